@@ -1,0 +1,66 @@
+"""Where a request comes from: the one place that believes, or does not believe, forwarded headers."""
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+# More hops than any real chain of proxies has.
+_MOST_HOPS = 20
+
+
+def client_address(meta: Mapping[str, Any]) -> str | None:
+    """This will return the caller's IP address from a request's META, None where it cannot be known.
+
+    X-Forwarded-For counts only behind a unix socket (no REMOTE_ADDR: only our proxy can open it) or a
+    peer in TRUSTED_PROXIES; then it is the rightmost hop that is no trusted proxy. A proxied request
+    without that header has no address: it must never pass for the proxy's own.
+    """
+    peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
+    if peer is not None and not _within(peer, settings.TRUSTED_PROXIES):
+        return str(peer)
+    if peer is None and meta.get("REMOTE_ADDR"):
+        return None
+    for hop in reversed(str(meta.get("HTTP_X_FORWARDED_FOR") or "").split(",")[-_MOST_HOPS:]):
+        address = _parse(hop.strip())
+        if address is None:
+            return None
+        if not _within(address, settings.TRUSTED_PROXIES):
+            return str(address)
+    return None
+
+
+def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
+    """This will tell whether the caller's address is known and lies in one of the networks.
+
+    A loopback peer that forwards for somebody without being a trusted proxy is not local.
+    """
+    address = _parse(client_address(meta) or "")
+    if address is None or (address.is_loopback and _forwards_unbelieved(meta)):
+        return False
+    return _within(address, networks)
+
+
+def _forwards_unbelieved(meta: Mapping[str, Any]) -> bool:
+    peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
+    return peer is not None and "HTTP_X_FORWARDED_FOR" in meta and not _within(peer, settings.TRUSTED_PROXIES)
+
+
+def _parse(text: str) -> IPAddress | None:
+    """This will read an address; an IPv4 address mapped into IPv6 is IPv4, a zone is no address."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id:
+            return None
+        return address.ipv4_mapped or address
+    return address
+
+
+def _within(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
+    return any(address in network for network in networks)

@@ -1,0 +1,110 @@
+"""What the health checks look at: PostgreSQL with its migrations, Redis, and parts that may be missing."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+import redis.asyncio
+from django.conf import settings
+from django.db.migrations.loader import MigrationLoader
+from health_check.base import HealthCheck
+from health_check.contrib.redis import Redis
+from health_check.exceptions import ServiceUnavailable, ServiceWarning
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+
+@dataclasses.dataclass
+class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
+    """Answers a query on a connection of its own, and has every migration that this code knows.
+
+    Its own, so that a pool in full use by requests does not look like a database that is down.
+    """
+
+    # Django's settings of the database; without them, those of `default`.
+    database: Mapping[str, Any] | None = dataclasses.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._migrated = False
+
+    async def run(self) -> None:
+        """This will raise ServiceUnavailable unless the database answers and is migrated."""
+        try:
+            if self._connection is None:
+                self._connection = await _connect(self.database or settings.DATABASES["default"])
+            await self._connection.execute("SELECT 1")
+            pending = not self._migrated and await self._is_pending(self._connection)
+        except (psycopg.Error, OSError) as error:
+            await self._drop()
+            raise ServiceUnavailable("does not answer") from error
+        if pending:
+            raise ServiceUnavailable("migrations are pending")
+        # The code of a process does not change: what it needs is there for good.
+        self._migrated = True
+
+    async def _is_pending(self, connection: psycopg.AsyncConnection[Any]) -> bool:
+        try:
+            cursor = await connection.execute("SELECT app, name FROM django_migrations")
+        except psycopg.errors.UndefinedTable:
+            return True
+        return bool(_known_migrations() - set(await cursor.fetchall()))
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+
+@dataclasses.dataclass
+class Optional(HealthCheck):  # type: ignore[misc]  # the library is untyped
+    """A part that an installation may lack; looked for once, it does not come while the process runs."""
+
+    present: Callable[[], bool] = dataclasses.field(repr=False)
+
+    def __post_init__(self) -> None:
+        self._found: bool | None = None
+
+    def run(self) -> None:
+        """This will raise ServiceWarning where the part is missing."""
+        if self._found is None:
+            self._found = self.present()
+        if not self._found:
+            raise ServiceWarning("is missing")
+
+
+def redis_check() -> Redis:
+    """This will return the library's check of Redis, with deadlines and without retries."""
+    return Redis(
+        client_factory=lambda: redis.asyncio.Redis.from_url(
+            settings.REDIS_URL,
+            socket_timeout=0.5,
+            socket_connect_timeout=0.5,
+            retry=Retry(NoBackoff(), 0),
+        )
+    )
+
+
+async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
+    names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+    own = {"pool", "options", "application_name", "connect_timeout"}
+    return await psycopg.AsyncConnection.connect(
+        **{name: database[key] for name, key in names.items() if database[key]},
+        **{name: value for name, value in database["OPTIONS"].items() if name not in own},
+        autocommit=True,
+        application_name="freight health",
+        connect_timeout=3,
+        # A peer that vanished without a word is given up, so that the next check connects afresh.
+        tcp_user_timeout=10_000,
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+    )
+
+
+def _known_migrations() -> set[tuple[str, str]]:
+    """This will return the migrations on disk, those that a squashed one replaces left out."""
+    known = MigrationLoader(None).disk_migrations or {}
+    replaced = {each for migration in known.values() for each in migration.replaces}
+    return set(known) - replaced

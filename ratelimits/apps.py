@@ -1,0 +1,9 @@
+"""The ratelimits application."""
+
+from django.apps import AppConfig
+
+
+class RatelimitsConfig(AppConfig):
+    """The ratelimits room."""
+
+    name = "ratelimits"

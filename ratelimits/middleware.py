@@ -1,0 +1,55 @@
+"""Writes the limit headers, and counts what no view has counted."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from ratelimits.drf import count
+from ratelimits.limiter import Usage
+
+_UNLIMITED: Final = re.compile(r"/api/(health|metrics)(/|$)")
+
+
+class RateLimitHeadersMiddleware:
+    """Puts `RateLimit-Policy` and `RateLimit` on every limited response.
+
+    Synchronous only, and the innermost: Django then adapts the whole chain to its thread once.
+    A view refuses strangers before its throttle runs, and an unknown path has no view: those requests
+    are counted here, so that guessing credentials or paths is limited like anything else.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        path = request.path_info
+        if not path.startswith("/api/") or _UNLIMITED.match(path):
+            return response
+        if not getattr(request, "rate_counted", False):
+            uncounted = count(request, "general")
+            if uncounted is not None and not uncounted.allowed:
+                response.close()
+                response = _refusal(request, uncounted)
+        usage: Usage | None = getattr(request, "rate_limit", None)
+        if usage is not None:
+            for name, value in usage.headers.items():
+                response.headers.setdefault(name, value)
+        return response
+
+
+def _refusal(request: HttpRequest, usage: Usage) -> HttpResponse:
+    return JsonResponse(
+        {
+            "type": "about:blank",
+            "title": "Too Many Requests",
+            "status": 429,
+            "detail": f"The limit of this window is used up; try again in {usage.reset} seconds.",
+            "instance": request.path,
+            "requestId": getattr(request, "request_id", ""),
+        },
+        status=429,
+        content_type="application/problem+json",
+    )

@@ -1,0 +1,128 @@
+"""Failures that are limited in PostgreSQL, exactly."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from ratelimits.attempts import TooManyFailures, attempt, purge
+from ratelimits.models import FailedAttempts
+from ratelimits.policies import Policy
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+POLICY = Policy("auth", 5, 900)
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid.uuid4().hex
+
+
+def _try(account: str, address: str, *, right: bool = False, now: datetime = NOW) -> bool:
+    """This will return whether the attempt was checked at all."""
+    try:
+        with attempt(POLICY, account=account, address=address, now=now) as running:
+            running.failed = not right
+    except TooManyFailures:
+        return False
+    return True
+
+
+@pytest.mark.django_db
+def test_the_sixth_failure_of_an_account_is_refused_whatever_its_address(name: str) -> None:
+    tried = [_try(name, f"{name}-{number}") for number in range(6)]
+
+    assert tried == [True] * 5 + [False]
+
+
+@pytest.mark.django_db
+def test_an_address_that_fails_at_many_accounts_is_refused_at_ten_times_as_many(name: str) -> None:
+    tried = [_try(f"{name}-{number}", name) for number in range(51)]
+
+    assert tried == [True] * 50 + [False]
+
+
+@pytest.mark.django_db
+def test_one_account_without_chances_does_not_lock_its_neighbours_out(name: str) -> None:
+    for _ in range(6):
+        _try(name, name)
+
+    assert _try(f"{name}-neighbour", name, right=True)
+
+
+@pytest.mark.django_db
+def test_the_right_password_is_refused_too_once_the_chances_are_used_up(name: str) -> None:
+    for _ in range(5):
+        _try(name, name)
+
+    with pytest.raises(TooManyFailures) as refused, attempt(POLICY, account=name, address=name, now=NOW):
+        pass
+    assert refused.value.retry_after == 900
+
+
+@pytest.mark.django_db
+def test_a_success_forgives_the_account_but_not_the_address(name: str) -> None:
+    for _ in range(4):
+        _try(name, name)
+
+    _try(name, name, right=True)
+
+    failures = {row.key: row.failures for row in FailedAttempts.objects.filter(key__endswith=name)}
+    assert failures == {f"account:{name}": 0, f"address:{name}": 4}
+
+
+@pytest.mark.django_db
+def test_the_window_ends_after_its_first_failure(name: str) -> None:
+    for _ in range(5):
+        _try(name, name)
+
+    assert _try(name, name, now=NOW + timedelta(seconds=901))
+
+
+@pytest.mark.django_db
+def test_a_check_that_breaks_off_costs_no_chance_and_leaves_no_place_taken(name: str) -> None:
+    with pytest.raises(ZeroDivisionError), attempt(POLICY, account=name, address=name, now=NOW):
+        raise ZeroDivisionError
+
+    rows = FailedAttempts.objects.filter(key__endswith=name)
+    assert {(row.failures, row.in_flight) for row in rows} == {(0, 0)}
+
+
+@pytest.mark.django_db
+def test_counts_whose_window_is_over_are_removed(name: str) -> None:
+    _try(name, name)
+
+    removed = purge(NOW + timedelta(days=1))
+
+    assert removed >= 2
+    assert not FailedAttempts.objects.filter(key__endswith=name).exists()
+
+
+@pytest.mark.usefixtures("committed")
+def test_of_40_parallel_guesses_exactly_five_are_checked(name: str) -> None:
+    def guess(_: int) -> bool:
+        try:
+            return _try(name, name)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        checked = list(pool.map(guess, range(40)))
+
+    assert sum(checked) == 5
+
+
+@pytest.mark.usefixtures("committed")
+def test_many_right_passwords_at_once_from_one_address_all_pass(name: str) -> None:
+    def enter(number: int) -> bool:
+        try:
+            return _try(f"{name}-{number}", name, right=True)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        checked = list(pool.map(enter, range(24)))
+
+    assert checked == [True] * 24

@@ -1,0 +1,235 @@
+"""Door: who is asking, and what that subject may do. One place for REST, sockets, exports and the admin."""
+
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Q
+
+from shipments import tokens
+from shipments.models import ApiKey, Membership, Role, User
+
+SCOPES: Final = (
+    "shipments:read",
+    "shipments:write",
+    "exports:read",
+    "billing:read",
+    "billing:write",
+    "ai:use",
+    "audit:read",
+    "metrics:read",
+)
+STAFF_ROLES: Final = frozenset({Role.ADMIN.value, Role.DISPATCHER.value})
+# Roles that see every shipment of their organisation.
+OVERSEERS: Final = STAFF_ROLES | {Role.AUDITOR.value}
+# What each role may do; a key narrows it further by its scopes.
+PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
+    "system": frozenset({"shipments:write", "checkpoints:write", "positions:write"}),
+    Role.ADMIN: frozenset(
+        {"shipments:read", "shipments:write", "checkpoints:write", "exports:read", "audit:read", "accounts:write"}
+    ),
+    Role.DISPATCHER: frozenset({"shipments:read", "shipments:write", "checkpoints:write", "exports:read"}),
+    Role.DRIVER: frozenset({"shipments:read", "checkpoints:write", "positions:write"}),
+    Role.CUSTOMER: frozenset({"shipments:read", "exports:read"}),
+    Role.AUDITOR: frozenset({"shipments:read", "exports:read", "audit:read"}),
+}
+# The scope of a key that a permission needs, where the two are not called the same.
+_SCOPE_OF: Final[Mapping[str, str]] = {
+    "checkpoints:write": "shipments:write",
+    "positions:write": "shipments:write",
+}
+_KEY_TOUCH: Final = timedelta(minutes=1)
+
+
+# Asked with every request: compiling it from the ORM would take longer than asking it.
+_LOGIN: Final = """
+SELECT member.organization_id, member.role, COALESCE(NULLIF(person.name, ''), person.email),
+       member.customer_id, member.driver_id, person.is_staff
+FROM shipments_refreshfamily login
+JOIN shipments_user person ON person.id = login.user_id
+JOIN shipments_membership member ON member.user_id = person.id
+WHERE login.id = %s AND login.user_id = %s AND login.revoked_at IS NULL
+  AND person.is_active AND person.authz_version = %s
+"""
+
+
+class Forbidden(Exception):
+    """The subject may see the thing but not do this with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whoever acts: a person, a key or the system itself, in one organisation, from one address."""
+
+    organization_id: uuid.UUID
+    role: str
+    user_id: uuid.UUID | None = None
+    name: str = ""
+    customer_id: uuid.UUID | None = None
+    driver_id: uuid.UUID | None = None
+    is_staff: bool = False
+    scopes: frozenset[str] | None = None  # None: a person, whom the role alone bounds
+    key_id: uuid.UUID | None = None
+    key_name: str = ""
+    login_id: uuid.UUID | None = None
+    authz_version: int = 0
+    expires_at: datetime | None = None
+    address: str | None = None
+    request_id: str = ""
+    session_key: str | None = field(default=None, repr=False)
+
+    @property
+    def limit_key(self) -> str:
+        """The name under which a rate limit counts this subject."""
+        return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
+
+    @property
+    def variant(self) -> str:
+        """The visibility variant of what it is shown: `staff`, or `restricted` (no phones, no notes)."""
+        return "restricted" if self.role == Role.CUSTOMER else "staff"
+
+    @property
+    def oversees(self) -> bool:
+        """Whether it sees every shipment of its organisation."""
+        return self.role in OVERSEERS
+
+    def may(self, permission: str) -> bool:
+        """This will tell whether the role, and the key's scopes where there is one, allow it."""
+        if permission == "metrics:read":
+            return self.is_staff if self.scopes is None else permission in self.scopes
+        if permission not in PERMISSIONS.get(self.role, frozenset()):
+            return False
+        return self.scopes is None or _SCOPE_OF.get(permission, permission) in self.scopes
+
+    def require(self, permission: str) -> None:
+        """This will raise Forbidden unless it may."""
+        if not self.may(permission):
+            raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
+
+    @property
+    def grantable(self) -> frozenset[str]:
+        """The scopes that it may give to a key: an administrator all, others what their role does anyway."""
+        if self.role == Role.ADMIN:
+            return frozenset(SCOPES)
+        return PERMISSIONS.get(self.role, frozenset()) & frozenset(SCOPES)
+
+    def at(self, *, address: str | None, request_id: str) -> Self:
+        """This will return the same subject acting from an address in one request."""
+        return replace(self, address=address, request_id=request_id)
+
+
+def system(organization_id: uuid.UUID, *, name: str) -> Subject:
+    """This will return the subject that a command or worker acts as."""
+    return Subject(organization_id=organization_id, role="system", name=name)
+
+
+def nobody(*, name: str, organization_id: uuid.UUID | None, address: str | None, request_id: str) -> Subject:
+    """This will return the subject of a failed attempt to log in: it may nothing, and the audit names it.
+
+    Without an organisation the entry concerns the whole installation.
+    """
+    return Subject(
+        organization_id=organization_id,  # type: ignore[arg-type]  # only here: nobody reads rows by it
+        role="nobody",
+        name=name,
+        address=address,
+        request_id=request_id,
+    )
+
+
+def of_user(
+    user: User,
+    *,
+    scopes: frozenset[str] | None = None,
+    key_id: uuid.UUID | None = None,
+    key_name: str = "",
+    login_id: uuid.UUID | None = None,
+    expires_at: datetime | None = None,
+    session_key: str | None = None,
+) -> Subject | None:
+    """This will return the subject that a user acts as, None where it is inactive or belongs nowhere.
+
+    One query unless `membership` was fetched with the user.
+    """
+    try:
+        membership = user.membership
+    except Membership.DoesNotExist:
+        return None
+    if not user.is_active:
+        return None
+    return Subject(
+        organization_id=membership.organization_id,
+        role=membership.role,
+        user_id=user.pk,
+        name=user.name or user.email,
+        customer_id=membership.customer_id,
+        driver_id=membership.driver_id,
+        is_staff=user.is_staff,
+        scopes=scopes,
+        key_id=key_id,
+        key_name=key_name,
+        login_id=login_id,
+        authz_version=user.authz_version,
+        expires_at=expires_at,
+        session_key=session_key,
+    )
+
+
+def authenticate_token(raw: str, *, now: datetime) -> Subject | None:
+    """This will return the subject of an access token or API key, None where it is not good (any more).
+
+    One query; role, account and login are today's, not those of the moment when the token was made.
+    """
+    if raw.startswith(tokens.API_KEY_PREFIX):
+        return _of_key(raw, now)
+    try:
+        claims = tokens.verify_access(raw, now)
+    except tokens.BadToken:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(_LOGIN, [claims.login_id, claims.user_id, claims.version])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    organization_id, role, name, customer_id, driver_id, is_staff = row
+    return Subject(
+        organization_id=organization_id,
+        role=role,
+        user_id=claims.user_id,
+        name=name,
+        customer_id=customer_id,
+        driver_id=driver_id,
+        is_staff=is_staff,
+        login_id=claims.login_id,
+        authz_version=claims.version,
+        expires_at=claims.expires_at,
+    )
+
+
+def _of_key(raw: str, now: datetime) -> Subject | None:
+    key = (
+        ApiKey.objects.select_related("user__membership")
+        .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=tokens.api_key_digest(raw), revoked_at=None)
+        .first()
+    )
+    if key is None:
+        return None
+    subject = of_user(
+        key.user, scopes=frozenset(key.scopes), key_id=key.pk, key_name=key.name, expires_at=key.expires_at
+    )
+    if subject is None or subject.organization_id != key.organization_id:
+        return None
+    if key.last_used_at is None or key.last_used_at <= now - _KEY_TOUCH:
+        _touch(key, now)
+    return subject
+
+
+def _touch(key: ApiKey, now: datetime) -> None:
+    """This will note the use of a key; a database that takes no writes must not stop a read."""
+    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _KEY_TOUCH)
+    with suppress(DatabaseError), transaction.atomic():
+        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)

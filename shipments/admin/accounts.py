@@ -1,0 +1,235 @@
+"""Accounts, keys and organisations in the admin. A key's secret is nowhere here: it is not kept."""
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db import models
+from django.http import HttpRequest
+from django.utils import timezone
+
+from shipments.admin.base import RecordAdmin, ServiceAdmin, acting, home_of, is_root
+from shipments.models import ApiKey, Customer, Driver, Organization, Role, User
+from shipments.services import accounts, api_keys, organizations
+
+if TYPE_CHECKING:
+    Form = forms.ModelForm[User]
+else:
+    Form = forms.ModelForm
+
+admin.site.unregister(Group)  # what somebody may do is its role
+
+
+class UserForm(Form):
+    """An account with its membership."""
+
+    # Set on the class that Django makes for every request.
+    asks_organization = False
+    parties_of: uuid.UUID | None = None  # None: of any organisation
+
+    organization = forms.ModelChoiceField(Organization.objects.order_by("name"))
+    role = forms.ChoiceField(choices=Role)
+    customer = forms.ModelChoiceField(
+        Customer.objects.order_by("name"), required=False, help_text="For the role customer."
+    )
+    driver = forms.ModelChoiceField(
+        Driver.objects.order_by("name"), required=False, help_text="For the role driver."
+    )
+    password_new = forms.CharField(
+        label="New password",
+        required=False,
+        strip=False,
+        max_length=1024,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="Ends every login of the account.",
+    )
+
+    class Meta:
+        model = User
+        fields = ("email", "name", "is_active", "is_staff")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        membership = getattr(self.instance, "membership", None)
+        if membership is not None:
+            self.initial.update(role=membership.role, customer=membership.customer_id, driver=membership.driver_id)
+        if not self.asks_organization:
+            self.fields.pop("organization", None)
+        for party in ("customer", "driver"):
+            field: Any = self.fields.get(party)
+            if field is not None and self.parties_of is not None:
+                field.queryset = field.queryset.of(self.parties_of)
+
+    def clean_email(self) -> str:
+        """This will return the address as it is kept."""
+        return str(self.cleaned_data["email"]).strip().lower()
+
+    def chosen(self, party: str) -> uuid.UUID | None:
+        """This will return the id of the chosen customer or driver."""
+        found = self.cleaned_data.get(party)
+        return found.pk if found else None
+
+
+@admin.register(User)
+class UserAdmin(ServiceAdmin):
+    """People and services that log in."""
+
+    reads = writes = "accounts:write"
+    form = UserForm
+    list_display = ("email", "name", "role", "organization", "is_active", "is_staff", "last_login")
+    list_filter = ("membership__role", "is_active", "is_staff")
+    list_select_related = ("membership__organization",)
+    search_fields = ("email", "name")
+    ordering = ("email",)
+    actions = ("remove",)
+
+    @admin.display(ordering="membership__role")
+    def role(self, obj: User) -> str:
+        """This will tell as what the account acts."""
+        membership = getattr(obj, "membership", None)
+        return membership.role if membership else ("superuser" if obj.is_superuser else "—")
+
+    @admin.display(ordering="membership__organization__name")
+    def organization(self, obj: User) -> str:
+        """This will tell where it acts."""
+        membership = getattr(obj, "membership", None)
+        return str(membership.organization) if membership else "—"
+
+    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+        """This will keep the members of the subject's organisation."""
+        return rows.filter(membership__organization_id=subject.organization_id)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """This will leave accounts of no organisation to the command line."""
+        return super().has_change_permission(request, obj) and (obj is None or hasattr(obj, "membership"))
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will ask for what the operator may give."""
+        if not self.has_change_permission(request, obj):
+            return ("email", "name", "role", "organization", "is_active", "is_staff", "last_login")
+        root = is_root(request)
+        first = ("organization",) if root and obj is None else ()
+        last = ("is_active", *(("is_staff",) if root else ())) if obj else ()
+        return (*first, "email", "name", "role", "customer", "driver", "password_new", *last)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will return nothing where there is a form: its own fields bear the names of columns."""
+        return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
+        """This will offer the customers and drivers of the account's organisation."""
+        form: Any = super().get_form(request, obj, change, **kwargs)
+        form.asks_organization = is_root(request) and obj is None
+        form.parties_of = None if form.asks_organization else home_of(obj or request.user)
+        return form
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """This will create or change by the services, each difference by its own."""
+        if change:
+            self._change(request, obj, form)
+            return
+        given = form.cleaned_data
+        own = home_of(request.user)
+        organization = given.get("organization")
+        made = accounts.create(
+            by=acting(request, organization.pk if organization else own),
+            now=timezone.now(),
+            email=given["email"],
+            name=given["name"],
+            role=given["role"],
+            password=given["password_new"] or None,
+            customer_id=form.chosen("customer"),
+            driver_id=form.chosen("driver"),
+        )
+        obj.__dict__.update(made.__dict__)
+
+    def _change(self, request: HttpRequest, obj: User, form: Any) -> None:
+        given = form.cleaned_data
+        how: dict[str, Any] = {
+            "by": acting(request, obj.membership.organization_id), "now": timezone.now(), "user_id": obj.pk,
+        }  # fmt: skip
+        changed = set(form.changed_data)
+        if changed & {"email", "name"}:
+            accounts.describe(**how, email=given["email"], name=given["name"])
+        if changed & {"role", "customer", "driver"}:
+            accounts.set_role(
+                **how, role=given["role"], customer_id=form.chosen("customer"), driver_id=form.chosen("driver")
+            )
+        if given["password_new"]:
+            accounts.set_password(**how, password=given["password_new"])
+        if "is_staff" in changed:
+            accounts.set_staff(**how, staff=given["is_staff"])
+        if "is_active" in changed:
+            accounts.set_active(**how, active=given["is_active"])
+
+    @admin.action(description="Remove the chosen members from their organisation")
+    def remove(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """This will end memberships; the accounts stay."""
+        at = timezone.now()
+        self.each(
+            request,
+            queryset.filter(membership__isnull=False),
+            lambda row: accounts.remove(by=acting(request, row.membership.organization_id), now=at, user_id=row.pk),
+            "removed",
+        )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(RecordAdmin):
+    """The keys of systems: made by the API, where the secret is shown once; revoked here too."""
+
+    reads = "accounts:write"
+    writes = "accounts:write"
+    fields = (
+        "name", "prefix", "scopes", "user", "organization",
+        "created_at", "expires_at", "last_used_at", "revoked_at",
+    )  # fmt: skip
+    list_display = ("name", "prefix", "user", "organization", "scopes", "last_used_at", "expires_at", "revoked_at")
+    list_filter = ("revoked_at", "expires_at")
+    list_select_related = ("user", "organization")
+    search_fields = ("^name", "^prefix", "=user__email")
+    actions = ("revoke",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """This will say no."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """This will say no."""
+        return False
+
+    @admin.action(description="Revoke the chosen keys")
+    def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """This will end keys at once."""
+        at = timezone.now()
+        self.each(
+            request,
+            queryset,
+            lambda row: api_keys.revoke(by=acting(request, row.organization_id), now=at, key_id=row.pk),
+            "revoked",
+        )
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ServiceAdmin):
+    """Carriers and brokers; founded by those who run the installation."""
+
+    list_display = ("name", "slug", "created_at")
+    search_fields = ("^name", "^slug")
+    ordering = ("name",)
+    fields = ("name", "slug")
+
+    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+        """This will keep the subject's own organisation."""
+        return rows.filter(pk=subject.organization_id)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """This will tell whether the operator runs the installation."""
+        return is_root(request)
+
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """This will found an organisation by the service."""
+        by = acting(request, None)
+        obj.__dict__.update(organizations.found(by=by, now=timezone.now(), name=obj.name, slug=obj.slug).__dict__)

@@ -1,0 +1,107 @@
+"""Drivers, customers and places in the admin."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db import models
+from django.db.models import Q
+from django.http import HttpRequest
+from django.utils import timezone
+
+from shipments.admin.base import RecordAdmin, ServiceAdmin, acting, home_of, is_root
+from shipments.models import Customer, Driver, Location
+from shipments.services import customers, drivers
+
+
+class _PartyAdmin(ServiceAdmin):
+    """A party of one organisation, given when it is made and fixed from then on."""
+
+    writes = "shipments:write"
+    list_select_related = ("organization",)
+    search_fields: ClassVar[tuple[str, ...]] = ("name",)
+    ordering = ("name", "id")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will ask a superuser, who may act anywhere, for the organisation of a new row."""
+        asked = obj is None and is_root(request)
+        return ("organization", *self.fields) if asked and self.fields else self.fields
+
+    def organization_of(self, request: HttpRequest, obj: Any) -> Any:
+        """This will return the organisation that was chosen, else the operator's own."""
+        return obj.organization_id or home_of(request.user)
+
+
+@admin.register(Driver)
+class DriverAdmin(_PartyAdmin):
+    """Drivers."""
+
+    list_display = ("name", "status", "phone", "vehicle", "organization")
+    list_filter = ("status",)
+    search_fields = ("name", "^phone", "^license_number")
+    fields = ("name", "phone", "status", "license_number", "vehicle")
+    actions = ("dismiss",)
+
+    def save_model(self, request: HttpRequest, obj: Driver, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """This will enroll or amend by the service."""
+        by = acting(request, self.organization_of(request, obj))
+        given = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
+        if change:
+            drivers.amend(by=by, now=timezone.now(), driver_id=obj.pk, changes=given)
+        else:
+            obj.__dict__.update(drivers.enroll(by=by, now=timezone.now(), **given).__dict__)
+
+    @admin.action(description="Dismiss the chosen drivers")
+    def dismiss(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """This will remove drivers that nothing refers to, and set the others inactive."""
+        at = timezone.now()
+        self.each(
+            request,
+            queryset,
+            lambda row: drivers.dismiss(by=acting(request, row.organization_id), now=at, driver_id=row.pk),
+            "dismissed",
+        )
+
+
+@admin.register(Customer)
+class CustomerAdmin(_PartyAdmin):
+    """Customer accounts."""
+
+    list_display = ("name", "email", "phone", "organization", "created_at")
+    search_fields = ("name", "^email")
+    fields = ("name", "email", "phone")
+    actions = ("close",)
+
+    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """This will open or amend an account by the service."""
+        by = acting(request, self.organization_of(request, obj))
+        given = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
+        if change:
+            customers.amend(by=by, now=timezone.now(), customer_id=obj.pk, changes=given)
+        else:
+            obj.__dict__.update(customers.open_account(by=by, now=timezone.now(), **given).__dict__)
+
+    @admin.action(description="Close the chosen accounts")
+    def close(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """This will remove accounts that nothing refers to."""
+        at = timezone.now()
+        self.each(
+            request,
+            queryset,
+            lambda row: customers.close_account(
+                by=acting(request, row.organization_id), now=at, customer_id=row.pk
+            ),
+            "closed",
+        )
+
+
+@admin.register(Location)
+class LocationAdmin(RecordAdmin):
+    """Places; they come into being with the shipments that name them."""
+
+    list_display = ("name", "locode", "country", "latitude", "longitude")
+    search_fields = ("^locode", "^name")
+    ordering = ("name", "id")
+
+    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+        """This will keep the shared places and the organisation's own."""
+        return rows.filter(Q(organization=None) | Q(organization_id=subject.organization_id))

@@ -1,0 +1,35 @@
+"""What nobody changes: the log and the audit trail."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from shipments.admin.base import RecordAdmin, is_root
+from shipments.models import AuditEntry, ShipmentEvent
+
+
+@admin.register(ShipmentEvent)
+class ShipmentEventAdmin(RecordAdmin):
+    """The log, newest first (keys are UUIDv7: their order is time)."""
+
+    list_display = ("shipment", "seq", "type", "status", "occurred_at", "recorded_at", "actor_role")
+    list_filter = ("type", "recorded_at")
+    list_select_related = ("shipment",)
+    search_fields = ("=shipment__reference",)
+    search_help_text = "A shipment's reference"
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(RecordAdmin):
+    """The audit trail, newest first."""
+
+    reads = "audit:read"
+    list_display = ("at", "actor_name", "actor_role", "action", "entity", "entity_id", "outcome", "address")
+    list_filter = ("action", "outcome", "at")
+    search_fields = ("=entity_id", "=actor_name", "=request_id")
+    search_help_text = "An entity's id or reference, an actor's name, or a request's id"
+
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """This will order by the index that serves the operator's rows."""
+        return ("-pk",) if is_root(request) else ("-at", "-id")

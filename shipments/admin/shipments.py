@@ -1,0 +1,187 @@
+"""Shipments in the admin: booked, amended, moved on and discarded by the services."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin
+from django.db import models
+from django.http import HttpRequest
+from django.utils import timezone
+
+from shipments import lifecycle, services
+from shipments.admin.base import ServiceAdmin, acting, home_of, is_root
+from shipments.models import Organization, Shipment
+
+if TYPE_CHECKING:
+    Form = forms.ModelForm[Shipment]
+else:
+    Form = forms.ModelForm
+
+_PLAIN = (
+    "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at", "eta", "notes",
+)  # fmt: skip
+_CODE = "UN/LOCODE, for example NLRTM"
+
+
+class _ShipmentForm(Form):
+    """The fields that the services take."""
+
+    origin_code = forms.CharField(label="Origin", max_length=5, required=False, help_text=_CODE)
+    destination_code = forms.CharField(label="Destination", max_length=5, required=False, help_text=_CODE)
+
+    class Meta:
+        model = Shipment
+        fields = ("customer", "driver", *_PLAIN)
+
+
+class NewShipmentForm(_ShipmentForm):
+    """A shipment to be booked."""
+
+    asks_organization = False
+    organization = forms.ModelChoiceField(Organization.objects.order_by("name"))
+    reference = forms.CharField(max_length=64, required=False, help_text="Made when left empty.")
+    start = forms.ChoiceField(label="Status", choices=[(each, each) for each in lifecycle.START])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in ("origin_code", "destination_code"):
+            self.fields[field].required = True
+        if not self.asks_organization:
+            del self.fields["organization"]
+
+
+class ShipmentForm(_ShipmentForm):
+    """A shipment to be amended, and moved on where the lifecycle allows it."""
+
+    move_to = forms.ChoiceField(required=False)
+    reason = forms.CharField(required=False, max_length=200, help_text="Kept in the audit trail.")
+    seq_read = forms.IntegerField(widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        shipment = self.instance
+        may = lifecycle.allowed(
+            shipment.status,
+            assigned=shipment.driver_id is not None,
+            on_hold=any(each["flag"] == "on_hold" for each in shipment.flags),
+        )
+        move: Any = self.fields["move_to"]
+        # The service decides; offering what the table allows spares most refusals, and a hold or a driver
+        # given in this same form may allow more.
+        offered = [to for to in lifecycle.COMMANDS[shipment.status] if to in may or to == "in_transit"]
+        move.choices = [("", f"stay {shipment.status}"), *((to, to.replace("_", " ")) for to in offered)]
+        self.initial.update(
+            origin_code=shipment.origin.locode,
+            destination_code=shipment.destination.locode,
+            seq_read=shipment.seq,
+        )
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The columns that the operator has changed, as `services.amend` takes them."""
+        given = {name: self.cleaned_data[name] for name in self.changed_data}
+        changes = {name: given[name] for name in _PLAIN if name in given}
+        for party in ("customer", "driver"):
+            if party in given:
+                changes[f"{party}_id"] = given[party].pk if given[party] else None
+        for end in ("origin", "destination"):
+            if given.get(f"{end}_code"):
+                changes[end] = given[f"{end}_code"]
+        return changes
+
+
+@admin.register(Shipment)
+class ShipmentAdmin(ServiceAdmin):
+    """Every shipment that the operator's organisation has."""
+
+    writes = "shipments:write"
+    list_display = ("reference", "status", "origin", "destination", "customer", "driver", "eta", "updated_at")
+    list_filter = ("status", "created_at")
+    list_select_related = ("origin", "destination", "customer", "driver")
+    search_fields = ("^reference",)
+    search_help_text = "The beginning of a reference"
+    date_hierarchy = "created_at"
+    ordering = ("-created_at", "-id")
+    sortable_by = ("status",)
+    autocomplete_fields = ("customer", "driver")
+    readonly_fields = ("reference", "status", "seq", "flags", "delivered_at", "created_at", "updated_at")
+    actions = ("discard",)
+
+    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+        """This will keep what the subject may see, as everywhere else."""
+        return rows.visible_to(subject)  # type: ignore[attr-defined,no-any-return]  # ShipmentQuerySet's
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
+        """This will return the form for booking or the one for amending."""
+        form: Any = super().get_form(
+            request, obj, change, **kwargs | {"form": ShipmentForm if obj else NewShipmentForm}
+        )
+        # Django makes a fresh class for every request: nothing of one operator reaches another.
+        form.asks_organization = is_root(request)
+        return form
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will lay the fields out."""
+        parties = ["origin_code", "destination_code", "customer", "driver"]
+        if not self.has_change_permission(request):
+            parties[:2] = ["origin", "destination"]
+        if obj is None:
+            own = ["organization"] if is_root(request) else []
+            return [(None, {"fields": [*own, "reference", "start", *parties, *_PLAIN]})]
+        moving = ["move_to", "reason", "seq_read"] if self.has_change_permission(request) else []
+        return [
+            (None, {"fields": ["reference", "status", *moving]}),
+            ("What it says of itself", {"fields": [*parties, *_PLAIN]}),
+            ("Record", {"fields": ["seq", "flags", "delivered_at", "created_at", "updated_at"]}),
+        ]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will leave the reference to be typed while the shipment is new."""
+        return self.readonly_fields if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """This will book or amend, and move on, by the services."""
+        if not change:
+            self._book(request, obj, form)
+            return
+        by = acting(request, obj.organization_id)
+        at = timezone.now()
+        read: int | None = form.cleaned_data["seq_read"]
+        if form.changes:
+            services.amend(by=by, now=at, reference=obj.reference, changes=form.changes, expected_seq=read)
+            read = None  # the lock is ours until the end of the transaction
+        if form.cleaned_data["move_to"]:
+            services.advance(
+                by=by, now=at, reference=obj.reference, to=form.cleaned_data["move_to"],
+                reason=form.cleaned_data["reason"], expected_seq=read,
+            )  # fmt: skip
+
+    def _book(self, request: HttpRequest, obj: Shipment, form: Any) -> None:
+        given = form.cleaned_data
+        own = home_of(request.user)
+        organization = given.get("organization")
+        # An estimate of arrival begins as the planned delivery.
+        details = {name: given[name] for name in _PLAIN if name != "eta" or given[name]}
+        booked = services.book(
+            by=acting(request, organization.pk if organization else own),
+            now=timezone.now(),
+            reference=given["reference"] or None,
+            status=given["start"],
+            origin=given["origin_code"],
+            destination=given["destination_code"],
+            customer_id=given["customer"].pk if given["customer"] else None,
+            driver_id=given["driver"].pk if given["driver"] else None,
+            **details,
+        )
+        obj.__dict__.update(booked.__dict__)
+
+    @admin.action(description="Discard the chosen drafts")
+    def discard(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """This will take drafts away; anything further on is refused."""
+        at = timezone.now()
+        self.each(
+            request,
+            queryset,
+            lambda row: services.discard(by=acting(request, row.organization_id), now=at, reference=row.reference),
+            "discarded",
+        )

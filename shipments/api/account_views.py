@@ -1,0 +1,157 @@
+"""Logging in, staying in, leaving; and the API keys of systems."""
+
+import uuid
+from typing import Any
+
+from django.contrib.auth import logout as end_session
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import AuthenticationFailed, NotFound, Throttled
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from monitoring.addresses import client_address
+from shipments.api import account_serializers as shapes
+from shipments.api import account_shapes
+from shipments.api.authentication import REFUSED, subject_of
+from shipments.api.documentation import problems
+from shipments.selectors import accounts
+from shipments.services import api_keys, logins
+
+_NO_STORE = {"Cache-Control": "no-store"}
+_MOST_KEYS_SHOWN = 500
+
+
+class _Stranger(APIView):
+    """An endpoint for those who are nobody yet: whatever else they send along does not count."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def get_authenticate_header(self, request: Request) -> str:
+        """This will name the scheme, which makes a refusal 401 and not 403."""
+        return 'Bearer realm="freight"'
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """This will answer every refused login in the same words."""
+        if isinstance(exc, logins.BadCredentials):
+            exc = AuthenticationFailed(REFUSED)
+        elif isinstance(exc, logins.TooManyFailures):
+            exc = Throttled(wait=exc.retry_after)
+        return super().handle_exception(exc)
+
+
+class LoginView(_Stranger):
+    """Begins a login."""
+
+    @extend_schema(
+        operation_id="login",
+        request=shapes.LoginSerializer,
+        responses={200: account_shapes.TokenPair, **problems(body=True)},
+    )
+    def post(self, request: Request) -> Response:
+        """This will exchange e-mail address and password for a pair of tokens."""
+        given = _valid(shapes.LoginSerializer(data=request.data))
+        made = logins.login(
+            email=given["email"], password=given["password"], origin=_origin(request), now=timezone.now()
+        )
+        return Response(shapes.pair(made), headers=_NO_STORE)
+
+
+class RefreshView(_Stranger):
+    """Renews a login."""
+
+    @extend_schema(
+        operation_id="refreshLogin",
+        request=shapes.RefreshSerializer,
+        responses={200: account_shapes.TokenPair, **problems(body=True)},
+    )
+    def post(self, request: Request) -> Response:
+        """This will exchange a refresh token for the next pair; presenting an old one ends the login."""
+        now = timezone.now()
+        given = _valid(shapes.RefreshSerializer(data=request.data))
+        made = logins.refresh(token=given["refresh"], origin=_origin(request), now=now)
+        return Response(shapes.pair(made), headers=_NO_STORE)
+
+
+class LogoutView(APIView):
+    """Ends a login."""
+
+    @extend_schema(operation_id="logout", request=None, responses={204: None, **problems()})
+    def post(self, request: Request) -> Response:
+        """This will end the login (or session) that the request came with."""
+        subject = subject_of(request)
+        logins.leave(by=subject, now=timezone.now())
+        if subject.session_key:
+            end_session(request._request)  # noqa: SLF001  the session belongs to Django's own request
+        return Response(status=204)
+
+
+class MeView(APIView):
+    """The caller."""
+
+    @extend_schema(operation_id="getMe", responses={200: account_shapes.Caller, **problems(404)})
+    def get(self, request: Request) -> Response:
+        """This will tell who calls, as what, in which organisation."""
+        subject = subject_of(request)
+        if subject.user_id is None:
+            raise NotFound
+        return Response(shapes.caller(accounts.member(subject.user_id), subject), headers=_NO_STORE)
+
+
+class ApiKeysView(APIView):
+    """The keys that the caller manages."""
+
+    @extend_schema(operation_id="listApiKeys", responses={200: account_shapes.ApiKeyList, **problems()})
+    def get(self, request: Request) -> Response:
+        """This will list the keys, newest first: an administrator's organisation's, anybody else's own."""
+        keys = accounts.api_keys(subject_of(request))[:_MOST_KEYS_SHOWN]
+        return Response({"results": [shapes.api_key(key) for key in keys], "next": None, "previous": None})
+
+    @extend_schema(
+        operation_id="makeApiKey",
+        request=shapes.NewApiKeySerializer,
+        responses={201: account_shapes.NewApiKey, **problems(body=True)},
+    )
+    def post(self, request: Request) -> Response:
+        """This will make a key; its secret is in this answer and nowhere else."""
+        given = _valid(shapes.NewApiKeySerializer(data=request.data))
+        key, secret = api_keys.create(by=subject_of(request), now=timezone.now(), **given)
+        return Response(shapes.api_key(key) | {"secret": secret}, status=201, headers=_NO_STORE)
+
+
+class ApiKeyView(APIView):
+    """One key."""
+
+    @extend_schema(operation_id="getApiKey", responses={200: account_shapes.ApiKey, **problems(404)})
+    def get(self, request: Request, key_id: uuid.UUID) -> Response:
+        """This will show a key without its secret."""
+        key = accounts.api_keys(subject_of(request)).filter(pk=key_id).first()
+        if key is None:
+            raise NotFound
+        return Response(shapes.api_key(key))
+
+    @extend_schema(operation_id="revokeApiKey", responses={204: None, **problems(404)})
+    def delete(self, request: Request, key_id: uuid.UUID) -> Response:
+        """This will revoke a key at once."""
+        try:
+            api_keys.revoke(by=subject_of(request), now=timezone.now(), key_id=key_id)
+        except api_keys.KeyNotFound as error:
+            raise NotFound from error
+        return Response(status=204)
+
+
+def _valid(serializer: Serializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    given: dict[str, Any] = serializer.validated_data
+    return given
+
+
+def _origin(request: Request) -> logins.Origin:
+    return logins.Origin(
+        address=client_address(request.META),
+        request_id=getattr(request._request, "request_id", ""),  # noqa: SLF001  set by the outermost middleware
+    )

@@ -1,0 +1,103 @@
+"""Who calls the API: a bearer token or API key, else the session of a page with its CSRF token."""
+
+import uuid
+from typing import Any
+
+from django.contrib.auth.backends import ModelBackend
+from django.http import HttpRequest
+from django.utils import timezone
+from rest_framework.authentication import BaseAuthentication, CSRFCheck
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
+from rest_framework.request import Request
+
+from monitoring import addresses
+from shipments import access
+from shipments.access import Subject
+from shipments.models import User
+
+REFUSED = "The credentials are missing, wrong or no longer good."
+
+
+class MemberBackend(ModelBackend):
+    """Loads the user of a session together with its membership: one query instead of two."""
+
+    def get_user(self, user_id: Any) -> User | None:
+        """This will return the active user, None where there is none."""
+        try:
+            key = uuid.UUID(str(user_id))
+        except ValueError:
+            return None
+        user = User.objects.select_related("membership").filter(pk=key).first()
+        return user if user is not None and self.user_can_authenticate(user) else None
+
+
+class SubjectAuthentication(BaseAuthentication):
+    """Puts the Subject at `request.auth` (and the bare request's `subject`, for limiter and logs)."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Subject] | None:
+        """This will return `(user, subject)`, None where nobody says who it is; raises AuthenticationFailed."""
+        raw = _bearer(request)
+        subject = _of_session(request) if raw is None else access.authenticate_token(raw, now=timezone.now())
+        if subject is None:
+            if raw is None:
+                return None
+            raise AuthenticationFailed(REFUSED)
+        subject = located(subject, request)
+        request._request.subject = subject  # type: ignore[attr-defined]  # noqa: SLF001  read by the lower rooms
+        return Actor(subject), subject
+
+    def authenticate_header(self, request: Request) -> str:
+        """This will name the scheme, which makes a refusal 401 and not 403."""
+        return 'Bearer realm="freight"'
+
+
+class Actor:
+    """The `request.user` of the API: enough for DRF, while all decisions read the subject."""
+
+    is_authenticated = True
+    is_active = True
+
+    def __init__(self, subject: Subject) -> None:
+        self.pk = subject.user_id
+        self.is_staff = subject.is_staff
+        self.name = subject.name
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def subject_of(request: Request) -> Subject:
+    """This will return who calls; raises NotAuthenticated where nobody does."""
+    if isinstance(request.auth, Subject):
+        return request.auth
+    raise NotAuthenticated(REFUSED)
+
+
+def located(subject: Subject, request: Request | HttpRequest) -> Subject:
+    """This will return the subject acting from the request's address, under its id."""
+    return subject.at(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
+
+
+def _bearer(request: Request) -> str | None:
+    scheme, _, raw = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return raw.strip() if scheme.lower() == "bearer" else None
+
+
+def _of_session(request: Request) -> Subject | None:
+    user = getattr(request._request, "user", None)  # noqa: SLF001  what the session middleware found
+    if not isinstance(user, User):
+        # Django hands out a lazy wrapper: it passes isinstance once it is a user.
+        return None
+    reason = _csrf_objection(request)
+    subject = access.of_user(user, session_key=request._request.session.session_key)  # noqa: SLF001
+    if subject is not None and reason:
+        raise PermissionDenied(f"The request could have been forged by another site: {reason}")
+    return subject
+
+
+def _csrf_objection(request: Request) -> str | None:
+    # DRF's check answers with the reason where Django's own would answer with a page.
+    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]
+    check.process_request(request._request)  # noqa: SLF001  as DRF's own SessionAuthentication does
+    reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]  # noqa: SLF001
+    return None if reason is None else str(reason)

@@ -1,0 +1,33 @@
+"""The one parser of request bodies."""
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import BaseParser
+
+from shipments import strict_json
+from shipments.strict_json import NotStrict, TooLarge
+
+
+class StrictJSONParser(BaseParser):
+    """Reads one JSON object of at most 1 MiB, as `shipments.strict_json` understands it."""
+
+    media_type = "application/json"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """This will return the object; raises NotStrict, TooLarge or UnsupportedMediaType."""
+        headers = (parser_context or {})["request"].headers
+        encoding = headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"", "identity"}:
+            raise UnsupportedMediaType(
+                media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
+            )
+        if int(headers.get("Content-Length") or 0) > strict_json.MAX_BYTES:
+            raise TooLarge("too_large", f"The body is larger than {strict_json.MAX_BYTES:,} bytes.")
+        value = strict_json.loads(stream.read(strict_json.MAX_BYTES + 1))
+        if not isinstance(value, dict):
+            raise NotStrict("not_an_object", "The body must be a JSON object.")
+        return value

@@ -1,0 +1,69 @@
+"""What the views of this API have in common."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.utils import timezone
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.serializers import Serializer
+
+from shipments import access
+from shipments.access import Subject
+from shipments.api import conditional
+from shipments.api.authentication import subject_of
+from shipments.api.errors import Invalid
+from shipments.selectors import shipments as selectors
+from shipments.services import ShipmentNotFound
+from shipments.strict_json import NotStrict
+
+
+def reader(request: Request) -> Subject:
+    """This will return the caller, who may read shipments; raises Forbidden."""
+    subject = subject_of(request)
+    subject.require("shipments:read")
+    return subject
+
+
+def values(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    """This will return the body's values by column; raises ValidationError, NotStrict, TooLarge."""
+    checked = serializer(data=request.data)
+    checked.is_valid(raise_exception=True)
+    found: dict[str, Any] = checked.validated_data
+    return found
+
+
+@contextmanager
+def visible_first(subject: Subject, reference: str) -> Iterator[None]:
+    """This will turn any refusal into ShipmentNotFound where the subject may not see the shipment.
+
+    Otherwise 403 or 400 would tell a stranger that something is there. Costs a query only when refusing.
+    """
+    try:
+        yield
+    except (APIException, Invalid, NotStrict, access.Forbidden):
+        if not selectors.visible(subject).named(reference).exists():
+            raise ShipmentNotFound(reference) from None
+        raise
+
+
+def command(
+    request: Request,
+    reference: str,
+    *,
+    permission: str,
+    body: type[Serializer[Any]] | None = None,
+    version_required: bool = False,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """This will return what every service that changes a shipment takes, and the body's values.
+
+    The first are `by, now, reference, expected_seq`. Raises what refuses the request; ShipmentNotFound in
+    place of any of it where the caller may not see the shipment.
+    """
+    subject = subject_of(request)
+    with visible_first(subject, reference):
+        subject.require(permission)
+        expected = conditional.expected_seq(request, subject, reference, required=version_required)
+        given = values(body, request) if body else {}
+    return {"by": subject, "now": timezone.now(), "reference": reference, "expected_seq": expected}, given

@@ -1,0 +1,164 @@
+"""Drivers and customers: list, add, show, amend, remove."""
+
+import uuid
+
+from django.urls import reverse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments import representation
+from shipments.access import Subject
+from shipments.api import filters, pagination, parameters, serializers, shapes
+from shipments.api.authentication import subject_of
+from shipments.api.documentation import LINK, LOCATION, problems
+from shipments.api.views import reader, values
+from shipments.selectors import parties
+from shipments.services import CustomerNotFound, DriverNotFound, customers, drivers
+
+
+class DriversView(APIView):
+    """The drivers that the caller may see."""
+
+    @extend_schema(
+        operation_id="listDrivers",
+        parameters=[*parameters.described(filters.DRIVERS), LINK],
+        responses={200: shapes.DriverPage, **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """List drivers by name; a driver sees itself, a customer nobody."""
+        rows = parties.drivers(reader(request))
+        query, page = filters.narrowed(
+            rows, request.GET, filters.DRIVERS, filters.NAME_ORDERS, representation.DRIVER_COLUMNS, default="name"
+        )
+        return pagination.answer(request, query, page, [representation.driver(row) for row in page.rows])
+
+    @extend_schema(
+        operation_id="addDriver",
+        request=serializers.DriverEnrolment,
+        parameters=[LOCATION],
+        responses={201: shapes.DriverShape, **problems(body=True)},
+    )
+    def post(self, request: Request) -> Response:
+        """Add a driver."""
+        subject = subject_of(request)
+        subject.require("shipments:write")
+        added = drivers.enroll(by=subject, now=timezone.now(), **values(serializers.DriverEnrolment, request))
+        return Response(
+            _driver(subject, added.pk), status=201, headers={"Location": reverse("driver", args=[added.pk])}
+        )
+
+
+class DriverView(APIView):
+    """One driver."""
+
+    @extend_schema(operation_id="getDriver", responses={200: shapes.DriverShape, **problems(404)})
+    def get(self, request: Request, driver_id: uuid.UUID) -> Response:
+        """Show a driver."""
+        return Response(_driver(reader(request), driver_id), headers={"Cache-Control": "private, no-cache"})
+
+    @extend_schema(
+        operation_id="amendDriver",
+        request=serializers.DriverAmendment,
+        responses={200: shapes.DriverShape, **problems(404, body=True)},
+    )
+    def patch(self, request: Request, driver_id: uuid.UUID) -> Response:
+        """Change a driver."""
+        subject = subject_of(request)
+        _driver(subject, driver_id)
+        subject.require("shipments:write")
+        changes = values(serializers.DriverAmendment, request)
+        drivers.amend(by=subject, now=timezone.now(), driver_id=driver_id, changes=changes)
+        return Response(_driver(subject, driver_id))
+
+    @extend_schema(operation_id="removeDriver", request=None, responses={204: None, **problems(404)})
+    def delete(self, request: Request, driver_id: uuid.UUID) -> Response:
+        """Remove a driver; one with shipments or a login becomes `inactive` instead."""
+        subject = subject_of(request)
+        _driver(subject, driver_id)
+        subject.require("shipments:write")
+        drivers.dismiss(by=subject, now=timezone.now(), driver_id=driver_id)
+        return Response(status=204)
+
+
+class CustomersView(APIView):
+    """The customer accounts that the caller may see."""
+
+    @extend_schema(
+        operation_id="listCustomers",
+        parameters=[*parameters.described(filters.CUSTOMERS), LINK],
+        responses={200: shapes.CustomerPage, **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """List customers by name; a customer sees its own account, a driver none."""
+        rows = parties.customers(reader(request))
+        columns = representation.CUSTOMER_COLUMNS
+        query, page = filters.narrowed(
+            rows, request.GET, filters.CUSTOMERS, filters.NAME_ORDERS, columns, default="name"
+        )
+        return pagination.answer(request, query, page, [representation.customer(row) for row in page.rows])
+
+    @extend_schema(
+        operation_id="addCustomer",
+        request=serializers.CustomerOpening,
+        parameters=[LOCATION],
+        responses={201: shapes.CustomerShape, **problems(body=True)},
+    )
+    def post(self, request: Request) -> Response:
+        """Add a customer account."""
+        subject = subject_of(request)
+        subject.require("shipments:write")
+        opened = customers.open_account(
+            by=subject, now=timezone.now(), **values(serializers.CustomerOpening, request)
+        )
+        return Response(
+            _customer(subject, opened.pk), status=201, headers={"Location": reverse("customer", args=[opened.pk])}
+        )
+
+
+class CustomerView(APIView):
+    """One customer account."""
+
+    @extend_schema(operation_id="getCustomer", responses={200: shapes.CustomerShape, **problems(404)})
+    def get(self, request: Request, customer_id: uuid.UUID) -> Response:
+        """Show a customer account."""
+        return Response(_customer(reader(request), customer_id), headers={"Cache-Control": "private, no-cache"})
+
+    @extend_schema(
+        operation_id="amendCustomer",
+        request=serializers.CustomerAmendment,
+        responses={200: shapes.CustomerShape, **problems(404, body=True)},
+    )
+    def patch(self, request: Request, customer_id: uuid.UUID) -> Response:
+        """Change a customer account."""
+        subject = subject_of(request)
+        _customer(subject, customer_id)
+        subject.require("shipments:write")
+        changes = values(serializers.CustomerAmendment, request)
+        customers.amend(by=subject, now=timezone.now(), customer_id=customer_id, changes=changes)
+        return Response(_customer(subject, customer_id))
+
+    @extend_schema(operation_id="removeCustomer", request=None, responses={204: None, **problems(404, 409)})
+    def delete(self, request: Request, customer_id: uuid.UUID) -> Response:
+        """Remove a customer account to which nothing belongs."""
+        subject = subject_of(request)
+        _customer(subject, customer_id)
+        subject.require("shipments:write")
+        customers.close_account(by=subject, now=timezone.now(), customer_id=customer_id)
+        return Response(status=204)
+
+
+def _driver(subject: Subject, driver_id: uuid.UUID) -> representation.Json:
+    row = parties.driver(subject, driver_id)
+    if row is None:
+        raise DriverNotFound(str(driver_id))
+    return representation.driver(row)
+
+
+def _customer(subject: Subject, customer_id: uuid.UUID) -> representation.Json:
+    row = parties.customer(subject, customer_id)
+    if row is None:
+        raise CustomerNotFound(str(customer_id))
+    return representation.customer(row)

@@ -1,0 +1,42 @@
+"""The people of the organisation, for those who assign work."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments.api import parameters, shapes, texts
+from shipments.api.authentication import subject_of
+from shipments.api.documentation import problems
+from shipments.api.errors import Invalid, field_error
+from shipments.api.parameters import Parameter
+from shipments.selectors import accounts
+
+_SEARCH: Final[Mapping[str, Parameter]] = {
+    "q": Parameter(texts.between(2, 120), "Stands in the name, or begins the e-mail address; or is like them."),
+}
+
+
+class UserSearchView(APIView):
+    """Members of the caller's organisation."""
+
+    @extend_schema(
+        operation_id="searchUsers",
+        parameters=parameters.described(_SEARCH),
+        responses={200: shapes.UserMatches, **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """Find up to 20 active members by name or e-mail address."""
+        subject = subject_of(request)
+        subject.require("shipments:write")
+        asked = parameters.read(request.GET, _SEARCH)
+        if "q" not in asked:
+            raise Invalid([field_error("q", "required", "Say what to look for.")])
+        results = [
+            {"id": member.user_id, "name": member.user.name, "email": member.user.email, "role": member.role}
+            for member in accounts.members_like(subject, asked["q"])
+        ]
+        return Response({"results": results}, headers={"Cache-Control": "private, no-cache"})

@@ -1,0 +1,10 @@
+"""The shipments application."""
+
+from django.apps import AppConfig
+
+
+class ShipmentsConfig(AppConfig):
+    """The domain."""
+
+    name = "shipments"
+    verbose_name = "Shipments"

@@ -1,0 +1,317 @@
+"""Door: what has been prepared once and is asked for again, in Redis and, where it is stamped, in this process.
+
+Two kinds of entries. A plain one (`get`, `set`, `delete`, `get_or_set`) is as true as its time to live. A
+stamped one (`stamped`) is an answer made from one state of the database: the reader brings the stamp of the
+state that is committed now, and an entry with any other stamp is no answer. Nothing has to be invalidated, so
+nothing can be forgotten. Without Redis everything works, slower: see docs/decisions/0011.
+"""
+
+import random
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any, Final, TypeVar, cast
+
+import orjson
+from django.conf import settings
+from django.core.cache import caches
+from redis.exceptions import RedisError
+
+from ratelimits import counters
+
+T = TypeVar("T")
+Value = bytes | str | int | float | bool | list[Any] | dict[str, Any]
+
+STAMP_BYTES: Final = 16
+# The most that anybody waits for somebody else's work before doing it himself.
+WAIT_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.02
+_LOCAL_BYTES: Final = 8 * 1024 * 1024
+_BYTES, _JSON = b"b", b"j"
+
+
+class Unavailable(Exception):
+    """Redis does not answer, so what was asked for has not been done."""
+
+
+@dataclass
+class Stats:
+    """What one cache of this process has answered; `hits` includes the `local` ones."""
+
+    hits: int = 0
+    local: int = 0
+    misses: int = 0
+    stored: int = 0
+    unavailable: int = 0
+
+    @property
+    def hit_rate(self) -> float:
+        """The part of the questions that were answered, 0…1."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else 0.0
+
+
+class _Local:
+    """Stamped entries of this process, the least used forgotten first; bounded in bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
+        self._most, self._size = most, 0
+
+    def get(self, key: str, stamp: bytes) -> bytes | None:
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None or found[0] != stamp:
+                return None
+            self._kept.move_to_end(key)
+            return found[1]
+
+    def put(self, key: str, stamp: bytes, body: bytes) -> None:
+        with self._lock:
+            self._drop(key)
+            self._kept[key] = (stamp, body)
+            self._size += len(key) + len(body)
+            while self._size > self._most:
+                self._drop(next(iter(self._kept)))
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._size = 0
+
+    def _drop(self, key: str) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self._size -= len(key) + len(gone[1])
+
+
+class _Flights:
+    """Lets one thread make a value while the others that want it wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flying: dict[object, Future[Any]] = {}
+
+    def share(self, key: object, make: Callable[[], T]) -> T:
+        """This will return what `make` returns, called here or, at this moment, in another thread."""
+        with self._lock:
+            other = self._flying.get(key)
+            mine: Future[T] = self._flying.setdefault(key, Future())
+        if other is not None:
+            try:
+                return other.result(WAIT_SECONDS)  # type: ignore[no-any-return]
+            except Exception:  # noqa: BLE001  its failure need not be ours
+                return make()
+        try:
+            made = make()
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            mine.set_result(made)
+            return made
+        finally:
+            with self._lock:
+                del self._flying[key]
+
+
+_local: Final = _Local(_LOCAL_BYTES)
+_flights: Final = _Flights()
+_services: Final[dict[str, "CacheService"]] = {}
+
+
+def prefix() -> str:
+    """This will return how every key of ours begins; sessions, counters and channel layers have other keys."""
+    default = cast("dict[str, Any]", settings.CACHES["default"])
+    return f"{default['KEY_PREFIX']}:cache:"
+
+
+def stats() -> dict[str, dict[str, float]]:
+    """This will return the counts of this process by the name of the cache."""
+    return {
+        name: asdict(service.stats) | {"hit_rate": service.stats.hit_rate} for name, service in _services.items()
+    }
+
+
+class CacheService:
+    """One named cache. Values are bytes or JSON: nothing is pickled."""
+
+    def __init__(
+        self, name: str, *, ttl: int, alias: str = "default", breaker: counters.Breaker | None = None
+    ) -> None:
+        self.name, self.ttl, self.stats = name, ttl, Stats()
+        self._alias, self._breaker = alias, breaker
+        self._counting = threading.Lock()
+        _services[name] = self
+
+    # -- plain entries ------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Value | None:
+        """This will return the value, None where there is none or Redis does not answer."""
+        raw = self._ask(lambda redis: redis.get(self._key(key)))
+        self._count(hits=raw is not None, misses=raw is None)
+        return None if raw is None else _decoded(raw)
+
+    def set(self, key: str, value: Value, *, ttl: int | None = None) -> None:
+        """This will keep the value for about `ttl` seconds."""
+        self._store([(self._key(key), _encoded(value))], ttl or self.ttl)
+
+    def delete(self, *keys: str) -> None:
+        """This will forget the values."""
+        self._ask(lambda redis: redis.unlink(*map(self._key, keys)))
+
+    def get_or_set(self, key: str, make: Callable[[], Value], *, ttl: int | None = None) -> Value:
+        """This will return the value; `make` makes it where it is missing, once for all who ask at that time."""
+        found = self.get(key)
+        if found is not None:
+            return found
+        full, until = self._key(key), time.monotonic() + WAIT_SECONDS
+        raw = _flights.share(
+            full,
+            lambda: self._make(full, lambda _: True, lambda: _encoded(make()), ttl or self.ttl, until=until),
+        )
+        return _decoded(raw)
+
+    # -- stamped entries ----------------------------------------------------------------------------------
+
+    def stamped(self, key: str, stamp: bytes, make: Callable[[], bytes]) -> bytes:
+        """This will return the bytes that were made under this very stamp (16 bytes), else make them.
+
+        `make` returns what the stamp stands for, or something newer where the caller does not mind.
+        """
+        full = self._key(key)
+        body = _local.get(full, stamp)
+        if body is not None:
+            self._count(hits=True, local=True)
+            return body
+        body = _under(stamp, self._ask(lambda redis: redis.get(full)))
+        self._count(hits=body is not None, misses=body is None)
+        if body is None:
+            until = time.monotonic() + WAIT_SECONDS
+            raw = _flights.share(
+                (full, stamp),
+                lambda: self._make(
+                    full,
+                    lambda raw: raw.startswith(stamp),
+                    lambda: stamp + make(),
+                    self.ttl,
+                    until=until,
+                ),
+            )
+            body = raw[STAMP_BYTES:]
+        _local.put(full, stamp, body)
+        return body
+
+    def put_many(self, entries: Iterable[tuple[str, bytes, bytes]]) -> bool:
+        """This will store stamped entries `(key, stamp, body)` in one round trip, and say whether it could."""
+        return self._store([(self._key(key), stamp + body) for key, stamp, body in entries], self.ttl)
+
+    # -- both ---------------------------------------------------------------------------------------------
+
+    def clear(self) -> int:
+        """This will forget everything that any cache of ours holds, and nothing else; returns how many entries.
+
+        Raises Unavailable.
+        """
+        _local.clear()
+        gone = self._ask(_unlink_all)
+        if gone is None:
+            raise Unavailable("Redis does not answer: nothing was cleared.")
+        return gone
+
+    def _key(self, key: str) -> str:
+        return f"{prefix()}{key}"
+
+    def _make(
+        self,
+        key: str,
+        good: Callable[[bytes], bool],
+        make: Callable[[], bytes],
+        ttl: int,
+        *,
+        until: float,
+    ) -> bytes:
+        """This will make and store an entry, unless another process is at it and ends before `until`."""
+        lock = f"{key}:lock"
+        milliseconds = int(WAIT_SECONDS * 1000)
+        leads = self._ask(lambda redis: redis.set(lock, b"1", nx=True, px=milliseconds) or False)
+        while leads is False and time.monotonic() < until:
+            time.sleep(_POLL_SECONDS)
+            theirs: bytes | None = self._ask(lambda redis: redis.get(key))
+            if theirs is not None and good(theirs):
+                return theirs
+        try:
+            made = make()
+        except BaseException:
+            self._release(lock, led=bool(leads))
+            raise
+        self._store([(key, made)], ttl)
+        self._release(lock, led=bool(leads))
+        return made
+
+    def _release(self, lock: str, *, led: bool) -> None:
+        """This will let go of the lock; it only saves work, so a late hand that frees another's is no harm."""
+        if led:
+            self._ask(lambda redis: redis.unlink(lock))
+
+    def _store(self, entries: list[tuple[str, bytes]], ttl: int) -> bool:
+        # Entries that were made together must not expire together.
+        def store(redis: Any) -> bool:
+            pipeline = redis.pipeline(transaction=False)
+            for key, raw in entries:
+                pipeline.set(key, raw, px=int(ttl * 1000 * random.uniform(0.9, 1.1)))  # noqa: S311
+            pipeline.execute()
+            return True
+
+        done = bool(self._ask(store))
+        self._count(stored=done and len(entries))
+        return done
+
+    def _ask(self, question: Callable[[Any], T]) -> T | None:
+        """This will ask Redis; None where it does not answer. After a failure it is left alone for a second."""
+        # The same breaker as that of the limits: one request pays for a frozen Redis once, not twice.
+        breaker = self._breaker or counters.breaker
+        if breaker.may_try():
+            try:
+                answer = question(cast("Any", caches[self._alias]).client.get_client(write=True))
+            except (RedisError, OSError):
+                breaker.report(ok=False)
+            else:
+                breaker.report(ok=True)
+                return answer
+        self._count(unavailable=True)
+        return None
+
+    def _count(self, **more: int) -> None:
+        with self._counting:
+            for field, number in more.items():
+                setattr(self.stats, field, getattr(self.stats, field) + number)
+
+
+def _under(stamp: bytes, raw: bytes | None) -> bytes | None:
+    """This will return the body of an entry that has this stamp."""
+    return raw[STAMP_BYTES:] if raw is not None and raw.startswith(stamp) else None
+
+
+def _encoded(value: Value) -> bytes:
+    return _BYTES + value if isinstance(value, bytes) else _JSON + orjson.dumps(value)
+
+
+def _decoded(raw: bytes) -> Value:
+    found: Value = raw[1:] if raw[:1] == _BYTES else orjson.loads(raw[1:])
+    return found
+
+
+def _unlink_all(redis: Any) -> int:
+    gone = 0
+    keys: list[bytes] = []
+    for key in redis.scan_iter(match=f"{prefix()}*", count=1000):
+        keys.append(key)
+        if len(keys) == 1000:
+            gone += redis.unlink(*keys)
+            keys = []
+    return gone + (redis.unlink(*keys) if keys else 0)

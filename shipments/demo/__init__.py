@@ -1,0 +1,1 @@
+"""The demo: a made-up carrier on the real map, loaded in bulk and kept moving by a simulator."""

@@ -1,0 +1,89 @@
+"""The demo's drivers on the move: each creeps along the lane of the freight that it carries."""
+
+import random
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from shipments import intake, lifecycle
+from shipments.demo import world
+from shipments.models import Shipment
+
+# Every lane is crossed in so long, whatever its length: days of driving would not be seen to move.
+CROSSING: Final = timedelta(hours=2)
+_REFRESH: Final = timedelta(minutes=1)
+_MOST: Final = 2_000
+
+
+@dataclass(slots=True)
+class _Trip:
+    lane: world.Lane
+    share: float
+    moved_at: datetime
+
+
+class Fleet:
+    """Knows who is on the way where, and moves a few of them at a time."""
+
+    def __init__(self, organization_id: uuid.UUID, rng: random.Random) -> None:
+        self._organization_id = organization_id
+        self._rng = rng
+        self._trips: dict[uuid.UUID, _Trip] = {}
+        self._turn: deque[uuid.UUID] = deque()
+        self._read_at: datetime | None = None
+
+    def move(self, count: int, *, now: datetime) -> int:
+        """This will move the next `count` drivers, in turn, and return how many positions were new."""
+        if self._read_at is None or now - self._read_at >= _REFRESH:
+            self._read(now)
+        moved = 0
+        for _ in range(min(count, len(self._turn))):
+            driver_id = self._turn[0]
+            self._turn.rotate(-1)
+            trip = self._trips[driver_id]
+            trip.share = min(trip.share + (now - trip.moved_at) / CROSSING * self._rng.uniform(0.8, 1.2), 1.0)
+            trip.moved_at = now
+            latitude, longitude = trip.lane.at(trip.share)
+            moved += intake.record_position(
+                driver_id=driver_id, latitude=round(latitude, 5), longitude=round(longitude, 5), recorded_at=now
+            )
+        return moved
+
+    def _read(self, now: datetime) -> None:
+        """This will learn who carries what; the freight that set out last decides where a driver is."""
+        rows = (
+            Shipment.objects.of(self._organization_id)
+            .present()
+            .filter(status__in=lifecycle.IN_MOTION, driver__isnull=False)
+            .exclude(origin__latitude=None)
+            .exclude(destination__latitude=None)
+            .exclude(origin__locode=None)
+            .exclude(destination__locode=None)
+            .order_by("-created_at", "-id")
+            .values_list(
+                "driver_id", "origin__locode", "destination__locode",
+                "driver__last_position__latitude", "driver__last_position__longitude",
+            )
+        )  # fmt: skip
+        trips: dict[uuid.UUID, _Trip] = {}
+        for driver_id, origin, destination, latitude, longitude in rows[:_MOST]:
+            if driver_id in trips:
+                continue
+            known = self._trips.get(driver_id)
+            if known and (known.lane.origin, known.lane.destination) == (origin, destination):
+                trips[driver_id] = known
+                continue
+            lane = world.lane(origin, destination)
+            share = 0.0 if latitude is None else _nearest(lane, (latitude, longitude))
+            trips[driver_id] = _Trip(lane, share, now)
+        self._trips, self._turn, self._read_at = trips, deque(trips), now
+
+
+def _nearest(lane: world.Lane, seen: world.Point) -> float:
+    """This will return the share of the lane where it passes a point; far from the lane, its start."""
+    share, km = min(
+        ((step / 100, world.distance(lane.at(step / 100), seen)) for step in range(101)), key=lambda pair: pair[1]
+    )
+    return share if km < max(lane.km / 20, 50) else 0.0

@@ -1,0 +1,197 @@
+"""The one bulk loader beside the services: COPY in chunks, the guards off while it runs and proved afterwards."""
+
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from shipments.demo import history
+from shipments.demo.history import Story
+
+TABLES: Final = {
+    "shipments_shipment": history.SHIPMENT_COLUMNS,
+    "shipments_shipmentevent": history.EVENT_COLUMNS,
+    "shipments_auditentry": history.AUDIT_COLUMNS,
+}
+# The triggers that work row by row: the work of the first three is done by `prove`, of the others by `_QUEUES`.
+_TRIGGERS: Final = {
+    "shipment_seq": "shipments_shipment",
+    "shipment_has_event": "shipments_shipment",
+    "event_has_shipment": "shipments_shipmentevent",
+    "event_unnumbered": "shipments_shipmentevent",
+    "entry_unlinked": "shipments_auditentry",
+}
+# What waits for the relay: events without a position in the feed, audit entries outside the chain.
+_QUEUES: Final = (
+    """
+    INSERT INTO shipments_unnumberedevent (event_id, organization_id)
+    SELECT id, organization_id FROM shipments_shipmentevent WHERE organization_id = %s
+    """,
+    """
+    INSERT INTO shipments_unlinkedentry (entry_id, organization_id)
+    SELECT id, organization_id FROM shipments_auditentry WHERE organization_id = %s AND entity = 'shipment'
+    """,
+)
+# From so many rows on, indexes and foreign keys are built once at the end instead of row by row.
+_MANY: Final = 50_000
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
+# What the triggers would have refused row by row, asked of the whole organisation at once.
+_BROKEN: Final = {
+    "shipments whose seq is not the number of their events": """
+        SELECT count(*) FROM shipments_shipment s LEFT JOIN (
+            SELECT shipment_id, count(*) AS n, max(seq) AS head, min(seq) AS first FROM shipments_shipmentevent
+            WHERE organization_id = %(organization)s GROUP BY shipment_id
+        ) e ON e.shipment_id = s.id
+        WHERE s.organization_id = %(organization)s
+          AND (e.n, e.head, e.first) IS DISTINCT FROM (s.seq, s.seq, 1::bigint)
+    """,
+    "events of no shipment of their organisation": """
+        SELECT count(*) FROM shipments_shipmentevent e
+        LEFT JOIN shipments_shipment s ON s.id = e.shipment_id AND s.organization_id = e.organization_id
+        WHERE e.organization_id = %(organization)s AND s.id IS NULL
+    """,
+    "events without an audit entry": """
+        SELECT abs((SELECT count(*) FROM shipments_shipmentevent WHERE organization_id = %(organization)s)
+                 - (SELECT count(*) FROM shipments_auditentry
+                    WHERE organization_id = %(organization)s AND entity = 'shipment'))
+    """,
+}
+
+
+class Broken(Exception):
+    """The rows loaded break a rule of the log; nothing of them is kept."""
+
+
+def load(
+    stories: Iterator[list[Story]], *, organization_id: uuid.UUID, expected: int, progress: Callable[[int], None]
+) -> tuple[int, int]:
+    """This will store the stories of one organisation and return how many shipments and events they were.
+
+    The caller holds a transaction and owns the tables. Memory is bounded by two chunks of stories.
+    Raises Broken where the result breaks an invariant that the guards would have kept.
+    """
+    shipments = events = 0
+    with connection.cursor() as cursor, _triggers_off(cursor), _unburdened(cursor, expected):
+        # One thread invents and encodes the next chunk while PostgreSQL takes this one.
+        with ThreadPoolExecutor(1, thread_name_prefix="stories") as inventor:
+            pending = inventor.submit(_encoded, stories)
+            while chunk := pending.result():
+                pending = inventor.submit(_encoded, stories)
+                for table, rows in zip(TABLES, chunk.tables, strict=True):
+                    _copy(cursor, table, rows)
+                shipments += chunk.shipments
+                events += chunk.events
+                progress(chunk.shipments)
+        _settle(cursor)
+        for queue in _QUEUES:
+            cursor.execute(queue, [organization_id])
+    prove(organization_id)
+    return shipments, events
+
+
+def prove(organization_id: uuid.UUID) -> None:
+    """This will raise Broken unless the organisation's log and its shipments agree: three queries."""
+    with connection.cursor() as cursor:
+        for rule, sql in _BROKEN.items():
+            cursor.execute(sql, {"organization": organization_id})
+            row = cursor.fetchone()
+            if row is None or row[0]:
+                raise Broken(f"{row and row[0]} {rule}.")
+
+
+class _Chunk:
+    """Stories as COPY wants them."""
+
+    __slots__ = ("events", "shipments", "tables")
+
+    def __init__(self, stories: Sequence[Story]) -> None:
+        self.shipments = len(stories)
+        self.events = sum(len(story.events) for story in stories)
+        self.tables = (
+            _text(story.shipment for story in stories),
+            _text(row for story in stories for row in story.events),
+            _text(row for story in stories for row in story.audit),
+        )
+
+
+def _encoded(stories: Iterator[list[Story]]) -> _Chunk | None:
+    batch = next(stories, None)
+    return _Chunk(batch) if batch else None
+
+
+def _text(rows: Iterator[tuple[Any, ...]]) -> bytes:
+    return "".join("\t".join(map(_value, row)) + "\n" for row in rows).encode()
+
+
+def _value(value: object) -> str:
+    """This will write one value in COPY's text format."""
+    if value is None:
+        return "\\N"
+    if isinstance(value, str):
+        return value.translate(_ESCAPES)
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode().replace("\\", "\\\\")
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _copy(cursor: CursorWrapper, table: str, rows: bytes) -> None:
+    columns = ", ".join(f'"{column}"' for column in TABLES[table])
+    with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+        copy.write(rows)
+
+
+def _settle(cursor: CursorWrapper) -> None:
+    """This will make deferred checks now: a table with checks outstanding cannot be altered."""
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+@contextmanager
+def _triggers_off(cursor: CursorWrapper) -> Iterator[None]:
+    """This will silence the row triggers inside this transaction."""
+    cursor.execute("SET LOCAL lock_timeout = '30s'")
+    cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    for trigger, table in _TRIGGERS.items():
+        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
+    yield
+    for trigger, table in _TRIGGERS.items():
+        cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
+
+
+@contextmanager
+def _unburdened(cursor: CursorWrapper, expected: int) -> Iterator[None]:
+    """This will take indexes, unique and foreign keys away while very many rows come, and build them again."""
+    if expected < _MANY:
+        yield
+        return
+    _settle(cursor)
+    cursor.execute("SET LOCAL maintenance_work_mem = '256MB'")
+    tables = [[*TABLES]]
+    cursor.execute(
+        "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+        " WHERE contype IN ('f', 'u') AND conrelid = ANY(%s::regclass[]) ORDER BY contype DESC",
+        tables,
+    )
+    constraints = cursor.fetchall()
+    cursor.execute(
+        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index i"
+        " WHERE indrelid = ANY(%s::regclass[]) AND NOT EXISTS"
+        " (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)",
+        tables,
+    )
+    indexes = cursor.fetchall()
+    for table, name, _ in constraints:
+        cursor.execute(f'ALTER TABLE {table} DROP CONSTRAINT "{name}"')
+    for name, _ in indexes:
+        cursor.execute(f"DROP INDEX {name}")
+    yield
+    for _, definition in indexes:
+        cursor.execute(definition)
+    for table, name, definition in constraints:
+        cursor.execute(f'ALTER TABLE {table} ADD CONSTRAINT "{name}" {definition}')

@@ -1,0 +1,19 @@
+"""Identifiers: UUIDv7 keys made here, and the grammar of a shipment's reference."""
+
+import re
+import uuid
+
+from uuid_utils.compat import uuid7
+
+REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RESERVED_REFERENCES = frozenset({"bulk", "export"})
+
+
+def new_id() -> uuid.UUID:
+    """This will return a UUIDv7 (RFC 9562): ordered by time, so that fresh rows share index pages."""
+    return uuid7()
+
+
+def is_reference(text: str) -> bool:
+    """This will tell whether the text may name a shipment."""
+    return REFERENCE.fullmatch(text) is not None and text.lower() not in RESERVED_REFERENCES

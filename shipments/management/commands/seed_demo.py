@@ -1,0 +1,82 @@
+"""`manage.py seed_demo`: demo data for two organisations, the same for the same seed and time."""
+
+import time
+from argparse import ArgumentParser
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from shipments.demo import loader, seed
+
+DEFAULT_SHIPMENTS: Final = 2_000
+
+
+class Command(BaseCommand):
+    """Loads the demo once; a second run leaves it alone."""
+
+    help = "Load demo data: two organisations, real places, shipments in every state with their histories."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--shipments", type=int, help=f"how many, {DEFAULT_SHIPMENTS} unless told")
+        parser.add_argument(
+            "--events",
+            type=float,
+            default=6.0,
+            help=f"wished average of events per shipment, {seed.SHORTEST}…{seed.FULLEST} (6)",
+        )
+        parser.add_argument("--seed", type=int, default=1, help="the same seed and --now give the same data (1)")
+        parser.add_argument("--now", type=_time, help="the moment at which the story ends (this minute)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        wanted: int | None = options["shipments"]
+        if wanted is not None and wanted < 0:
+            raise CommandError(f"--shipments {wanted} cannot be used: give 0 or more.")
+        found = seed.present()
+        if found is not None:
+            self._leave(found, wanted)
+            return
+        started = time.monotonic()
+        try:
+            loaded = self._load(DEFAULT_SHIPMENTS if wanted is None else wanted, options)
+        except loader.Broken as error:
+            raise CommandError(f"Nothing was stored: the data would hold {error}") from error
+        self._say(
+            organizations=loaded.organizations, shipments=loaded.shipments, events=loaded.events,
+            auditEntries=loaded.events, seed=options["seed"], seconds=round(time.monotonic() - started, 2),
+        )  # fmt: skip
+
+    def _leave(self, found: int, wanted: int | None) -> None:
+        """This will say that the data is there; other data than asked for is an error."""
+        if wanted is not None and found < wanted:
+            raise CommandError(
+                f"The organisation {seed.SLUG!r} has {found} shipments already and is never loaded over;"
+                " use an empty database."
+            )
+        self._say(already=True, shipments=found)
+
+    def _load(self, shipments: int, options: dict[str, Any]) -> seed.Loaded:
+        now = options["now"] or timezone.now().replace(second=0, microsecond=0)
+        console = Console(stderr=True)
+        columns = (TextColumn("Demo shipments"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+            task = bar.add_task("", total=shipments + seed.RIVAL_SHIPMENTS)
+            return seed.seed(
+                shipments=shipments, events=options["events"], seed=options["seed"], now=now,
+                progress=lambda done: bar.advance(task, done),
+            )  # fmt: skip
+
+    def _say(self, **counts: object) -> None:
+        self.stdout.write(orjson.dumps({"command": "seed_demo", **counts}).decode())
+
+
+def _time(text: str) -> datetime:
+    found = parse_datetime(text)
+    if found is None or found.tzinfo is None:
+        raise CommandError(f"--now {text} cannot be used: give a time such as 2026-03-02T12:00:00Z.")
+    return found

@@ -1,0 +1,60 @@
+"""`manage.py warmup_cache`: prepares the shipments that will be asked for first."""
+
+import time
+import uuid
+from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import orjson
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from shipments import representation
+from shipments.lifecycle import STATES
+from shipments.models import Shipment
+from shipments.selectors import prepared
+
+_COLUMNS: Final = ("organization_id", *representation.SHIPMENT_COLUMNS)
+_LARGEST_BATCH: Final = 10_000
+
+
+class Command(BaseCommand):
+    """Fills the cache beside live traffic, as often and as parallel as one likes: entries name their state."""
+
+    help = "Prepare shipments of all organisations in the cache, those in transit unless told otherwise."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--status", default="in_transit", choices=STATES, help="which ones (in_transit)")
+        parser.add_argument("--batch", type=int, default=500, help=f"how many at a time, 1…{_LARGEST_BATCH} (500)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        status, batch = options["status"], options["batch"]
+        if not 1 <= batch <= _LARGEST_BATCH:
+            raise CommandError(f"--batch {batch} cannot be used: give 1 to {_LARGEST_BATCH}.")
+        started = time.monotonic()
+        read = stored = 0
+        console = Console(stderr=True)
+        columns = (TextColumn("Warm cache"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+            total = Shipment.objects.present().filter(status=status).count() if console.is_terminal else None
+            task = bar.add_task("", total=total)
+            for rows in _batches(status, batch):
+                read += len(rows)
+                stored += len(rows) if prepared.warm(rows) else 0
+                bar.advance(task, len(rows))
+        told = {
+            "command": "warmup_cache", "status": status, "shipments": read, "stored": stored,
+            "seconds": round(time.monotonic() - started, 2),
+        }  # fmt: skip
+        self.stdout.write(orjson.dumps(told).decode())
+
+
+def _batches(status: str, size: int) -> Iterator[Sequence[dict[str, Any]]]:
+    """This will return the rows by id, each batch beginning behind the last one and not counting from the first."""
+    found = Shipment.objects.present().filter(status=status).order_by("pk")
+    last = uuid.UUID(int=0)
+    while rows := list(found.filter(pk__gt=last).values(*_COLUMNS)[:size]):
+        yield rows
+        last = rows[-1]["id"]

@@ -1,0 +1,35 @@
+"""The domain's tables, one module per aggregate."""
+
+from shipments.models.account import ApiKey, Membership, Organization, RefreshFamily, Role, User
+from shipments.models.audit import AuditEntry, AuditLink, UnlinkedEntry
+from shipments.models.checkpoint import Checkpoint
+from shipments.models.driver import Driver, DriverPosition
+from shipments.models.event import EventType, ShipmentEvent
+from shipments.models.feed import FeedEntry, UnnumberedEvent
+from shipments.models.idempotency import IdempotencyKey
+from shipments.models.party import Customer
+from shipments.models.place import Location
+from shipments.models.shipment import Shipment
+
+__all__ = [
+    "ApiKey",
+    "AuditEntry",
+    "AuditLink",
+    "Checkpoint",
+    "Customer",
+    "Driver",
+    "DriverPosition",
+    "EventType",
+    "FeedEntry",
+    "IdempotencyKey",
+    "Location",
+    "Membership",
+    "Organization",
+    "RefreshFamily",
+    "Role",
+    "Shipment",
+    "ShipmentEvent",
+    "UnlinkedEntry",
+    "UnnumberedEvent",
+    "User",
+]

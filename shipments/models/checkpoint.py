@@ -1,0 +1,54 @@
+"""Checkpoints: what somebody says has happened to a shipment, or will. Always stored, then judged."""
+
+from django.db import models
+
+from shipments.identifiers import new_id
+
+
+class Checkpoint(models.Model):
+    """One observation. Only its voiding may be added later: a trigger refuses any other change."""
+
+    class Classifier(models.TextChoices):
+        """DCSA's event classifier: actual, estimated, planned."""
+
+        ACTUAL = "ACT"
+        ESTIMATED = "EST"
+        PLANNED = "PLN"
+
+    class Outcome(models.TextChoices):
+        """How it was judged when it arrived; audit data, since it depends on the order of arrival."""
+
+        APPLIED = "applied"
+        LATE = "late"
+        ANOMALOUS = "anomalous"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    shipment = models.ForeignKey("Shipment", on_delete=models.PROTECT, related_name="checkpoints", db_index=False)
+    # The event that recorded it, by its number in the shipment's log.
+    seq = models.PositiveBigIntegerField()
+    classifier = models.CharField(max_length=3, choices=Classifier)
+    state = models.CharField(max_length=20, blank=True, help_text="Empty where it names no state of ours.")
+    code = models.CharField(max_length=32, blank=True, help_text="The carrier's code, verbatim.")
+    code_system = models.CharField(max_length=16, blank=True)
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    location = models.ForeignKey("Location", on_delete=models.PROTECT, null=True, blank=True, db_index=False)
+    note = models.CharField(max_length=500, blank=True)
+    source = models.CharField(max_length=64)
+    source_event_id = models.CharField(max_length=128, null=True, blank=True)
+    outcome = models.CharField(max_length=9, choices=Outcome)
+    voided_at = models.DateTimeField(null=True, blank=True)
+    void_reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["shipment", "source", "source_event_id"],
+                condition=models.Q(source_event_id__isnull=False),
+                name="checkpoint_source_event_once",
+            ),
+            models.UniqueConstraint(fields=["shipment", "seq"], name="checkpoint_of_event"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.classifier} {self.state or self.code} {self.occurred_at:%Y-%m-%d %H:%M}"

@@ -1,0 +1,65 @@
+"""The log: one immutable row for every change of a shipment; timeline, outbox and replay at once."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from shipments.identifiers import new_id
+from shipments.querysets import EventQuerySet
+
+
+class EventType(models.TextChoices):
+    """What kind of change an event is."""
+
+    CREATED = "created"
+    TRANSITIONED = "transitioned"
+    AMENDED = "amended"
+    OBSERVED = "observed"
+    VOIDED = "voided"
+    FLAGGED = "flagged"
+    UNFLAGGED = "unflagged"
+    DELETED = "deleted"
+    # Of the organisation, not of one shipment.
+    DRIVER_CHANGED = "driver_changed"
+    CUSTOMER_CHANGED = "customer_changed"
+
+
+class ShipmentEvent(models.Model):
+    """One change. Insert only: a trigger refuses UPDATE, DELETE and TRUNCATE.
+
+    `data` is `{"changes": {field of the public snapshot: new value}, …}`:
+    snapshot(n) with `changes` of n+1 laid over it is snapshot(n+1).
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey("Organization", on_delete=models.CASCADE, db_index=False)
+    # NULL, with seq 0, for what concerns the organisation: it stands in the feed alone.
+    shipment = models.ForeignKey(
+        "Shipment", on_delete=models.CASCADE, null=True, related_name="events", db_index=False
+    )
+    seq = models.PositiveBigIntegerField()
+    type = models.CharField(max_length=16, choices=EventType)
+    status = models.CharField(max_length=20)
+    # What the world says (may be late) and when we learnt it. Order is `seq`, never a time.
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField()
+    # Of an accepted command: its place in the fold of the status.
+    effective_at = models.DateTimeField(null=True, blank=True)
+    location = models.ForeignKey("Location", on_delete=models.PROTECT, null=True, blank=True, db_index=False)
+    actor_role = models.CharField(max_length=16)
+    actor_id = models.UUIDField(null=True, blank=True)
+    data = models.JSONField(default=dict)
+
+    objects: ClassVar[EventQuerySet] = EventQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["shipment", "seq"], name="event_seq_once"),
+            models.CheckConstraint(
+                condition=models.Q(shipment=None, seq=0) | models.Q(shipment__isnull=False, seq__gte=1),
+                name="event_seq_of_shipment",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.shipment_id} #{self.seq} {self.type}"

@@ -1,0 +1,96 @@
+"""Chainable filters; every read of the product begins with one of them."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any, Protocol, Self
+
+from django.db import models
+from django.db.models.functions import Upper
+
+
+class Viewer(Protocol):
+    """Whoever looks: the attributes of a subject that decide what it may see."""
+
+    @property
+    def organization_id(self) -> uuid.UUID: ...
+    @property
+    def role(self) -> str: ...
+    @property
+    def user_id(self) -> uuid.UUID | None: ...
+    @property
+    def customer_id(self) -> uuid.UUID | None: ...
+    @property
+    def driver_id(self) -> uuid.UUID | None: ...
+
+
+class OrganizationQuerySet(models.QuerySet[Any]):
+    """Rows that belong to one organisation."""
+
+    def of(self, organization_id: uuid.UUID) -> Self:
+        """This will keep the rows of one organisation."""
+        return self.filter(organization_id=organization_id)
+
+
+class ShipmentQuerySet(OrganizationQuerySet):
+    """Shipments; a discarded draft is gone for everybody but the log."""
+
+    def present(self) -> Self:
+        """This will leave out discarded drafts."""
+        return self.filter(deleted_at=None)
+
+    def visible_to(self, viewer: Viewer) -> Self:
+        """This will keep what the viewer may see: a driver its assignments, a customer its account's."""
+        rows = self.of(viewer.organization_id).present()
+        if viewer.role == "driver":
+            return rows.filter(driver_id=viewer.driver_id) if viewer.driver_id else rows.none()
+        if viewer.role == "customer":
+            return rows.filter(customer_id=viewer.customer_id) if viewer.customer_id else rows.none()
+        return rows
+
+    def named(self, reference: str) -> Self:
+        """This will keep the one shipment with this reference, whatever its case."""
+        return self.named_any([reference])
+
+    def named_any(self, references: Sequence[str]) -> Self:
+        """This will keep the shipments with these references, whatever their case."""
+        keys = [reference.upper() for reference in references]
+        return self.alias(reference_key=Upper("reference")).filter(reference_key__in=keys)
+
+
+class EventQuerySet(models.QuerySet[Any]):
+    """The log."""
+
+    def after(self, seq: int) -> Self:
+        """This will keep the events behind `seq`, in order."""
+        return self.filter(seq__gt=seq).order_by("seq")
+
+
+class DriverQuerySet(OrganizationQuerySet):
+    """Drivers."""
+
+    def visible_to(self, viewer: Viewer) -> Self:
+        """This will keep what the viewer may see: a driver itself, a customer nobody."""
+        rows = self.of(viewer.organization_id)
+        if viewer.role == "driver":
+            return rows.filter(pk=viewer.driver_id) if viewer.driver_id else rows.none()
+        return rows.none() if viewer.role == "customer" else rows
+
+
+class CustomerQuerySet(OrganizationQuerySet):
+    """Customer accounts."""
+
+    def visible_to(self, viewer: Viewer) -> Self:
+        """This will keep what the viewer may see: a customer its own account, a driver none."""
+        rows = self.of(viewer.organization_id)
+        if viewer.role == "customer":
+            return rows.filter(pk=viewer.customer_id) if viewer.customer_id else rows.none()
+        return rows.none() if viewer.role == "driver" else rows
+
+
+class ApiKeyQuerySet(OrganizationQuerySet):
+    """API keys."""
+
+    def visible_to(self, viewer: Viewer) -> Self:
+        """This will keep what the viewer manages: an administrator the organisation's keys, others their own."""
+        rows = self.of(viewer.organization_id)
+        return rows if viewer.role in {"admin", "system"} else rows.filter(user_id=viewer.user_id)

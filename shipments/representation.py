@@ -1,0 +1,209 @@
+"""Door: the one JSON shape of shipments, events, drivers and places, always made from a row of `.values()`.
+
+Times are RFC 3339 UTC with `Z`, decimals are strings without an exponent, ids are strings.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+Row = Mapping[str, Any]
+Json = dict[str, Any]
+
+_PLACE: Final = ("locode", "name", "country", "latitude", "longitude")
+# The columns that `shipment` needs, as arguments of `.values()`.
+SHIPMENT_COLUMNS: Final = (
+    "id", "reference", "status", "seq", "customer_id", "customer__name", "driver_id", "driver__name",
+    "driver__phone", "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at",
+    "planned_delivery_at", "eta", "delivered_at", "flags", "notes", "created_at", "updated_at",
+    "driver__last_position__latitude", "driver__last_position__longitude", "driver__last_position__recorded_at",
+    *(f"{end}__{column}" for end in ("origin", "destination") for column in _PLACE),
+)  # fmt: skip
+EVENT_COLUMNS: Final = (
+    "id", "seq", "type", "status", "occurred_at", "recorded_at", "actor_role", "actor_id", "data",
+    *(f"location__{column}" for column in _PLACE),
+)  # fmt: skip
+DRIVER_COLUMNS: Final = (
+    "id", "name", "phone", "status", "license_number", "vehicle",
+    "last_position__latitude", "last_position__longitude", "last_position__recorded_at",
+)  # fmt: skip
+AUDIT_COLUMNS: Final = (
+    "id", "at", "actor_role", "actor_id", "actor_name", "action", "entity", "entity_id", "before", "after",
+    "address", "request_id", "outcome",
+)  # fmt: skip
+CUSTOMER_COLUMNS: Final = ("id", "name", "email", "phone", "created_at", "updated_at")
+
+
+def instant(at: datetime | None) -> str | None:
+    """This will write a time as RFC 3339 in UTC, to the millisecond where it has a fraction."""
+    if at is None:
+        return None
+    utc = at.astimezone(UTC).replace(tzinfo=None)
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds") + "Z"
+
+
+def amount(number: Decimal | None) -> float | int | None:
+    """This will write a measured amount (kg, m³) as a JSON number."""
+    if number is None:
+        return None
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+def place(row: Row, prefix: str = "") -> Json | None:
+    """This will return `{locode, name, country, latitude, longitude}`, None where the row has no place."""
+    if row[f"{prefix}name"] is None:
+        return None
+    return {column: row[f"{prefix}{column}"] for column in _PLACE}
+
+
+def position(row: Row, prefix: str) -> Json | None:
+    """This will return where a driver was last seen, None where that is not known."""
+    if row[f"{prefix}recorded_at"] is None:
+        return None
+    return {
+        "latitude": row[f"{prefix}latitude"],
+        "longitude": row[f"{prefix}longitude"],
+        "recordedAt": instant(row[f"{prefix}recorded_at"]),
+    }
+
+
+def snapshot(row: Row) -> Json:
+    """This will return the shipment as everybody in its room may see it: what the log alone determines.
+
+    No phone, no notes, no position: laying the `changes` of the events n+1…m over snapshot(n) gives
+    snapshot(m).
+    """
+    return {
+        "id": str(row["id"]),
+        "reference": row["reference"],
+        "status": row["status"],
+        "seq": row["seq"],
+        "origin": place(row, "origin__"),
+        "destination": place(row, "destination__"),
+        "customer": party(row["customer_id"], row["customer__name"]),
+        "driver": party(row["driver_id"], row["driver__name"]),
+        "references": row["references"],
+        "pieces": row["pieces"],
+        "weightKg": amount(row["weight_kg"]),
+        "volumeM3": amount(row["volume_m3"]),
+        "plannedPickupAt": instant(row["planned_pickup_at"]),
+        "plannedDeliveryAt": instant(row["planned_delivery_at"]),
+        "eta": instant(row["eta"]),
+        "deliveredAt": instant(row["delivered_at"]),
+        "flags": row["flags"],
+        "createdAt": instant(row["created_at"]),
+        "updatedAt": instant(row["updated_at"]),
+    }
+
+
+def shipment(row: Row, variant: str) -> Json:
+    """This will return the shipment as REST shows it to one visibility variant."""
+    shown = snapshot(row)
+    shown["position"] = position(row, "driver__last_position__")
+    if variant == "staff":
+        shown["notes"] = row["notes"]
+        if shown["driver"]:
+            shown["driver"]["phone"] = row["driver__phone"]
+    return shown
+
+
+def party(identifier: object, name: str | None) -> Json | None:
+    """This will return `{id, name}`, None where there is nobody."""
+    return None if identifier is None else {"id": str(identifier), "name": name}
+
+
+def event(row: Row) -> Json:
+    """This will return one entry of the log, the same for everybody who may see its shipment."""
+    return {
+        "id": str(row["id"]),
+        "seq": row["seq"],
+        "type": row["type"],
+        "status": row["status"],
+        "occurredAt": instant(row["occurred_at"]),
+        "recordedAt": instant(row["recorded_at"]),
+        "location": place(row, "location__"),
+        "actor": {"role": row["actor_role"], "id": str(row["actor_id"]) if row["actor_id"] else None},
+        "data": row["data"],
+    }
+
+
+def after(shown: Json, happened: Json) -> Json:
+    """This will return the snapshot after one more event: its `changes` laid over, as every client does."""
+    changes: Json = happened["data"]["changes"]
+    return shown | changes | {"seq": happened["seq"], "updatedAt": happened["recordedAt"]}
+
+
+def checkpoint(stored: Any) -> Json:
+    """This will return an observation as it was stored: the same at every later time, but for its voiding."""
+    return {
+        "id": str(stored.pk),
+        "outcome": stored.outcome,
+        "seq": stored.seq,
+        "classifier": stored.classifier,
+        "status": stored.state or None,
+        "code": stored.code or None,
+        "codeSystem": stored.code_system or None,
+        "occurredAt": instant(stored.occurred_at),
+        "recordedAt": instant(stored.recorded_at),
+        "location": place_of(stored.location),
+        "note": stored.note,
+        "source": stored.source,
+        "sourceEventId": stored.source_event_id,
+    }
+
+
+def place_of(location: Any) -> Json | None:
+    """This will return the JSON of a stored place."""
+    return None if location is None else {column: getattr(location, column) for column in _PLACE}
+
+
+def summary(shown: Json) -> Json:
+    """This will return what an update carries beside its event: the head of the snapshot."""
+    return {key: shown[key] for key in ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")}
+
+
+def driver(row: Row) -> Json:
+    """This will return a driver as those who may see drivers see it."""
+    return {
+        "id": str(row["id"]),
+        "name": row["name"],
+        "phone": row["phone"],
+        "status": row["status"],
+        "licenseNumber": row["license_number"],
+        "vehicle": row["vehicle"],
+        "position": position(row, "last_position__"),
+    }
+
+
+def customer(row: Row) -> Json:
+    """This will return a customer account."""
+    return {
+        "id": str(row["id"]),
+        "name": row["name"],
+        "email": row["email"],
+        "phone": row["phone"],
+        "createdAt": instant(row["created_at"]),
+        "updatedAt": instant(row["updated_at"]),
+    }
+
+
+def audit_entry(row: Row) -> Json:
+    """This will return one entry of the audit trail."""
+    return {
+        "id": str(row["id"]),
+        "at": instant(row["at"]),
+        "actor": {
+            "role": row["actor_role"],
+            "id": str(row["actor_id"]) if row["actor_id"] else None,
+            "name": row["actor_name"],
+        },
+        "action": row["action"],
+        "entity": row["entity"],
+        "entityId": row["entity_id"],
+        "before": row["before"],
+        "after": row["after"],
+        "address": row["address"],
+        "requestId": row["request_id"],
+        "outcome": row["outcome"],
+    }

@@ -1,0 +1,35 @@
+"""Reads of accounts and keys for synchronous callers."""
+
+import uuid
+from typing import Final
+
+from django.db.models import Q
+
+from shipments.models import ApiKey, Membership, User
+from shipments.querysets import ApiKeyQuerySet, Viewer
+
+MOST_FOUND: Final = 20
+
+
+def members_like(viewer: Viewer, text: str) -> list[Membership]:
+    """This will return up to 20 active members of the viewer's organisation, with their users, by name.
+
+    Those whose name holds the text or whose address begins with it; where there are none, those whose name is
+    like it. It reads the members of one organisation, who are few, and so needs no index but theirs.
+    """
+    members = Membership.objects.filter(organization_id=viewer.organization_id, user__is_active=True)
+    members = members.select_related("user").order_by("user__name", "user__email", "id")
+    exact = Q(user__name__icontains=text) | Q(user__email__istartswith=text)
+    found = list(members.filter(exact)[:MOST_FOUND])
+    return found or list(members.filter(user__name__trigram_word_similar=text)[:MOST_FOUND])
+
+
+def member(user_id: uuid.UUID) -> User:
+    """This will return a user with its membership and organisation: one query."""
+    return User.objects.select_related("membership__organization").get(pk=user_id)
+
+
+def api_keys(viewer: Viewer) -> ApiKeyQuerySet:
+    """This will return the keys that the viewer manages, newest first, with their owners."""
+    keys: ApiKeyQuerySet = ApiKey.objects.visible_to(viewer).select_related("user").order_by("-created_at", "-id")
+    return keys

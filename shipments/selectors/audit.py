@@ -1,0 +1,11 @@
+"""Reads of the audit trail."""
+
+from typing import Any
+
+from shipments.models import AuditEntry
+from shipments.querysets import Viewer
+
+
+def of(viewer: Viewer) -> Any:
+    """This will return the audit of the viewer's organisation, to be filtered further."""
+    return AuditEntry.objects.filter(organization_id=viewer.organization_id)

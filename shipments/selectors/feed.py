@@ -1,0 +1,46 @@
+"""Reads of the organisation feed."""
+
+from typing import Any, Final
+
+from django.db.models import Max
+
+from shipments import representation
+from shipments.models import FeedEntry
+from shipments.querysets import Viewer
+
+COLUMNS: Final = (
+    *(f"event__{column}" for column in representation.EVENT_COLUMNS),
+    "event__shipment__reference",
+    "position",
+)
+
+
+def rows_after(viewer: Viewer, position: int, *, limit: int) -> Any:
+    """This will return the feed of the viewer's organisation behind a position, in order.
+
+    The caller has checked that the viewer sees every shipment. Positions become visible in their order, so
+    what is behind the last one read is all that is new.
+    """
+    return FeedEntry.objects.filter(organization_id=viewer.organization_id, position__gt=position).order_by(
+        "position"
+    )[:limit]
+
+
+def entry(row: representation.Row) -> representation.Json:
+    """This will return one entry: the event as everywhere, its shipment's reference and its position."""
+    event = {column: row[f"event__{column}"] for column in representation.EVENT_COLUMNS}
+    return representation.event(event) | {
+        "shipmentId": row["event__shipment__reference"],
+        "position": row["position"],
+    }
+
+
+def entries_after(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
+    """This will return the entries behind a position: one query."""
+    return [entry(row) for row in rows_after(viewer, position, limit=limit).values(*COLUMNS)]
+
+
+def head(viewer: Viewer) -> int:
+    """This will return the newest position of the viewer's organisation, 0 where nothing is numbered."""
+    found = FeedEntry.objects.filter(organization_id=viewer.organization_id).aggregate(newest=Max("position"))
+    return found["newest"] or 0

@@ -1,0 +1,31 @@
+"""Drivers and customers for synchronous callers: rows ready for `representation`."""
+
+import uuid
+from typing import Any
+
+from shipments import representation
+from shipments.models import Customer, Driver
+from shipments.querysets import CustomerQuerySet, DriverQuerySet, Viewer
+
+
+def drivers(viewer: Viewer) -> DriverQuerySet:
+    """This will return the drivers that the viewer may see, to be filtered further."""
+    return Driver.objects.visible_to(viewer)
+
+
+def driver(viewer: Viewer, driver_id: uuid.UUID) -> dict[str, Any] | None:
+    """This will return the row of one driver, None where it is missing or not for the viewer: one query."""
+    row: dict[str, Any] | None = drivers(viewer).filter(pk=driver_id).values(*representation.DRIVER_COLUMNS).first()
+    return row
+
+
+def customers(viewer: Viewer) -> CustomerQuerySet:
+    """This will return the customer accounts that the viewer may see, to be filtered further."""
+    return Customer.objects.visible_to(viewer)
+
+
+def customer(viewer: Viewer, customer_id: uuid.UUID) -> dict[str, Any] | None:
+    """This will return the row of one account, None where it is missing or not for the viewer: one query."""
+    found = customers(viewer).filter(pk=customer_id)
+    row: dict[str, Any] | None = found.values(*representation.CUSTOMER_COLUMNS).first()
+    return row

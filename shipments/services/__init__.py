@@ -1,0 +1,46 @@
+"""The use cases: the only writers. Keyword-only, time is a parameter, each one transaction."""
+
+from shipments.services.customers import CustomerInUse, CustomerNotFound
+from shipments.services.denials import note_denial
+from shipments.services.drivers import DriverNotFound
+from shipments.services.feed import FeedNotFound
+from shipments.services.flags import clear_flag, open_flag
+from shipments.services.observations import CheckpointNotFound, Observation, observe, void
+from shipments.services.places import UnknownPlace, resolve_place
+from shipments.services.positions import record_position
+from shipments.services.rows import ShipmentNotFound, StaleWrite
+from shipments.services.shipments import (
+    DuplicateReference,
+    Invalid,
+    NotADraft,
+    advance,
+    amend,
+    book,
+    discard,
+)
+
+__all__ = [
+    "CheckpointNotFound",
+    "CustomerInUse",
+    "CustomerNotFound",
+    "DriverNotFound",
+    "DuplicateReference",
+    "FeedNotFound",
+    "Invalid",
+    "NotADraft",
+    "Observation",
+    "ShipmentNotFound",
+    "StaleWrite",
+    "UnknownPlace",
+    "advance",
+    "amend",
+    "book",
+    "clear_flag",
+    "discard",
+    "note_denial",
+    "observe",
+    "open_flag",
+    "record_position",
+    "resolve_place",
+    "void",
+]

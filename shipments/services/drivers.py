@@ -1,0 +1,94 @@
+"""Drivers: enroll, amend, dismiss. Each one transaction with its audit entry."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from shipments import log
+from shipments.access import Subject
+from shipments.models import Driver, EventType
+
+_FIELDS = ("name", "phone", "status", "license_number", "vehicle")
+
+
+class DriverNotFound(Exception):
+    """No such driver, or not for this subject: the two look alike."""
+
+
+def enroll(*, by: Subject, now: datetime, name: str, **details: Any) -> Driver:
+    """This will store a new driver. `details`: phone, status, license_number, vehicle."""
+    with transaction.atomic():
+        driver = Driver(organization_id=by.organization_id, name=name, created_at=now, updated_at=now, **details)
+        driver.save(force_insert=True)
+        _tell(driver, driver.pk, by=by, now=now)
+        log.audit(by=by, now=now, action="create", entity="driver", entity_id=driver.pk, after=_shown(driver))
+    return driver
+
+
+def amend(*, by: Subject, now: datetime, driver_id: uuid.UUID, changes: Mapping[str, Any]) -> Driver:
+    """This will change name, phone, status, license_number or vehicle; what is the same already is no change.
+
+    Raises DriverNotFound.
+    """
+    with transaction.atomic():
+        driver = _locked(driver_id, by=by)
+        before = _shown(driver)
+        for field in _FIELDS:
+            setattr(driver, field, changes.get(field, getattr(driver, field)))
+        _save(driver, by=by, now=now, before=before)
+    return driver
+
+
+def dismiss(*, by: Subject, now: datetime, driver_id: uuid.UUID) -> bool:
+    """This will remove a driver that nothing refers to, else set it inactive, and say whether it is removed.
+
+    Raises DriverNotFound.
+    """
+    with transaction.atomic():
+        driver = _locked(driver_id, by=by)
+        before = _shown(driver)
+        try:
+            # The lock keeps new references out: a foreign key takes FOR KEY SHARE on the row it names.
+            driver.delete()
+        except ProtectedError:
+            driver.status = Driver.Status.INACTIVE
+            _save(driver, by=by, now=now, before=before)
+            return False
+        _tell(driver, driver_id, by=by, now=now)
+        log.audit(by=by, now=now, action="delete", entity="driver", entity_id=driver_id, before=before)
+    return True
+
+
+def _locked(driver_id: uuid.UUID, *, by: Subject) -> Driver:
+    driver: Driver | None = Driver.objects.visible_to(by).filter(pk=driver_id).select_for_update().first()
+    if driver is None:
+        raise DriverNotFound(str(driver_id))
+    return driver
+
+
+def _tell(driver: Driver, driver_id: uuid.UUID, *, by: Subject, now: datetime) -> None:
+    """This will put the change into the organisation's feed: lists that show the driver are another version now."""
+    shown = {"id": str(driver_id), "name": driver.name, "status": driver.status}
+    log.record_of_organization(type=EventType.DRIVER_CHANGED, by=by, now=now, changed={"driver": shown})
+
+
+def _save(driver: Driver, *, by: Subject, now: datetime, before: Mapping[str, Any]) -> None:
+    after = _shown(driver)
+    changed = [field for field in _FIELDS if after[field] != before[field]]
+    if not changed:
+        return
+    driver.updated_at = now
+    driver.save(update_fields=[*changed, "updated_at"])
+    _tell(driver, driver.pk, by=by, now=now)
+    log.audit(
+        by=by, now=now, action="update", entity="driver", entity_id=driver.pk,
+        before={field: before[field] for field in changed}, after={field: after[field] for field in changed},
+    )  # fmt: skip
+
+
+def _shown(driver: Driver) -> dict[str, Any]:
+    return {field: str(getattr(driver, field)) for field in _FIELDS}

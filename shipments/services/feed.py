@@ -1,0 +1,64 @@
+"""The sequencer: gives every committed event its place in its organisation's feed."""
+
+from typing import Final
+
+from django.db import connection, transaction
+
+# One transaction-level lock: whoever holds it is the only assigner, and lets go by COMMIT or by dying.
+_LOCK: Final = 0x4652_0001
+BATCH: Final = 5_000
+
+# Events are taken in the order of their ids (time), but never one before an earlier one of its shipment: the
+# k-th event of a shipment, by seq, takes the k-th place that the shipment's events got by id, and whatever
+# the batch left behind of a shipment comes along up to its highest seq.
+_NUMBER: Final = """
+WITH batch AS (
+    SELECT event.id, COALESCE(event.shipment_id, event.id) AS owner, event.seq
+    FROM shipments_unnumberedevent waiting JOIN shipments_shipmentevent event ON event.id = waiting.event_id
+    ORDER BY waiting.event_id LIMIT %(batch)s
+), tops AS (
+    SELECT owner, max(seq) AS seq FROM batch GROUP BY owner
+), taken AS (
+    SELECT event.id, event.organization_id, tops.owner, event.seq
+    FROM shipments_unnumberedevent waiting
+    JOIN shipments_shipmentevent event ON event.id = waiting.event_id
+    JOIN tops ON tops.owner = COALESCE(event.shipment_id, event.id) AND event.seq <= tops.seq
+), places AS (
+    SELECT owner, organization_id,
+           row_number() OVER (PARTITION BY organization_id ORDER BY id) AS place,
+           row_number() OVER (PARTITION BY owner ORDER BY id) AS k
+    FROM taken
+), turns AS (
+    SELECT id, owner, row_number() OVER (PARTITION BY owner ORDER BY seq) AS k FROM taken
+), heads AS (
+    SELECT organization_id, (
+        SELECT COALESCE(max(position), 0) FROM shipments_feedentry feed
+        WHERE feed.organization_id = organizations.organization_id
+    ) AS position
+    FROM (SELECT DISTINCT organization_id FROM taken) AS organizations
+), numbered AS (
+    INSERT INTO shipments_feedentry (event_id, organization_id, position)
+    SELECT turns.id, places.organization_id, heads.position + places.place
+    FROM turns JOIN places USING (owner, k) JOIN heads USING (organization_id)
+    RETURNING event_id
+)
+DELETE FROM shipments_unnumberedevent waiting USING numbered WHERE waiting.event_id = numbered.event_id
+"""
+
+
+class FeedNotFound(Exception):
+    """There is no feed for those who do not see every shipment."""
+
+
+def number_batch() -> int:
+    """This will number the next committed events, all or none, and return how many.
+
+    Zero where there are none or another process is at it. Being the only assigner is what makes
+    `position > last` safe to read by: positions become visible in their order.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+        if not cursor.fetchone()[0]:
+            return 0
+        cursor.execute(_NUMBER, {"batch": BATCH})
+        return int(cursor.rowcount)

@@ -1,0 +1,77 @@
+"""Flags: exceptions beside the status, opened and cleared with a reason."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from shipments import lifecycle, log, representation
+from shipments.access import Subject
+from shipments.models import EventType, Shipment
+from shipments.services import rows
+from shipments.services.shipments import Invalid
+
+
+def open_flag(
+    *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
+) -> Shipment:
+    """This will open a flag; one that is open stays as it is and nothing is written.
+
+    Raises ShipmentNotFound, StaleWrite, Invalid.
+    """
+    _check(flag)
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        if lay_open(shipment, flag, reason=reason, now=now):
+            _write(shipment, EventType.FLAGGED, by=by, now=now, flag=flag, reason=reason)
+    return shipment
+
+
+def clear_flag(
+    *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
+) -> Shipment:
+    """This will clear a flag; one that is not open changes nothing.
+
+    Raises ShipmentNotFound, StaleWrite, Invalid.
+    """
+    _check(flag)
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        if lay_clear(shipment, flag):
+            _write(shipment, EventType.UNFLAGGED, by=by, now=now, flag=flag, reason=reason)
+    return shipment
+
+
+def lay_open(shipment: Shipment, flag: str, *, reason: str, now: datetime) -> bool:
+    """This will add the flag to the locked, unsaved shipment, and say whether it was not open."""
+    if rows.has_flag(shipment, flag):
+        return False
+    opened: dict[str, Any] = {"flag": flag, "reason": reason, "openedAt": representation.instant(now)}
+    shipment.flags = [*shipment.flags, opened]
+    return True
+
+
+def lay_clear(shipment: Shipment, flag: str) -> bool:
+    """This will take the flag from the locked, unsaved shipment, and say whether it was open."""
+    if not rows.has_flag(shipment, flag):
+        return False
+    shipment.flags = [each for each in shipment.flags if each["flag"] != flag]
+    return True
+
+
+def _check(flag: str) -> None:
+    if flag not in lifecycle.FLAGS:
+        raise Invalid("flag", f"The flags are {', '.join(lifecycle.FLAGS)}.", code="unknown_flag")
+
+
+def _write(shipment: Shipment, kind: EventType, *, by: Subject, now: datetime, flag: str, reason: str) -> None:
+    rows.save(shipment, now=now, fields=("flags",))
+    log.record(shipment, type=kind, by=by, now=now, occurred_at=now, changes={"flags": shipment.flags}, note=reason)
+    log.audit(
+        by=by,
+        now=now,
+        action="flag" if kind == EventType.FLAGGED else "unflag",
+        entity="shipment",
+        entity_id=shipment.reference,
+        after={"flag": flag, "reason": reason},
+    )

@@ -1,0 +1,263 @@
+"""Observations and their correction: evidence is always stored, then judged; the status is re-folded.
+
+See `shipments.observations` for the rules of the fold.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import transaction
+
+from shipments import lifecycle, log, observations, representation, vocabularies
+from shipments.access import Subject
+from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
+from shipments.services import flags, rows
+from shipments.services.places import Place, resolve_place
+from shipments.services.shipments import CLOCK_SKEW, Invalid
+
+_ACTUAL: Final = Checkpoint.Classifier.ACTUAL
+
+
+class CheckpointNotFound(Exception):
+    """The shipment has no such checkpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What somebody reports; `state` or a `code` of a `code_system`, or neither (an estimate of delivery)."""
+
+    classifier: str
+    occurred_at: datetime
+    source: str
+    source_event_id: str | None = None
+    state: str = ""
+    code: str = ""
+    code_system: str = ""
+    location: str | Place | None = None
+    note: str = ""
+
+
+def observe(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    observation: Observation,
+    supersedes: uuid.UUID | None = None,
+    expected_seq: int | None = None,
+) -> tuple[Checkpoint, bool]:
+    """This will store an observation and judge it; returns it and whether it is new.
+
+    The same `(source, source_event_id)` returns what was stored and writes nothing. `supersedes` voids that
+    checkpoint first, in the same transaction. Every stored observation writes exactly one event.
+    Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, Invalid.
+    """
+    meaning = _meaning(observation, now)
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=None)
+        known = _stored(shipment, observation)
+        if known is not None:
+            return known, False
+        rows.check(shipment, expected_seq)
+        if supersedes is not None:
+            _void(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
+        where = (
+            resolve_place(observation.location, organization_id=by.organization_id)
+            if observation.location
+            else None
+        )
+        checkpoint = Checkpoint(
+            shipment=shipment,
+            seq=shipment.seq + 1,
+            classifier=observation.classifier,
+            state=(meaning.state or "") if meaning else "",
+            code=observation.code,
+            code_system=observation.code_system,
+            occurred_at=observation.occurred_at,
+            recorded_at=now,
+            location=where,
+            note=observation.note,
+            source=observation.source,
+            source_event_id=observation.source_event_id,
+        )
+        before = _shown(shipment)
+        checkpoint.outcome = _judge(shipment, checkpoint, meaning, now=now)
+        _write(shipment, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
+        checkpoint.save(force_insert=True)
+    return checkpoint, True
+
+
+def void(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    checkpoint_id: uuid.UUID,
+    reason: str,
+    expected_seq: int | None = None,
+) -> Shipment:
+    """This will take an observation out of the fold, for good and with a reason; its history stays.
+
+    Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
+    """
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        _void(shipment, checkpoint_id, by=by, now=now, reason=reason)
+    return shipment
+
+
+def _void(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str) -> None:
+    checkpoint = Checkpoint.objects.filter(shipment=shipment, pk=checkpoint_id).first()
+    if checkpoint is None:
+        raise CheckpointNotFound(str(checkpoint_id))
+    if checkpoint.voided_at is not None:
+        return
+    checkpoint.voided_at, checkpoint.void_reason = now, reason
+    checkpoint.save(update_fields=["voided_at", "void_reason"])
+    before = _shown(shipment)
+    if checkpoint.classifier == _ACTUAL:
+        _refold(shipment, extra=None)
+    elif shipment.eta == checkpoint.occurred_at:
+        shipment.eta = _estimate(shipment)
+    _write(shipment, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason)
+
+
+def _meaning(observation: Observation, now: datetime) -> vocabularies.Meaning | None:
+    """This will translate what was reported; None for a code that stands in no table."""
+    actual = observation.classifier == _ACTUAL
+    if actual and observation.occurred_at > now + CLOCK_SKEW:
+        raise Invalid("occurredAt", "What lies in the future cannot have happened.", code="future")
+    if observation.state:
+        if observation.state not in lifecycle.STATES:
+            raise Invalid("status", f"{observation.state!r} is not a state.", code="unknown_state")
+        return vocabularies.Meaning(state=observation.state)
+    if observation.code:
+        if observation.code_system not in vocabularies.VOCABULARIES:
+            known = ", ".join(vocabularies.VOCABULARIES)
+            raise Invalid("codeSystem", f"The code systems are {known}.", code="unknown_code_system")
+        return vocabularies.translate(observation.code_system, observation.code)
+    if actual:
+        raise Invalid("status", "An actual checkpoint names a status or a code.", code="required")
+    return vocabularies.Meaning(state="delivered", estimate=True)
+
+
+def _stored(shipment: Shipment, observation: Observation) -> Checkpoint | None:
+    if observation.source_event_id is None:
+        return None
+    return Checkpoint.objects.filter(
+        shipment=shipment, source=observation.source, source_event_id=observation.source_event_id
+    ).first()
+
+
+def _judge(
+    shipment: Shipment, checkpoint: Checkpoint, meaning: vocabularies.Meaning | None, *, now: datetime
+) -> str:
+    """This will lay the observation over the locked shipment, unsaved, and say how it was judged."""
+    if meaning is None:
+        return Checkpoint.Outcome.ANOMALOUS  # an unknown code: kept, shown, never guessed
+    if checkpoint.classifier != _ACTUAL or meaning.estimate:
+        return _estimated(shipment, checkpoint, meaning)
+    if meaning.opens:
+        flags.lay_open(shipment, meaning.opens, reason=f"{checkpoint.source} {checkpoint.code}", now=now)
+    if meaning.clears:
+        flags.lay_clear(shipment, meaning.clears)
+    if meaning.state is None:
+        return Checkpoint.Outcome.APPLIED
+    newest = shipment.effective_at
+    folded = _refold(shipment, extra=checkpoint)
+    if checkpoint.pk not in folded.applied:
+        return Checkpoint.Outcome.ANOMALOUS
+    if checkpoint.occurred_at < newest or shipment.status != meaning.state:
+        return Checkpoint.Outcome.LATE
+    return Checkpoint.Outcome.APPLIED
+
+
+def _estimated(shipment: Shipment, checkpoint: Checkpoint, meaning: vocabularies.Meaning) -> str:
+    """This will move the ETA where the estimate is one of delivery; the newest report wins over a plan."""
+    of_delivery = meaning.estimate or meaning.state == "delivered"
+    planned = checkpoint.classifier == Checkpoint.Classifier.PLANNED
+    if not of_delivery or (planned and _estimates(shipment).exclude(classifier="PLN").exists()):
+        return Checkpoint.Outcome.LATE
+    shipment.eta = checkpoint.occurred_at
+    return Checkpoint.Outcome.APPLIED
+
+
+def _estimates(shipment: Shipment) -> Any:
+    return Checkpoint.objects.filter(shipment=shipment, voided_at=None, outcome="applied").exclude(
+        classifier=_ACTUAL, state__gt=""
+    )
+
+
+def _estimate(shipment: Shipment) -> datetime | None:
+    """This will return the ETA that the remaining estimates give, else the plan."""
+    newest = _estimates(shipment).filter(state__in=["", "delivered"]).order_by("-seq").first()
+    return newest.occurred_at if newest else shipment.planned_delivery_at
+
+
+def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> observations.Folded:
+    """This will set status, effective and delivery time from all that counts, `extra` included."""
+    created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
+    checkpoints = list(
+        Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None).exclude(state="")
+    )
+    if extra is not None:
+        checkpoints.append(extra)
+    commands = ShipmentEvent.objects.filter(shipment=shipment, type=EventType.TRANSITIONED)
+    folded = observations.fold(
+        created.status,
+        created.recorded_at,
+        [
+            *(observations.Entry(c.pk, c.state, c.occurred_at, is_command=False) for c in checkpoints),
+            *(
+                observations.Entry(e.pk, e.status, e.effective_at, is_command=True)
+                for e in commands.only("id", "status", "effective_at")
+            ),
+        ],
+    )
+    shipment.status = folded.status
+    shipment.effective_at = folded.effective_at
+    shipment.delivered_at = folded.delivered_at
+    return folded
+
+
+def _shown(shipment: Shipment) -> dict[str, Any]:
+    return representation.snapshot(rows.row(shipment))
+
+
+def _write(
+    shipment: Shipment,
+    kind: EventType,
+    before: dict[str, Any],
+    *,
+    by: Subject,
+    now: datetime,
+    checkpoint: Checkpoint,
+    reason: str = "",
+) -> None:
+    """This will save the shipment under its next number, with the event and the audit row that explain it."""
+    rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags"))
+    after = _shown(shipment)
+    changes = {key: value for key, value in after.items() if value != before[key] and key not in rows.NUMBERS}
+    told = representation.checkpoint(checkpoint)
+    log.record(
+        shipment,
+        type=kind,
+        by=by,
+        now=now,
+        occurred_at=checkpoint.occurred_at,
+        location=checkpoint.location,
+        changes=changes,
+        note=reason or checkpoint.note,
+        checkpoint=told,
+    )
+    log.audit(
+        by=by,
+        now=now,
+        action="observe" if kind == EventType.OBSERVED else "void",
+        entity="shipment",
+        entity_id=shipment.reference,
+        before={key: before[key] for key in changes},
+        after=changes | {"checkpoint": told} | ({"reason": reason} if reason else {}),
+    )

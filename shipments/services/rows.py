@@ -1,0 +1,77 @@
+"""The row of a shipment in a writer's hands: found, locked, and saved with its next number."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from shipments import representation
+from shipments.access import Subject
+from shipments.models import Shipment
+
+# The fields of a snapshot that every event changes; an event says them itself.
+NUMBERS = frozenset({"seq", "updatedAt"})
+
+
+class ShipmentNotFound(Exception):
+    """No such shipment, or not for this subject: the two look alike."""
+
+
+class StaleWrite(Exception):
+    """The shipment has changed since the caller read it; `seq` is today's."""
+
+    def __init__(self, seq: int) -> None:
+        super().__init__("The shipment has changed since you read it.")
+        self.seq = seq
+
+
+def locked(reference: str, *, by: Subject, expected_seq: int | None) -> Shipment:
+    """This will return the row, locked until the transaction ends."""
+    shipment: Shipment | None = (
+        Shipment.objects.visible_to(by)
+        .named(reference)
+        .select_related("origin", "destination", "customer", "driver")
+        .select_for_update(of=("self",))
+        .first()
+    )
+    if shipment is None:
+        raise ShipmentNotFound(reference)
+    check(shipment, expected_seq)
+    return shipment
+
+
+def lock_in_order(references: Sequence[str], *, by: Subject) -> None:
+    """This will lock the rows until the transaction ends, in ascending pk: two who do so never cross each other.
+
+    Raises nothing for a shipment that is not there.
+    """
+    found = Shipment.objects.visible_to(by).named_any(references).order_by("pk")
+    list(found.select_for_update(of=("self",)).values_list("pk", flat=True))
+
+
+def check(shipment: Shipment, expected_seq: int | None) -> None:
+    """This will raise StaleWrite where the caller has read another version; None expects nothing."""
+    if expected_seq is not None and shipment.seq != expected_seq:
+        raise StaleWrite(shipment.seq)
+
+
+def save(shipment: Shipment, *, now: datetime, fields: tuple[str, ...]) -> None:
+    """This will store the fields under the next number; the caller records the event that explains it."""
+    shipment.seq += 1
+    shipment.updated_at = now
+    shipment.save(update_fields=[*fields, "seq", "updated_at"])
+
+
+def has_flag(shipment: Shipment, flag: str) -> bool:
+    """This will tell whether a flag is open."""
+    return any(each["flag"] == flag for each in shipment.flags)
+
+
+def row(shipment: Shipment) -> dict[str, Any]:
+    """This will return the row from which `representation.snapshot` is made, without a query."""
+    made: dict[str, Any] = {}
+    for column in representation.SHIPMENT_COLUMNS:
+        value: Any = shipment
+        for part in column.split("__"):
+            value = None if value is None or part == "last_position" else getattr(value, part)
+        made[column] = value
+    return made

@@ -1,0 +1,265 @@
+"""Shipments: book, advance, amend, discard. Lock the row, check, write, record; all in one transaction."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from shipments import lifecycle, log, representation
+from shipments.access import Subject
+from shipments.identifiers import is_reference, new_id
+from shipments.models import Customer, Driver, EventType, Location, Shipment
+from shipments.services import rows
+from shipments.services.places import Place, resolve_place
+
+# How far a clock in the field may run ahead of ours.
+CLOCK_SKEW = timedelta(minutes=5)
+_PLAIN = ("references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at", "eta")
+_NOT_YET_MOVING = frozenset({"draft", "booked"})
+
+
+class DuplicateReference(Exception):
+    """The organisation has a shipment with this reference already."""
+
+
+class NotADraft(Exception):
+    """Only a draft can be discarded."""
+
+
+class Invalid(Exception):
+    """A value cannot be used; `field` names it as the API does."""
+
+    def __init__(self, field: str, message: str, code: str = "invalid") -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
+
+
+def book(
+    *,
+    by: Subject,
+    now: datetime,
+    origin: str | Place | Location,
+    destination: str | Place | Location,
+    reference: str | None = None,
+    status: str = "draft",
+    customer_id: uuid.UUID | None = None,
+    driver_id: uuid.UUID | None = None,
+    notes: str = "",
+    **details: Any,
+) -> Shipment:
+    """This will store a new shipment at seq 1, as `draft` or `booked`; a missing reference is made.
+
+    `details`: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at.
+    Raises DuplicateReference, UnknownPlace, Invalid.
+    """
+    reference = reference or _new_reference()
+    if not is_reference(reference):
+        raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
+    if status not in lifecycle.START:
+        raise Invalid("status", "A shipment starts as draft or booked.")
+    _check_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
+    with transaction.atomic():
+        shipment = Shipment(
+            organization_id=by.organization_id,
+            reference=reference,
+            status=status,
+            origin=resolve_place(origin, organization_id=by.organization_id),
+            destination=resolve_place(destination, organization_id=by.organization_id),
+            customer=_customer(customer_id, by),
+            driver=_driver(driver_id, by),
+            notes=notes,
+            effective_at=now,
+            created_at=now,
+            updated_at=now,
+            **({"eta": details.get("planned_delivery_at")} | details),
+        )
+        _insert(shipment)
+        shown = representation.snapshot(rows.row(shipment))
+        log.record(
+            shipment,
+            type=EventType.CREATED,
+            by=by,
+            now=now,
+            occurred_at=now,
+            location=shipment.origin,
+            changes=shown,
+        )
+        log.audit(
+            by=by, now=now, action="create", entity="shipment", entity_id=reference,
+            after=shown | {"notes": notes},
+        )  # fmt: skip
+    return shipment
+
+
+def _insert(shipment: Shipment) -> None:
+    try:
+        with transaction.atomic():
+            shipment.save(force_insert=True)
+    except IntegrityError as error:
+        if "shipment_reference_once" not in str(error):
+            raise
+        raise DuplicateReference(f"There is a shipment {shipment.reference} already.") from error
+
+
+def advance(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    to: str,
+    occurred_at: datetime | None = None,
+    location: str | Place | Location | None = None,
+    reason: str = "",
+    note: str = "",
+    expected_seq: int | None = None,
+) -> Shipment:
+    """This will move a shipment to another state by command; asking for the state it has changes nothing.
+
+    Raises ShipmentNotFound, StaleWrite, lifecycle.IllegalTransition, UnknownPlace, Invalid.
+    """
+    if to not in lifecycle.STATES:
+        raise Invalid("to", f"{to!r} is not a state.", code="unknown_state")
+    if occurred_at and occurred_at > now + CLOCK_SKEW:
+        raise Invalid("occurredAt", "The time lies in the future.", code="future")
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        before = shipment.status
+        if to == before:
+            return shipment
+        lifecycle.check_command(
+            before, to, assigned=shipment.driver_id is not None, on_hold=rows.has_flag(shipment, "on_hold")
+        )
+        changes: dict[str, Any] = {"status": to}
+        shipment.effective_at = _effective(shipment, to, occurred_at or now)
+        shipment.status = to
+        if to == "delivered":
+            shipment.delivered_at = shipment.effective_at
+            changes["deliveredAt"] = representation.instant(shipment.delivered_at)
+        rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
+        where = resolve_place(location, organization_id=by.organization_id) if location else None
+        log.record(
+            shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
+            effective_at=shipment.effective_at,
+            changes=changes, location=where, note=note,
+        )  # fmt: skip
+        log.audit(
+            by=by, now=now, action="transition", entity="shipment", entity_id=shipment.reference,
+            before={"status": before}, after={"status": to} | ({"reason": reason} if reason else {}),
+        )  # fmt: skip
+    return shipment
+
+
+def amend(
+    *, by: Subject, now: datetime, reference: str, changes: Mapping[str, Any], expected_seq: int | None = None
+) -> Shipment:
+    """This will change what a shipment says of itself: plans, measures, parties, places, notes.
+
+    `changes` by column: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at, eta,
+    customer_id, driver_id, origin, destination, notes. What equals today's value is no change; without
+    any change nothing is written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, Invalid.
+    """
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        before = representation.snapshot(rows.row(shipment)) | {"notes": shipment.notes}
+        _lay_over(shipment, changes, by=by)
+        _check_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
+        after = representation.snapshot(rows.row(shipment)) | {"notes": shipment.notes}
+        changed = {field: value for field, value in after.items() if value != before[field]}
+        if not changed:
+            return shipment
+        rows.save(
+            shipment, now=now,
+            fields=(*_PLAIN, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
+        )  # fmt: skip
+        log.record(
+            shipment, type=EventType.AMENDED, by=by, now=now, occurred_at=now,
+            changes={field: value for field, value in changed.items() if field != "notes"},
+        )  # fmt: skip
+        log.audit(
+            by=by, now=now, action="update", entity="shipment", entity_id=shipment.reference,
+            before={field: before[field] for field in changed}, after=changed,
+        )  # fmt: skip
+    return shipment
+
+
+def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | None = None) -> None:
+    """This will take a draft away; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        if shipment.status != "draft":
+            raise NotADraft(f"The shipment is {shipment.status}; only a draft can be deleted. Cancel it.")
+        shipment.deleted_at = now
+        rows.save(shipment, now=now, fields=("deleted_at",))
+        log.record(shipment, type=EventType.DELETED, by=by, now=now, occurred_at=now, changes={})
+        log.audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
+
+
+def _effective(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
+    """This will return when an accepted command takes effect: not before anything that has been applied.
+
+    At the same instant the fold orders by rank; a command to a lower state then takes the next microsecond,
+    or it would be folded before what it followed.
+    """
+    if occurred_at > shipment.effective_at:
+        return occurred_at
+    lower = lifecycle.STATES.index(to) < lifecycle.STATES.index(shipment.status)
+    return shipment.effective_at + timedelta(microseconds=int(lower))
+
+
+def _lay_over(shipment: Shipment, changes: Mapping[str, Any], *, by: Subject) -> None:
+    planned_before = shipment.planned_delivery_at
+    for column, value in changes.items():
+        if column == "driver_id":
+            if value is None and shipment.status in lifecycle.IN_MOTION:
+                raise Invalid("driverId", "A shipment on its way needs a driver; name another one.")
+            shipment.driver = _driver(value, by)
+        elif column == "customer_id":
+            shipment.customer = _customer(value, by)
+        elif column in {"origin", "destination"}:
+            setattr(shipment, column, _moved_end(shipment, column, value, by))
+        elif column in _PLAIN or column == "notes":
+            setattr(shipment, column, value)
+        else:
+            raise Invalid(column, "This cannot be changed.")
+    if "eta" not in changes and shipment.eta == planned_before:
+        shipment.eta = shipment.planned_delivery_at
+
+
+def _moved_end(shipment: Shipment, column: str, value: str | Place | Location, by: Subject) -> Location:
+    place = resolve_place(value, organization_id=by.organization_id)
+    if place.pk != getattr(shipment, f"{column}_id") and shipment.status not in _NOT_YET_MOVING:
+        raise Invalid(column, f"The {column} of a shipment that is {shipment.status} is settled.")
+    return place
+
+
+def _customer(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
+    if customer_id is None:
+        return None
+    found: Customer | None = Customer.objects.of(by.organization_id).filter(pk=customer_id).first()
+    if found is None:
+        raise Invalid("customerId", "There is no such customer.", code="unknown_customer")
+    return found
+
+
+def _driver(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
+    if driver_id is None:
+        return None
+    found: Driver | None = Driver.objects.of(by.organization_id).filter(pk=driver_id).first()
+    if found is None:
+        raise Invalid("driverId", "There is no such driver.", code="unknown_driver")
+    return found
+
+
+def _check_times(pickup: datetime | None, delivery: datetime | None) -> None:
+    if pickup and delivery and delivery < pickup:
+        raise Invalid("plannedDeliveryAt", "Delivery is planned before pickup.")
+
+
+def _new_reference() -> str:
+    """This will make a reference that nobody typed: 12 characters of Crockford's base 32, 60 random bits."""
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    number = new_id().int & ((1 << 60) - 1)
+    return "FR-" + "".join(alphabet[(number >> shift) & 31] for shift in range(55, -1, -5))

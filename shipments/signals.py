@@ -1,0 +1,10 @@
+"""What shipments tells whoever listens; receivers live in the upper rooms and are connected by freight.wiring."""
+
+from django.dispatch import Signal
+
+# Sent once per committed event, after COMMIT, with `organization_id`, `shipment_id`, `event` (its JSON
+# shape) and `shipment` (the summary that goes with it). A receiver must return at once and never raise.
+event_committed = Signal()
+
+# Sent after COMMIT when who may see what has changed, with `user_id`.
+access_changed = Signal()

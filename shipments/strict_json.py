@@ -1,0 +1,113 @@
+"""JSON as RFC 8259 means it and PostgreSQL can store it: pure, without Django.
+
+Refused: nesting deeper than 32, more than 1 MiB, duplicate keys, NaN and Infinity, numbers out of range, NUL and
+lone surrogates. Each refusal names what it met.
+"""
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+MAX_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 32
+MAX_DIGITS: Final = 4300
+
+_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+_SUSPECT: Final = re.compile(rb"\\u(?:0000|[dD][89abAB])")
+
+
+class NotStrict(ValueError):
+    """The text is not JSON that can be taken; `code` is one word for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TooLarge(NotStrict):
+    """The text is longer than 1 MiB."""
+
+
+def loads(raw: bytes) -> Any:
+    """This will return the parsed value; raises NotStrict or TooLarge."""
+    if len(raw) > MAX_BYTES:
+        raise TooLarge("too_large", f"The body is larger than {MAX_BYTES:,} bytes.")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise NotStrict("encoding", f"The body is not UTF-8 (byte {error.start}).") from error
+    _check_depth(raw)
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_constant,
+            parse_float=_number,
+            parse_int=_whole_number,
+        )
+    except json.JSONDecodeError as error:
+        message = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
+        raise NotStrict("malformed", message) from error
+    if _SUSPECT.search(raw):
+        _check_characters(value)
+    return value
+
+
+def _check_depth(raw: bytes) -> None:
+    if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _TOKENS.finditer(raw):
+        mark = raw[token.start()]
+        if mark in b"[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise NotStrict("too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
+        elif mark in b"]}":
+            depth -= 1
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise NotStrict("duplicate_key", f"The key {key[:64]!a} stands twice in one object.")
+        seen.add(key)
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise NotStrict("not_a_number", f"{name} is not a JSON number.")
+
+
+def _number(digits: str) -> float:
+    number = float(digits)
+    if number in {float("inf"), float("-inf")}:
+        raise NotStrict("number_too_large", f"The number {digits[:32]} is too large.")
+    return number
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise NotStrict("number_too_large", f"A number has more than {MAX_DIGITS:,} digits.")
+    return int(digits)
+
+
+def _check_characters(value: Any) -> None:
+    """This will refuse what PostgreSQL cannot store as text; the depth is bounded already."""
+    if isinstance(value, str):
+        for character in value:
+            if character == "\0":
+                raise NotStrict("nul", "A text holds the character NUL (\\u0000).")
+            if "\ud800" <= character <= "\udfff":
+                raise NotStrict("surrogate", f"A text holds half a character (\\u{ord(character):04x}).")
+    elif isinstance(value, list):
+        for each in value:
+            _check_characters(each)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            _check_characters(key)
+            _check_characters(each)

@@ -1,0 +1,127 @@
+"""Access and refresh tokens: signed claims, verified without a query; who they stand for is `access`' matter.
+
+JSON Web Tokens (RFC 7519) with one fixed algorithm, so that no token can choose how it is checked.
+"""
+
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+import jwt
+from django.conf import settings
+
+ALGORITHM: Final = "HS256"
+ISSUER: Final = "freight"
+AUDIENCE: Final = "freight-api"
+ACCESS: Final = "access"
+REFRESH: Final = "refresh"
+API_KEY_PREFIX: Final = "frk_"
+# Longer than any token of ours; what is longer is not worth a signature check.
+LONGEST: Final = 2048
+_REQUIRED: Final = ["exp", "iat", "sub", "typ", "iss", "aud", "login"]
+
+
+class BadToken(Exception):
+    """The text is no token of ours, or no longer good; why is nobody's business but the log's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says. `version`: the user's authz_version (access), else the generation (refresh)."""
+
+    user_id: uuid.UUID
+    login_id: uuid.UUID
+    version: int
+    expires_at: datetime
+
+
+def issue_access(
+    *, user_id: uuid.UUID, login_id: uuid.UUID, authz_version: int, now: datetime
+) -> tuple[str, datetime]:
+    """This will return an access token and when it ends."""
+    expires_at = now + timedelta(minutes=settings.JWT_ACCESS_MINUTES)
+    return _issue(ACCESS, user_id, login_id, authz_version, now, expires_at), expires_at
+
+
+def issue_refresh(
+    *, user_id: uuid.UUID, login_id: uuid.UUID, generation: int, now: datetime, expires_at: datetime
+) -> str:
+    """This will return the refresh token of one generation of a login."""
+    return _issue(REFRESH, user_id, login_id, generation, now, expires_at)
+
+
+def verify_access(token: str, now: datetime) -> Claims:
+    """This will return the claims of an access token; raises BadToken."""
+    return _verify(ACCESS, token, now)
+
+
+def verify_refresh(token: str, now: datetime) -> Claims:
+    """This will return the claims of a refresh token; raises BadToken."""
+    return _verify(REFRESH, token, now)
+
+
+def new_api_key() -> str:
+    """This will make the secret of an API key: `frk_` and 43 characters, 256 random bits."""
+    return API_KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def api_key_digest(secret: str) -> bytes:
+    """This will return the digest under which a key is stored; 256 random bits need no slow hash."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _issue(
+    kind: str, user_id: uuid.UUID, login_id: uuid.UUID, version: int, now: datetime, expires_at: datetime
+) -> str:
+    return jwt.encode(
+        {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "typ": kind,
+            "sub": str(user_id),
+            "login": str(login_id),
+            "ver": version,
+            "iat": int(now.timestamp()),
+            "exp": int(expires_at.timestamp()),
+        },
+        _key(settings.SECRET_KEY),
+        algorithm=ALGORITHM,
+    )
+
+
+def _verify(kind: str, token: str, now: datetime) -> Claims:
+    if len(token) > LONGEST:
+        raise BadToken("too long")
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            _key(settings.SECRET_KEY),
+            algorithms=[ALGORITHM],
+            issuer=ISSUER,
+            audience=AUDIENCE,
+            # Times are judged below, by the caller's clock.
+            options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
+        )
+        read = Claims(
+            user_id=uuid.UUID(claims["sub"]),
+            login_id=uuid.UUID(claims["login"]),
+            version=int(claims["ver"]),
+            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        )
+    except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
+        raise BadToken(type(error).__name__) from error
+    if claims["typ"] != kind:
+        raise BadToken("wrong type")
+    if read.expires_at <= now:
+        raise BadToken("expired")
+    return read
+
+
+@lru_cache(maxsize=4)
+def _key(secret: str) -> bytes:
+    """This will derive the signing key, so that no other use of SECRET_KEY can make a token."""
+    return hashlib.blake2b(secret.encode(), key=b"freight.tokens.v1", digest_size=32).digest()

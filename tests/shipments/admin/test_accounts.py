@@ -1,0 +1,126 @@
+"""The admin: drivers, customers, accounts, keys and organisations."""
+
+import uuid
+
+import pytest
+
+from shipments import access
+from shipments.models import (
+    ApiKey,
+    AuditEntry,
+    Customer,
+    Driver,
+    Organization,
+    User,
+)
+from shipments.services import api_keys
+from tests import factories
+from tests.factories import NOW
+from tests.shipments.admin.operators import Operators, filled, said
+
+pytestmark = pytest.mark.django_db
+
+
+def test_drivers_and_customers_are_made_and_changed_by_the_services(
+    operator: Operators, house: Organization
+) -> None:
+    client = operator("dispatcher")
+
+    client.post("/admin/shipments/driver/add/", {"name": "Dee", "phone": "", "status": "active"})
+    client.post("/admin/shipments/customer/add/", {"name": "Cee"})
+    driver = Driver.objects.get(organization=house, name="Dee")
+    client.post(f"/admin/shipments/driver/{driver.pk}/change/", {"name": "Dee", "phone": "1", "status": "off_duty"})
+
+    driver.refresh_from_db()
+    assert (driver.phone, driver.status) == ("1", "off_duty")
+    customer = Customer.objects.get(organization=house, name="Cee")
+    acts = AuditEntry.objects.filter(entity_id__in=[str(driver.pk), str(customer.pk)])
+    assert sorted(acts.values_list("action", flat=True)) == ["create", "create", "update"]
+
+
+def test_a_customer_in_use_stays(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+
+    response = operator("admin").post(
+        "/admin/shipments/customer/", {"action": "close", "_selected_action": [str(shipment.customer_id)]}
+    )
+
+    assert Customer.objects.filter(pk=shipment.customer_id).exists()
+    assert said(response)[0].endswith("Shipments or people belong to this customer; it must stay.")
+
+
+def test_an_account_is_made_and_changed(operator: Operators, house: Organization) -> None:
+    client = operator("admin")
+    email = f"{uuid.uuid4()}@Example.test"
+
+    client.post(
+        "/admin/shipments/user/add/",
+        {"email": email, "name": "New", "role": "dispatcher", "password_new": "correct horse battery"},
+    )
+    person = User.objects.get(email=email.lower())
+    version = person.authz_version
+    client.post(
+        f"/admin/shipments/user/{person.pk}/change/",
+        {"email": email, "name": "New", "role": "auditor", "is_active": "on"},
+    )
+
+    person = User.objects.select_related("membership").get(pk=person.pk)
+    assert (person.membership.organization_id, person.membership.role) == (house.pk, "auditor")
+    assert person.authz_version == version + 1
+    assert person.check_password("correct horse battery")
+    assert (
+        "is_staff" not in client.get(f"/admin/shipments/user/{person.pk}/change/").context["adminform"].form.fields
+    )
+
+
+def test_a_weak_password_is_refused_as_a_message(operator: Operators, house: Organization) -> None:
+    response = operator("admin").post(
+        "/admin/shipments/user/add/",
+        {"email": "weak@example.test", "name": "", "role": "dispatcher", "password_new": "password"},
+    )
+
+    assert response.status_code == 302
+    assert "too common" in said(response)[0]
+    assert not User.objects.filter(email="weak@example.test").exists()
+
+
+def test_a_taken_address_is_refused(operator: Operators, house: Organization) -> None:
+    taken = factories.user(house, "auditor")
+
+    response = operator("root").post(
+        "/admin/shipments/user/add/",
+        {"email": taken.email.upper(), "name": "", "role": "dispatcher", "organization": str(house.pk)},
+    )
+
+    assert response.status_code == 200
+    assert "email" in response.context["adminform"].form.errors
+
+
+def test_a_superuser_founds_an_organisation(operator: Operators) -> None:
+    slug = f"o{uuid.uuid4().hex[:12]}"
+
+    operator("root").post("/admin/shipments/organization/add/", {"name": "Fresh Freight", "slug": slug})
+
+    assert Organization.objects.get(slug=slug).name == "Fresh Freight"
+    assert operator("admin").get("/admin/shipments/organization/add/").status_code == 403
+
+
+def test_a_key_is_shown_without_its_secret_and_revoked(operator: Operators, house: Organization) -> None:
+    by = factories.member(house, "admin")
+    key, secret = api_keys.create(by=by, now=NOW, name="tms", scopes=["shipments:read"])
+    client = operator("admin")
+
+    shown = client.get(f"/admin/shipments/apikey/{key.pk}/change/")
+    client.post("/admin/shipments/apikey/", {"action": "revoke", "_selected_action": [str(key.pk)]})
+
+    assert secret.encode() not in shown.content
+    assert b"digest" not in shown.content
+    assert ApiKey.objects.get(pk=key.pk).revoked_at is not None
+    assert access.authenticate_token(secret, now=NOW) is None
+
+
+def test_the_own_password_is_changed_by_the_accounts_form(operator: Operators) -> None:
+    response = operator("admin").get("/admin/password_change/")
+
+    assert response.status_code == 302
+    assert response["Location"].startswith("/admin/shipments/user/")

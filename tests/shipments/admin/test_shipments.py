@@ -1,0 +1,269 @@
+"""The admin: whose rows it shows, that changes go through the services, and that refusals are messages."""
+
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from shipments.models import (
+    AuditEntry,
+    Organization,
+    Shipment,
+    ShipmentEvent,
+)
+from tests import factories
+from tests.shipments.admin.operators import Operators, filled, said
+
+pytestmark = pytest.mark.django_db
+PAGES = (
+    "shipment",
+    "driver",
+    "customer",
+    "location",
+    "user",
+    "apikey",
+    "organization",
+    "shipmentevent",
+    "auditentry",
+)
+
+
+def _form(shipment: Shipment | None = None, **fields: Any) -> dict[str, Any]:
+    """This will return what the browser posts: the form as it was shown, with fields changed."""
+    shown: dict[str, Any] = {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM"}
+    if shipment is None:
+        shown |= {"reference": "", "start": "booked"}
+    else:
+        shown |= {
+            "seq_read": shipment.seq,
+            "customer": shipment.customer_id or "",
+            "driver": shipment.driver_id or "",
+            "notes": shipment.notes,
+        }
+    return shown | fields
+
+
+# -- who gets in ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/shipments/shipment/", "/admin/nowhere/"])
+def test_outside_the_allowed_networks_there_is_no_admin(operator: Operators, settings: Settings, path: str) -> None:
+    settings.ADMIN_ALLOWED_NETWORKS = [ip_network("10.0.0.0/8")]
+
+    assert operator("root").get(path).status_code == 404
+
+
+def test_a_stranger_is_sent_to_the_login_page() -> None:
+    response = Client().get("/admin/", follow=True)
+
+    assert response.redirect_chain[-1][0].startswith("/login?next=/admin/")
+
+
+def test_who_is_no_staff_finds_nothing(operator: Operators) -> None:
+    response = operator("admin", staff=False).get("/admin/", follow=True)
+
+    assert response.status_code == 404
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_list_opens_with_few_queries_whatever_it_holds(
+    operator: Operators, house: Organization, page: str, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    filled(house, 5)
+    client = operator("root")
+
+    with django_assert_max_num_queries(9):
+        response = client.get(f"/admin/shipments/{page}/")
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_row_and_every_search_opens(operator: Operators, house: Organization, page: str) -> None:
+    filled(house, 1)
+    for client in (operator("root"), operator("admin")):
+        listed = client.get(f"/admin/shipments/{page}/?q=a")
+        assert listed.status_code == 200
+        row = client.get(f"/admin/shipments/{page}/").context["cl"].result_list[0]
+
+        assert client.get(f"/admin/shipments/{page}/{row.pk}/change/").status_code == 200
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_staff_see_their_own_organisation_alone(operator: Operators, house: Organization, page: str) -> None:
+    other = factories.organization("Rival Freight")
+    filled(other, 1)
+    filled(house, 1)
+
+    rows = operator("admin").get(f"/admin/shipments/{page}/").context["cl"].result_list
+
+    owners = {getattr(getattr(row, "membership", row), "organization_id", house.pk) for row in rows}
+    assert owners <= {None, house.pk}  # places that everybody shares have no owner
+
+
+@pytest.mark.parametrize(
+    ("role", "hidden"),
+    [("dispatcher", {"user", "apikey", "auditentry"}), ("auditor", {"user", "apikey"}), ("admin", set())],
+)
+def test_a_role_opens_what_it_may_read(operator: Operators, role: str, hidden: set[str]) -> None:
+    client = operator(role)
+
+    refused = {page for page in PAGES if client.get(f"/admin/shipments/{page}/").status_code == 403}
+
+    assert refused == hidden
+
+
+def test_an_auditor_changes_nothing(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+
+    response = operator("auditor").post(
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, notes="x")
+    )
+
+    assert response.status_code == 403
+
+
+# -- shipments --------------------------------------------------------------------------------------------
+
+
+def test_a_change_goes_through_the_service(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+
+    response = operator("dispatcher").post(
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", notes="Ring twice")
+    )
+
+    assert response.status_code == 302
+    shipment.refresh_from_db()
+    assert (shipment.pieces, shipment.notes, shipment.seq) == (12, "Ring twice", 2)
+    assert ShipmentEvent.objects.filter(shipment=shipment).count() == 2
+    entry = AuditEntry.objects.filter(action="update", entity_id=shipment.reference).latest("id")
+    assert (entry.actor_name, entry.address) == ("Dispatcher", "127.0.0.1")
+
+
+def test_a_shipment_is_moved_on_where_the_lifecycle_allows(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+
+    operator("dispatcher").post(
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, move_to="dispatched", reason="ready")
+    )
+
+    shipment.refresh_from_db()
+    assert (shipment.status, shipment.seq) == ("dispatched", 2)
+
+
+def test_a_state_that_cannot_follow_is_no_choice(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+
+    response = operator("dispatcher").post(
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, move_to="delivered")
+    )
+
+    assert response.status_code == 200
+    assert "move_to" in response.context["adminform"].form.errors
+
+
+def test_a_change_of_what_has_changed_since_is_refused_as_a_message(
+    operator: Operators, house: Organization
+) -> None:
+    [shipment] = filled(house, 1)
+
+    response = operator("dispatcher").post(
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", seq_read=0)
+    )
+
+    assert response.status_code == 302
+    assert said(response) == ["The shipment has changed since you read it."]
+    assert Shipment.objects.get(pk=shipment.pk).pieces is None
+
+
+def test_an_unknown_place_is_refused_as_a_message(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+
+    response = operator("dispatcher").post(
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, origin_code="XXXXX")
+    )
+
+    assert said(response) == ["There is no UN/LOCODE 'XXXXX'."]
+
+
+def test_another_organisations_customer_is_no_choice(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+    theirs = factories.customer(factories.organization(), "Secret Customer")
+
+    response = operator("dispatcher").post(
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, customer=str(theirs.pk))
+    )
+
+    assert "customer" in response.context["adminform"].form.errors
+    assert b"Secret Customer" not in response.content
+
+
+def test_a_shipment_is_booked(operator: Operators, house: Organization) -> None:
+    filled(house, 1)
+
+    operator("dispatcher").post("/admin/shipments/shipment/add/", _form(reference="ADM-1"))
+
+    shipment = Shipment.objects.get(organization=house, reference="ADM-1")
+    assert (shipment.status, shipment.seq) == ("booked", 1)
+
+
+def test_a_reference_is_given_once(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+
+    response = operator("dispatcher").post(
+        "/admin/shipments/shipment/add/", _form(reference=shipment.reference.lower())
+    )
+
+    assert said(response) == [f"There is a shipment {shipment.reference.lower()} already."]
+
+
+def test_a_superuser_acts_anywhere_under_its_own_name(operator: Operators, house: Organization) -> None:
+    [shipment] = filled(house, 1)
+    root = operator("root")
+
+    root.post(f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="7"))
+    root.post("/admin/shipments/shipment/add/", _form(reference="ROOT-1", organization=str(house.pk)))
+
+    assert Shipment.objects.get(pk=shipment.pk).pieces == 7
+    entry = AuditEntry.objects.get(action="create", entity_id="ROOT-1")
+    assert (entry.organization_id, entry.actor_role, entry.actor_name) == (house.pk, "system", "Root")
+
+
+def test_drafts_are_discarded_and_the_rest_is_refused(operator: Operators, house: Organization) -> None:
+    by = factories.member(house, "admin")
+    draft, moving = factories.booked(by, status="draft"), factories.booked(by)
+
+    response = operator("dispatcher").post(
+        "/admin/shipments/shipment/",
+        {"action": "discard", "_selected_action": [str(draft.pk), str(moving.pk)]},
+    )
+
+    assert not Shipment.objects.present().filter(pk=draft.pk).exists()
+    assert sorted(said(response)) == sorted(
+        ["1 discarded.", f"{moving}: The shipment is booked; only a draft can be deleted. Cancel it."]
+    )
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_deleted_by_the_admin_itself(operator: Operators, house: Organization, page: str) -> None:
+    filled(house, 1)
+    client = operator("root")
+    row = client.get(f"/admin/shipments/{page}/").context["cl"].result_list[0]
+
+    assert client.post(f"/admin/shipments/{page}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+@pytest.mark.parametrize("page", ["shipmentevent", "auditentry", "location", "apikey"])
+def test_records_are_only_shown(operator: Operators, house: Organization, page: str) -> None:
+    filled(house, 1)
+    client = operator("root")
+    row = client.get(f"/admin/shipments/{page}/").context["cl"].result_list[0]
+
+    assert client.get(f"/admin/shipments/{page}/add/").status_code == 403
+    assert client.post(f"/admin/shipments/{page}/{row.pk}/change/", {}).status_code == 403
+
+
+# -- parties, accounts, keys ------------------------------------------------------------------------------

@@ -1,0 +1,157 @@
+"""Idempotency-Key: sent twice, done once."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shipments.models import IdempotencyKey, Organization, Shipment, ShipmentEvent
+from shipments.services import idempotency
+from tests import factories
+from tests.shipments.api.client import Api, fields_refused
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/shipments"
+LEAST = {"origin": "NLRTM", "destination": "DEHAM"}
+
+
+def post(api: Api, key: str, body: Any = LEAST, path: str = PATH) -> Any:
+    return api.post(path, body, Idempotency_Key=key)
+
+
+def test_a_repeated_booking_books_once_and_answers_the_same(api: Api, house: Organization) -> None:
+    first, again = post(api, "k1"), post(api, "k1")
+
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.content == first.content
+    for name in ("ETag", "Location", "Content-Type", "Cache-Control"):
+        assert again[name] == first[name]
+    assert ("Idempotency-Replayed" in first, again["Idempotency-Replayed"]) == (False, "true")
+    assert Shipment.objects.of(house.pk).count() == 1
+
+
+def test_without_a_key_everything_counts(api: Api, house: Organization) -> None:
+    api.post(PATH, LEAST)
+    api.post(PATH, LEAST)
+
+    assert Shipment.objects.of(house.pk).count() == 2
+    assert not IdempotencyKey.objects.filter(organization=house).exists()
+
+
+def test_the_old_answer_is_given_after_the_shipment_has_gone_on(api: Api, dispatcher: Any) -> None:
+    shipment = factories.booked(dispatcher)
+    path = f"{PATH}/{shipment.reference}/transitions"
+    first = post(api, "go", {"to": "dispatched"}, path)
+    assert api.post(path, {"to": "at_pickup"}).status_code == 200
+
+    again = post(api, "go", {"to": "dispatched"}, path)
+
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.json()["status"] == "dispatched"
+    assert ShipmentEvent.objects.filter(shipment=shipment).count() == 3
+
+
+def test_every_write_of_a_shipment_takes_a_key(api: Api, dispatcher: Any) -> None:
+    shipment = factories.booked(dispatcher, status="draft")
+    path = f"{PATH}/{shipment.reference}"
+    report = {
+        "classifier": "ACT", "code": "XX", "codeSystem": "edi214", "occurredAt": "2026-03-01T08:00:00Z",
+        "source": "t",
+    }  # fmt: skip
+
+    def twice(call: Any) -> tuple[int, int, bool]:
+        first, again = call(), call()
+        return first.status_code, again.status_code, first.content == again.content
+
+    assert twice(lambda: api.post(f"{path}/checkpoints", report, Idempotency_Key="a")) == (201, 201, True)
+    checkpoint = api.post(f"{path}/checkpoints", report, Idempotency_Key="a").json()["id"]
+    void = f"{path}/checkpoints/{checkpoint}/void"
+    assert twice(lambda: api.post(void, {"reason": "x"}, Idempotency_Key="b")) == (200, 200, True)
+    assert twice(lambda: api.post(f"{path}/flags", {"flag": "on_hold"}, Idempotency_Key="c")) == (200, 200, True)
+    assert twice(
+        lambda: api.patch(path, {"pieces": 5}, If_Match="*", Idempotency_Key="d")
+    ) == (200, 200, True)  # fmt: skip
+    # The second would be 404 without its key.
+    assert twice(lambda: api.delete(path, Idempotency_Key="e")) == (204, 204, True)
+
+
+def test_the_key_of_another_caller_is_another_key(api: Api, house: Organization, rival: Any) -> None:
+    colleague = Api(factories.member(house, "dispatcher"))
+
+    references = {post(each, "k1").json()["reference"] for each in (api, colleague, Api(rival))}
+
+    assert len(references) == 3
+
+
+@pytest.mark.parametrize("body", [{**LEAST, "pieces": 1}, b'{ "origin": "NLRTM", "destination": "DEHAM"}'])
+def test_the_key_with_another_body_is_refused(api: Api, body: Any) -> None:
+    post(api, "k1")
+
+    response = post(api, "k1", body)
+
+    assert (response.status_code, response.json()["code"]) == (422, "key_reused")
+
+
+def test_the_key_with_another_path_is_refused(api: Api, dispatcher: Any) -> None:
+    first, second = factories.booked(dispatcher), factories.booked(dispatcher)
+    post(api, "k1", {"to": "dispatched"}, f"{PATH}/{first.reference}/transitions")
+
+    response = post(api, "k1", {"to": "dispatched"}, f"{PATH}/{second.reference}/transitions")
+
+    assert response.status_code == 422
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "naïve", "tab\tbed"])
+def test_a_key_that_is_none_is_refused(api: Api, house: Organization, key: str) -> None:
+    response = post(api, key)
+
+    assert response.status_code == 400
+    assert fields_refused(response) == [("Idempotency-Key", "invalid")]
+    assert not Shipment.objects.of(house.pk).exists()
+
+
+@pytest.mark.parametrize("key", ["x" * 255, "~ with spaces !", "'; DROP TABLE --", "%s%(a)s"])
+def test_a_strange_key_is_a_key(api: Api, house: Organization, key: str) -> None:
+    post(api, key)
+
+    assert post(api, key)["Idempotency-Replayed"] == "true"
+    assert Shipment.objects.of(house.pk).count() == 1
+
+
+def test_the_key_of_a_refused_request_can_be_used_again(api: Api, house: Organization) -> None:
+    refused = [post(api, "k1", {}), post(api, "k1", {**LEAST, "customerId": str(house.pk)})]
+
+    response = post(api, "k1")
+
+    assert [each.status_code for each in refused] == [400, 400]
+    assert (response.status_code, "Idempotency-Replayed" in response) == (201, False)
+
+
+def test_after_a_day_a_key_is_as_good_as_new(api: Api, house: Organization) -> None:
+    post(api, "k1")
+    IdempotencyKey.objects.update(created_at=datetime.now(UTC) - timedelta(hours=24, seconds=1))
+
+    response = post(api, "k1", {**LEAST, "pieces": 1})
+
+    assert response.status_code == 201
+    assert post(api, "k1", {**LEAST, "pieces": 1}).content == response.content
+    assert Shipment.objects.of(house.pk).count() == 2
+
+
+def test_old_keys_are_swept_away(api: Api, house: Organization) -> None:
+    post(api, "old")
+    post(api, "young")
+    now = datetime.now(UTC)
+    IdempotencyKey.objects.filter(key="old").update(created_at=now - timedelta(hours=25))
+
+    assert (idempotency.expire_batch(now=now), idempotency.expire_batch(now=now)) == (1, 0)
+    assert [each.key for each in IdempotencyKey.objects.filter(organization=house)] == ["young"]
+
+
+def test_a_form_with_files_is_no_json(dispatcher: Any) -> None:
+    response = Api(dispatcher).post(
+        PATH, b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
+        content_type="multipart/form-data; boundary=x", Idempotency_Key="k1",
+    )  # fmt: skip
+
+    assert response.status_code == 415

@@ -1,0 +1,89 @@
+"""The only `group_send`: a bounded queue, a publisher thread with its own loop, a deadline and a breaker.
+
+A hint may get lost: every hub compares its heads with the table. So nothing waits here and nothing raises.
+"""
+
+import asyncio
+import os
+import queue
+import threading
+import time
+from typing import Any, Final
+
+import structlog
+from channels.layers import get_channel_layer
+
+DEADLINE_SECONDS: Final = 0.3
+QUEUE_SIZE: Final = 10_000
+BREAK_SECONDS: Final = 0.5
+MAX_FRAME_BYTES: Final = 4096
+
+log = structlog.get_logger(__name__)
+
+
+class Publisher:
+    """One thread that sends hints in the order of their commits, as long as Redis answers in time."""
+
+    def __init__(self) -> None:
+        self._queue: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(QUEUE_SIZE)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._broken_until = 0.0
+        self.sent = 0
+        self.failed = 0
+
+    def publish(self, group: str, message: dict[str, Any]) -> None:
+        """This will hand the hint over and return at once; a full queue drops it and counts."""
+        self._ensure_thread()
+        try:
+            self._queue.put_nowait((group, message))
+        except queue.Full:
+            self.failed += 1
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            with self._lock:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+                    self._thread.start()
+
+    def _run(self) -> None:
+        loop = asyncio.new_event_loop()
+        layer = get_channel_layer()
+        while True:
+            group, message = self._queue.get()
+            if time.monotonic() < self._broken_until:
+                self.failed += 1
+                continue
+            try:
+                loop.run_until_complete(asyncio.wait_for(layer.group_send(group, message), DEADLINE_SECONDS))
+                self.sent += 1
+            except Exception as error:  # noqa: BLE001  whatever Redis or its client does: a hint is only a hint
+                self.failed += 1
+                self._broken_until = time.monotonic() + BREAK_SECONDS
+                log.warning("hint not published", error=repr(error), failed=self.failed)
+
+
+_publisher = Publisher()
+
+
+def _renew() -> None:
+    """This will give a forked child a publisher of its own: threads and loops do not cross a fork."""
+    global _publisher
+    _publisher = Publisher()
+
+
+os.register_at_fork(after_in_child=_renew)
+
+
+def hint(group: str, *, seq: int, epoch: str, frame: bytes, ends: bool) -> None:
+    """This will publish that a room has a new head, with the frame itself where it is small."""
+    message: dict[str, Any] = {"type": "hint", "group": group, "seq": seq, "epoch": epoch, "ends": ends}
+    if len(frame) <= MAX_FRAME_BYTES:
+        message["frame"] = frame
+    _publisher.publish(group, message)
+
+
+def publisher() -> Publisher:
+    """This will return this process's publisher, for its counters."""
+    return _publisher

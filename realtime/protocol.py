@@ -1,0 +1,141 @@
+"""Every frame and close code of the socket protocol; docs/protocol.md tells the same in prose.
+
+Frames are JSON text. The makers below return bytes, encoded once and sent to every member as they are.
+"""
+
+from enum import IntEnum
+from typing import Any, Final
+
+import orjson
+
+VERSION: Final = "freight.v1"
+HEARTBEAT_SECONDS: Final = 25
+AUTHENTICATION_SECONDS: Final = 5
+MAX_MESSAGE_BYTES: Final = 16 * 1024
+MAX_ROOMS: Final = 200
+MAX_REPLAY: Final = 1000
+MAX_ECHO_ID_LENGTH: Final = 64
+
+# What an update says of the shipment beside its event: the head of the snapshot.
+SUMMARY: Final = ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
+
+Json = dict[str, Any]
+
+
+class Close(IntEnum):
+    """Why the server closes a socket."""
+
+    PROTOCOL_ERROR = 4400
+    UNAUTHENTICATED = 4401
+    REVOKED = 4403
+    NOT_AUTHENTICATED_IN_TIME = 4408
+    TOO_MANY_MESSAGES = 4429
+    SLOW_CONSUMER = 4431
+    DRAINING = 4503
+
+
+class BadFrame(Exception):
+    """A client's frame cannot be understood; the sentence goes back to it."""
+
+
+def decode(text: str | None, binary: bytes | None) -> Json:
+    """This will return a client's frame; raises BadFrame for anything but a small JSON object with a type."""
+    if text is None:
+        raise BadFrame("Send JSON in text frames; binary frames are not understood.")
+    if len(text) > MAX_MESSAGE_BYTES or len(text.encode()) > MAX_MESSAGE_BYTES:
+        raise BadFrame(f"A frame is at most {MAX_MESSAGE_BYTES} bytes.")
+    try:
+        frame = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadFrame("The frame is not JSON.") from error
+    if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
+        raise BadFrame('A frame is an object with a "type".')
+    identifier = frame.get("id")
+    if identifier is not None and not _may_echo(identifier):
+        raise BadFrame(f'"id" is a number or a string of at most {MAX_ECHO_ID_LENGTH} characters.')
+    return frame
+
+
+def _may_echo(identifier: object) -> bool:
+    if isinstance(identifier, bool):
+        return False
+    return isinstance(identifier, int | float) or (
+        isinstance(identifier, str) and len(identifier) <= MAX_ECHO_ID_LENGTH
+    )
+
+
+def encode(frame: Json) -> bytes:
+    """This will return a frame as it goes over the wire."""
+    return orjson.dumps(frame)
+
+
+def welcome(*, connection_id: str, expires_at: str | None) -> bytes:
+    """This will greet an authenticated client and name its limits."""
+    return encode(
+        {
+            "type": "welcome",
+            "connectionId": connection_id,
+            "expiresAt": expires_at,
+            "heartbeat": HEARTBEAT_SECONDS,
+            "limits": {"messageBytes": MAX_MESSAGE_BYTES, "rooms": MAX_ROOMS, "replay": MAX_REPLAY},
+        }
+    )
+
+
+def update(*, room: str, reference: str, epoch: str, event: Json, shipment: Json) -> bytes:
+    """This will tell one event of a shipment, with the head of its snapshot."""
+    return encode(
+        {
+            "type": "shipment:update",
+            "room": room,
+            "shipmentId": reference,
+            "epoch": epoch,
+            "seq": event["seq"],
+            "event": event,
+            "shipment": shipment,
+        }
+    )
+
+
+def fold_summary(summary: Json, event: Json) -> Json:
+    """This will return the summary after an event: its `changes` laid over, as clients do with snapshots."""
+    changes = event["data"]["changes"]
+    return {key: changes.get(key, value) for key, value in summary.items()} | {"updatedAt": event["recordedAt"]}
+
+
+def joined_with_events(*, echo: object, room: str, epoch: str, seq: int, events: list[Json]) -> bytes:
+    """This will answer a join that could be resumed: every event behind the client's `since`."""
+    return encode(_joined(echo, room, epoch, seq) | {"recovered": True, "events": events})
+
+
+def joined_with_snapshot(*, echo: object, room: str, epoch: str, seq: int, reason: str, snapshot: Json) -> bytes:
+    """This will answer a join with today's state; `reason` is new, epoch, too_far or pruned."""
+    return encode(_joined(echo, room, epoch, seq) | {"recovered": False, "reason": reason, "snapshot": snapshot})
+
+
+def left(*, room: str, reason: str, echo: object = None) -> bytes:
+    """This will say that a room's updates stop; `reason` is left, forbidden or deleted."""
+    return encode(_echoed({"type": "room:left", "room": room, "reason": reason}, echo))
+
+
+def heartbeat(heads: dict[str, int]) -> bytes:
+    """This will say that the line is alive, with the head of every joined room."""
+    return encode({"type": "heartbeat", "heads": heads})
+
+
+def pong(*, echo: object, t: object, timestamp: str) -> bytes:
+    """This will answer a ping."""
+    return encode(_echoed({"type": "pong", "t": t, "timestamp": timestamp}, echo))
+
+
+def error(*, code: str, message: str, echo: object = None, **more: Any) -> bytes:
+    """This will refuse one frame; the socket stays open."""
+    return encode(_echoed({"type": "error", "code": code, "message": message, **more}, echo))
+
+
+def _joined(echo: object, room: str, epoch: str, seq: int) -> Json:
+    return _echoed({"type": "room:joined", "room": room, "epoch": epoch, "seq": seq}, echo)
+
+
+def _echoed(frame: Json, echo: object) -> Json:
+    return frame if echo is None else {"type": frame["type"], "id": echo, **frame}

@@ -1,0 +1,23 @@
+"""Listens to shipments: a committed event becomes a frame, encoded once, and a hint."""
+
+import uuid
+from typing import Any
+
+from realtime import broadcast, protocol, rooms
+from shipments.selectors import epoch
+
+
+def announce(*, organization_id: uuid.UUID, event: dict[str, Any], shipment: dict[str, Any], **_: object) -> None:
+    """This will hint a committed event to every hub that has members in the shipment's room."""
+    reference = shipment["reference"]
+    today = epoch.current()
+    frame = protocol.update(
+        room=rooms.shipment_room(reference), reference=reference, epoch=today, event=event, shipment=shipment
+    )
+    broadcast.hint(
+        rooms.shipment_group(organization_id, reference),
+        seq=event["seq"],
+        epoch=today,
+        frame=frame,
+        ends=event["type"] == "deleted",
+    )

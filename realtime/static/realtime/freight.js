@@ -1,0 +1,209 @@
+// The browser client of Freight's socket protocol (`freight.v1`, docs/protocol.md): no dependency, one ES module.
+//
+//   const client = new FreightClient({ url: "/ws/" });            // session cookie of the same origin
+//   const client = new FreightClient({ url, token: () => jwt });  // or an access token, or `ticket: async () => …`
+//   client.addEventListener("state", (e) => e.detail);            // {state, retryAt?, code?}
+//   client.join("SHIP-000001", { snapshot(s), update(event, snapshot, frame), left(reason) });
+//   client.connect();
+//
+// States: connecting, replaying, live, offline (tries again at `retryAt`), closed (for good; `code` says why).
+
+import { backoff, batches, decide, fold } from "./log.js";
+
+export { backoff, batches, decide, fold };
+
+const FINAL_CODES = new Set([4400, 4401, 4403, 4408]);
+
+const nameOf = (room) => (room.includes(":") ? room : `shipment:${room}`);
+const keyOf = (room) => nameOf(room).toLowerCase();
+
+export class FreightClient extends EventTarget {
+  #options; #socket = null; #rooms = new Map(); #waiting = new Set(); #scheduled = false;
+  #attempt = 0; #retry = null; #watch = null; #heardAt = 0; #silence = 60_000; #retryMs = null;
+
+  constructor({ url = "/ws/", token = null, ticket = null } = {}) {
+    super();
+    this.#options = { url, token, ticket };
+    this.state = "closed";
+  }
+
+  connect() {
+    globalThis.addEventListener?.("online", this.#online);
+    globalThis.addEventListener?.("offline", this.#offline);
+    return this.#open();
+  }
+
+  close() { this.#stop({ state: "closed", code: 1000 }); }
+
+  /** Joins a reference or room; `known` is what the caller has already: {epoch, seq, snapshot}. */
+  join(room, handlers, known = {}) {
+    const { epoch = null, seq = null, snapshot = {} } = known;
+    this.#rooms.set(keyOf(room), { name: nameOf(room), handlers, epoch, seq, snapshot, pending: false });
+    this.#ask(keyOf(room));
+  }
+
+  leave(room) {
+    this.#waiting.delete(keyOf(room));
+    if (!this.#rooms.delete(keyOf(room))) return;
+    this.#send({ type: "leave:room", room: nameOf(room) });
+    if (this.state === "replaying") this.#settle();
+  }
+
+  get rooms() { return [...this.#rooms.values()].map((room) => room.name); }
+
+  #online = () => { if (this.state === "offline") { this.#attempt = 0; this.#open(); } };
+  #offline = () => { if (this.#socket) this.#lost(1006); };
+
+  async #open() {
+    clearTimeout(this.#retry);
+    if (this.#socket || this.state === "connecting") return;
+    this.#become({ state: "connecting" });
+    const { url, token, ticket } = this.#options;
+    const protocols = ["freight.v1"];
+    try {
+      if (ticket) protocols.push(`ticket.${await ticket()}`);
+    } catch {
+      return this.#lost(1006);
+    }
+    if (this.state !== "connecting") return; // closed meanwhile
+    const socket = new WebSocket(new URL(url, globalThis.location?.href).href.replace(/^http/, "ws"), protocols);
+    this.#socket = socket;
+    this.#heard();
+    socket.onopen = async () => { if (token) this.#send({ type: "auth", token: await this.#token() }); };
+    socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(JSON.parse(data));
+    socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
+    clearInterval(this.#watch);
+    this.#watch = setInterval(() => Date.now() - this.#heardAt > this.#silence && this.#lost(1006), 1000);
+  }
+
+  #token() { return typeof this.#options.token === "function" ? this.#options.token() : this.#options.token; }
+  #heard() { this.#heardAt = Date.now(); }
+  #send(frame) { if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(frame)); }
+
+  #become(detail) {
+    this.state = detail.state;
+    this.dispatchEvent(new CustomEvent("state", { detail }));
+  }
+
+  #stop(detail) {
+    const socket = this.#socket;
+    this.#socket = null;
+    clearInterval(this.#watch);
+    clearTimeout(this.#retry);
+    for (const room of this.#rooms.values()) room.pending = false;
+    if (detail.state === "closed") {
+      globalThis.removeEventListener?.("online", this.#online);
+      globalThis.removeEventListener?.("offline", this.#offline);
+    }
+    socket?.close();
+    this.#become(detail);
+  }
+
+  #lost(code) {
+    if (FINAL_CODES.has(code)) return this.#stop({ state: "closed", code });
+    const delay = this.#retryMs ?? backoff(this.#attempt++);
+    this.#retryMs = null;
+    this.#stop({ state: "offline", retryAt: Date.now() + delay, code });
+    this.#retry = setTimeout(() => this.#open(), delay);
+  }
+
+  /** Asks for a room with what is known of it; asks made in one turn leave in one message. */
+  #ask(key) {
+    this.#waiting.add(key);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => { this.#scheduled = false; this.#flush(); });
+  }
+
+  #flush() {
+    if (this.state !== "live" && this.state !== "replaying") return; // `welcome` will flush
+    const joins = [];
+    for (const key of this.#waiting) {
+      const room = this.#rooms.get(key);
+      if (!room) continue;
+      room.pending = true;
+      joins.push({ room: room.name, ...(room.epoch && { epoch: room.epoch, since: room.seq }) });
+    }
+    this.#waiting.clear();
+    for (const rooms of batches(joins)) this.#send({ type: "join:room", rooms });
+    this.#settle();
+  }
+
+  #settle() {
+    const pending = [...this.#rooms.values()].some((room) => room.pending);
+    const state = pending ? "replaying" : "live";
+    if (!pending) this.#attempt = 0;
+    if (this.state !== state) this.#become({ state });
+  }
+
+  #receive(frame) {
+    this.#heard();
+    const key = frame.room ? keyOf(frame.room) : frame.shipmentId ? keyOf(frame.shipmentId) : null;
+    const room = key && this.#rooms.get(key);
+    if (frame.type === "welcome") this.#welcome(frame);
+    else if (frame.type === "room:joined" && room) this.#joined(room, frame);
+    else if (frame.type === "shipment:update" && room) this.#updated(key, room, frame);
+    else if (frame.type === "room:left" && room && frame.reason !== "left") this.#dropped(key, room, frame.reason);
+    else if (frame.type === "error") this.#refused(key, room, frame);
+    else if (frame.type === "heartbeat") this.#compare(frame.heads ?? {});
+    else if (frame.type === "drain") this.#retryMs = frame.retryMs;
+    else if (frame.type === "token:expiring" && this.#options.token) this.#refresh();
+    this.dispatchEvent(new CustomEvent(frame.type, { detail: frame }));
+  }
+
+  #welcome({ heartbeat = 25 }) {
+    this.#silence = (heartbeat * 2 + 5) * 1000;
+    this.state = "replaying"; // told by #settle once the joins are out
+    for (const key of this.#rooms.keys()) this.#waiting.add(key);
+    this.dispatchEvent(new CustomEvent("state", { detail: { state: "replaying" } }));
+    this.#flush();
+  }
+
+  #joined(room, frame) {
+    room.pending = false;
+    if (frame.recovered) {
+      for (const event of frame.events) if (event.seq === room.seq + 1) this.#apply(room, event, frame);
+    } else {
+      room.snapshot = frame.snapshot ?? {};
+      room.handlers.snapshot?.(room.snapshot, frame);
+    }
+    room.epoch = frame.epoch;
+    room.seq = frame.seq ?? room.seq;
+    this.#settle();
+  }
+
+  #updated(key, room, frame) {
+    const verdict = decide(room, frame);
+    if (verdict === "apply") this.#apply(room, frame.event, frame);
+    else if (verdict === "rejoin" && !room.pending) this.#ask(key);
+  }
+
+  #apply(room, event, frame) {
+    room.seq = frame.type === "shipment:update" ? frame.seq : event.seq;
+    room.snapshot = fold(room.snapshot, event);
+    room.handlers.update?.(event, room.snapshot, frame);
+  }
+
+  #compare(heads) {
+    for (const [name, head] of Object.entries(heads)) {
+      const room = this.#rooms.get(keyOf(name));
+      if (room && !room.pending && head > (room.seq ?? 0)) this.#ask(keyOf(name));
+    }
+  }
+
+  #dropped(key, room, reason) {
+    this.#rooms.delete(key);
+    this.#waiting.delete(key);
+    room.handlers.left?.(reason);
+    this.#settle();
+  }
+
+  /** A refusal for now is asked again, of one room or of all that wait; any other ends the room. */
+  #refused(key, room, { code }) {
+    if (code !== "rate_limited" && code !== "unavailable") return room && this.#dropped(key, room, code);
+    const again = room ? [key] : [...this.#rooms].filter(([, each]) => each.pending).map(([each]) => each);
+    setTimeout(() => again.forEach((each) => this.#rooms.has(each) && this.#ask(each)), 500 + backoff(2));
+  }
+
+  async #refresh() { this.#send({ type: "token:refresh", token: await this.#token() }); }
+}

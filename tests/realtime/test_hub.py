@@ -1,0 +1,283 @@
+"""The hub against the real log: whatever hints arrive, in whatever order, each member's record is the log."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from asgiref.sync import sync_to_async
+
+from realtime import protocol, rooms
+from realtime.hub import RoomHub
+from realtime.room import Wish
+from shipments import services
+from shipments.models import Shipment
+from shipments.selectors import live
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+class Socket:
+    """A member that writes down what it is given, and applies it as clients must."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.frames: list[dict[str, Any]] = []
+        self.seqs: list[int] = []
+        self.snapshot: dict[str, Any] | None = None
+        self.given = asyncio.Event()
+
+    def deliver(self, frame: bytes) -> None:
+        told = orjson.loads(frame)
+        self.frames.append(told)
+        if told["type"] == "room:joined":
+            if told["recovered"]:
+                for event in told["events"]:
+                    self._apply(event)
+            else:
+                self.snapshot, self.seqs = told["snapshot"], [told["seq"]]
+        elif told["type"] == "shipment:update":
+            self._apply(told["event"])
+        self.given.set()
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        assert not self.seqs or event["seq"] == self.seqs[-1] + 1
+        self.seqs.append(event["seq"])
+        if self.snapshot is not None:
+            self.snapshot = {
+                **self.snapshot, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"],
+            }  # fmt: skip
+
+    async def reaches(self, seq: int, seconds: float = 5) -> None:
+        async with asyncio.timeout(seconds):
+            while not self.seqs or self.seqs[-1] < seq:
+                self.given.clear()
+                await self.given.wait()
+
+
+@pytest_asyncio.fixture
+async def hub() -> AsyncIterator[RoomHub]:
+    made = RoomHub()
+    yield made
+    await made.stop()
+    await live.close()
+
+
+@sync_to_async
+def booked() -> tuple[Any, Shipment]:
+    by = factories.member(org := factories.organization(), "dispatcher")
+    return by, factories.booked(by, driver_id=factories.driver(org).pk)
+
+
+@sync_to_async
+def amend(by: Any, shipment: Shipment, pieces: int) -> int:
+    made: Shipment = services.amend(
+        by=by, now=NOW + timedelta(seconds=pieces), reference=shipment.reference, changes={"pieces": pieces}
+    )
+    return made.seq
+
+
+def wish(shipment: Shipment, since: int | None = None, epoch: str | None = None) -> Wish:
+    return Wish(
+        group=rooms.shipment_group(shipment.organization_id, shipment.reference),
+        name=rooms.shipment_room(shipment.reference),
+        reference=shipment.reference,
+        shipment_id=shipment.pk,
+        since=since,
+        epoch=epoch,
+    )
+
+
+async def test_a_member_is_given_what_is_committed_after_it_joined(hub: RoomHub) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [wish(shipment)])
+
+    for pieces in range(1, 6):
+        await amend(by, shipment, pieces)
+
+    await socket.reaches(6)
+    assert socket.seqs == [1, 2, 3, 4, 5, 6]
+    assert socket.snapshot == (await live.snapshots([shipment.pk]))[shipment.pk]
+
+
+async def test_a_member_that_was_away_is_given_what_it_missed(hub: RoomHub) -> None:
+    by, shipment = await booked()
+    for pieces in range(1, 6):
+        await amend(by, shipment, pieces)
+    socket = Socket()
+
+    await hub.join(socket, [wish(shipment, since=3, epoch=await live.epoch())])
+
+    assert [frame["recovered"] for frame in socket.frames] == [True]
+    assert socket.seqs == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("since", "epoch", "reason"),
+    [(None, None, "new"), (1, "another", "epoch"), (99, None, "epoch")],
+)
+async def test_a_join_that_cannot_be_resumed_is_given_a_snapshot(
+    hub: RoomHub, since: int | None, epoch: str | None, reason: str
+) -> None:
+    _, shipment = await booked()
+    socket = Socket()
+
+    await hub.join(socket, [wish(shipment, since, epoch)])
+
+    assert [(f["recovered"], f["reason"], f["seq"]) for f in socket.frames] == [(False, reason, 1)]
+
+
+async def test_a_replay_too_long_becomes_a_snapshot(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    for pieces in range(1, 5):
+        await amend(by, shipment, pieces)
+    monkeypatch.setattr(protocol, "MAX_REPLAY", 3)
+    socket = Socket()
+
+    await hub.join(socket, [wish(shipment, since=1)])
+
+    assert [frame["reason"] for frame in socket.frames] == ["too_far"]
+
+
+async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [wish(shipment)])
+    monkeypatch.setattr(hub, "hint", lambda _: None)
+
+    for pieces in range(1, 4):
+        await amend(by, shipment, pieces)
+
+    await socket.reaches(4, seconds=2.5)
+    assert socket.seqs == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
+    hub: RoomHub, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    by, shipment = await booked()
+    take = hub.hint
+    held: list[dict[str, Any]] = []
+
+    def disturbed(message: dict[str, Any]) -> None:
+        fate = chance.random()
+        if fate < 0.25:
+            return
+        if fate < 0.5:
+            held.append(message)
+            return
+        for each in (message, *held, message):
+            take(each)
+        held.clear()
+
+    monkeypatch.setattr(hub, "hint", disturbed)
+    sockets: list[Socket] = []
+    for pieces in range(1, 30):
+        if chance.random() < 0.3:
+            sockets.append(Socket())
+            await hub.join(sockets[-1], [wish(shipment, since=chance.choice([None, 1, pieces - 1]) or None)])
+        await amend(by, shipment, pieces)
+    late = Socket()
+    await hub.join(late, [wish(shipment)])
+
+    await asyncio.gather(*(socket.reaches(30) for socket in sockets))
+
+    for socket in sockets:
+        assert socket.seqs == list(range(socket.seqs[0], 31))
+    assert late.seqs == [30]
+
+
+async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    hinted, filled = Socket(), Socket()
+    await hub.join(hinted, [wish(shipment)])
+    deaf = RoomHub()
+    monkeypatch.setattr(deaf, "hint", lambda _: None)
+    await deaf.join(filled, [wish(shipment)])
+
+    for pieces in range(1, 4):
+        await amend(by, shipment, pieces)
+    await asyncio.gather(hinted.reaches(4), filled.reaches(4))
+    await deaf.stop()
+
+    assert filled.frames[1:] == hinted.frames[1:]
+
+
+async def test_members_of_one_room_cost_one_fill(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    sockets = [Socket() for _ in range(20)]
+    for socket in sockets:
+        await hub.join(socket, [wish(shipment)])
+    monkeypatch.setattr(hub, "hint", lambda _: None)
+    reads: list[int] = []
+    read = live.events_after
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        reads.append(1)
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(live, "events_after", counted)
+    for pieces in range(1, 6):
+        await amend(by, shipment, pieces)
+
+    await hub.sweep()
+    await asyncio.gather(*(socket.reaches(6) for socket in sockets))
+
+    assert len(reads) == 1
+
+
+async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:
+    _, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [wish(shipment)])
+    hub.epoch = "of a database that was restored since"
+
+    await hub.sweep()
+
+    assert [frame.get("reason") for frame in socket.frames] == ["new", "epoch"]
+    assert hub.epoch == await live.epoch()
+
+
+async def test_a_discarded_draft_ends_its_room(hub: RoomHub) -> None:
+    by = await sync_to_async(lambda: factories.member(factories.organization(), "dispatcher"))()
+    draft = await sync_to_async(factories.booked)(by, status="draft")
+    socket = Socket()
+    await hub.join(socket, [wish(draft)])
+
+    await sync_to_async(services.discard)(by=by, now=NOW, reference=draft.reference)
+    await socket.reaches(2)
+
+    assert [frame["type"] for frame in socket.frames] == ["room:joined", "shipment:update", "room:left"]
+    assert hub.rooms == {}
+
+
+async def test_a_room_ends_with_its_last_member(hub: RoomHub) -> None:
+    _, shipment = await booked()
+    one, other = Socket(), Socket()
+    await hub.join(one, [wish(shipment)])
+    await hub.join(other, [wish(shipment)])
+
+    assert hub.leave(one, wish(shipment).group) is True
+    assert list(hub.rooms) == [wish(shipment).group]
+    assert hub.leave(other, wish(shipment).group) is True
+    assert hub.rooms == {}
+    assert hub.leave(other, wish(shipment).group) is False
+
+
+async def test_a_socket_that_closed_while_it_joined_stays_outside(hub: RoomHub) -> None:
+    _, shipment = await booked()
+    socket = Socket()
+    socket.closed = True
+
+    await hub.join(socket, [wish(shipment)])
+
+    assert hub.rooms == {}

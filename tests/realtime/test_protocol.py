@@ -1,0 +1,63 @@
+"""What a client may say, and how names are made."""
+
+import uuid
+
+import pytest
+from channels.layers import BaseChannelLayer
+
+from realtime import protocol, rooms
+
+BAD = [
+    "",
+    "nonsense",
+    "[]",
+    '"x"',
+    "{}",
+    '{"type":1}',
+    '{"type":"ping","id":true}',
+    '{"type":"ping","id":[]}',
+    '{"type":"ping","id":"' + "x" * 65 + '"}',
+    '{"type":"ping","t":NaN}',
+    "x" * 20_000,
+]
+
+
+@pytest.mark.parametrize("text", BAD, ids=lambda text: text[:30] or "empty")
+def test_a_bad_frame_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(protocol.BadFrame) as refused:
+        protocol.decode(text, None)
+
+    assert str(refused.value).endswith((".", 'type".', "characters."))
+
+
+def test_a_binary_frame_is_refused() -> None:
+    with pytest.raises(protocol.BadFrame, match="binary"):
+        protocol.decode(None, b"{}")
+
+
+def test_the_longest_group_name_is_legal() -> None:
+    group = rooms.shipment_group(uuid.UUID(int=2**128 - 1), "X" * 64)
+
+    assert BaseChannelLayer().require_valid_group_name(group)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reference"),
+    [
+        ({"shipmentId": "SHIP-1"}, "SHIP-1"),
+        ({"room": "shipment:SHIP-1"}, "SHIP-1"),
+        ({"room": "shipment:*"}, None),
+        ({"room": "shipment:" + "x" * 65}, None),
+        ({"room": "driver:1"}, None),
+        ({"shipmentId": 7}, None),
+        ({"shipmentId": "a b"}, None),
+        ({}, None),
+    ],
+)
+def test_a_room_is_named_by_a_reference_and_nothing_else(frame: dict[str, object], reference: str | None) -> None:
+    assert rooms.reference_in(frame) == reference
+
+
+def test_an_answer_echoes_the_clients_id_and_nothing_where_there_is_none() -> None:
+    assert b'"id":7' in protocol.left(room="r", reason="left", echo=7)
+    assert b'"id"' not in protocol.left(room="r", reason="left")

@@ -1,0 +1,65 @@
+"""The admin site's frame: who may reach it, and by which door they come in."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from monitoring import addresses
+from shipments import access
+from shipments.models import User
+from shipments.services import logins
+
+
+class FreightAdminSite(AdminSite):
+    """Answers 404 outside ADMIN_ALLOWED_NETWORKS, before anything else; people log in by the product's own page."""
+
+    site_header = "Freight"
+    site_title = "Freight"
+    index_title = "Administration"
+    enable_nav_sidebar = False
+
+    def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002  Django's signature
+        """This will put the gate before a view of the site."""
+        inner = super().admin_view(view, cacheable)
+
+        def gated(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            _require_allowed(request)
+            return inner(request, *args, **kwargs)
+
+        return gated
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """This will send a stranger to the login page, where the limit on guessing and the audit are."""
+        _require_allowed(request)
+        if request.user.is_authenticated:
+            if self.has_permission(request):
+                return redirect("admin:index")
+            raise Http404
+        return redirect_to_login(request.GET.get("next") or request.get_full_path(), settings.LOGIN_URL)
+
+    def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """This will end the session, and write it down."""
+        user = request.user
+        subject = access.of_user(user) if isinstance(user, User) else None
+        if subject is not None and request.method == "POST":
+            located = subject.at(
+                address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
+            )
+            logins.leave(by=located, now=timezone.now())
+        return super().logout(request, extra_context)
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        """This will lead to the account's own form: a password is changed by the service alone."""
+        return redirect("admin:shipments_user_change", request.user.pk)
+
+
+def _require_allowed(request: HttpRequest) -> None:
+    if not addresses.is_within(request.META, settings.ADMIN_ALLOWED_NETWORKS):
+        raise Http404

@@ -1,0 +1,32 @@
+"""The ASGI application: health before everything, sockets to the hub, the rest to Django."""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
+django.setup(set_prefix=False)  # loads the apps, which the imports below need
+
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+
+from freight import health  # noqa: E402
+from freight.handler import OneHopHandler  # noqa: E402
+from realtime.routing import urlpatterns  # noqa: E402
+
+Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
+
+_sockets = URLRouter(urlpatterns)
+
+
+async def _socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """This will refuse a socket at an unknown path with 403 instead of an error in the log."""
+    if scope["path"].strip("/") != "ws":
+        await receive()
+        await send({"type": "websocket.close"})
+        return
+    await _sockets(scope, receive, send)
+
+
+application: Application = ProtocolTypeRouter({"http": health.application(OneHopHandler()), "websocket": _socket})

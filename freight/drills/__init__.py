@@ -1,0 +1,1 @@
+"""Runbook sections as timed experiments: each injects its faults and prints the evidence."""

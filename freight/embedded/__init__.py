@@ -1,0 +1,19 @@
+"""Private PostgreSQL and Valkey for machines that have neither: started from wheels, gone with their owner.
+
+No Django in here: settings ask for `endpoints` while they load.
+"""
+
+from freight.embedded.control import AlreadyRunning, Running, running, start
+from freight.embedded.errors import EmbeddedError
+from freight.embedded.layout import Endpoints, Layout, endpoints
+
+__all__ = [
+    "AlreadyRunning",
+    "EmbeddedError",
+    "Endpoints",
+    "Layout",
+    "Running",
+    "endpoints",
+    "running",
+    "start",
+]

@@ -1,0 +1,181 @@
+"""Children that cannot outlive us, and PostgreSQL's refusal to run as root."""
+
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from freight.embedded.errors import EmbeddedError
+
+_PR_SET_PDEATHSIG = 1
+_CLONE_NEWUSER = 0x1000_0000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(sent: signal.Signals) -> None:
+    """This will have the kernel send us the signal when the thread that forked us ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(sent), 0, 0, 0)
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    cwd: Path,
+    when_orphaned: signal.Signals,
+    identity: "Identity | None" = None,
+) -> subprocess.Popen[bytes]:
+    """This will start a program in a process group of its own, its output appended to `log`."""
+    who = identity or Identity()
+    parent = os.getpid()
+
+    def prepare() -> None:
+        who.enter()
+        die_with_parent(when_orphaned)
+        if os.getppid() != parent:  # orphaned before the line above took hold
+            os._exit(1)
+
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [*who.prefix, *map(str, command)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=prepare,
+        )
+
+
+def wait_until(done: Callable[[], bool], *, seconds: float, pause: float = 0.02) -> bool:
+    """This will poll until `done()` is true and return whether that came within `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True
+
+
+def living_in(folder: Path) -> list[int]:
+    """This will return the ids of processes whose working folder is `folder`: a service left from a crash."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (entry / "cwd").readlink() == folder:
+                    found.append(int(entry.name))
+    return found
+
+
+class Identity:
+    """As whom a program runs: as ourselves, unless a subclass changes that."""
+
+    prefix: tuple[str, ...] = ()
+
+    def enter(self) -> None:
+        """This will change the identity in the child before it executes the program."""
+
+    def adopt(self, folder: Path) -> None:
+        """This will make a folder that we created belong to this identity."""
+
+
+class MappedIdentity(Identity):
+    """Ourselves, seen by the program under another user id (a user namespace): files stay ours."""
+
+    def __init__(self, uid: int) -> None:
+        self._uid = uid
+
+    def enter(self) -> None:
+        """This will enter a user namespace in which we are an ordinary user."""
+        outer_uid, outer_gid = os.geteuid(), os.getegid()
+        if _libc.unshare(_CLONE_NEWUSER):
+            raise OSError(ctypes.get_errno(), "unshare")
+        # Not through pathlib: after fork and before exec the fewer moving parts the better.
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{self._uid} {outer_uid} 1"),
+            ("gid_map", f"{self._uid} {outer_gid} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as target:  # noqa: PTH123
+                target.write(text)
+
+
+class OtherIdentity(Identity):
+    """Another user id that may still enter our private folders: for root in a container without namespaces."""
+
+    def __init__(self, uid: int, gid: int) -> None:
+        self._uid, self._gid = uid, gid
+        self.prefix = (
+            "setpriv",
+            f"--reuid={uid}",
+            f"--regid={gid}",
+            "--clear-groups",
+            "--inh-caps=+dac_override",
+            "--ambient-caps=+dac_override",
+            "--pdeathsig=QUIT",  # a change of the user id clears the one that we set
+        )
+
+    def adopt(self, folder: Path) -> None:
+        """This will give the folder and what is in it to the other user."""
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, self._uid, self._gid, follow_symlinks=False)
+
+
+def unprivileged(program: Path, owned: Path) -> Identity:
+    """This will return as whom `program` may run; `owned` is its data folder if there is one already.
+
+    PostgreSQL refuses root, and initdb a user id without a name. We create no users: as root the same
+    files are used under another number in a user namespace; where namespaces are forbidden, under
+    another user id that is given the data folder. Raises EmbeddedError where neither works.
+    """
+    if os.geteuid() and _named(os.geteuid()):
+        return Identity()
+    names = [entry for entry in pwd.getpwall() if entry.pw_uid]
+    if not names:
+        raise EmbeddedError("PostgreSQL needs a user besides root in /etc/passwd: set DATABASE_URL.")
+    adopted = owned.exists() and owned.stat().st_uid != os.geteuid()
+    if not adopted:
+        mapped = MappedIdentity(names[0].pw_uid)
+        if _works(mapped, program, owned):
+            return mapped
+    if not os.geteuid():
+        last = next((entry for entry in names if entry.pw_name == "nobody"), names[-1])
+        uid = owned.stat().st_uid if adopted else last.pw_uid
+        other = OtherIdentity(uid, last.pw_gid)
+        if shutil.which("setpriv") and _works(other, program, owned):
+            return other
+    raise EmbeddedError(
+        "PostgreSQL does not run as root, and this machine allows neither a user namespace nor setpriv: "
+        "run Freight as an ordinary user, or set DATABASE_URL."
+    )
+
+
+def _named(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _works(identity: Identity, program: Path, owned: Path) -> bool:
+    # A namespace takes root's right to enter other people's folders: try what will be needed.
+    probe = '"$0" --version && test -w "$1"'
+    command = [*identity.prefix, "/bin/sh", "-c", probe, str(program), str(owned.parent)]
+    try:
+        return not subprocess.run(
+            command,
+            preexec_fn=identity.enter,
+            check=False,
+            capture_output=True,
+        ).returncode
+    except (OSError, subprocess.SubprocessError):
+        return False

@@ -1,0 +1,184 @@
+"""Typed readers of environment variables; each refuses a bad value with its name, the value and the mend.
+
+Every variable is declared once, by the call that reads it; `declared` lists them for `docs/settings.md`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+T = TypeVar("T")
+
+_source = environ.Env()
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable that the settings read: its name, what it is for, and its default as written by a person."""
+
+    name: str
+    purpose: str
+    default: str
+
+
+declared: dict[str, Variable] = {}
+
+
+class Refused(ImproperlyConfigured):
+    """An environment variable has a value that cannot be used."""
+
+    def __init__(self, name: str, value: str, mend: str) -> None:
+        super().__init__(f"{name}={value!r} cannot be used: {mend}")
+
+
+def read(name: str, default: T, parse: Callable[[str], T], *, mend: str, purpose: str, secret: bool = False) -> T:
+    """This will return the parsed variable, or the default where it is unset or empty; raises Refused."""
+    shown = ",".join(map(str, default)) if isinstance(default, list) else str(default)
+    declared[name] = Variable(name, purpose, "" if default is None else shown)
+    raw = _source.str(name, default="").strip()
+    if not raw:
+        return default
+    try:
+        return parse(raw)
+    except ValueError as error:
+        raise Refused(name, "***" if secret else raw, mend) from error
+
+
+def text(name: str, default: str, *, purpose: str, secret: bool = False, minimum: int = 0) -> str:
+    """This will return a string of at least `minimum` characters."""
+
+    def parse(raw: str) -> str:
+        if len(raw) < minimum:
+            raise ValueError
+        return raw
+
+    return read(name, default, parse, purpose=purpose, secret=secret, mend=f"give at least {minimum} characters.")
+
+
+def integer(name: str, default: int, *, purpose: str, low: int = 0, high: int = 2**31 - 1) -> int:
+    """This will return a whole number between `low` and `high`, both included."""
+
+    def parse(raw: str) -> int:
+        number = int(raw)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return read(name, default, parse, purpose=purpose, mend=f"give a whole number from {low} to {high}.")
+
+
+def boolean(name: str, *, default: bool, purpose: str) -> bool:
+    """This will return True for 1/true/yes/on and False for 0/false/no/off."""
+
+    def parse(raw: str) -> bool:
+        if raw.lower() in _TRUE:
+            return True
+        if raw.lower() in _FALSE:
+            return False
+        raise ValueError
+
+    return read(name, default, parse, purpose=purpose, mend="give 1 or 0.")
+
+
+def choice(name: str, default: str, options: list[str], *, purpose: str) -> str:
+    """This will return one of the options, whatever its case."""
+
+    def parse(raw: str) -> str:
+        found = {option.lower(): option for option in options}.get(raw.lower())
+        if found is None:
+            raise ValueError
+        return found
+
+    return read(name, default, parse, purpose=purpose, mend=f"give one of {', '.join(options)}.")
+
+
+def duration(name: str, default: str, *, purpose: str) -> int:
+    """This will return seconds from forms like 30s, 15m, 2h, 1d or a bare number of seconds."""
+
+    def parse(raw: str) -> int:
+        match = re.fullmatch(r"(\d{1,9})([smhd]?)", raw.lower())
+        seconds = int(match[1]) * _UNITS[match[2] or "s"] if match else 0
+        if not seconds:
+            raise ValueError
+        return seconds
+
+    seconds = read(name, 0, parse, purpose=purpose, mend="give a duration such as 30s, 15m, 2h or 1d.")
+    declared[name] = Variable(name, purpose, default)
+    return seconds or parse(default)
+
+
+def names(name: str, default: list[str], *, purpose: str) -> list[str]:
+    """This will return the comma-separated parts, stripped, empty ones left out."""
+    return read(name, default, _split, purpose=purpose, mend="give names separated by commas.")
+
+
+def origins(name: str, default: list[str], *, purpose: str) -> list[str]:
+    """This will return a list of `scheme://host[:port]`, nothing behind it."""
+
+    def parse(raw: str) -> list[str]:
+        found = _split(raw)
+        for origin in found:
+            parts = urlsplit(origin)
+            if parts.scheme not in {"http", "https"} or f"{parts.scheme}://{parts.netloc}" != origin:
+                raise ValueError
+            if not parts.hostname or "*" in parts.netloc or "@" in parts.netloc:
+                raise ValueError
+        return found
+
+    return read(
+        name,
+        default,
+        parse,
+        purpose=purpose,
+        mend="give origins as scheme://host[:port], separated by commas, without a path or a wildcard.",
+    )
+
+
+def networks(name: str, default: list[str], *, purpose: str) -> list[IPNetwork]:
+    """This will return IP networks in CIDR form."""
+
+    def parse(raw: str) -> list[IPNetwork]:
+        return [ipaddress.ip_network(part) for part in _split(raw)]
+
+    return read(
+        name,
+        [ipaddress.ip_network(part) for part in default],
+        parse,
+        purpose=purpose,
+        mend="give networks such as 10.0.0.0/8 or fd00::/8, separated by commas.",
+    )
+
+
+def url(name: str, default: str, schemes: list[str], *, purpose: str) -> str:
+    """This will return a URL with one of the schemes; its value is never shown, it may hold a password."""
+
+    def parse(raw: str) -> str:
+        if urlsplit(raw).scheme not in schemes:
+            raise ValueError
+        return raw
+
+    found = read(
+        name,
+        default,
+        parse,
+        purpose=purpose,
+        secret=True,
+        mend=f"give a URL that begins with {' or '.join(scheme + '://' for scheme in schemes)}.",
+    )
+    declared[name] = Variable(name, purpose, "embedded")
+    return found
+
+
+def _split(raw: str) -> list[str]:
+    return [part.strip() for part in raw.split(",") if part.strip()]

@@ -1,0 +1,27 @@
+"""`manage.py serve`: one hardened Daphne."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from freight import server
+
+
+class Command(BaseCommand):
+    """Serves one role of the product."""
+
+    help = "Serve one role on a unix socket or on host and port until SIGTERM."
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """This will declare the role and the address."""
+        parser.add_argument("--role", choices=["api", "ws", "all"], default="all")
+        parser.add_argument("--unix", help="path of a unix socket")
+        parser.add_argument("--host", default="127.0.0.1")
+        parser.add_argument("--port", type=int)
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """This will serve until it is told to stop."""
+        if bool(options["unix"]) == bool(options["port"]):
+            raise CommandError("Give either --unix PATH or --port NUMBER.")
+        server.run(options["role"], unix=options["unix"], host=options["host"], port=options["port"])

@@ -1,0 +1,22 @@
+"""`manage.py up`: the whole product on one port."""
+
+import os
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from freight.supervisor.begin import CHECKOUT
+
+
+class Command(BaseCommand):
+    """Starts services, roles and nginx, and stays until it is told to stop."""
+
+    help = "Start everything on one port (PORT, FREIGHT_HOME, API_PROCESSES, WS_PROCESSES, SIMULATE)."
+    requires_system_checks = ()
+
+    def handle(self, *_: Any, **__: Any) -> None:
+        """This will become the supervisor: it sets DEMO and FREIGHT_HOME, which settings read only once."""
+        paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+        os.execv(sys.executable, [sys.executable, "-m", "freight.supervisor"])  # noqa: S606

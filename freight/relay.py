@@ -1,0 +1,67 @@
+"""The relay: what must happen after commits, once for the whole installation, by a declared list of workers.
+
+It may run twice: each worker's batch takes a lock in its own transaction, so one leads and the other waits.
+It may be killed at any point: a batch is committed whole or not at all.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from django.db import close_old_connections, connection
+
+from shipments.services import chain, feed, idempotency, watch
+
+log = structlog.get_logger(__name__)
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Something done in batches: `work` returns how much it did, and rests `idle` seconds after nothing."""
+
+    name: str
+    work: Callable[[], int]
+    idle_seconds: float
+
+
+WORKERS: Final = (
+    Worker("sequencer", feed.number_batch, 0.1),
+    Worker("chain", chain.link_batch, 0.25),
+    Worker("watch", watch.watch_batch, 15),
+    Worker("idempotency", idempotency.expire_batch, 300),
+)
+
+
+def run(stop: threading.Event) -> None:
+    """This will run every worker in a thread of its own until `stop` is set."""
+    threads = [
+        threading.Thread(target=_work, args=(worker, stop), name=worker.name, daemon=True) for worker in WORKERS
+    ]
+    for thread in threads:
+        thread.start()
+    log.info("relay runs", workers=[worker.name for worker in WORKERS])
+    stop.wait()
+    for thread in threads:
+        thread.join(5)
+
+
+def _work(worker: Worker, stop: threading.Event) -> None:
+    pause = worker.idle_seconds
+    while not stop.wait(pause):
+        started = time.monotonic()
+        try:
+            done = worker.work()
+        except Exception as error:  # noqa: BLE001  whatever the database does, the worker comes back
+            connection.close()
+            pause = min(_LONGEST_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))  # noqa: S311
+            log.warning("worker failed", worker=worker.name, error=repr(error), pause=round(pause, 2))
+            continue
+        close_old_connections()
+        pause = 0 if done else worker.idle_seconds
+        if time.monotonic() - started > 1:
+            log.info("worker was slow", worker=worker.name, done=done, seconds=round(time.monotonic() - started, 1))

@@ -1,0 +1,367 @@
+"""All of Freight's settings, driven by the environment; see docs/settings.md for every variable."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from csp.constants import NONE, SELF
+from psycopg.conninfo import conninfo_to_dict
+
+from freight import embedded, environment, logs, secrets
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+# -- where and what ---------------------------------------------------------------------------------------
+
+FREIGHT_HOME = Path(
+    environment.text(
+        "FREIGHT_HOME",
+        str(BASE_DIR / ".freight"),
+        purpose="Folder of the embedded services' data, logs, generated secret key and collected static files.",
+    )
+).absolute()
+DEMO = environment.boolean(
+    "DEMO", default=False, purpose="Demo data, demo accounts and generous limits; set by `make run`."
+)
+DEBUG = environment.boolean("DEBUG", default=False, purpose="Django's debug pages; never in production.")
+PORT = environment.integer("PORT", 4000, low=1, high=65535, purpose="The one public port on the host.")
+API_PROCESSES = environment.integer(
+    "API_PROCESSES", 1, low=1, high=64, purpose="Daphnes that serve REST, pages and the admin."
+)
+WS_PROCESSES = environment.integer(
+    "WS_PROCESSES", 2, low=1, high=64, purpose="Daphnes that serve sockets and streams."
+)
+SIMULATE = environment.boolean(
+    "SIMULATE", default=True, purpose="Whether `make run` drives demo shipments through their lifecycle."
+)
+LOG_LEVEL = environment.choice(
+    "LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"], purpose="The least severe line that is logged."
+)
+MEMORY_BUDGET_MB = environment.integer(
+    "MEMORY_BUDGET_MB", 512, low=64, purpose="Memory a process may use where no cgroup limit says it."
+)
+SLOW_QUERY_MS = environment.integer(
+    "SLOW_QUERY_MS", 1000, low=1, purpose="A query slower than this is recorded as slow."
+)
+
+DELAYED_AFTER = timedelta(
+    seconds=environment.duration(
+        "DELAYED_AFTER", "30m", purpose="How long after its planned delivery a shipment is flagged `delayed`."
+    )
+)
+STALE_AFTER = timedelta(
+    seconds=environment.duration(
+        "STALE_AFTER", "7d", purpose="How long nothing may be heard of a shipment on its way before it is `stale`."
+    )
+)
+
+# -- parts ------------------------------------------------------------------------------------------------
+
+_endpoints = embedded.endpoints(FREIGHT_HOME)
+DATABASE_URL = environment.url(
+    "DATABASE_URL",
+    _endpoints.database_url,
+    ["postgres", "postgresql"],
+    purpose="PostgreSQL ≥ 15; without it a private one is started under FREIGHT_HOME.",
+)
+REDIS_URL = environment.url(
+    "REDIS_URL",
+    _endpoints.redis_url,
+    ["redis", "rediss", "unix"],
+    purpose="Redis or Valkey; without it a private one is started under FREIGHT_HOME.",
+)
+EMBEDDED_DATABASE = _endpoints.database_url == DATABASE_URL
+EMBEDDED_REDIS = _endpoints.redis_url == REDIS_URL
+DATABASE_POOL_SIZE = environment.integer(
+    "DATABASE_POOL_SIZE", 10, low=2, high=200, purpose="The most database connections of one process."
+)
+
+_conninfo = conninfo_to_dict(DATABASE_URL)
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": str(_conninfo.pop("dbname", "freight")),
+        "USER": str(_conninfo.pop("user", "")),
+        "PASSWORD": str(_conninfo.pop("password", "")),
+        "HOST": str(_conninfo.pop("host", "")),
+        "PORT": str(_conninfo.pop("port", "")),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 3,
+            # A letter lost or mistaken in a name of eight leaves half of the trigrams alike.
+            "options": (
+                "-c lock_timeout=2000 -c idle_in_transaction_session_timeout=60000"
+                " -c pg_trgm.word_similarity_threshold=0.45"
+            ),
+            "application_name": "freight",
+            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 4, "max_idle": 60},
+            **_conninfo,
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHE_TTL_SECONDS = environment.integer(
+    "CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a cached shipment may live, in seconds."
+)
+EXPORT_CACHE_TTL_SECONDS = environment.integer(
+    "EXPORT_CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a rendered PDF may be served again, in seconds."
+)
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "freight",
+        "TIMEOUT": CACHE_TTL_SECONDS,
+        "OPTIONS": {
+            # Never pickle: whoever can write to Redis must not be able to run code here.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_CONNECT_TIMEOUT": 0.2,
+            "SOCKET_TIMEOUT": 0.3,
+        },
+    },
+    # The counters of the rate limits: django-ratelimit's calls in one round trip, with a breaker.
+    "limits": {
+        "BACKEND": "ratelimits.counters.CounterCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "freight",
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_CONNECT_TIMEOUT": 0.2,
+            "SOCKET_TIMEOUT": 0.3,
+        },
+    },
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 0.2}],
+            "prefix": "freight",
+        },
+    }
+}
+
+# -- applications -----------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "freight.apps.FreightAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "channels",
+    "django_prometheus",
+    "freight",
+    "shipments",
+    "realtime",
+    "exports",
+    "monitoring",
+    "ratelimits",
+]
+# All of it runs synchronously, in the one thread hop that the synchronous views need anyway (freight.handler).
+MIDDLEWARE = [
+    "monitoring.middleware.RequestContextMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "ratelimits.middleware.RateLimitHeadersMiddleware",
+]
+ROOT_URLCONF = "freight.urls"
+ASGI_APPLICATION = "freight.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = FREIGHT_HOME / "static"
+# Built files (the map's coastlines) stand beside the apps' own.
+STATICFILES_DIRS = [("map", FREIGHT_HOME / "build" / "map")]
+SILENCED_SYSTEM_CHECKS = ["staticfiles.W004"]  # the folder of built files may not be there yet
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# -- security ---------------------------------------------------------------------------------------------
+
+SECRET_KEY = secrets.secret_key(
+    environment.text(
+        "SECRET_KEY",
+        "",
+        secret=True,
+        minimum=50,
+        purpose="Signs tokens and sessions; made and kept in FREIGHT_HOME with the embedded database.",
+    ),
+    home=FREIGHT_HOME,
+    may_generate=EMBEDDED_DATABASE,
+)
+HTTPS = environment.boolean(
+    "HTTPS",
+    default=not (DEMO or DEBUG or EMBEDDED_DATABASE),
+    purpose="Whether people reach Freight by https: secure cookies, redirect and HSTS.",
+)
+_LOCAL_ORIGINS = [f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"] if EMBEDDED_DATABASE or DEMO else []
+ALLOWED_HOSTS = environment.names(
+    "ALLOWED_HOSTS",
+    ["127.0.0.1", "localhost"],
+    purpose="Host names that Freight answers to.",
+)
+CSRF_TRUSTED_ORIGINS = environment.origins(
+    "CSRF_TRUSTED_ORIGINS", _LOCAL_ORIGINS, purpose="Origins whose forms are accepted."
+)
+WS_CORS_ORIGINS = environment.origins(
+    "WS_CORS_ORIGINS", _LOCAL_ORIGINS, purpose="Origins whose pages may open a socket by cookie."
+)
+CORS_ALLOWED_ORIGINS = environment.origins(
+    "CORS_ORIGINS", [], purpose="Origins of other sites whose scripts may call the API with a token."
+)
+CORS_URLS_REGEX = r"^/api/.*$"
+CORS_EXPOSE_HEADERS = [
+    "ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy",
+    "X-Request-ID",
+]  # fmt: skip
+CORS_ALLOW_HEADERS = [
+    "accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id",
+]  # fmt: skip
+TRUSTED_PROXIES = environment.networks(
+    "TRUSTED_PROXIES",
+    [],
+    purpose="Networks whose X-Forwarded-* headers are believed; a unix-socket peer always is.",
+)
+METRICS_ALLOWED_NETWORKS = environment.networks(
+    "METRICS_ALLOWED_NETWORKS",
+    ["127.0.0.0/8", "::1/128"],
+    purpose="Networks that may read metrics and detailed health without a key.",
+)
+ADMIN_ALLOWED_NETWORKS = environment.networks(
+    "ADMIN_ALLOWED_NETWORKS", ["127.0.0.0/8", "::1/128"], purpose="Networks that may reach /admin."
+)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = HTTPS
+# Scrapers and balancers ask inside the network, in plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^api/health", r"^api/metrics"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_SECURE = HTTPS
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+AUTH_USER_MODEL = "shipments.User"
+AUTHENTICATION_BACKENDS = ["shipments.api.authentication.MemberBackend"]
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+JWT_ACCESS_MINUTES = environment.integer(
+    "JWT_ACCESS_MINUTES", 15, low=1, high=24 * 60, purpose="How long an access token lives."
+)
+JWT_REFRESH_DAYS = environment.integer(
+    "JWT_REFRESH_DAYS", 30, low=1, high=365, purpose="How long a login lives without being used."
+)
+
+# -- REST -------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["shipments.api.authentication.SubjectAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["shipments.api.permissions.IsMember"],
+    "DEFAULT_THROTTLE_CLASSES": ["ratelimits.drf.GeneralThrottle"],
+    "DEFAULT_RENDERER_CLASSES": ["shipments.api.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["shipments.api.parsers.StrictJSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "shipments.api.errors.problem",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Freight",
+    "DESCRIPTION": "Shipments, what happens to them, and who may know: the REST API of Freight.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": "/api",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ShipmentStatus": "shipments.lifecycle.STATES",
+        "StartStatus": "shipments.lifecycle.START",
+        "DriverStatus": "shipments.models.Driver.Status",
+    },
+}
+
+# -- limits -----------------------------------------------------------------------------------------------
+
+_LIMITS = {
+    # name: (requests, window, requests in the demo)
+    "general": (100, "15m", 100_000),
+    "auth": (5, "15m", 5),
+}
+RATE_LIMITS = {
+    name: (
+        environment.integer(
+            f"RATE_LIMIT_{name.upper()}_MAX",
+            demo if DEMO else most,
+            low=1,
+            purpose=f"The most requests of the policy `{name}` in one window.",
+        ),
+        environment.duration(
+            f"RATE_LIMIT_{name.upper()}_WINDOW", window, purpose=f"The window of the policy `{name}`."
+        ),
+    )
+    for name, (most, window, demo) in _LIMITS.items()
+}
+RATELIMIT_USE_CACHE = "limits"
+RATE_LIMIT_WHITELIST = environment.names(
+    "RATE_LIMIT_WHITELIST", [], purpose="Service subjects (API key names) that no limit holds back."
+)
+
+# -- logs -------------------------------------------------------------------------------------------------
+
+LOGGING_CONFIG = None
+logs.configure(level=LOG_LEVEL)

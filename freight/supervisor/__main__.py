@@ -1,0 +1,38 @@
+"""Starts everything and stays until it is told to stop."""
+
+import os
+import signal
+import sys
+
+from freight.supervisor import begin
+
+
+def main() -> int:
+    """This will run the whole product on one port; returns an exit status."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for who changes their mind at once
+    try:
+        begun = begin.begin()
+    except begin.NothingToDo as running:
+        print(running)  # noqa: T201
+        return 0
+    except begin.CannotBegin as refusal:
+        print(refusal, file=sys.stderr)  # noqa: T201
+        return 1
+    # From here on settings are read and Django loads; both need what `begin` put into the environment.
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
+    import django
+    from django.core.exceptions import ImproperlyConfigured
+
+    try:
+        django.setup()
+    except ImproperlyConfigured as refusal:
+        print(refusal, file=sys.stderr)  # noqa: T201
+        begun.release()
+        return 1
+    from freight.supervisor import supervise  # needs settings
+
+    return supervise.run(begun)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

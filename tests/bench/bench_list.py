@@ -1,0 +1,88 @@
+"""The list of shipments at a million rows: the first page beside one 5,000 pages further.
+
+Both are whole requests through Django (authentication, limiter, representation), asked for in turn, so that
+whatever disturbs one disturbs the other. The goal is a ratio of medians of at most 2.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from typing import Any
+
+from tests.bench import stage
+
+LIMIT = 50
+QUERY = f"/api/shipments?status=in_transit&limit={LIMIT}"
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line with the medians in milliseconds and their ratio."""
+    parser = argparse.ArgumentParser(prog="bench_list", description=__doc__)
+    parser.add_argument("--shipments", type=int, default=1_000_000)
+    parser.add_argument("--pages", type=int, default=5_000, help="how deep the far page lies")
+    parser.add_argument("--rounds", type=int, default=200)
+    options = parser.parse_args(arguments)
+    found = measure(options.shipments, options.pages, options.rounds)
+    print(json.dumps(found))
+    return found
+
+
+def measure(shipments: int, pages: int, rounds: int) -> dict[str, Any]:
+    """This will load the shipments unless an earlier run left them, and time both pages."""
+    stage.begin()
+    stage.load(shipments, events=1.0)
+    client, headers = _dispatcher()
+    addresses = {"first": QUERY, "far": f"{QUERY}&cursor={_cursor(pages)}"}
+    seen = {name: _rows(client, headers, address) for name, address in addresses.items()}
+    taken: dict[str, list[float]] = {name: [] for name in addresses}
+    for _ in range(rounds):
+        for name, address in addresses.items():
+            started = time.perf_counter()
+            client.get(address, headers=headers)
+            taken[name].append((time.perf_counter() - started) * 1000)
+    medians = {name: statistics.median(times) for name, times in taken.items()}
+    return {
+        "bench": "list", "shipments": shipments, "pages": pages, "rows": seen,
+        "firstMs": round(medians["first"], 2), "farMs": round(medians["far"], 2),
+        "ratio": round(medians["far"] / medians["first"], 2), "goal": 2.0,
+    }  # fmt: skip
+
+
+def _dispatcher() -> tuple[Any, dict[str, str]]:
+    from django.test import Client  # needs settings
+
+    from shipments.demo import seed
+
+    client = Client(SERVER_NAME="localhost")
+    answer = client.post(
+        "/api/auth/login",
+        json.dumps({"email": "dispatcher@demo.test", "password": seed.PASSWORD}),
+        content_type="application/json",
+    )
+    return client, {"Authorization": f"Bearer {answer.json()['access']}"}
+
+
+def _cursor(pages: int) -> str:
+    """This will make the cursor that following `next` so many times would give: the row is found by its number."""
+    from shipments.api import filters, pagination  # needs settings
+    from shipments.models import Shipment
+
+    rows = Shipment.objects.filter(organization__slug="demo", status="in_transit", deleted_at=None)
+    last = pages * LIMIT - 1
+    place = rows.order_by("-created_at", "-id").values_list("created_at", "id")[last : last + 1]
+    if not place:
+        raise SystemExit(f"There are no {pages} pages of shipments in transit.")
+    query = pagination.Query(filters.SHIPMENT_ORDERS["-createdAt"], {"status": "in_transit"})
+    return query.cursor(pagination.Position(*place[0]))
+
+
+def _rows(client: Any, headers: dict[str, str], address: str) -> int:
+    answer = client.get(address, headers=headers)
+    if answer.status_code != 200:
+        raise SystemExit(f"{address}: {answer.status_code} {answer.content[:300]!r}")
+    return len(answer.json()["results"])
+
+
+if __name__ == "__main__":
+    main()

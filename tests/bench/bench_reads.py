@@ -1,0 +1,134 @@
+"""One shipment and one page through a real Daphne: cold, kept in Redis, kept in the process, and not modified.
+
+Every round asks for another shipment (or page) in each of the four ways, so that whatever disturbs one way
+disturbs all. Cold is the whole work: state, row, JSON, filling the cache.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SHIPMENTS = 2_000
+
+
+class Caller:
+    """One kept connection of one dispatcher."""
+
+    def __init__(self, port: int) -> None:
+        from shipments.demo import seed  # needs settings
+
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        self._headers = {"Content-Type": "application/json"}
+        who = json.dumps({"email": "dispatcher@demo.test", "password": seed.PASSWORD})
+        status, _, body = self.ask("POST", "/api/auth/login", who)
+        if status != 200:
+            raise SystemExit(f"login: {status} {body[:300]!r}")
+        self._headers = {"Authorization": f"Bearer {json.loads(body)['access']}"}
+
+    def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str, bytes]:
+        self._connection.request(method, path, body, self._headers | headers)
+        answer = self._connection.getresponse()
+        return answer.status, answer.headers.get("ETag", ""), answer.read()
+
+    def timed(self, path: str, expected: int, **headers: str) -> tuple[float, str]:
+        started = time.perf_counter()
+        status, etag, body = self.ask("GET", path, **headers)
+        taken = (time.perf_counter() - started) * 1000
+        if status != expected:
+            raise SystemExit(f"{path}: {status} {body[:300]!r}")
+        return taken, etag
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line with the medians in milliseconds and their ratios."""
+    parser = argparse.ArgumentParser(prog="bench_reads", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=300)
+    options = parser.parse_args(arguments)
+    os.environ["DEMO"] = "1"  # its limits let a benchmark through
+    os.environ.setdefault("LOG_LEVEL", "ERROR")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
+    import tests.services  # noqa: F401  starts what no URL names, before settings are read
+
+    import django  # isort: skip  after the variables are set
+
+    django.setup()
+    _prepare()
+    from tests.journeys import servers  # needs settings
+
+    with tempfile.TemporaryDirectory() as folder:
+        daphne = servers.Daphne(
+            "api", servers.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": servers.database_url()}
+        )
+        daphne.start()
+        try:
+            daphne.wait()
+            found = {"bench": "reads"} | measure(Caller(daphne.port), options.rounds)
+        finally:
+            daphne.stop()
+    print(json.dumps(found))
+    return found
+
+
+def measure(caller: Caller, rounds: int) -> dict[str, Any]:
+    """This will time every way of asking, one after the other in each round."""
+    taken: dict[str, list[float]] = {}
+
+    def note(name: str, path: str, expected: int = 200, **headers: str) -> str:
+        milliseconds, etag = caller.timed(path, expected, **headers)
+        taken.setdefault(name, []).append(milliseconds)
+        return etag
+
+    cold, kept = _references("delivered", rounds), _references("in_transit", rounds)
+    for one, other, number in zip(cold, kept, range(rounds), strict=False):
+        note("floor", "/api/auth/me")  # authentication and limits alone
+        etag = note("oneCold", f"/api/shipments/{one}")
+        note("oneWarm", f"/api/shipments/{one}")
+        note("oneNotModified", f"/api/shipments/{one}", 304, **{"If-None-Match": etag})
+        note("oneFromRedis", f"/api/shipments/{other}")
+        page = f"/api/shipments?limit=50&createdAfter=2020-01-01T00:00:00.{number:06}Z"
+        etag = note("listCold", page)
+        note("listWarm", page)
+        note("listNotModified", page, 304, **{"If-None-Match": etag})
+    medians = {f"{name}Ms": round(statistics.median(times), 2) for name, times in taken.items()}
+    return medians | {
+        "rounds": min(len(cold), len(kept), rounds),
+        "oneWarmByFloor": round(medians["oneWarmMs"] / medians["floorMs"], 2),
+        "oneColdByWarm": round(medians["oneColdMs"] / medians["oneWarmMs"], 2),
+        "listColdByWarm": round(medians["listColdMs"] / medians["listWarmMs"], 2),
+    }
+
+
+def _prepare() -> None:
+    """This will load the demo, number its feed, and warm up what is in transit in an otherwise empty cache."""
+    from django.core.management import call_command
+    from django.db import connection
+
+    from shipments.selectors import prepared
+    from shipments.services.feed import number_batch
+
+    # Beside the real data, never in it.
+    connection.settings_dict["TEST"]["NAME"] = f"bench_reads_{connection.settings_dict['NAME']}"
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False, keepdb=True)
+    call_command("seed_demo", stdout=sys.stderr)
+    while number_batch():
+        pass
+    prepared.shipments.clear()
+    call_command("warmup_cache", stdout=sys.stderr)
+
+
+def _references(status: str, most: int) -> list[str]:
+    from shipments.models import Shipment
+
+    found = Shipment.objects.filter(organization__slug="demo", status=status, deleted_at=None)
+    return list(found.order_by("pk").values_list("reference", flat=True)[:most])
+
+
+if __name__ == "__main__":
+    main()

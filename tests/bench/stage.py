@@ -1,0 +1,55 @@
+"""What benchmarks stand on: real services, a database of their own with many shipments, a real Daphne."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def begin() -> None:
+    """This will start what no URL names and set Django up."""
+    os.environ["DEMO"] = "1"  # its limits let a benchmark through
+    os.environ.setdefault("LOG_LEVEL", "ERROR")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
+    import tests.services  # noqa: F401  starts what no URL names, before settings are read
+
+    import django  # isort: skip  after the variables are set
+
+    django.setup()
+
+
+def load(shipments: int, *, events: float) -> None:
+    """This will load the shipments, with so many events each, unless an earlier run left them."""
+    from django.core.management import call_command  # needs settings
+    from django.db import connection
+
+    from shipments.demo import seed
+
+    # Beside the real data, never in it; kept for the next run where the server is.
+    connection.settings_dict["TEST"]["NAME"] = f"bench_{connection.settings_dict['NAME']}"
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False, keepdb=True)
+    found = seed.present()
+    if found is not None and found < shipments:
+        raise SystemExit(f"The benchmark's database holds {found} shipments; drop it for {shipments}.")
+    arguments = {} if found is not None else {"shipments": shipments, "events": events}
+    call_command("seed_demo", **arguments, stdout=sys.stderr)
+
+
+@contextmanager
+def daphne() -> Iterator[Any]:
+    """This will serve the api role on the loaded database while the block runs."""
+    from tests.journeys import servers  # needs settings
+
+    with tempfile.TemporaryDirectory() as folder:
+        server = servers.Daphne(
+            "api", servers.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": servers.database_url()}
+        )
+        server.start()
+        try:
+            server.wait()
+            yield server
+        finally:
+            server.stop()

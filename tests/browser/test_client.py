@@ -1,0 +1,229 @@
+"""The reusable client: its pure parts, and its behaviour against a scripted server, inside a real Chromium."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, WebSocketRoute
+
+from tests.browser.visits import Visitor
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("browser"),
+]
+EPOCH = "7.00000001"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(visitor: Visitor) -> Page:
+    """A page of the site without a client of its own, and the pure parts at `window.log`."""
+    found = (await visitor.visits("/login")).page
+    await found.evaluate("import('/static/realtime/log.js').then((log) => { window.log = log; })")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("epoch", "seq", "verdict"),
+    [
+        (EPOCH, 6, "apply"),
+        (EPOCH, 5, "ignore"),
+        (EPOCH, 1, "ignore"),
+        (EPOCH, 7, "rejoin"),
+        ("8.00000001", 6, "rejoin"),
+        ("8.00000001", 5, "rejoin"),
+    ],
+)
+async def test_only_the_next_event_of_the_same_epoch_is_applied(
+    page: Page, epoch: str, seq: int, verdict: str
+) -> None:
+    known = {"epoch": EPOCH, "seq": 5}
+
+    decided = await page.evaluate(
+        "([known, frame]) => log.decide(known, frame)", [known, {"epoch": epoch, "seq": seq}]
+    )
+
+    assert decided == verdict
+
+
+async def test_an_event_lays_its_changes_over_the_snapshot(page: Page) -> None:
+    snapshot = {"reference": "A", "status": "booked", "seq": 1, "eta": None, "updatedAt": "2026-03-02T12:00:00Z"}
+    event = _event(2, {"status": "dispatched"})
+
+    folded = await page.evaluate("([snapshot, event]) => log.fold(snapshot, event)", [snapshot, event])
+
+    assert folded == snapshot | {"status": "dispatched", "seq": 2, "updatedAt": event["recordedAt"]}
+
+
+async def test_the_delay_doubles_up_to_half_a_minute_with_full_jitter(page: Page) -> None:
+    highest = await page.evaluate("[0, 1, 2, 5, 6, 50].map((attempt) => log.backoff(attempt, () => 1))")
+    lowest = await page.evaluate("[0, 50].map((attempt) => log.backoff(attempt, () => 0))")
+
+    assert highest == [500, 1000, 2000, 16000, 30000, 30000]
+    assert lowest == [0, 0]
+
+
+async def test_joins_are_split_by_number_and_by_size(page: Page) -> None:
+    sizes = "(joins) => log.batches(joins).map((batch) => batch.length)"
+    long = {"room": "shipment:" + "A" * 64, "epoch": "9" * 30, "since": 123456}
+
+    assert await page.evaluate(sizes, []) == []
+    assert await page.evaluate(sizes, [{"room": "shipment:A"}] * 401) == [200, 200, 1]
+    assert await page.evaluate(sizes, [long] * 200) == [85, 85, 30]
+
+
+class Server:
+    """The other end of the page's socket, played by the test."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.heard: list[dict[str, Any]] = []
+        self.opened = 0
+        self.socket: WebSocketRoute | None = None
+
+    def accept(self, socket: WebSocketRoute) -> None:
+        self.socket = socket
+        self.opened += 1
+        socket.on_message(lambda message: self.heard.append(json.loads(message)))
+        self.says(type="welcome", heartbeat=25)
+
+    def says(self, **frame: Any) -> None:
+        assert self.socket is not None
+        self.socket.send(json.dumps(frame))
+
+    def updates(self, seq: int, epoch: str = EPOCH) -> None:
+        self.says(type="shipment:update", room="shipment:A", epoch=epoch, seq=seq, event=_event(seq, {"n": seq}))
+
+    async def hears(self, count: int) -> dict[str, Any]:
+        """This will return the last frame once so many have come."""
+        for _ in range(200):
+            if len(self.heard) >= count:
+                return self.heard[-1]
+            await self.page.wait_for_timeout(20)
+        raise AssertionError(f"heard only {self.heard}")
+
+    async def told(self) -> list[Any]:
+        """This will return what the client told its caller so far."""
+        await self.page.wait_for_timeout(50)
+        told: list[Any] = await self.page.evaluate("told.splice(0)")
+        return told
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def server(page: Page) -> AsyncIterator[Server]:
+    """A client that has joined shipment A at seq 5."""
+    played = Server(page)
+    await page.route_web_socket("**/ws/", played.accept)
+    await page.evaluate(
+        """async () => {
+          const { FreightClient } = await import("/static/realtime/freight.js");
+          window.told = [];
+          window.client = new FreightClient();
+          client.addEventListener("state", ({ detail }) => { window.state = detail; });
+          client.join("A", {
+            snapshot: (snapshot) => told.push(["snapshot", snapshot.seq]),
+            update: (event, snapshot) => told.push(["update", event.seq, snapshot.n]),
+            left: (reason) => told.push(["left", reason]),
+          });
+          client.connect();
+        }"""
+    )
+    assert await played.hears(1) == {"type": "join:room", "rooms": [{"room": "shipment:A"}]}
+    played.says(
+        type="room:joined",
+        room="shipment:A",
+        epoch=EPOCH,
+        seq=5,
+        recovered=False,
+        reason="new",
+        snapshot={"seq": 5},
+    )
+    assert await played.told() == [["snapshot", 5]]
+    yield played
+    await page.evaluate("client.close()")
+
+
+async def test_events_in_order_are_applied_and_seen_ones_ignored(server: Server) -> None:
+    for seq in (6, 6, 5, 7):
+        server.updates(seq)
+
+    assert await server.told() == [["update", 6, 6], ["update", 7, 7]]
+    assert len(server.heard) == 1
+
+
+async def test_a_gap_is_asked_for_once_and_filled_in_order(server: Server) -> None:
+    server.updates(8)
+    server.updates(9)
+
+    assert await server.hears(2) == {
+        "type": "join:room",
+        "rooms": [{"room": "shipment:A", "epoch": EPOCH, "since": 5}],
+    }
+    events = [_event(seq, {"n": seq}) for seq in (6, 7, 8, 9)]
+    server.says(type="room:joined", room="shipment:A", epoch=EPOCH, seq=9, recovered=True, events=events)
+    assert await server.told() == [["update", seq, seq] for seq in (6, 7, 8, 9)]
+    assert len(server.heard) == 2
+
+
+async def test_a_heartbeat_with_a_later_head_is_a_gap_too(server: Server) -> None:
+    server.says(type="heartbeat", heads={"shipment:A": 5})
+    server.says(type="heartbeat", heads={"shipment:A": 6})
+
+    assert (await server.hears(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
+
+
+async def test_a_cut_line_is_opened_again_and_resumed_where_it_was(server: Server) -> None:
+    server.updates(6)
+    await server.told()
+    assert server.socket is not None
+
+    await server.socket.close(code=1011, reason="cut")
+
+    assert (await server.hears(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 6}]
+    assert server.opened == 2
+
+
+async def test_a_draining_server_says_when_to_come_back(server: Server) -> None:
+    server.says(type="drain", retryMs=60_000)
+    assert server.socket is not None
+    await server.socket.close(code=4503, reason="draining")
+
+    wait = await server.page.evaluate(
+        "new Promise((done) => setTimeout(() => done(state.retryAt - Date.now()), 100))"
+    )
+    assert await server.page.evaluate("state.state") == "offline"
+    assert 55_000 < wait <= 60_000
+
+
+@pytest.mark.parametrize("code", [4401, 4403])
+async def test_a_lost_login_is_final(server: Server, code: int) -> None:
+    assert server.socket is not None
+    await server.socket.close(code=code, reason="revoked")
+
+    await server.page.wait_for_timeout(800)
+    assert await server.page.evaluate("state") == {"state": "closed", "code": code}
+    assert server.opened == 1
+
+
+async def test_a_lost_permission_ends_the_room_alone(server: Server) -> None:
+    server.says(type="room:left", room="shipment:A", reason="forbidden")
+    server.updates(6)
+
+    assert await server.told() == [["left", "forbidden"]]
+    assert await server.page.evaluate("client.rooms") == []
+
+
+async def test_a_room_refused_for_now_is_asked_again(server: Server) -> None:
+    server.updates(8)
+    await server.hears(2)
+
+    server.says(type="error", code="unavailable", message="later")
+
+    assert (await server.hears(3))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
+
+
+def _event(seq: int, changes: dict[str, Any]) -> dict[str, Any]:
+    return {"id": str(seq), "seq": seq, "recordedAt": f"2026-03-02T12:00:{seq:02d}Z", "data": {"changes": changes}}

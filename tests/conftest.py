@@ -1,0 +1,41 @@
+"""Fixtures for every test: real PostgreSQL and Valkey, started by `tests.services`."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
+from pytest_django import DjangoDbBlocker
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """The test database, whose last sessions (threads of event loops, servers) are ended before it is dropped.
+
+    pytest-django's own fixture makes one only where a collected test has its marker; a run of nothing but
+    `committed` tests would write into the real database.
+    """
+    with django_db_blocker.unblock():
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
+    yield
+    with django_db_blocker.unblock():
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        teardown_databases(made, verbosity=0)
+
+
+@pytest.fixture
+def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Database access in which COMMIT commits and nothing is cleaned up afterwards.
+
+    The log refuses TRUNCATE, so nothing could be. Each test makes an organisation of its own and sees
+    no other's rows.
+    """
+    with django_db_blocker.unblock():
+        yield
+        connection.close()

@@ -1,0 +1,73 @@
+"""Builders of test data, through the same services that the product uses."""
+
+import itertools
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from shipments import access, services
+from shipments.access import Subject
+from shipments.models import Customer, Driver, Location, Membership, Organization, Shipment, User
+
+NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+_numbers = itertools.count(1)
+
+
+def organization(name: str = "Acme Freight") -> Organization:
+    """This will store an organisation with a slug of its own."""
+    return Organization.objects.create(name=name, slug=f"o{uuid.uuid4().hex[:20]}", created_at=NOW)
+
+
+def user(organization: Organization, role: str, *, password: str | None = None, **links: Any) -> User:
+    """This will store a user with a membership; a driver or customer role gets what it is bound to."""
+    if role == "driver" and "driver" not in links:
+        links["driver"] = driver(organization)
+    if role == "customer" and "customer" not in links:
+        links["customer"] = customer(organization)
+    person = User(email=f"{role}-{uuid.uuid4().hex[:12]}@example.test", name=role.title())
+    # A real hash costs 50 ms: only tests that log in pay it.
+    if password is None:
+        person.set_unusable_password()
+    else:
+        person.set_password(password)
+    person.save()
+    Membership.objects.create(user=person, organization=organization, role=role, **links)
+    return person
+
+
+def member(organization: Organization, role: str, **links: Any) -> Subject:
+    """This will return the subject of a fresh member."""
+    subject = access.of_user(user(organization, role, **links))
+    assert subject is not None
+    return subject
+
+
+def customer(organization: Organization, name: str = "Northwind Traders") -> Customer:
+    """This will store a customer account."""
+    return Customer.objects.create(organization=organization, name=name, created_at=NOW, updated_at=NOW)
+
+
+def driver(organization: Organization, name: str = "Dana Driver", phone: str = "+31 6 1234 5678") -> Driver:
+    """This will store a driver."""
+    return Driver.objects.create(organization=organization, name=name, phone=phone, created_at=NOW, updated_at=NOW)
+
+
+def place(locode: str, name: str, country: str, latitude: float, longitude: float) -> Location:
+    """This will store a UN/LOCODE place unless it is there."""
+    found, _ = Location.objects.get_or_create(
+        locode=locode,
+        defaults={"name": name, "country": country, "latitude": latitude, "longitude": longitude},
+    )
+    return found
+
+
+def booked(by: Subject, *, reference: str | None = None, now: datetime = NOW, **fields: Any) -> Shipment:
+    """This will book a shipment Rotterdam → Hamburg, in status `booked` unless told otherwise."""
+    place("NLRTM", "Rotterdam", "NL", 51.9167, 4.5)
+    place("DEHAM", "Hamburg", "DE", 53.55, 10.0)
+    return services.book(
+        by=by,
+        now=now,
+        reference=reference or f"T-{next(_numbers):06d}-{uuid.uuid4().hex[:6]}",
+        **({"origin": "NLRTM", "destination": "DEHAM", "status": "booked"} | fields),
+    )

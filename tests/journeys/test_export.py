@@ -1,0 +1,106 @@
+"""A file that breaks off never looks whole, and nothing of it goes unrecorded."""
+
+import threading
+import time
+from contextlib import closing
+from typing import Any
+
+import httpx
+import pytest
+from django.db import connection, transaction
+
+from shipments.models import AuditEntry, Organization, Shipment
+from tests import factories
+from tests.journeys import logins, processes
+from tests.journeys.servers import Product
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys"), pytest.mark.usefixtures("committed")]
+PATH = "/exports/shipments.csv"
+ROWS = 20_000
+# Copies of one shipment and its first event, made by the database.
+COPIES = """
+CREATE TEMP TABLE copies ON COMMIT DROP AS SELECT n, gen_random_uuid() AS id FROM generate_series(2, %(rows)s) AS n;
+INSERT INTO shipments_shipment
+SELECT (jsonb_populate_record(original, jsonb_build_object('id', copies.id, 'reference', 'COPY-' || n))).*
+FROM shipments_shipment AS original, copies WHERE original.id = %(id)s;
+INSERT INTO shipments_shipmentevent
+SELECT (jsonb_populate_record(original, jsonb_build_object('id', gen_random_uuid(), 'shipment_id', copies.id))).*
+FROM shipments_shipmentevent AS original, copies WHERE original.shipment_id = %(id)s;
+"""
+READING = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (%%' AND state = 'active'"
+
+
+@pytest.fixture(scope="module")
+def stock(django_db_setup: None, django_db_blocker: Any) -> Organization:
+    """An organisation with many shipments."""
+    with django_db_blocker.unblock():
+        organization = factories.organization()
+        first = factories.booked(factories.member(organization, "dispatcher"))
+        many(first, ROWS)
+        connection.close()
+    return organization
+
+
+def many(first: Shipment, rows: int) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in COPIES.strip().split(";\n"):
+            cursor.execute(statement.rstrip(";\n"), {"rows": rows, "id": first.pk})
+
+
+def outcomes(organization: Organization) -> list[str]:
+    """This will return how the exports went, in order."""
+    entries = AuditEntry.objects.filter(organization=organization, action="export").order_by("at", "id")
+    return list(entries.values_list("outcome", flat=True))
+
+
+def readings() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) {READING}")
+        return int(cursor.fetchone()[0])
+
+
+def test_the_whole_file_comes_as_counted(product: Product, stock: Organization) -> None:
+    with closing(logins.client(product.api, stock, "auditor")) as http:
+        before = outcomes(stock)
+        answer = http.get(PATH)
+
+    lines = answer.content.count(b"\n")
+    assert (answer.status_code, answer.headers["X-Freight-Rows"], lines) == (200, str(ROWS), ROWS + 1)
+    assert processes.within(2, lambda: outcomes(stock) == [*before, "started", "done"])
+
+
+def test_a_killed_reading_breaks_the_answer_off(product: Product, stock: Organization) -> None:
+    with closing(logins.client(product.api, stock, "auditor")) as http:
+        before = outcomes(stock)
+        killer = threading.Thread(target=kill_reading)
+        killer.start()
+
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+            http.get(PATH)
+
+        killer.join()
+        assert processes.within(2, lambda: outcomes(stock) == [*before, "started", "failed"])
+        # The server is as well as before.
+        assert http.get(PATH, params={"limit": 10}).text.count("\n") == 11
+
+
+def kill_reading() -> None:
+    try:
+        with connection.cursor() as cursor:
+            for _ in range(2000):
+                cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {READING}")
+                if cursor.fetchone()[0]:
+                    return
+                time.sleep(0.005)
+    finally:
+        connection.close()
+
+
+def test_who_hangs_up_ends_the_reading(product: Product, stock: Organization) -> None:
+    with closing(logins.client(product.api, stock, "auditor")) as http:
+        before = outcomes(stock)
+        with http.stream("GET", PATH) as answer:
+            next(answer.iter_raw())
+
+    assert processes.within(3, lambda: outcomes(stock) == [*before, "started", "cancelled"])
+    assert processes.within(2, lambda: readings() == 0)

@@ -1,0 +1,73 @@
+"""The published schema, fuzzed against the running product: no 5xx, and no answer that is not documented."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from drf_spectacular.generators import SchemaGenerator
+from hypothesis import HealthCheck, Phase, given, settings
+from pytest_django import DjangoDbBlocker
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests import factories
+from tests.journeys import logins
+from tests.journeys.servers import Product
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+
+
+@pytest.fixture(scope="session")
+def administrator(product: Product, django_db_blocker: DjangoDbBlocker) -> Iterator[httpx.Client]:
+    with django_db_blocker.unblock():
+        organization = factories.organization()
+        factories.booked(factories.member(organization, "dispatcher"), reference="FUZZ-1")
+        http = logins.client(product.api, organization, "admin")
+    yield http
+    http.close()
+
+
+def operations() -> dict[str, Any]:
+    """This will return every operation of the schema but the one that would end the very login that asks."""
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    del document["paths"]["/api/auth/logout"]
+    found = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]
+    return {operation.label: operation for operation in found}
+
+
+OPERATIONS = operations()
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_no_request_breaks_the_schema(label: str, product: Product, administrator: httpx.Client) -> None:
+    token = administrator.headers["Authorization"]
+
+    @given(case=OPERATIONS[label].as_strategy())
+    @settings(
+        max_examples=10,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def ask(case: Any) -> None:
+        if case.query and "wait" in case.query:
+            case.query = {**case.query, "wait": 1}  # a long poll holds; that it answers is enough here
+        case.call_and_validate(
+            base_url=product.api.url,
+            headers={"Authorization": token},
+            checks=[
+                not_a_server_error,
+                status_code_conformance,
+                content_type_conformance,
+                response_schema_conformance,
+            ],
+        )
+
+    ask()

@@ -1,0 +1,184 @@
+"""One command from an empty folder to a product that answers, and back to nothing."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+import pytest
+
+from freight import embedded
+from freight.supervisor.roles import answers
+from tests.journeys import processes
+
+pytestmark = pytest.mark.journey
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+OWN = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEMO", "FREIGHT_HOME", "PORT", "DJANGO_SETTINGS_MODULE"}
+
+
+class Up:
+    """`manage.py up` in a home on a port of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.output = home.parent / "output"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> subprocess.Popen[bytes]:
+        given = {name: value for name, value in os.environ.items() if not name.startswith("RATE_LIMIT_")}
+        environment = {name: value for name, value in given.items() if name not in OWN}
+        environment |= {"PORT": str(self.port), "FREIGHT_HOME": str(self.home), "WS_PROCESSES": "1"}
+        with self.output.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", "up"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output
+            )
+
+    def started(self) -> subprocess.Popen[bytes]:
+        """The command, once the port answers."""
+        process = self.command()
+        assert processes.within(60, lambda: process.poll() is not None or self.ready()), self.output.read_text()
+        assert process.poll() is None, self.output.read_text()
+        return process
+
+    def ready(self) -> bool:
+        return answers(("127.0.0.1", self.port))
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Up:
+    return Up(tmp_path_factory.mktemp("up") / "home")
+
+
+@pytest.fixture
+def running(up: Up) -> Iterator[subprocess.Popen[bytes]]:
+    """Everything, ready; killed afterwards if the test has not ended it."""
+    process = up.started()
+    yield process
+    process.kill()
+    process.wait()
+    assert processes.within(5, lambda: not processes.of(up.home))
+
+
+def test_the_port_answers_when_everything_is_ready(up: Up, running: subprocess.Popen[bytes]) -> None:
+    ready = httpx.get(f"{up.url}/api/health/ready").json()
+    style = httpx.get(f"{up.url}/static/admin/css/base.css")
+    assert processes.within(2, lambda: "Freight is ready" in up.output.read_text())
+    said = up.output.read_text()
+
+    assert ready == {"ready": True, "status": "ready", "degraded": []}
+    assert (style.status_code, style.headers["content-type"]) == (200, "text/css; charset=utf-8")
+    for line in (f"{up.url}/", f"ws://127.0.0.1:{up.port}/ws/", "dispatcher@demo.test", "freight-demo"):
+        assert line in said
+    for name in ("api-1", "ws-1", "nginx", "postgres", "valkey"):
+        assert (up.home / "logs" / f"{name}.log").exists()
+
+
+def test_a_second_up_says_where_the_first_runs_and_touches_nothing(
+    up: Up, running: subprocess.Popen[bytes]
+) -> None:
+    before = {process.pid for process in processes.of(up.home)}
+    second = up.command()
+    status = second.wait(20)
+
+    assert status == 0
+    last = up.output.read_text().splitlines()[-1]
+    assert last == f"Freight runs already at {up.url}/ (process {running.pid}); nothing was changed."
+    assert before <= {process.pid for process in processes.of(up.home)}
+    assert up.ready()
+
+
+def test_whatever_is_killed_comes_back(up: Up, running: subprocess.Popen[bytes]) -> None:
+    assert processes.within(5, lambda: "Freight is ready" in up.output.read_text())
+    for process in psutil.Process(running.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it went with the one before
+            process.kill()
+    assert processes.within(5, lambda: not up.ready())
+
+    assert processes.within(30, up.ready)
+    assert re.search(r"api-1 ended \(status -9\), again in 0.5 s", up.output.read_text())
+
+
+def test_repeated_sigterm_ends_everything_in_order(up: Up, running: subprocess.Popen[bytes]) -> None:
+    began = time.monotonic()
+    while running.poll() is None and time.monotonic() - began < 20:
+        running.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+
+    assert running.poll() == 0
+    assert time.monotonic() - began < 20
+    assert processes.of(up.home) == []
+    assert (up.home / "logs" / "postgres.log").read_text().rstrip().endswith("database system is shut down")
+
+
+def test_ctrl_c_while_starting_ends_everything(up: Up) -> None:
+    process = up.command()
+    assert processes.within(20, lambda: len(processes.of(up.home)) > 5)
+    process.send_signal(signal.SIGINT)
+
+    process.wait(20)
+    assert processes.within(5, lambda: not processes.of(up.home))
+
+
+def test_sigkill_leaves_no_process_after_five_seconds(up: Up, running: subprocess.Popen[bytes]) -> None:
+    running.kill()
+    running.wait()
+
+    assert processes.within(5, lambda: not processes.of(up.home))
+
+
+def test_a_second_start_is_quick_and_keeps_the_data(up: Up) -> None:
+    first = up.started()
+    before = _shipments(up.home)
+    first.terminate()
+    first.wait(20)
+
+    began = time.monotonic()
+    second = up.started()
+    took = time.monotonic() - began
+    after = _shipments(up.home)
+    second.terminate()
+    second.wait(20)
+
+    assert after == before > 0
+    # Seconds of a machine that does nothing else: others' work stretches them.
+    assert took < 8 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def test_a_port_of_somebody_else_is_refused_before_anything_starts(up: Up, tmp_path: Path) -> None:
+    other = Up(tmp_path / "home")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", other.port))
+        taken.listen()
+        status = other.command().wait(20)
+
+    assert status == 1
+    assert f"PORT={other.port} cannot be used (Address already in use): choose another" in other.output.read_text()
+    assert not (other.home / "postgres").exists()
+
+
+def test_the_lock_file_names_process_and_port(up: Up, running: subprocess.Popen[bytes]) -> None:
+    assert json.loads((up.home / "up.lock").read_text()) == {"process": running.pid, "port": up.port}
+
+
+def _shipments(home: Path) -> int:
+    with psycopg.connect(embedded.endpoints(home).database_url) as connection:
+        row = connection.execute("SELECT count(*) FROM shipments_shipment WHERE reference LIKE 'SHIP-%'").fetchone()
+    assert row
+    return int(row[0])

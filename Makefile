@@ -43,8 +43,10 @@ check-migrations:
 	@$(PRODUCTION) LOG_LEVEL=ERROR $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 check-deploy:
 	@$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
+# A test that fails runs once more, and the summary names it (R): what fails twice is broken, what failed once is
+# looked into by whoever saw it.
 check-tests:
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest --reruns 1 --reruns-delay 1 -r aR $(PYTEST)
 
 lint: $(STAMP) ## the quick checks, no tests
 	@$(MAKE) --no-print-directory -k check-lint check-format check-types check-imports

@@ -76,12 +76,17 @@ def _renew() -> None:
 os.register_at_fork(after_in_child=_renew)
 
 
-def hint(group: str, *, seq: int, epoch: str, frame: bytes, ends: bool) -> None:
+def hint(group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool) -> None:
     """This will publish that a room has a new head, with the frame itself where it is small."""
     message: dict[str, Any] = {"type": "hint", "group": group, "seq": seq, "epoch": epoch, "ends": ends}
-    if len(frame) <= MAX_FRAME_BYTES:
+    if frame is not None and len(frame) <= MAX_FRAME_BYTES:
         message["frame"] = frame
     _publisher.publish(group, message)
+
+
+def latest(group: str, *, version: int, frame: bytes) -> None:
+    """This will publish the newest value of a room without a history."""
+    _publisher.publish(group, {"type": "latest", "group": group, "version": version, "frame": frame})
 
 
 def publisher() -> Publisher:

@@ -12,13 +12,12 @@ from channels.exceptions import StopConsumer
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-from realtime import auth, protocol, rooms
+from realtime import auth, protocol
 from realtime.hub import RoomHub
+from realtime.membership import Membership
 from realtime.protocol import BadFrame, Close
-from realtime.room import Wish
 from shipments import representation
 from shipments.access import Subject
-from shipments.selectors import live
 
 log = structlog.get_logger(__name__)
 _hubs: dict[asyncio.AbstractEventLoop, RoomHub] = {}
@@ -42,7 +41,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     def __init__(self) -> None:
         self.subject: Subject | None = None
         self.closed = False
-        self.joined: dict[str, str] = {}  # group → room, as the client calls it
+        self.membership = Membership(self, hub())
         self.started_at = datetime.now(UTC)
         self._timers: list[asyncio.TimerHandle] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,9 +99,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             timer.cancel()
         for task in tuple(self._tasks):
             task.cancel()
-        for group in self.joined:
-            hub().leave(self, group)
-        self.joined.clear()
+        self.membership.leave_all()
 
     async def close(self, code: Close, reason: str) -> None:
         """This will end the socket with one of our codes."""
@@ -152,9 +149,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _beat(self) -> None:
         while not self.closed:
             await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
-            rooms_here = hub().rooms
-            heads = {name: rooms_here[group].head for group, name in self.joined.items() if group in rooms_here}
-            self.deliver(protocol.heartbeat(heads))
+            self.deliver(protocol.heartbeat(self.membership.heads()))
 
     # -- what it asks -----------------------------------------------------------------------------------
 
@@ -175,60 +170,11 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         await acts[kind](frame, echo)
 
     async def _join(self, frame: dict[str, Any], echo: object) -> None:
-        wanted = frame.get("rooms", [frame])
-        if not isinstance(wanted, list) or not wanted or not all(isinstance(each, dict) for each in wanted):
-            raise BadFrame('"rooms" is a list of objects.')
-        if len(wanted) > protocol.MAX_ROOMS:
-            raise BadFrame(f"At most {protocol.MAX_ROOMS} rooms in one frame.")
         assert self.subject is not None  # noqa: S101  _act lets nobody else in
-        named = [(each, rooms.reference_in(each)) for each in wanted]
-        found = await live.find_visible(self.subject, [reference for _, reference in named if reference])
-        wishes: dict[str, Wish] = {}
-        for each, reference in named:
-            known = found.get(reference.upper()) if reference else None
-            if known is None:
-                self.deliver(
-                    protocol.error(code="not_found", message="There is no such room.", echo=echo, room=_asked(each))
-                )
-                continue
-            wish = _wish(each, self.subject, *known)
-            wishes[wish.group] = wish
-        await self._enter(list(wishes.values()), echo)
-
-    async def _enter(self, wishes: list[Wish], echo: object) -> None:
-        room_left = protocol.MAX_ROOMS - len(self.joined)
-        fitting = []
-        for wish in wishes:
-            if wish.group not in self.joined:
-                room_left -= 1
-            if room_left < 0:
-                self.deliver(
-                    protocol.error(
-                        code="too_many_rooms",
-                        message=f"A socket is in at most {protocol.MAX_ROOMS} rooms.",
-                        echo=echo,
-                        room=wish.name,
-                    )
-                )
-                room_left = 0
-            else:
-                fitting.append(wish)
-        if fitting:
-            # Noted before the answer, so that a disconnect meanwhile leaves what was entered.
-            self.joined |= {wish.group: wish.name for wish in fitting}
-            await hub().join(self, fitting, echo=echo)
+        await self.membership.join(self.subject, frame, echo)
 
     async def _leave(self, frame: dict[str, Any], echo: object) -> None:
-        reference = rooms.reference_in(frame)
-        if reference is None:
-            raise BadFrame('Name the room: "shipmentId" or "room".')
-        room = rooms.shipment_room(reference)
-        for group, name in tuple(self.joined.items()):
-            if name.upper() == room.upper():
-                del self.joined[group]
-                hub().leave(self, group)
-                room = name
-        self.deliver(protocol.left(room=room, reason="left", echo=echo))
+        self.membership.leave(frame, echo)
 
     async def _ping(self, frame: dict[str, Any], echo: object) -> None:
         t = frame.get("t")
@@ -269,24 +215,3 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _wish(asked: dict[str, Any], subject: Subject, shipment_id: uuid.UUID, reference: str) -> Wish:
-    since, epoch = asked.get("since"), asked.get("epoch")
-    if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 0):
-        raise BadFrame('"since" is the last seq you have, a whole number.')
-    if epoch is not None and not isinstance(epoch, str):
-        raise BadFrame('"epoch" is a string.')
-    return Wish(
-        group=rooms.shipment_group(subject.organization_id, reference),
-        name=rooms.shipment_room(reference),
-        reference=reference,
-        shipment_id=shipment_id,
-        since=since,
-        epoch=epoch,
-    )
-
-
-def _asked(frame: dict[str, Any]) -> str:
-    named = frame.get("room") or rooms.shipment_room(str(frame.get("shipmentId", "")))
-    return str(named)[:80]

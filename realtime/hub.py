@@ -1,32 +1,35 @@
 """The hub: one per process and event loop. It brings every committed event to every member, once, in order.
 
-The log in PostgreSQL is the truth; a hint from Redis only says "look". Of each room the hub knows
-
-    head     the newest seq that its members have been given
-    wanted   the newest seq that is known to exist
-
-and keeps one rule: a frame is delivered iff its seq is head + 1. A hint with the next frame is delivered at
-once; anything newer starts a *fill*, which reads the log from the head on; anything older is dropped. The
-*sweep* compares all heads with the table every two seconds and so heals whatever was lost on the way.
+The log in PostgreSQL is the truth; a hint from Redis only says "look". What a hint does to a room stands in
+room.py. A room that is behind is *filled* from the log, by one query for all its members. The *sweep* compares
+all heads with the table every two seconds, every half while hints do not come, and so heals whatever was lost
+on the way.
 """
 
 import asyncio
 import random
-from collections.abc import Sequence
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 import structlog
-from channels.layers import get_channel_layer
 
-from realtime import protocol
-from realtime.room import Member, Room, Wish, answer_frame, missing, why_snapshot
+from realtime import protocol, rooms
+from realtime.latest import LatestRoom
+from realtime.room import LogRoom, Member, Wish, why_snapshot
+from realtime.subscription import Subscription
+from shipments import representation
 from shipments.selectors import live
 
 SWEEP_SECONDS: Final = (1.8, 2.2)
+DEAF_SWEEP_SECONDS: Final = 0.5
 FILL_EVENTS: Final = 500
 FILLS_AT_ONCE: Final = 4
-SUBSCRIBE_SECONDS: Final = 1.0
+# Sweeps that fail this long are told to the members.
+STALE_SECONDS: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +38,12 @@ class RoomHub:
     """All rooms of this process."""
 
     def __init__(self) -> None:
-        self.rooms: dict[str, Room] = {}
+        self.rooms: dict[str, LogRoom | LatestRoom] = {}
         self.epoch = ""
-        self._layer = get_channel_layer()
-        self._channel = ""
+        self.subscription = Subscription(lambda message: self.take(message))
+        self.control: Callable[[dict[str, Any]], None] = lambda _: None
+        self.swept_at = time.monotonic()
+        self._stale = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
         self._fills = asyncio.Semaphore(FILLS_AT_ONCE)
@@ -51,214 +56,230 @@ class RoomHub:
         From the answer on, the member is given every event. Raises what the database raises; then the
         member is in none of the rooms that were not answered.
         """
-        await self._ready()
-        rooms = [self._open(wish) for wish in wishes]
+        await self.ready()
+        opened = [(self._open(wish), wish) for wish in wishes]
         try:
-            await asyncio.gather(*(self._subscribe(room) for room in rooms if not room.members))
-            waiting = list(zip(rooms, wishes, strict=True))
+            empty = {room.name.group for room, _ in opened if not room.members}
+            await asyncio.gather(*(self.subscription.listen(group) for group in empty))
+            await self._answer_latest(member, opened, echo=echo)
+            waiting = [(room, wish) for room, wish in opened if isinstance(room, LogRoom)]
             while waiting:
                 waiting = await self._answer(member, waiting, echo=echo)
         finally:
-            for room in rooms:
+            for room, _ in opened:
                 room.joining -= 1
                 self._close_if_idle(room)
 
     async def _answer(
-        self, member: Member, waiting: list[tuple[Room, Wish]], *, echo: object
-    ) -> list[tuple[Room, Wish]]:
+        self, member: Member, waiting: list[tuple[LogRoom, Wish]], *, echo: object
+    ) -> list[tuple[LogRoom, Wish]]:
         """This will answer those joins whose reading is not behind their room, and return the others."""
         epoch = self.epoch
-        shown = await live.snapshots(room.shipment_id for room, _ in waiting)
-        again: list[tuple[Room, Wish]] = []
+        shown = await self._snapshots(room for room, _ in waiting)
+        again: list[tuple[LogRoom, Wish]] = []
         for room, wish in waiting:
-            snapshot = shown.get(room.shipment_id)
+            snapshot = shown.get(room.key)
             if snapshot is None:
-                member.deliver(missing(wish, echo))
+                member.deliver(protocol.no_such_room(echo=echo, room=wish.room.name))
                 continue
-            reason = why_snapshot(wish, epoch=epoch, seq=snapshot["seq"])
-            events = [] if reason else await live.events_between(room.shipment_id, wish.since or 0, snapshot["seq"])
-            if snapshot["seq"] < room.head or epoch != self.epoch:
+            seq = snapshot["seq"]
+            reason = why_snapshot(wish, epoch=epoch, seq=seq, reach=protocol.MAX_REPLAY)
+            since = wish.since or 0
+            events = (
+                await room.log.events(room.key, since, upto=seq, limit=protocol.MAX_REPLAY)
+                if reason is None and since < seq
+                else []
+            )
+            if seq < room.head or epoch != self.epoch:
                 again.append((room, wish))
                 continue
+            told = {"echo": echo, "room": wish.room.name, "epoch": epoch, "seq": seq}
             member.deliver(
-                answer_frame(wish, epoch=epoch, snapshot=snapshot, reason=reason, events=events, echo=echo)
+                protocol.joined_with_events(**told, events=events)
+                if reason is None
+                else protocol.joined_with_snapshot(**told, reason=reason, snapshot=snapshot)
             )
-            self._admit(member, room, snapshot)
+            if not member.closed:
+                room.admit(member, snapshot)
+                self._fill_if_behind(room)
         return again
 
-    def _admit(self, member: Member, room: Room, snapshot: dict[str, Any]) -> None:
-        seq = snapshot["seq"]
-        if member.closed:
-            return
-        if not room.members:
-            room.start_from(snapshot)
-        room.members.add(member)
-        room.ahead.pop(member, None)
-        if seq > room.head:
-            room.ahead[member] = seq
-        room.wanted = max(room.wanted, seq)
-        self._fill_if_behind(room)
+    async def _answer_latest(
+        self, member: Member, opened: Iterable[tuple[LogRoom | LatestRoom, Wish]], *, echo: object
+    ) -> None:
+        latest = [room for room, _ in opened if isinstance(room, LatestRoom)]
+        shown = await self._newest(latest)
+        for room in latest:
+            version, value = shown.get(room.key, (-1, None))
+            member.deliver(protocol.joined_latest(echo=echo, room=room.name.name, value=value))
+            if value is not None:
+                room.offer(version, room.latest.frame(room.name, value))
+            if not member.closed:
+                room.admit(member, version)
+
+    async def _snapshots(self, wanted: Iterable[LogRoom]) -> dict[Any, dict[str, Any]]:
+        by_log: dict[rooms.Log, list[Any]] = defaultdict(list)
+        for room in wanted:
+            by_log[room.log].append(room.key)
+        shown: dict[Any, dict[str, Any]] = {}
+        for source, keys in by_log.items():
+            shown |= await source.snapshots(keys)
+        return shown
+
+    async def _newest(self, wanted: Iterable[LatestRoom]) -> dict[Any, tuple[int, dict[str, Any]]]:
+        by_kind: dict[rooms.Latest, list[Any]] = defaultdict(list)
+        for room in wanted:
+            by_kind[room.latest].append(room.key)
+        shown: dict[Any, tuple[int, dict[str, Any]]] = {}
+        for source, keys in by_kind.items():
+            shown |= await source.newest(keys)
+        return shown
 
     def leave(self, member: Member, group: str) -> bool:
         """This will end a membership, and say whether there was one."""
         room = self.rooms.get(group)
-        if room is None or member not in room.members:
+        if room is None or not room.discard(member):
             return False
-        room.members.discard(member)
-        room.ahead.pop(member, None)
         self._close_if_idle(room)
         return True
 
-    def _open(self, wish: Wish) -> Room:
-        room = self.rooms.get(wish.group)
+    def _open(self, wish: Wish) -> LogRoom | LatestRoom:
+        name = wish.room
+        room = self.rooms.get(name.group)
         if room is None:
-            room = self.rooms[wish.group] = Room(wish.group, wish.name, wish.reference, wish.shipment_id)
+            kind = rooms.kind(name.kind)
+            if kind.log:
+                room = LogRoom(name, kind.log)
+            else:
+                assert kind.latest  # noqa: S101  a kind has the one or the other
+                room = LatestRoom(name, kind.latest)
+            self.rooms[name.group] = room
         room.joining += 1
         return room
 
-    async def _subscribe(self, room: Room) -> None:
-        """This will ask for the room's hints before its log is read; without Redis the sweep serves."""
-        try:
-            await asyncio.wait_for(self._layer.group_add(room.group, self._channel), SUBSCRIBE_SECONDS)
-        except Exception as error:  # noqa: BLE001  a subscription is only a hint's way in
-            log.warning("room not subscribed", room=room.group, error=repr(error))
+    def _close_if_idle(self, room: LogRoom | LatestRoom) -> None:
+        if room.idle and self.rooms.get(room.name.group) is room:
+            del self.rooms[room.name.group]
+            self._spawn(self._forget(room.name.group))
 
-    def _close_if_idle(self, room: Room) -> None:
-        if room.idle and self.rooms.get(room.group) is room:
-            del self.rooms[room.group]
-            self._spawn(self._unsubscribe(room))
-
-    async def _unsubscribe(self, room: Room) -> None:
-        if room.group in self.rooms:
-            return  # somebody came back meanwhile
-        try:
-            await asyncio.wait_for(self._layer.group_discard(room.group, self._channel), SUBSCRIBE_SECONDS)
-        except Exception as error:  # noqa: BLE001  a hint for a room that is not there is dropped
-            log.debug("room not unsubscribed", room=room.group, error=repr(error))
+    async def _forget(self, group: str) -> None:
+        if group not in self.rooms:  # else somebody came back meanwhile
+            await self.subscription.forget(group)
 
     # -- delivering -------------------------------------------------------------------------------------
 
-    def hint(self, message: dict[str, Any]) -> None:
-        """This will take one hint: deliver the next frame, note a newer one, drop an old one."""
+    def take(self, message: dict[str, Any]) -> None:
+        """This will act on one message from the channel layer."""
+        if message["type"] == "control":
+            self.control(message)
+            return
         room = self.rooms.get(message["group"])
-        if room is None or message["epoch"] != self.epoch:
-            return  # a foreign epoch is for the sweep to find out
-        seq, frame = message["seq"], message.get("frame")
-        room.wanted = max(room.wanted, seq)
-        if room.members and frame is not None and room.filling is None and seq == room.head + 1:
-            self._deliver(room, seq, frame, ends=message["ends"])
-        self._fill_if_behind(room)
+        if room is None:
+            return
+        if isinstance(room, LatestRoom):
+            room.offer(message["version"], message["frame"])
+        elif message["epoch"] == self.epoch:  # a foreign epoch is for the sweep to find out
+            if room.hint(message["seq"], message.get("frame")) and message["ends"]:
+                self._end(room)
+            self._fill_if_behind(room)
 
-    def _deliver(self, room: Room, seq: int, frame: bytes, *, ends: bool) -> None:
-        """This will give the frame with seq head + 1 to every member that has not had it.
-
-        `ends`: the shipment is gone with this event, and so is the room.
-        """
-        room.head, room.newest = seq, frame
-        ahead = room.ahead
-        for member in tuple(room.members):
-            if ahead and ahead.get(member, 0) >= seq:
-                if ahead[member] == seq:
-                    del ahead[member]
-                continue
-            member.deliver(frame)
-        if ends:
-            self._end(room)
-
-    def _end(self, room: Room) -> None:
-        """This will tell the members that the shipment is gone, and let them go."""
-        members = tuple(room.members)
-        room.members.clear()
-        room.ahead.clear()
-        for member in members:
-            member.deliver(protocol.left(room=room.name, reason="deleted"))
+    def _end(self, room: LogRoom | LatestRoom) -> None:
+        """This will tell the members that what the room is about is gone, and let them go."""
+        for member in room.end():
+            member.deliver(protocol.left(room=room.name.name, reason="deleted"))
         self._close_if_idle(room)
 
-    def _fill_if_behind(self, room: Room) -> None:
-        if room.members and room.wanted > room.head and room.filling is None:
-            room.filling = self._spawn(self._fill(room))
+    def _fill_if_behind(self, room: LogRoom) -> None:
+        if room.behind and not room.filling:
+            room.filling = True
+            self._spawn(self._fill(room))
 
-    async def _fill(self, room: Room) -> None:
-        """This will read the log from the head on until nothing is wanted any more."""
+    async def _fill(self, room: LogRoom) -> None:
+        """This will read the log from the head on until the room is no longer behind."""
         try:
-            while room.members and room.wanted > room.head:
+            while room.behind:
                 async with self._fills:
-                    events = await live.events_after(room.shipment_id, room.head, limit=FILL_EVENTS)
+                    events = await room.log.events(room.key, room.head, limit=FILL_EVENTS)
                 if not events:
-                    room.wanted = room.head  # promised by a hint, unknown to the log: the sweep knows better
+                    room.drop_promise()
                 for event in events:
-                    if event["seq"] == room.head + 1 and room.members:
-                        self._deliver_filled(room, event)
+                    if room.members and room.take(event, self.epoch, _summary) and event["type"] == "deleted":
+                        self._end(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill
-            log.warning("fill failed", room=room.group, error=repr(error))
+            log.warning("fill failed", room=room.name.group, error=repr(error))
         finally:
-            room.filling = None
-
-    def _deliver_filled(self, room: Room, event: dict[str, Any]) -> None:
-        if room.newest is not None:
-            room.summary = orjson.loads(room.newest)["shipment"]
-        room.summary = protocol.fold_summary(room.summary, event)
-        frame = protocol.update(
-            room=room.name, reference=room.reference, epoch=self.epoch, event=event, shipment=room.summary
-        )
-        self._deliver(room, event["seq"], frame, ends=event["type"] == "deleted")
+            room.filling = False
 
     # -- running ----------------------------------------------------------------------------------------
 
-    async def _ready(self) -> None:
-        """This will start the hub at its first join; a start that failed is tried again by the next."""
+    async def ready(self) -> None:
+        """This will start the hub at its first use; a start that failed is tried again by the next."""
         if self._starting is None or (self._starting.done() and self._starting.exception()):
             self._starting = asyncio.create_task(self._start())
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
         self.epoch = await live.epoch()
-        self._channel = await self._layer.new_channel()
-        self._spawn(self._receive_forever())
+        await self.subscription.open()
+        self._spawn(self.subscription.watch_forever())
         self._spawn(self._sweep_forever())
-
-    async def _receive_forever(self) -> None:
-        while True:
-            try:
-                self.hint(await self._layer.receive(self._channel))
-            except Exception as error:  # noqa: BLE001  one bad message must not deafen the process
-                log.warning("hint not received", error=repr(error))
-                await asyncio.sleep(0.2)
 
     async def _sweep_forever(self) -> None:
         while True:
-            await asyncio.sleep(random.uniform(*SWEEP_SECONDS))  # noqa: S311  spreads the processes
+            deaf = self.subscription.deaf
+            await asyncio.sleep(DEAF_SWEEP_SECONDS if deaf else random.uniform(*SWEEP_SECONDS))  # noqa: S311
             try:
                 await self.sweep()
+                self.swept_at, self._stale = time.monotonic(), False
             except Exception as error:  # noqa: BLE001  the database is away: sockets stay
                 log.warning("sweep failed", error=repr(error))
+                self._tell_stale()
+
+    def _tell_stale(self) -> None:
+        """This will tell everybody, once, that the log cannot be read: what they see may be old."""
+        silent = time.monotonic() - self.swept_at
+        if silent < STALE_SECONDS or self._stale:
+            return
+        self._stale = True
+        frame = protocol.stale(since=representation.instant(datetime.now(UTC) - timedelta(seconds=silent)) or "")
+        for member in {member for room in self.rooms.values() for member in room.members}:
+            member.deliver(frame)
 
     async def sweep(self) -> None:
         """This will compare every room's head with the table, in one query, and fill what is behind."""
-        rooms = [room for room in self.rooms.values() if room.members]
-        if not rooms:
-            return
-        epoch, heads = await live.heads(room.shipment_id for room in rooms)
-        if epoch != self.epoch:
-            await self._begin_epoch(epoch)
-            return
-        for room in rooms:
-            room.wanted = max(room.wanted, heads.get(room.shipment_id, 0))
-            self._fill_if_behind(room)
+        logs = [room for room in self.rooms.values() if isinstance(room, LogRoom) and room.members]
+        if logs:
+            epoch, heads = await live.heads([room.key for room in logs])
+            if epoch != self.epoch:
+                await self._begin_epoch(epoch)
+                return
+            for room in logs:
+                room.wanted = max(room.wanted, heads.get(room.key, 0))
+                self._fill_if_behind(room)
+        await self._sweep_latest()
+
+    async def _sweep_latest(self) -> None:
+        latest = [room for room in self.rooms.values() if isinstance(room, LatestRoom) and room.members]
+        shown = await self._newest(latest)
+        for room in latest:
+            if room.key in shown:
+                version, value = shown[room.key]
+                room.offer(version, room.latest.frame(room.name, value))
 
     async def _begin_epoch(self, epoch: str) -> None:
         """This will give every member a snapshot: the numbers belong to another history now."""
         self.epoch = epoch
-        rooms = [room for room in self.rooms.values() if room.members]
-        shown = await live.snapshots(room.shipment_id for room in rooms)
-        for room in rooms:
-            snapshot = shown.get(room.shipment_id)
+        logs = [room for room in self.rooms.values() if isinstance(room, LogRoom) and room.members]
+        shown = await self._snapshots(logs)
+        for room in logs:
+            snapshot = shown.get(room.key)
             if snapshot is None:
                 self._end(room)
                 continue
-            room.start_from(snapshot)
+            room.start(snapshot)
+            room.wanted = room.head
             frame = protocol.joined_with_snapshot(
-                echo=None, room=room.name, epoch=epoch, seq=room.head, reason="epoch", snapshot=snapshot
+                echo=None, room=room.name.name, epoch=epoch, seq=room.head, reason="epoch", snapshot=snapshot
             )
             for member in tuple(room.members):
                 member.deliver(frame)
@@ -274,3 +295,10 @@ class RoomHub:
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.subscription.close()
+
+
+def _summary(frame: bytes) -> dict[str, Any]:
+    """This will read the summary out of a frame."""
+    summary: dict[str, Any] = orjson.loads(frame)["shipment"]
+    return summary

@@ -82,15 +82,15 @@ def welcome(*, connection_id: str, expires_at: str | None) -> bytes:
     )
 
 
-def update(*, room: str, reference: str, epoch: str, event: Json, shipment: Json) -> bytes:
-    """This will tell one event of a shipment, with the head of its snapshot."""
+def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Json, shipment: Json | None) -> bytes:
+    """This will tell one event, with what the room shows of its shipment; `seq` is the room's number."""
     return encode(
         {
             "type": "shipment:update",
             "room": room,
             "shipmentId": reference,
             "epoch": epoch,
-            "seq": event["seq"],
+            "seq": seq,
             "event": event,
             "shipment": shipment,
         }
@@ -113,6 +113,28 @@ def joined_with_snapshot(*, echo: object, room: str, epoch: str, seq: int, reaso
     return encode(_joined(echo, room, epoch, seq) | {"recovered": False, "reason": reason, "snapshot": snapshot})
 
 
+def joined_latest(*, echo: object, room: str, value: Json | None) -> bytes:
+    """This will answer a join to a room without a history: here is the newest value, null where there is none."""
+    return encode(
+        _echoed({"type": "room:joined", "room": room, "recovered": False, "reason": "new", "snapshot": value}, echo)
+    )
+
+
+def driver_location(value: Json) -> bytes:
+    """This will tell where a driver is: `{driverId, latitude, longitude, recordedAt}`."""
+    return encode({"type": "driver:location:update", **value})
+
+
+def export_progress(value: Json) -> bytes:
+    """This will tell how far a background export is: `{exportId, state, done, total}`."""
+    return encode({"type": "export:progress", **value})
+
+
+def stale(*, since: str) -> bytes:
+    """This will say that the log cannot be read: what the client has may be old since then."""
+    return encode({"type": "stale", "since": since})
+
+
 def left(*, room: str, reason: str, echo: object = None) -> bytes:
     """This will say that a room's updates stop; `reason` is left, forbidden or deleted."""
     return encode(_echoed({"type": "room:left", "room": room, "reason": reason}, echo))
@@ -131,6 +153,11 @@ def pong(*, echo: object, t: object, timestamp: str) -> bytes:
 def error(*, code: str, message: str, echo: object = None, **more: Any) -> bytes:
     """This will refuse one frame; the socket stays open."""
     return encode(_echoed({"type": "error", "code": code, "message": message, **more}, echo))
+
+
+def no_such_room(*, echo: object, room: str) -> bytes:
+    """This will answer a join to a room that is missing or forbidden, both alike."""
+    return error(code="not_found", message="There is no such room.", echo=echo, room=room)
 
 
 def _joined(echo: object, room: str, epoch: str, seq: int) -> Json:

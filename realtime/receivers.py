@@ -12,7 +12,12 @@ def announce(*, organization_id: uuid.UUID, event: dict[str, Any], shipment: dic
     reference = shipment["reference"]
     today = epoch.current()
     frame = protocol.update(
-        room=rooms.shipment_room(reference), reference=reference, epoch=today, event=event, shipment=shipment
+        room=rooms.shipment_room(reference),
+        reference=reference,
+        epoch=today,
+        seq=event["seq"],
+        event=event,
+        shipment=shipment,
     )
     broadcast.hint(
         rooms.shipment_group(organization_id, reference),
@@ -21,3 +26,8 @@ def announce(*, organization_id: uuid.UUID, event: dict[str, Any], shipment: dic
         frame=frame,
         ends=event["type"] == "deleted",
     )
+
+
+def announce_feed(*, organization_id: uuid.UUID, position: int, **_: object) -> None:
+    """This will hint that an organisation's feed has grown; the hubs read what by themselves."""
+    broadcast.hint(rooms.feed_group(organization_id), seq=position, epoch=epoch.current(), frame=None, ends=False)

@@ -1,16 +1,93 @@
-"""Every room and group name, one function each."""
+"""Every room and group name, one function each, and who may enter: the kinds of room and how each is found."""
 
 import base64
 import uuid
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
+from shipments.access import Subject
 from shipments.identifiers import REFERENCE
 
-_SHIPMENT = "shipment:"
+Json = dict[str, Any]
+# The organisation's feed; the one room whose name has no key of its own.
+FEED: Final = "shipments:all"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomName:
+    """A room that was found: what it is about, and how the client and the channel layer call it."""
+
+    kind: str
+    key: uuid.UUID
+    name: str
+    group: str
+
+    @property
+    def about(self) -> str:
+        """What stands behind the kind in the name: a reference, an id, `all`."""
+        return self.name.partition(":")[2]
+
+
+class Log(Protocol):
+    """What a room with a numbered history reads. The numbers are contiguous and start at 1."""
+
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
+        """This will return today's state of each, with its `seq`; what is gone is left out."""
+
+    async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
+        """This will return the events behind a number, in order and up to one where that is given."""
+
+    def number(self, event: Json) -> int:
+        """This will return an event's number in this room."""
+
+    def summary(self, snapshot: Json) -> Json:
+        """This will return what of the state goes beside every event."""
+
+    def after(self, summary: Json, event: Json) -> Json:
+        """This will return the summary after an event."""
+
+    def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
+        """This will return the frame of an event: the same bytes that its hint carries."""
+
+
+class Latest(Protocol):
+    """What a room without a history reads: the newest value wins."""
+
+    async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
+        """This will return each value with a version that grows with every change."""
+
+    def frame(self, room: RoomName, value: Json) -> bytes:
+        """This will return the frame that tells a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of room. `find` returns, by what was asked for, the rooms that the subject may enter."""
+
+    name: str
+    find: Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
+    log: Log | None = None
+    latest: Latest | None = None
+
+
+_kinds: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> None:
+    """This will make rooms of a kind enterable; freight.wiring calls it."""
+    _kinds[kind.name] = kind
+
+
+def kind(name: str) -> Kind:
+    """This will return a registered kind; raises KeyError for another."""
+    return _kinds[name]
 
 
 def shipment_room(reference: str) -> str:
     """This will return the name by which clients know a shipment's room."""
-    return f"{_SHIPMENT}{reference}"
+    return f"shipment:{reference}"
 
 
 def shipment_group(organization_id: uuid.UUID, reference: str) -> str:
@@ -23,10 +100,51 @@ def shipment_group(organization_id: uuid.UUID, reference: str) -> str:
     return f"shipment.{key}.{reference.upper()}"
 
 
-def reference_in(frame: dict[str, object]) -> str | None:
-    """This will return the reference that a join or leave names, None where it names none."""
-    named = frame.get("shipmentId")
+def feed_group(organization_id: uuid.UUID) -> str:
+    """This will return the group of an organisation's feed."""
+    return f"feed.{organization_id}"
+
+
+def driver_group(driver_id: uuid.UUID) -> str:
+    """This will return the group of a driver's positions."""
+    return f"driver.{driver_id}"
+
+
+def export_group(export_id: uuid.UUID) -> str:
+    """This will return the group of a background export's progress."""
+    return f"export.{export_id}"
+
+
+def asked(frame: Mapping[str, object]) -> tuple[str, str] | None:
+    """This will return the kind and key that a join or leave names, None where it names none that can be."""
     room = frame.get("room")
-    if named is None and isinstance(room, str) and room.startswith(_SHIPMENT):
-        named = room.removeprefix(_SHIPMENT)
-    return named if isinstance(named, str) and REFERENCE.fullmatch(named) else None
+    if "shipmentId" in frame and room is None:
+        room = f"shipment:{frame['shipmentId']}" if isinstance(frame["shipmentId"], str) else None
+    if not isinstance(room, str):
+        return None
+    name, _, key = room.partition(":")
+    known = REFERENCE.fullmatch(key) if name == "shipment" else room == FEED or _is_id(key)
+    return (("feed", key) if room == FEED else (name, key)) if known else None
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False
+
+
+async def find(subject: Subject, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RoomName]:
+    """This will return those rooms that exist and that the subject may enter, one query for each kind.
+
+    What is missing and what is forbidden are left out alike.
+    """
+    keys: dict[str, list[str]] = defaultdict(list)
+    for name, key in wanted:
+        if name in _kinds:
+            keys[name].append(key)
+    found: dict[tuple[str, str], RoomName] = {}
+    for name, named in keys.items():
+        rooms = await _kinds[name].find(subject, named)
+        found |= {(name, key): rooms[key] for key in named if key in rooms}
+    return found

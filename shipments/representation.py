@@ -3,8 +3,9 @@
 Times are RFC 3339 UTC with `Z`, decimals are strings without an exponent, ids are strings.
 """
 
+import uuid
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -41,6 +42,21 @@ def instant(at: datetime | None) -> str | None:
         return None
     utc = at.astimezone(UTC).replace(tzinfo=None)
     return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds") + "Z"
+
+
+def microseconds(at: datetime) -> int:
+    """This will return a time as microseconds since 1970: a version that a JSON reader may round, but we do not."""
+    return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
+
+
+def driver_position(driver_id: uuid.UUID, latitude: float, longitude: float, recorded_at: datetime) -> Json:
+    """This will write where a driver is, as its room tells it."""
+    return {
+        "driverId": str(driver_id),
+        "latitude": latitude,
+        "longitude": longitude,
+        "recordedAt": instant(recorded_at),
+    }
 
 
 def amount(number: Decimal | None) -> float | int | None:

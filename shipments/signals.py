@@ -8,3 +8,6 @@ event_committed = Signal()
 
 # Sent after COMMIT when who may see what has changed, with `user_id`.
 access_changed = Signal()
+
+# Sent by the sequencer after COMMIT, with `organization_id` and the newest `position` of its feed.
+feed_numbered = Signal()

@@ -104,5 +104,5 @@ async def _wait(
         if today != epoch or not await live.find_visible(subject, [reference]):
             answer = _lost(today, head)
         else:
-            answer = _found(today, head, await live.events_after(shipment_id, after, limit=limit))
+            answer = _found(today, head, await live.events(shipment_id, after, limit=limit))
     yield encode(answer)

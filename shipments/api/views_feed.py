@@ -69,7 +69,7 @@ async def _wait(
     while (left := deadline - time.monotonic()) > 0:
         await asyncio.sleep(min(left, random.uniform(0.4, 0.6)))  # noqa: S311  spreads the looks, hides nothing
         try:
-            entries = await live.feed_after(subject, after, limit=limit)
+            entries = await live.feed(subject.organization_id, after, limit=limit)
         except psycopg.Error:
             continue
         if entries:

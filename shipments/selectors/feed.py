@@ -1,5 +1,6 @@
 """Reads of the organisation feed."""
 
+import uuid
 from typing import Any, Final
 
 from django.db.models import Max
@@ -15,15 +16,15 @@ COLUMNS: Final = (
 )
 
 
-def rows_after(viewer: Viewer, position: int, *, limit: int) -> Any:
-    """This will return the feed of the viewer's organisation behind a position, in order.
+def rows_of(organization_id: uuid.UUID, position: int, *, limit: int) -> Any:
+    """This will return the feed of an organisation behind a position, in order.
 
     The caller has checked that the viewer sees every shipment. Positions become visible in their order, so
     what is behind the last one read is all that is new.
     """
-    return FeedEntry.objects.filter(organization_id=viewer.organization_id, position__gt=position).order_by(
-        "position"
-    )[:limit]
+    return FeedEntry.objects.filter(organization_id=organization_id, position__gt=position).order_by("position")[
+        :limit
+    ]
 
 
 def entry(row: representation.Row) -> representation.Json:
@@ -37,7 +38,7 @@ def entry(row: representation.Row) -> representation.Json:
 
 def entries_after(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
     """This will return the entries behind a position: one query."""
-    return [entry(row) for row in rows_after(viewer, position, limit=limit).values(*COLUMNS)]
+    return [entry(row) for row in rows_of(viewer.organization_id, position, limit=limit).values(*COLUMNS)]
 
 
 def head(viewer: Viewer) -> int:

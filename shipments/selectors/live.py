@@ -12,10 +12,10 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from shipments import representation
-from shipments.models import Shipment, ShipmentEvent
+from shipments.models import Driver, Shipment, ShipmentEvent
 from shipments.querysets import Viewer
 from shipments.selectors import epoch as epochs
-from shipments.selectors import feed
+from shipments.selectors import feed as feeds
 
 _Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
@@ -82,32 +82,64 @@ async def epoch() -> str:
     return str((await _fetch(epochs.SQL))[0][0])
 
 
-async def heads(shipment_ids: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
-    """This will return the epoch and the newest `seq` of each shipment, in one query and one snapshot."""
+async def heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
+    """This will return the epoch and the newest number of each log, in one query and one snapshot.
+
+    A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
+    """
+    wanted = list(keys)
     rows = await _fetch(
         f"SELECT ({epochs.SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"  # noqa: S608
-        " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s)) AS head",
-        [list(shipment_ids)],
+        " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s)"
+        " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
+        " WHERE feed.organization_id = organization.id), 0)"
+        " FROM shipments_organization organization WHERE id = ANY(%s)) AS head",
+        [wanted, wanted],
     )
     return str(rows[0][0]), {identifier: seq for _, identifier, seq in rows if identifier}
 
 
-async def events_between(shipment_id: uuid.UUID, after: int, upto: int) -> list[representation.Json]:
-    """This will return the events with `after < seq <= upto`, in order."""
-    found = ShipmentEvent.objects.filter(shipment_id=shipment_id, seq__lte=upto).after(after)
-    return [representation.event(row) for row in await _rows(representation.EVENT_COLUMNS, found)]
+async def events(
+    shipment_id: uuid.UUID, after: int, *, upto: int | None = None, limit: int
+) -> list[representation.Json]:
+    """This will return the events of a shipment behind `after`, in order, up to one where that is given."""
+    found = ShipmentEvent.objects.filter(shipment_id=shipment_id).after(after)
+    if upto is not None:
+        found = found.filter(seq__lte=upto)
+    return [representation.event(row) for row in await _rows(representation.EVENT_COLUMNS, found[:limit])]
 
 
-async def events_after(shipment_id: uuid.UUID, seq: int, *, limit: int) -> list[representation.Json]:
-    """This will return the events behind `seq` in order, at most `limit`."""
-    found = ShipmentEvent.objects.filter(shipment_id=shipment_id).after(seq)[:limit]
-    return [representation.event(row) for row in await _rows(representation.EVENT_COLUMNS, found)]
+async def feed(
+    organization_id: uuid.UUID, after: int, *, upto: int | None = None, limit: int
+) -> list[representation.Json]:
+    """This will return an organisation's feed behind a position, in order, up to one where that is given.
+
+    The caller has checked that whoever asks sees every shipment.
+    """
+    found = feeds.rows_of(organization_id, after, limit=limit if upto is None else min(limit, upto - after))
+    return [feeds.entry(row) for row in await _rows(feeds.COLUMNS, found)]
 
 
-async def feed_after(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
-    """This will return the organisation feed behind a position, for a viewer who sees every shipment."""
-    found = feed.rows_after(viewer, position, limit=limit)
-    return [feed.entry(row) for row in await _rows(feed.COLUMNS, found)]
+async def positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
+    """This will return where drivers were last seen, each with the microsecond of it."""
+    rows = await _fetch(
+        "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition"
+        " WHERE driver_id = ANY(%s)",
+        [list(driver_ids)],
+    )
+    return {
+        driver_id: (
+            representation.microseconds(recorded_at),
+            representation.driver_position(driver_id, latitude, longitude, recorded_at),
+        )
+        for driver_id, latitude, longitude, recorded_at in rows
+    }
+
+
+async def find_drivers(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """This will return those drivers that the viewer may see."""
+    found = Driver.objects.visible_to(viewer).filter(pk__in=driver_ids)
+    return {row["id"] for row in await _rows(("id",), found)}
 
 
 async def snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:

@@ -4,6 +4,9 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from shipments import signals
+from shipments.models import FeedEntry
+
 # One transaction-level lock: whoever holds it is the only assigner, and lets go by COMMIT or by dying.
 _LOCK: Final = 0x4652_0001
 BATCH: Final = 5_000
@@ -40,9 +43,11 @@ WITH batch AS (
     INSERT INTO shipments_feedentry (event_id, organization_id, position)
     SELECT turns.id, places.organization_id, heads.position + places.place
     FROM turns JOIN places USING (owner, k) JOIN heads USING (organization_id)
-    RETURNING event_id
+    RETURNING event_id, organization_id, position
+), done AS (
+    DELETE FROM shipments_unnumberedevent waiting USING numbered WHERE waiting.event_id = numbered.event_id
 )
-DELETE FROM shipments_unnumberedevent waiting USING numbered WHERE waiting.event_id = numbered.event_id
+SELECT organization_id, max(position), count(*) FROM numbered GROUP BY organization_id
 """
 
 
@@ -51,7 +56,7 @@ class FeedNotFound(Exception):
 
 
 def number_batch() -> int:
-    """This will number the next committed events, all or none, and return how many.
+    """This will number the next committed events, all or none, tell the feeds' listeners, and return how many.
 
     Zero where there are none or another process is at it. Being the only assigner is what makes
     `position > last` safe to read by: positions become visible in their order.
@@ -61,4 +66,7 @@ def number_batch() -> int:
         if not cursor.fetchone()[0]:
             return 0
         cursor.execute(_NUMBER, {"batch": BATCH})
-        return int(cursor.rowcount)
+        feeds = cursor.fetchall()
+    for organization_id, position, _ in feeds:
+        signals.feed_numbered.send_robust(sender=FeedEntry, organization_id=organization_id, position=position)
+    return sum(number for *_, number in feeds)

@@ -14,6 +14,7 @@ from asgiref.sync import sync_to_async
 from realtime import protocol, rooms
 from realtime.hub import RoomHub
 from realtime.room import Wish
+from realtime.rooms import RoomName
 from shipments import services
 from shipments.models import Shipment
 from shipments.selectors import live
@@ -84,14 +85,9 @@ def amend(by: Any, shipment: Shipment, pieces: int) -> int:
 
 
 def wish(shipment: Shipment, since: int | None = None, epoch: str | None = None) -> Wish:
-    return Wish(
-        group=rooms.shipment_group(shipment.organization_id, shipment.reference),
-        name=rooms.shipment_room(shipment.reference),
-        reference=shipment.reference,
-        shipment_id=shipment.pk,
-        since=since,
-        epoch=epoch,
-    )
+    reference = shipment.reference
+    group = rooms.shipment_group(shipment.organization_id, reference)
+    return Wish(RoomName("shipment", shipment.pk, rooms.shipment_room(reference), group), since, epoch)
 
 
 async def test_a_member_is_given_what_is_committed_after_it_joined(hub: RoomHub) -> None:
@@ -150,7 +146,7 @@ async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkey
     by, shipment = await booked()
     socket = Socket()
     await hub.join(socket, [wish(shipment)])
-    monkeypatch.setattr(hub, "hint", lambda _: None)
+    monkeypatch.setattr(hub, "take", lambda _: None)
 
     for pieces in range(1, 4):
         await amend(by, shipment, pieces)
@@ -165,7 +161,7 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
 ) -> None:
     chance = random.Random(seed)
     by, shipment = await booked()
-    take = hub.hint
+    take = hub.take
     held: list[dict[str, Any]] = []
 
     def disturbed(message: dict[str, Any]) -> None:
@@ -179,7 +175,7 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
             take(each)
         held.clear()
 
-    monkeypatch.setattr(hub, "hint", disturbed)
+    monkeypatch.setattr(hub, "take", disturbed)
     sockets: list[Socket] = []
     for pieces in range(1, 30):
         if chance.random() < 0.3:
@@ -201,7 +197,7 @@ async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch
     hinted, filled = Socket(), Socket()
     await hub.join(hinted, [wish(shipment)])
     deaf = RoomHub()
-    monkeypatch.setattr(deaf, "hint", lambda _: None)
+    monkeypatch.setattr(deaf, "take", lambda _: None)
     await deaf.join(filled, [wish(shipment)])
 
     for pieces in range(1, 4):
@@ -217,15 +213,15 @@ async def test_members_of_one_room_cost_one_fill(hub: RoomHub, monkeypatch: pyte
     sockets = [Socket() for _ in range(20)]
     for socket in sockets:
         await hub.join(socket, [wish(shipment)])
-    monkeypatch.setattr(hub, "hint", lambda _: None)
+    monkeypatch.setattr(hub, "take", lambda _: None)
     reads: list[int] = []
-    read = live.events_after
+    read = live.events
 
     async def counted(*args: Any, **kwargs: Any) -> Any:
         reads.append(1)
         return await read(*args, **kwargs)
 
-    monkeypatch.setattr(live, "events_after", counted)
+    monkeypatch.setattr(live, "events", counted)
     for pieces in range(1, 6):
         await amend(by, shipment, pieces)
 
@@ -266,11 +262,11 @@ async def test_a_room_ends_with_its_last_member(hub: RoomHub) -> None:
     await hub.join(one, [wish(shipment)])
     await hub.join(other, [wish(shipment)])
 
-    assert hub.leave(one, wish(shipment).group) is True
-    assert list(hub.rooms) == [wish(shipment).group]
-    assert hub.leave(other, wish(shipment).group) is True
+    assert hub.leave(one, wish(shipment).room.group) is True
+    assert list(hub.rooms) == [wish(shipment).room.group]
+    assert hub.leave(other, wish(shipment).room.group) is True
     assert hub.rooms == {}
-    assert hub.leave(other, wish(shipment).group) is False
+    assert hub.leave(other, wish(shipment).room.group) is False
 
 
 async def test_a_socket_that_closed_while_it_joined_stays_outside(hub: RoomHub) -> None:

@@ -41,21 +41,32 @@ def test_the_longest_group_name_is_legal() -> None:
     assert BaseChannelLayer().require_valid_group_name(group)
 
 
+ID = "01a20a6a-7a84-7555-a223-22f9160039db"
+
+
 @pytest.mark.parametrize(
-    ("frame", "reference"),
+    ("frame", "room"),
     [
-        ({"shipmentId": "SHIP-1"}, "SHIP-1"),
-        ({"room": "shipment:SHIP-1"}, "SHIP-1"),
+        ({"shipmentId": "SHIP-1"}, ("shipment", "SHIP-1")),
+        ({"room": "shipment:SHIP-1"}, ("shipment", "SHIP-1")),
+        ({"room": "shipments:all"}, ("feed", "all")),
+        ({"room": f"driver:{ID}"}, ("driver", ID)),
+        ({"room": f"export:{ID.upper()}"}, ("export", ID.upper())),
+        ({"room": "shipments:SHIP-1"}, None),
         ({"room": "shipment:*"}, None),
         ({"room": "shipment:" + "x" * 65}, None),
         ({"room": "driver:1"}, None),
+        ({"room": f"driver:{{{ID}}}"}, None),
+        ({"room": 7}, None),
         ({"shipmentId": 7}, None),
         ({"shipmentId": "a b"}, None),
         ({}, None),
     ],
 )
-def test_a_room_is_named_by_a_reference_and_nothing_else(frame: dict[str, object], reference: str | None) -> None:
-    assert rooms.reference_in(frame) == reference
+def test_a_room_is_named_by_its_kind_and_a_key_that_can_be(
+    frame: dict[str, object], room: tuple[str, str] | None
+) -> None:
+    assert rooms.asked(frame) == room
 
 
 def test_an_answer_echoes_the_clients_id_and_nothing_where_there_is_none() -> None:

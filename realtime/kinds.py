@@ -1,0 +1,120 @@
+"""The kinds of room that shipments fill: a shipment's log, the organisation's feed, a driver's positions."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Final
+
+from realtime import protocol, rooms
+from realtime.rooms import Json, Kind, RoomName
+from shipments.access import Subject
+from shipments.selectors import live
+
+
+class ShipmentLog:
+    """The log of one shipment; its numbers are `seq`."""
+
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
+        return await live.snapshots(keys)
+
+    async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
+        return await live.events(key, after, upto=upto, limit=limit)
+
+    def number(self, event: Json) -> int:
+        return int(event["seq"])
+
+    def summary(self, snapshot: Json) -> Json:
+        return {key: snapshot[key] for key in protocol.SUMMARY}
+
+    def after(self, summary: Json, event: Json) -> Json:
+        return protocol.fold_summary(summary, event)
+
+    def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
+        return protocol.update(
+            room=room.name, reference=room.about, epoch=epoch, seq=event["seq"], event=event, shipment=summary
+        )
+
+
+class FeedLog:
+    """The feed of one organisation; its numbers are the sequencer's positions."""
+
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
+        _, heads = await live.heads(keys)
+        return {key: {"seq": heads[key]} for key in keys if key in heads}
+
+    async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
+        return await live.feed(key, after, upto=upto, limit=limit)
+
+    def number(self, event: Json) -> int:
+        return int(event["position"])
+
+    def summary(self, snapshot: Json) -> Json:
+        return {}
+
+    def after(self, summary: Json, event: Json) -> Json:
+        return summary
+
+    def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
+        position, reference = event["position"], event["shipmentId"]
+        shipment = reference and {
+            "reference": reference, "status": event["status"], "updatedAt": event["recordedAt"],
+        }  # fmt: skip
+        told = {name: value for name, value in event.items() if name not in {"position", "shipmentId"}}
+        return protocol.update(
+            room=room.name, reference=reference, epoch=epoch, seq=position, event=told, shipment=shipment
+        )
+
+
+class DriverPositions:
+    """Where a driver is; its versions are microseconds of the position's own time."""
+
+    async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
+        return await live.positions(keys)
+
+    def frame(self, room: RoomName, value: Json) -> bytes:
+        return protocol.driver_location(value)
+
+
+async def find_shipments(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+    """This will find shipments by reference in any case, as REST would show them."""
+    if not subject.may("shipments:read"):
+        return {}
+    found = await live.find_visible(subject, asked)
+    named = {}
+    for reference in asked:
+        if known := found.get(reference.upper()):
+            shipment_id, spelled = known
+            named[reference] = RoomName(
+                "shipment",
+                shipment_id,
+                rooms.shipment_room(spelled),
+                rooms.shipment_group(subject.organization_id, spelled),
+            )
+    return named
+
+
+async def find_feed(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+    """This will find the feed of the subject's organisation, for those who see every shipment."""
+    if not (subject.oversees and subject.may("shipments:read")):
+        return {}
+    organization_id = subject.organization_id
+    return {"all": RoomName("feed", organization_id, rooms.FEED, rooms.feed_group(organization_id))}
+
+
+async def find_drivers(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+    """This will find drivers by id, as REST would show them."""
+    if not subject.may("shipments:read"):
+        return {}
+    ids = {text: uuid.UUID(text) for text in asked}
+    visible = await live.find_drivers(subject, list(ids.values()))
+    return {
+        text: RoomName("driver", key, f"driver:{key}", rooms.driver_group(key))
+        for text, key in ids.items()
+        if key in visible
+    }
+
+
+KINDS: Final = (
+    Kind("shipment", find_shipments, log=ShipmentLog()),
+    Kind("feed", find_feed, log=FeedLog()),
+    Kind("driver", find_drivers, latest=DriverPositions()),
+)

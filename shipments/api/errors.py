@@ -20,6 +20,7 @@ from shipments import services
 from shipments.access import Forbidden, Subject
 from shipments.api.renderers import encode
 from shipments.lifecycle import IllegalTransition
+from shipments.selectors.parameters import FieldError, Invalid, field_error
 from shipments.services.commits import OutcomeUnknown
 from shipments.services.idempotency import KeyInFlight, KeyReused
 from shipments.strict_json import NotStrict, TooLarge
@@ -80,16 +81,6 @@ _MEMBERS_OF: Final[Mapping[type[Exception], Mapping[str, str]]] = {
 }
 _log = structlog.get_logger("shipments.api")
 
-FieldError = dict[str, str]
-
-
-class Invalid(Exception):
-    """Values that cannot be used: `{field, code, message}` each."""
-
-    def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__("Some values cannot be used.")
-        self.errors = errors
-
 
 class PreconditionRequired(APIException):
     """A change must say which version it changes."""
@@ -97,11 +88,6 @@ class PreconditionRequired(APIException):
     status_code = 428
     default_code = "precondition_required"
     default_detail = "Send If-Match with the ETag of the version that you have read."
-
-
-def field_error(field: str, code: str, message: str) -> FieldError:
-    """This will return one entry of `errors`."""
-    return {"field": field, "code": code, "message": message}
 
 
 def problem(exc: Exception, context: Mapping[str, Any]) -> Response | None:

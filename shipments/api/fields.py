@@ -7,10 +7,9 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from shipments import locodes
-from shipments.api import texts
-from shipments.api.texts import Unreadable
+from shipments import locodes, texts
 from shipments.services.places import Place
+from shipments.texts import Unreadable
 
 _REFERENCE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
 _PLACE_SCHEMA: Final[dict[str, Any]] = {

@@ -18,8 +18,8 @@ from rest_framework.response import Response
 
 from shipments.access import Subject
 from shipments.api.authentication import subject_of
-from shipments.api.errors import Invalid, field_error
 from shipments.api.renderers import encode
+from shipments.selectors.parameters import Invalid, field_error
 from shipments.services import commits, idempotency
 from shipments.services.idempotency import Answer
 

@@ -19,7 +19,7 @@ from django.db.models.lookups import GreaterThan, LessThan
 from django.http import HttpRequest
 from rest_framework.response import Response
 
-from shipments.api.errors import Invalid, field_error
+from shipments.selectors.parameters import Invalid, field_error
 
 _signer: Final = Signer(salt="shipments.api.cursor")
 Row = dict[str, Any]

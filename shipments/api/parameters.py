@@ -1,36 +1,17 @@
-"""Query parameters: declared once, read strictly, and told to the schema."""
+"""Query parameters of the API: those of every list, and how the schema is told."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from django.http import QueryDict
 from drf_spectacular.utils import OpenApiParameter
 
-from shipments.api.errors import FieldError, Invalid, field_error
-from shipments.api.texts import Unreadable, one_of, up_to, whole
+from shipments.selectors.parameters import Parameter, read, words
+from shipments.texts import one_of, up_to, whole
+
+__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "described", "paging", "read"]
 
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 50
-
-INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
-IDENTIFIER: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
-TEXT: Final[dict[str, Any]] = {"type": "string"}
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter: how its text is read and what a list does with the value."""
-
-    read: Callable[[str], Any]
-    description: str
-    schema: Mapping[str, Any] = field(default_factory=lambda: TEXT)
-    narrow: Callable[[Any, Any], Any] | None = None
-
-
-def words(options: tuple[str, ...]) -> dict[str, Any]:
-    """This will return the schema of one of the words."""
-    return {"type": "string", "enum": list(options)}
 
 
 def paging(orders: tuple[str, ...], default: str) -> dict[str, Parameter]:
@@ -49,28 +30,6 @@ def paging(orders: tuple[str, ...], default: str) -> dict[str, Parameter]:
             "Where the page begins: taken from `next` or `previous`, together with the same filters and ordering.",
         ),
     }
-
-
-def read(query: QueryDict, known: Mapping[str, Parameter]) -> dict[str, Any]:
-    """This will return the values by name; raises Invalid with every parameter that cannot be used."""
-    values: dict[str, Any] = {}
-    errors: list[FieldError] = []
-    for name, texts in query.lists():
-        parameter = known.get(name)
-        if parameter is None:
-            errors.append(field_error(name[:64], "unknown_parameter", "There is no such parameter."))
-        elif len(texts) > 1:
-            errors.append(field_error(name, "repeated", "This parameter stands twice."))
-        elif "\0" in texts[0]:
-            errors.append(field_error(name, "invalid", "The value holds the character NUL."))
-        else:
-            try:
-                values[name] = parameter.read(texts[0])
-            except Unreadable as error:
-                errors.append(field_error(name, "invalid", str(error)))
-    if errors:
-        raise Invalid(errors)
-    return values
 
 
 def described(known: Mapping[str, Parameter]) -> list[OpenApiParameter]:

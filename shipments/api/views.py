@@ -13,8 +13,8 @@ from shipments import access
 from shipments.access import Subject
 from shipments.api import conditional
 from shipments.api.authentication import subject_of
-from shipments.api.errors import Invalid
 from shipments.selectors import shipments as selectors
+from shipments.selectors.parameters import Invalid
 from shipments.services import ShipmentNotFound
 from shipments.strict_json import NotStrict
 

@@ -9,31 +9,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from shipments import representation
-from shipments.api import filters, pagination, parameters, shapes, texts
+from shipments.api import filters, pagination, parameters, shapes
 from shipments.api.authentication import subject_of
 from shipments.api.documentation import LINK, problems
 from shipments.api.pagination import Order
-from shipments.api.parameters import IDENTIFIER, INSTANT, Parameter
 from shipments.selectors import audit
+from shipments.selectors import filters as selected
+from shipments.selectors.parameters import Parameter
 
 ORDERS: Final = pagination.orders(Order("at", "at"))
 _PARAMETERS: Final[Mapping[str, Parameter]] = {
-    "action": Parameter(
-        texts.up_to(24),
-        "What was done: login, update, export …",
-        narrow=lambda rows, text: rows.filter(action=text),
-    ),
-    "actor": Parameter(
-        texts.identifier, "Done by this user.", IDENTIFIER, lambda rows, key: rows.filter(actor_id=key)
-    ),
-    "entity": Parameter(
-        texts.up_to(24), "Done to this kind of thing.", narrow=lambda rows, text: rows.filter(entity=text)
-    ),
-    "entityId": Parameter(
-        texts.up_to(64), "Done to this thing.", narrow=lambda rows, text: rows.filter(entity_id=text)
-    ),
-    "from": Parameter(texts.instant, "At this time or later.", INSTANT, lambda rows, at: rows.filter(at__gte=at)),
-    "to": Parameter(texts.instant, "Before this time.", INSTANT, lambda rows, at: rows.filter(at__lt=at)),
+    **selected.AUDIT,
     **parameters.paging(tuple(ORDERS), "-at"),
 }
 

@@ -25,6 +25,7 @@ from shipments.api.idempotency import written
 from shipments.api.views import values
 from shipments.models import Location, Shipment
 from shipments.selectors import shipments as selectors
+from shipments.selectors.parameters import Invalid, field_error
 from shipments.services import rows
 
 MAX_ITEMS: Final = 1000
@@ -179,7 +180,7 @@ def _carried_out(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _
     op = item.get("op") if isinstance(item, dict) else None
     if not isinstance(op, str) or op not in _OPERATIONS:
         message = f"Give an object whose op is one of {', '.join(_OPERATIONS)}."
-        raise errors.Invalid([errors.field_error("op", "invalid", message)])
+        raise Invalid([field_error("op", "invalid", message)])
     serializer, service, status = _OPERATIONS[op]
     read: dict[str, Any] = serializer.run_validation(item)
     found = {

@@ -12,16 +12,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from shipments import representation
+from shipments import representation, texts
 from shipments.access import Subject
-from shipments.api import parameters, shapes, texts, waiting
+from shipments.api import parameters, shapes, waiting
 from shipments.api.documentation import REFERENCE, problems
-from shipments.api.parameters import Parameter
 from shipments.api.renderers import encode
 from shipments.api.views import reader
 from shipments.selectors import epoch as epochs
 from shipments.selectors import live
 from shipments.selectors import shipments as selectors
+from shipments.selectors.parameters import Parameter
 from shipments.services import ShipmentNotFound
 
 MAX_EVENTS: Final = 1000

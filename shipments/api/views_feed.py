@@ -17,12 +17,12 @@ from rest_framework.views import APIView
 from shipments.access import Subject
 from shipments.api import parameters, shapes, waiting
 from shipments.api.documentation import problems
-from shipments.api.parameters import Parameter
 from shipments.api.renderers import encode
 from shipments.api.views import reader
 from shipments.api.views_events import EVENTS, let_go
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed, live
+from shipments.selectors.parameters import Parameter
 from shipments.services import FeedNotFound
 
 _PARAMETERS: Final[Mapping[str, Parameter]] = {name: EVENTS[name] for name in ("after", "limit", "wait")}

@@ -13,9 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from shipments import representation, services
+from shipments import representation, services, texts
 from shipments.access import Subject
-from shipments.api import conditional, filters, pagination, parameters, serializers, shapes, texts
+from shipments.api import conditional, filters, pagination, parameters, serializers, shapes
 from shipments.api.authentication import subject_of
 from shipments.api.documentation import (
     ETAG,
@@ -28,10 +28,10 @@ from shipments.api.documentation import (
     problems,
 )
 from shipments.api.idempotency import written
-from shipments.api.parameters import Parameter
 from shipments.api.views import command, reader, values
 from shipments.selectors import prepared
 from shipments.selectors import shipments as selectors
+from shipments.selectors.parameters import Parameter
 
 _SHIPMENT: Final[Mapping[str, Parameter]] = {
     "asOf": Parameter(

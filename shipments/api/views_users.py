@@ -8,12 +8,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from shipments.api import parameters, shapes, texts
+from shipments import texts
+from shipments.api import parameters, shapes
 from shipments.api.authentication import subject_of
 from shipments.api.documentation import problems
-from shipments.api.errors import Invalid, field_error
-from shipments.api.parameters import Parameter
 from shipments.selectors import accounts
+from shipments.selectors.parameters import Invalid, Parameter, field_error
 
 _SEARCH: Final[Mapping[str, Parameter]] = {
     "q": Parameter(texts.between(2, 120), "Stands in the name, or begins the e-mail address; or is like them."),

@@ -86,7 +86,7 @@ system-packages: ## install what the tests need from the distribution (as root, 
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 		libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 \
-		fontconfig fonts-dejavu-core fonts-droid-fallback fonts-noto-color-emoji chromium
+		fontconfig fonts-dejavu-core fonts-wqy-microhei fonts-noto-color-emoji chromium
 
 system-packages-present:
 	@if ! ( $(BIN)/python -c 'import ctypes; [ctypes.CDLL(name) for name in ("libpango-1.0.so.0", "libpangoft2-1.0.so.0", "libharfbuzz-subset.so.0")]' 2>/dev/null \

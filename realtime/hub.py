@@ -302,3 +302,14 @@ def _summary(frame: bytes) -> dict[str, Any]:
     """This will read the summary out of a frame."""
     summary: dict[str, Any] = orjson.loads(frame)["shipment"]
     return summary
+
+
+_hubs: dict[asyncio.AbstractEventLoop, RoomHub] = {}
+
+
+def current() -> RoomHub:
+    """This will return the hub of this process and event loop."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = RoomHub()
+    return _hubs[loop]

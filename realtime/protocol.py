@@ -34,6 +34,17 @@ class Close(IntEnum):
     DRAINING = 4503
 
 
+CLOSE_MEANINGS: Final = {
+    Close.PROTOCOL_ERROR: "protocol error",
+    Close.UNAUTHENTICATED: "not authenticated, or the credentials have expired",
+    Close.REVOKED: "login or account revoked",
+    Close.NOT_AUTHENTICATED_IN_TIME: "no authentication in time",
+    Close.TOO_MANY_MESSAGES: "too many messages or sockets",
+    Close.SLOW_CONSUMER: "the client reads too slowly",
+    Close.DRAINING: "the server drains or cannot check credentials: reconnect with jitter",
+}
+
+
 class BadFrame(Exception):
     """A client's frame cannot be understood; the sentence goes back to it."""
 

@@ -4,10 +4,12 @@ import asyncio
 from typing import Any, Self
 
 import httpx
+import jsonschema
 import orjson
 import websockets
 from websockets.asyncio.client import ClientConnection
 
+from realtime.frames import BY_TYPE
 from shipments.models import Organization
 from tests import factories
 from tests.journeys.servers import Daphne
@@ -52,10 +54,11 @@ class Socket:
         await self.connection.send(orjson.dumps(frame).decode())
 
     async def hear(self, kind: str, seconds: float = 5) -> dict[str, Any]:
-        """This will return the next frame of a type; all frames on the way are kept."""
+        """This will return the next frame of a type; all on the way are kept and are what the reference says."""
         async with asyncio.timeout(seconds):
             while True:
                 frame: dict[str, Any] = orjson.loads(await self.connection.recv())
+                jsonschema.validate(frame, BY_TYPE[frame["type"]].schema)
                 self.frames.append(frame)
                 if frame["type"] == kind:
                     return frame

@@ -1,0 +1,18 @@
+"""`manage.py asyncapi`: prints the frame reference, as it stands in docs/asyncapi.json."""
+
+import json
+
+from django.core.management.base import BaseCommand
+
+from realtime.asyncapi import document
+
+
+class Command(BaseCommand):
+    """Prints the AsyncAPI document of the socket."""
+
+    help = "Print the AsyncAPI 3 document of the WebSocket; docs/asyncapi.json holds it."
+    requires_system_checks = ()
+
+    def handle(self, *_: object, **__: object) -> None:
+        """This will print the document."""
+        self.stdout.write(json.dumps(document(), indent=1, ensure_ascii=False))

@@ -1,0 +1,69 @@
+"""The frame reference is what the code says and does."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from realtime import protocol
+from realtime.asyncapi import document
+from realtime.frames import BY_TYPE, FRAMES
+from realtime.protocol import CLOSE_MEANINGS, Close
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
+EVENT = {
+    "id": "01a2", "seq": 3, "type": "amended", "status": "booked", "occurredAt": "2026-03-02T12:00:00Z",
+    "recordedAt": "2026-03-02T12:00:00Z", "location": None, "actor": {"role": "driver", "id": None},
+    "data": {"changes": {}},
+}  # fmt: skip
+ROOM = {"room": "shipment:SHIP-1", "epoch": "7.00000001", "seq": 3}
+POSITION = {"driverId": "01a2", "latitude": 51.9, "longitude": 4.5, "recordedAt": "2026-03-02T12:00:00Z"}
+MADE = [
+    protocol.welcome(connection_id="c", expires_at=None),
+    protocol.update(**ROOM, reference="SHIP-1", event=EVENT, shipment={}),
+    protocol.update(**ROOM, reference=None, event=EVENT, shipment=None),
+    protocol.joined_with_events(echo=1, **ROOM, events=[EVENT]),
+    protocol.joined_with_snapshot(echo="x", **ROOM, reason="new", snapshot={}),
+    protocol.joined_latest(echo=None, room="driver:01a20a6a-7a84-7555-a223-22f9160039db", value=None),
+    protocol.driver_location(POSITION),
+    protocol.export_progress({"exportId": "01a2", "state": "running", "done": 1, "total": None}),
+    protocol.left(room="shipment:SHIP-1", reason="left", echo=2),
+    protocol.heartbeat({"shipment:SHIP-1": 3}),
+    protocol.pong(echo=None, t=5, timestamp="2026-03-02T12:00:00Z"),
+    protocol.stale(since="2026-03-02T12:00:00Z"),
+    protocol.error(code="bad_request", message="No.", echo=1, room="x"),
+]
+
+
+@pytest.mark.parametrize("frame", [json.loads(frame) for frame in MADE], ids=lambda frame: frame["type"])
+def test_what_the_server_makes_is_what_the_reference_says(frame: dict[str, Any]) -> None:
+    jsonschema.validate(frame, BY_TYPE[frame["type"]].schema)
+
+
+def test_docs_hold_the_reference_of_today() -> None:
+    assert json.loads(REFERENCE.read_text()) == document(), (
+        "Write it again: python manage.py asyncapi > docs/asyncapi.json"
+    )
+
+
+def test_every_reference_within_the_document_leads_somewhere() -> None:
+    told = document()
+
+    def targets(node: Any) -> list[str]:
+        if isinstance(node, dict):
+            own = [node["$ref"]] if "$ref" in node else []
+            return own + [found for child in node.values() for found in targets(child)]
+        return [found for child in node for found in targets(child)] if isinstance(node, list) else []
+
+    found = targets(told)
+    assert len(found) == 2 * len(FRAMES) + 2  # each frame twice, the channel twice
+    for target in found:
+        node = told
+        for step in target.removeprefix("#/").split("/"):
+            node = node[step]
+
+
+def test_every_close_code_has_a_meaning() -> None:
+    assert set(CLOSE_MEANINGS) == set(Close)

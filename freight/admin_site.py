@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -47,13 +48,16 @@ class FreightAdminSite(AdminSite):
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """This will end the session, and write it down."""
         user = request.user
-        subject = access.of_user(user) if isinstance(user, User) else None
-        if subject is not None and request.method == "POST":
-            located = subject.at(
-                address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
-            )
-            logins.leave(by=located, now=timezone.now())
-        return super().logout(request, extra_context)
+        session_key = request.session.session_key
+        subject = access.of_user(user, session_key=session_key) if isinstance(user, User) else None
+        with transaction.atomic():
+            answer = super().logout(request, extra_context)
+            if subject is not None and request.method == "POST":
+                located = subject.at(
+                    address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
+                )
+                logins.leave(by=located, now=timezone.now())
+        return answer
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """This will lead to the account's own form: a password is changed by the service alone."""

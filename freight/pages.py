@@ -8,6 +8,7 @@ from django.contrib.auth import logout as end_session
 from django.contrib.auth.decorators import login_required
 from django.contrib.staticfiles import finders
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -104,11 +105,14 @@ def login(request: HttpRequest) -> HttpResponse:
 @require_POST
 def logout(request: HttpRequest) -> HttpResponse:
     """This will end the session and go to the login page."""
-    viewer = access.of_user(request.user) if request.user.is_authenticated else None
-    if viewer is not None:
-        located = viewer.at(address=addresses.client_address(request.META), request_id=_request_id(request))
-        logins.leave(by=located, now=timezone.now())
-    end_session(request)
+    viewer = None
+    if request.user.is_authenticated:
+        viewer = access.of_user(request.user, session_key=request.session.session_key)
+    with transaction.atomic():
+        end_session(request)
+        if viewer is not None:
+            located = viewer.at(address=addresses.client_address(request.META), request_id=_request_id(request))
+            logins.leave(by=located, now=timezone.now())
     return redirect("login-page")
 
 

@@ -48,7 +48,7 @@ _KEY_TOUCH: Final = timedelta(minutes=1)
 # Asked with every request: compiling it from the ORM would take longer than asking it.
 _LOGIN: Final = """
 SELECT member.organization_id, member.role, COALESCE(NULLIF(person.name, ''), person.email),
-       member.customer_id, member.driver_id, person.is_staff
+       member.customer_id, member.driver_id, person.is_staff, person.access_version
 FROM shipments_refreshfamily login
 JOIN shipments_user person ON person.id = login.user_id
 JOIN shipments_membership member ON member.user_id = person.id
@@ -77,6 +77,7 @@ class Subject:
     key_name: str = ""
     login_id: uuid.UUID | None = None
     authz_version: int = 0
+    access_version: int = 0
     expires_at: datetime | None = None
     address: str | None = None
     request_id: str = ""
@@ -174,6 +175,7 @@ def of_user(
         key_name=key_name,
         login_id=login_id,
         authz_version=user.authz_version,
+        access_version=user.access_version,
         expires_at=expires_at,
         session_key=session_key,
     )
@@ -195,7 +197,7 @@ def authenticate_token(raw: str, *, now: datetime) -> Subject | None:
         row = cursor.fetchone()
     if row is None:
         return None
-    organization_id, role, name, customer_id, driver_id, is_staff = row
+    organization_id, role, name, customer_id, driver_id, is_staff, access_version = row
     return Subject(
         organization_id=organization_id,
         role=role,
@@ -206,8 +208,17 @@ def authenticate_token(raw: str, *, now: datetime) -> Subject | None:
         is_staff=is_staff,
         login_id=claims.login_id,
         authz_version=claims.version,
+        access_version=access_version,
         expires_at=claims.expires_at,
     )
+
+
+def of_key(key: ApiKey) -> Subject | None:
+    """This will return the subject of a key that is good, None where its owner is not (any more)."""
+    subject = of_user(
+        key.user, scopes=frozenset(key.scopes), key_id=key.pk, key_name=key.name, expires_at=key.expires_at
+    )
+    return subject if subject is not None and subject.organization_id == key.organization_id else None
 
 
 def _of_key(raw: str, now: datetime) -> Subject | None:
@@ -216,12 +227,8 @@ def _of_key(raw: str, now: datetime) -> Subject | None:
         .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=tokens.api_key_digest(raw), revoked_at=None)
         .first()
     )
-    if key is None:
-        return None
-    subject = of_user(
-        key.user, scopes=frozenset(key.scopes), key_id=key.pk, key_name=key.name, expires_at=key.expires_at
-    )
-    if subject is None or subject.organization_id != key.organization_id:
+    subject = of_key(key) if key else None
+    if key is None or subject is None:
         return None
     if key.last_used_at is None or key.last_used_at <= now - _KEY_TOUCH:
         _touch(key, now)

@@ -7,6 +7,7 @@ from typing import Any
 
 from shipments import log, services
 from shipments.access import Subject
+from shipments.services import tickets
 
 
 def record_position(*, driver_id: uuid.UUID, latitude: float, longitude: float, recorded_at: datetime) -> bool:
@@ -31,3 +32,8 @@ def record_audit(
 ) -> None:
     """This will write one audit entry on an act of a room above, in the caller's transaction if there is one."""
     log.audit(by=by, now=now, action=action, entity=entity, entity_id=entity_id, after=after, outcome=outcome)
+
+
+def redeem_ticket(*, ticket: str, now: datetime) -> Subject | None:
+    """This will use a socket's ticket up and return whom it stands for, None where it is no good."""
+    return tickets.redeem(ticket=ticket, now=now)

@@ -29,6 +29,11 @@ class TokenPair(Shape):
     user = Account()
 
 
+class SocketTicket(Shape):
+    ticket = serializers.CharField(help_text="Good for one handshake.")
+    expiresAt = serializers.DateTimeField()
+
+
 class ApiKey(Shape):
     id = serializers.UUIDField()
     name = serializers.CharField()

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from django.contrib.auth import logout as end_session
+from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed, NotFound, Throttled
@@ -14,12 +15,13 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from monitoring.addresses import client_address
+from shipments import representation
 from shipments.api import account_serializers as shapes
 from shipments.api import account_shapes
 from shipments.api.authentication import REFUSED, subject_of
 from shipments.api.documentation import problems
 from shipments.selectors import accounts
-from shipments.services import api_keys, logins
+from shipments.services import api_keys, logins, tickets
 
 _NO_STORE = {"Cache-Control": "no-store"}
 _MOST_KEYS_SHOWN = 500
@@ -84,10 +86,25 @@ class LogoutView(APIView):
     def post(self, request: Request) -> Response:
         """This will end the login (or session) that the request came with."""
         subject = subject_of(request)
-        logins.leave(by=subject, now=timezone.now())
-        if subject.session_key:
-            end_session(request._request)  # noqa: SLF001  the session belongs to Django's own request
+        with transaction.atomic():
+            if subject.session_key:
+                end_session(request._request)  # noqa: SLF001  the session belongs to Django's own request
+            logins.leave(by=subject, now=timezone.now())
         return Response(status=204)
+
+
+class SocketTicketView(APIView):
+    """Opens a socket where no header can be set."""
+
+    @extend_schema(
+        operation_id="makeSocketTicket",
+        request=None,
+        responses={200: account_shapes.SocketTicket, **problems()},
+    )
+    def post(self, request: Request) -> Response:
+        """This will make a ticket: the subprotocol `ticket.<ticket>` beside `freight.v1` opens one socket."""
+        ticket, expires_at = tickets.issue(by=subject_of(request), now=timezone.now())
+        return Response({"ticket": ticket, "expiresAt": representation.instant(expires_at)}, headers=_NO_STORE)
 
 
 class MeView(APIView):

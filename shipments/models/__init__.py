@@ -10,6 +10,7 @@ from shipments.models.idempotency import IdempotencyKey
 from shipments.models.party import Customer
 from shipments.models.place import Location
 from shipments.models.shipment import Shipment
+from shipments.models.ticket import SocketTicket
 
 __all__ = [
     "ApiKey",
@@ -29,6 +30,7 @@ __all__ = [
     "Role",
     "Shipment",
     "ShipmentEvent",
+    "SocketTicket",
     "UnlinkedEntry",
     "UnnumberedEvent",
     "User",

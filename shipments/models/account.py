@@ -50,8 +50,11 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=120, blank=True)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
-    # Bumped in the transaction that changes what the user may do; living sockets compare it.
+    # Bumped in the transaction that changes what the user may do: access tokens made before are no good.
     authz_version = models.PositiveIntegerField(default=1)
+    # Bumped with the former, and also when one login, session or key of the user's ends: living sockets
+    # compare it and then look whether theirs is concerned.
+    access_version = models.PositiveIntegerField(default=1, db_default=1)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -80,6 +80,16 @@ async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
 async def epoch() -> str:
     """This will read the epoch now."""
     return str((await _fetch(epochs.SQL))[0][0])
+
+
+async def changed_access(known: Mapping[uuid.UUID, int]) -> list[uuid.UUID]:
+    """This will return those users whose `access_version` is another than the known one, or who are gone."""
+    rows = await _fetch(
+        "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
+        " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version",
+        [list(known), list(known.values())],
+    )
+    return [identifier for (identifier,) in rows]
 
 
 async def heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:

@@ -4,13 +4,19 @@ import uuid
 from functools import partial
 
 from django.db import transaction
+from django.db.models import F
 
 from shipments import signals
 from shipments.models import User
 
 
 def access_changed(user_id: uuid.UUID) -> None:
-    """This will send `signals.access_changed` once the caller's transaction has committed."""
+    """This will note that what a user may do has changed, or that one of its logins, sessions or keys ended.
+
+    Inside the caller's transaction; `signals.access_changed` goes out once that has committed. Living
+    sockets look again: at the signal, or when they see the number.
+    """
+    User.objects.filter(pk=user_id).update(access_version=F("access_version") + 1)
     transaction.on_commit(partial(_send, user_id), robust=True)
 
 

@@ -94,6 +94,7 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> Pair:
     except tokens.BadToken as error:
         raise BadCredentials from error
     with transaction.atomic():
+        _lock_person(claims.user_id)
         family = _locked(claims.login_id, claims.user_id)
         if family is None or family.revoked_at or family.expires_at <= now:
             raise BadCredentials
@@ -114,13 +115,19 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> Pair:
 
 
 def leave(*, by: Subject, now: datetime) -> None:
-    """This will end the login that the subject came with (a session's cookie is the caller's to drop)."""
-    if by.key_id is not None:
+    """This will end the login that the subject came with.
+
+    A session is the caller's to drop, before this and in the same transaction: its sockets are told to look.
+    """
+    if by.key_id is not None or by.user_id is None:
         return  # a key is revoked, it does not leave
     with transaction.atomic():
-        family = _locked(by.login_id, by.user_id) if by.login_id and by.user_id else None
+        _lock_person(by.user_id)
+        family = _locked(by.login_id, by.user_id) if by.login_id else None
         if family is not None and family.revoked_at is None:
             _revoke(family, now)
+        elif by.session_key:
+            access_changed(by.user_id)
         log.audit(by=by, now=now, action="logout", entity="user", entity_id=by.user_id)
 
 
@@ -139,6 +146,11 @@ def _entering(user: User, origin: Origin, *, members_only: bool) -> Subject | No
         name=user.email, organization_id=None, address=origin.address, request_id=origin.request_id
     )
     return replace(stranger, role="superuser", user_id=user.pk)
+
+
+def _lock_person(user_id: uuid.UUID) -> None:
+    """This will lock the user before its logins, as those do who change an account: nobody waits crosswise."""
+    User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
 
 
 def _locked(login_id: uuid.UUID, user_id: uuid.UUID) -> RefreshFamily | None:

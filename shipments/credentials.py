@@ -1,0 +1,119 @@
+"""Door: what stands behind a subject, without its secret: enough to ask again whether it is still good.
+
+A request shows its credential each time. A socket shows it once and lives on, and a ticket stands for one.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.db.models import Q
+from django.utils.crypto import constant_time_compare
+
+from shipments import access
+from shipments.access import Subject
+from shipments.models import ApiKey, RefreshFamily, User
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One login, session or key of a user; `expires_at` is that of the access token, where it came by one."""
+
+    user_id: uuid.UUID
+    login_id: uuid.UUID | None = None
+    key_id: uuid.UUID | None = None
+    session_key: str | None = field(default=None, repr=False)
+    expires_at: datetime | None = None
+
+    def kept(self) -> dict[str, Any]:
+        """This will return it as JSON holds it."""
+        return {
+            "user": str(self.user_id),
+            "login": str(self.login_id) if self.login_id else None,
+            "key": str(self.key_id) if self.key_id else None,
+            "session": self.session_key,
+            "expires": self.expires_at.isoformat() if self.expires_at else None,
+        }
+
+    @classmethod
+    def read(cls, kept: dict[str, Any]) -> Self:
+        """This will return what `kept` wrote."""
+        return cls(
+            user_id=uuid.UUID(kept["user"]),
+            login_id=uuid.UUID(kept["login"]) if kept["login"] else None,
+            key_id=uuid.UUID(kept["key"]) if kept["key"] else None,
+            session_key=kept["session"],
+            expires_at=datetime.fromisoformat(kept["expires"]) if kept["expires"] else None,
+        )
+
+
+def behind(subject: Subject) -> Credential | None:
+    """This will return the credential that a subject came with, None for one that came with none."""
+    if subject.user_id is None or not (subject.login_id or subject.key_id or subject.session_key):
+        return None
+    return Credential(
+        user_id=subject.user_id,
+        login_id=subject.login_id,
+        key_id=subject.key_id,
+        session_key=subject.session_key,
+        expires_at=subject.expires_at if subject.login_id else None,
+    )
+
+
+def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
+    """This will return whom a credential stands for today, None where it has ended.
+
+    An access token that an account's change made worthless for requests is still its login here: what
+    changed is in the subject that is returned.
+    """
+    if credential.session_key:
+        return of_session(credential.session_key, now=now)
+    if credential.key_id:
+        return _of_key(credential.key_id, now)
+    return _of_login(credential, now)
+
+
+def of_session(key: str, *, now: datetime) -> Subject | None:
+    """This will return whom a page's session stands for, None where it is no good."""
+    session = Session.objects.filter(session_key=key, expire_date__gt=now).first()
+    if session is None:
+        return None
+    told = session.get_decoded()
+    user = _user(told.get(SESSION_KEY))
+    # A changed password ends its sessions, as on pages.
+    if user is None or not constant_time_compare(told.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+        return None
+    return access.of_user(user, session_key=key, expires_at=session.expire_date)
+
+
+def _of_key(key_id: uuid.UUID, now: datetime) -> Subject | None:
+    key = (
+        ApiKey.objects.select_related("user__membership")
+        .filter(Q(expires_at=None) | Q(expires_at__gt=now), pk=key_id, revoked_at=None)
+        .first()
+    )
+    return access.of_key(key) if key else None
+
+
+def _of_login(credential: Credential, now: datetime) -> Subject | None:
+    if credential.login_id is None or credential.expires_at is None or credential.expires_at <= now:
+        return None
+    login = (
+        RefreshFamily.objects.select_related("user__membership")
+        .filter(pk=credential.login_id, user_id=credential.user_id, revoked_at=None)
+        .first()
+    )
+    if login is None:
+        return None
+    return access.of_user(login.user, login_id=login.pk, expires_at=credential.expires_at)
+
+
+def _user(identifier: object) -> User | None:
+    try:
+        key = uuid.UUID(str(identifier))
+    except ValueError:
+        return None
+    return User.objects.select_related("membership").filter(pk=key).first()

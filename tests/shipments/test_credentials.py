@@ -1,0 +1,157 @@
+"""What stands behind a subject: asked again, it answers as things are today."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from shipments import access, credentials, tokens
+from shipments.access import Subject
+from shipments.models import ApiKey, RefreshFamily, User
+from shipments.services import accounts, api_keys, logins
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+Change = Callable[[User, Subject], Any]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def person() -> User:
+    return factories.user(factories.organization(), "dispatcher")
+
+
+@pytest.fixture
+def admin(person: User) -> Subject:
+    return factories.member(person.membership.organization, "admin")
+
+
+def by_login(person: User) -> Subject:
+    login = RefreshFamily.objects.create(
+        user=person, created_at=now(), refreshed_at=now(), expires_at=now() + timedelta(days=1)
+    )
+    token, _ = tokens.issue_access(
+        user_id=person.pk, login_id=login.pk, authz_version=person.authz_version, now=now()
+    )
+    subject = access.authenticate_token(token, now=now())
+    assert subject is not None
+    return subject
+
+
+def by_key(person: User) -> Subject:
+    maker = access.of_user(person)
+    assert maker is not None
+    _, secret = api_keys.create(by=maker, now=now(), name="system", scopes=["shipments:read"])
+    subject = access.authenticate_token(secret, now=now())
+    assert subject is not None
+    return subject
+
+
+def by_session(person: User) -> Subject:
+    page = Client()
+    page.force_login(person)
+    subject = credentials.of_session(page.cookies["sessionid"].value, now=now())
+    assert subject is not None
+    return subject
+
+
+WAYS = [by_login, by_key, by_session]
+
+
+def again(subject: Subject) -> Subject | None:
+    credential = credentials.behind(subject)
+    assert credential is not None
+    kept = credentials.Credential.read(credential.kept())
+    assert kept == credential
+    return credentials.subject_of(kept, now=now())
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_good_credential_stands_for_the_same_subject(person: User, way: Callable[[User], Subject]) -> None:
+    subject = way(person)
+
+    assert again(subject) == subject
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_changed_role_is_seen_and_ends_nothing(
+    person: User, admin: Subject, way: Callable[[User], Subject]
+) -> None:
+    subject = way(person)
+
+    accounts.set_role(by=admin, now=now(), user_id=person.pk, role="auditor")
+
+    found = again(subject)
+    assert found is not None
+    assert (found.role, found.access_version) == ("auditor", subject.access_version + 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_locked_or_removed_account_has_no_credentials(
+    person: User, admin: Subject, way: Callable[[User], Subject]
+) -> None:
+    locked, removed = way(person), way(factories.user(person.membership.organization, "dispatcher"))
+
+    accounts.set_active(by=admin, now=now(), user_id=person.pk, active=False)
+    accounts.remove(by=admin, now=now(), user_id=removed.user_id or uuid.uuid4())
+
+    assert (again(locked), again(removed)) == (None, None)
+
+
+def test_a_changed_password_ends_logins_and_sessions_and_leaves_keys(person: User, admin: Subject) -> None:
+    login, session, key = by_login(person), by_session(person), by_key(person)
+
+    accounts.set_password(by=admin, now=now(), user_id=person.pk, password="another long password")
+
+    assert (again(login), again(session)) == (None, None)
+    assert again(key) is not None
+
+
+def test_an_ended_credential_ends_alone_and_is_told(person: User) -> None:
+    one, other = by_login(person), by_login(person)
+    key, session = by_key(person), by_session(person)
+    version = User.objects.get(pk=person.pk).access_version
+
+    logins.leave(by=one, now=now())
+    api_keys.revoke(by=other, now=now(), key_id=key.key_id or uuid.uuid4())
+    Session.objects.filter(pk=session.session_key).delete()
+    logins.leave(by=session, now=now())
+
+    assert (again(one), again(key), again(session)) == (None, None, None)
+    found = again(other)
+    assert found is not None
+    assert (found.access_version, found.authz_version) == (version + 3, other.authz_version)
+
+
+def test_credentials_end_with_their_time(person: User) -> None:
+    login, key, session = by_login(person), by_key(person), by_session(person)
+    ApiKey.objects.filter(pk=key.key_id).update(expires_at=now() + timedelta(hours=1))
+    late = now() + timedelta(days=1)
+
+    found = [credentials.subject_of(kept, now=late) for each in (login, key, session)
+             if (kept := credentials.behind(each))]  # fmt: skip
+
+    assert found == [None, None, None]
+
+
+def test_a_session_ends_when_its_row_says(person: User) -> None:
+    subject = by_session(person)
+
+    assert subject.expires_at == Session.objects.get(pk=subject.session_key).expire_date
+
+
+def test_nothing_stands_behind_a_subject_that_came_without(person: User) -> None:
+    bare = access.of_user(person)
+    assert bare is not None
+
+    assert credentials.behind(bare) is None
+    assert credentials.behind(access.system(bare.organization_id, name="relay")) is None

@@ -16,7 +16,7 @@ from django.core.management import call_command
 from freight.supervisor import proxy
 from tests.journeys import servers
 
-START_SECONDS = 30
+START_SECONDS = 90
 COAST = '{"land":[[[-9,43],[3,51],[14,54],[12,45],[-9,37]]],"borders":[],"attribution":"Test"}'
 
 

@@ -82,6 +82,7 @@ class Server:
         self.page = page
         self.heard: list[dict[str, Any]] = []
         self.opened = 0
+        self.marks = 0
         self.socket: WebSocketRoute | None = None
 
     def accept(self, socket: WebSocketRoute) -> None:
@@ -99,15 +100,17 @@ class Server:
 
     async def hears(self, count: int) -> dict[str, Any]:
         """This will return the last frame once so many have come."""
-        for _ in range(200):
+        for _ in range(500):
             if len(self.heard) >= count:
                 return self.heard[-1]
             await self.page.wait_for_timeout(20)
         raise AssertionError(f"heard only {self.heard}")
 
     async def told(self) -> list[Any]:
-        """This will return what the client told its caller so far."""
-        await self.page.wait_for_timeout(50)
+        """This will return what the client told its caller of all that was said so far."""
+        self.marks += 1
+        self.says(type="mark", number=self.marks)
+        await self.page.wait_for_function(f"window.mark === {self.marks}")
         told: list[Any] = await self.page.evaluate("told.splice(0)")
         return told
 
@@ -123,6 +126,7 @@ async def server(page: Page) -> AsyncIterator[Server]:
           window.told = [];
           window.client = new FreightClient();
           client.addEventListener("state", ({ detail }) => { window.state = detail; });
+          client.addEventListener("mark", ({ detail }) => { window.mark = detail.number; });
           client.join("A", {
             snapshot: (snapshot) => told.push(["snapshot", snapshot.seq]),
             update: (event, snapshot) => told.push(["update", event.seq, snapshot.n]),
@@ -223,6 +227,44 @@ async def test_a_room_refused_for_now_is_asked_again(server: Server) -> None:
     server.says(type="error", code="unavailable", message="later")
 
     assert (await server.hears(3))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
+
+
+async def test_the_feed_goes_by_its_own_numbers_and_is_resumed_by_them(server: Server) -> None:
+    await server.page.evaluate(
+        """client.join("shipments:all", {
+          snapshot: ({ seq }) => told.push(["feed from", seq]),
+          update: (event, _, frame) => told.push([frame.shipmentId ?? event.shipmentId, event.seq]),
+        })"""
+    )
+    await server.hears(2)
+    feed = {"room": "shipments:all", "epoch": EPOCH}
+    server.says(type="room:joined", **feed, seq=40, recovered=False, reason="new", snapshot={"seq": 40})
+    server.says(type="shipment:update", **feed, seq=41, shipmentId="B", event=_event(3, {}), shipment=None)
+    server.says(type="shipment:update", **feed, seq=43, shipmentId="A", event=_event(9, {}), shipment=None)
+
+    assert (await server.hears(3))["rooms"] == [{"room": "shipments:all", "epoch": EPOCH, "since": 41}]
+    missed = [
+        _event(1, {}) | {"shipmentId": "C", "position": 42},
+        _event(9, {}) | {"shipmentId": "A", "position": 43},
+    ]
+    server.says(type="room:joined", **feed, seq=43, recovered=True, events=missed)
+    assert await server.told() == [["feed from", 40], ["B", 3], ["C", 1], ["A", 9]]
+
+
+async def test_a_room_without_numbers_tells_its_newest_value(server: Server) -> None:
+    driver = "01a20a6a-7a84-7555-a223-22f9160039db"
+    await server.page.evaluate(
+        f"""client.join("driver:{driver}", {{
+          snapshot: (value) => told.push(["at", value.latitude]),
+          value: (frame) => told.push(["now at", frame.latitude]),
+        }})"""
+    )
+    await server.hears(2)
+    value = {"driverId": driver, "latitude": 51.9, "longitude": 4.5, "recordedAt": "2026-03-02T12:00:00Z"}
+    server.says(type="room:joined", room=f"driver:{driver}", recovered=False, reason="new", snapshot=value)
+    server.says(type="driver:location:update", **value | {"latitude": 52})
+
+    assert await server.told() == [["at", 51.9], ["now at", 52]]
 
 
 def _event(seq: int, changes: dict[str, Any]) -> dict[str, Any]:

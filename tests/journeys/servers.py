@@ -14,7 +14,7 @@ import httpx
 from django.conf import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-START_SECONDS = 30
+START_SECONDS = 90
 
 
 def free_port() -> int:

@@ -4,11 +4,12 @@
 //   const client = new FreightClient({ url, token: () => jwt });  // or an access token, or `ticket: async () => …`
 //   client.addEventListener("state", (e) => e.detail);            // {state, retryAt?, code?}
 //   client.join("SHIP-000001", { snapshot(s), update(event, snapshot, frame), left(reason) });
+//   client.join("shipments:all", { update(event, _, frame) });    // or driver:…, export:… with { value(frame) }
 //   client.connect();
 //
 // States: connecting, replaying, live, offline (tries again at `retryAt`), closed (for good; `code` says why).
 
-import { backoff, batches, decide, fold } from "./log.js";
+import { backoff, batches, decide, fold, numberOf, roomOf } from "./log.js";
 
 export { backoff, batches, decide, fold };
 
@@ -19,7 +20,7 @@ const keyOf = (room) => nameOf(room).toLowerCase();
 
 export class FreightClient extends EventTarget {
   #options; #socket = null; #rooms = new Map(); #waiting = new Set(); #scheduled = false;
-  #attempt = 0; #retry = null; #watch = null; #heardAt = 0; #silence = 60_000; #retryMs = null;
+  #attempt = 0; #retry = null; #watch = null; #heardAt = 0; #silence = 60_000; #retryMs = null; #known = false;
 
   constructor({ url = "/ws/", token = null, ticket = null } = {}) {
     super();
@@ -28,8 +29,7 @@ export class FreightClient extends EventTarget {
   }
 
   connect() {
-    globalThis.addEventListener?.("online", this.#online);
-    globalThis.addEventListener?.("offline", this.#offline);
+    this.#network("addEventListener");
     return this.#open();
   }
 
@@ -51,6 +51,7 @@ export class FreightClient extends EventTarget {
 
   get rooms() { return [...this.#rooms.values()].map((room) => room.name); }
 
+  #network(act) { for (const [name, heard] of [["online", this.#online], ["offline", this.#offline]]) globalThis[act]?.(name, heard); }
   #online = () => { if (this.state === "offline") { this.#attempt = 0; this.#open(); } };
   #offline = () => { if (this.#socket) this.#lost(1006); };
 
@@ -58,17 +59,12 @@ export class FreightClient extends EventTarget {
     clearTimeout(this.#retry);
     if (this.#socket || this.state === "connecting") return;
     this.#become({ state: "connecting" });
-    const { url, token, ticket } = this.#options;
-    const protocols = ["freight.v1"];
-    try {
-      if (ticket) protocols.push(`ticket.${await ticket()}`);
-    } catch {
-      return this.#lost(1006);
-    }
+    const { url, token, ticket } = this.#options, protocols = ["freight.v1"];
+    try { if (ticket) protocols.push(`ticket.${await ticket()}`); } catch { return this.#lost(1006); }
     if (this.state !== "connecting") return; // closed meanwhile
     const socket = new WebSocket(new URL(url, globalThis.location?.href).href.replace(/^http/, "ws"), protocols);
     this.#socket = socket;
-    this.#heard();
+    this.#heardAt = Date.now();
     socket.onopen = async () => { if (token) this.#send({ type: "auth", token: await this.#token() }); };
     socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(JSON.parse(data));
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
@@ -77,7 +73,6 @@ export class FreightClient extends EventTarget {
   }
 
   #token() { return typeof this.#options.token === "function" ? this.#options.token() : this.#options.token; }
-  #heard() { this.#heardAt = Date.now(); }
   #send(frame) { if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(frame)); }
 
   #become(detail) {
@@ -87,20 +82,17 @@ export class FreightClient extends EventTarget {
 
   #stop(detail) {
     const socket = this.#socket;
-    this.#socket = null;
-    clearInterval(this.#watch);
-    clearTimeout(this.#retry);
+    this.#socket = null; this.#known = false;
+    clearInterval(this.#watch); clearTimeout(this.#retry);
     for (const room of this.#rooms.values()) room.pending = false;
-    if (detail.state === "closed") {
-      globalThis.removeEventListener?.("online", this.#online);
-      globalThis.removeEventListener?.("offline", this.#offline);
-    }
+    if (detail.state === "closed") this.#network("removeEventListener");
     socket?.close();
     this.#become(detail);
   }
 
   #lost(code) {
-    if (FINAL_CODES.has(code)) return this.#stop({ state: "closed", code });
+    const { token, ticket } = this.#options, asleep = code === 4401 && this.#known && (token || ticket); // expired meanwhile
+    if (FINAL_CODES.has(code) && !asleep) return this.#stop({ state: "closed", code });
     const delay = this.#retryMs ?? backoff(this.#attempt++);
     this.#retryMs = null;
     this.#stop({ state: "offline", retryAt: Date.now() + delay, code });
@@ -130,19 +122,18 @@ export class FreightClient extends EventTarget {
   }
 
   #settle() {
-    const pending = [...this.#rooms.values()].some((room) => room.pending);
-    const state = pending ? "replaying" : "live";
+    const pending = [...this.#rooms.values()].some((room) => room.pending), state = pending ? "replaying" : "live";
     if (!pending) this.#attempt = 0;
     if (this.state !== state) this.#become({ state });
   }
 
   #receive(frame) {
-    this.#heard();
-    const key = frame.room ? keyOf(frame.room) : frame.shipmentId ? keyOf(frame.shipmentId) : null;
-    const room = key && this.#rooms.get(key);
+    this.#heardAt = Date.now();
+    const named = roomOf(frame), key = named && keyOf(named), room = key && this.#rooms.get(key);
     if (frame.type === "welcome") this.#welcome(frame);
     else if (frame.type === "room:joined" && room) this.#joined(room, frame);
     else if (frame.type === "shipment:update" && room) this.#updated(key, room, frame);
+    else if ((frame.type === "driver:location:update" || frame.type === "export:progress") && room) room.handlers.value?.(frame);
     else if (frame.type === "room:left" && room && frame.reason !== "left") this.#dropped(key, room, frame.reason);
     else if (frame.type === "error") this.#refused(key, room, frame);
     else if (frame.type === "heartbeat") this.#compare(frame.heads ?? {});
@@ -152,7 +143,7 @@ export class FreightClient extends EventTarget {
   }
 
   #welcome({ heartbeat = 25 }) {
-    this.#silence = (heartbeat * 2 + 5) * 1000;
+    this.#silence = (heartbeat * 2 + 5) * 1000; this.#known = true;
     this.state = "replaying"; // told by #settle once the joins are out
     for (const key of this.#rooms.keys()) this.#waiting.add(key);
     this.dispatchEvent(new CustomEvent("state", { detail: { state: "replaying" } }));
@@ -162,12 +153,12 @@ export class FreightClient extends EventTarget {
   #joined(room, frame) {
     room.pending = false;
     if (frame.recovered) {
-      for (const event of frame.events) if (event.seq === room.seq + 1) this.#apply(room, event, frame);
+      for (const event of frame.events) if (numberOf(event) === room.seq + 1) this.#apply(room, event, frame);
     } else {
       room.snapshot = frame.snapshot ?? {};
       room.handlers.snapshot?.(room.snapshot, frame);
     }
-    room.epoch = frame.epoch;
+    room.epoch = frame.epoch ?? null;
     room.seq = frame.seq ?? room.seq;
     this.#settle();
   }
@@ -179,8 +170,8 @@ export class FreightClient extends EventTarget {
   }
 
   #apply(room, event, frame) {
-    room.seq = frame.type === "shipment:update" ? frame.seq : event.seq;
-    room.snapshot = fold(room.snapshot, event);
+    room.seq = frame.type === "shipment:update" ? frame.seq : numberOf(event);
+    if (room.name !== "shipments:all") room.snapshot = fold(room.snapshot, event);
     room.handlers.update?.(event, room.snapshot, frame);
   }
 
@@ -192,8 +183,7 @@ export class FreightClient extends EventTarget {
   }
 
   #dropped(key, room, reason) {
-    this.#rooms.delete(key);
-    this.#waiting.delete(key);
+    this.#rooms.delete(key); this.#waiting.delete(key);
     room.handlers.left?.(reason);
     this.#settle();
   }

@@ -8,6 +8,17 @@ export function fold(snapshot, event) {
   return { ...snapshot, ...(event.data?.changes ?? {}), seq: event.seq, updatedAt: event.recordedAt };
 }
 
+/** An event's number in its room: the feed's position, else the shipment's own. */
+export const numberOf = (event) => event.position ?? event.seq;
+
+/** The room that a frame speaks of, null where it speaks of none. */
+export function roomOf({ room, shipmentId, driverId, exportId }) {
+  if (room) return room;
+  if (driverId) return `driver:${driverId}`;
+  if (exportId) return `export:${exportId}`;
+  return shipmentId ? `shipment:${shipmentId}` : null;
+}
+
 /** What to do with an update: "apply", "ignore" (seen already) or "rejoin" (something is missing). */
 export function decide(known, { epoch, seq }) {
   if (known.epoch !== epoch || seq > known.seq + 1) return "rejoin";

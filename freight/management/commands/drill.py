@@ -1,15 +1,15 @@
 """`manage.py drill NAME`: one runbook section as a timed experiment."""
 
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
 from freight.drills import relay
+from freight.drills.delivery import run as delivery
 
-# name: what it does, with the quick and the long number of faults
-DRILLS: Final[dict[str, tuple[Callable[..., relay.Evidence], int, int]]] = {"relay": (relay.run, 5, 50)}
+# Kills of the relay, in the quick and in the long form.
+_RELAY_KILLS: Final = (5, 50)
 
 
 class Command(BaseCommand):
@@ -18,15 +18,28 @@ class Command(BaseCommand):
     help = "Inject a section's faults, check the promise, print the evidence as JSON; exit status 1 where it broke."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """This will declare the drill's name, its length and its seed."""
-        parser.add_argument("name", choices=sorted(DRILLS))
-        parser.add_argument("--quick", action="store_true", help="a tenth of the faults")
-        parser.add_argument("--seed", type=int, default=1)
+        """This will declare a drill each, with its length and its seed."""
+        drills = parser.add_subparsers(dest="name", required=True)
+        of_relay = drills.add_parser("relay", help="the relay killed at random, on the installation's database")
+        of_delivery = drills.add_parser(
+            "delivery", help="the whole fault table, on a private stage that touches nothing of the installation"
+        )
+        for each in (of_relay, of_delivery):
+            each.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
+            each.add_argument("--seed", type=int, default=1)
+        of_delivery.add_argument(
+            "--row", action="append", default=[], choices=list(delivery.ROWS), help="only this row; may be repeated"
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """This will run the drill and print what it found."""
-        run, quick, long = DRILLS[options["name"]]
-        evidence = run(kills=quick if options["quick"] else long, seed=options["seed"])
-        self.stdout.write(json.dumps(evidence.told()))
-        if not evidence.holds:
+        if options["name"] == "relay":
+            found: list[Any] = [relay.run(kills=_RELAY_KILLS[not options["quick"]], seed=options["seed"])]
+        else:
+            found = delivery.run(
+                quick=options["quick"], seed=options["seed"], names=options["row"], tell=self.stderr.write
+            )
+        for evidence in found:
+            self.stdout.write(json.dumps(evidence.told()))
+        if not all(evidence.holds for evidence in found):
             raise SystemExit(1)

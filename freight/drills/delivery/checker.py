@@ -1,0 +1,157 @@
+"""The checker: what writers know, what clients were given and what the database holds must be one story."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import psycopg
+
+from freight.drills.delivery.watchers import Record, Watcher
+from freight.drills.delivery.writers import Ledger, Outcome
+
+_MARKER: Final = re.compile(r"w[0-9a-f]{8}-\d+-\d+-[0-9a-f]{10}")
+_EVENTS: Final = """
+SELECT shipment.reference, event.seq, event.id::text, event.data::text,
+       extract(epoch FROM pg_xact_commit_timestamp(event.xmin))::float8
+  FROM shipments_shipmentevent event JOIN shipments_shipment shipment ON shipment.id = event.shipment_id
+ WHERE shipment.reference = ANY(%s) ORDER BY shipment.reference, event.seq
+"""
+_AUDIT: Final = "SELECT entity_id, count(*) FROM shipments_auditentry WHERE entity_id = ANY(%s) GROUP BY entity_id"
+_HEADS: Final = "SELECT reference, seq FROM shipments_shipment WHERE reference = ANY(%s)"
+# Position for position, and each shipment's events in its order.
+_FEED: Final = """
+SELECT count(*), coalesce(max(position), 0), count(DISTINCT event_id), count(*) FILTER (WHERE disordered) FROM (
+    SELECT feed.position, feed.event_id,
+           event.shipment_id IS NOT NULL AND event.seq <> 1
+           + lag(event.seq, 1, 0::bigint) OVER (PARTITION BY event.shipment_id ORDER BY feed.position) AS disordered
+      FROM shipments_feedentry feed JOIN shipments_shipmentevent event ON event.id = feed.event_id) AS numbered
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One event as the database has it; `at` is when its transaction was committed."""
+
+    seq: int
+    id: str
+    markers: tuple[str, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What the database holds of the shipments of a row."""
+
+    events: Mapping[str, list[Logged]]
+    heads: Mapping[str, int]
+    audited: Mapping[str, int]
+    feed: tuple[int, int, int, int]
+    total: int
+    unnumbered: int
+
+
+@dataclass(slots=True)
+class Found:
+    """What the checker counted, and in `broken` every promise that did not hold, as a sentence."""
+
+    lost: int = 0
+    duplicated: int = 0
+    gaps: int = 0
+    deliveries: int = 0
+    late: list[tuple[float, float, float]] = field(default_factory=list)  # seconds, committed, received
+    broken: list[str] = field(default_factory=list)
+
+    def expect(self, holds: bool, sentence: str) -> None:  # noqa: FBT001  reads as a sentence
+        """This will note the sentence unless it holds."""
+        if not holds:
+            self.broken.append(sentence)
+
+
+def read(url: str, references: Sequence[str]) -> Log:
+    """This will read the log of the shipments, past the product."""
+    names = list(references)
+    with psycopg.connect(url, autocommit=True) as connection:
+        events: dict[str, list[Logged]] = {name: [] for name in names}
+        for reference, seq, identifier, data, at in connection.execute(_EVENTS, [names]):
+            events[reference].append(Logged(seq, identifier, tuple(set(_MARKER.findall(data))), at))
+        return Log(
+            events=events,
+            heads=dict(connection.execute(_HEADS, [names]).fetchall()),
+            audited=dict(connection.execute(_AUDIT, [names]).fetchall()),
+            feed=connection.execute(_FEED).fetchone() or (0, 0, 0, 0),
+            total=_number(connection, "SELECT count(*) FROM shipments_shipmentevent"),
+            unnumbered=_number(connection, "SELECT count(*) FROM shipments_unnumberedevent"),
+        )
+
+
+def compare(log: Log, ledger: Ledger, watchers: Iterable[Watcher]) -> Found:
+    """This will hold the ledger and the records against the log."""
+    found = Found()
+    _check_log(log, found)
+    _check_operations(log, ledger, found)
+    for number, watcher in enumerate(watchers):
+        found.duplicated += watcher.seen.duplicates
+        found.gaps += watcher.seen.gaps
+        for room, records in watcher.records.items():
+            _check_records(log, room.removeprefix("shipment:"), records, found, who=f"client {number}")
+    return found
+
+
+def _check_log(log: Log, found: Found) -> None:
+    for reference, events in log.events.items():
+        seqs = [event.seq for event in events]
+        found.expect(seqs == list(range(1, len(seqs) + 1)), f"The log of {reference} is not contiguous.")
+        found.expect(
+            log.heads.get(reference) == len(seqs) == max(seqs, default=0),
+            f"{reference} says seq {log.heads.get(reference)} and has {len(seqs)} events.",
+        )
+        found.expect(
+            log.audited.get(reference, 0) == len(seqs),
+            f"{reference} has {len(seqs)} events and {log.audited.get(reference, 0)} audit entries.",
+        )
+    numbered, newest, distinct, disordered = log.feed
+    found.expect(
+        numbered == newest == distinct == log.total and not disordered and not log.unnumbered,
+        f"The feed is not whole: {numbered} entries up to {newest} of {log.total} events, {distinct} of them"
+        f" different, {disordered} out of order, {log.unnumbered} waiting.",
+    )
+
+
+def _check_operations(log: Log, ledger: Ledger, found: Found) -> None:
+    times = Counter(marker for events in log.events.values() for event in events for marker in event.markers)
+    allowed = {Outcome.OK: {1}, Outcome.FAILED: {0}, Outcome.UNKNOWN: {0, 1}}
+    for operation in ledger.operations:
+        seen = times[operation.marker]
+        if seen in allowed[operation.outcome]:
+            continue
+        if not seen:
+            found.lost += 1
+        else:
+            found.duplicated += seen > 1
+        found.broken.append(f"{operation.marker} is {operation.outcome} and {seen} times in the log.")
+
+
+def _check_records(log: Log, reference: str, records: list[Record], found: Found, *, who: str) -> None:
+    events = log.events[reference]
+    found.expect(bool(records), f"{who} never entered {reference}.")
+    for record in records:
+        upto = record.last
+        expected = [event.id for event in events[record.base : upto]]
+        found.expect(record.ids == expected, f"{who} was given other events of {reference} than the log has.")
+        found.deliveries += len(record.ids)
+        for place, at in enumerate(record.at):
+            committed = events[record.seqs[place] - 1].at if record.seqs[place] <= len(events) else at
+            found.late.append((at - committed, committed, at))
+    if records:
+        missing = len(events) - records[-1].last
+        found.lost += max(0, missing)
+        found.expect(
+            not missing, f"{who} has {reference} up to {records[-1].last} and the log up to {len(events)}."
+        )
+
+
+def _number(connection: "psycopg.Connection[Any]", sql: str) -> int:
+    row = connection.execute(sql.encode()).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,47 @@
+"""What the kernel tells of a process: its children, memory, open files, and how long it waited for a processor."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+_PROC: Final = Path("/proc")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+def children(pid: int) -> list[int]:
+    """This will return the processes that a process has started and that live."""
+    found = []
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # The name in brackets may hold anything; behind it stand state and parent.
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+def resident_bytes(pid: int) -> int:
+    """This will return the memory that a process holds."""
+    return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
+
+
+def open_files(pid: int) -> int:
+    """This will return the number of descriptors that a process holds."""
+    return sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
+
+
+def waited_seconds(pid: int) -> float:
+    """This will return how long a process' first thread, its event loop, has been ready to run and did not run."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int((_PROC / str(pid) / "schedstat").read_text().split()[1]) / 1e9
+    return 0.0
+
+
+def send(sent: signal.Signals, pids: Iterable[int]) -> None:
+    """This will signal processes of ours; one that has gone is as good as signalled."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sent)

@@ -1,0 +1,129 @@
+"""A process that has loaded the product once and forks its roles on demand: a start costs 0.3 s instead of 3.
+
+Run as `python -m freight.drills.delivery.nursery`. It obeys one JSON object a line on standard input and
+answers each by one. When its input ends, because its owner stops it or dies, it thaws what is frozen and kills
+its children.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+
+
+class Nursery:
+    """The owner's side."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "freight.drills.delivery.nursery"],
+                cwd=ROOT,
+                env=os.environ | environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the owner, who stops it
+            )
+        self._log = log
+
+    def ask(self, **question: Any) -> dict[str, Any]:
+        """This will put a question and return its answer; raises RuntimeError where there is none."""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("The nursery has no pipes.")
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "it is gone"}
+        if "error" in answer:
+            raise RuntimeError(f"The nursery: {answer['error']}\n{self._log.read_text()[-3000:]}")
+        return answer
+
+    def stop(self) -> None:
+        """This will end the nursery, and with it every child."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def main() -> None:
+    """This will load the product and obey until the input ends."""
+    # What the product prints while it loads is no answer.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import freight.asgi  # noqa: F401  the product, loaded before any fork
+    from freight.supervisor import children
+
+    gc.collect()
+    gc.freeze()
+    living: dict[int, children.Child] = {}
+    frozen: list[int] = []
+    acts: dict[str, Callable[..., dict[str, Any] | None]] = {
+        "start": lambda **how: _start(living, **how),
+        "signal": lambda pid, number: living[pid].signal(signal.Signals(number)),
+        "status": lambda pid: {"status": living[pid].poll()},
+        "froze": lambda pids: frozen.extend(pids),
+        "thawed": frozen.clear,
+    }
+    try:
+        for line in sys.stdin:
+            question = json.loads(line)
+            try:
+                answer = acts[question.pop("do")](**question) or {}
+            except (OSError, KeyError, TypeError, ValueError) as error:
+                answer = {"error": repr(error)}
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+    finally:
+        for pid in frozen:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGCONT)
+        for child in living.values():
+            child.signal(signal.SIGCONT)
+        children.end(list(living.values()), signal.SIGKILL, seconds=5)
+
+
+def _start(living: dict[int, Any], *, log: str, **how: Any) -> dict[str, Any]:
+    from freight.supervisor import children
+
+    child = children.fork(lambda: _become(**how), log=Path(log))
+    living[child.pid] = child
+    return {"pid": child.pid}
+
+
+def _become(
+    *, command: str, options: dict[str, Any], failpoint: str | None = None, database: list[Any] | None = None
+) -> None:
+    """This will run one command of the product in a fresh child; `database`: another host and port."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from freight.drills.delivery import failpoints, prepare
+
+    if database:
+        settings.DATABASES["default"] |= {"HOST": database[0], "PORT": str(database[1])}
+    if failpoint:
+        failpoints.arm(failpoint)
+    if command == "prepare":
+        prepare.run(Path(options["into"]))
+    else:
+        call_command(command, **options)
+
+
+if __name__ == "__main__":
+    main()

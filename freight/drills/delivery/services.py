@@ -1,0 +1,126 @@
+"""PostgreSQL and Valkey in our own hands: killed, frozen and started again at will, with nobody to restart them."""
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import redis
+
+from freight.drills.delivery import kernel
+from freight.embedded.layout import Layout
+from freight.embedded.postgres import Postgres
+from freight.embedded.valkey import Valkey
+
+# The checker reads when a transaction was committed.
+_LOCAL_SETTINGS: Final = "track_commit_timestamp = on\nmax_connections = {connections}\n"
+_CONNECTIONS: Final = 200
+
+
+class Database:
+    """The stage's PostgreSQL."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._server = Postgres(layout, durable=False)
+        self._stopped: list[int] = []
+        self.allow(_CONNECTIONS)
+
+    @property
+    def url(self) -> str:
+        """Where the checker reads, past every limit and fault that the product meets."""
+        return f"postgresql://postgres@/freight?host={quote(str(self._layout.sockets))}"
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket."""
+        return self._layout.sockets / ".s.PGSQL.5432"
+
+    def allow(self, connections: int = _CONNECTIONS) -> None:
+        """This will set how many connections the next start admits."""
+        (self._layout.home / "postgres.local.conf").write_text(_LOCAL_SETTINGS.format(connections=connections))
+
+    def launch(self) -> None:
+        """This will start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        self._server.launch()
+
+    def wait_ready(self) -> None:
+        """This will return once connections are taken."""
+        self._server.wait_ready()
+
+    def crash(self) -> None:
+        """This will end the server by its immediate shutdown: the next start recovers from the log."""
+        self._server.force_stop()
+        if self._server.process:
+            self._server.process.wait(20)
+
+    def freeze(self) -> list[int]:
+        """This will stop every process of the server, which keeps its connections, and return which they are."""
+        if self._server.process is None:
+            return []
+        # The postmaster first: it begins no new backend meanwhile.
+        server = self._server.process.pid
+        kernel.send(signal.SIGSTOP, [server])
+        self._stopped = [server, *kernel.children(server)]
+        kernel.send(signal.SIGSTOP, self._stopped)
+        return self._stopped
+
+    def thaw(self) -> None:
+        """This will let the server go on."""
+        kernel.send(signal.SIGCONT, reversed(self._stopped))
+        self._stopped = []
+
+    def stop(self) -> None:
+        """This will end the server."""
+        self.thaw()
+        self._server.request_stop()
+        if self._server.process:
+            with contextlib.suppress(Exception):
+                self._server.process.wait(10)
+            if self._server.process.poll() is None:
+                self._server.force_stop()
+                self._server.process.wait(10)
+
+
+class Hints:
+    """The stage's Valkey."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._server = Valkey(layout)
+
+    def launch(self) -> None:
+        """This will start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        self._server.launch()
+
+    def wait_ready(self) -> None:
+        """This will return once a PING is answered."""
+        self._server.wait_ready()
+
+    def kill(self) -> None:
+        """This will end the server as the kernel ends it."""
+        self._signal(signal.SIGKILL)
+        if self._server.process:
+            self._server.process.wait(10)
+
+    def freeze(self) -> list[int]:
+        """This will stop the server, and return its process: it takes connections and says nothing."""
+        self._signal(signal.SIGSTOP)
+        return [self._server.process.pid] if self._server.process else []
+
+    def thaw(self) -> None:
+        """This will let the server go on."""
+        self._signal(signal.SIGCONT)
+
+    def client(self) -> "redis.Redis":
+        """This will return a client of our own; the caller closes it."""
+        return redis.Redis(unix_socket_path=str(self._server.socket), socket_timeout=5)
+
+    def stop(self) -> None:
+        """This will end the server."""
+        self.thaw()
+        self.kill()
+
+    def _signal(self, sent: signal.Signals) -> None:
+        if self._server.process and self._server.process.poll() is None:
+            self._server.process.send_signal(sent)

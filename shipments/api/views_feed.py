@@ -1,12 +1,8 @@
 """The organisation feed: everything that happened, in one gapless order."""
 
-import asyncio
-import random
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-import psycopg
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
@@ -64,15 +60,9 @@ async def _wait(
 ) -> AsyncIterator[bytes]:
     """This will yield the one answer, as soon as something is new or the time is up; it holds no thread."""
     waiting.let_thread_go()
-    deadline = time.monotonic() + seconds
-    answer = _found(epoch, head, [])
-    while (left := deadline - time.monotonic()) > 0:
-        await asyncio.sleep(min(left, random.uniform(0.4, 0.6)))  # noqa: S311  spreads the looks, hides nothing
-        try:
-            entries = await live.feed(subject.organization_id, after, limit=limit)
-        except psycopg.Error:
-            continue
-        if entries:
-            answer = _found(epoch, head, entries)
-            break
-    yield encode(answer)
+    news = await waiting.news(subject.organization_id, epoch=epoch, after=after, seconds=seconds)
+    if news is None:
+        yield encode(_found(epoch, head, []))
+    else:
+        today, newest = news
+        yield encode(_found(today, newest, await live.feed(subject.organization_id, after, limit=limit)))

@@ -20,21 +20,21 @@ class _Waiter:
 
 
 class _Watch:
-    """The waiters of one event loop, by shipment; its task lives only while somebody waits."""
+    """The waiters of one event loop, by key; its task lives only while somebody waits."""
 
     def __init__(self) -> None:
         self.waiters: dict[uuid.UUID, set[_Waiter]] = {}
         self.task: asyncio.Task[None] | None = None
 
-    def add(self, shipment_id: uuid.UUID, waiter: _Waiter) -> None:
-        self.waiters.setdefault(shipment_id, set()).add(waiter)
+    def add(self, key: uuid.UUID, waiter: _Waiter) -> None:
+        self.waiters.setdefault(key, set()).add(waiter)
         if self.task is None:
             self.task = asyncio.get_running_loop().create_task(self._look())
 
-    def remove(self, shipment_id: uuid.UUID, waiter: _Waiter) -> None:
-        self.waiters[shipment_id].discard(waiter)
-        if not self.waiters[shipment_id]:
-            del self.waiters[shipment_id]
+    def remove(self, key: uuid.UUID, waiter: _Waiter) -> None:
+        self.waiters[key].discard(waiter)
+        if not self.waiters[key]:
+            del self.waiters[key]
         if not self.waiters and self.task is not None:
             self.task.cancel()
             self.task = None
@@ -46,8 +46,8 @@ class _Watch:
                 epoch, heads = await live.heads(list(self.waiters))
             except psycopg.Error:
                 continue  # while the database is away nothing is new
-            for shipment_id, waiters in self.waiters.items():
-                head = heads.get(shipment_id, 0)
+            for key, waiters in self.waiters.items():
+                head = heads.get(key, 0)
                 for waiter in waiters:
                     if (epoch != waiter.epoch or head > waiter.after) and not waiter.found.done():
                         waiter.found.set_result((epoch, head))
@@ -56,18 +56,21 @@ class _Watch:
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
 
 
-async def news(shipment_id: uuid.UUID, *, epoch: str, after: int, seconds: float) -> tuple[str, int] | None:
-    """This will return epoch and head once either has gone on, None when the time is up first."""
+async def news(key: uuid.UUID, *, epoch: str, after: int, seconds: float) -> tuple[str, int] | None:
+    """This will return epoch and head once either has gone on, None when the time is up first.
+
+    The key is a shipment or, for its feed, an organisation.
+    """
     loop = asyncio.get_running_loop()
     watch = _watches.setdefault(loop, _Watch())
     waiter = _Waiter(epoch, after, loop.create_future())
-    watch.add(shipment_id, waiter)
+    watch.add(key, waiter)
     try:
         return await asyncio.wait_for(waiter.found, seconds)
     except TimeoutError:
         return None
     finally:
-        watch.remove(shipment_id, waiter)
+        watch.remove(key, waiter)
 
 
 def let_thread_go() -> None:

@@ -13,7 +13,8 @@ from shipments import representation
 from shipments.access import Subject
 from shipments.api import filters, pagination, parameters, serializers, shapes
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import LINK, LOCATION, problems
+from shipments.api.documentation import KEYED, LINK, LOCATION, problems
+from shipments.api.idempotency import written
 from shipments.api.views import reader, values
 from shipments.selectors import parties
 from shipments.services import CustomerNotFound, DriverNotFound, customers, drivers
@@ -38,9 +39,10 @@ class DriversView(APIView):
     @extend_schema(
         operation_id="addDriver",
         request=serializers.DriverEnrolment,
-        parameters=[LOCATION],
-        responses={201: shapes.DriverShape, **problems(body=True)},
+        parameters=[LOCATION, *KEYED],
+        responses={201: shapes.DriverShape, **problems(body=True, keyed=True)},
     )
+    @written
     def post(self, request: Request) -> Response:
         """Add a driver."""
         subject = subject_of(request)
@@ -62,8 +64,10 @@ class DriverView(APIView):
     @extend_schema(
         operation_id="amendDriver",
         request=serializers.DriverAmendment,
-        responses={200: shapes.DriverShape, **problems(404, body=True)},
+        parameters=[*KEYED],
+        responses={200: shapes.DriverShape, **problems(404, body=True, keyed=True)},
     )
+    @written
     def patch(self, request: Request, driver_id: uuid.UUID) -> Response:
         """Change a driver."""
         subject = subject_of(request)
@@ -73,7 +77,13 @@ class DriverView(APIView):
         drivers.amend(by=subject, now=timezone.now(), driver_id=driver_id, changes=changes)
         return Response(_driver(subject, driver_id))
 
-    @extend_schema(operation_id="removeDriver", request=None, responses={204: None, **problems(404)})
+    @extend_schema(
+        operation_id="removeDriver",
+        request=None,
+        parameters=[*KEYED],
+        responses={204: None, **problems(404, keyed=True)},
+    )
+    @written
     def delete(self, request: Request, driver_id: uuid.UUID) -> Response:
         """Remove a driver; one with shipments or a login becomes `inactive` instead."""
         subject = subject_of(request)
@@ -103,9 +113,10 @@ class CustomersView(APIView):
     @extend_schema(
         operation_id="addCustomer",
         request=serializers.CustomerOpening,
-        parameters=[LOCATION],
-        responses={201: shapes.CustomerShape, **problems(body=True)},
+        parameters=[LOCATION, *KEYED],
+        responses={201: shapes.CustomerShape, **problems(body=True, keyed=True)},
     )
+    @written
     def post(self, request: Request) -> Response:
         """Add a customer account."""
         subject = subject_of(request)
@@ -129,8 +140,10 @@ class CustomerView(APIView):
     @extend_schema(
         operation_id="amendCustomer",
         request=serializers.CustomerAmendment,
-        responses={200: shapes.CustomerShape, **problems(404, body=True)},
+        parameters=[*KEYED],
+        responses={200: shapes.CustomerShape, **problems(404, body=True, keyed=True)},
     )
+    @written
     def patch(self, request: Request, customer_id: uuid.UUID) -> Response:
         """Change a customer account."""
         subject = subject_of(request)
@@ -140,7 +153,13 @@ class CustomerView(APIView):
         customers.amend(by=subject, now=timezone.now(), customer_id=customer_id, changes=changes)
         return Response(_customer(subject, customer_id))
 
-    @extend_schema(operation_id="removeCustomer", request=None, responses={204: None, **problems(404, 409)})
+    @extend_schema(
+        operation_id="removeCustomer",
+        request=None,
+        parameters=[*KEYED],
+        responses={204: None, **problems(404, 409, keyed=True)},
+    )
+    @written
     def delete(self, request: Request, customer_id: uuid.UUID) -> Response:
         """Remove a customer account to which nothing belongs."""
         subject = subject_of(request)

@@ -155,3 +155,16 @@ def test_a_form_with_files_is_no_json(dispatcher: Any) -> None:
     )  # fmt: skip
 
     assert response.status_code == 415
+
+
+@pytest.mark.parametrize("path", ["/api/drivers", "/api/customers"])
+def test_drivers_and_customers_are_added_changed_and_removed_once(api: Api, path: str) -> None:
+    added = [post(api, "add", {"name": "Ana"}, path) for _ in range(2)]
+    one = f"{path}/{added[0].json()['id']}"
+    changed = [api.patch(one, {"name": "Ana Maria"}, Idempotency_Key="change") for _ in range(2)]
+    removed = [api.delete(one, Idempotency_Key="remove") for _ in range(2)]
+
+    assert [answer.status_code for answer in (*added, *changed, *removed)] == [201, 201, 200, 200, 204, 204]
+    assert added[0].content == added[1].content
+    assert changed[1]["Idempotency-Replayed"] == "true"
+    assert api.get(path).json()["results"] == []

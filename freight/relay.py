@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 from django.db import close_old_connections, connection
 
+from monitoring import runtime
 from shipments.services import chain, feed, idempotency, watch
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,7 @@ WORKERS: Final = (
 
 def run(stop: threading.Event) -> None:
     """This will run every worker in a thread of its own until `stop` is set."""
+    runtime.enter("relay")
     threads = [
         threading.Thread(target=_work, args=(worker, stop), name=worker.name, daemon=True) for worker in WORKERS
     ]

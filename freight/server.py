@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 import structlog
 
+from monitoring import runtime
+
 Role = Literal["api", "ws", "all"]
 BACKLOG: Final = 4096
 
@@ -33,6 +35,7 @@ def run(role: Role, *, unix: str | None = None, host: str | None = None, port: i
     from freight.asgi import application
     from freight.hardened import HardenedDaphne
 
+    runtime.enter(role)
     server = HardenedDaphne(
         application=application,
         endpoints=[endpoint],

@@ -8,6 +8,7 @@ from csp.constants import NONE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
 from freight import embedded, environment, logs, secrets
+from monitoring import shared
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -44,6 +45,13 @@ MEMORY_BUDGET_MB = environment.integer(
 SLOW_QUERY_MS = environment.integer(
     "SLOW_QUERY_MS", 1000, low=1, purpose="A query slower than this is recorded as slow."
 )
+
+METRICS_DIR = environment.text(
+    "METRICS_DIR",
+    str(FREIGHT_HOME / "metrics"),
+    purpose="Folder in which the processes of a host keep their metrics together.",
+)
+shared.install(Path(METRICS_DIR))
 
 DELAYED_AFTER = timedelta(
     seconds=environment.duration(
@@ -170,6 +178,7 @@ INSTALLED_APPS = [
 # All of it runs synchronously, in the one thread hop that the synchronous views need anyway (freight.handler).
 MIDDLEWARE = [
     "monitoring.middleware.RequestContextMiddleware",
+    "monitoring.middleware.DjangoMetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "corsheaders.middleware.CorsMiddleware",

@@ -1,7 +1,9 @@
 """The one visible list that connects the rooms."""
 
+from monitoring import runtime
 from realtime import kinds, receivers, rooms
 from shipments import signals
+from shipments.selectors import measured
 
 
 def connect() -> None:
@@ -10,3 +12,5 @@ def connect() -> None:
     signals.feed_numbered.connect(receivers.announce_feed, dispatch_uid="realtime.announce_feed")
     for kind in kinds.KINDS:
         rooms.register(kind)
+    runtime.once_a_host(measured.relay_lag, every=2)
+    runtime.once_a_host(measured.states, every=15)

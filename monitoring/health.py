@@ -20,6 +20,7 @@ import structlog
 from health_check.base import HealthCheck
 from health_check.exceptions import HealthCheckException
 
+from monitoring import runtime
 from monitoring.middleware import accepted_or_new
 
 _log = structlog.get_logger("monitoring.health")
@@ -38,6 +39,7 @@ _FIRST_ANSWER_SECONDS: Final = 2.0
 
 _started = time.monotonic()
 _draining = threading.Event()
+_watches: "list[Watch]" = []
 
 
 def drain() -> None:
@@ -48,6 +50,11 @@ def drain() -> None:
 def draining() -> bool:
     """This will tell whether the process is going to stop."""
     return _draining.is_set()
+
+
+def wrong() -> Mapping[str, str | None]:
+    """This will return what is wrong with each part (None: nothing) as this process last saw it."""
+    return _watches[-1].findings.wrong if _watches else {}
 
 
 @dataclass(frozen=True)
@@ -163,6 +170,7 @@ class HealthApplication:
     def __init__(self, inner: Application, *, parts: Sequence[Part], version: str, environment: str) -> None:
         self.inner = inner
         self.watch = Watch(parts)
+        _watches[:] = [self.watch]
         self.version = version
         self.environment = environment
         self._answers: dict[str, Callable[[], tuple[int, dict[str, Any]]]] = {
@@ -172,6 +180,7 @@ class HealthApplication:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        runtime.watch_loop()
         answer = self._answers.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
         if answer is None:
             await self.inner(scope, receive, send)

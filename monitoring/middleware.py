@@ -1,4 +1,4 @@
-"""The outermost middleware: gives every request its id and its caller's address, and logs one line for it."""
+"""The outermost middleware: gives every request its id and its caller's address, counts it and logs one line."""
 
 import re
 import time
@@ -9,7 +9,11 @@ from typing import Final
 import structlog
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django_prometheus.conf import NAMESPACE, PROMETHEUS_LATENCY_BUCKETS
+from django_prometheus.middleware import Metrics, PrometheusBeforeMiddleware
+from prometheus_client import Counter, Histogram
 
+from monitoring import metrics
 from monitoring.addresses import client_address
 
 _log = structlog.get_logger("monitoring.requests")
@@ -35,16 +39,53 @@ class RequestContextMiddleware:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         response = self.get_response(request)
         response["X-Request-ID"] = request_id
+        route, seconds = route_of(request), time.perf_counter() - started
+        metrics.observe_request(method=request.method, route=route, status=response.status_code, seconds=seconds)
         _log.info(
             "request",
             method=request.method,
-            route=route_of(request),
+            route=route,
             status=response.status_code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            duration_ms=round(seconds * 1000, 1),
             address=request.client_address,  # type: ignore[attr-defined]
             **_caller(request),
         )
         return response
+
+
+class _DjangoMetrics(Metrics):  # type: ignore[misc]  # the library is untyped
+    """Of django-prometheus's numbers those about Django as a whole; ours tell more about each route."""
+
+    def register(self) -> None:
+        """This will declare them under the library's names."""
+        names = {"requests_total": "requests", "responses_total": "responses"}
+        for attribute, what in names.items():
+            metric = self.register_metric(
+                Counter,
+                f"django_http_{what}_before_middlewares_total",
+                f"HTTP {what} that passed Django.",
+                namespace=NAMESPACE,
+            )
+            setattr(self, attribute, metric)
+        self.requests_latency_before = self.register_metric(
+            Histogram,
+            "django_http_requests_latency_including_middlewares_seconds",
+            "How long Django took for a request, middleware included.",
+            buckets=PROMETHEUS_LATENCY_BUCKETS,
+            namespace=NAMESPACE,
+        )
+        self.requests_unknown_latency_before = self.register_metric(
+            Counter,
+            "django_http_requests_unknown_latency_including_middlewares_total",
+            "Requests whose duration is not known.",
+            namespace=NAMESPACE,
+        )
+
+
+class DjangoMetricsMiddleware(PrometheusBeforeMiddleware):  # type: ignore[misc]  # the library is untyped
+    """django-prometheus's outer middleware."""
+
+    metrics_cls = _DjangoMetrics
 
 
 def accepted_or_new(given: str) -> str:

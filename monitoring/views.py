@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
-from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.permissions import AllowAny
@@ -13,7 +12,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import exposition
 from monitoring.addresses import is_within
+from monitoring.runtime import cluster
+
+_registry = exposition.registry(cluster.recent)
 
 
 class InsideView(APIView):
@@ -41,10 +44,10 @@ class InsideView(APIView):
 
 
 class MetricsView(InsideView):
-    """The metrics of this process."""
+    """The metrics of every process of this host."""
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
         """This will write them as Prometheus text, or as OpenMetrics where Accept asks for it."""
         encode, content_type = choose_encoder(request.META.get("HTTP_ACCEPT", ""))
-        return HttpResponse(encode(REGISTRY), content_type=content_type)
+        return HttpResponse(encode(_registry), content_type=content_type)

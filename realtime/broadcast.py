@@ -13,6 +13,8 @@ from typing import Any, Final
 import structlog
 from channels.layers import get_channel_layer
 
+from realtime import metrics
+
 DEADLINE_SECONDS: Final = 0.3
 QUEUE_SIZE: Final = 10_000
 BREAK_SECONDS: Final = 0.5
@@ -38,7 +40,11 @@ class Publisher:
         try:
             self._queue.put_nowait((group, message))
         except queue.Full:
-            self.failed += 1
+            self._fail()
+
+    def _fail(self) -> None:
+        self.failed += 1
+        metrics.publish_failures.inc()
 
     def _ensure_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -53,13 +59,13 @@ class Publisher:
         while True:
             group, message = self._queue.get()
             if time.monotonic() < self._broken_until:
-                self.failed += 1
+                self._fail()
                 continue
             try:
                 loop.run_until_complete(asyncio.wait_for(layer.group_send(group, message), DEADLINE_SECONDS))
                 self.sent += 1
             except Exception as error:  # noqa: BLE001  whatever Redis or its client does: a hint is only a hint
-                self.failed += 1
+                self._fail()
                 self._broken_until = time.monotonic() + BREAK_SECONDS
                 log.warning("hint not published", error=repr(error), failed=self.failed)
 

@@ -21,6 +21,7 @@ from django.core.cache import caches
 from redis.exceptions import RedisError
 
 from ratelimits import counters
+from shipments import metrics
 
 T = TypeVar("T")
 Value = bytes | str | int | float | bool | list[Any] | dict[str, Any]
@@ -122,6 +123,7 @@ class _Flights:
 _local: Final = _Local(_LOCAL_BYTES)
 _flights: Final = _Flights()
 _services: Final[dict[str, "CacheService"]] = {}
+_RESULTS: Final = {"hits": "hit", "misses": "miss"}
 
 
 def prefix() -> str:
@@ -146,6 +148,7 @@ class CacheService:
         self.name, self.ttl, self.stats = name, ttl, Stats()
         self._alias, self._breaker = alias, breaker
         self._counting = threading.Lock()
+        self._asked = {result: metrics.cache_requests.labels(name, result) for result in _RESULTS.values()}
         _services[name] = self
 
     # -- plain entries ------------------------------------------------------------------------------------
@@ -287,6 +290,9 @@ class CacheService:
         return None
 
     def _count(self, **more: int) -> None:
+        for field, result in _RESULTS.items():
+            if more.get(field):
+                self._asked[result].inc(more[field])
         with self._counting:
             for field, number in more.items():
                 setattr(self.stats, field, getattr(self.stats, field) + number)

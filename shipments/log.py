@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from shipments import representation, signals
+from shipments import metrics, representation, signals
 from shipments.access import Subject
 from shipments.models import AuditEntry, Location, Shipment, ShipmentEvent
 
@@ -70,6 +70,7 @@ def record_of_organization(*, type: str, by: Subject, now: datetime, changed: Ma
         data={"changes": dict(changed)},
     )
     event.save(force_insert=True)
+    transaction.on_commit(metrics.events.labels(type).inc, robust=True)
     return event
 
 
@@ -128,6 +129,7 @@ def _summary(shipment: Shipment) -> dict[str, Any]:
 
 
 def _hint(event: ShipmentEvent, summary: dict[str, Any]) -> None:
+    metrics.events.labels(event.type).inc()
     signals.event_committed.send_robust(
         sender=ShipmentEvent, event=representation.event(event_row(event)), shipment=summary,
         organization_id=event.organization_id, shipment_id=event.shipment_id,

@@ -23,6 +23,7 @@ def _begin() -> None:
     global _services, _home
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:
+        os.environ["METRICS_DIR"] = str(Path(os.environ["FREIGHT_HOME"]) / f"metrics-{worker}")
         # pytest-django gives each worker a database of its own; Valkey has numbered ones (0 is the controller's).
         if not os.environ.get("REDIS_URL"):
             url = embedded.endpoints(Path(os.environ["FREIGHT_HOME"])).redis_url
@@ -30,6 +31,7 @@ def _begin() -> None:
         return
     _home = Path(tempfile.mkdtemp(prefix="freight-test-"))
     os.environ["FREIGHT_HOME"] = str(_home)
+    os.environ["METRICS_DIR"] = str(_home / "metrics")
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
     os.environ.setdefault("DEMO", "0")
     # A thousand tests come from one address; those about limits set their own.

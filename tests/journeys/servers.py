@@ -119,6 +119,7 @@ def product(folder: Path) -> Product:
     environment = {
         "DATABASE_URL": database_url(),
         "DATABASE_POOL_SIZE": "6",
+        "METRICS_DIR": str(folder / "metrics"),
         "HTTPS": "0",
         # Other tests fail to log in from this address too.
         "RATE_LIMIT_AUTH_MAX": "100000",

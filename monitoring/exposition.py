@@ -1,0 +1,114 @@
+"""What a scrape sees: the numbers of every process of the host, the processes, and what follows from both."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+import psutil
+from django.conf import settings
+from prometheus_client import PLATFORM_COLLECTOR, CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from monitoring import health, merging, shared
+from monitoring.picture import Picture
+
+_CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# What version 1 of cgroups says for "no limit" is near the largest number.
+_NO_LIMIT: Final = 1 << 60
+
+
+class HostCollector(Collector):
+    """Every metric that an app declares, summed over the processes of this host, and what is made of them."""
+
+    def __init__(self, recent: Callable[[], Picture]) -> None:
+        self._recent = recent
+
+    def collect(self) -> Iterable[Metric]:
+        """This will return the metrics as they stand."""
+        found = merging.families()
+        yield from found
+        yield from _derived(Picture.of(found), self._recent())
+
+
+class ProcessCollector(Collector):
+    """Memory, processor time and descriptors of each process of this host."""
+
+    def collect(self) -> Iterable[Metric]:
+        """This will ask the system about the processes that live."""
+        gauges = {
+            name: GaugeMetricFamily(name, text, labels=["process"])
+            for name, text in (
+                ("process_resident_memory_bytes", "Memory that a process has in use."),
+                ("process_virtual_memory_bytes", "Memory that a process has reserved."),
+                ("process_open_fds", "Files and sockets that a process has open."),
+                ("process_max_fds", "Files and sockets that a process may open."),
+                ("process_threads", "Threads of a process."),
+                ("process_start_time_seconds", "When a process began, in seconds since 1970."),
+                ("process_heap_used_bytes", "Memory that a process has in use: its resident memory."),
+                ("process_heap_total_bytes", "Memory that a process may use: its cgroup's limit, else the budget."),
+            )
+        }
+        cpu = CounterMetricFamily(
+            "process_cpu_seconds", "Processor time that a process has used.", labels=["process"]
+        )
+        limit = memory_limit()
+        for member in shared.members():
+            for name, value in _measured(member.pid, limit):
+                (cpu if name == "process_cpu_seconds" else gauges[name]).add_metric([member.name], value)
+        return [*gauges.values(), cpu]
+
+
+def _measured(pid: int, limit: int) -> Iterator[tuple[str, float]]:
+    with contextlib.suppress(psutil.Error, OSError):  # it may end at any moment
+        process = psutil.Process(pid)
+        with process.oneshot():
+            memory, times = process.memory_info(), process.cpu_times()
+            yield "process_resident_memory_bytes", memory.rss
+            yield "process_virtual_memory_bytes", memory.vms
+            yield "process_heap_used_bytes", memory.rss
+            yield "process_heap_total_bytes", limit
+            yield "process_threads", process.num_threads()
+            yield "process_start_time_seconds", process.create_time()
+            yield "process_cpu_seconds", times.user + times.system
+            yield "process_open_fds", process.num_fds()
+            if hasattr(process, "rlimit"):
+                yield "process_max_fds", process.rlimit(psutil.RLIMIT_NOFILE)[0]
+
+
+def memory_limit() -> int:
+    """This will return how many bytes a process may use: what its cgroup allows, else MEMORY_BUDGET_MB."""
+    for path in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            limit = int(Path(path).read_text())
+            if limit < _NO_LIMIT:
+                return limit
+    return int(settings.MEMORY_BUDGET_MB) * 1024 * 1024
+
+
+def _derived(now: Picture, recent: Picture) -> Iterator[Metric]:
+    wrong = health.wrong()
+    for name, part, text in (
+        ("database_connected", "database", "Whether PostgreSQL answers: 1 or 0."),
+        ("redis_connected", "redis", "Whether Redis answers: 1 or 0."),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(part in wrong and wrong[part] is None))
+    hits, asked = now.total("cache_requests_total", result="hit"), now.total("cache_requests_total")
+    yield GaugeMetricFamily(
+        "cache_hit_ratio", "The part of the questions to caches that were answered, 0 to 1; 1 before any.",
+        value=hits / asked if asked else 1.0,
+    )  # fmt: skip
+    quantile = recent.quantile("http_request_duration_seconds", 0.95)
+    yield GaugeMetricFamily(
+        "request_duration_ms", "The 95th percentile of answers in the last minute, in milliseconds.",
+        value=quantile * 1000,
+    )  # fmt: skip
+
+
+def registry(recent: Callable[[], Picture]) -> CollectorRegistry:
+    """This will return what one scrape collects from."""
+    made = CollectorRegistry()
+    for collector in (HostCollector(recent), ProcessCollector(), PLATFORM_COLLECTOR):
+        made.register(collector)
+    return made

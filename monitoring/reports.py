@@ -1,0 +1,47 @@
+"""The JSON reports below `/api/metrics/`: a registry of functions, each connected by the room that knows."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from monitoring.picture import Picture
+from monitoring.runtime import cluster
+
+Report = Callable[[], Mapping[str, Any]]
+_reports: dict[str, Report] = {}
+
+
+def register(name: str, report: Report) -> None:
+    """This will answer `/api/metrics/<name>` with what `report` returns, a timestamp and, where it must, `partial`.
+
+    It is called in a request's thread and returns JSON; what it adds up is `now()`, `recent()`, `processes()`.
+    """
+    _reports[name] = report
+
+
+def names() -> list[str]:
+    """This will return the names of all reports."""
+    return sorted(_reports)
+
+
+def answer(name: str) -> dict[str, Any]:
+    """This will make one report; raises KeyError where nobody registered it."""
+    found = dict(_reports[name]()) | {
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    }
+    return found | {"partial": True} if cluster.partial else found
+
+
+def now() -> Picture:
+    """This will return the numbers of all processes of all hosts: sums since they were first counted."""
+    return cluster.now()
+
+
+def recent() -> Picture:
+    """This will return by how much those numbers have grown in the last minute."""
+    return cluster.recent()
+
+
+def processes() -> list[dict[str, Any]]:
+    """This will return the note of each living process: `process, host, pid, at` and what rooms contributed."""
+    return cluster.processes()

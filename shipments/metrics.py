@@ -1,0 +1,31 @@
+"""What this room measures of itself: events, states, caches, and how far the relay is behind."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+from shipments import lifecycle
+
+# The types of events; models.EventType is the same list, and a test holds them together.
+EVENT_TYPES: Final = (
+    "created", "transitioned", "amended", "observed", "voided", "flagged", "unflagged", "deleted", "driver_changed",
+    "customer_changed",
+)  # fmt: skip
+
+events: Final = Counter("shipment_events_total", "Events that were committed, by their type.", ["type"])
+by_status: Final = Gauge(
+    "shipments_by_status", "Shipments in each state.", ["status"], multiprocess_mode="livemostrecent"
+)
+relay_lag: Final = Gauge(
+    "relay_lag_seconds",
+    "For how long the oldest committed event has waited for its number in the feed.",
+    multiprocess_mode="livemostrecent",
+)
+cache_requests: Final = Counter(
+    "cache_requests_total", "Questions to a cache, by what came of them.", ["cache", "result"]
+)
+
+for _type in EVENT_TYPES:
+    events.labels(_type)
+for _status in lifecycle.STATES:
+    by_status.labels(_status)

@@ -1,0 +1,33 @@
+"""What is measured in the database now and then, for metrics: by one process of a host, never for a request."""
+
+from typing import Final
+
+from django.db import connection
+from django.db.models import Count
+
+from shipments import lifecycle, metrics
+from shipments.models import Shipment
+
+# Ids carry their time: the first one has waited longest, up to a moment that does not matter.
+_LAG: Final = """
+SELECT COALESCE(EXTRACT(epoch FROM clock_timestamp() - (
+    SELECT event.recorded_at FROM shipments_unnumberedevent waiting
+    JOIN shipments_shipmentevent event ON event.id = waiting.event_id
+    ORDER BY waiting.event_id LIMIT 1
+)), 0)
+"""
+
+
+def relay_lag() -> None:
+    """This will measure for how long the oldest committed event has waited for its number."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LAG)
+        metrics.relay_lag.set(max(0.0, float(cursor.fetchone()[0])))
+
+
+def states() -> None:
+    """This will count the shipments in each state."""
+    rows = Shipment.objects.present().order_by().values("status").annotate(number=Count("id"))
+    found = {row["status"]: row["number"] for row in rows}
+    for state in lifecycle.STATES:
+        metrics.by_status.labels(state).set(found.get(state, 0))

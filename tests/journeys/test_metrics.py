@@ -1,0 +1,88 @@
+"""One scrape of any process shows all of them."""
+
+import contextlib
+import time
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests import factories
+from tests.journeys import logins, processes
+from tests.journeys.servers import Daphne, Product
+
+pytestmark = pytest.mark.journey
+
+# Of contracts.md; other rooms' numbers are named in their own tests.
+NAMES = {
+    "http_requests_total", "http_request_duration_seconds_bucket", "websocket_connections_active",
+    "websocket_connections_total", "websocket_messages_total", "websocket_delivery_latency_seconds_bucket",
+    "websocket_rooms", "websocket_replayed_events_total", "websocket_gaps_healed_total",
+    "websocket_slow_consumers_total", "cache_requests_total", "cache_hit_ratio", "db_query_duration_seconds_bucket",
+    "db_slow_queries_total", "shipment_events_total", "shipments_by_status", "hint_publish_failures_total",
+    "database_connected", "redis_connected", "process_resident_memory_bytes", "relay_lag_seconds",
+    "sweep_duration_seconds_bucket", "event_loop_lag_seconds", "process_heap_used_bytes",
+    "process_heap_total_bytes", "request_duration_ms",
+}  # fmt: skip
+
+
+def _scrape(daphne: Daphne) -> list[Any]:
+    answer = httpx.get(f"{daphne.url}/api/metrics", timeout=10)
+    assert answer.status_code == 200
+    return [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
+
+
+def _total(samples: list[Any], name: str, **labels: str) -> float:
+    return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+
+
+def test_every_named_series_is_there_and_each_process_is_shown_once(product: Product) -> None:
+    assert processes.within(10, lambda: _total(_scrape(product.api), "redis_connected") == 1)
+    samples = _scrape(product.api)
+
+    assert NAMES - {each.name for each in samples} == set()
+    memory = [each for each in samples if each.name == "process_resident_memory_bytes"]
+    assert sorted(each.labels["process"] for each in memory) == ["api-1", "ws-1", "ws-2"]
+    assert _total(samples, "database_connected") == 1
+    assert len({(each.name, tuple(sorted(each.labels.items()))) for each in samples}) == len(samples)
+
+
+def test_a_request_to_one_process_is_counted_once_and_seen_by_all(product: Product, committed: None) -> None:
+    route = {"route": "/api/shipments/<reference:reference>", "status": "404"}
+    before = [_total(_scrape(each), "http_requests_total", **route) for each in product.all]
+    with contextlib.closing(logins.client(product.api, factories.organization(), "dispatcher")) as http:
+        for number in range(3):
+            http.get(f"/shipments/NONE-{number}")
+
+    after = [_total(_scrape(each), "http_requests_total", **route) for each in product.all]
+
+    assert [late - early for early, late in zip(before, after, strict=True)] == [3, 3, 3]
+
+
+def test_what_strangers_type_adds_no_series(product: Product) -> None:
+    with httpx.Client(base_url=product.api.url, timeout=10) as http:
+
+        def ask(number: int) -> None:
+            http.request(f"M{number}", f"/api/none-{number}", headers={"User-Agent": f"agent {number}"})
+            http.get(f"/{number}/none?{number}", headers={"User-Agent": f"agent {number}", "Host": "127.0.0.1"})
+
+        ask(-1)
+        _scrape(product.api)
+        before = {(each.name, tuple(each.labels.items())) for each in _scrape(product.api)}
+        for number in range(100):
+            ask(number)
+
+    after = {(each.name, tuple(each.labels.items())) for each in _scrape(product.api)}
+    assert after == before
+
+
+def test_the_page_is_quick(product: Product) -> None:
+    taken = []
+    with httpx.Client(base_url=product.api.url, timeout=10) as http:
+        for _ in range(20):
+            started = time.perf_counter()
+            http.get("/api/metrics")
+            taken.append(time.perf_counter() - started)
+
+    assert sorted(taken)[len(taken) // 4] < 0.05

@@ -15,7 +15,7 @@ import structlog
 from django.db import close_old_connections, connection
 
 from monitoring import runtime
-from shipments.services import chain, feed, idempotency, watch
+from shipments.services import chain, feed, idempotency, partitions, watch
 
 log = structlog.get_logger(__name__)
 _LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -35,6 +35,7 @@ WORKERS: Final = (
     Worker("chain", chain.link_batch, 0.25),
     Worker("watch", watch.watch_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
+    Worker("positions", partitions.tend, 600),
 )
 
 

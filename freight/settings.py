@@ -64,6 +64,10 @@ STALE_AFTER = timedelta(
     )
 )
 
+POSITION_RETENTION_DAYS = environment.integer(
+    "POSITION_RETENTION_DAYS", 30, low=1, high=3650, purpose="How many days drivers' positions are kept."
+)
+
 # -- parts ------------------------------------------------------------------------------------------------
 
 _endpoints = embedded.endpoints(FREIGHT_HOME)

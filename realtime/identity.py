@@ -64,7 +64,7 @@ class Identity:
         self._timers.clear()
 
     async def _welcome(self, subject: Subject | None) -> None:
-        if subject is None or not subject.may("shipments:read"):
+        if subject is None or not subject.may("shipment:follow"):
             await self._socket.close(Close.UNAUTHENTICATED, "The credentials are missing, wrong or expired.")
             return
         self.end()

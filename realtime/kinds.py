@@ -76,7 +76,7 @@ class DriverPositions:
 
 async def find_shipments(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
     """This will find shipments by reference in any case, as REST would show them."""
-    if not subject.may("shipments:read"):
+    if not subject.may("shipment:follow"):
         return {}
     found = await live.find_visible(subject, asked)
     named = {}

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Final, Self
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
+from ratelimits import limiter
 from shipments import tokens
-from shipments.models import ApiKey, Membership, Role, User
+from shipments.models import ApiKey, DeviceKey, Driver, Membership, Role, TrackingLink, User
 
 SCOPES: Final = (
     "shipments:read",
@@ -26,21 +27,33 @@ SCOPES: Final = (
 STAFF_ROLES: Final = frozenset({Role.ADMIN.value, Role.DISPATCHER.value})
 # Roles that see every shipment of their organisation.
 OVERSEERS: Final = STAFF_ROLES | {Role.AUDITOR.value}
+# Roles of those who are no members: whoever follows a tracking link, and the phone that reports a driver's way.
+TRACKING: Final = "tracking"
+DEVICE: Final = "device"
+# To read what one may see; to follow one shipment is less, and all that a tracking link is good for.
+_READ: Final = frozenset({"shipments:read", "shipment:follow"})
+_STAFF: Final = frozenset(
+    {"shipments:write", "checkpoints:write", "exports:read", "links:read", "links:write", "devices:write"}
+)
 # What each role may do; a key narrows it further by its scopes.
 PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "system": frozenset({"shipments:write", "checkpoints:write", "positions:write"}),
-    Role.ADMIN: frozenset(
-        {"shipments:read", "shipments:write", "checkpoints:write", "exports:read", "audit:read", "accounts:write"}
-    ),
-    Role.DISPATCHER: frozenset({"shipments:read", "shipments:write", "checkpoints:write", "exports:read"}),
-    Role.DRIVER: frozenset({"shipments:read", "checkpoints:write", "positions:write"}),
-    Role.CUSTOMER: frozenset({"shipments:read", "exports:read"}),
-    Role.AUDITOR: frozenset({"shipments:read", "exports:read", "audit:read"}),
+    Role.ADMIN: _READ | _STAFF | {"audit:read", "accounts:write"},
+    Role.DISPATCHER: _READ | _STAFF,
+    Role.DRIVER: _READ | {"checkpoints:write", "positions:write", "devices:write"},
+    Role.CUSTOMER: _READ | {"exports:read", "links:read", "links:write"},
+    Role.AUDITOR: _READ | {"exports:read", "audit:read", "links:read"},
+    TRACKING: frozenset({"shipment:follow"}),
+    DEVICE: frozenset({"positions:write"}),
 }
 # The scope of a key that a permission needs, where the two are not called the same.
 _SCOPE_OF: Final[Mapping[str, str]] = {
+    "shipment:follow": "shipments:read",
     "checkpoints:write": "shipments:write",
     "positions:write": "shipments:write",
+    "links:read": "shipments:read",
+    "links:write": "shipments:write",
+    "devices:write": "shipments:write",
 }
 _KEY_TOUCH: Final = timedelta(minutes=1)
 
@@ -71,10 +84,12 @@ class Subject:
     name: str = ""
     customer_id: uuid.UUID | None = None
     driver_id: uuid.UUID | None = None
+    shipment_id: uuid.UUID | None = None  # the one that a tracking link opens
     is_staff: bool = False
     scopes: frozenset[str] | None = None  # None: a person, whom the role alone bounds
     key_id: uuid.UUID | None = None
     key_name: str = ""
+    link_id: uuid.UUID | None = None
     login_id: uuid.UUID | None = None
     authz_version: int = 0
     access_version: int = 0
@@ -85,13 +100,15 @@ class Subject:
 
     @property
     def limit_key(self) -> str:
-        """The name under which a rate limit counts this subject."""
+        """The name under which a rate limit counts this subject; of a link, in many hands, each address."""
+        if self.link_id:
+            return f"link:{self.link_id}@{limiter.address_key(self.address)}"
         return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
 
     @property
     def variant(self) -> str:
         """The visibility variant of what it is shown: `staff`, or `restricted` (no phones, no notes)."""
-        return "restricted" if self.role == Role.CUSTOMER else "staff"
+        return "restricted" if self.role in {Role.CUSTOMER, TRACKING} else "staff"
 
     @property
     def oversees(self) -> bool:
@@ -182,12 +199,14 @@ def of_user(
 
 
 def authenticate_token(raw: str, *, now: datetime) -> Subject | None:
-    """This will return the subject of an access token or API key, None where it is not good (any more).
+    """This will return the subject of an access token, API key or tracking link, None where it is not good.
 
     One query; role, account and login are today's, not those of the moment when the token was made.
     """
     if raw.startswith(tokens.API_KEY_PREFIX):
         return _of_key(raw, now)
+    if raw.startswith(tokens.TRACKING_PREFIX):
+        return _of_link(raw, now)
     try:
         claims = tokens.verify_access(raw, now)
     except tokens.BadToken:
@@ -224,19 +243,56 @@ def of_key(key: ApiKey) -> Subject | None:
 def _of_key(raw: str, now: datetime) -> Subject | None:
     key = (
         ApiKey.objects.select_related("user__membership")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=tokens.api_key_digest(raw), revoked_at=None)
+        .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=tokens.digest(raw), revoked_at=None)
         .first()
     )
     subject = of_key(key) if key else None
     if key is None or subject is None:
         return None
-    if key.last_used_at is None or key.last_used_at <= now - _KEY_TOUCH:
-        _touch(key, now)
+    _touch(key, now)
     return subject
 
 
-def _touch(key: ApiKey, now: datetime) -> None:
+def authenticate_device(raw: str, *, now: datetime) -> Subject | None:
+    """This will return the subject of a phone's key, which reports positions of its driver and nothing else.
+
+    A door of its own: such a key stands in URLs, so nothing else takes it. None where it is not good.
+    """
+    key = (
+        DeviceKey.objects.exclude(driver__status=Driver.Status.INACTIVE)
+        .filter(digest=tokens.digest(raw), revoked_at=None)
+        .first()
+    )
+    if key is None:
+        return None
+    _touch(key, now)
+    return Subject(
+        organization_id=key.organization_id, role=DEVICE, name=key.name, driver_id=key.driver_id, key_id=key.pk
+    )
+
+
+def _of_link(raw: str, now: datetime) -> Subject | None:
+    # What a customer gave away ends with its own right to see the shipment.
+    granted = Q(customer=None) | Q(customer=F("shipment__customer"))
+    link = TrackingLink.objects.filter(
+        granted, digest=tokens.digest(raw), revoked_at=None, expires_at__gt=now, shipment__deleted_at=None
+    ).first()
+    if link is None:
+        return None
+    return Subject(
+        organization_id=link.organization_id,
+        role=TRACKING,
+        name=f"tracking link {link.prefix}…",
+        shipment_id=link.shipment_id,
+        link_id=link.pk,
+        expires_at=link.expires_at,
+    )
+
+
+def _touch(key: ApiKey | DeviceKey, now: datetime) -> None:
     """This will note the use of a key; a database that takes no writes must not stop a read."""
+    if key.last_used_at is not None and key.last_used_at > now - _KEY_TOUCH:
+        return
     stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _KEY_TOUCH)
     with suppress(DatabaseError), transaction.atomic():
-        ApiKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+        type(key).objects.filter(stale, pk=key.pk).update(last_used_at=now)

@@ -1,23 +1,56 @@
 """Door: the few writes offered to the rooms above."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from shipments import log, services
-from shipments.access import Subject
-from shipments.services import tickets
+from shipments.access import Forbidden, Subject
+from shipments.services import DriverNotFound, Fix, Implausible, Ingested, Invalid, Recorded, tickets
+
+__all__ = [
+    "DriverNotFound",
+    "Fix",
+    "Forbidden",
+    "Implausible",
+    "Ingested",
+    "Invalid",
+    "Recorded",
+    "record_audit",
+    "record_position",
+    "record_positions",
+]
 
 
-def record_position(*, driver_id: uuid.UUID, latitude: float, longitude: float, recorded_at: datetime) -> bool:
-    """This will keep a driver's position (WGS 84 degrees) unless a newer one is known, and say whether it did.
+def record_position(
+    *,
+    by: Subject,
+    now: datetime,
+    latitude: float,
+    longitude: float,
+    recorded_at: datetime | None = None,
+    accuracy: float | None = None,
+    speed: float | None = None,
+    bearing: float | None = None,
+    driver_id: uuid.UUID | None = None,
+) -> Recorded:
+    """This will keep where a driver is, without `driver_id` the caller's own, without `recorded_at` as of now.
 
-    The caller has checked that the driver is its own.
+    WGS 84 degrees, metres, metres a second. Raises Forbidden, DriverNotFound (there is none, or it is not the
+    caller's own), Invalid; Implausible, an Invalid, for a jump that no vehicle makes.
     """
-    return services.record_position(
-        driver_id=driver_id, latitude=latitude, longitude=longitude, recorded_at=recorded_at
-    )
+    by.require("positions:write")
+    driver_id = driver_id or by.driver_id
+    if driver_id is None:
+        raise Forbidden("Only drivers have a position.")
+    fix = Fix(driver_id, latitude, longitude, recorded_at or now, accuracy, speed, bearing)
+    return services.record_position(by=by, now=now, fix=fix)
+
+
+def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> Ingested:
+    """This will keep many positions in one transaction and say what became of them. Raises Forbidden."""
+    return services.record_positions(by=by, now=now, batch=batch)
 
 
 def record_audit(

@@ -21,6 +21,8 @@ class Viewer(Protocol):
     def customer_id(self) -> uuid.UUID | None: ...
     @property
     def driver_id(self) -> uuid.UUID | None: ...
+    @property
+    def shipment_id(self) -> uuid.UUID | None: ...
 
 
 class OrganizationQuerySet(models.QuerySet[Any]):
@@ -39,8 +41,15 @@ class ShipmentQuerySet(OrganizationQuerySet):
         return self.filter(deleted_at=None)
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """This will keep what the viewer may see: a driver its assignments, a customer its account's."""
+        """This will keep what the viewer may see: a driver its assignments, a customer its account's.
+
+        Whoever follows a tracking link sees its one shipment; a phone that reports positions sees none.
+        """
         rows = self.of(viewer.organization_id).present()
+        if viewer.role == "tracking":
+            return rows.filter(pk=viewer.shipment_id) if viewer.shipment_id else rows.none()
+        if viewer.role == "device":
+            return rows.none()
         if viewer.role == "driver":
             return rows.filter(driver_id=viewer.driver_id) if viewer.driver_id else rows.none()
         if viewer.role == "customer":
@@ -69,22 +78,22 @@ class DriverQuerySet(OrganizationQuerySet):
     """Drivers."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """This will keep what the viewer may see: a driver itself, a customer nobody."""
+        """This will keep what the viewer may see: a driver and its phone itself, customers and links nobody."""
         rows = self.of(viewer.organization_id)
-        if viewer.role == "driver":
+        if viewer.role in {"driver", "device"}:
             return rows.filter(pk=viewer.driver_id) if viewer.driver_id else rows.none()
-        return rows.none() if viewer.role == "customer" else rows
+        return rows.none() if viewer.role in {"customer", "tracking"} else rows
 
 
 class CustomerQuerySet(OrganizationQuerySet):
     """Customer accounts."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """This will keep what the viewer may see: a customer its own account, a driver none."""
+        """This will keep what the viewer may see: a customer its own account, drivers and links none."""
         rows = self.of(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(pk=viewer.customer_id) if viewer.customer_id else rows.none()
-        return rows.none() if viewer.role == "driver" else rows
+        return rows.none() if viewer.role in {"driver", "device", "tracking"} else rows
 
 
 class ApiKeyQuerySet(OrganizationQuerySet):
@@ -94,3 +103,14 @@ class ApiKeyQuerySet(OrganizationQuerySet):
         """This will keep what the viewer manages: an administrator the organisation's keys, others their own."""
         rows = self.of(viewer.organization_id)
         return rows if viewer.role in {"admin", "system"} else rows.filter(user_id=viewer.user_id)
+
+
+class LinkQuerySet(OrganizationQuerySet):
+    """Tracking links."""
+
+    def visible_to(self, viewer: Viewer) -> Self:
+        """This will keep what the viewer manages: a customer its account's, the house all, others none."""
+        rows = self.of(viewer.organization_id)
+        if viewer.role == "customer":
+            return rows.filter(customer_id=viewer.customer_id) if viewer.customer_id else rows.none()
+        return rows if viewer.role in {"admin", "dispatcher", "auditor", "system"} else rows.none()

@@ -20,6 +20,8 @@ AUDIENCE: Final = "freight-api"
 ACCESS: Final = "access"
 REFRESH: Final = "refresh"
 API_KEY_PREFIX: Final = "frk_"
+DEVICE_KEY_PREFIX: Final = "frd_"
+TRACKING_PREFIX: Final = "frt_"
 # Longer than any token of ours; what is longer is not worth a signature check.
 LONGEST: Final = 2048
 _REQUIRED: Final = ["exp", "iat", "sub", "typ", "iss", "aud", "login"]
@@ -69,9 +71,19 @@ def new_api_key() -> str:
     return API_KEY_PREFIX + secrets.token_urlsafe(32)
 
 
-def api_key_digest(secret: str) -> bytes:
-    """This will return the digest under which a key is stored; 256 random bits need no slow hash."""
-    return hashlib.sha256(secret.encode()).digest()
+def new_device_key() -> str:
+    """This will make the secret of a phone: `frd_` and 22 characters, 128 random bits; people may type it."""
+    return DEVICE_KEY_PREFIX + secrets.token_urlsafe(16)
+
+
+def new_tracking_token() -> str:
+    """This will make the secret of a tracking link: `frt_` and 22 characters, 128 random bits."""
+    return TRACKING_PREFIX + secrets.token_urlsafe(16)
+
+
+def digest(secret: str) -> bytes:
+    """This will return the digest under which a secret of ours is stored; so many random bits need no slow hash."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def _issue(

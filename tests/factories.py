@@ -71,3 +71,12 @@ def booked(by: Subject, *, reference: str | None = None, now: datetime = NOW, **
         reference=reference or f"T-{next(_numbers):06d}-{uuid.uuid4().hex[:6]}",
         **({"origin": "NLRTM", "destination": "DEHAM", "status": "booked"} | fields),
     )
+
+
+def seen(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) -> None:
+    """This will report where a driver is, as the system does."""
+    services.record_position(
+        by=access.system(driver.organization_id, name="tests"),
+        now=at,
+        fix=services.Fix(driver.pk, latitude, longitude, at),
+    )

@@ -26,6 +26,13 @@ def reader(request: Request) -> Subject:
     return subject
 
 
+def follower(request: Request) -> Subject:
+    """This will return the caller, a member or a tracking link, who may follow a shipment; raises Forbidden."""
+    subject = subject_of(request)
+    subject.require("shipment:follow")
+    return subject
+
+
 def values(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
     """This will return the body's values by column; raises ValidationError, NotStrict, TooLarge."""
     checked = serializer(data=request.data)

@@ -17,7 +17,7 @@ from shipments.access import Subject
 from shipments.api import parameters, shapes, waiting
 from shipments.api.documentation import REFERENCE, problems
 from shipments.api.renderers import encode
-from shipments.api.views import reader
+from shipments.api.views import follower
 from shipments.selectors import epoch as epochs
 from shipments.selectors import live
 from shipments.selectors import shipments as selectors
@@ -56,7 +56,7 @@ class EventsView(APIView):
     )
     def get(self, request: Request, reference: str) -> HttpResponseBase:
         """Return every event behind `after`, in order and without a gap, or say that one must start anew."""
-        subject = reader(request)
+        subject = follower(request)
         asked = parameters.read(request.GET, EVENTS)
         after, limit = asked.get("after", 0), asked.get("limit", 200)
         head = selectors.visible(subject).named(reference).values_list("id", "seq").first()

@@ -28,7 +28,7 @@ from shipments.api.documentation import (
     problems,
 )
 from shipments.api.idempotency import written
-from shipments.api.views import command, reader, values
+from shipments.api.views import command, follower, reader, values
 from shipments.selectors import prepared
 from shipments.selectors import shipments as selectors
 from shipments.selectors.parameters import Parameter
@@ -104,8 +104,8 @@ class ShipmentView(APIView):
         },
     )
     def get(self, request: Request, reference: str) -> Response:
-        """Show a shipment as it is, or as the log told it at an earlier time."""
-        subject = reader(request)
+        """Show a shipment as it is, or as the log told it at an earlier time; also to a tracking link."""
+        subject = follower(request)
         asked = parameters.read(request.GET, _SHIPMENT)
         if "asOf" in asked:
             return Response(

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from shipments.demo import names, world
-from shipments.models import Customer, Driver, DriverPosition, Location
+from shipments.models import Customer, Driver, DriverPosition, Location, Position
 
 # Of the drivers on the road: how many drive, rest at a facility, deliver, stand at the door, return.
 _PHASES: Final = {"in_transit": 66, "at_facility": 16, "out_for_delivery": 9, "at_delivery": 6, "returning": 3}
@@ -91,6 +91,20 @@ def positions(cast: Cast) -> list[DriverPosition]:
             )
         )
     return found
+
+
+def way(cast: Cast, seen: list[DriverPosition]) -> list[Position]:
+    """This will return the positions behind those that are shown: what was seen last is kept like any other."""
+    return [
+        Position(
+            driver_id=each.driver_id,
+            recorded_at=each.recorded_at,
+            received_at=cast.now,
+            latitude=each.latitude,
+            longitude=each.longitude,
+        )
+        for each in seen
+    ]
 
 
 def place_columns(place: Location, prefix: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from shipments import intake, lifecycle
+from shipments import access, intake, lifecycle
 from shipments.demo import world
 from shipments.models import Shipment
 
@@ -29,6 +29,7 @@ class Fleet:
 
     def __init__(self, organization_id: uuid.UUID, rng: random.Random) -> None:
         self._organization_id = organization_id
+        self._by = access.system(organization_id, name="simulator")
         self._rng = rng
         self._trips: dict[uuid.UUID, _Trip] = {}
         self._turn: deque[uuid.UUID] = deque()
@@ -46,10 +47,18 @@ class Fleet:
             trip.share = min(trip.share + (now - trip.moved_at) / CROSSING * self._rng.uniform(0.8, 1.2), 1.0)
             trip.moved_at = now
             latitude, longitude = trip.lane.at(trip.share)
-            moved += intake.record_position(
-                driver_id=driver_id, latitude=round(latitude, 5), longitude=round(longitude, 5), recorded_at=now
-            )
+            moved += self._report(driver_id, round(latitude, 5), round(longitude, 5), now)
         return moved
+
+    def _report(self, driver_id: uuid.UUID, latitude: float, longitude: float, now: datetime) -> bool:
+        """This will report a position; not that of a driver who was dismissed or removed meanwhile."""
+        try:
+            done = intake.record_position(
+                by=self._by, now=now, driver_id=driver_id, latitude=latitude, longitude=longitude
+            )
+        except (intake.DriverNotFound, intake.Forbidden):
+            return False
+        return done.outcome == "latest"
 
     def _read(self, now: datetime) -> None:
         """This will learn who carries what; the freight that set out last decides where a driver is."""

@@ -14,7 +14,17 @@ from shipments import locodes
 from shipments.demo import cast as casting
 from shipments.demo import history, loader, world
 from shipments.demo.cast import Cast
-from shipments.models import Customer, Driver, DriverPosition, Location, Membership, Organization, Role, User
+from shipments.models import (
+    Customer,
+    Driver,
+    DriverPosition,
+    Location,
+    Membership,
+    Organization,
+    Position,
+    Role,
+    User,
+)
 
 PASSWORD: Final = "freight-demo"  # noqa: S105  public: it is printed at the start of every demo
 SLUG: Final = "demo"
@@ -88,6 +98,7 @@ _BESIDE: Final = (
     "shipments_driver",
     "shipments_customer",
     "shipments_driverposition",
+    "shipments_position",
     "shipments_unnumberedevent",
     "shipments_unlinkedentry",
 )
@@ -109,7 +120,8 @@ def _organization(
     casting.gather(cast, drivers=min(max(shipments // 12, 20), 5_000))
     Customer.objects.bulk_create(cast.customers)
     Driver.objects.bulk_create(cast.drivers)
-    DriverPosition.objects.bulk_create(casting.positions(cast))
+    seen = DriverPosition.objects.bulk_create(casting.positions(cast))
+    Position.objects.bulk_create(casting.way(cast, seen))
     _accounts(cast, accounts)
     detail = min(max((events - SHORTEST) / (FULLEST - SHORTEST), 0.0), 1.0)
     return loader.load(

@@ -7,8 +7,10 @@ from shipments.models.driver import Driver, DriverPosition
 from shipments.models.event import EventType, ShipmentEvent
 from shipments.models.feed import FeedEntry, UnnumberedEvent
 from shipments.models.idempotency import IdempotencyKey
+from shipments.models.link import TrackingLink
 from shipments.models.party import Customer
 from shipments.models.place import Location
+from shipments.models.position import DeviceKey, Position
 from shipments.models.shipment import Shipment
 from shipments.models.ticket import SocketTicket
 
@@ -18,6 +20,7 @@ __all__ = [
     "AuditLink",
     "Checkpoint",
     "Customer",
+    "DeviceKey",
     "Driver",
     "DriverPosition",
     "EventType",
@@ -26,11 +29,13 @@ __all__ = [
     "Location",
     "Membership",
     "Organization",
+    "Position",
     "RefreshFamily",
     "Role",
     "Shipment",
     "ShipmentEvent",
     "SocketTicket",
+    "TrackingLink",
     "UnlinkedEntry",
     "UnnumberedEvent",
     "User",

@@ -47,6 +47,8 @@ class DriverPosition(models.Model):
     latitude = models.FloatField()
     longitude = models.FloatField()
     recorded_at = models.DateTimeField()
+    # Reported by the driver itself, not by a system that tells of it.
+    own = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"{self.latitude:.4f}, {self.longitude:.4f}"

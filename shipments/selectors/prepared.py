@@ -120,7 +120,7 @@ def listing(viewer: Viewer, variant: str, asked: str, read: Callable[[], Found])
         where = {str(row["driver_id"]): representation.position(row, _AT) for row in found.rows}
         return _laid_out(_written(found, variant), lambda _: where)
     # The role stands for itself: what may be searched, too, may depend on it.
-    sees = (viewer.role, viewer.customer_id, viewer.driver_id, variant)
+    sees = (viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id, variant)
     key = f"list:{viewer.organization_id}:{_digest(sees, asked).hex()}"
     # What was committed after the version was read does no harm in it: nobody will read this version again.
     return _laid_out(pages.stamped(key, _digest(version), lambda: _written(read(), variant)), _positions)
@@ -166,6 +166,7 @@ class _Sight:
     role: str
     customer_id: uuid.UUID | None
     driver_id: uuid.UUID | None
+    shipment_id: uuid.UUID | None
     user_id: uuid.UUID | None = None
 
 
@@ -182,7 +183,8 @@ def _question(sight: _Sight) -> tuple[str, tuple[Any, ...]] | None:
 
 def _committed(viewer: Viewer, reference: str) -> dict[str, Any] | None:
     """This will return the state of a shipment that is committed now: a few columns, one query."""
-    question = _question(_Sight(viewer.organization_id, viewer.role, viewer.customer_id, viewer.driver_id))
+    sight = _Sight(viewer.organization_id, viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id)
+    question = _question(sight)
     if question is None:
         return None
     sql, params = question

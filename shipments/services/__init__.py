@@ -4,10 +4,12 @@ from shipments.services.customers import CustomerInUse, CustomerNotFound
 from shipments.services.denials import note_denial
 from shipments.services.drivers import DriverNotFound
 from shipments.services.feed import FeedNotFound
+from shipments.services.fixes import Fix, Implausible
 from shipments.services.flags import clear_flag, open_flag
+from shipments.services.ingest import Ingested, record_positions
 from shipments.services.observations import CheckpointNotFound, Observation, observe, void
 from shipments.services.places import UnknownPlace, resolve_place
-from shipments.services.positions import record_position
+from shipments.services.positions import Recorded, record_position
 from shipments.services.rows import ShipmentNotFound, StaleWrite
 from shipments.services.shipments import (
     DuplicateReference,
@@ -26,9 +28,13 @@ __all__ = [
     "DriverNotFound",
     "DuplicateReference",
     "FeedNotFound",
+    "Fix",
+    "Implausible",
+    "Ingested",
     "Invalid",
     "NotADraft",
     "Observation",
+    "Recorded",
     "ShipmentNotFound",
     "StaleWrite",
     "UnknownPlace",
@@ -41,6 +47,7 @@ __all__ = [
     "observe",
     "open_flag",
     "record_position",
+    "record_positions",
     "resolve_place",
     "void",
 ]

@@ -51,7 +51,7 @@ def create(
             user_id=user_id,
             name=name,
             prefix=secret[:12],
-            digest=tokens.api_key_digest(secret),
+            digest=tokens.digest(secret),
             scopes=wanted,
             created_at=now,
             expires_at=expires_at,

@@ -10,7 +10,7 @@ from django.db.models import ProtectedError
 
 from shipments import log
 from shipments.access import Subject
-from shipments.models import Driver, EventType
+from shipments.models import Driver, EventType, Position
 
 _FIELDS = ("name", "phone", "status", "license_number", "vehicle")
 
@@ -58,6 +58,8 @@ def dismiss(*, by: Subject, now: datetime, driver_id: uuid.UUID) -> bool:
             driver.status = Driver.Status.INACTIVE
             _save(driver, by=by, now=now, before=before)
             return False
+        # They have no foreign key; the lock keeps new ones out too.
+        Position.objects.filter(driver_id=driver_id).delete()
         _tell(driver, driver_id, by=by, now=now)
         log.audit(by=by, now=now, action="delete", entity="driver", entity_id=driver_id, before=before)
     return True

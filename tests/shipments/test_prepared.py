@@ -199,11 +199,9 @@ def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispat
 
     drivers.amend(by=dispatcher, now=NOW, driver_id=driver.pk, changes={"name": "New driver", "phone": "2"})
     customers.amend(by=dispatcher, now=NOW, customer_id=customer.pk, changes={"name": "New customer"})
-    services.record_position(driver_id=driver.pk, latitude=1.5, longitude=2.5, recorded_at=NOW)
+    factories.seen(driver, 1.5, 2.5)
     after = [show(dispatcher, reference), *listed(dispatcher)]
-    services.record_position(
-        driver_id=driver.pk, latitude=3.5, longitude=2.5, recorded_at=NOW + timedelta(seconds=1)
-    )
+    factories.seen(driver, 3.5, 2.5, NOW + timedelta(seconds=1))
 
     assert [each["position"] for each in before] == [None, None]
     for each in after:

@@ -6,11 +6,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from shipments import services
 from shipments.access import Subject
 from shipments.models import AuditEntry, Driver, Organization
 from tests import factories
-from tests.factories import NOW
 from tests.shipments.api.client import Api, fields_refused
 
 pytestmark = pytest.mark.django_db
@@ -91,7 +89,7 @@ def test_a_change_is_audited(api: Api, house: Organization) -> None:
 
 def test_a_driver_nobody_refers_to_is_removed(api: Api, house: Organization) -> None:
     driver = factories.driver(house)
-    services.record_position(driver_id=driver.pk, latitude=1.0, longitude=2.0, recorded_at=NOW)
+    factories.seen(driver, 1.0, 2.0)
 
     assert api.delete(f"{PATH}/{driver.pk}").status_code == 204
     assert api.get(f"{PATH}/{driver.pk}").status_code == 404

@@ -8,11 +8,9 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 
-from shipments import services
 from shipments.access import Subject
 from shipments.models import Organization
 from tests import factories
-from tests.factories import NOW
 from tests.shipments.api.client import Api
 
 pytestmark = pytest.mark.django_db
@@ -52,7 +50,7 @@ def shape(document: Any, path: str, method: str, status: int) -> Draft202012Vali
 
 def test_the_answers_are_as_described(document: Any, api: Api, house: Organization, dispatcher: Subject) -> None:
     driver, customer = factories.driver(house), factories.customer(house)
-    services.record_position(driver_id=driver.pk, latitude=1.0, longitude=2.0, recorded_at=NOW)
+    factories.seen(driver, 1.0, 2.0)
     full = factories.booked(
         dispatcher, driver_id=driver.pk, customer_id=customer.pk, pieces=3, references={"po": "1"}
     )

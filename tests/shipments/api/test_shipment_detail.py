@@ -63,7 +63,7 @@ def test_the_version_covers_what_the_log_does_not(api: Api, house: Organization,
     shipment = factories.booked(dispatcher, driver_id=driver.pk)
     etag = api.get(f"/api/shipments/{shipment.reference}")["ETag"]
 
-    services.record_position(driver_id=driver.pk, latitude=1.0, longitude=2.0, recorded_at=NOW)
+    factories.seen(driver, 1.0, 2.0)
 
     after = api.get(f"/api/shipments/{shipment.reference}")["ETag"]
     assert after != etag

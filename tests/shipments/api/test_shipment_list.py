@@ -7,7 +7,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from shipments import services
 from shipments.access import Subject
 from shipments.models import Organization
 from tests import factories
@@ -274,7 +273,7 @@ def test_a_page_is_one_query_however_many_rows(
     api: Api, house: Organization, dispatcher: Subject, rows: int
 ) -> None:
     driver, customer = factories.driver(house), factories.customer(house)
-    services.record_position(driver_id=driver.pk, latitude=52.0, longitude=4.0, recorded_at=NOW)
+    factories.seen(driver, 52.0, 4.0)
     for _ in range(rows):
         factories.booked(dispatcher, driver_id=driver.pk, customer_id=customer.pk)
 

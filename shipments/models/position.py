@@ -1,0 +1,53 @@
+"""Where drivers were, and the keys by which their phones say so."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from shipments.identifiers import new_id
+from shipments.querysets import OrganizationQuerySet
+
+
+class Position(models.Model):
+    """One place where a driver was at one time. Insert only, partitioned by day of `recorded_at`.
+
+    No foreign key: it would cost every row a look at the driver. The service has looked once for all of
+    them, and who removes a driver removes its positions.
+    """
+
+    pk = models.CompositePrimaryKey("driver_id", "recorded_at")
+    driver_id = models.UUIDField()
+    recorded_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    latitude = models.FloatField()
+    longitude = models.FloatField()
+    accuracy = models.FloatField(null=True, help_text="Metres.")
+    speed = models.FloatField(null=True, help_text="Metres a second.")
+    bearing = models.FloatField(null=True, help_text="Degrees from north, clockwise.")
+    # False: no vehicle gets there in that time; kept as evidence and shown nowhere.
+    plausible = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return f"{self.latitude:.4f}, {self.longitude:.4f}"
+
+
+class DeviceKey(models.Model):
+    """A hashed secret by which one driver's phone reports positions, and nothing else."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization = models.ForeignKey("Organization", on_delete=models.CASCADE, db_index=False)
+    driver = models.ForeignKey("Driver", on_delete=models.CASCADE, related_name="device_keys", db_index=False)
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=12)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [models.Index(fields=["driver", "-created_at"], name="device_key_of_driver")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"

@@ -9,22 +9,26 @@ from shipments.selectors import epoch
 
 def announce(*, organization_id: uuid.UUID, event: dict[str, Any], shipment: dict[str, Any], **_: object) -> None:
     """This will hint a committed event to every hub that has members in the shipment's room."""
-    reference = shipment["reference"]
     today = epoch.current()
-    frame = protocol.update(
+    broadcast.hint(
+        rooms.shipment_group(organization_id, shipment["reference"]),
+        seq=event["seq"],
+        epoch=today,
+        frame=frame(today, event, shipment),
+        ends=event["type"] == "deleted",
+    )
+
+
+def frame(today: str, event: dict[str, Any], shipment: dict[str, Any]) -> bytes:
+    """This will return the frame of an event, encoded once for every socket of every process."""
+    reference = shipment["reference"]
+    return protocol.update(
         room=rooms.shipment_room(reference),
         reference=reference,
         epoch=today,
         seq=event["seq"],
         event=event,
         shipment=shipment,
-    )
-    broadcast.hint(
-        rooms.shipment_group(organization_id, reference),
-        seq=event["seq"],
-        epoch=today,
-        frame=frame,
-        ends=event["type"] == "deleted",
     )
 
 

@@ -1,0 +1,77 @@
+"""Freight's side of the fan-out bench: shipments to watch, events committed, frames as its hub sends them."""
+
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from realtime import broadcast, receivers, rooms
+from shipments import access, services, signals
+from shipments.models import Membership, Shipment
+from shipments.selectors import epoch
+from tests.bench.fanout import peers
+
+
+class House:
+    """A dispatcher of the demo organisation with so many shipments of its own, one for each room."""
+
+    def __init__(self, rooms_wanted: int) -> None:
+        member = Membership.objects.select_related("user").get(user__email="dispatcher@demo.test")
+        subject = access.of_user(member.user)
+        assert subject
+        self.by = subject
+        self.prefix = f"BENCH-{uuid.uuid4().hex[:8].upper()}"
+        self.references = [f"{self.prefix}-{number}" for number in range(rooms_wanted)]
+        self._caught: list[dict[str, Any]] = []
+        signals.event_committed.disconnect(dispatch_uid="realtime.announce")
+        for reference in self.references:
+            services.book(by=self.by, now=timezone.now(), origin="NLRTM", destination="DEHAM", reference=reference)
+        signals.event_committed.connect(self._catch, weak=False, dispatch_uid="bench")
+        self._seqs: dict[bytes, int] = {}
+
+    def _catch(self, **told: Any) -> None:
+        self._caught.append(told)
+
+    def commit(self, wanted: Sequence[int]) -> list[tuple[int, bytes]]:
+        """This will commit one event for each room named, and return the frames that its hints would carry."""
+        self._caught.clear()
+        for number in wanted:
+            pieces = Shipment.objects.values_list("seq", flat=True).get(reference=self.references[number])
+            services.amend(
+                by=self.by, now=timezone.now(), reference=self.references[number], changes={"pieces": pieces}
+            )
+        return [(number, self._frame(told)) for number, told in zip(wanted, self._caught, strict=True)]
+
+    def _frame(self, told: dict[str, Any]) -> bytes:
+        frame: bytes = receivers.frame(epoch.current(), told["event"], told["shipment"])
+        self._seqs[frame] = told["event"]["seq"]
+        return frame
+
+    def hint(self, number: int, frame: bytes) -> None:
+        """This will publish a hint as the writer's process would."""
+        group = rooms.shipment_group(self.by.organization_id, self.references[number])
+        broadcast.hint(group, seq=self._seqs[frame], epoch=epoch.current(), frame=frame, ends=False)
+
+    def token(self) -> str:
+        """This will log in as the dispatcher and return the header."""
+        who = {"email": "dispatcher@demo.test", "password": "freight-demo"}
+        answer = Client(SERVER_NAME="localhost").post("/api/auth/login", who, content_type="application/json")
+        return f"Bearer {answer.json()['access']}"
+
+
+def peers_of(folder: Path, ours: House, names: Sequence[str]) -> list[peers.Peer]:
+    """This will lay out the peers that were asked for."""
+    if {"socket.io", "bun"} & set(names):
+        peers.install_node(folder)
+    url = settings.REDIS_URL
+    made: dict[str, peers.Peer] = {
+        "freight": peers.Freight(folder, url, token=ours.token(), references=ours.references, hint=ours.hint),
+        "textbook": peers.Textbook(folder, url),
+        "socket.io": peers.SocketIo(folder, url),
+        "bun": peers.Bun(folder, url),
+    }
+    return [made[name] for name in names]

@@ -1,0 +1,236 @@
+"""Who is measured: Freight, and what others would have built. Each has one server process and a way to publish."""
+
+import asyncio
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgpack
+import psutil
+import redis
+
+from tests.bench.fanout.load import Target
+from tests.journeys import servers
+
+HERE: Final = Path(__file__).parent
+MARK: Final = "shipment:update"
+
+
+class Peer(ABC):
+    """One server under measurement. `frames` are what Freight itself would send, by room."""
+
+    name: str
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self.folder, self.redis_url = folder, redis_url
+        self.port = servers.free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        """This will return what starts the server, and its further environment."""
+
+    @abstractmethod
+    def target(self, *, sockets: int, rooms: int) -> Target:
+        """This will return how its sockets are opened."""
+
+    @abstractmethod
+    def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        """This will publish frames to rooms, from this process, as fast as it can."""
+
+    def start(self) -> None:
+        """This will start the server and wait until it answers."""
+        command, more = self.command()
+        out = (self.folder / f"{self.name}.log").open("wb")
+        self.process = subprocess.Popen(command, cwd=servers.ROOT, env=os.environ | more, stdout=out, stderr=out)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
+            except httpx.TransportError:
+                time.sleep(0.1)
+            else:
+                return
+        raise SystemExit(f"{self.name} did not start: {(self.folder / f'{self.name}.log').read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """This will end the server."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+    def cpu_seconds(self) -> float:
+        """This will return the CPU time that the server has used so far."""
+        assert self.process
+        times = psutil.Process(self.process.pid).cpu_times()
+        return times.user + times.system
+
+    def memory(self) -> int:
+        """This will return its resident memory in bytes."""
+        assert self.process
+        return int(psutil.Process(self.process.pid).memory_info().rss)
+
+
+class Textbook(Peer):
+    """Channels as its tutorial teaches it, on Daphne, over the pub/sub layer."""
+
+    name = "textbook"
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        module = "tests.bench.fanout.textbook.asgi:application"
+        daphne = [sys.executable, "-m", "daphne", "-p", str(self.port), "-v", "0", module]
+        return daphne, {"BENCH_REDIS": self.redis_url}
+
+    def target(self, *, sockets: int, rooms: int) -> Target:
+        return Target("127.0.0.1", self.port, "/ws/", {}, MARK, ["{room}"], ["joined"], rooms, sockets)
+
+    def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        from channels_redis.pubsub import RedisPubSubChannelLayer  # needs settings
+
+        async def send() -> None:
+            layer = RedisPubSubChannelLayer(hosts=[self.redis_url])
+            for room, frame in frames:
+                await layer.group_send(f"bench_{room}", {"type": "update", "text": frame.decode()})
+            await layer.flush()
+
+        asyncio.run(send())
+
+
+class SocketIo(Peer):
+    """Node, socket.io and its Redis adapter: what the replaced system used."""
+
+    name = "socket.io"
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        script = self.folder / "node" / "socketio.mjs"
+        return ["node", str(script), str(self.port), self.redis_url], {}
+
+    def target(self, *, sockets: int, rooms: int) -> Target:
+        path = "/socket.io/?EIO=4&transport=websocket"
+        says, hears = ["40", '42["join","{room}"]'], ['0{"sid"', '40{"sid"', '42["joined"']
+        return Target("127.0.0.1", self.port, path, {}, MARK, ["", *says], hears, rooms, sockets)
+
+    def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        line = redis.Redis.from_url(self.redis_url)
+        for room, frame in frames:
+            packet = {"type": 2, "data": ["u", json.loads(frame)], "nsp": "/"}
+            options = {"rooms": [str(room)], "except": [], "flags": {}}
+            line.publish(f"socket.io#/#{room}#", msgpack.packb(["bench", packet, options]))
+
+
+class Bun(Peer):
+    """Bun's own server, uWebSockets inside."""
+
+    name = "bun"
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        bun = self.folder / "node" / "node_modules" / ".bin" / "bun"
+        return [str(bun), str(self.folder / "node" / "bun.js"), str(self.port), self.redis_url], {}
+
+    def target(self, *, sockets: int, rooms: int) -> Target:
+        return Target("127.0.0.1", self.port, "/", {}, MARK, ["{room}"], ["joined"], rooms, sockets)
+
+    def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        line = redis.Redis.from_url(self.redis_url)
+        for room, frame in frames:
+            line.publish("bench", f"{room} ".encode() + frame)
+
+
+class Freight(Peer):
+    """This product, with everything on: authentication, limits, metrics, the log behind it."""
+
+    name = "freight"
+
+    def __init__(
+        self,
+        folder: Path,
+        redis_url: str,
+        *,
+        token: str,
+        references: Sequence[str],
+        hint: Callable[[int, bytes], None],
+    ) -> None:
+        super().__init__(folder, redis_url)
+        self._token, self._references, self._hint = token, references, hint
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        serve = [sys.executable, "manage.py", "serve", "--role", "ws", "--port", str(self.port)]
+        return serve, {"DATABASE_URL": servers.database_url()}
+
+    def target(self, *, sockets: int, rooms: int) -> Target:
+        prefix = self._references[0].rsplit("-", 1)[0]
+        join = json.dumps({"type": "join:room", "shipmentId": f"{prefix}-{{room}}"})
+        headers = {"Authorization": self._token, "Sec-WebSocket-Protocol": "freight.v1"}
+        return Target(
+            "127.0.0.1",
+            self.port,
+            "/ws/",
+            headers,
+            MARK,
+            ["", join],
+            ['"welcome"', '"room:joined"'],
+            rooms,
+            sockets,
+        )
+
+    def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        for room, frame in frames:
+            self._hint(room, frame)
+
+
+def install_node(folder: Path) -> None:
+    """This will fetch the peers' packages by npm, beside the bench's data."""
+    node = folder / "node"
+    node.mkdir(exist_ok=True)
+    for name in ("package.json", "socketio.mjs", "bun.js"):
+        shutil.copy(HERE / name, node / name)
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SystemExit("The peers of this bench run on node: install nodejs and npm.")
+    subprocess.run([npm, "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=node, check=True)
+
+
+class Load:
+    """The load process of one peer."""
+
+    def __init__(self, target: Target) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.fanout.load", json.dumps(dataclasses.asdict(target))],
+            cwd=servers.ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.opened = self._read()
+
+    def expect(self, count: int) -> None:
+        """This will have it count from now on."""
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps({"expect": count}) + "\n")
+        self._process.stdin.flush()
+
+    def heard(self) -> dict[str, Any]:
+        """This will wait until all have come, and return when."""
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit("the load process has ended")
+        read: dict[str, Any] = json.loads(line)
+        return read
+
+    def stop(self) -> None:
+        """This will end it."""
+        self._process.kill()
+        self._process.wait()

@@ -7,3 +7,10 @@ class ExportsConfig(AppConfig):
     """The exports room."""
 
     name = "exports"
+
+    def ready(self) -> None:
+        """This will make the formats known: here, where the models that reports read are loaded."""
+        from exports import csv, formats, json, metrics, xlsx
+
+        formats.register(csv.CSV, xlsx.XLSX, json.JSON, json.NDJSON)
+        metrics.declare(formats.names())

@@ -1,22 +1,17 @@
 """CSV (RFC 4180, UTF-8): the header line, then the rows exactly as the database wrote them."""
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import Iterator
 from typing import Final
 
-from shipments.selectors.rows import Reading
+from exports.formats import Format, Sheet
 
-CONTENT_TYPE: Final = "text/csv; charset=utf-8"
-
-
-def header(labels: Iterable[str]) -> bytes:
-    """This will return the first line; labels are ours and need no quotes."""
-    return (",".join(labels) + "\n").encode()
+BOM: Final = "\ufeff".encode()
 
 
-async def blocks(labels: Iterable[str], reading: Reading) -> AsyncGenerator[bytes, None]:
-    """This will yield the file; raises psycopg.Error where the rows break off."""
-    async with aclosing(reading), aclosing(reading.blocks()) as lines:
-        yield header(labels)
-        async for block in lines:
-            yield block
+def write(sheet: Sheet) -> Iterator[bytes]:
+    """This will yield the file; labels are ours and need no quotes."""
+    yield (BOM if sheet.asked.bom else b"") + (",".join(sheet.labels) + "\n").encode()
+    yield from sheet.blocks()
+
+
+CSV: Final = Format("csv", "text/csv; charset=utf-8", "csv", write, shrinks=True)

@@ -1,77 +1,144 @@
-"""The trace of an export in the audit: one entry when it starts, one when it is over, whatever its end."""
+"""The trace of an export or document: two entries in the audit, one counted run, and Prometheus' numbers."""
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from asgiref.sync import sync_to_async
-from django.db import Error, connection
+from django.db import Error, transaction
 from django.utils import timezone
 
+from exports import metrics
+from exports.models import Run
 from shipments import intake
 from shipments.access import Subject
 
 _log: Final = structlog.get_logger("exports")
+_BEAT_SECONDS: Final = 20.0
+# A run that was not heard of for so long has lost its process: a reader who takes nothing is cut much sooner.
+LOST_AFTER: Final = timedelta(minutes=3)
+_REFUSALS_APART_SECONDS: Final = 1.0
+_MOST_KEPT: Final = 1000
+_last_refused: dict[str, float] = {}
 
 
 @dataclass(slots=True)
 class Record:
-    """One export: who takes what. `rows` is their count in the snapshot."""
+    """One export: who takes what. `rows` is their count in the snapshot, `cached` whether a cache had it."""
 
     by: Subject
     report: str
     format: str
     filters: Mapping[str, str]
-    rows: int
+    rows: int = 0
+    cached: bool | None = None
+    action: str = "export"
     id: uuid.UUID = field(default_factory=uuid.uuid4)
-    sent: int = 0
-    started: float = field(default_factory=time.monotonic)
+    _started: float = field(default_factory=time.monotonic)
+    _beat: float = field(default_factory=time.monotonic)
 
-    async def followed(self, blocks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        """This will write that it starts, pass the blocks on and write the end: `done`, `failed` or `cancelled`.
+    def start(self) -> None:
+        """This will write that it starts; nothing may leave before."""
+        now = timezone.now()
+        with transaction.atomic():
+            Run.objects.create(
+                id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
+                rows=self.rows, cached=self.cached, started_at=now, seen_at=now, actor=_actor(self.by),
+            )  # fmt: skip
+            self._audit("started", {}, now)
 
-        What broke off is raised on: the answer must not end as if it were whole. Nothing leaves before its start
-        is written.
-        """
-        outcome = "cancelled"
+    def alive(self) -> None:
+        """This will note now and then that it still goes on."""
+        if time.monotonic() - self._beat > _BEAT_SECONDS:
+            self._beat = time.monotonic()
+            Run.objects.filter(pk=self.id).update(seen_at=timezone.now())
+
+    def end(self, outcome: str, *, sent: int) -> None:
+        """This will write how it ended: `done`, `failed` or `cancelled`. A database that is away is only logged."""
+        seconds = time.monotonic() - self._started
+        _count(self.format, outcome, seconds)
+        seen = {"bytes": sent, "durationMs": round(seconds * 1000)}
+        now = timezone.now()
         try:
-            async with aclosing(blocks) as source:
-                # Not the thread of the request, here and below, which may be gone with it.
-                await sync_to_async(self._start, thread_sensitive=False)()
-                async for block in source:
-                    self.sent += len(block)
-                    yield block
-            outcome = "done"
-        except Exception:
-            outcome = "failed"
-            raise
-        finally:
-            await sync_to_async(self._end, thread_sensitive=False)(outcome)
-
-    def _start(self) -> None:
-        try:
-            self._write("started", {})
-        finally:
-            connection.close()
-
-    def _end(self, outcome: str) -> None:
-        seen = {"bytes": self.sent, "durationMs": round((time.monotonic() - self.started) * 1000)}
-        try:
-            self._write(outcome, seen)
+            with transaction.atomic():
+                Run.objects.filter(pk=self.id).update(
+                    outcome=outcome, rows=self.rows, bytes=sent, cached=self.cached, seen_at=now, ended_at=now
+                )
+                self._audit(outcome, seen, now)
         except Error as error:
             _log.error(
                 "export not audited", export=str(self.id), outcome=outcome, error=type(error).__name__, **seen
             )
-        finally:
-            connection.close()
 
-    def _write(self, outcome: str, seen: Mapping[str, Any]) -> None:
+    def refuse(self, why: str) -> None:
+        """This will write that it was refused: of one caller at most once a second, however often it asks."""
+        _count(self.format, "refused", None)
+        if not _may_tell(self.by.limit_key):
+            return
+        now = timezone.now()
+        try:
+            with transaction.atomic():
+                Run.objects.create(
+                    id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
+                    outcome=Run.Outcome.REFUSED, started_at=now, seen_at=now, ended_at=now,
+                )  # fmt: skip
+                self._audit("refused", {"why": why}, now)
+        except Error as error:
+            _log.error("refusal not audited", report=self.report, error=type(error).__name__)
+
+    def _audit(self, outcome: str, seen: Mapping[str, Any], now: datetime) -> None:
         told = {"report": self.report, "format": self.format, "filters": dict(self.filters), "rows": self.rows}
         intake.record_audit(
-            by=self.by, now=timezone.now(), action="export", entity="export", entity_id=self.id,
+            by=self.by, now=now, action=self.action, entity=self.action, entity_id=self.id,
             after=told | dict(seen), outcome=outcome,
         )  # fmt: skip
+
+
+def end_lost_batch(now: datetime) -> int:
+    """This will end runs whose process was killed, in the audit too, and return how many."""
+    lost = Run.objects.filter(outcome=Run.Outcome.RUNNING, seen_at__lt=now - LOST_AFTER)
+    with transaction.atomic():
+        found = list(lost.order_by("seen_at").select_for_update(skip_locked=True)[:100])
+        for run in found:
+            run.outcome, run.ended_at = Run.Outcome.FAILED, now
+            run.save(update_fields=["outcome", "ended_at"])
+            intake.record_audit(
+                by=_subject(run), now=now, action="export", entity="export", entity_id=run.pk,
+                after={"report": run.report, "format": run.format, "rows": run.rows, "why": "Its process ended."},
+                outcome="failed",
+            )  # fmt: skip
+    return len(found)
+
+
+def _actor(by: Subject) -> dict[str, Any]:
+    return {
+        "role": by.role, "user": str(by.user_id) if by.user_id else None, "name": by.key_name or by.name,
+        "address": by.address, "request": by.request_id,
+    }  # fmt: skip
+
+
+def _subject(run: Run) -> Subject:
+    told = run.actor
+    return Subject(
+        organization_id=run.organization_id, role=told["role"], name=told["name"], address=told["address"],
+        user_id=uuid.UUID(told["user"]) if told["user"] else None, request_id=told["request"],
+    )  # fmt: skip
+
+
+def _count(format: str, outcome: str, seconds: float | None) -> None:  # noqa: A002  the label's own name
+    metrics.TOTAL.labels(format, outcome).inc()
+    if seconds is not None:
+        metrics.DURATION.observe(seconds)
+
+
+def _may_tell(key: str) -> bool:
+    now = time.monotonic()
+    if now - _last_refused.get(key, -_REFUSALS_APART_SECONDS) < _REFUSALS_APART_SECONDS:
+        return False
+    if len(_last_refused) >= _MOST_KEPT:
+        _last_refused.clear()
+    _last_refused[key] = now
+    return True

@@ -5,6 +5,9 @@ from django.urls import path
 from exports import views
 
 urlpatterns = [
-    path("exports/shipments.csv", views.ShipmentsCsvView.as_view(), name="export-shipments-csv"),
-    path("shipments/export/csv", views.ShipmentsCsvOldPathView.as_view(), name="export-shipments-csv-old-path"),
+    *(
+        path(f"exports/{name}.<slug:extension>", view.as_view(), name=f"export-{name}")
+        for name, view in views.views().items()
+    ),
+    path("shipments/export/<slug:extension>", views.older().as_view(), name="export-shipments-older-path"),
 ]

@@ -1,37 +1,28 @@
 """Reports as files, streamed while they are read."""
 
+import re
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
-from asgiref.sync import async_to_sync
 from django.db import connection
-from django.http import StreamingHttpResponse
+from django.http import Http404, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import Throttled
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from exports import csv, filters
+from exports import asking, documentation, formats, opening
+from exports.formats import Format
 from exports.record import Record
-from exports.tables import SHIPMENTS
-from shipments.access import Subject
+from exports.slots import Busy
+from exports.tables import REPORTS, Report
+from shipments.access import Forbidden, Subject
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
-_MEANINGS: Final = {
-    400: "A parameter is unknown or cannot be used; `errors` says which.",
-    401: "Nobody is recognised.",
-    403: "The caller may not export.",
-    429: "The rate limit is used up; see Retry-After.",
-    503: "The database does not answer just now; see Retry-After.",
-}
-_ROWS: Final = OpenApiParameter(
-    "X-Freight-Rows", int, OpenApiParameter.HEADER, response=[200],
-    description="The number of rows, counted in the snapshot from which they come.",
-)  # fmt: skip
+_GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 
 
 class PathDecides(BaseContentNegotiation):
@@ -46,65 +37,73 @@ class PathDecides(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
-def _schema(operation_id: str) -> Callable[[_View], _View]:
-    refusals = {
-        (status, "application/problem+json"): OpenApiResponse(_PROBLEM, description=meaning)
-        for status, meaning in _MEANINGS.items()
-    }
-    return extend_schema(
-        operation_id=operation_id,
-        parameters=[*filters.described(), _ROWS],
-        responses={
-            (200, "text/csv"): OpenApiResponse(
-                OpenApiTypes.STR, description="The file. It breaks off without its last chunk where reading fails."
-            ),
-            **refusals,
-        },
-    )
-
-
-class ShipmentsCsvView(APIView):
-    """The report `shipments` as CSV."""
+class ExportView(APIView):
+    """One report in any format."""
 
     http_method_names = ["get", "options"]  # a HEAD would read every row for nothing
     content_negotiation_class = PathDecides
+    rate_policies = ("export",)
+    report: Report
 
-    @_schema("exportShipmentsCsv")
-    def get(self, request: Request) -> HttpResponseBase:
-        """Export the shipments that the caller may see, newest first."""
-        return _streamed(request)
+    def get(self, request: Request, extension: str) -> HttpResponseBase:
+        """Stream the report; the count of its rows stands in `X-Freight-Rows`."""
+        return _streamed(request, self.report, _format(extension))
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """This will write into the audit that an export was refused, then answer as ever."""
+        subject = self.request.auth
+        if isinstance(exc, Forbidden | Throttled | Busy) and isinstance(subject, Subject):
+            asked = {name[:64]: str(text)[:200] for name, text in self.request.GET.items()}
+            record = Record(by=subject, report=self.report.name, format=self.kwargs["extension"][:8], filters=asked)
+            record.refuse(str(exc))
+        return super().handle_exception(exc)
 
 
-class ShipmentsCsvOldPathView(ShipmentsCsvView):
-    """The same at the path that it had in the system before."""
-
-    @_schema("exportShipmentsCsvOldPath")
-    def get(self, request: Request) -> HttpResponseBase:
-        """Export the shipments that the caller may see, newest first: the same as `/exports/shipments.csv`."""
-        return _streamed(request)
+def views() -> dict[str, type[ExportView]]:
+    """This will return one view a report, each with a description of its own."""
+    return {name: documentation.described(report, _of(report)) for name, report in REPORTS.items()}
 
 
-def _streamed(request: Request) -> HttpResponseBase:
+def older() -> type[ExportView]:
+    """This will return the view at the path that the report had in the system before."""
+    return documentation.described_older(REPORTS["shipments"], _of(REPORTS["shipments"]))
+
+
+def _of(report: Report) -> type[ExportView]:
+    return type(f"{report.name.title()}ExportView", (ExportView,), {"report": report})
+
+
+def _format(extension: str) -> Format:
+    found = formats.named(extension)
+    if found is None:
+        raise Http404
+    return found
+
+
+def _streamed(request: Request, report: Report, kind: Format) -> HttpResponseBase:
     subject = cast("Subject", request.auth)  # IsMember has seen to it
-    subject.require(SHIPMENTS.permission)
-    narrowing = filters.read(request.GET)
-    reading = async_to_sync(SHIPMENTS.open)(subject, narrowing)
-    asked = {name: str(text) for name, text in request.GET.items()}
-    record = Record(by=subject, report=SHIPMENTS.name, format="csv", filters=asked, rows=reading.count)
+    report.require(subject)
+    asked = asking.read(report, subject, request.GET)
+    opening.check(asked, kind)
+    gzip = kind.shrinks and _GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
+    record = Record(by=subject, report=report.name, format=kind.name, filters=asked.words)
+    stream = opening.stream(asked, kind, record, gzip=gzip)
     if not connection.in_atomic_block:
         connection.close()  # the request ends only when its body does
-    response = StreamingHttpResponse(
-        record.followed(csv.blocks(SHIPMENTS.columns, reading)), content_type=csv.CONTENT_TYPE
-    )
-    for name, value in _headers(f"{SHIPMENTS.name}-{timezone.now():%Y%m%d-%H%M%S}.csv", reading.count).items():
+    response = StreamingHttpResponse(stream.taken(), content_type=kind.content_type)
+    for name, value in _headers(report, kind, record.rows).items():
         response[name] = value
+    if gzip:
+        response["Content-Encoding"] = "gzip"
     return response
 
 
-def _headers(filename: str, count: int) -> dict[str, str]:
+def _headers(report: Report, kind: Format, count: int) -> dict[str, str]:
+    filename = f"{report.name}-{timezone.now():%Y%m%d-%H%M%S}.{kind.name}"
     return {
         "Content-Disposition": f'attachment; filename="{filename}"',
         "X-Freight-Rows": str(count),
         "Cache-Control": "no-store",
+        "Vary": "Accept-Encoding",
         "X-Accel-Buffering": "no",
     }

@@ -13,7 +13,9 @@ from typing import Final
 
 import structlog
 from django.db import close_old_connections, connection
+from django.utils import timezone
 
+from exports import record
 from monitoring import runtime
 from shipments.services import chain, feed, idempotency, partitions, watch
 
@@ -36,6 +38,7 @@ WORKERS: Final = (
     Worker("watch", watch.watch_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
     Worker("positions", partitions.tend, 600),
+    Worker("lost exports", lambda: record.end_lost_batch(timezone.now()), 60),
 )
 
 

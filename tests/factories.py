@@ -2,7 +2,7 @@
 
 import itertools
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shipments import access, services
@@ -80,3 +80,11 @@ def seen(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) 
         now=at,
         fix=services.Fix(driver.pk, latitude, longitude, at),
     )
+
+
+def delivered(by: Subject, **fields: Any) -> Shipment:
+    """This will book a shipment with a driver and see it delivered 2 hours later."""
+    shipment = booked(by, **fields)
+    for hours, state in enumerate(("dispatched", "in_transit", "delivered")):
+        shipment = services.advance(by=by, now=NOW + timedelta(hours=hours), reference=shipment.reference, to=state)
+    return shipment

@@ -1,6 +1,6 @@
 """The cells of reports, as SQL: what is shown is made by the database, so that its blocks need no further hand."""
 
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from django.db.models import Func, TextField
 
@@ -9,20 +9,31 @@ _FORMULA: Final = (
     r"^[ \v\f\u0085\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*"
     r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
 )
+# Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), which asks for no expression to be matched.
+_HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
 
 
 class Cell(Func):
-    """A cell made of columns, which stand in the template as `{0}`, `{1}` …"""
+    """A cell made of columns, which stand in the template as `{0}`, `{1}` …; `bare` says it without precautions."""
 
     output_field = TextField()
 
-    def __init__(self, template: str, *columns: str) -> None:
+    def __init__(self, template: str, *columns: str, bare: str = "") -> None:
         super().__init__(*columns)
         self.cell = template
+        self.unguarded = bare or template
+
+    def bare(self) -> Self:
+        """This will return the cell as it is, for formats that tell texts from formulas."""
+        return type(self)(self.unguarded, *(each.name for each in self.get_source_expressions()))
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[str | int, ...]]:
         """This will lay the columns into the template; columns have no parameters."""
         return self.cell.format(*(compiler.compile(each)[0] for each in self.get_source_expressions())), ()
+
+
+class Instant(Cell):
+    """A cell that holds a time."""
 
 
 def plain(column: str) -> Cell:
@@ -35,26 +46,45 @@ def amount(column: str) -> Cell:
     return Cell("trim_scale({0})", column)
 
 
-def text(column: str) -> Cell:
+def text(column: str, shown: str = "{0}") -> Cell:
     """This will return a cell for what people wrote: an apostrophe keeps spreadsheets from reckoning with it."""
-    return Cell(f"CASE WHEN {{0}} ~ '{_FORMULA}' THEN '''' || {{0}} ELSE {{0}} END", column)
+    return Cell(_guarded(shown, shown), column, bare=shown)
+
+
+def member(column: str, key: str) -> Cell:
+    """This will return a cell for the text under a key of a JSON object; the key is ours."""
+    return text(column, f"({{0}} ->> '{key}')")
+
+
+def document(column: str) -> Cell:
+    """This will return a cell for a JSON value: its text, or the value itself within JSON."""
+    return Cell(_guarded("{0}::text", "{0}::text"), column, bare="{0}")
 
 
 def place(name: str) -> Cell:
     """This will return a cell for a place: its name, then its UN/LOCODE or else its country."""
     shown = "{0} || ' (' || coalesce({1}, {2}) || ')'"
     return Cell(
-        f"CASE WHEN {{0}} ~ '{_FORMULA}' THEN '''' || {shown} ELSE {shown} END",
-        f"{name}__name", f"{name}__locode", f"{name}__country",
+        _guarded("{0}", shown), f"{name}__name", f"{name}__locode", f"{name}__country", bare=shown
     )  # fmt: skip
 
 
-def instant(column: str) -> Cell:
+def instant(column: str) -> Instant:
     """This will return a cell for a time: RFC 3339 in UTC, to the millisecond where it has a fraction."""
     pattern = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
-    return Cell(f"replace(to_char({{0}} AT TIME ZONE 'UTC', '{pattern}'), '.000Z', 'Z')", column)
+    return Instant(f"replace(to_char({{0}} AT TIME ZONE 'UTC', '{pattern}'), '.000Z', 'Z')", column)
+
+
+def minutes_between(earlier: str, later: str) -> Cell:
+    """This will return a cell for the whole minutes from one time to another, negative where it came before."""
+    return Cell("floor(extract(epoch FROM {1} - {0}) / 60)::bigint", earlier, later)
 
 
 def hidden() -> Cell:
     """This will return the cell of what the viewer may not see: nothing."""
     return Cell("NULL::text")
+
+
+def _guarded(judged: str, shown: str) -> str:
+    harmless = _HARMLESS.replace("{0}", judged)
+    return f"CASE WHEN {harmless} THEN {shown} WHEN {judged} ~ '{_FORMULA}' THEN '''' || {shown} ELSE {shown} END"

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from django.db.models.functions import Upper
+
 from shipments import lifecycle, texts
-from shipments.models import Driver
+from shipments.models import Driver, EventType
 from shipments.querysets import Viewer
 from shipments.selectors import parameters, search
 from shipments.selectors.parameters import IDENTIFIER, INSTANT, Parameter
@@ -70,6 +72,38 @@ DRIVERS: Final[Mapping[str, Parameter]] = {
         "In this state.",
         parameters.words(tuple(Driver.Status.values)),
         lambda rows, status: rows.filter(status=status),
+    ),
+}
+EVENTS: Final[Mapping[str, Parameter]] = {
+    "shipment": Parameter(
+        texts.up_to(64),
+        "Of the shipment with this reference.",
+        narrow=lambda rows, text: rows.alias(key=Upper("shipment__reference")).filter(key=text.upper()),
+    ),
+    "type": Parameter(
+        texts.one_of(EventType.values),
+        "Of this type.",
+        parameters.words(tuple(EventType.values)),
+        lambda rows, word: rows.filter(type=word),
+    ),
+    "from": Parameter(
+        texts.instant, "Recorded at this time or later.", INSTANT, lambda rows, at: rows.filter(recorded_at__gte=at)
+    ),
+    "to": Parameter(
+        texts.instant, "Recorded before this time.", INSTANT, lambda rows, at: rows.filter(recorded_at__lt=at)
+    ),
+}
+DELIVERIES: Final[Mapping[str, Parameter]] = {
+    "driverId": SHIPMENTS["driverId"],
+    "customerId": SHIPMENTS["customerId"],
+    "from": Parameter(
+        texts.instant,
+        "Delivered at this time or later.",
+        INSTANT,
+        lambda rows, at: rows.filter(delivered_at__gte=at),
+    ),
+    "to": Parameter(
+        texts.instant, "Delivered before this time.", INSTANT, lambda rows, at: rows.filter(delivered_at__lt=at)
     ),
 }
 AUDIT: Final[Mapping[str, Parameter]] = {

@@ -24,6 +24,15 @@ _TIMEOUT_SECONDS = 4.0
 _CONNECT_BY = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
 
+def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
+    """This will return what psycopg needs for a connection of its own to the product's database, in autocommit."""
+    database = settings.DATABASES["default"]
+    left_out = {"pool", "options", "application_name"}
+    kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in left_out}
+    kwargs |= {name: database[key] for name, key in _CONNECT_BY.items() if database[key]}
+    return kwargs | {"autocommit": True, "application_name": f"freight {purpose}", "options": options}
+
+
 async def pool(purpose: str = "live") -> _Pool:
     """This will return this loop's pool for a purpose: what takes long must not use up the connections of others.
 
@@ -32,20 +41,10 @@ async def pool(purpose: str = "live") -> _Pool:
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     pool = pools.get(purpose)
     if pool is None:
-        database = settings.DATABASES["default"]
-        kwargs = {
-            name: value
-            for name, value in database["OPTIONS"].items()
-            if name not in {"pool", "options", "application_name"}
-        }
-        kwargs |= {name: database[key] for name, key in _CONNECT_BY.items() if database[key]}
         pool = pools[purpose] = AsyncConnectionPool(
-            kwargs=kwargs
-            | {
-                "autocommit": True,
-                "application_name": f"freight {purpose}",
-                "options": "-c timezone=UTC -c statement_timeout=4000 -c default_transaction_read_only=on",
-            },
+            kwargs=connection_arguments(
+                purpose, "-c timezone=UTC -c statement_timeout=4000 -c default_transaction_read_only=on"
+            ),
             min_size=1 if purpose == "live" else 0,
             max_size=max(2, settings.DATABASE_POOL_SIZE // 2),
             timeout=_TIMEOUT_SECONDS,

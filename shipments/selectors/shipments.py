@@ -25,6 +25,19 @@ def log_of(shipment_id: uuid.UUID) -> EventQuerySet:
     return ShipmentEvent.objects.filter(shipment_id=shipment_id)
 
 
+def events(viewer: Viewer) -> EventQuerySet:
+    """This will return the log of every shipment that the viewer may see, to be filtered further."""
+    found: EventQuerySet = ShipmentEvent.objects.filter(organization_id=viewer.organization_id)
+    if viewer.role in {"driver", "customer"}:
+        return found.filter(shipment__in=visible(viewer))
+    return found.filter(shipment__deleted_at=None, shipment__isnull=False)
+
+
+def delivered(viewer: Viewer) -> ShipmentQuerySet:
+    """This will return the shipments that a driver has delivered, of those that the viewer may see."""
+    return visible(viewer).filter(driver__isnull=False, delivered_at__isnull=False)
+
+
 def as_of(viewer: Viewer, reference: str, at: datetime) -> representation.Json | None:
     """This will return the snapshot that the log told at a time, None where there was nothing to tell."""
     identifier = visible(viewer).named(reference).values_list("id", flat=True).first()

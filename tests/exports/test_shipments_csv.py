@@ -171,13 +171,14 @@ def test_the_filters_narrow(dispatcher: Subject) -> None:
 
 
 def test_what_cannot_be_used_is_named(dispatcher: Subject) -> None:
-    query = {"q": "x", "status": "nowhere", "limit": "0", "createdAfter": "yesterday"}
+    query = {"sort": "x", "status": "nowhere", "limit": "0", "createdAfter": "yesterday", "fields": "id,nme"}
 
     file = take(dispatcher, query)
 
     assert (file.status, file.headers["Content-Type"]) == (400, "application/problem+json")
     assert {error["field"]: error["code"] for error in orjson.loads(file.body)["errors"]} == {
-        "q": "unknown_parameter", "status": "invalid", "limit": "invalid", "createdAfter": "invalid",
+        "sort": "unknown_parameter", "status": "invalid", "limit": "invalid", "createdAfter": "invalid",
+        "fields": "invalid",
     }  # fmt: skip
 
 

@@ -1,19 +1,20 @@
 """Readings of reports: one snapshot each, and no connection that stays out."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+import threading
+from dataclasses import replace
 
+import psycopg
 import pytest
-from asgiref.sync import sync_to_async
-from django.db import OperationalError, connection
+from django.db import connection
 
 from shipments.access import Subject
-from shipments.selectors import cells, live, rows
+from shipments.models import Organization
+from shipments.selectors import cells, rows
+from shipments.selectors import shipments as selectors
 from tests import factories
 
 pytestmark = pytest.mark.usefixtures("committed")
-CELLS = [cells.text("reference")]
+CELLS = {"reference": cells.text("reference")}
 
 
 @pytest.fixture
@@ -21,62 +22,56 @@ def dispatcher(committed: None) -> Subject:
     return factories.member(factories.organization(), "dispatcher")
 
 
-def run(use: Callable[[], Awaitable[Any]]) -> Any:
-    """This will run a use of the readings in an event loop of its own."""
-
-    async def used() -> Any:
-        try:
-            return await use()
-        finally:
-            await live.close()
-
-    return asyncio.run(used())
+def opened(viewer: Subject, form: rows.Form = "csv") -> rows.Reading:
+    return rows.opened(selectors.visible(viewer).order_by("-created_at", "-id"), CELLS, form)
 
 
 def test_what_is_booked_meanwhile_is_neither_counted_nor_read(dispatcher: Subject) -> None:
     first = factories.booked(dispatcher)
+    reading = opened(dispatcher)
 
-    def book() -> None:
+    factories.booked(dispatcher)
+    found = b"".join(reading.blocks())
+    reading.close()
+
+    assert (reading.count, found) == (1, f"{first.reference}\n".encode())
+
+
+def test_lines_of_json_are_whole_and_need_no_quotes(dispatcher: Subject) -> None:
+    name = 'a "b" \\. \\n \n,\t\x01\x02 {}'
+    factories.booked(
+        dispatcher, customer_id=factories.customer(Organization.objects.get(pk=dispatcher.organization_id), name).pk
+    )
+
+    reading = rows.opened(selectors.visible(dispatcher), {"name": cells.text("customer__name")}, "json")
+    found = b"".join(reading.blocks())
+    reading.close()
+
+    assert found == b'{"name":"a \\"b\\" \\\\. \\\\n \\n,\\t\\u0001\\u0002 {}"}\n'
+
+
+def test_a_reading_that_is_cancelled_breaks_off_and_leaves_no_session(dispatcher: Subject) -> None:
+    for _ in range(3):
         factories.booked(dispatcher)
-        connection.close()
+    endless = {"nap": cells.Cell("pg_sleep(60)::text || {0}", "reference")}
+    reading = rows.opened(selectors.visible(dispatcher), endless, "csv")
+    threading.Timer(0.2, reading.cancel).start()
 
-    async def read() -> tuple[int, bytes]:
-        reading = await rows.shipments(dispatcher, rows.Narrowing(), CELLS)
-        await sync_to_async(book, thread_sensitive=False)()
-        return reading.count, b"".join([block async for block in reading.blocks()])
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        list(reading.blocks())
 
-    assert run(read) == (1, f"{first.reference}\n".encode())
-
-
-def test_a_reading_that_nobody_reads_gives_its_connection_back(
-    dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rows, "_UNREAD_SECONDS", 0.01)
-    factories.booked(dispatcher)
-
-    async def leave() -> tuple[int, int]:
-        await rows.shipments(dispatcher, rows.Narrowing(), CELLS)
-        await asyncio.sleep(0.1)
-        stats = (await live.pool("export")).get_stats()
-        return stats["pool_size"], stats["pool_available"]
-
-    assert run(leave) == (1, 1)
+    reading.close()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND query LIKE '%%pg_sleep(60)%%' AND state = 'active' AND pid <> pg_backend_pid()"
+        )
+        assert cursor.fetchone()[0] == 0
 
 
-def test_more_readings_than_connections_are_refused_as_unavailable(
-    dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(live, "_TIMEOUT_SECONDS", 0.2)
-    factories.booked(dispatcher)
+def test_a_viewer_who_sees_nothing_costs_no_connection(dispatcher: Subject) -> None:
+    nobody = replace(dispatcher, role="driver")
 
-    async def crowd() -> None:
-        readings = []
-        try:
-            for _ in range(100):
-                readings.append(await rows.shipments(dispatcher, rows.Narrowing(), CELLS))  # noqa: PERF401
-        finally:
-            for reading in readings:
-                await reading.aclose()
+    reading = opened(nobody)
 
-    with pytest.raises(OperationalError):
-        run(crowd)
+    assert (reading.count, list(reading.blocks())) == (0, [])

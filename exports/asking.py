@@ -1,0 +1,105 @@
+"""What was asked of a report, read strictly: filters, fields, order, limit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.http import QueryDict
+
+from exports.tables import Report
+from shipments import texts
+from shipments.access import Subject
+from shipments.selectors import parameters
+from shipments.selectors.parameters import Invalid, Parameter, field_error
+from shipments.texts import Unreadable
+
+MOST_ROWS: Final = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asked of a report, and in which words."""
+
+    report: Report
+    by: Subject
+    fields: tuple[str, ...]
+    values: Mapping[str, Any]
+    words: Mapping[str, str]
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels above the columns."""
+        return [self.report.columns[name].label for name in self.fields]
+
+    @property
+    def bom(self) -> bool:
+        """Whether a CSV is to begin with the mark by which spreadsheet programs know UTF-8."""
+        return self.values.get("bom") == "1"
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The filters alone, as they were written: what a document shows above its table."""
+        return {name: text for name, text in self.words.items() if name not in _OF_EVERY_REPORT}
+
+    def rows(self) -> Any:
+        """This will return the queryset of the rows that were asked for; a search asks the database."""
+        report = self.report
+        found = parameters.narrowed(report.source(self.by), self.values, known(report, self.by))
+        order = self.values.get("ordering", next(iter(report.orders)))
+        return found.order_by(*report.orders[order])[: self.values.get("limit")]
+
+
+def known(report: Report, subject: Subject | None = None) -> dict[str, Parameter]:
+    """This will return the parameters of a report; without a subject, as the schema tells them."""
+    narrowing = report.filters(subject or _NOBODY)
+    ordering = Parameter(
+        texts.one_of(report.orders),
+        f"The order; `-` turns it round. Default `{next(iter(report.orders))}`.",
+        parameters.words(tuple(report.orders)),
+    )
+    return {**narrowing, "ordering": ordering, "fields": _fields(report), **_OF_EVERY_REPORT_ALIKE}
+
+
+def read(report: Report, subject: Subject, query: QueryDict) -> Asked:
+    """This will return what the query asks for; raises Invalid with everything that cannot be used."""
+    values = parameters.read(query, known(report, subject))
+    words = {name: str(text) for name, text in query.items()}
+    fields = values.pop("fields", report.default_fields)
+    return Asked(report=report, by=subject, fields=tuple(fields), values=values, words=words)
+
+
+def refuse(field: str, code: str, message: str) -> Invalid:
+    """This will return the error of one parameter."""
+    return Invalid([field_error(field, code, message)])
+
+
+def _fields(report: Report) -> Parameter:
+    def some(text: str) -> list[str]:
+        named = list(dict.fromkeys(part.strip() for part in text.split(",")))
+        unknown = [name for name in named if name not in report.columns]
+        if unknown:
+            shown = ", ".join(repr(name[:64]) for name in unknown[:20])
+            raise Unreadable(f"No column is called {shown}; there are {', '.join(report.columns)}.")
+        return named
+
+    return Parameter(
+        some,
+        f"The columns and their order, separated by commas, of {', '.join(report.columns)}."
+        f" Default: {', '.join(report.default_fields)}.",
+    )
+
+
+_NOBODY: Any = None
+_OF_EVERY_REPORT_ALIKE: Final[Mapping[str, Parameter]] = {
+    "limit": Parameter(
+        texts.whole(1, MOST_ROWS),
+        "At most so many rows. Without it: all.",
+        {"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
+    ),
+    "bom": Parameter(
+        texts.one_of(("0", "1")),
+        "`1` begins a CSV with the byte order mark by which spreadsheet programs know UTF-8.",
+        parameters.words(("0", "1")),
+    ),
+}
+_OF_EVERY_REPORT: Final = frozenset({"ordering", "fields", *_OF_EVERY_REPORT_ALIKE})

@@ -1,0 +1,75 @@
+"""The schema's words on exports."""
+
+from typing import Any, Final, TypeVar
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+
+from exports import asking, formats
+from exports.tables import Report
+
+_View = TypeVar("_View")
+_PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
+_MEANINGS: Final = {
+    400: "A parameter is unknown or cannot be used; `errors` says which.",
+    401: "Nobody is recognised.",
+    403: "The caller may not export this.",
+    404: "There is no such format.",
+    429: "The rate limit is used up, or as many exports run as one process does at once; see Retry-After.",
+    503: "The database does not answer just now; see Retry-After.",
+}
+_ROWS: Final = OpenApiParameter(
+    "X-Freight-Rows", int, OpenApiParameter.HEADER, response=[200],
+    description="The number of rows, counted in the snapshot from which they come.",
+)  # fmt: skip
+_BREAKS: Final = "The file. It breaks off without its last chunk where reading fails."
+
+
+def problems(*statuses: int) -> dict[Any, OpenApiResponse]:
+    """This will return the refusals of an operation."""
+    return {
+        (status, "application/problem+json"): OpenApiResponse(_PROBLEM, description=_MEANINGS[status])
+        for status in statuses
+    }
+
+
+def described(report: Report, view: type[_View]) -> type[_View]:
+    """This will describe the view of a report."""
+    return _described(
+        report, view, f"export{report.name.title()}",
+        f"Export the report `{report.name}` ({report.title.lower()}) of what the caller may see.",
+    )  # fmt: skip
+
+
+def described_older(report: Report, view: type[_View]) -> type[_View]:
+    """This will describe the view at the older path."""
+    return _described(
+        report, view, f"export{report.name.title()}OlderPath",
+        f"The same as `/exports/{report.name}.…`, at the path that it had in the system before.",
+    )  # fmt: skip
+
+
+def _described(report: Report, view: type[_View], operation_id: str, description: str) -> type[_View]:
+    parameters = [
+        OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
+        for name, each in asking.known(report).items()
+    ]
+    extension = OpenApiParameter(
+        "extension", {"type": "string", "enum": list(formats.names())}, OpenApiParameter.PATH,
+        description="The format.",
+    )  # fmt: skip
+    files: dict[Any, OpenApiResponse] = {
+        (200, each.content_type.partition(";")[0]): OpenApiResponse(
+            OpenApiTypes.STR if each.content_type.startswith("text/") else OpenApiTypes.BINARY, description=_BREAKS
+        )
+        for each in formats.every()
+    }
+    operation = extend_schema(
+        operation_id=operation_id,
+        description=description,
+        tags=["exports"],
+        parameters=[extension, *parameters, _ROWS],
+        responses=files | problems(*_MEANINGS),
+    )
+    described: type[_View] = extend_schema_view(get=operation)(view)
+    return described

@@ -13,6 +13,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
 from freight import health  # noqa: E402
 from freight.handler import OneHopHandler  # noqa: E402
+from ratelimits import runtime  # noqa: E402
 from realtime.routing import urlpatterns  # noqa: E402
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
@@ -29,4 +30,10 @@ async def _socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _sockets(scope, receive, send)
 
 
-application: Application = ProtocolTypeRouter({"http": health.application(OneHopHandler()), "websocket": _socket})
+_routes: Application = ProtocolTypeRouter({"http": health.application(OneHopHandler()), "websocket": _socket})
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """This will serve one request or socket; the first one lets this process follow changes of the limits."""
+    runtime.watch()
+    await _routes(scope, receive, send)

@@ -55,6 +55,11 @@ def read(name: str, default: T, parse: Callable[[str], T], *, mend: str, purpose
         raise Refused(name, "***" if secret else raw, mend) from error
 
 
+def is_set(*names: str) -> bool:
+    """This will tell whether any of the variables has a value."""
+    return any(_source.str(name, default="").strip() for name in names)
+
+
 def text(name: str, default: str, *, purpose: str, secret: bool = False, minimum: int = 0) -> str:
     """This will return a string of at least `minimum` characters."""
 

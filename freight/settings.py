@@ -134,17 +134,8 @@ CACHES = {
             "SOCKET_TIMEOUT": 0.3,
         },
     },
-    # The counters of the rate limits: django-ratelimit's calls in one round trip, with a breaker.
-    "limits": {
-        "BACKEND": "ratelimits.counters.CounterCache",
-        "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "freight",
-        "OPTIONS": {
-            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "SOCKET_CONNECT_TIMEOUT": 0.2,
-            "SOCKET_TIMEOUT": 0.3,
-        },
-    },
+    # Where django-ratelimit leaves what it wants counted; the counting has its own way to Redis.
+    "limits": {"BACKEND": "ratelimits.counters.CounterCache"},
 }
 CHANNEL_LAYERS = {
     "default": {
@@ -353,7 +344,12 @@ SPECTACULAR_SETTINGS = {
 _LIMITS = {
     # name: (requests, window, requests in the demo)
     "general": (100, "15m", 100_000),
+    "ai": (20, "1m", 20),
+    "billing": (30, "15m", 30),
     "auth": (5, "15m", 5),
+    "export": (30, "1m", 30),
+    "ws_connect": (60, "1m", 10_000),
+    "ws_message": (20, "1s", 20),
 }
 RATE_LIMITS = {
     name: (
@@ -369,9 +365,17 @@ RATE_LIMITS = {
     )
     for name, (most, window, demo) in _LIMITS.items()
 }
+# Those that the environment has set, for `manage.py limits`.
+RATE_LIMITS_SET = frozenset(
+    name
+    for name in _LIMITS
+    if environment.is_set(f"RATE_LIMIT_{name.upper()}_MAX", f"RATE_LIMIT_{name.upper()}_WINDOW")
+)
 RATELIMIT_USE_CACHE = "limits"
 RATE_LIMIT_WHITELIST = environment.names(
-    "RATE_LIMIT_WHITELIST", [], purpose="Service subjects (API key names) that no limit holds back."
+    "RATE_LIMIT_WHITELIST",
+    [],
+    purpose="Service subjects that no limit holds back: names of staff's API keys or accounts, or ids of either.",
 )
 
 # -- logs -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views import defaults
 
-from freight import pages
+from freight import pages, reserved
 from shipments.api import errors
 
 urlpatterns = [
@@ -14,6 +14,8 @@ urlpatterns = [
     path("login", pages.login, name="login-page"),
     path("logout", pages.logout, name="logout-page"),
     path("api/metrics", include("monitoring.urls")),
+    *reserved.paths("ai"),
+    *reserved.paths("billing"),
     path("api/", include("exports.urls")),
     path("api/", include("shipments.api.urls")),
     path("admin/", admin.site.urls),

@@ -1,8 +1,13 @@
 """The one visible list that connects the rooms."""
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import ratelimits.signals
 from monitoring import runtime
 from realtime import kinds, receivers, rooms
-from shipments import signals
+from shipments import access, intake, signals
 from shipments.selectors import measured
 
 
@@ -10,7 +15,30 @@ def connect() -> None:
     """This will connect signals and registries of the lower apps to the upper ones."""
     signals.event_committed.connect(receivers.announce, dispatch_uid="realtime.announce")
     signals.feed_numbered.connect(receivers.announce_feed, dispatch_uid="realtime.announce_feed")
+    ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     for kind in kinds.KINDS:
         rooms.register(kind)
     runtime.once_a_host(measured.relay_lag, every=2)
     runtime.once_a_host(measured.states, every=15)
+
+
+def _record_limit_change(
+    *,
+    by: access.Subject | None,
+    now: datetime,
+    name: str,
+    before: Mapping[str, Any] | None,
+    after: Mapping[str, Any] | None,
+    **_: object,
+) -> None:
+    """This will write into the audit, in the same transaction, who changed a limit of the installation."""
+    intake.record_audit(
+        by=by or access.installation(name="manage.py limits"),
+        now=now,
+        action="limit_change",
+        entity="rate_limit",
+        entity_id=name[:64],
+        before=before,
+        after=after,
+        outcome="done",
+    )

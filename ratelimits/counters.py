@@ -1,17 +1,73 @@
-"""The cache under django-ratelimit: one round trip to Redis a count, and a count of its own when Redis is gone."""
+"""Counting: one round trip to Redis for all that a request counts; counts of this process when Redis is gone."""
 
+import hashlib
 import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
-from django_redis.cache import RedisCache
-from redis.exceptions import RedisError
+from django.conf import settings
+from django.core.cache.backends.base import BaseCache
+from redis import ConnectionPool, Redis
+from redis.exceptions import NoScriptError, RedisError
 
 _log = structlog.get_logger("ratelimits")
 # How long Redis is left alone after a failure; one request then tries again.
 RETRY_SECONDS: Final = 1.0
+CONNECT_SECONDS: Final = 0.2
+ANSWER_SECONDS: Final = 0.3
+# Which keys are the busiest is kept for slots of a quarter of an hour, and of so many keys at least.
+SLOT_SECONDS: Final = 900
+_MOST_TOP_KEYS: Final = 1000
 _MOST_LOCAL_KEYS: Final = 50_000
+_FIXED_KEYS: Final = 3
+# KEYS: totals, busiest keys, busiest refused keys, then a counter each; ARGV: the seconds of a slot, how many
+# busiest keys to keep, then of each counter its seconds, limit, policy and name. A flood of keys must not fill the
+# memory: those that were seen least are forgotten.
+_SCRIPT: Final = """
+local function note(set, member)
+    if redis.call('ZINCRBY', set, 1, member) == '1' then
+        local size = redis.call('ZCARD', set)
+        if size == 1 then redis.call('EXPIRE', set, ARGV[1] * 2) end
+        if size > ARGV[2] * 2 then redis.call('ZREMRANGEBYRANK', set, 0, size - ARGV[2] - 1) end
+    end
+end
+local counts = {}
+for i = 4, #KEYS do
+    local at = 3 + (i - 4) * 4
+    local count = redis.call('INCR', KEYS[i])
+    if count == 1 then redis.call('EXPIRE', KEYS[i], ARGV[at]) end
+    redis.call('HINCRBY', KEYS[1], ARGV[at + 2] .. ':hits', 1)
+    note(KEYS[2], ARGV[at + 3])
+    if count > tonumber(ARGV[at + 1]) then
+        redis.call('HINCRBY', KEYS[1], ARGV[at + 2] .. ':rejections', 1)
+        note(KEYS[3], ARGV[at + 3])
+    end
+    counts[#counts + 1] = count
+end
+return counts
+"""
+_DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Something to be counted: in which counter, for how many seconds, and against which limit of whom."""
+
+    counter: str
+    seconds: int
+    policy: str
+    most: int
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Policy and key, as the list of the busiest has them."""
+        return f"{self.policy} {self.key}"
 
 
 class Breaker:
@@ -23,6 +79,8 @@ class Breaker:
 
     def may_try(self) -> bool:
         """This will say whether to ask Redis; while it is failing, one caller a second gets a yes."""
+        if not self._closed_at:
+            return True
         now = time.monotonic()
         with self._lock:
             if not self._closed_at:
@@ -34,6 +92,8 @@ class Breaker:
 
     def report(self, *, ok: bool) -> None:
         """This will note how the try went."""
+        if ok and not self._closed_at:
+            return
         with self._lock:
             was_open = bool(self._closed_at)
             self._closed_at = 0.0 if ok else time.monotonic() + RETRY_SECONDS
@@ -46,9 +106,9 @@ class LocalCounts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[str, tuple[int, float]] = {}
+        self._counts: dict[str, tuple[int, float, str, int]] = {}
 
-    def count(self, key: str, seconds: float) -> int:
+    def count(self, key: str, seconds: float, *, name: str = "", most: int = 0) -> int:
         """This will return how often the key has been counted, this time included."""
         now = time.monotonic()
         with self._lock:
@@ -57,48 +117,102 @@ class LocalCounts:
             if len(self._counts) >= _MOST_LOCAL_KEYS:
                 # A flood of keys: forget the oldest half and not everybody's count.
                 self._counts = dict(list(self._counts.items())[_MOST_LOCAL_KEYS // 2 :])
-            count, ends = self._counts.get(key, (0, 0.0))
+            count, ends, *_ = self._counts.get(key, (0, 0.0))
             count, ends = (count + 1, ends) if ends > now else (1, now + seconds)
-            self._counts[key] = (count, ends)
+            self._counts[key] = (count, ends, name, most)
             return count
 
+    def busiest(self) -> list[tuple[str, int, int]]:
+        """This will return names with their hits and rejections in the present windows."""
+        now = time.monotonic()
+        with self._lock:
+            kept = [each for each in self._counts.values() if each[1] > now]
+        return [(name, count, max(0, count - most)) for count, _, name, most in kept]
 
-breaker = Breaker()
-_local = LocalCounts()
 
+class CounterCache(BaseCache):
+    """The cache under `django_ratelimit.core.get_usage`: it does not count, it notes what is to be counted.
 
-class CounterCache(RedisCache):  # type: ignore[misc]  # the library's class is only partly typed
-    """Answers the two calls of `django_ratelimit.core.get_usage` from one count.
-
-    `get_usage` adds a key and, where it is there already, increments it: `add` counts at once, and the
-    `incr` that follows in the same thread hands that count out.
+    `get_usage` finds the window and names its counter; several of them are then counted together.
     """
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
-        super().__init__(server, params)
-        self._counted = threading.local()
+        super().__init__(params)
 
-    def add(self, key: str, value: int, timeout: float | None = None, version: int | None = None) -> bool:
-        """This will count, and say whether this was the first time in the window of `timeout` seconds."""
-        count = self._count(str(self.client.make_key(key, version=version)), int(timeout or 1))
-        if count == value:
-            return True
-        self._counted.last = count
-        return False
+    def add(
+        self,
+        key: str,
+        value: Any,
+        timeout: float | None = None,
+        version: int | None = None,
+    ) -> bool:
+        """This will note a counter and how long it is to live."""
+        _noting.counters.append((key, int(timeout or 1)))
+        return True
 
-    def incr(self, key: str, delta: int = 1, version: int | None = None) -> int:
-        """This will return what `add` has counted."""
-        return int(self._counted.last)
 
-    def _count(self, key: str, seconds: int) -> int:
-        if breaker.may_try():
-            try:
-                pipeline = self.client.get_client(write=True).pipeline(transaction=False)
-                # The key names its window, so a later expiry can only be too long, never wrong.
-                count = int(pipeline.incr(key).expire(key, seconds).execute()[0])
-            except (RedisError, OSError):
-                breaker.report(ok=False)
-            else:
-                breaker.report(ok=True)
-                return count
-        return _local.count(key, seconds)
+class _Noting(threading.local):
+    def __init__(self) -> None:
+        self.counters: list[tuple[str, int]] = []
+
+
+_noting: Final = _Noting()
+breaker = Breaker()
+local = LocalCounts()
+
+
+@contextmanager
+def noting() -> Iterator[list[tuple[str, int]]]:
+    """This will collect the counters, and their seconds, that `get_usage` names within the block."""
+    _noting.counters = []
+    yield _noting.counters
+
+
+def count(wanted: Sequence[Wanted]) -> list[int]:
+    """This will count each once and return how often each has been counted, all in one round trip."""
+    if breaker.may_try():
+        try:
+            counts = _count_in_redis(wanted)
+        except (RedisError, OSError):
+            breaker.report(ok=False)
+        else:
+            breaker.report(ok=True)
+            return counts
+    return [local.count(each.counter, each.seconds, name=each.name, most=each.most) for each in wanted]
+
+
+def redis() -> Redis:
+    """This will return the client of the counters; it gives up soon."""
+    return _client(settings.REDIS_URL)
+
+
+def named(*parts: object) -> str:
+    """This will return the name of a key of ours in Redis."""
+    return f"freight:limits:{':'.join(map(str, parts))}"
+
+
+def slot(at: float) -> int:
+    """This will return the number of the slot of the busiest keys at a time."""
+    return int(at // SLOT_SECONDS)
+
+
+@lru_cache
+def _client(url: str) -> Redis:
+    pool: Any = ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS)
+    return Redis(connection_pool=pool)
+
+
+def _count_in_redis(wanted: Sequence[Wanted]) -> list[int]:
+    now = slot(time.time())
+    arguments: list[Any] = [named("totals"), named("top", now), named("refused", now)]
+    arguments += [named("count", each.counter) for each in wanted]
+    arguments += [SLOT_SECONDS, _MOST_TOP_KEYS]
+    for each in wanted:
+        arguments += [each.seconds, each.most, each.policy, each.name]
+    client: Any = redis()
+    keys = _FIXED_KEYS + len(wanted)
+    try:
+        found = client.evalsha(_DIGEST, keys, *arguments)
+    except NoScriptError:
+        found = client.eval(_SCRIPT, keys, *arguments)
+    return [int(each) for each in found]

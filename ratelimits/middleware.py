@@ -6,6 +6,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from ratelimits import limiter
 from ratelimits.drf import count
 from ratelimits.limiter import Usage
 
@@ -28,25 +29,25 @@ class RateLimitHeadersMiddleware:
         path = request.path_info
         if not path.startswith("/api/") or _UNLIMITED.match(path):
             return response
-        if not getattr(request, "rate_counted", False):
-            uncounted = count(request, "general")
-            if uncounted is not None and not uncounted.allowed:
+        usages: list[Usage] | None = getattr(request, "rate_limits", None)
+        if usages is None:
+            usages = count(request, "general")
+            wait = limiter.refused_for(usages)
+            if wait is not None:
                 response.close()
-                response = _refusal(request, uncounted)
-        usage: Usage | None = getattr(request, "rate_limit", None)
-        if usage is not None:
-            for name, value in usage.headers.items():
-                response.headers.setdefault(name, value)
+                response = _refusal(request, wait)
+        for name, value in limiter.headers(usages).items():
+            response.headers.setdefault(name, value)
         return response
 
 
-def _refusal(request: HttpRequest, usage: Usage) -> HttpResponse:
+def _refusal(request: HttpRequest, wait: int) -> HttpResponse:
     return JsonResponse(
         {
             "type": "about:blank",
             "title": "Too Many Requests",
             "status": 429,
-            "detail": f"The limit of this window is used up; try again in {usage.reset} seconds.",
+            "detail": f"The limit of this window is used up; try again in {wait} seconds.",
             "instance": request.path,
             "requestId": getattr(request, "request_id", ""),
         },

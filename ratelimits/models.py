@@ -1,5 +1,6 @@
-"""Failed attempts, counted in PostgreSQL: a limit on guessing must outlive a cache and never open."""
+"""What must outlive a cache: failed attempts, whose limit never opens, and limits that operators have changed."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 
@@ -22,3 +23,61 @@ class FailedAttempts(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy} {self.key}: {self.failures}"
+
+
+_COUNT = [MinValueValidator(1), MaxValueValidator(2**31 - 1)]
+_SECONDS = [MinValueValidator(1), MaxValueValidator(31 * 86400)]
+
+
+class PolicyLimit(models.Model):
+    """A policy whose numbers an operator has changed; without a row the environment's hold."""
+
+    policy = models.CharField(max_length=12, primary_key=True)
+    most = models.PositiveIntegerField("requests", validators=_COUNT, help_text="At most so many in one window.")
+    window = models.PositiveIntegerField("window in seconds", validators=_SECONDS)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(most__gte=1, window__gte=1), name="policy_limit_positive")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy}: {self.most} in {self.window} s"
+
+
+class KeyLimit(models.Model):
+    """A limit of its own for one key: an API key, a user or an address. Its window is the policy's."""
+
+    id = models.BigAutoField(primary_key=True)
+    policy = models.CharField(max_length=12)
+    key = models.CharField(max_length=50)
+    most = models.PositiveIntegerField(
+        "requests",
+        null=True,
+        blank=True,
+        validators=_COUNT,
+        help_text="At most so many in one window; empty: no limit.",
+    )
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["policy", "key"], name="key_limit_once"),
+            models.CheckConstraint(
+                condition=models.Q(most__isnull=True) | models.Q(most__gte=1), name="key_limit_positive"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.policy} of {self.key}: {'no limit' if self.most is None else self.most}"
+
+
+class Revision(models.Model):
+    """Counts the changes of the two tables above, by a trigger: by this every process learns of them."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True)
+    number = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return str(self.number)

@@ -1,8 +1,14 @@
-"""The declared limits: so many requests (or failures) in a window, under a name."""
+"""The declared limits: so many requests (or failures) in a window, under a name.
 
-from dataclasses import dataclass
+The environment says what holds by default (`settings.RATE_LIMITS`); what operators have changed since lies
+over it (`ratelimits.runtime`).
+"""
+
+from dataclasses import dataclass, replace
 
 from django.conf import settings
+
+from ratelimits import runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +20,35 @@ class Policy:
     window: int
 
 
-def get(name: str) -> Policy:
-    """This will return the policy as it stands now; raises KeyError for a name that nobody declared."""
+def names() -> tuple[str, ...]:
+    """This will return the name of every policy that is declared."""
+    return tuple(settings.RATE_LIMITS)
+
+
+def default(name: str) -> Policy:
+    """This will return the policy as the environment has it; raises KeyError for a name that nobody declared."""
     most, window = settings.RATE_LIMITS[name]
     return Policy(name, most, window)
+
+
+def get(name: str) -> Policy:
+    """This will return the policy as it stands now; raises KeyError for a name that nobody declared."""
+    changed = runtime.current().policies.get(name)
+    return Policy(name, *changed) if changed else default(name)
+
+
+def of_key(name: str, key: str) -> Policy | None:
+    """This will return the policy as it stands now for one key, None where that is held by no limit."""
+    policy = get(name)
+    own = runtime.current().keys
+    if (name, key) not in own:
+        return policy
+    most = own[name, key]
+    return None if most is None else replace(policy, most=most)
+
+
+def source(name: str) -> str:
+    """This will tell where the policy's numbers come from: `admin`, `environment` or `default`."""
+    if name in runtime.current().policies:
+        return "admin"
+    return "environment" if name in settings.RATE_LIMITS_SET else "default"

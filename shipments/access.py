@@ -145,6 +145,11 @@ def system(organization_id: uuid.UUID, *, name: str) -> Subject:
     return Subject(organization_id=organization_id, role="system", name=name)
 
 
+def installation(*, name: str) -> Subject:
+    """This will return the subject of a command that concerns the whole installation."""
+    return Subject(organization_id=None, role="system", name=name)  # type: ignore[arg-type]  # it reads no rows
+
+
 def nobody(*, name: str, organization_id: uuid.UUID | None, address: str | None, request_id: str) -> Subject:
     """This will return the subject of a failed attempt to log in: it may nothing, and the audit names it.
 

@@ -60,11 +60,15 @@ def record_audit(
     action: str,
     entity: str,
     entity_id: object,
-    after: Mapping[str, Any],
+    after: Mapping[str, Any] | None,
     outcome: str,
+    before: Mapping[str, Any] | None = None,
 ) -> None:
     """This will write one audit entry on an act of a room above, in the caller's transaction if there is one."""
-    log.audit(by=by, now=now, action=action, entity=entity, entity_id=entity_id, after=after, outcome=outcome)
+    log.audit(
+        by=by, now=now, action=action, entity=entity, entity_id=entity_id, before=before, after=after,
+        outcome=outcome,
+    )  # fmt: skip
 
 
 def redeem_ticket(*, ticket: str, now: datetime) -> Subject | None:

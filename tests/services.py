@@ -35,7 +35,8 @@ def _begin() -> None:
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
     os.environ.setdefault("DEMO", "0")
     # A thousand tests come from one address; those about limits set their own.
-    os.environ.setdefault("RATE_LIMIT_GENERAL_MAX", "1000000")
+    for policy in ("GENERAL", "EXPORT", "WS_CONNECT"):
+        os.environ.setdefault(f"RATE_LIMIT_{policy}_MAX", "1000000")
     postgres, valkey = (not os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
     atexit.register(_end)
     if postgres or valkey:

@@ -1,0 +1,145 @@
+"""Changing limits at run time: every process follows within two seconds, and whoever listens is told.
+
+Keyword-only, time is a parameter; each is one transaction.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import transaction
+from django.db.models import Q
+
+from ratelimits import counters, limiter, policies, runtime, signals
+from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit
+
+MOST_REQUESTS: Final = 2**31 - 1
+LONGEST_WINDOW_SECONDS: Final = 31 * 86400
+_UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_SUBJECT: Final = re.compile(f"(key|user):{_UUID}")
+
+
+class InvalidLimit(ValueError):
+    """A limit that cannot be; `field` is what is wrong with it."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def set_policy(*, by: object, now: datetime, policy: str, most: int, window: int) -> None:
+    """This will let `most` requests in `window` seconds be the policy, whatever the environment says.
+
+    Raises InvalidLimit.
+    """
+    _require_policy(policy)
+    _require_number("most", most, MOST_REQUESTS)
+    _require_number("window", window, LONGEST_WINDOW_SECONDS)
+    with transaction.atomic():
+        before = _of_policy(policy)
+        PolicyLimit.objects.update_or_create(
+            policy=policy, defaults={"most": most, "window": window, "changed_at": now}
+        )
+        _tell(by, now, policy, before, _of_policy(policy))
+
+
+def clear_policy(*, by: object, now: datetime, policy: str) -> None:
+    """This will let the environment's numbers hold again."""
+    with transaction.atomic():
+        before = _of_policy(policy)
+        if PolicyLimit.objects.filter(policy=policy).delete()[0]:
+            _tell(by, now, policy, before, _of_policy(policy))
+
+
+def set_key(*, by: object, now: datetime, policy: str, key: str, most: int | None) -> None:
+    """This will give one key a limit of its own, or none at all; the window stays the policy's.
+
+    Raises InvalidLimit.
+    """
+    _require_policy(policy)
+    if policy == "auth":
+        raise InvalidLimit("policy", "The limit on guessing passwords has no exceptions.")
+    key = canonical_key(key)
+    if most is not None:
+        _require_number("most", most, MOST_REQUESTS)
+    with transaction.atomic():
+        before = _of_key(policy, key)
+        KeyLimit.objects.update_or_create(policy=policy, key=key, defaults={"most": most, "changed_at": now})
+        _tell(by, now, f"{policy} {key}", before, {"max": most})
+
+
+def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
+    """This will hold the key to the policy again."""
+    with transaction.atomic():
+        before = _of_key(policy, key)
+        if KeyLimit.objects.filter(policy=policy, key=key).delete()[0]:
+            _tell(by, now, f"{policy} {key}", before, None)
+
+
+def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
+    """This will forget what a key has used up in the present windows, and return that by policy.
+
+    Failed logins too: of an account (`account:<e-mail address>`) or an address. Raises redis' errors where
+    Redis is gone; the processes then count by themselves.
+    """
+    client: Any = counters.redis()
+    used: dict[str, int] = {}
+    for policy, counter in limiter.counters_of(key).items():
+        count = client.getdel(counters.named("count", counter))
+        if count:
+            used[policy] = int(count)
+    with transaction.atomic():
+        failed = FailedAttempts.objects.filter(Q(key=key) | Q(key=f"address:{key}"), policy="auth")
+        failures = sum(row.failures for row in failed.select_for_update())
+        failed.update(failures=0)
+        if failures:
+            used["auth"] = failures
+        if used:
+            _tell(by, now, f"reset {key}", used, None)
+    return used
+
+
+def canonical_key(key: str) -> str:
+    """This will return the key as the limiter counts by it; raises InvalidLimit."""
+    kind, _, rest = key.strip().partition(":")
+    if kind == "address":
+        try:
+            return limiter.address_key(rest.removesuffix("/64"))
+        except ValueError:
+            pass
+    elif _SUBJECT.fullmatch(key.strip().lower()):
+        return key.strip().lower()
+    raise InvalidLimit("key", "A key is key:<id of an API key>, user:<id> or address:<IP address>.")
+
+
+def _require_policy(name: str) -> None:
+    if name not in policies.names():
+        raise InvalidLimit("policy", f"There is no such policy; there are {', '.join(policies.names())}.")
+
+
+def _require_number(field: str, number: int, high: int) -> None:
+    if not 1 <= number <= high:
+        raise InvalidLimit(field, f"Give a whole number from 1 to {high}.")
+
+
+def _of_policy(name: str) -> dict[str, Any]:
+    row = PolicyLimit.objects.select_for_update().filter(policy=name).first()
+    if row is not None:
+        return {"max": row.most, "window": row.window, "source": "admin"}
+    # A row may outlive its policy's declaration.
+    kept = policies.default(name) if name in policies.names() else None
+    return {"max": kept and kept.most, "window": kept and kept.window, "source": "environment"}
+
+
+def _of_key(policy: str, key: str) -> dict[str, Any] | None:
+    row = KeyLimit.objects.select_for_update().filter(policy=policy, key=key).first()
+    return None if row is None else {"max": row.most}
+
+
+def _tell(
+    by: object, now: datetime, name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> None:
+    signals.limit_changed.send(sender=PolicyLimit, by=by, now=now, name=name, before=before, after=after)
+    # The process that changed it follows at once.
+    transaction.on_commit(runtime.refresh, robust=True)

@@ -1,0 +1,71 @@
+"""`manage.py limits`: what is limited to how much, who uses it up, and a way out for one of them."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from ratelimits import changes, report, runtime
+from ratelimits.models import KeyLimit
+
+
+class Command(BaseCommand):
+    """Shows the limits, or resets one key."""
+
+    help = "Show the rate limits with their source and the busiest keys; --reset KEY gives a key its window anew."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """This will declare the option."""
+        parser.add_argument(
+            "--reset", metavar="KEY", help="as it is shown: key:…, user:…, address:…; account:<e-mail> for logins"
+        )
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """This will print tables, or what has been reset."""
+        runtime.refresh()
+        if options["reset"]:
+            self._reset(options["reset"])
+            return
+        found = report.report()
+        self._table(
+            ("policy", "max", "window", "source", "hits", "rejections"),
+            [
+                (each["name"], each["max"], f"{each['window']}s", each["source"], each["hits"], each["rejections"])
+                for each in found["limiters"].values()
+            ],
+        )
+        own = KeyLimit.objects.order_by("policy", "key")
+        self._table(
+            ("policy", "key", "max of its own"),
+            [(row.policy, report.masked(row.key), "none" if row.most is None else row.most) for row in own],
+        )
+        self._table(
+            ("policy", "busiest keys", "hits", "rejections"),
+            [(each["policy"], each["key"], each["hits"], each["rejections"]) for each in found["topKeys"]],
+        )
+        self.stdout.write(f"whitelist: {', '.join(found['whitelist']) or 'empty'}")
+        if found.get("partial"):
+            self.stderr.write(self.style.WARNING("Redis does not answer: every process counts alone now."))
+
+    def _reset(self, key: str) -> None:
+        try:
+            used = changes.reset(by=None, now=timezone.now(), key=key)
+        except (RedisError, OSError) as error:
+            raise CommandError(
+                "Redis does not answer: there is nothing to reset; each process counts alone."
+            ) from error
+        if not used:
+            raise CommandError(f"{report.masked(key)} has used nothing in the present windows.")
+        told = ", ".join(f"{policy} {count}" for policy, count in used.items())
+        self.stdout.write(self.style.SUCCESS(f"{report.masked(key)} begins anew; it had used {told}."))
+
+    def _table(self, head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        lines = [tuple(map(str, row)) for row in (head, *rows)]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+        for number, line in enumerate(lines):
+            text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            self.stdout.write(self.style.MIGRATE_HEADING(text) if number == 0 else text)
+        self.stdout.write("")

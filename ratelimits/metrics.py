@@ -1,0 +1,37 @@
+"""What the limits decide, for Prometheus."""
+
+from typing import Final
+
+from django.conf import settings
+from prometheus_client import Counter
+
+DECISIONS: Final = ("allowed", "rejected", "exempt")
+
+_decisions = Counter(
+    "ratelimit_decisions_total",
+    "What the rate limits have decided: a request may go on, is refused, or is held by no limit.",
+    ["policy", "decision"],
+)
+# Made at once: every series is there from the first scrape on.
+_series: Final = {
+    (policy, decision): _decisions.labels(policy, decision)
+    for policy in settings.RATE_LIMITS
+    for decision in DECISIONS
+}
+
+
+def decided(policy: str, decision: str) -> None:
+    """This will count one decision."""
+    series = _series.get((policy, decision))
+    if series is not None:
+        series.inc()
+
+
+def of_process() -> dict[tuple[str, str], int]:
+    """This will return the decisions that this process has counted."""
+    return {
+        (sample.labels["policy"], sample.labels["decision"]): int(sample.value)
+        for metric in _decisions.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    }

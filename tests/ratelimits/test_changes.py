@@ -1,0 +1,310 @@
+"""Limits changed at run time: who hears of it, what holds, and what is told."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+
+from ratelimits import changes, counters, limiter, policies, report, runtime
+from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit, Revision
+from shipments import access
+from shipments.models import AuditEntry, User
+from shipments.services import api_keys
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.django_db
+
+OPERATOR = access.installation(name="operator")
+
+
+@pytest.fixture(autouse=True)
+def unchanged() -> Iterator[None]:
+    """Every test begins and ends with the environment's limits."""
+    runtime._state.changes = runtime.Changes()
+    yield
+    runtime._state.changes = runtime.Changes()
+
+
+@pytest.fixture
+def operator(settings: Settings) -> Client:
+    person = User.objects.create_superuser(f"root-{uuid.uuid4().hex[:8]}@example.test", None)
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def _key() -> str:
+    return f"user:{uuid.uuid4()}"
+
+
+def test_a_changed_policy_holds_until_it_is_taken_back(settings: Settings) -> None:
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (20, 60)}
+    changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
+    runtime.refresh()
+    changed = policies.get("ai")
+
+    changes.clear_policy(by=OPERATOR, now=NOW, policy="ai")
+    runtime.refresh()
+
+    assert changed == policies.Policy("ai", 3, 30)
+    assert policies.get("ai") == policies.Policy("ai", 20, 60)
+
+
+def test_a_row_changed_by_hand_is_noticed_too() -> None:
+    runtime.refresh()
+
+    PolicyLimit.objects.create(policy="ai", most=7, window=60, changed_at=NOW)
+    runtime.refresh()
+
+    assert policies.get("ai").most == 7
+
+
+def test_nothing_is_read_again_while_nothing_has_changed(django_assert_num_queries: Any) -> None:
+    changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
+    runtime.refresh()
+
+    with django_assert_num_queries(1):
+        runtime.refresh()
+
+
+def test_one_key_may_have_a_limit_of_its_own_or_none() -> None:
+    strict, free, plain = _key(), _key(), _key()
+    changes.set_policy(by=OPERATOR, now=NOW, policy="general", most=4, window=900)
+    changes.set_key(by=OPERATOR, now=NOW, policy="general", key=strict, most=2)
+    changes.set_key(by=OPERATOR, now=NOW, policy="general", key=free, most=None)
+    runtime.refresh()
+
+    passed = {
+        key: sum(limiter.refused_for(limiter.check(["general"], key)) is None for _ in range(6))
+        for key in (strict, free, plain)
+    }
+
+    assert passed == {strict: 2, free: 6, plain: 4}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("address:192.0.2.7", "address:192.0.2.7"),
+        ("address:2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
+        ("address:2001:db8:1:2::/64", "address:2001:db8:1:2::/64"),
+        (" KEY:018F0000-0000-7000-8000-000000000000 ", "key:018f0000-0000-7000-8000-000000000000"),
+    ],
+)
+def test_a_key_is_kept_as_the_limiter_counts_by_it(given: str, kept: str) -> None:
+    changes.set_key(by=OPERATOR, now=NOW, policy="general", key=given, most=5)
+
+    assert KeyLimit.objects.get().key == kept
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"policy": "nonsense"}, "policy"),
+        ({"policy": "auth"}, "policy"),
+        ({"key": "somebody"}, "key"),
+        ({"key": "address:300.0.0.1"}, "key"),
+        ({"most": 0}, "most"),
+        ({"most": 2**31}, "most"),
+    ],
+)
+def test_a_limit_that_cannot_be_is_refused(wrong: dict[str, Any], field: str) -> None:
+    with pytest.raises(changes.InvalidLimit) as refused:
+        changes.set_key(**({"by": OPERATOR, "now": NOW, "policy": "general", "key": _key(), "most": 5} | wrong))
+
+    assert refused.value.field == field
+    assert not KeyLimit.objects.exists()
+
+
+def test_every_change_stands_in_the_audit_with_before_and_after(settings: Settings) -> None:
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (20, 60)}
+    changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
+    changes.clear_policy(by=OPERATOR, now=NOW, policy="ai")
+
+    entries = AuditEntry.objects.filter(action="limit_change", actor_name="operator").order_by("pk")
+
+    environment = {"max": 20, "window": 60, "source": "environment"}
+    changed = {"max": 3, "window": 30, "source": "admin"}
+    assert [(each.entity_id, each.before, each.after) for each in entries] == [
+        ("ai", environment, changed),
+        ("ai", changed, environment),
+    ]
+
+
+def test_a_reset_gives_a_key_its_window_anew() -> None:
+    key = _key()
+    for _ in range(3):
+        limiter.check(["general"], key)
+    FailedAttempts.objects.create(policy="auth", key=key, failures=4, ends_at=NOW, in_flight_until=NOW)
+
+    used = changes.reset(by=None, now=NOW, key=key)
+
+    assert used == {"general": 3, "auth": 4}
+    assert limiter.check(["general"], key)[0].count == 1
+    assert FailedAttempts.objects.get(key=key).failures == 0
+    assert AuditEntry.objects.get(action="limit_change", entity_id=f"reset {key}").before == used
+
+
+# -- the admin ----------------------------------------------------------------------------------------------
+
+
+def test_an_operator_changes_a_policy_and_takes_it_back(
+    operator: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    before = policies.get("billing")
+    with django_capture_on_commit_callbacks(execute=True):
+        added = operator.post("/admin/ratelimits/policylimit/add/", {"policy": "billing", "most": 7, "window": 60})
+    changed = policies.get("billing")
+    with django_capture_on_commit_callbacks(execute=True):
+        again = operator.post("/admin/ratelimits/policylimit/billing/change/", {"most": 8, "window": 60})
+    changed_again = policies.get("billing")
+    with django_capture_on_commit_callbacks(execute=True):
+        gone = operator.post("/admin/ratelimits/policylimit/billing/delete/", {"post": "yes"})
+
+    assert [each.status_code for each in (added, again, gone)] == [302, 302, 302]
+    assert (changed, changed_again) == (policies.Policy("billing", 7, 60), policies.Policy("billing", 8, 60))
+    assert policies.get("billing") == before
+    assert AuditEntry.objects.filter(action="limit_change", entity_id="billing").count() >= 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"policy": "nonsense"}, {"most": 0}, {"most": "many"}, {"window": 0}, {"window": 10**9}, {"most": 10**12}],
+)
+def test_the_admin_refuses_numbers_that_cannot_be(operator: Client, wrong: dict[str, Any]) -> None:
+    response = operator.post(
+        "/admin/ratelimits/policylimit/add/", {"policy": "billing", "most": 7, "window": 60} | wrong
+    )
+
+    assert response.status_code == 200
+    assert b"errorlist" in response.content
+    assert not PolicyLimit.objects.exists()
+
+
+def test_an_operator_names_a_key_by_what_is_shown_of_it(operator: Client) -> None:
+    owner = factories.member(factories.organization(), "admin")
+    key, _ = api_keys.create(by=owner, now=NOW, name="scanner", scopes=["shipments:read"])
+    person = User.objects.get(pk=owner.user_id)
+
+    for named, most in ((key.prefix, "5"), (person.email, "")):
+        response = operator.post(
+            "/admin/ratelimits/keylimit/add/", {"policy": "general", "key": named, "most": most}
+        )
+        assert response.status_code == 302
+
+    rows = {row.key: row.most for row in KeyLimit.objects.all()}
+    assert rows == {f"key:{key.pk}": 5, f"user:{person.pk}": None}
+    listed = operator.get("/admin/ratelimits/keylimit/")
+    assert f"key:{key.pk}" in listed.content.decode()
+
+
+def test_an_unknown_key_is_an_error_on_the_form(operator: Client) -> None:
+    response = operator.post(
+        "/admin/ratelimits/keylimit/add/", {"policy": "general", "key": "nobody@example.test", "most": "5"}
+    )
+
+    assert response.status_code == 200
+    assert b"There is none, or more than one" in response.content
+
+
+def test_only_those_who_run_the_installation_see_the_limits() -> None:
+    person = factories.user(factories.organization(), "admin")
+    User.objects.filter(pk=person.pk).update(is_staff=True)
+    client = Client()
+    client.force_login(User.objects.get(pk=person.pk))
+
+    assert client.get("/admin/ratelimits/policylimit/").status_code == 403
+    assert client.post("/admin/ratelimits/policylimit/add/", {}).status_code == 403
+
+
+# -- reports ------------------------------------------------------------------------------------------------
+
+
+def test_the_report_counts_hits_and_rejections_of_all_processes(settings: Settings) -> None:
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (2, 60)}
+    settings.RATE_LIMIT_WHITELIST = ["batch-processor"]
+    before = report.report()["limiters"]["ai"]
+    key = _key()
+
+    for _ in range(5):
+        limiter.check(["ai"], key)
+
+    told = report.report()
+    after = told["limiters"]["ai"]
+    assert (after["hits"] - before["hits"], after["rejections"] - before["rejections"]) == (5, 3)
+    assert (after["name"], after["max"], after["window"]) == ("ai", 2, 60)
+    assert told["whitelist"] == ["batch-processor"]
+    assert "partial" not in told
+    json.dumps(told)
+    busiest = {(each["policy"], each["key"]): each for each in _all_keys()}
+    assert busiest["ai", key] == {"policy": "ai", "key": key, "hits": 5, "rejections": 3}
+
+
+def _all_keys() -> list[dict[str, Any]]:
+    _, hits, refused = report._cluster()
+    return [report._busy(name, number, refused[name]) for name, number in hits.items()]
+
+
+def test_without_redis_the_report_is_of_this_host(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (2, 60)}
+    monkeypatch.setattr(counters, "breaker", counters.Breaker())
+    monkeypatch.setattr(counters, "local", counters.LocalCounts())
+    key = _key()
+    for _ in range(5):
+        limiter.check(["ai"], key)
+
+    told = report.report(of_host=lambda: {("ai", "allowed"): 20, ("ai", "rejected"): 3})
+
+    assert told["partial"] is True
+    assert (told["limiters"]["ai"]["hits"], told["limiters"]["ai"]["rejections"]) == (23, 3)
+    assert told["topKeys"] == [{"policy": "ai", "key": key, "hits": 5, "rejections": 3}]
+
+
+def test_a_key_that_is_a_secret_is_not_shown() -> None:
+    assert report.masked("1234567890abcdef") == "1234…"
+    assert report.masked("address:192.0.2.7") == "address:192.0.2.7"
+
+
+def test_the_command_shows_limits_sources_and_keys() -> None:
+    own = _key()
+    changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
+    changes.set_key(by=OPERATOR, now=NOW, policy="billing", key=own, most=None)
+    out = StringIO()
+
+    call_command("limits", stdout=out)
+
+    words = [line.split() for line in out.getvalue().splitlines()]
+    assert ["policy", "max", "window", "source", "hits", "rejections"] in words
+    assert next(line for line in words if line[:1] == ["ai"])[:4] == ["ai", "3", "30s", "admin"]
+    assert next(line for line in words if line[:1] == ["general"])[3] == "environment"
+    assert ["billing", own, "none"] in words
+
+
+def test_the_command_resets_one_key_and_says_what_it_had_used() -> None:
+    key = _key()
+    for _ in range(3):
+        limiter.check(["general"], key)
+    out = StringIO()
+
+    call_command("limits", reset=key, stdout=out)
+
+    assert out.getvalue().strip() == f"{key} begins anew; it had used general 3."
+    with pytest.raises(CommandError, match="has used nothing"):
+        call_command("limits", reset=key)
+
+
+def test_the_revision_counts_every_statement() -> None:
+    before = Revision.objects.values_list("number", flat=True).first() or 0
+
+    changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
+    changes.clear_policy(by=OPERATOR, now=NOW, policy="ai")
+
+    assert Revision.objects.values_list("number", flat=True).get() > before + 1

@@ -7,53 +7,88 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import structlog
 
-from monitoring import runtime
-
 Role = Literal["api", "ws", "all"]
 BACKLOG: Final = 4096
+# How long requests under way may take once the process is told to stop.
+DRAIN_SECONDS: Final = 10.0
 
 log = structlog.get_logger(__name__)
 
 
-def run(role: Role, *, unix: str | None = None, host: str | None = None, port: int | None = None) -> None:
-    """This will serve one role on a unix socket or on host and port until SIGTERM or SIGINT.
+def run(
+    role: Role,
+    *,
+    unix: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    drain_seconds: float = DRAIN_SECONDS,
+) -> None:
+    """This will serve one role on a unix socket or on host and port until SIGTERM or SIGINT, and then drain.
 
     The reactor is installed here and not at import: a process that forks roles must not have one.
     """
     os.environ["FREIGHT_ROLE"] = role
-    _install_reactor()
-    if unix:
-        Path(unix).unlink(missing_ok=True)  # what a killed server left
-        endpoint = f"unix:{unix.replace(':', chr(92) + ':')}:mode=600:backlog={BACKLOG}:lockfile=0"
-    else:
-        endpoint = f"tcp:{port}:interface={(host or '127.0.0.1').replace(':', chr(92) + ':')}:backlog={BACKLOG}"
-    # After the reactor: the one loads Daphne, the other the product.
-    from freight.asgi import application
-    from freight.hardened import HardenedDaphne
+    install_reactor()
+    from freight.asgi import application  # after the reactor
+    from monitoring import health, runtime
+    from realtime import protocol
 
     runtime.enter(role)
-    server = HardenedDaphne(
+    listening = endpoint(unix=unix, host=host, port=port)
+    log.info("serving", role=role, endpoint=listening, pid=os.getpid())
+    serve(
+        application,
+        listening,
+        drain={
+            "seconds": drain_seconds,
+            "farewell": lambda retry_ms: protocol.drain(retry_ms=retry_ms),
+            "on_begin": health.drain,
+        },
+    )
+
+
+def serve(application: Any, listening: str, *, drain: dict[str, Any], stalled_seconds: float = 60.0) -> None:
+    """This will serve an ASGI application; the reactor is installed."""
+    from freight.hardened.daphne import HardenedDaphne  # after the reactor
+    from freight.hardened.drain import Drain
+    from freight.hardened.flow import Stalls
+
+    HardenedDaphne(
         application=application,
-        endpoints=[endpoint],
+        endpoints=[listening],
+        drain=Drain(**drain),
+        stalls=Stalls(stalled_seconds),
         ping_interval=20,
         ping_timeout=20,
         websocket_timeout=-1,
+        # The application answers more than 16 KiB with an error; more than this is not even read.
         websocket_max_message_size=64 * 1024,
         websocket_max_frame_size=64 * 1024,
         request_buffer_size=65536,
         server_name="freight",
         verbosity=0,
         ready_callable=_freeze,
-    )
-    log.info("serving", role=role, endpoint=endpoint, pid=os.getpid())
-    server.run()
+    ).run()
 
 
-def _install_reactor() -> None:
+def endpoint(*, unix: str | None = None, host: str | None = None, port: int | None = None) -> str:
+    """This will return what Twisted listens on, as it wants it written."""
+    if unix:
+        Path(unix).unlink(missing_ok=True)  # what a killed server left
+        return f"unix:{_escaped(unix)}:mode=600:backlog={BACKLOG}:lockfile=0"
+    return f"tcp:{port}:interface={_escaped(host or '127.0.0.1')}:backlog={BACKLOG}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace(":", "\\:")
+
+
+def install_reactor() -> None:
+    """This will put uvloop under Twisted; before anything that imports the reactor."""
     if "twisted.internet.reactor" in sys.modules:
         return
     import uvloop  # only a server needs it

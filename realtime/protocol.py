@@ -146,6 +146,11 @@ def stale(*, since: str) -> bytes:
     return encode({"type": "stale", "since": since})
 
 
+def drain(*, retry_ms: int) -> bytes:
+    """This will say that the server ends soon: come again after so many milliseconds, to any other."""
+    return encode({"type": "drain", "retryMs": retry_ms})
+
+
 def left(*, room: str, reason: str, echo: object = None) -> bytes:
     """This will say that a room's updates stop; `reason` is left, forbidden or deleted."""
     return encode(_echoed({"type": "room:left", "room": room, "reason": reason}, echo))

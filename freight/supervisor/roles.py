@@ -12,6 +12,8 @@ from django.core.management import call_command, get_commands
 from freight import embedded
 
 _ANSWER_SECONDS = 2.0
+# Less than the supervisor waits before it kills: nobody comes after, so nobody needs more.
+_DRAIN_SECONDS = 6.5
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def _server(kind: str, number: int) -> Role:
     path = embedded.layout.at(settings.FREIGHT_HOME).sockets / f"{name}.sock"
 
     def serve() -> None:
-        call_command("serve", role=kind, unix=str(path))
+        call_command("serve", role=kind, unix=str(path), drain_seconds=_DRAIN_SECONDS)
 
     return Role(name=name, kind=kind, target=serve, socket=path)
 

@@ -19,9 +19,21 @@ class Command(BaseCommand):
         parser.add_argument("--unix", help="path of a unix socket")
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int)
+        parser.add_argument(
+            "--drain-seconds",
+            type=float,
+            default=server.DRAIN_SECONDS,
+            help="what requests under way may take at the end",
+        )
 
     def handle(self, *_: Any, **options: Any) -> None:
         """This will serve until it is told to stop."""
         if bool(options["unix"]) == bool(options["port"]):
             raise CommandError("Give either --unix PATH or --port NUMBER.")
-        server.run(options["role"], unix=options["unix"], host=options["host"], port=options["port"])
+        server.run(
+            options["role"],
+            unix=options["unix"],
+            host=options["host"],
+            port=options["port"],
+            drain_seconds=options["drain_seconds"],
+        )

@@ -1,0 +1,12 @@
+"""Daphne with what it lacks. Import its modules only after the reactor is installed.
+
+    daphne.py    the server: applications, their end, what is offered to them
+    sockets.py   a WebSocket: limits inwards, close codes, the way in for frames
+    outbox.py    what waits for a socket; one write a turn of the event loop; who reads too slowly is cut
+    requests.py  an HTTP request: the application waits for a slow reader, and is told when it has gone
+    flow.py      how much waits in a transport, and which transports stand still
+    drain.py     the end of the process, on SIGTERM
+
+All of it reaches into internals of Daphne, Autobahn and Twisted; tests/freight/test_internals.py names them
+and fails when one changes.
+"""

@@ -1,0 +1,188 @@
+"""A WebSocket: Daphne's, with limits in both directions and close codes that reach the client."""
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Any, Final
+
+from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+
+from freight.hardened import wire
+from freight.hardened.outbox import Outbox, Turn
+
+SLOW: Final = 4431
+# What the kernel may keep for one socket; asked for twice over, as Linux counts its own overhead.
+_SEND_BUFFER_BYTES: Final = 128 * 1024
+# Messages that the application has not taken yet: from here on the client is not read from, until so few are left.
+_MANY_MESSAGES: Final = 32
+_FEW_MESSAGES: Final = 4
+# Fragments of one message; empty ones cost their sender nothing.
+_MOST_FRAGMENTS: Final = 1024
+_TOO_BIG: Final = 1009
+
+
+class Inbox(asyncio.Queue[dict[str, Any]]):
+    """The events that an application has not taken yet; says when few are left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_few: Any = None
+
+    def _get(self) -> dict[str, Any]:
+        event: dict[str, Any] = super()._get()
+        if self.on_few is not None and self.qsize() <= _FEW_MESSAGES:
+            asyncio.get_running_loop().call_soon(self.on_few)
+            self.on_few = None
+        return event
+
+
+class Socket(WebSocketProtocol):  # type: ignore[misc]
+    """One WebSocket. Everything that it sends once it is open goes through its outbox, in order."""
+
+    CONFIG_ATTRS = ()  # see SocketFactory.settle
+    outbox: Outbox
+    slow = False
+    _deaf = False
+    _paused = False
+    _fragments = 0
+
+    def makeConnection(self, transport: Any) -> None:  # noqa: N802
+        """This will take the connection over from the HTTP request that asked for the upgrade."""
+        super().makeConnection(transport)
+        with suppress(OSError):
+            transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        transport.unregisterProducer()  # the HTTP channel; nothing of it is needed any more
+        self.outbox = Outbox(self, transport, self.factory.turn)
+        transport.registerProducer(self.outbox, True)
+
+    # -- outwards -------------------------------------------------------------------------------------------
+
+    def serverSend(self, content: Any, binary: bool = False) -> None:  # noqa: N802, FBT001, FBT002
+        """This will send a message of the application; one for a socket that closes goes nowhere."""
+        if self.state == self.STATE_OPEN:
+            payload = content if binary else content.encode()
+            self.outbox.messages += 1
+            self.outbox.octets += len(payload)
+            self.outbox.put(wire.frame(payload, binary=binary))
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802, FBT001, FBT002
+        """This will send what Autobahn has framed: control frames, and before all the handshake's answer."""
+        if self.state in {self.STATE_OPEN, self.STATE_CLOSING} and not sync and not chopsize:
+            self.outbox.put(data)
+        else:
+            super().sendData(data, sync, chopsize)
+
+    def cut(self) -> None:
+        """This will end a socket that does not take what it is sent: a close frame, and a second for it."""
+        self.outbox.forget()
+        if not self.slow:
+            self.slow = True
+            self.sendClose(code=SLOW, reason="The client reads too slowly.")
+
+    def handle_reply(self, message: dict[str, Any]) -> None:
+        """This will do as the application says; Daphne itself forgets the reason of a close."""
+        if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:
+            self.sendClose(code=message.get("code") or 1000, reason=message.get("reason") or None)
+        else:
+            super().handle_reply(message)
+
+    def sendCloseFrame(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+        """This will begin the closing handshake, and read on for the client's part of it."""
+        super().sendCloseFrame(*args, **kwargs)
+        self._read_on()
+
+    def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802, FBT001, FBT002
+        if not abort:
+            self.outbox.hand_over()
+        super()._closeConnection(abort)
+
+    @property
+    def trafficStats(self) -> Any:  # noqa: N802
+        """Autobahn's statistics, with what went through the outbox."""
+        outbox, told = getattr(self, "outbox", None), self._traffic
+        if outbox is not None:
+            told.outgoingWebSocketMessages = told.outgoingWebSocketFrames = outbox.messages
+            told.outgoingOctetsAppLevel = told.outgoingOctetsWebSocketLevel = outbox.octets
+            told.outgoingOctetsWireLevel = outbox.sent
+        return told
+
+    @trafficStats.setter
+    def trafficStats(self, fresh: Any) -> None:  # noqa: N802
+        self._traffic = fresh
+
+    # -- inwards --------------------------------------------------------------------------------------------
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803, FBT001
+        """This will hand a message to the application, and stop reading while it has many to take."""
+        if self.state != self.STATE_OPEN:
+            return  # after our close frame nothing counts but the client's
+        super().onMessage(payload, isBinary)
+        inbox = self.application_queue
+        if inbox.qsize() >= _MANY_MESSAGES and not self._paused:
+            self._paused = True
+            inbox.on_few = self._read_on
+            self.transport.pauseProducing()
+
+    def processData(self) -> bool:  # noqa: N802
+        """This will take the next piece of what has been read, unless the application is behind."""
+        return not self._paused and not self._deaf and bool(super().processData())
+
+    def _read_on(self) -> None:
+        if self._paused:
+            self._paused = False
+            self.consumeData()
+            if not self._paused and self.transport.connected:
+                self.transport.resumeProducing()
+
+    def _dataReceived(self, data: bytes) -> None:  # noqa: N802
+        if not self._deaf:
+            super()._dataReceived(data)
+
+    def onMessageBegin(self, isBinary: bool) -> None:  # noqa: N802, N803, FBT001
+        """This will begin to count a message's fragments."""
+        super().onMessageBegin(isBinary)
+        self._fragments = 0
+
+    def onMessageFrameBegin(self, length: int) -> None:  # noqa: N802
+        """This will refuse a message of endless fragments, as its size is refused."""
+        super().onMessageFrameBegin(length)
+        self._fragments += 1
+        if self._fragments > _MOST_FRAGMENTS and not self.failedByMe:
+            self._fail_connection(_TOO_BIG, "The message has too many fragments.")
+
+    def _fail_connection(self, code: int = _TOO_BIG, reason: str = "") -> None:
+        """This will say by a close frame what was wrong, where Autobahn just drops the connection.
+
+        What follows on the line cannot be understood; the connection ends with the client or in a second.
+        """
+        if self.state != self.STATE_OPEN:
+            super()._fail_connection(code, reason)
+            return
+        self.failedByMe = True
+        self._deaf = True
+        self.data = b""
+        self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:120], isReply=False)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803, FBT001
+        """This will tell the application, and why where we cut the socket."""
+        super().onClose(wasClean, SLOW if self.slow else code, reason)
+
+
+class SocketFactory(WebSocketFactory):  # type: ignore[misc]
+    """Makes sockets; holds what all of them share."""
+
+    protocol = Socket
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.turn = Turn()
+
+    def settle(self) -> None:
+        """This will put the options where every socket finds them.
+
+        Autobahn would copy thirty of them into each, and print them into a string that nobody logs: a third
+        of the time of a handshake.
+        """
+        for name in WebSocketProtocol.CONFIG_ATTRS:
+            value = getattr(self, name)
+            setattr(Socket, name, staticmethod(value) if callable(value) else value)

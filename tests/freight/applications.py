@@ -1,0 +1,165 @@
+"""Small ASGI applications on our server, in a process of their own: `python -m tests.freight.applications PORT`."""
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qs
+
+import psutil
+
+FRAME = b'{"n":"%08d","x":"' + b"x" * 1000 + b'"}'
+
+
+class Seen:
+    """What the applications of this process have lived through."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.codes: list[int] = []
+        self.go = asyncio.Event()
+
+
+_seen: Seen | None = None
+
+
+def seen() -> Seen:
+    global _seen
+    _seen = _seen or Seen()
+    return _seen
+
+
+async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    handlers = {"websocket": SOCKETS, "http": REQUESTS}[scope["type"]]
+    await handlers[scope["path"]](scope, receive, send)
+
+
+# -- sockets ----------------------------------------------------------------------------------------------
+
+
+async def _accepted(receive: Any, send: Any) -> None:
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept"})
+
+
+async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Says everything back, until the socket closes."""
+    await _accepted(receive, send)
+    while (event := await receive())["type"] == "websocket.receive":
+        if event.get("text") == "close":
+            await send({"type": "websocket.close", "code": 4400, "reason": "as you say"})
+        else:
+            await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})
+    seen().codes.append(event["code"])
+    seen().counts["disconnected"] += 1
+
+
+async def flood(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Sends as many numbered frames as a message asks for, by the extension or by ordinary sends."""
+    await _accepted(receive, send)
+    frames = scope["extensions"]["freight.frames"]
+    while (event := await receive())["type"] == "websocket.receive":
+        asked = json.loads(event["text"])
+        for number in range(asked["frames"]):
+            if asked["by"] == "extension" or (asked["by"] == "both" and number % 2):
+                frames["write"](FRAME % number)
+            else:
+                await send({"type": "websocket.send", "text": (FRAME % number).decode()})
+            if number % asked.get("turn", 50) == 0:
+                await asyncio.sleep(0)
+            if asked.get("patient"):
+                await frames["free"]()
+    seen().codes.append(event["code"])
+    seen().counts["disconnected"] += 1
+
+
+async def large(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Sends one frame of as many bytes as asked for."""
+    await _accepted(receive, send)
+    while (event := await receive())["type"] == "websocket.receive":
+        scope["extensions"]["freight.frames"]["write"](b"x" * int(event["text"]))
+
+
+async def busy(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Takes nothing until it is told to, then everything up to the text `last`, and says how many there were."""
+    await _accepted(receive, send)
+    await seen().go.wait()
+    number = 0
+    while (await receive()).get("text") != "last":
+        number += 1
+    await send({"type": "websocket.send", "text": str(number)})
+    await receive()
+
+
+# -- requests ---------------------------------------------------------------------------------------------
+
+
+async def _answer(send: Any, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def state(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    process = psutil.Process()
+    found = {"rss": process.memory_info().rss, "cpu": sum(process.cpu_times()[:2]), "codes": seen().codes}
+    await _answer(send, json.dumps(found | dict(seen().counts)).encode())
+
+
+async def go(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    seen().go.set()
+    await _answer(send, b"{}")
+
+
+async def slow(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answers after as many seconds as the query says."""
+    seen().counts["slow"] += 1
+    await asyncio.sleep(float(scope["query_string"]))
+    await _answer(send, b'{"slow":true}')
+
+
+async def stream(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Sends blocks of 64 KiB, as many as the query says, and notes how far it came and that the client left."""
+    blocks = int(parse_qs(scope["query_string"].decode())["blocks"][0])
+
+    async def produce() -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(blocks):
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+            seen().counts["blocks"] += 1
+        await send({"type": "http.response.body", "body": b""})
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    producing, watching = asyncio.create_task(produce()), asyncio.create_task(watch())
+    await asyncio.wait({producing, watching}, return_when=asyncio.FIRST_COMPLETED)
+    seen().counts["streamed" if producing.done() else "left"] += 1
+    producing.cancel()
+    watching.cancel()
+
+
+async def half(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Begins an answer and forgets the rest."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"half", "more_body": True})
+
+
+SOCKETS = {"/echo": echo, "/flood": flood, "/large": large, "/busy": busy}
+REQUESTS = {"/state": state, "/go": go, "/slow": slow, "/stream": stream, "/half": half}
+
+
+def main(where: str, drain_seconds: float, stalled_seconds: float) -> None:
+    from freight import server  # only in the process that serves
+
+    server.install_reactor()
+    at = server.endpoint(port=int(where)) if where.isdecimal() else server.endpoint(unix=where)
+    farewell = b'{"type":"drain","retryMs":%d}'
+    drain = {"seconds": drain_seconds, "farewell": lambda retry_ms: farewell % retry_ms}
+    server.serve(application, at, drain=drain, stalled_seconds=stalled_seconds)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,91 @@
+"""Long responses: made as fast as they are read, given up when the client goes, never cut silently."""
+
+import socket
+import time
+
+import httpx
+import pytest
+
+from tests.freight.served import Served, read_all, within
+
+pytestmark = pytest.mark.journey
+
+MIB = 1024 * 1024
+BLOCK = 65536
+
+
+def asks(served: Served, path: str, **options: int) -> socket.socket:
+    client = served.connect(**options)
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    return client
+
+
+def counted(served: Served, what: str) -> int:
+    return int(served.state().get(what, 0))
+
+
+def test_a_stream_waits_for_a_slow_reader_and_takes_no_memory(served: Served) -> None:
+    made_before, resting = counted(served, "blocks"), served.rss
+    client = asks(served, "/stream?blocks=800", receive_buffer=65536)
+    time.sleep(0.5)
+    made = counted(served, "blocks") - made_before
+    read, most = 0, 0
+    while block := client.recv(1 << 16):
+        read += len(block)
+        most = max(most, served.rss) if read % 8 == 0 else most
+    most = max(most, served.rss)
+    client.close()
+
+    # At first only what the kernel takes and 256 KiB more were made.
+    assert made < 200
+    assert read > 800 * BLOCK
+    assert most - resting < 6 * MIB
+
+
+def test_an_application_learns_within_two_seconds_that_the_client_has_left(served: Served) -> None:
+    left_before = counted(served, "left")
+    made = counted(served, "blocks")
+    client = asks(served, "/stream?blocks=100000", receive_buffer=4096)
+    assert within(20, lambda: counted(served, "blocks") > made)
+
+    began = time.monotonic()
+    client.close()
+    assert within(20, lambda: counted(served, "left") == left_before + 1)
+
+    assert time.monotonic() - began < 2
+
+
+def test_a_reader_that_stands_still_is_cut(served: Served) -> None:
+    left_before = counted(served, "left")
+    client = asks(served, "/stream?blocks=100000", receive_buffer=4096)
+
+    began = time.monotonic()
+    assert within(20, lambda: counted(served, "left") == left_before + 1)  # after three seconds here
+
+    assert time.monotonic() - began > 2.5
+    client.close()
+
+
+def test_a_reader_that_is_slow_but_moves_is_not_cut(served: Served) -> None:
+    client = asks(served, "/stream?blocks=150", receive_buffer=65536)
+    read = 0
+    for _ in range(8):  # four seconds, one more than a stall may last
+        time.sleep(0.5)
+        read += len(client.recv(1 << 16))
+    rest = read_all(client)
+    client.close()
+
+    assert read + len(rest) > 150 * BLOCK
+    assert rest.endswith(b"0\r\n\r\n")
+
+
+def test_an_answer_that_its_application_forgets_does_not_look_whole(served: Served) -> None:
+    with pytest.raises(httpx.TransportError):
+        httpx.get(f"{served.url}/half", timeout=10)
+
+
+def test_a_connection_serves_many_requests(served: Served) -> None:
+    with httpx.Client(base_url=served.url) as http:
+        answers = [http.get("/slow?0").json() for _ in range(20)]
+
+    assert answers == [{"slow": True}] * 20

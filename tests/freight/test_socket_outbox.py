@@ -1,0 +1,126 @@
+"""What a server sends to a socket: in order, together, and never more than a socket takes."""
+
+import asyncio
+import json
+import struct
+import time
+
+import pytest
+import websockets
+
+from tests.freight.served import Served, frames, masked, read_all, within
+
+pytestmark = pytest.mark.journey
+
+MIB = 1024 * 1024
+
+
+async def numbers(connection: websockets.ClientConnection, count: int) -> list[int]:
+    async with asyncio.timeout(20):
+        return [int(json.loads(await connection.recv())["n"]) for _ in range(count)]
+
+
+@pytest.mark.parametrize("by", ["extension", "sends", "both"])
+async def test_frames_of_either_way_come_in_order(served: Served, by: str) -> None:
+    async with websockets.connect(served.ws("/flood")) as connection:
+        await connection.send(json.dumps({"frames": 500, "by": by}))
+
+        assert await numbers(connection, 500) == list(range(500))
+
+
+async def test_more_than_may_wait_passes_for_who_waits_until_it_is_on_its_way(served: Served) -> None:
+    async with websockets.connect(served.ws("/flood")) as connection:
+        await connection.send(json.dumps({"frames": 4000, "by": "extension", "patient": True}))
+
+        assert await numbers(connection, 4000) == list(range(4000))
+
+
+async def test_one_frame_larger_than_what_may_wait_passes(served: Served) -> None:
+    async with websockets.connect(served.ws("/large"), max_size=None) as connection:
+        for size in (1, 125, 126, 65_535, 65_536, 3 * MIB):
+            await connection.send(str(size))
+            assert len(await connection.recv()) == size
+
+
+async def test_what_is_written_in_one_turn_leaves_in_one_write(served: Served) -> None:
+    async with websockets.connect(served.ws("/echo")) as warm:
+        await warm.send("hello")
+        await warm.recv()
+    client = served.upgrade(b"/flood")
+    client.sendall(masked(json.dumps({"frames": 20, "by": "extension", "turn": 1000}).encode()))
+
+    # The first frame of the twenty ends a turn (0 % turn); the others come together.
+    seen = client.recv(1)
+    assert within(20, lambda: len(client.recv(1 << 20, 2)) >= 19 * 1000)  # 2: MSG_PEEK
+    client.close()
+
+    assert seen == b"\x81"
+
+
+@pytest.mark.parametrize("by", ["extension", "sends"])
+def test_a_client_that_stops_reading_is_cut_and_costs_little(served: Served, by: str) -> None:
+    before = served.state()
+    client = served.upgrade(b"/flood", receive_buffer=4096)
+    resting = served.rss
+
+    began = time.monotonic()
+    client.sendall(masked(json.dumps({"frames": 20_000, "by": by}).encode()))
+    assert within(20, lambda: served.state().get("disconnected", 0) > before.get("disconnected", 0))
+    took = time.monotonic() - began
+
+    assert served.state()["codes"][-1] == 4431
+    assert served.rss - resting < 2 * MIB + MIB  # the last for what Python itself takes meanwhile
+    assert took < 10
+    client.close()
+
+
+def test_a_client_that_reads_too_slowly_is_told_by_the_close_code(served: Served) -> None:
+    client = served.upgrade(b"/flood", receive_buffer=4096)
+    client.sendall(masked(json.dumps({"frames": 20_000, "by": "extension"}).encode()))
+
+    received = frames(read_all(client))
+    client.close()
+
+    *messages, (opcode, payload) = received
+    assert (opcode, struct.unpack("!H", payload[:2])[0]) == (8, 4431)
+    assert [int(json.loads(text)["n"]) for _, text in messages] == list(range(len(messages)))
+    assert len(messages) < 20_000
+
+
+async def test_others_do_not_feel_a_client_that_stops_reading(served: Served) -> None:
+    stopped = [served.upgrade(b"/flood", receive_buffer=4096) for _ in range(5)]
+    async with websockets.connect(served.ws("/echo")) as connection:
+        for client in stopped:
+            client.sendall(masked(json.dumps({"frames": 2000, "by": "extension"}).encode()))
+        async with asyncio.timeout(20):
+            for number in range(100):
+                await connection.send(str(number))
+                assert await connection.recv() == str(number)
+    for client in stopped:
+        client.close()
+
+
+async def test_a_close_comes_after_what_was_sent_before_it(served: Served) -> None:
+    async with websockets.connect(served.ws("/echo")) as connection:
+        for text in ("one", "two", "close"):
+            await connection.send(text)
+        got = [await connection.recv(), await connection.recv()]
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await connection.recv()
+
+    assert got == ["one", "two"]
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4400, "as you say")
+
+
+async def test_a_client_that_closes_gets_what_was_on_its_way_and_its_close_back(served: Served) -> None:
+    client = served.upgrade(b"/echo")
+    client.sendall(
+        masked(b"one") + masked(b"two") + masked(b"", opcode=9) + masked(struct.pack("!H", 1000), opcode=8)
+    )
+
+    received = frames(read_all(client))
+    client.close()
+
+    # The application may not have spoken before the socket closed; what the protocol answers, it answers.
+    assert [frame for frame in received if frame[0] != 1] == [(10, b""), (8, struct.pack("!H", 1000))]

@@ -348,6 +348,7 @@ _LIMITS = {
     "billing": (30, "15m", 30),
     "auth": (5, "15m", 5),
     "export": (30, "1m", 30),
+    # Handshakes of sockets, and the messages of one socket.
     "ws_connect": (60, "1m", 10_000),
     "ws_message": (20, "1s", 20),
 }
@@ -370,6 +371,18 @@ RATE_LIMITS_SET = frozenset(
     name
     for name in _LIMITS
     if environment.is_set(f"RATE_LIMIT_{name.upper()}_MAX", f"RATE_LIMIT_{name.upper()}_WINDOW")
+)
+SOCKETS_PER_USER = environment.integer(
+    "RATE_LIMIT_SOCKETS_PER_USER",
+    2_000 if DEMO else 100,
+    low=1,
+    purpose="The most sockets that a user may have open, over all processes.",
+)
+SOCKETS_PER_ADDRESS = environment.integer(
+    "RATE_LIMIT_SOCKETS_PER_ADDRESS",
+    20_000 if DEMO else 1_000,
+    low=1,
+    purpose="The most sockets that may be open from one address (IPv6: /64), over all processes.",
 )
 RATELIMIT_USE_CACHE = "limits"
 RATE_LIMIT_WHITELIST = environment.names(

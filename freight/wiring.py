@@ -14,6 +14,8 @@ from shipments.selectors import measured
 def connect() -> None:
     """This will connect signals and registries of the lower apps to the upper ones."""
     signals.event_committed.connect(receivers.announce, dispatch_uid="realtime.announce")
+    signals.access_changed.connect(receivers.announce_access, dispatch_uid="realtime.announce_access")
+    signals.link_revoked.connect(receivers.announce_link, dispatch_uid="realtime.announce_link")
     signals.feed_numbered.connect(receivers.announce_feed, dispatch_uid="realtime.announce_feed")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     for kind in kinds.KINDS:

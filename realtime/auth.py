@@ -1,29 +1,49 @@
-"""Who opens a socket: a bearer header, a page's session with an allowed Origin, or a token in the first frame."""
+"""Who opens a socket: by header, ticket, a page's session with an allowed Origin, or token in the first frame."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
-from importlib import import_module
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from django.conf import settings
-from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.db import close_old_connections
 from django.utils import timezone
-from django.utils.crypto import constant_time_compare
 
 from monitoring import addresses
-from shipments import access
+from ratelimits import limiter
+from shipments import access, credentials, intake
 from shipments.access import Subject
+from shipments.credentials import Credential
 
 T = TypeVar("T")
 # Handshakes must not wait for each other's queries in Channels' one thread.
 _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket-auth")
+# Nor must a revocation wait for a thousand handshakes.
+_watchers: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-access")
+_TICKET: Final = "ticket."
 
 
 class ForbiddenOrigin(Exception):
     """The page that opens the socket is not on the list, or hides where it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What somebody shows to say who it is."""
+
+    kind: Literal["token", "ticket", "session"]
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Who it is, None for nobody; and whether it has not tried too often (`ws_connect`)."""
+
+    subject: Subject | None
+    within_limit: bool = True
 
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
@@ -31,27 +51,32 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     return {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
 
 
-def check_origin(headers: Mapping[str, str]) -> None:
+def offered(headers: Mapping[str, str], subprotocols: Sequence[str]) -> Offer | None:
+    """This will return what the handshake shows, None where the first frame has to."""
+    scheme, _, raw = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return Offer("token", raw.strip())
+    for each in subprotocols:
+        if each.startswith(_TICKET):
+            return Offer("ticket", each.removeprefix(_TICKET))
+    session = _session_key(headers)
+    return Offer("session", session) if session is not None else None
+
+
+def check_origin(headers: Mapping[str, str], offer: Offer | None) -> None:
     """This will raise ForbiddenOrigin for a page of another site, and for a cookie without any Origin.
 
-    Programs send no Origin; they authenticate by header or first frame, which no foreign page can forge.
+    Programs send no Origin; they show a header, a ticket or a first frame, which no foreign page can forge.
     """
     origin = headers.get("origin")
     if origin is None:
-        if bearer(headers) is None and settings.SESSION_COOKIE_NAME in headers.get("cookie", ""):
+        if offer is not None and offer.kind == "session":
             raise ForbiddenOrigin("A session cookie needs an Origin.")
     elif origin not in settings.WS_CORS_ORIGINS:
         raise ForbiddenOrigin("This origin is not allowed.")
 
 
-def bearer(headers: Mapping[str, str]) -> str | None:
-    """This will return the token of an Authorization header."""
-    scheme, _, raw = headers.get("authorization", "").partition(" ")
-    return raw.strip() if scheme.lower() == "bearer" else None
-
-
-def session_key(headers: Mapping[str, str]) -> str | None:
-    """This will return the session cookie's value."""
+def _session_key(headers: Mapping[str, str]) -> str | None:
     try:
         morsel = SimpleCookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
@@ -66,33 +91,42 @@ def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | No
     return addresses.client_address({name: value for name, value in meta.items() if value or name == "REMOTE_ADDR"})
 
 
+async def admit(offer: Offer | None, *, address: str | None) -> Verdict:
+    """This will tell who it is, and count the handshake: for whom it is, else for where it comes from."""
+    return await _in_thread(lambda: _admit(offer, address, timezone.now()))
+
+
 async def of_token(raw: str) -> Subject | None:
     """This will return whom an access token or API key stands for, None where it is no good."""
     return await _in_thread(lambda: access.authenticate_token(raw, now=timezone.now()))
 
 
-async def of_session(key: str) -> Subject | None:
-    """This will return whom a session stands for, None where it is no good."""
-    return await _in_thread(lambda: _load_session(key))
+async def today(credential: Credential) -> Subject | None:
+    """This will return whom a credential that was good once stands for now, None where it has ended."""
+    return await _in_thread(lambda: credentials.subject_of(credential, now=timezone.now()), _watchers)
 
 
-def _load_session(key: str) -> Subject | None:
-    store = import_module(settings.SESSION_ENGINE).SessionStore(key)
-    identifier = store.get(SESSION_KEY)
-    if identifier is None:
-        return None
-    user = get_user_model().objects.select_related("membership").filter(pk=identifier).first()
-    # A changed password ends its sessions, as on pages.
-    if user is None or not constant_time_compare(store.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
-        return None
-    return access.of_user(user, session_key=key, expires_at=store.get_expiry_date())
+def _admit(offer: Offer | None, address: str | None, now: datetime) -> Verdict:
+    subject = _of_offer(offer, now) if offer else None
+    if subject is not None:
+        subject = subject.at(address=address, request_id="")
+    key = subject.limit_key if subject else limiter.address_key(address)
+    return Verdict(subject, all(usage.allowed for usage in limiter.check(["ws_connect"], key, subject=subject)))
 
 
-async def _in_thread(read: Callable[[], T]) -> T:
+def _of_offer(offer: Offer, now: datetime) -> Subject | None:
+    if offer.kind == "token":
+        return access.authenticate_token(offer.secret, now=now)
+    if offer.kind == "ticket":
+        return intake.redeem_ticket(ticket=offer.secret, now=now)
+    return credentials.of_session(offer.secret, now=now)
+
+
+async def _in_thread(read: Callable[[], T], threads: ThreadPoolExecutor = _threads) -> T:
     def work() -> T:
         try:
             return read()
         finally:
             close_old_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+    return await asyncio.get_running_loop().run_in_executor(threads, work)

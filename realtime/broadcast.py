@@ -8,12 +8,14 @@ import os
 import queue
 import threading
 import time
+import uuid
 from typing import Any, Final
 
 import structlog
 from channels.layers import get_channel_layer
 
 from realtime import metrics
+from realtime.subscription import CONTROL
 
 DEADLINE_SECONDS: Final = 0.3
 QUEUE_SIZE: Final = 10_000
@@ -82,9 +84,21 @@ def _renew() -> None:
 os.register_at_fork(after_in_child=_renew)
 
 
-def hint(group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool) -> None:
-    """This will publish that a room has a new head, with the frame itself where it is small."""
-    message: dict[str, Any] = {"type": "hint", "group": group, "seq": seq, "epoch": epoch, "ends": ends}
+def hint(
+    group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool = False, reassigns: bool = False
+) -> None:
+    """This will publish that a room has a new head, with the frame itself where it is small.
+
+    `ends`: what the room is about is gone; `reassigns`: it may be another driver's or customer's now.
+    """
+    message: dict[str, Any] = {
+        "type": "hint",
+        "group": group,
+        "seq": seq,
+        "epoch": epoch,
+        "ends": ends,
+        "reassigns": reassigns,
+    }
     if frame is not None and len(frame) <= MAX_FRAME_BYTES:
         message["frame"] = frame
     _publisher.publish(group, message)
@@ -93,6 +107,11 @@ def hint(group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool) -
 def latest(group: str, *, version: int, frame: bytes) -> None:
     """This will publish the newest value of a room without a history."""
     _publisher.publish(group, {"type": "latest", "group": group, "version": version, "frame": frame})
+
+
+def control(whose: uuid.UUID) -> None:
+    """This will ask every process to look again at the living sockets of a user or tracking link."""
+    _publisher.publish(CONTROL, {"type": "control", "whose": str(whose)})
 
 
 def publisher() -> Publisher:

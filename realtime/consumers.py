@@ -1,6 +1,7 @@
 """One socket's life: opened, heard, closed. Who it is, its rooms and its way out have modules of their own."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +9,16 @@ from typing import Any
 import structlog
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
+from channels.utils import await_many_dispatch
+from django.conf import settings
+from django.db import Error as DatabaseError
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-from realtime import auth, hub, protocol
+from ratelimits import limiter
+from realtime import auth, census, hub, logins, metrics, protocol
 from realtime.identity import Identity
+from realtime.limits import Answer, MessageBucket
 from realtime.membership import Membership
 from realtime.outlet import Outlet
 from realtime.protocol import BadFrame, Close
@@ -20,66 +26,116 @@ from shipments import representation
 from shipments.access import Subject
 
 log = structlog.get_logger(__name__)
+_START_AGAIN_SECONDS = 2.0
+
+
+class Refused(Exception):
+    """The handshake is answered with 403; the sentence is for the log."""
 
 
 class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     """One socket."""
 
     channel_layer_alias = ""  # the hub holds the one subscription; a socket has none
-    identity: Identity
     outlet: Outlet
+    identity: Identity | None = None
 
     def __init__(self) -> None:
         self.closed = False
+        self.bucket = MessageBucket(time.monotonic())
         self.started_at = datetime.now(UTC)
         self.membership = Membership(self, hub.current())
+        self._counted: str | None = None
         self._beating: asyncio.Task[None] | None = None
 
     @property
     def subject(self) -> Subject | None:
         """Who it is, None until it has said so."""
-        return self.identity.subject
+        return self.identity.subject if self.identity else None
 
     # -- opened, heard, closed --------------------------------------------------------------------------
 
-    async def websocket_connect(self, _: dict[str, Any]) -> None:
-        """This will refuse a foreign Origin with 403, accept anybody else and see who it is."""
-        headers = auth.headers_of(self.scope)
-        self.identity = Identity(self, headers)
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """This will serve the socket; however it ends, nothing of it is left behind."""
+        self.scope, self.base_send = scope, send
         try:
-            auth.check_origin(headers)
-        except auth.ForbiddenOrigin as error:
+            await await_many_dispatch([receive], self.dispatch)
+        except StopConsumer:
+            pass
+        finally:
+            self._end()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """This will act on one message of the server's.
+
+        Channels' own does so after a hop through a thread that closes old connections: there are none here.
+        """
+        kind = message["type"]
+        if kind == "websocket.receive":
+            await self.websocket_receive(message)
+        elif kind == "websocket.connect":
+            await self.websocket_connect()
+        else:
+            self.websocket_disconnect(message)
+
+    async def websocket_connect(self) -> None:
+        """This will refuse with 403 whoever must not even ask, accept anybody else and see who it is."""
+        headers = auth.headers_of(self.scope)
+        subprotocols = self.scope.get("subprotocols", [])
+        offer = auth.offered(headers, subprotocols)
+        address = auth.address_of(self.scope, headers)
+        try:
+            auth.check_origin(headers, offer)
+            await self._count(limiter.address_key(address))
+        except (auth.ForbiddenOrigin, Refused) as error:
             log.info("WebSocket refused", reason=str(error), origin=headers.get("origin", "")[:200])
             await self.send({"type": "websocket.close"})
             raise StopConsumer from None
-        offered = self.scope.get("subprotocols", [])
-        await self.send(
-            {"type": "websocket.accept", "subprotocol": protocol.VERSION if protocol.VERSION in offered else None}
-        )
+        accepted = protocol.VERSION if protocol.VERSION in subprotocols else None
+        await self.send({"type": "websocket.accept", "subprotocol": accepted})
         self.outlet = Outlet(self.scope, self.send)
+        self.identity = Identity(self, offer, address)
         self._beating = asyncio.get_running_loop().create_task(self._beat())
         await self.identity.begin()
 
+    async def _count(self, key: str) -> None:
+        if not await census.current().take(key, settings.SOCKETS_PER_ADDRESS):
+            metrics.limited("address_sockets")
+            raise Refused("This address has too many sockets.")
+        self._counted = key
+
     async def websocket_receive(self, message: dict[str, Any]) -> None:
-        """This will act on one client frame; a bad one is answered, not punished."""
-        if self.closed:
+        """This will act on one client frame; a bad one is answered, not punished; no end of them is."""
+        if self.closed or self.identity is None:
             return
         echo: Any = None
         try:
+            answer = self.bucket.take(self.subject, now=time.monotonic())
+            if answer is not Answer.SERVE:
+                await self._slow_down(answer)
+                return
             frame = protocol.decode(message.get("text"), message.get("bytes"))
             echo = frame.get("id")
-            await self._act(frame, echo)
+            await self._act(self.identity, frame, echo)
         except BadFrame as error:
             self.deliver(protocol.error(code="bad_request", message=str(error), echo=echo))
-        except (OperationalError, PoolTimeout, OSError) as error:
+        except (DatabaseError, OperationalError, PoolTimeout, OSError) as error:
             log.warning("WebSocket frame not served", error=repr(error))
             self.deliver(
                 protocol.error(code="unavailable", message="The service cannot read now; try again.", echo=echo)
             )
 
-    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        """This will leave every room and say in the log how long it lasted."""
-        self._end()
+    async def _slow_down(self, answer: Answer) -> None:
+        metrics.limited("messages")
+        if answer is Answer.CLOSE:
+            await self.close(Close.TOO_MANY_MESSAGES, "Too many messages.")
+            return
+        self.deliver(
+            protocol.error(code="rate_limited", message="Too many messages at once; this one was not read.")
+        )
+
+    def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        """This will say in the log how long it lasted."""
         log.info(
             "WebSocket closed",
             code=message.get("code"),
@@ -92,6 +148,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         """This will end the socket with one of our codes."""
         if not self.closed:
             self._end()
+            metrics.closed(code)
             log.info("WebSocket ended", code=int(code), reason=reason)
             await self.send({"type": "websocket.close", "code": int(code), "reason": reason})
 
@@ -102,22 +159,27 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     def _end(self) -> None:
         self.closed = True
-        self.identity.end()
+        if self.identity is not None:
+            self.identity.end()
+            self.outlet.end()
         if self._beating is not None:
             self._beating.cancel()
-            self.outlet.end()
         self.membership.leave_all()
+        if self._counted is not None:
+            census.current().give_back(self._counted)
+            self._counted = None
 
     # -- what it asks -----------------------------------------------------------------------------------
 
-    async def _act(self, frame: dict[str, Any], echo: object) -> None:
+    async def _act(self, identity: Identity, frame: dict[str, Any], echo: object) -> None:
         kind = frame["type"]
-        if self.subject is None:
-            await self.identity.first_frame(frame)
+        if identity.subject is None:
+            await identity.first_frame(frame)
             return
         acts: dict[str, Callable[[dict[str, Any], object], Awaitable[None]]] = {
             "join:room": self._join,
             "leave:room": self._leave,
+            "token:refresh": identity.refresh,
             "ping": self._ping,
         }
         if kind not in acts:
@@ -125,8 +187,13 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         await acts[kind](frame, echo)
 
     async def _join(self, frame: dict[str, Any], echo: object) -> None:
-        assert self.subject is not None  # noqa: S101  _act lets nobody else in
-        await self.membership.join(self.subject, frame, echo)
+        subject, before = self.subject, set(self.membership.rooms)
+        assert subject is not None  # noqa: S101  _act lets nobody else in
+        await self.membership.join(subject, frame, echo)
+        entered = set(self.membership.rooms) - before
+        # What was permitted when it was asked for may be so no longer, and nobody tells of a room not yet entered.
+        if entered and self.subject is not None and (self.subject is not subject or logins.bound(subject)):
+            await self.membership.check(self.subject, list(entered))
 
     async def _leave(self, frame: dict[str, Any], echo: object) -> None:
         self.membership.leave(frame, echo)
@@ -137,8 +204,32 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             raise BadFrame('"t" is a number or a string.')
         self.deliver(protocol.pong(echo=echo, t=t, timestamp=representation.instant(datetime.now(UTC)) or ""))
 
+    # -- what happens to it -----------------------------------------------------------------------------
+
+    async def recognise(self, fresh: Subject | None, *, anew: bool) -> None:
+        """This will take what its credential stands for now."""
+        if self.identity is not None:
+            await self.identity.recognise(fresh, anew=anew)
+
+    async def check_rooms(self, subject: Subject) -> None:
+        """This will put it out of the rooms that the subject may not enter."""
+        if self.membership.rooms:
+            await self.membership.check(subject)
+
     async def _beat(self) -> None:
+        await self._start_hub()
         while not self.closed:
             await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
             if self.subject is not None:
                 self.deliver(protocol.heartbeat(self.membership.heads()))
+
+    async def _start_hub(self) -> None:
+        """This will see to it that the hub runs: what ends a login is heard there, also without any room."""
+        while not self.closed:
+            try:
+                await hub.current().ready()
+            except Exception as error:  # noqa: BLE001  the database is away
+                log.debug("hub not started", error=repr(error))
+                await asyncio.sleep(_START_AGAIN_SECONDS)
+            else:
+                return

@@ -10,14 +10,14 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 import structlog
 
-from realtime import protocol, rooms
+from realtime import logins, protocol, rooms
 from realtime.latest import LatestRoom
 from realtime.room import LogRoom, Member, Wish, why_snapshot
 from realtime.subscription import Subscription
@@ -41,7 +41,6 @@ class RoomHub:
         self.rooms: dict[str, LogRoom | LatestRoom] = {}
         self.epoch = ""
         self.subscription = Subscription(lambda message: self.take(message))
-        self.control: Callable[[dict[str, Any]], None] = lambda _: None
         self.swept_at = time.monotonic()
         self._stale = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -171,7 +170,7 @@ class RoomHub:
     def take(self, message: dict[str, Any]) -> None:
         """This will act on one message from the channel layer."""
         if message["type"] == "control":
-            self.control(message)
+            logins.control(message)
             return
         room = self.rooms.get(message["group"])
         if room is None:
@@ -179,7 +178,9 @@ class RoomHub:
         if isinstance(room, LatestRoom):
             room.offer(message["version"], message["frame"])
         elif message["epoch"] == self.epoch:  # a foreign epoch is for the sweep to find out
-            if room.hint(message["seq"], message.get("frame")) and message["ends"]:
+            # Who loses the room by this event must be out before it is told: it is read by a fill.
+            wait = message.get("reassigns") and logins.bound_among(room.members)
+            if room.hint(message["seq"], None if wait else message.get("frame")) and message["ends"]:
                 self._end(room)
             self._fill_if_behind(room)
 
@@ -203,6 +204,8 @@ class RoomHub:
                 if not events:
                     room.drop_promise()
                 for event in events:
+                    if protocol.reassigns(event):
+                        await logins.reassigned(room.members)
                     if room.members and room.take(event, self.epoch, _summary) and event["type"] == "deleted":
                         self._end(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill
@@ -228,12 +231,22 @@ class RoomHub:
         while True:
             deaf = self.subscription.deaf
             await asyncio.sleep(DEAF_SWEEP_SECONDS if deaf else random.uniform(*SWEEP_SECONDS))  # noqa: S311
-            try:
-                await self.sweep()
-                self.swept_at, self._stale = time.monotonic(), False
-            except Exception as error:  # noqa: BLE001  the database is away: sockets stay
-                log.warning("sweep failed", error=repr(error))
-                self._tell_stale()
+            # Side by side: many logins that change must not hold up the rooms.
+            await asyncio.gather(self._try_sweep(), self._try_sweep_logins())
+
+    async def _try_sweep(self) -> None:
+        try:
+            await self.sweep()
+            self.swept_at, self._stale = time.monotonic(), False
+        except Exception as error:  # noqa: BLE001  the database is away: sockets stay
+            log.warning("sweep failed", error=repr(error))
+            self._tell_stale()
+
+    async def _try_sweep_logins(self) -> None:
+        try:
+            await logins.sweep()
+        except Exception as error:  # noqa: BLE001  the database is away: sockets stay
+            log.warning("logins not swept", error=repr(error))
 
     def _tell_stale(self) -> None:
         """This will tell everybody, once, that the log cannot be read: what they see may be old."""
@@ -278,6 +291,7 @@ class RoomHub:
                 continue
             room.start(snapshot)
             room.wanted = room.head
+            logins.doubt(room.members)
             frame = protocol.joined_with_snapshot(
                 echo=None, room=room.name.name, epoch=epoch, seq=room.head, reason="epoch", snapshot=snapshot
             )

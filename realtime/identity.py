@@ -1,14 +1,19 @@
-"""Who a socket is: how it says so, and until when it may stay."""
+"""Who a socket is: how it says so, until when it may stay, and what becomes of it when its rights change."""
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import structlog
+from django.conf import settings
 
-from realtime import auth, protocol
+from ratelimits import limiter
+from realtime import auth, census, logins, metrics, protocol
+from realtime.auth import Offer
 from realtime.protocol import BadFrame, Close
 from shipments import representation
 from shipments.access import Subject
@@ -16,69 +21,195 @@ from shipments.access import Subject
 log = structlog.get_logger(__name__)
 
 
-class Socket(Protocol):
+class Socket(logins.Visitor, Protocol):
     """A socket, as its identity sees it."""
 
     closed: bool
-    scope: Mapping[str, Any]
 
     def deliver(self, frame: bytes) -> None: ...
     async def close(self, code: Close, reason: str) -> None: ...
+    async def check_rooms(self, subject: Subject) -> None: ...
 
 
 class Identity:
     """The subject of one socket, None until it has said who it is."""
 
-    def __init__(self, socket: Socket, headers: Mapping[str, str]) -> None:
+    def __init__(self, socket: Socket, offer: Offer | None, address: str | None) -> None:
         self.subject: Subject | None = None
         self._socket: Final = socket
-        self._headers: Final = headers
+        self._offer: Final = offer
+        self._address: Final = address
+        self._connection_id: Final = uuid.uuid4().hex
+        self._counted: str | None = None
+        self._rooms_unchecked = False
         self._timers: list[asyncio.TimerHandle] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # -- saying so --------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """This will read the handshake's credentials; without any it waits for the first frame, a while."""
-        token, session = auth.bearer(self._headers), auth.session_key(self._headers)
-        if token is None and (session is None or "origin" not in self._headers):
-            self._later(
-                protocol.AUTHENTICATION_SECONDS, Close.NOT_AUTHENTICATED_IN_TIME, "No authentication in time."
-            )
+        """This will look at what the handshake showed; without anything it waits for the first frame, a while."""
+        if self._offer is None:
+            self._at(protocol.AUTHENTICATION_SECONDS, self._too_late)
             return
-        try:
-            subject = await (auth.of_token(token) if token is not None else auth.of_session(session or ""))
-        except Exception as error:  # noqa: BLE001  whatever the database does, the client may come back
-            log.warning("WebSocket not authenticated", error=repr(error))
-            await self._socket.close(Close.DRAINING, "The service cannot check credentials now.")
-            return
-        await self._welcome(subject)
+        await self._present(self._offer)
 
     async def first_frame(self, frame: dict[str, Any]) -> None:
         """This will take the token of an `auth`; nothing else is heard from a stranger."""
         if frame["type"] != "auth" or not isinstance(frame.get("token"), str):
             raise BadFrame('First say who you are: {"type":"auth","token":…}.')
-        await self._welcome(await auth.of_token(frame["token"]))
+        self._stop_clocks()
+        await self._present(Offer("token", frame["token"]))
 
-    def end(self) -> None:
-        """This will stop the clocks."""
+    async def refresh(self, frame: dict[str, Any], echo: object) -> None:
+        """This will let the socket go on with a newer token of the same user."""
+        if not isinstance(frame.get("token"), str):
+            raise BadFrame('Send the new token: {"type":"token:refresh","token":…}.')
+        fresh = await auth.of_token(frame["token"])
+        before = self.subject
+        if before is None or self._socket.closed:
+            return
+        if fresh is None or not _follows(fresh):
+            self._refuse("unauthenticated", "The token is wrong or expired.", echo)
+        elif _person(fresh) != _person(before):
+            self._refuse("forbidden", "The token is of another user; open another socket with it.", echo)
+        else:
+            await self._become(fresh, look=_rights(fresh) != _rights(before))
+            self._socket.deliver(
+                protocol.token_refreshed(expires_at=representation.instant(fresh.expires_at), echo=echo)
+            )
+
+    def _refuse(self, code: str, message: str, echo: object) -> None:
+        self._socket.deliver(protocol.error(code=code, message=message, echo=echo))
+
+    async def _present(self, offer: Offer) -> None:
+        try:
+            verdict = await auth.admit(offer, address=self._address)
+        except Exception as error:  # noqa: BLE001  whatever the database does, the client may come back
+            log.warning("WebSocket not authenticated", error=repr(error))
+            await self._socket.close(Close.DRAINING, "The service cannot check credentials now.")
+            return
+        if not verdict.within_limit:
+            metrics.limited("connects")
+            await self._socket.close(Close.TOO_MANY_MESSAGES, "Too many handshakes; wait a minute.")
+        elif verdict.subject is None or not _follows(verdict.subject):
+            await self._socket.close(Close.UNAUTHENTICATED, "The credentials are missing, wrong or expired.")
+        elif await self._count(verdict.subject):
+            self._welcome(verdict.subject)
+        else:
+            metrics.limited("user_sockets")
+            await self._socket.close(Close.TOO_MANY_MESSAGES, "Too many sockets of one user.")
+
+    async def _count(self, subject: Subject) -> bool:
+        if limiter.is_exempt(subject):
+            return True
+        # A user has so many sockets with all its keys together.
+        key = f"user:{subject.user_id}" if subject.user_id else subject.limit_key
+        if not await census.current().take(key, settings.SOCKETS_PER_USER):
+            return False
+        self._counted = key
+        if self._socket.closed:
+            self._uncount()
+        return True
+
+    def _welcome(self, subject: Subject) -> None:
+        if self._socket.closed:
+            return
+        self.subject = subject.at(address=self._address, request_id=self._connection_id)
+        logins.enter(self._socket)
+        log.info("WebSocket opened", user=str(subject.user_id), role=subject.role, connection=self._connection_id)
+        expires_at = representation.instant(subject.expires_at)
+        self._socket.deliver(protocol.welcome(connection_id=self._connection_id, expires_at=expires_at))
+        self._wind_clocks()
+
+    async def _too_late(self) -> None:
+        metrics.limited("unauthenticated")
+        # It was a handshake of its address, as one with a wrong token.
+        with suppress(Exception):
+            await auth.admit(None, address=self._address)
+        await self._socket.close(Close.NOT_AUTHENTICATED_IN_TIME, "No authentication in time.")
+
+    # -- rights that change -----------------------------------------------------------------------------
+
+    async def recognise(self, fresh: Subject | None, *, anew: bool) -> None:
+        """This will take what the credential stands for now; `anew`: look at the rooms in any case."""
+        before = self.subject
+        if before is None or self._socket.closed:
+            return
+        if fresh is None or not _follows(fresh) or fresh.organization_id != before.organization_id:
+            metrics.access_changed("revoked")
+            await self._socket.close(Close.REVOKED, "The login, key or account has ended.")
+            return
+        look = anew or self._rooms_unchecked or _rights(fresh) != _rights(before)
+        metrics.access_changed("changed" if look else "kept")
+        await self._become(fresh, look=look)
+
+    async def _become(self, fresh: Subject, *, look: bool) -> None:
+        """This will act as a fresh subject, out of the rooms that it may not enter."""
+        before = self.subject
+        fresh = fresh.at(address=self._address, request_id=self._connection_id)
+        if look and before is not None:
+            # Until the rooms were looked at, the sweep must not take the change as seen.
+            self.subject = replace(fresh, access_version=before.access_version)
+            self._rooms_unchecked = True
+            await self._socket.check_rooms(fresh)
+            self._rooms_unchecked = False
+        self.subject = fresh
+        if before is None or fresh.expires_at != before.expires_at:
+            self._wind_clocks()
+
+    # -- clocks -----------------------------------------------------------------------------------------
+
+    def _wind_clocks(self) -> None:
+        self._stop_clocks()
+        if self.subject is None or self.subject.expires_at is None or self._socket.closed:
+            return
+        seconds = (self.subject.expires_at - datetime.now(UTC)).total_seconds()
+        self._at(seconds - protocol.EXPIRING_SECONDS, self._warn)
+        self._at(seconds, self._expire)
+
+    async def _warn(self) -> None:
+        if self.subject is not None and self.subject.expires_at is not None:
+            expires_at = representation.instant(self.subject.expires_at) or ""
+            self._socket.deliver(protocol.token_expiring(expires_at=expires_at))
+
+    async def _expire(self) -> None:
+        await self._socket.close(Close.UNAUTHENTICATED, "The credentials have expired.")
+
+    def _at(self, seconds: float, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        def start() -> None:
+            task = loop.create_task(act())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(max(0.0, seconds), start))
+
+    def _stop_clocks(self) -> None:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
 
-    async def _welcome(self, subject: Subject | None) -> None:
-        if subject is None or not subject.may("shipment:follow"):
-            await self._socket.close(Close.UNAUTHENTICATED, "The credentials are missing, wrong or expired.")
-            return
-        self.end()
-        connection_id = uuid.uuid4().hex
-        address = auth.address_of(self._socket.scope, self._headers)
-        self.subject = subject.at(address=address, request_id=connection_id)
-        log.info("WebSocket opened", user=str(subject.user_id), role=subject.role, connection=connection_id)
-        self._socket.deliver(
-            protocol.welcome(connection_id=connection_id, expires_at=representation.instant(subject.expires_at))
-        )
-        if subject.expires_at:
-            seconds = (subject.expires_at - datetime.now(UTC)).total_seconds()
-            self._later(max(0.0, seconds), Close.UNAUTHENTICATED, "The credentials have expired.")
+    def end(self) -> None:
+        """This will stop the clocks and count the socket no longer."""
+        self._stop_clocks()
+        logins.leave(self._socket)
+        self._uncount()
 
-    def _later(self, seconds: float, code: Close, reason: str) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(seconds, lambda: loop.create_task(self._socket.close(code, reason))))
+    def _uncount(self) -> None:
+        if self._counted is not None:
+            census.current().give_back(self._counted)
+            self._counted = None
+
+
+def _follows(subject: Subject) -> bool:
+    return subject.may("shipment:follow")
+
+
+def _person(subject: Subject) -> tuple[object, ...]:
+    return subject.user_id, subject.link_id, subject.organization_id
+
+
+def _rights(subject: Subject) -> tuple[object, ...]:
+    """This will return what decides which rooms a subject may enter."""
+    return subject.role, subject.customer_id, subject.driver_id, subject.scopes

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from realtime import protocol, rooms
+from realtime import metrics, protocol, rooms
 from realtime.hub import RoomHub
 from realtime.protocol import BadFrame
 from realtime.room import LogRoom, Member, Wish
@@ -47,6 +47,7 @@ class Membership:
         for wish in wishes:
             new = wish.room.group not in self.rooms
             if new and free <= 0:
+                metrics.limited("rooms")
                 message = f"A socket is in at most {protocol.MAX_ROOMS} rooms."
                 self._member.deliver(
                     protocol.error(code="too_many_rooms", message=message, echo=echo, room=wish.room.name)
@@ -76,7 +77,7 @@ class Membership:
         held = {group: room for group, room in self.rooms.items() if groups is None or group in groups}
         found = await rooms.find(subject, [(room.kind, room.about) for room in held.values()])
         for group, room in held.items():
-            if (room.kind, room.about) not in found and group in self.rooms:
+            if found.get((room.kind, room.about)) != room and group in self.rooms:
                 self._drop(group)
                 self._member.deliver(protocol.left(room=room.name, reason="forbidden"))
 

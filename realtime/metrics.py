@@ -34,11 +34,22 @@ sweep_seconds: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 
+# messages, rooms, user_sockets, address_sockets, connects, unauthenticated
+_limited: Final = Counter(
+    "websocket_limited_total", "Sockets and frames that a limit of the sockets held back, by limit.", ["limit"]
+)
+_closed: Final = Counter("websocket_closed_total", "Sockets that the server ended, by close code.", ["code"])
+_rechecked: Final = Counter(
+    "websocket_access_changes_total",
+    "Living sockets that were looked at again, by outcome.",
+    ["outcome"],
+)
+
 IN_TYPES: Final = frozenset({"auth", "join:room", "leave:room", "token:refresh", "ping", "driver:location"})
 OUT_TYPES: Final = frozenset(
     {
         "welcome", "room:joined", "room:left", "shipment:update", "driver:location:update", "export:progress",
-        "heartbeat", "pong", "token:expiring", "drain", "stale", "error",
+        "heartbeat", "pong", "token:expiring", "token:refreshed", "drain", "stale", "error",
     }
 )  # fmt: skip
 
@@ -61,3 +72,18 @@ def sent(kind: str, sockets: int = 1) -> None:
 def delivered(seconds: float) -> None:
     """This will note the time from an event's commit to the writing of its frame, once a room."""
     delivery_seconds.observe(max(0.0, seconds))
+
+
+def limited(limit: str) -> None:
+    """This will count one socket or frame that a limit held back."""
+    _limited.labels(limit).inc()
+
+
+def closed(code: int) -> None:
+    """This will count one socket that the server ended with one of our codes."""
+    _closed.labels(str(code)).inc()
+
+
+def access_changed(outcome: str) -> None:
+    """This will count one socket whose credential was looked at again: kept, changed or revoked."""
+    _rechecked.labels(outcome).inc()

@@ -11,6 +11,8 @@ import orjson
 VERSION: Final = "freight.v1"
 HEARTBEAT_SECONDS: Final = 25
 AUTHENTICATION_SECONDS: Final = 5
+# How long before the credentials end the client is told.
+EXPIRING_SECONDS: Final = 60
 MAX_MESSAGE_BYTES: Final = 16 * 1024
 MAX_ROOMS: Final = 200
 MAX_REPLAY: Final = 1000
@@ -18,6 +20,9 @@ MAX_ECHO_ID_LENGTH: Final = 64
 
 # What an update says of the shipment beside its event: the head of the snapshot.
 SUMMARY: Final = ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
+
+# What decides which drivers and customers see a shipment.
+REASSIGNED: Final = frozenset({"driver", "customer"})
 
 Json = dict[str, Any]
 
@@ -108,6 +113,11 @@ def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Jso
     )
 
 
+def reassigns(event: Json) -> bool:
+    """This will tell whether a shipment went to somebody else by this event."""
+    return not REASSIGNED.isdisjoint(event["data"]["changes"])
+
+
 def fold_summary(summary: Json, event: Json) -> Json:
     """This will return the summary after an event: its `changes` laid over, as clients do with snapshots."""
     changes = event["data"]["changes"]
@@ -164,6 +174,16 @@ def heartbeat(heads: dict[str, int]) -> bytes:
 def pong(*, echo: object, t: object, timestamp: str) -> bytes:
     """This will answer a ping."""
     return encode(_echoed({"type": "pong", "t": t, "timestamp": timestamp}, echo))
+
+
+def token_expiring(*, expires_at: str) -> bytes:
+    """This will say that the credentials end soon, so that the client sends newer ones."""
+    return encode({"type": "token:expiring", "expiresAt": expires_at})
+
+
+def token_refreshed(*, expires_at: str | None, echo: object) -> bytes:
+    """This will answer newer credentials with the time when they end."""
+    return encode(_echoed({"type": "token:refreshed", "expiresAt": expires_at}, echo))
 
 
 def error(*, code: str, message: str, echo: object = None, **more: Any) -> bytes:

@@ -16,6 +16,7 @@ def announce(*, organization_id: uuid.UUID, event: dict[str, Any], shipment: dic
         epoch=today,
         frame=frame(today, event, shipment),
         ends=event["type"] == "deleted",
+        reassigns=protocol.reassigns(event),
     )
 
 
@@ -30,6 +31,16 @@ def frame(today: str, event: dict[str, Any], shipment: dict[str, Any]) -> bytes:
         event=event,
         shipment=shipment,
     )
+
+
+def announce_access(*, user_id: uuid.UUID, **_: object) -> None:
+    """This will let the living sockets of a user look again at what they may."""
+    broadcast.control(user_id)
+
+
+def announce_link(*, link_id: uuid.UUID, **_: object) -> None:
+    """This will let the living sockets of a tracking link look again whether it is good."""
+    broadcast.control(link_id)
 
 
 def announce_feed(*, organization_id: uuid.UUID, position: int, **_: object) -> None:

@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from ratelimits import limiter
 from shipments import tokens
 from shipments.models import ApiKey, DeviceKey, Driver, Membership, Role, TrackingLink, User
+from shipments.querysets import LinkQuerySet
 
 SCOPES: Final = (
     "shipments:read",
@@ -211,7 +212,7 @@ def authenticate_token(raw: str, *, now: datetime) -> Subject | None:
     if raw.startswith(tokens.API_KEY_PREFIX):
         return _of_key(raw, now)
     if raw.startswith(tokens.TRACKING_PREFIX):
-        return _of_link(raw, now)
+        return of_link(TrackingLink.objects.filter(digest=tokens.digest(raw)), now=now)
     try:
         claims = tokens.verify_access(raw, now)
     except tokens.BadToken:
@@ -276,12 +277,11 @@ def authenticate_device(raw: str, *, now: datetime) -> Subject | None:
     )
 
 
-def _of_link(raw: str, now: datetime) -> Subject | None:
+def of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
+    """This will return the subject of the one link that is looked for, None where it is not good (any more)."""
     # What a customer gave away ends with its own right to see the shipment.
     granted = Q(customer=None) | Q(customer=F("shipment__customer"))
-    link = TrackingLink.objects.filter(
-        granted, digest=tokens.digest(raw), revoked_at=None, expires_at__gt=now, shipment__deleted_at=None
-    ).first()
+    link = links.filter(granted, revoked_at=None, expires_at__gt=now, shipment__deleted_at=None).first()
     if link is None:
         return None
     return Subject(

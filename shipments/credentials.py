@@ -6,7 +6,7 @@ A request shows its credential each time. A socket shows it once and lives on, a
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
@@ -15,25 +15,27 @@ from django.utils.crypto import constant_time_compare
 
 from shipments import access
 from shipments.access import Subject
-from shipments.models import ApiKey, RefreshFamily, User
+from shipments.models import ApiKey, RefreshFamily, TrackingLink, User
+
+_IDS: Final = ("user", "login", "key", "link")
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One login, session or key of a user; `expires_at` is that of the access token, where it came by one."""
+    """One login, session or key of a user, or one tracking link; `expires_at` is that of an access token."""
 
-    user_id: uuid.UUID
+    user_id: uuid.UUID | None = None
     login_id: uuid.UUID | None = None
     key_id: uuid.UUID | None = None
+    link_id: uuid.UUID | None = None
     session_key: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
 
     def kept(self) -> dict[str, Any]:
         """This will return it as JSON holds it."""
+        ids = {name: getattr(self, f"{name}_id") for name in _IDS}
         return {
-            "user": str(self.user_id),
-            "login": str(self.login_id) if self.login_id else None,
-            "key": str(self.key_id) if self.key_id else None,
+            **{name: str(value) for name, value in ids.items() if value},
             "session": self.session_key,
             "expires": self.expires_at.isoformat() if self.expires_at else None,
         }
@@ -42,9 +44,7 @@ class Credential:
     def read(cls, kept: dict[str, Any]) -> Self:
         """This will return what `kept` wrote."""
         return cls(
-            user_id=uuid.UUID(kept["user"]),
-            login_id=uuid.UUID(kept["login"]) if kept["login"] else None,
-            key_id=uuid.UUID(kept["key"]) if kept["key"] else None,
+            **{f"{name}_id": uuid.UUID(kept[name]) for name in _IDS if name in kept},
             session_key=kept["session"],
             expires_at=datetime.fromisoformat(kept["expires"]) if kept["expires"] else None,
         )
@@ -52,12 +52,14 @@ class Credential:
 
 def behind(subject: Subject) -> Credential | None:
     """This will return the credential that a subject came with, None for one that came with none."""
-    if subject.user_id is None or not (subject.login_id or subject.key_id or subject.session_key):
+    by_user = subject.user_id and (subject.login_id or subject.key_id or subject.session_key)
+    if not (by_user or subject.link_id):
         return None
     return Credential(
         user_id=subject.user_id,
         login_id=subject.login_id,
         key_id=subject.key_id,
+        link_id=subject.link_id,
         session_key=subject.session_key,
         expires_at=subject.expires_at if subject.login_id else None,
     )
@@ -73,6 +75,8 @@ def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
         return of_session(credential.session_key, now=now)
     if credential.key_id:
         return _of_key(credential.key_id, now)
+    if credential.link_id:
+        return access.of_link(TrackingLink.objects.filter(pk=credential.link_id), now=now)
     return _of_login(credential, now)
 
 
@@ -99,7 +103,9 @@ def _of_key(key_id: uuid.UUID, now: datetime) -> Subject | None:
 
 
 def _of_login(credential: Credential, now: datetime) -> Subject | None:
-    if credential.login_id is None or credential.expires_at is None or credential.expires_at <= now:
+    if credential.login_id is None or credential.user_id is None:
+        return None
+    if credential.expires_at is None or credential.expires_at <= now:
         return None
     login = (
         RefreshFamily.objects.select_related("user__membership")

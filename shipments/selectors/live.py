@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -81,12 +81,13 @@ async def epoch() -> str:
     return str((await _fetch(epochs.SQL))[0][0])
 
 
-async def changed_access(known: Mapping[uuid.UUID, int]) -> list[uuid.UUID]:
-    """This will return those users whose `access_version` is another than the known one, or who are gone."""
+async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """This will return those users whose `access_version` is another than the known one, and the revoked links."""
     rows = await _fetch(
         "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
-        " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version",
-        [list(known), list(known.values())],
+        " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version"
+        " UNION ALL SELECT id FROM shipments_trackinglink WHERE id = ANY(%s) AND revoked_at IS NOT NULL",
+        [list(known), list(known.values()), list(links)],
     )
     return [identifier for (identifier,) in rows]
 

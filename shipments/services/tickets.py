@@ -1,6 +1,5 @@
 """Tickets for sockets: made for whoever could call the API, good for one handshake, gone after seconds."""
 
-import hashlib
 import json
 import secrets
 from datetime import datetime, timedelta
@@ -8,7 +7,7 @@ from typing import Final
 
 from django.db import connection, transaction
 
-from shipments import credentials
+from shipments import credentials, tokens
 from shipments.access import Forbidden, Subject
 from shipments.credentials import Credential
 from shipments.models import SocketTicket
@@ -19,13 +18,13 @@ _PURGE_BATCH: Final = 100
 
 def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
     """This will make a ticket that opens one socket as the subject, and say when it ends. Raises Forbidden."""
-    by.require("shipments:read")
+    by.require("shipment:follow")
     credential = credentials.behind(by)
     if credential is None:
-        raise Forbidden("A ticket stands for a login, a session or a key.")
+        raise Forbidden("A ticket stands for a login, a session, a key or a link.")
     ticket, expires_at = secrets.token_urlsafe(32), now + LIFE
     _purge(now)
-    SocketTicket.objects.create(digest=_digest(ticket), credential=credential.kept(), expires_at=expires_at)
+    SocketTicket.objects.create(digest=tokens.digest(ticket), credential=credential.kept(), expires_at=expires_at)
     return ticket, expires_at
 
 
@@ -37,7 +36,7 @@ def redeem(*, ticket: str, now: datetime) -> Subject | None:
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM shipments_socketticket WHERE digest = %s RETURNING credential::text, expires_at > %s",
-            [_digest(ticket), now],
+            [tokens.digest(ticket), now],
         )
         row = cursor.fetchone()
     if row is None or not row[1]:
@@ -51,7 +50,3 @@ def _purge(now: datetime) -> None:
         old = SocketTicket.objects.filter(expires_at__lte=now).order_by("expires_at")
         ids = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_PURGE_BATCH])
         SocketTicket.objects.filter(pk__in=ids).delete()
-
-
-def _digest(ticket: str) -> bytes:
-    return hashlib.sha256(ticket.encode("utf-8", "replace")).digest()

@@ -123,6 +123,8 @@ def product(folder: Path) -> Product:
         "HTTPS": "0",
         # Other tests fail to log in from this address too.
         "RATE_LIMIT_AUTH_MAX": "100000",
+        "RATE_LIMIT_WS_CONNECT_MAX": "100000",
+        "RATE_LIMIT_SOCKETS_PER_ADDRESS": "100000",
         # The pages of these tests come from the api Daphne itself.
         "WS_CORS_ORIGINS": f"http://127.0.0.1:{ports[0]}",
     }

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any
 
 import ratelimits.signals
+from exports import pictures as cleaner
 from monitoring import runtime
 from realtime import kinds, receivers, rooms
-from shipments import access, intake, signals
+from shipments import access, intake, pictures, signals
 from shipments.selectors import measured
 
 
@@ -18,6 +19,7 @@ def connect() -> None:
     signals.link_revoked.connect(receivers.announce_link, dispatch_uid="realtime.announce_link")
     signals.feed_numbered.connect(receivers.announce_feed, dispatch_uid="realtime.announce_feed")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
+    pictures.connect(cleaner.cleaned)
     for kind in kinds.KINDS:
         rooms.register(kind)
     runtime.once_a_host(measured.relay_lag, every=2)

@@ -24,12 +24,13 @@ def record(
     location: Location | None = None,
     note: str = "",
     checkpoint: Mapping[str, Any] | None = None,
+    proof: Mapping[str, Any] | None = None,
 ) -> ShipmentEvent:
     """This will insert the event that explains `shipment.seq` and send its hint after COMMIT.
 
     The caller holds the row lock, has saved the shipment with `seq` bumped by one in this same
-    transaction, and gives `changes` in the fields of the public snapshot. What is in `changes` or `note`
-    is shown to everybody who may see the shipment.
+    transaction, and gives `changes` in the fields of the public snapshot. What is in `changes`, `note`
+    or beside them is shown to everybody who may see the shipment.
     """
     event = ShipmentEvent(
         organization_id=shipment.organization_id,
@@ -45,7 +46,8 @@ def record(
         actor_id=by.user_id,
         data={"changes": dict(changes)}
         | ({"note": note} if note else {})
-        | ({"checkpoint": dict(checkpoint)} if checkpoint else {}),
+        | ({"checkpoint": dict(checkpoint)} if checkpoint else {})
+        | ({"proof": dict(proof)} if proof else {}),
     )
     event.save(force_insert=True)
     transaction.on_commit(partial(_hint, event, _summary(shipment)), robust=True)

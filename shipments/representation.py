@@ -4,7 +4,7 @@ Times are RFC 3339 UTC with `Z`, decimals are strings without an exponent, ids a
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -33,6 +33,7 @@ AUDIT_COLUMNS: Final = (
     "id", "at", "actor_role", "actor_id", "actor_name", "action", "entity", "entity_id", "before", "after",
     "address", "request_id", "outcome",
 )  # fmt: skip
+PICTURE_COLUMNS: Final = ("kind", "media_type", "width", "height", "sha256")
 CUSTOMER_COLUMNS: Final = ("id", "name", "email", "phone", "created_at", "updated_at")
 
 
@@ -166,6 +167,30 @@ def checkpoint(stored: Any) -> Json:
         "note": stored.note,
         "source": stored.source,
         "sourceEventId": stored.source_event_id,
+    }
+
+
+def proof(stored: Any, pictures: Iterable[Row]) -> Json:
+    """This will return a proof of delivery with what is to be known of its pictures (`PICTURE_COLUMNS`)."""
+    shown = {
+        row["kind"]: {
+            "mediaType": row["media_type"],
+            "width": row["width"],
+            "height": row["height"],
+            "sha256": bytes(row["sha256"]).hex(),
+        }
+        for row in pictures
+    }
+    return {
+        "id": str(stored.pk),
+        "seq": stored.seq,
+        "signerName": stored.signer_name,
+        "signedAt": instant(stored.signed_at),
+        "recordedAt": instant(stored.recorded_at),
+        "note": stored.note,
+        "signature": shown.get("signature"),
+        "photo": shown.get("photo"),
+        "supersedes": str(stored.supersedes_id) if stored.supersedes_id else None,
     }
 
 

@@ -28,10 +28,10 @@ class TooLarge(NotStrict):
     """The text is longer than 1 MiB."""
 
 
-def loads(raw: bytes) -> Any:
+def loads(raw: bytes, *, most_bytes: int = MAX_BYTES) -> Any:
     """This will return the parsed value; raises NotStrict or TooLarge."""
-    if len(raw) > MAX_BYTES:
-        raise TooLarge("too_large", f"The body is larger than {MAX_BYTES:,} bytes.")
+    if len(raw) > most_bytes:
+        raise TooLarge("too_large", f"The body is larger than {most_bytes:,} bytes.")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

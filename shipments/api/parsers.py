@@ -11,9 +11,10 @@ from shipments.strict_json import NotStrict, TooLarge
 
 
 class StrictJSONParser(BaseParser):
-    """Reads one JSON object of at most 1 MiB, as `shipments.strict_json` understands it."""
+    """Reads one JSON object, of at most 1 MiB unless a view takes more, as `strict_json` understands it."""
 
     media_type = "application/json"
+    most_bytes = strict_json.MAX_BYTES
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -25,9 +26,9 @@ class StrictJSONParser(BaseParser):
             raise UnsupportedMediaType(
                 media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
             )
-        if int(headers.get("Content-Length") or 0) > strict_json.MAX_BYTES:
-            raise TooLarge("too_large", f"The body is larger than {strict_json.MAX_BYTES:,} bytes.")
-        value = strict_json.loads(stream.read(strict_json.MAX_BYTES + 1))
+        if int(headers.get("Content-Length") or 0) > self.most_bytes:
+            raise TooLarge("too_large", f"The body is larger than {self.most_bytes:,} bytes.")
+        value = strict_json.loads(stream.read(self.most_bytes + 1), most_bytes=self.most_bytes)
         if not isinstance(value, dict):
             raise NotStrict("not_an_object", "The body must be a JSON object.")
         return value

@@ -169,6 +169,29 @@ class Checkpoint(Shape):
     sourceEventId = serializers.CharField(allow_null=True)
 
 
+class ProofPicture(Shape):
+    """What is known of a picture: it was written anew when it came; `sha256` is that of what was sent."""
+
+    mediaType = serializers.ChoiceField(["image/png", "image/jpeg"])
+    width = serializers.IntegerField()
+    height = serializers.IntegerField()
+    sha256 = serializers.CharField()
+
+
+class Proof(Shape):
+    """A proof of delivery."""
+
+    id = serializers.UUIDField()
+    seq = serializers.IntegerField(help_text="The event that recorded it.")
+    signerName = serializers.CharField()
+    signedAt = serializers.DateTimeField()
+    recordedAt = serializers.DateTimeField()
+    note = serializers.CharField()
+    signature = ProofPicture(allow_null=True)
+    photo = ProofPicture(allow_null=True)
+    supersedes = serializers.UUIDField(allow_null=True, help_text="The proof in whose place it stands.")
+
+
 class EventLog(Shape):
     epoch = serializers.CharField(help_text="The history that `seq` belongs to.")
     seq = serializers.IntegerField(help_text="Number of the newest event of the shipment.")

@@ -10,6 +10,7 @@ from shipments.api import (
     views_evidence,
     views_feed,
     views_parties,
+    views_proof,
     views_shipments,
     views_users,
 )
@@ -46,6 +47,7 @@ urlpatterns = [
         views_evidence.VoidView.as_view(),
         name="checkpoint-void",
     ),
+    path("shipments/<reference:reference>/pod", views_proof.ProofView.as_view(), name="shipment-pod"),
     path("shipments/<reference:reference>/flags", views_evidence.FlagsView.as_view(), name="shipment-flags"),
     path(
         "shipments/<reference:reference>/flags/<slug:flag>",

@@ -11,6 +11,7 @@ from shipments.models.link import TrackingLink
 from shipments.models.party import Customer
 from shipments.models.place import Location
 from shipments.models.position import DeviceKey, Position
+from shipments.models.proof import ProofOfDelivery, ProofPicture
 from shipments.models.shipment import Shipment
 from shipments.models.ticket import SocketTicket
 
@@ -30,6 +31,8 @@ __all__ = [
     "Membership",
     "Organization",
     "Position",
+    "ProofOfDelivery",
+    "ProofPicture",
     "RefreshFamily",
     "Role",
     "Shipment",

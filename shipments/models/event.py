@@ -19,6 +19,8 @@ class EventType(models.TextChoices):
     FLAGGED = "flagged"
     UNFLAGGED = "unflagged"
     DELETED = "deleted"
+    # A proof of delivery was stored.
+    PROVEN = "proven"
     # Of the organisation, not of one shipment.
     DRIVER_CHANGED = "driver_changed"
     CUSTOMER_CHANGED = "customer_changed"

@@ -10,6 +10,7 @@ from shipments.services.ingest import Ingested, record_positions
 from shipments.services.observations import CheckpointNotFound, Observation, observe, void
 from shipments.services.places import UnknownPlace, resolve_place
 from shipments.services.positions import Recorded, record_position
+from shipments.services.proofs import prove
 from shipments.services.rows import ShipmentNotFound, StaleWrite
 from shipments.services.shipments import (
     DuplicateReference,
@@ -46,6 +47,7 @@ __all__ = [
     "note_denial",
     "observe",
     "open_flag",
+    "prove",
     "record_position",
     "record_positions",
     "resolve_place",

@@ -31,6 +31,7 @@ BODIES: dict[str, dict[str, Any]] = {
     },
     "checkpoint-void": {"reason": "x"},
     "shipment-flags": {"flag": "damaged"},
+    "shipment-pod": {"signerName": "x", "photo": "iVBORw0KGgo="},
     "driver": {"name": "New name"},
     "customer": {"name": "New name"},
 }  # fmt: skip

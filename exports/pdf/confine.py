@@ -1,0 +1,59 @@
+"""What a renderer takes from itself before it looks at anything: the network, memory and time without end."""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+from typing import Final
+
+MEMORY_BYTES: Final = 2 * 1024**3
+FILE_BYTES: Final = 64 * 1024**2
+OPEN_FILES: Final = 128
+# For the whole life of the process, and for one task.
+CPU_SECONDS: Final = 1800
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_CLONE_NEWUSER_AND_NET: Final = 0x1000_0000 | 0x4000_0000
+
+
+def confine(parent: int) -> None:
+    """This will bind this process, which has no threads yet, to its limits and to its parent's life."""
+    if os.uname().sysname == "Linux":
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        # A network of its own, with nothing in it. Where the system forbids that, the fetcher alone refuses.
+        libc.unshare(_CLONE_NEWUSER_AND_NET)
+        # After it: new credentials forget this.
+        libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:  # orphaned before the line above took hold
+        os._exit(1)
+    for limit, most in (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, FILE_BYTES),
+        (resource.RLIMIT_NOFILE, OPEN_FILES),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CPU, CPU_SECONDS),
+    ):
+        # A system may set, or know, no such limit.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(limit, (most, most))
+
+
+def allow(seconds: int) -> None:
+    """This will give the next task so many seconds of CPU; the kernel ends a process that uses more."""
+    used = int(cpu_seconds()) + 1
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, CPU_SECONDS), CPU_SECONDS))
+
+
+def cpu_seconds() -> float:
+    """This will return what this process has used up."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def resident_bytes() -> int:
+    """This will return the most memory that this process has had at once."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if os.uname().sysname == "Darwin" else peak * 1024

@@ -1,0 +1,162 @@
+"""Proof of delivery: who received a shipment, with a signature or photo."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from typing import IO, Any, Final
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.exceptions import APIException
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments import pictures, services, strict_json
+from shipments.api import shapes
+from shipments.api.authentication import subject_of
+from shipments.api.documentation import KEYED, REFERENCE, if_match, problems
+from shipments.api.fields import Instant, StrictSerializer, Text
+from shipments.api.idempotency import written
+from shipments.api.parsers import StrictJSONParser
+from shipments.api.views import command, visible_first
+from shipments.pictures import Picture
+from shipments.selectors import shipments as selectors
+from shipments.selectors.parameters import Invalid, field_error
+from shipments.services import proofs
+
+# Two pictures of 5 MiB as base64 are 13.4 MiB; the proxy takes 11 MiB, as it would of a form.
+_MOST_JSON_BYTES: Final = 11 * 1024 * 1024
+_KINDS: Final = ("signature", "photo")
+
+
+class Busy(APIException):
+    """Nobody can read pictures just now."""
+
+    status_code = 503
+    default_detail = "Pictures cannot be read just now; try again soon."
+
+
+@extend_schema_field({"type": "string", "format": "byte", "description": "PNG, JPEG or WebP, at most 5 MiB."})
+class PictureField(serializers.Field[Any, Any, Any, Any]):
+    """A picture: a file of a form, or base64 in JSON."""
+
+    default_error_messages = {
+        "invalid": "Send a file, or its bytes as base64.",
+        "too_large": "A picture has at most {most:,} bytes.",
+        "not_a_picture": "Send a PNG, JPEG or WebP picture.",
+    }
+
+    def to_internal_value(self, data: Any) -> bytes:
+        """This will return the bytes, which begin as those of a picture do."""
+        if isinstance(data, UploadedFile):
+            if (data.size or 0) > pictures.MOST_BYTES:
+                self.fail("too_large", most=pictures.MOST_BYTES)
+            raw: bytes = data.read()
+        elif isinstance(data, str):
+            if len(data) > pictures.MOST_BYTES * 4 // 3 + 4:
+                self.fail("too_large", most=pictures.MOST_BYTES)
+            try:
+                raw = base64.b64decode(data, validate=True)
+            except (binascii.Error, ValueError):
+                self.fail("invalid")
+        else:
+            self.fail("invalid")
+        if not pictures.is_known(raw):
+            self.fail("not_a_picture")
+        return raw
+
+
+class Proof(StrictSerializer):
+    """Who received it; with a signature, a photo or both."""
+
+    signerName = Text(source="signer_name", max_length=120)  # noqa: N815  a name on the wire
+    signedAt = Instant(source="signed_at", required=False, help_text="Now when left out.")  # noqa: N815
+    signature = PictureField(required=False)
+    photo = PictureField(required=False)
+    note = Text(required=False, allow_blank=True, max_length=500)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """This will take `name` for `signerName`, and refuse a proof that shows nothing."""
+        if "name" in data and "signerName" not in data:
+            data = {("signerName" if key == "name" else key): data[key] for key in data}
+        values = super().to_internal_value(data)
+        if not any(kind in values for kind in _KINDS):
+            message = "Send a signature, a photo, or both."
+            raise serializers.ValidationError({"signature": [serializers.ErrorDetail(message, code="required")]})
+        return values
+
+
+class LargeJSONParser(StrictJSONParser):
+    """The same JSON, with room for two pictures."""
+
+    most_bytes = _MOST_JSON_BYTES
+
+
+class PlainMultiPartParser(MultiPartParser):
+    """A form with files; NUL in its texts is as little text here as it is in JSON."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """This will return fields and files; raises NotStrict."""
+        parsed = super().parse(stream, media_type, parser_context)
+        for name, texts in parsed.data.lists():
+            if len(texts) > 1:
+                raise strict_json.NotStrict("duplicate_key", f"{name[:40]!a} stands twice.")
+            if "\0" in texts[0]:
+                raise strict_json.NotStrict("characters", "NUL is no text.")
+        return parsed
+
+
+class ProofView(APIView):
+    """The proof of delivery of one shipment."""
+
+    parser_classes = [LargeJSONParser, PlainMultiPartParser]
+
+    @extend_schema(
+        operation_id="proveDelivery",
+        request={"application/json": Proof, "multipart/form-data": Proof},
+        parameters=[REFERENCE, if_match(required=False), *KEYED],
+        responses={201: shapes.Proof, **problems(404, 412, body=True, keyed=True)},
+    )
+    def post(self, request: Request, reference: str) -> HttpResponse:
+        """Store who received the shipment, with signature or photo; another proof takes the place of this one."""
+        subject = subject_of(request)
+        # Before anybody looks at a picture.
+        if not selectors.visible(subject).named(reference).exists():
+            raise services.ShipmentNotFound(reference)
+        terms, proof = command(request, reference, permission="checkpoints:write", body=Proof)
+        with visible_first(subject, reference):
+            sent: dict[str, bytes] = {kind: proof.pop(kind) for kind in _KINDS if kind in proof}
+            request.body_digest = _digest(proof, sent)  # type: ignore[attr-defined]  # read by `written`
+            cleaned: dict[str, Picture] = {kind: _cleaned(kind, raw) for kind, raw in sent.items()}
+        return _store(self, request, reference, terms | proof | {"now": timezone.now()}, cleaned)
+
+
+@written
+def _store(
+    view: APIView, request: Request, reference: str, values: dict[str, Any], cleaned: Mapping[str, Picture]
+) -> Response:
+    return Response(proofs.shown(services.prove(**values, pictures=cleaned)), status=201)
+
+
+def _cleaned(kind: str, raw: bytes) -> Picture:
+    try:
+        return pictures.cleaned(raw)
+    except pictures.NotAPicture as error:
+        raise Invalid([field_error(kind, "not_a_picture", str(error))]) from None
+    except pictures.CannotClean as error:
+        raise Busy from error
+
+
+def _digest(values: Mapping[str, Any], sent: Mapping[str, bytes]) -> bytes:
+    """This will return what two requests for the same proof have in common, however their forms are cut."""
+    told = [f"{name}={values[name]}" for name in sorted(values)]
+    shown = [f"{kind}={hashlib.sha256(raw).hexdigest()}" for kind, raw in sorted(sent.items())]
+    return hashlib.sha256("\n".join(told + shown).encode()).digest()

@@ -1,0 +1,68 @@
+"""Proofs of delivery: stored with the event that says so; a later one takes the place of the one before."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+from django.db import transaction
+
+from shipments import log, representation
+from shipments.access import Subject
+from shipments.models import EventType, ProofOfDelivery, ProofPicture
+from shipments.pictures import Picture
+from shipments.services import rows
+from shipments.services.shipments import CLOCK_SKEW, Invalid
+
+
+def prove(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    signer_name: str,
+    pictures: Mapping[str, Picture],
+    signed_at: datetime | None = None,
+    note: str = "",
+    expected_seq: int | None = None,
+) -> ProofOfDelivery:
+    """This will store a proof of delivery; the shipment's status stays what it is.
+
+    `pictures` by kind, `signature` or `photo`, at least one, cleaned already. A proof that is there is superseded.
+    Raises ShipmentNotFound, StaleWrite, Invalid.
+    """
+    if not pictures:
+        raise Invalid("signature", "Send a signature, a photo, or both.", code="required")
+    if signed_at and signed_at > now + CLOCK_SKEW:
+        raise Invalid("signedAt", "What lies in the future cannot have been signed.", code="future")
+    with transaction.atomic():
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        rows.save(shipment, now=now, fields=())
+        proof = ProofOfDelivery(
+            shipment=shipment,
+            seq=shipment.seq,
+            signer_name=signer_name,
+            signed_at=signed_at or now,
+            recorded_at=now,
+            note=note,
+            actor_role=by.role,
+            actor_id=by.user_id,
+            supersedes=ProofOfDelivery.objects.filter(shipment=shipment).order_by("-seq").first(),
+        )
+        proof.save(force_insert=True)
+        kept = [ProofPicture(proof=proof, kind=kind, **asdict(picture)) for kind, picture in pictures.items()]
+        ProofPicture.objects.bulk_create(kept)
+        told = shown(proof)
+        log.record(
+            shipment, type=EventType.PROVEN, by=by, now=now, occurred_at=proof.signed_at, changes={},
+            proof={"id": told["id"], "signedAt": told["signedAt"], "supersedes": told["supersedes"]},
+        )  # fmt: skip
+        log.audit(
+            by=by, now=now, action="prove", entity="shipment", entity_id=shipment.reference,
+            after=told,
+        )  # fmt: skip
+    return proof
+
+
+def shown(proof: ProofOfDelivery) -> representation.Json:
+    """This will return the JSON of a proof: one query, for what is to be known of its pictures."""
+    return representation.proof(proof, proof.pictures.values(*representation.PICTURE_COLUMNS))

@@ -15,7 +15,7 @@ import structlog
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from exports import record
+from exports import record, statistics
 from monitoring import runtime
 from shipments.services import chain, feed, idempotency, partitions, watch
 
@@ -39,6 +39,7 @@ WORKERS: Final = (
     Worker("idempotency", idempotency.expire_batch, 300),
     Worker("positions", partitions.tend, 600),
     Worker("lost exports", lambda: record.end_lost_batch(timezone.now()), 60),
+    Worker("old exports", lambda: statistics.forget_batch(timezone.now()), 600),
 )
 
 

@@ -2,10 +2,13 @@
 
 import threading
 import time
-from contextlib import closing
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from django.db import connection, transaction
 
@@ -104,3 +107,56 @@ def test_who_hangs_up_ends_the_reading(product: Product, stock: Organization) ->
 
     assert processes.within(3, lambda: outcomes(stock) == [*before, "started", "cancelled"])
     assert processes.within(2, lambda: readings() == 0)
+
+
+def test_fifty_at_once_are_served_two_by_two_or_told_to_come_again(product: Product, stock: Organization) -> None:
+    seen: list[int] = []
+    live: list[int] = []
+    over = threading.Event()
+    watcher = threading.Thread(target=watch, args=(product, over, seen, live))
+    with closing(logins.client(product.api, stock, "auditor")) as http:
+        before = len(outcomes(stock))
+        watcher.start()
+        with ThreadPoolExecutor(50) as crowd:
+            answers = list(crowd.map(lambda _: http.get(PATH, timeout=60), range(50)))
+        over.set()
+        watcher.join()
+
+    told = Counter(answer.status_code for answer in answers)
+    assert set(told) == {200, 429}
+    assert {answer.content.count(b"\n") for answer in answers if answer.status_code == 200} == {ROWS + 1}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers if answer.status_code == 429)
+    assert max(seen) <= 2
+    assert set(live) == {200}
+    # Two entries each, but for refusals: of those at most one a second.
+    assert processes.within(5, lambda: outcomes(stock)[before:].count("done") == told[200])
+    assert 1 <= outcomes(stock)[before:].count("refused") <= told[429]
+
+
+def watch(product: Product, over: threading.Event, seen: list[int], live: list[int]) -> None:
+    """This will look how many COPYs run, and whether the process lives, until it is over."""
+    try:
+        while not over.wait(0.02):
+            seen.append(readings())
+            live.append(httpx.get(f"{product.api.url}/api/health/live", timeout=10).status_code)
+    finally:
+        connection.close()
+
+
+def test_xlsx_ends_with_its_reader(product: Product, stock: Organization) -> None:
+    with closing(logins.client(product.api, stock, "auditor")) as http:
+        before = outcomes(stock)
+        with pytest.raises(httpx.ReadTimeout):
+            http.get("/exports/shipments.xlsx", timeout=0.3)
+
+    assert processes.within(10, lambda: outcomes(stock) == [*before, "started", "cancelled"])
+    assert processes.within(5, lambda: readings() == 0 and writers() == 0)
+
+
+def writers() -> int:
+    """This will count the processes that write XLSX."""
+    found = 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            found += any(word.endswith("xlsx_writer.py") for word in process.cmdline())
+    return found

@@ -1,0 +1,69 @@
+"""How exports have gone lately, over all processes: counted from the runs that PostgreSQL keeps."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import connection
+from django.utils import timezone
+
+from exports.models import Run
+
+WINDOW: Final = timedelta(hours=24)
+KEPT: Final = timedelta(days=30)
+_COUNTS: Final = """
+SELECT format, outcome, count(*), sum(rows)::bigint, sum(bytes)::bigint,
+       count(*) FILTER (WHERE cached), count(*) FILTER (WHERE NOT cached)
+FROM exports_run WHERE started_at >= %s OR outcome = 'running' GROUP BY format, outcome
+"""
+_DURATIONS: Final = """
+SELECT avg(ms), percentile_cont(0.95) WITHIN GROUP (ORDER BY ms)
+FROM (SELECT extract(epoch FROM ended_at - started_at) * 1000 AS ms
+      FROM exports_run WHERE started_at >= %s AND outcome = 'done') AS done
+"""
+
+
+def report() -> dict[str, Any]:
+    """This will return the members of `/api/metrics/exports`: those of the last 24 hours."""
+    return since(timezone.now() - WINDOW)
+
+
+def since(at: datetime) -> dict[str, Any]:
+    """This will return the same for the runs that began at a time or later, and all that are running."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS, [at])
+        counts = cursor.fetchall()
+        cursor.execute(_DURATIONS, [at])
+        average, p95 = cursor.fetchone()
+    by_format: Counter[str] = Counter()
+    by_outcome: Counter[str] = Counter({word: 0 for word in Run.Outcome.values if word != Run.Outcome.RUNNING})
+    rows = sent = hits = misses = running = 0
+    for kind, outcome, count, some_rows, some_bytes, some_hits, some_misses in counts:
+        by_format[kind] += count
+        if outcome == Run.Outcome.RUNNING:
+            running += count
+            continue
+        by_outcome[outcome] += count
+        rows += some_rows if outcome == Run.Outcome.DONE else 0
+        sent += some_bytes
+        hits += some_hits
+        misses += some_misses
+    return {
+        "total": sum(by_format.values()),
+        "byFormat": dict(by_format),
+        "byOutcome": dict(by_outcome),
+        "running": running,
+        "averageMs": round(float(average or 0), 1),
+        "p95Ms": round(float(p95 or 0), 1),
+        "rows": rows,
+        "bytes": sent,
+        "cache": {"hits": hits, "misses": misses},
+        "windowSeconds": int(WINDOW.total_seconds()),
+    }
+
+
+def forget_batch(now: datetime) -> int:
+    """This will delete up to 1,000 runs that nobody counts any more, and return how many."""
+    old = Run.objects.filter(started_at__lt=now - KEPT).order_by("started_at").values("pk")[:1000]
+    deleted, _ = Run.objects.filter(pk__in=old).delete()
+    return deleted

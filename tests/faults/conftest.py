@@ -20,12 +20,14 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def play(stage: Stage) -> Callable[[str], Evidence]:
-    """Plays a row in its short form."""
+def holds(stage: Stage) -> Callable[[str], Evidence]:
+    """Plays a row in its short form and asserts that every promise held."""
 
     def played(name: str) -> Evidence:
         evidence = run.play(stage, name, SHORT, SEED)
         print(evidence)
+        assert evidence.holds, f"{evidence}\n{stage.tails()}"
+        assert evidence.deliveries > 0
         return evidence
 
     return played

@@ -7,32 +7,20 @@ import pytest
 from freight.drills.delivery.evidence import Evidence
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("faults")]
-Play = Callable[[str], Evidence]
+Holds = Callable[[str], Evidence]
 
 
-def test_nothing_is_missed_while_redis_is_killed_again_and_again(play: Play) -> None:
-    evidence = play("redis-killed")
-
-    assert evidence.ok > 50
-    assert evidence.holds, evidence
+def test_nothing_is_missed_while_redis_is_killed_again_and_again(holds: Holds) -> None:
+    assert holds("redis-killed").ok > 20
 
 
-def test_nothing_is_missed_without_redis(play: Play) -> None:
-    evidence = play("redis-down")
-
-    assert evidence.ok > 20
-    assert evidence.holds, evidence
+def test_nothing_is_missed_without_redis(holds: Holds) -> None:
+    assert holds("redis-down").ok > 20
 
 
-def test_nothing_is_missed_while_redis_is_frozen(play: Play) -> None:
-    evidence = play("redis-frozen")
-
-    assert evidence.ok > 20
-    assert evidence.holds, evidence
+def test_nothing_is_missed_while_redis_is_frozen(holds: Holds) -> None:
+    assert holds("redis-frozen").ok > 20
 
 
-def test_nothing_is_missed_while_redis_is_flushed_full_and_cut_off(play: Play) -> None:
-    evidence = play("redis-troubled")
-
-    assert evidence.ok > 20
-    assert evidence.holds, evidence
+def test_nothing_is_missed_while_redis_is_flushed_full_and_cut_off(holds: Holds) -> None:
+    assert holds("redis-troubled").ok > 20

@@ -77,6 +77,19 @@ async def test_a_socket_that_was_cut_is_given_what_it_missed(product: Product, c
     assert [event["status"] for event in answer["events"]] == ["at_pickup", "in_transit"]
 
 
+async def test_an_answer_may_be_longer_than_any_message_that_is_taken(product: Product, case: Case) -> None:
+    items = [{"op": "update", "reference": case.reference, "pieces": pieces} for pieces in range(2, 502)]
+    answer = await asyncio.to_thread(case.http.post, "/shipments/bulk", json={"items": items}, timeout=60)
+    assert answer.json()["failed"] == 0
+
+    async with Socket(product.sockets[0], case.token, max_size=None) as socket:
+        await socket.say(type="join:room", shipmentId=case.reference, since=1)
+        joined = await socket.hear("room:joined", seconds=20)
+
+    assert joined["recovered"] is True
+    assert [event["seq"] for event in joined["events"]] == list(range(2, 502))
+
+
 async def test_the_snapshot_and_its_events_are_what_rest_says(product: Product, case: Case) -> None:
     async with Socket(product.sockets[0], case.token) as socket:
         await socket.say(type="join:room", shipmentId=case.reference)

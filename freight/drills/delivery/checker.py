@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from freight.drills.delivery.watchers import Record, Watcher
+from freight.drills.delivery.watchers import FEED, Record, Watcher
 from freight.drills.delivery.writers import Ledger, Outcome
 
 _MARKER: Final = re.compile(r"w[0-9a-f]{8}-\d+-\d+-[0-9a-f]{10}")
@@ -20,6 +20,11 @@ SELECT shipment.reference, event.seq, event.id::text, event.data::text,
 """
 _AUDIT: Final = "SELECT entity_id, count(*) FROM shipments_auditentry WHERE entity_id = ANY(%s) GROUP BY entity_id"
 _HEADS: Final = "SELECT reference, seq FROM shipments_shipment WHERE reference = ANY(%s)"
+_ENTRIES: Final = """
+SELECT feed.position, event.id::text, extract(epoch FROM pg_xact_commit_timestamp(event.xmin))::float8
+  FROM shipments_feedentry feed JOIN shipments_shipmentevent event ON event.id = feed.event_id
+ ORDER BY feed.position
+"""
 # Position for position, and each shipment's events in its order.
 _FEED: Final = """
 SELECT count(*), coalesce(max(position), 0), count(DISTINCT event_id), count(*) FILTER (WHERE disordered) FROM (
@@ -42,14 +47,19 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What the database holds of the shipments of a row."""
+    """What the database holds of the shipments of a row, and of the feed."""
 
     events: Mapping[str, list[Logged]]
+    entries: list[Logged]
     heads: Mapping[str, int]
     audited: Mapping[str, int]
     feed: tuple[int, int, int, int]
     total: int
     unnumbered: int
+
+    def of(self, room: str) -> list[Logged]:
+        """This will return the history of a room, number for number."""
+        return self.entries if room == FEED else self.events[room.removeprefix("shipment:")]
 
 
 @dataclass(slots=True)
@@ -60,7 +70,9 @@ class Found:
     duplicated: int = 0
     gaps: int = 0
     deliveries: int = 0
-    late: list[tuple[float, float, float]] = field(default_factory=list)  # seconds, committed, received
+    # Seconds, when committed, when received.
+    late: list[tuple[float, float, float]] = field(default_factory=list)
+    late_in_feed: list[tuple[float, float, float]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, sentence: str) -> None:  # noqa: FBT001  reads as a sentence
@@ -72,12 +84,15 @@ class Found:
 def read(url: str, references: Sequence[str]) -> Log:
     """This will read the log of the shipments, past the product."""
     names = list(references)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url) as connection:
+        # One snapshot for all that is compared.
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         events: dict[str, list[Logged]] = {name: [] for name in names}
         for reference, seq, identifier, data, at in connection.execute(_EVENTS, [names]):
             events[reference].append(Logged(seq, identifier, tuple(set(_MARKER.findall(data))), at))
         return Log(
             events=events,
+            entries=[Logged(number, identifier, (), at) for number, identifier, at in connection.execute(_ENTRIES)],
             heads=dict(connection.execute(_HEADS, [names]).fetchall()),
             audited=dict(connection.execute(_AUDIT, [names]).fetchall()),
             feed=connection.execute(_FEED).fetchone() or (0, 0, 0, 0),
@@ -95,7 +110,7 @@ def compare(log: Log, ledger: Ledger, watchers: Iterable[Watcher]) -> Found:
         found.duplicated += watcher.seen.duplicates
         found.gaps += watcher.seen.gaps
         for room, records in watcher.records.items():
-            _check_records(log, room.removeprefix("shipment:"), records, found, who=f"client {number}")
+            _check_records(log, room, records, found, who=f"client {number}")
     return found
 
 
@@ -133,23 +148,20 @@ def _check_operations(log: Log, ledger: Ledger, found: Found) -> None:
         found.broken.append(f"{operation.marker} is {operation.outcome} and {seen} times in the log.")
 
 
-def _check_records(log: Log, reference: str, records: list[Record], found: Found, *, who: str) -> None:
-    events = log.events[reference]
-    found.expect(bool(records), f"{who} never entered {reference}.")
+def _check_records(log: Log, room: str, records: list[Record], found: Found, *, who: str) -> None:
+    events = log.of(room)
+    late = found.late_in_feed if room == FEED else found.late
+    found.expect(bool(records), f"{who} never entered {room}.")
     for record in records:
-        upto = record.last
-        expected = [event.id for event in events[record.base : upto]]
-        found.expect(record.ids == expected, f"{who} was given other events of {reference} than the log has.")
+        expected = [event.id for event in events[record.base : record.last]]
+        found.expect(record.ids == expected, f"{who} was given other events of {room} than the log has.")
         found.deliveries += len(record.ids)
-        for place, at in enumerate(record.at):
-            committed = events[record.seqs[place] - 1].at if record.seqs[place] <= len(events) else at
-            found.late.append((at - committed, committed, at))
+        for event, at in zip(events[record.base :], record.at, strict=False):
+            late.append((at - event.at, event.at, at))
     if records:
         missing = len(events) - records[-1].last
         found.lost += max(0, missing)
-        found.expect(
-            not missing, f"{who} has {reference} up to {records[-1].last} and the log up to {len(events)}."
-        )
+        found.expect(not missing, f"{who} has {room} up to {records[-1].last} and the log up to {len(events)}.")
 
 
 def _number(connection: "psycopg.Connection[Any]", sql: str) -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from freight.drills.delivery import rows_redis
+from freight.drills.delivery import rows_postgres, rows_processes, rows_redis
 from freight.drills.delivery.evidence import COLUMNS, Evidence
 from freight.drills.delivery.scale import LONG, SHORT, Scale
 from freight.drills.delivery.stage import Stage, raised
@@ -16,6 +16,15 @@ ROWS: Final[Mapping[str, Row]] = {
     "redis-down": rows_redis.down,
     "redis-frozen": rows_redis.frozen,
     "redis-troubled": rows_redis.troubled,
+    "sockets-killed": rows_processes.sockets_killed,
+    "killed-after-commit": rows_processes.killed_after_commit,
+    "killed-before-commit": rows_processes.killed_before_commit,
+    "relay-killed": rows_processes.relay_killed,
+    "postgres-restarted": rows_postgres.restarted,
+    "postgres-frozen": rows_postgres.frozen,
+    "postgres-crowded": rows_postgres.crowded,
+    "writers-cross": rows_postgres.crossing,
+    "commit-unknown": rows_postgres.unknown,
 }
 
 

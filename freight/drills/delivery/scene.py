@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import Collection, Sequence
@@ -22,6 +21,7 @@ from freight.drills.delivery.writers import Ledger, Outcome, Writer
 SETTLE_SECONDS: Final = 5.0
 # How long we look on before a loss is called one: a scene that settles late is told from one that never does.
 _PATIENCE_SECONDS: Final = 30.0
+_FEED_EVERY: Final = 4
 
 
 class Scene:
@@ -39,11 +39,12 @@ class Scene:
         self.watchers: list[Watcher] = []
         self.writers: list[Writer] = []
         self.probes = Probes(stage)
-        self.stalls = Stalls(lambda: [os.getpid(), *(stage.roles[name].pid for name in SOCKETS)])
+        self.stalls = Stalls(lambda: [stage.roles[name].pid for name in SOCKETS], stage.database.sessions)
         self._writing, self._watching = writing, watching
         self._tasks: list[asyncio.Task[None]] = []
         self._began = time.time()
         self._calm_at = 0.0
+        self._named = 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -69,12 +70,17 @@ class Scene:
     async def watch(
         self, number: int, *, references: Sequence[str] | None = None, port: int | None = None, **options: Any
     ) -> list[Watcher]:
-        """This will have more watchers of every room, or of those named, and wait until they are in."""
+        """This will have more watchers of every room, or of those named, and wait until they are in.
+
+        Some of those of every room follow the organisation's feed, too.
+        """
+        shipments = [f"shipment:{reference}" for reference in references or self.references]
         first = len(self.watchers)
         fresh = [
             Watcher(
                 port or self.ws_port, self.stage.keys[(first + each) % len(self.stage.keys)],
-                references or self.references, seed=f"{self.seed}/{first + each}", **options,
+                [*shipments, *([] if references or each % _FEED_EVERY else [watchers.FEED])],
+                seed=f"{self.seed}/{first + each}", **options,
             )
             for each in range(number)
         ]  # fmt: skip
@@ -89,12 +95,17 @@ class Scene:
         """This will have one more writer."""
         number = len(self.writers)
         writer = Writer(
-            f"w{self._run}-{number}", port, self.stage.keys[number % len(self.stage.keys)],
+            self.name_writer(), port, self.stage.keys[number % len(self.stage.keys)],
             references or self.references, self.ledger, seed=self.seed, **options,
         )  # fmt: skip
         self.writers.append(writer)
         self._tasks.append(asyncio.create_task(writer.run()))
         return writer
+
+    def name_writer(self) -> str:
+        """This will return a name for one more writer: no two markers of a stage are alike."""
+        self._named += 1
+        return f"w{self._run}-{self._named}"
 
     async def written(self, more: int, seconds: float = 30.0) -> None:
         """This will wait until so many more operations have succeeded."""
@@ -187,7 +198,7 @@ class Scene:
     @staticmethod
     def _has_all(watcher: Watcher, log: checker.Log) -> bool:
         last = {room: watcher.newest(room) for room in watcher.records}
-        return all(record and record.last >= log.heads[room[9:]] for room, record in last.items())
+        return all(record and record.last >= len(log.of(room)) for room, record in last.items())
 
     def _judge_settling(self, found: Found, log: checker.Log) -> None:
         newest = max((event.at for events in log.events.values() for event in events), default=0.0)
@@ -221,7 +232,7 @@ class Scene:
 
     def _evidence(self, found: Found) -> Evidence:
         late = [seconds for seconds, _, _ in found.late]
-        away = [seconds for watcher in self.watchers for seconds in watcher.seen.away]
+        away = [seconds for watcher in self.watchers for _, seconds in watcher.seen.away]
         made = Evidence(
             row=self.row,
             ok=self.ledger.told(Outcome.OK),
@@ -237,6 +248,8 @@ class Scene:
             seconds=round(time.time() - self._began, 1),
         )
         made.figures |= {"deliveries": found.deliveries, "answers": dict(sorted(self.ledger.statuses.items()))}
+        if found.late_in_feed:
+            made.figures["late in the feed"] = f"max {max(found.late_in_feed)[0]:.2f} s"
         if away:
             made.figures["whole again"] = (
                 f"p95 {percentile(away, 0.95):.2f} s, max {max(away):.2f} s, {len(away)} times"

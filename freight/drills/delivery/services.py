@@ -71,6 +71,11 @@ class Database:
         kernel.send(signal.SIGCONT, reversed(self._stopped))
         self._stopped = []
 
+    def sessions(self) -> list[int]:
+        """This will return the server's processes but the first."""
+        process = self._server.process
+        return kernel.children(process.pid) if process and process.poll() is None else []
+
     def stop(self) -> None:
         """This will end the server."""
         self.thaw()

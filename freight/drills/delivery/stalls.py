@@ -1,30 +1,30 @@
 """How long the machine kept us from looking and the servers from running: no fault of what is measured.
 
-A loaded machine makes everything late. What is subtracted from a lateness is measured where it arises: the time for
-which this process' event loop did not turn, and the time for which a server's event loop stood in the kernel's
-queue, ready to run (schedstat's run delay). A server that blocks or burns is not excused by either.
+A loaded machine makes everything late. What is subtracted from a lateness is measured where it arises: the time
+for which our own event loop did not turn, and the time for which a ws Daphne's event loop and a session of
+PostgreSQL stood in the kernel's queue, ready to run (schedstat's run delay). A server that blocks, burns or waits
+for somebody is not excused by any of them.
 """
 
 import asyncio
 import contextlib
-import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from freight.drills.delivery import kernel
 
-_TICK_SECONDS: Final = 0.05
+_TICK_SECONDS: Final = 0.1
 _NOTICED_SECONDS: Final = 0.02
+_LOOK_EVERY: Final = 10
 
 
 class Stalls:
-    """Watches from `start` to `stop`; `within` tells of any span between."""
+    """Watches from `start` to `stop`; `within` tells of any span between. Each group is a link of one chain."""
 
-    def __init__(self, servers: Callable[[], Iterable[int]]) -> None:
-        self._servers = servers
-        self._own: list[tuple[float, float]] = []
-        self._waits: dict[int, list[tuple[float, float]]] = {}
+    def __init__(self, *groups: Callable[[], Iterable[int]]) -> None:
+        self._groups = groups
+        self._found: list[tuple[float, float]] = []
         self._last: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -40,25 +40,25 @@ class Stalls:
                 await self._task
 
     def within(self, begin: float, end: float) -> float:
-        """This will return the seconds of a span of the wall clock that the machine took from us and a server."""
-        waits = [_sum(found, begin, end) for pid, found in self._waits.items() if pid != os.getpid()]
-        return _sum(self._own, begin, end) + max(waits, default=0.0)
+        """This will return how many seconds of a span (of the wall clock) the machine took."""
+        return sum(seconds for at, seconds in self._found if begin < at and at - seconds - _TICK_SECONDS < end)
 
     async def _watch(self) -> None:
+        ticks, groups = 0, list[Sequence[int]]()
         while True:
+            if ticks % _LOOK_EVERY == 0:
+                groups = [tuple(group()) for group in self._groups]
+            ticks += 1
             began = time.time()
             await asyncio.sleep(_TICK_SECONDS)
-            now = time.time()
-            over = now - began - _TICK_SECONDS
-            if over > _NOTICED_SECONDS:
-                self._own.append((now, over))
-            for pid in self._servers():
-                waited = kernel.waited_seconds(pid)
-                more = waited - self._last.get(pid, waited)
-                self._last[pid] = waited
-                if more > 0:
-                    self._waits.setdefault(pid, []).append((now, more))
+            over = time.time() - began - _TICK_SECONDS
+            taken = over if over > _NOTICED_SECONDS else 0.0
+            # The links wait one after the other; within a link the slowest counts.
+            taken += sum(max((self._waited(pid) for pid in group), default=0.0) for group in groups)
+            if taken:
+                self._found.append((time.time(), taken))
 
-
-def _sum(found: list[tuple[float, float]], begin: float, end: float) -> float:
-    return sum(seconds for at, seconds in found if begin < at and at - seconds - _TICK_SECONDS < end)
+    def _waited(self, pid: int) -> float:
+        now = kernel.waited_seconds(pid)
+        before, self._last[pid] = self._last.get(pid, now), now
+        return now - before

@@ -14,6 +14,7 @@ from freight.drills.delivery import sockets
 
 _RECONNECT_SECONDS: Final = (0.2, 1.0)
 _ASK_AGAIN_SECONDS: Final = (0.3, 0.8)
+FEED: Final = "shipments:all"
 # After these closes a client does not come back by itself.
 FINAL: Final = frozenset({1000, 4400, 4401, 4403})
 
@@ -49,19 +50,19 @@ class Seen:
     refused: Counter[int] = field(default_factory=Counter)
     drains: int = 0
     left: Counter[str] = field(default_factory=Counter)
-    # From the end of a socket to the answer of every room on the next one.
-    away: list[float] = field(default_factory=list)
+    # When a socket ended (wall clock), and the seconds until every room was answered on the next one.
+    away: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Watcher:
     """One client in one or more rooms, which reconnects with jitter and resumes with what it has."""
 
     def __init__(
-        self, port: int, key: str, references: Sequence[str], *, seed: object,
+        self, port: int, key: str, rooms: Sequence[str], *, seed: object,
         reconnect: tuple[float, float] = _RECONNECT_SECONDS,
     ) -> None:  # fmt: skip
         self.port, self._key, self._reconnect = port, key, reconnect
-        self.records: dict[str, list[Record]] = {f"shipment:{reference}": [] for reference in references}
+        self.records: dict[str, list[Record]] = {room: [] for room in rooms}
         self.seen = Seen()
         self.socket: sockets.Socket | None = None
         self.whole = asyncio.Event()
@@ -107,7 +108,7 @@ class Watcher:
                 code = await self.socket.ended
                 self.seen.closes[code] += 1
                 self.whole.clear()
-                self._lost_at = self._lost_at or time.monotonic()
+                self._lost_at = self._lost_at or time.time()
                 if code in FINAL:
                     return
             await asyncio.sleep(self._pause())
@@ -170,7 +171,7 @@ class Watcher:
             self.seen.gaps += 1  # nobody may be given an update of a history that he was not told of
             self._ask([frame["room"]])
         elif frame["seq"] == record.last + 1:
-            _apply(record, frame["event"], at)
+            _apply(record, frame["seq"], frame["event"], at)
         elif frame["seq"] <= record.last:
             self.seen.duplicates += 1
         else:
@@ -191,16 +192,18 @@ class Watcher:
         if not self._unanswered:
             self.whole.set()
             if self._lost_at is not None:
-                self.seen.away.append(time.monotonic() - self._lost_at)
+                self.seen.away.append((self._lost_at, time.time() - self._lost_at))
                 self._lost_at = None
 
     def _recovered(self, record: Record, event: dict[str, Any], at: float, *, asked: int) -> None:
-        if event["seq"] == record.last + 1:
+        # An entry of the feed carries its position, which is the number of that room.
+        number = event.get("position", event["seq"])
+        if number == record.last + 1:
             record.recovered.add(len(record.seqs))
-            _apply(record, event, at)
-        elif event["seq"] > record.last:
+            _apply(record, number, event, at)
+        elif number > record.last:
             self.seen.gaps += 1
-        elif event["seq"] <= asked:  # what came live since we asked may be in the answer, too
+        elif number <= asked:  # what came live since we asked may be in the answer, too
             self.seen.duplicates += 1
 
     def _refused(self, frame: dict[str, Any]) -> None:
@@ -213,8 +216,8 @@ class Watcher:
         return record is not None and room not in self._unanswered and head > record.last
 
 
-def _apply(record: Record, event: dict[str, Any], at: float) -> None:
-    record.seqs.append(event["seq"])
+def _apply(record: Record, number: int, event: dict[str, Any], at: float) -> None:
+    record.seqs.append(number)
     record.ids.append(event["id"])
     record.at.append(at)
 

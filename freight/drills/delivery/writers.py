@@ -65,7 +65,7 @@ class Ledger:
     operations: list[Operation] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    # When each answered request began (by the wall clock), and how many seconds it took.
+    # When each request that was sent began (by the wall clock), and how many seconds its end took.
     seconds: list[tuple[float, float]] = field(default_factory=list)
 
     def told(self, outcome: Outcome) -> int:
@@ -81,7 +81,7 @@ class Writer:
         pause: tuple[float, float] = _PAUSE_SECONDS, resolves: float = 0.5,
     ) -> None:  # fmt: skip
         self._name, self._references, self._ledger = name, list(references), ledger
-        self._chance = random.Random(f"{seed}/{name[-2:]}")  # noqa: S311  a drill is repeatable
+        self._chance = random.Random(f"{seed}/{name.partition('-')[2]}")  # noqa: S311  a drill is repeatable
         self._caller = Caller(address, key)
         self._pause, self._resolves = pause, resolves
         self._number = 0
@@ -91,13 +91,12 @@ class Writer:
         """This will write until `stopped` is set; an operation under way is brought to its end."""
         try:
             while not self.stopped.is_set():
-                outcome = await self.write()
-                known = outcome is Outcome.OK
+                known = (await self.write()).outcome is Outcome.OK
                 await asyncio.sleep(self._chance.uniform(*(self._pause if known else _AFTER_FAILURE_SECONDS)))
         finally:
             await self._caller.close()
 
-    async def write(self) -> Outcome:
+    async def write(self) -> Operation:
         """This will do one operation, and ask again by its key where its outcome is unknown, mostly."""
         operation = self._next()
         self._ledger.operations.append(operation)
@@ -106,7 +105,7 @@ class Writer:
         while operation.outcome is Outcome.UNKNOWN and asks_again and operation.attempts < _RETRIES:
             await asyncio.sleep(self._chance.uniform(*_AFTER_FAILURE_SECONDS))
             await self._attempt(operation)
-        return operation.outcome
+        return operation
 
     async def close(self) -> None:
         """This will end the connection of a writer that does not `run`."""
@@ -123,6 +122,7 @@ class Writer:
             return
         except NoAnswer:
             operation.outcome = Outcome.UNKNOWN
+            self._ledger.seconds.append((began, time.time() - began))
             return
         operation.judge(answer)
         self._ledger.statuses[answer.status] += 1

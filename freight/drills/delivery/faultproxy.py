@@ -1,0 +1,153 @@
+"""A TCP proxy that fails on purpose: slow, sliced, cut after so many bytes or at a word, or silent.
+
+It listens on a port of this machine and speaks to another port or a unix socket.
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+# How much of a piece goes on before the connection is cut, None where it is not.
+Cut = Callable[[bytes], int | None]
+_PIECE: Final = 64 * 1024
+# In slices of one byte even a page takes a while: what is longer than this goes whole.
+_MOST_SLICES: Final = 400
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with new and standing connections; nothing, as it is made."""
+
+    delay: float = 0.0  # seconds, each way, of each piece
+    slices: bool = False  # byte for byte
+    rate: float = 0.0  # bytes a second, 0: as fast as it goes
+    silent: bool = False  # takes everything and hands on nothing
+    cut_after: int = 0  # bytes to the client, then a reset; 0: never
+
+
+class FaultProxy:
+    """One listening port, for the length of a `with` block."""
+
+    def __init__(self, target: int | Path) -> None:
+        self.port = 0
+        self.faults = Faults()
+        self.cuts = 0
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._word = b""
+        self._arrives = False
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    def heal(self) -> None:
+        """This will let everything through from now on."""
+        self.faults = Faults()
+        self._word = b""
+
+    def cut_at(self, word: bytes, *, arrives: bool) -> None:
+        """This will cut the next connection whose client says the word, before or after it arrived."""
+        self._word, self._arrives = word, arrives
+
+    # -- one connection -----------------------------------------------------------------------------------
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            beyond = await self._connect()
+        except OSError:
+            _reset(writer)
+            return
+        ways = [
+            asyncio.create_task(self._carry(reader, beyond[1], self._inwards())),
+            asyncio.create_task(self._carry(beyond[0], writer, self._outwards())),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.wait(ways)
+            _reset(writer)
+            _reset(beyond[1])
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if isinstance(self._target, Path):
+            return await asyncio.open_unix_connection(str(self._target))
+        return await asyncio.open_connection("127.0.0.1", self._target)
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, cut: Cut) -> None:
+        """This will hand on what comes, with every fault, until the end or a cut."""
+        with contextlib.suppress(OSError):
+            while data := await source.read(_PIECE):
+                length = cut(data)
+                await self._hand_on(sink, data if length is None else data[:length])
+                if length is not None:
+                    self.cuts += 1
+                    return
+
+    async def _hand_on(self, sink: asyncio.StreamWriter, data: bytes) -> None:
+        faults = self.faults
+        if faults.silent:
+            return
+        if faults.delay:
+            await asyncio.sleep(faults.delay)
+        pieces = [data[at : at + 1] for at in range(min(len(data), _MOST_SLICES))] if faults.slices else []
+        for piece in [*pieces, data[len(pieces) :]]:
+            sink.write(piece)
+            await sink.drain()
+            if faults.slices:
+                await asyncio.sleep(0)
+        if faults.rate:
+            await asyncio.sleep(len(data) / faults.rate)
+
+    def _inwards(self) -> Cut:
+        def cut(data: bytes) -> int | None:
+            if not self._word or self._word not in data:
+                return None
+            self._word = b""
+            return len(data) if self._arrives else 0
+
+        return cut
+
+    def _outwards(self) -> Cut:
+        carried = 0
+
+        def cut(data: bytes) -> int | None:
+            nonlocal carried
+            most = self.faults.cut_after
+            carried += len(data)
+            return max(0, len(data) - (carried - most)) if most and carried >= most else None
+
+        return cut
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """This will end a connection so that its peer sees a reset."""
+    raw = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        if raw is not None and raw.family != socket.AF_UNIX:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import time
 from pathlib import Path
 from typing import Final
@@ -80,9 +81,8 @@ async def crossing(stage: Stage, scale: Scale, seed: int) -> Evidence:
     """Forty writers over two shipments, half of them the other way round."""
     async with Scene(stage, "40 writers cross", seed=seed, writing=0, shipments=2) as scene:
         before = await asyncio.to_thread(_deadlocks, stage)
-        statuses = await asyncio.gather(
-            *(_cross(scene, number, scale.crossings) for number in range(_CROSSING_AT_ONCE))
-        )
+        writers = (_cross(scene, number, scale.crossings) for number in range(_CROSSING_AT_ONCE))
+        statuses = await asyncio.gather(*writers)
         for status in (each for found in statuses for each in found):
             scene.ledger.statuses[status] += 1
         scene.calm()
@@ -106,7 +106,7 @@ async def unknown(stage: Stage, scale: Scale, seed: int) -> Evidence:
             await stage.ready(name)
             said = await _cut_commits(scene, between, path, chance, scale.unknowns)
             between.heal()
-            stage.signal(name, 9)
+            stage.signal(name, signal.SIGKILL)
             await stage.gone(name)
         scene.calm()
         evidence = await scene.judge(errors={503}, sockets_stay=True)

@@ -21,7 +21,6 @@ class Scale:
 
 SHORT = Scale()
 LONG = Scale(
-    database_freeze_seconds=20.0,
     relay_kills=50,
     failpoints=100,
     restarts=5,
@@ -29,5 +28,6 @@ LONG = Scale(
     unknowns=200,
     down_seconds=60.0,
     freeze_seconds=30.0,
+    database_freeze_seconds=20.0,
     trouble_seconds=30.0,
 )

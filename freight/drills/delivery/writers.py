@@ -77,7 +77,7 @@ class Writer:
     """One client that writes one operation after the other until it is told to stop."""
 
     def __init__(
-        self, name: str, address: int | Path, key: str, references: Sequence[str], ledger: Ledger, *, seed: int,
+        self, name: str, address: int | Path, key: str, references: Sequence[str], ledger: Ledger, *, seed: object,
         pause: tuple[float, float] = _PAUSE_SECONDS, resolves: float = 0.5,
     ) -> None:  # fmt: skip
         self._name, self._references, self._ledger = name, list(references), ledger

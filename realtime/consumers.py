@@ -16,7 +16,7 @@ from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
 from ratelimits import limiter
-from realtime import auth, census, hub, logins, metrics, protocol
+from realtime import auth, census, hub, locations, logins, metrics, protocol
 from realtime.identity import Identity
 from realtime.limits import Answer, MessageBucket
 from realtime.membership import Membership
@@ -181,6 +181,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             "leave:room": self._leave,
             "token:refresh": identity.refresh,
             "ping": self._ping,
+            "driver:location": self._locate,
         }
         if kind not in acts:
             raise BadFrame(f"There is no frame type {kind[:40]!r} for clients.")
@@ -197,6 +198,12 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def _leave(self, frame: dict[str, Any], echo: object) -> None:
         self.membership.leave(frame, echo)
+
+    async def _locate(self, frame: dict[str, Any], echo: object) -> None:
+        assert self.subject is not None  # noqa: S101  _act lets nobody else in
+        refusal = await locations.record(self.subject, frame, echo)
+        if refusal is not None:
+            self.deliver(refusal)
 
     async def _ping(self, frame: dict[str, Any], echo: object) -> None:
         t = frame.get("t")

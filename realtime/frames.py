@@ -93,6 +93,10 @@ def _may(**fields: Schema) -> dict[str, Schema]:
     return {f"{name}?": schema for name, schema in fields.items()}
 
 
+def _measure(unit: str, most: int) -> Schema:
+    return {"type": ["number", "null"], "minimum": 0, "maximum": most, "description": unit}
+
+
 _ROOMS: Final[Schema] = {"type": "array", "minItems": 1, "maxItems": 200, "items": of(WISH)}
 _POSITION: Final[dict[str, Schema]] = {"latitude": LATITUDE, "longitude": LONGITUDE}
 
@@ -104,7 +108,10 @@ FRAMES: Final = (
     _asks("ping", "Asks for a pong.", **_may(t={"type": ["number", "string", "null"]})),
     _asks(
         "driver:location", "Tells a driver's own position.", **_POSITION,
-        **_may(accuracy={"type": ["number", "null"], "minimum": 0, "description": "metres"}, recordedAt=INSTANT),
+        **_may(
+            accuracy=_measure("metres", 100_000), speed=_measure("metres a second", 500),
+            bearing=_measure("degrees from north", 360), recordedAt=INSTANT,
+        ),
     ),
     _tells(
         "welcome", "The client is known.", connectionId=TEXT, expiresAt=nullable(INSTANT),

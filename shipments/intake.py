@@ -8,6 +8,7 @@ from typing import Any
 from shipments import log, services
 from shipments.access import Forbidden, Subject
 from shipments.services import DriverNotFound, Fix, Implausible, Ingested, Invalid, Recorded, tickets
+from shipments.services.commits import OutcomeUnknown
 
 __all__ = [
     "DriverNotFound",
@@ -16,6 +17,7 @@ __all__ = [
     "Implausible",
     "Ingested",
     "Invalid",
+    "OutcomeUnknown",
     "Recorded",
     "record_audit",
     "record_position",

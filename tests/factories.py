@@ -8,6 +8,7 @@ from typing import Any
 from shipments import access, services
 from shipments.access import Subject
 from shipments.models import Customer, Driver, Location, Membership, Organization, Shipment, User
+from shipments.services import links
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -88,3 +89,11 @@ def delivered(by: Subject, **fields: Any) -> Shipment:
     for hours, state in enumerate(("dispatched", "in_transit", "delivered")):
         shipment = services.advance(by=by, now=NOW + timedelta(hours=hours), reference=shipment.reference, to=state)
     return shipment
+
+
+def follower(by: Subject, reference: str) -> Subject:
+    """This will return the subject of a fresh tracking link, as its token is recognised."""
+    _, token = links.create(by=by, now=NOW, reference=reference)
+    subject = access.authenticate_token(token, now=NOW)
+    assert subject is not None
+    return subject

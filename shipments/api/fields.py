@@ -70,6 +70,16 @@ class Count(serializers.IntegerField):
         return int(data)
 
 
+class Number(serializers.FloatField):
+    """A JSON number."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """This will return the number; a text that reads like one is none."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
 @extend_schema_field({"type": "number", "minimum": 0})
 class Amount(serializers.DecimalField):
     """A measured amount: a JSON number with at most three decimal places."""

@@ -1,8 +1,9 @@
-"""The one parser of request bodies."""
+"""The parsers of request bodies: JSON everywhere, forms where trackers speak."""
 
 from collections.abc import Mapping
 from typing import IO, Any
 
+from django.http import QueryDict
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
@@ -32,3 +33,18 @@ class StrictJSONParser(BaseParser):
         if not isinstance(value, dict):
             raise NotStrict("not_an_object", "The body must be a JSON object.")
         return value
+
+
+class SmallFormParser(BaseParser):
+    """Reads a form of at most 1 MiB."""
+
+    media_type = "application/x-www-form-urlencoded"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> QueryDict:
+        """This will return the fields; raises TooLarge, or SuspiciousOperation for a thousand of them."""
+        body = stream.read(strict_json.MAX_BYTES + 1)
+        if len(body) > strict_json.MAX_BYTES:
+            raise TooLarge("too_large", f"The body is larger than {strict_json.MAX_BYTES:,} bytes.")
+        return QueryDict(body, encoding="utf-8")

@@ -82,11 +82,15 @@ async def epoch() -> str:
 
 
 async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """This will return those users whose `access_version` is another than the known one, and the revoked links."""
+    """This will return those users whose `access_version` is another than the known one, and the ended links."""
     rows = await _fetch(
         "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
         " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version"
-        " UNION ALL SELECT id FROM shipments_trackinglink WHERE id = ANY(%s) AND revoked_at IS NOT NULL",
+        " UNION ALL SELECT link.id FROM shipments_trackinglink link"
+        " JOIN shipments_shipment shipment ON shipment.id = link.shipment_id"
+        # What a customer gave away ends with its own right to see the shipment.
+        " WHERE link.id = ANY(%s) AND (link.revoked_at IS NOT NULL OR link.customer_id <> shipment.customer_id"
+        " OR (link.customer_id IS NOT NULL AND shipment.customer_id IS NULL))",
         [list(known), list(known.values()), list(links)],
     )
     return [identifier for (identifier,) in rows]

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from shipments import representation
-from shipments.models import Customer, Driver
+from shipments.models import Customer, DeviceKey, Driver
 from shipments.querysets import CustomerQuerySet, DriverQuerySet, Viewer
 
 
@@ -17,6 +17,11 @@ def driver(viewer: Viewer, driver_id: uuid.UUID) -> dict[str, Any] | None:
     """This will return the row of one driver, None where it is missing or not for the viewer: one query."""
     row: dict[str, Any] | None = drivers(viewer).filter(pk=driver_id).values(*representation.DRIVER_COLUMNS).first()
     return row
+
+
+def device_keys(driver_id: uuid.UUID) -> Any:
+    """This will return the keys of a driver's phones, newest first; the caller has found the driver visible."""
+    return DeviceKey.objects.filter(driver_id=driver_id).order_by("-created_at", "-id")
 
 
 def customers(viewer: Viewer) -> CustomerQuerySet:

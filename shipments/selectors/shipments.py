@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from shipments import representation
-from shipments.models import Shipment, ShipmentEvent
-from shipments.querysets import EventQuerySet, ShipmentQuerySet, Viewer
+from shipments.models import Shipment, ShipmentEvent, TrackingLink
+from shipments.querysets import EventQuerySet, LinkQuerySet, ShipmentQuerySet, Viewer
 
 
 def visible(viewer: Viewer) -> ShipmentQuerySet:
@@ -48,3 +48,9 @@ def as_of(viewer: Viewer, reference: str, at: datetime) -> representation.Json |
     for row in rows.iterator(chunk_size=500):
         told = representation.after(told, representation.event(row))
     return told or None
+
+
+def links_of(viewer: Viewer, shipment_id: uuid.UUID) -> LinkQuerySet:
+    """This will return the tracking links of a shipment that the viewer manages, newest first."""
+    links: LinkQuerySet = TrackingLink.objects.visible_to(viewer).filter(shipment_id=shipment_id)
+    return links.order_by("-created_at", "-id")

@@ -2,11 +2,13 @@
 
 from shipments.services.customers import CustomerInUse, CustomerNotFound
 from shipments.services.denials import note_denial
+from shipments.services.device_keys import DeviceKeyNotFound
 from shipments.services.drivers import DriverNotFound
 from shipments.services.feed import FeedNotFound
 from shipments.services.fixes import Fix, Implausible
 from shipments.services.flags import clear_flag, open_flag
 from shipments.services.ingest import Ingested, record_positions
+from shipments.services.links import LinkNotFound
 from shipments.services.observations import CheckpointNotFound, Observation, observe, void
 from shipments.services.places import UnknownPlace, resolve_place
 from shipments.services.positions import Recorded, record_position
@@ -26,6 +28,7 @@ __all__ = [
     "CheckpointNotFound",
     "CustomerInUse",
     "CustomerNotFound",
+    "DeviceKeyNotFound",
     "DriverNotFound",
     "DuplicateReference",
     "FeedNotFound",
@@ -33,6 +36,7 @@ __all__ = [
     "Implausible",
     "Ingested",
     "Invalid",
+    "LinkNotFound",
     "NotADraft",
     "Observation",
     "Recorded",

@@ -15,7 +15,7 @@ from shipments.services.shipments import CLOCK_SKEW, Invalid
 LONGEST_AGE: Final = timedelta(days=min(7, settings.POSITION_RETENTION_DAYS))
 MOST_METRES: Final = 100_000.0
 MOST_METRES_A_SECOND: Final = 500.0
-_FULL_CIRCLE: Final = 360.0
+FULL_CIRCLE: Final = 360.0
 # Aircraft do not drive. A kilometre and what the receiver itself doubts are granted: fixes scatter.
 _FASTEST_KM_A_SECOND: Final = 1_000 / 3_600
 _GRANTED_KM: Final = 1.0
@@ -75,7 +75,7 @@ def check(fix: Fix, *, now: datetime) -> None:
         ("longitude", -180 <= fix.longitude <= 180, "out_of_range", "A longitude is -180 to 180 degrees."),
         ("accuracy", _within(fix.accuracy, MOST_METRES), "out_of_range", "An accuracy is 0 to 100,000 metres."),
         ("speed", _within(fix.speed, MOST_METRES_A_SECOND), "out_of_range", "A speed is 0 to 500 metres a second."),
-        ("bearing", _within(fix.bearing, _FULL_CIRCLE), "out_of_range", "A bearing is 0 to 360 degrees."),
+        ("bearing", _within(fix.bearing, FULL_CIRCLE), "out_of_range", "A bearing is 0 to 360 degrees."),
         ("recordedAt", fix.recorded_at <= now + CLOCK_SKEW, "future", "This time has not come yet."),
         (
             "recordedAt", fix.recorded_at >= now - LONGEST_AGE, "too_old",
@@ -95,7 +95,7 @@ def is_sound(fix: Fix, oldest: datetime, newest: datetime) -> bool:
         and oldest <= fix.recorded_at <= newest
         and (fix.accuracy is None or 0 <= fix.accuracy <= MOST_METRES)
         and (fix.speed is None or 0 <= fix.speed <= MOST_METRES_A_SECOND)
-        and (fix.bearing is None or 0 <= fix.bearing <= _FULL_CIRCLE)
+        and (fix.bearing is None or 0 <= fix.bearing <= FULL_CIRCLE)
     )
 
 
@@ -130,7 +130,7 @@ def is_reachable(start: Seen, end: Fix) -> bool:
     granted = _GRANTED_KM + doubt + seconds * _FASTEST_KM_A_SECOND
     north, east = abs(end.latitude - start.latitude), abs(end.longitude - start.longitude)
     # No great circle is longer than the way along the degrees: most pairs need no sine.
-    if (north + min(east, _FULL_CIRCLE - east)) * _KM_A_DEGREE <= granted:
+    if (north + min(east, FULL_CIRCLE - east)) * _KM_A_DEGREE <= granted:
         return True
     return _km(start, end) <= granted
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, get_resolver
 
-from shipments import services
+from shipments import access, services
 from shipments.access import Subject
 from shipments.api import urls
 from shipments.models import Organization, Role
-from shipments.services import api_keys
+from shipments.services import api_keys, device_keys, links
 from tests import factories
 from tests.factories import NOW
 from tests.shipments.api.client import Api
@@ -34,17 +34,20 @@ BODIES: dict[str, dict[str, Any]] = {
     "shipment-pod": {"signerName": "x", "photo": "iVBORw0KGgo="},
     "driver": {"name": "New name"},
     "customer": {"name": "New name"},
+    "api-keys": {"name": "Mine", "scopes": ["shipments:read"]},
+    "driver-location": {"latitude": 1.0, "longitude": 2.0},
+    "driver-device-keys": {"name": "Phone"},
 }  # fmt: skip
 
 
-def routes() -> list[tuple[str, tuple[str, ...]]]:
-    """This will return the name and the parameters of every route that names an object."""
+def routes(*, all_of_them: bool = False) -> list[tuple[str, tuple[str, ...]]]:
+    """This will return the name and the parameters of every route that names an object, or of every route."""
     found = []
     ahead = list(get_resolver(urls).url_patterns)
     while ahead:
         pattern = ahead.pop()
         if isinstance(pattern, URLPattern):
-            if pattern.pattern.converters:
+            if all_of_them or pattern.pattern.converters:
                 found.append((str(pattern.name), tuple(pattern.pattern.converters)))
         else:
             ahead.extend(pattern.url_patterns)
@@ -55,10 +58,11 @@ ROUTES = routes()
 
 
 class Rival:
-    """One of everything, in another organisation."""
+    """One of everything, in another organisation unless told."""
 
-    def __init__(self) -> None:
-        self.by: Subject = factories.member(org := factories.organization("Rival"), "admin")
+    def __init__(self, org: Organization | None = None) -> None:
+        org = org or factories.organization("Rival")
+        self.by: Subject = factories.member(org, "admin")
         driver = factories.driver(org)
         self.shipment = factories.booked(self.by, reference="THEIRS", driver_id=driver.pk)
         checkpoint, _ = services.observe(
@@ -67,7 +71,11 @@ class Rival:
         )  # fmt: skip
         services.open_flag(by=self.by, now=NOW, reference="THEIRS", flag="damaged")
         key, _ = api_keys.create(by=self.by, now=NOW, name="theirs", scopes=["shipments:read"])
+        device_key, _ = device_keys.create(by=self.by, now=NOW, driver_id=driver.pk, name="theirs")
+        link, _ = links.create(by=self.by, now=NOW, reference="THEIRS")
         self.names = {
+            "device_key_id": device_key.pk,
+            "link_id": link.pk,
             "reference": "THEIRS",
             "checkpoint_id": checkpoint.pk,
             "driver_id": driver.pk,
@@ -77,7 +85,10 @@ class Rival:
         }
 
 
-MISSING = {name: uuid.UUID(int=7) for name in ("checkpoint_id", "driver_id", "customer_id", "key_id")} | {
+MISSING = {
+    name: uuid.UUID(int=7)
+    for name in ("checkpoint_id", "driver_id", "customer_id", "key_id", "device_key_id", "link_id")
+} | {
     "reference": "NOBODYS",
     "flag": "damaged",
 }
@@ -158,3 +169,80 @@ def test_no_list_holds_anything_of_a_rivals(rival_org: Rival, house: Organizatio
         told = api.get(f"/api/{path}").content.decode()
 
         assert [name for name in strange if name in told] == []
+
+
+# -- those who are no members -----------------------------------------------------------------------------
+
+# All that whoever follows a link may do, by a ticket on a socket too; whatever route comes, it is none of these.
+FOLLOWED = {("shipment", "get"), ("shipment-events", "get"), ("ws-ticket", "post")}
+# They ask nobody who it is, or in another way.
+OPEN = {"login", "refresh", "schema", "docs", "osmand"}
+# A link is no login, and a stranger manages no keys: these change and tell nothing.
+HARMLESS = {("logout", "post"), ("api-keys", "get")}
+
+
+def phone(house: Organization) -> Subject:
+    """This will return the subject of a driver's phone."""
+    by, driver = factories.member(house, "dispatcher"), factories.driver(house)
+    _, secret = device_keys.create(by=by, now=NOW, driver_id=driver.pk, name="Phone")
+    subject = access.authenticate_device(secret, now=NOW)
+    assert subject is not None
+    return subject
+
+
+def follower(house: Organization) -> Subject:
+    """This will return the subject of a tracking link."""
+    by = factories.member(house, "dispatcher")
+    return factories.follower(by, factories.booked(by).reference)
+
+
+@pytest.mark.parametrize("made", [phone, follower])
+def test_to_a_phone_or_a_link_a_rivals_object_and_a_missing_one_are_alike(
+    rival_org: Rival, house: Organization, made: Any
+) -> None:
+    api = Api(made(house))
+
+    for name, parameters in ROUTES:
+        for method in METHODS:
+            theirs = ask(api, method, name, parameters, rival_org.names)
+            nobodys = ask(api, method, name, parameters, MISSING)
+
+            assert (name, method, theirs) == (name, method, nobodys)
+            assert theirs["status"] in {403, 404, 405}
+
+
+def allowed(api: Api, names: dict[str, Any]) -> set[tuple[str, str]]:
+    """This will try every method of every route and return what was not refused."""
+    found = set()
+    for name, parameters in routes(all_of_them=True):
+        for method in METHODS:
+            if name not in OPEN and ask(api, method, name, parameters, names)["status"] not in {403, 404, 405}:
+                found.add((name, method))
+    return found
+
+
+def test_a_link_opens_its_shipment_and_its_log_and_nothing_else(house: Organization) -> None:
+    """Everything here belongs to the very shipment that the link opens."""
+    own = Rival(house)
+    api = Api(factories.follower(own.by, "THEIRS"))
+
+    assert allowed(api, own.names) == FOLLOWED | HARMLESS
+    assert api.get("/api/auth/api-keys").json()["results"] == []
+
+
+def test_a_phones_key_opens_nothing_but_its_drivers_position(house: Organization) -> None:
+    subject = phone(house)
+    names = Rival(house).names | {"driver_id": subject.driver_id}
+
+    assert allowed(Api(subject), names) == {("driver-location", "post")} | HARMLESS
+
+
+def test_a_link_opens_no_other_shipment(house: Organization) -> None:
+    by = factories.member(house, "dispatcher")
+    mine, other = factories.booked(by).reference, factories.booked(by).reference
+
+    api = Api(factories.follower(by, mine))
+
+    assert api.get(f"/api/shipments/{mine}").status_code == 200
+    assert api.get(f"/api/shipments/{other}").json()["detail"] == "There is no such shipment."
+    assert api.get(f"/api/shipments/{other}/events").status_code == 404

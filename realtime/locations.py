@@ -1,0 +1,61 @@
+"""`driver:location`: a driver tells over its socket where it is; the same door as REST, the same refusals."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import structlog
+from django.db import InterfaceError, OperationalError, close_old_connections
+from django.utils import timezone
+
+from realtime import protocol
+from realtime.protocol import BadFrame
+from shipments import intake, texts
+from shipments.access import Subject
+
+log = structlog.get_logger(__name__)
+_NUMBERS: Final = ("latitude", "longitude", "accuracy", "speed", "bearing")
+_NEEDED: Final = frozenset({"latitude", "longitude"})
+# A position is a short transaction; nobody's handshake waits for it.
+_threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-position")
+
+
+async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> bytes | None:
+    """This will keep the position and return nothing, else the error frame that says why not; raises BadFrame."""
+    given = _read(frame)
+    try:
+        await asyncio.get_running_loop().run_in_executor(_threads, _record, subject, given)
+    except intake.Invalid as error:
+        return protocol.error(code="bad_request", message=f"{error.field}: {error}", echo=echo)
+    except (intake.Forbidden, intake.DriverNotFound):
+        return protocol.error(code="forbidden", message="Only drivers tell their own position.", echo=echo)
+    except (OperationalError, InterfaceError, intake.OutcomeUnknown) as error:
+        log.warning("position not taken", error=type(error).__name__)
+        return protocol.error(code="unavailable", message="The service cannot write now; try again.", echo=echo)
+    return None
+
+
+def _record(subject: Subject, given: Mapping[str, Any]) -> None:
+    try:
+        intake.record_position(by=subject, now=timezone.now(), **given)
+    finally:
+        close_old_connections()
+
+
+def _read(frame: Mapping[str, Any]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in _NUMBERS:
+        value = frame.get(name)
+        if value is None and name not in _NEEDED:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise BadFrame(f'"{name}" is a number.')
+        given[name] = float(value) if abs(value) < 1e300 else float("inf")
+    recorded_at = frame.get("recordedAt")
+    if recorded_at is not None:
+        try:
+            given["recorded_at"] = texts.instant(recorded_at if isinstance(recorded_at, str) else "")
+        except texts.Unreadable as error:
+            raise BadFrame(f'"recordedAt": {error}') from error
+    return given

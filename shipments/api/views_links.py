@@ -1,0 +1,149 @@
+"""Tracking links of a shipment: make, list, revoke."""
+
+# ruff: noqa: N815  the names are those on the wire
+
+import uuid
+from datetime import timedelta
+from typing import Any, Final
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments import representation
+from shipments.access import Subject
+from shipments.api.authentication import subject_of
+from shipments.api.documentation import REFERENCE, problems
+from shipments.api.fields import Count, Instant, StrictSerializer
+from shipments.api.shapes import Shape
+from shipments.api.views import values, visible_first
+from shipments.models import TrackingLink
+from shipments.selectors import shipments as selectors
+from shipments.services import ShipmentNotFound, links
+
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_MOST_SHOWN: Final = 200
+
+
+class LinkOrder(StrictSerializer):
+    """How long a link is to last; 30 days where nothing is said."""
+
+    expiresAt = Instant(source="expires_at", required=False, allow_null=True)
+    days = Count(required=False, min_value=1, max_value=links.LONGEST_LIFE.days)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """This will refuse two ends at once."""
+        if attrs.get("expires_at") and "days" in attrs:
+            raise serializers.ValidationError({"days": "Give expiresAt or days, not both."})
+        return attrs
+
+
+class NewLink(Shape):
+    """A link with its token."""
+
+    id = serializers.UUIDField()
+    token = serializers.CharField(help_text="Shown in this answer and nowhere else.")
+    expiresAt = serializers.DateTimeField()
+
+
+class Link(Shape):
+    """A link without its token."""
+
+    id = serializers.UUIDField()
+    prefix = serializers.CharField(help_text="How its token begins.")
+    createdAt = serializers.DateTimeField()
+    expiresAt = serializers.DateTimeField()
+    revokedAt = serializers.DateTimeField(allow_null=True)
+
+
+class LinkList(Shape):
+    """The links of a shipment."""
+
+    results = Link(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)
+
+
+class LinksView(APIView):
+    """The links of one shipment that the caller manages: a customer its account's, others all."""
+
+    @extend_schema(
+        operation_id="listTrackingLinks",
+        parameters=[REFERENCE],
+        responses={200: LinkList, **problems(404)},
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        """List the newest 200 links, those that have ended included."""
+        subject = _manager(request, reference, "links:read")
+        shipment_id = selectors.visible(subject).named(reference).values_list("id", flat=True).first()
+        if shipment_id is None:
+            raise ShipmentNotFound(reference)
+        found = selectors.links_of(subject, shipment_id)[:_MOST_SHOWN]
+        return Response(
+            {"results": [_link(link) for link in found], "next": None, "previous": None}, headers=_NO_STORE
+        )
+
+    @extend_schema(
+        operation_id="makeTrackingLink",
+        request=LinkOrder,
+        parameters=[REFERENCE],
+        responses={201: NewLink, **problems(404, body=True)},
+    )
+    def post(self, request: Request, reference: str) -> Response:
+        """Make a link that opens this shipment and nothing else, for whoever has its token."""
+        now = timezone.now()
+        subject = _manager(request, reference, "links:write")
+        with visible_first(subject, reference):
+            order = values(LinkOrder, request)
+            ends = now + timedelta(days=order["days"]) if "days" in order else order.get("expires_at")
+        link, token = links.create(by=subject, now=now, reference=reference, expires_at=ends)
+        made = {"id": str(link.pk), "token": token, "expiresAt": representation.instant(link.expires_at)}
+        return Response(made, status=201, headers=_NO_STORE)
+
+    @extend_schema(
+        operation_id="revokeTrackingLinks",
+        request=None,
+        parameters=[REFERENCE],
+        responses={204: None, **problems(404)},
+    )
+    def delete(self, request: Request, reference: str) -> Response:
+        """Revoke every link at once."""
+        subject = _manager(request, reference, "links:write")
+        links.revoke(by=subject, now=timezone.now(), reference=reference)
+        return Response(status=204)
+
+
+class LinkView(APIView):
+    """One link."""
+
+    @extend_schema(
+        operation_id="revokeTrackingLink",
+        request=None,
+        parameters=[REFERENCE],
+        responses={204: None, **problems(404)},
+    )
+    def delete(self, request: Request, reference: str, link_id: uuid.UUID) -> Response:
+        """Revoke a link at once."""
+        subject = _manager(request, reference, "links:write")
+        links.revoke(by=subject, now=timezone.now(), reference=reference, link_id=link_id)
+        return Response(status=204)
+
+
+def _manager(request: Request, reference: str, permission: str) -> Subject:
+    subject = subject_of(request)
+    with visible_first(subject, reference):
+        subject.require(permission)
+    return subject
+
+
+def _link(link: TrackingLink) -> dict[str, Any]:
+    return {
+        "id": str(link.pk),
+        "prefix": link.prefix,
+        "createdAt": representation.instant(link.created_at),
+        "expiresAt": representation.instant(link.expires_at),
+        "revokedAt": representation.instant(link.revoked_at),
+    }

@@ -1,4 +1,4 @@
-"""The ASGI application: health before everything, sockets to the hub, the rest to Django."""
+"""The ASGI application: health before everything, sockets and streams to the hub, the rest to Django."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -15,6 +15,7 @@ from freight import health  # noqa: E402
 from freight.handler import OneHopHandler  # noqa: E402
 from ratelimits import runtime  # noqa: E402
 from realtime.routing import urlpatterns  # noqa: E402
+from realtime.streams import StreamApplication  # noqa: E402
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -30,7 +31,9 @@ async def _socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _sockets(scope, receive, send)
 
 
-_routes: Application = ProtocolTypeRouter({"http": health.application(OneHopHandler()), "websocket": _socket})
+_routes: Application = ProtocolTypeRouter(
+    {"http": health.application(StreamApplication(OneHopHandler())), "websocket": _socket}
+)
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

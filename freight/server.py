@@ -35,7 +35,7 @@ def run(
     install_reactor()
     from freight.asgi import application  # after the reactor
     from monitoring import health, runtime
-    from realtime import protocol
+    from realtime import event_stream, protocol
 
     runtime.enter(role)
     listening = endpoint(unix=unix, host=host, port=port)
@@ -46,7 +46,7 @@ def run(
         drain={
             "seconds": drain_seconds,
             "farewell": lambda retry_ms: protocol.drain(retry_ms=retry_ms),
-            "on_begin": health.drain,
+            "on_begin": (health.drain, event_stream.end_all),
         },
     )
 

@@ -250,7 +250,8 @@ CORS_EXPOSE_HEADERS = [
     "X-Request-ID",
 ]  # fmt: skip
 CORS_ALLOW_HEADERS = [
-    "accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id",
+    "accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "last-event-id",
+    "x-request-id",
 ]  # fmt: skip
 TRUSTED_PROXIES = environment.networks(
     "TRUSTED_PROXIES",

@@ -13,7 +13,7 @@ import os
 import random
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 class Drain:
     """What a server does when it is told to stop. `farewell` makes the frame for a socket that shall come
-    again in so many milliseconds; `on_begin` tells the application.
+    again in so many milliseconds; each of `on_begin` tells a part of the application.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Drain:
         *,
         seconds: float = 10.0,
         farewell: Callable[[int], bytes] | None = None,
-        on_begin: Callable[[], None] = lambda: None,
+        on_begin: Sequence[Callable[[], None]] = (),
     ) -> None:
         self.begun = False
         self._seconds = seconds
@@ -69,7 +69,8 @@ class Drain:
     async def _run(self) -> None:
         log.info("draining", connections=len(self._server.connections))
         try:
-            self._on_begin()
+            for tell in self._on_begin:
+                tell()
             for port in self._server.ports:
                 _stop_accepting(port)
             async with asyncio.timeout(self._seconds):

@@ -51,8 +51,8 @@ def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Se
         "RUN": str(run),
         "LISTEN": listen,
         "STATIC_ROOT": str(static),
-        "API_SERVERS": _servers(api),
-        "WS_SERVERS": _servers(ws),
+        "API_SERVERS": _servers(api, stand_ins=ws),
+        "WS_SERVERS": _servers(ws, stand_ins=api),
     }
     return _TOKEN.sub(lambda token: values[token[1]], template)
 
@@ -89,5 +89,7 @@ def _execute(command: list[str], *, log: Path) -> Child:
         os._exit(127)
 
 
-def _servers(sockets: Sequence[Path]) -> str:
-    return "\n        ".join(f"server unix:{path} max_fails=0;" for path in sockets)
+def _servers(sockets: Sequence[Path], *, stand_ins: Sequence[Path]) -> str:
+    """This will list the processes of a role, and those of the other for when none of them is there."""
+    own = [f"server unix:{path} max_fails=0;" for path in sockets]
+    return "\n        ".join(own + [f"server unix:{path} max_fails=0 backup;" for path in stand_ins])

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from asgiref.sync import SyncToAsync
 
+from monitoring import health
 from shipments.selectors import live
 
 
@@ -42,6 +43,9 @@ class _Watch:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(random.uniform(0.4, 0.6))  # noqa: S311  spreads processes, hides nothing
+            if health.draining():
+                self._give_up()
+                continue
             try:
                 epoch, heads = await live.heads(list(self.waiters))
             except psycopg.Error:
@@ -51,6 +55,13 @@ class _Watch:
                 for waiter in waiters:
                     if (epoch != waiter.epoch or head > waiter.after) and not waiter.found.done():
                         waiter.found.set_result((epoch, head))
+
+    def _give_up(self) -> None:
+        """This will answer everybody with what they have: the process is going to stop."""
+        for waiters in self.waiters.values():
+            for waiter in waiters:
+                if not waiter.found.done():
+                    waiter.found.set_exception(TimeoutError())
 
 
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()

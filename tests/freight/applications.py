@@ -119,6 +119,14 @@ async def slow(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _answer(send, b'{"slow":true}')
 
 
+async def quick(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Reads its request and answers almost at once."""
+    while (await receive()).get("more_body"):
+        pass
+    await asyncio.sleep(0.02)
+    await _answer(send, b'{"quick":true}')
+
+
 async def stream(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Sends blocks of 64 KiB, as many as the query says, and notes how far it came and that the client left."""
     blocks = int(parse_qs(scope["query_string"].decode())["blocks"][0])
@@ -147,8 +155,8 @@ async def half(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
-SOCKETS = {"/echo": echo, "/flood": flood, "/large": large, "/busy": busy}
-REQUESTS = {"/state": state, "/go": go, "/slow": slow, "/stream": stream, "/half": half}
+SOCKETS = {"/echo": echo, "/ws/": echo, "/flood": flood, "/large": large, "/busy": busy}
+REQUESTS = {"/state": state, "/go": go, "/slow": slow, "/api/quick": quick, "/stream": stream, "/half": half}
 
 
 def main(where: str, drain_seconds: float, stalled_seconds: float) -> None:

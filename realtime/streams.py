@@ -1,0 +1,229 @@
+"""Server-Sent Events for clients that cannot do sockets: the same rooms, cursors, permissions and limits.
+
+Answered before Django and without a thread, since a stream may be open for hours.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import orjson
+import structlog
+from django.conf import settings
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
+
+from monitoring import metrics
+from monitoring.middleware import accepted_or_new
+from ratelimits import limiter
+from realtime import auth, hub, rooms
+from realtime.event_stream import EventStream
+from realtime.room import Wish
+from shipments.access import Subject
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+_SHIPMENT: Final = re.compile(r"/api/shipments/([^/]+)/stream")
+_FEED: Final = "/api/events/stream"
+_CURSOR: Final = re.compile(r"([^:\s]{1,64}):(\d{1,18})")
+_UNAVAILABLE: Final = "The database does not answer just now; try again soon."
+_FOREIGN: Final = "A page of another site may not open a stream by its visitor's session."
+
+_log = structlog.get_logger("monitoring.requests")
+
+
+class Refused(Exception):
+    """The request is answered with a problem; `headers` go with it."""
+
+    def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.headers = dict(headers or {})
+
+
+class StreamApplication:
+    """Answers `GET /api/shipments/{reference}/stream` and `GET /api/events/stream`; hands on the rest."""
+
+    def __init__(self, inner: Application) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"] if scope["type"] == "http" else ""
+        if not path.endswith("/stream") or scope["method"] == "OPTIONS":
+            await self.inner(scope, receive, send)
+        elif path == _FEED:
+            await _Request(scope, "/api/events/stream", {"room": rooms.FEED}).answer(receive, send)
+        elif named := _SHIPMENT.fullmatch(path):
+            route = "/api/shipments/<reference>/stream"
+            await _Request(scope, route, {"shipmentId": named[1]}).answer(receive, send)
+        else:
+            await self.inner(scope, receive, send)
+
+
+class _Request:
+    """One request for a stream: who asks, whether it may, and what it is answered."""
+
+    def __init__(self, scope: Any, route: str, asked: Mapping[str, object]) -> None:
+        self._scope = scope
+        self._route = route
+        self._asked = asked
+        self._headers = auth.headers_of(scope)
+        self._id = accepted_or_new(self._headers.get("x-request-id", ""))
+        self._address = auth.address_of(scope, self._headers)
+        self._began = time.perf_counter()
+        self._limits: dict[str, str] = {}
+        self._subject: Subject | None = None
+
+    async def answer(self, receive: Any, send: Any) -> None:
+        """This will stream until either side has enough, or answer with a problem."""
+        try:
+            stream, ends_at = await self._admit()
+        except Refused as refused:
+            await self._refuse(refused, send)
+            return
+        self._tell(200)
+        timer = None
+        if ends_at is not None:
+            left = (ends_at - datetime.now(UTC)).total_seconds()
+            timer = asyncio.get_running_loop().call_later(max(0.0, left), stream.end)
+        why = "failed"
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self._written(_STREAM)})
+            why = await stream.run(receive, send)
+        finally:
+            stream.end()
+            if timer is not None:
+                timer.cancel()
+            seconds = round(time.perf_counter() - self._began, 1)
+            _log.info("stream closed", route=self._route, why=why, seconds=seconds, request_id=self._id)
+
+    # -- whether it may ---------------------------------------------------------------------------------
+
+    async def _admit(self) -> tuple[EventStream, datetime | None]:
+        """This will return a stream that is in its room, and when its credentials end; raises Refused."""
+        if self._scope["method"] != "GET":
+            raise Refused(405, "Method Not Allowed", "A stream is read by GET.", {"Allow": "GET"})
+        try:
+            subject = self._subject = await self._authenticate()
+            await self._count(subject)
+            since, epoch = self._cursor()
+            if not subject.may("shipment:follow"):
+                raise Refused(403, "Forbidden", "This is not allowed.")
+            name = rooms.asked(self._asked)
+            found = await rooms.find(subject, [name]) if name else {}
+            if name not in found:
+                raise _not_found()
+            stream = EventStream(subject, hub.current())
+            try:
+                await stream.membership.enter([Wish(found[name], since, epoch)])
+            except BaseException:
+                stream.end()
+                raise
+        except (OperationalError, PoolTimeout, OSError) as error:
+            _log.warning("stream not served", error=repr(error), request_id=self._id)
+            raise Refused(503, "Service Unavailable", _UNAVAILABLE, {"Retry-After": "2"}) from error
+        if not stream.told:  # the shipment went between the look for it and the join
+            stream.end()
+            raise _not_found()
+        return stream, subject.expires_at
+
+    async def _authenticate(self) -> Subject:
+        token, session = auth.bearer(self._headers), auth.session_key(self._headers)
+        if token is not None:
+            subject = await auth.of_token(token)
+        elif session is not None:
+            self._check_site()
+            subject = await auth.of_session(session)
+        else:
+            subject = None
+        if subject is None:
+            await self._count(None)
+            detail = "The credentials are missing, wrong or no longer good."
+            raise Refused(401, "Unauthorized", detail, {"WWW-Authenticate": 'Bearer realm="freight"'})
+        return subject.at(address=self._address, request_id=self._id)
+
+    def _check_site(self) -> None:
+        """This will raise Refused for a page of another site; a page of ours sends no Origin with a GET."""
+        origin, site = self._headers.get("origin"), self._headers.get("sec-fetch-site", "same-origin")
+        if site not in {"same-origin", "none"} or (origin is not None and origin not in settings.WS_CORS_ORIGINS):
+            raise Refused(403, "Forbidden", _FOREIGN)
+
+    async def _count(self, subject: Subject | None) -> None:
+        key = subject.limit_key if subject is not None else limiter.address_key(self._address)
+        usage = await limiter.check_async("general", key, subject=subject)
+        if usage is None:
+            return
+        self._limits = usage.headers
+        if not usage.allowed:
+            detail = f"The limit of this window is used up; try again in {usage.reset} seconds."
+            raise Refused(429, "Too Many Requests", detail)
+
+    def _cursor(self) -> tuple[int | None, str | None]:
+        """This will return the number and epoch that the client has; raises Refused for nonsense."""
+        query = parse_qs(self._scope["query_string"].decode("latin1"), keep_blank_values=True)
+        if unknown := sorted(set(query) - {"lastEventId"}):
+            raise Refused(400, "Bad Request", f"There is no parameter {unknown[0][:64]!r}.")
+        given = self._headers.get("last-event-id") or query.get("lastEventId", [""])[-1]
+        if not given:
+            return None, None
+        cursor = _CURSOR.fullmatch(given.strip())
+        if cursor is None:
+            raise Refused(400, "Bad Request", "The last event id is `epoch:seq`, as it stood in an `id:` line.")
+        return int(cursor[2]), cursor[1]
+
+    # -- what it is answered ----------------------------------------------------------------------------
+
+    async def _refuse(self, refused: Refused, send: Any) -> None:
+        self._tell(refused.status)
+        problem = {
+            "type": "about:blank",
+            "title": refused.title,
+            "status": refused.status,
+            "detail": str(refused),
+            "instance": self._scope["path"][:200],
+            "requestId": self._id,
+        }
+        body = orjson.dumps(problem)
+        headers = {"Content-Type": "application/problem+json", "Content-Length": str(len(body)), **refused.headers}
+        await send({"type": "http.response.start", "status": refused.status, "headers": self._written(headers)})
+        await send({"type": "http.response.body", "body": body})
+
+    def _written(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        written = {
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            "X-Request-ID": self._id,
+            **self._limits,
+            **headers,
+        }
+        origin = self._headers.get("origin")
+        if origin in settings.CORS_ALLOWED_ORIGINS:
+            written |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return [(name.lower().encode(), value.encode()) for name, value in written.items()]
+
+    def _tell(self, status: int) -> None:
+        seconds, method = time.perf_counter() - self._began, self._scope["method"]
+        metrics.observe_request(method=method, route=self._route, status=status, seconds=seconds)
+        subject = self._subject
+        _log.info(
+            "request",
+            method=metrics.method_of(method),
+            route=self._route,
+            status=status,
+            duration_ms=round(seconds * 1000, 1),
+            address=self._address,
+            request_id=self._id,
+            **({"user": str(subject.user_id), "organization": str(subject.organization_id)} if subject else {}),
+        )
+
+
+# A proxy that buffers would hold events back.
+_STREAM: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+
+
+def _not_found() -> Refused:
+    return Refused(404, "Not Found", "There is no such stream.")

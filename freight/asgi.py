@@ -13,6 +13,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
 from freight import health  # noqa: E402
 from freight.handler import OneHopHandler  # noqa: E402
+from freight.lane import ReadLane  # noqa: E402
 from ratelimits import runtime  # noqa: E402
 from realtime.routing import urlpatterns  # noqa: E402
 from realtime.streams import StreamApplication  # noqa: E402
@@ -31,9 +32,9 @@ async def _socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _sockets(scope, receive, send)
 
 
-_routes: Application = ProtocolTypeRouter(
-    {"http": health.application(StreamApplication(OneHopHandler())), "websocket": _socket}
-)
+# What is served without Django's request comes first, from the outside in.
+_http = health.application(StreamApplication(ReadLane(OneHopHandler())))
+_routes: Application = ProtocolTypeRouter({"http": _http, "websocket": _socket})
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:

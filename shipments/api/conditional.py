@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +16,7 @@ _TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
 _SEQ: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
-def is_fresh(request: Request, etag: str) -> bool:
+def is_fresh(request: HttpRequest | Request, etag: str) -> bool:
     """This will tell whether the caller has this very version (If-None-Match, compared weakly)."""
     header = request.headers.get("If-None-Match", "").strip()
     return header == "*" or etag.strip('"') in _TAG.findall(header)

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from django.db.models.functions import Upper
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -42,6 +43,24 @@ _UNCHANGED: Final = OpenApiResponse(description="The caller has this version.")
 _COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
 
 
+def listed(request: HttpRequest | Request, subject: Subject) -> prepared.Listing:
+    """This will return the page of shipments that a request asks for; raises parameters.Invalid."""
+
+    def read() -> prepared.Found:
+        rows = selectors.visible(subject).annotate(reference_key=Upper("reference"))
+        query, page = filters.narrowed(
+            rows,
+            request.GET,
+            filters.shipments(subject),
+            filters.SHIPMENT_ORDERS,
+            _COLUMNS,
+            default="-createdAt",
+        )
+        return prepared.Found(page.rows, **pagination.addresses(request, query, page))
+
+    return prepared.listing(subject, subject.variant, request.get_full_path(), read)
+
+
 class ShipmentsView(APIView):
     """The caller's shipments."""
 
@@ -52,21 +71,7 @@ class ShipmentsView(APIView):
     )
     def get(self, request: Request) -> Response:
         """List the shipments that the caller may see, newest first unless told otherwise."""
-        subject = reader(request)
-
-        def read() -> prepared.Found:
-            rows = selectors.visible(subject).annotate(reference_key=Upper("reference"))
-            query, page = filters.narrowed(
-                rows,
-                request.GET,
-                filters.shipments(subject),
-                filters.SHIPMENT_ORDERS,
-                _COLUMNS,
-                default="-createdAt",
-            )
-            return prepared.Found(page.rows, **pagination.addresses(request, query, page))
-
-        page = prepared.listing(subject, subject.variant, request.get_full_path(), read)
+        page = listed(request, reader(request))
         known = conditional.is_fresh(request, page.etag)
         response = conditional.tagged(None if known else page.body, page.etag)
         links = pagination.link({"next": page.next, "previous": page.previous})

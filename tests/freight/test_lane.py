@@ -1,0 +1,174 @@
+"""The read lane answers what Django would have answered, byte for byte, or leaves it to Django."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from freight.handler import OneHopHandler
+from freight.lane import ReadLane
+from shipments.models import Organization, Shipment
+from shipments.services import logins
+from tests import factories
+
+pytestmark = pytest.mark.usefixtures("committed")
+# What differs from one request to the next by nature, and the methods that DRF names on every answer.
+_OWN = ("ratelimit", "allow")
+PASSWORD = "a-long-demo-password"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def comparable(self) -> tuple[int, dict[str, str], bytes]:
+        return self.status, {k: self.headers[k] for k in sorted(self.headers) if k not in _OWN}, self.body
+
+
+class Django:
+    """The handler behind the lane, which notes what is left to it."""
+
+    def __init__(self) -> None:
+        self.handler = OneHopHandler()
+        self.asked: list[str] = []
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.asked.append(scope["path"])
+        await self.handler(scope, receive, send)
+
+
+async def ask(application: Any, target: str, **headers: str) -> Answer:
+    path, _, query = target.partition("?")
+    given = {
+        "host": "localhost",
+        "x-request-id": "the-same",
+        **{k.replace("_", "-"): v for k, v in headers.items()},
+    }
+    scope = {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()], "scheme": "http",
+        "client": ("127.0.0.1", 5000), "server": ("127.0.0.1", 80), "http_version": "1.1", "root_path": "",
+        "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    sent: list[dict[str, Any]] = []
+
+    received: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        if received:
+            await asyncio.Event().wait()  # nothing more comes, and nobody leaves
+        received.append(1)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    told = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+@dataclass
+class House:
+    organization: Organization
+    shipment: Shipment
+    tokens: dict[str, str]
+
+
+@pytest.fixture
+def house(committed: None) -> House:
+    organization = factories.organization()
+    driver = factories.driver(organization)
+    by = factories.member(organization, "dispatcher")
+    shipment = factories.booked(by, driver_id=driver.pk)
+    for _ in range(3):
+        factories.booked(by)
+    tokens = {}
+    for role in ("dispatcher", "auditor", "driver"):
+        links = {"driver": driver} if role == "driver" else {}
+        user = factories.user(organization, role, password=PASSWORD, **links)
+        pair = logins.login(
+            email=user.email, password=PASSWORD, origin=logins.Origin("127.0.0.1", ""), now=timezone.now()
+        )
+        tokens[role] = f"Bearer {pair.access}"
+    return House(organization, shipment, tokens)
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "auditor", "driver"])
+@pytest.mark.parametrize("target", ["one", "list", "page"])
+async def test_a_plain_read_is_answered_as_django_answers_it(house: House, role: str, target: str) -> None:
+    django = Django()
+    path = {
+        "one": f"/api/shipments/{house.shipment.reference.lower()}",
+        "list": "/api/shipments",
+        "page": "/api/shipments?limit=1&ordering=-updatedAt",
+    }[target]
+    theirs = await ask(django, path, authorization=house.tokens[role])
+    django.asked.clear()
+
+    ours = await ask(ReadLane(django), path, authorization=house.tokens[role])
+
+    assert django.asked == []
+    assert ours.comparable == theirs.comparable
+    assert ours.status == 200
+
+
+async def test_who_has_this_version_is_told_so_as_by_django(house: House) -> None:
+    django = Django()
+    path = f"/api/shipments/{house.shipment.reference}"
+    token = house.tokens["dispatcher"]
+    etag = (await ask(django, path, authorization=token)).headers["etag"]
+    theirs = await ask(django, path, authorization=token, if_none_match=etag)
+    django.asked.clear()
+
+    ours = await ask(ReadLane(django), path, authorization=token, if_none_match=etag)
+
+    assert django.asked == []
+    assert ours.comparable == theirs.comparable
+    assert (ours.status, ours.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/api/shipments/NOT-THERE", {}),
+        ("/api/shipments?limit=0", {}),
+        ("/api/shipments?colour=red", {}),
+        ("/api/shipments?cursor=forged", {}),
+        ("/api/shipments/bulk", {}),
+        ("/api/shipments", {"authorization": "Bearer wrong"}),
+        ("/api/shipments", {"authorization": "Basic eDp5"}),
+        ("/api/shipments", {"origin": "https://elsewhere.example"}),
+        ("/api/shipments", {"host": "evil.example"}),
+        ("/api/shipments", {"accept": "text/html"}),
+        ("/api/shipments/", {}),
+    ],
+)
+async def test_whatever_is_not_plain_is_left_to_django(house: House, target: str, headers: dict[str, str]) -> None:
+    django = Django()
+    given = {"authorization": house.tokens["dispatcher"]} | headers
+    theirs = await ask(django, target, **given)
+    django.asked.clear()
+
+    ours = await ask(ReadLane(django), target, **given)
+
+    assert django.asked == [target.partition("?")[0]]
+    assert ours.comparable == theirs.comparable
+
+
+async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(house: House) -> None:
+    def rival() -> str:
+        by = factories.member(factories.organization(), "dispatcher")
+        return factories.booked(by).reference
+
+    reference = await sync_to_async(rival)()
+
+    answer = await ask(ReadLane(Django()), f"/api/shipments/{reference}", authorization=house.tokens["dispatcher"])
+
+    assert answer.status == 404

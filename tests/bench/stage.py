@@ -21,16 +21,21 @@ def begin() -> None:
     django.setup()
 
 
+def database() -> None:
+    """This will use a database beside the real data, never in it; kept for the next run where the server is."""
+    from django.db import connection  # needs settings
+
+    connection.settings_dict["TEST"]["NAME"] = f"bench_{connection.settings_dict['NAME']}"
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False, keepdb=True)
+
+
 def load(shipments: int, *, events: float) -> None:
     """This will load the shipments, with so many events each, unless an earlier run left them."""
     from django.core.management import call_command  # needs settings
-    from django.db import connection
 
     from shipments.demo import seed
 
-    # Beside the real data, never in it; kept for the next run where the server is.
-    connection.settings_dict["TEST"]["NAME"] = f"bench_{connection.settings_dict['NAME']}"
-    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False, keepdb=True)
+    database()
     found = seed.present()
     if found is not None and found < shipments:
         raise SystemExit(f"The benchmark's database holds {found} shipments; drop it for {shipments}.")

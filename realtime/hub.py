@@ -19,6 +19,7 @@ import structlog
 
 from realtime import logins, protocol, rooms
 from realtime.latest import LatestRoom
+from realtime.reads import Reads, Span
 from realtime.room import LogRoom, Member, Wish, why_snapshot
 from realtime.subscription import Subscription
 from shipments import representation
@@ -46,6 +47,7 @@ class RoomHub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
         self._fills = asyncio.Semaphore(FILLS_AT_ONCE)
+        self._reads = Reads()
 
     # -- joining and leaving ----------------------------------------------------------------------------
 
@@ -74,27 +76,23 @@ class RoomHub:
     ) -> list[tuple[LogRoom, Wish]]:
         """This will answer those joins whose reading is not behind their room, and return the others."""
         epoch = self.epoch
-        shown = await self._snapshots(room for room, _ in waiting)
+        shown = await self._reads.states(room for room, _ in waiting)
+        spans = {wish: span for room, wish in waiting if (span := _missed(room, wish, shown.get(room), epoch))}
+        missed = await self._reads.spans(spans.values())
         again: list[tuple[LogRoom, Wish]] = []
         for room, wish in waiting:
-            snapshot = shown.get(room.key)
+            snapshot = shown.get(room)
             if snapshot is None:
                 member.deliver(protocol.no_such_room(echo=echo, room=wish.room.name))
                 continue
             seq = snapshot["seq"]
             reason = why_snapshot(wish, epoch=epoch, seq=seq, reach=protocol.MAX_REPLAY)
-            since = wish.since or 0
-            events = (
-                await room.log.events(room.key, since, upto=seq, limit=protocol.MAX_REPLAY)
-                if reason is None and since < seq
-                else []
-            )
             if seq < room.head or epoch != self.epoch:
                 again.append((room, wish))
                 continue
             told = {"echo": echo, "room": wish.room.name, "epoch": epoch, "seq": seq}
             member.deliver(
-                protocol.joined_with_events(**told, events=events)
+                protocol.joined_with_events(**told, events=missed[spans[wish]] if wish in spans else [])
                 if reason is None
                 else protocol.joined_with_snapshot(**told, reason=reason, snapshot=snapshot)
             )
@@ -115,15 +113,6 @@ class RoomHub:
                 room.offer(version, room.latest.frame(room.name, value))
             if not member.closed:
                 room.admit(member, version)
-
-    async def _snapshots(self, wanted: Iterable[LogRoom]) -> dict[Any, dict[str, Any]]:
-        by_log: dict[rooms.Log, list[Any]] = defaultdict(list)
-        for room in wanted:
-            by_log[room.log].append(room.key)
-        shown: dict[Any, dict[str, Any]] = {}
-        for source, keys in by_log.items():
-            shown |= await source.snapshots(keys)
-        return shown
 
     async def _newest(self, wanted: Iterable[LatestRoom]) -> dict[Any, tuple[int, dict[str, Any]]]:
         by_kind: dict[rooms.Latest, list[Any]] = defaultdict(list)
@@ -283,9 +272,9 @@ class RoomHub:
         """This will give every member a snapshot: the numbers belong to another history now."""
         self.epoch = epoch
         logs = [room for room in self.rooms.values() if isinstance(room, LogRoom) and room.members]
-        shown = await self._snapshots(logs)
+        shown = await self._reads.states(logs)
         for room in logs:
-            snapshot = shown.get(room.key)
+            snapshot = shown.get(room)
             if snapshot is None:
                 self._end(room)
                 continue
@@ -310,6 +299,13 @@ class RoomHub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.subscription.close()
+
+
+def _missed(room: LogRoom, wish: Wish, snapshot: dict[str, Any] | None, epoch: str) -> Span | None:
+    """This will return the events that a resumed join is owed, None where there are none or it gets a snapshot."""
+    if snapshot is None or why_snapshot(wish, epoch=epoch, seq=snapshot["seq"], reach=protocol.MAX_REPLAY):
+        return None
+    return Span(room, wish.since or 0, snapshot["seq"]) if (wish.since or 0) < snapshot["seq"] else None
 
 
 def _summary(frame: bytes) -> dict[str, Any]:

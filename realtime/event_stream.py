@@ -6,9 +6,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
+from django.conf import settings
 
-from realtime import metrics, protocol
+from ratelimits import limiter
+from realtime import census, metrics, protocol
+from realtime.auth import Offer
 from realtime.hub import RoomHub
+from realtime.identity import Identity
 from realtime.membership import Membership
 from realtime.protocol import Close
 from shipments.access import Subject
@@ -20,6 +24,8 @@ MOST_BYTES: Final = 1024 * 1024
 BEAT_SECONDS: Final = (15.0, 25.0)
 _BEAT: Final = b": still here\n\n"
 _RETRY_MS: Final = (500, 3000)
+# Answers of a socket that the response itself gives here.
+_NOT_FOR_STREAMS: Final = (b'{"type":"error"', b'{"type":"welcome"')
 
 _open: "set[EventStream]" = set()
 
@@ -61,25 +67,42 @@ _latest = _Latest()
 
 
 class EventStream:
-    """A subject's stream of one room."""
+    """Somebody's stream of one room: to the hub a member, to its identity a socket that only listens."""
 
-    def __init__(self, subject: Subject, hub: RoomHub) -> None:
-        self.subject: Subject | None = subject
+    def __init__(self, offer: Offer | None, address: str | None, hub: RoomHub) -> None:
         self.closed = False
+        self.refused: Close | None = None
         self.slow = False
-        self.membership = Membership(self, hub)
-        self._waiting: list[bytes] = [b"retry: %d\n\n" % random.randint(*_RETRY_MS)]  # noqa: S311
         self.told = False  # of its room
+        self.identity = Identity(self, offer, address)
+        self.membership = Membership(self, hub)
+        self._address_key = limiter.address_key(address)
+        self._counted = False
+        self._waiting: list[bytes] = [b"retry: %d\n\n" % random.randint(*_RETRY_MS)]  # noqa: S311
         self._size = 0
         self._news = asyncio.Event()
         self._cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def subject(self) -> Subject | None:
+        """Who listens, None until that is known."""
+        return self.identity.subject
+
+    async def admit(self) -> None:
+        """This will see who it is and count it among the sockets; `refused` says why it may not stay."""
+        if not await census.current().take(self._address_key, settings.SOCKETS_PER_ADDRESS):
+            metrics.limited("address_sockets")
+            self.refused = Close.TOO_MANY_MESSAGES
+            return
+        self._counted = True
         _open.add(self)
+        await self.identity.begin()
 
     # -- what the hub calls -----------------------------------------------------------------------------
 
     def deliver(self, frame: bytes) -> None:
         """This will send a frame as an event, without waiting; the end of its room is the end of the stream."""
-        if self.closed or frame.startswith(b'{"type":"error"'):
+        if self.closed or frame.startswith(_NOT_FOR_STREAMS):
             return
         self.told = True
         self.put(_latest.of(frame))
@@ -102,10 +125,25 @@ class EventStream:
         self.closed = True
         _open.discard(self)
         self.membership.leave_all()
+        self.identity.end()
+        if self._counted:
+            self._counted = False
+            census.current().give_back(self._address_key)
         self._news.set()
+
+    # -- what its identity calls ------------------------------------------------------------------------
+
+    async def recognise(self, fresh: Subject | None, *, anew: bool) -> None:
+        """This will take what the credential stands for now."""
+        await self.identity.recognise(fresh, anew=anew)
+
+    async def check_rooms(self, subject: Subject) -> None:
+        """This will end the stream where the subject may not enter its room any more."""
+        await self.membership.check(subject)
 
     async def close(self, code: Close, reason: str) -> None:
         """This will end the stream as it would a socket; the client's next request is answered with why."""
+        self.refused = code
         self.end()
 
     # -- what the response does -------------------------------------------------------------------------

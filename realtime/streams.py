@@ -3,11 +3,9 @@
 Answered before Django and without a thread, since a stream may be open for hours.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -22,6 +20,7 @@ from monitoring.middleware import accepted_or_new
 from ratelimits import limiter
 from realtime import auth, hub, rooms
 from realtime.event_stream import EventStream
+from realtime.protocol import Close
 from realtime.room import Wish
 from shipments.access import Subject
 
@@ -30,6 +29,8 @@ _SHIPMENT: Final = re.compile(r"/api/shipments/([^/]+)/stream")
 _FEED: Final = "/api/events/stream"
 _CURSOR: Final = re.compile(r"([^:\s]{1,64}):(\d{1,18})")
 _UNAVAILABLE: Final = "The database does not answer just now; try again soon."
+_NOBODY: Final = "The credentials are missing, wrong or no longer good."
+_TOO_MANY: Final = "There are too many streams and sockets of this user or address, or they are opened too fast."
 _FOREIGN: Final = "A page of another site may not open a stream by its visitor's session."
 
 _log = structlog.get_logger("monitoring.requests")
@@ -81,70 +82,57 @@ class _Request:
     async def answer(self, receive: Any, send: Any) -> None:
         """This will stream until either side has enough, or answer with a problem."""
         try:
-            stream, ends_at = await self._admit()
+            stream = await self._admit()
         except Refused as refused:
             await self._refuse(refused, send)
             return
         self._tell(200)
-        timer = None
-        if ends_at is not None:
-            left = (ends_at - datetime.now(UTC)).total_seconds()
-            timer = asyncio.get_running_loop().call_later(max(0.0, left), stream.end)
         why = "failed"
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self._written(_STREAM)})
             why = await stream.run(receive, send)
         finally:
             stream.end()
-            if timer is not None:
-                timer.cancel()
             seconds = round(time.perf_counter() - self._began, 1)
             _log.info("stream closed", route=self._route, why=why, seconds=seconds, request_id=self._id)
 
     # -- whether it may ---------------------------------------------------------------------------------
 
-    async def _admit(self) -> tuple[EventStream, datetime | None]:
-        """This will return a stream that is in its room, and when its credentials end; raises Refused."""
+    async def _admit(self) -> EventStream:
+        """This will return a stream that is in its room; raises Refused."""
         if self._scope["method"] != "GET":
             raise Refused(405, "Method Not Allowed", "A stream is read by GET.", {"Allow": "GET"})
-        try:
-            subject = self._subject = await self._authenticate()
-            await self._count(subject)
-            since, epoch = self._cursor()
-            if not subject.may("shipment:follow"):
-                raise Refused(403, "Forbidden", "This is not allowed.")
-            name = rooms.asked(self._asked)
-            found = await rooms.find(subject, [name]) if name else {}
-            if name not in found:
-                raise _not_found()
-            stream = EventStream(subject, hub.current())
-            try:
-                await stream.membership.enter([Wish(found[name], since, epoch)])
-            except BaseException:
-                stream.end()
-                raise
-        except (OperationalError, PoolTimeout, OSError) as error:
-            _log.warning("stream not served", error=repr(error), request_id=self._id)
-            raise Refused(503, "Service Unavailable", _UNAVAILABLE, {"Retry-After": "2"}) from error
-        if not stream.told:  # the shipment went between the look for it and the join
-            stream.end()
-            raise _not_found()
-        return stream, subject.expires_at
-
-    async def _authenticate(self) -> Subject:
-        token, session = auth.bearer(self._headers), auth.session_key(self._headers)
-        if token is not None:
-            subject = await auth.of_token(token)
-        elif session is not None:
+        offer = auth.offered(self._headers, ())
+        if offer is not None and offer.kind == "session":
             self._check_site()
-            subject = await auth.of_session(session)
-        else:
-            subject = None
+        stream = EventStream(offer, self._address, hub.current())
+        try:
+            await self._enter(stream, offer)
+        except (OperationalError, PoolTimeout, OSError) as error:
+            stream.end()
+            _log.warning("stream not served", error=repr(error), request_id=self._id)
+            raise Refused(503, "Service Unavailable", _UNAVAILABLE, _SOON) from error
+        except BaseException:
+            stream.end()
+            raise
+        return stream
+
+    async def _enter(self, stream: EventStream, offer: auth.Offer | None) -> None:
+        if offer is not None:
+            await stream.admit()
+        subject = self._subject = stream.subject
+        await self._count(subject)
+        if stream.refused in _BUSY:
+            raise Refused(*_BUSY[stream.refused])
         if subject is None:
-            await self._count(None)
-            detail = "The credentials are missing, wrong or no longer good."
-            raise Refused(401, "Unauthorized", detail, {"WWW-Authenticate": 'Bearer realm="freight"'})
-        return subject.at(address=self._address, request_id=self._id)
+            raise Refused(401, "Unauthorized", _NOBODY, {"WWW-Authenticate": 'Bearer realm="freight"'})
+        since, epoch = self._cursor()
+        name = rooms.asked(self._asked)
+        found = await rooms.find(subject, [name]) if name else {}
+        if name in found:
+            await stream.membership.enter([Wish(found[name], since, epoch)])
+        if not stream.told:  # also where the shipment went between the look for it and the join
+            raise Refused(404, "Not Found", "There is no such stream.")
 
     def _check_site(self) -> None:
         """This will raise Refused for a page of another site; a page of ours sends no Origin with a GET."""
@@ -223,7 +211,9 @@ class _Request:
 
 # A proxy that buffers would hold events back.
 _STREAM: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-
-
-def _not_found() -> Refused:
-    return Refused(404, "Not Found", "There is no such stream.")
+_SOON: Final = {"Retry-After": "2"}
+# Why a stream is refused that is not about who asks, as a problem.
+_BUSY: Final = {
+    Close.TOO_MANY_MESSAGES: (429, "Too Many Requests", _TOO_MANY, {"Retry-After": "60"}),
+    Close.DRAINING: (503, "Service Unavailable", _UNAVAILABLE, _SOON),
+}

@@ -228,8 +228,42 @@ async def test_a_stream_ends_with_its_credentials(product: Product, case: Case) 
     async with listening(product.sockets[0], case.path, token) as stream:
         events = await stream.rest()
 
-    assert [event.name for event in events] == ["snapshot"]
+    assert sorted(event.name for event in events) == ["snapshot", "token:expiring"]
     assert ask(product.sockets[0], case.path, Authorization=token).status_code == 401
+
+
+async def test_a_revoked_login_ends_its_stream_within_seconds(product: Product, case: Case) -> None:
+    http = await sync_to_async(logins.client)(product.api, case.organization, "dispatcher")
+    token = str(http.headers["Authorization"])
+    async with listening(product.sockets[0], case.path, token) as stream:
+        await stream.next()
+        await asyncio.to_thread(http.post, "/auth/logout")
+        rest = await stream.rest()
+    http.close()
+
+    assert rest == []
+    assert ask(product.sockets[0], case.path, Authorization=token).status_code == 401
+
+
+async def test_a_shipment_that_goes_to_somebody_else_leaves_its_drivers_stream(
+    product: Product, case: Case
+) -> None:
+    def assign() -> httpx.Client:
+        driver = factories.driver(case.organization)
+        services.amend(by=case.by, now=NOW, reference=case.reference, changes={"driver_id": driver.pk})
+        return logins.client(product.api, case.organization, "driver", driver=driver)
+
+    http = await sync_to_async(assign)()
+    async with listening(product.sockets[0], case.path, str(http.headers["Authorization"])) as stream:
+        await stream.next()
+        other = await sync_to_async(factories.driver)(case.organization)
+        await sync_to_async(services.amend)(
+            by=case.by, now=NOW, reference=case.reference, changes={"driver_id": other.pk}
+        )
+        rest = await stream.rest()
+    http.close()
+
+    assert (rest[-1].name, rest[-1].told["reason"]) == ("room:left", "forbidden")
 
 
 def test_who_may_not_gets_a_problem_instead_of_a_stream(product: Product, case: Case) -> None:

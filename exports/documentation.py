@@ -14,9 +14,9 @@ _MEANINGS: Final = {
     400: "A parameter is unknown or cannot be used; `errors` says which.",
     401: "Nobody is recognised.",
     403: "The caller may not export this.",
-    404: "There is no such format.",
+    404: "There is nothing of that name, or it is another's.",
     429: "The rate limit is used up, or as many exports run as one process does at once; see Retry-After.",
-    503: "The database does not answer just now; see Retry-After.",
+    503: "The database does not answer just now, see Retry-After; or PDFs cannot be drawn here, `detail` says why.",
 }
 _ROWS: Final = OpenApiParameter(
     "X-Freight-Rows", int, OpenApiParameter.HEADER, response=[200],

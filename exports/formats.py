@@ -8,6 +8,7 @@ from functools import cached_property
 import orjson
 
 from exports.asking import Asked
+from exports.record import Record
 from shipments.selectors.rows import Form, Reading
 
 
@@ -52,6 +53,10 @@ class Format:
     most_rows: int | None = None
     # Whether the bytes shrink when they are compressed.
     shrinks: bool = False
+    # Narrows what was asked to what the format has room for; raises Invalid.
+    fit: Callable[[Asked], Asked] = lambda asked: asked
+    # Of a format whose files are whole before they are answered: starts the record, returns the file.
+    whole: Callable[[Asked, Record], bytes] | None = None
 
 
 _formats: dict[str, Format] = {}

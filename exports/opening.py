@@ -16,10 +16,12 @@ def check(asked: Asked, kind: Format) -> None:
     """This will raise Invalid where the format cannot do what was asked."""
     if asked.bom and kind.name != "csv":
         raise asking.refuse("bom", "invalid", "Only a CSV has a byte order mark.")
+    kind.fit(asked)
 
 
 def sheet(asked: Asked, kind: Format) -> Sheet:
     """This will open the rows that were asked for; raises Invalid where the format cannot hold as many."""
+    asked = kind.fit(asked)
     reading = asked.report.open(asked.by, asked.rows(), asked.fields, kind.form)
     if kind.most_rows is not None and reading.count > kind.most_rows:
         reading.close()

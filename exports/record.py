@@ -37,6 +37,7 @@ class Record:
     cached: bool | None = None
     action: str = "export"
     id: uuid.UUID = field(default_factory=uuid.uuid4)
+    started: bool = False
     _started: float = field(default_factory=time.monotonic)
     _beat: float = field(default_factory=time.monotonic)
 
@@ -49,6 +50,7 @@ class Record:
                 rows=self.rows, cached=self.cached, started_at=now, seen_at=now, actor=_actor(self.by),
             )  # fmt: skip
             self._audit("started", {}, now)
+        self.started = True
 
     def alive(self) -> None:
         """This will note now and then that it still goes on."""

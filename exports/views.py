@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
 from django.db import connection
-from django.http import Http404, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework.exceptions import Throttled
@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from exports import asking, documentation, formats, opening
+from exports.asking import Asked
 from exports.formats import Format
 from exports.record import Record
 from exports.slots import Busy
@@ -87,6 +88,8 @@ def _streamed(request: Request, report: Report, kind: Format) -> HttpResponseBas
     opening.check(asked, kind)
     gzip = kind.shrinks and _GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
     record = Record(by=subject, report=report.name, format=kind.name, filters=asked.words)
+    if kind.whole is not None:
+        return _whole(asked, kind, record)
     stream = opening.stream(asked, kind, record, gzip=gzip)
     if not connection.in_atomic_block:
         connection.close()  # the request ends only when its body does
@@ -96,6 +99,20 @@ def _streamed(request: Request, report: Report, kind: Format) -> HttpResponseBas
     if gzip:
         response["Content-Encoding"] = "gzip"
     return response
+
+
+def _whole(asked: Asked, kind: Format, record: Record) -> HttpResponseBase:
+    """This will answer with a file that was made before its answer begins: what cannot be made is a problem."""
+    made = b""
+    outcome = "failed"
+    try:
+        made = kind.whole(asked, record) if kind.whole else b""
+        outcome = "done"
+    finally:
+        if record.started:
+            record.end(outcome, sent=len(made))
+    headers = _headers(asked.report, kind, record.rows)
+    return HttpResponse(made, content_type=kind.content_type, headers=headers)
 
 
 def _headers(report: Report, kind: Format, count: int) -> dict[str, str]:

@@ -30,6 +30,7 @@ STAMP_BYTES: Final = 16
 # The most that anybody waits for somebody else's work before doing it himself.
 WAIT_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
+_LONGEST_POLL_SECONDS: Final = 0.2
 _LOCAL_BYTES: Final = 8 * 1024 * 1024
 _BYTES, _JSON = b"b", b"j"
 
@@ -97,14 +98,17 @@ class _Flights:
         self._lock = threading.Lock()
         self._flying: dict[object, Future[Any]] = {}
 
-    def share(self, key: object, make: Callable[[], T]) -> T:
-        """This will return what `make` returns, called here or, at this moment, in another thread."""
+    def share(self, key: object, make: Callable[[], T], wait: float) -> T:
+        """This will return what `make` returns, called here or, at this moment, in another thread.
+
+        That one is waited for so many seconds.
+        """
         with self._lock:
             other = self._flying.get(key)
             mine: Future[T] = self._flying.setdefault(key, Future())
         if other is not None:
             try:
-                return other.result(WAIT_SECONDS)  # type: ignore[no-any-return]
+                return other.result(wait)  # type: ignore[no-any-return]
             except Exception:  # noqa: BLE001  its failure need not be ours
                 return make()
         try:
@@ -143,9 +147,24 @@ class CacheService:
     """One named cache. Values are bytes or JSON: nothing is pickled."""
 
     def __init__(
-        self, name: str, *, ttl: int, alias: str = "default", breaker: counters.Breaker | None = None
+        self,
+        name: str,
+        *,
+        ttl: int,
+        alias: str = "default",
+        breaker: counters.Breaker | None = None,
+        wait: float = WAIT_SECONDS,
+        most_bytes: int | None = None,
+        local_bytes: int | None = None,
     ) -> None:
+        """This will make a cache; `wait` is for how many seconds somebody else's making is waited for.
+
+        Stamped entries of more than `most_bytes` are not kept. With `local_bytes` this process keeps its own apart
+        from those of other caches.
+        """
         self.name, self.ttl, self.stats = name, ttl, Stats()
+        self._wait, self._most_bytes = wait, most_bytes
+        self._local = _Local(local_bytes) if local_bytes else _local
         self._alias, self._breaker = alias, breaker
         self._counting = threading.Lock()
         self._asked = {result: metrics.cache_requests.labels(name, result) for result in _RESULTS.values()}
@@ -172,10 +191,11 @@ class CacheService:
         found = self.get(key)
         if found is not None:
             return found
-        full, until = self._key(key), time.monotonic() + WAIT_SECONDS
+        full, until = self._key(key), time.monotonic() + self._wait
         raw = _flights.share(
             full,
             lambda: self._make(full, lambda _: True, lambda: _encoded(make()), ttl or self.ttl, until=until),
+            self._wait,
         )
         return _decoded(raw)
 
@@ -187,14 +207,14 @@ class CacheService:
         `make` returns what the stamp stands for, or something newer where the caller does not mind.
         """
         full = self._key(key)
-        body = _local.get(full, stamp)
+        body = self._local.get(full, stamp)
         if body is not None:
             self._count(hits=True, local=True)
             return body
         body = _under(stamp, self._ask(lambda redis: redis.get(full)))
         self._count(hits=body is not None, misses=body is None)
         if body is None:
-            until = time.monotonic() + WAIT_SECONDS
+            until = time.monotonic() + self._wait
             raw = _flights.share(
                 (full, stamp),
                 lambda: self._make(
@@ -204,9 +224,11 @@ class CacheService:
                     self.ttl,
                     until=until,
                 ),
+                self._wait,
             )
             body = raw[STAMP_BYTES:]
-        _local.put(full, stamp, body)
+        if self._has_room(body):
+            self._local.put(full, stamp, body)
         return body
 
     def put_many(self, entries: Iterable[tuple[str, bytes, bytes]]) -> bool:
@@ -220,6 +242,8 @@ class CacheService:
 
         Raises Unavailable.
         """
+        for service in _services.values():
+            service._local.clear()  # noqa: SLF001  one of us
         _local.clear()
         gone = self._ask(_unlink_all)
         if gone is None:
@@ -228,6 +252,9 @@ class CacheService:
 
     def _key(self, key: str) -> str:
         return f"{prefix()}{key}"
+
+    def _has_room(self, body: bytes) -> bool:
+        return self._most_bytes is None or len(body) <= self._most_bytes
 
     def _make(
         self,
@@ -240,19 +267,26 @@ class CacheService:
     ) -> bytes:
         """This will make and store an entry, unless another process is at it and ends before `until`."""
         lock = f"{key}:lock"
-        milliseconds = int(WAIT_SECONDS * 1000)
-        leads = self._ask(lambda redis: redis.set(lock, b"1", nx=True, px=milliseconds) or False)
+        milliseconds = int(self._wait * 1000)
+
+        def lead() -> bool | None:
+            return self._ask(lambda redis: redis.set(lock, b"1", nx=True, px=milliseconds) or False)
+
+        leads, pause = lead(), _POLL_SECONDS
         while leads is False and time.monotonic() < until:
-            time.sleep(_POLL_SECONDS)
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
             theirs: bytes | None = self._ask(lambda redis: redis.get(key))
             if theirs is not None and good(theirs):
                 return theirs
+            leads = lead()  # who led may have failed, or made what is too large to keep
         try:
             made = make()
         except BaseException:
             self._release(lock, led=bool(leads))
             raise
-        self._store([(key, made)], ttl)
+        if self._has_room(made):
+            self._store([(key, made)], ttl)
         self._release(lock, led=bool(leads))
         return made
 

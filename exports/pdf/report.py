@@ -122,6 +122,11 @@ def _breakable(text: str) -> str:
     return _LONG_WORD.sub(lambda word: "\u200b".join(re.findall(".{1,6}", word[0])), text)
 
 
+def words(state: str) -> str:
+    """This will return a state as people write it."""
+    return chart.words(state)
+
+
 def instant(at: datetime) -> str:
     """This will return the time as the documents write it, in UTC to the minute."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

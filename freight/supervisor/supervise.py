@@ -11,7 +11,8 @@ from types import FrameType
 
 from django.conf import settings
 
-from freight import embedded, health
+from exports.pdf import libraries
+from freight import embedded
 from freight.supervisor import proxy
 from freight.supervisor.begin import Begun
 from freight.supervisor.children import Child, end, fork, rotate
@@ -166,7 +167,7 @@ def run(begun: Begun) -> int:
         supervisor.start()
         took = time.monotonic() - begun.at
         terminal.box(url=begun.url, home=begun.home, demo=settings.DEMO, seconds=took)
-        if not health.can_draw_pdf():
+        if not libraries.present():
             terminal.say("PDF documents are off, pango is missing. Type: sudo make system-packages")
         supervisor.watch()
         status = 0

@@ -1,0 +1,140 @@
+"""The papers of one shipment: bill of lading, label, proof of delivery. What they show, drawn and kept."""
+
+import hashlib
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import orjson
+from django.db import connection
+
+from exports.pdf import codes, drawing, format, report  # noqa: A004  the module of the format
+from shipments.access import Subject
+from shipments.cache import STAMP_BYTES
+from shipments.selectors import documents
+from shipments.selectors.documents import Papers
+
+Context = dict[str, Any]
+KINDS: Final = ("bol", "label", "pod")
+_NONE: Final = "–"
+# How wide the bars of a reference may be drawn.
+_LABEL_MM: Final = 91.0
+_BOL_MM: Final = 72.0
+_TITLES: Final = {"signature": "Signature", "photo": "Photo"}
+
+
+class NoProof(Exception):
+    """The shipment has no proof of delivery."""
+
+
+def drawn(papers: Papers, kind: str, *, by: Subject) -> bytes:
+    """This will return the document as PDF, out of the cache where just this was drawn before.
+
+    Raises NoProof, Busy and CannotDraw.
+    """
+    drawing.check()
+    context, proof_id = _context(papers, kind)
+    stamp = hashlib.blake2b(orjson.dumps([kind, context, format.generation()]), digest_size=STAMP_BYTES).digest()
+
+    def make() -> bytes:
+        pictures = documents.pictures(proof_id) if proof_id else {}
+        if not connection.in_atomic_block:
+            connection.close()  # drawing takes long and needs none
+        return drawing.document(f"{kind}.html", context, pictures)
+
+    if connection.in_atomic_block:
+        return make()  # what is seen here may never be committed
+    return format.cache.stamped(f"export-pdf:{papers.id}:{kind}:{by.variant}", stamp, make)
+
+
+def _context(papers: Papers, kind: str) -> tuple[Context, uuid.UUID | None]:
+    """This will return what the template shows, and whose pictures go with it."""
+    shared = _shared(papers)
+    if kind == "label":
+        return shared | _label(papers), None
+    if kind == "bol":
+        return shared | _bill(papers), None
+    proof = documents.proof(papers.id)
+    if proof is None:
+        raise NoProof
+    return shared | _proof(papers, proof), uuid.UUID(proof["id"])
+
+
+def _shared(papers: Papers) -> Context:
+    shown = papers.shipment
+    return {
+        "organisation": papers.organisation,
+        "reference": shown["reference"],
+        "origin": shown["origin"],
+        "destination": shown["destination"],
+        "customer": (shown["customer"] or {}).get("name", ""),
+        "driver": (shown["driver"] or {}).get("name", ""),
+        "pieces": _number(shown["pieces"]),
+        "weight": _number(shown["weightKg"], "kg"),
+        "volume": _number(shown["volumeM3"], "m³"),
+        "sscc": codes.sscc(papers.id),
+        # Of what it says, not of when it was drawn: the same state is the same paper.
+        "foot": f"{shown['reference']} · state {shown['seq']} of {_instant(shown['updatedAt'])}",
+    }
+
+
+def _label(papers: Papers) -> Context:
+    shown = papers.shipment
+    bars = codes.code_128(shown["reference"])
+    number = f"00{codes.sscc(papers.id)}"
+    deliver_by = shown["plannedDeliveryAt"] or shown["eta"]
+    return {
+        "date": _date(shown["plannedPickupAt"] or shown["createdAt"]),
+        "deliverBy": _date(deliver_by),
+        "bars": asdict(bars) if codes.fits(bars, millimetres=_LABEL_MM) else None,
+        "qr": asdict(codes.qr(number)),
+        "ssccBars": asdict(codes.gs1_128(number)),
+    }
+
+
+def _bill(papers: Papers) -> Context:
+    shown = papers.shipment
+    bars = codes.code_128(shown["reference"])
+    references = [(name.upper(), value) for name, value in sorted(shown["references"].items())]
+    return {
+        "number": shown["references"].get("bol", shown["reference"]),
+        "date": _date(shown["plannedPickupAt"] or shown["createdAt"]),
+        "pickup": _instant(shown["plannedPickupAt"]),
+        "delivery": _instant(shown["plannedDeliveryAt"]),
+        "driverPhone": (shown["driver"] or {}).get("phone", ""),
+        "references": references,
+        "notes": shown.get("notes", ""),
+        "bars": asdict(bars) if codes.fits(bars, millimetres=_BOL_MM) else None,
+    }
+
+
+def _proof(papers: Papers, proof: Mapping[str, Any]) -> Context:
+    return {
+        "signer": proof["signerName"],
+        "signedAt": _instant(proof["signedAt"]),
+        "recordedAt": _instant(proof["recordedAt"]),
+        "status": report.words(papers.shipment["status"]),
+        "note": proof["note"],
+        "record": proof["id"],
+        "seq": proof["seq"],
+        "earlier": proof["supersedes"] is not None,
+        "pictures": [
+            {"kind": kind, "title": title, "sha256": proof[kind]["sha256"]}
+            for kind, title in _TITLES.items()
+            if proof[kind]
+        ],
+    }
+
+
+def _number(number: float | None, unit: str = "") -> str:
+    return _NONE if number is None else f"{number:,} {unit}".strip()
+
+
+def _instant(written: str | None) -> str:
+    return report.instant(datetime.fromisoformat(written)) if written else _NONE
+
+
+def _date(written: str | None) -> str:
+    return f"{datetime.fromisoformat(written).astimezone(UTC):%Y-%m-%d}" if written else _NONE

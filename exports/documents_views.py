@@ -1,0 +1,64 @@
+"""The papers of a shipment over HTTP: for whoever may read it, each one audited."""
+
+from typing import Any, Final, cast
+
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from exports import documentation, documents
+from exports.views import PathDecides
+from shipments import intake
+from shipments.access import Subject
+from shipments.selectors import documents as selectors
+
+_KIND: Final = OpenApiParameter(
+    "kind", {"type": "string", "enum": list(documents.KINDS)}, OpenApiParameter.PATH,
+    description="Bill of lading, shipping label (4 × 6 in), or proof of delivery.",
+)  # fmt: skip
+_REFERENCE: Final = OpenApiParameter(
+    "reference", {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}, OpenApiParameter.PATH,
+    description="The shipment's reference, whatever its case.",
+)  # fmt: skip
+
+
+class DocumentView(APIView):
+    """One document of one shipment."""
+
+    http_method_names = ["get", "options"]
+    content_negotiation_class = PathDecides
+
+    @extend_schema(
+        operation_id="getDocument",
+        tags=["exports"],
+        parameters=[_REFERENCE, _KIND],
+        responses={
+            (200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY, description="The document."),
+            **cast("dict[Any, Any]", documentation.problems(401, 403, 404, 429, 503)),
+        },
+    )
+    def get(self, request: Request, reference: str, kind: str) -> HttpResponse:
+        """Draw a document of a shipment; there is a proof of delivery once one was stored."""
+        subject = cast("Subject", request.auth)  # IsMember has seen to it
+        subject.require("shipments:read")
+        papers = selectors.papers(subject, subject.variant, reference)
+        if papers is None:
+            raise NotFound("There is no such shipment.")
+        shown = papers.shipment["reference"]
+        try:
+            made = documents.drawn(papers, kind, by=subject)
+        except documents.NoProof:
+            raise NotFound(f"{shown} has no proof of delivery yet.") from None
+        intake.record_audit(
+            by=subject, now=timezone.now(), action="document", entity="shipment", entity_id=shown,
+            after={"document": kind, "seq": papers.shipment["seq"], "bytes": len(made)}, outcome="done",
+        )  # fmt: skip
+        headers = {
+            "Content-Disposition": f'inline; filename="{shown}-{kind}.pdf"',
+            "Cache-Control": "private, no-store",
+        }
+        return HttpResponse(made, content_type="application/pdf", headers=headers)

@@ -1,0 +1,244 @@
+"""GET /api/shipments/{reference}/documents/*.pdf: the papers of a shipment, for whoever may read it."""
+
+import io
+import uuid
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from PIL import Image
+
+from exports.pdf import codes, libraries
+from exports.pdf import format as pdf
+from shipments import pictures, services
+from shipments.access import Subject
+from shipments.models import AuditEntry, Organization, Shipment
+from tests import factories
+from tests.exports import printed
+from tests.exports.files import File, take, token
+from tests.factories import NOW
+
+pytestmark = pytest.mark.usefixtures("committed")
+NASTY = "<img src=http://127.0.0.1:9/x> {{ organisation }}"
+
+
+@pytest.fixture
+def house(committed: None) -> Organization:
+    return factories.organization("Acme Freight")
+
+
+@pytest.fixture
+def dispatcher(house: Organization) -> Subject:
+    return factories.member(house, "dispatcher")
+
+
+@pytest.fixture
+def shipment(house: Organization, dispatcher: Subject) -> Shipment:
+    return factories.booked(
+        dispatcher, reference="SHIP-1", driver_id=factories.driver(house).pk,
+        customer_id=factories.customer(house, NASTY).pk, pieces=12, weight_kg=Decimal("1240.500"),
+        volume_m3=Decimal("3.2"), references={"po": "4500012345", "bol": "MAEU123456789"}, notes="Ring at gate 4.",
+        planned_pickup_at=NOW, planned_delivery_at=NOW + timedelta(days=3),
+    )  # fmt: skip
+
+
+def document(subject: Subject | None, kind: str, reference: str = "SHIP-1") -> File:
+    headers = {"Authorization": f"Bearer {token(subject, scopes=('shipments:read',))}"} if subject else {}
+    return take(None, path=f"/api/shipments/{reference}/documents/{kind}.pdf", **headers)
+
+
+def proven(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[str, ...] = ("signature",)) -> None:
+    target = io.BytesIO()
+    Image.new("RGB", (300, 100), (200, 30, 30)).save(target, "PNG")
+    services.prove(
+        by=by, now=NOW, reference="SHIP-1", signer_name=signer, note="Left at gate 4",
+        pictures={kind: pictures.cleaned(target.getvalue()) for kind in kinds},
+    )  # fmt: skip
+
+
+def modules(made: bytes, box: tuple[float, float, float, float]) -> list[int]:
+    """This will return the widths of the dark and light stripes across the middle of a part of the page."""
+    drawn = printed.picture(made, scale=8).convert("L")
+    left, top, right, bottom = (int(part * size) for part, size in zip(box, drawn.size * 2, strict=True))
+    row = [drawn.getpixel((x, (top + bottom) // 2)) < 128 for x in range(left, right)]
+    widths, before = [], None
+    for dark in row:
+        if dark == before:
+            widths[-1] += 1
+        else:
+            widths.append(1)
+        before = dark
+    return widths
+
+
+def test_a_bill_of_lading_says_what_is_carried(dispatcher: Subject, shipment: Shipment) -> None:
+    file = document(dispatcher, "bol")
+
+    shown = printed.text(file.body)
+    assert (file.status, file.headers["Content-Disposition"]) == (200, 'inline; filename="SHIP-1-bol.pdf"')
+    for words in (
+        "Bill of lading MAEU123456789", "Acme Freight", "Dana Driver", "+31 6 1234 5678", NASTY, "Rotterdam",
+        "NL · NLRTM", "Hamburg", "DE · DEHAM", "2026-03-02 12:00 UTC", "2026-03-05 12:00 UTC", "1,240.5 kg",
+        "3.2 m³", "PO 4500012345", "Ring at gate 4.", codes.sscc(shipment.pk), "Page 1 of 1",
+    ):  # fmt: skip
+        assert words in shown
+
+
+def test_a_customer_sees_neither_phone_nor_instructions(house: Organization, shipment: Shipment) -> None:
+    customer = factories.member(house, "customer", customer=shipment.customer)
+
+    shown = printed.text(document(customer, "bol").body)
+
+    assert ("Dana Driver" in shown, "+31 6" in shown, "gate 4" in shown) == (True, False, False)
+
+
+def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipment: Shipment) -> None:
+    file = document(dispatcher, "label")
+
+    with printed.opened(file.body) as label:
+        assert [float(number) for number in label.pages[0].MediaBox] == [0, 0, 288, 432]
+        assert len(label.pages) == 1
+    shown = printed.text(file.body)
+    for words in (
+        "DEHAM",
+        "Hamburg",
+        "SHIP-1",
+        f"(00) {codes.sscc(shipment.pk)}",
+        "12",
+        "1,240.5 kg",
+        "2026-03-05",
+    ):
+        assert words in shown
+    assert {embedded for _, embedded in printed.fonts(file.body)} == {True}
+
+
+def test_the_bars_on_the_label_are_those_of_the_sscc(dispatcher: Subject, shipment: Shipment) -> None:
+    stripes = modules(document(dispatcher, "label").body, (0.04, 0.82, 0.96, 0.90))[1:-1]
+
+    module = sum(stripes) / (codes.gs1_128(f"00{codes.sscc(shipment.pk)}").width - 20)
+    assert _decoded([round(width / module) for width in stripes]) == f"FNC1 00{codes.sscc(shipment.pk)}"
+
+
+def _decoded(widths: list[int]) -> str:
+    """This will read Code 128 (ISO/IEC 15417) in the code set of pairs of digits, by its own table of patterns."""
+    from barcode.charsets import code128
+
+    patterns = {}
+    for value, bars in enumerate(code128.CODES):
+        runs = [len(run) for run in bars.replace("01", "0 1").replace("10", "1 0").split()]
+        patterns[tuple(runs)] = value
+    values = [patterns[tuple(widths[at : at + 6])] for at in range(0, len(widths) - 7, 6)]
+    start, *content, check = values
+    assert start == 105
+    assert check == (start + sum(place * value for place, value in enumerate(content, 1))) % 103
+    assert content[0] == 102
+    return "FNC1 " + "".join(f"{value:02d}" for value in content[1:])
+
+
+def test_a_reference_too_long_for_bars_is_printed_in_letters(dispatcher: Subject) -> None:
+    reference = "L" * 64
+    factories.booked(dispatcher, reference=reference)
+
+    file = document(dispatcher, "label", reference)
+
+    assert reference in printed.text(file.body).replace(" ", "")
+    with printed.opened(file.body) as label:
+        assert len(label.pages) == 1
+
+
+def test_an_sscc_has_its_check_digit_and_is_always_the_same() -> None:
+    number = codes.sscc(uuid.UUID(int=1))
+
+    assert (len(number), number[1:3], number) == (18, "04", codes.sscc(uuid.UUID(int=1)))
+    assert sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(number)) % 10 == 0
+    # The example of GS1's own page on check digits.
+    assert codes.check_digit("37610425002123456") == "9"
+
+
+def test_a_proof_shows_who_signed_and_with_what(dispatcher: Subject, shipment: Shipment) -> None:
+    proven(dispatcher, kinds=("signature", "photo"))
+
+    made = document(dispatcher, "pod").body
+
+    shown = printed.text(made)
+    for words in ("Proof of delivery", "Erika Mustermann", "2026-03-02 12:00 UTC", "Left at gate 4", "Photo"):
+        assert words in shown
+    assert sum(dot[0] > 150 > 80 > dot[1] for dot in printed.dots(made)) > 1000
+
+
+def test_a_later_proof_is_the_one_that_is_shown(dispatcher: Subject, shipment: Shipment) -> None:
+    proven(dispatcher)
+    first = printed.text(document(dispatcher, "pod").body)
+    proven(dispatcher, "Max")
+
+    second = printed.text(document(dispatcher, "pod").body)
+
+    assert ("Erika Mustermann" in first, "Erika Mustermann" in second, "Max" in second) == (True, False, True)
+
+
+def test_there_is_no_proof_before_one_is_stored(dispatcher: Subject, shipment: Shipment) -> None:
+    file = document(dispatcher, "pod")
+
+    assert (file.status, orjson.loads(file.body)["detail"]) == (404, "SHIP-1 has no proof of delivery yet.")
+
+
+def test_each_document_is_audited(house: Organization, dispatcher: Subject, shipment: Shipment) -> None:
+    file = document(dispatcher, "label")
+
+    [entry] = AuditEntry.objects.filter(organization=house, action="document")
+    assert (entry.entity, entry.entity_id, entry.actor_id) == ("shipment", "SHIP-1", dispatcher.user_id)
+    assert entry.after == {"document": "label", "seq": 1, "bytes": len(file.body)}
+
+
+def test_a_document_is_drawn_once_and_anew_after_a_change(dispatcher: Subject, shipment: Shipment) -> None:
+    hits = pdf.cache.stats.hits
+
+    bodies = [document(dispatcher, "bol").body for _ in range(2)]
+    services.amend(by=dispatcher, now=NOW, reference="SHIP-1", changes={"pieces": 13})
+    after = document(dispatcher, "bol").body
+
+    assert (bodies[0] == bodies[1], pdf.cache.stats.hits) == (True, hits + 1)
+    assert " 13 " in printed.text(after)
+
+
+@pytest.mark.parametrize("kind", ["bol", "label", "pod"])
+def test_who_may_not_see_the_shipment_learns_nothing(house: Organization, shipment: Shipment, kind: str) -> None:
+    rival = factories.member(factories.organization("Rival"), "admin")
+
+    def told(file: File) -> Any:
+        body = orjson.loads(file.body)
+        return file.status, {name: body[name] for name in ("title", "detail")}
+
+    answers = [told(document(factories.member(house, role), kind)) for role in ("driver", "customer")]
+    answers.append(told(document(rival, kind)))
+    answers.append(told(document(rival, kind, "NOBODYS")))
+
+    assert answers == [(404, {"title": "Not Found", "detail": "There is no such shipment."})] * 4
+    assert document(None, kind).status == 401
+
+
+def test_its_driver_and_its_customer_may(house: Organization, shipment: Shipment) -> None:
+    driver = factories.member(house, "driver", driver=shipment.driver)
+    customer = factories.member(house, "customer", customer=shipment.customer)
+
+    assert [document(subject, "label").status for subject in (driver, customer)] == [200, 200]
+
+
+@pytest.mark.parametrize("path", ["invoice.pdf", "bol.html", "bol.pdf/", "../bol.pdf"])
+def test_there_are_no_other_documents(dispatcher: Subject, shipment: Shipment, path: str) -> None:
+    headers = {"Authorization": f"Bearer {token(dispatcher, scopes=('shipments:read',))}"}
+
+    assert take(None, path=f"/api/shipments/SHIP-1/documents/{path}", **headers).status == 404
+
+
+def test_without_its_libraries_the_answer_says_what_to_type(
+    dispatcher: Subject, shipment: Shipment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libraries, "present", lambda: False)
+
+    file = document(dispatcher, "label")
+
+    assert file.status == 503
+    assert "apt-get install libpango-1.0-0" in orjson.loads(file.body)["detail"]

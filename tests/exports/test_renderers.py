@@ -1,0 +1,209 @@
+"""The renderers: confined, watched, replaced; and nothing that a document says makes them fetch anything."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+import pytest
+
+from exports.pdf import pool as pools
+from exports.pdf.pool import Busy, Failed, Pool, Task
+from tests.exports import printed
+from tests.journeys import processes
+
+REPORT: dict[str, Any] = {
+    "title": "T", "organisation": "O", "foot": "", "factRows": [], "tiles": [], "bars": [], "chartText": "",
+    "legend": [], "columns": [["A", 100, False]], "rows": [["x"]], "empty": "Nothing",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    made = Pool(1)
+    yield made
+    made.close()
+
+
+def page(**changes: Any) -> Task:
+    return Task("page", {"template": "report.html", "context": REPORT | changes, "pictures": []})
+
+
+@contextmanager
+def listener() -> Iterator[tuple[int, list[Any]]]:
+    """A server on this machine, and who came to it."""
+    came: list[Any] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def wait() -> None:
+            while True:
+                try:
+                    connection, address = server.accept()
+                except OSError:
+                    return
+                came.append(address)
+                connection.close()
+
+        threading.Thread(target=wait, daemon=True).start()
+        try:
+            yield server.getsockname()[1], came
+        finally:
+            # Wakes the thread: closing alone does not.
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def test_what_people_wrote_is_text_and_fetches_nothing(pool: Pool) -> None:
+    with listener() as (port, came):
+        nasty = [
+            f"<img src=http://127.0.0.1:{port}/a>",
+            "<img src=file:///etc/passwd>",
+            f"<link rel=attachment href=http://127.0.0.1:{port}/b>",
+            "<link rel=attachment href=file:///etc/passwd>",
+            f"<style>@import url(http://127.0.0.1:{port}/c);</style>",
+            f"<svg><image href='http://127.0.0.1:{port}/d'/></svg>",
+            f'"><script src=//127.0.0.1:{port}></script>',
+            "{{ organisation }} {% include '/etc/passwd' %}",
+            "<div>" * 200,
+        ]
+
+        done = pool.run(page(rows=[[text] for text in nasty], title=nasty[0], organisation=nasty[1]))
+
+    shown = printed.text(done.made).replace(" ", "")
+    assert [text for text in nasty if text.replace(" ", "") not in shown] == []
+    assert (came, done.about["refused"]) == ([], 0)
+    with printed.opened(done.made) as pdf:
+        assert "/EmbeddedFiles" not in pdf.Root.get("/Names", {})
+        assert "root:" not in printed.text(done.made)
+
+
+def test_even_markup_of_our_own_could_fetch_nothing(pool: Pool) -> None:
+    """The templates escape; were one to forget it, this stands behind it."""
+    with listener() as (port, came):
+        sources = (f"http://127.0.0.1:{port}/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/css,a{}")
+        # The one place of the templates that is no text: a colour, which is ours.
+        colour = "".join(f"red;background-image:url({source});" for source in sources)
+
+        done = pool.run(page(legend=[["x", "1", colour]]))
+
+    assert came == []
+    assert done.about["refused"] >= 1
+
+
+def test_what_people_wrote_is_no_markup_for_the_other_engine_either(pool: Pool) -> None:
+    nasty = ['#import "@preview/x:1.0.0"', '#read("/etc/passwd")', "$ sum $ *bold* _x_ @label <label>", "#panic()"]
+    context = REPORT | {
+        "rows": [[text] for text in nasty], "facts": [], "chart": "<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "chartText": "x", "first": 0, "numbered": True, "tiles": [["a", "1"]],
+    }  # fmt: skip
+
+    done = pool.run(Task("typeset", {"context": context, "goesOn": False}))
+
+    shown = printed.text(done.made)
+    assert [text for text in nasty if text not in shown] == []
+
+
+def test_a_task_that_takes_too_long_is_ended_and_the_next_is_done(pool: Pool) -> None:
+    slow = page(rows=[["x" * 200] * 1 for _ in range(20_000)])
+
+    with pytest.raises(Failed, match="TooLong"):
+        pool.run(Task(slow.name, slow.about, seconds=1.0))
+
+    assert pool.run(page()).about["pages"] == 1
+
+
+def test_a_renderer_that_is_killed_is_replaced(pool: Pool) -> None:
+    pool.run(page())
+    [before] = pool.processes()
+    os.kill(before, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(before)] if psutil.pid_exists(before) else [], timeout=10)
+
+    assert pool.run(page()).about["pages"] == 1
+    assert pool.processes() != [before]
+
+
+def test_what_a_task_breaks_says_no_more_than_its_kind(pool: Pool) -> None:
+    with pytest.raises(Failed) as refused:
+        pool.run(Task("page", {"template": "nowhere.html", "context": {}, "pictures": []}))
+
+    assert str(refused.value) == "TemplateDoesNotExist"
+
+
+def test_a_renderer_knows_no_secrets_and_has_its_limits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "do-not-pass-me-on" * 4)
+    own = Pool(1)
+    try:
+        own.warm()
+        [pid] = own.processes()
+        process = psutil.Process(pid)
+        # Its first act is to confine itself; before that it answers nothing.
+        own.run(Task("join", {"title": "x", "organisation": "y"}, [pool.run(page()).made]))
+
+        assert set(process.environ()) & {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"} == set()
+        assert process.rlimit(psutil.RLIMIT_AS)[1] == 2 * 1024**3
+        assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+        assert 0 < process.rlimit(psutil.RLIMIT_CPU)[0] < 100
+        assert process.net_connections() == []
+    finally:
+        own.close()
+
+
+def test_too_many_who_wait_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "MOST_WAITING", 1)
+    own = Pool(1)
+    try:
+        slow = page(rows=[["x"]] * 300)
+        with ThreadPoolExecutor(6) as threads:
+            ended = [threads.submit(own.run, slow) for _ in range(6)]
+            failures = [type(each.exception()) for each in ended]
+
+        assert failures.count(Busy) >= 1
+        assert failures.count(type(None)) >= 2
+        assert set(failures) == {Busy, type(None)}
+    finally:
+        own.close()
+
+
+def test_renderers_die_with_the_process_that_started_them(tmp_path: Any) -> None:
+    import subprocess
+    import sys
+
+    program = (
+        "import time; from exports.pdf.pool import Pool; p = Pool(1); p.warm();"
+        " print(p.processes()[0], flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait(10)
+    parent.stdout.close()
+
+    assert processes.within(10, lambda: not alive(child))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_thread_that_ends_takes_no_renderer_with_it(pool: Pool) -> None:
+    own = Pool(1)
+    try:
+        thread = threading.Thread(target=own.warm)
+        thread.start()
+        thread.join()
+        [pid] = own.processes()
+        time.sleep(0.2)  # the kernel would have told it by now
+
+        assert own.run(page()).about["pages"] == 1
+        assert own.processes() == [pid]
+    finally:
+        own.close()

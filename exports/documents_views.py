@@ -2,7 +2,7 @@
 
 from typing import Any, Final, cast
 
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -14,6 +14,7 @@ from exports import documentation, documents
 from exports.views import PathDecides
 from shipments import intake
 from shipments.access import Subject
+from shipments.identifiers import is_reference
 from shipments.selectors import documents as selectors
 
 _KIND: Final = OpenApiParameter(
@@ -45,7 +46,9 @@ class DocumentView(APIView):
         """Draw a document of a shipment; there is a proof of delivery once one was stored."""
         subject = cast("Subject", request.auth)  # IsMember has seen to it
         subject.require("shipments:read")
-        papers = selectors.papers(subject, subject.variant, reference)
+        if kind not in documents.KINDS:
+            raise Http404
+        papers = selectors.papers(subject, subject.variant, reference) if is_reference(reference) else None
         if papers is None:
             raise NotFound("There is no such shipment.")
         shown = papers.shipment["reference"]

@@ -1,9 +1,8 @@
 """The routes of exports below `/api/`; they stand before those of single shipments."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from exports import documents_views, views
-from shipments.identifiers import REFERENCE
 
 urlpatterns = [
     *(
@@ -11,8 +10,8 @@ urlpatterns = [
         for name, view in views.views().items()
     ),
     path("shipments/export/<slug:extension>", views.older().as_view(), name="export-shipments-older-path"),
-    re_path(
-        rf"^shipments/(?P<reference>{REFERENCE.pattern})/documents/(?P<kind>bol|label|pod)\.pdf$",
+    path(
+        "shipments/<str:reference>/documents/<slug:kind>.pdf",
         documents_views.DocumentView.as_view(),
         name="shipment-document",
     ),

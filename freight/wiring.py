@@ -18,6 +18,7 @@ def connect() -> None:
     signals.access_changed.connect(receivers.announce_access, dispatch_uid="realtime.announce_access")
     signals.link_revoked.connect(receivers.announce_link, dispatch_uid="realtime.announce_link")
     signals.feed_numbered.connect(receivers.announce_feed, dispatch_uid="realtime.announce_feed")
+    signals.position_recorded.connect(receivers.announce_position, dispatch_uid="realtime.announce_position")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     pictures.connect(cleaner.cleaned)
     for kind in kinds.KINDS:

@@ -46,3 +46,8 @@ def announce_link(*, link_id: uuid.UUID, **_: object) -> None:
 def announce_feed(*, organization_id: uuid.UUID, position: int, **_: object) -> None:
     """This will hint that an organisation's feed has grown; the hubs read what by themselves."""
     broadcast.hint(rooms.feed_group(organization_id), seq=position, epoch=epoch.current(), frame=None, ends=False)
+
+
+def announce_position(*, driver_id: uuid.UUID, position: dict[str, Any], version: int, **_: object) -> None:
+    """This will publish where a driver is now; a later position overtakes it."""
+    broadcast.latest(rooms.driver_group(driver_id), version=version, frame=protocol.driver_location(position))

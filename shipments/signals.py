@@ -12,8 +12,8 @@ access_changed = Signal()
 # Sent by the sequencer after COMMIT, with `organization_id` and the newest `position` of its feed.
 feed_numbered = Signal()
 
-# Sent after COMMIT when a driver's newest position is another one, with `organization_id`, `driver_id` and
-# `position`: `{driverId, latitude, longitude, recordedAt}`.
+# Sent after COMMIT when a driver's newest position is another one, with `organization_id`, `driver_id`,
+# `position` (`{driverId, latitude, longitude, recordedAt}`) and `version`, the microsecond of it.
 position_recorded = Signal()
 
 # Sent after COMMIT when a tracking link was revoked, with `organization_id` and `link_id`.

@@ -151,5 +151,9 @@ def tell(by: Subject, fix: Fix) -> None:
 def _send(organization_id: uuid.UUID, fix: Fix) -> None:
     position = representation.driver_position(fix.driver_id, fix.latitude, fix.longitude, fix.recorded_at)
     signals.position_recorded.send_robust(
-        sender=DriverPosition, organization_id=organization_id, driver_id=fix.driver_id, position=position
+        sender=DriverPosition,
+        organization_id=organization_id,
+        driver_id=fix.driver_id,
+        position=position,
+        version=representation.microseconds(fix.recorded_at),
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from shipments.models import Driver, Organization
-from shipments.services import feed, positions, shipments
+from shipments.services import feed, shipments
 from tests import factories
 from tests.factories import NOW
 from tests.journeys import logins
@@ -54,9 +53,9 @@ class House:
         await sync_to_async(work)()
 
     async def drives(self, latitude: float) -> None:
-        await sync_to_async(positions.record_position)(
-            driver_id=self.driver.pk, latitude=latitude, longitude=4.5, recorded_at=datetime.now(UTC)
-        )
+        path, where = f"/drivers/{self.driver.pk}/location", {"latitude": latitude, "longitude": 4.5}
+        answer = await asyncio.to_thread(self.at_wheel.post, path, json=where)
+        assert answer.status_code in {200, 201}, answer.text
 
 
 @pytest.fixture
@@ -132,7 +131,7 @@ async def test_a_drivers_room_shows_where_it_is_and_where_it_goes(product: Produ
         await early.say(type="join:room", room=room)
         nowhere = await early.hear("room:joined")
         await house.drives(51.9)
-        told = await early.hear("driver:location:update")
+        told = await early.hear("driver:location:update", seconds=15)
         await late.say(type="join:room", room=room)
         somewhere = await late.hear("room:joined")
 

@@ -248,6 +248,7 @@ def test_only_what_is_shown_is_told_and_only_after_commit(
                     "driverId": str(driver.driver_id), "latitude": 52.37, "longitude": 4.89,
                     "recordedAt": "2026-03-02T12:00:00Z",
                 },
+                "version": int(NOW.timestamp()) * 1_000_000,
             }
         ]  # fmt: skip
 

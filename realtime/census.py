@@ -11,6 +11,7 @@ import os
 import time
 import uuid
 from collections import Counter
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
@@ -62,30 +63,32 @@ class Census:
         self.name: Final = f"{os.getpid()}.{uuid.uuid4().hex[:12]}"
         pool = BlockingConnectionPool.from_url(
             url,
-            max_connections=4,
+            max_connections=2,
             timeout=_DEADLINE_SECONDS,
             socket_connect_timeout=_DEADLINE_SECONDS,
             socket_timeout=_DEADLINE_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        self._redis: Final = Redis(connection_pool=pool)
+        self._redis: Final = Redis.from_pool(pool)
         self._take: Final[Any] = self._redis.register_script(_TAKE)
         self._beat: Final[Any] = self._redis.register_script(_BEAT)
         self._away_until = 0.0
+        self._turn: Final = asyncio.Lock()
         self._untold: set[str] = set()
+        self._changed: Final = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
 
     async def take(self, key: str, most: int) -> bool:
         """This will count one more socket of a key, unless there are `most` already, and say whether it did."""
-        if self.here[key] >= most:
-            return False
-        # Before Redis is asked: who asks next counts this one too.
-        self.here[key] += 1
-        self._tell_soon(key)
-        if await self._room_for(key, most):
+        # One at a time: what Redis is told is then always the count after this one.
+        async with self._turn:
+            if self.here[key] >= most:
+                return False
+            self._tell_soon(key)  # also where the answer is not waited for
+            if not await self._room_for(key, most):
+                return False
+            self.here[key] += 1
             return True
-        self.give_back(key)
-        return False
 
     def give_back(self, key: str) -> None:
         """This will count one less."""
@@ -97,7 +100,7 @@ class Census:
     async def _room_for(self, key: str, most: int) -> bool:
         if time.monotonic() < self._away_until:
             return True
-        args = [self.name, key, self.here[key], most, FORGOTTEN_SECONDS]
+        args = [self.name, key, self.here[key] + 1, most, FORGOTTEN_SECONDS]
         try:
             return bool(await self._take(keys=[_PROCESSES], args=args))
         except (RedisError, OSError, TimeoutError) as error:
@@ -113,6 +116,7 @@ class Census:
 
     def _tell_soon(self, key: str) -> None:
         self._untold.add(key)
+        self._changed.set()
         if self._telling is None or self._telling.done():
             self._telling = asyncio.get_running_loop().create_task(self._tell_forever())
 
@@ -120,17 +124,21 @@ class Census:
         """This will tell what changed, and every few seconds that the process lives, while it has sockets."""
         beat_at = 0.0
         while self.here or self._untold:
-            await asyncio.sleep(_PAUSE_SECONDS if self._untold else BEAT_SECONDS)
-            if time.monotonic() < self._away_until:
-                await asyncio.sleep(RETRY_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await self._changed.wait()
+            self._changed.clear()
+            await asyncio.sleep(RETRY_SECONDS if time.monotonic() < self._away_until else _PAUSE_SECONDS)
             try:
                 if time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + BEAT_SECONDS
                     if not await self._beat(keys=[_PROCESSES], args=[self.name, FORGOTTEN_SECONDS]):
                         self._untold |= set(self.here)  # Redis was emptied, or this is the beginning
-                await self._tell()
+                async with self._turn:
+                    await self._tell()
             except (RedisError, OSError, TimeoutError) as error:
                 self._away(error)
+                self._changed.set()
                 beat_at = 0.0
             else:
                 self._away_until = 0.0
@@ -159,7 +167,7 @@ class Census:
         """This will end the telling; what was told is forgotten after a while."""
         if self._telling is not None:
             self._telling.cancel()
-            await asyncio.wait([self._telling])
+            await asyncio.wait([self._telling], timeout=1)
         await self._redis.aclose()
 
 

@@ -135,7 +135,9 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         )
 
     def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        """This will say in the log how long it lasted."""
+        """This will say in the log how long it lasted, and count one that the server itself has cut or drained."""
+        if not self.closed and message.get("code") in {Close.SLOW_CONSUMER, Close.DRAINING}:
+            metrics.closed(Close(message["code"]))
         log.info(
             "WebSocket closed",
             code=message.get("code"),

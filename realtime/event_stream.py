@@ -116,7 +116,7 @@ class EventStream:
         self._news.set()
         if self._size > MOST_BYTES and len(self._waiting) > 1 and not self._cut.done():
             self.slow = True
-            metrics.slow_consumers.inc()
+            metrics.closed(Close.SLOW_CONSUMER)
             self.end()
             self._cut.set_result(None)
 

@@ -5,6 +5,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 # 0.1 s stands among the bounds: the promise about deliveries is exact there, as 0.2 s is that about scaling.
+_SLOW: Final = 4431
 _DELIVERY_SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -82,6 +83,8 @@ def limited(limit: str) -> None:
 def closed(code: int) -> None:
     """This will count one socket that the server ended with one of our codes."""
     _closed.labels(str(code)).inc()
+    if code == _SLOW:
+        slow_consumers.inc()
 
 
 def access_changed(outcome: str) -> None:

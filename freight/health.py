@@ -3,8 +3,11 @@
 from django.conf import settings
 
 from exports.pdf import libraries
+from monitoring import detail, reports
 from monitoring.health import Application, HealthApplication, Part
-from monitoring.probes import Optional, PostgreSQL, redis_check
+from monitoring.probes import ChannelLayer, Disk, Optional, PostgreSQL, redis_check
+from realtime import report
+from shipments.selectors import measured
 
 
 def application(inner: Application) -> HealthApplication:
@@ -13,9 +16,17 @@ def application(inner: Application) -> HealthApplication:
         inner,
         parts=[
             Part("database", PostgreSQL(), vital=True),
-            Part("redis", redis_check()),
+            Part("redis", redis_check(), shown="cache"),
+            Part("channelLayer", ChannelLayer(), told=False),
             Part("pdf", Optional(present=libraries.present)),
+            Part("disk", Disk(settings.FREIGHT_HOME), told=False),
         ],
+        facts={
+            "cache": measured.hit_rate,
+            "websocket": report.health,
+            "memory": detail.memory(reports.processes),
+            "process": detail.process,
+        },
         version=settings.VERSION,
         environment=environment(),
     )

@@ -16,7 +16,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from exports import record, statistics
-from monitoring import runtime
+from monitoring import queries, runtime
 from shipments.services import chain, feed, idempotency, partitions, watch
 
 log = structlog.get_logger(__name__)
@@ -58,6 +58,7 @@ def run(stop: threading.Event) -> None:
 
 
 def _work(worker: Worker, stop: threading.Event) -> None:
+    queries.work.set(f"relay {worker.name}")
     pause = worker.idle_seconds
     while not stop.wait(pause):
         started = time.monotonic()

@@ -13,7 +13,7 @@ urlpatterns = [
     path("board.json", pages.board_document, name="board-document"),
     path("login", pages.login, name="login-page"),
     path("logout", pages.logout, name="logout-page"),
-    path("api/metrics", include("monitoring.urls")),
+    path("api/", include("monitoring.urls")),
     *reserved.paths("ai"),
     *reserved.paths("billing"),
     path("api/", include("exports.urls")),

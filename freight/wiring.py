@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+import ratelimits.report
 import ratelimits.signals
 from exports import pictures as cleaner
-from monitoring import runtime
-from realtime import kinds, receivers, rooms
+from exports import statistics
+from monitoring import cluster, performance, reports, runtime
+from realtime import kinds, receivers, report, rooms
 from shipments import access, intake, pictures, signals
 from shipments.selectors import measured
 
@@ -23,8 +26,26 @@ def connect() -> None:
     pictures.connect(cleaner.cleaned)
     for kind in kinds.KINDS:
         rooms.register(kind)
+    cluster.contribute("performance", performance.note)
+    cluster.contribute("websocket", report.note)
+    reports.register("performance", performance.report)
+    reports.register("websocket", report.report)
+    reports.register("cache", measured.caches)
+    reports.register("exports", statistics.report)
+    reports.register("ratelimit", partial(ratelimits.report.report, of_host=_decisions_of_host))
+    runtime.every_second(report.sample)
     runtime.once_a_host(measured.relay_lag, every=2)
     runtime.once_a_host(measured.states, every=15)
+
+
+def _decisions_of_host() -> dict[tuple[str, str], float]:
+    """This will return what all processes of this host have decided, by policy and decision."""
+    found: dict[tuple[str, str], float] = {}
+    for (name, labels), value in reports.host().samples.items():
+        if name == "ratelimit_decisions_total":
+            of = dict(labels)
+            found[of["policy"], of["decision"]] = value
+    return found
 
 
 def _record_limit_change(

@@ -33,6 +33,14 @@ def client_address(meta: Mapping[str, Any]) -> str | None:
     return None
 
 
+def meta_of(scope: Mapping[str, Any]) -> dict[str, str]:
+    """This will return what of an ASGI scope tells where it comes from, as a request's META would."""
+    client = scope.get("client")
+    meta = {"REMOTE_ADDR": client[0] if client else ""}
+    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return meta | {"HTTP_X_FORWARDED_FOR": ",".join(forwarded)} if forwarded else meta
+
+
 def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
     """This will tell whether the caller's address is known and lies in one of the networks.
 

@@ -80,6 +80,7 @@ class Cluster:
         self._ring: deque[tuple[float, Picture]] = deque()
         self._leads: IO[str] | None = None
         self._own = Host(socket.gethostname())
+        self._read = (0, self._own)
         self._others: list[Host] = []
         self._partial = True
         self._connection: redis.Redis | None = None
@@ -105,12 +106,20 @@ class Cluster:
         """This will return this host: as its leader wrote it down, else as this process alone knows it."""
         if self._leads is None and (where := shared.folder()) is not None:
             with contextlib.suppress(OSError, ValueError, KeyError):
-                found = Host.read((where / "host.json").read_bytes())
+                found = self._written_down(where / "host.json")
                 if time.time() - found.at < GONE_SECONDS:
                     return found
         if not self._own.at:
             self._add_up()
         return self._own
+
+    def _written_down(self, path: Path) -> Host:
+        written_at = path.stat().st_mtime_ns
+        at, found = self._read
+        if at != written_at:
+            found = Host.read(path.read_bytes())
+            self._read = written_at, found
+        return found
 
     def now(self) -> Picture:
         """This will return the numbers of all hosts, this one's to the moment."""

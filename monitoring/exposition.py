@@ -1,9 +1,11 @@
 """What a scrape sees: the numbers of every process of the host, the processes, and what follows from both."""
 
 import contextlib
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 from django.conf import settings
@@ -57,7 +59,24 @@ class ProcessCollector(Collector):
         for member in shared.members():
             for name, value in _measured(member.pid, limit):
                 (cpu if name == "process_cpu_seconds" else gauges[name]).add_metric([member.name], value)
-        return [*gauges.values(), cpu]
+        return [*gauges.values(), cpu, *_machine()]
+
+
+def _machine() -> Iterator[Metric]:
+    yield GaugeMetricFamily("host_cpu_cores", "Processors of this host.", value=os.cpu_count() or 1)
+    with contextlib.suppress(OSError):
+        disk = shutil.disk_usage(next(each for each in _home() if each.exists()))
+        yield GaugeMetricFamily("disk_used_ratio", "How full the disk of FREIGHT_HOME is.", value=_full(disk))
+
+
+def _home() -> Iterator[Path]:
+    yield settings.FREIGHT_HOME
+    yield from settings.FREIGHT_HOME.parents
+
+
+def _full(disk: Any) -> float:
+    # As df counts: what is reserved for root is not free.
+    return float(disk.used / ((disk.used + disk.free) or 1))
 
 
 def _measured(pid: int, limit: int) -> Iterator[tuple[str, float]]:

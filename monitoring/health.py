@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import orjson
 import structlog
+from django.conf import settings
 from health_check.base import HealthCheck
 from health_check.exceptions import HealthCheckException
 
-from monitoring import runtime
+from monitoring import addresses, detail, runtime
 from monitoring.middleware import accepted_or_new
 
 _log = structlog.get_logger("monitoring.health")
@@ -39,7 +40,7 @@ _FIRST_ANSWER_SECONDS: Final = 2.0
 
 _started = time.monotonic()
 _draining = threading.Event()
-_watches: "list[Watch]" = []
+_applications: "list[HealthApplication]" = []
 
 
 def drain() -> None:
@@ -54,16 +55,33 @@ def draining() -> bool:
 
 def wrong() -> Mapping[str, str | None]:
     """This will return what is wrong with each part (None: nothing) as this process last saw it."""
-    return _watches[-1].findings.wrong if _watches else {}
+    return _applications[-1].watch.findings.wrong if _applications else {}
+
+
+def started_at() -> float:
+    """This will return when this process began, in seconds since 1970."""
+    return time.time() - (time.monotonic() - _started)
+
+
+def detailed(path: str) -> tuple[int, dict[str, Any]]:
+    """This will return status and body of a detailed answer, for who is let in by a key."""
+    if not _applications:
+        return 503, {"status": "unhealthy", "checks": {}, "issues": ["the checks do not run"]}
+    return _applications[-1].inside[path]()
 
 
 @dataclass(frozen=True)
 class Part:
-    """Something that Freight leans on. Without a vital part it is not ready, without another only degraded."""
+    """Something that Freight leans on. Without a vital part it is not ready, without another only degraded.
+
+    `ready` tells about it unless told not to; detailed health may show it under another name.
+    """
 
     name: str
     check: HealthCheck
     vital: bool = False
+    told: bool = True
+    shown: str = ""
 
 
 @dataclass
@@ -165,12 +183,21 @@ async def _finding(check: HealthCheck, executor: ThreadPoolExecutor) -> str | No
 
 
 class HealthApplication:
-    """Answers `/api/health`, `/api/health/live` and `/api/health/ready` before Django; hands on the rest."""
+    """Answers health before Django, the detailed kind to the network inside; hands on the rest."""
 
-    def __init__(self, inner: Application, *, parts: Sequence[Part], version: str, environment: str) -> None:
+    def __init__(
+        self,
+        inner: Application,
+        *,
+        parts: Sequence[Part],
+        version: str,
+        environment: str,
+        facts: Mapping[str, detail.Fact] | None = None,
+    ) -> None:
         self.inner = inner
+        self.facts = facts or {}
         self.watch = Watch(parts)
-        _watches[:] = [self.watch]
+        _applications[:] = [self]
         self.version = version
         self.environment = environment
         self._answers: dict[str, Callable[[], tuple[int, dict[str, Any]]]] = {
@@ -178,20 +205,31 @@ class HealthApplication:
             "/api/health/live": self._live,
             "/api/health/ready": self._ready,
         }
+        self.inside: dict[str, Callable[[], tuple[int, dict[str, Any]]]] = {
+            "/api/health/detailed": self._detailed,
+            "/api/metrics/health": self._brief,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime.watch_loop()
-        answer = self._answers.get(scope["path"].rstrip("/")) if scope["type"] == "http" else None
+        answer = self._answer(scope) if scope["type"] == "http" else None
         if answer is None:
             await self.inner(scope, receive, send)
             return
         if scope["method"] not in {"GET", "HEAD"}:
             await _respond(scope, send, 405, _problem(405, "Method Not Allowed"), b"application/problem+json")
             return
-        if answer == self._ready:
+        if answer not in {self._health, self._live}:
             await self._first_findings()
         status, body = answer()
         await _respond(scope, send, status, body)
+
+    def _answer(self, scope: Scope) -> Callable[[], tuple[int, dict[str, Any]]] | None:
+        path = scope["path"].rstrip("/")
+        inside = self.inside.get(path)
+        if inside and addresses.is_within(addresses.meta_of(scope), settings.METRICS_ALLOWED_NETWORKS):
+            return inside
+        return self._answers.get(path)
 
     async def _first_findings(self) -> None:
         self.watch.start()
@@ -221,10 +259,22 @@ class HealthApplication:
             failed["process"] = "draining"
         elif not self.watch.fresh:
             failed["process"] = "the checks do not run"
-        degraded = sorted(set(wrong) - set(failed))
+        quiet = {part.name for part in self.watch.parts if not part.told}
+        degraded = sorted(set(wrong) - set(failed) - quiet)
         if failed:
             return 503, {"ready": False, "status": "not_ready", "failed": failed, "degraded": degraded}
         return 200, {"ready": True, "status": "ready", "degraded": degraded}
+
+    def _detailed(self) -> tuple[int, dict[str, Any]]:
+        began = time.perf_counter()
+        found = detail.checks(self.watch, self.facts, draining=draining())
+        took = (time.perf_counter() - began) * 1000
+        body = detail.body(found, uptime=time.monotonic() - _started, took_ms=took)
+        return 503 if body["status"] == "unhealthy" else 200, body
+
+    def _brief(self) -> tuple[int, dict[str, Any]]:
+        found = detail.checks(self.watch, self.facts, draining=draining())
+        return 200, detail.brief(found, uptime=time.monotonic() - _started)
 
 
 def _problem(status: int, title: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django_prometheus.conf import NAMESPACE, PROMETHEUS_LATENCY_BUCKETS
 from django_prometheus.middleware import Metrics, PrometheusBeforeMiddleware
 from prometheus_client import Counter, Histogram
 
-from monitoring import metrics
+from monitoring import metrics, queries
 from monitoring.addresses import client_address
 
 _log = structlog.get_logger("monitoring.requests")
@@ -37,7 +37,11 @@ class RequestContextMiddleware:
         request.client_address = client_address(request.META)  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        response = self.get_response(request)
+        asking = queries.request.set(request)
+        try:
+            response = self.get_response(request)
+        finally:
+            queries.request.reset(asking)
         response["X-Request-ID"] = request_id
         route, seconds = route_of(request), time.perf_counter() - started
         metrics.observe_request(method=request.method, route=route, status=response.status_code, seconds=seconds)

@@ -1,18 +1,25 @@
 """What the health checks look at: PostgreSQL with its migrations, Redis, and parts that may be missing."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import psycopg
 import redis.asyncio
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db.migrations.loader import MigrationLoader
 from health_check.base import HealthCheck
+from health_check.contrib import psutil
 from health_check.contrib.redis import Redis
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+_LAYER_SECONDS: Final = 0.5
 
 
 @dataclasses.dataclass
@@ -72,6 +79,26 @@ class Optional(HealthCheck):  # type: ignore[misc]  # the library is untyped
             self._found = self.present()
         if not self._found:
             raise ServiceWarning("is missing")
+
+
+@dataclasses.dataclass
+class ChannelLayer(HealthCheck):  # type: ignore[misc]  # the library is untyped
+    """Publishes to a group that nobody is in, as a hint would be."""
+
+    async def run(self) -> None:
+        """This will raise ServiceUnavailable unless the layer takes a message in time."""
+        layer: Any = get_channel_layer()
+        try:
+            await asyncio.wait_for(layer.group_send("freight-health", {"type": "health"}), _LAYER_SECONDS)
+        except (OSError, RedisError, TimeoutError) as error:
+            raise ServiceUnavailable("does not answer") from error
+
+
+class Disk(psutil.Disk):  # type: ignore[misc]  # the library is untyped
+    """The library's check of a disk, on the nearest folder that is there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path=next(each for each in (path, *path.parents) if each.exists()))
 
 
 def redis_check() -> Redis:

@@ -1,7 +1,15 @@
-"""The routes below `/api/metrics`."""
+"""The routes of metrics and of detailed health, below `/api/`."""
 
 from django.urls import path
 
-from monitoring import views
+from monitoring import shapes, views
 
-urlpatterns = [path("", views.MetricsView.as_view(), name="metrics")]
+urlpatterns = [
+    path("metrics", views.MetricsView.as_view(), name="metrics"),
+    *(
+        path(f"metrics/{name}", views.report_view(name).as_view(), name=f"metrics-{name}")
+        for name in shapes.REPORTS
+    ),
+    path("metrics/health", views.BriefHealthView.as_view(), name="metrics-health"),
+    path("health/detailed", views.DetailedHealthView.as_view(), name="health-detailed"),
+]

@@ -1,10 +1,12 @@
 """Metrics over HTTP, for the network inside and for keys with the scope `metrics:read`."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import orjson
 from django.conf import settings
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_view
 from prometheus_client.exposition import choose_encoder
 from rest_framework.exceptions import APIException, NotFound
 from rest_framework.permissions import AllowAny
@@ -12,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from monitoring import exposition
+from monitoring import exposition, health, reports, shapes
 from monitoring.addresses import is_within
 from monitoring.runtime import cluster
 
@@ -41,6 +43,58 @@ class InsideView(APIView):
         """This will answer bad credentials like none."""
         refused = isinstance(exc, APIException) and exc.status_code in {401, 403}
         return super().handle_exception(NotFound() if refused else exc)
+
+
+class DetailedHealthView(InsideView):
+    """Detailed health for a key from outside; the network inside is answered before Django."""
+
+    @extend_schema(operation_id="healthDetailed", responses=shapes.DETAILED, tags=["operations"])
+    def get(self, request: Request) -> HttpResponse:
+        """This will tell how each part is; 503 when the whole is unhealthy."""
+        status, body = health.detailed(request.path.rstrip("/"))
+        return _json(body, status)
+
+
+class BriefHealthView(InsideView):
+    """The state of each part in one word."""
+
+    @extend_schema(operation_id="metricsHealth", responses=shapes.BRIEF, tags=["operations"])
+    def get(self, request: Request) -> HttpResponse:
+        """This will tell how each part is, in short."""
+        status, body = health.detailed(request.path.rstrip("/"))
+        return _json(body, status)
+
+
+class ReportView(InsideView):
+    """One JSON report over all processes."""
+
+    name = ""
+
+    def get(self, request: Request) -> HttpResponse:
+        """This will make the report now."""
+        try:
+            return _json(reports.answer(self.name))
+        except KeyError:
+            raise NotFound from None
+
+
+def report_view(name: str) -> type[ReportView]:
+    """This will return the view of a report, documented by its schema and example."""
+    documented = extend_schema(
+        operation_id=f"metrics{name.capitalize()}",
+        description=shapes.ABOUT[name],
+        responses=shapes.REPORTS[name],
+        examples=[OpenApiExample(name, value=shapes.EXAMPLES[name])],
+        tags=["operations"],
+    )
+    view = type(f"{name.capitalize()}ReportView", (ReportView,), {"name": name, "__doc__": shapes.ABOUT[name]})
+    return extend_schema_view(get=documented)(view)
+
+
+def _json(body: Mapping[str, Any], status: int = 200) -> HttpResponse:
+    return HttpResponse(
+        orjson.dumps(body), status=status, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
 
 
 class MetricsView(InsideView):

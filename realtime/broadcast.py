@@ -98,6 +98,7 @@ def hint(
         "epoch": epoch,
         "ends": ends,
         "reassigns": reassigns,
+        "at": time.time(),  # of the commit, a moment ago
     }
     if frame is not None and len(frame) <= MAX_FRAME_BYTES:
         message["frame"] = frame

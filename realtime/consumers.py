@@ -93,6 +93,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             raise StopConsumer from None
         accepted = protocol.VERSION if protocol.VERSION in subprotocols else None
         await self.send({"type": "websocket.accept", "subprotocol": accepted})
+        metrics.accepted()
         self.outlet = Outlet(self.scope, self.send)
         self.identity = Identity(self, offer, address)
         self._beating = asyncio.get_running_loop().create_task(self._beat())
@@ -116,6 +117,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
                 return
             frame = protocol.decode(message.get("text"), message.get("bytes"))
             echo = frame.get("id")
+            metrics.received(frame["type"])
             await self._act(self.identity, frame, echo)
         except BadFrame as error:
             self.deliver(protocol.error(code="bad_request", message=str(error), echo=echo))
@@ -156,7 +158,11 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     def deliver(self, frame: bytes) -> None:
         """This will send a frame without waiting, in order; a socket that takes too long is cut."""
-        if not self.closed and not self.outlet.put(frame):
+        if self.closed:
+            return
+        metrics.sent(frame)
+        if not self.outlet.put(frame):
+            metrics.slow_consumers.inc()
             asyncio.get_running_loop().create_task(self.close(Close.SLOW_CONSUMER, "Too slow."))
 
     def _end(self) -> None:
@@ -166,6 +172,8 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             self.outlet.end()
         if self._beating is not None:
             self._beating.cancel()
+            self._beating = None
+            metrics.gone()
         self.membership.leave_all()
         if self._counted is not None:
             census.current().give_back(self._counted)

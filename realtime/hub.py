@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from realtime import logins, protocol, rooms
+from realtime import logins, metrics, protocol, rooms
 from realtime.latest import LatestRoom
 from realtime.reads import Reads, Span
 from realtime.room import LogRoom, Member, Wish, why_snapshot
@@ -90,9 +90,11 @@ class RoomHub:
             if seq < room.head or epoch != self.epoch:
                 again.append((room, wish))
                 continue
+            events = missed[spans[wish]] if wish in spans else []
+            metrics.replayed.inc(len(events))
             told = {"echo": echo, "room": wish.room.name, "epoch": epoch, "seq": seq}
             member.deliver(
-                protocol.joined_with_events(**told, events=missed[spans[wish]] if wish in spans else [])
+                protocol.joined_with_events(**told, events=events)
                 if reason is None
                 else protocol.joined_with_snapshot(**told, reason=reason, snapshot=snapshot)
             )
@@ -169,8 +171,10 @@ class RoomHub:
         elif message["epoch"] == self.epoch:  # a foreign epoch is for the sweep to find out
             # Who loses the room by this event must be out before it is told: it is read by a fill.
             wait = message.get("reassigns") and logins.bound_among(room.members)
-            if room.hint(message["seq"], None if wait else message.get("frame")) and message["ends"]:
-                self._end(room)
+            if room.hint(message["seq"], None if wait else message.get("frame")):
+                metrics.delivered(message["at"])
+                if message["ends"]:
+                    self._end(room)
             self._fill_if_behind(room)
 
     def _end(self, room: LogRoom | LatestRoom) -> None:
@@ -195,7 +199,12 @@ class RoomHub:
                 for event in events:
                     if protocol.reassigns(event):
                         await logins.reassigned(room.members)
-                    if room.members and room.take(event, self.epoch, _summary) and event["type"] == "deleted":
+                    if not room.members or not room.take(event, self.epoch, _summary):
+                        continue
+                    if room.name.name != rooms.FEED:  # its hints bring no frame, and it has a lag of its own
+                        metrics.healed.inc()
+                        metrics.delivered(datetime.fromisoformat(event["recordedAt"]).timestamp())
+                    if event["type"] == "deleted":
                         self._end(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill
             log.warning("fill failed", room=room.name.group, error=repr(error))
@@ -225,7 +234,8 @@ class RoomHub:
 
     async def _try_sweep(self) -> None:
         try:
-            await self.sweep()
+            with metrics.sweep_seconds.time():
+                await self.sweep()
             self.swept_at, self._stale = time.monotonic(), False
         except Exception as error:  # noqa: BLE001  the database is away: sockets stay
             log.warning("sweep failed", error=repr(error))
@@ -323,3 +333,8 @@ def current() -> RoomHub:
     if loop not in _hubs:
         _hubs[loop] = RoomHub()
     return _hubs[loop]
+
+
+def everyone() -> list[RoomHub]:
+    """This will return the hubs of all event loops of this process."""
+    return list(_hubs.values())

@@ -1,6 +1,7 @@
 """Reads for event loops: asynchronous pools of their own, so that no socket waits for another's thread."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from django.core.exceptions import EmptyResultSet
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from monitoring import queries
 from shipments import representation
 from shipments.models import Driver, Shipment, ShipmentEvent
 from shipments.querysets import Viewer
@@ -63,8 +65,11 @@ async def close() -> None:
 
 async def _fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     async with (await pool()).connection() as connection:
+        started = time.perf_counter()
         cursor = await connection.execute(sql.encode(), params)
-        return await cursor.fetchall()
+        rows = await cursor.fetchall()
+        queries.observe(sql, time.perf_counter() - started)
+        return rows
 
 
 async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:

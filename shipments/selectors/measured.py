@@ -1,10 +1,14 @@
 """What is measured in the database now and then, for metrics: by one process of a host, never for a request."""
 
-from typing import Final
+from typing import Any, Final, cast
 
+from django.core.cache import caches as django_caches
 from django.db import connection
 from django.db.models import Count
+from redis.exceptions import RedisError
 
+from monitoring import reports
+from monitoring.picture import Picture
 from shipments import lifecycle, metrics
 from shipments.models import Shipment
 
@@ -31,3 +35,44 @@ def states() -> None:
     found = {row["status"]: row["number"] for row in rows}
     for state in lifecycle.STATES:
         metrics.by_status.labels(state).set(found.get(state, 0))
+
+
+def hit_rate() -> dict[str, Any]:
+    """This will return what detailed health adds about the cache: how often it had the answer, 0 to 1."""
+    return {"hitRate": _rates(reports.host())["hitRate"]}
+
+
+def caches() -> dict[str, Any]:
+    """This will return `/api/metrics/cache`; size, time to live (s) and evictions are of the whole Redis."""
+    now = reports.now()
+    names = now.by("cache", "cache_requests_total")
+    return _rates(now) | _redis() | {"byName": {name: _rates(now, cache=name) for name in sorted(names)}}
+
+
+def _rates(numbers: Picture, **labels: str) -> dict[str, Any]:
+    hits = int(numbers.total("cache_requests_total", result="hit", **labels))
+    misses = int(numbers.total("cache_requests_total", result="miss", **labels))
+    return {"hits": hits, "misses": misses, "hitRate": round(hits / (hits + misses), 4) if hits + misses else 0.0}
+
+
+def _redis() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if not reports.partial():
+        try:
+            found = cast("Any", django_caches["default"]).client.get_client().info()
+        except (RedisError, OSError):
+            found = {}
+    # Of all databases the one that holds most: the others are not ours to name.
+    kept: dict[str, Any] = max(
+        (each for name, each in found.items() if name.startswith("db")), key=_keys, default={}
+    )
+    return {
+        "size": int(kept.get("keys", 0)),
+        "maxSize": found.get("maxmemory") or None,
+        "ttlAverage": round(kept["avg_ttl"] / 1000, 1) if kept.get("avg_ttl") else None,
+        "evictions": int(found.get("evicted_keys", 0)),
+    }
+
+
+def _keys(kept: dict[str, Any]) -> int:
+    return int(kept.get("keys", 0))

@@ -24,14 +24,23 @@ from tests.journeys import processes
 pytestmark = pytest.mark.journey
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-OWN = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "DEMO", "FREIGHT_HOME", "PORT", "DJANGO_SETTINGS_MODULE"}
+OWN = {
+    "DATABASE_URL",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "DEMO",
+    "FREIGHT_HOME",
+    "PORT",
+    "DJANGO_SETTINGS_MODULE",
+    "METRICS_DIR",
+}
 
 
 class Up:
     """`manage.py up` in a home on a port of its own."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
+    def __init__(self, home: Path, **environment: str) -> None:
+        self.home, self.more = home, environment
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -44,7 +53,7 @@ class Up:
     def command(self) -> subprocess.Popen[bytes]:
         given = {name: value for name, value in os.environ.items() if not name.startswith("RATE_LIMIT_")}
         environment = {name: value for name, value in given.items() if name not in OWN}
-        environment |= {"PORT": str(self.port), "FREIGHT_HOME": str(self.home), "WS_PROCESSES": "1"}
+        environment |= {"PORT": str(self.port), "FREIGHT_HOME": str(self.home), "WS_PROCESSES": "1"} | self.more
         with self.output.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output

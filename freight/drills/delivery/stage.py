@@ -86,7 +86,8 @@ class Stage:
     def _environment(self) -> dict[str, str]:
         given = self.layout.endpoints
         return {
-            "FREIGHT_HOME": str(self.layout.home), "DATABASE_URL": given.database_url, "REDIS_URL": given.redis_url,
+            "FREIGHT_HOME": str(self.layout.home), "METRICS_DIR": str(self.layout.home / "metrics"),
+            "DATABASE_URL": given.database_url, "REDIS_URL": given.redis_url,
             "SECRET_KEY": secrets.token_urlsafe(48), "DJANGO_SETTINGS_MODULE": "freight.settings",
             "DEMO": "0", "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "INFO", "PORT": str(self.port),
             "DATABASE_POOL_SIZE": "10", "RATE_LIMIT_WHITELIST": "",

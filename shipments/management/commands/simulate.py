@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
+from monitoring import runtime
 from shipments.demo import faults
 from shipments.demo.fleet import Fleet
 from shipments.demo.seed import SLUG
@@ -50,6 +51,7 @@ class Command(BaseCommand):
             raise CommandError(f"--rate {options['rate']} cannot be used: give events a second, up to 1000.")
         self._stop = threading.Event()
         self._notice_signals()
+        runtime.enter("simulate")
         organization = self._patiently(lambda: Organization.objects.filter(slug=SLUG).first())
         if self._stop.is_set():
             return

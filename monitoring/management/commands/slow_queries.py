@@ -1,0 +1,64 @@
+"""`manage.py slow_queries`: the queries that took longer than SLOW_QUERY_MS, over all processes."""
+
+import re
+from typing import Any, Final
+
+import psycopg
+from django.core.management.base import BaseCommand, CommandParser
+from django.db import DatabaseError, connection, transaction
+
+from monitoring import slow
+
+_PLACEHOLDER: Final = re.compile(r"\?")
+_EXPLAINED: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "TABLE")
+
+
+class Command(BaseCommand):
+    """Lists slow queries, the worst first."""
+
+    help = "List the slow queries of all processes, the worst first; with --explain also the plan of each."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """This will declare how many and whether to explain."""
+        parser.add_argument("--explain", action="store_true", help="ask PostgreSQL for a plan, without running it")
+        parser.add_argument("--limit", type=int, default=20)
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """This will print them."""
+        found = slow.entries()[: options["limit"]]
+        if not found:
+            self.stdout.write("No slow queries.")
+        for entry in found:
+            told = entry.told()
+            self.stdout.write(
+                f"{told['maxMs']:.0f} ms at most, {told['meanMs']:.0f} ms on average, {told['count']} times,"
+                f" last {told['lastAt']}, {told['route']}\n  {told['sql']}"
+            )
+            if options["explain"]:
+                self.stdout.write("\n".join(f"  | {line}" for line in explain(entry.sql)))
+
+
+def explain(sql: str) -> list[str]:
+    """This will return the plan that PostgreSQL makes without knowing the values; the query does not run."""
+    if not sql.upper().startswith(_EXPLAINED) or ";" in sql:
+        return ["only a single query has a plan"]
+    numbers = iter(range(1, sql.count("?") + 1))
+    numbered = _PLACEHOLDER.sub(lambda _: f"${next(numbers)}", sql)
+    nothing = ", ".join(["NULL"] * sql.count("?"))
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            cursor.execute("SET LOCAL statement_timeout = 5000")
+            # Straight to the driver: the text has its own placeholders.
+            cursor.cursor.execute(f"PREPARE freight_explained AS {numbered}")
+            try:
+                call = f"freight_explained({nothing})" if nothing else "freight_explained"
+                cursor.cursor.execute(f"EXPLAIN EXECUTE {call}")
+                return [row[0] for row in cursor.fetchall()]
+            finally:
+                transaction.set_rollback(True)
+    except (DatabaseError, psycopg.Error) as error:
+        return [f"cannot be explained: {str(error).splitlines()[0]}"]
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DEALLOCATE ALL")

@@ -1,0 +1,229 @@
+"""What operators ask at night, of the whole product through its public port: the runbook's own lines."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import orjson
+import psutil
+import psycopg
+import pytest
+import websockets
+
+from freight import embedded
+from tests.journeys import processes
+from tests.journeys.test_up import Up
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("operations")]
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    made = Up(tmp_path_factory.mktemp("operations") / "home", WS_PROCESSES="2", SLOW_QUERY_MS="500")
+    process = made.started()
+    try:
+        yield made
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def busy(up: Up) -> Up:
+    """The product after some work: repeated reads, an export, a socket in a room, a slow query."""
+    with _login(up, "dispatcher@demo.test") as http:
+        for _ in range(3):
+            assert http.get("/shipments/SHIP-000001").status_code == 200
+            assert http.get("/shipments?limit=5").status_code == 200
+        assert http.get("/exports/shipments.csv?limit=10").status_code == 200
+        token = http.post("/auth/ws-ticket").json()["ticket"]
+        asyncio.run(_sit_in(up, token))
+        _locked_while(up, 1.2, lambda: http.get("/shipments?limit=7"))
+    return up
+
+
+def _login(up: Up, email: str) -> httpx.Client:
+    answer = httpx.post(f"{up.url}/api/auth/login", json={"email": email, "password": "freight-demo"}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return httpx.Client(
+        base_url=f"{up.url}/api", timeout=30, headers={"Authorization": f"Bearer {answer.json()['access']}"}
+    )
+
+
+async def _sit_in(up: Up, ticket: str) -> None:
+    url = f"ws://127.0.0.1:{up.port}/ws/"
+    async with websockets.connect(url, subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:  # type: ignore[list-item]
+        await socket.send(orjson.dumps({"type": "join:room", "room": "shipments:all"}).decode())
+        async with asyncio.timeout(30):
+            while orjson.loads(await socket.recv())["type"] != "shipment:update":
+                pass
+        async with httpx.AsyncClient(timeout=10) as http:
+            async with asyncio.timeout(20):
+                while True:
+                    told = (await http.get(f"{up.url}/api/metrics/websocket")).json()
+                    if told["rooms"].get("shipments:all") == 1:
+                        break
+                    await asyncio.sleep(0.2)
+    assert told["activeConnections"] == 1
+    assert sum(each["connections"] for each in told["processes"]) == 1
+
+
+def _servers(up: Up, names: list[str]) -> list[psutil.Process]:
+    return [each for each in processes.of(up.home) if any(name in each.name() for name in names)]
+
+
+def _locked_while(up: Up, seconds: float, work: Callable[[], object]) -> None:
+    """This will let a query of `work` wait for a table."""
+    worker = threading.Thread(target=work)
+    with psycopg.connect(embedded.endpoints(up.home).database_url) as connection:
+        connection.execute("LOCK TABLE shipments_shipment IN ACCESS EXCLUSIVE MODE")
+        worker.start()
+        time.sleep(seconds)
+    worker.join(30)
+
+
+def _number(low: float = 0, high: float = float("inf")) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int | float) and low <= value <= high
+
+
+def _has(*names: str) -> Callable[[Any], bool]:
+    return lambda value: set(names) <= set(value)
+
+
+# The lines of the runbook: what curl asks, jq's path, and what has to come out.
+LINES: list[tuple[str, str, Callable[[Any], bool]]] = [
+    ("/api/metrics/websocket", ".activeConnections", _number()),
+    ("/api/metrics/websocket", ".totalConnections", _number(1)),
+    ("/api/metrics/websocket", ".averageLatency", _number(0, 60_000)),
+    ("/api/metrics/websocket", ".p95Latency", _number(0, 60_000)),
+    ("/api/metrics/websocket", ".messagesPerSecond", _number()),
+    ("/api/metrics/websocket", ".processes", lambda found: [each["process"] for each in found] == ["ws-1", "ws-2"]),
+    ("/api/metrics/cache", "", _has("timestamp", "hits", "misses", "size", "maxSize", "ttlAverage", "evictions")),
+    ("/api/metrics/cache", ".hits", _number(1)),
+    ("/api/metrics/cache", ".size", _number(1)),
+    ("/api/metrics/cache", ".hitRate", _number(0.01, 1)),
+    ("/api/metrics/cache", ".byName", _has("shipment", "list")),
+    ("/api/metrics/ratelimit", ".limiters", _has("general", "ai", "billing")),
+    ("/api/metrics/ratelimit", ".limiters.general", _has("name", "max", "window", "hits", "rejections")),
+    ("/api/metrics/ratelimit", ".limiters.ai.max", lambda most: most == 20),
+    ("/api/metrics/ratelimit", ".limiters.general.hits", _number(6)),
+    ("/api/metrics/performance", ".slowQueries", lambda found: found and found[0]["maxMs"] >= 500),
+    ("/api/metrics/performance", ".slowQueries", lambda found: any("/api/" in each["route"] for each in found)),
+    ("/api/metrics/performance", ".uptime.seconds", _number(0.1)),
+    ("/api/metrics/performance", ".uptime.formatted", lambda said: said.count(":") == 2),
+    ("/api/metrics/performance", ".memory", _has("rss_mb", "heap_used_mb", "heap_total_mb", "external_mb")),
+    ("/api/metrics/performance", ".memory.heap_used_percent", _number(0.01)),
+    ("/api/metrics/performance", ".process", _has("pid", "version", "platform", "arch")),
+    ("/api/metrics/performance", ".requests.p95", _number(0.1, 60_000)),
+    ("/api/metrics/performance", ".requests", _has("p50", "p95", "p99", "errorRate")),
+    ("/api/metrics/exports", ".total", _number(1)),
+    ("/api/metrics/exports", ".byFormat.csv", _number(1)),
+    ("/api/metrics/exports", ".cache", _has("hits", "misses")),
+    ("/api/health", ".ok", lambda ok: ok is True),
+    ("/api/health", ".service", lambda name: name == "freight-api"),
+    ("/api/health/detailed", ".status", lambda status: status == "healthy"),
+    ("/api/health/detailed", ".checks.database.latencyMs", _number()),
+    ("/api/health/detailed", ".checks.cache.hitRate", _number(0.01, 1)),
+    ("/api/health/detailed", ".checks.channelLayer.status", lambda status: status == "ok"),
+    ("/api/health/detailed", ".checks.websocket.connectedClients", _number()),
+    ("/api/health/detailed", ".checks.memory.usage", _number(0.001, 1)),
+    ("/api/health/detailed", ".checks.disk.status", lambda status: status in {"ok", "warning"}),
+    ("/api/health/detailed", ".checks.process.pool", _has("used", "idle", "waiting")),
+    ("/api/health/ready", ".ready", lambda ready: ready is True),
+    ("/api/health/live", ".alive", lambda alive: alive is True),
+    ("/api/metrics/health", ".checks.database", lambda word: word == "ok"),
+    ("/api/metrics/health", ".issues", lambda issues: issues == []),
+]
+
+
+@pytest.mark.parametrize(("path", "filter_", "expected"), LINES, ids=[f"{path} {each}" for path, each, _ in LINES])
+def test_a_line_of_the_runbook_prints_what_it_should(
+    busy: Up, path: str, filter_: str, expected: Callable[[Any], bool]
+) -> None:
+    def holds() -> bool:
+        answer = httpx.get(f"{busy.url}{path}", timeout=10)
+        found = answer.json()
+        for name in filter(None, filter_.split(".")):
+            found = found[name]
+        seen[:] = [answer.status_code, found]
+        return answer.status_code == 200 and bool(expected(found))
+
+    seen: list[Any] = []
+
+    # What a process has just counted is told within seconds.
+    assert processes.within(15, holds), seen
+
+
+def test_the_metrics_page_knows_the_sockets(busy: Up) -> None:
+    lines = httpx.get(f"{busy.url}/api/metrics", timeout=10).text.splitlines()
+
+    found = {line.split(" ")[0]: line.split(" ")[1] for line in lines if line.startswith("websocket_")}
+    assert found["websocket_connections_active"] == "0.0"
+    assert float(found["websocket_connections_total"]) >= 1
+    assert float(found['websocket_messages_total{direction="out",type="shipment:update"}']) >= 1
+    memory = [line for line in lines if line.startswith("process_resident_memory_bytes{")]
+    assert sorted(line.split('"')[1] for line in memory) == ["api-1", "relay-1", "simulate-1", "ws-1", "ws-2"]
+
+
+def test_every_report_has_its_time_and_none_is_partial(busy: Up) -> None:
+    for name in ("websocket", "cache", "ratelimit", "performance", "exports", "health"):
+        found = httpx.get(f"{busy.url}/api/metrics/{name}", timeout=10).json()
+
+        assert found["timestamp"].endswith("Z")
+        assert "partial" not in found
+
+
+def test_a_token_is_let_through_to_health_and_the_audit_shows_exports(busy: Up) -> None:
+    with _login(busy, "admin@demo.test") as http:
+        assert http.get("/health").status_code == 200
+        exports = http.get("/audit-log?action=export").json()["results"]
+
+    assert {each["action"] for each in exports} == {"export"}
+
+
+def test_frozen_dependencies_slow_no_answer_and_are_named(up: Up) -> None:
+    frozen = _servers(up, ["postgres", "valkey"])
+    taken: list[float] = []
+
+    def ask(path: str) -> httpx.Response:
+        started = time.perf_counter()
+        answer = http.get(path)
+        taken.append(time.perf_counter() - started)
+        return answer
+
+    with httpx.Client(base_url=f"{up.url}/api/health", timeout=10) as http:
+        for each in frozen:
+            each.suspend()
+        began = time.monotonic()
+        try:
+            while ask("/ready").status_code == 200 and time.monotonic() - began < 20:
+                assert ask("/live").status_code == 200
+            noticed = time.monotonic() - began
+            assert processes.within(10, lambda: ask("/detailed").json()["checks"]["cache"]["status"] == "warning")
+            lives = {ask("/live").status_code for _ in range(50)}
+            details = [ask("/detailed") for _ in range(50)]
+        finally:
+            for each in frozen:
+                each.resume()
+        assert processes.within(20, lambda: ask("/ready").status_code == 200)
+
+    assert lives == {200}
+    assert {each.status_code for each in details} == {503}
+    body = details[-1].json()
+    assert body["status"] == "unhealthy"
+    assert body["checks"]["database"] == {
+        "status": "critical", "reason": "does not answer", "latencyMs": body["checks"]["database"]["latencyMs"],
+    }  # fmt: skip
+    assert body["checks"]["cache"]["reason"]
+    # Seconds of a machine that does nothing else: others' work stretches them.
+    slack = max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert noticed < 3 * slack
+    assert sorted(taken)[int(len(taken) * 0.95)] < 0.05 * slack

@@ -1,0 +1,134 @@
+"""Slow queries: noted without values, added up over processes, bounded, and in nobody's way."""
+
+import time
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import RequestFactory
+from django.urls import ResolverMatch
+from pytest_django import Settings
+
+from monitoring import queries, slow
+from monitoring.management.commands.slow_queries import explain
+from monitoring.slow import Store
+from tests.journeys import processes
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    monkeypatch.setattr(slow, "_KEY", "freight:slow-test")
+    for key in client.scan_iter("freight:slow-test*"):
+        client.delete(key)
+    yield
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "shape"),
+    [
+        ("SELECT a FROM t WHERE b = %s AND c = %(name)s", "SELECT a FROM t WHERE b = ? AND c = ?"),
+        ("SELECT a FROM t1 WHERE b = 'it''s' LIMIT 21", "SELECT a FROM t1 WHERE b = ? LIMIT ?"),
+        ("SELECT 1.5, $$secret$$, x2", "SELECT ?, ?, x2"),
+        ('SELECT "T3"."a1" FROM "T3"', 'SELECT "T3"."a1" FROM "T3"'),
+        ("SELECT a -- a secret\n  FROM t /* and\n another */", "SELECT a FROM t"),
+        ("SELECT a FROM t WHERE b IN (%s, %s, %s)", "SELECT a FROM t WHERE b IN (?)"),
+        ("INSERT INTO t VALUES (%s, %s), (%s, %s)", "INSERT INTO t VALUES (?)"),
+    ],
+)
+def test_no_value_is_kept(sql: str, shape: str) -> None:
+    assert slow.normalised(sql) == shape
+
+
+def test_what_two_processes_saw_is_added_up() -> None:
+    one, two = Store(), Store()
+    one.record("SELECT 1", seconds=2.0, route="/a")
+    two.record("SELECT 2", seconds=4.0, route="/a")
+    two.record("SELECT 2", seconds=3.0, route="/b")
+
+    assert processes.within(10, lambda: [each.count for each in Store().entries()] == [2, 1])
+    found = Store().entries()
+    assert [(each.sql, each.route, each.max_ms, each.total_ms) for each in found] == [
+        ("SELECT ?", "/a", 4000.0, 6000.0),
+        ("SELECT ?", "/b", 3000.0, 3000.0),
+    ]
+    assert found[0].told()["meanMs"] == 3000.0
+    assert abs(found[0].last_at - time.time()) < 60
+
+
+def test_the_store_keeps_those_that_were_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow, "MOST", 3)
+    store = Store()
+    for number in range(6):
+        store.record(f"SELECT a{number}", seconds=1.0, route="/")
+        assert processes.within(10, lambda n=number: f"SELECT a{n}" in {each.sql for each in Store().entries()})
+
+    assert {each.sql for each in Store().entries()} == {"SELECT a3", "SELECT a4", "SELECT a5"}
+
+
+def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
+    url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:9/0"
+    store = Store()
+    started = time.monotonic()
+    for _ in range(1500):  # more than the queue holds
+        store.record("SELECT 1", seconds=1.5, route="/a")
+    took = time.monotonic() - started
+
+    assert processes.within(10, lambda: bool(store.entries()))
+    assert store.entries()[0].sql == "SELECT ?"
+    assert took < 2
+
+    settings.REDIS_URL = url
+    store._connection = None
+    assert processes.within(10, lambda: bool(Store().entries()))
+
+
+@pytest.mark.django_db
+def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
+    settings.SLOW_QUERY_MS = 20
+    request = RequestFactory().get("/api/shipments/geheim")
+    request.resolver_match = ResolverMatch(lambda: None, (), {}, route="api/shipments/<reference>")
+
+    asking = queries.request.set(request)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s), 'geheim'", [0.03])
+        cursor.execute("SELECT 'quick'")
+    queries.request.reset(asking)
+
+    assert processes.within(10, lambda: len(slow.entries()) == 1)
+    told = slow.entries()[0].told()
+    assert (told["sql"], told["route"], told["count"]) == ("SELECT pg_sleep(?), ?", "/api/shipments/<reference>", 1)
+    assert told["maxMs"] >= 30
+
+
+@pytest.mark.django_db
+def test_the_command_lists_and_explains() -> None:
+    Store().record("SELECT id FROM shipments_shipment WHERE status = %s LIMIT 21", seconds=1.5, route="/a")
+    assert processes.within(10, lambda: bool(slow.entries()))
+    out = StringIO()
+
+    call_command("slow_queries", "--explain", stdout=out)
+
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("1500 ms at most, 1500 ms on average, 1 times, last ")
+    assert lines[1] == "  SELECT id FROM shipments_shipment WHERE status = ? LIMIT ?"
+    assert lines[2].startswith("  | Limit  (cost=")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("VACUUM", "only a single query has a plan"),
+        ("SELECT ?; DROP TABLE x", "only a single query has a plan"),
+        ("SELECT nothing FROM nowhere", "cannot be explained: relation"),
+    ],
+)
+def test_what_has_no_plan_says_so(sql: str, said: str) -> None:
+    assert explain(sql)[0].startswith(said)
+    assert explain("SELECT ?")[0].startswith("Result")

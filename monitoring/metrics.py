@@ -38,6 +38,10 @@ loop_lag: Final = Gauge(
 )
 
 
+# Without a failure there would be no series of failures, and no rate of errors either.
+requests.labels("GET", "unmatched", "500")
+
+
 def method_of(given: str | None) -> str:
     """This will return the method as a label: anything that HTTP does not name is OTHER."""
     return given if given in METHODS else "OTHER"

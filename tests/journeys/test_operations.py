@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import websockets
 
 from freight import embedded
 from tests.journeys import processes
+from tests.journeys.prometheus import Prometheus, dashboard, names
 from tests.journeys.test_up import Up
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("operations")]
@@ -187,6 +189,56 @@ def test_a_token_is_let_through_to_health_and_the_audit_shows_exports(busy: Up) 
         exports = http.get("/audit-log?action=export").json()["results"]
 
     assert {each["action"] for each in exports} == {"export"}
+
+
+@pytest.fixture(scope="module")
+def prometheus(busy: Up, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{busy.port}") as started:
+        yield started
+
+
+def test_every_series_of_rules_and_dashboard_exists_and_moves(busy: Up, prometheus: Prometheus) -> None:
+    def missing() -> list[str]:
+        return [name for name in sorted(names()) if not prometheus.query(name)]
+
+    assert processes.within(20, lambda: not missing()), missing()
+    silent: list[str] = []
+    assert processes.within(20, lambda: not silent.clear() and not _silent(prometheus, silent)), silent
+    counted = ("sum(http_requests_total)", "sum(shipment_events_total)", "sum(process_cpu_seconds_total)")
+    before = [prometheus.value(each) for each in counted]
+    assert processes.within(
+        20, lambda: all(prometheus.value(each) > was for each, was in zip(counted, before, strict=True))
+    )
+
+
+def _silent(prometheus: Prometheus, into: list[str]) -> list[str]:
+    into[:] = [each for each in dashboard() if not prometheus.query(each)]
+    return into
+
+
+def test_the_page_is_clean_by_promtool(busy: Up) -> None:
+    page = httpx.get(f"{busy.url}/api/metrics", timeout=10).text
+
+    checked = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    found = [line for line in (checked.stdout + checked.stderr).splitlines() if line.strip()]
+    assert [line for line in found if not line.startswith("request_duration_ms ")] == []
+
+
+def test_alerts_fire_while_redis_or_postgresql_is_away_and_go_away(up: Up, prometheus: Prometheus) -> None:
+    for name, alert in (("valkey", "RedisDown"), ("postgres", "DatabaseDown")):
+        assert processes.within(20, lambda a=alert: a not in prometheus.firing())
+        frozen = _servers(up, [name])
+        for each in frozen:
+            each.suspend()
+        try:
+            assert processes.within(30, lambda a=alert: a in prometheus.firing()), alert
+        finally:
+            for each in frozen:
+                each.resume()
+        assert processes.within(30, lambda a=alert: a not in prometheus.firing()), alert
 
 
 def test_frozen_dependencies_slow_no_answer_and_are_named(up: Up) -> None:

@@ -1,0 +1,104 @@
+"""Credentials of fresh members, made without the cost of a password; and sockets that come to an end."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import websockets
+from django.conf import settings
+from django.test import Client
+
+from shipments import access, tokens
+from shipments.access import Subject
+from shipments.models import Organization, RefreshFamily, User
+from shipments.services import api_keys, tickets
+from tests import factories
+from tests.journeys.logins import Socket
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class Person:
+    """A member with a login, an API key and a page's session."""
+
+    user: User
+    login: RefreshFamily
+    key: str
+    page: Client
+
+    @property
+    def subject(self) -> Subject:
+        """The person, as it stands behind its login."""
+        found = access.authenticate_token(self.token(), now=now())
+        assert found is not None
+        return found
+
+    def token(self, *, life: timedelta | None = None) -> str:
+        """This will return an access token of the login, which ends after `life`."""
+        full = timedelta(minutes=settings.JWT_ACCESS_MINUTES)
+        version = User.objects.get(pk=self.user.pk).authz_version
+        return tokens.issue_access(
+            user_id=self.user.pk, login_id=self.login.pk, authz_version=version, now=now() - full + (life or full)
+        )[0]
+
+    def bearer(self, **how: Any) -> str:
+        return f"Bearer {self.token(**how)}"
+
+    def ticket(self) -> str:
+        return tickets.issue(by=self.subject, now=now())[0]
+
+    @property
+    def cookie(self) -> str:
+        return f"sessionid={self.page.cookies['sessionid'].value}"
+
+
+def person(organization: Organization, role: str, **links: Any) -> Person:
+    """This will store a member of a role with one credential of each kind."""
+    user = factories.user(organization, role, **links)
+    login = new_login(user)
+    subject = access.of_user(user)
+    assert subject is not None
+    _, key = api_keys.create(by=subject, now=now(), name="system", scopes=["shipments:read"])
+    page = Client()
+    page.force_login(user)
+    return Person(user, login, key, page)
+
+
+def new_login(user: User) -> RefreshFamily:
+    """This will begin another login of a user."""
+    return RefreshFamily.objects.create(
+        user=user, created_at=now(), refreshed_at=now(), expires_at=now() + timedelta(days=1)
+    )
+
+
+async def ended(socket: Socket, seconds: float = 20) -> tuple[int, float]:
+    """This will wait until the server closes a socket, and return the code and how long that took."""
+    started = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                await socket.connection.recv()
+            except websockets.ConnectionClosed as closed:
+                return (closed.rcvd.code if closed.rcvd else 1006), time.monotonic() - started
+
+
+async def greeted(socket: Socket, seconds: float = 20) -> str:
+    """This will return `welcome`, or the code by which the server closed the socket instead."""
+    try:
+        return str((await socket.hear("welcome", seconds))["type"])
+    except websockets.ConnectionClosed as closed:
+        return str(closed.rcvd.code if closed.rcvd else 1006)
+
+
+async def opens(socket: Socket) -> int:
+    """This will return the status of a handshake: 101, or why it was refused. The socket is closed again."""
+    try:
+        async with socket:
+            return 101
+    except websockets.InvalidStatus as refused:
+        return int(refused.response.status_code)

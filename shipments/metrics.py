@@ -9,7 +9,7 @@ from shipments import lifecycle
 # The types of events; models.EventType is the same list, and a test holds them together.
 EVENT_TYPES: Final = (
     "created", "transitioned", "amended", "observed", "voided", "flagged", "unflagged", "deleted", "driver_changed",
-    "customer_changed",
+    "customer_changed", "proven",
 )  # fmt: skip
 
 events: Final = Counter("shipment_events_total", "Events that were committed, by their type.", ["type"])

@@ -48,7 +48,7 @@ cache: Final = CacheService(
     "export-pdf",
     ttl=settings.EXPORT_CACHE_TTL_SECONDS,
     wait=30.0,
-    most_bytes=4 * 1024 * 1024,
+    most_bytes=6 * 1024 * 1024,
     local_bytes=16 * 1024 * 1024,
 )
 

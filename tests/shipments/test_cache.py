@@ -242,3 +242,45 @@ def test_a_process_keeps_no_more_than_its_share() -> None:
     kept = [number for number in range(100) if local.get(f"{number:04}", b"stamp")]
 
     assert kept == list(range(90, 100))
+
+
+def test_what_is_larger_than_a_cache_takes_is_made_each_time(key: str) -> None:
+    small = CacheService("small", ttl=60, most_bytes=100, local_bytes=1000)
+    made: list[int] = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"x" * 101
+
+    bodies = [small.stamped(key, b"s" * 16, make) for _ in range(2)]
+
+    assert (bodies, len(made), client().exists(f"{cache.prefix()}{key}")) == ([b"x" * 101] * 2, 2, 0)
+
+
+def test_a_cache_with_room_of_its_own_needs_no_redis_and_takes_no_others(key: str, redis_gone: None) -> None:
+    own = CacheService("own", ttl=60, local_bytes=1000)
+    made: list[int] = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"x" * 400
+
+    for at in ("a", "a", "b", "a", "c"):
+        own.stamped(f"{key}:{at}", b"s" * 16, make)
+
+    assert len(made) == 3
+
+
+def test_who_waits_takes_over_from_who_failed(key: str) -> None:
+    patient = CacheService("patient", ttl=60, wait=10.0)
+    lock = f"{cache.prefix()}{key}:lock"
+    client().set(lock, b"1", px=10_000)  # another process is at it
+    began = time.monotonic()
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(patient.stamped, key, b"s" * 16, lambda: b"made")
+        time.sleep(0.1)
+        client().unlink(lock)  # and has let go of it without a result
+        body = waiting.result()
+
+    assert (body, time.monotonic() - began < 9) == (b"made", True)

@@ -104,7 +104,7 @@ FRAMES: Final = (
     _asks("auth", "Says who it is, within five seconds, where no header and no cookie does.", token=TEXT),
     _asks("join:room", "Enters one room or up to 200.", **WISH, **_may(rooms=_ROOMS)),
     _asks("leave:room", "Leaves a room.", **_may(shipmentId=TEXT, room=ROOM)),
-    _asks("token:refresh", "Goes on with a newer access token of the same login.", token=TEXT),
+    _asks("token:refresh", "Goes on with a newer access token of the same user.", token=TEXT),
     _asks("ping", "Asks for a pong.", **_may(t={"type": ["number", "string", "null"]})),
     _asks(
         "driver:location", "Tells a driver's own position.", **_POSITION,

@@ -126,7 +126,8 @@ class Identity:
         metrics.limited("unauthenticated")
         # It was a handshake of its address, as one with a wrong token.
         with suppress(Exception):
-            await auth.admit(None, address=self._address)
+            if not (await auth.admit(None, address=self._address)).within_limit:
+                metrics.limited("connects")
         await self._socket.close(Close.NOT_AUTHENTICATED_IN_TIME, "No authentication in time.")
 
     # -- rights that change -----------------------------------------------------------------------------

@@ -37,7 +37,6 @@ sweep_seconds: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 
-# messages, rooms, user_sockets, address_sockets, connects, unauthenticated
 _limited: Final = Counter(
     "websocket_limited_total", "Sockets and frames that a limit of the sockets held back, by limit.", ["limit"]
 )
@@ -56,6 +55,10 @@ OUT_TYPES: Final = frozenset(
     }
 )  # fmt: skip
 
+for _limit in ("messages", "rooms", "user_sockets", "address_sockets", "connects", "unauthenticated"):
+    _limited.labels(_limit)
+for _outcome in ("kept", "changed", "revoked"):
+    _rechecked.labels(_outcome)
 for _type in IN_TYPES:
     messages.labels("in", _type)
 for _type in OUT_TYPES:

@@ -42,9 +42,9 @@ class Close(IntEnum):
 CLOSE_MEANINGS: Final = {
     Close.PROTOCOL_ERROR: "protocol error",
     Close.UNAUTHENTICATED: "not authenticated, or the credentials have expired",
-    Close.REVOKED: "login or account revoked",
+    Close.REVOKED: "login, key, link, session or account revoked",
     Close.NOT_AUTHENTICATED_IN_TIME: "no authentication in time",
-    Close.TOO_MANY_MESSAGES: "too many messages or sockets",
+    Close.TOO_MANY_MESSAGES: "too many messages, handshakes or sockets",
     Close.SLOW_CONSUMER: "the client reads too slowly",
     Close.DRAINING: "the server drains or cannot check credentials: reconnect with jitter",
 }

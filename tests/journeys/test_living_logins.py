@@ -16,7 +16,7 @@ from pytest_django import DjangoDbBlocker
 from shipments import services, tokens
 from shipments.access import Subject
 from shipments.models import ApiKey, Organization, Shipment
-from shipments.services import accounts, api_keys, logins
+from shipments.services import accounts, api_keys, links, logins
 from tests import factories
 from tests.journeys import servers
 from tests.journeys.credentials import Person, ended, greeted, new_login, now, opens, person
@@ -236,6 +236,36 @@ async def test_a_refreshed_token_moves_the_end(product: Product, house: House) -
     assert [(frame["id"], frame["code"]) for frame in (nonsense, foreign, bad)] == [
         (1, "unauthenticated"), (2, "forbidden"), (3, "bad_request"),
     ]  # fmt: skip
+
+
+async def test_a_tracking_link_ends_with_its_revocation_and_with_the_account_that_gave_it(
+    product: Product, house: House
+) -> None:
+    customer, other = [await sync_to_async(factories.customer)(house.organization) for _ in range(2)]
+    giver = await sync_to_async(factories.member)(house.organization, "customer", customer=customer)
+    shipment = await sync_to_async(house.shipment)(customer_id=customer.pk)
+    made = {"now": now(), "reference": shipment.reference}
+    revoked, revoked_token = await sync_to_async(links.create)(by=house.admin, **made)
+    _, lost_token = await sync_to_async(links.create)(by=giver, **made)
+    _, kept_token = await sync_to_async(links.create)(by=house.admin, **made)
+
+    async with AsyncExitStack() as stack:
+        sockets = [
+            await stack.enter_async_context(Socket(product.sockets[0], f"Bearer {token}"))
+            for token in (revoked_token, lost_token, kept_token)
+        ]
+        for socket in sockets:
+            await socket.say(type="join:room", shipmentId=shipment.reference)
+            await socket.hear("room:joined")
+        await sync_to_async(links.revoke)(by=house.admin, link_id=revoked.pk, **made)
+        first = await ended(sockets[0])
+        await sync_to_async(services.amend)(by=house.admin, changes={"customer_id": other.pk}, **made)
+        second = await ended(sockets[1])
+        kept = await sockets[2].hears_up_to(2)
+
+    assert (first[0], second[0], kept) == (4403, 4403, [2])
+    assert max(first[1], second[1]) < SECONDS
+    assert [frame["type"] for frame in sockets[1].frames] == ["welcome", "room:joined"]
 
 
 async def test_a_ticket_lives_as_long_as_the_credential_behind_it(product: Product, house: House) -> None:

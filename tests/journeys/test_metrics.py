@@ -1,6 +1,7 @@
 """One scrape of any process shows all of them."""
 
 import contextlib
+import os
 import time
 from typing import Any
 
@@ -85,4 +86,5 @@ def test_the_page_is_quick(product: Product) -> None:
             http.get("/api/metrics")
             taken.append(time.perf_counter() - started)
 
-    assert sorted(taken)[len(taken) // 4] < 0.05
+    # Milliseconds of a machine that does nothing else: others' work stretches them.
+    assert sorted(taken)[len(taken) // 4] < 0.05 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

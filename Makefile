@@ -80,17 +80,18 @@ $(STAMP): requirements.lock
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $(STAMP)
 
-# WeasyPrint draws with pango, names in Arabic, Hebrew, Chinese, Japanese, Korean and emoji need fonts that have them;
+# WeasyPrint draws with pango, names in Arabic, Hebrew, Hindi, Thai, Chinese, Japanese, Korean and emoji need their fonts;
 # browser tests drive chromium; rules and dashboard are tried on a real Prometheus.
 system-packages: ## install what the tests need from the distribution (as root, by apt)
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
 		libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0 \
-		fontconfig fonts-dejavu-core fonts-wqy-microhei fonts-noto-color-emoji chromium prometheus
+		fontconfig fonts-dejavu-core fonts-wqy-microhei fonts-lohit-deva fonts-tlwg-loma-ttf fonts-noto-color-emoji \
+		chromium prometheus
 
 system-packages-present:
 	@if ! ( $(BIN)/python -c 'import ctypes; [ctypes.CDLL(name) for name in ("libpango-1.0.so.0", "libpangoft2-1.0.so.0", "libharfbuzz-subset.so.0")]' 2>/dev/null \
-		&& for glyph in 0627 05d0 967d d55c 1f69a; do fc-list ":charset=$$glyph" 2>/dev/null | grep -q . || exit 1; done \
+		&& for glyph in 0627 05d0 0905 0e01 967d d55c 1f69a; do fc-list ":charset=$$glyph" 2>/dev/null | grep -q . || exit 1; done \
 		&& { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null \
 		&& command -v prometheus >/dev/null && command -v promtool >/dev/null ); then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then $(MAKE) system-packages; \

@@ -158,7 +158,7 @@ def _facts(asked: Asked) -> list[tuple[str, str]]:
     return [
         ("Filters", " · ".join(f"{_label(name)}: {text}" for name, text in asked.filters.items()) or "None"),
         ("Shows", _sight(asked)),
-        ("Order", f"{_label(order.lstrip('-'))}, {'falling' if order.startswith('-') else 'rising'}"),
+        ("Order", f"{_label(order.lstrip('-'))}, {'descending' if order.startswith('-') else 'ascending'}"),
         ("Limit", f"{int(limit):,} rows at most" if limit else "None; all times are UTC"),
     ]
 

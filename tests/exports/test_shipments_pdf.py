@@ -250,7 +250,7 @@ def test_more_rows_than_a_document_holds_are_refused_with_a_way_out(
     assert (file.status, error["field"], error["code"]) == (400, "limit", "too_many_rows")
 
 
-SCRIPTS = ["שלום עולם", "陽光電子", "ひらがな", "한국어", "Ελλάδα", "Україна", "Łódź Ñandú"]
+SCRIPTS = ["שלום עולם", "陽光電子", "ひらがな", "한국어", "Ελλάδα", "Україна", "Łódź Ñandú", "กขค", "अमर"]
 LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
 
 

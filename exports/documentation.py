@@ -6,7 +6,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 
 from exports import asking, formats
-from exports.tables import Report
+from exports.models import Export
+from exports.tables import REPORTS, Report
 
 _View = TypeVar("_View")
 _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
@@ -15,6 +16,10 @@ _MEANINGS: Final = {
     401: "Nobody is recognised.",
     403: "The caller may not export this.",
     404: "There is nothing of that name, or it is another's.",
+    409: "The export has no file.",
+    410: "The file was removed.",
+    413: "The body is larger than 1 MiB.",
+    415: "The body is not plain JSON.",
     429: "The rate limit is used up, or as many exports run as one process does at once; see Retry-After.",
     503: "The database does not answer just now, see Retry-After; or PDFs cannot be drawn here, `detail` says why.",
 }
@@ -22,6 +27,52 @@ _ROWS: Final = OpenApiParameter(
     "X-Freight-Rows", int, OpenApiParameter.HEADER, response=[200],
     description="The number of rows, counted in the snapshot from which they come.",
 )  # fmt: skip
+_TEXT: Final = {"type": "string"}
+_TIME: Final = {"type": ["string", "null"], "format": "date-time"}
+_WHOLE: Final = {"type": ["integer", "null"], "minimum": 0}
+ORDER: Final = {
+    "type": "object",
+    "required": ["report", "format"],
+    "additionalProperties": False,
+    "properties": {
+        "report": {"type": "string", "enum": list(REPORTS)},
+        "format": {"type": "string", "enum": list(formats.names())},
+        "filters": {
+            "type": "object",
+            "description": "The parameters of the report's own path, each a text, a number or a list of them.",
+            "additionalProperties": {"anyOf": [_TEXT, {"type": "integer"}, {"type": "array", "items": _TEXT}]},
+        },
+        "fields": {"type": "array", "items": _TEXT, "minItems": 1},
+    },
+}
+_PROGRESS: Final = {
+    "type": "object",
+    "required": ["done", "total"],
+    "properties": {"done": {"type": "integer", "minimum": 0}, "total": _WHOLE},
+}
+_MEMBERS: Final = {
+    "id": {"type": "string", "format": "uuid"},
+    "report": _TEXT,
+    "format": _TEXT,
+    "filters": {"type": "object", "additionalProperties": _TEXT},
+    "fields": {"type": ["array", "null"], "items": _TEXT},
+    "state": {"type": "string", "enum": list(Export.State.values)},
+    "progress": _PROGRESS,
+    "createdAt": {"type": "string", "format": "date-time"},
+    "startedAt": _TIME,
+    "finishedAt": _TIME,
+    "expiresAt": _TIME,
+    "size": _WHOLE,
+    "sha256": {"type": ["string", "null"]},
+    "error": {"type": ["string", "null"]},
+    "file": {"type": ["string", "null"], "description": "Where the file is, once there is one."},
+}
+EXPORT: Final = {"type": "object", "required": list(_MEMBERS), "properties": _MEMBERS}
+EXPORTS: Final = {
+    "type": "object",
+    "required": ["results"],
+    "properties": {"results": {"type": "array", "items": EXPORT}},
+}
 _BREAKS: Final = "The file. It breaks off without its last chunk where reading fails."
 
 
@@ -69,7 +120,7 @@ def _described(report: Report, view: type[_View], operation_id: str, description
         description=description,
         tags=["exports"],
         parameters=[extension, *parameters, _ROWS],
-        responses=files | problems(*_MEANINGS),
+        responses=files | problems(400, 401, 403, 404, 429, 503),
     )
     described: type[_View] = extend_schema_view(get=operation)(view)
     return described

@@ -28,6 +28,8 @@ class Run(models.Model):
     # When its process was last heard of: one that was killed leaves a run that nobody ends.
     seen_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
+    # The background export that it belongs to.
+    export_id = models.UUIDField(null=True)
     # Who takes it, for the entry of the audit that the end of a killed one asks for.
     actor = models.JSONField(default=dict)
 
@@ -39,3 +41,56 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.report}.{self.format} {self.outcome}"
+
+
+class Export(models.Model):
+    """One export in the background: ordered, written by a worker into a file, kept for a while."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    organization_id = models.UUIDField()
+    # The user who ordered it, and by which of its keys: whether it still may is asked when it is written.
+    owner_id = models.UUIDField()
+    key_id = models.UUIDField(null=True)
+    # From where it was ordered, for the audit.
+    address = models.GenericIPAddressField(null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    report = models.CharField(max_length=16)
+    format = models.CharField(max_length=8)
+    # As they were written in the order: names and texts.
+    filters = models.JSONField(default=dict)
+    state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
+    done = models.PositiveBigIntegerField(default=0)
+    total = models.PositiveBigIntegerField(null=True)
+    # Counted up each time that a worker begins; only the newest attempt may finish.
+    attempt = models.PositiveIntegerField(default=0)
+    run_id = models.UUIDField(null=True)
+    job_id = models.BigIntegerField(null=True)
+    file = models.CharField(max_length=80, blank=True)
+    size = models.PositiveBigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["owner_id", "-created_at"], name="export_of_owner"),
+            models.Index(
+                fields=["state"],
+                condition=models.Q(state__in=["queued", "running", "succeeded"]),
+                name="export_to_tend",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.report}.{self.format} {self.state}"

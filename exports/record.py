@@ -37,6 +37,7 @@ class Record:
     cached: bool | None = None
     action: str = "export"
     id: uuid.UUID = field(default_factory=uuid.uuid4)
+    of: uuid.UUID | None = None  # the background export that it belongs to
     started: bool = False
     _started: float = field(default_factory=time.monotonic)
     _beat: float = field(default_factory=time.monotonic)
@@ -48,6 +49,7 @@ class Record:
             Run.objects.create(
                 id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
                 rows=self.rows, cached=self.cached, started_at=now, seen_at=now, actor=_actor(self.by),
+                export_id=self.of,
             )  # fmt: skip
             self._audit("started", {}, now)
         self.started = True
@@ -94,7 +96,7 @@ class Record:
     def _audit(self, outcome: str, seen: Mapping[str, Any], now: datetime) -> None:
         told = {"report": self.report, "format": self.format, "filters": dict(self.filters), "rows": self.rows}
         intake.record_audit(
-            by=self.by, now=now, action=self.action, entity=self.action, entity_id=self.id,
+            by=self.by, now=now, action=self.action, entity=self.action, entity_id=self.of or self.id,
             after=told | dict(seen), outcome=outcome,
         )  # fmt: skip
 
@@ -105,14 +107,26 @@ def end_lost_batch(now: datetime) -> int:
     with transaction.atomic():
         found = list(lost.order_by("seen_at").select_for_update(skip_locked=True)[:100])
         for run in found:
-            run.outcome, run.ended_at = Run.Outcome.FAILED, now
-            run.save(update_fields=["outcome", "ended_at"])
-            intake.record_audit(
-                by=_subject(run), now=now, action="export", entity="export", entity_id=run.pk,
-                after={"report": run.report, "format": run.format, "rows": run.rows, "why": "Its process ended."},
-                outcome="failed",
-            )  # fmt: skip
+            _end_lost(run, now)
     return len(found)
+
+
+def end_lost(run_id: uuid.UUID, now: datetime) -> None:
+    """This will end one run of which it is known that its process was killed, in the caller's transaction."""
+    run = Run.objects.select_for_update().filter(pk=run_id, outcome=Run.Outcome.RUNNING).first()
+    if run is not None:
+        _end_lost(run, now)
+
+
+def _end_lost(run: Run, now: datetime) -> None:
+    run.outcome, run.ended_at = Run.Outcome.FAILED, now
+    run.save(update_fields=["outcome", "ended_at"])
+    _count(run.format, run.outcome, None)
+    intake.record_audit(
+        by=_subject(run), now=now, action="export", entity="export", entity_id=run.export_id or run.pk,
+        after={"report": run.report, "format": run.format, "rows": run.rows, "why": "Its process ended."},
+        outcome="failed",
+    )  # fmt: skip
 
 
 def _actor(by: Subject) -> dict[str, Any]:

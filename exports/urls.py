@@ -2,13 +2,16 @@
 
 from django.urls import path
 
-from exports import documents_views, views
+from exports import documents_views, views, views_orders
 
 urlpatterns = [
     *(
         path(f"exports/{name}.<slug:extension>", view.as_view(), name=f"export-{name}")
         for name, view in views.views().items()
     ),
+    path("exports", views_orders.OrdersView.as_view(), name="exports"),
+    path("exports/<uuid:export_id>", views_orders.OrderView.as_view(), name="export"),
+    path("exports/<uuid:export_id>/file", views_orders.FileView.as_view(), name="export-file"),
     path("shipments/export/<slug:extension>", views.older().as_view(), name="export-shipments-older-path"),
     path(
         "shipments/<str:reference>/documents/<slug:kind>.pdf",

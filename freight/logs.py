@@ -58,6 +58,8 @@ def configure(*, level: str) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
+                # Says at every start which tasks it knows.
+                "procrastinate": {"level": "WARNING"},
                 "django": {"level": level},
                 # We write the line of each request ourselves.
                 "django.request": {"level": "ERROR"},

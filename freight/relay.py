@@ -15,7 +15,7 @@ import structlog
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from exports import record, statistics
+from exports import record, statistics, work
 from monitoring import queries, runtime
 from shipments.services import chain, feed, idempotency, partitions, watch
 
@@ -25,11 +25,15 @@ _LONGEST_PAUSE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Worker:
-    """Something done in batches: `work` returns how much it did, and rests `idle` seconds after nothing."""
+    """Something done in batches: `work` returns how much it did, and rests `idle` seconds after nothing.
+
+    `leave` is told when the relay stops, where a batch may take long.
+    """
 
     name: str
     work: Callable[[], int]
     idle_seconds: float
+    leave: Callable[[], None] | None = None
 
 
 WORKERS: Final = (
@@ -38,6 +42,11 @@ WORKERS: Final = (
     Worker("watch", watch.watch_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
     Worker("positions", partitions.tend, 600),
+    # Two: a long one must not keep everybody waiting.
+    Worker("exports 1", work.work_batch, 0.5, work.leave),
+    Worker("exports 2", work.work_batch, 0.5, work.leave),
+    Worker("killed exports", work.rescue_batch, 1),
+    Worker("expired exports", lambda: work.clear_batch(timezone.now()), 60),
     Worker("lost exports", lambda: record.end_lost_batch(timezone.now()), 60),
     Worker("old exports", lambda: statistics.forget_batch(timezone.now()), 600),
 )
@@ -53,6 +62,9 @@ def run(stop: threading.Event) -> None:
         thread.start()
     log.info("relay runs", workers=[worker.name for worker in WORKERS])
     stop.wait()
+    for worker in WORKERS:
+        if worker.leave:
+            worker.leave()
     for thread in threads:
         thread.join(5)
 

@@ -7,7 +7,7 @@ from typing import Any
 from csp.constants import NONE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
-from freight import embedded, environment, logs, secrets
+from freight import embedded, environment, limits, logs, secrets
 from monitoring import shared
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -121,6 +121,16 @@ CACHE_TTL_SECONDS = environment.integer(
 EXPORT_CACHE_TTL_SECONDS = environment.integer(
     "EXPORT_CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a rendered PDF may be served again, in seconds."
 )
+EXPORT_DIR = Path(
+    environment.text(
+        "EXPORT_DIR",
+        str(FREIGHT_HOME / "exports"),
+        purpose="Folder of finished background exports; shared by the processes that write and those that serve.",
+    )
+).absolute()
+EXPORT_KEEP = environment.duration(
+    "EXPORT_KEEP", "1d", purpose="How long the file of a background export can be downloaded."
+)
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -163,6 +173,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "channels",
     "django_prometheus",
+    "procrastinate.contrib.django",
     "freight",
     "shipments",
     "realtime",
@@ -342,37 +353,9 @@ SPECTACULAR_SETTINGS = {
 
 # -- limits -----------------------------------------------------------------------------------------------
 
-_LIMITS = {
-    # name: (requests, window, requests in the demo)
-    "general": (100, "15m", 100_000),
-    "ai": (20, "1m", 20),
-    "billing": (30, "15m", 30),
-    "auth": (5, "15m", 5),
-    "export": (30, "1m", 30),
-    # Handshakes of sockets, and the messages of one socket.
-    "ws_connect": (60, "1m", 10_000),
-    "ws_message": (20, "1s", 20),
-}
-RATE_LIMITS = {
-    name: (
-        environment.integer(
-            f"RATE_LIMIT_{name.upper()}_MAX",
-            demo if DEMO else most,
-            low=1,
-            purpose=f"The most requests of the policy `{name}` in one window.",
-        ),
-        environment.duration(
-            f"RATE_LIMIT_{name.upper()}_WINDOW", window, purpose=f"The window of the policy `{name}`."
-        ),
-    )
-    for name, (most, window, demo) in _LIMITS.items()
-}
+RATE_LIMITS = limits.declared(demo=DEMO)
 # Those that the environment has set, for `manage.py limits`.
-RATE_LIMITS_SET = frozenset(
-    name
-    for name in _LIMITS
-    if environment.is_set(f"RATE_LIMIT_{name.upper()}_MAX", f"RATE_LIMIT_{name.upper()}_WINDOW")
-)
+RATE_LIMITS_SET = limits.set_by_environment()
 SOCKETS_PER_USER = environment.integer(
     "RATE_LIMIT_SOCKETS_PER_USER",
     2_000 if DEMO else 100,

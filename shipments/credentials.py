@@ -80,6 +80,18 @@ def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
     return _of_login(credential, now)
 
 
+def of_person(user_id: uuid.UUID, *, key_id: uuid.UUID | None, now: datetime) -> Subject | None:
+    """This will return whom a user, or one of its keys, stands for today: for what was ordered and is done later.
+
+    A login may end meanwhile, as people go home; a revoked key or account may not.
+    """
+    if key_id is not None:
+        subject = _of_key(key_id, now)
+        return subject if subject is not None and subject.user_id == user_id else None
+    user = _user(user_id)
+    return access.of_user(user) if user is not None else None
+
+
 def of_session(key: str, *, now: datetime) -> Subject | None:
     """This will return whom a page's session stands for, None where it is no good."""
     session = Session.objects.filter(session_key=key, expire_date__gt=now).first()

@@ -61,6 +61,7 @@ class Reading:
 
     def __init__(self, connection: _Connection | None = None, *, copy: str = "", count: int = 0) -> None:
         self.count = count
+        self.done = 0  # how many have been read
         self.cancelled = threading.Event()
         self._connection = connection
         self._copy = copy
@@ -82,6 +83,7 @@ class Reading:
                     block, size = [], 0
                 block.append(bytes(line))
                 size += length
+                self.done += 1
         if block:
             yield b"".join(block)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from freight.drills import relay
+from freight.drills import leak, relay
 from freight.drills.delivery import run as delivery
 
 # Kills of the relay, in the quick and in the long form.
@@ -24,7 +24,8 @@ class Command(BaseCommand):
         of_delivery = drills.add_parser(
             "delivery", help="the whole fault table, on a private stage that touches nothing of the installation"
         )
-        for each in (of_relay, of_delivery):
+        of_leak = drills.add_parser("leak", help="a Daphne asked the same round after round: memory must not grow")
+        for each in (of_relay, of_delivery, of_leak):
             each.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
             each.add_argument("--seed", type=int, default=1)
         of_delivery.add_argument(
@@ -35,6 +36,8 @@ class Command(BaseCommand):
         """This will run the drill and print what it found."""
         if options["name"] == "relay":
             found: list[Any] = [relay.run(kills=_RELAY_KILLS[not options["quick"]], seed=options["seed"])]
+        elif options["name"] == "leak":
+            found = list(leak.run(scale=leak.QUICK if options["quick"] else leak.LONG))
         else:
             found = delivery.run(
                 quick=options["quick"], seed=options["seed"], names=options["row"], tell=self.stderr.write

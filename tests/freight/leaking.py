@@ -1,0 +1,37 @@
+"""`manage.py` with a leak in it: every request or every socket leaves something behind."""
+
+import os
+import sys
+
+_kept: list[bytes] = []
+
+
+def _plant(kind: str) -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
+    import django
+
+    django.setup(set_prefix=False)
+    from monitoring.middleware import RequestContextMiddleware
+    from realtime import metrics
+
+    call, accepted = RequestContextMiddleware.__call__, metrics.accepted
+
+    def leak_request(self: RequestContextMiddleware, request: object) -> object:
+        _kept.append(os.urandom(16 * 1024))
+        return call(self, request)
+
+    def leak_socket() -> None:
+        _kept.append(os.urandom(64 * 1024))
+        accepted()
+
+    if kind == "requests":
+        RequestContextMiddleware.__call__ = leak_request  # type: ignore[method-assign, assignment]
+    else:
+        metrics.accepted = leak_socket
+
+
+if __name__ == "__main__":
+    _plant(sys.argv.pop(1))
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)

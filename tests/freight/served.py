@@ -37,7 +37,7 @@ class Served:
         return f"ws://127.0.0.1:{self.port}{path}"
 
     def state(self) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{self.url}/state", timeout=20).json()
+        answer: dict[str, Any] = httpx.get(f"{self.url}/state", timeout=60).json()
         return answer
 
     @property
@@ -49,7 +49,7 @@ class Served:
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.settimeout(20)
+        client.settimeout(60)
         client.connect(("127.0.0.1", self.port))
         return client
 
@@ -83,7 +83,7 @@ def serving(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float =
         process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=out, stderr=out)
     served = Served(port, process, log)
     try:
-        assert within(30, lambda: process.poll() is not None or _answers(served)), log.read_text()
+        assert within(90, lambda: process.poll() is not None or _answers(served)), log.read_text()
         assert process.poll() is None, log.read_text()
         yield served
     finally:

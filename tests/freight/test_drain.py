@@ -49,15 +49,15 @@ async def _drain(served: Served) -> Drained:
     silent.sendall(masked(b"one"))
     assert frames(silent.recv(100)) == [(1, b"one")]
     sockets = [await websockets.connect(served.ws("/echo"), ping_interval=None) for _ in range(SOCKETS)]
-    with ThreadPoolExecutor(REQUESTS) as pool, httpx.Client(base_url=served.url, timeout=20) as kept:
-        asked = [pool.submit(httpx.get, f"{served.url}/slow?3", timeout=20) for _ in range(REQUESTS)]
-        assert within(20, lambda: kept.get("/state").json().get("slow", 0) == REQUESTS)
+    with ThreadPoolExecutor(REQUESTS) as pool, httpx.Client(base_url=served.url, timeout=60) as kept:
+        asked = [pool.submit(httpx.get, f"{served.url}/slow?3", timeout=60) for _ in range(REQUESTS)]
+        assert within(60, lambda: kept.get("/state").json().get("slow", 0) == REQUESTS)
 
         told_at = time.monotonic()
         served.process.send_signal(signal.SIGTERM)
         served.process.send_signal(signal.SIGTERM)  # saying it again changes nothing
         closing = asyncio.gather(*(_until_closed(each) for each in sockets))
-        await asyncio.to_thread(within, 20, lambda: _refused(served))
+        await asyncio.to_thread(within, 60, lambda: _refused(served))
         seen.kept = await asyncio.to_thread(kept.get, "/state")
         try:
             await asyncio.to_thread(httpx.get, f"{served.url}/state", timeout=5)
@@ -65,7 +65,7 @@ async def _drain(served: Served) -> Drained:
             seen.new = "refused"
         seen.ends = await closing
         seen.answers = [await asyncio.wrap_future(each) for each in asked]
-    seen.status = await asyncio.to_thread(served.process.wait, 20)
+    seen.status = await asyncio.to_thread(served.process.wait, 60)
     seen.seconds = time.monotonic() - told_at
     silent.close()
     seen.log = served.log.read_text()
@@ -76,7 +76,7 @@ async def _until_closed(connection: websockets.ClientConnection) -> tuple[list[d
     """The frames that still come, and the close code."""
     told = []
     with contextlib.suppress(websockets.ConnectionClosed):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 told.append(json.loads(await connection.recv()))
     return told, connection.close_code or 0
@@ -107,7 +107,7 @@ def test_a_kept_connection_is_served_once_more_and_new_ones_are_refused(drained:
 
 def test_the_process_ends_well_and_in_time_also_for_a_client_that_answers_nothing(drained: Drained) -> None:
     assert drained.status == 0
-    assert drained.seconds < 15
+    assert drained.seconds < 25
     assert [word for word in ("draining", "drained", "cut short", "broke") if word in drained.log] == [
         "draining",
         "drained",
@@ -118,12 +118,12 @@ def test_what_takes_longer_than_the_drain_is_cut(tmp_path: Path) -> None:
     with serving(tmp_path, drain_seconds=1) as served:
         client = served.connect()
         client.sendall(b"GET /slow?60 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert within(20, lambda: served.state().get("slow", 0) == 1)
+        assert within(60, lambda: served.state().get("slow", 0) == 1)
         began = time.monotonic()
         served.process.send_signal(signal.SIGTERM)
-        status = served.process.wait(20)
+        status = served.process.wait(60)
 
     assert client.recv(100) == b""
     client.close()
     assert status == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30

@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 async def numbers(connection: websockets.ClientConnection, count: int) -> list[int]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return [int(json.loads(await connection.recv())["n"]) for _ in range(count)]
 
 
@@ -51,7 +51,7 @@ async def test_what_is_written_in_one_turn_leaves_in_one_write(served: Served) -
 
     # The first frame of the twenty ends a turn (0 % turn); the others come together.
     seen = client.recv(1)
-    assert within(20, lambda: len(client.recv(1 << 20, 2)) >= 19 * 1000)  # 2: MSG_PEEK
+    assert within(60, lambda: len(client.recv(1 << 20, 2)) >= 19 * 1000)  # 2: MSG_PEEK
     client.close()
 
     assert seen == b"\x81"
@@ -65,12 +65,12 @@ def test_a_client_that_stops_reading_is_cut_and_costs_little(served: Served, by:
 
     began = time.monotonic()
     client.sendall(masked(json.dumps({"frames": 20_000, "by": by}).encode()))
-    assert within(20, lambda: served.state().get("disconnected", 0) > before.get("disconnected", 0))
+    assert within(60, lambda: served.state().get("disconnected", 0) > before.get("disconnected", 0))
     took = time.monotonic() - began
 
     assert served.state()["codes"][-1] == 4431
     assert served.rss - resting < 2 * MIB + MIB  # the last for what Python itself takes meanwhile
-    assert took < 10
+    assert took < 30
     client.close()
 
 
@@ -92,7 +92,7 @@ async def test_others_do_not_feel_a_client_that_stops_reading(served: Served) ->
     async with websockets.connect(served.ws("/echo")) as connection:
         for client in stopped:
             client.sendall(masked(json.dumps({"frames": 2000, "by": "extension"}).encode()))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for number in range(100):
                 await connection.send(str(number))
                 assert await connection.recv() == str(number)

@@ -12,7 +12,7 @@ from procrastinate.contrib.django import app
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
-from exports import asking, files, formats, opening, signals
+from exports import asking, files, formats, opening, progress, signals
 from exports.models import Export
 from exports.tables import REPORTS
 from shipments import representation
@@ -120,9 +120,11 @@ def shown(export: Export) -> dict[str, Any]:
 def tell(export: Export) -> None:
     """This will tell whoever listens how far an export is."""
     signals.progressed.send_robust(
-        sender=Export, export_id=export.pk, state=str(export.state), done=export.done, total=export.total,
-        organization_id=export.organization_id, owner=export.owner_id,
-    )  # fmt: skip
+        sender=Export,
+        export_id=export.pk,
+        value=progress.value(export_id=export.pk, state=export.state, done=export.done, total=export.total),
+        version=progress.version(attempt=export.attempt, state=export.state, done=export.done),
+    )
 
 
 def query(filters: Mapping[str, str]) -> QueryDict:

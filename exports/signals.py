@@ -2,6 +2,6 @@
 
 from django.dispatch import Signal
 
-# Sent when a background export has gone on or changed its state, with `export_id`, `state`, `done`, `total` (None
-# before it is counted), `organization_id` and `owner` (the user's id). A receiver must return at once.
+# Sent when a background export has gone on or changed its state, with `export_id`, `value` (as its room tells it)
+# and `version` (a later one is newer). A receiver must return at once.
 progressed = Signal()

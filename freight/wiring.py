@@ -8,7 +8,8 @@ from typing import Any
 import ratelimits.report
 import ratelimits.signals
 from exports import pictures as cleaner
-from exports import statistics
+from exports import progress, statistics
+from exports import signals as export_signals
 from monitoring import cluster, performance, reports, runtime
 from realtime import kinds, receivers, report, rooms
 from shipments import access, intake, pictures, signals
@@ -24,7 +25,8 @@ def connect() -> None:
     signals.position_recorded.connect(receivers.announce_position, dispatch_uid="realtime.announce_position")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     pictures.connect(cleaner.cleaned)
-    for kind in kinds.KINDS:
+    export_signals.progressed.connect(receivers.announce_export, dispatch_uid="realtime.announce_export")
+    for kind in (*kinds.KINDS, kinds.export_kind(newest=progress.newest, owned=progress.owned)):
         rooms.register(kind)
     cluster.contribute("performance", performance.note)
     cluster.contribute("websocket", report.note)

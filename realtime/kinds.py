@@ -1,13 +1,16 @@
 """The kinds of room that shipments fill: a shipment's log, the organisation's feed, a driver's positions."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from realtime import protocol, rooms
 from realtime.rooms import Json, Kind, RoomName
 from shipments.access import Subject
 from shipments.selectors import live
+
+Newest = Callable[[Sequence[uuid.UUID]], Awaitable[dict[uuid.UUID, tuple[int, Json]]]]
+Owned = Callable[[Subject, Sequence[uuid.UUID]], Awaitable[set[uuid.UUID]]]
 
 
 class ShipmentLog:
@@ -111,6 +114,36 @@ async def find_drivers(subject: Subject, asked: Sequence[str]) -> dict[str, Room
         for text, key in ids.items()
         if key in visible
     }
+
+
+class Progress:
+    """How far background exports are; the two reads come from whoever keeps them."""
+
+    def __init__(self, newest: Newest) -> None:
+        self._newest = newest
+
+    async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
+        return await self._newest(keys)
+
+    def frame(self, room: RoomName, value: Json) -> bytes:
+        return protocol.export_progress(value)
+
+
+def export_kind(*, newest: Newest, owned: Owned) -> Kind:
+    """This will return the rooms of background exports, each open to whoever started it."""
+
+    async def find(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+        if not subject.may("exports:read"):
+            return {}
+        ids = {text: uuid.UUID(text) for text in asked}
+        own = await owned(subject, list(ids.values()))
+        return {
+            text: RoomName("export", key, f"export:{key}", rooms.export_group(key))
+            for text, key in ids.items()
+            if key in own
+        }
+
+    return Kind("export", find, latest=Progress(newest))
 
 
 KINDS: Final = (

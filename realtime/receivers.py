@@ -51,3 +51,8 @@ def announce_feed(*, organization_id: uuid.UUID, position: int, **_: object) -> 
 def announce_position(*, driver_id: uuid.UUID, position: dict[str, Any], version: int, **_: object) -> None:
     """This will publish where a driver is now; a later position overtakes it."""
     broadcast.latest(rooms.driver_group(driver_id), version=version, frame=protocol.driver_location(position))
+
+
+def announce_export(*, export_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
+    """This will publish how far a background export is."""
+    broadcast.latest(rooms.export_group(export_id), version=version, frame=protocol.export_progress(value))

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from asgiref.sync import sync_to_async
 
+from exports import work
 from shipments.models import Driver, Organization
 from shipments.services import feed, shipments
 from tests import factories
@@ -120,6 +121,32 @@ async def test_a_room_that_is_not_for_the_caller_is_answered_as_one_that_is_not_
         "message": "There is no such room.",
         "room": room,
     }
+
+
+async def test_an_exports_room_shows_how_far_it_is_to_whoever_started_it(product: Product, house: House) -> None:
+    await house.books(3)
+    ordered = await asyncio.to_thread(
+        house.dispatcher.post, "/exports", json={"report": "shipments", "format": "csv"}
+    )
+    export = ordered.json()
+    room = f"export:{export['id']}"
+    async with (
+        Socket(product.sockets[0], house.token(house.dispatcher)) as owner,
+        Socket(product.sockets[1], house.token(house.at_wheel)) as other,
+    ):
+        await other.say(type="join:room", room=room)
+        refused = await other.hear("error")
+        await owner.say(type="join:room", room=room)
+        joined = await owner.hear("room:joined")
+        await sync_to_async(work.work_batch)()
+        told = await owner.hear("export:progress", seconds=15)
+        while told["state"] != "succeeded":
+            told = await owner.hear("export:progress", seconds=15)
+
+    assert ordered.status_code == 202
+    assert refused["code"] == "not_found"
+    assert joined["snapshot"] == {"exportId": export["id"], "state": "queued", "done": 0, "total": None}
+    assert (told["exportId"], told["done"], told["total"]) == (export["id"], 3, 3)
 
 
 async def test_a_drivers_room_shows_where_it_is_and_where_it_goes(product: Product, house: House) -> None:

@@ -1,0 +1,48 @@
+"""Ordering exports and taking their files, as programs do."""
+
+import asyncio
+from typing import Any
+
+from django.test import AsyncClient
+from django.utils import timezone
+
+from exports import orders
+from exports.models import Export
+from shipments.access import Subject
+from shipments.selectors import live
+from tests.exports.files import token
+from tests.shipments.api.client import Api
+
+
+def order(api: Api, **body: Any) -> dict[str, Any]:
+    response = api.post("/api/exports", {"report": "shipments", "format": "csv", **body})
+    assert (response.status_code, response.content) == (202, response.content)
+    found: dict[str, Any] = response.json()
+    assert response["Location"] == f"/api/exports/{found['id']}"
+    return found
+
+
+def ordered(by: Subject, **body: Any) -> Export:
+    told = {"report": "shipments", "format": "csv", "filters": {}} | body
+    return orders.order(by=by, now=timezone.now(), **told)
+
+
+def look(api: Api, export: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = api.get(f"/api/exports/{export['id']}").json()
+    return found
+
+
+def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
+    """This will take the file, or a part of it, in an event loop of its own."""
+
+    async def ask() -> Any:
+        try:
+            response = await AsyncClient().get(f"/api/exports/{export['id']}/file", headers=sent)
+            body = b"".join([part async for part in response]) if response.streaming else response.content
+            return response, body
+        finally:
+            await live.close()
+
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    sent["Authorization"] = f"Bearer {token(by)}"
+    return asyncio.run(ask())

@@ -1,0 +1,182 @@
+"""The workers of background exports: whole files or none, whoever is killed, cancelled or broken."""
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from exports import files, formats, orders, signals, work
+from exports.formats import Format, Sheet
+from exports.models import Export, Run
+from shipments.access import Subject
+from shipments.models import ApiKey, AuditEntry, Organization
+from tests import factories
+from tests.exports.background import look, order, ordered
+from tests.exports.files import token
+from tests.shipments.api.client import Api
+
+pytestmark = pytest.mark.usefixtures("committed", "folder")
+State = Export.State
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A format that does not end until its reading is cancelled."""
+    begun = threading.Event()
+
+    def write(sheet: Sheet) -> Iterator[bytes]:
+        yield b"begun"
+        begun.set()
+        if not sheet.reading.cancelled.wait(30):
+            raise AssertionError("it was not cancelled")
+        raise OSError("nobody wants it")
+
+    monkeypatch.setitem(formats._formats, "endless", Format("endless", "text/plain", "csv", write))
+    return begun
+
+
+def test_one_that_is_being_written_is_stopped(
+    dispatcher: Subject, house: Organization, endless: threading.Event, folder: Path
+) -> None:
+    factories.booked(dispatcher)
+    export = ordered(dispatcher, format="endless")
+    writing = threading.Thread(target=work.work_batch)
+    writing.start()
+    assert endless.wait(10)
+
+    orders.cancel(by=dispatcher, now=timezone.now(), export_id=export.pk)
+
+    writing.join(10)
+    export.refresh_from_db()
+    assert (writing.is_alive(), export.state, list(folder.iterdir())) == (False, "cancelled", [])
+    entries = AuditEntry.objects.filter(organization=house, entity_id=str(export.pk)).order_by("at", "id")
+    assert [entry.outcome for entry in entries] == ["started", "cancelled"]
+
+
+def test_files_are_kept_for_their_time(api: Api, dispatcher: Subject, folder: Path) -> None:
+    old, new = order(api), order(api)
+    work.work_batch()
+    work.work_batch()
+    Export.objects.filter(pk=old["id"]).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    work.clear_batch(timezone.now())
+
+    assert (look(api, old)["state"], look(api, new)["state"]) == ("expired", "succeeded")
+    assert [path.name for path in folder.iterdir()] == [f"{new['id']}-1.csv"]
+
+
+def test_what_killed_attempts_left_is_swept_away_in_time(folder: Path) -> None:
+    files.folder()
+    for name, age in (("old.csv.part", 7200), ("new.csv.part", 0), ("kept.csv", 7200)):
+        path = folder / name
+        path.write_bytes(b"x")
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+
+    assert files.sweep({"kept.csv"}) == 1
+    assert {path.name for path in folder.iterdir()} == {"new.csv.part", "kept.csv"}
+
+
+def test_one_whose_worker_was_killed_is_begun_again(api: Api, dispatcher: Subject, house: Organization) -> None:
+    factories.booked(dispatcher)
+    export = order(api)
+    # As a worker leaves it that is killed in the midst: running, begun in the audit, its lock free.
+    Export.objects.filter(pk=export["id"]).update(
+        state=State.RUNNING, attempt=1, run_id=(kept := work.Record(
+            by=dispatcher, report="shipments", format="csv", filters={}, of=uuid.UUID(export["id"])
+        )).id,
+    )  # fmt: skip
+    kept.start()
+
+    rescued = work.rescue_batch()
+    work.work_batch()
+
+    assert (rescued, look(api, export)["state"]) == (1, "succeeded")
+    assert Export.objects.get(pk=export["id"]).file.endswith("-2.csv")
+    entries = AuditEntry.objects.filter(organization=house, entity_id=export["id"]).order_by("at", "id")
+    assert [entry.outcome for entry in entries] == ["started", "failed", "started", "done"]
+    assert set(Run.objects.filter(export_id=export["id"]).values_list("outcome", flat=True)) == {"failed", "done"}
+
+
+def test_one_that_is_being_written_is_not_begun_again(dispatcher: Subject, endless: threading.Event) -> None:
+    factories.booked(dispatcher)
+    export = ordered(dispatcher, format="endless")
+    writing = threading.Thread(target=work.work_batch)
+    writing.start()
+    assert endless.wait(10)
+
+    work.rescue_batch()
+
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == ("running", 1)
+    orders.cancel(by=dispatcher, now=timezone.now(), export_id=export.pk)
+    writing.join(10)
+
+
+def test_one_that_kills_its_worker_each_time_is_given_up(api: Api, dispatcher: Subject) -> None:
+    export = order(api)
+    Export.objects.filter(pk=export["id"]).update(state=State.RUNNING, attempt=work.MOST_ATTEMPTS)
+
+    work.rescue_batch()
+
+    assert look(api, export)["state"] == "failed"
+    assert work.work_batch() in {0, 1}  # its job finds nothing to do
+    assert look(api, export)["state"] == "failed"
+
+
+def test_who_has_lost_the_right_meanwhile_gets_nothing(dispatcher: Subject, folder: Path) -> None:
+    keyed = replace(dispatcher, scopes=frozenset({"exports:read"}))
+    token(dispatcher)
+    key = ApiKey.objects.filter(user_id=dispatcher.user_id).latest("created_at")
+    export = ordered(replace(keyed, key_id=key.pk))
+    ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())
+
+    work.work_batch()
+
+    export.refresh_from_db()
+    assert (export.state, export.error) == ("failed", "Whoever ordered it has no access any more.")
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_writer_that_breaks_leaves_no_file(
+    api: Api, dispatcher: Subject, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(sheet: Sheet) -> Iterator[bytes]:
+        yield b"half"
+        raise RuntimeError("broken")
+
+    monkeypatch.setitem(formats._formats, "csv", Format("csv", "text/csv", "csv", write))
+    export = order(api)
+
+    work.work_batch()
+
+    told = look(api, export)
+    assert (told["state"], told["file"], list(folder.iterdir())) == ("failed", None, [])
+    assert "broken" not in told["error"]
+
+
+def test_progress_is_told_up_to_the_count(dispatcher: Subject) -> None:
+    for _ in range(3):
+        factories.booked(dispatcher)
+    told: list[dict[str, Any]] = []
+
+    def hear(**said: Any) -> None:
+        told.append(said)
+
+    signals.progressed.connect(hear)
+    try:
+        export = ordered(dispatcher)
+        work.work_batch()
+    finally:
+        signals.progressed.disconnect(hear)
+
+    assert {each["export_id"] for each in told} == {export.pk}
+    assert told[-1]["value"] == {"exportId": str(export.pk), "state": "succeeded", "done": 3, "total": 3}
+    versions = [each["version"] for each in told]
+    assert versions == sorted(versions)

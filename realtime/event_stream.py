@@ -8,6 +8,7 @@ from typing import Any, Final
 import orjson
 from django.conf import settings
 
+from monitoring import health
 from ratelimits import limiter
 from realtime import census, metrics, protocol
 from realtime.auth import Offer
@@ -33,10 +34,7 @@ _open: "set[EventStream]" = set()
 def end_all() -> None:
     """This will end every stream of the process, each told when to come again: the process is going to stop."""
     for stream in tuple(_open):
-        retry_ms = random.randint(*_RETRY_MS)  # noqa: S311  spreads the return
-        stream.put(b"retry: %d\n" % retry_ms)
-        stream.deliver(protocol.drain(retry_ms=retry_ms))
-        stream.end()
+        stream.say_farewell()
 
 
 def event(frame: bytes) -> bytes:
@@ -120,6 +118,13 @@ class EventStream:
             self.end()
             self._cut.set_result(None)
 
+    def say_farewell(self) -> None:
+        """This will end the stream, told when to come again."""
+        retry_ms = random.randint(*_RETRY_MS)  # noqa: S311  spreads the return
+        self.put(b"retry: %d\n" % retry_ms)
+        self.deliver(protocol.drain(retry_ms=retry_ms))
+        self.end()
+
     def end(self) -> None:
         """This will leave the room; what waits still goes out."""
         self.closed = True
@@ -153,6 +158,8 @@ class EventStream:
 
         A reader who is cut finds the response broken off, not ended.
         """
+        if health.draining() and not self.closed:
+            self.say_farewell()  # it came by a connection that was kept; what it missed goes out first
         sending = asyncio.create_task(self._send(send))
         leaving = asyncio.create_task(_left(receive))
         try:

@@ -104,13 +104,15 @@ class Drain:
         loop = asyncio.get_running_loop()
         linger_until = loop.time() + _LINGER_SECONDS
         while channels := [each for each in self._server.http_factory.channels if _is_open(each)]:
+            await self._close_sockets()  # a kept connection may have become one
             if loop.time() >= linger_until:
                 for channel in channels:
                     if not channel.requests and not _has_news(channel.transport):
                         channel.loseConnection()
             await asyncio.sleep(_LOOK_SECONDS)
-        while self._server.connections:  # noqa: ASYNC110  Daphne's own dictionary, which nobody announces
-            await asyncio.sleep(_LOOK_SECONDS)
+        while self._server.connections:
+            await self._close_sockets()
+            await asyncio.sleep(_LOOK_SECONDS)  # Daphne's own dictionary, which nobody announces
 
 
 def _is_open(channel: Any) -> bool:

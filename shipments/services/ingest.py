@@ -28,6 +28,10 @@ _PLACE: Final = Struct(">hi16siqiqidid")
 _MEASURE: Final = Struct(">id")
 _NULL: Final = Struct(">i").pack(-1)
 _TRUE: Final = Struct(">i?").pack(1, True)
+# Those who bring positions of the same drivers take turns: else they would wait for each other in the index.
+_TAKE_TURNS: Final = """
+SELECT FROM shipments_driver WHERE organization_id = %s AND id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""
 _APPEND: Final = f"""
 INSERT INTO shipments_position ({COLUMNS})
 SELECT id, at, %s, latitude, longitude, accuracy, speed, bearing, %s
@@ -115,7 +119,9 @@ def _drivers(cursor: CursorWrapper, by: Subject, batch: Sequence[Fix]) -> dict[i
     """This will return the drivers of the batch by the number of their id, which is quicker to look up."""
     own = is_own(by)
     ids = {fix.driver_id.int: fix.driver_id for fix in batch}
-    known: Known = known_drivers(cursor, by, [each for each in ids.values() if not own or each == by.driver_id])
+    asked = [each for each in ids.values() if not own or each == by.driver_id]
+    cursor.execute(_TAKE_TURNS, [by.organization_id, asked])
+    known: Known = known_drivers(cursor, by, asked)  # a statement of its own: it sees what the one before us did
     drivers = {}
     for number, driver_id in ids.items():
         _, last = known.get(driver_id, ("", None))

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import websockets
 
-from tests.freight.served import Served, frames, masked, serving, within
+from tests.freight.served import UPGRADE, Served, frames, masked, read_all, serving, within
 
 pytestmark = pytest.mark.journey
 
@@ -112,6 +112,25 @@ def test_the_process_ends_well_and_in_time_also_for_a_client_that_answers_nothin
         "draining",
         "drained",
     ]
+
+
+def test_a_socket_that_a_kept_connection_becomes_is_told_like_the_others(tmp_path: Path) -> None:
+    with serving(tmp_path) as served, served.connect() as kept, served.connect() as idle:
+        kept.sendall(b"GET /slow?2 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert within(20, lambda: served.state().get("slow", 0) == 1)
+        began = time.monotonic()
+        served.process.send_signal(signal.SIGTERM)
+        assert within(20, lambda: _refused(served))
+
+        idle.sendall(UPGRADE % b"/echo")
+        received = read_all(idle)
+        status = served.process.wait(20)
+
+    told = [payload for _, payload in frames(received.partition(b"\r\n\r\n")[2])]
+    assert [json.loads(payload)["type"] for payload in told[:-1]] == ["drain"]
+    assert int.from_bytes(told[-1][:2], "big") == 4503
+    assert status == 0
+    assert time.monotonic() - began < 9
 
 
 def test_what_takes_longer_than_the_drain_is_cut(tmp_path: Path) -> None:

@@ -89,8 +89,7 @@ class _Probe:
     """One part under watch."""
 
     part: Part
-    task: "asyncio.Task[str | None] | None" = None
-    began: float = 0.0
+    task: "asyncio.Task[tuple[str | None, float]] | None" = None
     finding: str | None = "not checked yet"
     latency_ms: float | None = None
 
@@ -143,7 +142,6 @@ class Watch:
     async def _look(self, probes: list[_Probe], executor: ThreadPoolExecutor) -> None:
         for probe in probes:
             if probe.task is None:
-                probe.began = time.monotonic()
                 probe.task = asyncio.create_task(_finding(probe.part.check, executor))
         await asyncio.wait([probe.task for probe in probes if probe.task], timeout=DEADLINE_SECONDS)
         for probe in probes:
@@ -157,8 +155,7 @@ class Watch:
     def _settle(self, probe: _Probe) -> None:
         before = probe.finding
         if probe.task is not None and probe.task.done():
-            probe.finding = probe.task.result()
-            probe.latency_ms = round((time.monotonic() - probe.began) * 1000, 1)
+            probe.finding, probe.latency_ms = probe.task.result()
             probe.task = None
         else:
             probe.finding = "does not answer"
@@ -166,8 +163,14 @@ class Watch:
             _log.warning("health changed", part=probe.part.name, wrong=probe.finding)
 
 
-async def _finding(check: HealthCheck, executor: ThreadPoolExecutor) -> str | None:
-    """This will return what is wrong, in words fit for strangers, or None."""
+async def _finding(check: HealthCheck, executor: ThreadPoolExecutor) -> tuple[str | None, float]:
+    """This will return what is wrong, in words fit for strangers, or None; and how many milliseconds it took."""
+    began = time.monotonic()
+    finding = await _found(check, executor)
+    return finding, round((time.monotonic() - began) * 1000, 1)
+
+
+async def _found(check: HealthCheck, executor: ThreadPoolExecutor) -> str | None:
     try:
         if inspect.iscoroutinefunction(check.run):
             await check.run()

@@ -150,3 +150,58 @@ async def _until(application: HealthApplication, status: int) -> float:
         assert time.perf_counter() - began < 10
         await asyncio.sleep(0.02)
     return time.perf_counter() - began
+
+
+def _inside(path: str, **headers: str) -> dict[str, Any]:
+    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "path": path, "method": "GET", "headers": given, "client": ("127.0.0.1", 1)}
+
+
+async def _ask(application: HealthApplication, scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await application(scope, None, send)  # type: ignore[arg-type]
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+@pytest.mark.parametrize(
+    ("database", "redis", "status", "overall"),
+    [
+        ("well", "well", 200, "healthy"),
+        ("well", "ill", 200, "degraded"),
+        ("ill", "well", 503, "unhealthy"),
+        ("frozen", "frozen", 503, "unhealthy"),
+    ],
+)
+async def test_details_name_the_culprit(database: str, redis: str, status: int, overall: str) -> None:
+    answered, body = await _ask(_application(database, redis), _inside("/api/health/detailed"))
+    _, brief = await _ask(_made[-1], _inside("/api/metrics/health"))
+
+    assert (answered, body["status"], brief["status"]) == (status, overall, overall)
+    ill = {name for name, state in (("database", database), ("redis", redis)) if state != "well"}
+    assert {name for name, check in body["checks"].items() if check["status"] != "ok"} == ill
+    assert {name for name, word in brief["checks"].items() if word != "ok"} == ill
+    assert {issue.partition(":")[0] for issue in brief["issues"]} == ill
+
+
+async def test_details_are_for_the_network_inside_alone() -> None:
+    for path in ("/api/health/detailed", "/api/metrics/health"):
+        forwarded = _inside(path, x_forwarded_for="127.0.0.1")
+        outside = _inside(path) | {"client": ("198.51.100.7", 1)}
+        proxied = _inside(path, x_forwarded_for="198.51.100.7") | {"client": None}
+        local = _inside(path, x_forwarded_for="127.0.0.1") | {"client": None}
+
+        assert [(await _ask(_application(), each))[0] for each in (forwarded, outside, proxied)] == [418] * 3
+        assert (await _ask(_application(), local))[0] == 200
+
+
+async def test_what_is_not_told_degrades_nobody() -> None:
+    quiet = Part("disk", Switch("ill"), told=False)
+    application = HealthApplication(_inner, parts=[quiet], version="1", environment="test", facts={"disk": dict})
+    _made.append(application)
+
+    assert (await _get(application, "/api/health/ready"))[1]["degraded"] == []
+    assert (await _ask(application, _inside("/api/health/detailed")))[1]["status"] == "degraded"

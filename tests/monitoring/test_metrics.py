@@ -49,3 +49,20 @@ def test_a_key_reads_with_the_scope_alone(scope: str, status: int) -> None:
 @pytest.mark.django_db
 def test_a_bad_key_finds_nothing() -> None:
     assert _get(authorization="Bearer frk_wrong").status_code == 404
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/api/metrics/cache", "/api/metrics/health", "/api/health/detailed"])
+def test_reports_are_for_those_who_may_read_metrics(path: str) -> None:
+    admin = factories.member(factories.organization(), "admin")
+    secrets = {
+        scope: api_keys.create(by=admin, now=NOW, name=scope, scopes=[scope])[1]
+        for scope in ("metrics:read", "shipments:read")
+    }
+
+    def status(**headers: str) -> int:
+        return int(Client(REMOTE_ADDR=OUTSIDE).get(path, headers=headers).status_code)
+
+    assert status() == 404
+    assert status(authorization=f"Bearer {secrets['shipments:read']}") == 404
+    assert status(authorization=f"Bearer {secrets['metrics:read']}") in {200, 503}

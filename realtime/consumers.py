@@ -165,6 +165,10 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             metrics.slow_consumers.inc()
             asyncio.get_running_loop().create_task(self.close(Close.SLOW_CONSUMER, "Too slow."))
 
+    async def free(self) -> None:
+        """This will wait until what was delivered is on its way, or the socket is gone."""
+        await self.outlet.free()
+
     def _end(self) -> None:
         self.closed = True
         if self.identity is not None:

@@ -107,6 +107,9 @@ class EventStream:
         if frame.startswith(b'{"type":"room:left"'):
             self.end()
 
+    async def free(self) -> None:
+        """This will not wait: a stream has one room, and its first answer may be as long as it is."""
+
     def put(self, text: bytes) -> None:
         """This will send ready text; a reader for whom too much waits is cut."""
         self._waiting.append(text)

@@ -80,6 +80,7 @@ class RoomHub:
         spans = {wish: span for room, wish in waiting if (span := _missed(room, wish, shown.get(room), epoch))}
         missed = await self._reads.spans(spans.values())
         again: list[tuple[LogRoom, Wish]] = []
+        sent = 0
         for room, wish in waiting:
             snapshot = shown.get(room)
             if snapshot is None:
@@ -93,14 +94,21 @@ class RoomHub:
             events = missed[spans[wish]] if wish in spans else []
             metrics.replayed.inc(len(events))
             told = {"echo": echo, "room": wish.room.name, "epoch": epoch, "seq": seq}
-            member.deliver(
-                protocol.joined_with_events(**told, events=events)
-                if reason is None
-                else protocol.joined_with_snapshot(**told, reason=reason, snapshot=snapshot)
-            )
+            frame = protocol.joined_with_events(**told, events=events) if reason is None else b""
+            if len(frame) > protocol.MAX_REPLAY_BYTES:
+                reason = "too_far"
+            if reason is not None:
+                frame = protocol.joined_with_snapshot(**told, reason=reason, snapshot=snapshot)
+            member.deliver(frame)
             if not member.closed:
                 room.admit(member, snapshot)
                 self._fill_if_behind(room)
+            sent += len(frame)
+            if sent > protocol.MAX_REPLAY_BYTES:
+                # What is told at once must not look like a reader that has stopped. Those who still wait may have
+                # been overtaken meanwhile: then they are read again.
+                await member.free()
+                sent = 0
         return again
 
     async def _answer_latest(

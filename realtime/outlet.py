@@ -16,6 +16,7 @@ class Outlet:
     def __init__(self, scope: Mapping[str, Any], send: Send) -> None:
         extension = (scope.get("extensions") or {}).get("freight.frames")
         self._write: Callable[[bytes], None] | None = extension["write"] if extension else None
+        self._free: Callable[[], Awaitable[None]] | None = extension["free"] if extension else None
         self._send = send
         self._waiting: asyncio.Queue[bytes] = asyncio.Queue(_WAITING_FRAMES)
         self._draining = None if self._write else asyncio.get_running_loop().create_task(self._drain())
@@ -30,6 +31,11 @@ class Outlet:
         except asyncio.QueueFull:
             return False
         return True
+
+    async def free(self) -> None:
+        """This will wait until what was put is on its way; where the server cannot tell, it does not wait."""
+        if self._free is not None:
+            await self._free()
 
     def end(self) -> None:
         """This will drop what still waits."""

@@ -16,6 +16,8 @@ EXPIRING_SECONDS: Final = 60
 MAX_MESSAGE_BYTES: Final = 16 * 1024
 MAX_ROOMS: Final = 200
 MAX_REPLAY: Final = 1000
+# Half of what may wait for a socket before it counts as one that does not read.
+MAX_REPLAY_BYTES: Final = 512 * 1024
 MAX_ECHO_ID_LENGTH: Final = 64
 
 # What an update says of the shipment beside its event: the head of the snapshot.

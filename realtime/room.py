@@ -28,6 +28,8 @@ class Member(Protocol):
     @property
     def closed(self) -> bool: ...
     def deliver(self, frame: bytes) -> None: ...
+    async def free(self) -> None:
+        """This will wait until what was delivered is on its way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Socket:
 
     def __init__(self) -> None:
         self.closed = False
+        self.freed = 0
         self.frames: list[dict[str, Any]] = []
         self.seqs: list[int] = []
         self.snapshot: dict[str, Any] | None = None
@@ -55,11 +56,22 @@ class Socket:
                 **self.snapshot, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"],
             }  # fmt: skip
 
+    async def free(self) -> None:
+        self.freed += 1
+        await asyncio.sleep(0.05)
+
     async def reaches(self, seq: int, seconds: float = 5) -> None:
         async with asyncio.timeout(seconds):
             while not self.seqs or self.seqs[-1] < seq:
                 self.given.clear()
                 await self.given.wait()
+
+
+class Watcher(Socket):
+    """A member of many rooms, which only writes down."""
+
+    def deliver(self, frame: bytes) -> None:
+        self.frames.append(orjson.loads(frame))
 
 
 @pytest_asyncio.fixture
@@ -140,6 +152,46 @@ async def test_a_replay_too_long_becomes_a_snapshot(hub: RoomHub, monkeypatch: p
     await hub.join(socket, [wish(shipment, since=1)])
 
     assert [frame["reason"] for frame in socket.frames] == ["too_far"]
+
+
+async def test_a_replay_of_too_many_bytes_becomes_a_snapshot(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    for pieces in range(1, 5):
+        await amend(by, shipment, pieces)
+    monkeypatch.setattr(protocol, "MAX_REPLAY_BYTES", 500)
+    socket = Socket()
+
+    await hub.join(socket, [wish(shipment, since=1)])
+
+    assert [(frame["recovered"], frame["reason"], frame["seq"]) for frame in socket.frames] == [
+        (False, "too_far", 5)
+    ]
+
+
+async def test_many_answers_wait_for_the_socket_and_miss_nothing_meanwhile(
+    hub: RoomHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [await booked() for _ in range(6)]
+    early = Watcher()
+    await hub.join(early, [wish(shipment) for _, shipment in pairs])
+    monkeypatch.setattr(protocol, "MAX_REPLAY_BYTES", 1000)
+    late = Watcher()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hub.join(late, [wish(shipment) for _, shipment in pairs]))
+        for by, shipment in pairs:
+            await amend(by, shipment, 1)
+    await hub.sweep()
+    for _ in range(100):
+        told = {frame["room"]: frame for frame in late.frames}
+        if all(frame["seq"] == 2 for frame in told.values()):
+            break
+        await asyncio.sleep(0.05)
+
+    assert late.freed >= 3
+    assert {name: frame["seq"] for name, frame in told.items()} == {
+        rooms.shipment_room(shipment.reference): 2 for _, shipment in pairs
+    }
 
 
 async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,8 +43,8 @@ class Run(models.Model):
         return f"{self.report}.{self.format} {self.outcome}"
 
 
-class Export(models.Model):
-    """One export in the background: ordered, written by a worker into a file, kept for a while."""
+class Job(models.Model):
+    """Work in the background: what every order of it has, whatever it is about."""
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -56,30 +56,38 @@ class Export(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization_id = models.UUIDField()
-    # The user who ordered it, and by which of its keys: whether it still may is asked when it is written.
+    # The user who ordered it, and by which of its keys: whether it still may is asked when it is done.
     owner_id = models.UUIDField()
     key_id = models.UUIDField(null=True)
     # From where it was ordered, for the audit.
     address = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True)
-    report = models.CharField(max_length=16)
-    format = models.CharField(max_length=8)
-    # As they were written in the order: names and texts.
-    filters = models.JSONField(default=dict)
     state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     done = models.PositiveBigIntegerField(default=0)
     total = models.PositiveBigIntegerField(null=True)
     # Counted up each time that a worker begins; only the newest attempt may finish.
     attempt = models.PositiveIntegerField(default=0)
-    run_id = models.UUIDField(null=True)
     job_id = models.BigIntegerField(null=True)
-    file = models.CharField(max_length=80, blank=True)
-    size = models.PositiveBigIntegerField(null=True)
-    sha256 = models.CharField(max_length=64, blank=True)
     error = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Export(Job):
+    """One export in the background: ordered, written by a worker into a file, kept for a while."""
+
+    report = models.CharField(max_length=16)
+    format = models.CharField(max_length=8)
+    # As they were written in the order: names and texts.
+    filters = models.JSONField(default=dict)
+    run_id = models.UUIDField(null=True)
+    file = models.CharField(max_length=80, blank=True)
+    size = models.PositiveBigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
     expires_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -6,32 +6,19 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.http import QueryDict
-from procrastinate.contrib.django import app
-from rest_framework import status
-from rest_framework.exceptions import APIException
 
-from exports import asking, files, formats, opening, progress, signals
+from exports import asking, files, formats, jobs, opening, progress, signals
+from exports.jobs import OPEN, Line, TooMany
 from exports.models import Export
 from exports.tables import REPORTS
 from shipments import representation
 from shipments.access import Subject
 
-MOST_RUNNING: Final = 2
-QUEUE: Final = "exports"
-TASK: Final = "exports.write"
-_OPEN: Final = (Export.State.QUEUED, Export.State.RUNNING)
+__all__ = ["LINE", "TooMany", "cancel", "find", "of", "order", "query", "shown", "tell"]
+LINE: Final = Line("exports", "export", Export, task="exports.write", lock=0x46524558)  # "FREX"
 _LISTED: Final = 50
-
-
-class TooMany(APIException):
-    """The caller has as many exports under way as one may."""
-
-    status_code = status.HTTP_429_TOO_MANY_REQUESTS
-    default_code = "too_many_exports"
-    default_detail = f"You have {MOST_RUNNING} exports under way; wait for one to end or cancel it."
-    wait = 5
 
 
 def order(*, by: Subject, now: datetime, report: str, format: str, filters: Mapping[str, str]) -> Export:  # noqa: A002
@@ -46,43 +33,35 @@ def order(*, by: Subject, now: datetime, report: str, format: str, filters: Mapp
         raise asking.refuse("format", "invalid", f"There are the formats {', '.join(formats.names())}.")
     table.require(by)
     opening.check(asking.read(table, by, query(filters)), kind)
-    owner = owner_of(by)
+    owner = jobs.owner_of(by)
     with transaction.atomic():
-        _one_at_a_time(owner)
-        if Export.objects.filter(owner_id=owner, state__in=_OPEN).count() >= MOST_RUNNING:
-            raise TooMany
+        jobs.admit(LINE, owner)
         export = Export.objects.create(
             organization_id=by.organization_id, owner_id=owner, key_id=by.key_id, address=by.address,
             request_id=by.request_id, report=report, format=format, filters=dict(filters), created_at=now,
         )  # fmt: skip
-        hand_over(export)
+        jobs.hand_over(LINE, export)
     return export
-
-
-def hand_over(export: Export) -> None:
-    """This will put an order into the workers' queue, in the caller's transaction."""
-    export.job_id = app.configure_task(TASK, queue=QUEUE).defer(export_id=str(export.pk))
-    export.save(update_fields=["job_id"])
 
 
 def of(viewer: Subject) -> list[Export]:
     """This will return the viewer's own exports, newest first."""
-    return list(_own(viewer).order_by("-created_at", "-id")[:_LISTED])
+    return list(jobs.own(LINE, viewer).order_by("-created_at", "-id")[:_LISTED])
 
 
 def find(viewer: Subject, export_id: uuid.UUID) -> Export | None:
     """This will return one of the viewer's own exports, None where there is none."""
-    found: Export | None = _own(viewer).filter(pk=export_id).first()
+    found: Export | None = jobs.own(LINE, viewer).filter(pk=export_id).first()
     return found
 
 
 def cancel(*, by: Subject, now: datetime, export_id: uuid.UUID) -> bool:
     """This will end an export that is under way, or take away the file of a finished one; False: there is none."""
     with transaction.atomic():
-        export = _own(by).select_for_update().filter(pk=export_id).first()
+        export = jobs.own(LINE, by).select_for_update().filter(pk=export_id).first()
         if export is None:
             return False
-        if export.state in _OPEN:
+        if export.state in OPEN:
             export.state, export.finished_at = Export.State.CANCELLED, now
         elif export.state == Export.State.SUCCEEDED:
             export.state = Export.State.EXPIRED
@@ -130,20 +109,3 @@ def tell(export: Export) -> None:
 def query(filters: Mapping[str, str]) -> QueryDict:
     """This will return the filters of an order as they would stand in a URL."""
     return QueryDict(urlencode(filters))
-
-
-def owner_of(subject: Subject) -> uuid.UUID:
-    """This will return the user for whom a subject acts."""
-    if subject.user_id is None:
-        raise asking.refuse("", "invalid", "Only users order exports.")
-    return subject.user_id
-
-
-def _own(viewer: Subject) -> Any:
-    return Export.objects.filter(organization_id=viewer.organization_id, owner_id=owner_of(viewer))
-
-
-def _one_at_a_time(owner: uuid.UUID) -> None:
-    """This will make orders of one user wait for each other, until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"exports of {owner}"])

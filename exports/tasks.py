@@ -7,7 +7,7 @@ from procrastinate.contrib.django import app
 from exports import orders, work
 
 
-@app.task(name=orders.TASK, queue=orders.QUEUE)
+@app.task(name=orders.LINE.task, queue=orders.LINE.name)
 def write(export_id: str) -> None:
     """This will write one background export."""
     work.write(uuid.UUID(export_id))

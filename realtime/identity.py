@@ -90,8 +90,7 @@ class Identity:
             await self._socket.close(Close.DRAINING, "The service cannot check credentials now.")
             return
         if not verdict.within_limit:
-            metrics.limited("connects")
-            await self._socket.close(Close.TOO_MANY_MESSAGES, "Too many handshakes; wait a minute.")
+            await self._too_many()
         elif verdict.subject is None or not _follows(verdict.subject):
             await self._socket.close(Close.UNAUTHENTICATED, "The credentials are missing, wrong or expired.")
         elif await self._count(verdict.subject):
@@ -123,12 +122,19 @@ class Identity:
         self._wind_clocks()
 
     async def _too_late(self) -> None:
+        """This will close who has said nothing: a handshake of its address, as one with a wrong token."""
         metrics.limited("unauthenticated")
-        # It was a handshake of its address, as one with a wrong token.
+        within_limit = True
         with suppress(Exception):
-            if not (await auth.admit(None, address=self._address)).within_limit:
-                metrics.limited("connects")
-        await self._socket.close(Close.NOT_AUTHENTICATED_IN_TIME, "No authentication in time.")
+            within_limit = (await auth.admit(None, address=self._address)).within_limit
+        if within_limit:
+            await self._socket.close(Close.NOT_AUTHENTICATED_IN_TIME, "No authentication in time.")
+        else:
+            await self._too_many()
+
+    async def _too_many(self) -> None:
+        metrics.limited("connects")
+        await self._socket.close(Close.TOO_MANY_MESSAGES, "Too many handshakes; wait a minute.")
 
     # -- rights that change -----------------------------------------------------------------------------
 

@@ -73,6 +73,7 @@ EXPORTS: Final = {
     "required": ["results"],
     "properties": {"results": {"type": "array", "items": EXPORT}},
 }
+_ROWS_AS_JSON: Final = {"type": "array", "items": {"type": "object"}}
 _BREAKS: Final = "The file. It breaks off without its last chunk where reading fails."
 
 
@@ -110,9 +111,7 @@ def _described(report: Report, view: type[_View], operation_id: str, description
         description="The format.",
     )  # fmt: skip
     files: dict[Any, OpenApiResponse] = {
-        (200, each.content_type.partition(";")[0]): OpenApiResponse(
-            OpenApiTypes.STR if each.content_type.startswith("text/") else OpenApiTypes.BINARY, description=_BREAKS
-        )
+        (200, each.content_type.partition(";")[0]): OpenApiResponse(_body(each.content_type), description=_BREAKS)
         for each in formats.every()
     }
     operation = extend_schema(
@@ -124,3 +123,9 @@ def _described(report: Report, view: type[_View], operation_id: str, description
     )
     described: type[_View] = extend_schema_view(get=operation)(view)
     return described
+
+
+def _body(content_type: str) -> Any:
+    if content_type.startswith("application/json"):
+        return _ROWS_AS_JSON
+    return OpenApiTypes.STR if content_type.startswith("text/") else OpenApiTypes.BINARY

@@ -344,6 +344,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "realtime.openapi.describe_streams",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "ShipmentStatus": "shipments.lifecycle.STATES",
         "StartStatus": "shipments.lifecycle.START",

@@ -14,6 +14,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 from freight import health  # noqa: E402
 from freight.handler import OneHopHandler  # noqa: E402
 from freight.lane import ReadLane  # noqa: E402
+from monitoring import patience  # noqa: E402
 from ratelimits import runtime  # noqa: E402
 from realtime.routing import urlpatterns  # noqa: E402
 from realtime.streams import StreamApplication  # noqa: E402
@@ -40,4 +41,8 @@ _routes: Application = ProtocolTypeRouter({"http": _http, "websocket": _socket})
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """This will serve one request or socket; the first one lets this process follow changes of the limits."""
     runtime.watch()
-    await _routes(scope, receive, send)
+    if scope["type"] != "http":
+        await _routes(scope, receive, send)
+        return
+    with patience.of_request():
+        await _routes(scope, receive, send)

@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Final
 
@@ -61,7 +62,9 @@ class ReadLane:
         response = None
         if scope["type"] == "http" and is_plain(scope):
             loop = asyncio.get_running_loop()
-            response = await loop.run_in_executor(self._threads, self._answer, scope)
+            # What it waits for a silent database counts when Django tries next.
+            context = copy_context()
+            response = await loop.run_in_executor(self._threads, context.run, self._answer, scope)
         if response is None:
             await self._django(scope, receive, send)
             return

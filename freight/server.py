@@ -34,10 +34,12 @@ def run(
     os.environ["FREIGHT_ROLE"] = role
     install_reactor()
     from freight.asgi import application  # after the reactor
-    from monitoring import health, runtime
+    from monitoring import health, patience, runtime
     from realtime import event_stream, protocol
 
     runtime.enter(role)
+    _end_statements(patience.STATEMENT_SECONDS)
+    patience.limit_process()
     listening = endpoint(unix=unix, host=host, port=port)
     log.info("serving", role=role, endpoint=listening, pid=os.getpid())
     serve(
@@ -95,6 +97,13 @@ def install_reactor() -> None:
     from twisted.internet import asyncioreactor  # must come before anything that imports the reactor
 
     asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
+
+
+def _end_statements(seconds: float) -> None:
+    """This will have the database end what takes longer than so many seconds; before the first connection."""
+    from django.conf import settings
+
+    settings.DATABASES["default"]["OPTIONS"]["options"] += f" -c statement_timeout={seconds * 1000:.0f}"
 
 
 def _freeze() -> None:

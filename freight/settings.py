@@ -8,7 +8,7 @@ from csp.constants import NONE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
 from freight import embedded, environment, limits, logs, secrets
-from monitoring import shared
+from monitoring import patience, shared
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -92,7 +92,7 @@ DATABASE_POOL_SIZE = environment.integer(
 _conninfo = conninfo_to_dict(DATABASE_URL)
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "freight.database",
         "NAME": str(_conninfo.pop("dbname", "freight")),
         "USER": str(_conninfo.pop("user", "")),
         "PASSWORD": str(_conninfo.pop("password", "")),
@@ -108,7 +108,15 @@ DATABASES: dict[str, dict[str, Any]] = {
                 " -c pg_trgm.word_similarity_threshold=0.45"
             ),
             "application_name": "freight",
-            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 4, "max_idle": 60},
+            "pool": {
+                "min_size": 1,
+                "max_size": DATABASE_POOL_SIZE,
+                "timeout": patience.SECONDS,
+                "max_idle": 60,
+                "connection_class": patience.PatientConnection,
+                # After this the next request asks anew, instead of waiting for a longer and longer pause to end.
+                "reconnect_timeout": 1,
+            },
             **_conninfo,
         },
     }

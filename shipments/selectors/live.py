@@ -12,7 +12,7 @@ from django.core.exceptions import EmptyResultSet
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from monitoring import queries
+from monitoring import patience, queries
 from shipments import representation
 from shipments.models import Driver, Shipment, ShipmentEvent
 from shipments.querysets import Viewer
@@ -21,7 +21,8 @@ from shipments.selectors import feed as feeds
 
 _Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
-_TIMEOUT_SECONDS = 4.0
+# A read waits for a connection and for its answer; both together end before somebody's request is 5 s old.
+_READ_SECONDS = patience.SECONDS + 0.5
 # libpq's words for Django's.
 _CONNECT_BY = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
@@ -38,18 +39,22 @@ def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
 async def pool(purpose: str = "live") -> _Pool:
     """This will return this loop's pool for a purpose: what takes long must not use up the connections of others.
 
-    Its connections are in autocommit, read only, and end a statement after 4 s unless told otherwise.
+    Its connections are in autocommit, read only, and end a statement after 3.5 s unless told otherwise.
     """
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     pool = pools.get(purpose)
     if pool is None:
         pool = pools[purpose] = AsyncConnectionPool(
+            connection_class=patience.PatientAsyncConnection,
             kwargs=connection_arguments(
-                purpose, "-c timezone=UTC -c statement_timeout=4000 -c default_transaction_read_only=on"
+                purpose,
+                f"-c timezone=UTC -c statement_timeout={patience.STATEMENT_SECONDS * 1000:.0f}"
+                " -c default_transaction_read_only=on",
             ),
             min_size=1 if purpose == "live" else 0,
             max_size=max(2, settings.DATABASE_POOL_SIZE // 2),
-            timeout=_TIMEOUT_SECONDS,
+            timeout=patience.SECONDS,
+            reconnect_timeout=1,
             check=AsyncConnectionPool.check_connection,
             open=False,
         )
@@ -64,6 +69,11 @@ async def close() -> None:
 
 
 async def _fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    with patience.at_most(_READ_SECONDS):
+        return await _read(sql, params)
+
+
+async def _read(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
     async with (await pool()).connection() as connection:
         started = time.perf_counter()
         cursor = await connection.execute(sql.encode(), params)

@@ -15,7 +15,8 @@ class Scale:
     unknowns: int = 10
     down_seconds: float = 5.0
     freeze_seconds: float = 4.0
-    database_freeze_seconds: float = 4.0
+    # Longer than anybody may wait for an answer.
+    database_freeze_seconds: float = 6.0
     trouble_seconds: float = 5.0
 
 

@@ -1,0 +1,125 @@
+"""A database that says nothing is given up: soon, once a request, and honestly where it was committing."""
+
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import OperationalError, connection
+
+from freight import server
+from monitoring import patience
+from shipments.selectors import live
+from shipments.services import commits
+
+# To us a statement that sleeps is a database that is frozen.
+_SILENCE = "SELECT pg_sleep(60)"
+_SECONDS = 0.3
+# Far from the minute, near enough for a machine that is busy with other tests.
+_SOON = 10.0
+
+
+@pytest.fixture
+def database(committed: None) -> Iterator[None]:
+    """Django's connection, opened before and thrown away after."""
+    connection.ensure_connection()
+    yield
+    connection.close()
+
+
+def _read_silence() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_SILENCE)
+
+
+def test_a_silent_database_is_given_up_and_its_connection_ended(database: None) -> None:
+    began = time.monotonic()
+
+    with patience.of_request(_SECONDS), pytest.raises(OperationalError, match="said nothing"):
+        _read_silence()
+
+    assert _SECONDS <= time.monotonic() - began < _SOON
+    assert connection.connection.closed
+
+
+def test_a_request_gives_the_database_up_once(database: None) -> None:
+    with patience.of_request(_SECONDS) as mine:
+        with pytest.raises(OperationalError):
+            _read_silence()
+        connection.close()
+
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="given up"):
+            connection.ensure_connection()
+
+        assert time.monotonic() - began < _SECONDS
+        assert mine.lost
+
+
+def test_answers_restore_the_patience_of_a_request(database: None) -> None:
+    with patience.of_request(1.5) as mine, connection.cursor() as cursor:
+        for _ in range(3):
+            cursor.execute("SELECT pg_sleep(0.6)")
+
+        assert not mine.lost
+
+
+def test_the_next_request_finds_a_working_connection(database: None) -> None:
+    with patience.of_request(_SECONDS), pytest.raises(OperationalError):
+        _read_silence()
+    connection.close()
+
+    with patience.of_request(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+        assert cursor.fetchone() == (1,)
+
+
+def test_a_commit_that_is_given_up_has_an_unknown_outcome(database: None) -> None:
+    def write() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE FUNCTION pg_temp.freeze() RETURNS trigger LANGUAGE plpgsql AS"
+                " 'BEGIN PERFORM pg_sleep(60); RETURN NULL; END';"
+                "CREATE TEMPORARY TABLE freezing (id int);"
+                "CREATE CONSTRAINT TRIGGER freezes AFTER INSERT ON freezing DEFERRABLE INITIALLY DEFERRED"
+                " FOR EACH ROW EXECUTE FUNCTION pg_temp.freeze();"
+                "INSERT INTO freezing VALUES (1)"
+            )
+
+    with patience.of_request(1.0), pytest.raises(commits.OutcomeUnknown):
+        commits.committed(write)
+
+
+def test_a_thread_without_a_request_waits_as_long_as_it_takes(database: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s), 1", [_SECONDS])
+
+        assert cursor.fetchone() == ("", 1)
+
+
+async def test_a_read_of_an_event_loop_is_given_up(committed: None) -> None:
+    await live.epoch()
+    began = time.monotonic()
+
+    try:
+        with patience.at_most(_SECONDS), pytest.raises(psycopg.OperationalError, match="said nothing"):
+            await live._fetch(_SILENCE)
+    finally:
+        await live.close()
+
+    assert time.monotonic() - began < _SOON
+
+
+def test_a_server_has_its_statements_ended_by_the_database(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = settings.DATABASES["default"]["OPTIONS"]
+    monkeypatch.setitem(options, "options", options["options"])
+
+    server._end_statements(patience.STATEMENT_SECONDS)
+
+    with psycopg.connect(**live.connection_arguments("test", options["options"])) as session:
+        assert session.execute("SHOW statement_timeout").fetchone() == ("3500ms",)
+    assert patience.STATEMENT_SECONDS < patience.SECONDS

@@ -3,6 +3,7 @@
 Every variable is declared once, by the call that reads it; `declared` lists them for `docs/settings.md`.
 """
 
+import importlib.util
 import ipaddress
 import re
 from collections.abc import Callable
@@ -181,8 +182,18 @@ def url(name: str, default: str, schemes: list[str], *, purpose: str) -> str:
         secret=True,
         mend=f"give a URL that begins with {' or '.join(scheme + '://' for scheme in schemes)}.",
     )
-    declared[name] = Variable(name, purpose, "embedded")
+    declared[name] = Variable(name, purpose, "embedded" if default else "")
     return found
+
+
+def needs(name: str, module: str, *, extra: str) -> None:
+    """This will raise Refused where what a variable switches on is not installed."""
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise Refused(name, "***", f"install Freight with its extra `{extra}`, or leave {name} empty.")
 
 
 def _split(raw: str) -> list[str]:

@@ -46,6 +46,15 @@ SLOW_QUERY_MS = environment.integer(
     "SLOW_QUERY_MS", 1000, low=1, purpose="A query slower than this is recorded as slow."
 )
 
+OTEL_EXPORTER_OTLP_ENDPOINT = environment.url(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "",
+    ["http", "https"],
+    purpose="Collector that spans are sent to by OTLP/HTTP; empty: none are recorded. Needs the extra `tracing`.",
+)
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    environment.needs("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk", extra="tracing")
+
 METRICS_DIR = environment.text(
     "METRICS_DIR",
     str(FREIGHT_HOME / "metrics"),

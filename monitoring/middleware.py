@@ -13,7 +13,7 @@ from django_prometheus.conf import NAMESPACE, PROMETHEUS_LATENCY_BUCKETS
 from django_prometheus.middleware import Metrics, PrometheusBeforeMiddleware
 from prometheus_client import Counter, Histogram
 
-from monitoring import metrics, queries
+from monitoring import metrics, queries, tracing
 from monitoring.addresses import client_address
 
 _log = structlog.get_logger("monitoring.requests")
@@ -31,12 +31,17 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        meta = request.META
+        with tracing.serving("request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")) as trace:
+            return self._served(request, trace.trace_id)
+
+    def _served(self, request: HttpRequest, trace_id: str) -> HttpResponseBase:
         started = time.perf_counter()
         request_id = accepted_or_new(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
         request.client_address = client_address(request.META)  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id)
         asking = queries.request.set(request)
         try:
             response = self.get_response(request)
@@ -45,6 +50,7 @@ class RequestContextMiddleware:
         response["X-Request-ID"] = request_id
         route, seconds = route_of(request), time.perf_counter() - started
         metrics.observe_request(method=request.method, route=route, status=response.status_code, seconds=seconds)
+        tell_span(request.method, route, response.status_code)
         _log.info(
             "request",
             method=request.method,
@@ -95,6 +101,16 @@ class DjangoMetricsMiddleware(PrometheusBeforeMiddleware):  # type: ignore[misc]
 def accepted_or_new(given: str) -> str:
     """This will return the id that the caller gave if it is 1–64 printable ASCII characters, else a fresh one."""
     return given if _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def tell_span(method: str | None, route: str, status: int) -> None:
+    """This will complete the span of a request, where one is recorded."""
+    method = metrics.method_of(method)
+    tracing.describe(
+        f"{method} {route}",
+        {"http.request.method": method, "http.route": route, "http.response.status_code": status},
+        failed=status >= 500,
+    )
 
 
 def route_of(request: HttpRequest) -> str:

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest
 
-from monitoring import metrics, slow
+from monitoring import metrics, slow, tracing
 
 # What this thread or task works for; set by the middleware, read when a query was slow.
 request: Final[ContextVar[HttpRequest | None]] = ContextVar("request", default=None)
@@ -27,6 +27,7 @@ def watch() -> None:
 def observe(sql: object, seconds: float) -> None:
     """This will note how long a query took; it never waits and never raises."""
     metrics.query_seconds.observe(seconds)
+    tracing.query(sql, seconds)
     if seconds * 1000 >= settings.SLOW_QUERY_MS:
         metrics.slow_queries.inc()
         slow.record(sql if isinstance(sql, str) else str(sql), seconds=seconds, route=_route())

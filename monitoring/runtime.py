@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
+from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, close_old_connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
@@ -41,6 +42,10 @@ def once_a_host(measure: Callable[[], None], *, every: float) -> None:
 def enter(role: str) -> None:
     """This will give this process its name among metrics and let it report. Never before a fork."""
     name = shared.enter(role)
+    if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        from monitoring import spans  # the extra `tracing`, which nobody else needs
+
+        spans.start(name)
     with _lock:
         for work in (_report, _measure):
             if work.__name__ not in _threads:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 from channels.layers import get_channel_layer
 
+from monitoring import tracing
 from realtime import metrics
 from realtime.subscription import CONTROL
 
@@ -100,6 +101,8 @@ def hint(
         "reassigns": reassigns,
         "at": time.time(),  # of the commit, a moment ago
     }
+    if trace := tracing.outgoing():
+        message["trace"] = trace
     if frame is not None and len(frame) <= MAX_FRAME_BYTES:
         message["frame"] = frame
     _publisher.publish(group, message)

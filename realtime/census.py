@@ -12,6 +12,7 @@ import time
 import uuid
 from collections import Counter
 from contextlib import suppress
+from contextvars import Context
 from typing import Any, Final
 
 import structlog
@@ -118,7 +119,7 @@ class Census:
         self._untold.add(key)
         self._changed.set()
         if self._telling is None or self._telling.done():
-            self._telling = asyncio.get_running_loop().create_task(self._tell_forever())
+            self._telling = asyncio.get_running_loop().create_task(self._tell_forever(), context=Context())
 
     async def _tell_forever(self) -> None:
         """This will tell what changed, and every few seconds that the process lives, while it has sockets."""

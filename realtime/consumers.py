@@ -15,6 +15,8 @@ from django.db import Error as DatabaseError
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from monitoring import tracing
+from monitoring.middleware import accepted_or_new
 from ratelimits import limiter
 from realtime import auth, census, hub, locations, logins, metrics, protocol
 from realtime.identity import Identity
@@ -27,6 +29,7 @@ from shipments.access import Subject
 
 log = structlog.get_logger(__name__)
 _START_AGAIN_SECONDS = 2.0
+ROUTE = "/ws/"
 
 
 class Refused(Exception):
@@ -44,6 +47,8 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self.closed = False
         self.bucket = MessageBucket(time.monotonic())
         self.started_at = datetime.now(UTC)
+        self.code: int | None = None
+        self.ended = ""
         self.membership = Membership(self, hub.current())
         self._counted: str | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -56,14 +61,19 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     # -- opened, heard, closed --------------------------------------------------------------------------
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """This will serve the socket; however it ends, nothing of it is left behind."""
+        """This will serve the socket; however it ends, nothing of it is left behind but one line in the log."""
         self.scope, self.base_send = scope, send
-        try:
-            await await_many_dispatch([receive], self.dispatch)
-        except StopConsumer:
-            pass
-        finally:
-            self._end()
+        told = self.headers = auth.headers_of(scope)
+        with tracing.serving("WebSocket", told.get("traceparent", ""), told.get("tracestate", "")) as trace:
+            request_id = accepted_or_new(told.get("x-request-id", ""))
+            structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
+            try:
+                await await_many_dispatch([receive], self.dispatch)
+            except StopConsumer:
+                pass
+            finally:
+                self._end()
+                self._tell()
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """This will act on one message of the server's.
@@ -80,7 +90,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def websocket_connect(self) -> None:
         """This will refuse with 403 whoever must not even ask, accept anybody else and see who it is."""
-        headers = auth.headers_of(self.scope)
+        headers = self.headers
         subprotocols = self.scope.get("subprotocols", [])
         offer = auth.offered(headers, subprotocols)
         address = auth.address_of(self.scope, headers)
@@ -88,7 +98,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             auth.check_origin(headers, offer)
             await self._count(limiter.address_key(address))
         except (auth.ForbiddenOrigin, Refused) as error:
-            log.info("WebSocket refused", reason=str(error), origin=headers.get("origin", "")[:200])
+            self.ended = str(error)
             await self.send({"type": "websocket.close"})
             raise StopConsumer from None
         accepted = protocol.VERSION if protocol.VERSION in subprotocols else None
@@ -137,15 +147,10 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         )
 
     def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        """This will say in the log how long it lasted, and count one that the server itself has cut or drained."""
+        """This will count one that the server itself has cut or drained."""
         if not self.closed and message.get("code") in {Close.SLOW_CONSUMER, Close.DRAINING}:
             metrics.closed(Close(message["code"]))
-        log.info(
-            "WebSocket closed",
-            code=message.get("code"),
-            seconds=round((datetime.now(UTC) - self.started_at).total_seconds(), 1),
-            user=str(self.subject.user_id) if self.subject else None,
-        )
+        self.code = self.code or message.get("code")
         raise StopConsumer
 
     async def close(self, code: Close, reason: str) -> None:
@@ -153,7 +158,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         if not self.closed:
             self._end()
             metrics.closed(code)
-            log.info("WebSocket ended", code=int(code), reason=reason)
+            self.code, self.ended = int(code), reason
             await self.send({"type": "websocket.close", "code": int(code), "reason": reason})
 
     def deliver(self, frame: bytes) -> None:
@@ -183,6 +188,23 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             census.current().give_back(self._counted)
             self._counted = None
 
+    def _tell(self) -> None:
+        """This will write the one line of its life: who, how long, and how it ended."""
+        subject = self.subject
+        tracing.describe("WebSocket", {"http.route": ROUTE, "websocket.close_code": self.code})
+        log.info(
+            "WebSocket closed" if self.identity else "WebSocket refused",
+            route=ROUTE,
+            origin=self.headers.get("origin", "")[:200],
+            code=self.code,
+            reason=self.ended,
+            duration_ms=round((datetime.now(UTC) - self.started_at).total_seconds() * 1000, 1),
+            address=self.identity.address if self.identity else None,
+            connection=self.identity.connection_id if self.identity else None,
+            user=str(subject.user_id) if subject and subject.user_id else None,
+            organization=str(subject.organization_id) if subject else None,
+        )
+
     # -- what it asks -----------------------------------------------------------------------------------
 
     async def _act(self, identity: Identity, frame: dict[str, Any], echo: object) -> None:
@@ -204,7 +226,8 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _join(self, frame: dict[str, Any], echo: object) -> None:
         subject, before = self.subject, set(self.membership.rooms)
         assert subject is not None  # noqa: S101  _act lets nobody else in
-        await self.membership.join(subject, frame, echo)
+        with tracing.part("join:room", rooms=len(frame["rooms"]) if isinstance(frame.get("rooms"), list) else 1):
+            await self.membership.join(subject, frame, echo)
         entered = set(self.membership.rooms) - before
         # What was permitted when it was asked for may be so no longer, and nobody tells of a room not yet entered.
         if entered and self.subject is not None and (self.subject is not subject or logins.bound(subject)):

@@ -11,12 +11,14 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 import structlog
 
+from monitoring import tracing
 from realtime import logins, metrics, protocol, rooms
 from realtime.latest import LatestRoom
 from realtime.reads import Reads, Span
@@ -181,6 +183,7 @@ class RoomHub:
             wait = message.get("reassigns") and logins.bound_among(room.members)
             if room.hint(message["seq"], None if wait else message.get("frame")):
                 metrics.delivered(message["at"])
+                tracing.passed("deliver", message.get("trace"), since=message["at"])
                 if message["ends"]:
                     self._end(room)
             self._fill_if_behind(room)
@@ -224,7 +227,7 @@ class RoomHub:
     async def ready(self) -> None:
         """This will start the hub at its first use; a start that failed is tried again by the next."""
         if self._starting is None or (self._starting.done() and self._starting.exception()):
-            self._starting = asyncio.create_task(self._start())
+            self._starting = asyncio.create_task(self._start(), context=Context())
         await asyncio.shield(self._starting)
 
     async def _start(self) -> None:
@@ -306,7 +309,8 @@ class RoomHub:
                 member.deliver(frame)
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.create_task(work)
+        # In nobody's context: it is not done for the request or socket that happened to cause it.
+        task: asyncio.Task[None] = asyncio.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

@@ -38,8 +38,8 @@ class Identity:
         self.subject: Subject | None = None
         self._socket: Final = socket
         self._offer: Final = offer
-        self._address: Final = address
-        self._connection_id: Final = uuid.uuid4().hex
+        self.address: Final = address
+        self.connection_id: Final = uuid.uuid4().hex
         self._counted: str | None = None
         self._rooms_unchecked = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -84,7 +84,7 @@ class Identity:
 
     async def _present(self, offer: Offer) -> None:
         try:
-            verdict = await auth.admit(offer, address=self._address)
+            verdict = await auth.admit(offer, address=self.address)
         except Exception as error:  # noqa: BLE001  whatever the database does, the client may come back
             log.warning("WebSocket not authenticated", error=repr(error))
             await self._socket.close(Close.DRAINING, "The service cannot check credentials now.")
@@ -114,11 +114,11 @@ class Identity:
     def _welcome(self, subject: Subject) -> None:
         if self._socket.closed:
             return
-        self.subject = subject.at(address=self._address, request_id=self._connection_id)
+        self.subject = subject.at(address=self.address, request_id=self.connection_id)
         logins.enter(self._socket)
-        log.info("WebSocket opened", user=str(subject.user_id), role=subject.role, connection=self._connection_id)
+        log.debug("WebSocket opened", user=str(subject.user_id), role=subject.role, connection=self.connection_id)
         expires_at = representation.instant(subject.expires_at)
-        self._socket.deliver(protocol.welcome(connection_id=self._connection_id, expires_at=expires_at))
+        self._socket.deliver(protocol.welcome(connection_id=self.connection_id, expires_at=expires_at))
         self._wind_clocks()
 
     async def _too_late(self) -> None:
@@ -126,7 +126,7 @@ class Identity:
         metrics.limited("unauthenticated")
         within_limit = True
         with suppress(Exception):
-            within_limit = (await auth.admit(None, address=self._address)).within_limit
+            within_limit = (await auth.admit(None, address=self.address)).within_limit
         if within_limit:
             await self._socket.close(Close.NOT_AUTHENTICATED_IN_TIME, "No authentication in time.")
         else:
@@ -154,7 +154,7 @@ class Identity:
     async def _become(self, fresh: Subject, *, look: bool) -> None:
         """This will act as a fresh subject, out of the rooms that it may not enter."""
         before = self.subject
-        fresh = fresh.at(address=self._address, request_id=self._connection_id)
+        fresh = fresh.at(address=self.address, request_id=self.connection_id)
         if look and before is not None:
             # Until the rooms were looked at, the sweep must not take the change as seen.
             self.subject = replace(fresh, access_version=before.access_version)

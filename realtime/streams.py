@@ -15,8 +15,8 @@ from django.conf import settings
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
-from monitoring import metrics
-from monitoring.middleware import accepted_or_new
+from monitoring import metrics, tracing
+from monitoring.middleware import accepted_or_new, tell_span
 from ratelimits import limiter
 from realtime import auth, hub, rooms
 from realtime.event_stream import EventStream
@@ -81,6 +81,12 @@ class _Request:
 
     async def answer(self, receive: Any, send: Any) -> None:
         """This will stream until either side has enough, or answer with a problem."""
+        told = self._headers
+        with tracing.serving("stream", told.get("traceparent", ""), told.get("tracestate", "")) as trace:
+            structlog.contextvars.bind_contextvars(request_id=self._id, trace_id=trace.trace_id)
+            await self._served(receive, send)
+
+    async def _served(self, receive: Any, send: Any) -> None:
         try:
             stream = await self._admit()
         except Refused as refused:
@@ -94,7 +100,7 @@ class _Request:
         finally:
             stream.end()
             seconds = round(time.perf_counter() - self._began, 1)
-            _log.info("stream closed", route=self._route, why=why, seconds=seconds, request_id=self._id)
+            _log.info("stream closed", route=self._route, why=why, seconds=seconds)
 
     # -- whether it may ---------------------------------------------------------------------------------
 
@@ -110,7 +116,7 @@ class _Request:
             await self._enter(stream, offer)
         except (OperationalError, PoolTimeout, OSError) as error:
             stream.end()
-            _log.warning("stream not served", error=repr(error), request_id=self._id)
+            _log.warning("stream not served", error=repr(error))
             raise Refused(503, "Service Unavailable", _UNAVAILABLE, _SOON) from error
         except BaseException:
             stream.end()
@@ -196,6 +202,7 @@ class _Request:
     def _tell(self, status: int) -> None:
         seconds, method = time.perf_counter() - self._began, self._scope["method"]
         metrics.observe_request(method=method, route=self._route, status=status, seconds=seconds)
+        tell_span(method, self._route, status)
         subject = self._subject
         _log.info(
             "request",
@@ -204,7 +211,6 @@ class _Request:
             status=status,
             duration_ms=round(seconds * 1000, 1),
             address=self._address,
-            request_id=self._id,
             **({"user": str(subject.user_id), "organization": str(subject.organization_id)} if subject else {}),
         )
 

@@ -4,10 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from csp.constants import NONE, SELF
 from psycopg.conninfo import conninfo_to_dict
 
-from freight import embedded, environment, limits, logs, secrets
+from freight import applications, embedded, environment, limits, logs, secrets
 from monitoring import patience, shared
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -176,60 +175,12 @@ CHANNEL_LAYERS = {
 
 # -- applications -----------------------------------------------------------------------------------------
 
-INSTALLED_APPS = [
-    "freight.apps.FreightAdminConfig",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django.contrib.postgres",
-    "corsheaders",
-    "rest_framework",
-    "drf_spectacular",
-    "drf_spectacular_sidecar",
-    "channels",
-    "django_prometheus",
-    "procrastinate.contrib.django",
-    "freight",
-    "shipments",
-    "realtime",
-    "exports",
-    "monitoring",
-    "ratelimits",
-]
-# All of it runs synchronously, in the one thread hop that the synchronous views need anyway (freight.handler).
-MIDDLEWARE = [
-    "monitoring.middleware.RequestContextMiddleware",
-    "monitoring.middleware.DjangoMetricsMiddleware",
-    "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "corsheaders.middleware.CorsMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "ratelimits.middleware.RateLimitHeadersMiddleware",
-]
+INSTALLED_APPS = applications.INSTALLED_APPS
+MIDDLEWARE = applications.MIDDLEWARE
 ROOT_URLCONF = "freight.urls"
 ASGI_APPLICATION = "freight.asgi.application"
 APPEND_SLASH = False
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
-        },
-    }
-]
+TEMPLATES = applications.templates(BASE_DIR)
 STATIC_URL = "/static/"
 STATIC_ROOT = FREIGHT_HOME / "static"
 # Built files (the map's coastlines) stand beside the apps' own.
@@ -273,14 +224,8 @@ CORS_ALLOWED_ORIGINS = environment.origins(
     "CORS_ORIGINS", [], purpose="Origins of other sites whose scripts may call the API with a token."
 )
 CORS_URLS_REGEX = r"^/api/.*$"
-CORS_EXPOSE_HEADERS = [
-    "ETag", "Idempotency-Replayed", "Link", "Location", "Retry-After", "RateLimit", "RateLimit-Policy",
-    "X-Request-ID",
-]  # fmt: skip
-CORS_ALLOW_HEADERS = [
-    "accept", "authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "last-event-id",
-    "x-request-id",
-]  # fmt: skip
+CORS_EXPOSE_HEADERS = applications.CORS_EXPOSE_HEADERS
+CORS_ALLOW_HEADERS = applications.CORS_ALLOW_HEADERS
 TRUSTED_PROXIES = environment.networks(
     "TRUSTED_PROXIES",
     [],
@@ -306,16 +251,7 @@ SESSION_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_AGE = 12 * 3600
 CSRF_COOKIE_SECURE = HTTPS
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": [SELF],
-        "img-src": [SELF, "data:"],
-        "object-src": [NONE],
-        "base-uri": [NONE],
-        "frame-ancestors": [NONE],
-        "form-action": [SELF],
-    }
-}
+CONTENT_SECURITY_POLICY = applications.CONTENT_SECURITY_POLICY
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 AUTH_USER_MODEL = "shipments.User"
@@ -323,15 +259,8 @@ AUTHENTICATION_BACKENDS = ["shipments.api.authentication.MemberBackend"]
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login"
-PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
-]
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-]
+PASSWORD_HASHERS = applications.PASSWORD_HASHERS
+AUTH_PASSWORD_VALIDATORS = applications.AUTH_PASSWORD_VALIDATORS
 JWT_ACCESS_MINUTES = environment.integer(
     "JWT_ACCESS_MINUTES", 15, low=1, high=24 * 60, purpose="How long an access token lives."
 )
@@ -341,36 +270,8 @@ JWT_REFRESH_DAYS = environment.integer(
 
 # -- REST -------------------------------------------------------------------------------------------------
 
-REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["shipments.api.authentication.SubjectAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["shipments.api.permissions.IsMember"],
-    "DEFAULT_THROTTLE_CLASSES": ["ratelimits.drf.GeneralThrottle"],
-    "DEFAULT_RENDERER_CLASSES": ["shipments.api.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["shipments.api.parsers.StrictJSONParser"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "shipments.api.errors.problem",
-    "UNAUTHENTICATED_USER": None,
-}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Freight",
-    "DESCRIPTION": "Shipments, what happens to them, and who may know: the REST API of Freight.",
-    "VERSION": VERSION,
-    "OAS_VERSION": "3.1.0",
-    "SCHEMA_PATH_PREFIX": "/api",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "COMPONENT_SPLIT_REQUEST": True,
-    "POSTPROCESSING_HOOKS": [
-        "drf_spectacular.hooks.postprocess_schema_enums",
-        "realtime.openapi.describe_streams",
-    ],
-    "ENUM_NAME_OVERRIDES": {
-        "ShipmentStatus": "shipments.lifecycle.STATES",
-        "StartStatus": "shipments.lifecycle.START",
-        "DriverStatus": "shipments.models.Driver.Status",
-    },
-}
+REST_FRAMEWORK = applications.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = applications.SPECTACULAR_SETTINGS | {"VERSION": VERSION}
 
 # -- limits -----------------------------------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ from typing import Any
 
 from shipments import log, services
 from shipments.access import Forbidden, Subject
-from shipments.services import DriverNotFound, Fix, Implausible, Ingested, Invalid, Recorded, tickets
-from shipments.services.commits import OutcomeUnknown
+from shipments.services import DriverNotFound, Fix, Implausible, Ingested, Invalid, Recorded, imports, tickets
+from shipments.services.commits import OutcomeUnknown, committed
+from shipments.services.imports import Judged, Wanted
+from shipments.services.places import Place
 
 __all__ = [
     "DriverNotFound",
@@ -17,8 +19,13 @@ __all__ = [
     "Implausible",
     "Ingested",
     "Invalid",
+    "Judged",
     "OutcomeUnknown",
+    "Place",
     "Recorded",
+    "Wanted",
+    "committed",
+    "import_rows",
     "record_audit",
     "record_position",
     "record_positions",
@@ -71,6 +78,16 @@ def record_audit(
         by=by, now=now, action=action, entity=entity, entity_id=entity_id, before=before, after=after,
         outcome=outcome,
     )  # fmt: skip
+
+
+def import_rows(*, by: Subject, now: datetime, rows: Sequence[Wanted], dry_run: bool) -> list[Judged]:
+    """This will book or amend what each row asks for, in the caller's transaction, and say what became of it.
+
+    The reference makes it idempotent; a row that fails loses nothing but itself; with `dry_run` nothing is written.
+    Raises Forbidden.
+    """
+    by.require("shipments:write")
+    return imports.import_rows(by=by, now=now, rows=rows, dry_run=dry_run)
 
 
 def redeem_ticket(*, ticket: str, now: datetime) -> Subject | None:

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final
 
 from shipments.identifiers import REFERENCE
@@ -11,9 +12,19 @@ from shipments.identifiers import REFERENCE
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _WHOLE: Final = re.compile(r"\d{1,19}", re.ASCII)
+_AMOUNT: Final = re.compile(r"(?=\.?\d)0*(\d{0,12})(?:\.(\d{0,40}))?", re.ASCII)
 # Times outside are slips of a keyboard, and some could not be read back from PostgreSQL.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+# What can be said of a shipment, in a request and in a file.
+MAX_NOTES: Final = 4000
+MAX_PIECES: Final = 1_000_000
+MAX_OTHER_REFERENCE: Final = 64
+# The digits that are kept of a measure, three of them behind the point.
+WEIGHT_DIGITS: Final = 12
+VOLUME_DIGITS: Final = 10
 
 
 class Unreadable(ValueError):
@@ -48,6 +59,18 @@ def whole(low: int, high: int) -> Callable[[str], int]:
         if number is None or not low <= number <= high:
             raise Unreadable(f"Give a whole number from {low:,} to {high:,}.")
         return number
+
+    return read
+
+
+def amount(digits: int) -> Callable[[str], Decimal]:
+    """This will return the reader of a measure of at most so many digits, three of them behind the point."""
+
+    def read(text: str) -> Decimal:
+        found = _AMOUNT.fullmatch(text)
+        if not found or len(found[1]) > digits - 3 or len((found[2] or "").rstrip("0")) > 3:
+            raise Unreadable(f"Give a number below {10 ** (digits - 3):,} with at most three decimal places.")
+        return Decimal(text)
 
     return read
 

@@ -16,10 +16,9 @@ from shipments.api.fields import (
     Text,
 )
 from shipments.models import Driver
+from shipments.texts import MAX_NOTES, MAX_PIECES, VOLUME_DIGITS, WEIGHT_DIGITS
 
-MAX_NOTES: Final = 4000
 MAX_REFERENCE: Final = 64
-MAX_PIECES: Final = 1_000_000
 
 
 class Choice(serializers.ChoiceField):
@@ -41,8 +40,8 @@ class ShipmentAmendment(StrictSerializer):
     driverId = Identifier(source="driver_id", required=False, allow_null=True)  # noqa: N815
     references = References(required=False)
     pieces = Count(required=False, allow_null=True, min_value=0, max_value=MAX_PIECES)
-    weightKg = Amount(source="weight_kg", required=False, allow_null=True, max_digits=12)  # noqa: N815
-    volumeM3 = Amount(source="volume_m3", required=False, allow_null=True, max_digits=10)  # noqa: N815
+    weightKg = Amount(source="weight_kg", required=False, allow_null=True, max_digits=WEIGHT_DIGITS)  # noqa: N815
+    volumeM3 = Amount(source="volume_m3", required=False, allow_null=True, max_digits=VOLUME_DIGITS)  # noqa: N815
     plannedPickupAt = Instant(source="planned_pickup_at", required=False, allow_null=True)  # noqa: N815
     plannedDeliveryAt = Instant(source="planned_delivery_at", required=False, allow_null=True)  # noqa: N815
     eta = Instant(required=False, allow_null=True)

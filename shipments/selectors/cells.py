@@ -4,11 +4,13 @@ from typing import Any, Final, Self
 
 from django.db.models import Func, TextField
 
-# A spreadsheet takes such a text for a formula, whatever blank stands before it; also in their wide forms.
-_FORMULA: Final = (
-    r"^[ \v\f\u0085\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*"
+# A spreadsheet takes such a text for a formula, whatever blank stands before it; also in their wide forms. Behind
+# apostrophes it is none, and yet gets one more: whoever takes one away again has what was written.
+FORMULA: Final = (
+    r"^'*[ \v\f\u0085\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*"
     r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
 )
+_QUOTED: Final = FORMULA.replace("'", "''")
 # Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), which asks for no expression to be matched.
 _HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
 
@@ -87,4 +89,4 @@ def hidden() -> Cell:
 
 def _guarded(judged: str, shown: str) -> str:
     harmless = _HARMLESS.replace("{0}", judged)
-    return f"CASE WHEN {harmless} THEN {shown} WHEN {judged} ~ '{_FORMULA}' THEN '''' || {shown} ELSE {shown} END"
+    return f"CASE WHEN {harmless} THEN {shown} WHEN {judged} ~ '{_QUOTED}' THEN '''' || {shown} ELSE {shown} END"

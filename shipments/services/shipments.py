@@ -60,7 +60,7 @@ def book(
         raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
     if status not in lifecycle.START:
         raise Invalid("status", "A shipment starts as draft or booked.")
-    _check_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
+    check_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
     with transaction.atomic():
         shipment = Shipment(
             organization_id=by.organization_id,
@@ -165,7 +165,7 @@ def amend(
         shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
         before = representation.snapshot(rows.row(shipment)) | {"notes": shipment.notes}
         _lay_over(shipment, changes, by=by)
-        _check_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
+        check_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
         after = representation.snapshot(rows.row(shipment)) | {"notes": shipment.notes}
         changed = {field: value for field, value in after.items() if value != before[field]}
         if not changed:
@@ -230,9 +230,15 @@ def _lay_over(shipment: Shipment, changes: Mapping[str, Any], *, by: Subject) ->
 
 def _moved_end(shipment: Shipment, column: str, value: str | Place | Location, by: Subject) -> Location:
     place = resolve_place(value, organization_id=by.organization_id)
-    if place.pk != getattr(shipment, f"{column}_id") and shipment.status not in _NOT_YET_MOVING:
-        raise Invalid(column, f"The {column} of a shipment that is {shipment.status} is settled.")
+    if place.pk != getattr(shipment, f"{column}_id"):
+        check_end(shipment, column)
     return place
+
+
+def check_end(shipment: Shipment, column: str) -> None:
+    """This will raise Invalid where the shipment can get no other `origin` or `destination` any more."""
+    if shipment.status not in _NOT_YET_MOVING:
+        raise Invalid(column, f"The {column} of a shipment that is {shipment.status} is settled.")
 
 
 def _customer(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
@@ -253,7 +259,8 @@ def _driver(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
     return found
 
 
-def _check_times(pickup: datetime | None, delivery: datetime | None) -> None:
+def check_times(pickup: datetime | None, delivery: datetime | None) -> None:
+    """This will raise Invalid where delivery is planned before pickup."""
     if pickup and delivery and delivery < pickup:
         raise Invalid("plannedDeliveryAt", "Delivery is planned before pickup.")
 

@@ -1,0 +1,331 @@
+"""Rows of a file become shipments: each judged for itself, then booked or amended as anybody would.
+
+The reference is what makes it idempotent: a row whose reference exists amends that shipment where it differs, and
+what a row leaves out stays as it is.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db.models import Q
+from django.db.models.functions import Upper
+
+from shipments import lifecycle, locodes
+from shipments.access import Subject
+from shipments.identifiers import is_reference
+from shipments.models import Customer, Driver, Location, Shipment
+from shipments.services import rows as shipment_rows
+from shipments.services import shipments as services
+from shipments.services.places import Place, resolve_place
+from shipments.services.shipments import DuplicateReference, Invalid
+
+# What is given as the API names it, and the column that it changes.
+_COLUMNS: Final[Mapping[str, str]] = {
+    "pieces": "pieces",
+    "weightKg": "weight_kg",
+    "volumeM3": "volume_m3",
+    "plannedPickupAt": "planned_pickup_at",
+    "plannedDeliveryAt": "planned_delivery_at",
+    "eta": "eta",
+    "notes": "notes",
+}
+# Files hold times to the millisecond; nearer than that is the same.
+_NEAR: Final = timedelta(milliseconds=1)
+Problem = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One row: what the shipment of this reference shall be like, by the API's names, and what could not be read.
+
+    `values`: origin, destination (UN/LOCODE or Place), status, customerId or customer (a name), driverId or
+    driverName, references, pieces, weightKg, volumeM3, plannedPickupAt, plannedDeliveryAt, eta, notes.
+    """
+
+    row: int
+    reference: str
+    values: Mapping[str, Any]
+    errors: Sequence[Problem] = ()
+
+
+@dataclass(slots=True)
+class Judged:
+    """What becomes of a row: `created`, `updated`, `unchanged` or `failed`, by which fields, and why not."""
+
+    row: int
+    reference: str
+    outcome: str = "unchanged"
+    changed: list[str] = field(default_factory=list)
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def refuse(self, error: Invalid) -> None:
+        """This will note why the row cannot be taken."""
+        self.outcome = "failed"
+        self.errors.append({"field": error.field, "code": error.code, "message": str(error)})
+
+
+def import_rows(*, by: Subject, now: datetime, rows: Sequence[Wanted], dry_run: bool) -> list[Judged]:
+    """This will book or amend what each row asks for, in the caller's transaction, and say what became of it.
+
+    A row that fails loses nothing but itself. With `dry_run` nothing is written: what would become of it.
+    """
+    references = [each.reference for each in rows if each.reference]
+    if not dry_run:
+        shipment_rows.lock_in_order(references, by=by)
+    known = _known(references, by)
+    found = _Found.of(rows, by, dry_run=dry_run)
+    # In one order for all: two who book the same references wait for each other and never cross.
+    in_order = sorted(rows, key=lambda each: each.reference.upper())
+    told = [_done(each, known.get(each.reference.upper()), found, by=by, now=now) for each in in_order]
+    return sorted(told, key=lambda each: each.row)
+
+
+def _done(wanted: Wanted, shipment: Shipment | None, found: "_Found", *, by: Subject, now: datetime) -> Judged:
+    told = Judged(wanted.row, wanted.reference, errors=list(wanted.errors))
+    if told.errors:
+        told.outcome = "failed"
+        return told
+    changes = _booking(wanted, found, told) if shipment is None else _changes(wanted, shipment, found, told)
+    if told.errors or found.dry_run or not changes:
+        return told
+    try:
+        if shipment is None:
+            services.book(by=by, now=now, reference=wanted.reference, **changes)
+        elif services.amend(by=by, now=now, reference=wanted.reference, changes=changes).seq == shipment.seq:
+            told.outcome, told.changed = "unchanged", []
+    except Invalid as error:
+        told.refuse(error)
+    except DuplicateReference:
+        # Somebody else has just booked it.
+        return _done(wanted, _known([wanted.reference], by)[wanted.reference.upper()], found, by=by, now=now)
+    return told
+
+
+# -- judging ----------------------------------------------------------------------------------------------
+
+
+def _booking(wanted: Wanted, found: "_Found", told: Judged) -> dict[str, Any]:
+    """This will return what a new shipment is booked with."""
+    values, booking = wanted.values, {}
+    told.outcome, told.changed = "created", sorted(values)
+    for check in (
+        lambda: _check_reference(wanted.reference),
+        lambda: _check_start(values.get("status")),
+        lambda: services.check_times(values.get("plannedPickupAt"), values.get("plannedDeliveryAt")),
+    ):
+        _collected(told, check)
+    for end in ("origin", "destination"):
+        if end not in values:
+            told.refuse(Invalid(end, "A new shipment needs this.", code="required"))
+        else:
+            booking[end] = _collected(told, lambda end=end: found.place(end, values[end]))
+    booking["customer_id"] = _collected(told, lambda: found.customer(values))
+    booking["driver_id"] = _collected(told, lambda: found.driver(values))
+    booking |= {column: values[name] for name, column in _COLUMNS.items() if name in values}
+    booking |= {name: values[name] for name in ("status", "references") if name in values}
+    return booking
+
+
+def _changes(wanted: Wanted, shipment: Shipment, found: "_Found", told: Judged) -> dict[str, Any]:
+    """This will return what of an existing shipment differs, by column."""
+    values = wanted.values
+    changes = {
+        column: values[name]
+        for name, column in _COLUMNS.items()
+        if name in values and not _alike(getattr(shipment, column), values[name])
+    }
+    if (merged := shipment.references | values.get("references", {})) != shipment.references:
+        changes["references"] = merged
+    _move_ends(shipment, values, found, told, changes)
+    _collected(told, lambda: _reassign(shipment, values, found, changes))
+    _collected(
+        told,
+        lambda: services.check_times(
+            changes.get("planned_pickup_at", shipment.planned_pickup_at),
+            changes.get("planned_delivery_at", shipment.planned_delivery_at),
+        ),
+    )
+    if "status" in values and values["status"] != shipment.status:
+        told.warnings.append(_stays(shipment))
+    if changes and not told.errors:
+        told.outcome, told.changed = "updated", sorted(map(_named, changes))
+    if "eta" in values and "planned_delivery_at" in changes:
+        changes.setdefault("eta", shipment.eta)  # the file says it: it does not follow the plan
+    return changes
+
+
+def _move_ends(
+    shipment: Shipment, values: Mapping[str, Any], found: "_Found", told: Judged, changes: dict[str, Any]
+) -> None:
+    for end in ("origin", "destination"):
+        if end not in values or _is_place(getattr(shipment, end), values[end]):
+            continue
+        place = _collected(told, lambda end=end: found.place(end, values[end]))
+        if place is not None:
+            _collected(told, lambda end=end: services.check_end(shipment, end))
+            changes[end] = place
+
+
+def _reassign(shipment: Shipment, values: Mapping[str, Any], found: "_Found", changes: dict[str, Any]) -> None:
+    by_id = "customerId" in values
+    if by_id or not _called(shipment.customer, values.get("customer")):
+        customer_id = found.customer(values)
+        if customer_id not in {None, shipment.customer_id}:
+            changes["customer_id"] = customer_id
+    by_id = "driverId" in values
+    if by_id or not _called(shipment.driver, values.get("driverName")):
+        driver_id = found.driver(values)
+        if driver_id not in {None, shipment.driver_id}:
+            changes["driver_id"] = driver_id
+
+
+def _collected(told: Judged, check: Any) -> Any:
+    """This will return what a check finds, or note what it refuses."""
+    try:
+        return check()
+    except Invalid as error:
+        told.refuse(error)
+        return None
+
+
+def _check_reference(reference: str) -> None:
+    if not is_reference(reference):
+        raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
+
+
+def _check_start(status: str | None) -> None:
+    if status is not None and status not in lifecycle.START:
+        raise Invalid(
+            "status", f"A new shipment starts as draft or booked, not as {status}; what happens to it moves it on."
+        )
+
+
+def _stays(shipment: Shipment) -> Problem:
+    message = f"The shipment is {shipment.status} and stays so: a file does not move it."
+    return {"field": "status", "code": "ignored", "message": message}
+
+
+def _alike(mine: Any, said: Any) -> bool:
+    if isinstance(mine, datetime) and isinstance(said, datetime):
+        return abs(mine - said) < _NEAR
+    if isinstance(mine, str) and isinstance(said, str):
+        return mine.replace("\r\n", "\n").strip() == said.replace("\r\n", "\n")
+    return mine is said or bool(mine == said)
+
+
+def _is_place(mine: Location, said: str | Place) -> bool:
+    """This will tell whether a place is the one that a file names: degrees do not stand in files."""
+    if isinstance(said, str):
+        return mine.locode == said
+    return mine.locode is None and (mine.name.strip(), mine.country) == (said.name, said.country)
+
+
+def _called(party: Customer | Driver | None, name: str | None) -> bool:
+    """This will tell whether a party is the one that a file names, or the file names none."""
+    return name is None or (party is not None and party.name.strip().casefold() == name.casefold())
+
+
+def _named(column: str) -> str:
+    names = {other: name for name, other in _COLUMNS.items()} | {
+        "customer_id": "customerId", "driver_id": "driverId",
+    }  # fmt: skip
+    return names.get(column, column)
+
+
+# -- what rows name ---------------------------------------------------------------------------------------
+
+
+def _known(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
+    """This will return the shipments that are there, by reference in capitals."""
+    found = Shipment.objects.visible_to(by).named_any(references)
+    found = found.select_related("origin", "destination", "customer", "driver")
+    return {shipment.reference.upper(): shipment for shipment in found}
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the rows name, asked for together: parties of the organisation, and places."""
+
+    by: Subject
+    dry_run: bool
+    customers: Mapping[object, list[uuid.UUID]]
+    drivers: Mapping[object, list[uuid.UUID]]
+    places: dict[str | Place, Location]
+
+    @classmethod
+    def of(cls, rows: Sequence[Wanted], by: Subject, *, dry_run: bool) -> "_Found":
+        values = [each.values for each in rows]
+        codes = {
+            each[end] for each in values for end in ("origin", "destination") if isinstance(each.get(end), str)
+        }
+        return cls(
+            by=by,
+            dry_run=dry_run,
+            customers=_parties(Customer, values, "customerId", "customer", by),
+            drivers=_parties(Driver, values, "driverId", "driverName", by),
+            places={place.locode: place for place in Location.objects.filter(locode__in=codes) if place.locode},
+        )
+
+    def customer(self, values: Mapping[str, Any]) -> uuid.UUID | None:
+        """This will return the id of the customer that a row names, None where it names none; raises Invalid."""
+        return _one(self.customers, values, "customerId", "customer", "customer")
+
+    def driver(self, values: Mapping[str, Any]) -> uuid.UUID | None:
+        """This will return the id of the driver that a row names, None where it names none; raises Invalid."""
+        return _one(self.drivers, values, "driverId", "driverName", "driver")
+
+    def place(self, end: str, said: str | Place) -> Location:
+        """This will return the place that a row names; in a dry run a new one is not stored. Raises Invalid."""
+        if said not in self.places:
+            if isinstance(said, str) and locodes.find(said) is None:
+                raise Invalid(end, f"There is no UN/LOCODE {said}.", code="unknown_place")
+            self.places[said] = self._place(said)
+        return self.places[said]
+
+    def _place(self, said: str | Place) -> Location:
+        if isinstance(said, Place):
+            own = Location.objects.filter(
+                organization_id=self.by.organization_id, locode=None, name=said.name, country=said.country
+            )
+            # A place of one's own may have degrees, which no file holds.
+            if len(alike := list(own[:2])) == 1:
+                return alike[0]
+        return Location() if self.dry_run else resolve_place(said, organization_id=self.by.organization_id)
+
+
+def _parties(
+    model: Any, values: Iterable[Mapping[str, Any]], by_id: str, by_name: str, by: Subject
+) -> dict[object, list[uuid.UUID]]:
+    """This will return the ids of those who are named, by id and by name without regard to case."""
+    ids = {each[by_id] for each in values if by_id in each}
+    names = {each[by_name] for each in values if by_name in each and by_id not in each}
+    found: dict[object, list[uuid.UUID]] = {}
+    if not (ids or names):
+        return found
+    alike = Q(name__in=names) | Q(capitals__in=[name.upper() for name in names])
+    parties = model.objects.of(by.organization_id).alias(capitals=Upper("name")).filter(Q(pk__in=ids) | alike)
+    for key, name in parties.values_list("pk", "name"):
+        found[key] = [key]
+        found.setdefault(name.strip().casefold(), []).append(key)
+    return found
+
+
+def _one(
+    found: Mapping[object, list[uuid.UUID]], values: Mapping[str, Any], by_id: str, by_name: str, party: str
+) -> uuid.UUID | None:
+    if by_id in values:
+        named, asked = by_id, values[by_id]
+    elif by_name in values:
+        named, asked = by_name, values[by_name].casefold()
+    else:
+        return None
+    keys = found.get(asked, [])
+    if not keys:
+        raise Invalid(named, f"There is no such {party}.", code=f"unknown_{party}")
+    if len(keys) > 1:
+        raise Invalid(named, f"Several {party}s are called so; give the {party}'s ID.", code=f"ambiguous_{party}")
+    return keys[0]

@@ -102,3 +102,59 @@ class Export(Job):
 
     def __str__(self) -> str:
         return f"{self.report}.{self.format} {self.state}"
+
+
+class Import(Job):
+    """One file of shipments on its way in; `done` counts the rows of which it is known what became."""
+
+    filename = models.CharField(max_length=120, blank=True)
+    kind = models.CharField(max_length=8)
+    size = models.PositiveBigIntegerField()
+    # Of the file as it was sent.
+    sha256 = models.CharField(max_length=64)
+    header = models.JSONField()
+    decimal_comma = models.BooleanField()
+    created = models.PositiveIntegerField(default=0)
+    updated = models.PositiveIntegerField(default=0)
+    unchanged = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["owner_id", "-created_at"], name="import_of_owner"),
+            models.Index(
+                fields=["state"], condition=models.Q(state__in=["queued", "running"]), name="import_to_tend"
+            ),
+            models.Index(fields=["created_at"], name="import_to_forget"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.filename} {self.state}"
+
+
+class ImportedFile(models.Model):
+    """The rows of a file, as they were read and packed, for as long as they are needed."""
+
+    import_id = models.UUIDField(primary_key=True, editable=False)
+    packed = models.BinaryField()
+
+    def __str__(self) -> str:
+        return str(self.import_id)
+
+
+class ImportedRow(models.Model):
+    """What became of one row, committed together with what it changed."""
+
+    import_id = models.UUIDField()
+    row = models.PositiveIntegerField()
+    reference = models.CharField(max_length=200)
+    outcome = models.CharField(max_length=9)
+    changed = models.JSONField(default=list)
+    errors = models.JSONField(default=list)
+    warnings = models.JSONField(default=list)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["import_id", "row"], name="import_row_once")]
+
+    def __str__(self) -> str:
+        return f"{self.row}: {self.outcome}"

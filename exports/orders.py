@@ -101,7 +101,7 @@ def tell(export: Export) -> None:
     signals.progressed.send_robust(
         sender=Export,
         export_id=export.pk,
-        value=progress.value(export_id=export.pk, state=export.state, done=export.done, total=export.total),
+        value=progress.EXPORTS.value(export.pk, state=export.state, done=export.done, total=export.total),
         version=progress.version(attempt=export.attempt, state=export.state, done=export.done),
     )
 

@@ -1,50 +1,58 @@
-"""How far background exports are, as their rooms tell it; the newest is all that counts."""
+"""How far work in the background is, as its rooms tell it; the newest is all that counts."""
 
 import uuid
 from collections.abc import Sequence
 from typing import Any, Final
 
-from exports.models import Export
+from exports.models import Job
 from shipments.access import Subject
 from shipments.selectors import live
 
 # A later state of the same attempt is newer however many rows were written.
 _STAGE: Final = {
-    Export.State.QUEUED: 0, Export.State.RUNNING: 1, Export.State.SUCCEEDED: 2, Export.State.FAILED: 2,
-    Export.State.CANCELLED: 2, Export.State.EXPIRED: 3,
+    Job.State.QUEUED: 0, Job.State.RUNNING: 1, Job.State.SUCCEEDED: 2, Job.State.FAILED: 2,
+    Job.State.CANCELLED: 2, Job.State.EXPIRED: 3,
 }  # fmt: skip
 
 
 def version(*, attempt: int, state: str, done: int) -> int:
-    """This will return a number that grows with everything that happens to an export."""
-    return (attempt * 10 + _STAGE[Export.State(state)]) * 10**12 + done
+    """This will return a number that grows with everything that happens to an order."""
+    return (attempt * 10 + _STAGE[Job.State(state)]) * 10**12 + done
 
 
-def value(*, export_id: uuid.UUID, state: str, done: int, total: int | None) -> dict[str, Any]:
-    """This will write how far an export is: `total` is None before it is counted."""
-    return {"exportId": str(export_id), "state": str(state), "done": done, "total": total}
+class Told:
+    """One kind of work: its table, and the member by which a frame names an order."""
 
+    def __init__(self, table: str, member: str) -> None:
+        self._table, self._member = table, member
 
-async def newest(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, dict[str, Any]]]:
-    """This will return how far these exports are, each with its version."""
-    columns = "id, attempt, state, done, total"
-    rows = await _rows(f"SELECT {columns} FROM exports_export WHERE id = ANY(%s)", [list(keys)])  # noqa: S608
-    return {
-        export_id: (
-            version(attempt=attempt, state=state, done=done),
-            value(export_id=export_id, state=state, done=done, total=total),
+    def value(self, order_id: uuid.UUID, *, state: str, done: int, total: int | None) -> dict[str, Any]:
+        """This will write how far an order is: `total` is None before it is counted."""
+        return {self._member: str(order_id), "state": str(state), "done": done, "total": total}
+
+    async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, dict[str, Any]]]:
+        """This will return how far these orders are, each with its version."""
+        columns = "id, attempt, state, done, total"
+        rows = await _rows(f"SELECT {columns} FROM {self._table} WHERE id = ANY(%s)", [list(keys)])  # noqa: S608
+        return {
+            order_id: (
+                version(attempt=attempt, state=state, done=done),
+                self.value(order_id, state=state, done=done, total=total),
+            )
+            for order_id, attempt, state, done, total in rows
+        }
+
+    async def owned(self, viewer: Subject, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+        """This will return those orders that are the viewer's own, as REST would show them."""
+        found = await _rows(
+            f"SELECT id FROM {self._table} WHERE id = ANY(%s) AND organization_id = %s AND owner_id = %s",  # noqa: S608
+            [list(keys), viewer.organization_id, viewer.user_id],
         )
-        for export_id, attempt, state, done, total in rows
-    }
+        return {row[0] for row in found}
 
 
-async def owned(viewer: Subject, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """This will return those exports that are the viewer's own, as REST would show them."""
-    found = await _rows(
-        "SELECT id FROM exports_export WHERE id = ANY(%s) AND organization_id = %s AND owner_id = %s",
-        [list(keys), viewer.organization_id, viewer.user_id],
-    )
-    return {row[0] for row in found}
+EXPORTS: Final = Told("exports_export", "exportId")
+IMPORTS: Final = Told("exports_import", "importId")
 
 
 async def _rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:

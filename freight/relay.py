@@ -16,6 +16,7 @@ from django.db import close_old_connections, connection
 from django.utils import timezone
 
 from exports import record, statistics, work
+from exports.imports import work as imports
 from monitoring import queries, runtime
 from shipments.services import chain, feed, idempotency, partitions, watch
 
@@ -48,6 +49,11 @@ WORKERS: Final = (
     Worker("killed exports", work.rescue_batch, 1),
     Worker("expired exports", lambda: work.clear_batch(timezone.now()), 60),
     Worker("lost exports", lambda: record.end_lost_batch(timezone.now()), 60),
+    # Files of shipments on their way in; two for the same reason.
+    Worker("imports 1", imports.work_batch, 0.5, work.leave),
+    Worker("imports 2", imports.work_batch, 0.5, work.leave),
+    Worker("killed imports", imports.rescue_batch, 1),
+    Worker("old imports", lambda: imports.forget_batch(timezone.now()), 600),
     Worker("old exports", lambda: statistics.forget_batch(timezone.now()), 600),
 )
 

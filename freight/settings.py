@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from freight import applications, embedded, environment, limits, logs, secrets
+from freight import applications, embedded, environment, filing, limits, logs, secrets
 from monitoring import patience, shared
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -134,19 +134,13 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHE_TTL_SECONDS = environment.integer(
     "CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a cached shipment may live, in seconds."
 )
-EXPORT_CACHE_TTL_SECONDS = environment.integer(
-    "EXPORT_CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a rendered PDF may be served again, in seconds."
-)
-EXPORT_DIR = Path(
-    environment.text(
-        "EXPORT_DIR",
-        str(FREIGHT_HOME / "exports"),
-        purpose="Folder of finished background exports; shared by the processes that write and those that serve.",
-    )
-).absolute()
-EXPORT_KEEP = environment.duration(
-    "EXPORT_KEEP", "1d", purpose="How long the file of a background export can be downloaded."
-)
+_files = filing.declared(FREIGHT_HOME)
+EXPORT_DIR: Path = _files.export_dir
+EXPORT_KEEP: int = _files.export_keep
+EXPORT_CACHE_TTL_SECONDS: int = _files.export_cache_ttl
+IMPORT_MAX_BYTES: int = _files.import_max_bytes
+IMPORT_MAX_ROWS: int = _files.import_max_rows
+IMPORT_KEEP: int = _files.import_keep
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",

@@ -26,7 +26,10 @@ def connect() -> None:
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     pictures.connect(cleaner.cleaned)
     export_signals.progressed.connect(receivers.announce_export, dispatch_uid="realtime.announce_export")
-    for kind in (*kinds.KINDS, kinds.export_kind(newest=progress.newest, owned=progress.owned)):
+    export_signals.import_progressed.connect(receivers.announce_import, dispatch_uid="realtime.announce_import")
+    exports = kinds.export_kind(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
+    imports = kinds.import_kind(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
+    for kind in (*kinds.KINDS, exports, imports):
         rooms.register(kind)
     cluster.contribute("performance", performance.note)
     cluster.contribute("websocket", report.note)

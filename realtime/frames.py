@@ -18,7 +18,7 @@ ECHO: Final[Schema] = {
 }
 ROOM: Final[Schema] = {
     "type": "string",
-    "pattern": "^(shipment:[A-Za-z0-9][A-Za-z0-9._-]{0,63}|(driver|export):[0-9a-fA-F-]{36}|shipments:all)$",
+    "pattern": "^(shipment:[A-Za-z0-9][A-Za-z0-9._-]{0,63}|(driver|export|import):[0-9a-fA-F-]{36}|shipments:all)$",
 }
 ANY_ROOM: Final[Schema] = {
     "type": "string",
@@ -132,6 +132,10 @@ FRAMES: Final = (
     _tells("driver:location:update", "Where a driver is.", driverId=TEXT, **_POSITION, recordedAt=INSTANT),
     _tells(
         "export:progress", "How far a background export is.", exportId=TEXT, state=TEXT, done=WHOLE,
+        total=nullable(WHOLE),
+    ),
+    _tells(
+        "import:progress", "How far an import of shipments is.", importId=TEXT, state=TEXT, done=WHOLE,
         total=nullable(WHOLE),
     ),
     _tells(

@@ -11,6 +11,7 @@ from shipments.selectors import live
 
 Newest = Callable[[Sequence[uuid.UUID]], Awaitable[dict[uuid.UUID, tuple[int, Json]]]]
 Owned = Callable[[Subject, Sequence[uuid.UUID]], Awaitable[set[uuid.UUID]]]
+Find = Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
 
 
 class ShipmentLog:
@@ -117,33 +118,39 @@ async def find_drivers(subject: Subject, asked: Sequence[str]) -> dict[str, Room
 
 
 class Progress:
-    """How far background exports are; the two reads come from whoever keeps them."""
+    """How far work in the background is; the two reads come from whoever keeps it."""
 
-    def __init__(self, newest: Newest) -> None:
-        self._newest = newest
+    def __init__(self, newest: Newest, told: Callable[[Json], bytes]) -> None:
+        self._newest, self._told = newest, told
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
         return await self._newest(keys)
 
     def frame(self, room: RoomName, value: Json) -> bytes:
-        return protocol.export_progress(value)
+        return self._told(value)
 
 
 def export_kind(*, newest: Newest, owned: Owned) -> Kind:
     """This will return the rooms of background exports, each open to whoever started it."""
+    find = _owned("export", "exports:read", rooms.export_group, owned)
+    return Kind("export", find, latest=Progress(newest, protocol.export_progress))
 
+
+def import_kind(*, newest: Newest, owned: Owned) -> Kind:
+    """This will return the rooms of imports, each open to whoever sent the file."""
+    find = _owned("import", "shipments:write", rooms.import_group, owned)
+    return Kind("import", find, latest=Progress(newest, protocol.import_progress))
+
+
+def _owned(kind: str, permission: str, group: Callable[[uuid.UUID], str], owned: Owned) -> Find:
     async def find(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
-        if not subject.may("exports:read"):
+        if not subject.may(permission):
             return {}
         ids = {text: uuid.UUID(text) for text in asked}
         own = await owned(subject, list(ids.values()))
-        return {
-            text: RoomName("export", key, f"export:{key}", rooms.export_group(key))
-            for text, key in ids.items()
-            if key in own
-        }
+        return {text: RoomName(kind, key, f"{kind}:{key}", group(key)) for text, key in ids.items() if key in own}
 
-    return Kind("export", find, latest=Progress(newest))
+    return find
 
 
 KINDS: Final = (

@@ -51,7 +51,7 @@ IN_TYPES: Final = frozenset({"auth", "join:room", "leave:room", "token:refresh",
 OUT_TYPES: Final = frozenset(
     {
         "welcome", "room:joined", "room:left", "shipment:update", "driver:location:update", "export:progress",
-        "heartbeat", "pong", "token:expiring", "token:refreshed", "drain", "stale", "error",
+        "import:progress", "heartbeat", "pong", "token:expiring", "token:refreshed", "drain", "stale", "error",
     }
 )  # fmt: skip
 

@@ -153,6 +153,11 @@ def export_progress(value: Json) -> bytes:
     return encode({"type": "export:progress", **value})
 
 
+def import_progress(value: Json) -> bytes:
+    """This will tell how far an import is: `{importId, state, done, total}`."""
+    return encode({"type": "import:progress", **value})
+
+
 def stale(*, since: str) -> bytes:
     """This will say that the log cannot be read: what the client has may be old since then."""
     return encode({"type": "stale", "since": since})

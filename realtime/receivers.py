@@ -56,3 +56,8 @@ def announce_position(*, driver_id: uuid.UUID, position: dict[str, Any], version
 def announce_export(*, export_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
     """This will publish how far a background export is."""
     broadcast.latest(rooms.export_group(export_id), version=version, frame=protocol.export_progress(value))
+
+
+def announce_import(*, import_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
+    """This will publish how far an import is."""
+    broadcast.latest(rooms.import_group(import_id), version=version, frame=protocol.import_progress(value))

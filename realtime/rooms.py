@@ -115,6 +115,11 @@ def export_group(export_id: uuid.UUID) -> str:
     return f"export.{export_id}"
 
 
+def import_group(import_id: uuid.UUID) -> str:
+    """This will return the group of an import's progress."""
+    return f"import.{import_id}"
+
+
 def asked(frame: Mapping[str, object]) -> tuple[str, str] | None:
     """This will return the kind and key that a join or leave names, None where it names none that can be."""
     room = frame.get("room")

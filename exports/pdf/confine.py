@@ -5,6 +5,8 @@ import ctypes
 import os
 import resource
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 MEMORY_BYTES: Final = 2 * 1024**3
@@ -45,6 +47,22 @@ def allow(seconds: int) -> None:
     used = int(cpu_seconds()) + 1
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, CPU_SECONDS), CPU_SECONDS))
+
+
+@contextlib.contextmanager
+def memory(more: int) -> Iterator[None]:
+    """This will let this process take so much more memory than it has, and no more, for as long as it lasts."""
+    try:
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:  # a system that does not tell: its own limit stands
+        yield
+        return
+    before, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (min(taken + more, most if most >= 0 else taken + more), most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (before, most))
 
 
 def cpu_seconds() -> float:

@@ -27,6 +27,10 @@ def _task(name: str) -> Task:
         from exports.pdf import pictures  # loads Pillow
 
         return pictures.cleaned
+    if name == "table":
+        from exports.imports import reading  # loads calamine
+
+        return reading.table
     from exports.pdf import typeset  # loads typst
 
     return {"typeset": typeset.report, "join": typeset.joined}[name]

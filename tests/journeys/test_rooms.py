@@ -9,6 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from exports import work
+from exports.imports import work as imports
 from shipments.models import Driver, Organization
 from shipments.services import feed, shipments
 from tests import factories
@@ -147,6 +148,31 @@ async def test_an_exports_room_shows_how_far_it_is_to_whoever_started_it(product
     assert refused["code"] == "not_found"
     assert joined["snapshot"] == {"exportId": export["id"], "state": "queued", "done": 0, "total": None}
     assert (told["exportId"], told["done"], told["total"]) == (export["id"], 3, 3)
+
+
+async def test_an_imports_room_shows_how_far_it_is_to_whoever_sent_the_file(product: Product, house: House) -> None:
+    rows = "".join(f"IN-{house.driver.pk}-{at},NLRTM,DEHAM\n" for at in range(3))
+    sent = await asyncio.to_thread(
+        house.dispatcher.post, "/imports/shipments", headers={"Content-Type": "text/csv"},
+        content=f"Reference,Origin,Destination\n{rows}",
+    )  # fmt: skip
+    own = sent.json()["id"]
+    async with (
+        Socket(product.sockets[0], house.token(house.dispatcher)) as owner,
+        Socket(product.sockets[1], house.token(house.at_wheel)) as other,
+    ):
+        await other.say(type="join:room", room=f"import:{own}")
+        refused = await other.hear("error")
+        await owner.say(type="join:room", room=f"import:{own}")
+        joined = await owner.hear("room:joined")
+        await sync_to_async(imports.work_batch)()
+        told = await owner.hear("import:progress", seconds=15)
+        while told["state"] != "succeeded":
+            told = await owner.hear("import:progress", seconds=15)
+
+    assert (sent.status_code, refused["code"]) == (202, "not_found")
+    assert joined["snapshot"] == {"importId": own, "state": "queued", "done": 0, "total": 3}
+    assert (told["importId"], told["done"], told["total"]) == (own, 3, 3)
 
 
 async def test_a_drivers_room_shows_where_it_is_and_where_it_goes(product: Product, house: House) -> None:

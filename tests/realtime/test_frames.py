@@ -29,6 +29,7 @@ MADE = [
     protocol.joined_latest(echo=None, room="driver:01a20a6a-7a84-7555-a223-22f9160039db", value=None),
     protocol.driver_location(POSITION),
     protocol.export_progress({"exportId": "01a2", "state": "running", "done": 1, "total": None}),
+    protocol.import_progress({"importId": "01a2", "state": "running", "done": 1, "total": 2}),
     protocol.left(room="shipment:SHIP-1", reason="left", echo=2),
     protocol.heartbeat({"shipment:SHIP-1": 3}),
     protocol.pong(echo=None, t=5, timestamp="2026-03-02T12:00:00Z"),

@@ -52,6 +52,7 @@ ID = "01a20a6a-7a84-7555-a223-22f9160039db"
         ({"room": "shipments:all"}, ("feed", "all")),
         ({"room": f"driver:{ID}"}, ("driver", ID)),
         ({"room": f"export:{ID.upper()}"}, ("export", ID.upper())),
+        ({"room": f"import:{ID}"}, ("import", ID)),
         ({"room": "shipments:SHIP-1"}, None),
         ({"room": "shipment:*"}, None),
         ({"room": "shipment:" + "x" * 65}, None),

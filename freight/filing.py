@@ -1,0 +1,48 @@
+"""Settings of files that come and go: exports, imports."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from freight import environment
+
+
+@dataclass(frozen=True)
+class Filing:
+    """How long files are kept, where, and how large they may be."""
+
+    export_dir: Path
+    export_keep: int
+    export_cache_ttl: int
+    import_max_bytes: int
+    import_max_rows: int
+    import_keep: int
+
+
+def declared(home: Path) -> Filing:
+    """This will read the variables."""
+    return Filing(
+        export_dir=Path(
+            environment.text(
+                "EXPORT_DIR",
+                str(home / "exports"),
+                purpose="Folder of finished background exports; shared by the processes that write and serve them.",
+            )
+        ).absolute(),
+        export_keep=environment.duration(
+            "EXPORT_KEEP", "1d", purpose="How long the file of a background export can be downloaded."
+        ),
+        export_cache_ttl=environment.integer(
+            "EXPORT_CACHE_TTL_SECONDS",
+            3600,
+            low=1,
+            purpose="How long a rendered PDF may be served again, in seconds.",
+        ),
+        import_max_bytes=1024**2
+        * environment.integer("IMPORT_MAX_MB", 20, low=1, high=100, purpose="The largest file that is imported."),
+        import_max_rows=environment.integer(
+            "IMPORT_MAX_ROWS", 100_000, low=1, high=1_000_000, purpose="The most rows of a file that is imported."
+        ),
+        import_keep=environment.duration(
+            "IMPORT_KEEP", "30d", purpose="How long the report of an import can be read."
+        ),
+    )

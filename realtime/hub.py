@@ -292,6 +292,7 @@ class RoomHub:
     async def _begin_epoch(self, epoch: str) -> None:
         """This will give every member a snapshot: the numbers belong to another history now."""
         self.epoch = epoch
+        self._reads.forget()
         logs = [room for room in self.rooms.values() if isinstance(room, LogRoom) and room.members]
         shown = await self._reads.states(logs)
         for room in logs:

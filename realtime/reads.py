@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from realtime.recent import Recent
 from realtime.room import LogRoom
 from realtime.rooms import Json, Log
 
@@ -70,7 +71,8 @@ class Reads:
 
     def __init__(self) -> None:
         self._states: Gathered[LogRoom, Json] = Gathered(_read_states)
-        self._spans: Gathered[Span, list[Json]] = Gathered(_read_spans)
+        self._spans: Gathered[Span, list[Json]] = Gathered(self._read_spans)
+        self._recent = Recent()
 
     async def states(self, rooms: Iterable[LogRoom]) -> dict[LogRoom, Json]:
         """This will return today's state of each room; what is gone is left out."""
@@ -79,6 +81,28 @@ class Reads:
     async def spans(self, spans: Iterable[Span]) -> dict[Span, list[Json]]:
         """This will return the events of each span, in order."""
         return await self._spans.ask(spans)
+
+    def forget(self) -> None:
+        """This will have everything read anew: the numbers belong to another history now."""
+        self._recent.forget()
+
+    async def _read_spans(self, asked: set[Span]) -> dict[Span, list[Json]]:
+        by_room: dict[LogRoom, list[Span]] = defaultdict(list)
+        for span in asked:
+            by_room[span.room].append(span)
+        found: dict[Span, list[Json]] = {}
+        for room, spans in by_room.items():
+            # One query a room, from the one who is furthest behind to the one who knows most.
+            after, upto = min(span.after for span in spans), max(span.upto for span in spans)
+            events = await self._recent.events(room, after, upto)
+            whole = len(events) == upto - after
+            found |= {
+                span: events[span.after - after : span.upto - after]
+                if whole
+                else [event for event in events if span.after < room.log.number(event) <= span.upto]
+                for span in spans
+            }
+        return found
 
 
 async def _read_states(asked: set[LogRoom]) -> dict[LogRoom, Json]:
@@ -89,23 +113,4 @@ async def _read_states(asked: set[LogRoom]) -> dict[LogRoom, Json]:
     for log, rooms in by_log.items():
         shown = await log.snapshots([room.key for room in rooms])
         found |= {room: shown[room.key] for room in rooms if room.key in shown}
-    return found
-
-
-async def _read_spans(asked: set[Span]) -> dict[Span, list[Json]]:
-    by_room: dict[LogRoom, list[Span]] = defaultdict(list)
-    for span in asked:
-        by_room[span.room].append(span)
-    found: dict[Span, list[Json]] = {}
-    for room, spans in by_room.items():
-        # One query a room, from the one who is furthest behind to the one who knows most.
-        after, upto = min(span.after for span in spans), max(span.upto for span in spans)
-        events = await room.log.events(room.key, after, upto=upto, limit=upto - after)
-        whole = len(events) == upto - after
-        found |= {
-            span: events[span.after - after : span.upto - after]
-            if whole
-            else [event for event in events if span.after < room.log.number(event) <= span.upto]
-            for span in spans
-        }
     return found

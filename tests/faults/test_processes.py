@@ -24,3 +24,7 @@ def test_a_write_that_died_before_its_commit_leaves_nothing(holds: Holds) -> Non
 
 def test_the_feed_is_whole_whenever_its_relay_dies(holds: Holds) -> None:
     assert holds("relay-killed").ok > 20
+
+
+def test_a_rolling_restart_shows_nobody_an_error(holds: Holds) -> None:
+    assert set(holds("rolling-restart").figures["sockets closed with"]) == {4503}

@@ -1,6 +1,7 @@
 """What the stage's database holds before the first row: tables, one organisation, and people with keys."""
 
 import json
+import secrets
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,10 +34,12 @@ def run(into: Path) -> None:
             name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=now
         )
         keys = [_person(organization, number, now) for number in range(PEOPLE)]
+        administrator = _administrator(organization)
     connection.close()
     fresh = into.with_suffix(".new")
     fresh.touch(mode=0o600)
-    fresh.write_text(json.dumps({"organization": str(organization.pk), "keys": keys}))
+    told = {"organization": str(organization.pk), "keys": keys, "administrator": administrator}
+    fresh.write_text(json.dumps(told))
     fresh.rename(into)
 
 
@@ -49,3 +52,13 @@ def _person(organization: Organization, number: int, now: datetime) -> str:
     if subject is None:
         raise RuntimeError("A fresh member is nobody.")
     return api_keys.create(by=subject, now=now, name=f"drill {number}", scopes=_SCOPES)[1]
+
+
+def _administrator(organization: Organization) -> dict[str, str]:
+    """This will make somebody who can log in, and return with what."""
+    told = {"email": "admin@drill.test", "password": secrets.token_urlsafe(24)}
+    user = User(email=told["email"], name="Administrator")
+    user.set_password(told["password"])
+    user.save()
+    Membership.objects.create(user=user, organization=organization, role="admin")
+    return told

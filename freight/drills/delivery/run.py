@@ -4,7 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-from freight.drills.delivery import rows_postgres, rows_processes, rows_redis
+from freight.drills.delivery import (
+    rows_clients,
+    rows_network,
+    rows_postgres,
+    rows_processes,
+    rows_readers,
+    rows_redis,
+    rows_restart,
+)
 from freight.drills.delivery.evidence import COLUMNS, Evidence
 from freight.drills.delivery.scale import LONG, SHORT, Scale
 from freight.drills.delivery.stage import Stage, raised
@@ -25,6 +33,13 @@ ROWS: Final[Mapping[str, Row]] = {
     "postgres-crowded": rows_postgres.crowded,
     "writers-cross": rows_postgres.crossing,
     "commit-unknown": rows_postgres.unknown,
+    "rolling-restart": rows_restart.rolling,
+    "network": rows_network.troubled,
+    "burst": rows_clients.burst,
+    "readers-stop": rows_readers.stopped,
+    "dropped-at-once": rows_clients.dropped,
+    "churn": rows_clients.churn,
+    "revoked-without-redis": rows_clients.revoked,
 }
 
 
@@ -45,7 +60,7 @@ def run(*, quick: bool, seed: int, names: Sequence[str], tell: Callable[[str], o
         for name in names or ROWS:
             evidence = play(stage, name, SHORT if quick else LONG, seed)
             found.append(evidence)
-            tell(" | ".join(evidence.cells()))
+            tell(" | ".join([*evidence.cells(), f"{evidence.seconds:.0f} s"]))
             for line in str(evidence).splitlines()[1:]:
                 tell(line)
     return found

@@ -18,6 +18,15 @@ class Scale:
     # Longer than anybody may wait for an answer.
     database_freeze_seconds: float = 6.0
     trouble_seconds: float = 5.0
+    restart_sockets: int = 100
+    burst_events: int = 200
+    burst_sockets: int = 60
+    network_seconds: float = 2.0
+    stopped_readers: tuple[int, ...] = (10,)
+    dropped_sockets: int = 200
+    churn_sockets: int = 60
+    churn_rounds: int = 5
+    revoked_sockets: int = 4
 
 
 SHORT = Scale()
@@ -31,4 +40,13 @@ LONG = Scale(
     freeze_seconds=30.0,
     database_freeze_seconds=20.0,
     trouble_seconds=30.0,
+    restart_sockets=2000,
+    burst_events=1000,
+    burst_sockets=300,
+    network_seconds=20.0,
+    stopped_readers=(1, 100),
+    dropped_sockets=2000,
+    churn_sockets=1000,
+    churn_rounds=20,
+    revoked_sockets=20,
 )

@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 import uuid
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from freight.drills.delivery import checker, watchers
-from freight.drills.delivery.checker import Found
-from freight.drills.delivery.evidence import Evidence, percentile
+from freight.drills.delivery.evidence import Evidence
+from freight.drills.delivery.judgement import Judgement
 from freight.drills.delivery.probes import Probes
 from freight.drills.delivery.requests import Caller
 from freight.drills.delivery.stage import APIS, SOCKETS, Stage
@@ -22,6 +24,11 @@ SETTLE_SECONDS: Final = 5.0
 # How long we look on before a loss is called one: a scene that settles late is told from one that never does.
 _PATIENCE_SECONDS: Final = 30.0
 _FEED_EVERY: Final = 4
+_HANDSHAKES_AT_ONCE: Final = 100
+_FRAMES_OF_A_JOIN: Final = 2
+_POURED_AT_ONCE: Final = 100
+# Texts are limited in characters.
+_TWO_BYTES_EACH: Final = {ord(digit): 0x430 + number for number, digit in enumerate("0123456789abcdef")}
 
 
 class Scene:
@@ -29,7 +36,7 @@ class Scene:
 
     def __init__(
         self, stage: Stage, row: str, *, seed: int, shipments: int = 6, writing: int = 4, watching: int = 12,
-        ws_port: int | None = None, api_port: int | None = None,
+        ws_port: int | Path | None = None, api_port: int | None = None,
     ) -> None:  # fmt: skip
         self.stage, self.row, self.seed = stage, row, seed
         self.ws_port, self.api_port = ws_port or stage.port, api_port or stage.port
@@ -44,7 +51,7 @@ class Scene:
         self._tasks: list[asyncio.Task[None]] = []
         self._began = time.time()
         self._calm_at = 0.0
-        self._named = 0
+        self._named = self._recruited = 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -68,28 +75,44 @@ class Scene:
     # -- traffic ------------------------------------------------------------------------------------------
 
     async def watch(
-        self, number: int, *, references: Sequence[str] | None = None, port: int | None = None, **options: Any
+        self, number: int, *, references: Sequence[str] | None = None, port: int | Path | None = None
     ) -> list[Watcher]:
         """This will have more watchers of every room, or of those named, and wait until they are in.
 
         Some of those of every room follow the organisation's feed, too.
         """
         shipments = [f"shipment:{reference}" for reference in references or self.references]
-        first = len(self.watchers)
         fresh = [
-            Watcher(
-                port or self.ws_port, self.stage.keys[(first + each) % len(self.stage.keys)],
-                [*shipments, *([] if references or each % _FEED_EVERY else [watchers.FEED])],
-                seed=f"{self.seed}/{first + each}", **options,
-            )
+            self.recruit([*shipments, *([] if references or each % _FEED_EVERY else [watchers.FEED])], port=port)
             for each in range(number)
-        ]  # fmt: skip
+        ]
         self.watchers += fresh
+        await self.let_in(fresh)
+        return fresh
+
+    async def crowd(self, number: int, *, port: int | Path | None = None) -> list[Watcher]:
+        """This will have many more watchers, of one room each, and wait until they are in."""
+        names = itertools.cycle(self.references)
+        fresh = [self.recruit([f"shipment:{next(names)}"], port=port) for _ in range(number)]
+        self.watchers += fresh
+        # A handshake that is not answered in time is begun again: no more at a time than are answered.
+        for first in range(0, number, _HANDSHAKES_AT_ONCE):
+            await self.let_in(fresh[first : first + _HANDSHAKES_AT_ONCE])
+        return fresh
+
+    def recruit(self, rooms: Sequence[str], *, port: int | Path | None = None, key: str | None = None) -> Watcher:
+        """This will return a watcher that nobody has let in yet, and that the judgement does not know of."""
+        self._recruited += 1
+        key = key or self.stage.keys[self._recruited % len(self.stage.keys)]
+        return Watcher(port or self.ws_port, key, rooms, seed=f"{self.seed}/{self._recruited}")
+
+    async def let_in(self, fresh: Sequence[Watcher]) -> None:
+        """This will start watchers and wait until they are in."""
         for watcher in fresh:
             watcher.start()
         if not await watchers.all_whole(fresh, _PATIENCE_SECONDS):
-            raise RuntimeError(f"Not every client came in: {[watcher.seen for watcher in fresh]}")
-        return fresh
+            outside = [watcher.seen for watcher in fresh if not watcher.whole.is_set()]
+            raise RuntimeError(f"{len(outside)} clients did not come in: {outside[:5]}")
 
     def write(self, port: int, *, references: Sequence[str] | None = None, **options: Any) -> Writer:
         """This will have one more writer."""
@@ -106,6 +129,46 @@ class Scene:
         """This will return a name for one more writer: no two markers of a stage are alike."""
         self._named += 1
         return f"w{self._run}-{self._named}"
+
+    async def visit(self, guests: Sequence[Watcher]) -> None:
+        """This will let watchers in, have each be told something, and let them go: every other one says goodbye."""
+        for first in range(0, len(guests), _HANDSHAKES_AT_ONCE):
+            await self.let_in(guests[first : first + _HANDSHAKES_AT_ONCE])
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not all(guest.seen.frames > _FRAMES_OF_A_JOIN for guest in guests):
+            if time.monotonic() > deadline:
+                raise RuntimeError("Not every guest was told something.")
+            await asyncio.sleep(0.02)
+        for rude in guests[::2]:
+            rude.stopped = True
+            rude.drop()
+        await asyncio.gather(*(guest.stop() for guest in guests))
+
+    async def let_back(self) -> None:
+        """This will wait until every watcher is in again."""
+        if not await watchers.all_whole(self.watchers, _PATIENCE_SECONDS):
+            outside = [watcher.seen for watcher in self.watchers if not watcher.whole.is_set()]
+            raise RuntimeError(f"{len(outside)} clients did not come back: {outside[:5]}")
+
+    async def pour(self, reference: str, events: int, *, width: int = 1, at_once: int = _POURED_AT_ONCE) -> None:
+        """This will write so many events of one shipment, many in each transaction; each has `width` references."""
+        caller = Caller(self.api_port, self.stage.keys[0])
+        try:
+            for first in range(0, events, at_once):
+                items = [
+                    {"op": "update", "reference": reference, "references": self._wide(width)}
+                    for _ in range(min(at_once, events - first))
+                ]
+                answer = await caller.call("POST", "/api/shipments/bulk", {"items": items}, seconds=60)
+                if answer.status != 200 or answer.json()["failed"]:
+                    raise RuntimeError(f"Not poured: {answer.status} {answer.body[:500]!r}")
+                self.ledger.statuses[answer.status] += 1
+        finally:
+            await caller.close()
+
+    @staticmethod
+    def _wide(width: int) -> dict[str, str]:
+        return {f"r{number}": (uuid.uuid4().hex * 2).translate(_TWO_BYTES_EACH) for number in range(width)}
 
     async def written(self, more: int, seconds: float = 30.0) -> None:
         """This will wait until so many more operations have succeeded."""
@@ -164,15 +227,14 @@ class Scene:
         log = await self._settled()
         await self.probes.stop()
         found = checker.compare(log, self.ledger, self.watchers)
-        evidence = self._evidence(found)
-        self._judge_settling(found, log)
-        self._judge_answers(found, errors, slowest)
+        judged = Judgement(self, found, began=self._began, calm_at=self._calm_at)
+        judged.settling(log, SETTLE_SECONDS)
+        judged.answers(errors, slowest)
         if late is not None:
-            self._judge_lateness(found, late, evidence)
+            judged.lateness(late)
         if sockets_stay:
             found.expect(not self.lost_sockets, f"{self.lost_sockets} sockets ended.")
-        evidence.broken, evidence.lost = found.broken, found.lost
-        return evidence
+        return judged.evidence()
 
     async def _stop_writers(self) -> None:
         for writer in self.writers:
@@ -196,68 +258,10 @@ class Scene:
             await asyncio.sleep(0.05)
 
     @staticmethod
+    @staticmethod
     def _has_all(watcher: Watcher, log: checker.Log) -> bool:
         last = {room: watcher.newest(room) for room in watcher.records}
         return all(record and record.last >= len(log.of(room)) for room, record in last.items())
-
-    def _judge_settling(self, found: Found, log: checker.Log) -> None:
-        newest = max((event.at for events in log.events.values() for event in events), default=0.0)
-        since = max(self._calm_at, newest)
-        last = max((record.at[-1] for record in self._records() if record.at), default=since)
-        slack = self.stalls.within(since, last)
-        found.expect(
-            last - since <= SETTLE_SECONDS + slack,
-            f"The last client was at the head {last - since:.1f} s after all was calm.",
-        )
-
-    def _judge_answers(self, found: Found, errors: Collection[int], slowest: float | None) -> None:
-        foreign = {status: count for status, count in self.ledger.statuses.items() if status >= 400}
-        foreign = {status: count for status, count in foreign.items() if status not in errors and status != 409}
-        found.expect(not foreign, f"Answers that nobody allows: {foreign} {dict(self.ledger.refusals)}")
-        for began, seconds in self.ledger.seconds if slowest is not None else ():
-            if seconds > (slowest or 0) + self.stalls.within(began, began + seconds):
-                found.broken.append(f"A request took {seconds:.2f} s, {began - self._began:.1f} s into the row.")
-
-    def _judge_lateness(self, found: Found, limit: float, evidence: Evidence) -> None:
-        late = [each for each in found.late if each[0] > limit]
-        beyond = [seconds for seconds, begin, end in late if seconds > limit + self.stalls.within(begin, end)]
-        if late:
-            evidence.figures["late but for the machine"] = (
-                f"{len(late)} beyond {limit} s, {len(beyond)} with no excuse"
-            )
-        found.expect(
-            not beyond,
-            f"{len(beyond)} deliveries came later than {limit} s, the latest {max(beyond, default=0):.2f} s.",
-        )
-
-    def _evidence(self, found: Found) -> Evidence:
-        late = [seconds for seconds, _, _ in found.late]
-        away = [seconds for watcher in self.watchers for _, seconds in watcher.seen.away]
-        made = Evidence(
-            row=self.row,
-            ok=self.ledger.told(Outcome.OK),
-            failed=self.ledger.told(Outcome.FAILED),
-            unknown=self.ledger.told(Outcome.UNKNOWN),
-            lost=found.lost,
-            duplicated=found.duplicated,
-            gaps=found.gaps,
-            deliveries=found.deliveries,
-            late_p99=percentile(late, 0.99),
-            late_max=max(late, default=0.0),
-            server_errors=sum(count for status, count in self.ledger.statuses.items() if status >= 500),
-            seconds=round(time.time() - self._began, 1),
-        )
-        made.figures |= {"deliveries": found.deliveries, "answers": dict(sorted(self.ledger.statuses.items()))}
-        if found.late_in_feed:
-            made.figures["late in the feed"] = f"max {max(found.late_in_feed)[0]:.2f} s"
-        if away:
-            made.figures["whole again"] = (
-                f"p95 {percentile(away, 0.95):.2f} s, max {max(away):.2f} s, {len(away)} times"
-            )
-        return made
-
-    def _records(self) -> list[watchers.Record]:
-        return [records[-1] for watcher in self.watchers for records in watcher.records.values() if records]
 
     async def _end(self) -> None:
         for task in self._tasks:

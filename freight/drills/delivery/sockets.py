@@ -6,6 +6,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -33,6 +34,7 @@ class Socket(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[int] = loop.create_future()
+        self.received = 0  # bytes
         self._hear, self._request = hear, request
         self._buffer = bytearray()
         self._parts = bytearray()
@@ -49,6 +51,7 @@ class Socket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """This will take the answer to the handshake, then every whole frame."""
+        self.received += len(data)
         self._buffer += data
         if not self.opened.done() and not self._handshake():
             return
@@ -68,16 +71,27 @@ class Socket(asyncio.Protocol):
         """This will send one frame."""
         self._send(_TEXT, orjson.dumps(frame))
 
+    @property
+    def descriptor(self) -> int:
+        """Its file descriptor, -1 where it has none (any more)."""
+        raw = self._transport.get_extra_info("socket") if self._transport is not None else None
+        return -1 if raw is None else int(raw.fileno())
+
     def pause(self) -> None:
         """This will read nothing any more: the slowest client there is."""
         if self._transport is not None:
             self._transport.pause_reading()
 
+    def resume(self) -> None:
+        """This will read again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def drop(self) -> None:
         """This will cut the connection without a word: the peer sees a reset."""
         if self._transport is not None:
             raw = self._transport.get_extra_info("socket")
-            if raw is not None and raw.fileno() >= 0:
+            if raw is not None and raw.fileno() >= 0 and raw.family != socket.AF_UNIX:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
 
@@ -153,17 +167,23 @@ class Socket(asyncio.Protocol):
         self._transport.write(head + mask + masked)
 
 
-async def connect(port: int, key: str, hear: "Hear") -> Socket:
-    """This will open an authenticated socket at a port of this machine; raises Refused, OSError, TimeoutError."""
+async def connect(address: int | Path, key: str, hear: "Hear") -> Socket:
+    """This will open an authenticated socket; raises Refused, OSError, TimeoutError.
+
+    `address`: a port of this machine, or a unix socket.
+    """
     nonce = base64.b64encode(os.urandom(16)).decode()
     request = (
-        f"GET /ws/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "GET /ws/ HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {nonce}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: freight.v1\r\n"
         f"Authorization: Bearer {key}\r\n\r\n"
     ).encode()
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(_OPEN_SECONDS):
-        _, made = await loop.create_connection(lambda: Socket(hear, request), "127.0.0.1", port)
+        if isinstance(address, Path):
+            _, made = await loop.create_unix_connection(lambda: Socket(hear, request), str(address))
+        else:
+            _, made = await loop.create_connection(lambda: Socket(hear, request), "127.0.0.1", address)
         try:
             await asyncio.shield(made.opened)
         except BaseException:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import resource
 import secrets
 import shutil
 import signal
@@ -24,6 +25,8 @@ from freight.supervisor.roles import answers
 
 _START_SECONDS: Final = 60.0
 _UNLIMITED: Final = "10000000"
+# The most sessions of a process with PostgreSQL.
+POOL: Final = 10
 APIS, SOCKETS = ("api-1", "api-2"), ("ws-1", "ws-2")
 
 
@@ -51,6 +54,7 @@ class Stage:
         self.port = _free_port()
         self.organization = ""
         self.keys: list[str] = []
+        self.administrator: dict[str, str] = {}
         self.warm: set[int] = set()
         self._nginx: Popen[bytes] | None = None
         self._server("api", *APIS)
@@ -90,9 +94,10 @@ class Stage:
             "DATABASE_URL": given.database_url, "REDIS_URL": given.redis_url,
             "SECRET_KEY": secrets.token_urlsafe(48), "DJANGO_SETTINGS_MODULE": "freight.settings",
             "DEMO": "0", "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "INFO", "PORT": str(self.port),
-            "DATABASE_POOL_SIZE": "10", "RATE_LIMIT_WHITELIST": "",
+            "DATABASE_POOL_SIZE": str(POOL), "RATE_LIMIT_WHITELIST": "",
             # A drill asks more than any client; the limits' way through Redis stays in use.
             "RATE_LIMIT_GENERAL_MAX": _UNLIMITED, "RATE_LIMIT_WS_CONNECT_MAX": _UNLIMITED,
+            "RATE_LIMIT_SOCKETS_PER_USER": _UNLIMITED, "RATE_LIMIT_SOCKETS_PER_ADDRESS": _UNLIMITED,
         }  # fmt: skip
 
     def _server(self, kind: str, *names: str) -> None:
@@ -108,6 +113,7 @@ class Stage:
             raise RuntimeError(f"The stage was not prepared:\n{self.tails()}")
         world = json.loads(told.read_text())
         self.organization, self.keys = world["organization"], world["keys"]
+        self.administrator = world["administrator"]
 
     def _start_nginx(self) -> None:
         run = self.layout.home / "nginx"
@@ -215,6 +221,8 @@ class Stage:
 @contextlib.contextmanager
 def raised() -> Iterator[Stage]:
     """This will have a stage for the length of a `with` block, in a temporary folder that goes with it."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     home = Path(tempfile.mkdtemp(prefix="freight-drill-"))
     stage = Stage(home)
     try:

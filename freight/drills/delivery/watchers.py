@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -58,7 +59,7 @@ class Watcher:
     """One client in one or more rooms, which reconnects with jitter and resumes with what it has."""
 
     def __init__(
-        self, port: int, key: str, rooms: Sequence[str], *, seed: object,
+        self, port: int | Path, key: str, rooms: Sequence[str], *, seed: object,
         reconnect: tuple[float, float] = _RECONNECT_SECONDS,
     ) -> None:  # fmt: skip
         self.port, self._key, self._reconnect = port, key, reconnect
@@ -66,6 +67,7 @@ class Watcher:
         self.seen = Seen()
         self.socket: sockets.Socket | None = None
         self.whole = asyncio.Event()
+        self.over = asyncio.Event()
         self.stopped = False
         self._chance = random.Random(f"watcher/{seed}")  # noqa: S311  a drill is repeatable
         self._unanswered: set[str] = set()
@@ -90,6 +92,12 @@ class Watcher:
             self._task.cancel()
             await asyncio.wait([self._task])
 
+    def drop(self) -> None:
+        """This will cut the socket without a word; the watcher comes back by itself unless it is stopped."""
+        if self.socket is not None:
+            self.whole.clear()
+            self.socket.drop()
+
     def newest(self, room: str) -> Record | None:
         """This will return the record that goes on."""
         return self.records[room][-1] if self.records[room] else None
@@ -110,6 +118,7 @@ class Watcher:
                 self.whole.clear()
                 self._lost_at = self._lost_at or time.time()
                 if code in FINAL:
+                    self.over.set()
                     return
             await asyncio.sleep(self._pause())
 
@@ -224,8 +233,10 @@ def _apply(record: Record, number: int, event: dict[str, Any], at: float) -> Non
 
 async def all_whole(watchers: Sequence[Watcher], seconds: float) -> bool:
     """This will wait until every watcher has been answered for every room, and say whether that came in time."""
-    tasks = [asyncio.create_task(watcher.whole.wait()) for watcher in watchers]
-    _, pending = await asyncio.wait(tasks, timeout=seconds)
-    for task in pending:
-        task.cancel()
-    return not pending
+    try:
+        async with asyncio.timeout(seconds):
+            for watcher in watchers:
+                await watcher.whole.wait()
+    except TimeoutError:
+        return False
+    return True

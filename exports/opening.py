@@ -42,6 +42,9 @@ def stream(asked: Asked, kind: Format, record: Record, *, gzip: bool) -> Stream:
         opened = sheet(asked, kind)
         undo.callback(opened.reading.close)
         record.rows = opened.reading.count
-        record.start()
+        begun = Stream(opened, kind, record, gzip=gzip, release=release)
+        undo.pop_all()  # the stream frees what it holds
+        undo.callback(begun.drop)
+        record.start()  # while the first block is read; nobody has it yet
         undo.pop_all()
-        return Stream(opened, kind, record, gzip=gzip, release=release)
+        return begun

@@ -43,7 +43,7 @@ def compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class Stream:
-    """One file on its way to one reader. `release` gives its place back."""
+    """One file on its way to one reader, begun at once. `release` gives its place back."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class Stream:
         self._lock = threading.Lock()
         self._begun = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._ahead = self._thread.submit(self._pull)
         self._timer = threading.Timer(_UNTAKEN_SECONDS, self._give_up)
         self._timer.daemon = True
         self._timer.start()
@@ -74,10 +75,9 @@ class Stream:
         if not self._begin():
             raise NotTaken
         outcome = "cancelled"
-        ahead = self._thread.submit(self._pull)
         try:
-            while block := await asyncio.wrap_future(ahead):
-                ahead = self._thread.submit(self._pull)
+            while block := await asyncio.wrap_future(self._ahead):
+                self._ahead = self._thread.submit(self._pull)
                 self._sent += len(block)
                 yield block
             outcome = "done"
@@ -91,6 +91,13 @@ class Stream:
                 self._end(outcome)
             else:
                 await asyncio.wrap_future(self._end(outcome))
+
+    def drop(self) -> None:
+        """This will give the file up before anybody takes it, and tell nobody."""
+        if self._begin():
+            self._sheet.reading.cancel()
+            self._thread.submit(self._free)
+            self._thread.shutdown(wait=False)
 
     def _begin(self) -> bool:
         self._timer.cancel()
@@ -121,12 +128,17 @@ class Stream:
     def _finish(self, outcome: str) -> None:
         """This will free what the file held, in the thread that wrote it, then tell its end."""
         try:
+            self._free()
+        finally:
+            self._record.end(outcome, sent=self._sent)
+            if not connection.in_atomic_block:
+                connection.close()
+
+    def _free(self) -> None:
+        try:
             close = getattr(self._blocks, "close", None)
             if close:
                 close()
         finally:
             self._sheet.reading.close()
             self._release()
-            self._record.end(outcome, sent=self._sent)
-            if not connection.in_atomic_block:
-                connection.close()

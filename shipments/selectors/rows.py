@@ -14,8 +14,9 @@ from django.core.exceptions import EmptyResultSet
 from django.db import OperationalError
 from psycopg import ClientCursor, sql
 
+from shipments.selectors import sessions
 from shipments.selectors.cells import Cell
-from shipments.selectors.live import connection_arguments
+from shipments.selectors.sessions import Connection
 
 Form = Literal["csv", "json"]
 BLOCK_BYTES: Final = 64 * 1024
@@ -25,12 +26,6 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "csv": "FORMAT csv, ENCODING 'UTF8'",
     "json": "FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8'",
 }
-# Cells are written for these settings. Reading takes as long as it takes, but not for a reader who is gone.
-_SESSION: Final = (
-    "-c timezone=UTC -c datestyle=ISO -c default_transaction_read_only=on -c statement_timeout=0"
-    " -c idle_in_transaction_session_timeout=120000 -c lock_timeout=2000"
-)
-_Connection = psycopg.Connection[tuple[Any, ...]]
 _Statement = tuple[str, tuple[Any, ...]]
 
 
@@ -46,7 +41,7 @@ def opened(rows: Any, cells: Mapping[str, Cell], form: Form) -> "Reading":
     except EmptyResultSet:
         return Reading()  # the ORM knows without asking: a viewer who sees nothing
     try:
-        connection = psycopg.connect(**connection_arguments("export", _SESSION))
+        connection = sessions.shared.begin()
         try:
             return _begun(connection, lines, keys, list(cells), form)
         except BaseException:
@@ -59,7 +54,7 @@ def opened(rows: Any, cells: Mapping[str, Cell], form: Form) -> "Reading":
 class Reading:
     """Rows of one snapshot: `count` of them, to be read once as `blocks()`, then or instead to be closed."""
 
-    def __init__(self, connection: _Connection | None = None, *, copy: str = "", count: int = 0) -> None:
+    def __init__(self, connection: Connection | None = None, *, copy: str = "", count: int = 0) -> None:
         self.count = count
         self.done = 0  # how many have been read
         self.cancelled = threading.Event()
@@ -99,7 +94,8 @@ class Reading:
         """This will end the snapshot; again is no harm."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            # In this order: a late `cancel` either finds no connection, or one that nobody will use again.
+            sessions.shared.end(connection, keep=not self.cancelled.is_set())
 
 
 def _compiled(queryset: Any) -> _Statement:
@@ -107,8 +103,7 @@ def _compiled(queryset: Any) -> _Statement:
     return statement, params
 
 
-def _begun(connection: _Connection, lines: _Statement, keys: _Statement, names: list[str], form: Form) -> Reading:
-    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+def _begun(connection: Connection, lines: _Statement, keys: _Statement, names: list[str], form: Form) -> Reading:
     # COPY takes no parameters: the client writes the values into the text, by the rules of the connection.
     writer = ClientCursor(connection)
     counting = writer.mogrify(f"SELECT count(*) FROM ({keys[0]}) AS counted".encode(), keys[1])  # noqa: S608

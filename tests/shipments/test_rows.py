@@ -9,7 +9,7 @@ from django.db import connection
 
 from shipments.access import Subject
 from shipments.models import Organization
-from shipments.selectors import cells, rows
+from shipments.selectors import cells, rows, sessions
 from shipments.selectors import shipments as selectors
 from tests import factories
 
@@ -75,3 +75,55 @@ def test_a_viewer_who_sees_nothing_costs_no_connection(dispatcher: Subject) -> N
     reading = opened(nobody)
 
     assert (reading.count, list(reading.blocks())) == (0, [])
+
+
+def test_the_next_reading_goes_on_with_the_session_of_the_last(dispatcher: Subject) -> None:
+    sessions.shared.close()
+    first = opened(dispatcher)
+    used = session(first)
+    list(first.blocks())
+    first.close()
+
+    booked = factories.booked(dispatcher)
+    second = opened(dispatcher)
+
+    found = (session(second), b"".join(second.blocks()))
+    second.close()
+    assert found == (used, f"{booked.reference}\n".encode())
+
+
+@pytest.mark.parametrize("end", ["cancelled", "killed"])
+def test_a_session_that_did_not_end_well_is_not_used_again(dispatcher: Subject, end: str) -> None:
+    sessions.shared.close()
+    factories.booked(dispatcher)
+    first = opened(dispatcher)
+    used = session(first)
+    list(first.blocks())
+
+    if end == "cancelled":
+        first.cancel()
+    first.close()
+    if end == "killed":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 2000)", [used])
+    second = opened(dispatcher)
+
+    found = (session(second) != used, b"".join(second.blocks()).count(b"\n"))
+    second.close()
+    assert found == (True, 1)
+
+
+def test_no_more_sessions_are_kept_than_are_used_at_once(dispatcher: Subject) -> None:
+    sessions.shared.close()
+    readings = [opened(dispatcher) for _ in range(sessions.MOST_KEPT + 2)]
+    used = [reading._connection for reading in readings]
+
+    for reading in readings:
+        reading.close()
+
+    assert [each is not None and each.closed for each in used] == [False] * sessions.MOST_KEPT + [True, True]
+
+
+def session(reading: rows.Reading) -> int:
+    assert reading._connection is not None
+    return reading._connection.info.backend_pid

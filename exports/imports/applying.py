@@ -53,6 +53,11 @@ def judge(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged
     return intake.import_rows(by=by, now=now, rows=chunk, dry_run=True)
 
 
+def apply(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged]:
+    """This will book and amend what the rows ask for, in one transaction; raises OutcomeUnknown."""
+    return intake.committed(lambda: intake.import_rows(by=by, now=now, rows=chunk, dry_run=False))
+
+
 def shown(judged: Judged, found: Columns) -> dict[str, Any]:
     """This will return the entry of a row in the report, in the words of the file's header."""
     return {

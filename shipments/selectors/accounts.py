@@ -5,7 +5,7 @@ from typing import Final
 
 from django.db.models import Q
 
-from shipments.models import ApiKey, Membership, User
+from shipments.models import ApiKey, Membership, Organization, User
 from shipments.querysets import ApiKeyQuerySet, Viewer
 
 MOST_FOUND: Final = 20
@@ -27,6 +27,17 @@ def members_like(viewer: Viewer, text: str) -> list[Membership]:
 def member(user_id: uuid.UUID) -> User:
     """This will return a user with its membership and organisation: one query."""
     return User.objects.select_related("membership__organization").get(pk=user_id)
+
+
+def member_called(email: str) -> User | None:
+    """This will return the user with this address, in any case, with its membership; None where there is none."""
+    return User.objects.select_related("membership").filter(email__iexact=email).first()
+
+
+def organizations(slug: str | None) -> list[Organization]:
+    """This will return the organisation of this slug, or all of them where none is named; two at most."""
+    found = Organization.objects.order_by("slug")
+    return list(found.filter(slug=slug) if slug else found[:2])
 
 
 def api_keys(viewer: Viewer) -> ApiKeyQuerySet:

@@ -1,0 +1,141 @@
+"""`manage.py import_shipments FILE`: shipments out of a CSV or XLSX, as the API takes them."""
+
+import time
+import uuid
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from exports.imports import applying, columns, table
+from exports.imports.applying import CHUNK, DRY_CHUNK, OUTCOMES, Wishes
+from exports.imports.table import Table
+from shipments import access, intake
+from shipments.access import Forbidden, Subject
+from shipments.intake import Judged
+from shipments.selectors import accounts
+from shipments.selectors.parameters import Invalid
+
+_MOST_TOLD: Final = 20
+
+
+class Command(BaseCommand):
+    """Imports at once, without the relay: a chunk after the other, each one transaction."""
+
+    help = (
+        "Book and amend shipments out of a CSV or XLSX, idempotent by reference; exit status 1 where a row failed."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path, help="CSV or XLSX; docs/imports.md lists the columns")
+        parser.add_argument(
+            "--organization", metavar="SLUG", help="whose shipments; needed where there are several"
+        )
+        parser.add_argument("--as", dest="email", metavar="EMAIL", help="the user who does it (the system itself)")
+        parser.add_argument("--dry-run", action="store_true", help="say what would become of each row")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """This will print one line of counts, and the first rows that failed to the standard error."""
+        started = time.monotonic()
+        by = _subject(options["organization"], options["email"])
+        read = _table(options["file"])
+        try:
+            by.require("shipments:write")
+            counts = self._run(read, by, options["file"].name, dry_run=options["dry_run"])
+        except Forbidden as error:
+            raise CommandError(str(error)) from None
+        told = {
+            "command": "import_shipments", "file": options["file"].name, "dryRun": options["dry_run"],
+            "rows": read.count, **counts, "seconds": round(time.monotonic() - started, 2),
+        }  # fmt: skip
+        self.stdout.write(orjson.dumps(told).decode())
+        if counts["failed"]:
+            raise SystemExit(1)
+
+    def _run(self, read: Table, by: Subject, filename: str, *, dry_run: bool) -> dict[str, int]:
+        found = columns.find(read.header)
+        wishes = Wishes(found, decimal_comma=read.decimal_comma)
+        work, size = (applying.judge, DRY_CHUNK) if dry_run else (applying.apply, CHUNK)
+        counts = dict.fromkeys(OUTCOMES, 0)
+        trail = None if dry_run else _Trail(by, read, filename)
+        console = Console(stderr=True)
+        bar_columns = (TextColumn("Import shipments"), BarColumn(), MofNCompleteColumn())
+        with Progress(*bar_columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+            task = bar.add_task("", total=read.count)
+            try:
+                for chunk in wishes.chunks(read.rows(), size):
+                    for judged in work(by=by, now=timezone.now(), chunk=chunk):
+                        counts[judged.outcome] += 1
+                        if judged.outcome == "failed" and counts["failed"] <= _MOST_TOLD:
+                            bar.console.print(_problem(judged, found), markup=False, highlight=False)
+                    bar.advance(task, len(chunk))
+            except BaseException:
+                if trail:
+                    trail.end("failed", counts)
+                raise
+        if trail:
+            trail.end("done", counts)
+        return counts
+
+
+class _Trail:
+    """What the audit holds of it: a start and an end."""
+
+    def __init__(self, by: Subject, read: Table, filename: str) -> None:
+        self._by, self._id = by, uuid.uuid4()
+        self._about = {"filename": filename[:120], "format": read.kind, "rows": read.count, "sha256": read.sha256}
+        self._write("started", {})
+
+    def end(self, outcome: str, counts: dict[str, int]) -> None:
+        """This will write how it ended."""
+        self._write(outcome, counts)
+
+    def _write(self, outcome: str, counts: dict[str, int]) -> None:
+        intake.record_audit(
+            by=self._by, now=timezone.now(), action="import", entity="import", entity_id=self._id,
+            after=self._about | counts, outcome=outcome,
+        )  # fmt: skip
+
+
+def _problem(judged: Judged, found: columns.Columns) -> str:
+    told = "; ".join(f"{each['column']}: {each['message']}" for each in found.errors(judged.errors))
+    return f"row {judged.row} ({judged.reference or 'no reference'}): {told}"
+
+
+def _subject(slug: str | None, email: str | None) -> Subject:
+    """This will return who imports, and by that for whom; raises CommandError."""
+    found = accounts.organizations(slug)
+    if email:
+        user = accounts.member_called(email)
+        subject = access.of_user(user) if user else None
+        if subject is None or (slug and subject.organization_id not in {each.pk for each in found}):
+            raise CommandError(f"--as {email}: there is no such active member of the organisation.")
+        return subject
+    if len(found) != 1:
+        raise CommandError(
+            f"There is no organisation {slug}." if slug else "Say whose shipments: --organization SLUG."
+        )
+    return access.system(found[0].pk, name="manage.py import_shipments")
+
+
+def _table(path: Path) -> Table:
+    """This will read the file; raises CommandError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(settings.IMPORT_MAX_BYTES + 1)
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror}.") from None
+    if len(raw) > settings.IMPORT_MAX_BYTES:
+        raise CommandError(f"{path} is larger than {settings.IMPORT_MAX_BYTES:,} bytes; IMPORT_MAX_MB allows more.")
+    try:
+        read = table.read(raw)
+        columns.find(read.header)
+    except Invalid as error:
+        raise CommandError("; ".join(f"{each['field']}: {each['message']}" for each in error.errors)) from None
+    return read

@@ -1,0 +1,87 @@
+"""An import of new shipments beside booking the same number one at a time; the same file again, and a dry run.
+
+Rounds take turns, so that whatever disturbs one disturbs both.
+"""
+
+import argparse
+import json
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.bench import stage
+
+PLACES = ("NLRTM", "DEHAM", "BEANR", "FRLEH", "GBFXT", "ESVLC", "ITGOA", "PLGDN")
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line with rows a second of each way, and the ratio of importing to booking."""
+    parser = argparse.ArgumentParser(prog="bench_import", description=__doc__)
+    parser.add_argument("--rows", type=int, default=4_000, help="of one file")
+    parser.add_argument("--single", type=int, default=500, help="booked one at a time in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    stage.begin()
+    stage.database()
+    found = {"bench": "import", "rows": options.rows} | measure(options.rows, options.single, options.rounds)
+    print(json.dumps(found))
+    return found
+
+
+def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
+    """This will bring shipments in by each way in turn."""
+    from exports.imports import applying, columns, table  # needs settings
+    from exports.pdf import pool
+    from shipments import access, services
+    from shipments.models import Organization
+
+    now = datetime.now(UTC)
+    organization = Organization.objects.create(name="Bench", slug=f"bench-{uuid.uuid4().hex[:12]}", created_at=now)
+    by = access.system(organization.pk, name="bench")
+
+    def references(count: int) -> list[str]:
+        mark = uuid.uuid4().hex[:8]
+        return [f"B-{mark}-{n}" for n in range(count)]
+
+    def file(named: list[str]) -> bytes:
+        lines = [
+            f"{name},{PLACES[n % 8]},{PLACES[(n + 3) % 8]},booked,{n % 40},12.5,2026-03-02T12:00:00Z"
+            for n, name in enumerate(named)
+        ]
+        return "\n".join(["Reference,Origin,Destination,Status,Pieces,Weight kg,ETA", *lines]).encode()
+
+    def bring(raw: bytes, work: Callable[..., Any], size: int, outcome: str) -> None:
+        read = table.read(raw)
+        wishes = applying.Wishes(columns.find(read.header), decimal_comma=False)
+        for chunk in wishes.chunks(read.rows(), size):
+            assert {each.outcome for each in work(by=by, now=now, chunk=chunk)} == {outcome}
+
+    def one_by_one(named: list[str]) -> None:
+        for n, name in enumerate(named):
+            services.book(
+                by=by, now=now, reference=name, status="booked", origin=PLACES[n % 8],
+                destination=PLACES[(n + 3) % 8], pieces=n % 40,
+            )  # fmt: skip
+
+    taken: dict[str, list[float]] = {"one": [], "dryRun": [], "import": [], "again": []}
+    for _ in range(rounds):
+        raw = file(references(rows))
+        for name, count, work in (
+            ("one", single, lambda: one_by_one(references(single))),
+            ("dryRun", rows, lambda: bring(raw, applying.judge, applying.DRY_CHUNK, "created")),  # noqa: B023
+            ("import", rows, lambda: bring(raw, applying.apply, applying.CHUNK, "created")),  # noqa: B023
+            ("again", rows, lambda: bring(raw, applying.apply, applying.CHUNK, "unchanged")),  # noqa: B023
+        ):
+            started = time.perf_counter()
+            work()
+            taken[name].append(count / (time.perf_counter() - started))
+    pool.shared().close()
+    medians = {name: round(statistics.median(speeds)) for name, speeds in taken.items()}
+    return {"rowsPerSecond": medians, "ratio": round(medians["import"] / medians["one"], 2)}
+
+
+if __name__ == "__main__":
+    main()

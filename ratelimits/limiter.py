@@ -1,11 +1,8 @@
 """Counts requests against policies, in fixed windows, exactly even when they arrive together."""
 
-import asyncio
 import ipaddress
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
 from django.conf import settings
 from django_ratelimit.core import get_usage
@@ -13,9 +10,6 @@ from django_ratelimit.core import get_usage
 from ratelimits import counters, metrics, policies
 from ratelimits.counters import Wanted
 from ratelimits.policies import Policy
-
-# A frozen Redis holds a thread for a third of a second; the loop never waits for it.
-_threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="limits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +62,28 @@ def hit(policy: Policy, key: str) -> Usage:
 
 def hit_all(wanted: Sequence[Policy], key: str) -> list[Usage]:
     """This will count one request of the key against several policies, still in one round trip."""
+    return hit_many([(policy, key) for policy in wanted])
+
+
+def hit_many(wanted: Sequence[tuple[Policy, str]]) -> list[Usage]:
+    """This will count each key once against the policy beside it, in this order and one round trip."""
     if not wanted:
         return []
     with counters.noting() as noted:
         # The counter bears no limit in its name: a limit that is changed goes on counting where it was.
         windows = [
-            get_usage(None, group=policy.name, key=lambda *_: key, rate=(1, policy.window), increment=True)
-            for policy in wanted
+            get_usage(None, group=policy.name, key=lambda *_, key=key: key, rate=(1, policy.window), increment=True)
+            for policy, key in wanted
         ]
     counts = counters.count(
         [
             Wanted(counter, seconds, policy.name, policy.most, key)
-            for policy, (counter, seconds) in zip(wanted, noted, strict=True)
+            for (policy, key), (counter, seconds) in zip(wanted, noted, strict=True)
         ]
     )
     usages = [
         Usage(policy, count, max(1, int(window["time_left"])))
-        for policy, count, window in zip(wanted, counts, windows, strict=True)
+        for (policy, _), count, window in zip(wanted, counts, windows, strict=True)
     ]
     for usage in usages:
         metrics.decided(usage.policy.name, "allowed" if usage.allowed else "rejected")
@@ -96,26 +95,20 @@ def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usa
 
     Empty where nothing holds it: the subject is exempt, or the key has no limit.
     """
-    if is_exempt(subject):
-        for name in names:
-            metrics.decided(name, "exempt")
-        return []
-    held = [policies.of_key(name, key) for name in names]
-    for name, policy in zip(names, held, strict=True):
+    return hit_all(holding(names, key, subject=subject), key)
+
+
+def holding(names: Sequence[str], key: str, *, subject: object = None) -> list[Policy]:
+    """This will return those of the policies that hold the subject under a key, as they stand now."""
+    exempt = is_exempt(subject)
+    found = []
+    for name in names:
+        policy = None if exempt else policies.of_key(name, key)
         if policy is None:
             metrics.decided(name, "exempt")
-    return hit_all([policy for policy in held if policy is not None], key)
-
-
-async def check_async(policy: str, key: str, *, subject: object = None) -> Usage | None:
-    """This will count once for a coroutine, whose loop never waits for Redis; None where no limit holds it.
-
-    `key` is the subject's `limit_key`, or `address_key` of where it comes from.
-    """
-    counted = await asyncio.get_running_loop().run_in_executor(
-        _threads, lambda: check([policy], key, subject=subject)
-    )
-    return counted[0] if counted else None
+        else:
+            found.append(policy)
+    return found
 
 
 def counters_of(key: str) -> dict[str, str]:

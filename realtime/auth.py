@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, Literal, TypeVar
 
@@ -13,16 +12,20 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from monitoring import addresses
-from ratelimits import limiter
+from ratelimits import limiter, together
+from realtime.gather import Gathered
 from shipments import access, credentials, intake
 from shipments.access import Subject
 from shipments.credentials import Credential
+from shipments.selectors import live
 
 T = TypeVar("T")
 # Handshakes must not wait for each other's queries in Channels' one thread.
 _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket-auth")
 # Nor must a revocation wait for a thousand handshakes.
 _watchers: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-access")
+# The logins behind access tokens, of many handshakes by one query.
+_logins: Final = Gathered(live.of_claims)
 _TICKET: Final = "ticket."
 
 
@@ -93,33 +96,33 @@ def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | No
 
 async def admit(offer: Offer | None, *, address: str | None) -> Verdict:
     """This will tell who it is, and count the handshake: for whom it is, else for where it comes from."""
-    return await _in_thread(lambda: _admit(offer, address, timezone.now()))
+    subject = await _of_offer(offer) if offer else None
+    if subject is not None:
+        subject = subject.at(address=address, request_id="")
+    key = subject.limit_key if subject else limiter.address_key(address)
+    usage = await together.check("ws_connect", key, subject=subject)
+    return Verdict(subject, usage is None or usage.allowed)
+
+
+async def _of_offer(offer: Offer) -> Subject | None:
+    if offer.kind == "token":
+        return await of_token(offer.secret)
+    if offer.kind == "ticket":
+        return await _in_thread(lambda: intake.redeem_ticket(ticket=offer.secret, now=timezone.now()))
+    return await _in_thread(lambda: credentials.of_session(offer.secret, now=timezone.now()))
 
 
 async def of_token(raw: str) -> Subject | None:
-    """This will return whom an access token or API key stands for, None where it is no good."""
-    return await _in_thread(lambda: access.authenticate_token(raw, now=timezone.now()))
+    """This will return whom an access token, API key or tracking link stands for, None where it is no good."""
+    if access.is_secret(raw):
+        return await _in_thread(lambda: access.authenticate_token(raw, now=timezone.now()))
+    claims = access.claims_of(raw, now=timezone.now())
+    return (await _logins.ask([claims])).get(claims) if claims else None
 
 
 async def today(credential: Credential) -> Subject | None:
     """This will return whom a credential that was good once stands for now, None where it has ended."""
     return await _in_thread(lambda: credentials.subject_of(credential, now=timezone.now()), _watchers)
-
-
-def _admit(offer: Offer | None, address: str | None, now: datetime) -> Verdict:
-    subject = _of_offer(offer, now) if offer else None
-    if subject is not None:
-        subject = subject.at(address=address, request_id="")
-    key = subject.limit_key if subject else limiter.address_key(address)
-    return Verdict(subject, all(usage.allowed for usage in limiter.check(["ws_connect"], key, subject=subject)))
-
-
-def _of_offer(offer: Offer, now: datetime) -> Subject | None:
-    if offer.kind == "token":
-        return access.authenticate_token(offer.secret, now=now)
-    if offer.kind == "ticket":
-        return intake.redeem_ticket(ticket=offer.secret, now=now)
-    return credentials.of_session(offer.secret, now=now)
 
 
 async def _in_thread(read: Callable[[], T], threads: ThreadPoolExecutor = _threads) -> T:

@@ -7,10 +7,12 @@ counts alone: the limit then holds per process.
 """
 
 import asyncio
+import itertools
 import os
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final
@@ -28,22 +30,41 @@ RETRY_SECONDS: Final = 1.0
 # What is given back is told together with what else changes in this time.
 _PAUSE_SECONDS: Final = 0.2
 _DEADLINE_SECONDS: Final = 0.3
+# Asked for by one call; Redis does nothing else meanwhile.
+_KEYS_AT_ONCE: Final = 200
 _PROCESSES: Final = "freight:sockets"
 # One call, so that no two handshakes share the last place. KEYS: the processes, by when they were heard of;
-# ARGV: own name, what is counted, its count here, the most, seconds until a silent process is forgotten.
+# ARGV: own name, seconds until a silent process is forgotten, then of each that is counted its key, its count here,
+# how many more there shall be, and the most. Returns how many more there are.
 _TAKE: Final = """
 local now = tonumber(redis.call('TIME')[1])
-local total = tonumber(ARGV[3])
-for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now - tonumber(ARGV[5]), '+inf')) do
+local keys, total = {}, {}
+for i = 3, #ARGV, 4 do
+    keys[#keys + 1] = ARGV[i]
+    total[#total + 1] = tonumber(ARGV[i + 1])
+end
+for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now - tonumber(ARGV[2]), '+inf')) do
     if process ~= ARGV[1] then
-        total = total + tonumber(redis.call('HGET', KEYS[1] .. ':' .. process, ARGV[2]) or 0)
+        for n, count in ipairs(redis.call('HMGET', KEYS[1] .. ':' .. process, unpack(keys))) do
+            total[n] = total[n] + tonumber(count or 0)
+        end
     end
 end
-if total > tonumber(ARGV[4]) then return 0 end
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('HSET', KEYS[1] .. ':' .. ARGV[1], ARGV[2], ARGV[3])
-redis.call('EXPIRE', KEYS[1] .. ':' .. ARGV[1], ARGV[5])
-return 1
+local taken, told = {}, {}
+for n, key in ipairs(keys) do
+    local at = 3 + (n - 1) * 4
+    taken[n] = math.max(0, math.min(tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) - total[n]))
+    if taken[n] > 0 then
+        told[#told + 1] = key
+        told[#told + 1] = tonumber(ARGV[at + 1]) + taken[n]
+    end
+end
+if #told > 0 then
+    redis.call('ZADD', KEYS[1], now, ARGV[1])
+    redis.call('HSET', KEYS[1] .. ':' .. ARGV[1], unpack(told))
+    redis.call('EXPIRE', KEYS[1] .. ':' .. ARGV[1], ARGV[2])
+end
+return taken
 """
 # Says that the process lives, and whether what it told is still there.
 _BEAT: Final = """
@@ -75,21 +96,52 @@ class Census:
         self._beat: Final[Any] = self._redis.register_script(_BEAT)
         self._away_until = 0.0
         self._turn: Final = asyncio.Lock()
+        self._asking: defaultdict[tuple[str, int], list[asyncio.Future[bool]]] = defaultdict(list)
+        self._taking: asyncio.Task[None] | None = None
         self._untold: set[str] = set()
         self._changed: Final = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
 
     async def take(self, key: str, most: int) -> bool:
-        """This will count one more socket of a key, unless there are `most` already, and say whether it did."""
-        # One at a time: what Redis is told is then always the count after this one.
-        async with self._turn:
-            if self.here[key] >= most:
-                return False
-            self._tell_soon(key)  # also where the answer is not waited for
-            if not await self._room_for(key, most):
-                return False
-            self.here[key] += 1
-            return True
+        """This will count one more socket of a key, unless there are `most` already, and say whether it did.
+
+        Those who ask while Redis is asked for others are asked for together.
+        """
+        if self.here[key] >= most:
+            return False
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asking[key, most].append(answer)
+        if self._taking is None or self._taking.done():
+            self._taking = asyncio.create_task(self._take_all(), context=Context())
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            # Whoever asked is gone; what was counted for it meanwhile is free again.
+            if answer.done() and not answer.cancelled() and answer.result():
+                self.give_back(key)
+            raise
+
+    async def _take_all(self) -> None:
+        while self._asking:
+            # One call at a time: what Redis is told is then always the count after it.
+            async with self._turn:
+                asking = dict(itertools.islice(self._asking.items(), _KEYS_AT_ONCE))
+                self._asking = defaultdict(list, itertools.islice(self._asking.items(), _KEYS_AT_ONCE, None))
+                wanted = {of: len(answers) for of, answers in asking.items()}
+                for key, _ in wanted:
+                    self._tell_soon(key)  # also where the answer is not waited for
+                free = await self._places(wanted)
+                for (key, most), answers in asking.items():
+                    self._answer(key, answers, min(free[key, most], most - self.here[key]))
+
+    def _answer(self, key: str, answers: Iterable["asyncio.Future[bool]"], free: int) -> None:
+        for answer in answers:
+            if answer.done():
+                continue  # whoever asked is gone
+            answer.set_result(free > 0)
+            if free > 0:
+                free -= 1
+                self.here[key] += 1
 
     def give_back(self, key: str) -> None:
         """This will count one less."""
@@ -98,15 +150,18 @@ class Census:
             del self.here[key]
         self._tell_soon(key)
 
-    async def _room_for(self, key: str, most: int) -> bool:
+    async def _places(self, wanted: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], int]:
+        """This will return how many of the wanted places of each key there are, over all processes."""
         if time.monotonic() < self._away_until:
-            return True
-        args = [self.name, key, self.here[key] + 1, most, FORGOTTEN_SECONDS]
+            return wanted
+        args: list[str | int] = [self.name, FORGOTTEN_SECONDS]
+        for (key, most), more in wanted.items():
+            args += [key, self.here[key], more, most]
         try:
-            return bool(await self._take(keys=[_PROCESSES], args=args))
+            return dict(zip(wanted, await self._take(keys=[_PROCESSES], args=args), strict=True))
         except (RedisError, OSError, TimeoutError) as error:
             self._away(error)
-            return True
+            return wanted
 
     def _away(self, error: Exception) -> None:
         if self._away_until == 0.0:
@@ -166,9 +221,10 @@ class Census:
 
     async def close(self) -> None:
         """This will end the telling; what was told is forgotten after a while."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.wait([self._telling], timeout=1)
+        for task in (self._telling, self._taking):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task], timeout=1)
         await self._redis.aclose()
 
 

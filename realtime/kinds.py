@@ -1,10 +1,13 @@
 """The kinds of room that shipments fill: a shipment's log, the organisation's feed, a driver's positions."""
 
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from realtime import protocol, rooms
+from realtime.gather import Gathered
 from realtime.rooms import Json, Kind, RoomName
 from shipments.access import Subject
 from shipments.selectors import live
@@ -78,14 +81,28 @@ class DriverPositions:
         return protocol.driver_location(value)
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Of a subject what decides which shipments it sees: all whose is the same are answered by one query."""
+
+    organization_id: uuid.UUID
+    role: str
+    customer_id: uuid.UUID | None
+    driver_id: uuid.UUID | None
+    shipment_id: uuid.UUID | None
+
+
 async def find_shipments(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
     """This will find shipments by reference in any case, as REST would show them."""
     if not subject.may("shipment:follow"):
         return {}
-    found = await live.find_visible(subject, asked)
+    scope = Scope(
+        subject.organization_id, subject.role, subject.customer_id, subject.driver_id, subject.shipment_id
+    )
+    found = await _visible.ask((scope, reference.upper()) for reference in asked)
     named = {}
     for reference in asked:
-        if known := found.get(reference.upper()):
+        if known := found.get((scope, reference.upper())):
             shipment_id, spelled = known
             named[reference] = RoomName(
                 "shipment",
@@ -94,6 +111,20 @@ async def find_shipments(subject: Subject, asked: Sequence[str]) -> dict[str, Ro
                 rooms.shipment_group(subject.organization_id, spelled),
             )
     return named
+
+
+async def _find_visible(asked: set[tuple[Scope, str]]) -> dict[tuple[Scope, str], tuple[uuid.UUID, str]]:
+    by_scope: dict[Scope, list[str]] = defaultdict(list)
+    for scope, reference in asked:
+        by_scope[scope].append(reference)
+    found: dict[tuple[Scope, str], tuple[uuid.UUID, str]] = {}
+    for scope, references in by_scope.items():
+        visible = await live.find_visible(scope, references)
+        found |= {(scope, reference): each for reference, each in visible.items()}
+    return found
+
+
+_visible: Final = Gathered(_find_visible)
 
 
 async def find_feed(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:

@@ -1,24 +1,16 @@
 """The log, read for many joins by few queries.
 
-After a restart thousands of sockets come back within seconds and want the same few rooms. Whoever asks while a
-read is under way is answered by the next one, together with all others who ask meanwhile: a read always begins
-after it was asked for, so nobody is told of an older state, and what is asked for twice is read once.
+After a restart thousands of sockets come back within seconds and want the same few rooms.
 """
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass
 
+from realtime.gather import Gathered
 from realtime.recent import Recent
 from realtime.room import LogRoom
 from realtime.rooms import Json, Log
-
-Asked = TypeVar("Asked", bound=Hashable)
-Found = TypeVar("Found")
-
-READS_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +20,6 @@ class Span:
     room: LogRoom
     after: int
     upto: int
-
-
-@dataclass(slots=True)
-class _Batch(Generic[Asked, Found]):
-    asked: set[Asked] = field(default_factory=set)
-    reading: "asyncio.Task[Mapping[Asked, Found]] | None" = None
-
-
-class Gathered(Generic[Asked, Found]):
-    """Answers many by few calls of `read`, at most two at a time; what is not found is left out."""
-
-    def __init__(self, read: Callable[[set[Asked]], Awaitable[Mapping[Asked, Found]]]) -> None:
-        self._read = read
-        self._turns = asyncio.Semaphore(READS_AT_ONCE)
-        self._next: _Batch[Asked, Found] | None = None
-
-    async def ask(self, asked: Iterable[Asked]) -> dict[Asked, Found]:
-        """This will return what was found; raises what the reading raises."""
-        wanted = list(asked)
-        if not wanted:
-            return {}
-        if self._next is None:
-            self._next = _Batch()
-            self._next.reading = asyncio.create_task(self._work(self._next))
-            # Whoever asked may be gone by then.
-            self._next.reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-        batch = self._next
-        batch.asked.update(wanted)
-        assert batch.reading is not None  # noqa: S101  made with it
-        found = await asyncio.shield(batch.reading)
-        return {each: found[each] for each in wanted if each in found}
-
-    async def _work(self, batch: _Batch[Asked, Found]) -> Mapping[Asked, Found]:
-        async with self._turns:
-            self._next = None  # who asks from now on is for the next
-            return await self._read(batch.asked)
 
 
 class Reads:

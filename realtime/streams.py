@@ -17,7 +17,7 @@ from psycopg_pool import PoolTimeout
 
 from monitoring import metrics, tracing
 from monitoring.middleware import accepted_or_new, tell_span
-from ratelimits import limiter
+from ratelimits import limiter, together
 from realtime import auth, hub, rooms
 from realtime.event_stream import EventStream
 from realtime.protocol import Close
@@ -148,7 +148,7 @@ class _Request:
 
     async def _count(self, subject: Subject | None) -> None:
         key = subject.limit_key if subject is not None else limiter.address_key(self._address)
-        usage = await limiter.check_async("general", key, subject=subject)
+        usage = await together.check("general", key, subject=subject)
         if usage is None:
             return
         self._limits = usage.headers

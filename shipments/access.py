@@ -1,11 +1,11 @@
 """Door: who is asking, and what that subject may do. One place for REST, sockets, exports and the admin."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
@@ -14,6 +14,7 @@ from ratelimits import limiter
 from shipments import tokens
 from shipments.models import ApiKey, DeviceKey, Driver, Membership, Role, TrackingLink, User
 from shipments.querysets import LinkQuerySet
+from shipments.tokens import Claims
 
 SCOPES: Final = (
     "shipments:read",
@@ -59,15 +60,15 @@ _SCOPE_OF: Final[Mapping[str, str]] = {
 _KEY_TOUCH: Final = timedelta(minutes=1)
 
 
-# Asked with every request: compiling it from the ORM would take longer than asking it.
-_LOGIN: Final = """
-SELECT member.organization_id, member.role, COALESCE(NULLIF(person.name, ''), person.email),
-       member.customer_id, member.driver_id, person.is_staff, person.access_version
+# Asked with every request: compiling it from the ORM would take longer than asking it. For `of_login`.
+LOGINS: Final = """
+SELECT login.id, person.id, person.authz_version, member.organization_id, member.role,
+       COALESCE(NULLIF(person.name, ''), person.email), member.customer_id, member.driver_id, person.is_staff,
+       person.access_version
 FROM shipments_refreshfamily login
 JOIN shipments_user person ON person.id = login.user_id
 JOIN shipments_membership member ON member.user_id = person.id
-WHERE login.id = %s AND login.user_id = %s AND login.revoked_at IS NULL
-  AND person.is_active AND person.authz_version = %s
+WHERE login.id = ANY(%s) AND login.revoked_at IS NULL AND person.is_active
 """
 
 
@@ -213,16 +214,32 @@ def authenticate_token(raw: str, *, now: datetime) -> Subject | None:
         return _of_key(raw, now)
     if raw.startswith(tokens.TRACKING_PREFIX):
         return of_link(TrackingLink.objects.filter(digest=tokens.digest(raw)), now=now)
-    try:
-        claims = tokens.verify_access(raw, now)
-    except tokens.BadToken:
+    claims = claims_of(raw, now=now)
+    if claims is None:
         return None
     with connection.cursor() as cursor:
-        cursor.execute(_LOGIN, [claims.login_id, claims.user_id, claims.version])
-        row = cursor.fetchone()
-    if row is None:
+        cursor.execute(LOGINS, [[claims.login_id]])
+        return of_login(claims, cursor.fetchone())
+
+
+def is_secret(raw: str) -> bool:
+    """This will tell whether it looks like an API key or tracking link; anything else may be an access token."""
+    return raw.startswith((tokens.API_KEY_PREFIX, tokens.TRACKING_PREFIX))
+
+
+def claims_of(raw: str, *, now: datetime) -> Claims | None:
+    """This will return what an access token says, None where it is not good. No query: see `of_login`."""
+    try:
+        return tokens.verify_access(raw, now)
+    except tokens.BadToken:
         return None
-    organization_id, role, name, customer_id, driver_id, is_staff, access_version = row
+
+
+def of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | None:
+    """This will return the subject of an access token by its login's row of LOGINS, None where it is not good."""
+    if row is None or tuple(row[:3]) != (claims.login_id, claims.user_id, claims.version):
+        return None
+    organization_id, role, name, customer_id, driver_id, is_staff, access_version = row[3:]
     return Subject(
         organization_id=organization_id,
         role=role,

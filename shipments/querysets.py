@@ -16,13 +16,18 @@ class Viewer(Protocol):
     @property
     def role(self) -> str: ...
     @property
-    def user_id(self) -> uuid.UUID | None: ...
-    @property
     def customer_id(self) -> uuid.UUID | None: ...
     @property
     def driver_id(self) -> uuid.UUID | None: ...
     @property
     def shipment_id(self) -> uuid.UUID | None: ...
+
+
+class Owner(Viewer, Protocol):
+    """Whoever looks, where it is a person whose own things count."""
+
+    @property
+    def user_id(self) -> uuid.UUID | None: ...
 
 
 class OrganizationQuerySet(models.QuerySet[Any]):
@@ -99,7 +104,7 @@ class CustomerQuerySet(OrganizationQuerySet):
 class ApiKeyQuerySet(OrganizationQuerySet):
     """API keys."""
 
-    def visible_to(self, viewer: Viewer) -> Self:
+    def visible_to(self, viewer: Owner) -> Self:
         """This will keep what the viewer manages: an administrator the organisation's keys, others their own."""
         rows = self.of(viewer.organization_id)
         return rows if viewer.role in {"admin", "system"} else rows.filter(user_id=viewer.user_id)

@@ -6,7 +6,7 @@ from typing import Final
 from django.db.models import Q
 
 from shipments.models import ApiKey, Membership, Organization, User
-from shipments.querysets import ApiKeyQuerySet, Viewer
+from shipments.querysets import ApiKeyQuerySet, Owner, Viewer
 
 MOST_FOUND: Final = 20
 
@@ -40,7 +40,7 @@ def organizations(slug: str | None) -> list[Organization]:
     return list(found.filter(slug=slug) if slug else found[:2])
 
 
-def api_keys(viewer: Viewer) -> ApiKeyQuerySet:
+def api_keys(viewer: Owner) -> ApiKeyQuerySet:
     """This will return the keys that the viewer manages, newest first, with their owners."""
     keys: ApiKeyQuerySet = ApiKey.objects.visible_to(viewer).select_related("user").order_by("-created_at", "-id")
     return keys

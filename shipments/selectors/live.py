@@ -13,11 +13,13 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from monitoring import patience, queries
-from shipments import representation
+from shipments import access, representation
+from shipments.access import Subject
 from shipments.models import Driver, Shipment, ShipmentEvent
 from shipments.querysets import Viewer
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
+from shipments.tokens import Claims
 
 _Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
@@ -94,6 +96,13 @@ async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
 async def epoch() -> str:
     """This will read the epoch now."""
     return str((await _fetch(epochs.SQL))[0][0])
+
+
+async def of_claims(asked: Collection[Claims]) -> dict[Claims, Subject]:
+    """This will return whom these access tokens stand for now; those that are not good (any more) are left out."""
+    rows = {row[0]: row for row in await _fetch(access.LOGINS, [[claims.login_id for claims in asked]])}
+    found = {claims: access.of_login(claims, rows.get(claims.login_id)) for claims in asked}
+    return {claims: subject for claims, subject in found.items() if subject is not None}
 
 
 async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from ratelimits import counters, limiter
+from ratelimits import counters, limiter, together
 from ratelimits.limiter import Usage
 from ratelimits.policies import Policy
 
@@ -163,12 +163,13 @@ def test_the_busiest_keys_stay_bounded_and_keep_the_busiest(monkeypatch: pytest.
     client.delete(top)
 
 
-async def test_a_coroutine_counts_without_waiting(key: str, settings: Settings) -> None:
+async def test_coroutines_count_together_and_each_for_itself(key: str, settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ws_connect": (10, 60)}
 
-    usages = await asyncio.gather(*(limiter.check_async("ws_connect", key) for _ in range(40)))
+    usages = await asyncio.gather(*(together.check("ws_connect", f"{key}{n % 2}") for n in range(80)))
 
-    assert sum(usage is not None and usage.allowed for usage in usages) == 10
+    assert [sum(usage is not None and usage.allowed for usage in usages[n::2]) for n in range(2)] == [10, 10]
+    assert [usage.count for usage in usages[::2] if usage] == list(range(1, 41))
 
 
 @pytest.mark.parametrize(

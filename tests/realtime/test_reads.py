@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realtime.reads import Gathered
+from realtime.gather import Gathered
 from tests.realtime.test_hub import Socket, amend, booked, hub, wish
 
 __all__ = ["hub"]

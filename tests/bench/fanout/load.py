@@ -5,6 +5,7 @@ input counts deliveries until k have come, and answers with the times of receipt
 """
 
 import base64
+import itertools
 import json
 import os
 import select
@@ -12,6 +13,7 @@ import socket
 import struct
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 
 DEADLINE_SECONDS = 120.0
@@ -34,6 +36,7 @@ class Target:
     hears: list[str]  # waited for, one after each of `says` (or the handshake)
     rooms: int
     sockets: int
+    at_once: int = 64  # on their way in at a time
 
 
 def text_frame(text: str) -> bytes:
@@ -44,27 +47,65 @@ def text_frame(text: str) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
-def opened(target: Target, number: int) -> socket.socket:
-    """This will return a socket that is in its room."""
-    line = socket.create_connection((target.host, target.port), timeout=30)
-    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    key = base64.b64encode(os.urandom(16)).decode()
-    more = "".join(f"{name}: {value}\r\n" for name, value in target.headers.items())
-    line.sendall(HEAD.format(path=target.path, host=f"{target.host}:{target.port}", key=key, more=more).encode())
-    heard = b""
-    steps = ["101 ", *target.hears]
-    says = ["", *target.says]
-    for step, said in zip(steps, [*says, *[""] * len(steps)], strict=False):
-        if said:
-            line.sendall(text_frame(said.replace("{room}", str(number % target.rooms))))
-        while step.encode() not in heard:
-            chunk = line.recv(65536)
-            if not chunk:
-                raise SystemExit(f"socket {number} was closed: {heard[-300:]!r}")
-            heard += chunk
-        heard = heard.split(step.encode(), 1)[1]
-    line.setblocking(False)
-    return line
+class Opening:
+    """One socket on its way into its room."""
+
+    def __init__(self, target: Target, number: int) -> None:
+        self.line = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.line.setblocking(False)
+        self.line.connect_ex((target.host, target.port))
+        key = base64.b64encode(os.urandom(16)).decode()
+        more = "".join(f"{name}: {value}\r\n" for name, value in target.headers.items())
+        head = HEAD.format(path=target.path, host=f"{target.host}:{target.port}", key=key, more=more)
+        said = [text.replace("{room}", str(number % target.rooms)) for text in target.says]
+        self._steps = deque([(head.encode(), b"101 ")])
+        self._steps += [
+            (text_frame(text) if text else b"", heard.encode())
+            for text, heard in zip(said, target.hears, strict=True)
+        ]
+        self._heard = b""
+        self._number = number
+        self._begun = False
+
+    def go_on(self) -> bool:
+        """This will do what can be done now, and say whether the socket is in its room."""
+        if not self._begun:
+            self._begun = True  # writable: the connection stands
+            self._say()
+            return False
+        chunk = self.line.recv(65536)
+        if not chunk:
+            raise SystemExit(f"socket {self._number} was closed: {self._heard[-300:]!r}")
+        self._heard += chunk
+        while self._steps and self._steps[0][1] in self._heard:
+            self._heard = self._heard.split(self._steps.popleft()[1], 1)[1]
+            self._say()
+        return not self._steps
+
+    def _say(self) -> None:
+        if self._steps and self._steps[0][0]:
+            self.line.send(self._steps[0][0])
+
+
+def open_all(target: Target) -> dict[int, socket.socket]:
+    """This will return the sockets by their numbers, opened with a steady crowd on its way in."""
+    poll, under_way, opened = select.epoll(), dict[int, Opening](), dict[int, socket.socket]()
+    numbers = iter(range(target.sockets))
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while len(opened) < target.sockets:
+        for number in itertools.islice(numbers, target.at_once - len(under_way)):
+            each = Opening(target, number)
+            under_way[each.line.fileno()] = each
+            poll.register(each.line.fileno(), select.EPOLLOUT)
+        if time.monotonic() > deadline:
+            raise SystemExit(f"only {len(opened)} of {target.sockets} sockets were opened")
+        for fd, _ in poll.poll(1):
+            poll.modify(fd, select.EPOLLIN)
+            if under_way[fd].go_on():
+                poll.unregister(fd)
+                opened[fd] = under_way.pop(fd).line
+    return opened
 
 
 def count(lines: dict[int, socket.socket], poll: select.epoll, mark: bytes, expect: int) -> dict[str, float]:
@@ -105,15 +146,15 @@ def main() -> None:
     """This will open the sockets and serve the counts."""
     target = Target(**json.loads(sys.argv[1]))
     started = time.monotonic()
-    lines = [opened(target, number) for number in range(target.sockets)]
+    lines = open_all(target)
+    seconds = time.monotonic() - started
     poll = select.epoll()
-    by_fd = {line.fileno(): line for line in lines}
-    for fd in by_fd:
+    for fd in lines:
         poll.register(fd, select.EPOLLIN)
-    print(json.dumps({"ready": len(lines), "seconds": time.monotonic() - started}), flush=True)
+    print(json.dumps({"ready": len(lines), "seconds": seconds}), flush=True)
     for asked in sys.stdin:
         expect = json.loads(asked)["expect"]
-        print(json.dumps(count(by_fd, poll, target.mark.encode(), expect)), flush=True)
+        print(json.dumps(count(lines, poll, target.mark.encode(), expect)), flush=True)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,12 @@ from tests.journeys import servers
 
 HERE: Final = Path(__file__).parent
 MARK: Final = "shipment:update"
+# Everything is counted as ever; one user opens all sockets, from one address.
+LIMITS: Final = {
+    "RATE_LIMIT_SOCKETS_PER_USER": "100000",
+    "RATE_LIMIT_SOCKETS_PER_ADDRESS": "100000",
+    "RATE_LIMIT_WS_CONNECT_MAX": "1000000",
+}
 
 
 class Peer(ABC):
@@ -164,7 +170,7 @@ class Freight(Peer):
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         serve = [sys.executable, "manage.py", "serve", "--role", "ws", "--port", str(self.port)]
-        return serve, {"DATABASE_URL": servers.database_url()}
+        return serve, {"DATABASE_URL": servers.database_url(), **LIMITS}
 
     def target(self, *, sockets: int, rooms: int) -> Target:
         prefix = self._references[0].rsplit("-", 1)[0]

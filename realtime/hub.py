@@ -1,18 +1,14 @@
 """The hub: one per process and event loop. It brings every committed event to every member, once, in order.
 
 The log in PostgreSQL is the truth; a hint from Redis only says "look". What a hint does to a room stands in
-room.py. A room that is behind is *filled* from the log, by one query for all its members. The *sweep* compares
-all heads with the table every two seconds, every half while hints do not come, and so heals whatever was lost
-on the way.
+room.py. A room that is behind is *filled* from the log, by one query for all its members. The *sweep* (sweep.py)
+compares all heads with the table every two seconds, and so heals whatever was lost on the way.
 """
 
 import asyncio
-import random
-import time
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextvars import Context
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -24,15 +20,11 @@ from realtime.latest import LatestRoom
 from realtime.reads import Reads, Span
 from realtime.room import LogRoom, Member, Wish, why_snapshot
 from realtime.subscription import Subscription
-from shipments import representation
+from realtime.sweep import Sweep
 from shipments.selectors import live
 
-SWEEP_SECONDS: Final = (1.8, 2.2)
-DEAF_SWEEP_SECONDS: Final = 0.5
 FILL_EVENTS: Final = 500
 FILLS_AT_ONCE: Final = 4
-# Sweeps that fail this long are told to the members.
-STALE_SECONDS: Final = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +36,11 @@ class RoomHub:
         self.rooms: dict[str, LogRoom | LatestRoom] = {}
         self.epoch = ""
         self.subscription = Subscription(lambda message: self.take(message))
-        self.swept_at = time.monotonic()
-        self._stale = False
+        self.reads = Reads()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Task[None] | None = None
         self._fills = asyncio.Semaphore(FILLS_AT_ONCE)
-        self._reads = Reads()
+        self._sweep = Sweep(self)
 
     # -- joining and leaving ----------------------------------------------------------------------------
 
@@ -78,9 +69,9 @@ class RoomHub:
     ) -> list[tuple[LogRoom, Wish]]:
         """This will answer those joins whose reading is not behind their room, and return the others."""
         epoch = self.epoch
-        shown = await self._reads.states(room for room, _ in waiting)
+        shown = await self.reads.states(room for room, _ in waiting)
         spans = {wish: span for room, wish in waiting if (span := _missed(room, wish, shown.get(room), epoch))}
-        missed = await self._reads.spans(spans.values())
+        missed = await self.reads.spans(spans.values())
         again: list[tuple[LogRoom, Wish]] = []
         sent = 0
         for room, wish in waiting:
@@ -104,7 +95,7 @@ class RoomHub:
             member.deliver(frame)
             if not member.closed:
                 room.admit(member, snapshot)
-                self._fill_if_behind(room)
+                self.fill_if_behind(room)
             sent += len(frame)
             if sent > protocol.MAX_REPLAY_BYTES:
                 # What is told at once must not look like a reader that has stopped. Those who still wait may have
@@ -117,7 +108,7 @@ class RoomHub:
         self, member: Member, opened: Iterable[tuple[LogRoom | LatestRoom, Wish]], *, echo: object
     ) -> None:
         latest = [room for room, _ in opened if isinstance(room, LatestRoom)]
-        shown = await self._newest(latest)
+        shown = await self.reads.newest(latest)
         for room in latest:
             version, value = shown.get(room.key, (-1, None))
             member.deliver(protocol.joined_latest(echo=echo, room=room.name.name, value=value))
@@ -125,15 +116,6 @@ class RoomHub:
                 room.offer(version, room.latest.frame(room.name, value))
             if not member.closed:
                 room.admit(member, version)
-
-    async def _newest(self, wanted: Iterable[LatestRoom]) -> dict[Any, tuple[int, dict[str, Any]]]:
-        by_kind: dict[rooms.Latest, list[Any]] = defaultdict(list)
-        for room in wanted:
-            by_kind[room.latest].append(room.key)
-        shown: dict[Any, tuple[int, dict[str, Any]]] = {}
-        for source, keys in by_kind.items():
-            shown |= await source.newest(keys)
-        return shown
 
     def leave(self, member: Member, group: str) -> bool:
         """This will end a membership, and say whether there was one."""
@@ -185,16 +167,17 @@ class RoomHub:
                 metrics.delivered(message["at"])
                 tracing.passed("deliver", message.get("trace"), since=message["at"])
                 if message["ends"]:
-                    self._end(room)
-            self._fill_if_behind(room)
+                    self.end(room)
+            self.fill_if_behind(room)
 
-    def _end(self, room: LogRoom | LatestRoom) -> None:
+    def end(self, room: LogRoom | LatestRoom) -> None:
         """This will tell the members that what the room is about is gone, and let them go."""
         for member in room.end():
             member.deliver(protocol.left(room=room.name.name, reason="deleted"))
         self._close_if_idle(room)
 
-    def _fill_if_behind(self, room: LogRoom) -> None:
+    def fill_if_behind(self, room: LogRoom) -> None:
+        """This will begin to read the log where the room's members wait for something that it has."""
         if room.behind and not room.filling:
             room.filling = True
             self._spawn(self._fill(room))
@@ -216,7 +199,7 @@ class RoomHub:
                         metrics.healed.inc()
                         metrics.delivered(datetime.fromisoformat(event["recordedAt"]).timestamp())
                     if event["type"] == "deleted":
-                        self._end(room)
+                        self.end(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill
             log.warning("fill failed", room=room.name.group, error=repr(error))
         finally:
@@ -234,80 +217,11 @@ class RoomHub:
         self.epoch = await live.epoch()
         await self.subscription.open()
         self._spawn(self.subscription.watch_forever())
-        self._spawn(self._sweep_forever())
-
-    async def _sweep_forever(self) -> None:
-        while True:
-            deaf = self.subscription.deaf
-            await asyncio.sleep(DEAF_SWEEP_SECONDS if deaf else random.uniform(*SWEEP_SECONDS))  # noqa: S311
-            # Side by side: many logins that change must not hold up the rooms.
-            await asyncio.gather(self._try_sweep(), self._try_sweep_logins())
-
-    async def _try_sweep(self) -> None:
-        try:
-            with metrics.sweep_seconds.time():
-                await self.sweep()
-            self.swept_at, self._stale = time.monotonic(), False
-        except Exception as error:  # noqa: BLE001  the database is away: sockets stay
-            log.warning("sweep failed", error=repr(error))
-            self._tell_stale()
-
-    async def _try_sweep_logins(self) -> None:
-        try:
-            await logins.sweep()
-        except Exception as error:  # noqa: BLE001  the database is away: sockets stay
-            log.warning("logins not swept", error=repr(error))
-
-    def _tell_stale(self) -> None:
-        """This will tell everybody, once, that the log cannot be read: what they see may be old."""
-        silent = time.monotonic() - self.swept_at
-        if silent < STALE_SECONDS or self._stale:
-            return
-        self._stale = True
-        frame = protocol.stale(since=representation.instant(datetime.now(UTC) - timedelta(seconds=silent)) or "")
-        for member in {member for room in self.rooms.values() for member in room.members}:
-            member.deliver(frame)
+        self._spawn(self._sweep.run_forever())
 
     async def sweep(self) -> None:
-        """This will compare every room's head with the table, in one query, and fill what is behind."""
-        logs = [room for room in self.rooms.values() if isinstance(room, LogRoom) and room.members]
-        if logs:
-            epoch, heads = await live.heads([room.key for room in logs])
-            if epoch != self.epoch:
-                await self._begin_epoch(epoch)
-                return
-            for room in logs:
-                room.wanted = max(room.wanted, heads.get(room.key, 0))
-                self._fill_if_behind(room)
-        await self._sweep_latest()
-
-    async def _sweep_latest(self) -> None:
-        latest = [room for room in self.rooms.values() if isinstance(room, LatestRoom) and room.members]
-        shown = await self._newest(latest)
-        for room in latest:
-            if room.key in shown:
-                version, value = shown[room.key]
-                room.offer(version, room.latest.frame(room.name, value))
-
-    async def _begin_epoch(self, epoch: str) -> None:
-        """This will give every member a snapshot: the numbers belong to another history now."""
-        self.epoch = epoch
-        self._reads.forget()
-        logs = [room for room in self.rooms.values() if isinstance(room, LogRoom) and room.members]
-        shown = await self._reads.states(logs)
-        for room in logs:
-            snapshot = shown.get(room)
-            if snapshot is None:
-                self._end(room)
-                continue
-            room.start(snapshot)
-            room.wanted = room.head
-            logins.doubt(room.members)
-            frame = protocol.joined_with_snapshot(
-                echo=None, room=room.name.name, epoch=epoch, seq=room.head, reason="epoch", snapshot=snapshot
-            )
-            for member in tuple(room.members):
-                member.deliver(frame)
+        """This will compare every room with the table now."""
+        await self._sweep.rooms()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         # In nobody's context: it is not done for the request or socket that happened to cause it.

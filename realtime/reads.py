@@ -1,16 +1,18 @@
-"""The log, read for many joins by few queries.
+"""What a hub reads: the log, for many joins by few queries; the newest values.
 
 After a restart thousands of sockets come back within seconds and want the same few rooms.
 """
 
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from realtime.gather import Gathered
+from realtime.latest import LatestRoom
 from realtime.recent import Recent
 from realtime.room import LogRoom
-from realtime.rooms import Json, Log
+from realtime.rooms import Json, Latest, Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Span:
 
 
 class Reads:
-    """What joins read of the rooms with a history."""
+    """What one hub reads."""
 
     def __init__(self) -> None:
         self._states: Gathered[LogRoom, Json] = Gathered(_read_states)
@@ -37,6 +39,16 @@ class Reads:
     async def spans(self, spans: Iterable[Span]) -> dict[Span, list[Json]]:
         """This will return the events of each span, in order."""
         return await self._spans.ask(spans)
+
+    async def newest(self, rooms: Iterable[LatestRoom]) -> dict[uuid.UUID, tuple[int, Json]]:
+        """This will return the newest value of each room without a history, with its version, by the room's key."""
+        by_source: dict[Latest, list[uuid.UUID]] = defaultdict(list)
+        for room in rooms:
+            by_source[room.latest].append(room.key)
+        shown: dict[uuid.UUID, tuple[int, Json]] = {}
+        for source, keys in by_source.items():
+            shown |= await source.newest(keys)
+        return shown
 
     def forget(self) -> None:
         """This will have everything read anew: the numbers belong to another history now."""

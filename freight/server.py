@@ -5,6 +5,7 @@ uvloop under Twisted's reactor, a deep listen backlog, and `hardened.HardenedDap
 
 import gc
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -41,7 +42,7 @@ def run(
     _end_statements(patience.STATEMENT_SECONDS)
     patience.limit_process()
     listening = endpoint(unix=unix, host=host, port=port)
-    log.info("serving", role=role, endpoint=listening, pid=os.getpid())
+    log.info("serving", role=role, endpoint=listening, pid=os.getpid(), descriptors=raise_descriptors())
     serve(
         application,
         listening,
@@ -51,6 +52,16 @@ def run(
             "on_begin": (health.drain, event_stream.end_all),
         },
     )
+
+
+def raise_descriptors() -> int:
+    """This will raise the number of files and sockets that the process may have open to the hard limit; returns it.
+
+    Login shells and systemd give 1,024 by default, which would be the most sockets of a process.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def serve(application: Any, listening: str, *, drain: dict[str, Any], stalled_seconds: float = 60.0) -> None:

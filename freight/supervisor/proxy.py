@@ -41,11 +41,10 @@ def program() -> Path:
 
 def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Sequence[Path], static: Path) -> str:
     """This will return the template with every token replaced; raises KeyError for one that it does not know."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    files = _MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES)
+    files = descriptors()
     values = {
         "USER": "user root;" if os.geteuid() == 0 else "",
-        "WORKERS": str(min(2, os.cpu_count() or 1)),
+        "WORKERS": str(_workers()),
         "NOFILE": str(files),
         "CONNECTIONS": str(max(64, files - 64)),
         "RUN": str(run),
@@ -55,6 +54,19 @@ def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Se
         "WS_SERVERS": _servers(ws, stand_ins=api),
     }
     return _TOKEN.sub(lambda token: values[token[1]], template)
+
+
+def descriptors() -> int:
+    """This will return how many files and sockets each worker may have open: as many as may be, within reason.
+
+    nginx lays out memory for all of them when it starts.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return _MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES)
+
+
+def _workers() -> int:
+    return min(2, os.cpu_count() or 1)
 
 
 def start(api: Sequence[Path], ws: Sequence[Path]) -> Child:
@@ -84,6 +96,7 @@ def _execute(command: list[str], *, log: Path) -> Child:
         return Child(pid=pid, log=log, started_at=time.monotonic())
     try:
         become_child(log, parent=parent, when_orphaned=signal.SIGTERM)
+        os.write(sys.stderr.fileno(), b"nginx: %d workers, %d descriptors each\n" % (_workers(), descriptors()))
         os.execv(command[0], command)  # noqa: S606
     finally:
         os._exit(127)

@@ -115,7 +115,7 @@ def redis_check() -> Redis:
 
 async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    own = {"pool", "options", "application_name", "connect_timeout"}
+    own = {"pool", "options", "application_name", "connect_timeout", "server_side_binding"}
     return await psycopg.AsyncConnection.connect(
         **{name: database[key] for name, key in names.items() if database[key]},
         **{name: value for name, value in database["OPTIONS"].items() if name not in own},

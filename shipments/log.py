@@ -1,9 +1,9 @@
-"""The log's one way in: `record` inside the transaction, the hint after it."""
+"""The log's one way in: `record` (or `write`, for many) inside the transaction, the hints after it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NotRequired, TypedDict, Unpack
 
 from django.db import transaction
 
@@ -12,46 +12,83 @@ from shipments.access import Subject
 from shipments.models import AuditEntry, Location, Shipment, ShipmentEvent
 
 
-def record(
-    shipment: Shipment,
-    *,
-    type: str,  # noqa: A002  the log's own word
-    by: Subject,
-    now: datetime,
-    occurred_at: datetime,
-    changes: Mapping[str, Any],
-    effective_at: datetime | None = None,
-    location: Location | None = None,
-    note: str = "",
-    checkpoint: Mapping[str, Any] | None = None,
-    proof: Mapping[str, Any] | None = None,
-) -> ShipmentEvent:
+class Explanation(TypedDict):
+    """What an event says beside its shipment.
+
+    `changes` stands in the fields of the public snapshot. What is in `changes`, `note` or beside them is shown to
+    everybody who may see the shipment. `effective_at` is an accepted command's place in the fold of the status.
+    """
+
+    type: str
+    by: Subject
+    now: datetime
+    occurred_at: datetime
+    changes: Mapping[str, Any]
+    effective_at: NotRequired[datetime | None]
+    location: NotRequired[Location | None]
+    note: NotRequired[str]
+    checkpoint: NotRequired[Mapping[str, Any] | None]
+    proof: NotRequired[Mapping[str, Any] | None]
+
+
+class Act(TypedDict):
+    """What an audit entry says: who did what to which entity, and what that changed."""
+
+    by: Subject
+    now: datetime
+    action: str
+    entity: str
+    entity_id: NotRequired[object]
+    before: NotRequired[Mapping[str, Any] | None]
+    after: NotRequired[Mapping[str, Any] | None]
+    outcome: NotRequired[str]
+
+
+def record(shipment: Shipment, **explanation: Unpack[Explanation]) -> ShipmentEvent:
     """This will insert the event that explains `shipment.seq` and send its hint after COMMIT.
 
-    The caller holds the row lock, has saved the shipment with `seq` bumped by one in this same
-    transaction, and gives `changes` in the fields of the public snapshot. What is in `changes`, `note`
-    or beside them is shown to everybody who may see the shipment.
+    The caller holds the row lock, has saved the shipment with `seq` bumped by one in this same transaction.
     """
-    event = ShipmentEvent(
+    event = event_of(shipment, **explanation)
+    write([event], [])
+    return event
+
+
+def event_of(shipment: Shipment, **explanation: Unpack[Explanation]) -> ShipmentEvent:
+    """This will return the event that explains `shipment.seq`, to be written."""
+    by, note = explanation["by"], explanation.get("note")
+    data: dict[str, Any] = {"changes": dict(explanation["changes"])}
+    if note:
+        data["note"] = note
+    for name in ("checkpoint", "proof"):
+        if beside := explanation.get(name):
+            data[name] = dict(beside)  # type: ignore[call-overload]
+    return ShipmentEvent(
         organization_id=shipment.organization_id,
         shipment=shipment,
         seq=shipment.seq,
-        type=type,
+        type=explanation["type"],
         status=shipment.status,
-        occurred_at=occurred_at,
-        recorded_at=now,
-        effective_at=effective_at,
-        location=location,
+        occurred_at=explanation["occurred_at"],
+        recorded_at=explanation["now"],
+        effective_at=explanation.get("effective_at"),
+        location=explanation.get("location"),
         actor_role=by.role,
         actor_id=by.user_id,
-        data={"changes": dict(changes)}
-        | ({"note": note} if note else {})
-        | ({"checkpoint": dict(checkpoint)} if checkpoint else {})
-        | ({"proof": dict(proof)} if proof else {}),
+        data=data,
     )
-    event.save(force_insert=True)
-    transaction.on_commit(partial(_hint, event, _summary(shipment)), robust=True)
-    return event
+
+
+def write(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> None:
+    """This will insert events and audit entries, a statement a table, and send the events' hints after COMMIT.
+
+    It stands in the transaction that has saved the events' shipments, as those objects show them.
+    """
+    ShipmentEvent.objects.bulk_create(events)
+    AuditEntry.objects.bulk_create(entries)
+    for event in events:
+        assert event.shipment is not None  # noqa: S101  those of the organisation go another way
+        transaction.on_commit(partial(_hint, event, _summary(event.shipment)), robust=True)
 
 
 def record_of_organization(*, type: str, by: Subject, now: datetime, changed: Mapping[str, Any]) -> ShipmentEvent:  # noqa: A002
@@ -76,33 +113,29 @@ def record_of_organization(*, type: str, by: Subject, now: datetime, changed: Ma
     return event
 
 
-def audit(
-    *,
-    by: Subject,
-    now: datetime,
-    action: str,
-    entity: str,
-    entity_id: object = "",
-    before: Mapping[str, Any] | None = None,
-    after: Mapping[str, Any] | None = None,
-    outcome: str = AuditEntry.Outcome.DONE,
-) -> AuditEntry:
-    """This will insert one audit entry, inside the caller's transaction where it has one."""
-    entry = AuditEntry(
+def entry_of(**act: Unpack[Act]) -> AuditEntry:
+    """This will return an audit entry, to be written."""
+    by = act["by"]
+    return AuditEntry(
         organization_id=by.organization_id,
-        at=now,
+        at=act["now"],
         actor_role=by.role,
         actor_id=by.user_id,
         actor_name=by.key_name or by.name,
-        action=action,
-        entity=entity,
-        entity_id=str(entity_id),
-        before=before,
-        after=after,
+        action=act["action"],
+        entity=act["entity"],
+        entity_id=str(act.get("entity_id", "")),
+        before=act.get("before"),
+        after=act.get("after"),
         address=by.address,
         request_id=by.request_id,
-        outcome=outcome,
+        outcome=act.get("outcome", AuditEntry.Outcome.DONE),
     )
+
+
+def audit(**act: Unpack[Act]) -> AuditEntry:
+    """This will insert one audit entry, inside the caller's transaction where it has one."""
+    entry = entry_of(**act)
     entry.save(force_insert=True)
     return entry
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import Any, Final
+from itertools import groupby
+from typing import Any, Final, TypeVar
 
 from django.utils import timezone
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema, extend_schema_field
@@ -30,6 +31,7 @@ from shipments.services import rows
 
 MAX_ITEMS: Final = 1000
 Resolver = Callable[[Any], Location]
+Result = TypeVar("Result")
 _PLACES: Final = frozenset({"origin", "destination", "location"})
 _TAG: Final = re.compile(r'\*|(?:W/)?"(?P<seq>\d{1,18})(?:\.[^"]*)?"', re.ASCII)
 
@@ -122,7 +124,15 @@ class BulkView(APIView):
         rows.lock_in_order([name for item in items if (name := _named(item))], by=subject)
         # A thousand shipments go from and to a few places.
         place = lru_cache(maxsize=None)(partial(services.resolve_place, organization_id=subject.organization_id))
-        done = [_attempted(item, by=subject, now=now, place=place) for item in items]
+        done: list[_Done] = []
+        for creates, together in groupby(items, key=_creates):
+            if creates:
+                done += _booked(list(together), by=subject, now=now, place=place)
+            else:
+                done += [
+                    _attempted(partial(_carried_out, item, by=subject, now=now, place=place), item)
+                    for item in together
+                ]
         shown = _shown(subject, [each.reference for each in done if each.reference and not each.problem])
         results = [{"index": index} | each.told(shown) for index, each in enumerate(done)]
         failed = sum(bool(each.problem) for each in done)
@@ -144,10 +154,6 @@ class _Done:
         return about | {"shipment": shown[self.reference.upper()]}
 
 
-def _create(*, by: Subject, now: datetime, **booking: Any) -> Shipment:
-    return services.book(by=by, now=now, **booking)
-
-
 def _update(
     *, by: Subject, now: datetime, reference: str, expected_seq: int | None = None, **changes: Any
 ) -> Shipment:
@@ -155,38 +161,65 @@ def _update(
 
 
 # One serializer for all items of a kind: making it costs more than using it, and it keeps nothing of what it read.
-_OPERATIONS: Final[Mapping[str, tuple[fields.Serializer[Any], Callable[..., Shipment], int]]] = {
-    "create": (BulkCreation(), _create, 201),
-    "update": (BulkAmendment(), _update, 200),
-    "transition": (BulkTransition(), services.advance, 200),
+_OPERATIONS: Final[Mapping[str, tuple[fields.Serializer[Any], Callable[..., Shipment]]]] = {
+    "update": (BulkAmendment(), _update),
+    "transition": (BulkTransition(), services.advance),
 }
+_CREATION: Final = BulkCreation()
 
 
-def _attempted(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _Done:
-    """This will do one item; what it is refused for is its answer. Each service keeps to a savepoint of its own.
+def _creates(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("op") == "create"
+
+
+def _booked(items: list[Any], *, by: Subject, now: datetime, place: Resolver) -> list[_Done]:
+    """This will book what follows one another in one go; what an item is refused for is its answer."""
+    read = [_attempted(partial(_values, _CREATION, item, place), item) for item in items]
+    bookings = [each for each in read if not isinstance(each, _Done)]
+    booked = iter(services.book_all(by=by, now=now, bookings=bookings))
+    return [
+        each if isinstance(each, _Done) else _answer(next(booked), item)
+        for each, item in zip(read, items, strict=True)
+    ]
+
+
+def _answer(became: Shipment | Exception, item: Any) -> _Done:
+    return _Done(201, became.reference) if isinstance(became, Shipment) else _refusal(became, item)
+
+
+def _attempted(attempt: Callable[[], Result], item: Any) -> Result | _Done:
+    """This will do something with one item; what it is refused for is its answer."""
+    try:
+        return attempt()
+    except Exception as error:  # noqa: BLE001  raised again unless it is the item's own fault
+        return _refusal(error, item)
+
+
+def _refusal(error: Exception, item: Any) -> _Done:
+    """This will tell what an item is refused for.
 
     Raises what is nobody's fault in particular: a database that is away, a deadlock.
     """
-    try:
-        return _carried_out(item, by=by, now=now, place=place)
-    except Exception as error:
-        problem = errors.members(error)
-        if problem is None or problem["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise
-        return _Done(problem["status"], _named(item), problem)
+    problem = errors.members(error)
+    if problem is None or problem["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise error
+    return _Done(problem["status"], _named(item), problem)
 
 
 def _carried_out(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _Done:
     op = item.get("op") if isinstance(item, dict) else None
     if not isinstance(op, str) or op not in _OPERATIONS:
-        message = f"Give an object whose op is one of {', '.join(_OPERATIONS)}."
+        message = f"Give an object whose op is one of create, {', '.join(_OPERATIONS)}."
         raise Invalid([field_error("op", "invalid", message)])
-    serializer, service, status = _OPERATIONS[op]
+    serializer, service = _OPERATIONS[op]
+    return _Done(200, service(by=by, now=now, **_values(serializer, item, place)).reference)
+
+
+def _values(serializer: fields.Serializer[Any], item: Any, place: Resolver) -> dict[str, Any]:
     read: dict[str, Any] = serializer.run_validation(item)
-    found = {
+    return {
         name: place(value) if value and name in _PLACES else value for name, value in read.items() if name != "op"
     }
-    return _Done(status, service(by=by, now=now, **found).reference)
 
 
 def _named(item: Any) -> str | None:

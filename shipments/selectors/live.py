@@ -32,7 +32,7 @@ _CONNECT_BY = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host":
 def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
     """This will return what psycopg needs for a connection of its own to the product's database, in autocommit."""
     database = settings.DATABASES["default"]
-    left_out = {"pool", "options", "application_name"}
+    left_out = {"pool", "options", "application_name", "server_side_binding"}
     kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in left_out}
     kwargs |= {name: database[key] for name, key in _CONNECT_BY.items() if database[key]}
     return kwargs | {"autocommit": True, "application_name": f"freight {purpose}", "options": options}

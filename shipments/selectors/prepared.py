@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from django.conf import settings
-from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.utils.crypto import salted_hmac
 
-from shipments import representation
+from shipments import lookup, representation
 from shipments.cache import STAMP_BYTES, CacheService
 from shipments.models import Shipment
 from shipments.querysets import Viewer
@@ -49,8 +48,6 @@ SELECT COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id 
 _WHERE_ARE: Final = (
     "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition WHERE driver_id = ANY(%s)"
 )
-# In upper case, as the question asks; no reference holds it.
-_PLACEHOLDER: Final = "\0REFERENCE"
 
 shipments = CacheService("shipment", ttl=settings.CACHE_TTL_SECONDS)
 # Every commit in an organisation makes its pages new ones: no use in keeping them long.
@@ -99,7 +96,7 @@ def shipment(
     # What a transaction sees may never be committed: it is not for others.
     if connection.in_atomic_block:
         return _read(viewer, variant, reference, has=has)
-    row = _committed(viewer, reference)
+    row = lookup.row(viewer, reference, (*_STATE, *_POSITION))
     if row is None:
         return None
     etag = _etag(row, variant)
@@ -156,42 +153,6 @@ def warm(rows: Iterable[representation.Row]) -> bool:
 
 class _Overtaken(Exception):
     """The shipment was changed between two queries."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What decides which shipments somebody sees."""
-
-    organization_id: uuid.UUID
-    role: str
-    customer_id: uuid.UUID | None
-    driver_id: uuid.UUID | None
-    shipment_id: uuid.UUID | None
-    user_id: uuid.UUID | None = None
-
-
-@lru_cache(maxsize=1024)
-def _question(sight: _Sight) -> tuple[str, tuple[Any, ...]] | None:
-    """This will return the SQL of a viewer's question: compiling it takes longer than asking it."""
-    found = Shipment.objects.visible_to(sight).named(_PLACEHOLDER).values_list(*_STATE, *_POSITION)
-    try:
-        sql, params = found.query.sql_with_params()
-    except EmptyResultSet:
-        return None  # the ORM knows that this viewer sees nothing
-    return sql, params
-
-
-def _committed(viewer: Viewer, reference: str) -> dict[str, Any] | None:
-    """This will return the state of a shipment that is committed now: a few columns, one query."""
-    sight = _Sight(viewer.organization_id, viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id)
-    question = _question(sight)
-    if question is None:
-        return None
-    sql, params = question
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [reference.upper() if param == _PLACEHOLDER else param for param in params])
-        row = cursor.fetchone()
-    return None if row is None else dict(zip((*_STATE, *_POSITION), row, strict=True))
 
 
 def _read(viewer: Viewer, variant: str, reference: str, *, has: Callable[[str], bool]) -> Shown | None:

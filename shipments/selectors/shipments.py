@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from shipments import representation
+from shipments import lookup, representation
 from shipments.models import Shipment, ShipmentEvent, TrackingLink
 from shipments.querysets import EventQuerySet, LinkQuerySet, ShipmentQuerySet, Viewer
 
@@ -16,8 +16,7 @@ def visible(viewer: Viewer) -> ShipmentQuerySet:
 
 def get(viewer: Viewer, reference: str) -> dict[str, Any] | None:
     """This will return the row of one shipment, None where it is missing or not for the viewer: one query."""
-    row: dict[str, Any] | None = visible(viewer).named(reference).values(*representation.SHIPMENT_COLUMNS).first()
-    return row
+    return lookup.row(viewer, reference, representation.SHIPMENT_COLUMNS)
 
 
 def log_of(shipment_id: uuid.UUID) -> EventQuerySet:

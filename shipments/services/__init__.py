@@ -1,5 +1,6 @@
 """The use cases: the only writers. Keyword-only, time is a parameter, each one transaction."""
 
+from shipments.services.bookings import DuplicateReference, book, book_all
 from shipments.services.customers import CustomerInUse, CustomerNotFound
 from shipments.services.denials import note_denial
 from shipments.services.device_keys import DeviceKeyNotFound
@@ -14,15 +15,7 @@ from shipments.services.places import UnknownPlace, resolve_place
 from shipments.services.positions import Recorded, record_position
 from shipments.services.proofs import prove
 from shipments.services.rows import ShipmentNotFound, StaleWrite
-from shipments.services.shipments import (
-    DuplicateReference,
-    Invalid,
-    NotADraft,
-    advance,
-    amend,
-    book,
-    discard,
-)
+from shipments.services.shipments import Invalid, NotADraft, advance, amend, discard
 
 __all__ = [
     "CheckpointNotFound",
@@ -46,6 +39,7 @@ __all__ = [
     "advance",
     "amend",
     "book",
+    "book_all",
     "clear_flag",
     "discard",
     "note_denial",

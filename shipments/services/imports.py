@@ -19,8 +19,9 @@ from shipments.identifiers import is_reference
 from shipments.models import Customer, Driver, Location, Shipment
 from shipments.services import rows as shipment_rows
 from shipments.services import shipments as services
+from shipments.services.bookings import DuplicateReference, book_all
 from shipments.services.places import Place, resolve_place
-from shipments.services.shipments import DuplicateReference, Invalid
+from shipments.services.shipments import Invalid
 
 # What is given as the API names it, and the column that it changes.
 _COLUMNS: Final[Mapping[str, str]] = {
@@ -80,11 +81,25 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[Wanted], dry_run: 
     found = _Found.of(rows, by, dry_run=dry_run)
     # In one order for all: two who book the same references wait for each other and never cross.
     in_order = sorted(rows, key=lambda each: each.reference.upper())
-    told = [_done(each, known.get(each.reference.upper()), found, by=by, now=now) for each in in_order]
+    fresh: list[_Fresh] = []
+    told = [_done(each, known.get(each.reference.upper()), found, fresh, by=by, now=now) for each in in_order]
+    _book(fresh, found, by=by, now=now)
     return sorted(told, key=lambda each: each.row)
 
 
-def _done(wanted: Wanted, shipment: Shipment | None, found: "_Found", *, by: Subject, now: datetime) -> Judged:
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """A row that is to be booked."""
+
+    wanted: Wanted
+    told: Judged
+    booking: Mapping[str, Any]
+
+
+def _done(
+    wanted: Wanted, shipment: Shipment | None, found: "_Found", fresh: list[_Fresh], *, by: Subject, now: datetime
+) -> Judged:
+    """This will judge a row, amend the shipment that it differs from, and put what is to be booked to `fresh`."""
     told = Judged(wanted.row, wanted.reference, errors=list(wanted.errors))
     if told.errors:
         told.outcome = "failed"
@@ -92,17 +107,35 @@ def _done(wanted: Wanted, shipment: Shipment | None, found: "_Found", *, by: Sub
     changes = _booking(wanted, found, told) if shipment is None else _changes(wanted, shipment, found, told)
     if told.errors or found.dry_run or not changes:
         return told
+    if shipment is None:
+        fresh.append(_Fresh(wanted, told, changes))
+    else:
+        _amend(shipment, changes, told, by=by, now=now)
+    return told
+
+
+def _amend(shipment: Shipment, changes: Mapping[str, Any], told: Judged, *, by: Subject, now: datetime) -> None:
     try:
-        if shipment is None:
-            services.book(by=by, now=now, reference=wanted.reference, **changes)
-        elif services.amend(by=by, now=now, reference=wanted.reference, changes=changes).seq == shipment.seq:
-            told.outcome, told.changed = "unchanged", []
+        amended = services.amend(by=by, now=now, reference=shipment.reference, changes=changes)
     except Invalid as error:
         told.refuse(error)
-    except DuplicateReference:
-        # Somebody else has just booked it.
-        return _done(wanted, _known([wanted.reference], by)[wanted.reference.upper()], found, by=by, now=now)
-    return told
+    else:
+        if amended.seq == shipment.seq:
+            told.outcome, told.changed = "unchanged", []
+
+
+def _book(fresh: Sequence[_Fresh], found: "_Found", *, by: Subject, now: datetime) -> None:
+    """This will book the new shipments of a chunk together."""
+    bookings = [{"reference": each.wanted.reference, **each.booking} for each in fresh]
+    for each, became in zip(fresh, book_all(by=by, now=now, bookings=bookings), strict=True):
+        if isinstance(became, DuplicateReference):
+            # Somebody else has just booked it.
+            reference = each.wanted.reference
+            again = _done(each.wanted, _known([reference], by)[reference.upper()], found, [], by=by, now=now)
+            for name in ("outcome", "changed", "errors", "warnings"):
+                setattr(each.told, name, getattr(again, name))
+        elif isinstance(became, Invalid):
+            each.told.refuse(became)
 
 
 # -- judging ----------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def observe(
     """
     meaning = _meaning(observation, now)
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=None)
+        shipment = rows.locked(reference, by=by, expected_seq=None, whole=True)
         known = _stored(shipment, observation)
         if known is not None:
             return known, False
@@ -103,7 +103,7 @@ def void(
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq, whole=True)
         _void(shipment, checkpoint_id, by=by, now=now, reason=reason)
     return shipment
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from shipments import representation
+from shipments import lookup, representation
 from shipments.access import Subject
 from shipments.models import Shipment
 
@@ -24,15 +24,9 @@ class StaleWrite(Exception):
         self.seq = seq
 
 
-def locked(reference: str, *, by: Subject, expected_seq: int | None) -> Shipment:
-    """This will return the row, locked until the transaction ends."""
-    shipment: Shipment | None = (
-        Shipment.objects.visible_to(by)
-        .named(reference)
-        .select_related("origin", "destination", "customer", "driver")
-        .select_for_update(of=("self",))
-        .first()
-    )
+def locked(reference: str, *, by: Subject, expected_seq: int | None, whole: bool = False) -> Shipment:
+    """This will return the row, locked until the transaction ends; `whole` with what `row` needs."""
+    shipment = lookup.locked(by, reference, whole=whole)
     if shipment is None:
         raise ShipmentNotFound(reference)
     check(shipment, expected_seq)

@@ -1,15 +1,14 @@
-"""Shipments: book, advance, amend, discard. Lock the row, check, write, record; all in one transaction."""
+"""Shipments: advance, amend, discard. Lock the row, check, write, record; all in one transaction."""
 
 import uuid
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from shipments import lifecycle, log, representation
 from shipments.access import Subject
-from shipments.identifiers import is_reference, new_id
 from shipments.models import Customer, Driver, EventType, Location, Shipment
 from shipments.services import rows
 from shipments.services.places import Place, resolve_place
@@ -18,10 +17,6 @@ from shipments.services.places import Place, resolve_place
 CLOCK_SKEW = timedelta(minutes=5)
 _PLAIN = ("references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at", "eta")
 _NOT_YET_MOVING = frozenset({"draft", "booked"})
-
-
-class DuplicateReference(Exception):
-    """The organisation has a shipment with this reference already."""
 
 
 class NotADraft(Exception):
@@ -35,73 +30,6 @@ class Invalid(Exception):
         super().__init__(message)
         self.field = field
         self.code = code
-
-
-def book(
-    *,
-    by: Subject,
-    now: datetime,
-    origin: str | Place | Location,
-    destination: str | Place | Location,
-    reference: str | None = None,
-    status: str = "draft",
-    customer_id: uuid.UUID | None = None,
-    driver_id: uuid.UUID | None = None,
-    notes: str = "",
-    **details: Any,
-) -> Shipment:
-    """This will store a new shipment at seq 1, as `draft` or `booked`; a missing reference is made.
-
-    `details`: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at.
-    Raises DuplicateReference, UnknownPlace, Invalid.
-    """
-    reference = reference or _new_reference()
-    if not is_reference(reference):
-        raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
-    if status not in lifecycle.START:
-        raise Invalid("status", "A shipment starts as draft or booked.")
-    check_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
-    with transaction.atomic():
-        shipment = Shipment(
-            organization_id=by.organization_id,
-            reference=reference,
-            status=status,
-            origin=resolve_place(origin, organization_id=by.organization_id),
-            destination=resolve_place(destination, organization_id=by.organization_id),
-            customer=_customer(customer_id, by),
-            driver=_driver(driver_id, by),
-            notes=notes,
-            effective_at=now,
-            created_at=now,
-            updated_at=now,
-            **({"eta": details.get("planned_delivery_at")} | details),
-        )
-        _insert(shipment)
-        shown = representation.snapshot(rows.row(shipment))
-        log.record(
-            shipment,
-            type=EventType.CREATED,
-            by=by,
-            now=now,
-            occurred_at=now,
-            location=shipment.origin,
-            changes=shown,
-        )
-        log.audit(
-            by=by, now=now, action="create", entity="shipment", entity_id=reference,
-            after=shown | {"notes": notes},
-        )  # fmt: skip
-    return shipment
-
-
-def _insert(shipment: Shipment) -> None:
-    try:
-        with transaction.atomic():
-            shipment.save(force_insert=True)
-    except IntegrityError as error:
-        if "shipment_reference_once" not in str(error):
-            raise
-        raise DuplicateReference(f"There is a shipment {shipment.reference} already.") from error
 
 
 def advance(
@@ -162,7 +90,7 @@ def amend(
     any change nothing is written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, Invalid.
     """
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        shipment = rows.locked(reference, by=by, expected_seq=expected_seq, whole=True)
         before = representation.snapshot(rows.row(shipment)) | {"notes": shipment.notes}
         _lay_over(shipment, changes, by=by)
         check_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
@@ -215,9 +143,9 @@ def _lay_over(shipment: Shipment, changes: Mapping[str, Any], *, by: Subject) ->
         if column == "driver_id":
             if value is None and shipment.status in lifecycle.IN_MOTION:
                 raise Invalid("driverId", "A shipment on its way needs a driver; name another one.")
-            shipment.driver = _driver(value, by)
+            shipment.driver = driver_of(value, by)
         elif column == "customer_id":
-            shipment.customer = _customer(value, by)
+            shipment.customer = customer_of(value, by)
         elif column in {"origin", "destination"}:
             setattr(shipment, column, _moved_end(shipment, column, value, by))
         elif column in _PLAIN or column == "notes":
@@ -241,7 +169,8 @@ def check_end(shipment: Shipment, column: str) -> None:
         raise Invalid(column, f"The {column} of a shipment that is {shipment.status} is settled.")
 
 
-def _customer(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
+def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
+    """This will return the subject's customer account, None for none; raises Invalid."""
     if customer_id is None:
         return None
     found: Customer | None = Customer.objects.of(by.organization_id).filter(pk=customer_id).first()
@@ -250,7 +179,8 @@ def _customer(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
     return found
 
 
-def _driver(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
+def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
+    """This will return the subject's driver, None for none; raises Invalid."""
     if driver_id is None:
         return None
     found: Driver | None = Driver.objects.of(by.organization_id).filter(pk=driver_id).first()
@@ -263,10 +193,3 @@ def check_times(pickup: datetime | None, delivery: datetime | None) -> None:
     """This will raise Invalid where delivery is planned before pickup."""
     if pickup and delivery and delivery < pickup:
         raise Invalid("plannedDeliveryAt", "Delivery is planned before pickup.")
-
-
-def _new_reference() -> str:
-    """This will make a reference that nobody typed: 12 characters of Crockford's base 32, 60 random bits."""
-    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-    number = new_id().int & ((1 << 60) - 1)
-    return "FR-" + "".join(alphabet[(number >> shift) & 31] for shift in range(55, -1, -5))

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from shipments import services
 from shipments.access import Subject
 from shipments.models import Organization
+from shipments.selectors import epoch
 from tests import factories
 from tests.factories import NOW
 from tests.shipments.api.client import Api
@@ -59,7 +60,8 @@ def test_three_rows_cost_no_more_than_one(path: str, house: Organization, grow: 
         with CaptureQueriesContext(connection) as queries:
             answer = api.get(path)
         assert answer.status_code == 200, answer.content
-        made[:] = [query["sql"][:150] for query in queries.captured_queries]
+        # The epoch is asked for once a second, whoever asks.
+        made[:] = [query["sql"][:150] for query in queries.captured_queries if query["sql"] != epoch.SQL]
         return len(made)
 
     made: list[str] = []

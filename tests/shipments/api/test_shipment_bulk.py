@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from shipments.access import Subject
 from shipments.models import Organization, Shipment, ShipmentEvent
@@ -108,3 +110,36 @@ def test_items_that_change_nothing_cost_three_statements_each(
         response = api.post(PATH, {"items": [item] * 20})
 
     assert response.json()["succeeded"] == 20
+
+
+def test_a_reference_is_taken_by_the_first_who_asks_for_it(api: Api, dispatcher: Subject) -> None:
+    factories.booked(dispatcher, reference="OLD")
+    items = [
+        {**LEAST, "reference": "NEW", "pieces": 1},
+        {**LEAST, "reference": "new", "pieces": 2},
+        {**LEAST, "reference": "old"},
+        {"op": "update", "reference": "NEW", "pieces": 3},
+        {**LEAST, "reference": "New"},
+    ]
+
+    response = api.post(PATH, {"items": items})
+
+    assert [status for _, status, _ in outcomes(response)] == [201, 409, 409, 200, 409]
+    shown = api.get("/api/shipments/NEW").json()
+    assert (shown["pieces"], shown["seq"]) == (3, 2)
+
+
+def test_a_thousand_are_booked_in_a_few_statements(api: Api, house: Organization) -> None:
+    driver = factories.driver(house)
+    items = [{**LEAST, "reference": f"M-{number}", "driverId": str(driver.pk)} for number in range(1000)]
+
+    with CaptureQueriesContext(connection) as queries:
+        response = api.post(PATH, {"items": items})
+
+    assert response.json()["succeeded"] == 1000
+    written = [query["sql"].split('"')[1] for query in queries if query["sql"].startswith("INSERT INTO")]
+    assert sorted(set(written)) == [
+        "shipments_auditentry", "shipments_location", "shipments_shipment", "shipments_shipmentevent",
+    ]  # fmt: skip
+    assert len(queries) < 30
+    assert ShipmentEvent.objects.filter(organization_id=house.pk, seq=1, type="created").count() == 1000

@@ -1,0 +1,194 @@
+"""New shipments: booked one at a time, or many in one transaction with one statement a table."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from shipments import lifecycle, log, representation
+from shipments.access import Subject
+from shipments.identifiers import is_reference, new_id
+from shipments.models import AuditEntry, Customer, Driver, EventType, Location, Shipment, ShipmentEvent
+from shipments.services import rows
+from shipments.services.places import Place, UnknownPlace, resolve_place
+from shipments.services.shipments import Invalid, check_times, customer_of, driver_of
+
+
+class DuplicateReference(Exception):
+    """The organisation has a shipment with this reference already."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"There is a shipment {reference} already.")
+
+
+# What a booking may be refused for.
+Refusal = DuplicateReference | UnknownPlace | Invalid
+
+
+def book(
+    *,
+    by: Subject,
+    now: datetime,
+    origin: str | Place | Location,
+    destination: str | Place | Location,
+    reference: str | None = None,
+    status: str = "draft",
+    customer_id: uuid.UUID | None = None,
+    driver_id: uuid.UUID | None = None,
+    notes: str = "",
+    **details: Any,
+) -> Shipment:
+    """This will store a new shipment at seq 1, as `draft` or `booked`; a missing reference is made.
+
+    `details`: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at.
+    Raises DuplicateReference, UnknownPlace, Invalid.
+    """
+    booking = {
+        "origin": origin, "destination": destination, "reference": reference, "status": status,
+        "customer_id": customer_id, "driver_id": driver_id, "notes": notes,
+    }  # fmt: skip
+    with transaction.atomic():
+        shipment = _drafted(booking | details, _Parties(by), now)
+        _insert([shipment])
+        _explain([shipment], by=by, now=now)
+    return shipment
+
+
+def book_all(*, by: Subject, now: datetime, bookings: Sequence[Mapping[str, Any]]) -> list[Shipment | Refusal]:
+    """This will book many shipments, each given as the arguments of `book`, in one transaction.
+
+    Each is answered in its place: by the shipment, or by what it alone is refused for.
+    """
+    parties = _Parties(by)
+    with transaction.atomic():
+        answers = [_attempted(partial(_drafted, each, parties, now)) for each in bookings]
+        _refuse_taken(answers, by)
+        fresh = [each for each in answers if isinstance(each, Shipment)]
+        try:
+            _insert(fresh)
+        except DuplicateReference:  # somebody took one of them in this very moment
+            answers = [_attempted(partial(_inserted, each)) for each in answers]
+            fresh = [each for each in answers if isinstance(each, Shipment)]
+        _explain(fresh, by=by, now=now)
+    return answers
+
+
+@dataclass(slots=True)
+class _Parties:
+    """Whom and where bookings of one subject name: each is looked up once."""
+
+    by: Subject
+    known: dict[tuple[str, Any], Any] = field(default_factory=dict)
+
+    def place(self, place: str | Place | Location) -> Location:
+        return place if isinstance(place, Location) else self._once("place", place, self._resolved)
+
+    def customer(self, customer_id: uuid.UUID | None) -> Customer | None:
+        return self._once("customer", customer_id, lambda key: customer_of(key, self.by))  # type: ignore[no-any-return]
+
+    def driver(self, driver_id: uuid.UUID | None) -> Driver | None:
+        return self._once("driver", driver_id, lambda key: driver_of(key, self.by))  # type: ignore[no-any-return]
+
+    def _resolved(self, place: str | Place) -> Location:
+        return resolve_place(place, organization_id=self.by.organization_id)
+
+    def _once(self, kind: str, key: Any, find: Callable[[Any], Any]) -> Any:
+        if (kind, key) not in self.known:
+            self.known[kind, key] = find(key)
+        return self.known[kind, key]
+
+
+def _attempted(make: Callable[[], Shipment | Refusal]) -> Shipment | Refusal:
+    try:
+        return make()
+    except (DuplicateReference, UnknownPlace, Invalid) as error:
+        return error
+
+
+def _drafted(booking: Mapping[str, Any], parties: _Parties, now: datetime) -> Shipment:
+    """This will return the shipment that a booking describes, not stored yet."""
+    details = dict(booking)
+    reference = details.pop("reference", None) or _new_reference()
+    status = details.pop("status", "draft")
+    if not is_reference(reference):
+        raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
+    if status not in lifecycle.START:
+        raise Invalid("status", "A shipment starts as draft or booked.")
+    check_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
+    return Shipment(
+        organization_id=parties.by.organization_id,
+        reference=reference,
+        status=status,
+        origin=parties.place(details.pop("origin")),
+        destination=parties.place(details.pop("destination")),
+        customer=parties.customer(details.pop("customer_id", None)),
+        driver=parties.driver(details.pop("driver_id", None)),
+        effective_at=now,
+        created_at=now,
+        updated_at=now,
+        **({"eta": details.get("planned_delivery_at")} | details),
+    )
+
+
+def _refuse_taken(answers: list[Shipment | Refusal], by: Subject) -> None:
+    """This will put a refusal in the place of each shipment whose reference is taken, or given twice."""
+    names = [each.reference for each in answers if isinstance(each, Shipment)]
+    taken = {
+        name.upper() for name in Shipment.objects.of(by.organization_id).present().named_any(names).values_list(
+            "reference", flat=True
+        )
+    }  # fmt: skip
+    for number, each in enumerate(answers):
+        if isinstance(each, Shipment):
+            if each.reference.upper() in taken:
+                answers[number] = DuplicateReference(each.reference)
+            taken.add(each.reference.upper())
+
+
+def _insert(shipments: Sequence[Shipment]) -> None:
+    """This will store new shipments, in an order in which two who book the same references never cross."""
+    try:
+        with transaction.atomic():
+            Shipment.objects.bulk_create(sorted(shipments, key=lambda each: each.reference.upper()))
+    except IntegrityError as error:
+        if "shipment_reference_once" not in str(error):
+            raise
+        raise DuplicateReference(shipments[0].reference) from error
+
+
+def _inserted(answer: Shipment | Refusal) -> Shipment | Refusal:
+    if isinstance(answer, Shipment):
+        _insert([answer])
+    return answer
+
+
+def _explain(shipments: Sequence[Shipment], *, by: Subject, now: datetime) -> None:
+    """This will write the events and audit rows that explain new shipments."""
+    events: list[ShipmentEvent] = []
+    entries: list[AuditEntry] = []
+    for shipment in shipments:
+        shown = representation.snapshot(rows.row(shipment))
+        events.append(
+            log.event_of(
+                shipment, type=EventType.CREATED, by=by, now=now, occurred_at=now, location=shipment.origin,
+                changes=shown,
+            )
+        )  # fmt: skip
+        entries.append(
+            log.entry_of(
+                by=by, now=now, action="create", entity="shipment", entity_id=shipment.reference,
+                after=shown | {"notes": shipment.notes},
+            )
+        )  # fmt: skip
+    log.write(events, entries)
+
+
+def _new_reference() -> str:
+    """This will make a reference that nobody typed: 12 characters of Crockford's base 32, 60 random bits."""
+    alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+    number = new_id().int & ((1 << 60) - 1)
+    return "FR-" + "".join(alphabet[(number >> shift) & 31] for shift in range(55, -1, -5))

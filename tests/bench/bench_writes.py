@@ -1,0 +1,160 @@
+"""Transitions as fast as they go: through REST on one Daphne, and through the service with eight connections.
+
+Each is what a carrier's system sends: a command with an Idempotency-Key, so lock, event, audit and the kept answer
+are in every commit. Over REST what counts is the processor time of the Daphne, so that a client on the same machine
+takes nothing from the figure; through the service it is commits a second of the whole machine, PostgreSQL included.
+"""
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import threading
+import time
+import uuid
+from typing import Any
+
+import psutil
+
+from tests.bench import stage
+
+CALLERS = 8
+GOALS = {"restPerCpuSecond": 300.0, "servicePerSecond": 1500.0}
+_TO = {"in_transit": "at_facility", "at_facility": "in_transit"}
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line with the rates and their goals."""
+    parser = argparse.ArgumentParser(prog="bench_writes", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--shipments", type=int, default=2_000)
+    options = parser.parse_args(arguments)
+    stage.begin()
+    stage.load(options.shipments, events=2.0)
+    moving = _in_transit(CALLERS * 20)
+    with stage.daphne() as server:
+        rest = through_rest(server, moving, options.seconds)
+    service = through_service(moving, options.seconds)
+    found = {"bench": "writes"} | rest | service | {"goals": GOALS}
+    print(json.dumps(found | {"met": {name: bool(found[name] >= goal) for name, goal in GOALS.items()}}))
+    return found
+
+
+def through_rest(server: Any, moving: list[str], seconds: float) -> dict[str, float]:
+    """This will send transitions over eight kept connections; rates a wall second and a second of the Daphne's."""
+    token = _login(server.port)
+    process = psutil.Process(server.process.pid)
+    counts = [0] * CALLERS
+    began = threading.Barrier(CALLERS + 1)
+    until = [0.0]
+
+    def call(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        mine, states = moving[number::CALLERS], dict.fromkeys(moving, "in_transit")
+        began.wait()
+        while time.monotonic() < until[0]:
+            reference = mine[counts[number] % len(mine)]
+            states[reference] = _TO[states[reference]]
+            body = json.dumps({"to": states[reference]})
+            headers = {
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/json",
+                "Idempotency-Key": uuid.uuid4().hex,
+            }
+            connection.request("POST", f"/api/shipments/{reference}/transitions", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            if answer.status != 200:
+                raise SystemExit(f"transition of {reference}: {answer.status} {text[:300]!r}")
+            counts[number] += 1
+
+    threads = [threading.Thread(target=call, args=(number,), daemon=True) for number in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    until[0] = time.monotonic() + seconds
+    before, started = process.cpu_times(), time.monotonic()
+    began.wait()
+    for thread in threads:
+        thread.join()
+    taken, after = time.monotonic() - started, process.cpu_times()
+    spent = after.user + after.system - before.user - before.system
+    done = sum(counts)
+    return {
+        "restPerSecond": round(done / taken, 1),
+        "restPerCpuSecond": round(done / spent, 1),
+        "restCpuMs": round(spent / done * 1000, 2),
+    }
+
+
+def through_service(moving: list[str], seconds: float) -> dict[str, float]:
+    """This will call the service in eight processes with a connection each."""
+    from django.db import connection, connections  # needs settings
+
+    name = connection.settings_dict["NAME"]
+    connections.close_all()
+    connection.close_pool()
+    context = multiprocessing.get_context("fork")
+    ready, done = context.Barrier(CALLERS), context.Queue()
+    workers = [
+        context.Process(target=_serve_myself, args=(moving[number::CALLERS], seconds, name, ready, done))
+        for number in range(CALLERS)
+    ]
+    for worker in workers:
+        worker.start()
+    rates = [done.get(timeout=seconds + 60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    return {"servicePerSecond": round(sum(rates), 1)}
+
+
+def _serve_myself(mine: list[str], seconds: float, database: str, ready: Any, done: Any) -> None:
+    from django.contrib.auth import get_user_model
+    from django.db import connection
+    from django.utils import timezone
+
+    from shipments import access, services
+    from shipments.services import commits, idempotency
+
+    connection.settings_dict["NAME"] = database
+    user = get_user_model().objects.select_related("membership").get(email="dispatcher@demo.test")
+    by = access.of_user(user)
+    assert by is not None
+    states = {row.reference: row.status for row in _moving_rows().filter(reference__in=mine)}
+    answer = idempotency.Answer(200, {"ETag": '"1.0"'}, b"{}" * 300)
+
+    def write(reference: str, key: str) -> None:
+        claimed = idempotency.claim(by=by, now=timezone.now(), key=key, fingerprint=b"f" * 32)
+        services.advance(by=by, now=timezone.now(), reference=reference, to=states[reference])
+        idempotency.keep(claimed, answer)  # type: ignore[arg-type]
+
+    ready.wait()
+    number, started = 0, time.monotonic()
+    while time.monotonic() - started < seconds:
+        reference = mine[number % len(mine)]
+        states[reference] = _TO[states[reference]]
+        commits.committed(lambda: write(reference, uuid.uuid4().hex))  # noqa: B023  runs at once
+        number += 1
+    done.put(number / (time.monotonic() - started))
+
+
+def _moving_rows() -> Any:
+    from shipments.models import Shipment  # needs settings
+
+    found = Shipment.objects.filter(organization__slug="demo", deleted_at=None, status__in=list(_TO))
+    return found.exclude(driver=None)
+
+
+def _in_transit(most: int) -> list[str]:
+    rows = _moving_rows().filter(status="in_transit").exclude(flags__contains=[{"flag": "on_hold"}])
+    return list(rows.order_by("pk").values_list("reference", flat=True)[:most])
+
+
+def _login(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    body = json.dumps({"email": "dispatcher@demo.test", "password": "freight-demo"})
+    connection.request("POST", "/api/auth/login", body, {"Content-Type": "application/json"})
+    return str(json.loads(connection.getresponse().read())["access"])
+
+
+if __name__ == "__main__":
+    main()

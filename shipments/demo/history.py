@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 from shipments import representation
-from shipments.demo import names, world
+from shipments.demo import names, overdue, world
 from shipments.demo.cast import Cast, place_columns
 from shipments.models import Customer, Driver
 
@@ -65,7 +65,7 @@ class _Pen:
 
     def write(
         self, kind: str, at: datetime, recorded_at: datetime, changes: Mapping[str, Any], place: uuid.UUID | None,
-        *, action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any],
+        *, action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any], note: str = "",
     ) -> None:  # fmt: skip
         """This will add an event and its audit entry."""
         row, (role, actor_id, actor_name) = self.row, self.by
@@ -75,7 +75,7 @@ class _Pen:
         self.story.events.append(
             (self.cast.new_id(recorded_at), organization, row["id"], row["seq"], kind, row["status"], at,
              recorded_at, row["effective_at"] if kind == "transitioned" else None, place, role, actor_id,
-             {"changes": changes})
+             {"changes": changes} | ({"note": note} if note else {}))
         )  # fmt: skip
         self.story.audit.append(
             (self.cast.new_id(recorded_at), organization, recorded_at, role, actor_id, actor_name, action,
@@ -119,9 +119,21 @@ def tell(cast: Cast, *, number: int, created_at: datetime, status: str, detail: 
     pen = _Pen(cast, _measures(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers)))
     _book(pen, plan, created_at, as_draft=status == "draft" or (detail > cast.rng.random() and detail > 0.5))
     _travel(pen, plan, created_at, detail)
+    _flag(pen)
     row = pen.row
     pen.story.shipment = tuple(row[column] for column in SHIPMENT_COLUMNS)
     return pen.story
+
+
+def _flag(pen: _Pen) -> None:
+    """This will write what the watch has opened since."""
+    pen.by = ("system", None, "watch")
+    for opened in overdue.flaggings(pen.row, now=pen.cast.now):
+        pen.row["flags"] = opened.flags
+        pen.write(
+            "flagged", opened.at, opened.at, {"flags": opened.flags}, None, note=opened.reason,
+            action="flag", before=None, after={"flag": opened.flag, "reason": opened.reason},
+        )  # fmt: skip
 
 
 def choose_status(rng: random.Random, *, number: int, age: timedelta) -> str:

@@ -8,7 +8,7 @@ half of it.
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -22,7 +22,7 @@ from shipments.services import flags, rows
 BATCH: Final = 200
 AUTOMATIC: Final = "automatic: "
 _OVER: Final = ("draft", "delivered", "returned", "cancelled", "lost")
-_REASONS: Final = {
+REASONS: Final = {
     "delayed": AUTOMATIC + "the planned delivery has passed",
     "stale": AUTOMATIC + "nothing was heard for too long",
 }
@@ -55,22 +55,23 @@ def _has(flag: str) -> Q:
 
 
 def _automatic(flag: str) -> Q:
-    return Q(flags__contains=[{"flag": flag, "reason": _REASONS[flag]}])
+    return Q(flags__contains=[{"flag": flag, "reason": REASONS[flag]}])
 
 
 def _judge(reference: str, by: access.Subject, *, now: datetime) -> int:
     """This will judge one shipment again, under its lock, and write what is due; one event a flag."""
     with transaction.atomic():
         shipment = rows.locked(reference, by=by, expected_seq=None)
-        due = list(_due(shipment, now))
-        for flag, opens in due:
+        judged = list(due(shipment, now))
+        for flag, opens in judged:
             change = flags.open_flag if opens else flags.clear_flag
-            reason = _REASONS[flag] if opens else AUTOMATIC + "over"
+            reason = REASONS[flag] if opens else AUTOMATIC + "over"
             change(by=by, now=now, reference=reference, flag=flag, reason=reason)
-    return bool(due)
+    return bool(judged)
 
 
-def _due(shipment: Shipment, now: datetime) -> Iterator[tuple[str, bool]]:
+def due(shipment: Any, now: datetime) -> Iterator[tuple[str, bool]]:
+    """This will yield the automatic flags that are due on a shipment, and whether each opens or clears."""
     over, planned = shipment.status in _OVER, shipment.planned_delivery_at
     moving, heard_at = shipment.status in lifecycle.IN_MOTION, shipment.effective_at
     if planned and not over and planned < now - settings.DELAYED_AFTER and not rows.has_flag(shipment, "delayed"):
@@ -83,5 +84,5 @@ def _due(shipment: Shipment, now: datetime) -> Iterator[tuple[str, bool]]:
         yield "stale", False
 
 
-def _opened_here(shipment: Shipment, flag: str) -> bool:
-    return any(each["flag"] == flag and each["reason"] == _REASONS[flag] for each in shipment.flags)
+def _opened_here(shipment: Any, flag: str) -> bool:
+    return any(each["flag"] == flag and each["reason"] == REASONS[flag] for each in shipment.flags)

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.utils import IntegrityError
@@ -24,6 +25,7 @@ from shipments.models import (
     UnnumberedEvent,
     User,
 )
+from shipments.services import watch
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 SHIPMENTS = 300
@@ -94,7 +96,7 @@ def test_times_only_grow_and_end_before_now(demo: Organization) -> None:
 
 
 def test_every_event_has_the_audit_entry_that_the_services_write(demo: Organization) -> None:
-    actions = {"created": "create", "transitioned": "transition", "amended": "update"}
+    actions = {"created": "create", "transitioned": "transition", "amended": "update", "flagged": "flag"}
     events = ShipmentEvent.objects.filter(organization=demo).values_list(
         "shipment__reference", "recorded_at", "type", "actor_role", "actor_id"
     )
@@ -273,3 +275,10 @@ def test_every_lane_takes_a_believable_time_over_believable_ground() -> None:
     assert all(timedelta(hours=3) < timedelta(days=lane.days) < timedelta(days=36) for lane in lanes.values())
     assert world.lane("CNSGH", "NLRTM").km == pytest.approx(19_500, rel=0.03)  # through Suez: 10,500 sea miles
     assert world.lane("NLRTM", "DEHAM").mode == "road"
+
+
+def test_the_watch_has_nothing_to_catch_up_with(demo: Organization) -> None:
+    overdue = Shipment.objects.of(demo.pk).filter(flags__contains=[{"flag": "delayed"}])
+
+    assert watch.watch_batch(now=NOW) == 0
+    assert overdue.filter(planned_delivery_at__lt=NOW - settings.DELAYED_AFTER).count() == overdue.count() > 10

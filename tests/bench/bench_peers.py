@@ -1,0 +1,183 @@
+"""REST beside what others would have built: Express with Prisma, Express with pg, plain DRF on stock Daphne.
+
+All read the same tables; ours authenticates, limits, measures and logs each request, theirs do nothing of it. One
+process each, sixteen connections, each way of asking in turn and all again five times. What counts is requests a
+second of the server's processor time: the load and PostgreSQL run on the same machine. "Fresh" asks for a page that
+nobody has asked for before, "same" for one that is kept.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.bench import stage
+
+CONNECTIONS = 16
+SHIPMENTS = 2_000
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way of asking a server: a name, the next request's bytes, and whose CPU counts."""
+
+    name: str
+    port: int
+    next: Callable[[], bytes]
+    cpu: Callable[[], float]
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line with rates and the ratios that the goals are about."""
+    parser = argparse.ArgumentParser(prog="bench_peers", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args(arguments)
+    stage.begin()
+    stage.load(SHIPMENTS, events=4.0)
+    from django.db import connection  # needs settings
+
+    from shipments.models import Organization
+    from shipments.services.feed import number_batch
+    from tests.bench.rest import peers
+
+    while number_batch():
+        pass  # pages are kept once the feed has been numbered, as the relay does it
+    database = connection.settings_dict | {"PORT": ""}
+    organization = str(Organization.objects.get(slug="demo").pk)
+    with tempfile.TemporaryDirectory() as name, stage.daphne() as ours:
+        others = peers.all_of(Path(name), database, organization)
+        try:
+            for peer in others:
+                peer.start()
+            ways = _ways(ours, others)
+            rates = asyncio.run(_measure(ways, options.rounds, options.seconds))
+        finally:
+            for peer in others:
+                peer.stop()
+    found = {"bench": "peers"} | _judged(rates)
+    print(json.dumps(found))
+    return found
+
+
+def _ways(ours: Any, others: list[Any]) -> list[Way]:
+    token, reference, etag = _known(ours.url)
+    process = psutil.Process(ours.process.pid)
+    numbers = itertools.count(1)
+
+    def cpu() -> float:
+        times = process.cpu_times()
+        return float(times.user + times.system)
+
+    def mine(name: str, path: Callable[[], str], *more: str) -> Way:
+        return Way(name, ours.port, lambda: _request(path(), f"Authorization: Bearer {token}", *more), cpu)
+
+    def fresh() -> str:
+        return f"/api/shipments?limit=50&createdAfter=2020-01-01T00:00:00.{next(numbers):06}Z"
+
+    ways = [
+        mine("listFresh", fresh),
+        mine("listSame", lambda: "/api/shipments?limit=50"),
+        mine("oneWarm", lambda: f"/api/shipments/{reference}"),
+        mine("oneNotModified", lambda: f"/api/shipments/{reference}", f"If-None-Match: {etag}"),
+    ]
+    for peer in others:
+        for name, path in (("List", "/shipments"), ("One", f"/shipments/{reference}"), ("Empty", "/")):
+            request = _request(path)
+            ways.append(Way(f"{peer.name}{name}", peer.port, lambda request=request: request, peer.cpu_seconds))
+    return ways
+
+
+def _known(url: str) -> tuple[str, str, str]:
+    """This will return a token, a shipment and its ETag."""
+    with httpx.Client(base_url=f"{url}/api", timeout=30) as client:
+        who = {"email": "dispatcher@demo.test", "password": "freight-demo"}
+        token = client.post("/auth/login", json=who).json()["access"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        reference = client.get("/shipments?limit=1&status=delivered").json()["results"][0]["reference"]
+        return token, reference, client.get(f"/shipments/{reference}").headers["ETag"]
+
+
+def _request(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]).encode()
+
+
+async def _measure(ways: list[Way], rounds: int, seconds: float) -> dict[str, dict[str, float]]:
+    taken: dict[str, dict[str, list[float]]] = {way.name: {"perSecond": [], "perCpuSecond": []} for way in ways}
+    for way in ways:
+        await _ask(way, 0.5)  # warm
+    for _ in range(rounds):
+        for way in ways:
+            before, started = way.cpu(), time.monotonic()
+            done = await _ask(way, seconds)
+            taken[way.name]["perSecond"].append(done / (time.monotonic() - started))
+            taken[way.name]["perCpuSecond"].append(done / max(way.cpu() - before, 0.01))
+    return {
+        name: {of: round(statistics.median(values), 1) for of, values in each.items()}
+        for name, each in taken.items()
+    }
+
+
+async def _ask(way: Way, seconds: float) -> int:
+    """This will send requests over sixteen kept connections for so long, and return how many were answered."""
+    until = time.monotonic() + seconds
+    return sum(await asyncio.gather(*(_keep_asking(way, until) for _ in range(CONNECTIONS))))
+
+
+async def _keep_asking(way: Way, until: float) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", way.port, limit=1 << 20)
+    done = 0
+    try:
+        while time.monotonic() < until:
+            writer.write(way.next())
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            status = int(head[9:12])
+            if status not in {200, 304}:
+                raise SystemExit(f"{way.name}: {status} {await reader.read(300)!r}")
+            if status == 200:
+                if b"content-length: " in head:
+                    await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+                else:
+                    while size := int(await reader.readline(), 16):
+                        await reader.readexactly(size + 2)
+                    await reader.readline()
+            done += 1
+    finally:
+        writer.close()
+    return done
+
+
+def _judged(rates: dict[str, dict[str, float]]) -> dict[str, Any]:
+    """This will return the rates, the ratios by processor time, and which goals are met."""
+
+    def ratio(one: str, other: str) -> float:
+        return round(rates[one]["perCpuSecond"] / rates[other]["perCpuSecond"], 2)
+
+    goals = {
+        "listFreshByExpressPrisma": (ratio("listFresh", "expressPrismaList"), 1.4),
+        "listFreshByPlainDrf": (ratio("listFresh", "plainDrfList"), 4.0),
+        "listSameByExpressPrisma": (ratio("listSame", "expressPrismaList"), 4.0),
+        "listSameByExpressPg": (ratio("listSame", "expressPgList"), 1.3),
+        "oneWarmByEmptyOfDaphne": (ratio("oneWarm", "plainDrfEmpty"), 0.9),
+        "oneNotModifiedByEmptyOfDaphne": (ratio("oneNotModified", "plainDrfEmpty"), 0.9),
+    }
+    return {
+        "rates": rates,
+        "ratios": {name: value for name, (value, _) in goals.items()},
+        "goals": {name: goal for name, (_, goal) in goals.items()},
+        "met": {name: value >= goal for name, (value, goal) in goals.items()},
+    }
+
+
+if __name__ == "__main__":
+    main()

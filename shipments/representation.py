@@ -41,8 +41,8 @@ def instant(at: datetime | None) -> str | None:
     """This will write a time as RFC 3339 in UTC, to the millisecond where it has a fraction."""
     if at is None:
         return None
-    utc = at.astimezone(UTC).replace(tzinfo=None)
-    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds") + "Z"
+    utc = at if at.tzinfo is UTC else at.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")[: -len("+00:00")] + "Z"
 
 
 def microseconds(at: datetime) -> int:

@@ -1,0 +1,40 @@
+"""The database backend: what it changes of Django's own leaves what is read the same."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.backends.postgresql.psycopg_any import BaseTzLoader
+
+pytestmark = pytest.mark.django_db
+TIMES = [
+    "2026-11-27 10:53:13.123456+00",
+    "2026-11-27 10:53:13+00",
+    "1970-01-01 00:00:00+00",
+    "2024-02-29 23:59:59.5+14",
+    "9999-12-31 23:59:59.999999+00",
+]
+
+
+class Djangos(BaseTzLoader):
+    timezone = UTC
+
+
+@pytest.mark.parametrize("text", TIMES)
+def test_times_are_read_as_django_reads_them(text: str) -> None:
+    connection.ensure_connection()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s::timestamptz, (%s::timestamptz)::text", [text, text])
+        read, told = cursor.fetchone()
+
+    djangos: Any = Djangos(1184, connection.connection).load(told.encode())
+    assert (read, read.tzinfo) == (djangos, UTC)
+    assert read == datetime.fromisoformat(text)
+
+
+def test_a_named_cursor_reads_them_so_too() -> None:
+    with connection.chunked_cursor() as cursor:
+        cursor.execute("SELECT %s::timestamptz", [TIMES[0]])
+
+        assert cursor.fetchone() == (datetime.fromisoformat(TIMES[0]),)

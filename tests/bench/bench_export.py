@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     stage.begin()
     stage.load(options.shipments, events=3.9)
-    _settled()
+    stage.settled()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), options)
     found = {"bench": "export", "shipments": options.shipments} | figures | {"goals": judged(figures)}
@@ -127,15 +127,6 @@ def _first_of_a_new_server(rows: int) -> float:
 
     with stage.daphne() as server:
         return float(House(server).csv(rows).first)
-
-
-def _settled() -> None:
-    """This will let the database know what was loaded, as it would after a while."""
-    from django.db import connection  # needs settings
-
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM (ANALYZE) shipments_shipment")
-    connection.close()
 
 
 def _tell(what: object) -> None:

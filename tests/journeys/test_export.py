@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
-from shipments.models import AuditEntry, Organization, Shipment
+from freight.drills import copies
+from shipments.models import AuditEntry, Organization
 from tests import factories
 from tests.journeys import logins, processes
 from tests.journeys.servers import Product
@@ -20,16 +21,6 @@ from tests.journeys.servers import Product
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys"), pytest.mark.usefixtures("committed")]
 PATH = "/exports/shipments.csv"
 ROWS = 20_000
-# Copies of one shipment and its first event, made by the database.
-COPIES = """
-CREATE TEMP TABLE copies ON COMMIT DROP AS SELECT n, gen_random_uuid() AS id FROM generate_series(2, %(rows)s) AS n;
-INSERT INTO shipments_shipment
-SELECT (jsonb_populate_record(original, jsonb_build_object('id', copies.id, 'reference', 'COPY-' || n))).*
-FROM shipments_shipment AS original, copies WHERE original.id = %(id)s;
-INSERT INTO shipments_shipmentevent
-SELECT (jsonb_populate_record(original, jsonb_build_object('id', gen_random_uuid(), 'shipment_id', copies.id))).*
-FROM shipments_shipmentevent AS original, copies WHERE original.shipment_id = %(id)s;
-"""
 READING = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (%%' AND state = 'active'"
 
 
@@ -39,15 +30,9 @@ def stock(django_db_setup: None, django_db_blocker: Any) -> Organization:
     with django_db_blocker.unblock():
         organization = factories.organization()
         first = factories.booked(factories.member(organization, "dispatcher"))
-        many(first, ROWS)
+        copies.many(first.pk, ROWS)
         connection.close()
     return organization
-
-
-def many(first: Shipment, rows: int) -> None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        for statement in COPIES.strip().split(";\n"):
-            cursor.execute(statement.rstrip(";\n"), {"rows": rows, "id": first.pk})
 
 
 def outcomes(organization: Organization) -> list[str]:

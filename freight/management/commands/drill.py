@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from freight.drills import leak, relay
+from freight.drills import exports, leak, relay
 from freight.drills.delivery import run as delivery
 
 # Kills of the relay, in the quick and in the long form.
 _RELAY_KILLS: Final = (5, 50)
+_EXPORT_KILLS: Final = (5, 20)
+_EXPORT_ROWS: Final = 20_000
 
 
 class Command(BaseCommand):
@@ -25,7 +27,10 @@ class Command(BaseCommand):
             "delivery", help="the whole fault table, on a private stage that touches nothing of the installation"
         )
         of_leak = drills.add_parser("leak", help="a Daphne asked the same round after round: memory must not grow")
-        for each in (of_relay, of_delivery, of_leak):
+        of_exports = drills.add_parser(
+            "exports", help="the relay killed while it writes exports, on the installation's database"
+        )
+        for each in (of_relay, of_delivery, of_leak, of_exports):
             each.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
             each.add_argument("--seed", type=int, default=1)
         of_delivery.add_argument(
@@ -34,8 +39,12 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """This will run the drill and print what it found."""
+        long = not options["quick"]
         if options["name"] == "relay":
-            found: list[Any] = [relay.run(kills=_RELAY_KILLS[not options["quick"]], seed=options["seed"])]
+            found: list[Any] = [relay.run(kills=_RELAY_KILLS[long], seed=options["seed"])]
+        elif options["name"] == "exports":
+            kills, menu = _EXPORT_KILLS[long], exports.EVERYTHING
+            found = [exports.run(kills=kills, rows=_EXPORT_ROWS, menu=menu, seed=options["seed"])]
         elif options["name"] == "leak":
             found = list(leak.run(scale=leak.QUICK if options["quick"] else leak.LONG))
         else:

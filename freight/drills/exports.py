@@ -1,0 +1,293 @@
+"""The relay killed at random while it writes exports: every file is whole, and nothing else is ever served.
+
+Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
+"""
+
+import hashlib
+import io
+import random
+import signal
+import socket
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pikepdf
+from django.db import connection
+
+from exports import files, jobs, orders
+from exports.models import Export
+from freight.drills import copies
+from freight.drills.delivery.nursery import Nursery
+from shipments import access, services
+from shipments.access import Subject
+from shipments.models import Location, Membership, Organization, User
+from shipments.services import api_keys
+
+_PEOPLE: Final = 2
+_LOOK_SECONDS: Final = 0.05
+_READY_SECONDS: Final = 90.0
+_SETTLE_SECONDS: Final = 120.0
+# From the moment in which something is being written to the kill.
+_LONGEST_SECONDS: Final = 0.6
+_UNLIMITED: Final = "10000000"
+Menu = tuple[tuple[str, int | None], ...]
+# What is ordered in turn: format and limit. The slow ones start processes of their own, and are of fewer rows.
+STREAMED: Final[Menu] = (("csv", None), ("ndjson", None), ("json", None))
+EVERYTHING: Final[Menu] = (*STREAMED, ("pdf", 250), ("csv", None), ("xlsx", 400))
+State = Export.State
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What the drill found.
+
+    `struck`: attempts that were under way when their relay was killed. `wrong`: files whose rows, size or hash
+    are not those that were told. `cut`: downloads that were not the whole file, or came before there was one.
+    """
+
+    kills: int
+    struck: int = 0
+    finished: int = 0
+    given_up: int = 0
+    unfinished: int = 0
+    attempts: int = 0
+    wrong: int = 0
+    downloads: int = 0
+    cut: int = 0
+    left_over: int = 0
+    settled_s: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise held, and was tried."""
+        return bool(self.struck and self.finished and self.downloads) and not (
+            self.unfinished or self.wrong or self.cut
+        )
+
+    def told(self) -> dict[str, Any]:
+        """This will return the evidence as one JSON object."""
+        return {"drill": "exports", "holds": self.holds} | asdict(self)
+
+
+@dataclass(slots=True)
+class _Scene:
+    """Who orders what in one organisation."""
+
+    people: list[tuple[Subject, str]]
+    rows: int
+    menu: Menu
+    chance: random.Random
+    keys: dict[uuid.UUID, str] = field(default_factory=dict)  # by export, the key of its owner
+
+    def order(self) -> None:
+        """This will order for each person as many as one may have under way."""
+        for by, key in self.people:
+            for _ in range(jobs.MOST_RUNNING - self._open(by)):
+                format, limit = self.menu[len(self.keys) % len(self.menu)]  # noqa: A001  the wire's own name
+                filters = {"limit": str(limit)} if limit else {}
+                told = orders.order(by=by, now=_now(), report="shipments", format=format, filters=filters)
+                self.keys[told.pk] = key
+
+    def found(self, *states: str) -> list[Export]:
+        """This will return the exports, or those in some states."""
+        found = Export.objects.filter(pk__in=list(self.keys))
+        return list(found.filter(state__in=states) if states else found)
+
+    def being_written(self) -> set[tuple[uuid.UUID, int]]:
+        """This will return the attempts, by export, that say that they run."""
+        return {(export.pk, export.attempt) for export in self.found(State.RUNNING)}
+
+    def expected(self, export: Export) -> int:
+        """This will return how many rows an export must have."""
+        return min(self.rows, int(export.filters.get("limit", self.rows)))
+
+    def _open(self, by: Subject) -> int:
+        return int(jobs.own(orders.LINE, by).filter(state__in=jobs.OPEN).count())
+
+
+def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, str] | None = None) -> Evidence:
+    """This will order exports in an organisation of its own, kill relays, and check every file and download."""
+    scene = _stage(rows, menu, random.Random(seed))  # noqa: S311  a drill is repeatable
+    evidence, struck = Evidence(kills), set[tuple[uuid.UUID, int]]()
+    with _house(environment or {}) as house, _taken(scene, house.port, evidence):
+        for _ in range(kills):
+            scene.order()
+            _wait(lambda: scene.being_written().difference(struck), _SETTLE_SECONDS)
+            time.sleep(scene.chance.uniform(0, _LONGEST_SECONDS))
+            # What the last one was struck at says that it runs until somebody finds out.
+            met = scene.being_written() - struck
+            house.kill_relay()
+            struck.update(met)
+        evidence.struck = len(struck)
+        began = time.monotonic()
+        _wait(lambda: not scene.found(State.QUEUED, State.RUNNING), _SETTLE_SECONDS)
+        evidence.settled_s = round(time.monotonic() - began, 2)
+        downloads, last = evidence.downloads, len(scene.keys)
+        _wait(lambda: evidence.downloads > downloads + last, _SETTLE_SECONDS)  # the last files are taken too
+    _check(scene, evidence)
+    return evidence
+
+
+def _check(scene: _Scene, evidence: Evidence) -> None:
+    for export in scene.found():
+        evidence.attempts += export.attempt
+        if export.state == State.SUCCEEDED:
+            evidence.finished += 1
+            evidence.wrong += not _whole(export, files.path_of(export.file).read_bytes(), scene.expected(export))
+        elif export.state == State.FAILED and export.attempt >= jobs.MOST_ATTEMPTS:
+            evidence.given_up += 1
+        else:
+            evidence.unfinished += 1
+        evidence.left_over += len(list(files.folder().glob(f"{export.pk}-*")))
+        files.remove(export.file)
+    evidence.left_over -= evidence.finished
+
+
+def _whole(export: Export, body: bytes, rows: int) -> bool:
+    """This will tell whether a file is what was told of it, down to its last row."""
+    told = (export.total, export.done, export.size, export.sha256)
+    return told == (rows, rows, len(body), hashlib.sha256(body).hexdigest()) and _COUNTS[export.format](body, rows)
+
+
+def _sheet(body: bytes, rows: int) -> bool:
+    with zipfile.ZipFile(io.BytesIO(body)) as book:
+        return book.read("xl/worksheets/sheet1.xml").count(b"<row ") == rows + 1
+
+
+def _pages(body: bytes, rows: int) -> bool:
+    """This will tell whether a PDF can be read to its end; its rows are compared in the tests."""
+    with pikepdf.open(io.BytesIO(body)) as pdf:
+        return len(pdf.pages) > rows // 50
+
+
+_COUNTS: Final[Mapping[str, Callable[[bytes, int], bool]]] = {
+    "csv": lambda body, rows: body.count(b"\n") == rows + 1,
+    "ndjson": lambda body, rows: body.count(b"\n") == rows,
+    "json": lambda body, rows: len(orjson.loads(body)) == rows,
+    "xlsx": _sheet,
+    "pdf": _pages,
+}
+
+
+class _House:
+    """A Daphne that serves files, and a relay that writes them."""
+
+    def __init__(self, nursery: Nursery, folder: Path) -> None:
+        self._nursery, self._folder = nursery, folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._start("serve", role="api", port=self.port, host="127.0.0.1")
+        self._relay = self._start("relay")
+
+    def kill_relay(self) -> None:
+        """This will kill the relay as the kernel does, and start another."""
+        self._nursery.ask(do="signal", pid=self._relay, number=int(signal.SIGKILL))
+        _wait(lambda: self._nursery.ask(do="status", pid=self._relay)["status"] is not None, 10)
+        self._relay = self._start("relay")
+
+    def _start(self, command: str, **options: Any) -> int:
+        log = str(self._folder / f"{command}.log")
+        return int(self._nursery.ask(do="start", command=command, options=options, log=log)["pid"])
+
+
+@contextmanager
+def _house(environment: dict[str, str]) -> Iterator[_House]:
+    with tempfile.TemporaryDirectory(prefix="freight-exports-") as name:
+        folder = Path(name)
+        limits = {f"RATE_LIMIT_{policy}_MAX": _UNLIMITED for policy in ("GENERAL", "EXPORT")}
+        more = {"METRICS_DIR": str(folder / "metrics"), "LOG_LEVEL": "ERROR", "HTTPS": "0"}
+        nursery = Nursery(limits | more | environment, folder / "nursery.log")
+        try:
+            house = _House(nursery, folder)
+            _wait(lambda: _answer(f"http://127.0.0.1:{house.port}/api/health/ready", "")[0] == 200, _READY_SECONDS)
+            yield house
+        finally:
+            nursery.stop()
+
+
+@contextmanager
+def _taken(scene: _Scene, port: int, evidence: Evidence) -> Iterator[None]:
+    """This will try to download every export again and again, and judge each answer, while the block runs."""
+    over = threading.Event()
+
+    def take() -> None:
+        while not over.is_set():
+            for export_id, key in list(scene.keys.items()):
+                status, etag, body = _answer(f"http://127.0.0.1:{port}/api/exports/{export_id}/file", key)
+                if status == 200:
+                    evidence.downloads += 1
+                    evidence.cut += etag != f'"{hashlib.sha256(body).hexdigest()}"'
+                elif status not in {404, 409}:  # none yet
+                    evidence.cut += 1
+                if over.wait(_LOOK_SECONDS):
+                    return
+
+    thread = threading.Thread(target=take, name="downloads")
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _answer(url: str, key: str) -> tuple[int, str, bytes]:
+    """This will return status, ETag and body; status 0 where nobody answers or the answer breaks off."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  our own address
+            return answer.status, answer.headers.get("ETag", ""), answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, "", b""
+    except OSError:
+        return 0, "", b""
+
+
+def _stage(rows: int, menu: Menu, chance: random.Random) -> _Scene:
+    organization = Organization.objects.create(
+        name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=_now()
+    )
+    for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
+        place = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
+        Location.objects.get_or_create(locode=locode, defaults=place)
+    people = [_person(organization) for _ in range(_PEOPLE)]
+    first = services.book(by=people[0][0], now=_now(), origin="NLRTM", destination="DEHAM", status="booked")
+    copies.many(first.pk, rows)
+    connection.close()
+    return _Scene(people, rows, menu, chance)
+
+
+def _person(organization: Organization) -> tuple[Subject, str]:
+    user = User(email=f"exports-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
+    user.set_unusable_password()
+    user.save()
+    Membership.objects.create(user=user, organization=organization, role="dispatcher")
+    by = access.of_user(user)
+    if by is None:
+        raise RuntimeError("A fresh member is nobody.")
+    return by, api_keys.create(by=by, now=_now(), name="exports drill", scopes=["exports:read"])[1]
+
+
+def _wait(holds: Callable[[], Any], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("The drill waited in vain.")
+        time.sleep(0.02)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -6,6 +6,7 @@ from typing import Final
 
 from freight.drills.delivery import (
     rows_clients,
+    rows_interleaving,
     rows_network,
     rows_postgres,
     rows_processes,
@@ -40,6 +41,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "dropped-at-once": rows_clients.dropped,
     "churn": rows_clients.churn,
     "revoked-without-redis": rows_clients.revoked,
+    "interleaving": rows_interleaving.interleaved,
 }
 
 

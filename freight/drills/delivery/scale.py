@@ -27,6 +27,8 @@ class Scale:
     churn_sockets: int = 60
     churn_rounds: int = 5
     revoked_sockets: int = 4
+    machine_runs: int = 4
+    machine_steps: int = 60
 
 
 SHORT = Scale()
@@ -49,4 +51,6 @@ LONG = Scale(
     churn_sockets=1000,
     churn_rounds=20,
     revoked_sockets=20,
+    machine_runs=31,
+    machine_steps=100,
 )

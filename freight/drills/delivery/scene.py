@@ -25,6 +25,8 @@ SETTLE_SECONDS: Final = 5.0
 _PATIENCE_SECONDS: Final = 30.0
 _FEED_EVERY: Final = 4
 _HANDSHAKES_AT_ONCE: Final = 100
+# At least so many come back each second, on whatever machine.
+_RETURNS: Final = 15
 _FRAMES_OF_A_JOIN: Final = 2
 _POURED_AT_ONCE: Final = 100
 # Texts are limited in characters.
@@ -146,7 +148,7 @@ class Scene:
 
     async def let_back(self) -> None:
         """This will wait until every watcher is in again."""
-        if not await watchers.all_whole(self.watchers, _PATIENCE_SECONDS):
+        if not await watchers.all_whole(self.watchers, max(_PATIENCE_SECONDS, len(self.watchers) / _RETURNS)):
             outside = [watcher.seen for watcher in self.watchers if not watcher.whole.is_set()]
             raise RuntimeError(f"{len(outside)} clients did not come back: {outside[:5]}")
 

@@ -13,7 +13,8 @@ import orjson
 
 _CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x8, 0x9, 0xA
 ABNORMAL: Final = 1006
-_OPEN_SECONDS: Final = 15.0
+# Where thousands come at once, a handshake that is given up has cost as much as one that is waited for.
+_OPEN_SECONDS: Final = 30.0
 
 
 Hear = Callable[["Socket", bytes], None]
@@ -33,6 +34,8 @@ class Socket(asyncio.Protocol):
     def __init__(self, hear: "Hear", request: bytes) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
+        # Whoever opened it may not wait any more.
+        self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
         self.ended: asyncio.Future[int] = loop.create_future()
         self.received = 0  # bytes
         self._hear, self._request = hear, request
@@ -188,7 +191,5 @@ async def connect(address: int | Path, key: str, hear: "Hear") -> Socket:
             await asyncio.shield(made.opened)
         except BaseException:
             made.drop()
-            if made.opened.done() and not made.opened.cancelled():
-                made.opened.exception()  # seen
             raise
     return made

@@ -172,7 +172,7 @@ class Watcher:
             self.seen.drains += 1
             self._retry_ms = frame.get("retryMs")
         elif kind == "room:left":
-            self.seen.left[frame["reason"]] += 1
+            self._left(frame)
 
     def _updated(self, frame: dict[str, Any], at: float) -> None:
         record = self.newest(frame["room"])
@@ -214,6 +214,9 @@ class Watcher:
             self.seen.gaps += 1
         elif number <= asked:  # what came live since we asked may be in the answer, too
             self.seen.duplicates += 1
+
+    def _left(self, frame: dict[str, Any]) -> None:
+        self.seen.left[frame["reason"]] += 1
 
     def _refused(self, frame: dict[str, Any]) -> None:
         self.seen.errors[frame["code"]] += 1

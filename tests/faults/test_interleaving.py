@@ -1,0 +1,15 @@
+"""Whatever happens in whatever order: what is shown and what was told is what the model says."""
+
+from collections.abc import Callable
+
+import pytest
+
+from freight.drills.delivery.evidence import Evidence
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("faults")]
+
+
+def test_whatever_happens_in_whatever_order_the_world_equals_the_model(holds: Callable[[str], Evidence]) -> None:
+    evidence = holds("interleaving")
+
+    assert evidence.figures["steps"] > 100

@@ -7,7 +7,6 @@ from django.contrib.auth import login as start_session
 from django.contrib.auth import logout as end_session
 from django.contrib.auth.decorators import login_required
 from django.contrib.staticfiles import finders
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -19,10 +18,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from freight import board as boards
+from freight import frame
 from freight.board import Choice
 from monitoring import addresses
 from shipments import access
-from shipments.access import Subject
 from shipments.services import logins
 
 # The contract's accounts of the demo; offered on the login page under DEMO alone.
@@ -43,7 +42,7 @@ MAX_FIELD_LENGTH: Final = 254
 @login_required
 def board(request: HttpRequest) -> HttpResponse:
     """This will show the live board, whole at first paint; its script keeps it so."""
-    viewer = _viewer(request)
+    viewer = frame.viewer_of(request)
     choice = Choice.read(request.GET.get("status", ""), request.GET.get("q", ""))
     shown = boards.lines(viewer, choice)
     document = boards.document(viewer, shown)
@@ -51,7 +50,7 @@ def board(request: HttpRequest) -> HttpResponse:
         request,
         "board/board.html",
         {
-            "viewer": viewer,
+            **frame.around(viewer, "board"),
             "choice": choice,
             "lines": shown,
             "document": document,
@@ -69,7 +68,7 @@ def board_document(request: HttpRequest) -> HttpResponse:
     """This will return the board's rows, movers and counts as JSON, or 401 where the session has ended."""
     if not request.user.is_authenticated:
         return JsonResponse({"title": "The session has ended."}, status=401)
-    viewer = _viewer(request)
+    viewer = frame.viewer_of(request)
     choice = Choice.read(request.GET.get("status", ""), request.GET.get("q", ""))
     return JsonResponse(boards.document(viewer, boards.lines(viewer, choice)))
 
@@ -114,14 +113,6 @@ def logout(request: HttpRequest) -> HttpResponse:
             located = viewer.at(address=addresses.client_address(request.META), request_id=_request_id(request))
             logins.leave(by=located, now=timezone.now())
     return redirect("login-page")
-
-
-def _viewer(request: HttpRequest) -> Subject:
-    """This will return the subject of the session; raises PermissionDenied for a user without organisation."""
-    viewer = access.of_user(request.user) if request.user.is_authenticated else None
-    if viewer is None or not viewer.may("shipments:read"):
-        raise PermissionDenied("This account belongs to no organisation yet.")
-    return viewer
 
 
 def _request_id(request: HttpRequest) -> str:

@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection
 
 FINAL_CODES = frozenset({4400, 4401, 4403, 4408})
 JOINS_AT_ONCE = 100  # a message may have 16 KiB and 200 rooms
+LATEST = ("driver", "export", "import")  # rooms without a history
 SILENCE_SECONDS = 60.0  # longer than two heartbeats: the line is dead
 
 
@@ -81,7 +82,7 @@ class FreightClient:
         raise update
 
     async def join(self, *names: str, epoch: str | None = None, since: int | None = None) -> None:
-        """This will enter rooms: references, `shipments:all`, `driver:…`, `export:…`, from what is known."""
+        """This will enter rooms: references, `shipments:all`, `driver:…`, `export:…`, `import:…`."""
         added = [_Room(name if ":" in name else f"shipment:{name}", epoch, since) for name in names]
         self.rooms |= {room.name.lower(): room for room in added}
         if self._known:
@@ -132,8 +133,8 @@ class FreightClient:
             await self._say({"type": "join:room", "rooms": wishes[start : start + JOINS_AT_ONCE]})
 
     async def _act(self, frame: dict[str, Any]) -> None:
-        named = frame.get("room") or (f"driver:{frame['driverId']}" if "driverId" in frame else "")
-        room = self.rooms.get((named or f"export:{frame.get('exportId')}").lower())
+        about = next((f"{kind}:{frame[f'{kind}Id']}" for kind in LATEST if f"{kind}Id" in frame), "")
+        room = self.rooms.get((frame.get("room") or about).lower())
         match frame["type"]:
             case "welcome":
                 self._known = True
@@ -158,7 +159,7 @@ class FreightClient:
                 self._joined(room, frame)
             case "shipment:update":
                 await self._updated(room, frame)
-            case "driver:location:update" | "export:progress":
+            case "driver:location:update" | "export:progress" | "import:progress":
                 self._updates.put_nowait(Update(room.name, None, snapshot=frame))
             case "room:left" | "error":
                 self.rooms.pop(room.name.lower(), None)

@@ -53,7 +53,8 @@ def find(header: Sequence[str]) -> Columns:
         known = _KNOWN.get(_key(text))
         fields.append(known)
         if text and known is None:
-            message = f"There is no such column; there are {_ALL}."
+            known_ones = "" if any(each["code"] == "unknown_column" for each in errors) else f"; there are {_ALL}"
+            message = f"There is no such column{known_ones}."
             errors.append(field_error(text[:64], "unknown_column", message))
         elif known in named:
             message = f"This is the column {SHIPMENTS.columns[known or ''].label}, which stands there already."

@@ -69,16 +69,7 @@ class FormParser(MultiPartParser):
         """This will return the file; raises TooLarge, Invalid."""
         _check_head(parser_context, media_type, around=_AROUND_BYTES)
         parsed: DataAndFiles[Any, Any] = super().parse(stream, media_type, parser_context)
-        files = [(name, each) for name, each in parsed.files.lists() if name == "file"]
-        strange = [name for name in (*parsed.files, *parsed.data) if name != "file"]
-        if strange or len(files) != 1 or len(files[0][1]) != 1:
-            raise Invalid(
-                [field_error("file", "required", "Send one file, in the field `file`, and nothing else.")]
-            )
-        upload: UploadedFile[Any] = files[0][1][0]
-        if (upload.size or 0) > settings.IMPORT_MAX_BYTES:
-            raise _too_large()
-        return _Sent(upload.read(), upload.name or "")
+        return _of_form(parsed.data, parsed.files)
 
 
 class _RawParser(BaseParser):
@@ -141,9 +132,7 @@ class ShipmentsView(APIView):
         """
         subject = _importer(request)
         asked = parameters.read(request.GET, _ASKED)
-        sent = request.data
-        if not isinstance(sent, _Sent):  # a request without a body has no type either
-            raise Invalid([field_error("file", "required", "Send a CSV or XLSX.")])
+        sent = _sent(request)
         if not connection.in_atomic_block:
             connection.close()  # reading takes a while
         read = table.read(sent.raw)
@@ -203,6 +192,29 @@ def _importer(request: Request) -> Subject:
     subject = cast("Subject", request.auth)  # IsMember has seen to it
     subject.require("shipments:write")
     return subject
+
+
+def _sent(request: Request) -> _Sent:
+    """This will return the file of a request; raises Invalid, TooLarge."""
+    data = request.data
+    if isinstance(data, _Sent):
+        return data
+    if request.content_type.startswith("multipart/"):
+        # A page's form was taken apart when its CSRF token was looked for.
+        return _of_form(request._request.POST, request._request.FILES)  # noqa: SLF001  Django's own, before DRF
+    raise Invalid(
+        [field_error("file", "required", "Send a CSV or XLSX.")]
+    )  # without a body there is no type either
+
+
+def _of_form(data: Any, files: Any) -> _Sent:
+    strange = [name for name in (*files, *data) if name != "file"]
+    found: list[UploadedFile[Any]] = files.getlist("file")
+    if strange or len(found) != 1:
+        raise Invalid([field_error("file", "required", "Send one file, in the field `file`, and nothing else.")])
+    if (found[0].size or 0) > settings.IMPORT_MAX_BYTES:
+        raise _too_large()
+    return _Sent(found[0].read(), found[0].name or "")
 
 
 def _shown(order: Import, rows: list[dict[str, Any]], *, full: bool = False) -> dict[str, Any]:

@@ -117,10 +117,16 @@ class Visitor:
         self, role: str = "dispatcher", *, viewport: ViewportSize | None = None, **links: Any
     ) -> Visit:
         """This will open the board as a fresh member, logged in already, and wait until it is live."""
-        cookie = await sync_to_async(self._session)(role, **links)
-        visit = await self.visits("/", cookies={settings.SESSION_COOKIE_NAME: cookie}, viewport=viewport)
+        visit = await self.opens("/", role, viewport=viewport, **links)
         await visit.says("Live")
         return visit
+
+    async def opens(
+        self, path: str, role: str = "dispatcher", *, viewport: ViewportSize | None = None, **links: Any
+    ) -> Visit:
+        """This will open a page as a fresh member, logged in already."""
+        cookie = await sync_to_async(self._session)(role, **links)
+        return await self.visits(path, cookies={settings.SESSION_COOKIE_NAME: cookie}, viewport=viewport)
 
     def _session(self, role: str, **links: Any) -> str:
         """This will store a session of a fresh member, as a login does, and return its key."""

@@ -4,7 +4,7 @@
 //   const client = new FreightClient({ url, token: () => jwt });  // or an access token, or `ticket: async () => …`
 //   client.addEventListener("state", (e) => e.detail);            // {state, retryAt?, code?}
 //   client.join("SHIP-000001", { snapshot(s), update(event, snapshot, frame), left(reason) });
-//   client.join("shipments:all", { update(event, _, frame) });    // or driver:…, export:… with { value(frame) }
+//   client.join("shipments:all", { update(event, _, frame) });    // or driver:…, export:…, import:… with { value(frame) }
 //   client.connect();
 //
 // States: connecting, replaying, live, offline (tries again at `retryAt`), closed (for good; `code` says why).
@@ -13,7 +13,7 @@ import { backoff, batches, decide, fold, numberOf, roomOf } from "./log.js";
 
 export { backoff, batches, decide, fold };
 
-const FINAL_CODES = new Set([4400, 4401, 4403, 4408]);
+const FINAL_CODES = new Set([4400, 4401, 4403, 4408]), LATEST = new Set(["driver:location:update", "export:progress", "import:progress"]);
 
 const nameOf = (room) => (room.includes(":") ? room : `shipment:${room}`);
 const keyOf = (room) => nameOf(room).toLowerCase();
@@ -133,7 +133,7 @@ export class FreightClient extends EventTarget {
     if (frame.type === "welcome") this.#welcome(frame);
     else if (frame.type === "room:joined" && room) this.#joined(room, frame);
     else if (frame.type === "shipment:update" && room) this.#updated(key, room, frame);
-    else if ((frame.type === "driver:location:update" || frame.type === "export:progress") && room) room.handlers.value?.(frame);
+    else if (LATEST.has(frame.type) && room) room.handlers.value?.(frame);
     else if (frame.type === "room:left" && room && frame.reason !== "left") this.#dropped(key, room, frame.reason);
     else if (frame.type === "error") this.#refused(key, room, frame);
     else if (frame.type === "heartbeat") this.#compare(frame.heads ?? {});

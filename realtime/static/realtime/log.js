@@ -12,10 +12,11 @@ export function fold(snapshot, event) {
 export const numberOf = (event) => event.position ?? event.seq;
 
 /** The room that a frame speaks of, null where it speaks of none. */
-export function roomOf({ room, shipmentId, driverId, exportId }) {
+export function roomOf({ room, shipmentId, driverId, exportId, importId }) {
   if (room) return room;
   if (driverId) return `driver:${driverId}`;
   if (exportId) return `export:${exportId}`;
+  if (importId) return `import:${importId}`;
   return shipmentId ? `shipment:${shipmentId}` : null;
 }
 

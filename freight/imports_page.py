@@ -1,0 +1,60 @@
+"""The page of imports: try a file, look at what would become of its rows, send it, watch it."""
+
+import csv
+import io
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from exports.imports import columns, orders
+from exports.tables import SHIPMENTS
+from freight import frame
+from shipments.access import Subject
+
+
+@require_GET
+@never_cache
+@login_required
+def imports(request: HttpRequest) -> HttpResponse:
+    """This will show the page with the viewer's last imports; its script does the rest by the API."""
+    viewer = _importer(request)
+    told = {
+        "known": [orders.shown(each) for each in orders.of(viewer)],
+        "most_mib": settings.IMPORT_MAX_BYTES >> 20,
+        "most_rows": f"{settings.IMPORT_MAX_ROWS:,}",
+        "kept_days": settings.IMPORT_KEEP // 86_400,
+    }
+    return render(request, "imports/imports.html", told | frame.around(viewer, "imports-page"))
+
+
+@require_GET
+@login_required
+def template(request: HttpRequest) -> HttpResponse:
+    """This will answer a CSV with the columns that are looked at and one row to be overwritten."""
+    _importer(request)
+    shown = {
+        "reference": "MY-0001", "origin": "NLRTM", "destination": "Hamburg (DEHAM)", "status": "booked",
+        "pieces": "12", "weightKg": "840.5", "plannedPickupAt": "2026-03-02T08:00:00Z",
+        "plannedDeliveryAt": "2026-03-04T16:00:00Z", "po": "4500012345",
+    }  # fmt: skip
+    target = io.StringIO()
+    writer = csv.writer(target)
+    writer.writerow(SHIPMENTS.columns[name].label for name in columns.TEMPLATE)
+    writer.writerow(shown.get(name, "") for name in columns.TEMPLATE)
+    return HttpResponse(
+        "\ufeff" + target.getvalue(),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="shipments-template.csv"'},
+    )
+
+
+def _importer(request: HttpRequest) -> Subject:
+    viewer = frame.viewer_of(request)
+    if not viewer.may("shipments:write"):
+        raise PermissionDenied("Only dispatchers and administrators import shipments.")
+    return viewer

@@ -1,0 +1,140 @@
+"""The page of imports: a file is tried, looked at, sent and watched, by mouse and by keyboard."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from playwright.async_api import expect
+
+from exports.imports import work
+from shipments.models import Shipment
+from tests.browser.visits import Visit, Visitor
+from tests.exports.sheets import ROUTE, csv_of
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("browser"),
+]
+MARKUP = "<img src=x onerror=\"document.title='taken'\">"
+
+
+async def drop(visit: Visit, name: str, raw: bytes) -> None:
+    await visit.page.set_input_files("#file", files=[{"name": name, "mimeType": "text/csv", "buffer": raw}])
+
+
+async def counts(visit: Visit, **expected: int) -> None:
+    for outcome, count in expected.items():
+        await expect(visit.page.locator(f"[data-outcome={outcome}] b")).to_have_text(f"{count:,}")
+
+
+async def picture(visit: Visit, name: str) -> None:
+    """This will keep a picture where somebody wants to look."""
+    if folder := os.environ.get("FREIGHT_PICTURES"):
+        await visit.page.evaluate("scrollTo(0, 0)")
+        for scheme in ("light", "dark"):
+            await visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            await visit.page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
+
+
+async def test_a_file_is_tried_looked_at_sent_and_watched(visitor: Visitor) -> None:
+    mark = uuid.uuid4().hex[:8].upper()
+    rows: list[dict[str, Any]] = [{"Reference": f"{mark}-{at}", **ROUTE, "Pieces": str(at)} for at in range(230)]
+    rows[3] |= {"Pieces": "many", "ETA": "02/03/2026", "Notes": MARKUP}
+    rows[4] |= {"Origin": "Rotterdam", "Reference": MARKUP}
+    rows[5] |= {"Reference": "ONE-1", "Status": "draft"}
+    await visitor.books("ONE-1")
+    visit = await visitor.opens("/imports")
+    page = visit.page
+    await visit.says("Live")
+    await picture(visit, "imports-empty")
+
+    await drop(visit, f"week {MARKUP}.csv", csv_of(rows))
+
+    await counts(visit, created=227, updated=1, unchanged=0, failed=2)
+    await expect(page.locator("#work-heading")).to_have_text(f"week {MARKUP}.csv")
+    await expect(page.locator("#rows tbody tr")).to_have_count(2)
+    await expect(page.locator("#rows tbody tr").first).to_contain_text("Pieces Give a whole number")
+    await expect(page.locator("#rows tbody tr").nth(1)).to_contain_text("Origin Give a UN/LOCODE")
+    assert not await sync_to_async(Shipment.objects.filter(reference=f"{mark}-1").exists)()
+    await page.locator("[data-outcome=updated]").press("Enter")
+    await expect(page.locator("#rows tbody tr")).to_contain_text(["Changes Pieces"])
+    await page.locator("[data-outcome=created]").click()
+    await expect(page.locator("#rows tbody tr")).to_have_count(100)
+    await page.locator("#more").press("Enter")
+    await expect(page.locator("#rows tbody tr")).to_have_count(200)
+    await page.locator("[data-outcome=failed]").click()
+    await expect(page.locator("#rows tbody tr")).to_have_count(2)
+    await picture(visit, "imports-tried")
+
+    apply = page.locator("#apply")
+    await expect(apply).to_have_text("Import 228 rows")
+    await apply.press("Enter")
+    await expect(page.locator("#work-state")).to_have_text("Queued")
+    await picture(visit, "imports-queued")
+    await sync_to_async(work.work_batch)()
+
+    await expect(page.locator("#work-state")).to_have_text("Succeeded", timeout=15_000)
+    await counts(visit, created=227, updated=1, unchanged=0, failed=2)
+    await expect(page.locator("#announcer")).to_have_text(
+        "Import succeeded: 227 new, 1 changed, 0 unchanged, 2 with errors."
+    )
+    await expect(page.locator("#past tbody tr .state")).to_have_text(["Succeeded"])
+    await expect(page.locator("#rows tbody tr")).to_have_count(2)
+    assert await sync_to_async(Shipment.objects.filter(reference=f"{mark}-1").exists)()
+    assert await page.title() == "Imports · Freight"
+    await picture(visit, "imports-done")
+
+
+async def test_a_file_that_cannot_be_used_is_refused_with_the_reasons(visitor: Visitor) -> None:
+    visitor.network_may_fail = True  # Chromium complains of a 400 too
+    visit = await visitor.opens("/imports", viewport={"width": 390, "height": 844})
+
+    await drop(visit, "odd.csv", b"Reference,Weight,Colour\nA-1,1,red\n")
+
+    alert = visit.page.locator("#refusal")
+    await expect(alert.locator("li")).to_contain_text(["Weight: There is no such column", "Colour: There is no"])
+    await expect(visit.page.locator("#apply")).to_be_hidden()
+    await picture(visit, "imports-refused-phone")
+    await drop(visit, "good.csv", csv_of([{"Reference": "A-1", **ROUTE}, {"Reference": "A-2", "Origin": "x"}]))
+    await counts(visit, created=1, failed=1)
+    await expect(alert).to_be_hidden()
+    await picture(visit, "imports-tried-phone")
+
+
+async def test_an_import_under_way_is_found_again_and_can_be_cancelled(visitor: Visitor) -> None:
+    visit = await visitor.opens("/imports")
+    await drop(visit, "long.csv", csv_of([{"Reference": "A-1", **ROUTE}]))
+    await visit.page.locator("#apply").click()
+    await expect(visit.page.locator("#work-state")).to_have_text("Queued")
+
+    await visit.page.reload()
+    await expect(visit.page.locator("#work-heading")).to_have_text("long.csv")
+    await visit.page.locator("#cancel").click()
+
+    await expect(visit.page.locator("#work-state")).to_have_text("Cancelled")
+    await expect(visit.page.locator("#past tbody tr .state")).to_have_text(["Cancelled"])
+
+
+@pytest.mark.parametrize("role", ["auditor", "customer"])
+async def test_who_may_not_book_finds_no_way_there(visitor: Visitor, role: str) -> None:
+    visitor.network_may_fail = True
+    board = await visitor.opens_board(role)
+    page = await visitor.opens("/imports", role)
+
+    await expect(board.page.locator(".places a", has_text="Imports")).to_have_count(0)
+    await expect(page.page.locator("h1")).not_to_have_text("Import shipments")
+
+
+async def test_the_template_is_a_file_that_can_be_imported(visitor: Visitor) -> None:
+    visit = await visitor.opens("/imports")
+    async with visit.page.expect_download() as waiting:
+        await visit.page.get_by_role("link", name="Template").click()
+    template = await (await waiting.value).path()
+
+    await drop(visit, "template.csv", template.read_bytes())
+
+    await counts(visit, created=1, failed=0)

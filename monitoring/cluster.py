@@ -5,6 +5,7 @@ folder's `leader` file, adds the host up into `host.json` and lays a copy into R
 fetches the other hosts' copies. Answers are made from what lies there: see docs/decisions/0024.
 """
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -32,6 +33,8 @@ _RING_SECONDS: Final = 5.0
 # A host or process that has said nothing for so long is gone.
 GONE_SECONDS: Final = 10.0
 _HOSTS: Final = "freight:hosts"
+# So many exchanges in a row that come to nothing mean that Redis is gone: it is told within three seconds.
+_MISSED_MEANS_GONE: Final = 2
 
 _notes: dict[str, Callable[[], Mapping[str, Any]]] = {}
 
@@ -82,7 +85,8 @@ class Cluster:
         self._own = Host(socket.gethostname())
         self._read = (0, self._own)
         self._others: list[Host] = []
-        self._partial = True
+        # Until the first exchange nothing is known; after it, one late answer is not yet a Redis that is gone.
+        self._missed = _MISSED_MEANS_GONE
         self._connection: redis.Redis | None = None
         self._ticks = 0
 
@@ -95,7 +99,7 @@ class Cluster:
     @property
     def partial(self) -> bool:
         """Whether other hosts may be missing, because Redis does not answer."""
-        return self._partial
+        return self._missed >= _MISSED_MEANS_GONE
 
     @property
     def leads(self) -> bool:
@@ -149,7 +153,7 @@ class Cluster:
         note = _note()
         if where is not None:
             _write(where / f"{shared.identity()}.json", orjson.dumps(note, default=str))
-        if self._ticks % 2 == 0:
+        if self._ticks % 2 == 0 and not self._missed:
             return
         if self._may_lead(where):
             self._add_up()
@@ -167,6 +171,7 @@ class Cluster:
             file.close()
             return False
         self._leads = file  # held until this process ends, however it does
+        atexit.register(file.close)
         return True
 
     def _add_up(self) -> None:
@@ -200,11 +205,13 @@ class Cluster:
                     connection.srem(_HOSTS, name)
             self._others = [Host.read(raw) for raw in raws if raw is not None]  # type: ignore[union-attr]
         except (redis.RedisError, OSError, ValueError, KeyError) as error:
-            if not self._partial:
+            self._missed += 1
+            if self._missed == _MISSED_MEANS_GONE:
                 _log.warning("other hosts are out of sight", error=repr(error))
-            self._partial, self._others = True, []
+            if self.partial:
+                self._others = []
         else:
-            self._partial = False
+            self._missed = 0
 
 
 def _note() -> dict[str, Any]:

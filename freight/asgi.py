@@ -15,7 +15,7 @@ from freight import health  # noqa: E402
 from freight.handler import OneHopHandler  # noqa: E402
 from freight.lane import ReadLane  # noqa: E402
 from monitoring import patience  # noqa: E402
-from ratelimits import runtime  # noqa: E402
+from ratelimits import runtime, waiting  # noqa: E402
 from realtime.routing import urlpatterns  # noqa: E402
 from realtime.streams import StreamApplication  # noqa: E402
 
@@ -44,5 +44,5 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         await _routes(scope, receive, send)
         return
-    with patience.of_request():
+    with patience.of_request(), waiting.of_request():
         await _routes(scope, receive, send)

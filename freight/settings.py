@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from freight import applications, embedded, environment, filing, limits, logs, secrets
 from monitoring import patience, shared
+from ratelimits import waiting
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VERSION = "0.1.0"
@@ -154,8 +155,9 @@ CACHES = {
         "OPTIONS": {
             # Never pickle: whoever can write to Redis must not be able to run code here.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "SOCKET_CONNECT_TIMEOUT": 0.2,
-            "SOCKET_TIMEOUT": 0.3,
+            "CONNECTION_POOL_CLASS": "ratelimits.waiting.PatientPool",
+            "SOCKET_CONNECT_TIMEOUT": waiting.CONNECT_SECONDS,
+            "SOCKET_TIMEOUT": waiting.ASK_SECONDS,
         },
     },
     # Where django-ratelimit leaves what it wants counted; the counting has its own way to Redis.

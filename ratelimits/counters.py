@@ -12,14 +12,14 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.core.cache.backends.base import BaseCache
-from redis import ConnectionPool, Redis
+from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
+
+from ratelimits import waiting
 
 _log = structlog.get_logger("ratelimits")
 # How long Redis is left alone after a failure; one request then tries again.
 RETRY_SECONDS: Final = 1.0
-CONNECT_SECONDS: Final = 0.2
-ANSWER_SECONDS: Final = 0.3
 # Which keys are the busiest is kept for slots of a quarter of an hour, and of so many keys at least.
 SLOT_SECONDS: Final = 900
 _MOST_TOP_KEYS: Final = 1000
@@ -170,9 +170,10 @@ def noting() -> Iterator[list[tuple[str, int]]]:
 
 def count(wanted: Sequence[Wanted]) -> list[int]:
     """This will count each once and return how often each has been counted, all in one round trip."""
-    if breaker.may_try():
+    if waiting.may_ask() and breaker.may_try():
         try:
-            counts = _count_in_redis(wanted)
+            with waiting.asking():
+                counts = _count_in_redis(wanted)
         except (RedisError, OSError):
             breaker.report(ok=False)
         else:
@@ -198,7 +199,9 @@ def slot(at: float) -> int:
 
 @lru_cache
 def _client(url: str) -> Redis:
-    pool: Any = ConnectionPool.from_url(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS)
+    pool: Any = waiting.PatientPool.from_url(
+        url, socket_connect_timeout=waiting.CONNECT_SECONDS, socket_timeout=waiting.ASK_SECONDS
+    )
     return Redis(connection_pool=pool)
 
 

@@ -158,7 +158,9 @@ class Census:
         for (key, most), more in wanted.items():
             args += [key, self.here[key], more, most]
         try:
-            return dict(zip(wanted, await self._take(keys=[_PROCESSES], args=args), strict=True))
+            # One end for connecting, its handshake and the answer, each of which has a timeout of its own.
+            async with asyncio.timeout(_DEADLINE_SECONDS):
+                return dict(zip(wanted, await self._take(keys=[_PROCESSES], args=args), strict=True))
         except (RedisError, OSError, TimeoutError) as error:
             self._away(error)
             return wanted

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar, cast
 
@@ -20,7 +21,7 @@ from django.conf import settings
 from django.core.cache import caches
 from redis.exceptions import RedisError
 
-from ratelimits import counters
+from ratelimits import counters, waiting
 from shipments import metrics
 
 T = TypeVar("T")
@@ -233,7 +234,9 @@ class CacheService:
 
     def put_many(self, entries: Iterable[tuple[str, bytes, bytes]]) -> bool:
         """This will store stamped entries `(key, stamp, body)` in one round trip, and say whether it could."""
-        return self._store([(self._key(key), stamp + body) for key, stamp, body in entries], self.ttl)
+        return self._store(
+            [(self._key(key), stamp + body) for key, stamp, body in entries], self.ttl, at_length=True
+        )
 
     # -- both ---------------------------------------------------------------------------------------------
 
@@ -245,7 +248,7 @@ class CacheService:
         for service in _services.values():
             service._local.clear()  # noqa: SLF001  one of us
         _local.clear()
-        gone = self._ask(_unlink_all)
+        gone = self._ask(_unlink_all, at_length=True)
         if gone is None:
             raise Unavailable("Redis does not answer: nothing was cleared.")
         return gone
@@ -295,7 +298,7 @@ class CacheService:
         if led:
             self._ask(lambda redis: redis.unlink(lock))
 
-    def _store(self, entries: list[tuple[str, bytes]], ttl: int) -> bool:
+    def _store(self, entries: list[tuple[str, bytes]], ttl: int, *, at_length: bool = False) -> bool:
         # Entries that were made together must not expire together.
         def store(redis: Any) -> bool:
             pipeline = redis.pipeline(transaction=False)
@@ -304,17 +307,21 @@ class CacheService:
             pipeline.execute()
             return True
 
-        done = bool(self._ask(store))
+        done = bool(self._ask(store, at_length=at_length))
         self._count(stored=done and len(entries))
         return done
 
-    def _ask(self, question: Callable[[Any], T]) -> T | None:
-        """This will ask Redis; None where it does not answer. After a failure it is left alone for a second."""
+    def _ask(self, question: Callable[[Any], T], *, at_length: bool = False) -> T | None:
+        """This will ask Redis; None where it does not answer. After a failure it is left alone for a second.
+
+        `at_length`: it may answer for long as long as it goes on answering.
+        """
         # The same breaker as that of the limits: one request pays for a frozen Redis once, not twice.
         breaker = self._breaker or counters.breaker
-        if breaker.may_try():
+        if waiting.may_ask() and breaker.may_try():
             try:
-                answer = question(cast("Any", caches[self._alias]).client.get_client(write=True))
+                with nullcontext() if at_length else waiting.asking():
+                    answer = question(cast("Any", caches[self._alias]).client.get_client(write=True))
             except (RedisError, OSError):
                 breaker.report(ok=False)
             else:

@@ -1,0 +1,91 @@
+"""A slow Redis costs a request no more than one that is gone: its waits do not add up."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.conf import settings as django_settings
+from pytest_django import Settings
+
+from freight.drills.delivery.faultproxy import FaultProxy
+from ratelimits import counters, limiter, waiting
+from ratelimits.policies import Policy
+from shipments.cache import CacheService
+
+POLICY = Policy("general", 1_000_000, 900)
+# Each answer comes before any timeout of the client's, so that nothing fails and no breaker closes.
+SLOW_SECONDS = 0.24
+# One second is promised of a whole request; the rest is for its own work and a crowded machine.
+MOST_SECONDS = waiting.REQUEST_SECONDS + 0.4
+
+
+@pytest.fixture
+async def between(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultProxy]:
+    """A way to the real Valkey that can be made slow."""
+    url = urlsplit(django_settings.REDIS_URL)
+    number = parse_qs(url.query)["db"][0]
+    monkeypatch.setattr(counters, "breaker", counters.Breaker())
+    async with FaultProxy(Path(url.path)) as proxy:
+        through = f"redis://127.0.0.1:{proxy.port}/{number}"
+        settings.REDIS_URL = through
+        settings.CACHES = {
+            **settings.CACHES,
+            "default": settings.CACHES["default"] | {"LOCATION": through},
+        }
+        yield proxy
+
+
+def _request(service: CacheService, *, bounded: bool, reads: int) -> float:
+    """This will ask Redis as a request does, for the limit and for prepared answers; it returns the seconds."""
+    began = time.monotonic()
+    with waiting.of_request() if bounded else contextlib.nullcontext():
+        assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").allowed
+        for _ in range(reads):
+            assert service.get_or_set(f"test:{uuid.uuid4()}", lambda: "made") == "made"
+    return time.monotonic() - began
+
+
+async def test_all_that_a_request_asks_a_slow_redis_ends_together(between: FaultProxy) -> None:
+    service = CacheService("test", ttl=60)
+    await asyncio.to_thread(_request, service, bounded=False, reads=1)  # the connections are there
+
+    between.faults.delay = SLOW_SECONDS / 2
+    unbounded = await asyncio.to_thread(_request, service, bounded=False, reads=1)
+    bounded = await asyncio.to_thread(_request, service, bounded=True, reads=5)
+
+    assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
+    assert bounded < MOST_SECONDS
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_question_ends_in_time_with_its_connection(between: FaultProxy, silent: bool) -> None:
+    between.faults.delay, between.faults.silent = SLOW_SECONDS / 2, silent
+
+    def ask() -> float:
+        began = time.monotonic()
+        assert counters.count([counters.Wanted(f"test:{uuid.uuid4()}", 60, "general", 5, "address:x")]) == [1]
+        return time.monotonic() - began
+
+    # Connecting alone takes longer than a question may, and more than one wait.
+    assert await asyncio.to_thread(ask) < waiting.ASK_SECONDS + 0.4
+
+
+async def test_an_answer_that_came_too_late_is_nobody_elses(between: FaultProxy) -> None:
+    service = CacheService("test", ttl=60, breaker=counters.Breaker())
+    keys = {f"test:{uuid.uuid4()}": each for each in range(5)}
+    for key, value in keys.items():
+        await asyncio.to_thread(service.set, key, value)
+
+    between.faults.delay = waiting.ASK_SECONDS
+    late = await asyncio.to_thread(service.get, next(iter(keys)))
+    between.heal()
+    await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
+    found = {key: await asyncio.to_thread(service.get, key) for key in keys}
+
+    assert late is None
+    assert found == keys

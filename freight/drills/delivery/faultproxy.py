@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class FaultProxy:
         self._target = target
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
         self._word = b""
         self._arrives = False
 
@@ -58,6 +60,9 @@ class FaultProxy:
             task.cancel()
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
+        for writer in tuple(self._writers):
+            _reset(writer)
+        await asyncio.sleep(0)  # what was reset is closed in the loop's next turn
 
     def heal(self) -> None:
         """This will let everything through from now on."""
@@ -71,6 +76,7 @@ class FaultProxy:
     # -- one connection -----------------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
@@ -80,6 +86,7 @@ class FaultProxy:
         except OSError:
             _reset(writer)
             return
+        self._writers.add(beyond[1])
         ways = [
             asyncio.create_task(self._carry(reader, beyond[1], self._inwards())),
             asyncio.create_task(self._carry(beyond[0], writer, self._outwards())),

@@ -56,6 +56,58 @@ class Connection:
             await self._reader.readexactly(int(headers.get("content-length", "0")))
 
 
+@dataclass(frozen=True)
+class Sat:
+    """How a socket ended, what it was sent until then, and how long after the handshake began."""
+
+    code: int
+    frames: list[bytes]
+    seconds: float
+
+
+async def sit(port: int, *, address: str, token: str, said: Sequence[bytes] = (), ends_after: int = 1) -> Sat:
+    """This will open a socket with a token, say all at once after the welcome, and hear so many frames or a close.
+
+    A client of the `websockets` package costs more than the server that it asks.
+    """
+    began = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    fields = {
+        "Host": "127.0.0.1", "X-Forwarded-For": address, "Authorization": f"Bearer {token}", "Upgrade": "websocket",
+        "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Protocol": "freight.v1",
+    }  # fmt: skip
+    try:
+        lines = ["GET /ws/ HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+        writer.write("\r\n".join(lines).encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 101 " not in head.split(b"\r\n")[0]:
+            return Sat(int(head.split()[1]), [], time.perf_counter() - began)
+        code, frames = 0, []
+        while not code and len(frames) < ends_after:
+            code, frame = await _frame(reader)
+            frames += [frame] if frame else []
+            if frame and len(frames) == 1:
+                writer.write(b"".join(_masked(each) for each in said))
+        return Sat(code, frames, time.perf_counter() - began)
+    finally:
+        writer.transport.abort()
+
+
+async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """This will return the code of a close frame, or a text."""
+    kind, length = await reader.readexactly(2)
+    if length == 126:
+        length = int.from_bytes(await reader.readexactly(2))
+    body = await reader.readexactly(length)
+    return (int.from_bytes(body[:2]), b"") if kind & 15 == 8 else (0, body)
+
+
+def _masked(text: bytes) -> bytes:
+    assert len(text) < 126
+    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text  # a mask of zeros leaves it as it is
+
+
 class Clients:
     """Connections, half of them to each server."""
 

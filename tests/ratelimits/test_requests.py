@@ -130,3 +130,25 @@ def test_a_limited_request_is_one_round_trip_to_redis() -> None:
     assert {name for name, calls in grown.items() if calls} <= {
         f"cmdstat_{name}" for name in ("evalsha", "incr", "expire", "hincrby", "zincrby", "zcard")
     }
+
+
+@pytest.mark.django_db
+def test_a_request_asks_redis_for_its_limits_in_one_round_trip() -> None:
+    client = Client(REMOTE_ADDR="198.51.100.77")
+    redis: Any = counters.redis()
+    begin, end = uuid.uuid4().hex, uuid.uuid4().hex
+
+    with redis.monitor() as monitor:
+        client.get("/api/nothing")  # connection and script are there
+        redis.echo(begin)
+        assert client.get("/api/nothing")["RateLimit-Policy"]
+        redis.echo(end)
+        seen = []
+        while not seen or end not in seen[-1]["command"]:
+            seen.append(monitor.next_command())
+
+    # Others use the same Valkey meanwhile, each in a database of its own; a script's own commands cost no way.
+    database = redis.connection_pool.connection_kwargs.get("db", 0)
+    ours = [each["command"] for each in seen[:-1] if each["db"] == database and each["client_type"] != "lua"]
+    asked = ours[ours.index(f"ECHO {begin}") + 1 :]
+    assert [command.split(" ")[0] for command in asked] == ["EVALSHA"]

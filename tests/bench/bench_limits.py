@@ -1,0 +1,77 @@
+"""What a limit costs a request: microseconds, and commands at Redis.
+
+The goal is one round trip at most, and no more than 150 microseconds of our own processor beside it.
+"""
+
+import json
+import statistics
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from tests.bench import stage
+
+GOAL_ROUND_TRIPS = 1.0
+GOAL_CPU_US = 150.0
+_ROUNDS, _TIMES = 20, 500
+
+
+def main() -> dict[str, Any]:
+    """This will print one JSON line."""
+    stage.begin()
+    found = measure()
+    print(json.dumps(found))
+    return found
+
+
+def measure() -> dict[str, Any]:
+    """This will measure a limit alone and three together, beside a bare PING."""
+    from ratelimits import counters, limiter
+    from ratelimits.policies import Policy
+
+    redis: Any = counters.redis()
+    one, three = (
+        [Policy("general", 10**9, 900)],
+        [Policy(name, 10**9, 900) for name in ("ai", "billing", "general")],
+    )
+    key = f"address:{uuid.uuid4()}"
+    limiter.hit_all(three, key)
+    calls, times = _commands(redis), 1000
+    for _ in range(times):
+        limiter.hit_all(three, key)
+    trips = round((_commands(redis) - calls - 1) / times, 3)  # less the question itself
+    took = {
+        "pingUs": _microseconds(redis.ping),
+        "oneUs": _microseconds(lambda: limiter.hit_all(one, key)),
+        "threeUs": _microseconds(lambda: limiter.hit_all(three, key)),
+        "oneCpuUs": _microseconds(lambda: limiter.hit_all(one, key), clock=time.process_time),
+        "pingCpuUs": _microseconds(redis.ping, clock=time.process_time),
+    }
+    own = round(took["oneCpuUs"] - took["pingCpuUs"], 1)
+    return {
+        "bench": "limits", **took, "ownCpuUs": own, "goalOwnCpuUs": GOAL_CPU_US,
+        "roundTrips": trips, "goalRoundTrips": GOAL_ROUND_TRIPS,
+        "over": [*["round trips"] * (trips > GOAL_ROUND_TRIPS), *["processor"] * (own > GOAL_CPU_US)],
+    }  # fmt: skip
+
+
+def _commands(redis: Any) -> int:
+    """This will return how many commands came over the wire: those of scripts are taken out."""
+    stats = redis.info("commandstats")
+    scripted = ("incr", "expire", "hincrby", "zincrby", "zcard", "zremrangebyrank")
+    return sum(each["calls"] for name, each in stats.items() if name.removeprefix("cmdstat_") not in scripted)
+
+
+def _microseconds(act: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    taken = []
+    for _ in range(_ROUNDS):
+        started = clock()
+        for _ in range(_TIMES):
+            act()
+        taken.append((clock() - started) / _TIMES * 1_000_000)
+    return round(statistics.median(taken), 1)
+
+
+if __name__ == "__main__":
+    main()

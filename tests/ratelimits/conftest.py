@@ -1,0 +1,39 @@
+"""Two Daphnes and a Valkey for all tests of limits, started once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pytest_django import DjangoDbBlocker
+
+from freight.drills.delivery.services import Hints
+from freight.embedded import layout
+from tests.ratelimits import pair as pair_
+from tests.ratelimits.pair import Pair
+
+
+@pytest.fixture(scope="session")
+def pair(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    """Both, started once."""
+    folder = tmp_path_factory.mktemp("limits")
+    place = layout.at(Path(folder) / "home")
+    place.make_folders()
+    redis = Hints(place)
+    redis.launch()
+    try:
+        redis.wait_ready()
+        with django_db_blocker.unblock():
+            made = [pair_.daphne(number, folder, place.endpoints.redis_url) for number in range(2)]
+        try:
+            for each in made:
+                each.start()
+            for each in made:
+                each.wait()
+            yield Pair(made, redis)
+        finally:
+            for each in made:
+                each.stop()
+    finally:
+        redis.stop()

@@ -16,6 +16,7 @@ from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 from typing import Any, Final
 
+from freight.drills.delivery import kernel
 from freight.drills.delivery.nursery import ROOT, Nursery
 from freight.drills.delivery.services import Database, Hints
 from freight.embedded import layout as layouts
@@ -139,6 +140,20 @@ class Stage:
             except TimeoutExpired:
                 self._nginx.kill()
                 self._nginx.wait()
+
+    def freeze_proxy(self) -> None:
+        """This will stop nginx: it takes connections and says nothing."""
+        self.frozen(self._proxy_signalled(signal.SIGSTOP))
+
+    def thaw_proxy(self) -> None:
+        """This will let nginx go on."""
+        self._proxy_signalled(signal.SIGCONT)
+        self.thawed()
+
+    def _proxy_signalled(self, sent: signal.Signals) -> list[int]:
+        pids = [self._nginx.pid, *kernel.children(self._nginx.pid)] if self._nginx is not None else []
+        kernel.send(sent, pids)
+        return pids
 
     # -- one process --------------------------------------------------------------------------------------
 

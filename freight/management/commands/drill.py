@@ -1,11 +1,14 @@
 """`manage.py drill NAME`: one runbook section as a timed experiment."""
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from freight.drills import exports, leak, relay
+from freight.drills.alerts import run as alerts
+from freight.drills.alerts.prometheus import Missing
 from freight.drills.delivery import run as delivery
 
 # Kills of the relay, in the quick and in the long form.
@@ -26,11 +29,15 @@ class Command(BaseCommand):
         of_delivery = drills.add_parser(
             "delivery", help="the whole fault table, on a private stage that touches nothing of the installation"
         )
+        of_alerts = drills.add_parser(
+            "alerts",
+            help="each alert's fault caused on a private stage, under a real Prometheus with the shipped rules",
+        )
         of_leak = drills.add_parser("leak", help="a Daphne asked the same round after round: memory must not grow")
         of_exports = drills.add_parser(
             "exports", help="the relay killed while it writes exports, on the installation's database"
         )
-        for each in (of_relay, of_delivery, of_leak, of_exports):
+        for each in (of_relay, of_delivery, of_alerts, of_leak, of_exports):
             each.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
             each.add_argument("--seed", type=int, default=1)
         of_delivery.add_argument(
@@ -47,6 +54,8 @@ class Command(BaseCommand):
             found = [exports.run(kills=kills, rows=_EXPORT_ROWS, menu=menu, seed=options["seed"])]
         elif options["name"] == "leak":
             found = list(leak.run(scale=leak.QUICK if options["quick"] else leak.LONG))
+        elif options["name"] == "alerts":
+            found = list(_alerts(quick=options["quick"], tell=self.stderr.write))
         else:
             found = delivery.run(
                 quick=options["quick"], seed=options["seed"], names=options["row"], tell=self.stderr.write
@@ -55,3 +64,10 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(evidence.told()))
         if not all(evidence.holds for evidence in found):
             raise SystemExit(1)
+
+
+def _alerts(*, quick: bool, tell: Callable[[str], object]) -> list[alerts.Evidence]:
+    try:
+        return alerts.run(quick=quick, tell=tell)
+    except Missing as error:
+        raise CommandError(str(error)) from None

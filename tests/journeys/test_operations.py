@@ -16,7 +16,7 @@ import pytest
 import websockets
 
 from freight import embedded
-from tests.journeys import processes
+from tests.journeys import processes, runbook
 from tests.journeys.prometheus import Prometheus, dashboard, names
 from tests.journeys.test_up import Up
 
@@ -170,6 +170,37 @@ def test_a_line_of_the_runbook_prints_what_it_should(
 
     # What a process has just counted is told within seconds.
     assert processes.within(15, holds), seen
+
+
+@pytest.mark.parametrize("line", runbook.of("curl"))
+def test_a_line_of_our_page_answers(busy: Up, line: str) -> None:
+    asked, _, through = line.partition(" | ")
+    path = asked.removeprefix("curl -s http://localhost:4000")
+
+    answer = httpx.get(f"{busy.url}{path}", timeout=10)
+
+    assert answer.status_code == 200
+    if through.startswith("grep "):
+        assert through.removeprefix("grep ") in answer.text
+    elif through:
+        _walk(answer.json(), through.removeprefix("jq").strip().strip("'"), path)
+
+
+def _walk(found: Any, way: str, path: str) -> None:
+    """This will follow jq's path; `failed` stands only in the answer of a process that is not ready."""
+    for name in filter(None, way.split(".")):
+        if (path, name) != ("/api/health/ready", "failed"):
+            found = found[name]
+
+
+@pytest.mark.parametrize("line", runbook.of("grep") + runbook.of("tail"))
+def test_a_line_of_our_page_finds_its_log(busy: Up, line: str) -> None:
+    ran = subprocess.run(
+        ["bash", "-c", line], env=os.environ | {"FREIGHT_HOME": str(busy.home)}, capture_output=True, check=False
+    )
+
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert ran.stdout
 
 
 def test_the_metrics_page_knows_the_sockets(busy: Up) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from freight.drills import exports, leak, relay
+from freight.drills import exports, imports, leak, relay
 from freight.drills.alerts import run as alerts
 from freight.drills.alerts.prometheus import Missing
 from freight.drills.delivery import run as delivery
@@ -15,6 +15,8 @@ from freight.drills.delivery import run as delivery
 _RELAY_KILLS: Final = (5, 50)
 _EXPORT_KILLS: Final = (5, 20)
 _EXPORT_ROWS: Final = 20_000
+# Kills of the relay and rows of the file; of one import there are ten attempts.
+_IMPORT: Final = ((3, 10_000), (9, 60_000))
 
 
 class Command(BaseCommand):
@@ -37,7 +39,10 @@ class Command(BaseCommand):
         of_exports = drills.add_parser(
             "exports", help="the relay killed while it writes exports, on the installation's database"
         )
-        for each in (of_relay, of_delivery, of_alerts, of_leak, of_exports):
+        of_imports = drills.add_parser(
+            "imports", help="the relay killed while it imports, on the installation's database"
+        )
+        for each in (of_relay, of_delivery, of_alerts, of_leak, of_exports, of_imports):
             each.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
             each.add_argument("--seed", type=int, default=1)
         of_delivery.add_argument(
@@ -52,6 +57,9 @@ class Command(BaseCommand):
         elif options["name"] == "exports":
             kills, menu = _EXPORT_KILLS[long], exports.EVERYTHING
             found = [exports.run(kills=kills, rows=_EXPORT_ROWS, menu=menu, seed=options["seed"])]
+        elif options["name"] == "imports":
+            kills, rows = _IMPORT[long]
+            found = [imports.run(kills=kills, rows=rows, seed=options["seed"])]
         elif options["name"] == "leak":
             found = list(leak.run(scale=leak.QUICK if options["quick"] else leak.LONG))
         elif options["name"] == "alerts":

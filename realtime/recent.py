@@ -12,7 +12,8 @@ from weakref import WeakValueDictionary
 from realtime.room import LogRoom
 from realtime.rooms import Json
 
-KEPT_SECONDS: Final = 30.0
+# Longer than the slowest comes back.
+KEPT_SECONDS: Final = 60.0
 # Over all rooms; some 20 MB.
 MOST_EVENTS: Final = 10_000
 

@@ -89,11 +89,10 @@ class World:
 
     async def transition(self, number: int, choice: int) -> None:
         """This will ask for a state: mostly for one that may follow."""
-        # The older ones have mostly come to their end.
-        shipment = self.shipments[-1 - number % min(4, len(self.shipments))]
+        shipment = self.moving[number % len(self.moving)]
         now = shipment.statuses[-1]
         allowed = lifecycle.allowed(now, assigned=True, on_hold=False)
-        wanted = allowed if choice % 5 and allowed else lifecycle.STATES
+        wanted = lifecycle.STATES if choice % 5 == 4 or not allowed else allowed
         to = wanted[choice // 5 % len(wanted)]
         answer = await self._write("POST", f"/api/shipments/{shipment.reference}/transitions", {"to": to})
         if to != now and to not in allowed:
@@ -107,12 +106,13 @@ class World:
             raise Differs(f"{shipment} was answered as {told['status']} {told['seq']}.")
 
     async def arrive(self) -> None:
-        """This will have one more guest open a socket, with a key of its own."""
+        """This will have one more guest open a socket, with a key of its own, for the newest shipment."""
         assert self.admin is not None  # noqa: S101  begun
         made = await self.admin.call("POST", "/api/auth/api-keys", {"name": "guest", "scopes": ["shipments:read"]})
         _expect(made, 201, "a key")
         guest = Guest(self.stage.port, made.json()["secret"], seed=f"{self.seed}/{len(self.guests)}")
         self.guests.append(Entered(guest, f"/api/auth/api-keys/{made.json()['id']}"))
+        guest.enter(self.shipments[-1].room)
         guest.start()
 
     async def join(self, number: int, room: int) -> None:
@@ -159,9 +159,9 @@ class World:
         return sum(len(record.ids) for records in stays for record in records)
 
     @property
-    def moving(self) -> int:
-        """How many shipments may still go on."""
-        return sum(bool(lifecycle.COMMANDS[shipment.statuses[-1]]) for shipment in self.shipments)
+    def moving(self) -> list[Modelled]:
+        """The shipments that may still go on."""
+        return [shipment for shipment in self.shipments if lifecycle.COMMANDS[shipment.statuses[-1]]]
 
     @property
     def present(self) -> list[Entered]:

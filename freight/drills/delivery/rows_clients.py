@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from typing import Final
 
 from freight.drills.delivery import measures
@@ -57,7 +58,9 @@ async def dropped(stage: Stage, scale: Scale, seed: int) -> Evidence:
         back, reads = time.monotonic() - began, measures.reads_of_the_log(stage)
         scene.calm()
         evidence = await scene.judge()
+        errors = sum((watcher.seen.errors for watcher in scene.watchers), Counter[str]())
         evidence.figures |= {
+            "errors told": dict(errors),
             "all back": f"{back:.1f} s",
             "reads of the log": f"{reads} for {_ROOMS} rooms in {len(SOCKETS)} processes",
             "sessions of event loops": f"at most {peak.live_sessions} of {_MOST_LIVE}",
@@ -66,8 +69,8 @@ async def dropped(stage: Stage, scale: Scale, seed: int) -> Evidence:
             evidence.broken.append(f"The last socket was back after {back:.1f} s.")
         if reads > _ROOMS * len(SOCKETS):
             evidence.broken.append(f"{reads} reads of the log for {_ROOMS} rooms in {len(SOCKETS)} processes.")
-        if peak.live_sessions > _MOST_LIVE or any(watcher.seen.errors for watcher in scene.watchers):
-            evidence.broken.append(f"The pools were exceeded: {peak.live_sessions} sessions.")
+        if peak.live_sessions > _MOST_LIVE or errors:
+            evidence.broken.append(f"The pools were exceeded: {peak.live_sessions} sessions, {dict(errors)}.")
         return evidence
 
 

@@ -3,13 +3,12 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from realtime import protocol, rooms
 from realtime.gather import Gathered
 from realtime.rooms import Json, Kind, RoomName
-from shipments.access import Subject
+from shipments.access import Sight, Subject
 from shipments.selectors import live
 
 Newest = Callable[[Sequence[uuid.UUID]], Awaitable[dict[uuid.UUID, tuple[int, Json]]]]
@@ -81,28 +80,15 @@ class DriverPositions:
         return protocol.driver_location(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Of a subject what decides which shipments it sees: all whose is the same are answered by one query."""
-
-    organization_id: uuid.UUID
-    role: str
-    customer_id: uuid.UUID | None
-    driver_id: uuid.UUID | None
-    shipment_id: uuid.UUID | None
-
-
 async def find_shipments(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
     """This will find shipments by reference in any case, as REST would show them."""
     if not subject.may("shipment:follow"):
         return {}
-    scope = Scope(
-        subject.organization_id, subject.role, subject.customer_id, subject.driver_id, subject.shipment_id
-    )
-    found = await _visible.ask((scope, reference.upper()) for reference in asked)
+    sight = subject.sight
+    found = await _visible.ask((sight, reference.upper()) for reference in asked)
     named = {}
     for reference in asked:
-        if known := found.get((scope, reference.upper())):
+        if known := found.get((sight, reference.upper())):
             shipment_id, spelled = known
             named[reference] = RoomName(
                 "shipment",
@@ -113,14 +99,14 @@ async def find_shipments(subject: Subject, asked: Sequence[str]) -> dict[str, Ro
     return named
 
 
-async def _find_visible(asked: set[tuple[Scope, str]]) -> dict[tuple[Scope, str], tuple[uuid.UUID, str]]:
-    by_scope: dict[Scope, list[str]] = defaultdict(list)
-    for scope, reference in asked:
-        by_scope[scope].append(reference)
-    found: dict[tuple[Scope, str], tuple[uuid.UUID, str]] = {}
-    for scope, references in by_scope.items():
-        visible = await live.find_visible(scope, references)
-        found |= {(scope, reference): each for reference, each in visible.items()}
+async def _find_visible(asked: set[tuple[Sight, str]]) -> dict[tuple[Sight, str], tuple[uuid.UUID, str]]:
+    by_sight: dict[Sight, list[str]] = defaultdict(list)
+    for sight, reference in asked:
+        by_sight[sight].append(reference)
+    found: dict[tuple[Sight, str], tuple[uuid.UUID, str]] = {}
+    for sight, references in by_sight.items():
+        visible = await live.find_visible(sight, references)
+        found |= {(sight, reference): each for reference, each in visible.items()}
     return found
 
 

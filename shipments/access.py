@@ -14,6 +14,7 @@ from ratelimits import limiter
 from shipments import tokens
 from shipments.models import ApiKey, DeviceKey, Driver, Membership, Role, TrackingLink, User
 from shipments.querysets import LinkQuerySet
+from shipments.querysets import Sight as Sight  # upper rooms come in by this door
 from shipments.tokens import Claims
 
 SCOPES: Final = (
@@ -99,6 +100,11 @@ class Subject:
     address: str | None = None
     request_id: str = ""
     session_key: str | None = field(default=None, repr=False)
+
+    @property
+    def sight(self) -> Sight:
+        """What decides which shipments it sees."""
+        return Sight.of(self)
 
     @property
     def limit_key(self) -> str:

@@ -4,9 +4,7 @@ Compiling such a question with the ORM takes longer than asking it, and it is as
 """
 
 import json
-import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -16,7 +14,7 @@ from django.db import connection
 from django.db.models import Model
 
 from shipments.models import Customer, Driver, Location, Shipment
-from shipments.querysets import Viewer
+from shipments.querysets import Sight, Viewer
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
@@ -39,18 +37,6 @@ _WHOLE: Final = (
 )
 # Django has the driver leave JSON as it comes.
 _JSON: Final = frozenset({"references", "flags"})
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What decides which shipments somebody sees."""
-
-    organization_id: uuid.UUID
-    role: str
-    customer_id: uuid.UUID | None
-    driver_id: uuid.UUID | None
-    shipment_id: uuid.UUID | None
-    user_id: uuid.UUID | None = None
 
 
 def row(viewer: Viewer, reference: str, columns: tuple[str, ...]) -> dict[str, Any] | None:
@@ -84,8 +70,7 @@ def _made(model: type[AnyModel], values: Iterator[Any]) -> AnyModel:
 
 
 def _ask(viewer: Viewer, reference: str, columns: tuple[str, ...], *, locks: bool) -> list[Any] | None:
-    sight = _Sight(viewer.organization_id, viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id)
-    question = _question(sight, columns, locks=locks)
+    question = _question(Sight.of(viewer), columns, locks=locks)
     if question is None:
         return None
     sql, params = question
@@ -100,7 +85,7 @@ def _read(column: str, value: Any) -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _question(sight: _Sight, columns: tuple[str, ...], *, locks: bool) -> tuple[str, tuple[Any, ...]] | None:
+def _question(sight: Sight, columns: tuple[str, ...], *, locks: bool) -> tuple[str, tuple[Any, ...]] | None:
     """This will return SQL and parameters, None where the ORM knows that this viewer sees nothing."""
     found = Shipment.objects.visible_to(sight).named(_PLACEHOLDER).values_list(*columns)
     if locks:

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from django.db import models
@@ -28,6 +29,23 @@ class Owner(Viewer, Protocol):
 
     @property
     def user_id(self) -> uuid.UUID | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What of a viewer decides which shipments it sees: all whose is the same may be answered by one question."""
+
+    organization_id: uuid.UUID
+    role: str
+    customer_id: uuid.UUID | None
+    driver_id: uuid.UUID | None
+    shipment_id: uuid.UUID | None
+    user_id: uuid.UUID | None = None
+
+    @classmethod
+    def of(cls, viewer: Viewer) -> Self:
+        """This will return the sight of a viewer."""
+        return cls(viewer.organization_id, viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id)
 
 
 class OrganizationQuerySet(models.QuerySet[Any]):

@@ -60,7 +60,10 @@ METRICS_DIR = environment.text(
     str(FREIGHT_HOME / "metrics"),
     purpose="Folder in which the processes of a host keep their metrics together.",
 )
-shared.install(Path(METRICS_DIR))
+HOST_NAME = environment.text(
+    "HOST_NAME", "", purpose="Name of this host among others that share a Redis; empty: the machine's."
+)
+shared.install(Path(METRICS_DIR), HOST_NAME)
 
 DELAYED_AFTER = timedelta(
     seconds=environment.duration(

@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import fcntl
 import os
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -82,7 +81,7 @@ class Cluster:
     def __init__(self) -> None:
         self._ring: deque[tuple[float, Picture]] = deque()
         self._leads: IO[str] | None = None
-        self._own = Host(socket.gethostname())
+        self._own = Host(shared.host())
         self._read = (0, self._own)
         self._others: list[Host] = []
         # Until the first exchange nothing is known; after it, one late answer is not yet a Redis that is gone.
@@ -184,7 +183,7 @@ class Cluster:
         if before is now:  # nothing older is known yet: since the processes began
             before = Picture()
         self._own = Host(
-            socket.gethostname(), time.time(), now, now.since(before, seconds=max(clock - began, 1.0)), _own_notes()
+            shared.host(), time.time(), now, now.since(before, seconds=max(clock - began, 1.0)), _own_notes()
         )
 
     def _exchange(self) -> None:
@@ -217,7 +216,7 @@ class Cluster:
 def _note() -> dict[str, Any]:
     return {
         "process": shared.name(),
-        "host": socket.gethostname(),
+        "host": shared.host(),
         "pid": os.getpid(),
         "at": time.time(),
     } | {name: note() for name, note in _notes.items()}

@@ -31,18 +31,21 @@ class _State:
     folder: Path | None = None
     identity: str = ""
     name: str = ""
+    host: str = ""
 
 
 _state: Final = _State()
 
 
-def install(folder: Path) -> None:
+def install(folder: Path, host: str = "") -> None:
     """This will keep the numbers of this process, and of those that it forks, in files under the folder.
 
     Before any metric is declared. Where the folder cannot be used, a process keeps its numbers to itself.
-    A host has a folder of its own: on a shared disk, too, an id means a process of this host.
+    A host has a folder of its own: on a shared disk, too, an id means a process of this host. `host` names it
+    where the machine's name does not tell it from others.
     """
-    own = folder / socket.gethostname().replace("/", "-")
+    _state.host = host
+    own = folder / (host or socket.gethostname()).replace("/", "-")
     try:
         own.mkdir(parents=True, exist_ok=True)
         _begin(own)
@@ -54,6 +57,11 @@ def install(folder: Path) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(own)  # where prometheus_client looks for it
     values.ValueClass = values.MultiProcessValue(identity)  # type: ignore[no-untyped-call]
     os.register_at_fork(after_in_child=_renew)
+
+
+def host() -> str:
+    """This will name this host as no other may be named."""
+    return _state.host or socket.gethostname()
 
 
 def folder() -> Path | None:

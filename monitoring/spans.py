@@ -6,7 +6,6 @@ cannot be delivered is dropped.
 
 import atexit
 import os
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from monitoring import slow, tracing
+from monitoring import shared, slow, tracing
 from monitoring.tracing import Trace
 
 # How long a collector may take for a batch, and a process for its last one.
@@ -32,7 +31,7 @@ _LONGEST_SQL: Final = 500
 def start(process: str) -> None:
     """This will record spans in this process from now on. Never before a fork: it starts a thread."""
     told: dict[str, str | int] = {
-        "service.instance.id": f"{socket.gethostname()}/{process}",
+        "service.instance.id": f"{shared.host()}/{process}",
         "process.pid": os.getpid(),
     }
     if not os.environ.get("OTEL_SERVICE_NAME"):

@@ -1,0 +1,62 @@
+"""Several hosts that share a Redis: sums over all, the dead vanish, and without Redis a host says what it lacks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from freight.drills.delivery.services import Hints
+from freight.embedded import layout
+from tests.journeys import processes
+from tests.monitoring.reporting import Reporting
+
+# A host that says nothing for ten seconds is gone; the rest is for a crowded machine.
+GONE = 10 + 20
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[tuple[Hints, str]]:
+    """A Valkey of its own that may be killed, and its URL."""
+    place = layout.at(tmp_path / "home")
+    place.make_folders()
+    made = Hints(place)
+    made.launch()
+    try:
+        made.wait_ready()
+        yield made, place.endpoints.redis_url
+    finally:
+        made.stop()
+
+
+def _seen(by: Reporting) -> dict[str, Any]:
+    """This will return what a process tells of the sockets of all hosts."""
+    told = by.report("websocket")
+    return {
+        "active": told["activeConnections"],
+        "total": told["totalConnections"],
+        "hosts": [each["host"] for each in told["processes"]],
+        "partial": told.get("partial", False),
+    }
+
+
+def test_reports_are_of_all_hosts_that_live_and_say_when_they_cannot_be(
+    tmp_path: Path, redis: tuple[Hints, str]
+) -> None:
+    hints, url = redis
+    both = {"active": 7, "total": 7, "hosts": ["a", "b"], "partial": False}
+    alone = {"active": 3, "total": 3, "hosts": ["a"], "partial": False}
+    with Reporting(tmp_path, "a", url, 3) as one, Reporting(tmp_path, "b", url, 4) as other:
+        for each in (one, other):
+            assert processes.within(60, lambda by=each: _seen(by) | {"hosts": sorted(_seen(by)["hosts"])} == both)
+
+        hints.kill()
+        assert processes.within(20, lambda: _seen(one) == alone | {"partial": True})
+        assert one.report("performance")["partial"] is True
+        assert one.report("cache")["partial"] is True
+        hints.launch()
+        hints.wait_ready()
+        assert processes.within(20, lambda: _seen(one)["active"] == 7 and not _seen(one)["partial"])
+
+        other.process.kill()
+        assert processes.within(GONE, lambda: _seen(one) == alone)

@@ -6,13 +6,15 @@ from pathlib import Path
 
 
 def main() -> int:
-    """This will run them all, or those named, and fail where one of them does."""
+    """This will run them all, or those named, with the options that follow, and fail where one of them does."""
+    named = [each for each in sys.argv[1:] if not each.startswith("-")]
+    options = [each for each in sys.argv[1:] if each.startswith("-")]
     every = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
     failed = [
         name
         for name in every
-        if (not sys.argv[1:] or name.removeprefix("bench_") in sys.argv[1:])
-        and subprocess.run([sys.executable, "-m", f"tests.bench.{name}"], check=False).returncode
+        if (not named or name.removeprefix("bench_") in named)
+        and subprocess.run([sys.executable, "-m", f"tests.bench.{name}", *options], check=False).returncode
     ]
     return len(failed)
 

@@ -1,11 +1,13 @@
 """Freight's side of the fan-out bench: shipments to watch, events committed, frames as its hub sends them."""
 
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -37,19 +39,50 @@ class House:
         self._caught.append(told)
 
     def commit(self, wanted: Sequence[int]) -> list[tuple[int, bytes]]:
-        """This will commit one event for each room named, and return the frames that its hints would carry."""
+        """This will commit one event for each room named, and return the frames that its hints would carry.
+
+        All in one transaction: the sweep of Freight's own server must not find a part of them before the hints.
+        """
         self._caught.clear()
-        for number in wanted:
-            pieces = Shipment.objects.values_list("seq", flat=True).get(reference=self.references[number])
-            services.amend(
-                by=self.by, now=timezone.now(), reference=self.references[number], changes={"pieces": pieces}
-            )
+        with transaction.atomic():
+            for number in wanted:
+                pieces = Shipment.objects.values_list("seq", flat=True).get(reference=self.references[number])
+                services.amend(
+                    by=self.by, now=timezone.now(), reference=self.references[number], changes={"pieces": pieces}
+                )
         return [(number, self._frame(told)) for number, told in zip(wanted, self._caught, strict=True)]
+
+    def caught(self) -> dict[str, Any]:
+        """This will return what the last committed event told its listeners."""
+        return self._caught[-1]
 
     def _frame(self, told: dict[str, Any]) -> bytes:
         frame: bytes = receivers.frame(epoch.current(), told["event"], told["shipment"])
         self._seqs[frame] = told["event"]["seq"]
         return frame
+
+    def flood(self, count: int, *, size: int) -> tuple[int, list[bytes]]:
+        """This will return a room and so many frames of a size for it, each the next of the one before.
+
+        They are in no log: nobody but the readers of this room would miss them there.
+        """
+        room = len(self.references) - 1
+        self.commit([room])
+        told = self._caught[0]
+        frames = []
+        for seq in range(told["event"]["seq"] + 1, told["event"]["seq"] + 1 + count):
+            event = told["event"] | {"seq": seq, "data": {"note": "x" * (size - 700)}}
+            frames.append(receivers.frame(epoch.current(), event, told["shipment"]))
+            self._seqs[frames[-1]] = seq
+        return room, frames
+
+    def message(self, number: int, frame: bytes) -> tuple[str, dict[str, Any]]:
+        """This will return group and message of a hint, as the publisher would send it."""
+        group = rooms.shipment_group(self.by.organization_id, self.references[number])
+        return group, {
+            "type": "hint", "group": group, "seq": self._seqs[frame], "epoch": epoch.current(), "frame": frame,
+            "ends": False, "reassigns": False, "at": time.time(),
+        }  # fmt: skip
 
     def hint(self, number: int, frame: bytes) -> None:
         """This will publish a hint as the writer's process would."""
@@ -69,7 +102,9 @@ def peers_of(folder: Path, ours: House, names: Sequence[str]) -> list[peers.Peer
         peers.install_node(folder)
     url = settings.REDIS_URL
     made: dict[str, peers.Peer] = {
-        "freight": peers.Freight(folder, url, token=ours.token(), references=ours.references, hint=ours.hint),
+        "freight": peers.Freight(
+            folder, url, token=ours.token(), prefix=ours.prefix, hint=ours.hint, message=ours.message
+        ),
         "textbook": peers.Textbook(folder, url),
         "socket.io": peers.SocketIo(folder, url),
         "bun": peers.Bun(folder, url),

@@ -37,6 +37,7 @@ class Target:
     rooms: int
     sockets: int
     at_once: int = 64  # on their way in at a time
+    first_room: int = 0
 
 
 def text_frame(text: str) -> bytes:
@@ -50,15 +51,17 @@ def text_frame(text: str) -> bytes:
 class Opening:
     """One socket on its way into its room."""
 
-    def __init__(self, target: Target, number: int) -> None:
+    def __init__(self, target: Target, number: int, *, receive_buffer: int = 0) -> None:
         self.line = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if receive_buffer:
+            self.line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.line.setblocking(False)
         self.line.connect_ex((target.host, target.port))
         key = base64.b64encode(os.urandom(16)).decode()
         more = "".join(f"{name}: {value}\r\n" for name, value in target.headers.items())
         head = HEAD.format(path=target.path, host=f"{target.host}:{target.port}", key=key, more=more)
-        said = [text.replace("{room}", str(number % target.rooms)) for text in target.says]
+        said = [text.replace("{room}", str(target.first_room + number % target.rooms)) for text in target.says]
         self._steps = deque([(head.encode(), b"101 ")])
         self._steps += [
             (text_frame(text) if text else b"", heard.encode())
@@ -74,7 +77,10 @@ class Opening:
             self._begun = True  # writable: the connection stands
             self._say()
             return False
-        chunk = self.line.recv(65536)
+        try:
+            chunk = self.line.recv(65536)
+        except BlockingIOError:
+            return False
         if not chunk:
             raise SystemExit(f"socket {self._number} was closed: {self._heard[-300:]!r}")
         self._heard += chunk

@@ -53,6 +53,10 @@ class Peer(ABC):
     def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
         """This will publish frames to rooms, from this process, as fast as it can."""
 
+    def flood(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        """This will publish more than the product itself would hold ready."""
+        self.publish(frames)
+
     def start(self) -> None:
         """This will start the server and wait until it answers."""
         command, more = self.command()
@@ -61,12 +65,21 @@ class Peer(ABC):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
+                self.ask()
             except httpx.TransportError:
                 time.sleep(0.1)
             else:
                 return
         raise SystemExit(f"{self.name} did not start: {(self.folder / f'{self.name}.log').read_text()[-2000:]}")
+
+    def ask(self) -> None:
+        """This will ask the server for anything; raises httpx.TransportError where nobody listens."""
+        httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
+
+    def descriptors(self) -> int:
+        """This will return how many files and sockets it may have open."""
+        assert self.process
+        return psutil.Process(self.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0]
 
     def stop(self) -> None:
         """This will end the server."""
@@ -162,19 +175,28 @@ class Freight(Peer):
         redis_url: str,
         *,
         token: str,
-        references: Sequence[str],
+        prefix: str,
         hint: Callable[[int, bytes], None],
+        message: Callable[[int, bytes], tuple[str, dict[str, Any]]],
     ) -> None:
         super().__init__(folder, redis_url)
-        self._token, self._references, self._hint = token, references, hint
+        self._token, self._prefix, self._hint, self._message = token, prefix, hint, message
+        self.unix: Path | None = None
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        serve = [sys.executable, "manage.py", "serve", "--role", "ws", "--port", str(self.port)]
+        where = ["--unix", str(self.unix)] if self.unix else ["--port", str(self.port)]
+        serve = [sys.executable, "manage.py", "serve", "--role", "ws", *where]
         return serve, {"DATABASE_URL": servers.database_url(), **LIMITS}
 
+    def ask(self) -> None:
+        if self.unix is None:
+            super().ask()
+            return
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.unix))) as http:
+            http.get("http://freight/", timeout=1)
+
     def target(self, *, sockets: int, rooms: int) -> Target:
-        prefix = self._references[0].rsplit("-", 1)[0]
-        join = json.dumps({"type": "join:room", "shipmentId": f"{prefix}-{{room}}"})
+        join = json.dumps({"type": "join:room", "shipmentId": f"{self._prefix}-{{room}}"})
         headers = {"Authorization": self._token, "Sec-WebSocket-Protocol": "freight.v1"}
         return Target(
             "127.0.0.1",
@@ -191,6 +213,19 @@ class Freight(Peer):
     def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
         for room, frame in frames:
             self._hint(room, frame)
+
+    def flood(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        from channels.layers import get_channel_layer  # needs settings
+
+        messages = [self._message(room, frame) for room, frame in frames]
+
+        async def send() -> None:
+            layer = get_channel_layer()
+            for group, message in messages:
+                await layer.group_send(group, message)
+            await layer.flush()
+
+        asyncio.run(send())
 
 
 def install_node(folder: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Self
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-FINAL_CODES = frozenset({4400, 4401, 4403, 4408})
+FINAL_CODES, TOO_MANY = frozenset({4400, 4401, 4403}), 4429
 JOINS_AT_ONCE = 100  # a message may have 16 KiB and 200 rooms
 LATEST = ("driver", "export", "import")  # rooms without a history
 SILENCE_SECONDS = 60.0  # longer than two heartbeats: the line is dead
@@ -92,13 +92,12 @@ class FreightClient:
         attempt = 0
         while True:
             try:
-                await self._follow()
+                with contextlib.suppress(OSError, TimeoutError, websockets.WebSocketException):
+                    await self._follow()
             except Refused as error:
                 self._updates.put_nowait(error)
                 return
-            except (OSError, TimeoutError, websockets.WebSocketException):
-                attempt += 1
-            attempt = 0 if self._known else attempt
+            attempt = 0 if self._known else attempt + 1
             jitter = random.uniform(0, min(self.longest_delay, self.first_delay * 2 ** min(attempt, 10)))
             delay, self._retry_seconds, self._known = self._retry_seconds, None, False
             await asyncio.sleep(jitter if delay is None else delay)
@@ -114,6 +113,7 @@ class FreightClient:
                     await self._act(json.loads(await asyncio.wait_for(line.recv(), SILENCE_SECONDS)))
             except websockets.ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else 1006
+                self._retry_seconds = 60 + random.uniform(0, 30) if code == TOO_MANY else self._retry_seconds
                 # Expired while this machine slept: a new token may be good. Refused at once: it will not.
                 if code in FINAL_CODES and not (code == 4401 and self._known):
                     raise Refused(code, closed.rcvd.reason if closed.rcvd else "") from None

@@ -202,6 +202,17 @@ async def test_a_draining_server_says_when_to_come_back(server: Server) -> None:
     assert 55_000 < wait <= 60_000
 
 
+async def test_after_too_many_it_waits_a_minute(server: Server) -> None:
+    assert server.socket is not None
+    await server.socket.close(code=4429, reason="Too many sockets of one user.")
+
+    wait = await server.page.evaluate(
+        "new Promise((done) => setTimeout(() => done(state.retryAt - Date.now()), 100))"
+    )
+    assert await server.page.evaluate("state.state") == "offline"
+    assert 55_000 < wait <= 90_000
+
+
 @pytest.mark.parametrize("code", [4401, 4403])
 async def test_a_lost_login_is_final(server: Server, code: int) -> None:
     assert server.socket is not None

@@ -13,7 +13,7 @@ import { backoff, batches, decide, fold, numberOf, roomOf } from "./log.js";
 
 export { backoff, batches, decide, fold };
 
-const FINAL_CODES = new Set([4400, 4401, 4403, 4408]), LATEST = new Set(["driver:location:update", "export:progress", "import:progress"]);
+const FINAL_CODES = new Set([4400, 4401, 4403, 4408]), FULL_MS = 60_000, LATEST = new Set(["driver:location:update", "export:progress", "import:progress"]);
 
 const nameOf = (room) => (room.includes(":") ? room : `shipment:${room}`);
 const keyOf = (room) => nameOf(room).toLowerCase();
@@ -34,7 +34,6 @@ export class FreightClient extends EventTarget {
   }
 
   close() { this.#stop({ state: "closed", code: 1000 }); }
-
   /** Joins a reference or room; `known` is what the caller has already: {epoch, seq, snapshot}. */
   join(room, handlers, known = {}) {
     const { epoch = null, seq = null, snapshot = {} } = known;
@@ -72,7 +71,7 @@ export class FreightClient extends EventTarget {
     this.#watch = setInterval(() => Date.now() - this.#heardAt > this.#silence && this.#lost(1006), 1000);
   }
 
-  #token() { return typeof this.#options.token === "function" ? this.#options.token() : this.#options.token; }
+  #token() { const { token } = this.#options; return typeof token === "function" ? token() : token; }
   #send(frame) { if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(frame)); }
 
   #become(detail) {
@@ -91,9 +90,10 @@ export class FreightClient extends EventTarget {
   }
 
   #lost(code) {
-    const { token, ticket } = this.#options, asleep = code === 4401 && this.#known && (token || ticket); // expired meanwhile
-    if (FINAL_CODES.has(code) && !asleep) return this.#stop({ state: "closed", code });
-    const delay = this.#retryMs ?? backoff(this.#attempt++);
+    const { token, ticket } = this.#options, expired = code === 4401 && this.#known && (token || ticket);
+    const again = expired || (code === 4408 && token); // expired while asleep, or the token came too late
+    if (FINAL_CODES.has(code) && !again) return this.#stop({ state: "closed", code });
+    const delay = this.#retryMs ?? (code === 4429 ? FULL_MS : 0) + backoff(this.#attempt++);
     this.#retryMs = null;
     this.#stop({ state: "offline", retryAt: Date.now() + delay, code });
     this.#retry = setTimeout(() => this.#open(), delay);

@@ -27,8 +27,8 @@ class Scale:
     churn_sockets: int = 60
     churn_rounds: int = 5
     revoked_sockets: int = 4
-    machine_runs: int = 5
-    machine_steps: int = 100
+    machine_runs: int = 4
+    machine_steps: int = 80
 
 
 SHORT = Scale()

@@ -167,7 +167,6 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         metrics.sent(frame)
         if not self.outlet.put(frame):
-            metrics.slow_consumers.inc()
             asyncio.get_running_loop().create_task(self.close(Close.SLOW_CONSUMER, "Too slow."))
 
     async def free(self) -> None:

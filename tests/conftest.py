@@ -24,7 +24,9 @@ def django_db_setup(
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                # PostgreSQL's own workers are not ours to end; DROP DATABASE sees to them.
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
             )
         teardown_databases(made, verbosity=0)
 

@@ -150,6 +150,18 @@ def test_what_is_too_large_is_a_413(api: Api, settings: Any) -> None:
     assert [send(api, large).status_code, send(api, large, filename="large.csv").status_code] == [413, 413]
 
 
+@pytest.mark.parametrize("filename", [None, "large.csv"])
+def test_a_file_may_be_larger_than_json_may(api: Api, filename: str | None) -> None:
+    rows = [
+        {"Reference": f"A-{at}", "Origin": "NLRTM", "Destination": "DEHAM", "Notes": "x" * 3900}
+        for at in range(300)
+    ]
+
+    trial = tried(api, csv_of(rows), filename=filename, limit=1)
+
+    assert (trial["counts"]["created"], trial["size"] > 1024**2, trial["next"]) == (300, True, 2)
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "status"),
     [

@@ -162,6 +162,13 @@ def test_streams_pass_unbuffered_and_uncompressed(url: str, path: str) -> None:
     assert "content-encoding" not in answer.headers
 
 
+@pytest.mark.parametrize("path", ["/api/exports", "/api/imports"])
+def test_a_collection_is_not_taken_for_the_folder_of_its_members(url: str, path: str) -> None:
+    answer = httpx.get(f"{url}{path}")
+
+    assert (answer.status_code, answer.json()["who"]) == (200, "api")
+
+
 def test_a_list_is_compressed_and_one_shipment_keeps_its_strong_etag(url: str) -> None:
     many = httpx.get(f"{url}/api/shipments")
     one = httpx.get(f"{url}/api/shipments/A-1")

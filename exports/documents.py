@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
+from django.conf import settings
 from django.db import connection
 
+from exports.models import LogisticUnit
 from exports.pdf import codes, drawing, format, report  # noqa: A004  the module of the format
 from shipments.access import Subject
 from shipments.cache import STAMP_BYTES
@@ -53,7 +55,7 @@ def _context(papers: Papers, kind: str) -> tuple[Context, uuid.UUID | None]:
     """This will return what the template shows, and whose pictures go with it."""
     shared = _shared(papers)
     if kind == "label":
-        return shared | _label(papers), None
+        return shared | _label(papers, shared["sscc"]), None
     if kind == "bol":
         return shared | _bill(papers), None
     proof = documents.proof(papers.id)
@@ -74,16 +76,26 @@ def _shared(papers: Papers) -> Context:
         "pieces": _number(shown["pieces"]),
         "weight": _number(shown["weightKg"], "kg"),
         "volume": _number(shown["volumeM3"], "m³"),
-        "sscc": codes.sscc(papers.id),
+        "sscc": sscc(papers.id),
+        "ownPrefix": bool(settings.GS1_COMPANY_PREFIX),
         # Of what it says, not of when it was drawn: the same state is the same paper.
         "foot": f"{shown['reference']} · state {shown['seq']} of {_instant(shown['updatedAt'])}",
     }
 
 
-def _label(papers: Papers) -> Context:
+def sscc(shipment_id: uuid.UUID) -> str:
+    """This will return the shipment's SSCC: under the own prefix with the serial that it was given once."""
+    prefix = settings.GS1_COMPANY_PREFIX
+    if not prefix:
+        return codes.demo_sscc(shipment_id)
+    unit, _ = LogisticUnit.objects.get_or_create(shipment_id=shipment_id)
+    return codes.sscc(prefix, unit.serial)
+
+
+def _label(papers: Papers, code: str) -> Context:
     shown = papers.shipment
     bars = codes.code_128(shown["reference"])
-    number = f"00{codes.sscc(papers.id)}"
+    number = f"00{code}"
     deliver_by = shown["plannedDeliveryAt"] or shown["eta"]
     return {
         "date": _date(shown["plannedPickupAt"] or shown["createdAt"]),

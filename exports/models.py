@@ -43,6 +43,16 @@ class Run(models.Model):
         return f"{self.report}.{self.format} {self.outcome}"
 
 
+class LogisticUnit(models.Model):
+    """The serial reference of a shipment's SSCC under the installation's own GS1 prefix: given out once."""
+
+    serial = models.BigAutoField(primary_key=True)
+    shipment_id = models.UUIDField(unique=True, editable=False)
+
+    def __str__(self) -> str:
+        return str(self.serial)
+
+
 class Job(models.Model):
     """Work in the background: what every order of it has, whatever it is about."""
 

@@ -1,5 +1,6 @@
-"""Settings of files that come and go: exports, imports."""
+"""Settings of files that come and go: exports, imports, and what stands on documents."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ class Filing:
     import_max_bytes: int
     import_max_rows: int
     import_keep: int
+    gs1_company_prefix: str
 
 
 def declared(home: Path) -> Filing:
@@ -45,4 +47,15 @@ def declared(home: Path) -> Filing:
         import_keep=environment.duration(
             "IMPORT_KEEP", "30d", purpose="How long the report of an import can be read."
         ),
-    )
+        gs1_company_prefix=environment.read(
+            "GS1_COMPANY_PREFIX", "", _prefix,
+            mend="give the 4 to 12 digits that GS1 has licensed to you, without spaces.",
+            purpose="The company prefix of the SSCCs on labels; without it they bear a demo prefix, and say so.",
+        ),
+    )  # fmt: skip
+
+
+def _prefix(raw: str) -> str:
+    if not re.fullmatch(r"[0-9]{4,12}", raw) or not raw.strip("0"):
+        raise ValueError
+    return raw

@@ -149,6 +149,7 @@ EXPORT_CACHE_TTL_SECONDS: int = _files.export_cache_ttl
 IMPORT_MAX_BYTES: int = _files.import_max_bytes
 IMPORT_MAX_ROWS: int = _files.import_max_rows
 IMPORT_KEEP: int = _files.import_keep
+GS1_COMPANY_PREFIX: str = _files.gs1_company_prefix
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",

@@ -9,8 +9,8 @@ import segno
 from barcode import get_barcode_class
 
 # GS1 General Specifications, GS1 prefixes: 04 issues restricted circulation numbers within a company. No licensed
-# prefix is ours to use; a number that means something to others needs the organisation's own.
-_PREFIX: Final = "04"
+# prefix is ours to use; a number that means something to others needs one's own (`GS1_COMPANY_PREFIX`).
+DEMO_PREFIX: Final = "04"
 # The narrowest bar that common scanners read from a thermal print (7.5 mil).
 NARROWEST_MM: Final = 0.19
 _QUIET_MODULES: Final = 10
@@ -25,17 +25,24 @@ class Code:
     path: str
 
 
-def sscc(shipment_id: uuid.UUID) -> str:
-    """This will return the Serial Shipping Container Code of a shipment: 18 digits, always the same ones.
+def sscc(prefix: str, serial: int) -> str:
+    """This will return a Serial Shipping Container Code: 18 digits.
 
-    Extension digit, prefix and serial reference, check digit (GS1 General Specifications, application
-    identifier 00). Extension digit and serial reference are 15 digits of a hash of the id: of 2,000 organisations
-    with a million shipments each, one has two with the same number.
+    Extension digit, company prefix and serial reference, check digit (GS1 General Specifications, application
+    identifier 00). Extension digit and serial reference count together; they begin anew when they are used up.
     """
-    number = int.from_bytes(hashlib.blake2b(shipment_id.bytes, digest_size=8).digest()) % 10**15
-    digits = f"{number:015d}"
-    body = digits[0] + _PREFIX + digits[1:]
+    length = 17 - len(prefix)
+    digits = f"{serial % 10**length:0{length}d}"
+    body = digits[0] + prefix + digits[1:]
     return body + check_digit(body)
+
+
+def demo_sscc(shipment_id: uuid.UUID) -> str:
+    """This will return a code under the demo prefix, always the same one for a shipment: its serial is a hash.
+
+    Of 2,000 organisations with a million shipments each, one has two with the same number.
+    """
+    return sscc(DEMO_PREFIX, int.from_bytes(hashlib.blake2b(shipment_id.bytes, digest_size=8).digest()))
 
 
 def check_digit(digits: str) -> str:

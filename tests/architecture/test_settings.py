@@ -26,6 +26,7 @@ def test_every_variable_is_documented() -> None:
         ("PORT", "eighty", "give a whole number from 1 to 65535"),
         ("PORT", "70000", "give a whole number from 1 to 65535"),
         ("DEMO", "maybe", "give 1 or 0"),
+        ("GS1_COMPANY_PREFIX", "76 10425", "give the 4 to 12 digits that GS1 has licensed to you"),
         ("DATABASE_URL", "mysql://x/y", "give a URL that begins with postgres:// or postgresql://"),
         ("REDIS_URL", "memcached://x", "give a URL that begins with redis://"),
         ("WS_CORS_ORIGINS", "https://a.example/path", "give origins as scheme://host[:port]"),

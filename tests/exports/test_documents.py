@@ -10,6 +10,7 @@ import orjson
 import pytest
 from PIL import Image
 
+from exports import documents
 from exports.pdf import codes, libraries
 from exports.pdf import format as pdf
 from shipments import pictures, services
@@ -81,7 +82,7 @@ def test_a_bill_of_lading_says_what_is_carried(dispatcher: Subject, shipment: Sh
     for words in (
         "Bill of lading MAEU123456789", "Acme Freight", "Dana Driver", "+31 6 1234 5678", NASTY, "Rotterdam",
         "NL · NLRTM", "Hamburg", "DE · DEHAM", "2026-03-02 12:00 UTC", "2026-03-05 12:00 UTC", "1,240.5 kg",
-        "3.2 m³", "PO 4500012345", "Ring at gate 4.", codes.sscc(shipment.pk), "Page 1 of 1",
+        "3.2 m³", "PO 4500012345", "Ring at gate 4.", documents.sscc(shipment.pk), "Page 1 of 1",
     ):  # fmt: skip
         assert words in shown
 
@@ -105,7 +106,7 @@ def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipm
         "DEHAM",
         "Hamburg",
         "SHIP-1",
-        f"(00) {codes.sscc(shipment.pk)}",
+        f"(00) {documents.sscc(shipment.pk)}",
         "12",
         "1,240.5 kg",
         "2026-03-05",
@@ -117,8 +118,8 @@ def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipm
 def test_the_bars_on_the_label_are_those_of_the_sscc(dispatcher: Subject, shipment: Shipment) -> None:
     stripes = modules(document(dispatcher, "label").body, (0.04, 0.82, 0.96, 0.90))[1:-1]
 
-    module = sum(stripes) / (codes.gs1_128(f"00{codes.sscc(shipment.pk)}").width - 20)
-    assert _decoded([round(width / module) for width in stripes]) == f"FNC1 00{codes.sscc(shipment.pk)}"
+    module = sum(stripes) / (codes.gs1_128(f"00{documents.sscc(shipment.pk)}").width - 20)
+    assert _decoded([round(width / module) for width in stripes]) == f"FNC1 00{documents.sscc(shipment.pk)}"
 
 
 def _decoded(widths: list[int]) -> str:
@@ -149,12 +150,34 @@ def test_a_reference_too_long_for_bars_is_printed_in_letters(dispatcher: Subject
 
 
 def test_an_sscc_has_its_check_digit_and_is_always_the_same() -> None:
-    number = codes.sscc(uuid.UUID(int=1))
+    number = codes.demo_sscc(uuid.UUID(int=1))
 
-    assert (len(number), number[1:3], number) == (18, "04", codes.sscc(uuid.UUID(int=1)))
+    assert (len(number), number[1:3], number) == (18, "04", codes.demo_sscc(uuid.UUID(int=1)))
     assert sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(number)) % 10 == 0
     # The example of GS1's own page on check digits.
     assert codes.check_digit("37610425002123456") == "9"
+
+
+def test_an_own_prefix_numbers_shipments_one_by_one(committed: None, settings: Any) -> None:
+    settings.GS1_COMPANY_PREFIX = "7610425"
+    first, second = uuid.uuid4(), uuid.uuid4()
+
+    numbers = [documents.sscc(first), documents.sscc(second), documents.sscc(first)]
+
+    serials = [int(number[0] + number[8:17]) for number in numbers]
+    assert {number[1:8] for number in numbers} == {"7610425"}
+    assert (serials[0], serials[1] > serials[0]) == (serials[2], True)
+    # Extension digit and serial are one number, which begins anew behind its last.
+    assert codes.sscc("7610425", 10_002_123_456)[:17] == "0" + "7610425" + "002123456"
+
+
+def test_a_label_under_the_demo_prefix_says_so(dispatcher: Subject, shipment: Shipment, settings: Any) -> None:
+    demo = printed.text(document(dispatcher, "label").body)
+    settings.GS1_COMPANY_PREFIX = "7610425"
+    own = printed.text(document(dispatcher, "label").body)
+
+    assert ("demo prefix" in demo, "demo prefix" in own) == (True, False)
+    assert f"(00) {documents.sscc(shipment.pk)}" in own
 
 
 def test_a_proof_shows_who_signed_and_with_what(dispatcher: Subject, shipment: Shipment) -> None:

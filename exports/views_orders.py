@@ -65,7 +65,7 @@ class OrdersView(APIView):
     )
     def get(self, request: Request) -> Response:
         """List the caller's own background exports, newest first, at most 50."""
-        return Response({"results": [_shown(export) for export in orders.of(_exporter(request))]})
+        return Response({"results": [shown(export) for export in orders.of(_exporter(request))]})
 
     @extend_schema(
         operation_id="orderExport",
@@ -91,7 +91,7 @@ class OrdersView(APIView):
         asked = _read(request.data)
         export = orders.order(by=subject, now=timezone.now(), **asked)
         location = reverse("export", kwargs={"export_id": export.pk})
-        return Response(_shown(export), status=status.HTTP_202_ACCEPTED, headers={"Location": location})
+        return Response(shown(export), status=status.HTTP_202_ACCEPTED, headers={"Location": location})
 
 
 class OrderView(APIView):
@@ -104,7 +104,7 @@ class OrderView(APIView):
     )
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
         """Show how far the export is."""
-        return Response(_shown(_found(request, export_id)))
+        return Response(shown(_found(request, export_id)))
 
     @extend_schema(
         operation_id="cancelExport",
@@ -230,7 +230,8 @@ def _found(request: Request, export_id: uuid.UUID) -> Export:
     return export
 
 
-def _shown(export: Export) -> dict[str, Any]:
+def shown(export: Export) -> dict[str, Any]:
+    """This will return the JSON of an export, with the address of its file where it has one."""
     ready = export.state == Export.State.SUCCEEDED
     file = reverse("export-file", kwargs={"export_id": export.pk}) if ready else None
     return orders.shown(export) | {"file": file}

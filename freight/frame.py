@@ -13,6 +13,7 @@ from shipments.access import Subject
 # The pages of the bar: the route, its word, who may go there.
 _PLACES: Final = (
     ("board", "Board", "shipments:read"),
+    ("exports-page", "Exports", "exports:read"),
     ("imports-page", "Imports", "shipments:write"),
 )
 

@@ -5,12 +5,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views import defaults
 
-from freight import imports_page, pages, reserved
+from freight import exports_page, imports_page, pages, reserved
 from shipments.api import errors
 
 urlpatterns = [
     path("", pages.board, name="board"),
     path("board.json", pages.board_document, name="board-document"),
+    path("exports", exports_page.exports, name="exports-page"),
     path("imports", imports_page.imports, name="imports-page"),
     path("imports/template.csv", imports_page.template, name="imports-template"),
     path("login", pages.login, name="login-page"),

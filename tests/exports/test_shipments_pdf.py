@@ -14,6 +14,7 @@ from exports.pdf import format as pdf
 from exports.pdf import libraries, report
 from exports.pdf.pool import Pool, Task, shared
 from exports.pdf.report import Column, Report
+from freight.drills import copies
 from shipments import services
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization
@@ -21,7 +22,6 @@ from tests import factories
 from tests.exports import printed
 from tests.exports.files import File, take, token
 from tests.factories import NOW
-from tests.journeys.test_export import many
 
 pytestmark = pytest.mark.usefixtures("committed")
 PATH = "/api/exports/shipments.pdf"
@@ -204,7 +204,7 @@ def test_a_few_pages_hold_every_row_under_a_repeated_header(pool: Pool) -> None:
 
 
 def test_two_thousand_rows_are_whole_and_in_order(dispatcher: Subject) -> None:
-    many(factories.booked(dispatcher, reference="COPY-1"), 2_000)
+    copies.many(factories.booked(dispatcher, reference="COPY-1").pk, 2_000)
     began = time.monotonic()
 
     file = taken(dispatcher, ordering="reference", fields="reference,status,createdAt")

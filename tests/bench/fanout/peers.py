@@ -88,10 +88,13 @@ class Peer(ABC):
             self.process.wait()
 
     def cpu_seconds(self) -> float:
-        """This will return the CPU time that the server has used so far."""
+        """This will return the CPU time that the server's threads have used so far, to the microsecond.
+
+        The usual figure comes in steps of 10 ms, which is longer than many a turn.
+        """
         assert self.process
-        times = psutil.Process(self.process.pid).cpu_times()
-        return times.user + times.system
+        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def memory(self) -> int:
         """This will return its resident memory in bytes."""

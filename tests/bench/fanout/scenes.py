@@ -48,7 +48,7 @@ def play(scene: Scene, ours: House, made: Sequence[Peer]) -> dict[str, dict[str,
             spent = peer.cpu_seconds() - cpu
             found[peer.name] = {
                 "connectsPerSecond": round(scene.sockets / load.opened["seconds"]),
-                "connectsPerCpuSecond": round(scene.sockets / max(spent, 0.01)),
+                "connectsPerCpuSecond": round(scene.sockets / max(spent, 1e-6)),
                 "kbPerSocket": round((peer.memory() - memory) / scene.sockets / 1024, 1),
             }
         for name, by_way in _turns(scene, ours, made, loads).items():
@@ -112,7 +112,7 @@ def _figures(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
     cpu = sum(turn["cpu"] for turn in counted)
     return {
         "turns": len(counted),
-        "perCpuSecond": round(sum(turn["deliveries"] for turn in counted) / max(cpu, 0.01)),
+        "perCpuSecond": round(sum(turn["deliveries"] for turn in counted) / max(cpu, 1e-6)),
         **{f"{name}Ms": round(_median(counted, name), 2) for name in ("p50", "p95", "p99")},
     }
 

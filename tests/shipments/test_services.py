@@ -179,17 +179,36 @@ def test_the_database_refuses_a_seq_without_its_event() -> None:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
-def test_the_database_refuses_an_event_ahead_of_its_shipment() -> None:
+@pytest.mark.parametrize("ahead", [[2], [3, 2], [2, 3, 4]])
+def test_the_database_refuses_events_ahead_of_their_shipment(ahead: list[int]) -> None:
     shipment = factories.booked(factories.member(factories.organization(), "dispatcher"))
     event = ShipmentEvent.objects.get(shipment=shipment)
 
     with pytest.raises(DatabaseError, match="runs ahead"), transaction.atomic():
-        ShipmentEvent(
-            organization_id=event.organization_id, shipment=shipment, seq=2, type=EventType.AMENDED,
-            status="booked", occurred_at=NOW, recorded_at=NOW, actor_role="system",
-        ).save(force_insert=True)  # fmt: skip
+        for seq in ahead:
+            ShipmentEvent(
+                organization_id=event.organization_id, shipment=shipment, seq=seq, type=EventType.AMENDED,
+                status="booked", occurred_at=NOW, recorded_at=NOW, actor_role="system",
+            ).save(force_insert=True)  # fmt: skip
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_a_commit_with_many_events_of_one_shipment_looks_it_up_once() -> None:
+    by = factories.member(factories.organization(), "dispatcher")
+    shipment = factories.booked(by)
+    with transaction.atomic():
+        for pieces in range(2, 42):
+            services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": pieces})
+        with connection.cursor() as cursor:
+            read = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'shipments_shipment'"
+            cursor.execute(read)
+            before = cursor.fetchone()[0]
+
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+            cursor.execute(read)
+            assert cursor.fetchone()[0] - before <= 2
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET request_id = 'x'", "DELETE FROM {}", "TRUNCATE {} CASCADE"])

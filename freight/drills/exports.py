@@ -28,11 +28,11 @@ from django.db import connection
 
 from exports import files, jobs, orders
 from exports.models import Export
-from freight.drills import copies
+from freight.drills import copies, ground
 from freight.drills.delivery.nursery import Nursery
-from shipments import access, services
+from shipments import services
 from shipments.access import Subject
-from shipments.models import Location, Membership, Organization, User
+from shipments.models import Location
 from shipments.services import api_keys
 
 _PEOPLE: Final = 2
@@ -124,7 +124,7 @@ def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, 
     with _house(environment or {}) as house, _taken(scene, house.port, evidence):
         for _ in range(kills):
             scene.order()
-            _wait(lambda: scene.being_written().difference(struck), _SETTLE_SECONDS)
+            ground.wait(lambda: scene.being_written().difference(struck), _SETTLE_SECONDS)
             time.sleep(scene.chance.uniform(0, _LONGEST_SECONDS))
             # What the last one was struck at says that it runs until somebody finds out.
             met = scene.being_written() - struck
@@ -132,10 +132,10 @@ def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, 
             struck.update(met)
         evidence.struck = len(struck)
         began = time.monotonic()
-        _wait(lambda: not scene.found(State.QUEUED, State.RUNNING), _SETTLE_SECONDS)
+        ground.wait(lambda: not scene.found(State.QUEUED, State.RUNNING), _SETTLE_SECONDS)
         evidence.settled_s = round(time.monotonic() - began, 2)
         downloads, last = evidence.downloads, len(scene.keys)
-        _wait(lambda: evidence.downloads > downloads + last, _SETTLE_SECONDS)  # the last files are taken too
+        ground.wait(lambda: evidence.downloads > downloads + last, _SETTLE_SECONDS)  # the last files are taken too
     _check(scene, evidence)
     return evidence
 
@@ -195,7 +195,7 @@ class _House:
     def kill_relay(self) -> None:
         """This will kill the relay as the kernel does, and start another."""
         self._nursery.ask(do="signal", pid=self._relay, number=int(signal.SIGKILL))
-        _wait(lambda: self._nursery.ask(do="status", pid=self._relay)["status"] is not None, 10)
+        ground.wait(lambda: self._nursery.ask(do="status", pid=self._relay)["status"] is not None, 10)
         self._relay = self._start("relay")
 
     def _start(self, command: str, **options: Any) -> int:
@@ -212,7 +212,9 @@ def _house(environment: dict[str, str]) -> Iterator[_House]:
         nursery = Nursery(limits | more | environment, folder / "nursery.log")
         try:
             house = _House(nursery, folder)
-            _wait(lambda: _answer(f"http://127.0.0.1:{house.port}/api/health/ready", "")[0] == 200, _READY_SECONDS)
+            ground.wait(
+                lambda: _answer(f"http://127.0.0.1:{house.port}/api/health/ready", "")[0] == 200, _READY_SECONDS
+            )
             yield house
         finally:
             nursery.stop()
@@ -257,36 +259,19 @@ def _answer(url: str, key: str) -> tuple[int, str, bytes]:
 
 
 def _stage(rows: int, menu: Menu, chance: random.Random) -> _Scene:
-    organization = Organization.objects.create(
-        name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=_now()
-    )
+    house = ground.organization()
     for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
         place = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
         Location.objects.get_or_create(locode=locode, defaults=place)
-    people = [_person(organization) for _ in range(_PEOPLE)]
+    people = [_keyed(ground.dispatcher(house)) for _ in range(_PEOPLE)]
     first = services.book(by=people[0][0], now=_now(), origin="NLRTM", destination="DEHAM", status="booked")
     copies.many(first.pk, rows)
     connection.close()
     return _Scene(people, rows, menu, chance)
 
 
-def _person(organization: Organization) -> tuple[Subject, str]:
-    user = User(email=f"exports-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
-    user.set_unusable_password()
-    user.save()
-    Membership.objects.create(user=user, organization=organization, role="dispatcher")
-    by = access.of_user(user)
-    if by is None:
-        raise RuntimeError("A fresh member is nobody.")
+def _keyed(by: Subject) -> tuple[Subject, str]:
     return by, api_keys.create(by=by, now=_now(), name="exports drill", scopes=["exports:read"])[1]
-
-
-def _wait(holds: Callable[[], Any], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("The drill waited in vain.")
-        time.sleep(0.02)
 
 
 def _now() -> datetime:

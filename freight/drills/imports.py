@@ -7,7 +7,6 @@ import random
 import signal
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,10 +18,10 @@ from exports.imports import applying, columns, orders, table
 from exports.imports.applying import CHUNK, Wishes
 from exports.models import Import, ImportedFile, ImportedRow
 from exports.pdf import pool
+from freight.drills import ground
 from freight.drills.delivery.nursery import Nursery
-from shipments import access
 from shipments.access import Subject
-from shipments.models import AuditEntry, Membership, Organization, Shipment, ShipmentEvent, User
+from shipments.models import AuditEntry, Shipment, ShipmentEvent
 
 _SETTLE_SECONDS: Final = 120.0
 # From the moment in which rows have been applied since the last kill to the next one.
@@ -68,7 +67,7 @@ class Evidence:
 def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
     """This will import a file in an organisation of its own, kill relays meanwhile, and check every row."""
     chance = random.Random(seed)  # noqa: S311  a drill is repeatable
-    by = _person()
+    by = ground.dispatcher(ground.organization())
     _bring(by, _file(range(0, rows, _KNOWN), pieces=1))
     raw = _file(range(rows), pieces=2)
     order = orders.order(by=by, now=_now(), table=table.read(raw), filename="drill.csv", size=len(raw))
@@ -76,13 +75,13 @@ def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None 
     with _relay(environment or {}) as relay:
         done = 0
         for _ in range(kills):
-            _wait(lambda: _look(order).done > done or _look(order).state == State.SUCCEEDED)  # noqa: B023
+            _settled(lambda: _look(order).done > done or _look(order).state == State.SUCCEEDED)  # noqa: B023
             time.sleep(chance.uniform(0, _LONGEST_SECONDS))
             relay.kill()
             seen = _look(order)
             evidence.struck += seen.state == State.RUNNING
             done = seen.done
-        _wait(lambda: _look(order).state not in {State.QUEUED, State.RUNNING})
+        _settled(lambda: _look(order).state not in {State.QUEUED, State.RUNNING})
     evidence.seconds = round(time.monotonic() - began, 2)
     _check(_look(order), evidence)
     return evidence
@@ -113,7 +112,7 @@ class _Relay:
     def kill(self) -> None:
         """This will kill it and start another."""
         self._nursery.ask(do="signal", pid=self._pid, number=int(signal.SIGKILL))
-        _wait(lambda: self._nursery.ask(do="status", pid=self._pid)["status"] is not None)
+        _settled(lambda: self._nursery.ask(do="status", pid=self._pid)["status"] is not None)
         self._pid = self._start()
 
     def _start(self) -> int:
@@ -152,25 +151,8 @@ def _look(order: Import) -> Import:
     return Import.objects.get(pk=order.pk)
 
 
-def _person() -> Subject:
-    now, mark = _now(), uuid.uuid4().hex[:12]
-    organization = Organization.objects.create(name="Drill", slug=f"drill-{mark}", created_at=now)
-    user = User(email=f"imports-{mark}@drill.test", name="Drill")
-    user.set_unusable_password()
-    user.save()
-    Membership.objects.create(user=user, organization=organization, role="dispatcher")
-    by = access.of_user(user)
-    if by is None:
-        raise RuntimeError("A fresh member is nobody.")
-    return by
-
-
-def _wait(holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + _SETTLE_SECONDS
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError("The drill waited in vain.")
-        time.sleep(0.02)
+def _settled(holds: Callable[[], Any]) -> None:
+    ground.wait(holds, _SETTLE_SECONDS)
 
 
 def _now() -> datetime:

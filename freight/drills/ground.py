@@ -1,0 +1,38 @@
+"""What several drills begin with: an organisation of their own, its dispatchers, and waiting for a condition."""
+
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from shipments import access
+from shipments.access import Subject
+from shipments.models import Membership, Organization, User
+
+
+def organization() -> Organization:
+    """This will store an organisation that no other drill knows."""
+    slug = f"drill-{uuid.uuid4().hex[:12]}"
+    return Organization.objects.create(name="Drill", slug=slug, created_at=datetime.now(UTC))
+
+
+def dispatcher(house: Organization) -> Subject:
+    """This will store a dispatcher of an organisation, who cannot log in."""
+    user = User(email=f"drill-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
+    user.set_unusable_password()
+    user.save()
+    Membership.objects.create(user=user, organization=house, role="dispatcher")
+    by = access.of_user(user)
+    if by is None:
+        raise RuntimeError("A fresh member is nobody.")
+    return by
+
+
+def wait(holds: Callable[[], Any], seconds: float) -> None:
+    """This will wait until a condition holds; raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("The drill waited in vain.")
+        time.sleep(0.02)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from freight.drills import exports, imports, leak, relay
+from freight.drills import exports, imports, leak, relay, spreadsheets
 from freight.drills.alerts import run as alerts
 from freight.drills.alerts.prometheus import Missing
 from freight.drills.delivery import run as delivery
@@ -42,6 +42,9 @@ class Command(BaseCommand):
         of_imports = drills.add_parser(
             "imports", help="the relay killed while it imports, on the installation's database"
         )
+        drills.add_parser(
+            "spreadsheets", help="exports opened and saved by LibreOffice, of the installation's database"
+        )
         for each in (of_relay, of_delivery, of_alerts, of_leak, of_exports, of_imports):
             each.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
             each.add_argument("--seed", type=int, default=1)
@@ -51,9 +54,11 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """This will run the drill and print what it found."""
-        long = not options["quick"]
-        if options["name"] == "relay":
-            found: list[Any] = [relay.run(kills=_RELAY_KILLS[long], seed=options["seed"])]
+        long = not options.get("quick")
+        if options["name"] == "spreadsheets":
+            found: list[Any] = _spreadsheets()
+        elif options["name"] == "relay":
+            found = [relay.run(kills=_RELAY_KILLS[long], seed=options["seed"])]
         elif options["name"] == "exports":
             kills, menu = _EXPORT_KILLS[long], exports.EVERYTHING
             found = [exports.run(kills=kills, rows=_EXPORT_ROWS, menu=menu, seed=options["seed"])]
@@ -78,4 +83,11 @@ def _alerts(*, quick: bool, tell: Callable[[str], object]) -> list[alerts.Eviden
     try:
         return alerts.run(quick=quick, tell=tell)
     except Missing as error:
+        raise CommandError(str(error)) from None
+
+
+def _spreadsheets() -> list[spreadsheets.Evidence]:
+    try:
+        return list(spreadsheets.run())
+    except spreadsheets.Missing as error:
         raise CommandError(str(error)) from None

@@ -115,6 +115,20 @@ def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipm
     assert {embedded for _, embedded in printed.fonts(file.body)} == {True}
 
 
+def test_however_long_its_names_a_label_is_one_piece(house: Organization, dispatcher: Subject) -> None:
+    Organization.objects.filter(pk=house.pk).update(name="Acme Freight " + "Kraftwagenspedition" * 4)
+    long = factories.place("DEZZZ", "Niederoberunterbergkirchenhausen am See " * 2, "DE", 50.0, 10.0)
+    factories.booked(
+        dispatcher, reference="SHIP-1", destination=long.locode, planned_pickup_at=NOW,
+        customer_id=factories.customer(house, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk" * 2).pk,
+    )  # fmt: skip
+
+    [page] = printed.pages(document(dispatcher, "label").body)
+
+    shipment = Shipment.objects.get(organization=house)
+    assert (f"(00) {documents.sscc(shipment.pk)}" in page, "2026-03-02" in page) == (True, True)
+
+
 def test_the_bars_on_the_label_are_those_of_the_sscc(dispatcher: Subject, shipment: Shipment) -> None:
     stripes = modules(document(dispatcher, "label").body, (0.04, 0.82, 0.96, 0.90))[1:-1]
 

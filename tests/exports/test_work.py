@@ -1,5 +1,6 @@
 """The workers of background exports: whole files or none, whoever is killed, cancelled or broken."""
 
+import hashlib
 import os
 import threading
 import uuid
@@ -18,7 +19,8 @@ from exports.models import Export, Run
 from shipments.access import Subject
 from shipments.models import ApiKey, AuditEntry, Organization
 from tests import factories
-from tests.exports.background import look, order, ordered
+from tests.exports import printed
+from tests.exports.background import download, look, order, ordered
 from tests.exports.files import token
 from tests.shipments.api.client import Api
 
@@ -81,6 +83,27 @@ def test_what_killed_attempts_left_is_swept_away_in_time(folder: Path) -> None:
 
     assert files.sweep({"kept.csv"}) == 1
     assert {path.name for path in folder.iterdir()} == {"new.csv.part", "kept.csv"}
+
+
+def test_a_report_in_print_is_whole(api: Api, dispatcher: Subject) -> None:
+    booked = [factories.booked(dispatcher, pieces=number + 7) for number in range(60)]
+    fields = ["reference", "status", "pieces"]
+    export = order(api, format="pdf", filters={"ordering": "reference"}, fields=fields)
+
+    work.work_batch()
+
+    told, (answer, body) = look(api, export), download(dispatcher, export)
+    stored = Export.objects.get(pk=export["id"])
+    assert (told["state"], stored.done, stored.total, answer.status_code) == ("succeeded", 60, 60, 200)
+    assert (stored.size, stored.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    pages = printed.pages(body)
+    shown = " ".join(" ".join(pages).split())
+    rows = [f"{each.reference} booked {each.pieces}" for each in sorted(booked, key=lambda each: each.reference)]
+    places = [shown.find(row) for row in rows]
+    assert [row for row, place in zip(rows, places, strict=True) if place < 0] == []
+    assert places == sorted(places)
+    assert [f"Page {n} of {len(pages)}" in page for n, page in enumerate(pages, 1)] == [True] * len(pages)
+    assert len(pages) == 3  # some twenty rows below the summary, then some forty a page
 
 
 def test_one_whose_worker_was_killed_is_begun_again(api: Api, dispatcher: Subject, house: Organization) -> None:

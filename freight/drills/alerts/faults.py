@@ -27,13 +27,14 @@ class Fault:
     """A fault, for as long as its block runs, and the alerts that it must set off.
 
     `wave`: those of one number are caused together in the quick form; 0: not at all in that.
-    `clears_seconds`: how long the alerts may stay when it is mended.
+    `fires_seconds`, `clears_seconds`: how long the alerts may take, and stay when it is mended.
     """
 
     name: str
     cause: Cause
     alerts: frozenset[str]
     wave: int = 0
+    fires_seconds: float = 45.0
     clears_seconds: float = 45.0
 
 
@@ -178,6 +179,7 @@ FAULTS: Final = (
         "PostgreSQL frozen",
         _database_frozen,
         frozenset({"DatabaseDown", "SlowAnswers", "HighLatency"}),
+        fires_seconds=100,  # the latency is that of a whole minute, which began well
         clears_seconds=100,
     ),
     Fault("tables locked", _tables_locked, frozenset({"SlowDatabaseQueries", "SlowAnswers"})),

@@ -16,7 +16,7 @@ from freight.drills.alerts.load import Load
 from freight.drills.alerts.prometheus import Prometheus, alerts
 from freight.drills.delivery.stage import Stage, raised
 
-_FIRES_SECONDS: Final = 45.0
+_QUIET_SECONDS: Final = 45.0
 _LOOK_SECONDS: Final = 0.3
 
 
@@ -81,13 +81,14 @@ async def _wave(stage: Stage, load: Load, prometheus: Prometheus, wave: list[Fau
     """This will cause the faults of a wave together, and mend them together."""
     found = {fault.name: Evidence(fault.name) for fault in wave}
     wanted = {alert for fault in wave for alert in fault.alerts}
-    quiet = await _wait(prometheus, wanted, firing=False, seconds=_FIRES_SECONDS)
+    quiet = await _wait(prometheus, wanted, firing=False, seconds=_QUIET_SECONDS)
     async with contextlib.AsyncExitStack() as stack:
         for fault in wave:
             await stack.enter_async_context(fault.cause(stage, load))
-        fired = await _wait(prometheus, wanted, firing=True, seconds=_FIRES_SECONDS)
-    patience = max(fault.clears_seconds for fault in wave)
-    cleared = await _wait(prometheus, wanted, firing=False, seconds=patience)
+        longest = max(fault.fires_seconds for fault in wave)
+        fired = await _wait(prometheus, wanted, firing=True, seconds=longest)
+    longest = max(fault.clears_seconds for fault in wave)
+    cleared = await _wait(prometheus, wanted, firing=False, seconds=longest)
     for fault in wave:
         evidence = found[fault.name]
         for alert in sorted(fault.alerts):

@@ -7,7 +7,6 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
-
 # The groups that take minutes, the longest first: begun last, they would run alone in the end.
 LONG_GROUPS = ("faults", "journeys", "operations", "limits", "browser")
 

@@ -7,21 +7,6 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker
 
-# The groups that take minutes, the longest first: begun last, they would run alone in the end.
-LONG_GROUPS = ("faults", "journeys", "operations", "limits", "browser")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """This will have the workers begin with the long groups, whatever order chance has given the rest."""
-
-    def turn(item: pytest.Item) -> int:
-        marker = item.get_closest_marker("xdist_group")
-        group = marker.args[0] if marker else ""
-        return LONG_GROUPS.index(group) if group in LONG_GROUPS else len(LONG_GROUPS)
-
-    items.sort(key=turn)
-
 
 @pytest.fixture(scope="session")
 def django_db_setup(

@@ -14,7 +14,6 @@ from tests.browser.visits import Visit, Visitor
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("browser"),
 ]
 
 

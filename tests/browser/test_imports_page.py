@@ -17,7 +17,6 @@ from tests.exports.sheets import ROUTE, csv_of
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.xdist_group("browser"),
 ]
 MARKUP = "<img src=x onerror=\"document.title='taken'\">"
 

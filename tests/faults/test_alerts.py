@@ -7,7 +7,7 @@ from freight.drills.alerts.faults import ELSEWHERE, FAULTS
 from freight.drills.alerts.prometheus import alerts, shortened
 from freight.drills.delivery.stage import Stage
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.journey]
 
 
 def test_faults_set_off_their_alerts_and_their_end_clears_them(stage: Stage) -> None:

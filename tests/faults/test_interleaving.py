@@ -6,7 +6,7 @@ import pytest
 
 from freight.drills.delivery.evidence import Evidence
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.journey]
 
 
 def test_whatever_happens_in_whatever_order_the_world_equals_the_model(holds: Callable[[str], Evidence]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from freight.drills.delivery.evidence import Evidence
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.journey]
 Holds = Callable[[str], Evidence]
 
 

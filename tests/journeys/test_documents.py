@@ -14,7 +14,7 @@ from tests.exports import printed
 from tests.journeys import logins
 from tests.journeys.servers import Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys"), pytest.mark.usefixtures("committed")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 
 def photo() -> bytes:

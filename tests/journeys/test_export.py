@@ -18,7 +18,7 @@ from tests import factories
 from tests.journeys import logins, processes
 from tests.journeys.servers import Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys"), pytest.mark.usefixtures("committed")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 PATH = "/exports/shipments.csv"
 ROWS = 20_000
 READING = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (%%' AND state = 'active'"

@@ -23,7 +23,7 @@ from tests.journeys.credentials import Person, ended, greeted, new_login, now, o
 from tests.journeys.logins import Socket
 from tests.journeys.servers import Daphne, Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 # The promise is three seconds; the rest is for a machine with other work.
 SECONDS = 3 + 3

@@ -20,7 +20,7 @@ from tests.journeys import processes, runbook
 from tests.journeys.prometheus import Prometheus, dashboard, names
 from tests.journeys.test_up import Up
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("operations")]
+pytestmark = [pytest.mark.journey]
 
 
 REPORTS = ("websocket", "cache", "ratelimit", "performance", "exports", "health")

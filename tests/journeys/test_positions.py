@@ -16,7 +16,7 @@ from tests.journeys import logins
 from tests.journeys.logins import Socket
 from tests.journeys.servers import Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 PLACE = {"latitude": 52.37, "longitude": 4.89}
 
 

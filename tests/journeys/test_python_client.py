@@ -17,7 +17,7 @@ from tests.factories import NOW
 from tests.journeys import logins
 from tests.journeys.servers import ROOT, Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 
 @pytest.fixture(scope="module")

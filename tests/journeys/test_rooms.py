@@ -18,7 +18,7 @@ from tests.journeys import logins
 from tests.journeys.logins import Socket
 from tests.journeys.servers import Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 
 class House:

@@ -21,7 +21,7 @@ from tests import factories
 from tests.journeys import logins
 from tests.journeys.servers import Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.journey]
 
 
 @pytest.fixture(scope="session")

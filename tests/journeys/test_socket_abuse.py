@@ -24,7 +24,7 @@ from tests.journeys.credentials import Person, ended, greeted, now, opens, perso
 from tests.journeys.logins import Socket
 from tests.journeys.servers import Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 JUMP = 50 * 1024 * 1024
 

@@ -23,7 +23,7 @@ from tests.journeys import logins, servers
 from tests.journeys.logins import Socket
 from tests.journeys.servers import Daphne, Product
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("journeys")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 SECONDS = 20
 

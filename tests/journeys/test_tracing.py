@@ -22,7 +22,7 @@ from tests.journeys import logins, processes, servers
 from tests.journeys.collector import Collector
 from tests.journeys.servers import Daphne
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("tracing")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 SHIPMENT = "/api/shipments/<reference:reference>"
 
 

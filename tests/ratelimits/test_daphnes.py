@@ -29,7 +29,7 @@ from tests.ratelimits.pair import (
     together_again,
 )
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("limits")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 
 async def _until(clients: Clients, quota: int, *, address: str, seconds: float = SOON) -> float:

@@ -20,7 +20,7 @@ from tests import factories
 from tests.ratelimits.bursts import Sat, sit
 from tests.ratelimits.pair import SOON, Pair, admin_of, break_redis, limit, mend_redis, network, together_again
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.xdist_group("limits")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 AT_ONCE = 40
 # BURST_LIMITS=100 is the long form; each costs forty handshakes.

@@ -1,8 +1,8 @@
-"""Pytest plugin: which tests share a worker where several run at a time.
+"""Pytest plugin: in which order tests run, and which share a worker where several run at a time.
 
-Whatever shares servers, a stage of faults or a browser stays together, and what takes minutes begins first: begun
-last, it would run alone in the end. (pytest-xdist's `xdist_group` does not work with pytest 9.2, which no longer
-lets a node's id be changed.)
+First come those that need an empty database and leave it so; then what shares servers, a stage of faults or a
+browser, which stays together, the longest first; then the rest. (pytest-xdist's own `xdist_group` does not work
+with pytest 9.2, which no longer lets a node's id be changed.)
 """
 
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# The beginning of a path and its group, the longest-lasting first; every other file is a group of its own.
+# The beginning of a path and its group, the longest-lasting first.
 GROUPS: Final = (
     ("tests/faults/", "faults"),
     ("tests/journeys/test_operations", "operations"),
@@ -21,23 +21,34 @@ GROUPS: Final = (
     ("tests/ratelimits/test_sockets", "limits"),
     ("tests/browser/", "browser"),
 )
+# Here a file may hold tests of both kinds; elsewhere it stays together, for what it starts is started once.
+_MIXED: Final = ("tests/shipments/", "tests/ratelimits/")
 
 
-def group_of(path: str) -> str:
-    """This will return the group of a file, or of a node's id."""
-    return next((group for start, group in GROUPS if path.startswith(start)), path.partition("::")[0])
+def group_of(path: str) -> str | None:
+    """This will return the group of a file, or of a node's id, None for none."""
+    return next((group for start, group in GROUPS if path.startswith(start)), None)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """This will put the long groups first, and leave the rest in the order that chance has given it."""
+    """This will put the tests in order, and leave the order that chance has given those of one kind."""
     order = list(dict.fromkeys(group for _, group in GROUPS))
-    items.sort(key=lambda item: order.index(group) if (group := group_of(item.nodeid)) in order else len(order))
+
+    def turn(item: pytest.Item) -> int:
+        group = group_of(item.nodeid)
+        if group:
+            return 1 + order.index(group)
+        leaves_rows = "committed" in getattr(item, "fixturenames", ())
+        return 0 if item.get_closest_marker("django_db") and not leaves_rows else 1 + len(order)
+
+    items.sort(key=turn)
 
 
 class _Grouped(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
+        alone = nodeid.startswith(_MIXED)
+        return group_of(nodeid) or (nodeid if alone else nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)

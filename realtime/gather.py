@@ -7,7 +7,6 @@ once.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -48,7 +47,7 @@ class Gathered(Generic[Asked, Found]):
         batch = desk.next
         if batch is None:
             batch = desk.next = _Batch()
-            batch.reading = asyncio.create_task(self._work(desk, batch), context=Context())
+            batch.reading = asyncio.create_task(self._work(desk, batch))  # in the trace of the first
             # Whoever asked may be gone by then.
             batch.reading.add_done_callback(lambda task: task.cancelled() or task.exception())
         batch.asked.update(wanted)

@@ -153,6 +153,7 @@ class Pool:
         for renderer in idle:
             renderer.end()
         self._starter.shutdown(wait=False)
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="renderers")  # whoever asks again begins again
 
     def _taken(self) -> _Renderer:
         with self._change:

@@ -20,7 +20,7 @@ MOST_MIB_EACH: Final = 2.0
 MOST_SLOWER: Final = 1.1
 _OTHERS: Final = 20
 # Some 3.3 KB an event, which still goes with its hint. What the kernel takes comes before what waits for a reader.
-_EVENTS: Final = 450
+_EVENTS: Final = 800
 _USUAL_EVENTS: Final = 100
 _WIDTH: Final = 20
 _AT_ONCE: Final = 25

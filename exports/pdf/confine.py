@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -72,6 +73,12 @@ def cpu_seconds() -> float:
 
 
 def resident_bytes() -> int:
-    """This will return the most memory that this process has had at once."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if os.uname().sysname == "Darwin" else peak * 1024
+    """This will return the most memory that this process has had at once.
+
+    Linux's `getrusage` also knows what the process was before `exec`: a copy of its parent, however large.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:  # no Linux: there a new program begins its own count, in bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024  # type: ignore[index]

@@ -153,7 +153,6 @@ class Pool:
         for renderer in idle:
             renderer.end()
         self._starter.shutdown(wait=False)
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="renderers")  # whoever asks again begins again
 
     def _taken(self) -> _Renderer:
         with self._change:
@@ -228,5 +227,14 @@ def shared() -> Pool:
     with _making:
         if _pool is None or _owner != os.getpid():
             _pool, _owner = Pool(max(2, os.cpu_count() or 1)), os.getpid()
-            atexit.register(_pool.close)
         return _pool
+
+
+@atexit.register
+def close_shared() -> None:
+    """This will end the renderers of this process; whoever asks after that gets others."""
+    global _pool
+    with _making:
+        pool, _pool = _pool, None
+    if pool is not None and _owner == os.getpid():
+        pool.close()

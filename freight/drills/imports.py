@@ -129,7 +129,7 @@ def _relay(environment: dict[str, str]) -> Iterator[_Relay]:
             yield _Relay(nursery, folder / "relay.log")
         finally:
             nursery.stop()
-            pool.shared().close()
+            pool.close_shared()
 
 
 def _bring(by: Subject, raw: bytes) -> None:

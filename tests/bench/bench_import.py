@@ -78,7 +78,7 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
             started = time.perf_counter()
             work()
             taken[name].append(count / (time.perf_counter() - started))
-    pool.shared().close()
+    pool.close_shared()
     medians = {name: round(statistics.median(speeds)) for name, speeds in taken.items()}
     return {"rowsPerSecond": medians, "ratio": round(medians["import"] / medians["one"], 2)}
 

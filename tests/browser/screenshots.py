@@ -8,8 +8,9 @@ The product must run with the demo data and the simulator: `make run`.
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
@@ -18,16 +19,14 @@ from tests.browser import chromium
 ROOT: Final = Path(__file__).resolve().parents[2]
 EMAIL: Final = "dispatcher@demo.test"
 PASSWORD: Final = "freight-demo"
-# name, colour scheme, width, height, path, whether a shipment is open
-PICTURES: Final = (
-    ("board-light", "light", 1440, 900, "/", False),
-    ("board-dark", "dark", 1440, 900, "/", False),
-    ("shipment-light", "light", 1440, 900, "/?status=in_transit,at_facility", True),
-    ("shipment-dark", "dark", 1440, 900, "/?status=in_transit,at_facility", True),
-    ("phone-light", "light", 390, 844, "/", False),
-    ("phone-dark", "dark", 390, 844, "/?status=in_transit", True),
-)
 LOOK_MS: Final = 5_000  # so that the simulator has something to show
+IMPORTED: Final = """Reference,Origin,Destination,Status,Pieces,Weight (kg),Planned delivery,Notes
+SPRING-0001,NLRTM,DEHAM,draft,12,830.5,2027-03-02T09:00:00Z,Dock 4
+SPRING-0002,NLRTM,Hamburg,draft,8,412,2027-03-02T09:00:00Z,
+SPRING-0003,SGSIN,NLRTM,booked,40,9600,02/03/2027,
+SPRING-0004,SGSIN,BRSSZ,draft,several,1200,2027-03-09T09:00:00Z,Fragile
+SHIP-000007,,,,16,,,Two pieces more
+"""
 
 
 def main() -> None:
@@ -60,7 +59,7 @@ def take(browser: Browser, url: str, into: Path) -> None:
     page.click("button[type=submit]")
     page.wait_for_url(f"{url}/")
     session = context.storage_state()
-    for name, scheme, width, height, path, opened in PICTURES:
+    for name, scheme, width, height, path, show in PICTURES:
         fresh = browser.new_context(
             base_url=url,
             storage_state=session,
@@ -71,20 +70,58 @@ def take(browser: Browser, url: str, into: Path) -> None:
         )
         page = fresh.new_page()
         page.goto(path)
-        show(page, opened=opened)
+        show(page)
         page.screenshot(path=into / f"{name}.png")
         print(into / f"{name}.png")
         fresh.close()
 
 
-def show(page: Page, *, opened: bool) -> None:
-    """This will wait until the board is live and something has happened, and open the first shipment if asked."""
+def board(page: Page) -> None:
+    """This will wait until the board is live and something has happened."""
     page.wait_for_selector("#connection[data-state=live]")
     page.wait_for_timeout(LOOK_MS)
-    if opened:
-        page.locator("#rows tr").first.click()
-        page.wait_for_selector(".timeline li")
-        page.wait_for_timeout(500)
+
+
+def shipment(page: Page) -> None:
+    """This will open the first shipment of the board."""
+    board(page)
+    page.locator("#rows tr").first.click()
+    page.wait_for_selector(".timeline li")
+    page.wait_for_timeout(500)
+
+
+def exports(page: Page) -> None:
+    """This will order a list of what is on its way, and wait until it and all others are written."""
+    page.wait_for_selector("#connection[data-state=live]")
+    page.locator("input[name=report][value=shipments]").check()
+    page.locator("input[name=format][value=xlsx]").check()
+    page.get_by_role("button", name="Order export").click()
+    page.locator(".export").first.get_by_text("Ready").wait_for()
+    page.evaluate("scrollTo(0, 0)")
+
+
+def imports(page: Page) -> None:
+    """This will try a file, a part of which is wrong."""
+    page.wait_for_selector("#connection[data-state=live]")
+    page.set_input_files("#file", files={"name": "spring.csv", "mimeType": "text/csv", "buffer": IMPORTED.encode()})
+    page.wait_for_selector("#rows tbody tr")
+    page.wait_for_timeout(500)
+    page.evaluate("scrollTo(0, 0)")
+
+
+# name, colour scheme, width, height, path, what is done before the picture
+PICTURES: Final[tuple[tuple[str, Any, int, int, str, Callable[[Page], None]], ...]] = (
+    ("board-light", "light", 1440, 900, "/", board),
+    ("board-dark", "dark", 1440, 900, "/", board),
+    ("shipment-light", "light", 1440, 900, "/?status=in_transit,at_facility", shipment),
+    ("shipment-dark", "dark", 1440, 900, "/?status=in_transit,at_facility", shipment),
+    ("phone-light", "light", 390, 844, "/", board),
+    ("phone-dark", "dark", 390, 844, "/?status=in_transit", board),
+    ("exports-light", "light", 1440, 900, "/exports", exports),
+    ("exports-dark", "dark", 1440, 900, "/exports", exports),
+    ("imports-light", "light", 1440, 900, "/imports", imports),
+    ("imports-dark", "dark", 1440, 900, "/imports", imports),
+)
 
 
 if __name__ == "__main__":

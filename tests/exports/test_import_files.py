@@ -112,8 +112,10 @@ def test_a_workbook_far_wider_than_its_cells_is_refused_and_takes_no_memory(comm
         table.read(rezipped(WORKBOOK, SHEET, FAR))
 
     assert refused.value.errors[0]["field"] == "file"
-    # The largest child that ever ended, in KiB; a renderer may have 2 GiB where it draws.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1024**2
+    # The largest child that ever ended, in KiB; a renderer may have 2 GiB where it draws. A child begins as a copy
+    # of this process, which counts.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(own + 1, 1024**2)
     # The next one is read by a renderer that is well.
     assert table.read(WORKBOOK).count == 1
     assert pool.shared().processes()

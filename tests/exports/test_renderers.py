@@ -207,3 +207,25 @@ def test_a_thread_that_ends_takes_no_renderer_with_it(pool: Pool) -> None:
         assert own.processes() == [pid]
     finally:
         own.close()
+
+
+def test_a_large_parent_wears_no_renderer_out() -> None:
+    held = b"x" * (700 * 1024**2)  # more than a renderer may have had
+    own = Pool(1)
+    try:
+        own.run(page())
+        assert len(own.processes()) == 1, len(held)
+    finally:
+        own.close()
+
+
+def test_renderers_that_were_ended_for_all_come_again() -> None:
+    pools.shared().warm()
+    before = pools.shared().processes()
+
+    pools.close_shared()
+
+    assert before
+    assert not any(psutil.pid_exists(pid) for pid in before)
+    pools.shared().warm()
+    assert len(pools.shared().processes()) == 1

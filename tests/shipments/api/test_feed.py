@@ -48,7 +48,7 @@ def test_what_is_not_numbered_is_not_shown_yet(api: Api, dispatcher: Subject) ->
     factories.booked(dispatcher)
 
     assert api.get("/api/events").json()["events"] == []
-    assert FeedEntry.objects.count() == 0
+    assert FeedEntry.objects.filter(organization=dispatcher.organization_id).count() == 0
 
 
 @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("auditor", 200), ("driver", 404), ("customer", 404)])

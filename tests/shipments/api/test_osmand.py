@@ -197,7 +197,10 @@ def test_a_revoked_key_is_refused_at_once(driver: Subject, dispatcher: Subject, 
     assert driver.driver_id is not None
 
     device_keys.revoke(
-        by=dispatcher, now=timezone.now(), driver_id=driver.driver_id, key_id=DeviceKey.objects.get().pk
+        by=dispatcher,
+        now=timezone.now(),
+        driver_id=driver.driver_id,
+        key_id=DeviceKey.objects.get(driver_id=driver.driver_id).pk,
     )
 
     assert (before, get(id=key, **place).status_code) == (200, 401)
@@ -228,7 +231,7 @@ def test_a_key_has_the_general_limit_of_its_own(driver: Subject, key: str, setti
 def test_its_use_is_noted(driver: Subject, key: str) -> None:
     get(id=key, lat="52.37", lon="4.89")
 
-    assert DeviceKey.objects.get().last_used_at is not None
+    assert DeviceKey.objects.get(driver_id=driver.driver_id).last_used_at is not None
 
 
 def test_nothing_else_is_spoken_there(db: None) -> None:

@@ -74,7 +74,7 @@ def test_a_form_with_files_is_as_good(api: Api, path: str) -> None:
     )  # fmt: skip
 
 
-def test_nothing_of_what_stood_beside_the_dots_is_kept(api: Api, path: str) -> None:
+def test_nothing_of_what_stood_beside_the_dots_is_kept(api: Api, path: str, house: Organization) -> None:
     exif = Image.Exif()
     exif[0x010E] = "52.37 N 4.89 E"
     exif[0x0112] = 6  # lies on its side
@@ -82,7 +82,7 @@ def test_nothing_of_what_stood_beside_the_dots_is_kept(api: Api, path: str) -> N
 
     answer = api.post(path, {"signerName": "Erika", "photo": encoded(raw)})
 
-    stored = bytes(ProofPicture.objects.get().content)
+    stored = bytes(ProofPicture.objects.get(proof__shipment__organization=house).content)
     assert answer.json()["photo"] | {"sha256": ""} == {
         "mediaType": "image/jpeg", "width": 20, "height": 40, "sha256": "",
     }  # fmt: skip
@@ -115,7 +115,7 @@ def bomb() -> bytes:
     ],
     ids=["gif", "svg", "pdf", "empty", "cut", "broken", "bomb", "large"],
 )
-def test_what_is_no_picture_is_refused(api: Api, path: str, raw: bytes, code: str) -> None:
+def test_what_is_no_picture_is_refused(api: Api, path: str, house: Organization, raw: bytes, code: str) -> None:
     as_json = api.post(path, {"signerName": "Erika", "signature": encoded(raw)})
     as_form = api._client.post(
         path, {"signerName": "Erika", "signature": SimpleUploadedFile("a.png", raw)}, format="multipart"
@@ -123,7 +123,7 @@ def test_what_is_no_picture_is_refused(api: Api, path: str, raw: bytes, code: st
 
     assert (as_json.status_code, fields_refused(as_json)) == (400, [("signature", code)])
     assert as_form.status_code == 400
-    assert ProofOfDelivery.objects.count() == 0
+    assert ProofOfDelivery.objects.filter(shipment__organization=house).count() == 0
 
 
 def test_a_proof_shows_something(api: Api, path: str) -> None:
@@ -140,13 +140,13 @@ def test_the_future_cannot_have_been_signed(api: Api, path: str) -> None:
     assert fields_refused(api.post(path, body)) == [("signedAt", "future")]
 
 
-def test_a_second_proof_takes_the_place_of_the_first_which_stays(api: Api, path: str) -> None:
+def test_a_second_proof_takes_the_place_of_the_first_which_stays(api: Api, path: str, house: Organization) -> None:
     first = api.post(path, {"signerName": "Erika", "photo": encoded(picture())}).json()
     second = api.post(path, {"signerName": "Max", "photo": encoded(picture())}).json()
 
     assert (first["supersedes"], second["supersedes"]) == (None, first["id"])
     assert (first["seq"], second["seq"]) == (2, 3)
-    assert ProofOfDelivery.objects.count() == 2
+    assert ProofOfDelivery.objects.filter(shipment__organization=house).count() == 2
 
 
 def test_it_is_one_event_and_one_audit_entry_without_the_signers_name_in_the_log(
@@ -163,7 +163,7 @@ def test_it_is_one_event_and_one_audit_entry_without_the_signers_name_in_the_log
     assert (entry.entity_id, entry.after) == ("SHIP-1", told)
 
 
-def test_the_same_key_proves_once(api: Api, path: str) -> None:
+def test_the_same_key_proves_once(api: Api, path: str, house: Organization) -> None:
     form = {"signerName": "Erika", "photo": encoded(picture())}
 
     answers = [api.post(path, form, Idempotency_Key="k") for _ in range(2)]
@@ -172,7 +172,7 @@ def test_the_same_key_proves_once(api: Api, path: str) -> None:
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     assert (answers[1]["Idempotency-Replayed"], other.status_code) == ("true", 422)
-    assert ProofOfDelivery.objects.count() == 1
+    assert ProofOfDelivery.objects.filter(shipment__organization=house).count() == 1
 
 
 def test_who_may_prove(house: Organization, dispatcher: Subject) -> None:

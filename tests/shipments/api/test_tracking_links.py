@@ -94,11 +94,11 @@ def test_it_is_a_bearer_token_until_it_is_revoked(api: Api, path: str, shipment:
     bearer = {"Authorization": f"Bearer {token}"}
 
     before = stranger.get(f"/api/shipments/{shipment.reference}", **bearer)
-    revoked = api.delete(f"{path}/{TrackingLink.objects.get().pk}")
+    revoked = api.delete(f"{path}/{TrackingLink.objects.get(shipment=shipment).pk}")
     after = stranger.get(f"/api/shipments/{shipment.reference}", **bearer)
 
     assert [before.status_code, revoked.status_code, after.status_code] == [200, 204, 401]
-    assert api.delete(f"{path}/{TrackingLink.objects.get().pk}").status_code == 204
+    assert api.delete(f"{path}/{TrackingLink.objects.get(shipment=shipment).pk}").status_code == 204
 
 
 def test_all_are_revoked_at_once(api: Api, path: str) -> None:
@@ -160,7 +160,7 @@ def test_a_customer_manages_its_accounts_links_alone(
     api: Api, house: Organization, shipment: Shipment, path: str
 ) -> None:
     api.post(path)
-    theirs = TrackingLink.objects.get()
+    theirs = TrackingLink.objects.get(shipment=shipment)
     customer = Api(factories.member(house, "customer", customer=shipment.customer))
     colleague = Api(factories.member(house, "customer", customer=shipment.customer))
 

@@ -1,11 +1,7 @@
 """The faults: what is done to real processes, which alerts that must fire, and how it is mended."""
 
 import asyncio
-import contextlib
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,8 +10,8 @@ from typing import Final
 
 import psycopg
 
+from freight.drills.alerts import faults_machine, faults_sockets
 from freight.drills.alerts.load import Load
-from freight.drills.delivery.nursery import ROOT
 from freight.drills.delivery.stage import SOCKETS, Stage
 
 Cause = Callable[[Stage, Load], AbstractAsyncContextManager[None]]
@@ -28,6 +24,7 @@ class Fault:
 
     `wave`: those of one number are caused together in the quick form; 0: not at all in that.
     `fires_seconds`, `clears_seconds`: how long the alerts may take, and stay when it is mended.
+    `needs`: what this machine lacks for it, empty where it can be caused.
     """
 
     name: str
@@ -36,6 +33,7 @@ class Fault:
     wave: int = 0
     fires_seconds: float = 45.0
     clears_seconds: float = 45.0
+    needs: Callable[[], str] = str
 
 
 @asynccontextmanager
@@ -137,32 +135,9 @@ async def _proxy_silent(stage: Stage, _: Load) -> AsyncIterator[None]:
         stage.thaw_proxy()
 
 
-def _guest(work: str) -> Cause:
-    """This will return the fault of a process of this host that does some work: it is measured like all others."""
-    code = (
-        "import sys, time\nfrom pathlib import Path\nfrom monitoring import shared\n"
-        f"shared.install(Path(sys.argv[1])); shared.enter('guest')\n{work}"
-    )
+def _disk() -> str:
+    return "" if faults_machine.may_attach_disks() else "only root may attach a disk that can be filled"
 
-    @asynccontextmanager
-    async def cause(stage: Stage, _: Load) -> AsyncIterator[None]:
-        number = os.cpu_count() or 1 if "while" in work else 1
-        command = [sys.executable, "-c", code, str(stage.layout.home / "metrics")]
-        guests = [subprocess.Popen(command, cwd=ROOT) for _ in range(number)]  # noqa: ASYNC220  it returns at once
-        try:
-            yield
-        finally:
-            for guest in guests:
-                guest.kill()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    guest.wait(10)
-
-    return cause
-
-
-# More than 90 % of MEMORY_BUDGET_MB (512), and more than 512 MB.
-_EATS: Final = "held = b'x' * (600 << 20); time.sleep(600)"
-_BURNS: Final = "while True: pass"
 
 _ERRORS: Final = frozenset(
     {"HighErrorRate", "AvailabilityBurnsFast", "AvailabilityBurns", "AvailabilityBurnsSlowly"}
@@ -170,7 +145,12 @@ _ERRORS: Final = frozenset(
 
 FAULTS: Final = (
     Fault("Redis frozen", _redis_frozen, frozenset({"RedisDown", "HintsFail", "SlowDeliveries"}), wave=1),
-    Fault("a process eats memory", _guest(_EATS), frozenset({"HighMemoryUsage", "MemoryAboveBudget"}), wave=1),
+    Fault(
+        "a process eats memory",
+        faults_machine.memory_eaten,
+        frozenset({"HighMemoryUsage", "MemoryAboveBudget"}),
+        wave=1,
+    ),
     Fault("PostgreSQL stopped", _database_stopped, _ERRORS | {"DatabaseDown"}, wave=2),
     Fault("nobody asks for the same twice", _nobody_asks_twice, frozenset({"LowCacheHitRate"})),
     Fault("a ws process does not get to run", _loop_held, frozenset({"EventLoopLags"})),
@@ -185,11 +165,8 @@ FAULTS: Final = (
     Fault("tables locked", _tables_locked, frozenset({"SlowDatabaseQueries", "SlowAnswers"})),
     Fault("relay killed", _relay_killed, frozenset({"RelayLags"})),
     Fault("nginx says nothing", _proxy_silent, frozenset({"FreightDown"})),
-    Fault("every processor busy", _guest(_BURNS), frozenset({"HighCpu"})),
+    Fault("every processor busy", faults_machine.processors_busy, frozenset({"HighCpu"})),
+    Fault("the disk is full", faults_machine.disk_full, frozenset({"DiskAlmostFull"}), needs=_disk),
+    Fault("clients stop reading", faults_sockets.stopped_reading, frozenset({"SlowConsumers"})),
+    Fault("very many sockets", faults_sockets.many, frozenset({"ManySockets"})),
 )
-# What no short experiment can cause honestly, and where it is shown instead.
-ELSEWHERE: Final = {
-    "ManySockets": "needs 5,001 open sockets: `make bench` opens 10,000; the rule is tried by promtool",
-    "SlowConsumers": "needs eleven readers that stop with a megabyte waiting: see the server's tests; promtool",
-    "DiskAlmostFull": "needs a disk that is 90 % full, which no drill fills: promtool",
-}

@@ -20,16 +20,20 @@ _PAUSE_SECONDS: Final = 0.05
 
 @dataclass
 class Load:
-    """What the readers ask: a page that the caches know, or one that nobody has asked for."""
+    """What the readers ask: a page that the caches know, or one that nobody has asked for.
 
+    `reference`: the shipment that everything is about.
+    """
+
+    reference: str
     cold: bool = False
 
 
 @asynccontextmanager
 async def running(stage: Stage) -> AsyncIterator[Load]:
     """This will read, write and listen for as long as the block runs."""
-    load = Load()
     reference = await _booked(stage)
+    load = Load(reference)
     tasks = [
         *(asyncio.create_task(_read(stage, number, load, reference)) for number in range(_READERS)),
         asyncio.create_task(_write(stage, reference)),

@@ -96,8 +96,9 @@ class Prometheus:
         return {each["labels"]["alertname"] for each in found if each["state"] == "firing"}
 
     def _ready(self) -> bool:
+        # It looks for its targets some seconds after its start: what happened before was never zero to it.
         try:
-            return bool(self._ask("status/runtimeinfo"))
+            return any(each["health"] == "up" for each in self._ask("targets")["data"]["activeTargets"])
         except (urllib.error.URLError, OSError):
             return False
 

@@ -158,7 +158,7 @@ class Scene:
         try:
             for first in range(0, events, at_once):
                 items = [
-                    {"op": "update", "reference": reference, "references": self._wide(width)}
+                    {"op": "update", "reference": reference, "references": wide(width)}
                     for _ in range(min(at_once, events - first))
                 ]
                 answer = await caller.call("POST", "/api/shipments/bulk", {"items": items}, seconds=60)
@@ -167,10 +167,6 @@ class Scene:
                 self.ledger.statuses[answer.status] += 1
         finally:
             await caller.close()
-
-    @staticmethod
-    def _wide(width: int) -> dict[str, str]:
-        return {f"r{number}": (uuid.uuid4().hex * 2).translate(_TWO_BYTES_EACH) for number in range(width)}
 
     async def written(self, more: int, seconds: float = 30.0) -> None:
         """This will wait until so many more operations have succeeded."""
@@ -274,3 +270,8 @@ class Scene:
         await self.stalls.stop()
         with contextlib.suppress(Exception):
             await asyncio.gather(*(watcher.stop() for watcher in self.watchers))
+
+
+def wide(width: int) -> dict[str, str]:
+    """This will return so many new references of a shipment, some 140 bytes each."""
+    return {f"r{number}": (uuid.uuid4().hex * 2).translate(_TWO_BYTES_EACH) for number in range(width)}

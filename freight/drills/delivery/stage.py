@@ -49,6 +49,9 @@ class Stage:
     def __init__(self, home: Path) -> None:
         self.layout = layouts.at(home)
         self.layout.make_folders()
+        # The product's own home, which holds nothing here: it may lie on another disk.
+        self.disk = home / "disk"
+        self.disk.mkdir()
         self.database = Database(self.layout)
         self.hints = Hints(self.layout)
         self.nursery: Nursery | None = None
@@ -92,7 +95,7 @@ class Stage:
     def _environment(self) -> dict[str, str]:
         given = self.layout.endpoints
         return {
-            "FREIGHT_HOME": str(self.layout.home), "METRICS_DIR": str(self.layout.home / "metrics"),
+            "FREIGHT_HOME": str(self.disk), "METRICS_DIR": str(self.layout.home / "metrics"),
             "DATABASE_URL": given.database_url, "REDIS_URL": given.redis_url,
             "SECRET_KEY": secrets.token_urlsafe(48), "DJANGO_SETTINGS_MODULE": "freight.settings",
             "DEMO": "0", "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "INFO", "PORT": str(self.port),

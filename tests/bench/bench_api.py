@@ -61,6 +61,10 @@ def measure(url: str, shipments: int, rounds: int) -> dict[str, list[float]]:
             ask("list", "GET", f"/shipments?limit=50&createdAfter={since}", measured=measured)
             ask("filter", "GET", f"/shipments?status=in_transit&limit=50&createdAfter={since}", measured=measured)
             ask("searchReference", "GET", f"/shipments?q={reference}", measured=measured)
+            part = f"PO-{chance.randrange(1000, 10_000)}"
+            ask("searchPart", "GET", f"/shipments?q={part}&limit=50&createdAfter={since}", measured=measured)
+            slip = reference[:-2] + reference[-1] + reference[-2]
+            ask("searchSlip", "GET", f"/shipments?q={slip}x&limit=50", measured=measured)
             city = chance.choice(["rotterdam", "hamburg", "singapore", "santos", "durban"])
             ask("searchPlace", "GET", f"/shipments?q={city}&limit=50&createdAfter={since}", measured=measured)
             state = ask("get", "GET", f"/shipments/{reference}", measured=measured).json()["status"]

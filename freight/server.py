@@ -16,6 +16,9 @@ Role = Literal["api", "ws", "all"]
 BACKLOG: Final = 4096
 # How long requests under way may take once the process is told to stop.
 DRAIN_SECONDS: Final = 10.0
+# When the garbage collector looks: at what is new after so many objects, at more every 10th time. Python's own
+# 700 have it walk through all open sockets again and again while others come: a third of the time of a connect.
+_COLLECT_AFTER: Final = (10_000, 10, 10)
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +87,7 @@ def serve(application: Any, listening: str, *, drain: dict[str, Any], stalled_se
         request_buffer_size=65536,
         server_name="freight",
         verbosity=0,
-        ready_callable=_freeze,
+        ready_callable=settle_collector,
     ).run()
 
 
@@ -117,7 +120,8 @@ def _end_statements(seconds: float) -> None:
     settings.DATABASES["default"]["OPTIONS"]["options"] += f" -c statement_timeout={seconds * 1000:.0f}"
 
 
-def _freeze() -> None:
-    """This will take what was loaded out of the garbage collector's sight."""
+def settle_collector() -> None:
+    """This will take what was loaded out of the garbage collector's sight, and let it look less often."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)

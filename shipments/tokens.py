@@ -3,7 +3,9 @@
 JSON Web Tokens (RFC 7519) with one fixed algorithm, so that no token can choose how it is checked.
 """
 
+import base64
 import hashlib
+import hmac
 import secrets
 import uuid
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import jwt
+import orjson
 from django.conf import settings
 
 ALGORITHM: Final = "HS256"
@@ -25,6 +28,9 @@ TRACKING_PREFIX: Final = "frt_"
 # Longer than any token of ours; what is longer is not worth a signature check.
 LONGEST: Final = 2048
 _REQUIRED: Final = ["exp", "iat", "sub", "typ", "iss", "aud", "login"]
+# What every token of ours begins with, and all that it says.
+_HEADER: Final = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}') + b"."
+_OWN: Final = frozenset({*_REQUIRED, "ver"})
 
 
 class BadToken(Exception):
@@ -109,9 +115,10 @@ def _verify(kind: str, token: str, now: datetime) -> Claims:
     if len(token) > LONGEST:
         raise BadToken("too long")
     try:
-        claims: dict[str, Any] = jwt.decode(
+        key = _key(settings.SECRET_KEY)
+        claims: dict[str, Any] = _plain(token, key) or jwt.decode(
             token,
-            _key(settings.SECRET_KEY),
+            key,
             algorithms=[ALGORITHM],
             issuer=ISSUER,
             audience=AUDIENCE,
@@ -131,6 +138,28 @@ def _verify(kind: str, token: str, now: datetime) -> Claims:
     if read.expires_at <= now:
         raise BadToken("expired")
     return read
+
+
+def _plain(token: str, key: bytes) -> dict[str, Any] | None:
+    """This will return the claims of a token exactly as `_issue` writes it; PyJWT judges everything else.
+
+    It takes a third of PyJWT's time, which every request and handshake would pay.
+    """
+    try:
+        signed, _, signature = token.encode("ascii").rpartition(b".")
+        if not signed.startswith(_HEADER):
+            return None
+        expected = base64.urlsafe_b64encode(hmac.digest(key, signed, "sha256")).rstrip(b"=")
+        if not hmac.compare_digest(expected, signature):
+            return None
+        payload = signed[len(_HEADER) :]
+        claims = orjson.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+    except ValueError:
+        return None
+    if not isinstance(claims, dict) or claims.keys() != _OWN or None in claims.values():
+        return None
+    ours = claims["iss"] == ISSUER and claims["aud"] == AUDIENCE and isinstance(claims["sub"], str)
+    return claims if ours else None
 
 
 @lru_cache(maxsize=4)

@@ -111,3 +111,30 @@ def test_another_secret_key_refuses_it(settings: Settings) -> None:
 def test_rubbish_is_refused(text: str) -> None:
     with pytest.raises(tokens.BadToken):
         tokens.verify_access(text, NOW)
+
+
+def test_a_token_of_ours_is_read_without_the_library_and_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = _access()
+    by_library = jwt.decode(
+        token, tokens._key(settings.SECRET_KEY), algorithms=["HS256"], audience=tokens.AUDIENCE,
+        options={"verify_exp": False, "verify_iat": False},
+    )  # fmt: skip
+
+    assert tokens._plain(token, tokens._key(settings.SECRET_KEY)) == by_library
+    monkeypatch.setattr(jwt, "decode", None)
+    assert tokens.verify_access(token, NOW).user_id == USER
+
+
+@pytest.mark.parametrize(
+    "changes", [{"iss": "other"}, {"aud": "other"}, {"sub": 1}, {"nbf": 2**40}, {"jti": 1}, {"ver": None}]
+)
+def test_what_is_not_written_as_ours_is_left_to_the_library(changes: dict[str, Any]) -> None:
+    assert tokens._plain(_forged(**changes), tokens._key(settings.SECRET_KEY)) is None
+
+
+def test_no_single_letter_of_a_token_can_be_another() -> None:
+    token = _access()
+    for place, letter in enumerate(token):
+        other = token[:place] + ("A" if letter != "A" else "B") + token[place + 1 :]
+
+        assert tokens._plain(other, tokens._key(settings.SECRET_KEY)) is None

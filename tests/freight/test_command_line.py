@@ -1,0 +1,53 @@
+"""The command line tells in a sentence what an operator can mend, and hides no error of the program."""
+
+import os
+import subprocess
+import sys
+import uuid
+
+import pytest
+from django.db import connection
+
+from tests.journeys.servers import ROOT, database_url
+
+KEY = "k" * 60
+
+
+def ran(*words: str, **environment: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *words], cwd=ROOT, env=os.environ | environment,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"DATABASE_URL": "postgresql://freight@/freight?host=/nowhere"}, "does not serve this command"),
+        ({"SECRET_KEY": "short", "DATABASE_URL": "postgresql://freight@/freight?host=/nowhere"}, "SECRET_KEY"),
+    ],
+    ids=["no database", "a short key"],
+)
+def test_what_an_operator_can_mend_is_a_sentence(environment: dict[str, str], words: str) -> None:
+    code, told = ran("warmup_cache", **{"SECRET_KEY": KEY} | environment)
+
+    assert (code, words in told, "Traceback" in told) == (1, True, False), told
+
+
+def test_whoever_asks_for_it_is_shown_the_traceback() -> None:
+    assert "Traceback" in ran("warmup_cache", "--traceback", SECRET_KEY="short", DATABASE_URL="postgresql://x")[1]
+
+
+def test_a_database_without_tables_is_told_so(committed: None) -> None:
+    name = f"empty_{uuid.uuid4().hex[:12]}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    try:
+        url = database_url().replace(f"/{connection.settings_dict['NAME']}?", f"/{name}?")
+        code, told = ran("warmup_cache", SECRET_KEY=KEY, DATABASE_URL=url)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    assert (code, told.strip()) == (1, "The database at DATABASE_URL lacks tables: run manage.py migrate.")

@@ -1,5 +1,6 @@
 """What Django looks for in a backend: the connection; here one that a pool may not keep waiting for ever."""
 
+import select
 from datetime import UTC
 from functools import cache
 from typing import Any, Final
@@ -8,6 +9,7 @@ import psycopg
 from django.db.backends.postgresql import base
 from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
+from psycopg_pool import ConnectionPool
 
 from monitoring import patience
 
@@ -21,6 +23,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """This will take a connection from the pool; raises at once where the request has given the database up."""
         with patience.checkout():
             return super().get_new_connection(conn_params)
+
+    @property
+    def pool(self) -> Any:
+        """The pool. Its look at a connection that it hands out costs no round trip while the connection is well."""
+        pool = super().pool
+        if pool is not None and pool._check is not None:  # noqa: SLF001  psycopg_pool takes it only when it is made
+            pool._check = _look_at  # noqa: SLF001
+        return pool
 
     def get_connection_params(self) -> dict[str, Any]:
         """This will return what psycopg connects with.
@@ -40,6 +50,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if name is None:
             return self.connection.cursor()
         return self.connection.cursor(name, scrollable=False, withhold=self.connection.autocommit)
+
+
+def _look_at(connection: psycopg.Connection[Any]) -> None:
+    """This will raise where a connection is over: a server that ends it says so, and that waits unread."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 @cache

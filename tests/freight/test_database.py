@@ -38,3 +38,21 @@ def test_a_named_cursor_reads_them_so_too() -> None:
         cursor.execute("SELECT %s::timestamptz", [TIMES[0]])
 
         assert cursor.fetchone() == (datetime.fromisoformat(TIMES[0]),)
+
+
+def test_a_connection_that_the_server_has_ended_is_not_handed_out() -> None:
+    pool = connection.pool
+    ended, other = pool.getconn(), pool.getconn()
+    pid = ended.info.backend_pid
+    pool.putconn(ended)
+    other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    pool.putconn(other)
+
+    taken = [pool.getconn() for _ in range(3)]
+
+    try:
+        assert pid not in [each.info.backend_pid for each in taken]
+        assert [each.execute("SELECT 1").fetchone() for each in taken] == [(1,)] * 3
+    finally:
+        for each in taken:
+            pool.putconn(each)

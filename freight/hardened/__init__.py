@@ -4,6 +4,7 @@
     sockets.py   a WebSocket: limits inwards, close codes, the way in for frames
     outbox.py    what waits for a socket; one write a turn of the event loop; who reads too slowly is cut
     requests.py  an HTTP request: the application waits for a slow reader, and is told when it has gone
+    replies.py   an answer that is there as a whole: one write
     flow.py      how much waits in a transport, and which transports stand still
     drain.py     the end of the process, on SIGTERM
 

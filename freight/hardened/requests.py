@@ -6,7 +6,7 @@ from weakref import WeakSet
 
 from daphne.http_protocol import HTTPFactory, WebRequest
 
-from freight.hardened import flow
+from freight.hardened import flow, replies
 
 
 class _Resumption:
@@ -28,12 +28,52 @@ class _Resumption:
 class Request(WebRequest):  # type: ignore[misc]
     """One request and its response."""
 
+    # The beginning of a response of which nothing has been written.
+    _head: dict[str, Any] | None = None
+
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """This will write a part of the response; while the process drains it is the connection's last."""
-        if message.get("type") == "http.response.start" and self.server.draining and self.channel is not None:
+        """This will write a part of the response, one that is there as a whole at once."""
+        kind, head = message.get("type"), self._head
+        if kind == "http.response.start" and self._may_wait(message):
+            self._head, self._response_started = message, True
+            return
+        if head is not None:
+            self._head = None
+            if kind == "http.response.body" and not message.get("more_body") and self._write_whole(head, message):
+                return
+            self._response_started = False
+            self._begin(head)
+        if kind == "http.response.start":
+            self._begin(message)
+        else:
+            super().handle_reply(message)
+
+    def _may_wait(self, head: dict[str, Any]) -> bool:
+        """This will tell whether the beginning of a response can be written together with what follows it."""
+        open_ = not self.finished and self.channel is not None and not self._response_started
+        return open_ and "status" in head and not self.server.draining and not self.server.action_logger
+
+    def _begin(self, head: dict[str, Any]) -> None:
+        """This will begin a response; while the process drains it is the connection's last."""
+        if self.server.draining and self.channel is not None:
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
-        super().handle_reply(message)
+        super().handle_reply(head)
+
+    def _write_whole(self, head: dict[str, Any], message: dict[str, Any]) -> bool:
+        """This will write the whole response and end it, unless it has to go the usual way."""
+        body = message.get("body", b"")
+        if self.finished or self.channel is None or self._disconnected or self.server.draining:
+            return False
+        data = replies.whole(self, head, body)
+        if data is None:
+            return False
+        self.setResponseCode(head["status"])
+        self.startedWriting = 1
+        self.sentLength = len(body)
+        replies.give(self.channel.transport, data)
+        self.finish()
+        return True
 
     async def drained(self) -> None:
         """This will wait while much has not been taken by the client, and end when it goes."""
@@ -64,6 +104,9 @@ class RequestFactory(HTTPFactory):  # type: ignore[misc]
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         self.channels: WeakSet[Any] = WeakSet()
+
+    def log(self, request: Any) -> None:
+        """This will log nothing: the application has a line of its own, and Twisted would format one for nobody."""
 
     def buildProtocol(self, addr: Any) -> Any:  # noqa: N802
         """This will make the protocol of a fresh connection."""

@@ -155,8 +155,28 @@ async def half(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
+async def told(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Answers as the query says: status, size, header lines; whole, or with its end apart."""
+    asked = parse_qs(scope["query_string"].decode())
+    lines = [line.encode().partition(b":") for line in asked.get("line", [])]
+    headers = [(name, value.replace(b"|", b"\r\n")) for name, _, value in lines]
+    apart = "apart" in asked
+    await send({"type": "http.response.start", "status": int(asked["status"][0]), "headers": headers})
+    await send({"type": "http.response.body", "body": b"x" * int(asked["size"][0]), "more_body": apart})
+    if apart:
+        await send({"type": "http.response.body"})
+
+
 SOCKETS = {"/echo": echo, "/ws/": echo, "/flood": flood, "/large": large, "/busy": busy}
-REQUESTS = {"/state": state, "/go": go, "/slow": slow, "/api/quick": quick, "/stream": stream, "/half": half}
+REQUESTS = {
+    "/state": state,
+    "/go": go,
+    "/slow": slow,
+    "/api/quick": quick,
+    "/stream": stream,
+    "/half": half,
+    "/told": told,
+}
 
 
 def main(where: str, drain_seconds: float, stalled_seconds: float) -> None:

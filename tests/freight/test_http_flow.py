@@ -89,3 +89,47 @@ def test_a_connection_serves_many_requests(served: Served) -> None:
         answers = [http.get("/slow?0").json() for _ in range(20)]
 
     assert answers == [{"slow": True}] * 20
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "status=200&size=5&line=content-length:5&line=eTaG:a&line=x-frame-options:DENY&line=www-authenticate:b",
+        "status=200&size=5",
+        "status=200&size=0&line=content-length:0",
+        "status=304&size=0&line=content-length:0&line=etag:a",
+        "status=204&size=0",
+        "status=599&size=5&line=content-length:5",
+        "status=200&size=5&line=content-length:5&line=set-cookie:a&line=vary:b&line=set-cookie:c",
+        "status=200&size=5&line=content-length:5&line=x-two:a|evil:b",
+        "status=200&size=5&line=content-length:5&line=server:another",
+        "status=200&size=900000&line=content-length:900000",
+    ],
+)
+def test_an_answer_in_one_piece_is_the_one_in_several(served: Served, method: str, version: str, told: str) -> None:
+    def read(path: str) -> bytes:
+        client = served.connect()
+        end = "Connection: close\r\n" if version == "1.0" else ""
+        request = f"{method} {path} HTTP/{version}\r\nHost: localhost\r\n{end}\r\n"
+        last = f"GET /nowhere HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        client.sendall((request + (last if version == "1.1" else "")).encode())
+        with client:
+            return read_all(client)
+
+    whole, apart = read(f"/told?{told}"), read(f"/told?{told}&apart=1")
+
+    if "content-length" in told:
+        assert whole == apart
+    else:
+        assert whole.partition(b"\r\n\r\n")[0] == apart.partition(b"\r\n\r\n")[0]
+    assert whole.startswith(f"HTTP/{version} {told[7:10]} ".encode())
+
+
+def test_a_slow_reader_gets_a_whole_answer_too(served: Served) -> None:
+    client = asks(served, f"/told?status=200&size={8 * MIB}&line=content-length:{8 * MIB}", receive_buffer=4096)
+    time.sleep(0.3)
+
+    with client:
+        assert len(read_all(client).partition(b"\r\n\r\n")[2]) == 8 * MIB

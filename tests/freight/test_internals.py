@@ -62,6 +62,10 @@ RELIED_ON = {
     "twisted.web.http:HTTPChannel.registerProducer": "a6f5a5ccb7ca",
     "twisted.web.http:Request.registerProducer": "6eeb569569d5",
     "twisted.web.http:Request.unregisterProducer": "641618f0471d",
+    "twisted.web.http:Request.write": "63a57b54da58",
+    "twisted.web.http:HTTPChannel.writeHeaders": "8c9cb3ccc7fe",
+    "twisted.web.http:HTTPFactory.log": "06172dcc0562",
+    "twisted.web.http_headers:Headers.addRawHeader": "7f2a8c53cda1",
     "twisted.web.http:Request.finish": "ad7de97f89de",
     "twisted.internet.asyncioreactor:AsyncioSelectorReactor.run": "f85a8f422cb6",
 }

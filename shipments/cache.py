@@ -289,8 +289,9 @@ class CacheService:
             self._release(lock, led=bool(leads))
             raise
         if self._has_room(made):
-            self._store([(key, made)], ttl)
-        self._release(lock, led=bool(leads))
+            self._store([(key, made)], ttl, release=lock if leads else None)
+        else:
+            self._release(lock, led=bool(leads))
         return made
 
     def _release(self, lock: str, *, led: bool) -> None:
@@ -298,12 +299,16 @@ class CacheService:
         if led:
             self._ask(lambda redis: redis.unlink(lock))
 
-    def _store(self, entries: list[tuple[str, bytes]], ttl: int, *, at_length: bool = False) -> bool:
+    def _store(
+        self, entries: list[tuple[str, bytes]], ttl: int, *, at_length: bool = False, release: str | None = None
+    ) -> bool:
         # Entries that were made together must not expire together.
         def store(redis: Any) -> bool:
             pipeline = redis.pipeline(transaction=False)
             for key, raw in entries:
                 pipeline.set(key, raw, px=int(ttl * 1000 * random.uniform(0.9, 1.1)))  # noqa: S311
+            if release is not None:
+                pipeline.unlink(release)
             pipeline.execute()
             return True
 

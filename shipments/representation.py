@@ -9,9 +9,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import orjson
+
 Row = Mapping[str, Any]
 Json = dict[str, Any]
 
+_TO_SECONDS: Final = 1 + len("2026-11-27T09:30:00")
+_TO_MILLISECONDS: Final = _TO_SECONDS + len(".000")
 _PLACE: Final = ("locode", "name", "country", "latitude", "longitude")
 # The columns that `shipment` needs, as arguments of `.values()`.
 SHIPMENT_COLUMNS: Final = (
@@ -42,7 +46,8 @@ def instant(at: datetime | None) -> str | None:
     if at is None:
         return None
     utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    return utc.isoformat(timespec="milliseconds" if utc.microsecond else "seconds")[: -len("+00:00")] + "Z"
+    # Quoted, to the second or the microsecond; a quarter of the time of `isoformat`, and a page has 300 times.
+    return orjson.dumps(utc)[1 : _TO_MILLISECONDS if utc.microsecond else _TO_SECONDS].decode() + "Z"
 
 
 def microseconds(at: datetime) -> int:

@@ -114,13 +114,20 @@ def listing(viewer: Viewer, variant: str, asked: str, read: Callable[[], Found])
     version = None if connection.in_atomic_block else organization_version(viewer.organization_id)
     if version is None:
         found = read()
-        where = {str(row["driver_id"]): representation.position(row, _AT) for row in found.rows}
-        return _laid_out(_written(found, variant), lambda _: where)
+        return _laid_out(_written(found, variant), _within(found))
     # The role stands for itself: what may be searched, too, may depend on it.
     sees = (viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id, variant)
     key = f"list:{viewer.organization_id}:{_digest(sees, asked).hex()}"
+    where_are: Callable[[set[str]], Positions] = _positions
+
+    def make() -> bytes:
+        nonlocal where_are
+        found = read()
+        where_are = _within(found)
+        return _written(found, variant)
+
     # What was committed after the version was read does no harm in it: nobody will read this version again.
-    return _laid_out(pages.stamped(key, _digest(version), lambda: _written(read(), variant)), _positions)
+    return _laid_out(pages.stamped(key, _digest(version), make), where_are)
 
 
 def organization_version(organization_id: uuid.UUID) -> tuple[int, str] | None:
@@ -215,6 +222,12 @@ def _laid_out(written: bytes, where_are: Callable[[set[str]], Positions]) -> Lis
     )
     ends = orjson.dumps({"next": about["next"], "previous": about["previous"]})
     return Listing(b'{"results":[' + results + b"]," + ends[1:], about["next"], about["previous"])
+
+
+def _within(found: Found) -> Callable[[set[str]], Positions]:
+    """This will return where the drivers are as the rows, which were read at this moment, tell it."""
+    where = {str(row["driver_id"]): representation.position(row, _AT) for row in found.rows}
+    return lambda _: where
 
 
 def _positions(drivers: set[str]) -> Positions:

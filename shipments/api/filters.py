@@ -1,13 +1,13 @@
 """What the lists can be narrowed by and sorted by, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.http import QueryDict
 
 from shipments.api import parameters
-from shipments.api.pagination import Order, Page, Query, orders, page
+from shipments.api.pagination import Order, Page, Query, Source, orders, page
 from shipments.querysets import Viewer
 from shipments.selectors import filters
 from shipments.selectors.parameters import Parameter, read
@@ -39,19 +39,27 @@ def shipments(viewer: Viewer) -> Mapping[str, Parameter]:
 
 
 def narrowed(
-    rows: QuerySet[Any],
+    rows: Callable[[], QuerySet[Any]],
     asked: QueryDict,
     known: Mapping[str, Parameter],
     sorts: Mapping[str, Order],
     columns: tuple[str, ...],
     *,
     default: str,
+    shape: Hashable = None,
 ) -> tuple[Query, Page]:
-    """This will return the page that was asked for; raises errors.Invalid."""
+    """This will return the page that was asked for; `shape` tells what decides which `rows` there are.
+
+    Raises errors.Invalid.
+    """
     values = read(asked, known)
-    rows = kept(rows, values, known)
     order = sorts[values.get("ordering", default)]
-    asked_filters = {name: str(text) for name, text in asked.items() if known[name].narrow is not None}
-    query = Query(order, asked_filters)
+    filtering = {name: value for name, value in values.items() if known[name].narrow is not None}
+    query = Query(order, {name: str(asked[name]) for name in filtering})
+    source = Source(
+        lambda given: kept(rows(), {name: given[name] for name in filtering}, known),
+        filtering,
+        None if any(known[name].asks for name in filtering) else shape,
+    )
     at = query.position(values["cursor"]) if "cursor" in values else None
-    return query, page(rows, order, columns, at=at, limit=values.get("limit", parameters.DEFAULT_LIMIT))
+    return query, page(source, order, columns, at=at, limit=values.get("limit", parameters.DEFAULT_LIMIT))

@@ -5,8 +5,8 @@ A cursor holds the last row's sort value and id, not a count. It is signed and b
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 from urllib.parse import urlencode
@@ -19,10 +19,14 @@ from django.db.models.lookups import GreaterThan, LessThan
 from django.http import HttpRequest
 from rest_framework.response import Response
 
+from shipments.selectors import compiled
 from shipments.selectors.parameters import Invalid, field_error
 
 _signer: Final = Signer(salt="shipments.api.cursor")
 Row = dict[str, Any]
+# Names of a position's values beside those of the filters.
+_VALUE: Final = "at value"
+_ID: Final = "at id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,24 @@ class Page:
     previous: Position | None
 
 
-def page(rows: QuerySet[Any], order: Order, columns: Sequence[str], *, at: Position | None, limit: int) -> Page:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The rows that a page is of: `select` returns them narrowed by values like these.
+
+    With a `shape`, which tells all that decides what `select` returns beside the values, its SQL is kept.
+    """
+
+    select: Callable[[Mapping[str, Any]], QuerySet[Any]]
+    values: Mapping[str, Any]
+    shape: Hashable = None
+
+
+def page(source: Source, order: Order, columns: tuple[str, ...], *, at: Position | None, limit: int) -> Page:
     """This will read one page: one query, two where the rows without a sort value begin."""
     backward = at is not None and at.backward
     found: list[Row] = []
     for part, start in _parts(order, at):
-        wanted = _ordered(_behind(part(rows), order, start, backward=backward), order, backward=backward)
-        found += wanted.values(*columns)[: limit + 1 - len(found)]
+        found += _stretch(source, order, columns, part, start, backward=backward, most=limit + 1 - len(found))
         if len(found) > limit:
             break
     more = len(found) > limit
@@ -82,6 +97,30 @@ def page(rows: QuerySet[Any], order: Order, columns: Sequence[str], *, at: Posit
         return Page([], None, None if at is None else Position(at.value, at.id, backward=not backward))
     first, last = _position(found[0], order, backward=True), _position(found[-1], order, backward=False)
     return Page(found, last if more or backward else None, first if (more if backward else at) else None)
+
+
+def _stretch(
+    source: Source,
+    order: Order,
+    columns: tuple[str, ...],
+    part: Any,
+    start: Position | None,
+    *,
+    backward: bool,
+    most: int,
+) -> list[Row]:
+    """This will read the rows of one part, at most so many."""
+    here = {} if start is None else {_VALUE: start.value, _ID: start.id}
+    values = {**source.values, **{name: value for name, value in here.items() if value is not None}}
+
+    def build(given: Mapping[str, Any]) -> QuerySet[Any, Row]:
+        behind = None if start is None else replace(start, value=given.get(_VALUE), id=given[_ID])
+        rows = _behind(part(source.select(given)), order, behind, backward=backward)
+        return _ordered(rows, order, backward=backward).values(*columns)[:most]
+
+    if source.shape is None:
+        return list(build(values))
+    return compiled.rows((source.shape, order.name, columns, part.__name__, backward, most), values, build)
 
 
 def _parts(order: Order, at: Position | None) -> list[tuple[Any, Position | None]]:

@@ -38,7 +38,7 @@ class AuditLogView(APIView):
         subject.require("audit:read")
         rows = audit.of(subject)
         query, page = filters.narrowed(
-            rows, request.GET, _PARAMETERS, ORDERS, representation.AUDIT_COLUMNS, default="-at"
+            lambda: rows, request.GET, _PARAMETERS, ORDERS, representation.AUDIT_COLUMNS, default="-at"
         )
         results: list[dict[str, Any]] = [representation.audit_entry(row) for row in page.rows]
         return pagination.answer(request, query, page, results)

@@ -32,7 +32,12 @@ class DriversView(APIView):
         """List drivers by name; a driver sees itself, a customer nobody."""
         rows = parties.drivers(reader(request))
         query, page = filters.narrowed(
-            rows, request.GET, filters.DRIVERS, filters.NAME_ORDERS, representation.DRIVER_COLUMNS, default="name"
+            lambda: rows,
+            request.GET,
+            filters.DRIVERS,
+            filters.NAME_ORDERS,
+            representation.DRIVER_COLUMNS,
+            default="name",
         )
         return pagination.answer(request, query, page, [representation.driver(row) for row in page.rows])
 
@@ -106,7 +111,7 @@ class CustomersView(APIView):
         rows = parties.customers(reader(request))
         columns = representation.CUSTOMER_COLUMNS
         query, page = filters.narrowed(
-            rows, request.GET, filters.CUSTOMERS, filters.NAME_ORDERS, columns, default="name"
+            lambda: rows, request.GET, filters.CUSTOMERS, filters.NAME_ORDERS, columns, default="name"
         )
         return pagination.answer(request, query, page, [representation.customer(row) for row in page.rows])
 

@@ -46,15 +46,17 @@ _COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
 def listed(request: HttpRequest | Request, subject: Subject) -> prepared.Listing:
     """This will return the page of shipments that a request asks for; raises parameters.Invalid."""
 
+    sight = subject.sight
+
     def read() -> prepared.Found:
-        rows = selectors.visible(subject).annotate(reference_key=Upper("reference"))
         query, page = filters.narrowed(
-            rows,
+            lambda: selectors.visible(sight).annotate(reference_key=Upper("reference")),
             request.GET,
             filters.shipments(subject),
             filters.SHIPMENT_ORDERS,
             _COLUMNS,
             default="-createdAt",
+            shape=sight,
         )
         return prepared.Found(page.rows, **pagination.addresses(request, query, page))
 

@@ -58,7 +58,7 @@ SHIPMENTS: Final[Mapping[str, Parameter]] = {
 
 def shipments(viewer: Viewer) -> Mapping[str, Parameter]:
     """This will return the parameters of a viewer's shipments: only what it may see decides a search."""
-    asked = replace(SHIPMENTS["q"], narrow=lambda rows, text: search.matching(rows, viewer, text))
+    asked = replace(SHIPMENTS["q"], narrow=lambda rows, text: search.matching(rows, viewer, text), asks=True)
     return {**SHIPMENTS, "q": asked}
 
 

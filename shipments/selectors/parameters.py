@@ -25,12 +25,17 @@ class Invalid(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: how its text is read and what a list does with the value."""
+    """One parameter: how its text is read, and what a list does with the value.
+
+    `narrow` uses the value without looking at it (but for how many words there are), as its SQL is kept for others;
+    with `asks` it does look, and may ask questions of its own.
+    """
 
     read: Callable[[str], Any]
     description: str
     schema: Mapping[str, Any] = field(default_factory=lambda: TEXT)
     narrow: Callable[[Any, Any], Any] | None = None
+    asks: bool = False
 
 
 def field_error(field: str, code: str, message: str) -> FieldError:

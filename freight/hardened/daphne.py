@@ -13,8 +13,9 @@ from twisted.logger import globalLogBeginner
 
 from freight.hardened.drain import Drain
 from freight.hardened.flow import Stalls
+from freight.hardened.inbox import Inbox
 from freight.hardened.requests import RequestFactory
-from freight.hardened.sockets import Inbox, Socket, SocketFactory
+from freight.hardened.sockets import Socket, SocketFactory
 
 # Twisted puts the installed reactor where its types expect a module.
 reactor: Any = import_module("twisted.internet.reactor")

@@ -48,6 +48,18 @@ class Turn:
             self.called = False
 
 
+class _Gone:
+    """The protocol of an outbox whose connection is no more."""
+
+    state = 0  # STATE_CLOSED
+
+    def cut(self) -> None:
+        """This will do nothing."""
+
+
+_GONE: Final = _Gone()
+
+
 class Outbox:
     """One socket's frames; also the producer that its transport tells when it is empty."""
 
@@ -157,6 +169,10 @@ class Outbox:
         if self._free is not None and not self._free.done():
             self._free.set_result(None)
         self._free = None
+
+    def part(self) -> None:
+        """This will let go of the protocol, which holds the outbox: neither is needed any more."""
+        self._protocol = _GONE
 
     # -- what Twisted calls on a producer -------------------------------------------------------------------
 

@@ -1,6 +1,5 @@
 """A WebSocket: Daphne's, with limits in both directions and close codes that reach the client."""
 
-import asyncio
 import socket
 from contextlib import suppress
 from typing import Any, Final
@@ -8,39 +7,23 @@ from typing import Any, Final
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
 from freight.hardened import wire
+from freight.hardened.opening import Beginning
 from freight.hardened.outbox import Outbox, Turn
 
 SLOW: Final = 4431
 # What the kernel may keep for one socket; asked for twice over, as Linux counts its own overhead.
 _SEND_BUFFER_BYTES: Final = 128 * 1024
-# Messages that the application has not taken yet: from here on the client is not read from, until so few are left.
+# Messages that the application has not taken yet: from here on the client is not read from, until few are left.
 _MANY_MESSAGES: Final = 32
-_FEW_MESSAGES: Final = 4
 # Fragments of one message; empty ones cost their sender nothing.
 _MOST_FRAGMENTS: Final = 1024
 _TOO_BIG: Final = 1009
 
 
-class Inbox(asyncio.Queue[dict[str, Any]]):
-    """The events that an application has not taken yet; says when few are left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.on_few: Any = None
-
-    def _get(self) -> dict[str, Any]:
-        event: dict[str, Any] = super()._get()
-        if self.on_few is not None and self.qsize() <= _FEW_MESSAGES:
-            asyncio.get_running_loop().call_soon(self.on_few)
-            self.on_few = None
-        return event
-
-
-class Socket(WebSocketProtocol):  # type: ignore[misc]
+class Socket(Beginning):
     """One WebSocket. Everything that it sends once it is open goes through its outbox, in order."""
 
     CONFIG_ATTRS = ()  # see SocketFactory.settle
-    outbox: Outbox
     slow = False
     _deaf = False
     _paused = False
@@ -165,7 +148,16 @@ class Socket(WebSocketProtocol):  # type: ignore[misc]
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803, FBT001
         """This will tell the application, and why where we cut the socket."""
-        super().onClose(wasClean, SLOW if self.slow else code, reason)
+        if hasattr(self, "server"):
+            self.server.protocol_disconnected(self)
+        if hasattr(self, "application_queue"):
+            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": SLOW if self.slow else code})
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802
+        """This will end, and let go of what would keep the socket in memory until the next whole collection."""
+        super().connectionLost(reason)
+        if hasattr(self, "outbox"):
+            self.outbox.part()
 
 
 class SocketFactory(WebSocketFactory):  # type: ignore[misc]

@@ -9,38 +9,42 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
 django.setup(set_prefix=False)  # loads the apps, which the imports below need
 
-from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+from channels.routing import ProtocolTypeRouter  # noqa: E402
 
 from freight import health  # noqa: E402
 from freight.handler import OneHopHandler  # noqa: E402
 from freight.lane import ReadLane  # noqa: E402
 from monitoring import patience  # noqa: E402
 from ratelimits import runtime, waiting  # noqa: E402
-from realtime.routing import urlpatterns  # noqa: E402
+from realtime.consumers import SocketConsumer  # noqa: E402
 from realtime.streams import StreamApplication  # noqa: E402
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
-_sockets = URLRouter(urlpatterns)
+# Where sockets are served.
+_SOCKETS = frozenset({"/ws", "/ws/"})
 
 
-async def _socket(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def _refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """This will refuse a socket at an unknown path with 403 instead of an error in the log."""
-    if scope["path"].strip("/") != "ws":
-        await receive()
-        await send({"type": "websocket.close"})
-        return
-    await _sockets(scope, receive, send)
+    await receive()
+    await send({"type": "websocket.close"})
 
 
 # What is served without Django's request comes first, from the outside in.
 _http = health.application(StreamApplication(ReadLane(OneHopHandler())))
-_routes: Application = ProtocolTypeRouter({"http": _http, "websocket": _socket})
+_routes: Application = ProtocolTypeRouter({"http": _http, "websocket": _refuse})
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """This will serve one request or socket; the first one lets this process follow changes of the limits."""
     runtime.watch()
+    if scope["type"] == "websocket" and scope["path"] in _SOCKETS:
+        # Not through the routers: each would stand here, with all of the handshake, as long as the socket lives.
+        life = SocketConsumer()(scope, receive, send)
+        del scope, receive, send
+        await life
+        return
     if scope["type"] != "http":
         await _routes(scope, receive, send)
         return

@@ -9,7 +9,6 @@ from typing import Any
 import structlog
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
-from channels.utils import await_many_dispatch
 from django.conf import settings
 from django.db import Error as DatabaseError
 from psycopg import OperationalError
@@ -18,7 +17,7 @@ from psycopg_pool import PoolTimeout
 from monitoring import tracing
 from monitoring.middleware import accepted_or_new
 from ratelimits import limiter
-from realtime import auth, census, hub, locations, logins, metrics, protocol
+from realtime import auth, census, clock, hub, locations, logins, metrics, protocol
 from realtime.identity import Identity
 from realtime.limits import Answer, MessageBucket
 from realtime.membership import Membership
@@ -30,6 +29,7 @@ from shipments.access import Subject
 log = structlog.get_logger(__name__)
 _START_AGAIN_SECONDS = 2.0
 ROUTE = "/ws/"
+_tasks: set[asyncio.Task[None]] = set()
 
 
 class Refused(Exception):
@@ -51,7 +51,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self.ended = ""
         self.membership = Membership(self, hub.current())
         self._counted: str | None = None
-        self._beating: asyncio.Task[None] | None = None
+        self._beats_at: int | None = None
 
     @property
     def subject(self) -> Subject | None:
@@ -64,16 +64,22 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         """This will serve the socket; however it ends, nothing of it is left behind but one line in the log."""
         self.scope, self.base_send = scope, send
         told = self.headers = auth.headers_of(scope)
+        self.origin = told.get("origin", "")[:200]
         with tracing.serving("WebSocket", told.get("traceparent", ""), told.get("tracestate", "")) as trace:
             request_id = accepted_or_new(told.get("x-request-id", ""))
             structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
+            del scope, told  # this goes on as long as the socket lives
             try:
-                await await_many_dispatch([receive], self.dispatch)
+                while True:
+                    await self.dispatch(await receive())
             except StopConsumer:
                 pass
             finally:
                 self._end()
                 self._tell()
+                # They know it: without them it goes at once, and not only when the collector finds it.
+                self.identity = None
+                del self.membership
 
     async def dispatch(self, message: dict[str, Any]) -> None:
         """This will act on one message of the server's.
@@ -90,10 +96,11 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def websocket_connect(self) -> None:
         """This will refuse with 403 whoever must not even ask, accept anybody else and see who it is."""
-        headers = self.headers
-        subprotocols = self.scope.get("subprotocols", [])
+        scope, headers = self.scope, self.headers
+        self.scope, self.headers = {}, {}  # nobody asks for them again
+        subprotocols = scope.get("subprotocols", [])
         offer = auth.offered(headers, subprotocols)
-        address = auth.address_of(self.scope, headers)
+        address = auth.address_of(scope, headers)
         try:
             auth.check_origin(headers, offer)
             await self._count(limiter.address_key(address))
@@ -104,9 +111,13 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         accepted = protocol.VERSION if protocol.VERSION in subprotocols else None
         await self.send({"type": "websocket.accept", "subprotocol": accepted})
         metrics.accepted()
-        self.outlet = Outlet(self.scope, self.send)
+        self.outlet = Outlet(scope, self.base_send)
         self.identity = Identity(self, offer, address)
-        self._beating = asyncio.get_running_loop().create_task(self._beat())
+        self._beats_at = clock.current().set(self, protocol.HEARTBEAT_SECONDS)
+        if not hub.current().running:
+            task = asyncio.get_running_loop().create_task(self._start_hub())
+            _tasks.add(task)
+            task.add_done_callback(_tasks.discard)
         await self.identity.begin()
 
     async def _count(self, key: str) -> None:
@@ -178,9 +189,9 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         if self.identity is not None:
             self.identity.end()
             self.outlet.end()
-        if self._beating is not None:
-            self._beating.cancel()
-            self._beating = None
+        if self._beats_at is not None:
+            clock.current().unset(self, self._beats_at)
+            self._beats_at = None
             metrics.gone()
         self.membership.leave_all()
         if self._counted is not None:
@@ -194,7 +205,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         log.info(
             "WebSocket closed" if self.identity else "WebSocket refused",
             route=ROUTE,
-            origin=self.headers.get("origin", "")[:200],
+            origin=self.origin,
             code=self.code,
             reason=self.ended,
             duration_ms=round((datetime.now(UTC) - self.started_at).total_seconds() * 1000, 1),
@@ -256,13 +267,13 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def check_rooms(self, subject: Subject) -> None:
         """This will put it out of the rooms that the subject may not enter."""
-        if self.membership.rooms:
+        if not self.closed and self.membership.rooms:
             await self.membership.check(subject)
 
-    async def _beat(self) -> None:
-        await self._start_hub()
-        while not self.closed:
-            await asyncio.sleep(protocol.HEARTBEAT_SECONDS)
+    def ring(self) -> None:
+        """This will beat: say that the line is alive, and how far its rooms are."""
+        if self._beats_at is not None:
+            self._beats_at = clock.current().set(self, protocol.HEARTBEAT_SECONDS)
             if self.subject is not None:
                 self.deliver(protocol.heartbeat(self.membership.heads()))
 

@@ -209,9 +209,17 @@ class RoomHub:
 
     async def ready(self) -> None:
         """This will start the hub at its first use; a start that failed is tried again by the next."""
-        if self._starting is None or (self._starting.done() and self._starting.exception()):
+        if self.running:
+            return
+        if self._starting is None or self._starting.done():
             self._starting = asyncio.create_task(self._start(), context=Context())
         await asyncio.shield(self._starting)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has been started."""
+        starting = self._starting
+        return bool(starting and starting.done() and not starting.cancelled() and not starting.exception())
 
     async def _start(self) -> None:
         self.epoch = await live.epoch()

@@ -12,13 +12,14 @@ import structlog
 from django.conf import settings
 
 from ratelimits import limiter
-from realtime import auth, census, logins, metrics, protocol
+from realtime import auth, census, clock, logins, metrics, protocol
 from realtime.auth import Offer
 from realtime.protocol import BadFrame, Close
 from shipments import representation
 from shipments.access import Subject
 
 log = structlog.get_logger(__name__)
+_tasks: Final[set[asyncio.Task[None]]] = set()
 
 
 class Socket(logins.Visitor, Protocol):
@@ -34,31 +35,37 @@ class Socket(logins.Visitor, Protocol):
 class Identity:
     """The subject of one socket, None until it has said who it is."""
 
+    __slots__ = (
+        "_counted", "_offer", "_rings_at", "_rooms_unchecked", "_socket", "_then", "address", "connection_id",
+        "subject",
+    )  # fmt: skip
+
     def __init__(self, socket: Socket, offer: Offer | None, address: str | None) -> None:
         self.subject: Subject | None = None
         self._socket: Final = socket
-        self._offer: Final = offer
+        self._offer = offer
         self.address: Final = address
         self.connection_id: Final = uuid.uuid4().hex
         self._counted: str | None = None
         self._rooms_unchecked = False
-        self._timers: list[asyncio.TimerHandle] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._rings_at: int | None = None
+        self._then: Callable[[], Coroutine[Any, Any, None] | None] | None = None
 
     # -- saying so --------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
         """This will look at what the handshake showed; without anything it waits for the first frame, a while."""
-        if self._offer is None:
+        offer, self._offer = self._offer, None
+        if offer is None:
             self._at(protocol.AUTHENTICATION_SECONDS, self._too_late)
-            return
-        await self._present(self._offer)
+        else:
+            await self._present(offer)
 
     async def first_frame(self, frame: dict[str, Any]) -> None:
         """This will take the token of an `auth`; nothing else is heard from a stranger."""
         if frame["type"] != "auth" or not isinstance(frame.get("token"), str):
             raise BadFrame('First say who you are: {"type":"auth","token":…}.')
-        self._stop_clocks()
+        self._stop_clock()
         await self._present(Offer("token", frame["token"]))
 
     async def refresh(self, frame: dict[str, Any], echo: object) -> None:
@@ -119,7 +126,7 @@ class Identity:
         log.debug("WebSocket opened", user=str(subject.user_id), role=subject.role, connection=self.connection_id)
         expires_at = representation.instant(subject.expires_at)
         self._socket.deliver(protocol.welcome(connection_id=self.connection_id, expires_at=expires_at))
-        self._wind_clocks()
+        self._wind_clock()
 
     async def _too_late(self) -> None:
         """This will close who has said nothing: a handshake of its address, as one with a wrong token."""
@@ -163,43 +170,49 @@ class Identity:
             self._rooms_unchecked = False
         self.subject = fresh
         if before is None or fresh.expires_at != before.expires_at:
-            self._wind_clocks()
+            self._wind_clock()
 
-    # -- clocks -----------------------------------------------------------------------------------------
+    # -- its clock --------------------------------------------------------------------------------------
 
-    def _wind_clocks(self) -> None:
-        self._stop_clocks()
+    def _wind_clock(self) -> None:
+        self._stop_clock()
         if self.subject is None or self.subject.expires_at is None or self._socket.closed:
             return
-        seconds = (self.subject.expires_at - datetime.now(UTC)).total_seconds()
-        self._at(seconds - protocol.EXPIRING_SECONDS, self._warn)
-        self._at(seconds, self._expire)
+        self._at(self._seconds_left(self.subject.expires_at) - protocol.EXPIRING_SECONDS, self._warn)
 
-    async def _warn(self) -> None:
+    def _seconds_left(self, expires_at: datetime) -> float:
+        return (expires_at - datetime.now(UTC)).total_seconds()
+
+    def _warn(self) -> None:
         if self.subject is not None and self.subject.expires_at is not None:
             expires_at = representation.instant(self.subject.expires_at) or ""
             self._socket.deliver(protocol.token_expiring(expires_at=expires_at))
+            self._at(self._seconds_left(self.subject.expires_at), self._expire)
 
     async def _expire(self) -> None:
         await self._socket.close(Close.UNAUTHENTICATED, "The credentials have expired.")
 
-    def _at(self, seconds: float, act: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        def start() -> None:
-            task = loop.create_task(act())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _at(self, seconds: float, act: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
+        self._then = act
+        self._rings_at = clock.current().set(self, max(0.0, seconds))
 
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(max(0.0, seconds), start))
+    def ring(self) -> None:
+        """This will do what was to be done at this time."""
+        act, self._then, self._rings_at = self._then, None, None
+        work = act() if act is not None else None
+        if work is not None:
+            task = asyncio.get_running_loop().create_task(work)
+            _tasks.add(task)
+            task.add_done_callback(_tasks.discard)
 
-    def _stop_clocks(self) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+    def _stop_clock(self) -> None:
+        if self._rings_at is not None:
+            clock.current().unset(self, self._rings_at)
+        self._rings_at = self._then = None
 
     def end(self) -> None:
-        """This will stop the clocks and count the socket no longer."""
-        self._stop_clocks()
+        """This will stop the clock and count the socket no longer."""
+        self._stop_clock()
         logins.leave(self._socket)
         self._uncount()
 

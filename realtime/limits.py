@@ -24,6 +24,8 @@ class MessageBucket:
     A message beyond is refused and counts as well: whoever goes on regardless for another burst is closed.
     """
 
+    __slots__ = ("_at", "_spent")
+
     def __init__(self, now: float) -> None:
         self._spent = 0.0
         self._at = now

@@ -14,6 +14,8 @@ from shipments.access import Subject
 class Membership:
     """What one member is in, by group."""
 
+    __slots__ = ("_hub", "_member", "rooms")
+
     def __init__(self, member: Member, hub: RoomHub) -> None:
         self.rooms: dict[str, RoomName] = {}
         self._member = member

@@ -13,13 +13,17 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class Outlet:
     """The server's direct way for frames, else a queue and a task of its own."""
 
+    __slots__ = ("_draining", "_free", "_send", "_waiting", "_write")
+
     def __init__(self, scope: Mapping[str, Any], send: Send) -> None:
         extension = (scope.get("extensions") or {}).get("freight.frames")
         self._write: Callable[[bytes], None] | None = extension["write"] if extension else None
         self._free: Callable[[], Awaitable[None]] | None = extension["free"] if extension else None
         self._send = send
-        self._waiting: asyncio.Queue[bytes] = asyncio.Queue(_WAITING_FRAMES)
-        self._draining = None if self._write else asyncio.get_running_loop().create_task(self._drain())
+        self._draining: asyncio.Task[None] | None = None
+        if self._write is None:
+            self._waiting: asyncio.Queue[bytes] = asyncio.Queue(_WAITING_FRAMES)
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     def put(self, frame: bytes) -> bool:
         """This will send a frame, and say whether there was room for it."""

@@ -108,17 +108,40 @@ def is_plain(scope: dict[str, Any]) -> bool:
 
 def _chain() -> Callable[[HttpRequest], HttpResponse]:
     """This will put those of settings.MIDDLEWARE around the read that have to do with it, in their order."""
-    chain: Any = _read
-    for middleware in (
-        RateLimitHeadersMiddleware,
-        XFrameOptionsMiddleware,
-        CSPMiddleware,
-        SecurityMiddleware,
-        RequestContextMiddleware,
-    ):
-        chain = middleware(chain)
+    chain: Any = RequestContextMiddleware(_Secured(RateLimitHeadersMiddleware(_read)))
     answer: Callable[[HttpRequest], HttpResponse] = chain
     return answer
+
+
+class _Secured:
+    """Puts the headers of Django's security middlewares on an answer: the same on all that come the same way.
+
+    They tell them once, with a first answer; what they redirect or refuse they are asked about each time.
+    """
+
+    def __init__(self, inner: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._inner = inner
+        self._asked = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(self._bare)))
+        self._told: dict[bool, list[tuple[str, str]]] = {}
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        secure = bool(request.is_secure())
+        told = self._told.get(secure)
+        if told is None:
+            response: Any = self._asked(request)
+            bare = getattr(request, "bare_headers", None)
+            if bare is not None:
+                self._told[secure] = [pair for pair in response.items() if pair[0] not in bare]
+            return response  # type: ignore[no-any-return]
+        answered = self._inner(request)
+        for name, value in told:
+            answered.headers.setdefault(name, value)
+        return answered
+
+    def _bare(self, request: HttpRequest) -> HttpResponse:
+        response = self._inner(request)
+        request.bare_headers = set(response.headers)  # type: ignore[attr-defined]
+        return response
 
 
 def _read(request: HttpRequest) -> HttpResponse:

@@ -31,6 +31,10 @@ class Request(WebRequest):  # type: ignore[misc]
     # The beginning of a response of which nothing has been written.
     _head: dict[str, Any] | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """This will make a request whose body Twisted does not look into, for forms that nobody asks it for."""
+        super().__init__(*args, parsePOSTFormSubmission=False, **options)
+
     def handle_reply(self, message: dict[str, Any]) -> None:
         """This will write a part of the response, one that is there as a whole at once."""
         kind, head = message.get("type"), self._head

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
+from pytest_django import Settings
 
 from freight.handler import OneHopHandler
 from freight.lane import ReadLane
@@ -117,6 +118,24 @@ async def test_a_plain_read_is_answered_as_django_answers_it(house: House, role:
     assert django.asked == []
     assert ours.comparable == theirs.comparable
     assert ours.status == 200
+
+
+@pytest.mark.parametrize("https", [True, False])
+async def test_the_next_answers_have_the_headers_of_the_first(
+    house: House, settings: Settings, https: bool
+) -> None:
+    settings.SECURE_HSTS_SECONDS = 60
+    settings.SECURE_SSL_REDIRECT = True
+    more = {"x_forwarded_proto": "https"} if https else {}
+    django, path, token = Django(), f"/api/shipments/{house.shipment.reference}", house.tokens["dispatcher"]
+    lane = ReadLane(Django())
+    theirs = await ask(django, path, authorization=token, **more)
+
+    ours = [await ask(lane, path, authorization=token, **more) for _ in range(3)]
+
+    assert [each.comparable for each in ours] == [theirs.comparable] * 3
+    assert theirs.status == (200 if https else 301)
+    assert ("strict-transport-security" in theirs.headers) is https
 
 
 async def test_who_has_this_version_is_told_so_as_by_django(house: House) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NotRequired, TypedDict, Unpack
 
 from django.db import transaction
 
-from shipments import metrics, representation, signals
+from shipments import metrics, representation, signals, statements
 from shipments.access import Subject
 from shipments.models import AuditEntry, Location, Shipment, ShipmentEvent
 
@@ -84,7 +84,10 @@ def write(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> Non
 
     It stands in the transaction that has saved the events' shipments, as those objects show them.
     """
-    ShipmentEvent.objects.bulk_create(events)
+    if len(events) == 1:
+        statements.insert(events[0])
+    else:
+        ShipmentEvent.objects.bulk_create(events)
     AuditEntry.objects.bulk_create(entries)
     for event in events:
         assert event.shipment is not None  # noqa: S101  those of the organisation go another way
@@ -108,7 +111,7 @@ def record_of_organization(*, type: str, by: Subject, now: datetime, changed: Ma
         actor_id=by.user_id,
         data={"changes": dict(changed)},
     )
-    event.save(force_insert=True)
+    statements.insert(event)
     transaction.on_commit(metrics.events.labels(type).inc, robust=True)
     return event
 
@@ -136,7 +139,7 @@ def entry_of(**act: Unpack[Act]) -> AuditEntry:
 def audit(**act: Unpack[Act]) -> AuditEntry:
     """This will insert one audit entry, inside the caller's transaction where it has one."""
     entry = entry_of(**act)
-    entry.save(force_insert=True)
+    statements.insert(entry)
     return entry
 
 

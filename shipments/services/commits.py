@@ -3,9 +3,10 @@
 import random
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final, TypeVar
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 MOST_RETRIES: Final = 3
 # SQLSTATE: serialization_failure and deadlock_detected roll everything back, and may go well the next time.
@@ -36,6 +37,15 @@ def committed(write: Callable[[], Result]) -> Result:
         # Those who met must not meet again.
         time.sleep(random.uniform(0.005, 0.05) * 2**retry)  # noqa: S311  no secret
     raise AssertionError  # the last round returns or raises
+
+
+def joined() -> AbstractContextManager[None]:
+    """This will return the transaction of a service that refuses before it writes: the caller's, where it has one.
+
+    A savepoint would be two round trips more, for what nobody has to undo. An error of the database itself ends
+    the caller's transaction.
+    """
+    return nullcontext() if connection.in_atomic_block else transaction.atomic()
 
 
 def sqlstate(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
+from shipments import statements
 from shipments.access import Subject
 from shipments.models import IdempotencyKey
 from shipments.services import commits
@@ -86,9 +87,8 @@ def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim 
 
 def keep(claimed: Claim, answer: Answer) -> None:
     """This will store the answer, in the transaction that made the claim."""
-    IdempotencyKey.objects.filter(pk=claimed.id).update(
-        status=answer.status, headers=answer.headers, body=answer.body
-    )
+    kept = IdempotencyKey(pk=claimed.id, status=answer.status, headers=answer.headers, body=answer.body)
+    statements.update(kept, ("status", "headers", "body"))
 
 
 def expire_batch(*, now: datetime | None = None) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from shipments import lookup, representation
+from shipments import lookup, representation, statements
 from shipments.access import Subject
 from shipments.models import Shipment
 
@@ -52,7 +52,7 @@ def save(shipment: Shipment, *, now: datetime, fields: tuple[str, ...]) -> None:
     """This will store the fields under the next number; the caller records the event that explains it."""
     shipment.seq += 1
     shipment.updated_at = now
-    shipment.save(update_fields=[*fields, "seq", "updated_at"])
+    statements.update(shipment, (*fields, "seq", "updated_at"))
 
 
 def has_flag(shipment: Any, flag: str) -> bool:

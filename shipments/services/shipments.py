@@ -10,7 +10,7 @@ from django.db import transaction
 from shipments import lifecycle, log, representation
 from shipments.access import Subject
 from shipments.models import Customer, Driver, EventType, Location, Shipment
-from shipments.services import rows
+from shipments.services import commits, rows
 from shipments.services.places import Place, resolve_place
 
 # How far a clock in the field may run ahead of ours.
@@ -52,7 +52,7 @@ def advance(
         raise Invalid("to", f"{to!r} is not a state.", code="unknown_state")
     if occurred_at and occurred_at > now + CLOCK_SKEW:
         raise Invalid("occurredAt", "The time lies in the future.", code="future")
-    with transaction.atomic():
+    with commits.joined():
         shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
         before = shipment.status
         if to == before:
@@ -60,6 +60,7 @@ def advance(
         lifecycle.check_command(
             before, to, assigned=shipment.driver_id is not None, on_hold=rows.has_flag(shipment, "on_hold")
         )
+        where = resolve_place(location, organization_id=by.organization_id) if location else None
         changes: dict[str, Any] = {"status": to}
         shipment.effective_at = _effective(shipment, to, occurred_at or now)
         shipment.status = to
@@ -67,7 +68,6 @@ def advance(
             shipment.delivered_at = shipment.effective_at
             changes["deliveredAt"] = representation.instant(shipment.delivered_at)
         rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
-        where = resolve_place(location, organization_id=by.organization_id) if location else None
         log.record(
             shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
             effective_at=shipment.effective_at,

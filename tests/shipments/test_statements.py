@@ -1,0 +1,72 @@
+"""A row written by SQL that is kept is the row that the ORM would have written."""
+
+import uuid
+
+import pytest
+from django.db import DatabaseError
+from django.forms.models import model_to_dict
+
+from shipments import log, statements
+from shipments.models import AuditEntry, EventType, Shipment, ShipmentEvent
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.django_db
+
+
+def stored(row: AuditEntry | ShipmentEvent) -> dict[str, object]:
+    again = type(row).objects.get(pk=row.pk)
+    return {field.attname: getattr(again, field.attname) for field in type(row)._meta.concrete_fields}
+
+
+def test_an_audit_entry_is_stored_as_the_orm_stores_it() -> None:
+    by = factories.member(factories.organization(), "dispatcher").at(address="2001:db8::1", request_id="r")
+    made = [
+        log.entry_of(by=by, now=NOW, action="test", entity="thing", before={"a": [1, None]}, after=None)
+        for _ in range(2)
+    ]
+    made[0].save(force_insert=True)
+
+    statements.insert(made[1])
+
+    theirs, ours = (stored(each) | {"id": None} for each in made)
+    assert ours == theirs
+    assert made[1]._state.adding is False
+
+
+def test_an_event_is_stored_as_the_orm_stores_it() -> None:
+    by = factories.member(factories.organization(), "dispatcher")
+    shipments = [factories.booked(by) for _ in range(2)]
+    made = []
+    for shipment in shipments:
+        shipment.seq += 1
+        shipment.save(update_fields=["seq"])
+        made.append(
+            log.event_of(shipment, type=EventType.AMENDED, by=by, now=NOW, occurred_at=NOW, changes={"pieces": 2})
+        )
+    made[0].save(force_insert=True)
+
+    statements.insert(made[1])
+
+    own = {"id": None, "shipment_id": None}
+    assert stored(made[1]) | own == stored(made[0]) | own
+
+
+def test_columns_are_stored_and_others_left_alone() -> None:
+    shipment = factories.booked(factories.member(factories.organization(), "dispatcher"), pieces=3)
+    before = model_to_dict(Shipment.objects.get(pk=shipment.pk))
+    shipment.notes, shipment.flags, shipment.eta, shipment.pieces = "n", [{"flag": "delayed"}], None, 9
+    shipment.seq += 1
+
+    statements.update(shipment, ("notes", "flags", "eta", "seq"))
+
+    after = model_to_dict(Shipment.objects.get(pk=shipment.pk))
+    assert after == before | {"notes": "n", "flags": [{"flag": "delayed"}], "eta": None, "seq": 2}
+
+
+def test_a_row_that_is_not_there_is_an_error() -> None:
+    shipment = factories.booked(factories.member(factories.organization(), "dispatcher"))
+    shipment.pk = uuid.uuid4()
+
+    with pytest.raises(DatabaseError):
+        statements.update(shipment, ("notes",))

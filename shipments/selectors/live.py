@@ -4,7 +4,8 @@ import asyncio
 import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -16,7 +17,7 @@ from monitoring import patience, queries
 from shipments import access, representation
 from shipments.access import Subject
 from shipments.models import Driver, Shipment, ShipmentEvent
-from shipments.querysets import Viewer
+from shipments.querysets import Sight, Viewer
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
 from shipments.tokens import Claims
@@ -91,6 +92,22 @@ async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
     except EmptyResultSet:
         return []  # the ORM knows without asking: an empty list, or a viewer who sees nothing
     return [dict(zip(columns, row, strict=True)) for row in await _fetch(sql, params)]
+
+
+def _of_any(queryset: Any, one: object) -> tuple[str, tuple[Any, ...]]:
+    """This will return the SQL of a queryset that looks for `one` by `IN`, for any number of them in one array.
+
+    Compiling it takes longer than asking it; and of one text for every number PostgreSQL keeps a plan.
+    """
+    sql, params = queryset.query.sql_with_params()
+    if sql.count(" IN (%s)") != 1 or params.count(one) != 1:
+        raise AssertionError(sql)
+    return sql.replace(" IN (%s)", " = ANY(%s)"), params
+
+
+async def _fetch_any(question: tuple[str, tuple[Any, ...]], one: object, wanted: Collection[object]) -> Any:
+    sql, params = question
+    return await _fetch(sql, [list(wanted) if param == one else param for param in params])
 
 
 async def epoch() -> str:
@@ -180,15 +197,40 @@ async def find_drivers(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[u
     return {row["id"] for row in await _rows(("id",), found)}
 
 
+# Stands for an id and for a reference in SQL that is kept; nothing is called so.
+_SOME_ID: Final = uuid.UUID(int=0)
+_SOME_REFERENCE: Final = "\0REFERENCE"
+
+
+@lru_cache(maxsize=1)
+def _snapshots() -> tuple[str, tuple[Any, ...]]:
+    found = Shipment.objects.present().filter(pk__in=[_SOME_ID])
+    return _of_any(found.values_list(*representation.SHIPMENT_COLUMNS), _SOME_ID)
+
+
+@lru_cache(maxsize=1024)
+def _visible(sight: Sight) -> tuple[str, tuple[Any, ...]] | None:
+    found = Shipment.objects.visible_to(sight).named_any([_SOME_REFERENCE])
+    try:
+        return _of_any(found.values_list("id", "reference"), _SOME_REFERENCE)
+    except EmptyResultSet:
+        return None  # a viewer who sees nothing
+
+
 async def snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:
     """This will return the public snapshots of these shipments; a discarded one is left out."""
-    found = Shipment.objects.present().filter(pk__in=list(shipment_ids))
-    return {row["id"]: representation.snapshot(row) for row in await _rows(representation.SHIPMENT_COLUMNS, found)}
+    wanted, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
+    if not wanted:
+        return {}
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(_snapshots(), _SOME_ID, wanted)]
+    return {row["id"]: representation.snapshot(row) for row in rows}
 
 
 async def find_visible(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:
     """This will return id and spelling of those shipments that the viewer may see, by upper-case reference."""
-    found = Shipment.objects.visible_to(viewer).named_any(references)
-    return {
-        row["reference"].upper(): (row["id"], row["reference"]) for row in await _rows(("id", "reference"), found)
-    }
+    question = _visible(Sight.of(viewer))
+    if question is None or not references:
+        return {}
+    wanted = [reference.upper() for reference in references]
+    rows = await _fetch_any(question, _SOME_REFERENCE, wanted)
+    return {spelled.upper(): (shipment_id, spelled) for shipment_id, spelled in rows}

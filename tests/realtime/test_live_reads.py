@@ -1,0 +1,76 @@
+"""Many rooms are found and shown by one text of SQL, whatever their number and whoever asks."""
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from asgiref.sync import sync_to_async
+
+from shipments import services
+from shipments.access import Subject
+from shipments.models import Shipment
+from shipments.selectors import live
+from tests import factories
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+@pytest_asyncio.fixture
+async def asked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
+    """The texts of what is asked."""
+    texts: list[str] = []
+    fetch = live._fetch
+
+    async def noted(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        texts.append(sql)
+        return await fetch(sql, params)
+
+    monkeypatch.setattr(live, "_fetch", noted)
+    yield texts
+    await live.close()
+
+
+@sync_to_async
+def three() -> tuple[Subject, Subject, list[Shipment]]:
+    """A dispatcher, a driver who has the first, and three shipments, the last a draft."""
+    by = factories.member(organization := factories.organization(), "dispatcher")
+    drives = factories.driver(organization)
+    booked = [factories.booked(by, driver_id=drives.pk), factories.booked(by), factories.booked(by, status="draft")]
+    return by, factories.member(organization, "driver", driver=drives), booked
+
+
+async def test_each_viewer_finds_what_it_may_see_in_any_case(asked: list[str]) -> None:
+    dispatcher, driver, shipments = await three()
+    references = [shipment.reference for shipment in shipments]
+    known = {each.reference.upper(): (each.pk, each.reference) for each in shipments}
+
+    assert await live.find_visible(dispatcher, [references[0].lower()]) == dict(list(known.items())[:1])
+    assert await live.find_visible(dispatcher, [*references, "NONE-SUCH"]) == known
+    assert len(set(asked)) == 1
+    assert await live.find_visible(driver, references) == dict(list(known.items())[:1])
+    assert await live.find_visible(replace(dispatcher, organization_id=uuid.uuid4()), references) == {}
+
+
+async def test_who_sees_nothing_and_who_asks_for_nothing_are_not_asked_for(asked: list[str]) -> None:
+    dispatcher, _, shipments = await three()
+
+    assert await live.find_visible(replace(dispatcher, role="device"), [shipments[0].reference]) == {}
+    assert await live.find_visible(dispatcher, []) == {}
+    assert await live.snapshots([]) == {}
+    assert asked == []
+
+
+async def test_shipments_are_shown_by_one_question_and_what_is_gone_is_left_out(asked: list[str]) -> None:
+    by, _, shipments = await three()
+    await sync_to_async(services.discard)(by=by, now=factories.NOW, reference=shipments[2].reference)
+
+    one = await live.snapshots([shipments[0].pk])
+    all_of_them = await live.snapshots([*(shipment.pk for shipment in shipments), uuid.uuid4()])
+
+    assert set(one) == {shipments[0].pk}
+    assert {shown["reference"] for shown in all_of_them.values()} == {each.reference for each in shipments[:2]}
+    assert one[shipments[0].pk] == all_of_them[shipments[0].pk]
+    assert len(set(asked)) == 1

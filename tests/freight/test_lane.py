@@ -159,6 +159,7 @@ async def test_who_has_this_version_is_told_so_as_by_django(house: House) -> Non
         ("/api/shipments/NOT-THERE", {}),
         ("/api/shipments?limit=0", {}),
         ("/api/shipments?colour=red", {}),
+        ("/api/shipments?limit=1&q=ship", {}),
         ("/api/shipments?cursor=forged", {}),
         ("/api/shipments/bulk", {}),
         ("/api/shipments", {"authorization": "Bearer wrong"}),

@@ -6,6 +6,7 @@ state that is committed now, and an entry with any other stamp is no answer. Not
 nothing can be forgotten. Without Redis everything works, slower: see docs/decisions/0011.
 """
 
+import hashlib
 import random
 import threading
 import time
@@ -19,7 +20,7 @@ from typing import Any, Final, TypeVar, cast
 import orjson
 from django.conf import settings
 from django.core.cache import caches
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from ratelimits import counters, waiting
 from shipments import metrics
@@ -34,6 +35,14 @@ _POLL_SECONDS: Final = 0.02
 _LONGEST_POLL_SECONDS: Final = 0.2
 _LOCAL_BYTES: Final = 8 * 1024 * 1024
 _BYTES, _JSON = b"b", b"j"
+# KEYS: an entry and its lock; ARGV: how a good entry begins, for how many milliseconds the lock is held. Returns
+# the entry, else 1 for whoever is to make it and 0 while somebody else is.
+_LOOK: Final = """
+local found = redis.call('GET', KEYS[1])
+if found and string.sub(found, 1, #ARGV[1]) == ARGV[1] then return found end
+return redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+_DIGEST: Final = hashlib.sha1(_LOOK.encode(), usedforsecurity=False).hexdigest()
 
 
 class Unavailable(Exception):
@@ -193,9 +202,9 @@ class CacheService:
         if found is not None:
             return found
         full, until = self._key(key), time.monotonic() + self._wait
-        raw = _flights.share(
+        raw, _ = _flights.share(
             full,
-            lambda: self._make(full, lambda _: True, lambda: _encoded(make()), ttl or self.ttl, until=until),
+            lambda: self._make(full, b"", lambda: _encoded(make()), ttl or self.ttl, until=until),
             self._wait,
         )
         return _decoded(raw)
@@ -212,22 +221,17 @@ class CacheService:
         if body is not None:
             self._count(hits=True, local=True)
             return body
-        body = _under(stamp, self._ask(lambda redis: redis.get(full)))
-        self._count(hits=body is not None, misses=body is None)
-        if body is None:
-            until = time.monotonic() + self._wait
-            raw = _flights.share(
+        until = time.monotonic() + self._wait
+        found = False
+        try:
+            raw, found = _flights.share(
                 (full, stamp),
-                lambda: self._make(
-                    full,
-                    lambda raw: raw.startswith(stamp),
-                    lambda: stamp + make(),
-                    self.ttl,
-                    until=until,
-                ),
+                lambda: self._make(full, stamp, lambda: stamp + make(), self.ttl, until=until),
                 self._wait,
             )
-            body = raw[STAMP_BYTES:]
+        finally:
+            self._count(hits=found, misses=not found)
+        body = raw[STAMP_BYTES:]
         if self._has_room(body):
             self._local.put(full, stamp, body)
         return body
@@ -262,37 +266,42 @@ class CacheService:
     def _make(
         self,
         key: str,
-        good: Callable[[bytes], bool],
+        good: bytes,
         make: Callable[[], bytes],
         ttl: int,
         *,
         until: float,
-    ) -> bytes:
-        """This will make and store an entry, unless another process is at it and ends before `until`."""
+    ) -> tuple[bytes, bool]:
+        """This will return an entry that begins so, and whether it was there at once.
+
+        Else it is made and stored, unless another process is at it and ends before `until`.
+        """
         lock = f"{key}:lock"
         milliseconds = int(self._wait * 1000)
 
-        def lead() -> bool | None:
-            return self._ask(lambda redis: redis.set(lock, b"1", nx=True, px=milliseconds) or False)
+        def look() -> bytes | int | None:
+            return self._ask(lambda redis: _looked(redis, key, lock, good, milliseconds))
 
-        leads, pause = lead(), _POLL_SECONDS
-        while leads is False and time.monotonic() < until:
+        found, pause = look(), _POLL_SECONDS
+        if isinstance(found, bytes):
+            return found, True
+        while found == 0 and time.monotonic() < until:
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
-            theirs: bytes | None = self._ask(lambda redis: redis.get(key))
-            if theirs is not None and good(theirs):
-                return theirs
-            leads = lead()  # who led may have failed, or made what is too large to keep
+            found = look()  # who led may have failed, or made what is too large to keep
+            if isinstance(found, bytes):
+                return found, False
+        leads = found == 1
         try:
             made = make()
         except BaseException:
-            self._release(lock, led=bool(leads))
+            self._release(lock, led=leads)
             raise
         if self._has_room(made):
             self._store([(key, made)], ttl, release=lock if leads else None)
         else:
-            self._release(lock, led=bool(leads))
-        return made
+            self._release(lock, led=leads)
+        return made, False
 
     def _release(self, lock: str, *, led: bool) -> None:
         """This will let go of the lock; it only saves work, so a late hand that frees another's is no harm."""
@@ -344,9 +353,13 @@ class CacheService:
                 setattr(self.stats, field, getattr(self.stats, field) + number)
 
 
-def _under(stamp: bytes, raw: bytes | None) -> bytes | None:
-    """This will return the body of an entry that has this stamp."""
-    return raw[STAMP_BYTES:] if raw is not None and raw.startswith(stamp) else None
+def _looked(redis: Any, key: str, lock: str, good: bytes, milliseconds: int) -> bytes | int:
+    """This will return the entry, else whether (1 or 0) it is ours to make: one round trip."""
+    asked = (2, key, lock, good, milliseconds)
+    try:
+        return redis.evalsha(_DIGEST, *asked)  # type: ignore[no-any-return]
+    except NoScriptError:
+        return redis.eval(_LOOK, *asked)  # type: ignore[no-any-return]
 
 
 def _encoded(value: Value) -> bytes:

@@ -162,6 +162,24 @@ def test_an_older_refill_that_comes_late_is_never_shown(service: CacheService, k
     assert service.stamped(key, new, lambda: b"made again") == b"made again"
 
 
+def test_a_redis_that_has_forgotten_its_scripts_is_told_them_again(service: CacheService, key: str) -> None:
+    client().script_flush()
+
+    assert service.stamped(key, b"1" * 16, lambda: b"body") == b"body"
+    assert client().get(f"{cache.prefix()}{key}") == b"1" * 16 + b"body"
+    assert client().exists(f"{cache.prefix()}{key}:lock") == 0
+
+
+def test_a_failure_under_a_stamp_counts_as_a_miss_and_leaves_no_lock(key: str) -> None:
+    service = CacheService(key, ttl=60)
+
+    with pytest.raises(ZeroDivisionError):
+        service.stamped(key, b"1" * 16, lambda: bytes(1 // 0))
+
+    assert (service.stats.misses, service.stats.hits) == (1, 0)
+    assert client().exists(f"{cache.prefix()}{key}:lock") == 0
+
+
 def test_hits_and_misses_are_counted_by_name(key: str) -> None:
     service = CacheService(key, ttl=60)
     service.get(key)

@@ -22,6 +22,7 @@ from shipments.services import chain, feed, idempotency, partitions, watch
 
 log = structlog.get_logger(__name__)
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_LISTEN_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ def run(stop: threading.Event) -> None:
     for thread in threads:
         thread.start()
     log.info("relay runs", workers=[worker.name for worker in WORKERS])
-    stop.wait()
+    # Not `stop.wait()`: a signal that comes between its last look and its sleep would be answered by the next one
+    # only, and one that comes while it holds its lock by nobody.
+    while not stop.is_set():
+        time.sleep(_LISTEN_SECONDS)
     for worker in WORKERS:
         if worker.leave:
             worker.leave()

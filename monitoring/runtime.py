@@ -78,10 +78,12 @@ def _measure() -> None:
             if cluster.leads and time.monotonic() >= due[index]:
                 due[index] = time.monotonic() + every
                 try:
-                    measure()
+                    try:
+                        measure()
+                    finally:
+                        close_old_connections()
                 except Exception as error:  # noqa: BLE001  the database is away: the number stays what it was
                     _log.info("not measured", measure=measure.__name__, error=repr(error))
-                close_old_connections()
 
 
 def _sample_pool() -> None:

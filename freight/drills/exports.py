@@ -38,9 +38,9 @@ from shipments.services import api_keys
 _PEOPLE: Final = 2
 _LOOK_SECONDS: Final = 0.05
 _READY_SECONDS: Final = 90.0
-_SETTLE_SECONDS: Final = 120.0
-# From the moment in which something is being written to the kill.
-_LONGEST_SECONDS: Final = 0.6
+_SETTLE_SECONDS: Final = 60.0
+# How long after an export began a relay lives at most, for each row of it: less than the fastest format takes.
+_LONGEST_SECONDS_A_ROW: Final = 10e-6
 _UNLIMITED: Final = "10000000"
 Menu = tuple[tuple[str, int | None], ...]
 # What is ordered in turn: format and limit. The slow ones start processes of their own, and are of fewer rows.
@@ -109,6 +109,11 @@ class _Scene:
         """This will return the attempts, by export, that say that they run."""
         return {(export.pk, export.attempt) for export in self.found(State.RUNNING)}
 
+    def at_work(self) -> set[tuple[uuid.UUID, int]]:
+        """This will see to it that there is work, and return what is being written."""
+        self.order()
+        return self.being_written()
+
     def expected(self, export: Export) -> int:
         """This will return how many rows an export must have."""
         return min(self.rows, int(export.filters.get("limit", self.rows)))
@@ -123,9 +128,8 @@ def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, 
     evidence, struck = Evidence(kills), set[tuple[uuid.UUID, int]]()
     with _house(environment or {}) as house, _taken(scene, house.port, evidence):
         for _ in range(kills):
-            scene.order()
-            ground.wait(lambda: scene.being_written().difference(struck), _SETTLE_SECONDS)
-            time.sleep(scene.chance.uniform(0, _LONGEST_SECONDS))
+            ground.wait(lambda: scene.at_work() - struck, _SETTLE_SECONDS)
+            time.sleep(scene.chance.uniform(0, _LONGEST_SECONDS_A_ROW * rows))
             # What the last one was struck at says that it runs until somebody finds out.
             met = scene.being_written() - struck
             house.kill_relay()

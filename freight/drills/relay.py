@@ -67,7 +67,12 @@ def run(*, kills: int, seed: int, environment: dict[str, str] | None = None) -> 
         late = time.monotonic() - ended_at
     finally:
         relay.terminate()
-        relay.wait(10)
+        try:
+            relay.wait(10)
+        except subprocess.TimeoutExpired:
+            relay.kill()
+            relay.wait()
+            raise
     return _check(by.organization_id, kills=kills, late=late)
 
 

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed", "folder"
 
 
 def test_whoever_is_killed_every_row_takes_effect_once() -> None:
-    evidence = imports.run(kills=1, rows=1_200, seed=7, environment={"DATABASE_URL": database_url()})
+    evidence = imports.run(kills=1, rows=5_000, seed=7, environment={"DATABASE_URL": database_url()})
 
     assert evidence.holds, evidence
     assert (evidence.wrong, evidence.untold, evidence.kept) == (0, 0, 0), evidence

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed", "folder"
 def test_whoever_is_killed_every_file_is_whole_and_none_else_is_served(folder: Path) -> None:
     environment = {"DATABASE_URL": database_url(), "EXPORT_DIR": str(folder)}
 
-    evidence = exports.run(kills=5, rows=6_000, menu=exports.STREAMED, seed=11, environment=environment)
+    evidence = exports.run(kills=5, rows=12_000, menu=exports.STREAMED, seed=11, environment=environment)
 
     assert evidence.holds, evidence
     assert (evidence.wrong, evidence.cut, evidence.unfinished) == (0, 0, 0)

@@ -11,6 +11,7 @@ about eight minutes (`--large` adds 10,000 sockets in one room and two more), `-
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         ours = house.House(max(scene.rooms for scene in planned) + 1)
         made = house.peers_of(Path(name), ours, options.peers.split(","))
-        found = {scene.name: scenes.play(scene, ours, made) for scene in planned}
+        found = {}
+        for scene in planned:
+            print(f"{scene.name}: {scene.sockets} sockets in {scene.rooms} rooms", file=sys.stderr)
+            found[scene.name] = scenes.play(scene, ours, made)
+            for peer, figures in found[scene.name].items():
+                print(f"  {peer}: {json.dumps(figures)}", file=sys.stderr)
         megabytes = 8 if options.quick else 40
         stops = {peer.name: stalled.play(ours, peer, megabytes) for peer in made if peer.name != "textbook"}
     ratios = {name: scenes.ratios(figures) for name, figures in found.items()}

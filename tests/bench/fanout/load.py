@@ -8,6 +8,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import select
 import socket
 import struct
@@ -114,28 +115,65 @@ def open_all(target: Target) -> dict[int, socket.socket]:
     return opened
 
 
-def count(lines: dict[int, socket.socket], poll: select.epoll, mark: bytes, expect: int) -> dict[str, float]:
-    """This will read until so many marks came, and return when the median, 95th, 99th and last came."""
-    tails = dict.fromkeys(lines, b"")
-    keep = len(mark) - 1
-    times: list[tuple[float, int]] = []
-    seen = 0
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while seen < expect:
-        if time.monotonic() > deadline:
-            raise SystemExit(f"only {seen} of {expect} came")
-        for fd, _ in poll.poll(1):
-            chunk = lines[fd].recv(262144)
-            if not chunk:
-                raise SystemExit("a socket was closed")
-            text = tails[fd] + chunk
-            tails[fd] = text[-keep:]
-            if found := text.count(mark):
-                seen += found
-                times.append((time.monotonic(), found))
-    return {"count": seen} | {name: _at(times, seen * share) for name, share in SHARES.items()}
+class Company:
+    """Sockets in their rooms: what they hear is counted, and pings are answered, also while nothing is counted."""
+
+    def __init__(self, lines: dict[int, socket.socket], mark: bytes) -> None:
+        self._lines = lines
+        self._mark = mark
+        assert len(mark) <= _BEFORE
+        self._tails = dict.fromkeys(lines, b"")
+        self._times: list[tuple[float, int]] = []
+        self._buffer = bytearray(_BEFORE + 262144)
+        self._free = memoryview(self._buffer)[_BEFORE:]
+        self._seen = 0
+        self.poll = select.epoll()
+        for fd in lines:
+            self.poll.register(fd, select.EPOLLIN)
+
+    def count(self, expect: int) -> dict[str, float]:
+        """This will read until so many marks came, and return when the median, 95th, 99th and last came."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while self._seen < expect:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"only {self._seen} of {expect} came")
+            for fd, _ in self.poll.poll(1):
+                self.hear(fd)
+        seen, times = self._seen, self._times
+        self._seen, self._times = 0, []
+        return {"count": seen} | {name: _at(times, seen * share) for name, share in SHARES.items()}
+
+    def hear(self, fd: int) -> None:
+        """This will take what one socket has to read, behind what it may have left of a mark."""
+        buffer, tail = self._buffer, self._tails[fd]
+        try:
+            end = _BEFORE + self._lines[fd].recv_into(self._free)
+        except BlockingIOError:
+            return  # read meanwhile, by a count that began in the same turn
+        if end == _BEFORE:
+            raise SystemExit("a socket was closed")
+        start = _BEFORE - len(tail)
+        buffer[start:_BEFORE] = tail
+        # A text that ends here leaves nothing over.
+        self._tails[fd] = b"" if buffer[end - 1] == _BRACE else bytes(buffer[max(start, end - _BEFORE) : end])
+        if found := buffer.count(self._mark, start, end):
+            self._seen += found
+            self._times.append((time.monotonic(), found))
+        if buffer.find(_PING_BYTE, _BEFORE, end) >= 0:
+            self._answer_pings(fd, bytes(buffer[start:end]))
+
+    def _answer_pings(self, fd: int, text: bytes) -> None:
+        for ping in _PING.finditer(text):
+            payload = ping[1][1:]
+            self._lines[fd].send(bytes((0x8A, 0x80 | len(payload))) + b"\0\0\0\0" + payload)
+            self._tails[fd] = b""  # it is answered; what follows begins with a frame of its own
 
 
+_BEFORE = 16  # bytes of the buffer for what was read before
+_BRACE = ord("}")
+_PING_BYTE = b"\x89"
+# A ping begins what is read, or stands behind a JSON text: in none does the byte follow on a brace.
+_PING = re.compile(rb"(?:^|\})\x89(\x00|\x04.{4}|\x0c.{12})", re.DOTALL)
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "last": 1.0}
 
 
@@ -152,15 +190,20 @@ def main() -> None:
     """This will open the sockets and serve the counts."""
     target = Target(**json.loads(sys.argv[1]))
     started = time.monotonic()
-    lines = open_all(target)
-    seconds = time.monotonic() - started
-    poll = select.epoll()
-    for fd in lines:
-        poll.register(fd, select.EPOLLIN)
-    print(json.dumps({"ready": len(lines), "seconds": seconds}), flush=True)
-    for asked in sys.stdin:
-        expect = json.loads(asked)["expect"]
-        print(json.dumps(count(lines, poll, target.mark.encode(), expect)), flush=True)
+    company = Company(open_all(target), target.mark.encode())
+    print(json.dumps({"ready": target.sockets, "seconds": time.monotonic() - started}), flush=True)
+    company.poll.register(sys.stdin.fileno(), select.EPOLLIN)
+    while True:
+        for fd, _ in company.poll.poll():
+            if fd != sys.stdin.fileno():
+                company.hear(fd)
+                continue
+            asked = os.read(fd, 65536)  # one line, and none before it is answered
+            if not asked:
+                return
+            company.poll.unregister(fd)
+            print(json.dumps(company.count(json.loads(asked)["expect"])), flush=True)
+            company.poll.register(fd, select.EPOLLIN)
 
 
 if __name__ == "__main__":

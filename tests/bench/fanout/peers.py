@@ -247,6 +247,7 @@ class Load:
     """The load process of one peer."""
 
     def __init__(self, target: Target) -> None:
+        self._port = target.port
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.fanout.load", json.dumps(dataclasses.asdict(target))],
             cwd=servers.ROOT,
@@ -270,7 +271,7 @@ class Load:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("the load process has ended")
+            raise SystemExit(f"the load process of {self._port} has ended")
         read: dict[str, Any] = json.loads(line)
         return read
 

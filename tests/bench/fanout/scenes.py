@@ -89,14 +89,15 @@ def _turn(
 ) -> dict[str, float]:
     """This will publish and wait for every delivery. The first peer's turn commits the events, for all of them.
 
-    Of Freight whatever happens from the commit on counts, also what its sweep finds before the hint comes.
+    Of Freight whatever happens from the end of the commit on counts, also what its sweep finds before the hint
+    comes; not what its sockets need while many events are being made.
     """
     expect = scene.sockets * len(wanted) // scene.rooms
     load.expect(expect)
     time.sleep(0.02)  # the counting has begun, and the server is at rest
-    cpu = peer.cpu_seconds()
     if not frames:
         frames += ours.commit(wanted)
+    cpu = peer.cpu_seconds()
     started = time.monotonic()
     peer.publish(frames)
     heard = load.heard()

@@ -1,23 +1,46 @@
 """One row written, in SQL that is made once for each table: every write of a shipment does so several times.
 
 The ORM compiles an INSERT or UPDATE anew for each row, which takes longer than the database needs for it. Signals
-of models are not sent, and nothing is looked at but the columns.
+of models are not sent, and nothing is looked at but the columns. What belongs together goes in one statement.
 """
 
-from functools import cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, lru_cache
 from typing import Any
 
 from django.db import DatabaseError, connection
 from django.db.models import Field, Model
 
 Fields = tuple["Field[Any, Any]", ...]
+Write = tuple[str, list[Any]]
+
+_gathered: ContextVar[list[Write] | None] = ContextVar("gathered", default=None)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """This will write the rows of the block in one statement at its end: one word with the database, not several.
+
+    Nothing in the block sees what it writes, nor whether a row was there to be changed.
+    """
+    writes: list[Write] = []
+    token = _gathered.set(writes)
+    try:
+        yield
+    finally:
+        _gathered.reset(token)
+    if writes:
+        with connection.cursor() as cursor:
+            values = [value for _, row in writes for value in row]
+            cursor.execute(_joined(tuple(sql for sql, _ in writes)), values)
 
 
 def insert(row: Model) -> None:
     """This will insert a row that has its key."""
     sql, fields = _insertion(type(row))
-    with connection.cursor() as cursor:
-        cursor.execute(sql, _values(row, fields))
+    _execute(sql, _values(row, fields))
     state = row._state  # noqa: SLF001  Django's documented API
     state.adding, state.db = False, connection.alias
 
@@ -25,10 +48,27 @@ def insert(row: Model) -> None:
 def update(row: Model, columns: tuple[str, ...]) -> None:
     """This will store columns (by attribute) of the row with this key; raises DatabaseError where there is none."""
     sql, fields = _change(type(row), columns)
+    if _execute(sql, _values(row, fields)) == 0:
+        raise DatabaseError(f"There is no row {row.pk} any more.")
+
+
+def _execute(sql: str, values: list[Any]) -> int | None:
+    """This will return the number of rows, None where they are only gathered."""
+    writes = _gathered.get()
+    if writes is not None:
+        writes.append((sql, values))
+        return None
     with connection.cursor() as cursor:
-        cursor.execute(sql, _values(row, fields))
-        if cursor.rowcount != 1:
-            raise DatabaseError(f"There is no row {row.pk} any more.")
+        cursor.execute(sql, values)
+        return int(cursor.rowcount)
+
+
+@lru_cache(maxsize=256)
+def _joined(writes: tuple[str, ...]) -> str:
+    *before, last = writes
+    if not before:
+        return last
+    return f"WITH {', '.join(f'write_{number} AS ({sql})' for number, sql in enumerate(before))} {last}"
 
 
 def _values(row: Model, fields: Fields) -> list[Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from shipments import lifecycle, log, representation
+from shipments import lifecycle, log, representation, statements
 from shipments.access import Subject
 from shipments.models import EventType, Shipment
 from shipments.services import rows
@@ -65,13 +65,16 @@ def _check(flag: str) -> None:
 
 
 def _write(shipment: Shipment, kind: EventType, *, by: Subject, now: datetime, flag: str, reason: str) -> None:
-    rows.save(shipment, now=now, fields=("flags",))
-    log.record(shipment, type=kind, by=by, now=now, occurred_at=now, changes={"flags": shipment.flags}, note=reason)
-    log.audit(
-        by=by,
-        now=now,
-        action="flag" if kind == EventType.FLAGGED else "unflag",
-        entity="shipment",
-        entity_id=shipment.reference,
-        after={"flag": flag, "reason": reason},
-    )
+    with statements.together():
+        rows.save(shipment, now=now, fields=("flags",))
+        log.record(
+            shipment, type=kind, by=by, now=now, occurred_at=now, changes={"flags": shipment.flags}, note=reason
+        )
+        log.audit(
+            by=by,
+            now=now,
+            action="flag" if kind == EventType.FLAGGED else "unflag",
+            entity="shipment",
+            entity_id=shipment.reference,
+            after={"flag": flag, "reason": reason},
+        )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from shipments import lifecycle, log, observations, representation, vocabularies
+from shipments import lifecycle, log, observations, representation, statements, vocabularies
 from shipments.access import Subject
 from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
 from shipments.services import flags, rows
@@ -237,27 +237,28 @@ def _write(
     reason: str = "",
 ) -> None:
     """This will save the shipment under its next number, with the event and the audit row that explain it."""
-    rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags"))
-    after = _shown(shipment)
-    changes = {key: value for key, value in after.items() if value != before[key] and key not in rows.NUMBERS}
-    told = representation.checkpoint(checkpoint)
-    log.record(
-        shipment,
-        type=kind,
-        by=by,
-        now=now,
-        occurred_at=checkpoint.occurred_at,
-        location=checkpoint.location,
-        changes=changes,
-        note=reason or checkpoint.note,
-        checkpoint=told,
-    )
-    log.audit(
-        by=by,
-        now=now,
-        action="observe" if kind == EventType.OBSERVED else "void",
-        entity="shipment",
-        entity_id=shipment.reference,
-        before={key: before[key] for key in changes},
-        after=changes | {"checkpoint": told} | ({"reason": reason} if reason else {}),
-    )
+    with statements.together():
+        rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags"))
+        after = _shown(shipment)
+        changes = {key: value for key, value in after.items() if value != before[key] and key not in rows.NUMBERS}
+        told = representation.checkpoint(checkpoint)
+        log.record(
+            shipment,
+            type=kind,
+            by=by,
+            now=now,
+            occurred_at=checkpoint.occurred_at,
+            location=checkpoint.location,
+            changes=changes,
+            note=reason or checkpoint.note,
+            checkpoint=told,
+        )
+        log.audit(
+            by=by,
+            now=now,
+            action="observe" if kind == EventType.OBSERVED else "void",
+            entity="shipment",
+            entity_id=shipment.reference,
+            before={key: before[key] for key in changes},
+            after=changes | {"checkpoint": told} | ({"reason": reason} if reason else {}),
+        )

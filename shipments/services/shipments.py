@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import transaction
 
-from shipments import lifecycle, log, representation
+from shipments import lifecycle, log, representation, statements
 from shipments.access import Subject
 from shipments.models import Customer, Driver, EventType, Location, Shipment
 from shipments.services import commits, rows
@@ -67,16 +67,17 @@ def advance(
         if to == "delivered":
             shipment.delivered_at = shipment.effective_at
             changes["deliveredAt"] = representation.instant(shipment.delivered_at)
-        rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
-        log.record(
-            shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
-            effective_at=shipment.effective_at,
-            changes=changes, location=where, note=note,
-        )  # fmt: skip
-        log.audit(
-            by=by, now=now, action="transition", entity="shipment", entity_id=shipment.reference,
-            before={"status": before}, after={"status": to} | ({"reason": reason} if reason else {}),
-        )  # fmt: skip
+        with statements.together():
+            rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
+            log.record(
+                shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
+                effective_at=shipment.effective_at,
+                changes=changes, location=where, note=note,
+            )  # fmt: skip
+            log.audit(
+                by=by, now=now, action="transition", entity="shipment", entity_id=shipment.reference,
+                before={"status": before}, after={"status": to} | ({"reason": reason} if reason else {}),
+            )  # fmt: skip
     return shipment
 
 
@@ -98,18 +99,19 @@ def amend(
         changed = {field: value for field, value in after.items() if value != before[field]}
         if not changed:
             return shipment
-        rows.save(
-            shipment, now=now,
-            fields=(*_PLAIN, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
-        )  # fmt: skip
-        log.record(
-            shipment, type=EventType.AMENDED, by=by, now=now, occurred_at=now,
-            changes={field: value for field, value in changed.items() if field != "notes"},
-        )  # fmt: skip
-        log.audit(
-            by=by, now=now, action="update", entity="shipment", entity_id=shipment.reference,
-            before={field: before[field] for field in changed}, after=changed,
-        )  # fmt: skip
+        with statements.together():
+            rows.save(
+                shipment, now=now,
+                fields=(*_PLAIN, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
+            )  # fmt: skip
+            log.record(
+                shipment, type=EventType.AMENDED, by=by, now=now, occurred_at=now,
+                changes={field: value for field, value in changed.items() if field != "notes"},
+            )  # fmt: skip
+            log.audit(
+                by=by, now=now, action="update", entity="shipment", entity_id=shipment.reference,
+                before={field: before[field] for field in changed}, after=changed,
+            )  # fmt: skip
     return shipment
 
 
@@ -120,9 +122,10 @@ def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | N
         if shipment.status != "draft":
             raise NotADraft(f"The shipment is {shipment.status}; only a draft can be deleted. Cancel it.")
         shipment.deleted_at = now
-        rows.save(shipment, now=now, fields=("deleted_at",))
-        log.record(shipment, type=EventType.DELETED, by=by, now=now, occurred_at=now, changes={})
-        log.audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
+        with statements.together():
+            rows.save(shipment, now=now, fields=("deleted_at",))
+            log.record(shipment, type=EventType.DELETED, by=by, now=now, occurred_at=now, changes={})
+            log.audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
 
 
 def _effective(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:

@@ -101,7 +101,7 @@ async def test_a_change_is_one_trace_from_its_request_to_the_socket(
     assert processes.within(20, lambda: collector.of(sat, "WebSocket") and collector.of(asked, "deliver"))
     request = collector.of(asked, f"POST {SHIPMENT}/transitions")[0]
     assert (request["parent"], request["http.response.status_code"]) == (caller, 200)
-    inserted = collector.of(asked, "INSERT")
+    inserted = collector.of(asked, "WITH")  # the shipment, its event and its audit entry
     assert {each["parent"] for each in inserted} == {request["id"]}
     assert reference not in str(collector.spans)
     assert collector.of(asked, "deliver")[0]["parent"] == request["id"]

@@ -1,6 +1,7 @@
 """A row written by SQL that is kept is the row that the ORM would have written."""
 
 import uuid
+from typing import Any
 
 import pytest
 from django.db import DatabaseError
@@ -69,3 +70,32 @@ def test_a_row_that_is_not_there_is_an_error() -> None:
 
     with pytest.raises(DatabaseError):
         statements.update(shipment, ("notes",))
+
+
+def test_what_is_written_together_is_written_once_and_at_the_end(django_assert_num_queries: Any) -> None:
+    by = factories.member(factories.organization(), "dispatcher")
+    entries = [log.entry_of(by=by, now=NOW, action="test", entity=f"thing {number}") for number in range(3)]
+    key = IdempotencyKey.objects.create(
+        organization_id=by.organization_id, caller="c", key="k", fingerprint=b"f" * 32, created_at=NOW, status=1
+    )
+    key.status = 2
+
+    with django_assert_num_queries(1), statements.together():
+        for entry in entries:
+            statements.insert(entry)
+        statements.update(key, ("status",))
+
+    assert stored(key)["status"] == 2
+    assert set(AuditEntry.objects.values_list("entity", flat=True)) >= {"thing 0", "thing 1", "thing 2"}
+
+
+def test_of_what_breaks_off_nothing_is_written() -> None:
+    by = factories.member(factories.organization(), "dispatcher")
+
+    with pytest.raises(KeyError), statements.together():
+        statements.insert(log.entry_of(by=by, now=NOW, action="test", entity="broken off"))
+        raise KeyError
+    statements.insert(log.entry_of(by=by, now=NOW, action="test", entity="alone"))
+
+    told = AuditEntry.objects.filter(entity__in=["broken off", "alone"])
+    assert [entry.entity for entry in told] == ["alone"]

@@ -21,7 +21,7 @@ from realtime import auth, census, clock, hub, locations, logins, metrics, proto
 from realtime.identity import Identity
 from realtime.limits import Answer, MessageBucket
 from realtime.membership import Membership
-from realtime.outlet import Outlet
+from realtime.outlet import Line, Outlet
 from realtime.protocol import BadFrame, Close
 from shipments import representation
 from shipments.access import Subject
@@ -179,6 +179,11 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         metrics.sent(frame)
         if not self.outlet.put(frame):
             asyncio.get_running_loop().create_task(self.close(Close.SLOW_CONSUMER, "Too slow."))
+
+    @property
+    def line(self) -> Line | None:
+        """The server's way to write to many sockets at once."""
+        return self.outlet.line
 
     async def free(self) -> None:
         """This will wait until what was delivered is on its way, or the socket is gone."""

@@ -69,6 +69,7 @@ class EventStream:
 
     def __init__(self, offer: Offer | None, address: str | None, hub: RoomHub) -> None:
         self.closed = False
+        self.line = None
         self.refused: Close | None = None
         self.slow = False
         self.told = False  # of its room

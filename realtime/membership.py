@@ -86,7 +86,7 @@ class Membership:
     def heads(self) -> dict[str, int]:
         """This will return the head of every joined room that has numbers."""
         known = ((room.name, self._hub.rooms.get(group)) for group, room in self.rooms.items())
-        return {name: room.head for name, room in known if isinstance(room, LogRoom)}
+        return {name: room.told for name, room in known if isinstance(room, LogRoom)}
 
     def leave_all(self) -> None:
         """This will leave every room without a word."""

@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -98,9 +99,9 @@ def received(kind: str) -> None:
     messages.labels("in", kind if kind in IN_TYPES else "other").inc()
 
 
-def sent(frame: bytes) -> None:
-    """This will count one frame to one socket."""
-    out[frame[_TYPE_AT]] += 1
+def sent(frame: bytes, sockets: int = 1) -> None:
+    """This will count one frame to so many sockets."""
+    out[frame[_TYPE_AT]] += sockets
 
 
 def carry_over() -> None:
@@ -114,9 +115,11 @@ def carry_over() -> None:
             messages.labels("out", full).inc(more)
 
 
-def delivered(committed_at: float) -> None:
-    """This will note that an event, committed at that time (seconds since 1970), has been written to a room."""
-    delivery_seconds.observe(max(0.0, time.time() - committed_at))
+def delivered(committed: Iterable[float]) -> None:
+    """This will note that events, committed at those times (seconds since 1970), have been written to a room."""
+    now = time.time()
+    for at in committed:
+        delivery_seconds.observe(max(0.0, now - at))
 
 
 def limited(limit: str) -> None:

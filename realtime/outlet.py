@@ -1,8 +1,10 @@
 """A socket's way out: prepared frames, in order, without waiting."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from realtime import metrics
 
 # What a socket that cannot be written at once may have waiting, where the server offers no direct way.
 _WAITING_FRAMES: Final = 1000
@@ -10,25 +12,40 @@ _WAITING_FRAMES: Final = 1000
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Outlet:
-    """The server's direct way for frames, else a queue and a task of its own."""
+class Line(Protocol):
+    """The server's direct way for frames, its extension `freight.frames`; only `free` waits."""
 
-    __slots__ = ("_draining", "_free", "_send", "_waiting", "_write")
+    def write(self, frame: bytes, /) -> None: ...
+    async def free(self) -> None:
+        """This will wait until what was written is on its way."""
+
+    def spread(self, frames: Sequence[bytes], lines: Sequence[Any], /) -> None:
+        """This will write the same frames to many lines, of which this is one."""
+
+
+class Recipient(Protocol):
+    """Whom frames can be given to one by one."""
+
+    def deliver(self, frame: bytes) -> None: ...
+
+
+class Outlet:
+    """The server's direct way, else a queue and a task of its own."""
+
+    __slots__ = ("_draining", "_send", "_waiting", "line")
 
     def __init__(self, scope: Mapping[str, Any], send: Send) -> None:
-        extension = (scope.get("extensions") or {}).get("freight.frames")
-        self._write: Callable[[bytes], None] | None = extension["write"] if extension else None
-        self._free: Callable[[], Awaitable[None]] | None = extension["free"] if extension else None
+        self.line: Line | None = (scope.get("extensions") or {}).get("freight.frames")
         self._send = send
         self._draining: asyncio.Task[None] | None = None
-        if self._write is None:
+        if self.line is None:
             self._waiting: asyncio.Queue[bytes] = asyncio.Queue(_WAITING_FRAMES)
             self._draining = asyncio.get_running_loop().create_task(self._drain())
 
     def put(self, frame: bytes) -> bool:
         """This will send a frame, and say whether there was room for it."""
-        if self._write is not None:
-            self._write(frame)
+        if self.line is not None:
+            self.line.write(frame)
             return True
         try:
             self._waiting.put_nowait(frame)
@@ -38,8 +55,8 @@ class Outlet:
 
     async def free(self) -> None:
         """This will wait until what was put is on its way; where the server cannot tell, it does not wait."""
-        if self._free is not None:
-            await self._free()
+        if self.line is not None:
+            await self.line.free()
 
     def end(self) -> None:
         """This will drop what still waits."""
@@ -50,3 +67,16 @@ class Outlet:
         while True:
             frame = await self._waiting.get()
             await self._send({"type": "websocket.send", "text": frame.decode()})
+
+
+def spread(frames: Sequence[bytes], recipients: Mapping[Any, Line | None]) -> None:
+    """This will give frames to many recipients: together to those that have a line, else one by one."""
+    lines = [line for line in recipients.values() if line is not None]
+    if lines:
+        for frame in frames:
+            metrics.sent(frame, len(lines))
+        lines[0].spread(frames, lines)
+    if len(lines) < len(recipients):
+        for recipient in [each for each, line in recipients.items() if line is None]:
+            for frame in frames:
+                recipient.deliver(frame)

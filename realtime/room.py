@@ -7,6 +7,9 @@ A frame is given iff its number is head + 1; an older one is dropped; anything n
 (wanted > head), and whoever owns it reads the log from the head on (`take`) until it is not. A member that
 came in beyond the head stands in `ahead` with the number it has, and is given only what is newer.
 
+What is given in one turn of the event loop is written together (`write`), at the turn's end, or before anybody
+comes or goes: so a frame reaches exactly those who were in the room when it was given.
+
     start      the room's first member came with a snapshot of `head`       nobody in → level
     hint       the next frame: given                                        level → level
                a newer number: noted                                        level → behind
@@ -19,6 +22,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from realtime.outlet import Line, spread
 from realtime.rooms import Json, Log, RoomName
 
 
@@ -27,6 +31,10 @@ class Member(Protocol):
 
     @property
     def closed(self) -> bool: ...
+    @property
+    def line(self) -> Line | None:
+        """Its own end of a way to write to many at once; None where it is to be given each frame."""
+
     def deliver(self, frame: bytes) -> None: ...
     async def free(self) -> None:
         """This will wait until what was delivered is on its way."""
@@ -51,9 +59,11 @@ class LogRoom:
     wanted: int = 0
     summary: Json = field(default_factory=dict)
     newest: bytes | None = None  # the hinted frame of the head, from which a fill takes the summary
-    members: set[Member] = field(default_factory=set)
+    members: dict[Member, Line | None] = field(default_factory=dict)
+    given: list[bytes] = field(default_factory=list)  # to the members, and not yet written
     ahead: dict[Member, int] = field(default_factory=dict)
     joining: int = 0
+    rests_until: float = 0.0  # by the clock of the loop; until then nothing is written in a hurry
     filling: bool = False
 
     @property
@@ -71,8 +81,14 @@ class LogRoom:
         """Whether its members wait for something that the log has."""
         return bool(self.members) and self.wanted > self.head
 
+    @property
+    def told(self) -> int:
+        """The newest number that was written to the members."""
+        return self.head - len(self.given)
+
     def start(self, snapshot: Json) -> None:
         """This will take a snapshot as the state that all members have."""
+        self.write()
         self.head = snapshot["seq"]
         self.wanted = max(self.wanted, self.head)
         self.newest = None
@@ -81,9 +97,10 @@ class LogRoom:
 
     def admit(self, member: Member, snapshot: Json) -> None:
         """This will let somebody in who has just been given the state of a snapshot, not older than the head."""
+        self.write()
         if not self.members:
             self.start(snapshot)
-        self.members.add(member)
+        self.members[member] = member.line
         self.ahead.pop(member, None)
         if snapshot["seq"] > self.head:
             self.ahead[member] = snapshot["seq"]
@@ -91,10 +108,12 @@ class LogRoom:
 
     def discard(self, member: Member) -> bool:
         """This will let a member go, and say whether it was in."""
-        known = member in self.members
-        self.members.discard(member)
+        if member not in self.members:
+            return False
+        self.write()
+        del self.members[member]
         self.ahead.pop(member, None)
-        return known
+        return True
 
     def hint(self, number: int, frame: bytes | None) -> bool:
         """This will note that a number exists, give its frame where it is the next, and say whether it did.
@@ -128,17 +147,28 @@ class LogRoom:
         self.wanted = self.head
 
     def _give(self, number: int, frame: bytes) -> None:
-        self.head = number
         ahead = self.ahead
+        if not ahead:
+            self.head = number
+            self.given.append(frame)
+            return
+        self.write()
+        self.head = number
         for member in tuple(self.members):
-            if ahead and ahead.get(member, 0) >= number:
-                if ahead[member] == number:
-                    del ahead[member]
-                continue
-            member.deliver(frame)
+            if ahead.get(member, 0) < number:
+                member.deliver(frame)
+            elif ahead[member] == number:
+                del ahead[member]
+
+    def write(self) -> None:
+        """This will write to the members what they were given."""
+        if self.given:
+            given, self.given = self.given, []
+            spread(given, self.members)
 
     def end(self) -> tuple[Member, ...]:
         """This will put everybody out, and return them."""
+        self.write()
         members = tuple(self.members)
         self.members.clear()
         self.ahead.clear()

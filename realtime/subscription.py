@@ -39,7 +39,6 @@ class Subscription:
         self._heard: set[str] = set()
         self._heard_at = time.monotonic()
         self._echoed = asyncio.Event()
-        self._receiving: asyncio.Task[None] | None = None
 
     async def listen(self, group: str) -> None:
         """This will ask for a group's messages; while Redis does not answer, it is asked for later."""
@@ -68,21 +67,17 @@ class Subscription:
 
     async def open(self) -> None:
         """This will begin to receive."""
-        self._receiving = asyncio.create_task(self._receive_forever())
-        await asyncio.sleep(0)  # the layer knows the channel from its first receive
+        self._layer.hear(self._channel, self._arrived)
         await asyncio.gather(self.listen(self._own), self.listen(CONTROL))
 
-    async def _receive_forever(self) -> None:
-        while True:
-            try:
-                message = await self._layer.receive(self._channel)
-                if message["type"] == "echo":
-                    self._echoed.set()
-                else:
-                    self._take(message)
-            except Exception as error:  # noqa: BLE001  one bad message must not deafen the process
-                log.warning("hint not received", error=repr(error))
-                await asyncio.sleep(0.2)
+    def _arrived(self, message: dict[str, Any]) -> None:
+        try:
+            if message["type"] == "echo":
+                self._echoed.set()
+            else:
+                self._take(message)
+        except Exception as error:  # noqa: BLE001  one bad message must not deafen the process
+            log.warning("hint not taken", error=repr(error))
 
     async def watch_forever(self) -> None:
         """This will send the echoes, and mend what they show to be broken."""
@@ -120,20 +115,13 @@ class Subscription:
         self.renewed += 1
         self._heard_at = time.monotonic()
         self._heard.clear()
-        await self._stop_receiving()
+        await self.close()
+        self._layer.hear(self._channel, self._arrived)
+        await self._listen(self._own)
+
+    async def close(self) -> None:
+        """This will end the subscription."""
         try:
             await asyncio.wait_for(self._layer.flush(), LISTEN_SECONDS)
         except Exception as error:  # noqa: BLE001  the old connections die by themselves
             log.debug("old subscription not closed", error=repr(error))
-        self._receiving = asyncio.create_task(self._receive_forever())
-        await asyncio.sleep(0)
-        await self._listen(self._own)
-
-    async def _stop_receiving(self) -> None:
-        if self._receiving:
-            self._receiving.cancel()
-            await asyncio.wait([self._receiving], timeout=LISTEN_SECONDS)
-
-    async def close(self) -> None:
-        """This will end the receiving."""
-        await self._stop_receiving()

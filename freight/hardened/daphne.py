@@ -1,7 +1,7 @@
 """The server of every role: Daphne with our requests and sockets, its applications reaped at once."""
 
 import asyncio
-from collections.abc import Callable
+import time
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -31,6 +31,7 @@ class HardenedDaphne(Server):  # type: ignore[misc]
         self.drain = drain
         self.stalls = stalls or Stalls()
         self.ports: list[Any] = []
+        self._leaving: set[Any] = set()
 
     @property
     def draining(self) -> bool:
@@ -84,7 +85,7 @@ class HardenedDaphne(Server):  # type: ignore[misc]
             return None
         scope.setdefault("asgi", {"version": "3.0"})
         if isinstance(protocol, Socket):
-            scope.setdefault("extensions", {})["freight.frames"] = _frames(protocol)
+            scope.setdefault("extensions", {})["freight.frames"] = protocol.outbox
         inbox = Inbox()
         running = asyncio.ensure_future(
             self.application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
@@ -103,18 +104,21 @@ class HardenedDaphne(Server):  # type: ignore[misc]
                 await protocol.drained()
 
     def _reap(self, protocol: Any) -> None:
-        """This will forget an application that is over, which Daphne itself does once a second."""
+        """This will forget an application that is over, and say what went wrong with one that failed."""
+        self._leaving.discard(protocol)
         details = self.connections.get(protocol)
         task = details and details.get("application_instance")
-        if not details or not task or not task.done() or task.cancelled():
+        if not details or not task or not task.done():
             return
-        failed = task.exception() is not None
+        failed = None if task.cancelled() else task.exception()
         if _is_answering(protocol):
             # Ended or failed half-way: no part may look like the whole, and no second answer begin within it.
             self.protocol_disconnected(protocol)
             protocol.channel.transport.abortConnection()
         if failed:
-            return  # Daphne's checker reports what went wrong
+            log.error("application failed", exc_info=failed)
+            if not details.get("disconnected"):
+                protocol.handle_exception(failed)
         del details["application_instance"]
         if details.get("disconnected"):
             del self.connections[protocol]
@@ -127,6 +131,17 @@ class HardenedDaphne(Server):  # type: ignore[misc]
         super().protocol_disconnected(protocol)
         if "application_instance" not in details:
             del self.connections[protocol]
+        else:
+            self._leaving.add(protocol)
+
+    def application_checker(self) -> None:
+        """This will end applications that live on long after their connection; Daphne looks at all others too."""
+        late = time.time() - self.application_close_timeout
+        for protocol in tuple(self._leaving):
+            if self.connections[protocol]["disconnected"] < late:
+                log.warning("application killed", connection=repr(protocol))
+                self.connections[protocol]["application_instance"].cancel()
+        reactor.callLater(1, self.application_checker)
 
     def kill_all_applications(self) -> Any:
         """This will cancel what still runs; Daphne expects every connection to have an application."""
@@ -140,11 +155,6 @@ def _log_failure(event: dict[str, Any]) -> None:
     failure = event.get("log_failure")
     if failure is not None:
         log.error("server broke", error=repr(failure.value), trace=failure.getTraceback()[-2000:])
-
-
-def _frames(protocol: Socket) -> dict[str, Callable[..., Any]]:
-    """The extension: `write(frame)` sends without waiting, `free()` waits until all of it is on its way."""
-    return {"write": protocol.outbox.write, "free": protocol.outbox.free}
 
 
 def _is_answering(protocol: Any) -> bool:

@@ -21,7 +21,7 @@ _OF_THE_HANDSHAKE: Final = (
 )  # fmt: skip
 _TO_THE_END: Final = (
     "application_queue", "client_addr", "current_frame", "data", "factory", "handshake_deferred", "inside_message",
-    "last_ping", "openHandshakeTimeoutCall", "outbox", "path", "server", "socket_opened", "state", "_traffic",
+    "last_ping", "openHandshakeTimeoutCall", "outbox", "path", "server", "socket_opened", "state",
     "transport", "utf8validator", "websocket_protocol_in_use", "websocket_version",
 )  # fmt: skip
 
@@ -48,6 +48,7 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
     send_state = WebSocketProtocol.SEND_STATE_GROUND
     send_queue = ()  # nothing is sent in pieces
     trackedTimings = None
+    trafficStats = TrafficStats()  # type: ignore[no-untyped-call]  # of all together; nobody asks for them
     triggered = False
     wasCloseHandshakeTimeout = wasOpenHandshakeTimeout = wasServerConnectionDropTimeout = False
     wasMaxFramePayloadSizeExceeded = wasMaxMessagePayloadSizeExceeded = False
@@ -63,7 +64,6 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
         self.state = self.STATE_CONNECTING
         self.data = b""
         self.utf8validator = Utf8Validator()  # type: ignore[no-untyped-call]
-        self.trafficStats = TrafficStats()  # type: ignore[no-untyped-call]
         self.openHandshakeTimeoutCall = None
         if self.openHandshakeTimeout > 0:
             timer = self.factory._batched_timer  # noqa: SLF001

@@ -7,11 +7,15 @@ socket for which more than 1 MiB waits is told so by a close frame and cut.
 This is the path of every delivery, 10,000 of them for one event in a large room: it is written to be short.
 """
 
+# ruff: noqa: SLF001  `_spread` is a part of the outboxes
 import asyncio
 from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from freight.hardened import wire
+from freight.hardened.few import Few
 
 # What may wait in the process for one socket.
 MOST_BYTES: Final = 1024 * 1024
@@ -31,6 +35,7 @@ class Turn:
         self.payload = b""
         self.frame = wire.frame(b"")
         self.given: deque[Outbox] = deque()
+        self.cuts = Few()
         self.called = False
 
     def call(self) -> None:
@@ -64,8 +69,7 @@ class Outbox:
     """One socket's frames; also the producer that its transport tells when it is empty."""
 
     __slots__ = (
-        "_frames", "_free", "_marked", "_protocol", "_send", "_size", "_transport", "_turn",
-        "messages", "octets", "sent",
+        "_blocked", "_frames", "_free", "_marked", "_protocol", "_send", "_size", "_transport", "_turn",
     )  # fmt: skip
 
     def __init__(self, protocol: Any, transport: Any, turn: Turn) -> None:
@@ -76,9 +80,9 @@ class Outbox:
         self._frames: list[bytes] = []
         self._size = 0
         self._marked = False
+        # By what the transport still has to write: at first the handshake's answer.
+        self._blocked = transport.producerPaused = True
         self._free: asyncio.Future[None] | None = None
-        # For Autobahn's statistics: messages, the octets of their payloads, and all octets.
-        self.messages = self.octets = self.sent = 0
 
     def write(self, payload: bytes) -> None:
         """This will send a text message at the end of this turn, unless the socket is closing; never waits."""
@@ -87,9 +91,13 @@ class Outbox:
         turn = self._turn
         if payload is not turn.payload:
             turn.frame, turn.payload = wire.frame(payload), payload
-        self.messages += 1
-        self.octets += len(payload)
         self.put(turn.frame)
+
+    @staticmethod
+    def spread(payloads: Sequence[bytes], boxes: "Sequence[Outbox]") -> None:
+        """This will send the same text messages to many sockets: now to those that can take them, else as `put`."""
+        for batch in batched(payloads):
+            _spread(b"".join(map(wire.frame, batch)), boxes)
 
     def put(self, frame: bytes) -> None:
         """This will send a ready frame at the end of this turn; never waits."""
@@ -108,34 +116,36 @@ class Outbox:
         """This will give the kernel a chance, and cut the socket where it takes too little."""
         self.flush()
         if self._size > MOST_BYTES:
-            self._protocol.cut()
+            self.forget()
+            self._turn.cuts.add(self._protocol.cut)
+            self.part()  # nothing more is written but the close frame
 
     def flush(self) -> None:
         """This will write what waits, as far as the kernel takes it."""
         self._marked = False
-        transport = self._transport
-        if transport.dataBuffer or transport._tempDataLen:  # noqa: SLF001
-            transport.producerPaused = True  # so that it calls resumeProducing once it is empty
+        if self._blocked:
             return
         frames = self._frames
         while frames:
             batch = frames.pop() if len(frames) == 1 else self._take()
             self._size -= len(batch)
-            self.sent += len(batch)
             try:
                 sent = self._send(batch)
             except OSError:
                 sent = 0  # full; or broken, which the transport meets in its turn and reports
             if sent < len(batch):
-                transport.write(batch[sent:] if sent else batch)
-                transport.producerPaused = True
+                self.leave(batch, sent)
                 return
         if self._free is not None:
             self._let_go()
 
+    def leave(self, batch: bytes, sent: int) -> None:
+        """This will leave to the transport what the kernel has not taken; it calls when it has nothing any more."""
+        self._transport.write(batch[sent:] if sent else batch)
+        self._blocked = self._transport.producerPaused = True
+
     def hand_over(self) -> None:
         """This will leave everything to the transport, which closes after it has written."""
-        self.sent += self._size
         self._transport.write(b"".join(self._frames))
         self.forget()
 
@@ -178,6 +188,7 @@ class Outbox:
 
     def resumeProducing(self) -> None:  # noqa: N802
         """The transport is empty."""
+        self._blocked = False
         self.flush()
 
     def pauseProducing(self) -> None:  # noqa: N802
@@ -187,3 +198,33 @@ class Outbox:
         """The connection is gone."""
         self.forget()
         self._let_go()
+
+
+def batched(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """This will part messages into as many as are written together."""
+    first = size = 0
+    for number, payload in enumerate(payloads):
+        if size and size + len(payload) > _BATCH_BYTES:
+            yield payloads[first:number]
+            first, size = number, 0
+        size += len(payload)
+    yield payloads[first:]
+
+
+def _spread(data: bytes, boxes: Sequence[Outbox]) -> None:
+    size = len(data)
+    for box in islice(boxes, _SLICE):
+        if box._protocol.state != 3:  # STATE_OPEN, without the look-up
+            continue
+        if box._size or box._blocked:
+            box.put(data)
+            continue
+        try:
+            sent = box._send(data)
+        except OSError:
+            sent = 0
+        if sent < size:
+            box.leave(data, sent)
+    for box in islice(boxes, _SLICE, None):
+        if box._protocol.state == 3:
+            box.put(data)

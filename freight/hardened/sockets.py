@@ -2,11 +2,13 @@
 
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
 from freight.hardened import wire
+from freight.hardened.few import Few
 from freight.hardened.opening import Beginning
 from freight.hardened.outbox import Outbox, Turn
 
@@ -44,8 +46,6 @@ class Socket(Beginning):
         """This will send a message of the application; one for a socket that closes goes nowhere."""
         if self.state == self.STATE_OPEN:
             payload = content if binary else content.encode()
-            self.outbox.messages += 1
-            self.outbox.octets += len(payload)
             self.outbox.put(wire.frame(payload, binary=binary))
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802, FBT001, FBT002
@@ -78,20 +78,6 @@ class Socket(Beginning):
         if not abort:
             self.outbox.hand_over()
         super()._closeConnection(abort)
-
-    @property
-    def trafficStats(self) -> Any:  # noqa: N802
-        """Autobahn's statistics, with what went through the outbox."""
-        outbox, told = getattr(self, "outbox", None), self._traffic
-        if outbox is not None:
-            told.outgoingWebSocketMessages = told.outgoingWebSocketFrames = outbox.messages
-            told.outgoingOctetsAppLevel = told.outgoingOctetsWebSocketLevel = outbox.octets
-            told.outgoingOctetsWireLevel = outbox.sent
-        return told
-
-    @trafficStats.setter
-    def trafficStats(self, fresh: Any) -> None:  # noqa: N802
-        self._traffic = fresh
 
     # -- inwards --------------------------------------------------------------------------------------------
 
@@ -151,7 +137,8 @@ class Socket(Beginning):
         if hasattr(self, "server"):
             self.server.protocol_disconnected(self)
         if hasattr(self, "application_queue"):
-            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": SLOW if self.slow else code})
+            event = {"type": "websocket.disconnect", "code": SLOW if self.slow else code}
+            self.factory.departures.add(partial(self.application_queue.put_nowait, event))
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: N802
         """This will end, and let go of what would keep the socket in memory until the next whole collection."""
@@ -168,6 +155,7 @@ class SocketFactory(WebSocketFactory):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.turn = Turn()
+        self.departures = Few()
 
     def settle(self) -> None:
         """This will put the options where every socket finds them.

@@ -142,13 +142,13 @@ async def heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
 
     A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
     """
-    wanted = list(keys)
+    wanted = "{" + ",".join(map(str, keys)) + "}"  # the driver takes ten times as long for a list of them
     rows = await _fetch(
         f"SELECT ({epochs.SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"  # noqa: S608
-        " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s)"
+        " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s::uuid[])"
         " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
         " WHERE feed.organization_id = organization.id), 0)"
-        " FROM shipments_organization organization WHERE id = ANY(%s)) AS head",
+        " FROM shipments_organization organization WHERE id = ANY(%s::uuid[])) AS head",
         [wanted, wanted],
     )
     return str(rows[0][0]), {identifier: seq for _, identifier, seq in rows if identifier}

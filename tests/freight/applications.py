@@ -18,6 +18,7 @@ class Seen:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.codes: list[int] = []
+        self.crowd: list[Any] = []
         self.go = asyncio.Event()
 
 
@@ -63,13 +64,30 @@ async def flood(scope: dict[str, Any], receive: Any, send: Any) -> None:
         asked = json.loads(event["text"])
         for number in range(asked["frames"]):
             if asked["by"] == "extension" or (asked["by"] == "both" and number % 2):
-                frames["write"](FRAME % number)
+                frames.write(FRAME % number)
             else:
                 await send({"type": "websocket.send", "text": (FRAME % number).decode()})
             if number % asked.get("turn", 50) == 0:
                 await asyncio.sleep(0)
             if asked.get("patient"):
-                await frames["free"]()
+                await frames.free()
+    seen().codes.append(event["code"])
+    seen().counts["disconnected"] += 1
+
+
+async def crowd(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Spreads as many numbered frames as a message asks for to all of its sockets, with some for one between."""
+    await _accepted(receive, send)
+    line = scope["extensions"]["freight.frames"]
+    seen().crowd.append(line)
+    while (event := await receive())["type"] == "websocket.receive":
+        asked = json.loads(event["text"])
+        for first in range(0, asked["frames"], asked["together"]):
+            numbers = range(first, min(first + asked["together"], asked["frames"]))
+            line.spread([FRAME % number for number in numbers], seen().crowd)
+            line.write(b'{"own":%d}' % numbers[-1])
+            await asyncio.sleep(asked.get("pause", 0))
+    seen().crowd.remove(line)
     seen().codes.append(event["code"])
     seen().counts["disconnected"] += 1
 
@@ -78,7 +96,7 @@ async def large(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Sends one frame of as many bytes as asked for."""
     await _accepted(receive, send)
     while (event := await receive())["type"] == "websocket.receive":
-        scope["extensions"]["freight.frames"]["write"](b"x" * int(event["text"]))
+        scope["extensions"]["freight.frames"].write(b"x" * int(event["text"]))
 
 
 async def busy(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -167,7 +185,7 @@ async def told(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "http.response.body"})
 
 
-SOCKETS = {"/echo": echo, "/ws/": echo, "/flood": flood, "/large": large, "/busy": busy}
+SOCKETS = {"/echo": echo, "/ws/": echo, "/flood": flood, "/crowd": crowd, "/large": large, "/busy": busy}
 REQUESTS = {
     "/state": state,
     "/go": go,

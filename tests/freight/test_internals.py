@@ -1,6 +1,7 @@
 """What the server relies on inside Daphne, Autobahn and Twisted, as it was when we read it.
 
-Each line is a function or class that freight/hardened overrides, calls or looks into, with a digest of its text.
+Each line is a function or class that freight/hardened (or the place named) overrides, calls or looks into, with a
+digest of its text.
 Where one differs after an upgrade, read its change against freight/hardened, run the tests of this folder, and
 write down the digest that the failure shows.
 """
@@ -21,6 +22,14 @@ RELIED_ON = {
     "daphne.server:Server.protocol_connected": "c94e3a8c0bc1",
     "daphne.server:Server.protocol_disconnected": "53db43ad111c",
     "daphne.server:Server.application_checker": "aa9360a492e4",
+    # the channel layer: realtime/layer.py
+    "channels_redis.pubsub:RedisPubSubChannelLayer._get_layer": "94b0b4c4da1f",
+    "channels_redis.pubsub:RedisSingleShardConnection": "0fe60ad58cf9",
+    "channels_redis.pubsub:RedisPubSubLoopLayer": "dfaa785bc885",
+    "redis.asyncio.connection:AbstractConnection.disconnect": "51afd265e7c1",
+    "redis._parsers.hiredis:_AsyncHiredisParser": "5f2753b3b5d4",
+    "redis.asyncio.client:PubSub.on_connect": "8963948d2d2a",
+    "redis.asyncio.client:PubSub.handle_message": "6f54d7d70d2c",
     "daphne.server:Server.timeout_checker": "26cae18fcd00",
     "daphne.server:Server.kill_all_applications": "cdc35f4f74f0",
     "daphne.http_protocol:WebRequest": "8dd2fdff09e0",

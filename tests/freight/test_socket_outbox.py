@@ -1,9 +1,12 @@
 """What a server sends to a socket: in order, together, and never more than a socket takes."""
 
 import asyncio
+import contextlib
 import json
 import struct
 import time
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import websockets
@@ -20,12 +23,49 @@ async def numbers(connection: websockets.ClientConnection, count: int) -> list[i
         return [int(json.loads(await connection.recv())["n"]) for _ in range(count)]
 
 
+async def read(connection: websockets.ClientConnection, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(60):
+        return [json.loads(await connection.recv()) for _ in range(count)]
+
+
 @pytest.mark.parametrize("by", ["extension", "sends", "both"])
 async def test_frames_of_either_way_come_in_order(served: Served, by: str) -> None:
     async with websockets.connect(served.ws("/flood")) as connection:
         await connection.send(json.dumps({"frames": 500, "by": by}))
 
         assert await numbers(connection, 500) == list(range(500))
+
+
+@pytest.mark.parametrize("together", [1, 7, 200])
+async def test_what_is_spread_to_many_comes_to_each_in_order_among_its_own(served: Served, together: int) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(websockets.connect(served.ws("/crowd"))) for _ in range(30)]
+        await crowd[0].send(json.dumps({"frames": 500, "together": together}))
+
+        asker, *others = await asyncio.gather(
+            read(crowd[0], 500 + -(-500 // together)), *(numbers(each, 500) for each in crowd[1:])
+        )
+
+    assert others == [list(range(500))] * 29
+    assert [frame["n"] for frame in asker if "n" in frame] == [f"{number:08}" for number in range(500)]
+    # What is written to one alone stands where it was written.
+    said = [before["n"] for before, frame in pairwise(asker) if "own" in frame]
+    assert said == [f"{frame['own']:08}" for frame in asker if "own" in frame]
+
+
+async def test_one_of_many_that_stops_reading_is_cut_and_the_others_get_all(served: Served) -> None:
+    before = served.state()
+    stopped = served.upgrade(b"/crowd", receive_buffer=4096)
+    async with contextlib.AsyncExitStack() as stack:
+        crowd = [await stack.enter_async_context(websockets.connect(served.ws("/crowd"))) for _ in range(3)]
+        asked = json.dumps({"frames": 3000, "together": 20, "pause": 0.01})
+        await crowd[0].send(asked)
+
+        others = await asyncio.gather(*(numbers(each, 3000) for each in crowd[1:]), read(crowd[0], 3150))
+
+    assert others[:2] == [list(range(3000))] * 2
+    assert within(60, lambda: 4431 in served.state()["codes"][len(before["codes"]) :])
+    stopped.close()
 
 
 async def test_more_than_may_wait_passes_for_who_waits_until_it_is_on_its_way(served: Served) -> None:

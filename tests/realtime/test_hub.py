@@ -29,6 +29,7 @@ class Socket:
 
     def __init__(self) -> None:
         self.closed = False
+        self.line = None
         self.freed = 0
         self.frames: list[dict[str, Any]] = []
         self.seqs: list[int] = []

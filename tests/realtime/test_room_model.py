@@ -47,11 +47,24 @@ class NumberedLog:
 NAME = RoomName("shipment", new_id(), "shipment:X", "shipment.org.X")
 
 
+class SharedLine:
+    """A way to write to many members at once."""
+
+    def __init__(self, client: "Client") -> None:
+        self.client = client
+
+    def spread(self, frames: list[bytes], lines: list["SharedLine"]) -> None:
+        for line in lines:
+            for frame in frames:
+                line.client.deliver(frame)
+
+
 class Client:
     """What one member was given: the number and the state it started from, and every event since."""
 
     def __init__(self, seq: int, total: int) -> None:
         self.closed = False
+        self.line = None if total % 2 else SharedLine(self)
         self.started, self.seqs, self.total = seq, list[int](), total
         self.told = total
 
@@ -134,6 +147,11 @@ class RoomModel(RuleBasedStateMachine):
         self.room.filling, self.reading = False, None
 
     @rule()
+    def end_turn(self) -> None:
+        self.room.write()
+        assert self.room.told == self.room.head
+
+    @rule()
     def sweep(self) -> None:
         if self.room.members:
             self.room.wanted = max(self.room.wanted, len(self.log.events))
@@ -153,6 +171,7 @@ class RoomModel(RuleBasedStateMachine):
         while self.sweep() or self.room.behind:
             self.begin_fill()
             self.end_fill()
+        self.room.write()
         for client in self.inside:
             assert client.started + len(client.seqs) == len(self.log.events)
 

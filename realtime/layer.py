@@ -1,0 +1,131 @@
+"""The channel layer: channels-redis over pub/sub, with a shorter way in for what a process hears.
+
+channels-redis asks redis-py for each message with a deadline of its own, ten times a second also where none is,
+and lays it into a queue for a task. Here what the connection brings is parsed as it comes, and a message goes
+straight to whoever opened the channel by `hear`. Groups, publishing, connecting, subscribing anew are theirs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import redis
+from channels_redis.pubsub import RedisPubSubChannelLayer, RedisSingleShardConnection
+
+_AGAIN_SECONDS: Final = 0.2
+_IDLE_SECONDS: Final = 0.1
+
+_log = logging.getLogger(__name__)
+
+
+class HintLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
+    """One for all event loops of a process, as channels-redis has it."""
+
+    def hear(self, channel: str, take: Callable[[dict[str, Any]], None]) -> None:
+        """This will hand each message of the channel's groups to `take`, which must not wait and not raise."""
+        self._get_layer().channels[channel] = _Straight(lambda data: take(self.deserialize(data)))
+
+    def _get_layer(self) -> Any:
+        known = asyncio.get_running_loop() in self._layers
+        layer = super()._get_layer()
+        if not known:
+            layer._shards = [_Shard(shard.host, layer) for shard in layer._shards]  # noqa: SLF001
+        return layer
+
+
+class _Straight:
+    """Stands where channels-redis has a queue."""
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self.put_nowait = put
+
+
+class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
+    """One Redis: publishes on one connection, hears on another."""
+
+    async def _do_receiving(self) -> None:
+        while True:
+            try:
+                await self._receive()
+            except Exception as error:  # noqa: BLE001  Redis is away; whoever listens knows how to do without
+                _log.info("hints not received: %r", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _receive(self) -> None:
+        pubsub = self._pubsub
+        if pubsub is None or not pubsub.subscribed:
+            await asyncio.sleep(_IDLE_SECONDS)
+            return
+        connection = pubsub.connection
+        if connection is None or not connection.is_connected:
+            # This connects, and subscribes to what was subscribed to before.
+            self._receive_message(await pubsub.get_message(ignore_subscribe_messages=True, timeout=_IDLE_SECONDS))
+            return
+        hearing = _Hearing(connection, self._told)
+        await hearing.over.wait()
+        if hearing.is_of(connection):  # else it is a new one, made by who subscribed meanwhile
+            await connection.disconnect()
+        raise redis.ConnectionError("The connection was lost.")
+
+    def _told(self, told: list[Any]) -> None:
+        if told[0] == b"message":
+            self._receive_message({"channel": told[1], "data": told[2]})
+        elif told[0] == b"unsubscribe" and told[1] in self._pubsub.pending_unsubscribe_channels:
+            self._pubsub.pending_unsubscribe_channels.remove(told[1])
+            self._pubsub.channels.pop(told[1], None)
+
+
+class _Hearing(asyncio.Protocol):
+    """Takes over a connection of redis-py and parses what it brings, by redis-py's parser, from where that stood.
+
+    Its writing goes on as before, and it hears of the connection's end.
+    """
+
+    def __init__(self, connection: Any, told: Callable[[list[Any]], None]) -> None:
+        self.over = asyncio.Event()
+        self._stream = connection._reader  # noqa: SLF001
+        self._parser = connection._parser._reader  # noqa: SLF001  hiredis
+        self._told = told
+        transport = connection._writer.transport  # noqa: SLF001
+        self._before = transport.get_protocol()
+        read = bytes(self._stream._buffer)  # noqa: SLF001
+        self._stream._buffer.clear()  # noqa: SLF001
+        if transport.is_closing() or self._stream.at_eof():
+            self.over.set()
+            return
+        transport.set_protocol(self)
+        self._stream._maybe_resume_transport()  # noqa: SLF001  it may have paused what is taken from it here
+        self.data_received(read)
+
+    def is_of(self, connection: Any) -> bool:
+        """This will tell whether the connection is still the one that was taken over."""
+        return connection._reader is self._stream  # noqa: SLF001
+
+    def data_received(self, data: bytes) -> None:
+        """This will tell every whole message; what cannot be read ends the connection."""
+        try:
+            self._parser.feed(data)
+            while isinstance(told := self._parser.gets(), list):
+                self._told(told)
+        except redis.RedisError as error:
+            _log.warning("hints not understood: %r", error)
+            self.over.set()
+
+    def eof_received(self) -> bool | None:
+        """The server has nothing more to say."""
+        self.over.set()
+        return self._before.eof_received()  # type: ignore[no-any-return]
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The connection is gone."""
+        self._before.connection_lost(error)
+        self.over.set()
+
+    def pause_writing(self) -> None:
+        """The transport has much to write."""
+        self._before.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The transport can write again."""
+        self._before.resume_writing()

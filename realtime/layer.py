@@ -7,7 +7,8 @@ straight to whoever opened the channel by `hear`. Groups, publishing, connecting
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import redis
@@ -26,6 +27,16 @@ class HintLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
         """This will hand each message of the channel's groups to `take`, which must not wait and not raise."""
         self._get_layer().channels[channel] = _Straight(lambda data: take(self.deserialize(data)))
 
+    async def publish(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """This will send messages to their groups, in order and in one word with each Redis."""
+        layer = self._get_layer()
+        by_shard: dict[_Shard, list[tuple[str, bytes]]] = defaultdict(list)
+        for group, message in messages:
+            channel = layer._get_group_channel_name(group)  # noqa: SLF001
+            by_shard[layer._get_shard(channel)].append((channel, self.serialize(message)))  # noqa: SLF001
+        for shard, sent in by_shard.items():
+            await shard.publish_all(sent)
+
     def _get_layer(self) -> Any:
         known = asyncio.get_running_loop() in self._layers
         layer = super()._get_layer()
@@ -43,6 +54,15 @@ class _Straight:
 
 class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
     """One Redis: publishes on one connection, hears on another."""
+
+    async def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """This will publish messages to their channels."""
+        async with self._lock:
+            self._ensure_redis()
+            pipeline = self._redis.pipeline(transaction=False)
+            for channel, data in messages:
+                pipeline.publish(channel, data)
+            await pipeline.execute()
 
     async def _do_receiving(self) -> None:
         while True:

@@ -59,6 +59,15 @@ async def test_what_is_sent_to_a_group_comes_in_order_and_as_it_was(layer: HintL
     assert await ear.hears(201) == [*range(200), b"\x00bytes"]
 
 
+async def test_many_messages_at_once_come_in_their_order_whatever_their_groups(layer: HintLayer, ear: Ear) -> None:
+    await layer.group_add("second", NAME)
+    await asyncio.sleep(0.1)
+
+    await layer.publish([(("room", "second")[number % 2], {"n": number}) for number in range(100)])
+
+    assert await ear.hears(100) == list(range(100))
+
+
 async def test_other_groups_and_left_ones_are_not_heard(layer: HintLayer, ear: Ear) -> None:
     await layer.group_add("left", NAME)
     await layer.group_discard("left", NAME)

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -26,13 +27,14 @@ def play(ours: House, peer: Peer, megabytes: int) -> dict[str, Any]:
     try:
         target = replace(peer.target(sockets=1, rooms=1), first_room=room)
         load = Load(target)
-        with _stopped(target) as reader, _watched(peer) as grown:
+        with _stopped(target) as reader, _watched(peer) as grown, ThreadPoolExecutor(1) as beside:
             load.expect(len(frames))
             time.sleep(0.2)
             before, began = peer.memory(), time.monotonic()
+            cutting = beside.submit(_cut_after, reader, began)
             peer.flood([(room, frame) for frame in frames])
             load.heard()
-            cut = _cut_after(reader, began)
+            cut = cutting.result()
         return {
             "publishedMb": round(sum(map(len, frames)) / 2**20, 1),
             "grownMb": round((max(grown) - before) / 2**20, 1),

@@ -1,0 +1,136 @@
+"""How much of what is read is kept, while the demo moves: after `warmup_cache`, beside `simulate` and the relay.
+
+Boards ask for the newest page, pages of one status, and a shipment that they show; now and then somebody asks for
+any shipment at all. Everything is asked with what the reader had before (`If-None-Match`), as browsers do.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.bench import stage
+from tests.bench.goals import at_least, told
+
+SHIPMENTS = 2_000
+STATUSES = ("booked", "dispatched", "in_transit", "at_facility", "out_for_delivery")
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """This will print one JSON line with the hit rate, in all and by name."""
+    parser = argparse.ArgumentParser(prog="bench_cache", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--rate", type=float, default=10.0, help="the simulator's events a second")
+    parser.add_argument("--readers", type=float, default=50.0, help="requests a second of all readers together")
+    options = parser.parse_args(arguments)
+    stage.begin()
+    stage.load(SHIPMENTS, events=4.0)
+    stage.settled()
+    from shipments.models import Shipment
+    from tests.journeys import servers  # needs settings
+
+    database = servers.database_url()
+    everybody = list(Shipment.objects.filter(organization__slug="demo").values_list("reference", flat=True))
+    with stage.daphne() as server, _command("relay", database):
+        _run("warmup_cache", database)
+        with _command("simulate", database, "--rate", str(options.rate)):
+            time.sleep(2)
+            before = counted(server.url)
+            answers = read(server.port, everybody, options.seconds, options.readers)
+            after = counted(server.url)
+    found = {key: number - before.get(key, 0) for key, number in after.items()}
+    rates = {name: _rate(found, name) for name in sorted({name for name, _ in found})}
+    result = {"bench": "cache", "answers": answers, "hitRate": _rate(found, None), "byName": rates}
+    result["goals"] = told([at_least("hit rate", result["hitRate"], 0.7)])
+    print(json.dumps(result))
+    return result
+
+
+def read(port: int, everybody: list[str], seconds: float, rate: float) -> dict[int, int]:
+    """This will read for so many seconds, and return how often it was answered with which status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    chance = random.Random(1)
+    had: dict[str, str] = {}
+    answers: dict[int, int] = {}
+
+    def ask(path: str, body: str | None = None, **headers: str) -> Any:
+        connection.request("POST" if body else "GET", path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        answers[answer.status] = answers.get(answer.status, 0) + 1
+        if tag := answer.headers.get("ETag"):
+            had[path] = tag
+        return json.loads(text) if text else None
+
+    who = json.dumps({"email": "dispatcher@demo.test", "password": "freight-demo"})
+    token = ask("/api/auth/login", who, **{"Content-Type": "application/json"})["access"]
+    shown = everybody[:50]
+    answers.clear()
+    due = time.monotonic()
+    until = due + seconds
+    while time.monotonic() < until:
+        page = chance.choice(["/api/shipments", *(f"/api/shipments?status={each}" for each in STATUSES)])
+        one = f"/api/shipments/{chance.choice(shown if chance.random() < 0.8 else everybody)}"
+        path = page if chance.random() < 0.5 else one
+        given = {"If-None-Match": had[path]} if path in had else {}
+        answered = ask(path, Authorization=f"Bearer {token}", **given)
+        if answered and "results" in answered:
+            shown = [each["reference"] for each in answered["results"]] or shown
+        due = max(due + 1 / rate, time.monotonic() - 1)
+        time.sleep(max(0.0, due - time.monotonic()))
+    return answers
+
+
+def counted(url: str) -> dict[tuple[str, str], float]:
+    """This will return the cache's counters of the process, by name and result."""
+    text = httpx.get(f"{url}/api/metrics", timeout=10).text
+    return {
+        (sample.labels["cache"], sample.labels["result"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "cache_requests_total"
+    }
+
+
+def _rate(found: dict[tuple[str, str], float], name: str | None) -> float:
+    hits = sum(number for (each, result), number in found.items() if result == "hit" and name in {None, each})
+    every = sum(number for (each, _), number in found.items() if name in {None, each})
+    return round(hits / every, 3) if every else 0.0
+
+
+def _run(command: str, database: str) -> None:
+    subprocess.run(
+        [sys.executable, "manage.py", command],
+        env=os.environ | {"DATABASE_URL": database},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def _command(command: str, database: str, *arguments: str) -> Iterator[None]:
+    """This will run a command of the product while the block runs."""
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", command, *arguments],
+        env=os.environ | {"DATABASE_URL": database},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+if __name__ == "__main__":
+    main()

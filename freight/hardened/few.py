@@ -11,7 +11,7 @@ MOST: Final = 10
 class Few:
     """Does what it is given soon and in order, at most ten in a turn of the event loop.
 
-    A hundred sockets that are cut or lost in one moment would hold up everybody else for a tenth of a second.
+    A hundred sockets that are cut in one moment would hold up everybody else for a tenth of a second.
     """
 
     def __init__(self) -> None:

@@ -2,13 +2,11 @@
 
 import socket
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
 from freight.hardened import wire
-from freight.hardened.few import Few
 from freight.hardened.opening import Beginning
 from freight.hardened.outbox import Outbox, Turn
 
@@ -137,8 +135,7 @@ class Socket(Beginning):
         if hasattr(self, "server"):
             self.server.protocol_disconnected(self)
         if hasattr(self, "application_queue"):
-            event = {"type": "websocket.disconnect", "code": SLOW if self.slow else code}
-            self.factory.departures.add(partial(self.application_queue.put_nowait, event))
+            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": SLOW if self.slow else code})
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: N802
         """This will end, and let go of what would keep the socket in memory until the next whole collection."""
@@ -155,7 +152,6 @@ class SocketFactory(WebSocketFactory):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.turn = Turn()
-        self.departures = Few()
 
     def settle(self) -> None:
         """This will put the options where every socket finds them.

@@ -192,11 +192,11 @@ class RoomHub:
             self._given[room].append(committed_at)
 
     def _write(self, room: LogRoom) -> None:
-        members = len(room.members)
+        committed, members = self._given.pop(room), len(room.members)
         room.write()
         if members >= LARGE_ROOM:
             room.rests_until = asyncio.get_running_loop().time() + min(members * WRITE_SECONDS, MOST_REST_SECONDS)
-        metrics.delivered(self._given.pop(room))
+        metrics.delivered(committed)
 
     def end(self, room: LogRoom | LatestRoom) -> None:
         """This will tell the members that what the room is about is gone, and let them go."""

@@ -25,7 +25,16 @@ class HintLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
 
     def hear(self, channel: str, take: Callable[[dict[str, Any]], None]) -> None:
         """This will hand each message of the channel's groups to `take`, which must not wait and not raise."""
-        self._get_layer().channels[channel] = _Straight(lambda data: take(self.deserialize(data)))
+
+        def arrived(data: bytes) -> None:
+            try:
+                message = self.deserialize(data)
+            except Exception as error:  # noqa: BLE001  whatever somebody has published: the connection stays
+                _log.warning("hint not understood: %r", error)
+            else:
+                take(message)
+
+        self._get_layer().channels[channel] = _Straight(arrived)
 
     async def publish(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """This will send messages to their groups, in order and in one word with each Redis."""

@@ -79,6 +79,16 @@ async def test_other_groups_and_left_ones_are_not_heard(layer: HintLayer, ear: E
     assert await ear.hears(1) == ["room"]
 
 
+async def test_what_is_no_message_is_passed_over_and_the_connection_stays(layer: HintLayer, ear: Ear) -> None:
+    client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+    for nonsense in (b"", b"\xc1", b"nonsense"):
+        await client.publish("layertest__group__room", nonsense)
+    await layer.group_send("room", {"n": "whole"})
+
+    assert await ear.hears(1) == ["whole"]  # a connection made anew would not have been told
+    await client.aclose()
+
+
 async def test_it_hears_again_after_its_connection_was_killed(layer: HintLayer, ear: Ear) -> None:
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
     numbers = await client.pubsub_numsub("layertest__group__room")

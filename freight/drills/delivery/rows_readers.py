@@ -25,9 +25,8 @@ _USUAL_EVENTS: Final = 100
 _WIDTH: Final = 20
 _AT_ONCE: Final = 25
 _LOOK_SECONDS: Final = 0.01
-# A p99 of milliseconds is moved by whatever else the machine does: not least by a hundred sockets more in the room,
-# and by their end, which this process sees too.
-_NOISE_SECONDS: Final = 0.1
+# A p99 of milliseconds is moved by whatever else the machine does.
+_NOISE_SECONDS: Final = 0.05
 
 
 @dataclass(slots=True)

@@ -108,6 +108,8 @@ class PatientConnection(psycopg.Connection[TupleRow]):
 class PatientAsyncConnection(psycopg.AsyncConnection[TupleRow]):
     """The same for event loops, whose tasks outlive the request that began them: each wait has its own patience."""
 
+    answered_at = float("-inf")  # noted by whoever keeps it in a pool, on the monotonic clock
+
     async def wait(
         self,
         gen: PQGen[RV],

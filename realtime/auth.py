@@ -94,11 +94,11 @@ def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | No
     return addresses.client_address({name: value for name, value in meta.items() if value or name == "REMOTE_ADDR"})
 
 
-async def admit(offer: Offer | None, *, address: str | None) -> Verdict:
+async def admit(offer: Offer | None, *, address: str | None, request_id: str) -> Verdict:
     """This will tell who it is, and count the handshake: for whom it is, else for where it comes from."""
     subject = await _of_offer(offer) if offer else None
     if subject is not None:
-        subject = subject.at(address=address, request_id="")
+        subject = subject.at(address=address, request_id=request_id)
     key = subject.limit_key if subject else limiter.address_key(address)
     usage = await together.check("ws_connect", key, subject=subject)
     return Verdict(subject, usage is None or usage.allowed)

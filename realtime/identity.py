@@ -91,7 +91,7 @@ class Identity:
 
     async def _present(self, offer: Offer) -> None:
         try:
-            verdict = await auth.admit(offer, address=self.address)
+            verdict = await auth.admit(offer, address=self.address, request_id=self.connection_id)
         except Exception as error:  # noqa: BLE001  whatever the database does, the client may come back
             log.warning("WebSocket not authenticated", error=repr(error))
             await self._socket.close(Close.DRAINING, "The service cannot check credentials now.")
@@ -121,7 +121,7 @@ class Identity:
     def _welcome(self, subject: Subject) -> None:
         if self._socket.closed:
             return
-        self.subject = subject.at(address=self.address, request_id=self.connection_id)
+        self.subject = subject
         logins.enter(self._socket)
         log.debug("WebSocket opened", user=str(subject.user_id), role=subject.role, connection=self.connection_id)
         expires_at = representation.instant(subject.expires_at)
@@ -133,7 +133,9 @@ class Identity:
         metrics.limited("unauthenticated")
         within_limit = True
         with suppress(Exception):
-            within_limit = (await auth.admit(None, address=self.address)).within_limit
+            within_limit = (
+                await auth.admit(None, address=self.address, request_id=self.connection_id)
+            ).within_limit
         if within_limit:
             await self._socket.close(Close.NOT_AUTHENTICATED_IN_TIME, "No authentication in time.")
         else:

@@ -119,7 +119,7 @@ def _is_open(channel: Any) -> bool:
     transport = channel.transport
     if transport is None or not transport.connected:
         return False
-    return getattr(transport.protocol, "_channel", None) is channel  # else a socket has taken it over
+    return transport.protocol is channel  # else a socket has taken it over
 
 
 def _stop_accepting(port: Any) -> None:

@@ -7,11 +7,17 @@ of a socket's memory. Here what is the same for all stands in the class, what on
 after it, and what differs has slots instead of a dictionary.
 """
 
-from typing import Final
+import base64
+import hashlib
+import time
+from typing import Any, Final
 
 from autobahn.websocket.protocol import TrafficStats
+from autobahn.websocket.types import ConnectionDeny
 from autobahn.websocket.utf8validator import Utf8Validator
 from daphne.ws_protocol import WebSocketProtocol
+
+from freight.hardened.handshake import Opening
 
 _OF_THE_HANDSHAKE: Final = (
     "_raw_query_string", "_wskey", "application_deferred", "clean_headers", "http_headers", "http_request_data",
@@ -31,6 +37,23 @@ class _Nobody:
 
     def callback(self, result: object) -> None:
         """This will do nothing."""
+
+
+class _Answer:
+    """What the application's answer is told to, where the opening was read by ourselves."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, socket: "Beginning") -> None:
+        self._socket = socket
+
+    def callback(self, subprotocol: str | None) -> None:
+        """This will open the socket."""
+        self._socket.succeedHandshake(subprotocol)
+
+    def errback(self, denied: ConnectionDeny) -> None:
+        """This will refuse it."""
+        self._socket.failHandshake(denied.reason, denied.code)
 
 
 class Beginning(WebSocketProtocol):  # type: ignore[misc]
@@ -74,7 +97,61 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
         """This will take what came."""
         self._dataReceived(data)
 
+    def begin(self, opening: Opening) -> None:
+        """This will go on as Autobahn and Daphne do when they have read an opening and found it good."""
+        self.websocket_protocols, self.websocket_version, self._wskey = opening.subprotocols, 13, opening.key
+        self.path, self.request, self.root_path = opening.path, opening, ""
+        self.socket_opened = self.last_ping = time.time()
+        self.server = self.factory.server_class
+        self.server.protocol_connected(self)
+        self.client_addr, self.server_addr = map(_address, (self.transport.getPeer(), self.transport.getHost()))
+        path = opening.path.decode()
+        self.application_queue = self.server.create_application(
+            self,
+            {
+                "type": "websocket",
+                "path": path,
+                "raw_path": opening.path,
+                "root_path": self.server.root_path,
+                "headers": opening.headers,
+                "query_string": opening.query,
+                "client": self.client_addr,
+                "server": self.server_addr,
+                "subprotocols": opening.subprotocols,
+            },
+        )
+        self.handshake_deferred = _Answer(self)
+        self.application_queue.put_nowait({"type": "websocket.connect"})
+
+    def serverAccept(self, subprotocol: str | None = None) -> None:
+        """This will accept on behalf of the application; raises ValueError for what the client has not offered."""
+        if subprotocol is not None and subprotocol not in self.websocket_protocols:
+            raise ValueError(f"The client has not offered the subprotocol {subprotocol!r}.")
+        super().serverAccept(subprotocol)
+
+    def succeedHandshake(self, subprotocol: str | None) -> None:
+        """This will answer and open the socket; no extension that the client may have offered is taken up."""
+        accept = base64.b64encode(hashlib.sha1(self._wskey.encode() + self._WS_MAGIC).digest()).decode()  # noqa: S324
+        chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol is not None else ""
+        self.outbox.put(
+            f"HTTP/1.1 101 Switching Protocols\r\nServer: {self.factory.server}\r\nUpgrade: WebSocket\r\n"
+            f"Connection: Upgrade\r\n{chosen}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        self.state = self.STATE_OPEN
+        self.websocket_protocol_in_use = subprotocol
+        if self.openHandshakeTimeoutCall is not None:
+            self.openHandshakeTimeoutCall.cancel()
+            self.openHandshakeTimeoutCall = None
+        self.inside_message, self.current_frame = False, None
+        self._onOpen()
+        if self.data:
+            self.consumeData()
+
     def _onOpen(self) -> None:
         for name in _OF_THE_HANDSHAKE:
             if hasattr(self, name):
                 delattr(self, name)
+
+
+def _address(address: Any) -> list[Any] | None:
+    return [str(address.host), address.port] if hasattr(address, "host") and hasattr(address, "port") else None

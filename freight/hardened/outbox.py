@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from freight.hardened import wire
+from freight.hardened import flow, wire
 from freight.hardened.few import Few
 
 # What may wait in the process for one socket.
@@ -80,8 +80,8 @@ class Outbox:
         self._frames: list[bytes] = []
         self._size = 0
         self._marked = False
-        # By what the transport still has to write: at first the handshake's answer.
-        self._blocked = transport.producerPaused = True
+        # By what the transport still has to write: here the end of an answer to a request before.
+        self._blocked = transport.producerPaused = flow.waiting(transport) > 0
         self._free: asyncio.Future[None] | None = None
 
     def write(self, payload: bytes) -> None:

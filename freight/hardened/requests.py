@@ -5,8 +5,9 @@ from typing import Any
 from weakref import WeakSet
 
 from daphne.http_protocol import HTTPFactory, WebRequest
+from twisted.web.http import HTTPChannel
 
-from freight.hardened import flow, replies
+from freight.hardened import flow, handshake, replies
 
 
 class _Resumption:
@@ -102,8 +103,34 @@ class Request(WebRequest):  # type: ignore[misc]
             self.server.stalls.watch(transport)
 
 
+class Channel(HTTPChannel):
+    """One connection: of requests, or of the socket that its first bytes ask for."""
+
+    _fresh = True
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802
+        """This will take what came."""
+        if self._fresh:
+            self._fresh = False
+            opening = handshake.read(data)
+            if opening is not None:
+                self._become_socket(opening)
+                return
+        super().dataReceived(data)  # type: ignore[no-untyped-call]
+
+    def _become_socket(self, opening: handshake.Opening) -> None:
+        self.setTimeout(None)  # type: ignore[no-untyped-call]
+        transport: Any = self.transport
+        socket = self.factory.server.ws_factory.buildProtocol(transport.getPeer())
+        transport.protocol = socket
+        socket.makeConnection(transport)
+        socket.begin(opening)
+
+
 class RequestFactory(HTTPFactory):  # type: ignore[misc]
     """Makes requests; knows the connections, so that idle ones can be closed when the process ends."""
+
+    protocol = Channel  # Twisted would put another before it, which can change to HTTP/2
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
@@ -116,5 +143,5 @@ class RequestFactory(HTTPFactory):  # type: ignore[misc]
         """This will make the protocol of a fresh connection."""
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
-        self.channels.add(protocol._channel)  # noqa: SLF001
+        self.channels.add(protocol)
         return protocol

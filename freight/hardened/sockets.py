@@ -47,7 +47,7 @@ class Socket(Beginning):
             self.outbox.put(wire.frame(payload, binary=binary))
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802, FBT001, FBT002
-        """This will send what Autobahn has framed: control frames, and before all the handshake's answer."""
+        """This will send what Autobahn has framed: control frames; and the answer to an opening that is refused."""
         if self.state in {self.STATE_OPEN, self.STATE_CLOSING} and not sync and not chopsize:
             self.outbox.put(data)
         else:

@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
-from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from monitoring import patience, queries
@@ -22,10 +21,12 @@ from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
 from shipments.tokens import Claims
 
-_Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+_Pool = AsyncConnectionPool[patience.PatientAsyncConnection]
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
 # A read waits for a connection and for its answer; both together end before somebody's request is 5 s old.
 _READ_SECONDS = patience.SECONDS + 0.5
+# A connection that has just answered is not tried again before it is used.
+_TRUSTED_SECONDS: Final = 0.2
 # libpq's words for Django's.
 _CONNECT_BY = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
@@ -58,11 +59,17 @@ async def pool(purpose: str = "live") -> _Pool:
             max_size=max(2, settings.DATABASE_POOL_SIZE // 2),
             timeout=patience.SECONDS,
             reconnect_timeout=1,
-            check=AsyncConnectionPool.check_connection,
+            check=_check_rested,
             open=False,
         )
         await pool.open()
     return pool
+
+
+async def _check_rested(connection: Any) -> None:
+    """This will ask a connection whether it lives, unless it has just answered; a busy one always has."""
+    if time.monotonic() - connection.answered_at > _TRUSTED_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
 
 
 async def close() -> None:
@@ -82,6 +89,7 @@ async def _read(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         cursor = await connection.execute(sql.encode(), params)
         rows = await cursor.fetchall()
         queries.observe(sql, time.perf_counter() - started)
+        connection.answered_at = time.monotonic()
         return rows
 
 

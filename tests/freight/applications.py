@@ -110,6 +110,28 @@ async def busy(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()
 
 
+async def shown(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Says what it was told of its socket, in the subprotocol that was offered first."""
+    assert (await receive())["type"] == "websocket.connect"
+    offered = scope["subprotocols"]
+    await send({"type": "websocket.accept", "subprotocol": offered[0] if offered else None})
+    found = {name: value for name, value in scope.items() if name not in {"client", "extensions"}}
+    await send({"type": "websocket.send", "text": repr(sorted(found.items()))})
+    await receive()
+
+
+async def denied(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Lets nobody in."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+async def broken(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Accepts what was not offered."""
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": "other"})
+
+
 # -- requests ---------------------------------------------------------------------------------------------
 
 
@@ -185,7 +207,17 @@ async def told(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "http.response.body"})
 
 
-SOCKETS = {"/echo": echo, "/ws/": echo, "/flood": flood, "/crowd": crowd, "/large": large, "/busy": busy}
+SOCKETS = {
+    "/echo": echo,
+    "/ws/": echo,
+    "/flood": flood,
+    "/crowd": crowd,
+    "/large": large,
+    "/busy": busy,
+    "/shown": shown,
+    "/denied": denied,
+    "/broken": broken,
+}
 REQUESTS = {
     "/state": state,
     "/go": go,

@@ -343,8 +343,10 @@ async def test_a_user_has_so_many_sockets_and_an_address_too(lonely: Daphne, hou
     where = {"local_addr": ("127.0.0.2", 0)}
 
     async with AsyncExitStack() as stack:
-        sockets = [await stack.enter_async_context(Socket(lonely, token, **where)) for token in tokens[:6]]
-        answers = [await greeted(socket) for socket in sockets]
+        # One after the other: of those who come together nobody is the fourth.
+        answers = [
+            await greeted(await stack.enter_async_context(Socket(lonely, token, **where))) for token in tokens[:6]
+        ]
         # Six are open by now, but for the one that was closed.
         await stack.enter_async_context(Socket(lonely, tokens[6], **where))
         refused = await opens(Socket(lonely, tokens[6], **where))

@@ -14,6 +14,9 @@ PRODUCTION := DEMO=0 DEBUG=0 DATABASE_URL=postgresql://freight@db/freight REDIS_
 
 CHECKS := check-lint check-format check-types check-imports check-migrations check-deploy check-tests
 
+# Dozens of processes start here: each would compile what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test bench lint format lock screenshots system-packages system-packages-present $(CHECKS)
 

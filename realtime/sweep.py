@@ -22,6 +22,8 @@ from shipments.selectors import live
 
 SECONDS: Final = (1.8, 2.2)
 DEAF_SECONDS: Final = 0.5
+# For hints on their way, of a bulk by hundreds: to read what they bring would be work for nothing.
+GRACE_SECONDS: Final = 0.1
 # Sweeps that fail this long are told to the members.
 STALE_SECONDS: Final = 5.0
 
@@ -58,8 +60,7 @@ class Sweep:
 
     async def _try_rooms(self) -> None:
         try:
-            with metrics.sweep_seconds.time():
-                await self.rooms()
+            await self.rooms()
             self._well_at, self._stale = time.monotonic(), False
         except Exception as error:  # noqa: BLE001  the database is away: sockets stay
             log.warning("sweep failed", error=repr(error))
@@ -82,17 +83,26 @@ class Sweep:
             member.deliver(frame)
 
     async def rooms(self) -> None:
-        """This will compare every room's head with the table, in one query, and fill what is behind."""
+        """This will compare every room with the table, in one query, and fill what is behind and stays so."""
+        with metrics.sweep_seconds.time():
+            heads = await self._heads()
+            await self._latest()
+        if not self._hub.subscription.deaf and any(head > room.wanted for room, head in heads.items()):
+            await asyncio.sleep(GRACE_SECONDS)
+        for room, head in heads.items():
+            room.wanted = max(room.wanted, head)
+            self._hub.fill_if_behind(room)
+
+    async def _heads(self) -> dict[LogRoom, int]:
+        """This will read the newest number of each log; where another history has begun, all is told at once."""
         logs = self._logs()
-        if logs:
-            epoch, heads = await live.heads([room.key for room in logs])
-            if epoch != self._hub.epoch:
-                await self._begin_epoch(epoch)
-                return
-            for room in logs:
-                room.wanted = max(room.wanted, heads.get(room.key, 0))
-                self._hub.fill_if_behind(room)
-        await self._latest()
+        if not logs:
+            return {}
+        epoch, heads = await live.heads([room.key for room in logs])
+        if epoch != self._hub.epoch:
+            await self._begin_epoch(epoch)
+            return {}
+        return {room: heads.get(room.key, 0) for room in logs}
 
     def _logs(self) -> list[LogRoom]:
         return [room for room in self._hub.rooms.values() if isinstance(room, LogRoom) and room.members]

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
 
-from realtime import protocol, rooms
+from realtime import protocol, rooms, sweep
 from realtime.hub import RoomHub
 from realtime.room import Wish
 from realtime.rooms import RoomName
@@ -282,6 +282,34 @@ async def test_members_of_one_room_cost_one_fill(hub: RoomHub, monkeypatch: pyte
     await asyncio.gather(*(socket.reaches(6) for socket in sockets))
 
     assert len(reads) == 1
+
+
+async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [wish(shipment)])
+    reads: list[int] = []
+    read = live.events
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        reads.append(1)
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(live, "events", counted)
+    take = hub.take
+    held: asyncio.Queue[Any] = asyncio.Queue()
+    monkeypatch.setattr(hub, "take", held.put_nowait)
+    await amend(by, shipment, 1)
+    hint = await held.get()
+
+    sweeping = asyncio.create_task(hub.sweep())
+    await asyncio.sleep(sweep.GRACE_SECONDS / 2)
+    assert socket.seqs == [1]
+    take(hint)
+    await sweeping
+
+    await socket.reaches(2)
+    assert reads == []
 
 
 async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:

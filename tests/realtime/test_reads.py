@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from realtime.gather import Gathered
+from realtime.gather import CROWD, CROWD_SECONDS, Gathered
 from tests.realtime.test_hub import Socket, amend, booked, hub, wish
 
 __all__ = ["hub"]
@@ -48,6 +48,24 @@ async def test_who_asks_during_a_read_is_answered_by_the_next() -> None:
     assert await second == {3: "three"}
     assert await asyncio.gather(*late) == [{1: "one"}, {3: "three"}, {3: "three"}, {1: "one"}]
     assert shelf.reads == [{1, 3}, {3}, {1, 2, 3}]
+
+
+async def test_a_crowd_is_waited_for_a_moment_and_one_alone_is_not() -> None:
+    shelf = Shelf()
+    shelf.open.set()
+    gathered = Gathered(shelf.read)
+    await gathered.ask(range(CROWD))
+
+    first = asyncio.create_task(gathered.ask([1]))
+    await asyncio.sleep(CROWD_SECONDS / 3)
+    await gathered.ask([3])
+    await first
+    alone = asyncio.create_task(gathered.ask([1]))
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    assert shelf.reads == [set(range(CROWD)), {1, 3}, {1}]
+    assert await alone == {1: "one"}
 
 
 async def test_a_read_that_fails_is_told_to_those_it_was_for() -> None:

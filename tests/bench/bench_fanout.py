@@ -40,10 +40,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         ours = house.House(max(scene.rooms for scene in planned) + 1)
         made = house.peers_of(Path(name), ours, options.peers.split(","))
-        found = {}
+        found, slow = {}, set[tuple[str, str]]()
         for scene in planned:
             print(f"{scene.name}: {scene.sockets} sockets in {scene.rooms} rooms", file=sys.stderr)
-            found[scene.name] = scenes.play(scene, ours, made)
+            found[scene.name] = scenes.play(scene, ours, made, slow)
             for peer, figures in found[scene.name].items():
                 print(f"  {peer}: {json.dumps(figures)}", file=sys.stderr)
         megabytes = 8 if options.quick else 40

@@ -35,8 +35,13 @@ class Scene:
         return {"each": 1, "burst": IN_FLIGHT} if self.rooms == 1 else {"rooms": min(self.rooms, _ROOMS_A_TURN)}
 
 
-def play(scene: Scene, ours: House, made: Sequence[Peer]) -> dict[str, dict[str, Any]]:
-    """This will start the peers, open their sockets, let them take turns, and return the figures of each."""
+def play(
+    scene: Scene, ours: House, made: Sequence[Peer], slow: set[tuple[str, str]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """This will start the peers, open their sockets, let them take turns, and return the figures of each.
+
+    `slow` gathers who took too long for which way; who did so in a smaller scene does not play it in this one.
+    """
     loads: dict[str, Load] = {}
     found: dict[str, dict[str, Any]] = {}
     try:
@@ -51,7 +56,7 @@ def play(scene: Scene, ours: House, made: Sequence[Peer]) -> dict[str, dict[str,
                 "connectsPerCpuSecond": round(scene.sockets / max(spent, 1e-6)),
                 "kbPerSocket": round((peer.memory() - memory) / scene.sockets / 1024, 1),
             }
-        for name, by_way in _turns(scene, ours, made, loads).items():
+        for name, by_way in _turns(scene, ours, made, loads, set() if slow is None else slow).items():
             found[name] |= {way: _figures(turns) for way, turns in by_way.items()}
     finally:
         for load in loads.values():
@@ -62,10 +67,9 @@ def play(scene: Scene, ours: House, made: Sequence[Peer]) -> dict[str, dict[str,
 
 
 def _turns(
-    scene: Scene, ours: House, made: Sequence[Peer], loads: Mapping[str, Load]
+    scene: Scene, ours: House, made: Sequence[Peer], loads: Mapping[str, Load], slow: set[tuple[str, str]]
 ) -> dict[str, dict[str, list[dict[str, float]]]]:
     taken: dict[str, dict[str, list[dict[str, float]]]] = {peer.name: defaultdict(list) for peer in made}
-    slow: set[tuple[str, str]] = set()
     rooms = itertools.cycle(range(scene.rooms))
     ends = time.monotonic() + scene.seconds
     for number in itertools.count():

@@ -10,9 +10,7 @@ import hashlib
 import random
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar, cast
@@ -24,6 +22,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from ratelimits import counters, waiting
 from shipments import metrics
+from shipments.memory import Flights, Memory
 
 T = TypeVar("T")
 Value = bytes | str | int | float | bool | list[Any] | dict[str, Any]
@@ -66,76 +65,8 @@ class Stats:
         return self.hits / asked if asked else 0.0
 
 
-class _Local:
-    """Stamped entries of this process, the least used forgotten first; bounded in bytes."""
-
-    def __init__(self, most: int) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
-        self._most, self._size = most, 0
-
-    def get(self, key: str, stamp: bytes) -> bytes | None:
-        with self._lock:
-            found = self._kept.get(key)
-            if found is None or found[0] != stamp:
-                return None
-            self._kept.move_to_end(key)
-            return found[1]
-
-    def put(self, key: str, stamp: bytes, body: bytes) -> None:
-        with self._lock:
-            self._drop(key)
-            self._kept[key] = (stamp, body)
-            self._size += len(key) + len(body)
-            while self._size > self._most:
-                self._drop(next(iter(self._kept)))
-
-    def clear(self) -> None:
-        with self._lock:
-            self._kept.clear()
-            self._size = 0
-
-    def _drop(self, key: str) -> None:
-        gone = self._kept.pop(key, None)
-        if gone is not None:
-            self._size -= len(key) + len(gone[1])
-
-
-class _Flights:
-    """Lets one thread make a value while the others that want it wait for it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._flying: dict[object, Future[Any]] = {}
-
-    def share(self, key: object, make: Callable[[], T], wait: float) -> T:
-        """This will return what `make` returns, called here or, at this moment, in another thread.
-
-        That one is waited for so many seconds.
-        """
-        with self._lock:
-            other = self._flying.get(key)
-            mine: Future[T] = self._flying.setdefault(key, Future())
-        if other is not None:
-            try:
-                return other.result(wait)  # type: ignore[no-any-return]
-            except Exception:  # noqa: BLE001  its failure need not be ours
-                return make()
-        try:
-            made = make()
-        except BaseException as error:
-            mine.set_exception(error)
-            raise
-        else:
-            mine.set_result(made)
-            return made
-        finally:
-            with self._lock:
-                del self._flying[key]
-
-
-_local: Final = _Local(_LOCAL_BYTES)
-_flights: Final = _Flights()
+_local: Final = Memory(_LOCAL_BYTES)
+_flights: Final = Flights()
 _services: Final[dict[str, "CacheService"]] = {}
 _RESULTS: Final = {"hits": "hit", "misses": "miss"}
 
@@ -174,7 +105,7 @@ class CacheService:
         """
         self.name, self.ttl, self.stats = name, ttl, Stats()
         self._wait, self._most_bytes = wait, most_bytes
-        self._local = _Local(local_bytes) if local_bytes else _local
+        self._local = Memory(local_bytes) if local_bytes else _local
         self._alias, self._breaker = alias, breaker
         self._counting = threading.Lock()
         self._asked = {result: metrics.cache_requests.labels(name, result) for result in _RESULTS.values()}

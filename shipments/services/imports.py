@@ -4,23 +4,20 @@ The reference is what makes it idempotent: a row whose reference exists amends t
 what a row leaves out stays as it is.
 """
 
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from django.db.models import Q
-from django.db.models.functions import Upper
-
-from shipments import lifecycle, locodes
+from shipments import lifecycle
 from shipments.access import Subject
 from shipments.identifiers import is_reference
 from shipments.models import Customer, Driver, Location, Shipment
 from shipments.services import rows as shipment_rows
 from shipments.services import shipments as services
 from shipments.services.bookings import DuplicateReference, book_all
-from shipments.services.places import Place, resolve_place
+from shipments.services.named import Named
+from shipments.services.places import Place
 from shipments.services.shipments import Invalid
 
 # What is given as the API names it, and the column that it changes.
@@ -78,13 +75,20 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[Wanted], dry_run: 
     if not dry_run:
         shipment_rows.lock_in_order(references, by=by)
     known = _known(references, by)
-    found = _Found.of(rows, by, dry_run=dry_run)
+    found = Named.of([each.values for each in rows], by, dry_run=dry_run)
     # In one order for all: two who book the same references wait for each other and never cross.
     in_order = sorted(rows, key=lambda each: each.reference.upper())
     fresh: list[_Fresh] = []
     told = [_done(each, known.get(each.reference.upper()), found, fresh, by=by, now=now) for each in in_order]
     _book(fresh, found, by=by, now=now)
     return sorted(told, key=lambda each: each.row)
+
+
+def _known(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
+    """This will return the shipments that are there, by reference in capitals."""
+    found = Shipment.objects.visible_to(by).named_any(references)
+    found = found.select_related("origin", "destination", "customer", "driver")
+    return {shipment.reference.upper(): shipment for shipment in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ class _Fresh:
 
 
 def _done(
-    wanted: Wanted, shipment: Shipment | None, found: "_Found", fresh: list[_Fresh], *, by: Subject, now: datetime
+    wanted: Wanted, shipment: Shipment | None, found: Named, fresh: list[_Fresh], *, by: Subject, now: datetime
 ) -> Judged:
     """This will judge a row, amend the shipment that it differs from, and put what is to be booked to `fresh`."""
     told = Judged(wanted.row, wanted.reference, errors=list(wanted.errors))
@@ -124,7 +128,7 @@ def _amend(shipment: Shipment, changes: Mapping[str, Any], told: Judged, *, by: 
             told.outcome, told.changed = "unchanged", []
 
 
-def _book(fresh: Sequence[_Fresh], found: "_Found", *, by: Subject, now: datetime) -> None:
+def _book(fresh: Sequence[_Fresh], found: Named, *, by: Subject, now: datetime) -> None:
     """This will book the new shipments of a chunk together."""
     bookings = [{"reference": each.wanted.reference, **each.booking} for each in fresh]
     for each, became in zip(fresh, book_all(by=by, now=now, bookings=bookings), strict=True):
@@ -141,7 +145,7 @@ def _book(fresh: Sequence[_Fresh], found: "_Found", *, by: Subject, now: datetim
 # -- judging ----------------------------------------------------------------------------------------------
 
 
-def _booking(wanted: Wanted, found: "_Found", told: Judged) -> dict[str, Any]:
+def _booking(wanted: Wanted, found: Named, told: Judged) -> dict[str, Any]:
     """This will return what a new shipment is booked with."""
     values, booking = wanted.values, {}
     told.outcome, told.changed = "created", sorted(values)
@@ -163,7 +167,7 @@ def _booking(wanted: Wanted, found: "_Found", told: Judged) -> dict[str, Any]:
     return booking
 
 
-def _changes(wanted: Wanted, shipment: Shipment, found: "_Found", told: Judged) -> dict[str, Any]:
+def _changes(wanted: Wanted, shipment: Shipment, found: Named, told: Judged) -> dict[str, Any]:
     """This will return what of an existing shipment differs, by column."""
     values = wanted.values
     changes = {
@@ -192,7 +196,7 @@ def _changes(wanted: Wanted, shipment: Shipment, found: "_Found", told: Judged) 
 
 
 def _move_ends(
-    shipment: Shipment, values: Mapping[str, Any], found: "_Found", told: Judged, changes: dict[str, Any]
+    shipment: Shipment, values: Mapping[str, Any], found: Named, told: Judged, changes: dict[str, Any]
 ) -> None:
     for end in ("origin", "destination"):
         if end not in values or _is_place(getattr(shipment, end), values[end]):
@@ -203,7 +207,7 @@ def _move_ends(
             changes[end] = place
 
 
-def _reassign(shipment: Shipment, values: Mapping[str, Any], found: "_Found", changes: dict[str, Any]) -> None:
+def _reassign(shipment: Shipment, values: Mapping[str, Any], found: Named, changes: dict[str, Any]) -> None:
     by_id = "customerId" in values
     if by_id or not _called(shipment.customer, values.get("customer")):
         customer_id = found.customer(values)
@@ -267,98 +271,3 @@ def _named(column: str) -> str:
         "customer_id": "customerId", "driver_id": "driverId",
     }  # fmt: skip
     return names.get(column, column)
-
-
-# -- what rows name ---------------------------------------------------------------------------------------
-
-
-def _known(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
-    """This will return the shipments that are there, by reference in capitals."""
-    found = Shipment.objects.visible_to(by).named_any(references)
-    found = found.select_related("origin", "destination", "customer", "driver")
-    return {shipment.reference.upper(): shipment for shipment in found}
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the rows name, asked for together: parties of the organisation, and places."""
-
-    by: Subject
-    dry_run: bool
-    customers: Mapping[object, list[uuid.UUID]]
-    drivers: Mapping[object, list[uuid.UUID]]
-    places: dict[str | Place, Location]
-
-    @classmethod
-    def of(cls, rows: Sequence[Wanted], by: Subject, *, dry_run: bool) -> "_Found":
-        values = [each.values for each in rows]
-        codes = {
-            each[end] for each in values for end in ("origin", "destination") if isinstance(each.get(end), str)
-        }
-        return cls(
-            by=by,
-            dry_run=dry_run,
-            customers=_parties(Customer, values, "customerId", "customer", by),
-            drivers=_parties(Driver, values, "driverId", "driverName", by),
-            places={place.locode: place for place in Location.objects.filter(locode__in=codes) if place.locode},
-        )
-
-    def customer(self, values: Mapping[str, Any]) -> uuid.UUID | None:
-        """This will return the id of the customer that a row names, None where it names none; raises Invalid."""
-        return _one(self.customers, values, "customerId", "customer", "customer")
-
-    def driver(self, values: Mapping[str, Any]) -> uuid.UUID | None:
-        """This will return the id of the driver that a row names, None where it names none; raises Invalid."""
-        return _one(self.drivers, values, "driverId", "driverName", "driver")
-
-    def place(self, end: str, said: str | Place) -> Location:
-        """This will return the place that a row names; in a dry run a new one is not stored. Raises Invalid."""
-        if said not in self.places:
-            if isinstance(said, str) and locodes.find(said) is None:
-                raise Invalid(end, f"There is no UN/LOCODE {said}.", code="unknown_place")
-            self.places[said] = self._place(said)
-        return self.places[said]
-
-    def _place(self, said: str | Place) -> Location:
-        if isinstance(said, Place):
-            own = Location.objects.filter(
-                organization_id=self.by.organization_id, locode=None, name=said.name, country=said.country
-            )
-            # A place of one's own may have degrees, which no file holds.
-            if len(alike := list(own[:2])) == 1:
-                return alike[0]
-        return Location() if self.dry_run else resolve_place(said, organization_id=self.by.organization_id)
-
-
-def _parties(
-    model: Any, values: Iterable[Mapping[str, Any]], by_id: str, by_name: str, by: Subject
-) -> dict[object, list[uuid.UUID]]:
-    """This will return the ids of those who are named, by id and by name without regard to case."""
-    ids = {each[by_id] for each in values if by_id in each}
-    names = {each[by_name] for each in values if by_name in each and by_id not in each}
-    found: dict[object, list[uuid.UUID]] = {}
-    if not (ids or names):
-        return found
-    alike = Q(name__in=names) | Q(capitals__in=[name.upper() for name in names])
-    parties = model.objects.of(by.organization_id).alias(capitals=Upper("name")).filter(Q(pk__in=ids) | alike)
-    for key, name in parties.values_list("pk", "name"):
-        found[key] = [key]
-        found.setdefault(name.strip().casefold(), []).append(key)
-    return found
-
-
-def _one(
-    found: Mapping[object, list[uuid.UUID]], values: Mapping[str, Any], by_id: str, by_name: str, party: str
-) -> uuid.UUID | None:
-    if by_id in values:
-        named, asked = by_id, values[by_id]
-    elif by_name in values:
-        named, asked = by_name, values[by_name].casefold()
-    else:
-        return None
-    keys = found.get(asked, [])
-    if not keys:
-        raise Invalid(named, f"There is no such {party}.", code=f"unknown_{party}")
-    if len(keys) > 1:
-        raise Invalid(named, f"Several {party}s are called so; give the {party}'s ID.", code=f"ambiguous_{party}")
-    return keys[0]

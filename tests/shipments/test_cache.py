@@ -20,6 +20,7 @@ from ratelimits import counters, limiter
 from ratelimits.policies import Policy
 from shipments import cache
 from shipments.cache import CacheService
+from shipments.memory import Memory
 
 
 @pytest.fixture
@@ -256,7 +257,7 @@ def test_clear_does_not_pretend(redis_gone: None, service: CacheService) -> None
 
 
 def test_a_process_keeps_no_more_than_its_share() -> None:
-    local = cache._Local(1000)
+    local = Memory(1000)
     for number in range(100):
         local.put(f"{number:04}", b"stamp", b"x" * 96)
 

@@ -5,6 +5,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Final
 
+from realtime.outlet import Line, spread
 from realtime.room import Member
 from realtime.rooms import Latest, RoomName
 
@@ -20,7 +21,7 @@ class LatestRoom:
     latest: Latest
     version: int = -1
     frame: bytes | None = None
-    members: set[Member] = field(default_factory=set)
+    members: dict[Member, Line | None] = field(default_factory=dict)
     joining: int = 0
     _given: int = -1
     _open_at: float = 0.0
@@ -38,14 +39,14 @@ class LatestRoom:
 
     def admit(self, member: Member, version: int) -> None:
         """This will let somebody in who has just been given a version; a newer one that came meanwhile follows."""
-        self.members.add(member)
+        self.members[member] = member.line
         if self.frame is not None and self.version > version:
             member.deliver(self.frame)
 
     def discard(self, member: Member) -> bool:
         """This will let a member go, and say whether it was in."""
         known = member in self.members
-        self.members.discard(member)
+        self.members.pop(member, None)
         if not self.members and self._timer:
             self._timer.cancel()
             self._timer = None
@@ -70,8 +71,7 @@ class LatestRoom:
             return
         self._given = self.version
         self._open_at = asyncio.get_running_loop().time() + PACE_SECONDS
-        for member in tuple(self.members):
-            member.deliver(self.frame)
+        spread([self.frame], self.members)
 
     def end(self) -> tuple[Member, ...]:
         """This will put everybody out, and return them."""

@@ -13,6 +13,8 @@ NAME = RoomName("driver", new_id(), "driver:x", "driver.x")
 
 
 class Listener:
+    line = None
+
     def __init__(self) -> None:
         self.closed = False
         self.frames: list[bytes] = []
@@ -70,4 +72,4 @@ async def test_nobody_is_given_anything_after_leaving(room: LatestRoom) -> None:
     await asyncio.sleep(PACE_SECONDS * 2)
 
     assert listener.frames == [b"one"]
-    assert room.members == set()
+    assert not room.members

@@ -142,16 +142,21 @@ class CacheService:
 
     # -- stamped entries ----------------------------------------------------------------------------------
 
-    def stamped(self, key: str, stamp: bytes, make: Callable[[], bytes]) -> bytes:
+    def stamped(
+        self, key: str, stamp: bytes, make: Callable[[], bytes], *, still: Callable[[bytes], bool] | None = None
+    ) -> bytes:
         """This will return the bytes that were made under this very stamp (16 bytes), else make them.
 
-        `make` returns what the stamp stands for, or something newer where the caller does not mind.
+        `make` returns what the stamp stands for, or something newer where the caller does not mind. `still` tells
+        of bytes that this process has kept under another stamp whether they are what would be made now.
         """
         full = self._key(key)
-        body = self._local.get(full, stamp)
-        if body is not None:
+        kept = self._local.get(full)
+        if kept is not None and (kept[0] == stamp or (still is not None and still(kept[1]))):
+            if kept[0] != stamp:
+                self._local.put(full, stamp, kept[1])
             self._count(hits=True, local=True)
-            return body
+            return kept[1]
         until = time.monotonic() + self._wait
         found = False
         try:

@@ -17,14 +17,13 @@ class Memory:
         self._kept: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
         self._most, self._size = most, 0
 
-    def get(self, key: str, stamp: bytes) -> bytes | None:
-        """This will return the bytes that were kept under this very stamp."""
+    def get(self, key: str) -> tuple[bytes, bytes] | None:
+        """This will return what was kept last, with its stamp."""
         with self._lock:
             found = self._kept.get(key)
-            if found is None or found[0] != stamp:
-                return None
-            self._kept.move_to_end(key)
-            return found[1]
+            if found is not None:
+                self._kept.move_to_end(key)
+            return found
 
     def put(self, key: str, stamp: bytes, body: bytes) -> None:
         """This will keep bytes in the place of those with another stamp."""

@@ -19,7 +19,7 @@ from exports.pdf import drawing, report
 from exports.pdf.report import Column
 from exports.record import Record
 from shipments.cache import STAMP_BYTES, CacheService
-from shipments.selectors import documents, prepared
+from shipments.selectors import documents, versions
 from shipments.selectors.cells import Instant
 
 # What a page has room for.
@@ -76,7 +76,7 @@ def whole(asked: Asked, record: Record) -> bytes:
     asked = fitted(asked)
     version = None
     if asked.report.name in _OF_EVENTS and not connection.in_atomic_block:
-        version = prepared.organization_version(asked.by.organization_id)
+        version = versions.now(asked.by.organization_id)
     made = False
 
     def make() -> bytes:
@@ -86,7 +86,7 @@ def whole(asked: Asked, record: Record) -> bytes:
 
     if version is None:
         return make()[_ROWS.size :]
-    stamp = _digest(version, documents.organisation(asked.by.organization_id), generation())
+    stamp = _digest(version[:2], documents.organisation(asked.by.organization_id), generation())
     _let_go()
     kept = cache.stamped(_key(asked), stamp, make)
     record.cached = not made

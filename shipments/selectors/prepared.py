@@ -6,6 +6,7 @@ changes far more often than all else, so it is read each time and put in.
 """
 
 import hashlib
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from shipments import lookup, representation
 from shipments.cache import STAMP_BYTES, CacheService
 from shipments.models import Shipment
 from shipments.querysets import Viewer
-from shipments.selectors import epoch
 from shipments.selectors import shipments as selectors
+from shipments.selectors import versions
 
 VARIANTS: Final = ("staff", "restricted")
 Positions = dict[str, representation.Json | None]
@@ -36,15 +37,6 @@ _STATE: Final = (
     "id", "reference", "seq", "updated_at", "driver_id", "driver__name", "driver__phone", "customer_id",
     "customer__name",
 )  # fmt: skip
-# Where more of an organisation's events than this wait for their number, counting them costs more than it saves.
-_MOST_UNNUMBERED: Final = 1_000
-_VERSION: Final = f"""
-SELECT COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id = %(of)s
-                 ORDER BY position DESC LIMIT 1), 0),
-       (SELECT count(*) FROM (SELECT FROM shipments_unnumberedevent WHERE organization_id = %(of)s
-                              ORDER BY organization_id, event_id LIMIT {_MOST_UNNUMBERED + 1}) AS waiting),
-       ({epoch.SQL})
-"""  # noqa: S608
 _WHERE_ARE: Final = (
     "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition WHERE driver_id = ANY(%s)"
 )
@@ -111,36 +103,31 @@ def shipment(
 
 def listing(viewer: Viewer, variant: str, asked: str, read: Callable[[], Found]) -> Listing:
     """This will return the page that `asked` (path and query, as written) stands for; `read` finds its rows."""
-    version = None if connection.in_atomic_block else organization_version(viewer.organization_id)
+    version = None if connection.in_atomic_block else versions.now(viewer.organization_id)
     if version is None:
         found = read()
-        return _laid_out(_written(found, variant), _within(found))
+        return _laid_out(_written(found, variant, {}), _within(found))
     # The role stands for itself: what may be searched, too, may depend on it.
     sees = (viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id, variant)
     key = f"list:{viewer.organization_id}:{_digest(sees, asked).hex()}"
     where_are: Callable[[set[str]], Positions] = _positions
+    kind = versions.kind(viewer, asked)
 
     def make() -> bytes:
         nonlocal where_are
         found = read()
         where_are = _within(found)
-        return _written(found, variant)
+        return _written(found, variant, versions.base(found.rows, version) if kind else {})
+
+    def still(written: bytes) -> bool:
+        about = orjson.loads(written.partition(b"\n")[0])
+        young = time.time() - about["at"] < pages.ttl
+        return kind is not None and young and versions.stands(kind, about, version)
 
     # What was committed after the version was read does no harm in it: nobody will read this version again.
-    return _laid_out(pages.stamped(key, _digest(version), make), where_are)
-
-
-def organization_version(organization_id: uuid.UUID) -> tuple[int, str] | None:
-    """This will return how many events the organisation has, and the epoch: no two states share the two.
-
-    Events are only ever added, and of two snapshots of one server one contains the other; so the same number
-    means the same events. Numbered ones have the places 1…n without a gap, the others are counted in the same
-    snapshot. None where too many wait for their number.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_VERSION, {"of": organization_id})
-        numbered, waiting, history = cursor.fetchone()
-    return (numbered + waiting, history) if waiting <= _MOST_UNNUMBERED else None
+    return _laid_out(
+        pages.stamped(key, _digest(version.events, version.epoch), make, still=still if kind else None), where_are
+    )
 
 
 def warm(rows: Iterable[representation.Row]) -> bool:
@@ -202,9 +189,10 @@ def _etag(row: representation.Row, variant: str) -> str:
 # -- a page -----------------------------------------------------------------------------------------------
 
 
-def _written(found: Found, variant: str) -> bytes:
+def _written(found: Found, variant: str, more: representation.Json) -> bytes:
     """This will write a page down: a line about it, then a line for each shipment."""
-    about = {
+    about = more | {
+        "at": time.time(),
         "drivers": [row["driver_id"] for row in found.rows],
         "next": found.next,
         "previous": found.previous,
@@ -272,5 +260,5 @@ def _plain(part: object) -> object:
 @lru_cache(maxsize=1)
 def _generation() -> str:
     """This will name the code that prepares, and the key that signs cursors: others' entries are no answers."""
-    sources = b"".join(Path(file).read_bytes() for file in (representation.__file__, __file__))
+    sources = b"".join(Path(file).read_bytes() for file in (representation.__file__, versions.__file__, __file__))
     return salted_hmac("shipments.selectors.prepared", sources + settings.VERSION.encode()).hexdigest()[:16]

@@ -5,7 +5,7 @@ shipment: four of five for one that a board has just shown, else for any at all.
 (`If-None-Match`): an answer of 304 asks no cache.
 
 What is kept ends with the next commit that concerns it, so how much of it is asked for again depends on how many
-ask: the same writing is read by more and more. The runbook's 0.7 is held against 20 reads for each write.
+ask: the same writing is read by more and more. The runbook's 0.7 is held against 10 reads for each write.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from tests.bench.goals import at_least, told
 SHIPMENTS = 2_000
 # Connections that the readers share.
 READERS = 4
-READS_A_WRITE = 20
+READS_A_WRITE = 10
 STATUSES = ("booked", "dispatched", "in_transit", "at_facility", "out_for_delivery")
 
 

@@ -343,10 +343,8 @@ async def test_a_user_has_so_many_sockets_and_an_address_too(lonely: Daphne, hou
     where = {"local_addr": ("127.0.0.2", 0)}
 
     async with AsyncExitStack() as stack:
-        # One after the other: of those who come together nobody is the fourth.
-        answers = [
-            await greeted(await stack.enter_async_context(Socket(lonely, token, **where))) for token in tokens[:6]
-        ]
+        sockets = [await stack.enter_async_context(Socket(lonely, token, **where)) for token in tokens[:6]]
+        answers = [await greeted(socket) for socket in sockets]
         # Six are open by now, but for the one that was closed.
         await stack.enter_async_context(Socket(lonely, tokens[6], **where))
         refused = await opens(Socket(lonely, tokens[6], **where))
@@ -355,7 +353,9 @@ async def test_a_user_has_so_many_sockets_and_an_address_too(lonely: Daphne, hou
         await asyncio.sleep(0.1)
         statuses.append(await opens(Socket(lonely, tokens[0], **where)))
 
-    assert answers == ["welcome"] * 3 + ["4429"] + ["welcome"] * 2
+    # Four of one user come together: which of them is one too many is a matter of chance.
+    assert sorted(answers[:4]) == ["4429", "welcome", "welcome", "welcome"]
+    assert answers[4:] == ["welcome"] * 2
     assert (refused, statuses[-1]) == (403, 101)
 
 

@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     stage.begin()
     stage.load(options.shipments, events=options.events)
+    stage.settled()
     with stage.daphne() as server:
         taken = measure(server.url, options.shipments, options.rounds)
     figures = {name: _figures(times) for name, times in taken.items()}

@@ -56,7 +56,7 @@ def load(shipments: int, *, events: float) -> None:
 
 
 def settled() -> None:
-    """This will number the feed of what was loaded and let the database gather what it knows of it.
+    """This will number the feed of what was loaded and let the database do what it would do in the next minutes.
 
     One statement where the relay takes many turns: what is loaded is in order, and nobody else numbers here.
     """
@@ -64,7 +64,8 @@ def settled() -> None:
 
     with connection.cursor() as cursor:
         cursor.execute(_NUMBER)
-        cursor.execute("VACUUM (ANALYZE) shipments_shipment, shipments_unnumberedevent, shipments_feedentry")
+        tables = ("shipment", "shipmentevent", "auditentry", "unnumberedevent", "feedentry")
+        cursor.execute(f"VACUUM (ANALYZE) {', '.join(f'shipments_{table}' for table in tables)}")
     connection.close()
 
 

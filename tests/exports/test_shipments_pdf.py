@@ -18,6 +18,7 @@ from freight.drills import copies
 from shipments import services
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization
+from shipments.services import feed
 from tests import factories
 from tests.exports import printed
 from tests.exports.files import File, take, token
@@ -205,6 +206,8 @@ def test_a_few_pages_hold_every_row_under_a_repeated_header(pool: Pool) -> None:
 
 def test_two_thousand_rows_are_whole_and_in_order(dispatcher: Subject) -> None:
     copies.many(factories.booked(dispatcher, reference="COPY-1").pk, 2_000)
+    while feed.number_batch():
+        pass  # as the relay does: with so many events unnumbered nothing is kept
     began = time.monotonic()
 
     file = taken(dispatcher, ordering="reference", fields="reference,status,createdAt")
@@ -216,8 +219,9 @@ def test_two_thousand_rows_are_whole_and_in_order(dispatcher: Subject) -> None:
     assert all(f"COPY-{n} booked" in shown for n in range(1, 2_001))
     assert [f"Page {n} of {len(pages)}" in page for n, page in enumerate(pages, 1)] == [True] * len(pages)
     assert all("Reference Status Created At" in page for page in pages)
-    began = time.monotonic()
+    began, found = time.monotonic(), pdf.cache.stats.hits
     assert taken(dispatcher, ordering="reference", fields="reference,status,createdAt").body == file.body
+    assert pdf.cache.stats.hits == found + 1
     # The goal is 50 ms against 2 s on a quiet machine; making an API key and a loop are measured here too.
     assert time.monotonic() - began < first
 

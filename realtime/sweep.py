@@ -86,12 +86,12 @@ class Sweep:
         """This will compare every room with the table, in one query, and fill what is behind and stays so."""
         with metrics.sweep_seconds.time():
             heads = await self._heads()
-            await self._latest()
         if not self._hub.subscription.deaf and any(head > room.wanted for room, head in heads.items()):
             await asyncio.sleep(GRACE_SECONDS)
         for room, head in heads.items():
             room.wanted = max(room.wanted, head)
             self._hub.fill_if_behind(room)
+        await self._latest()
 
     async def _heads(self) -> dict[LogRoom, int]:
         """This will read the newest number of each log; where another history has begun, all is told at once."""

@@ -100,17 +100,16 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
     def begin(self, opening: Opening) -> None:
         """This will go on as Autobahn and Daphne do when they have read an opening and found it good."""
         self.websocket_protocols, self.websocket_version, self._wskey = opening.subprotocols, 13, opening.key
-        self.path, self.request, self.root_path = opening.path, opening, ""
+        self.path, self.request = opening.path, opening
         self.socket_opened = self.last_ping = time.time()
         self.server = self.factory.server_class
         self.server.protocol_connected(self)
         self.client_addr, self.server_addr = map(_address, (self.transport.getPeer(), self.transport.getHost()))
-        path = opening.path.decode()
         self.application_queue = self.server.create_application(
             self,
             {
                 "type": "websocket",
-                "path": path,
+                "path": opening.path.decode(),
                 "raw_path": opening.path,
                 "root_path": self.server.root_path,
                 "headers": opening.headers,

@@ -261,12 +261,9 @@ async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch
     assert filled.frames[1:] == hinted.frames[1:]
 
 
-async def test_members_of_one_room_cost_one_fill(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    by, shipment = await booked()
-    sockets = [Socket() for _ in range(20)]
-    for socket in sockets:
-        await hub.join(socket, [wish(shipment)])
-    monkeypatch.setattr(hub, "take", lambda _: None)
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each time that the log is read."""
     reads: list[int] = []
     read = live.events
 
@@ -275,6 +272,17 @@ async def test_members_of_one_room_cost_one_fill(hub: RoomHub, monkeypatch: pyte
         return await read(*args, **kwargs)
 
     monkeypatch.setattr(live, "events", counted)
+    return reads
+
+
+async def test_members_of_one_room_cost_one_fill(
+    hub: RoomHub, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, shipment = await booked()
+    sockets = [Socket() for _ in range(20)]
+    for socket in sockets:
+        await hub.join(socket, [wish(shipment)])
+    monkeypatch.setattr(hub, "take", lambda _: None)
     for pieces in range(1, 6):
         await amend(by, shipment, pieces)
 
@@ -284,18 +292,12 @@ async def test_members_of_one_room_cost_one_fill(hub: RoomHub, monkeypatch: pyte
     assert len(reads) == 1
 
 
-async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(
+    hub: RoomHub, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     by, shipment = await booked()
     socket = Socket()
     await hub.join(socket, [wish(shipment)])
-    reads: list[int] = []
-    read = live.events
-
-    async def counted(*args: Any, **kwargs: Any) -> Any:
-        reads.append(1)
-        return await read(*args, **kwargs)
-
-    monkeypatch.setattr(live, "events", counted)
     take = hub.take
     held: asyncio.Queue[Any] = asyncio.Queue()
     monkeypatch.setattr(hub, "take", held.put_nowait)
@@ -310,6 +312,25 @@ async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(hub: RoomHub, monke
 
     await socket.reaches(2)
     assert reads == []
+
+
+async def test_what_fails_for_rooms_of_newest_values_keeps_no_log_from_being_healed(
+    hub: RoomHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [wish(shipment)])
+    monkeypatch.setattr(hub, "take", lambda _: None)
+
+    async def fails(_: Any) -> Any:
+        raise OSError("away")
+
+    monkeypatch.setattr(hub.reads, "newest", fails)
+    await amend(by, shipment, 1)
+    with pytest.raises(OSError, match="away"):
+        await hub.sweep()
+
+    await socket.reaches(2)
 
 
 async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:

@@ -1,0 +1,65 @@
+"""Pytest plugin: a test that waits for what never comes fails by its name, and the rest of the run goes on.
+
+Each phase (setup, call, teardown) has its own time, also when a test runs once more, which pytest-timeout 2.4 does
+not give to the second run of pytest-rerunfailures. What a signal cannot reach ends with the worker
+(`faulthandler_timeout` in pyproject.toml).
+"""
+
+import asyncio
+import faulthandler
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Final
+
+import pytest
+
+PHASE_SECONDS: Final = 240
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """This will name the marker by which a test asks for another time."""
+    config.addinivalue_line("markers", "phase_seconds(seconds): how long each phase of this test may last")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    return (yield from _bounded(item, "setup"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    return (yield from _bounded(item, "call"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    return (yield from _bounded(item, "teardown"))
+
+
+def _bounded(item: pytest.Item, phase: str) -> Iterator[None]:
+    marker = item.get_closest_marker("phase_seconds")
+    seconds = marker.args[0] if marker else PHASE_SECONDS
+
+    def give_up(_signal: int, _frame: FrameType | None) -> None:
+        faulthandler.dump_traceback(sys.__stderr__)
+        _show_tasks()
+        pytest.fail(f"{item.nodeid}: its {phase} did not end within {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _show_tasks() -> None:
+    try:
+        tasks = asyncio.all_tasks()
+    except RuntimeError:  # no loop runs here
+        return
+    for task in tasks:
+        task.print_stack(limit=6, file=sys.__stderr__)

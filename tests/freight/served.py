@@ -59,7 +59,7 @@ class Served:
         client.sendall(UPGRADE % path)
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
-            answer += client.recv(1)
+            answer += heard(client, 1)
         assert answer.startswith(b"HTTP/1.1 101"), answer
         return client
 
@@ -107,6 +107,13 @@ def within(seconds: float, done: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def heard(client: socket.socket, most: int) -> bytes:
+    """The next bytes; fails where the server has hung up, which would be read as nothing for ever."""
+    block = client.recv(most)
+    assert block, "the server has hung up"
+    return block
 
 
 def masked(payload: bytes, *, opcode: int = 1, final: bool = True) -> bytes:

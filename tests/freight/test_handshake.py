@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freight.hardened import handshake
-from tests.freight.served import Served, frames, masked
+from tests.freight.served import Served, frames, heard, masked
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 PLAIN = {
@@ -145,7 +145,7 @@ def test_an_opening_in_one_piece_and_in_two_is_the_same(served: Served, path: st
 def test_a_request_before_on_the_same_connection_changes_nothing(served: Served) -> None:
     client = served.connect()
     client.sendall(b"GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    while b"}" not in client.recv(4096):
+    while b"}" not in heard(client, 4096):
         pass
 
     assert answered(client, head(PLAIN)) == opened(served, head(PLAIN))

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from tests.freight.served import Served, read_all, within
+from tests.freight.served import Served, heard, read_all, within
 
 pytestmark = pytest.mark.journey
 
@@ -71,7 +71,7 @@ def test_a_reader_that_is_slow_but_moves_is_not_cut(served: Served) -> None:
     read = 0
     for _ in range(8):  # four seconds, one more than a stall may last
         time.sleep(0.5)
-        read += len(client.recv(1 << 16))
+        read += len(heard(client, 1 << 16))
     rest = read_all(client)
     client.close()
 

@@ -7,7 +7,7 @@ import time
 import httpx
 import pytest
 
-from tests.freight.served import Served, frames, masked, read_all, within
+from tests.freight.served import Served, frames, heard, masked, read_all, within
 
 pytestmark = pytest.mark.journey
 
@@ -43,7 +43,7 @@ def test_a_client_that_sends_faster_than_it_is_heard_is_held_back_and_nothing_is
     client.sendall(rest + masked(b"last"))
     told = b""
     while not frames(told):
-        told += client.recv(4096)
+        told += heard(client, 4096)
     client.close()
 
     # The kernel's buffers on both sides are full, the process holds little; then all of it is heard.
@@ -90,10 +90,10 @@ def test_a_ping_is_answered_in_the_order_of_messages(served: Served) -> None:
     client.sendall(masked(b"one"))
     received = b""
     while len(frames(received)) < 1:
-        received += client.recv(4096)
+        received += heard(client, 4096)
     client.sendall(masked(b"are you there", opcode=9))
     while len(frames(received)) < 2:
-        received += client.recv(4096)
+        received += heard(client, 4096)
     client.close()
 
     assert frames(received) == [(1, b"one"), (10, b"are you there")]

@@ -1,27 +1,16 @@
 """One shipment's made-up past, written row by row as the services would have written it."""
 
-import random
 import uuid
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
-from functools import cache
 from typing import Any, Final
 
 from shipments import representation
-from shipments.demo import names, overdue, world
-from shipments.demo.cast import Cast, place_columns
-from shipments.models import Customer, Driver
+from shipments.demo import names, overdue, plans
+from shipments.demo.cast import Cast
+from shipments.demo.plans import Plan
 
-# How many of a hundred shipments are in which state; the newest have not had time to get far.
-WEIGHTS: Final = {
-    "draft": 3.0, "booked": 5.0, "dispatched": 3.0, "at_pickup": 2.0, "in_transit": 28.0, "at_facility": 6.0,
-    "out_for_delivery": 4.0, "at_delivery": 2.0, "delivery_attempted": 2.0, "available_for_pickup": 2.0,
-    "partially_delivered": 1.0, "delivered": 35.5, "returning": 1.0, "returned": 2.0, "cancelled": 3.0, "lost": 0.5,
-}  # fmt: skip
-FRESH: Final = {"draft": 3.0, "booked": 5.0, "dispatched": 1.5, "cancelled": 0.5}
 # The way to each state from `booked`: [optional] steps are left out of short histories.
 _WAYS: Final = {
     "draft": "", "booked": "", "cancelled": "cancelled", "dispatched": "dispatched",
@@ -39,10 +28,7 @@ _WAYS: Final = {
     "returned": "dispatched in_transit [delivery_attempted] returning returned",
     "lost": "dispatched in_transit [at_facility] lost",
 }  # fmt: skip
-_BEFORE_DEPARTURE: Final = frozenset({"draft", "booked", "dispatched", "at_pickup", "cancelled"})
 _ON_THE_WAY: Final = frozenset({"in_transit", "at_facility", "returning", "returned", "lost"})
-_MODES: Final = {"sea": 40, "road": 45, "rail": 15}
-_LEAST: Final = timedelta(hours=3)
 
 
 @dataclass(slots=True)
@@ -98,25 +84,13 @@ AUDIT_COLUMNS: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a story will tell: where, when and how far."""
-
-    status: str
-    lane: world.Lane
-    driver: Driver | None
-    departs_at: datetime
-    arrives_at: datetime
-    ends_at: datetime  # no event lies behind it
-
-
 def tell(cast: Cast, *, number: int, created_at: datetime, status: str, detail: float) -> Story:
     """This will return the story of shipment `number` up to `status`.
 
     `detail` (0…1) is the chance of each optional step; 0 is the shortest history that the services allow.
     """
-    plan = _plan(cast, number, created_at, status)
-    pen = _Pen(cast, _measures(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers)))
+    plan = plans.plan(cast, number, created_at, status)
+    pen = _Pen(cast, plans.measures(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers)))
     _book(pen, plan, created_at, as_draft=status == "draft" or (detail > cast.rng.random() and detail > 0.5))
     _travel(pen, plan, created_at, detail)
     _flag(pen)
@@ -134,118 +108,6 @@ def _flag(pen: _Pen) -> None:
             "flagged", opened.at, opened.at, {"flags": opened.flags}, None, note=opened.reason,
             action="flag", before=None, after={"flag": opened.flag, "reason": opened.reason},
         )  # fmt: skip
-
-
-def choose_status(rng: random.Random, *, number: int, age: timedelta) -> str:
-    """This will choose a state fit for the age; the oldest shipments show every state once."""
-    if number <= len(WEIGHTS):
-        return [*WEIGHTS][number - 1]
-    weights = WEIGHTS if age >= _LEAST * 2 else FRESH
-    return rng.choices([*weights], [*weights.values()])[0]
-
-
-def _plan(cast: Cast, number: int, created_at: datetime, status: str) -> Plan:
-    """This will find a lane and times that fit the state; who has had no time to get there is booked."""
-    settled = cast.now - timedelta(minutes=2)
-    if status in cast.carriers:
-        return _riding(cast, number, created_at, status, settled) or _plan(cast, number, created_at, "booked")
-    rng, age = cast.rng, cast.now - created_at
-    driver = rng.choice(cast.drivers)
-    if status in _BEFORE_DEPARTURE:
-        lane = any_lane(rng)
-        departs_at = cast.now + timedelta(hours=rng.randrange(4, 240))
-        known = driver if status in {"dispatched", "at_pickup"} else None
-        return Plan(status, lane, known, departs_at, departs_at + timedelta(days=lane.days), settled)
-    found = _fitting(rng, age / timedelta(days=1) * 0.7)
-    if found is None:
-        return _plan(cast, number, created_at, "booked")
-    span = timedelta(days=found.days)
-    departs_at = created_at + (age - span) * rng.uniform(0.1, 0.8)
-    return Plan(status, found, driver, departs_at, departs_at + span, min(departs_at + span, settled))
-
-
-def _riding(cast: Cast, number: int, created_at: datetime, status: str, settled: datetime) -> Plan | None:
-    """This will put freight on the way with a driver on the way who set out after it was booked."""
-    carriers = cast.carriers[status]
-    for attempt in range(12):
-        # The driver who can log in always has something to do.
-        first = not attempt and number % 40 == 0
-        driver = carriers[0] if first else cast.rng.choice(carriers)
-        run = cast.runs[driver.pk]
-        if run.departed_at - _LEAST > created_at:
-            return Plan(status, run.lane, driver, run.departed_at, run.arrives_at, settled)
-    return None
-
-
-@cache
-def _lanes_by_days() -> dict[str, tuple[list[float], list[world.Lane]]]:
-    """This will return the lanes of each mode, the quickest first, beside their days."""
-    found = {}
-    for mode in _MODES:
-        lanes = sorted((lane for lane in world.lanes().values() if lane.mode == mode), key=lambda lane: lane.days)
-        found[mode] = ([lane.days for lane in lanes], lanes)
-    return found
-
-
-def any_lane(rng: random.Random) -> world.Lane:
-    """This will choose a lane: the mode first, for there are far more ways by sea than by land."""
-    _, lanes = _lanes_by_days()[rng.choices([*_MODES], [*_MODES.values()])[0]]
-    return rng.choice(lanes)
-
-
-def _fitting(rng: random.Random, most_days: float) -> world.Lane | None:
-    """This will choose a lane that takes at most so many days, None where there is none."""
-    first = rng.choices([*_MODES], [*_MODES.values()])[0]
-    for mode in (first, "road"):
-        days, lanes = _lanes_by_days()[mode]
-        fitting = bisect_right(days, most_days)
-        if fitting:
-            return lanes[rng.randrange(fitting)]
-    return None
-
-
-def load(rng: random.Random, lane: world.Lane) -> tuple[Decimal, Decimal]:
-    """This will return a weight in kg and a volume in m³ that the mode can carry."""
-    heaviest = {"sea": 26_000_000, "rail": 60_000_000, "road": 22_000_000}[lane.mode]
-    grams = rng.randrange(120_000, heaviest) // 500 * 500
-    return Decimal(grams).scaleb(-3), Decimal(grams // rng.randrange(180, 520)).scaleb(-3)
-
-
-def references(rng: random.Random, lane: world.Lane) -> dict[str, str]:
-    """This will return the numbers of the order, the bill of lading and, on land, the carrier."""
-    found = {"po": f"PO-45{rng.randrange(10**8):08d}", "bol": f"BOL{rng.randrange(10**7):07d}"}
-    return found if lane.mode == "sea" else found | {"pro": f"{rng.randrange(10**9, 10**10)}"}
-
-
-def _measures(cast: Cast, number: int, plan: Plan) -> dict[str, Any]:
-    """This will return a fresh row: what is shipped, for whom, and when it is planned to be where."""
-    rng = cast.rng
-    customer: Customer | None = rng.choice(cast.customers) if rng.random() < 0.95 else None
-    origin, destination = cast.places[plan.lane.origin], cast.places[plan.lane.destination]
-    early = timedelta(minutes=rng.randrange(-90, 240))
-    weight_kg, volume_m3 = load(rng, plan.lane)
-    return {
-        "reference": f"{cast.prefix}-{number:06d}",
-        "organization_id": cast.organization_id,
-        "origin_id": origin.pk,
-        "destination_id": destination.pk,
-        "customer_id": customer.pk if customer else None,
-        "customer__name": customer.name if customer else None,
-        "driver_id": None,
-        "driver__name": None,
-        "references": references(rng, plan.lane),
-        "pieces": rng.randrange(1, 900),
-        "weight_kg": weight_kg,
-        "volume_m3": volume_m3,
-        "planned_pickup_at": _on_the_hour(plan.departs_at - early),
-        "planned_delivery_at": _on_the_hour(plan.arrives_at + timedelta(hours=2)),
-        "delivered_at": None,
-        "flags": [],
-        "notes": rng.choice(names.NOTES) if rng.random() < 0.2 else "",
-        "deleted_at": None,
-        **place_columns(origin, "origin"),
-        **place_columns(destination, "destination"),
-    }
 
 
 def _book(pen: _Pen, plan: Plan, created_at: datetime, *, as_draft: bool) -> None:
@@ -266,7 +128,7 @@ def _travel(pen: _Pen, plan: Plan, created_at: datetime, detail: float) -> None:
     """This will write every step behind the booking, at times that only grow."""
     rng, steps = pen.cast.rng, _steps(pen, plan, detail)
     departs_at = min(plan.departs_at, plan.ends_at)
-    ashore = [step for step in steps if step in _BEFORE_DEPARTURE or step == "driver"]
+    ashore = [step for step in steps if step in plans.BEFORE_DEPARTURE or step == "driver"]
     lead = (departs_at - created_at) / (len(ashore) + 1)
     way = (plan.ends_at - departs_at) / max(len(steps) - len(ashore), 1)
     learnt_at = created_at
@@ -329,7 +191,7 @@ def _advance(pen: _Pen, plan: Plan, step: str, at: datetime, learnt_at: datetime
     place = None
     if step in {"at_pickup", "in_transit"} and before in {"dispatched", "at_pickup"}:
         place = row["origin_id"]
-    elif step not in _BEFORE_DEPARTURE | _ON_THE_WAY:
+    elif step not in plans.BEFORE_DEPARTURE | _ON_THE_WAY:
         place = row["destination_id"]
     if step not in {"booked", "cancelled", "dispatched"}:
         pen.by = ("system", None, "carrier feed")
@@ -340,7 +202,3 @@ def _advance(pen: _Pen, plan: Plan, step: str, at: datetime, learnt_at: datetime
 
 
 _STEPS: Final = {"driver": _assign, "eta": _refine_eta}
-
-
-def _on_the_hour(at: datetime) -> datetime:
-    return at.replace(minute=0, second=0, microsecond=0)

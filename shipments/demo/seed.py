@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from shipments import locodes
 from shipments.demo import cast as casting
-from shipments.demo import history, loader, world
+from shipments.demo import history, loader, plans, world
 from shipments.demo.cast import Cast
 from shipments.models import (
     Customer,
@@ -176,7 +176,7 @@ def _chunks(cast: Cast, shipments: int, detail: float) -> Iterator[list[history.
     for number in range(1, shipments + 1):
         created_at = cast.now - _WINDOW + step * (number - 1 + cast.rng.random())
         created_at = created_at.replace(microsecond=created_at.microsecond // 1000 * 1000)
-        status = history.choose_status(cast.rng, number=number, age=cast.now - created_at)
+        status = plans.choose_status(cast.rng, number=number, age=cast.now - created_at)
         chunk.append(history.tell(cast, number=number, created_at=created_at, status=status, detail=detail))
         if len(chunk) == _CHUNK:
             yield chunk

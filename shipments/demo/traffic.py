@@ -10,7 +10,7 @@ from typing import Final
 from django.db.models import Count, Q
 
 from shipments import access, lifecycle, services
-from shipments.demo import history, names
+from shipments.demo import names, plans
 from shipments.demo.faults import Faults
 from shipments.models import Customer, Driver, Shipment
 from shipments.querysets import ShipmentQuerySet
@@ -59,7 +59,7 @@ class Traffic:
         self._left = 0  # of this turn around the watched
         self._round: list[str] = []
         self._turn = 0
-        self._lane = history.any_lane(self.rng)
+        self._lane = plans.any_lane(self.rng)
 
     def step(self, now: datetime) -> bool:
         """This will write the next event and say whether it did; a refusal by the services is counted."""
@@ -146,17 +146,17 @@ class Traffic:
 
     def _book(self, now: datetime) -> bool:
         if self.rng.random() < 1 / _LOAD:
-            self._lane = history.any_lane(self.rng)
+            self._lane = plans.any_lane(self.rng)
         rng, lane = self.rng, self._lane
         rows = Customer.objects.of(self.by.organization_id).order_by("id")
         customers = list(rows.values_list("pk", flat=True)[:100])
         pickup = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=rng.randrange(1, 12))
-        weight_kg, volume_m3 = history.load(rng, lane)
+        weight_kg, volume_m3 = plans.load(rng, lane)
         services.book(
             by=self.by, now=now, origin=lane.origin, destination=lane.destination,
             status="draft", customer_id=rng.choice(customers) if customers else None,
             notes=rng.choice(names.NOTES) if rng.random() < 0.2 else "",
-            references=history.references(rng, lane), pieces=rng.randrange(1, 900),
+            references=plans.references(rng, lane), pieces=rng.randrange(1, 900),
             weight_kg=weight_kg, volume_m3=volume_m3,
             planned_pickup_at=pickup, planned_delivery_at=pickup + timedelta(days=lane.days),
         )  # fmt: skip

@@ -17,7 +17,7 @@ from psycopg_pool import PoolTimeout
 from monitoring import tracing
 from monitoring.middleware import accepted_or_new
 from ratelimits import limiter
-from realtime import auth, census, clock, hub, locations, logins, metrics, protocol
+from realtime import auth, census, clock, hub, locations, logins, metrics, protocol, tasks
 from realtime.identity import Identity
 from realtime.limits import Answer, MessageBucket
 from realtime.membership import Membership
@@ -29,7 +29,6 @@ from shipments.access import Subject
 log = structlog.get_logger(__name__)
 _START_AGAIN_SECONDS = 2.0
 ROUTE = "/ws/"
-_tasks: set[asyncio.Task[None]] = set()
 
 
 class Refused(Exception):
@@ -115,9 +114,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self.identity = Identity(self, offer, address)
         self._beats_at = clock.current().set(self, protocol.HEARTBEAT_SECONDS)
         if not hub.current().running:
-            task = asyncio.get_running_loop().create_task(self._start_hub())
-            _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
+            tasks.start(self._start_hub())
         await self.identity.begin()
 
     async def _count(self, key: str) -> None:
@@ -178,7 +175,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         metrics.sent(frame)
         if not self.outlet.put(frame):
-            asyncio.get_running_loop().create_task(self.close(Close.SLOW_CONSUMER, "Too slow."))
+            tasks.start(self.close(Close.SLOW_CONSUMER, "Too slow."))
 
     @property
     def line(self) -> Line | None:

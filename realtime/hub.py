@@ -21,14 +21,11 @@ from realtime.reads import Reads, Span
 from realtime.room import LogRoom, Member, Wish, why_snapshot
 from realtime.subscription import Subscription
 from realtime.sweep import Sweep
+from realtime.writer import Writer
 from shipments.selectors import live
 
 FILL_EVENTS: Final = 500
 FILLS_AT_ONCE: Final = 4
-# A room of so many members rests after a write, for about the time that the kernel takes for each of them.
-LARGE_ROOM: Final = 100
-WRITE_SECONDS: Final = 10e-6
-MOST_REST_SECONDS: Final = 0.05
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +39,7 @@ class RoomHub:
         self.subscription = Subscription(lambda message: self.take(message))
         self.reads = Reads()
         self._tasks: set[asyncio.Task[None]] = set()
-        # Rooms that have something to write, and when that was committed.
-        self._given: dict[LogRoom, list[float]] = {}
+        self._writer = Writer()
         self._starting: asyncio.Task[None] | None = None
         self._fills = asyncio.Semaphore(FILLS_AT_ONCE)
         self._sweep = Sweep(self)
@@ -170,33 +166,11 @@ class RoomHub:
             # Who loses the room by this event must be out before it is told: it is read by a fill.
             wait = message.get("reassigns") and logins.bound_among(room.members)
             if room.hint(message["seq"], None if wait else message.get("frame")):
-                self._write_later(room, message["at"])
+                self._writer.later(room, message["at"])
                 tracing.passed("deliver", message.get("trace"), since=message["at"])
                 if message["ends"]:
                     self.end(room)
             self.fill_if_behind(room)
-
-    def _write_later(self, room: LogRoom, committed_at: float | None = None) -> None:
-        """This will write to a room at the end of this turn of the loop, with whatever else it is given in it.
-
-        A large room then rests for as long as that takes: of a burst most comes meanwhile, and leaves together.
-        """
-        if room not in self._given:
-            self._given[room] = []
-            loop = asyncio.get_running_loop()
-            if room.rests_until > loop.time():
-                loop.call_at(room.rests_until, self._write, room)
-            else:
-                loop.call_soon(self._write, room)
-        if committed_at is not None:
-            self._given[room].append(committed_at)
-
-    def _write(self, room: LogRoom) -> None:
-        committed, members = self._given.pop(room), len(room.members)
-        room.write()
-        if members >= LARGE_ROOM:
-            room.rests_until = asyncio.get_running_loop().time() + min(members * WRITE_SECONDS, MOST_REST_SECONDS)
-        metrics.delivered(committed)
 
     def end(self, room: LogRoom | LatestRoom) -> None:
         """This will tell the members that what the room is about is gone, and let them go."""
@@ -225,10 +199,10 @@ class RoomHub:
                         continue
                     # The feed's hints bring no frame, and it has a lag of its own.
                     if room.name.name == rooms.FEED:
-                        self._write_later(room)
+                        self._writer.later(room)
                     else:
                         metrics.healed.inc()
-                        self._write_later(room, datetime.fromisoformat(event["recordedAt"]).timestamp())
+                        self._writer.later(room, datetime.fromisoformat(event["recordedAt"]).timestamp())
                     if event["type"] == "deleted":
                         self.end(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill

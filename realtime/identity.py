@@ -1,6 +1,5 @@
 """Who a socket is: how it says so, until when it may stay, and what becomes of it when its rights change."""
 
-import asyncio
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,14 +11,13 @@ import structlog
 from django.conf import settings
 
 from ratelimits import limiter
-from realtime import auth, census, clock, logins, metrics, protocol
+from realtime import auth, census, clock, logins, metrics, protocol, tasks
 from realtime.auth import Offer
 from realtime.protocol import BadFrame, Close
 from shipments import representation
 from shipments.access import Subject
 
 log = structlog.get_logger(__name__)
-_tasks: Final[set[asyncio.Task[None]]] = set()
 
 
 class Socket(logins.Visitor, Protocol):
@@ -203,9 +201,7 @@ class Identity:
         act, self._then, self._rings_at = self._then, None, None
         work = act() if act is not None else None
         if work is not None:
-            task = asyncio.get_running_loop().create_task(work)
-            _tasks.add(task)
-            task.add_done_callback(_tasks.discard)
+            tasks.start(work)
 
     def _stop_clock(self) -> None:
         if self._rings_at is not None:

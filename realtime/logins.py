@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import structlog
 
-from realtime import auth
+from realtime import auth, tasks
 from shipments import credentials
 from shipments.access import TRACKING, Subject
 from shipments.credentials import Credential
@@ -43,7 +43,6 @@ _turns: dict[uuid.UUID, asyncio.Lock] = {}
 _due: set[uuid.UUID] = set()
 # Whose rooms have to be looked at in any case, by the next sweep at the latest.
 _owed: set[uuid.UUID] = set()
-_tasks: set[asyncio.Task[None]] = set()
 
 
 def enter(visitor: Visitor) -> None:
@@ -84,9 +83,7 @@ def control(message: Mapping[str, Any]) -> None:
     whose = uuid.UUID(message["whose"])
     if whose in _living and whose not in _due:
         _due.add(whose)
-        task = asyncio.get_running_loop().create_task(_try_to_look(whose))
-        _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        tasks.start(_try_to_look(whose))
 
 
 async def reassigned(members: Iterable[object]) -> None:

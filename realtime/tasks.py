@@ -1,0 +1,14 @@
+"""Work that nobody waits for: it is kept here until it has ended, for an event loop holds its tasks weakly."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+_running: Final[set[asyncio.Task[None]]] = set()
+
+
+def start(work: Coroutine[Any, Any, None]) -> None:
+    """This will do some work on the running loop, in the caller's context."""
+    task = asyncio.get_running_loop().create_task(work)
+    _running.add(task)
+    task.add_done_callback(_running.discard)

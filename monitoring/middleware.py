@@ -3,8 +3,9 @@
 import re
 import time
 import uuid
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final, TypeVar
 
 import structlog
 from django.http import HttpRequest
@@ -17,6 +18,7 @@ from monitoring import metrics, queries, tracing
 from monitoring.addresses import client_address
 
 _log = structlog.get_logger("monitoring.requests")
+Response = TypeVar("Response", bound=HttpResponseBase)
 _ACCEPTED_ID: Final = re.compile(r"[\x20-\x7e]{1,64}")
 
 
@@ -31,36 +33,43 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        meta = request.META
-        with tracing.serving("request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")) as trace:
-            return self._served(request, trace.trace_id)
+        with answering(request) as told:
+            return told(self.get_response(request))
 
-    def _served(self, request: HttpRequest, trace_id: str) -> HttpResponseBase:
+
+@contextmanager
+def answering(request: HttpRequest) -> Iterator[Callable[[Response], Response]]:
+    """This will name the request while it is answered, and give what counts and logs the answer and returns it."""
+    meta = request.META
+    with tracing.serving("request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")) as trace:
         started = time.perf_counter()
-        request_id = accepted_or_new(request.META.get("HTTP_X_REQUEST_ID", ""))
+        request_id = accepted_or_new(meta.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
-        request.client_address = client_address(request.META)  # type: ignore[attr-defined]
+        request.client_address = client_address(meta)  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace_id)
+        structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
         asking = queries.request.set(request)
         try:
-            response = self.get_response(request)
+            yield lambda response: _told(request, response, time.perf_counter() - started)
         finally:
             queries.request.reset(asking)
-        response["X-Request-ID"] = request_id
-        route, seconds = route_of(request), time.perf_counter() - started
-        metrics.observe_request(method=request.method, route=route, status=response.status_code, seconds=seconds)
-        tell_span(request.method, route, response.status_code)
-        _log.info(
-            "request",
-            method=request.method,
-            route=route,
-            status=response.status_code,
-            duration_ms=round(seconds * 1000, 1),
-            address=request.client_address,  # type: ignore[attr-defined]
-            **_caller(request),
-        )
-        return response
+
+
+def _told(request: HttpRequest, response: Response, seconds: float) -> Response:
+    response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+    route = route_of(request)
+    metrics.observe_request(method=request.method, route=route, status=response.status_code, seconds=seconds)
+    tell_span(request.method, route, response.status_code)
+    _log.info(
+        "request",
+        method=request.method,
+        route=route,
+        status=response.status_code,
+        duration_ms=round(seconds * 1000, 1),
+        address=request.client_address,  # type: ignore[attr-defined]
+        **_caller(request),
+    )
+    return response
 
 
 class _DjangoMetrics(Metrics):  # type: ignore[misc]  # the library is untyped

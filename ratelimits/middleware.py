@@ -35,13 +35,14 @@ class RateLimitHeadersMiddleware:
             wait = limiter.refused_for(usages)
             if wait is not None:
                 response.close()
-                response = _refusal(request, wait)
+                response = refusal(request, wait)
         for name, value in limiter.headers(usages).items():
             response.headers.setdefault(name, value)
         return response
 
 
-def _refusal(request: HttpRequest, wait: int) -> HttpResponse:
+def refusal(request: HttpRequest, wait: int) -> HttpResponse:
+    """This will return the answer to a request that is over a limit for so many seconds."""
     return JsonResponse(
         {
             "type": "about:blank",

@@ -14,7 +14,7 @@ from django.utils import timezone
 from monitoring import addresses
 from ratelimits import limiter, together
 from realtime.gather import Gathered
-from shipments import access, credentials, intake
+from shipments import bearers, credentials, intake
 from shipments.access import Subject
 from shipments.credentials import Credential
 from shipments.selectors import live
@@ -114,9 +114,9 @@ async def _of_offer(offer: Offer) -> Subject | None:
 
 async def of_token(raw: str) -> Subject | None:
     """This will return whom an access token, API key or tracking link stands for, None where it is no good."""
-    if access.is_secret(raw):
-        return await _in_thread(lambda: access.authenticate_token(raw, now=timezone.now()))
-    claims = access.claims_of(raw, now=timezone.now())
+    if bearers.is_secret(raw):
+        return await _in_thread(lambda: bearers.authenticate(raw, now=timezone.now()))
+    claims = bearers.claims_of(raw, now=timezone.now())
     return (await _logins.ask([claims])).get(claims) if claims else None
 
 

@@ -38,8 +38,14 @@ class _Desk(Generic[Asked, Found]):
 class Gathered(Generic[Asked, Found]):
     """Answers many by few calls of `read`, at most two at a time in a loop; what is not found is left out."""
 
-    def __init__(self, read: Callable[[set[Asked]], Awaitable[Mapping[Asked, Found]]]) -> None:
-        self._read = read
+    def __init__(
+        self,
+        read: Callable[[set[Asked]], Awaitable[Mapping[Asked, Found]]],
+        *,
+        linger: float = CROWD_SECONDS,
+    ) -> None:
+        """This will gather for `read`; in a crowd for so many seconds more than the reads before it last."""
+        self._read, self._linger = read, linger
         self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, _Desk[Asked, Found]] = WeakKeyDictionary()
 
     async def ask(self, asked: Iterable[Asked]) -> dict[Asked, Found]:
@@ -61,8 +67,8 @@ class Gathered(Generic[Asked, Found]):
 
     async def _work(self, desk: _Desk[Asked, Found], batch: _Batch[Asked, Found]) -> Mapping[Asked, Found]:
         async with desk.turns:
-            if desk.crowded:
-                await asyncio.sleep(CROWD_SECONDS)
+            if desk.crowded and self._linger:
+                await asyncio.sleep(self._linger)
             desk.crowded = len(batch.asked) >= CROWD
             desk.next = None  # who asks from now on is for the next
             return await self._read(batch.asked)

@@ -172,6 +172,14 @@ class CacheService:
             self._local.put(full, stamp, body)
         return body
 
+    def at_hand(self, key: str, stamp: bytes) -> bytes | None:
+        """This will return what this process itself has kept under this very stamp; it waits for nothing."""
+        kept = self._local.get(self._key(key))
+        if kept is None or kept[0] != stamp:
+            return None
+        self._count(hits=True, local=True)
+        return kept[1]
+
     def put_many(self, entries: Iterable[tuple[str, bytes, bytes]]) -> bool:
         """This will store stamped entries `(key, stamp, body)` in one round trip, and say whether it could."""
         return self._store(

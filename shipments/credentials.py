@@ -13,7 +13,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.utils.crypto import constant_time_compare
 
-from shipments import access
+from shipments import access, bearers
 from shipments.access import Subject
 from shipments.models import ApiKey, RefreshFamily, TrackingLink, User
 
@@ -76,7 +76,7 @@ def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
     if credential.key_id:
         return _of_key(credential.key_id, now)
     if credential.link_id:
-        return access.of_link(TrackingLink.objects.filter(pk=credential.link_id), now=now)
+        return bearers.of_link(TrackingLink.objects.filter(pk=credential.link_id), now=now)
     return _of_login(credential, now)
 
 
@@ -111,7 +111,7 @@ def _of_key(key_id: uuid.UUID, now: datetime) -> Subject | None:
         .filter(Q(expires_at=None) | Q(expires_at__gt=now), pk=key_id, revoked_at=None)
         .first()
     )
-    return access.of_key(key) if key else None
+    return bearers.of_key(key) if key else None
 
 
 def _of_login(credential: Credential, now: datetime) -> Subject | None:

@@ -5,7 +5,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shipments import access, services
+from shipments import access, bearers, services
 from shipments.access import Subject
 from shipments.models import Customer, Driver, Location, Membership, Organization, Shipment, User
 from shipments.services import links
@@ -94,6 +94,6 @@ def delivered(by: Subject, **fields: Any) -> Shipment:
 def follower(by: Subject, reference: str) -> Subject:
     """This will return the subject of a fresh tracking link, as its token is recognised."""
     _, token = links.create(by=by, now=NOW, reference=reference)
-    subject = access.authenticate_token(token, now=NOW)
+    subject = bearers.authenticate(token, now=NOW)
     assert subject is not None
     return subject

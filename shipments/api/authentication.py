@@ -11,7 +11,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.request import Request
 
 from monitoring import addresses
-from shipments import access
+from shipments import access, bearers
 from shipments.access import Subject
 from shipments.models import User
 
@@ -37,7 +37,7 @@ class SubjectAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Subject] | None:
         """This will return `(user, subject)`, None where nobody says who it is; raises AuthenticationFailed."""
         raw = _bearer(request)
-        subject = _of_session(request) if raw is None else access.authenticate_token(raw, now=timezone.now())
+        subject = _of_session(request) if raw is None else bearers.authenticate(raw, now=timezone.now())
         if subject is None:
             if raw is None:
                 return None

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from shipments import access, intake, services
+from shipments import bearers, intake, services
 from shipments.access import Subject
 from shipments.api import osmand, shapes
 from shipments.api.authentication import Actor, located, subject_of
@@ -77,7 +77,7 @@ class DeviceAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Subject]:
         """This will return the phone's subject; raises AuthenticationFailed."""
         raw = osmand.key_in(_message(request))
-        subject = None if raw is None else access.authenticate_device(raw, now=timezone.now())
+        subject = None if raw is None else bearers.of_device(raw, now=timezone.now())
         if subject is None:
             raise AuthenticationFailed("The device key is missing, unknown or was revoked.")
         subject = located(subject, request)

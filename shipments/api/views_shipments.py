@@ -30,9 +30,10 @@ from shipments.api.documentation import (
 )
 from shipments.api.idempotency import written
 from shipments.api.views import command, follower, reader, values
-from shipments.selectors import prepared
+from shipments.selectors import pages, prepared
 from shipments.selectors import shipments as selectors
 from shipments.selectors.parameters import Parameter
+from shipments.selectors.versions import Version
 
 _SHIPMENT: Final[Mapping[str, Parameter]] = {
     "asOf": Parameter(
@@ -43,12 +44,14 @@ _UNCHANGED: Final = OpenApiResponse(description="The caller has this version.")
 _COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
 
 
-def listed(request: HttpRequest | Request, subject: Subject) -> prepared.Listing:
-    """This will return the page of shipments that a request asks for; raises parameters.Invalid."""
+def listed(request: HttpRequest | Request, subject: Subject, *, version: Version | None = None) -> pages.Listing:
+    """This will return the page of shipments that a request asks for; raises parameters.Invalid.
 
+    The version of the organisation is read unless the caller has read it just now.
+    """
     sight = subject.sight
 
-    def read() -> prepared.Found:
+    def read() -> pages.Found:
         query, page = filters.narrowed(
             lambda: selectors.visible(sight).annotate(reference_key=Upper("reference")),
             request.GET,
@@ -58,9 +61,9 @@ def listed(request: HttpRequest | Request, subject: Subject) -> prepared.Listing
             default="-createdAt",
             shape=sight,
         )
-        return prepared.Found(page.rows, **pagination.addresses(request, query, page))
+        return pages.Found(page.rows, **pagination.addresses(request, query, page))
 
-    return prepared.listing(subject, subject.variant, request.get_full_path(), read)
+    return pages.listing(subject, subject.variant, request.get_full_path(), read, version=version)
 
 
 class ShipmentsView(APIView):

@@ -13,7 +13,7 @@ from django.core.exceptions import EmptyResultSet
 from psycopg_pool import AsyncConnectionPool
 
 from monitoring import patience, queries
-from shipments import access, representation
+from shipments import bearers, representation
 from shipments.access import Subject
 from shipments.models import Driver, Shipment, ShipmentEvent
 from shipments.querysets import Sight, Viewer
@@ -78,7 +78,8 @@ async def close() -> None:
         await pool.close()
 
 
-async def _fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """This will return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
     with patience.at_most(_READ_SECONDS):
         return await _read(sql, params)
 
@@ -99,7 +100,7 @@ async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
         sql, params = queryset.values_list(*columns).query.sql_with_params()
     except EmptyResultSet:
         return []  # the ORM knows without asking: an empty list, or a viewer who sees nothing
-    return [dict(zip(columns, row, strict=True)) for row in await _fetch(sql, params)]
+    return [dict(zip(columns, row, strict=True)) for row in await fetch(sql, params)]
 
 
 def _of_any(queryset: Any, one: object) -> tuple[str, tuple[Any, ...]]:
@@ -115,24 +116,24 @@ def _of_any(queryset: Any, one: object) -> tuple[str, tuple[Any, ...]]:
 
 async def _fetch_any(question: tuple[str, tuple[Any, ...]], one: object, wanted: Collection[object]) -> Any:
     sql, params = question
-    return await _fetch(sql, [list(wanted) if param == one else param for param in params])
+    return await fetch(sql, [list(wanted) if param == one else param for param in params])
 
 
 async def epoch() -> str:
     """This will read the epoch now."""
-    return str((await _fetch(epochs.SQL))[0][0])
+    return str((await fetch(epochs.SQL))[0][0])
 
 
 async def of_claims(asked: Collection[Claims]) -> dict[Claims, Subject]:
     """This will return whom these access tokens stand for now; those that are not good (any more) are left out."""
-    rows = {row[0]: row for row in await _fetch(access.LOGINS, [[claims.login_id for claims in asked]])}
-    found = {claims: access.of_login(claims, rows.get(claims.login_id)) for claims in asked}
+    rows = {row[0]: row for row in await fetch(bearers.LOGINS, [[claims.login_id for claims in asked]])}
+    found = {claims: bearers.of_login(claims, rows.get(claims.login_id)) for claims in asked}
     return {claims: subject for claims, subject in found.items() if subject is not None}
 
 
 async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
     """This will return those users whose `access_version` is another than the known one, and the ended links."""
-    rows = await _fetch(
+    rows = await fetch(
         "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
         " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version"
         " UNION ALL SELECT link.id FROM shipments_trackinglink link"
@@ -151,7 +152,7 @@ async def heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
     A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
     """
     wanted = "{" + ",".join(map(str, keys)) + "}"  # the driver takes ten times as long for a list of them
-    rows = await _fetch(
+    rows = await fetch(
         f"SELECT ({epochs.SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"  # noqa: S608
         " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s::uuid[])"
         " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
@@ -185,7 +186,7 @@ async def feed(
 
 async def positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
     """This will return where drivers were last seen, each with the microsecond of it."""
-    rows = await _fetch(
+    rows = await fetch(
         "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition"
         " WHERE driver_id = ANY(%s)",
         [list(driver_ids)],
@@ -217,10 +218,10 @@ def _snapshots() -> tuple[str, tuple[Any, ...]]:
 
 
 @lru_cache(maxsize=1024)
-def _visible(sight: Sight) -> tuple[str, tuple[Any, ...]] | None:
+def _visible(sight: Sight, columns: tuple[str, ...]) -> tuple[str, tuple[Any, ...]] | None:
     found = Shipment.objects.visible_to(sight).named_any([_SOME_REFERENCE])
     try:
-        return _of_any(found.values_list("id", "reference"), _SOME_REFERENCE)
+        return _of_any(found.values_list(*columns), _SOME_REFERENCE)
     except EmptyResultSet:
         return None  # a viewer who sees nothing
 
@@ -236,9 +237,18 @@ async def snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, repres
 
 async def find_visible(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:
     """This will return id and spelling of those shipments that the viewer may see, by upper-case reference."""
-    question = _visible(Sight.of(viewer))
+    found = await visible(Sight.of(viewer), references, ("id", "reference"))
+    return {key: (row["id"], row["reference"]) for key, row in found.items()}
+
+
+async def visible(sight: Sight, references: Collection[str], columns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """This will return these columns, the reference among them, of those shipments that are in sight.
+
+    They are found by their reference in any case, and stand under it in upper case.
+    """
+    question = _visible(sight, columns)
     if question is None or not references:
         return {}
     wanted = [reference.upper() for reference in references]
-    rows = await _fetch_any(question, _SOME_REFERENCE, wanted)
-    return {spelled.upper(): (shipment_id, spelled) for shipment_id, spelled in rows}
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(question, _SOME_REFERENCE, wanted)]
+    return {row["reference"].upper(): row for row in rows}

@@ -13,7 +13,7 @@ others any event is the end.
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -28,12 +28,15 @@ from shipments.selectors import epoch
 
 # Where more of an organisation's events than this wait for their number, counting them costs more than it saves.
 MOST_UNNUMBERED: Final = 1_000
-_VERSION: Final = f"""
-SELECT COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id = %(of)s
+# Of any number of organisations: for `of_row`.
+SQL: Final = f"""
+SELECT asked.id,
+       COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id = asked.id
                  ORDER BY position DESC LIMIT 1), 0),
-       (SELECT count(*) FROM (SELECT FROM shipments_unnumberedevent WHERE organization_id = %(of)s
+       (SELECT count(*) FROM (SELECT FROM shipments_unnumberedevent WHERE organization_id = asked.id
                               ORDER BY organization_id, event_id LIMIT {MOST_UNNUMBERED + 1}) AS waiting),
        ({epoch.SQL})
+FROM unnest(%s::uuid[]) AS asked(id)
 """  # noqa: S608
 # Where more has happened, reading the page costs less than looking for what has not.
 _MOST_EVENTS: Final = 50
@@ -65,8 +68,14 @@ def now(organization_id: uuid.UUID) -> Version | None:
     snapshot. None where too many wait for their number.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_VERSION, {"of": organization_id})
-        numbered, waiting, history = cursor.fetchone()
+        cursor.execute(SQL, [[organization_id]])
+        _, *row = cursor.fetchone()
+    return of_row(row)
+
+
+def of_row(row: Sequence[Any]) -> Version | None:
+    """This will return the version that a row of `SQL` tells behind the organisation, None as `now` does."""
+    numbered, waiting, history = row
     return Version(numbered + waiting, history, numbered) if waiting <= MOST_UNNUMBERED else None
 
 

@@ -1,17 +1,25 @@
 """The read lane answers what Django would have answered, byte for byte, or leaves it to Django."""
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
+import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 from pytest_django import Settings
 
 from freight.handler import OneHopHandler
 from freight.lane import ReadLane
+from monitoring import queries
+from shipments import services
 from shipments.models import Organization, Shipment
+from shipments.selectors import live
 from shipments.services import logins
 from tests import factories
 
@@ -75,6 +83,12 @@ async def ask(application: Any, target: str, **headers: str) -> Answer:
     return Answer(sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
+@pytest_asyncio.fixture(autouse=True)
+async def pools() -> AsyncIterator[None]:
+    yield
+    await live.close()
+
+
 @dataclass
 class House:
     organization: Organization
@@ -113,11 +127,12 @@ async def test_a_plain_read_is_answered_as_django_answers_it(house: House, role:
     theirs = await ask(django, path, authorization=house.tokens[role])
     django.asked.clear()
 
-    ours = await ask(ReadLane(django), path, authorization=house.tokens[role])
+    lane = ReadLane(django)
+    ours = [await ask(lane, path, authorization=house.tokens[role]) for _ in range(2)]
 
     assert django.asked == []
-    assert ours.comparable == theirs.comparable
-    assert ours.status == 200
+    assert [each.comparable for each in ours] == [theirs.comparable] * 2
+    assert theirs.status == 200
 
 
 @pytest.mark.parametrize("https", [True, False])
@@ -192,3 +207,48 @@ async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(house: H
     answer = await ask(ReadLane(Django()), f"/api/shipments/{reference}", authorization=house.tokens["dispatcher"])
 
     assert answer.status == 404
+
+
+async def test_many_at_once_are_answered_by_few_questions_each_with_its_own(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane, path = ReadLane(Django()), f"/api/shipments/{house.shipment.reference}"
+    alone = {role: await ask(lane, path, authorization=token) for role, token in house.tokens.items()}
+    asked = Counter[str]()
+    observe = queries.observe
+
+    def noted(sql: object, seconds: float) -> None:
+        asked[str(sql).split(maxsplit=1)[0]] += 1
+        observe(sql, seconds)
+
+    monkeypatch.setattr(queries, "observe", noted)
+    crowd = [role for role in house.tokens for _ in range(20)]
+    answers = await asyncio.gather(*(ask(lane, path, authorization=house.tokens[role]) for role in crowd))
+
+    assert [each.comparable for each in answers] == [alone[role].comparable for role in crowd]
+    assert sum(asked.values()) < len(crowd) / 2
+
+
+async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: House) -> None:
+    lane, reference = ReadLane(Django()), house.shipment.reference
+    token, by = house.tokens["dispatcher"], await sync_to_async(factories.member)(house.organization, "dispatcher")
+    committed, seen, over = 1, set[int](), asyncio.Event()
+
+    async def follow() -> None:
+        while not over.is_set():
+            known = committed
+            answer = await ask(lane, f"/api/shipments/{reference}", authorization=token)
+            seq = orjson.loads(answer.body)["seq"]
+            assert known <= seq
+            seen.add(seq)
+
+    followers = [asyncio.create_task(follow()) for _ in range(8)]
+    for pieces in range(1, 41):
+        written = await sync_to_async(services.amend)(
+            by=by, now=timezone.now() + timedelta(seconds=pieces), reference=reference, changes={"pieces": pieces}
+        )
+        committed = written.seq
+    over.set()
+    await asyncio.gather(*followers)
+
+    assert len(seen) > 20

@@ -10,7 +10,7 @@ import websockets
 from django.conf import settings
 from django.test import Client
 
-from shipments import access, tokens
+from shipments import access, bearers, tokens
 from shipments.access import Subject
 from shipments.models import Organization, RefreshFamily, User
 from shipments.services import api_keys, tickets
@@ -34,7 +34,7 @@ class Person:
     @property
     def subject(self) -> Subject:
         """The person, as it stands behind its login."""
-        found = access.authenticate_token(self.token(), now=now())
+        found = bearers.authenticate(self.token(), now=now())
         assert found is not None
         return found
 

@@ -105,7 +105,7 @@ async def test_a_read_of_an_event_loop_is_given_up(committed: None) -> None:
 
     try:
         with patience.at_most(_SECONDS), pytest.raises(psycopg.OperationalError, match="said nothing"):
-            await live._fetch(_SILENCE)
+            await live.fetch(_SILENCE)
     finally:
         await live.close()
 

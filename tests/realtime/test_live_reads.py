@@ -22,13 +22,13 @@ pytestmark = pytest.mark.usefixtures("committed")
 async def asked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
     """The texts of what is asked."""
     texts: list[str] = []
-    fetch = live._fetch
+    fetch = live.fetch
 
     async def noted(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         texts.append(sql)
         return await fetch(sql, params)
 
-    monkeypatch.setattr(live, "_fetch", noted)
+    monkeypatch.setattr(live, "fetch", noted)
     yield texts
     await live.close()
 

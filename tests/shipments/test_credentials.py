@@ -9,7 +9,7 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.test import Client
 
-from shipments import access, credentials, tokens
+from shipments import access, bearers, credentials, tokens
 from shipments.access import Subject
 from shipments.models import ApiKey, RefreshFamily, User
 from shipments.services import accounts, api_keys, logins
@@ -42,7 +42,7 @@ def by_login(person: User) -> Subject:
     token, _ = tokens.issue_access(
         user_id=person.pk, login_id=login.pk, authz_version=person.authz_version, now=now()
     )
-    subject = access.authenticate_token(token, now=now())
+    subject = bearers.authenticate(token, now=now())
     assert subject is not None
     return subject
 
@@ -51,7 +51,7 @@ def by_key(person: User) -> Subject:
     maker = access.of_user(person)
     assert maker is not None
     _, secret = api_keys.create(by=maker, now=now(), name="system", scopes=["shipments:read"])
-    subject = access.authenticate_token(secret, now=now())
+    subject = bearers.authenticate(secret, now=now())
     assert subject is not None
     return subject
 

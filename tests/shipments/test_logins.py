@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
-from shipments import access
+from shipments import bearers
 from shipments.models import AuditEntry, RefreshFamily, User
 from shipments.services import accounts, logins
 from shipments.services.logins import BadCredentials, Origin, Pair, TooManyFailures
@@ -44,7 +44,7 @@ def _later(seconds: int = 60) -> dict[str, object]:
 def test_the_right_password_gives_a_pair_that_stands_for_the_member(person: User, origin: Origin) -> None:
     pair = _login(person, origin)
 
-    subject = access.authenticate_token(pair.access, now=NOW)
+    subject = bearers.authenticate(pair.access, now=NOW)
     assert subject is not None
     assert (subject.user_id, subject.role) == (person.pk, "dispatcher")
     assert subject.organization_id == person.membership.organization_id
@@ -62,7 +62,7 @@ def test_the_subject_of_a_token_is_one_query(
     pair = _login(person, origin)
 
     with django_assert_num_queries(1):
-        access.authenticate_token(pair.access, now=NOW)
+        bearers.authenticate(pair.access, now=NOW)
 
 
 def test_wrong_unknown_and_inactive_look_alike_and_are_audited(person: User, origin: Origin) -> None:
@@ -105,7 +105,7 @@ def test_a_refresh_gives_the_next_pair(person: User, origin: Origin) -> None:
 
     following = logins.refresh(token=pair.refresh, origin=origin, **_later())
 
-    assert access.authenticate_token(following.access, now=NOW) is not None
+    assert bearers.authenticate(following.access, now=NOW) is not None
     assert RefreshFamily.objects.get(user=person).generation == 2
 
 
@@ -118,7 +118,7 @@ def test_a_refresh_token_used_again_ends_the_whole_login(person: User, origin: O
 
     with pytest.raises(BadCredentials):
         logins.refresh(token=following.refresh, origin=origin, **_later(62))
-    assert access.authenticate_token(following.access, now=NOW) is None
+    assert bearers.authenticate(following.access, now=NOW) is None
     entry = AuditEntry.objects.get(action="login_failed", entity_id=str(person.pk))
     assert entry.after == {"reason": "refresh token reused"}
 
@@ -132,7 +132,7 @@ def test_a_request_that_ran_beside_the_winner_is_refused_without_ending_the_logi
     with pytest.raises(BadCredentials):
         logins.refresh(token=pair.refresh, origin=origin, **_later(60))
 
-    assert access.authenticate_token(following.access, now=NOW) is not None
+    assert bearers.authenticate(following.access, now=NOW) is not None
 
 
 def test_of_parallel_refreshes_exactly_one_wins(committed: None, person: User, origin: Origin) -> None:
@@ -162,12 +162,12 @@ def test_an_access_token_refreshes_nothing(person: User, origin: Origin) -> None
 
 def test_leaving_ends_access_and_refresh(person: User, origin: Origin) -> None:
     pair = _login(person, origin)
-    subject = access.authenticate_token(pair.access, now=NOW)
+    subject = bearers.authenticate(pair.access, now=NOW)
     assert subject is not None
 
     logins.leave(by=subject, now=NOW)
 
-    assert access.authenticate_token(pair.access, now=NOW) is None
+    assert bearers.authenticate(pair.access, now=NOW) is None
     with pytest.raises(BadCredentials):
         logins.refresh(token=pair.refresh, origin=origin, **_later())
 
@@ -186,9 +186,9 @@ def test_a_new_role_counts_at_once_and_outdates_the_token(person: User, origin: 
 
     accounts.set_role(by=admin, now=NOW, user_id=person.pk, role="auditor")
 
-    assert access.authenticate_token(pair.access, now=NOW) is None
+    assert bearers.authenticate(pair.access, now=NOW) is None
     following = logins.refresh(token=pair.refresh, origin=origin, **_later())
-    subject = access.authenticate_token(following.access, now=NOW)
+    subject = bearers.authenticate(following.access, now=NOW)
     assert subject is not None
     assert subject.role == "auditor"
 
@@ -205,6 +205,6 @@ def test_what_takes_an_account_away_ends_its_logins(person: User, origin: Origin
     else:
         accounts.set_password(by=admin, now=NOW, user_id=person.pk, password="another horse battery")
 
-    assert access.authenticate_token(pair.access, now=NOW) is None
+    assert bearers.authenticate(pair.access, now=NOW) is None
     with pytest.raises(BadCredentials):
         logins.refresh(token=pair.refresh, origin=origin, **_later())

@@ -20,7 +20,7 @@ from ratelimits import counters
 from shipments import cache, representation, services
 from shipments.access import Subject
 from shipments.models import Shipment, UnnumberedEvent
-from shipments.selectors import prepared, versions
+from shipments.selectors import pages, prepared, versions
 from shipments.selectors import shipments as selectors
 from shipments.services import customers, drivers
 from shipments.services.feed import number_batch
@@ -43,13 +43,13 @@ def show(subject: Subject, reference: str, **more: Any) -> dict[str, Any]:
     return body
 
 
-def rows(subject: Subject) -> prepared.Found:
+def rows(subject: Subject) -> pages.Found:
     found = selectors.visible(subject).order_by("reference").values(*representation.SHIPMENT_COLUMNS)
-    return prepared.Found(list(found), None, None)
+    return pages.Found(list(found), None, None)
 
 
-def listed(subject: Subject, read: Callable[[], prepared.Found] | None = None) -> list[dict[str, Any]]:
-    page = prepared.listing(subject, subject.variant, "/api/shipments", read or (lambda: rows(subject)))
+def listed(subject: Subject, read: Callable[[], pages.Found] | None = None) -> list[dict[str, Any]]:
+    page = pages.listing(subject, subject.variant, "/api/shipments", read or (lambda: rows(subject)))
     found: list[dict[str, Any]] = orjson.loads(page.body)["results"]
     return found
 

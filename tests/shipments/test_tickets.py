@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from shipments import access, intake
+from shipments import access, bearers, intake
 from shipments.access import Forbidden, Subject
 from shipments.models import SocketTicket, User
 from shipments.services import api_keys, tickets
@@ -85,7 +85,7 @@ def test_only_who_may_read_shipments_is_given_one() -> None:
         name="billing",
         scopes=["billing:read"],
     )
-    biller = access.authenticate_token(secret, now=now())
+    biller = bearers.authenticate(secret, now=now())
     assert biller is not None
 
     with pytest.raises(Forbidden):

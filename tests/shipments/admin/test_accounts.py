@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from shipments import access
+from shipments import bearers
 from shipments.models import (
     ApiKey,
     AuditEntry,
@@ -116,7 +116,7 @@ def test_a_key_is_shown_without_its_secret_and_revoked(operator: Operators, hous
     assert secret.encode() not in shown.content
     assert b"digest" not in shown.content
     assert ApiKey.objects.get(pk=key.pk).revoked_at is not None
-    assert access.authenticate_token(secret, now=NOW) is None
+    assert bearers.authenticate(secret, now=NOW) is None
 
 
 def test_the_own_password_is_changed_by_the_accounts_form(operator: Operators) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from shipments import access, representation
+from shipments import access, bearers, representation
 from shipments.access import Subject
 from shipments.models import AuditEntry, DeviceKey, Driver, Organization
 from shipments.services import device_keys
@@ -141,9 +141,9 @@ def test_a_driver_makes_and_revokes_its_own_and_no_other(house: Organization, dr
 
     assert other.get(keys).status_code == 404
     assert other.delete(f"{keys}/{made['id']}").status_code == 404
-    assert access.authenticate_device(made["secret"], now=NOW) is not None
+    assert bearers.of_device(made["secret"], now=NOW) is not None
     assert [own.delete(f"{keys}/{made['id']}").status_code for _ in range(2)] == [204, 204]
-    assert access.authenticate_device(made["secret"], now=NOW) is None
+    assert bearers.of_device(made["secret"], now=NOW) is None
 
 
 def test_a_secret_is_shown_once(api: Api, keys: str) -> None:
@@ -171,7 +171,7 @@ def test_keys_are_not_made_by_keys(house: Organization, driver: Subject, keys: s
 def test_a_phones_key_is_no_token(api: Api, keys: str) -> None:
     secret = api.post(keys, {"name": "Phone"}).json()["secret"]
 
-    assert access.authenticate_token(secret, now=NOW) is None
+    assert bearers.authenticate(secret, now=NOW) is None
     assert Api(None).get("/api/shipments", Authorization=f"Bearer {secret}").status_code == 401
 
 
@@ -180,7 +180,7 @@ def test_keys_of_a_driver_who_has_left_are_dead(api: Api, driver: Subject, keys:
 
     Driver.objects.filter(pk=driver.driver_id).update(status="inactive")
 
-    assert access.authenticate_device(secret, now=NOW) is None
+    assert bearers.of_device(secret, now=NOW) is None
     assert fields_refused(api.post(keys, {"name": "Phone"})) == [("name", "inactive")]
 
 

@@ -14,7 +14,7 @@ from exports import orders
 from exports import urls as export_urls
 from exports.imports import orders as imports
 from exports.imports.table import Table
-from shipments import access, services
+from shipments import bearers, services
 from shipments.access import Subject
 from shipments.api import urls
 from shipments.models import Organization, Role
@@ -206,7 +206,7 @@ def phone(house: Organization) -> Subject:
     """This will return the subject of a driver's phone."""
     by, driver = factories.member(house, "dispatcher"), factories.driver(house)
     _, secret = device_keys.create(by=by, now=NOW, driver_id=driver.pk, name="Phone")
-    subject = access.authenticate_device(secret, now=NOW)
+    subject = bearers.of_device(secret, now=NOW)
     assert subject is not None
     return subject
 

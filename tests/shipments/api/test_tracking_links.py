@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from shipments import access, services, signals
+from shipments import bearers, services, signals
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization, Shipment, TrackingLink
 from shipments.selectors import live
@@ -30,7 +30,7 @@ def path(shipment: Shipment) -> str:
 
 
 def good(token: str, now: datetime | None = None) -> Subject | None:
-    return access.authenticate_token(token, now=now or timezone.now())
+    return bearers.authenticate(token, now=now or timezone.now())
 
 
 def test_a_link_is_made_for_thirty_days_and_only_its_digest_is_kept(api: Api, path: str) -> None:

@@ -1,0 +1,101 @@
+"""The read lane: the two hottest reads (a shipment, a page of them) past Django's router, sessions, forms and DRF.
+
+It is a second, shorter chain around the same functions: authentication, permission, limiter, metrics, log lines,
+security headers and prepared bytes are those of every other request. Whatever is not the plain case (a session, a
+browser of another origin, an unknown parameter, anything refused or failing) it declines before it is counted, and
+Django answers as if the lane were not there.
+"""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import ResolverMatch, resolve
+
+from freight.lane.plain import LIST, Declined, is_plain, reference_of
+from freight.lane.reads import Reads
+from freight.lane.security import Security
+from monitoring.middleware import answering
+from ratelimits import limiter, middleware, together
+from shipments.access import Subject
+from shipments.api import conditional, pagination
+
+Application = Callable[[dict[str, Any], Any, Any], Any]
+
+
+class ReadLane:
+    """An ASGI application in front of Django's."""
+
+    def __init__(self, django: Application) -> None:
+        self._django = django
+        self._reads = Reads()
+        self._security = Security()
+        self._routes: dict[bool, ResolverMatch] = {}
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """This will answer a hot read, and hand everything else on."""
+        response = None
+        if scope["type"] == "http" and is_plain(scope):
+            try:
+                response = await self._answer(self._request(scope))
+            except Exception:  # noqa: BLE001  refused or failing: Django says how, with its own reading
+                response = None
+        if response is None:
+            await self._django(scope, receive, send)
+            return
+        headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in response.items()]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": response.content})
+
+    def _request(self, scope: dict[str, Any]) -> HttpRequest:
+        request = ASGIRequest(scope, io.BytesIO())
+        one = scope["path"] != LIST
+        if one not in self._routes:
+            self._routes[one] = resolve(scope["path"])
+        request.resolver_match = self._routes[one]
+        return request
+
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        """This will do what those of settings.MIDDLEWARE do that have to do with it, in their order."""
+        with answering(request) as told:
+            headers = self._security.headers(request)
+            subject = await self._reads.subject(request)
+            response = await (self._page if request.path == LIST else self._shipment)(request, subject)
+            usage = await together.check("general", subject.limit_key, subject=subject)
+            usages = [usage] if usage else []
+            if (wait := limiter.refused_for(usages)) is not None:
+                response = middleware.refusal(request, wait)
+            for name, value in (*limiter.headers(usages).items(), *headers):
+                response.headers.setdefault(name, value)
+            return told(response)
+
+    async def _shipment(self, request: HttpRequest, subject: Subject) -> HttpResponse:
+        subject.require("shipment:follow")
+        shown = await self._reads.shipment(request, subject, reference_of(request.path))
+        if shown is None:
+            raise Declined
+        return _answered(shown.body, shown.etag)
+
+    async def _page(self, request: HttpRequest, subject: Subject) -> HttpResponse:
+        subject.require("shipments:read")
+        page, etag = await self._reads.page(request, subject)
+        response = _answered(None if conditional.is_fresh(request, etag) else page.body, etag)
+        if links := pagination.link({"next": page.next, "previous": page.previous}):
+            response["Link"] = links
+        return response
+
+
+def _answered(body: bytes | None, etag: str) -> HttpResponse:
+    headers = {
+        "ETag": etag,
+        "Cache-Control": "private, no-cache",
+        "Content-Type": "application/json",
+        "Vary": "origin",
+    }
+    response = HttpResponse(body or b"", status=304 if body is None else 200, headers=headers)
+    response["Content-Length"] = str(len(response.content))
+    if body is None:
+        del response["Content-Type"]
+    return response

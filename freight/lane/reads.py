@@ -1,0 +1,117 @@
+"""What the lane reads: on the event loop, for all who ask at this moment by few questions, else in a few threads.
+
+Whoever reads a shipment or a page again and again (a board that polls, a system that follows its orders) asks who
+it is and what stands now; the JSON itself is kept in this process. Both are asked of PostgreSQL once for as many as
+ask them. What has to be made is made in a thread.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import Final, TypeVar
+
+from django.db import close_old_connections
+from django.http import HttpRequest
+from django.utils import timezone
+
+from freight.lane.plain import Declined
+from monitoring import patience
+from realtime.gather import Gathered
+from shipments import bearers
+from shipments.access import Sight, Subject
+from shipments.api import authentication, conditional
+from shipments.api.views_shipments import listed
+from shipments.representation import Row
+from shipments.selectors import gathered, live, pages, prepared
+
+T = TypeVar("T")
+# Each has to get the interpreter back after each word with PostgreSQL or Redis. Eight spend up to a third more
+# processor time than four, in taking it from each other, and answer less.
+_THREADS: Final = 4
+
+
+class Reads:
+    """The reads of one process."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-lane")
+        # Those who ask wait for their answer: nobody waits for more of them.
+        self._logins = Gathered(live.of_claims, linger=0)
+        self._rows = Gathered(_rows, linger=0)
+        self._versions = Gathered(gathered.now, linger=0)
+        self._positions = Gathered(gathered.positions, linger=0)
+
+    async def subject(self, request: HttpRequest) -> Subject:
+        """This will return who asks, which is then known of the request; raises Declined where nobody does."""
+        scheme, _, raw = request.META["HTTP_AUTHORIZATION"].partition(" ")
+        now, raw = timezone.now(), raw.strip()
+        if scheme.lower() != "bearer":
+            raise Declined
+        if bearers.is_secret(raw):  # its use is noted
+            subject = await self._in_thread(partial(bearers.authenticate, raw, now=now))
+        else:
+            claims = bearers.claims_of(raw, now=now)
+            with patience.checkout():
+                subject = (await self._logins.ask([claims])).get(claims) if claims else None
+        if subject is None:
+            raise Declined
+        subject = authentication.located(subject, request)
+        request.subject = subject  # type: ignore[attr-defined]  # read by limiter and log
+        return subject
+
+    async def shipment(self, request: HttpRequest, subject: Subject, reference: str) -> prepared.Shown | None:
+        """This will return one shipment, None where it is missing or not for the subject."""
+        named = subject.sight, reference.upper()
+        with patience.checkout():
+            row = (await self._rows.ask([named])).get(named)
+        if row is None:
+            return None
+        fresh = partial(conditional.is_fresh, request)
+        shown = prepared.at_hand(subject, subject.variant, row, has=fresh)
+        if shown is not None:
+            return shown
+        return await self._in_thread(partial(prepared.made, subject, subject.variant, row, has=fresh))
+
+    async def page(self, request: HttpRequest, subject: Subject) -> tuple[pages.Listing, str]:
+        """This will return the page that is asked for, and its ETag; raises what the view does."""
+
+        with patience.checkout():
+            version = (await self._versions.ask([subject.organization_id])).get(subject.organization_id)
+            kept = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
+            if kept:
+                page = kept.laid_out(await self._positions.ask(kept.drivers))
+                return page, page.etag
+
+        def read() -> tuple[pages.Listing, str]:
+            page = listed(request, subject, version=version)
+            return page, page.etag
+
+        return await self._in_thread(read)
+
+    async def _in_thread(self, read: Callable[[], T]) -> T:
+        """This will do what waits in a thread, with all that is known of the request."""
+
+        def work() -> T:
+            try:
+                return read()
+            finally:
+                close_old_connections()
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work)
+
+
+Named = tuple[Sight, str]
+
+
+async def _rows(asked: Collection[Named]) -> dict[Named, Row]:
+    """This will return what stands now of these shipments, where they are in sight: one question for each sight."""
+    wanted: dict[Sight, list[str]] = {}
+    for sight, reference in asked:
+        wanted.setdefault(sight, []).append(reference)
+    return {
+        (sight, reference): row
+        for sight, references in wanted.items()
+        for reference, row in (await live.visible(sight, references, prepared.SEEN)).items()
+    }

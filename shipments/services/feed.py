@@ -33,7 +33,7 @@ WITH batch AS (
     FROM taken
 ), turns AS (
     SELECT id, owner, row_number() OVER (PARTITION BY owner ORDER BY seq) AS k FROM taken
-), heads AS (
+), heads AS MATERIALIZED (
     SELECT organization_id, (
         SELECT COALESCE(max(position), 0) FROM shipments_feedentry feed
         WHERE feed.organization_id = organizations.organization_id

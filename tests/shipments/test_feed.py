@@ -2,10 +2,12 @@
 
 import threading
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from freight.drills import relay
 from shipments import services
@@ -109,6 +111,28 @@ def test_a_relay_killed_at_random_leaves_nothing_out_and_numbers_nothing_twice()
 
     assert evidence.written > 50
     assert evidence.holds, evidence
+
+
+def test_a_feeds_head_is_looked_up_once_and_not_for_every_event() -> None:
+    by = factories.member(factories.organization(), "dispatcher")
+    number_all()
+    shipment = factories.booked(by)
+    for pieces in range(1, 40):
+        services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": pieces})
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {feed._NUMBER}", {"batch": feed.BATCH})
+        plan = cursor.fetchone()[0][0]["Plan"]
+
+    lookups = [node for node in nodes(plan) if node.get("Alias") == "feed"]
+    assert [node["Actual Loops"] for node in lookups] == [1]
+    assert_whole(by.organization_id)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for each in plan.get("Plans", []):
+        yield from nodes(each)
 
 
 def test_the_feed_cannot_be_rewritten() -> None:

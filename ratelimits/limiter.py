@@ -65,8 +65,11 @@ def hit_all(wanted: Sequence[Policy], key: str) -> list[Usage]:
     return hit_many([(policy, key) for policy in wanted])
 
 
-def hit_many(wanted: Sequence[tuple[Policy, str]]) -> list[Usage]:
-    """This will count each key once against the policy beside it, in this order and one round trip."""
+def hit_many(wanted: Sequence[tuple[Policy, str]], *, alone: bool = False) -> list[Usage]:
+    """This will count each key once against the policy beside it, in this order and one round trip.
+
+    `alone`: in this process and not in Redis.
+    """
     if not wanted:
         return []
     with counters.noting() as noted:
@@ -75,7 +78,7 @@ def hit_many(wanted: Sequence[tuple[Policy, str]]) -> list[Usage]:
             get_usage(None, group=policy.name, key=lambda *_, key=key: key, rate=(1, policy.window), increment=True)
             for policy, key in wanted
         ]
-    counts = counters.count(
+    counts = (counters.count_alone if alone else counters.count)(
         [
             Wanted(counter, seconds, policy.name, policy.most, key)
             for (policy, key), (counter, seconds) in zip(wanted, noted, strict=True)

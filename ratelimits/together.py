@@ -1,4 +1,8 @@
-"""Counting for coroutines: the event loop never waits for Redis, and many who come at once share a round trip."""
+"""Counting for coroutines: the event loop never waits for Redis, and many who come at once share a round trip.
+
+A request waits for it no longer than for anything else in Redis (see ratelimits.waiting): it is then counted by
+this process alone.
+"""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from ratelimits import limiter
+from ratelimits import limiter, waiting
 from ratelimits.limiter import Usage
 from ratelimits.policies import Policy
 
@@ -37,16 +41,28 @@ class _Crowd:
     working: "asyncio.Task[None] | None" = None
 
     async def count(self, policy: Policy, key: str) -> Usage:
-        answer: asyncio.Future[Usage] = asyncio.get_running_loop().create_future()
+        if not waiting.may_ask():
+            return _alone(policy, key)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Usage] = loop.create_future()
         self.waiting.append((policy, key, answer))
         if self.working is None or self.working.done():
             self.working = asyncio.create_task(self._work(), context=Context())
-        return await answer
+        seconds = waiting.patience()
+        if seconds is None:
+            return await answer
+        late = loop.call_later(seconds, _waited_enough, policy, key, answer)
+        try:
+            with waiting.asking():
+                return await answer
+        finally:
+            late.cancel()
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self.waiting:
-            batch, self.waiting = self.waiting[:_MOST_AT_ONCE], self.waiting[_MOST_AT_ONCE:]
+            still = [each for each in self.waiting if not each[-1].done()]
+            batch, self.waiting = still[:_MOST_AT_ONCE], still[_MOST_AT_ONCE:]
             answers = [answer for *_, answer in batch]
             wanted = [(policy, key) for policy, key, _ in batch]
             try:
@@ -59,6 +75,15 @@ class _Crowd:
                 for answer, usage in zip(answers, usages, strict=True):
                     if not answer.done():  # else whoever asked is gone
                         answer.set_result(usage)
+
+
+def _alone(policy: Policy, key: str) -> Usage:
+    return limiter.hit_many([(policy, key)], alone=True)[0]
+
+
+def _waited_enough(policy: Policy, key: str, answer: "asyncio.Future[Usage]") -> None:
+    if not answer.done():
+        answer.set_result(_alone(policy, key))
 
 
 _crowds: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Crowd]] = WeakKeyDictionary()

@@ -52,12 +52,17 @@ def may_ask() -> bool:
     return mine is None or mine.seconds < REQUEST_SECONDS - _LATE_SECONDS
 
 
+def patience() -> float | None:
+    """This will return the seconds that this request waits for its next question; None outside of requests."""
+    mine = _mine.get()
+    return None if mine is None else min(ASK_SECONDS, max(_LATE_SECONDS, REQUEST_SECONDS - mine.seconds))
+
+
 @contextlib.contextmanager
 def asking() -> Iterator[None]:
     """This will have the question in the block end in time: RedisTimeoutError is raised where no answer comes."""
     mine, began = _mine.get(), time.monotonic()
-    most = ASK_SECONDS if mine is None else min(ASK_SECONDS, max(_LATE_SECONDS, REQUEST_SECONDS - mine.seconds))
-    token = _until.set(began + most)
+    token = _until.set(began + (patience() or ASK_SECONDS))
     try:
         yield
     finally:

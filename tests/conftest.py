@@ -1,11 +1,17 @@
 """Fixtures for every test: real PostgreSQL and Valkey, started by `tests.services`."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
-from pytest_django import DjangoDbBlocker
+from pytest_django import DjangoDbBlocker, Settings
+
+from freight.drills.delivery.faultproxy import FaultProxy
+from ratelimits import counters
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +47,19 @@ def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iter
     with django_db_blocker.unblock():
         yield
         connection.close()
+
+
+@pytest.fixture
+async def between(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultProxy]:
+    """A way to the real Valkey that can be made slow or silent; counters and cache take it."""
+    url = urlsplit(django_settings.REDIS_URL)
+    number = parse_qs(url.query)["db"][0]
+    monkeypatch.setattr(counters, "breaker", counters.Breaker())
+    async with FaultProxy(Path(url.path)) as proxy:
+        through = f"redis://127.0.0.1:{proxy.port}/{number}"
+        settings.REDIS_URL = through
+        settings.CACHES = {
+            **settings.CACHES,
+            "default": settings.CACHES["default"] | {"LOCATION": through},
+        }
+        yield proxy

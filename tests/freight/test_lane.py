@@ -1,6 +1,7 @@
 """The read lane answers what Django would have answered, byte for byte, or leaves it to Django."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 from pytest_django import Settings
 
+from freight.drills.delivery.faultproxy import FaultProxy
 from freight.handler import OneHopHandler
 from freight.lane import ReadLane
 from monitoring import queries
+from ratelimits import waiting
 from shipments import services
 from shipments.models import Organization, Shipment
 from shipments.selectors import live
@@ -26,6 +29,8 @@ from tests import factories
 pytestmark = pytest.mark.usefixtures("committed")
 # What differs from one request to the next by nature, and the methods that DRF names on every answer.
 _OWN = ("ratelimit", "allow")
+# Each answer of Redis comes before any timeout of its client's.
+SLOW_SECONDS = 0.24
 PASSWORD = "a-long-demo-password"
 
 
@@ -243,7 +248,9 @@ async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: Hou
             seen.add(seq)
 
     followers = [asyncio.create_task(follow()) for _ in range(8)]
-    for pieces in range(1, 41):
+    for pieces in range(1, 1001):
+        if len(seen) > 20:
+            break
         written = await sync_to_async(services.amend)(
             by=by, now=timezone.now() + timedelta(seconds=pieces), reference=reference, changes={"pieces": pieces}
         )
@@ -252,3 +259,29 @@ async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: Hou
     await asyncio.gather(*followers)
 
     assert len(seen) > 20
+
+
+@pytest.mark.parametrize("target", ["one", "list"])
+async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
+    house: House, between: FaultProxy, target: str
+) -> None:
+    django, token = Django(), house.tokens["dispatcher"]
+    lane = ReadLane(django)
+    path = {"one": f"/api/shipments/{house.shipment.reference}", "list": "/api/shipments?limit=2"}[target]
+
+    async def read(begins: float) -> float:
+        await asyncio.sleep(begins)
+        began = time.monotonic()
+        with waiting.of_request():
+            answer = await ask(lane, path, authorization=token)
+        assert answer.status == 200
+        assert "ratelimit" in answer.headers
+        return time.monotonic() - began
+
+    await read(0)  # the connections are there
+    between.faults.delay = SLOW_SECONDS / 2
+    taken = await asyncio.gather(*(read(each / 20) for each in range(10)))
+
+    assert django.asked == []
+    assert max(taken) > SLOW_SECONDS / 2  # the fault is real
+    assert max(taken) < waiting.REQUEST_SECONDS + 0.4

@@ -4,16 +4,11 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from django.conf import settings as django_settings
-from pytest_django import Settings
 
 from freight.drills.delivery.faultproxy import FaultProxy
-from ratelimits import counters, limiter, waiting
+from ratelimits import counters, limiter, together, waiting
 from ratelimits.policies import Policy
 from shipments.cache import CacheService
 
@@ -22,22 +17,6 @@ POLICY = Policy("general", 1_000_000, 900)
 SLOW_SECONDS = 0.24
 # One second is promised of a whole request; the rest is for its own work and a crowded machine.
 MOST_SECONDS = waiting.REQUEST_SECONDS + 0.4
-
-
-@pytest.fixture
-async def between(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultProxy]:
-    """A way to the real Valkey that can be made slow."""
-    url = urlsplit(django_settings.REDIS_URL)
-    number = parse_qs(url.query)["db"][0]
-    monkeypatch.setattr(counters, "breaker", counters.Breaker())
-    async with FaultProxy(Path(url.path)) as proxy:
-        through = f"redis://127.0.0.1:{proxy.port}/{number}"
-        settings.REDIS_URL = through
-        settings.CACHES = {
-            **settings.CACHES,
-            "default": settings.CACHES["default"] | {"LOCATION": through},
-        }
-        yield proxy
 
 
 def _request(service: CacheService, *, bounded: bool, reads: int) -> float:
@@ -60,6 +39,46 @@ async def test_all_that_a_request_asks_a_slow_redis_ends_together(between: Fault
 
     assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
     assert bounded < MOST_SECONDS
+
+
+async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(between: FaultProxy) -> None:
+    async def counted(begins: float, *, bounded: bool) -> float:
+        await asyncio.sleep(begins)  # the question of others is under way
+        began = time.monotonic()
+        with waiting.of_request() if bounded else contextlib.nullcontext():
+            for _ in range(4):
+                usage = await together.check("general", f"address:{uuid.uuid4()}")
+                assert usage is not None
+                assert usage.allowed
+        return time.monotonic() - began
+
+    await counted(0, bounded=False)  # the connections are there
+
+    between.faults.delay = SLOW_SECONDS / 2
+    unbounded = await counted(0, bounded=False)
+    bounded = await asyncio.gather(*(counted(each / 40, bounded=True) for each in range(10)))
+
+    assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
+    assert max(bounded) < MOST_SECONDS
+
+
+async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(between: FaultProxy) -> None:
+    key = f"address:{uuid.uuid4()}"
+    await together.check("general", key)
+
+    between.faults.silent = True
+    with waiting.of_request():
+        alone = [await together.check("general", key) for _ in range(3)]
+    between.heal()
+    await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
+    after = await together.check("general", key)
+
+    counts = [each.count for each in alone if each]
+    assert counts[0] == 1
+    # A question that fails just when its request has waited enough counts for both.
+    assert counts in ([1, 2, 3], [1, 3, 4])
+    assert after is not None
+    assert after.count <= 3  # the first, what Redis may have got as it fell silent, and this
 
 
 @pytest.mark.parametrize("silent", [False, True])

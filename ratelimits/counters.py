@@ -168,8 +168,11 @@ def noting() -> Iterator[list[tuple[str, int]]]:
     yield _noting.counters
 
 
-def count(wanted: Sequence[Wanted]) -> list[int]:
-    """This will count each once and return how often each has been counted, all in one round trip."""
+def count_in_redis(wanted: Sequence[Wanted]) -> list[int] | None:
+    """This will count each once and return how often each has been counted, all in one round trip.
+
+    None where Redis is left alone or does not answer.
+    """
     if waiting.may_ask() and breaker.may_try():
         try:
             with waiting.asking():
@@ -179,11 +182,11 @@ def count(wanted: Sequence[Wanted]) -> list[int]:
         else:
             breaker.report(ok=True)
             return counts
-    return count_alone(wanted)
+    return None
 
 
 def count_alone(wanted: Sequence[Wanted]) -> list[int]:
-    """This will count each once in this process, and return how often it has done so."""
+    """This will count each once in this process, and return how often it has counted each."""
     return [local.count(each.counter, each.seconds, name=each.name, most=each.most) for each in wanted]
 
 

@@ -1,7 +1,7 @@
 """Counts requests against policies, in fixed windows, exactly even when they arrive together."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -65,28 +65,41 @@ def hit_all(wanted: Sequence[Policy], key: str) -> list[Usage]:
     return hit_many([(policy, key) for policy in wanted])
 
 
-def hit_many(wanted: Sequence[tuple[Policy, str]], *, alone: bool = False) -> list[Usage]:
-    """This will count each key once against the policy beside it, in this order and one round trip.
+def hit_many(wanted: Sequence[tuple[Policy, str]]) -> list[Usage]:
+    """This will count each key once against the policy beside it, in this order and one round trip."""
+    return (hit_in_redis(wanted) or hit_alone(wanted)) if wanted else []
 
-    `alone`: in this process and not in Redis.
-    """
-    if not wanted:
-        return []
+
+def hit_in_redis(wanted: Sequence[tuple[Policy, str]]) -> list[Usage] | None:
+    """This will do the same, but return None where Redis does not answer."""
+    return _hit(wanted, counters.count_in_redis)
+
+
+def hit_alone(wanted: Sequence[tuple[Policy, str]]) -> list[Usage]:
+    """This will count each key once in this process and not in Redis."""
+    return _hit(wanted, counters.count_alone) or []
+
+
+def _hit(
+    wanted: Sequence[tuple[Policy, str]], count: Callable[[Sequence[Wanted]], list[int] | None]
+) -> list[Usage] | None:
     with counters.noting() as noted:
         # The counter bears no limit in its name: a limit that is changed goes on counting where it was.
         windows = [
             get_usage(None, group=policy.name, key=lambda *_, key=key: key, rate=(1, policy.window), increment=True)
             for policy, key in wanted
         ]
-    counts = (counters.count_alone if alone else counters.count)(
+    counts = count(
         [
             Wanted(counter, seconds, policy.name, policy.most, key)
             for (policy, key), (counter, seconds) in zip(wanted, noted, strict=True)
         ]
     )
+    if counts is None:
+        return None
     usages = [
-        Usage(policy, count, max(1, int(window["time_left"])))
-        for (policy, _), count, window in zip(wanted, counts, windows, strict=True)
+        Usage(policy, number, max(1, int(window["time_left"])))
+        for (policy, _), number, window in zip(wanted, counts, windows, strict=True)
     ]
     for usage in usages:
         metrics.decided(usage.policy.name, "allowed" if usage.allowed else "rejected")

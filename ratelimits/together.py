@@ -8,6 +8,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Final
 from weakref import WeakKeyDictionary
 
@@ -33,57 +34,61 @@ async def check(policy: str, key: str, *, subject: object = None) -> Usage | Non
     return await crowd.count(held[0], key)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _One:
+    """Somebody who waits to be counted."""
+
+    policy: Policy
+    key: str
+    answer: "asyncio.Future[Usage]"
+
+    def counted(self, usage: Usage | None = None) -> None:
+        """This will tell the count, else that of this process, unless whoever asked is gone or knows it already."""
+        if not self.answer.done():
+            self.answer.set_result(usage or limiter.hit_alone([(self.policy, self.key)])[0])
+
+
 @dataclass(slots=True, eq=False)
 class _Crowd:
     """Those of one event loop who wait to be counted; who comes while a call is under way is for the next."""
 
-    waiting: list[tuple[Policy, str, "asyncio.Future[Usage]"]] = field(default_factory=list)
+    waiting: list[_One] = field(default_factory=list)
     working: "asyncio.Task[None] | None" = None
 
     async def count(self, policy: Policy, key: str) -> Usage:
-        if not waiting.may_ask():
-            return _alone(policy, key)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Usage] = loop.create_future()
-        self.waiting.append((policy, key, answer))
+        one = _One(policy, key, loop.create_future())
+        if not waiting.may_ask():
+            one.counted()
+            return await one.answer
+        self.waiting.append(one)
         if self.working is None or self.working.done():
             self.working = asyncio.create_task(self._work(), context=Context())
         seconds = waiting.patience()
         if seconds is None:
-            return await answer
-        late = loop.call_later(seconds, _waited_enough, policy, key, answer)
+            return await one.answer
+        late = loop.call_later(seconds, one.counted)
         try:
             with waiting.asking():
-                return await answer
+                return await one.answer
         finally:
             late.cancel()
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        while self.waiting:
-            still = [each for each in self.waiting if not each[-1].done()]
+        while still := [one for one in self.waiting if not one.answer.done()]:
             batch, self.waiting = still[:_MOST_AT_ONCE], still[_MOST_AT_ONCE:]
-            answers = [answer for *_, answer in batch]
-            wanted = [(policy, key) for policy, key, _ in batch]
+            wanted = [(one.policy, one.key) for one in batch]
             try:
-                usages = await loop.run_in_executor(_threads, limiter.hit_many, wanted)
+                usages = await loop.run_in_executor(_threads, limiter.hit_in_redis, wanted)
             except Exception as error:  # noqa: BLE001  is told to those whom it concerns
-                for answer in answers:
-                    if not answer.done():
-                        answer.set_exception(error)
+                for one in batch:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
             else:
-                for answer, usage in zip(answers, usages, strict=True):
-                    if not answer.done():  # else whoever asked is gone
-                        answer.set_result(usage)
-
-
-def _alone(policy: Policy, key: str) -> Usage:
-    return limiter.hit_many([(policy, key)], alone=True)[0]
-
-
-def _waited_enough(policy: Policy, key: str, answer: "asyncio.Future[Usage]") -> None:
-    if not answer.done():
-        answer.set_result(_alone(policy, key))
+                for one, usage in zip_longest(batch, usages or ()):
+                    one.counted(usage)
+        self.waiting = []
 
 
 _crowds: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Crowd]] = WeakKeyDictionary()

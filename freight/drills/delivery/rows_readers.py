@@ -21,7 +21,7 @@ MOST_SLOWER: Final = 1.1
 _OTHERS: Final = 20
 # Some 3.3 KB an event, which still goes with its hint. What the kernel takes comes before what waits for a reader.
 _EVENTS: Final = 800
-_USUAL_EVENTS: Final = 100
+_WARMING_EVENTS: Final = 100
 _WIDTH: Final = 20
 _AT_ONCE: Final = 25
 _LOOK_SECONDS: Final = 0.01
@@ -88,8 +88,9 @@ async def stopped(stage: Stage, scale: Scale, seed: int) -> Evidence:
         scene.ws_port = stage.roles[SOCKETS[0]].socket or scene.ws_port
         others = await scene.watch(_OTHERS, references=scene.references)
         room = f"shipment:{scene.references[0]}"
-        await scene.pour(scene.references[0], _USUAL_EVENTS, width=_WIDTH, at_once=_AT_ONCE)  # warms up
-        usual = await _pour(scene, others[0], [], events=_USUAL_EVENTS)
+        await scene.pour(scene.references[0], _WARMING_EVENTS, width=_WIDTH, at_once=_AT_ONCE)
+        # As many as later: what comes at the end of a long burst has waited for all of it, whoever reads.
+        usual = await _pour(scene, others[0], [])
         found = []
         for number in scale.stopped_readers:
             readers = [scene.recruit([room]) for _ in range(number)]
@@ -105,13 +106,13 @@ async def stopped(stage: Stage, scale: Scale, seed: int) -> Evidence:
         return evidence
 
 
-async def _pour(scene: Scene, reader: Watcher, stopped: list[Watcher], *, events: int = _EVENTS) -> Poured:
+async def _pour(scene: Scene, reader: Watcher, stopped: list[Watcher]) -> Poured:
     """This will have readers stop, pour events into their room, and look on until the last is written."""
     pid = scene.stage.roles[SOCKETS[0]].pid
     poured = Poured(pid, reader, kernel.resident_bytes(pid))
     for watcher in stopped:
         poured.stop(watcher)
-    pouring = asyncio.create_task(scene.pour(scene.references[0], events, width=_WIDTH, at_once=_AT_ONCE))
+    pouring = asyncio.create_task(scene.pour(scene.references[0], _EVENTS, width=_WIDTH, at_once=_AT_ONCE))
     while not pouring.done():
         poured.look()
         await asyncio.sleep(_LOOK_SECONDS)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,8 @@ import structlog
 from exports.pdf import wire
 
 _HOUSE: Final = Path(__file__).resolve().parents[2]
-# What a renderer may know of its surroundings: where programs, fonts and temporary files are.
-_KEPT: Final = ("PATH", "HOME", "TMPDIR", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
+# What a renderer may know of its surroundings: where programs and fonts are.
+_KEPT: Final = ("PATH", "HOME", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
 MOST_WAITING: Final = 16
 TASK_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 300.0
@@ -62,6 +63,9 @@ class _Renderer:
 
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        # WeasyPrint lays its fonts down there and leaves them to whoever ends the process.
+        self._folder = tempfile.TemporaryDirectory(prefix="freight-renderer-", ignore_cleanup_errors=True)
+        environment["TMPDIR"] = self._folder.name
         self.process = subprocess.Popen(
             [sys.executable, "-m", "exports.pdf.renderer", str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -99,6 +103,7 @@ class _Renderer:
             # What was not sent has nobody left to read it.
             with suppress(OSError):
                 stream.close()
+        self._folder.cleanup()
 
 
 class Pool:

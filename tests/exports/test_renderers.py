@@ -3,11 +3,13 @@
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -207,6 +209,20 @@ def test_a_thread_that_ends_takes_no_renderer_with_it(pool: Pool) -> None:
         assert own.processes() == [pid]
     finally:
         own.close()
+
+
+def test_a_renderer_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own = Pool(1)
+    try:
+        own.run(page())
+        while_it_lives = [path for path in tmp_path.rglob("*") if path.is_file()]
+    finally:
+        own.close()
+
+    assert while_it_lives  # the fonts
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_large_parent_wears_no_renderer_out() -> None:

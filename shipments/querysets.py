@@ -9,6 +9,32 @@ from django.db import models
 from django.db.models.functions import Upper
 
 
+class AnyOf(models.Lookup):
+    """Equal to one of many values that are given as one array: `IN` has a parameter, and SQL, for each of them."""
+
+    lookup_name = "any_of"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """This will return SQL and parameters."""
+        sql, params = self.process_lhs(compiler, connection)
+        array, values = self.process_rhs(compiler, connection)
+        return f"{sql} = ANY({array})", (*params, *values)
+
+
+class Like(models.Lookup):
+    """A text that has a pattern, which is used as it stands."""
+
+    lookup_name = "like"
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """This will return SQL and parameters."""
+        sql, params = self.process_lhs(compiler, connection)
+        pattern, values = self.process_rhs(compiler, connection)
+        return f"{sql} LIKE {pattern}", (*params, *values)
+
+
 class Viewer(Protocol):
     """Whoever looks: the attributes of a subject that decide what it may see."""
 
@@ -81,12 +107,12 @@ class ShipmentQuerySet(OrganizationQuerySet):
 
     def named(self, reference: str) -> Self:
         """This will keep the one shipment with this reference, whatever its case."""
-        return self.named_any([reference])
+        return self.alias(reference_key=Upper("reference")).filter(reference_key=reference.upper())
 
     def named_any(self, references: Sequence[str]) -> Self:
         """This will keep the shipments with these references, whatever their case."""
         keys = [reference.upper() for reference in references]
-        return self.alias(reference_key=Upper("reference")).filter(reference_key__in=keys)
+        return self.filter(AnyOf(Upper("reference"), models.Value(keys)))
 
 
 class EventQuerySet(models.QuerySet[Any]):

@@ -10,13 +10,14 @@ from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet
+from django.db.models import F, Value
 from psycopg_pool import AsyncConnectionPool
 
 from monitoring import patience, queries
 from shipments import bearers, representation
 from shipments.access import Subject
 from shipments.models import Driver, Shipment, ShipmentEvent
-from shipments.querysets import Sight, Viewer
+from shipments.querysets import AnyOf, Sight, Viewer
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
 from shipments.tokens import Claims
@@ -103,20 +104,10 @@ async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in await fetch(sql, params)]
 
 
-def _of_any(queryset: Any, one: object) -> tuple[str, tuple[Any, ...]]:
-    """This will return the SQL of a queryset that looks for `one` by `IN`, for any number of them in one array.
-
-    Compiling it takes longer than asking it; and of one text for every number PostgreSQL keeps a plan.
-    """
-    sql, params = queryset.query.sql_with_params()
-    if sql.count(" IN (%s)") != 1 or params.count(one) != 1:
-        raise AssertionError(sql)
-    return sql.replace(" IN (%s)", " = ANY(%s)"), params
-
-
-async def _fetch_any(question: tuple[str, tuple[Any, ...]], one: object, wanted: Collection[object]) -> Any:
+async def _fetch_any(question: tuple[str, tuple[Any, ...]], wanted: Collection[object]) -> Any:
+    """This will ask a question that was compiled for `_NONE`: compiling it takes longer than asking it."""
     sql, params = question
-    return await fetch(sql, [list(wanted) if param == one else param for param in params])
+    return await fetch(sql, [list(wanted) if param == _NONE else param for param in params])
 
 
 async def epoch() -> str:
@@ -206,22 +197,21 @@ async def find_drivers(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[u
     return {row["id"] for row in await _rows(("id",), found)}
 
 
-# Stands for an id and for a reference in SQL that is kept; nothing is called so.
-_SOME_ID: Final = uuid.UUID(int=0)
-_SOME_REFERENCE: Final = "\0REFERENCE"
+# Stands for all that is asked for in SQL that is kept; of one text for every number PostgreSQL keeps a plan.
+_NONE: Final[list[str]] = []
 
 
 @lru_cache(maxsize=1)
 def _snapshots() -> tuple[str, tuple[Any, ...]]:
-    found = Shipment.objects.present().filter(pk__in=[_SOME_ID])
-    return _of_any(found.values_list(*representation.SHIPMENT_COLUMNS), _SOME_ID)
+    found = Shipment.objects.present().filter(AnyOf(F("pk"), Value(_NONE)))
+    return found.values_list(*representation.SHIPMENT_COLUMNS).query.sql_with_params()
 
 
 @lru_cache(maxsize=1024)
 def _visible(sight: Sight, columns: tuple[str, ...]) -> tuple[str, tuple[Any, ...]] | None:
-    found = Shipment.objects.visible_to(sight).named_any([_SOME_REFERENCE])
+    found = Shipment.objects.visible_to(sight).named_any(_NONE)
     try:
-        return _of_any(found.values_list(*columns), _SOME_REFERENCE)
+        return found.values_list(*columns).query.sql_with_params()
     except EmptyResultSet:
         return None  # a viewer who sees nothing
 
@@ -231,7 +221,7 @@ async def snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, repres
     wanted, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
     if not wanted:
         return {}
-    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(_snapshots(), _SOME_ID, wanted)]
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(_snapshots(), wanted)]
     return {row["id"]: representation.snapshot(row) for row in rows}
 
 
@@ -250,5 +240,5 @@ async def visible(sight: Sight, references: Collection[str], columns: tuple[str,
     if question is None or not references:
         return {}
     wanted = [reference.upper() for reference in references]
-    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(question, _SOME_REFERENCE, wanted)]
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(question, wanted)]
     return {row["reference"].upper(): row for row in rows}

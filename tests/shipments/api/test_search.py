@@ -48,6 +48,9 @@ def fleet(house: Organization, dispatcher: Subject) -> None:
         ("po-45000", ["SHIP-000100"]),
         ("po-45", ["SHIP-000100"]),
         ("maeu77", ["SHIP-000100"]),
+        # Most numbers begin with SHIP-: the index is asked for what follows, and the whole text must be there.
+        ("SHIP-4500012345", []),
+        ("po-4500012345", ["SHIP-000100"]),
         ("northwind", ["SHIP-000100"]),
         ("no", ["SHIP-000100"]),
         ("KONTOR & S", ["SHIP-000200"]),

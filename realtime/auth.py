@@ -1,31 +1,27 @@
 """Who opens a socket: by header, ticket, a page's session with an allowed Origin, or token in the first frame."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
 from django.conf import settings
-from django.db import close_old_connections
 from django.utils import timezone
 
 from monitoring import addresses
 from ratelimits import limiter, together
-from realtime.gather import Gathered
-from shipments import bearers, credentials, intake
+from realtime.threads import in_thread
+from realtime.tokens import Tokens
+from shipments import credentials, intake
 from shipments.access import Subject
 from shipments.credentials import Credential
-from shipments.selectors import live
 
-T = TypeVar("T")
 # Handshakes must not wait for each other's queries in Channels' one thread.
 _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket-auth")
 # Nor must a revocation wait for a thousand handshakes.
 _watchers: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-access")
-# The logins behind access tokens, of many handshakes by one query.
-_logins: Final = Gathered(live.of_claims)
+tokens: Final = Tokens(_threads)
 _TICKET: Final = "ticket."
 
 
@@ -106,30 +102,12 @@ async def admit(offer: Offer | None, *, address: str | None, request_id: str) ->
 
 async def _of_offer(offer: Offer) -> Subject | None:
     if offer.kind == "token":
-        return await of_token(offer.secret)
+        return await tokens.subject(offer.secret)
     if offer.kind == "ticket":
-        return await _in_thread(lambda: intake.redeem_ticket(ticket=offer.secret, now=timezone.now()))
-    return await _in_thread(lambda: credentials.of_session(offer.secret, now=timezone.now()))
-
-
-async def of_token(raw: str) -> Subject | None:
-    """This will return whom an access token, API key or tracking link stands for, None where it is no good."""
-    if bearers.is_secret(raw):
-        return await _in_thread(lambda: bearers.authenticate(raw, now=timezone.now()))
-    claims = bearers.claims_of(raw, now=timezone.now())
-    return (await _logins.ask([claims])).get(claims) if claims else None
+        return await in_thread(_threads, lambda: intake.redeem_ticket(ticket=offer.secret, now=timezone.now()))
+    return await in_thread(_threads, lambda: credentials.of_session(offer.secret, now=timezone.now()))
 
 
 async def today(credential: Credential) -> Subject | None:
     """This will return whom a credential that was good once stands for now, None where it has ended."""
-    return await _in_thread(lambda: credentials.subject_of(credential, now=timezone.now()), _watchers)
-
-
-async def _in_thread(read: Callable[[], T], threads: ThreadPoolExecutor = _threads) -> T:
-    def work() -> T:
-        try:
-            return read()
-        finally:
-            close_old_connections()
-
-    return await asyncio.get_running_loop().run_in_executor(threads, work)
+    return await in_thread(_watchers, lambda: credentials.subject_of(credential, now=timezone.now()))

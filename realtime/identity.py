@@ -70,7 +70,7 @@ class Identity:
         """This will let the socket go on with a newer token of the same user."""
         if not isinstance(frame.get("token"), str):
             raise BadFrame('Send the new token: {"type":"token:refresh","token":…}.')
-        fresh = await auth.of_token(frame["token"])
+        fresh = await auth.tokens.subject(frame["token"])
         before = self.subject
         if before is None or self._socket.closed:
             return

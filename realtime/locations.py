@@ -1,16 +1,17 @@
 """`driver:location`: a driver tells over its socket where it is; the same door as REST, the same refusals."""
 
-import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from realtime import protocol
 from realtime.protocol import BadFrame
+from realtime.threads import in_thread
 from shipments import intake, texts
 from shipments.access import Subject
 
@@ -25,7 +26,7 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
     """This will keep the position and return nothing, else the error frame that says why not; raises BadFrame."""
     given = _read(frame)
     try:
-        await asyncio.get_running_loop().run_in_executor(_threads, _record, subject, given)
+        await in_thread(_threads, partial(intake.record_position, by=subject, now=timezone.now(), **given))
     except intake.Invalid as error:
         return protocol.error(code="bad_request", message=f"{error.field}: {error}", echo=echo)
     except (intake.Forbidden, intake.DriverNotFound):
@@ -34,13 +35,6 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
         log.warning("position not taken", error=type(error).__name__)
         return protocol.error(code="unavailable", message="The service cannot write now; try again.", echo=echo)
     return None
-
-
-def _record(subject: Subject, given: Mapping[str, Any]) -> None:
-    try:
-        intake.record_position(by=subject, now=timezone.now(), **given)
-    finally:
-        close_old_connections()
 
 
 def _read(frame: Mapping[str, Any]) -> dict[str, Any]:

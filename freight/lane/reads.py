@@ -5,21 +5,18 @@ it is and what stands now; the JSON itself is kept in this process. Both are ask
 ask them. What has to be made is made in a thread.
 """
 
-import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from functools import partial
 from typing import Final, TypeVar
 
-from django.db import close_old_connections
 from django.http import HttpRequest
-from django.utils import timezone
 
 from freight.lane.plain import Declined
 from monitoring import patience
 from realtime.gather import Gathered
-from shipments import bearers
+from realtime.threads import in_thread
+from realtime.tokens import Tokens
 from shipments.access import Sight, Subject
 from shipments.api import authentication, conditional
 from shipments.api.views_shipments import listed
@@ -38,7 +35,7 @@ class Reads:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-lane")
         # Those who ask wait for their answer: nobody waits for more of them.
-        self._logins = Gathered(live.of_claims, linger=0)
+        self._tokens = Tokens(self._threads, linger=0)
         self._rows = Gathered(_rows, linger=0)
         self._versions = Gathered(gathered.now, linger=0)
         self._positions = Gathered(gathered.positions, linger=0)
@@ -46,15 +43,10 @@ class Reads:
     async def subject(self, request: HttpRequest) -> Subject:
         """This will return who asks, which is then known of the request; raises Declined where nobody does."""
         scheme, _, raw = request.META["HTTP_AUTHORIZATION"].partition(" ")
-        now, raw = timezone.now(), raw.strip()
         if scheme.lower() != "bearer":
             raise Declined
-        if bearers.is_secret(raw):  # its use is noted
-            subject = await self._in_thread(partial(bearers.authenticate, raw, now=now))
-        else:
-            claims = bearers.claims_of(raw, now=now)
-            with patience.checkout():
-                subject = (await self._logins.ask([claims])).get(claims) if claims else None
+        with patience.checkout():
+            subject = await self._tokens.subject(raw.strip())
         if subject is None:
             raise Declined
         subject = authentication.located(subject, request)
@@ -72,7 +64,8 @@ class Reads:
         shown = prepared.at_hand(subject, subject.variant, row, has=fresh)
         if shown is not None:
             return shown
-        return await self._in_thread(partial(prepared.made, subject, subject.variant, row, has=fresh))
+        made = partial(prepared.made, subject, subject.variant, row, has=fresh)
+        return await in_thread(self._threads, made)
 
     async def page(self, request: HttpRequest, subject: Subject) -> tuple[pages.Listing, str]:
         """This will return the page that is asked for, and its ETag; raises what the view does."""
@@ -88,18 +81,7 @@ class Reads:
             page = listed(request, subject, version=version)
             return page, page.etag
 
-        return await self._in_thread(read)
-
-    async def _in_thread(self, read: Callable[[], T]) -> T:
-        """This will do what waits in a thread, with all that is known of the request."""
-
-        def work() -> T:
-            try:
-                return read()
-            finally:
-                close_old_connections()
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work)
+        return await in_thread(self._threads, read)
 
 
 Named = tuple[Sight, str]

@@ -1,0 +1,23 @@
+"""What waits, for coroutines: in threads of its own, with all that is known of the request."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import TypeVar
+
+from django.db import close_old_connections
+
+T = TypeVar("T")
+
+
+async def in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    """This will do the work in one of the threads, which gives its connection back if that is worn out."""
+
+    def done() -> T:
+        try:
+            return work()
+        finally:
+            close_old_connections()
+
+    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, done)

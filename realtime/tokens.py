@@ -1,0 +1,29 @@
+"""Whom a token stands for, asked by an event loop: of all who ask at a moment by one query."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from django.utils import timezone
+
+from realtime.gather import CROWD_SECONDS, Gathered
+from realtime.threads import in_thread
+from shipments import bearers
+from shipments.access import Subject
+from shipments.selectors import live
+
+
+class Tokens:
+    """Reads access tokens, API keys and tracking links; the use of a key or link is noted, in a thread."""
+
+    def __init__(self, threads: ThreadPoolExecutor, *, linger: float = CROWD_SECONDS) -> None:
+        """`linger`: how long, in a crowd, a read waits for more of it."""
+        self._threads = threads
+        self._logins = Gathered(live.of_claims, linger=linger)
+
+    async def subject(self, raw: str) -> Subject | None:
+        """This will return whom it stands for now, None where it is no good."""
+        now = timezone.now()
+        if bearers.is_secret(raw):
+            return await in_thread(self._threads, partial(bearers.authenticate, raw, now=now))
+        claims = bearers.claims_of(raw, now=now)
+        return (await self._logins.ask([claims])).get(claims) if claims else None

@@ -3,36 +3,37 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from django.db import models
 from django.db.models.functions import Upper
 
 
-class AnyOf(models.Lookup):
+class _AsItStands(models.Lookup):
+    """A comparison with something that the ORM takes as it stands."""
+
+    prepare_rhs = False
+    written: ClassVar[str]
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        """This will return SQL and parameters."""
+        left, params = self.process_lhs(compiler, connection)
+        right, values = self.process_rhs(compiler, connection)
+        return self.written.format(left, right), (*params, *values)
+
+
+class AnyOf(_AsItStands):
     """Equal to one of many values that are given as one array: `IN` has a parameter, and SQL, for each of them."""
 
     lookup_name = "any_of"
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        """This will return SQL and parameters."""
-        sql, params = self.process_lhs(compiler, connection)
-        array, values = self.process_rhs(compiler, connection)
-        return f"{sql} = ANY({array})", (*params, *values)
+    written = "{} = ANY({})"
 
 
-class Like(models.Lookup):
-    """A text that has a pattern, which is used as it stands."""
+class Like(_AsItStands):
+    """A text that has a pattern."""
 
     lookup_name = "like"
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        """This will return SQL and parameters."""
-        sql, params = self.process_lhs(compiler, connection)
-        pattern, values = self.process_rhs(compiler, connection)
-        return f"{sql} LIKE {pattern}", (*params, *values)
+    written = "{} LIKE {}"
 
 
 class Viewer(Protocol):

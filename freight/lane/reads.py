@@ -8,7 +8,7 @@ ask them. What has to be made is made in a thread.
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 from django.http import HttpRequest
 
@@ -23,7 +23,6 @@ from shipments.api.views_shipments import listed
 from shipments.representation import Row
 from shipments.selectors import gathered, live, pages, prepared
 
-T = TypeVar("T")
 # Each has to get the interpreter back after each word with PostgreSQL or Redis. Eight spend up to a third more
 # processor time than four, in taking it from each other, and answer less.
 _THREADS: Final = 4

@@ -44,7 +44,12 @@ class Up:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
-        self.output = home.parent / "output"
+        self.starts = 0
+
+    @property
+    def output(self) -> Path:
+        """What the last start says: a file of its own, for a killed one may leave half a character behind."""
+        return self.home.parent / f"output-{self.starts}"
 
     @property
     def url(self) -> str:
@@ -54,6 +59,7 @@ class Up:
         given = {name: value for name, value in os.environ.items() if not name.startswith("RATE_LIMIT_")}
         environment = {name: value for name, value in given.items() if name not in OWN}
         environment |= {"PORT": str(self.port), "FREIGHT_HOME": str(self.home), "WS_PROCESSES": "1"} | self.more
+        self.starts += 1
         with self.output.open("ab") as output:
             return subprocess.Popen(
                 [sys.executable, "manage.py", "up"], cwd=CHECKOUT, env=environment, stdout=output, stderr=output

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from exports import record, statistics, work
 from exports.imports import work as imports
+from exports.pdf import pool
 from monitoring import queries, runtime
 from shipments.services import chain, feed, idempotency, partitions, watch
 
@@ -77,6 +78,7 @@ def run(stop: threading.Event) -> None:
             worker.leave()
     for thread in threads:
         thread.join(5)
+    pool.close_shared()
 
 
 def _work(worker: Worker, stop: threading.Event) -> None:

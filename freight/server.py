@@ -37,6 +37,7 @@ def run(
     """
     os.environ["FREIGHT_ROLE"] = role
     install_reactor()
+    from exports.pdf import pool
     from freight.asgi import application  # after the reactor
     from monitoring import health, patience, runtime
     from realtime import event_stream, protocol
@@ -55,6 +56,7 @@ def run(
             "on_begin": (health.drain, event_stream.end_all),
         },
     )
+    pool.close_shared()
 
 
 def raise_descriptors() -> int:

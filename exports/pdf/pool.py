@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from typing import IO, Any, Final, cast
 import structlog
 
 from exports.pdf import wire
+from exports.pdf.folder import Folder, remove_left
 
 _HOUSE: Final = Path(__file__).resolve().parents[2]
 # What a renderer may know of its surroundings: where programs and fonts are.
@@ -64,8 +64,8 @@ class _Renderer:
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         # WeasyPrint lays its fonts down there and leaves them to whoever ends the process.
-        self._folder = tempfile.TemporaryDirectory(prefix="freight-renderer-", ignore_cleanup_errors=True)
-        environment["TMPDIR"] = self._folder.name
+        self._folder = Folder()
+        environment["TMPDIR"] = self._folder.path
         self.process = subprocess.Popen(
             [sys.executable, "-m", "exports.pdf.renderer", str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -103,7 +103,7 @@ class _Renderer:
             # What was not sent has nobody left to read it.
             with suppress(OSError):
                 stream.close()
-        self._folder.cleanup()
+        self._folder.remove()
 
 
 class Pool:
@@ -119,6 +119,7 @@ class Pool:
         # A child dies with the thread that started it: this one lives as long as the process.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="renderers")
         self._sweeper: threading.Timer | None = None
+        remove_left()
 
     def run(self, task: Task) -> Done:
         """This will have a task done, in turn; raises Busy or Failed."""

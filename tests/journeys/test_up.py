@@ -78,7 +78,9 @@ class Up:
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Up:
-    return Up(tmp_path_factory.mktemp("up") / "home")
+    folder = tmp_path_factory.mktemp("up")
+    (folder / "tmp").mkdir()
+    return Up(folder / "home", TMPDIR=str(folder / "tmp"))
 
 
 @pytest.fixture
@@ -131,6 +133,10 @@ def test_whatever_is_killed_comes_back(up: Up, running: subprocess.Popen[bytes])
 
 
 def test_repeated_sigterm_ends_everything_in_order(up: Up, running: subprocess.Popen[bytes]) -> None:
+    temporary = Path(up.more["TMPDIR"])
+    _print_a_label(up)
+    assert list(temporary.glob("*/*"))  # a renderer's fonts
+
     began = time.monotonic()
     while running.poll() is None and time.monotonic() - began < 20:
         running.send_signal(signal.SIGTERM)
@@ -139,6 +145,7 @@ def test_repeated_sigterm_ends_everything_in_order(up: Up, running: subprocess.P
     assert running.poll() == 0
     assert time.monotonic() - began < 20
     assert processes.of(up.home) == []
+    assert list(temporary.iterdir()) == []
     assert (up.home / "logs" / "postgres.log").read_text().rstrip().endswith("database system is shut down")
 
 
@@ -190,6 +197,14 @@ def test_a_port_of_somebody_else_is_refused_before_anything_starts(up: Up, tmp_p
 
 def test_the_lock_file_names_process_and_port(up: Up, running: subprocess.Popen[bytes]) -> None:
     assert json.loads((up.home / "up.lock").read_text()) == {"process": running.pid, "port": up.port}
+
+
+def _print_a_label(up: Up) -> None:
+    with httpx.Client(base_url=f"{up.url}/api", timeout=30) as http:
+        told = {"email": "dispatcher@demo.test", "password": "freight-demo"}
+        http.headers["Authorization"] = f"Bearer {http.post('/auth/login', json=told).json()['access']}"
+        found = http.get("/shipments", params={"limit": 1}).json()["results"][0]["reference"]
+        assert http.get(f"/shipments/{found}/documents/label.pdf").content.startswith(b"%PDF")
 
 
 def _shipments(home: Path) -> int:

@@ -2,7 +2,6 @@
 
 import asyncio
 import select
-import statistics
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -83,6 +82,20 @@ class Poured:
         return next((at for at, received in self._flow if received - start >= size), self.ended)
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One try: how late the others heard (p99 in seconds), and how late a moment before, when all read."""
+
+    poured: Poured
+    late: float
+    usually: float
+
+    @property
+    def felt(self) -> bool:
+        """Whether the others felt those who had stopped."""
+        return self.late > self.usually * MOST_SLOWER + _NOISE_SECONDS
+
+
 async def stopped(stage: Stage, scale: Scale, seed: int) -> Evidence:
     """One client, then very many, that never read, in a room with others on the same Daphne."""
     async with Scene(stage, "readers that stop", seed=seed, shipments=1, writing=0, watching=0) as scene:
@@ -91,28 +104,29 @@ async def stopped(stage: Stage, scale: Scale, seed: int) -> Evidence:
         others = await scene.watch(_OTHERS, references=scene.references)
         room = f"shipment:{scene.references[0]}"
         await scene.pour(scene.references[0], _WARMING_EVENTS, width=_WIDTH, at_once=_AT_ONCE)
-        # As many as later: what comes at the end of a long burst has waited for all of it, whoever reads.
-        usual = await _pour(scene, others[0], [])
-        usually = await _late(scene, usual)
         found = []
         for number in scale.stopped_readers:
             for attempt in range(_ATTEMPTS):
+                # As many as later: what comes at the end of a long burst has waited for all of it, whoever reads.
+                # Anew beside each try: the machine that it is compared on is another a moment later.
+                usual = await _pour(scene, others[0], [])
+                usually = await _late(scene, usual)
                 readers = [scene.recruit([room]) for _ in range(number)]
                 await scene.let_in(readers)
                 poured = await _pour(scene, others[0], readers)
                 await _read_on(poured)
-                late = await _late(scene, poured)
-                found.append((poured, late))
-                if not attempt and late <= _most(usually):
+                found.append(Tried(poured, await _late(scene, poured), usually))
+                if not attempt and not found[-1].felt:
                     break  # else two of three tell
         scene.calm()
         evidence = await scene.judge(sockets_stay=True)
-        for poured, late in found:
-            _judge(scene, evidence, poured, late, usually)
+        for tried in found:
+            _judge(scene, evidence, tried)
         for number in scale.stopped_readers:
-            mostly = statistics.median(late for poured, late in found if len(poured.stopped) == number)
-            if mostly > _most(usually):
-                evidence.broken.append(f"The others' p99 became {mostly:.3f} s, it was {usually:.3f} s.")
+            tries = [tried for tried in found if len(tried.poured.stopped) == number]
+            if sum(tried.felt for tried in tries) > len(tries) / 2:
+                told = ", ".join(f"{tried.late:.3f} s where it was {tried.usually:.3f} s" for tried in tries)
+                evidence.broken.append(f"The others' p99 became {told}.")
         return evidence
 
 
@@ -139,11 +153,8 @@ async def _read_on(poured: Poured) -> None:
     await asyncio.gather(*(each.watcher.stop() for each in poured.stopped))
 
 
-def _most(usually: float) -> float:
-    return usually * MOST_SLOWER + _NOISE_SECONDS
-
-
-def _judge(scene: Scene, evidence: Evidence, poured: Poured, late: float, usually: float) -> None:
+def _judge(scene: Scene, evidence: Evidence, tried: Tried) -> None:
+    poured, late, usually = tried.poured, tried.late, tried.usually
     number = len(poured.stopped)
     delays = [each.cut_at - poured.arrived(each.in_kernel + MIB) for each in poured.stopped if each.cut_at]
     each = (poured.most - poured.before) / MIB / number

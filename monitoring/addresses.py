@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -57,6 +58,7 @@ def _forwards_unbelieved(meta: Mapping[str, Any]) -> bool:
     return peer is not None and "HTTP_X_FORWARDED_FOR" in meta and not _within(peer, settings.TRUSTED_PROXIES)
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> IPAddress | None:
     """This will read an address; an IPv4 address mapped into IPv6 is IPv4, a zone is no address."""
     try:

@@ -50,6 +50,11 @@ def instant(at: datetime | None) -> str | None:
     return orjson.dumps(utc)[1 : _TO_MILLISECONDS if utc.microsecond else _TO_SECONDS].decode() + "Z"
 
 
+def identifier(found: uuid.UUID | str) -> str:
+    """This will write an id; a quarter of the time of `str`, and a page has 150."""
+    return orjson.dumps(found)[1:-1].decode()
+
+
 def microseconds(at: datetime) -> int:
     """This will return a time as microseconds since 1970: a version that a JSON reader may round, but we do not."""
     return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
@@ -58,7 +63,7 @@ def microseconds(at: datetime) -> int:
 def driver_position(driver_id: uuid.UUID, latitude: float, longitude: float, recorded_at: datetime) -> Json:
     """This will write where a driver is, as its room tells it."""
     return {
-        "driverId": str(driver_id),
+        "driverId": identifier(driver_id),
         "latitude": latitude,
         "longitude": longitude,
         "recordedAt": instant(recorded_at),
@@ -97,7 +102,7 @@ def snapshot(row: Row) -> Json:
     snapshot(m).
     """
     return {
-        "id": str(row["id"]),
+        "id": identifier(row["id"]),
         "reference": row["reference"],
         "status": row["status"],
         "seq": row["seq"],
@@ -130,22 +135,22 @@ def shipment(row: Row, variant: str) -> Json:
     return shown
 
 
-def party(identifier: object, name: str | None) -> Json | None:
+def party(found: uuid.UUID | str | None, name: str | None) -> Json | None:
     """This will return `{id, name}`, None where there is nobody."""
-    return None if identifier is None else {"id": str(identifier), "name": name}
+    return None if found is None else {"id": identifier(found), "name": name}
 
 
 def event(row: Row) -> Json:
     """This will return one entry of the log, the same for everybody who may see its shipment."""
     return {
-        "id": str(row["id"]),
+        "id": identifier(row["id"]),
         "seq": row["seq"],
         "type": row["type"],
         "status": row["status"],
         "occurredAt": instant(row["occurred_at"]),
         "recordedAt": instant(row["recorded_at"]),
         "location": place(row, "location__"),
-        "actor": {"role": row["actor_role"], "id": str(row["actor_id"]) if row["actor_id"] else None},
+        "actor": {"role": row["actor_role"], "id": identifier(row["actor_id"]) if row["actor_id"] else None},
         "data": row["data"],
     }
 
@@ -212,7 +217,7 @@ def summary(shown: Json) -> Json:
 def driver(row: Row) -> Json:
     """This will return a driver as those who may see drivers see it."""
     return {
-        "id": str(row["id"]),
+        "id": identifier(row["id"]),
         "name": row["name"],
         "phone": row["phone"],
         "status": row["status"],
@@ -225,7 +230,7 @@ def driver(row: Row) -> Json:
 def customer(row: Row) -> Json:
     """This will return a customer account."""
     return {
-        "id": str(row["id"]),
+        "id": identifier(row["id"]),
         "name": row["name"],
         "email": row["email"],
         "phone": row["phone"],
@@ -237,11 +242,11 @@ def customer(row: Row) -> Json:
 def audit_entry(row: Row) -> Json:
     """This will return one entry of the audit trail."""
     return {
-        "id": str(row["id"]),
+        "id": identifier(row["id"]),
         "at": instant(row["at"]),
         "actor": {
             "role": row["actor_role"],
-            "id": str(row["actor_id"]) if row["actor_id"] else None,
+            "id": identifier(row["actor_id"]) if row["actor_id"] else None,
             "name": row["actor_name"],
         },
         "action": row["action"],

@@ -114,8 +114,21 @@ def _issue(
 def _verify(kind: str, token: str, now: datetime) -> Claims:
     if len(token) > LONGEST:
         raise BadToken("too long")
+    typ, read = _read(token, _key(settings.SECRET_KEY))
+    if typ != kind:
+        raise BadToken("wrong type")
+    if read.expires_at <= now:
+        raise BadToken("expired")
+    return read
+
+
+@lru_cache(maxsize=4096)
+def _read(token: str, key: bytes) -> tuple[str, Claims]:
+    """This will return the type and claims of a token that this key has signed, at whatever time; raises BadToken.
+
+    What a token says does not change: whoever comes again with the same is read once.
+    """
     try:
-        key = _key(settings.SECRET_KEY)
         claims: dict[str, Any] = _plain(token, key) or jwt.decode(
             token,
             key,
@@ -133,11 +146,7 @@ def _verify(kind: str, token: str, now: datetime) -> Claims:
         )
     except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
         raise BadToken(type(error).__name__) from error
-    if claims["typ"] != kind:
-        raise BadToken("wrong type")
-    if read.expires_at <= now:
-        raise BadToken("expired")
-    return read
+    return claims["typ"], read
 
 
 def _plain(token: str, key: bytes) -> dict[str, Any] | None:

@@ -61,8 +61,7 @@ class ReadLane:
         """This will do what those of settings.MIDDLEWARE do that have to do with it, in their order."""
         with answering(request) as told:
             headers = self._security.headers(request)
-            subject = await self._reads.subject(request)
-            response = await (self._page if request.path == LIST else self._shipment)(request, subject)
+            subject, response = await (self._page if request.path == LIST else self._shipment)(request)
             usage = await together.check("general", subject.limit_key, subject=subject)
             usages = [usage] if usage else []
             if (wait := limiter.refused_for(usages)) is not None:
@@ -71,20 +70,22 @@ class ReadLane:
                 response.headers.setdefault(name, value)
             return told(response)
 
-    async def _shipment(self, request: HttpRequest, subject: Subject) -> HttpResponse:
+    async def _shipment(self, request: HttpRequest) -> tuple[Subject, HttpResponse]:
+        subject = await self._reads.subject(request)
         subject.require("shipment:follow")
         shown = await self._reads.shipment(request, subject, reference_of(request.path))
         if shown is None:
             raise Declined
-        return _answered(shown.body, shown.etag)
+        return subject, _answered(shown.body, shown.etag)
 
-    async def _page(self, request: HttpRequest, subject: Subject) -> HttpResponse:
+    async def _page(self, request: HttpRequest) -> tuple[Subject, HttpResponse]:
+        subject, version = await self._reads.standing(request)
         subject.require("shipments:read")
-        page, etag = await self._reads.page(request, subject)
+        page, etag = await self._reads.page(request, subject, version)
         response = _answered(None if conditional.is_fresh(request, etag) else page.body, etag)
         if links := pagination.link({"next": page.next, "previous": page.previous}):
             response["Link"] = links
-        return response
+        return subject, response
 
 
 def _answered(body: bytes | None, etag: str) -> HttpResponse:

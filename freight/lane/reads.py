@@ -11,17 +11,20 @@ from functools import partial
 from typing import Final
 
 from django.http import HttpRequest
+from django.utils import timezone
 
 from freight.lane.plain import Declined
 from monitoring import patience
 from realtime.gather import Gathered
 from realtime.threads import in_thread
 from realtime.tokens import Tokens
+from shipments import bearers
 from shipments.access import Sight, Subject
 from shipments.api import authentication, conditional
 from shipments.api.views_shipments import listed
 from shipments.representation import Row
 from shipments.selectors import gathered, live, pages, prepared
+from shipments.selectors.versions import Version
 
 # Each has to get the interpreter back after each word with PostgreSQL or Redis. Eight spend up to a third more
 # processor time than four, in taking it from each other, and answer less.
@@ -36,21 +39,29 @@ class Reads:
         # Those who ask wait for their answer: nobody waits for more of them.
         self._tokens = Tokens(self._threads, linger=0)
         self._rows = Gathered(_rows, linger=0)
+        self._standings = Gathered(gathered.standing, linger=0)
         self._versions = Gathered(gathered.now, linger=0)
         self._positions = Gathered(gathered.positions, linger=0)
 
     async def subject(self, request: HttpRequest) -> Subject:
         """This will return who asks, which is then known of the request; raises Declined where nobody does."""
-        scheme, _, raw = request.META["HTTP_AUTHORIZATION"].partition(" ")
-        if scheme.lower() != "bearer":
+        with patience.checkout():
+            return _known(request, await self._tokens.subject(_bearer(request)))
+
+    async def standing(self, request: HttpRequest) -> tuple[Subject, Version | None]:
+        """This will return who asks, as `subject` does, and the version of their organisation."""
+        raw = _bearer(request)
+        if bearers.is_secret(raw):
+            subject = await self.subject(request)
+            with patience.checkout():
+                versions = await self._versions.ask([subject.organization_id])
+            return subject, versions.get(subject.organization_id)
+        claims = bearers.claims_of(raw, now=timezone.now())
+        if claims is None:
             raise Declined
         with patience.checkout():
-            subject = await self._tokens.subject(raw.strip())
-        if subject is None:
-            raise Declined
-        subject = authentication.located(subject, request)
-        request.subject = subject  # type: ignore[attr-defined]  # read by limiter and log
-        return subject
+            found, version = (await self._standings.ask([claims])).get(claims, (None, None))
+        return _known(request, found), version
 
     async def shipment(self, request: HttpRequest, subject: Subject, reference: str) -> prepared.Shown | None:
         """This will return one shipment, None where it is missing or not for the subject."""
@@ -66,13 +77,16 @@ class Reads:
         made = partial(prepared.made, subject, subject.variant, row, has=fresh)
         return await in_thread(self._threads, made)
 
-    async def page(self, request: HttpRequest, subject: Subject) -> tuple[pages.Listing, str]:
-        """This will return the page that is asked for, and its ETag; raises what the view does."""
+    async def page(
+        self, request: HttpRequest, subject: Subject, version: Version | None
+    ) -> tuple[pages.Listing, str]:
+        """This will return the page that is asked for, and its ETag; raises what the view does.
 
-        with patience.checkout():
-            version = (await self._versions.ask([subject.organization_id])).get(subject.organization_id)
-            kept = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
-            if kept:
+        The version is that of the subject's organisation, read just now.
+        """
+        kept = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
+        if kept:
+            with patience.checkout():
                 page = kept.laid_out(await self._positions.ask(kept.drivers))
                 return page, page.etag
 
@@ -81,6 +95,22 @@ class Reads:
             return page, page.etag
 
         return await in_thread(self._threads, read)
+
+
+def _bearer(request: HttpRequest) -> str:
+    scheme, _, raw = str(request.META["HTTP_AUTHORIZATION"]).partition(" ")
+    if scheme.lower() != "bearer":
+        raise Declined
+    return raw.strip()
+
+
+def _known(request: HttpRequest, subject: Subject | None) -> Subject:
+    """This will have the subject known of the request: limiter and log read it there."""
+    if subject is None:
+        raise Declined
+    subject = authentication.located(subject, request)
+    request.subject = subject  # type: ignore[attr-defined]
+    return subject
 
 
 Named = tuple[Sight, str]

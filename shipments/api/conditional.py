@@ -18,7 +18,7 @@ _SEQ: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 def is_fresh(request: HttpRequest | Request, etag: str) -> bool:
     """This will tell whether the caller has this very version (If-None-Match, compared weakly)."""
-    header = request.headers.get("If-None-Match", "").strip()
+    header = request.META.get("HTTP_IF_NONE_MATCH", "").strip()
     return header == "*" or etag.strip('"') in _TAG.findall(header)
 
 

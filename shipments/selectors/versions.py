@@ -28,16 +28,22 @@ from shipments.selectors import epoch
 
 # Where more of an organisation's events than this wait for their number, counting them costs more than it saves.
 MOST_UNNUMBERED: Final = 1_000
-# Of any number of organisations: for `of_row`.
-SQL: Final = f"""
+
+
+def sql_of(organizations: str) -> str:
+    """This will return the SQL of the versions of what `organizations` selects as `asked(id)`, for `of_row`."""
+    return f"""
 SELECT asked.id,
        COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id = asked.id
                  ORDER BY position DESC LIMIT 1), 0),
        (SELECT count(*) FROM (SELECT FROM shipments_unnumberedevent WHERE organization_id = asked.id
                               ORDER BY organization_id, event_id LIMIT {MOST_UNNUMBERED + 1}) AS waiting),
        ({epoch.SQL})
-FROM unnest(%s::uuid[]) AS asked(id)
+FROM {organizations} AS asked(id)
 """  # noqa: S608
+
+
+SQL: Final = sql_of("unnest(%s::uuid[])")
 # Where more has happened, reading the page costs less than looking for what has not.
 _MOST_EVENTS: Final = 50
 _SINCE: Final = f"""

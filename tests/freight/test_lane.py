@@ -21,9 +21,9 @@ from freight.lane import ReadLane
 from monitoring import queries
 from ratelimits import waiting
 from shipments import services
-from shipments.models import Organization, Shipment
+from shipments.models import Organization, Shipment, User
 from shipments.selectors import live
-from shipments.services import logins
+from shipments.services import api_keys, logins
 from tests import factories
 from tests.clock import quickest_told
 
@@ -113,12 +113,15 @@ def house(committed: None) -> House:
     tokens = {}
     for role in ("dispatcher", "auditor", "driver"):
         links = {"driver": driver} if role == "driver" else {}
-        user = factories.user(organization, role, password=PASSWORD, **links)
-        pair = logins.login(
-            email=user.email, password=PASSWORD, origin=logins.Origin("127.0.0.1", ""), now=timezone.now()
-        )
-        tokens[role] = f"Bearer {pair.access}"
+        tokens[role] = _entered(organization, role, **links)
     return House(organization, shipment, tokens)
+
+
+def _entered(organization: Organization, role: str, **links: Any) -> str:
+    """This will return the authorization of a fresh member who has logged in."""
+    user = factories.user(organization, role, password=PASSWORD, **links)
+    origin = logins.Origin("127.0.0.1", "")
+    return f"Bearer {logins.login(email=user.email, password=PASSWORD, origin=origin, now=timezone.now()).access}"
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "auditor", "driver"])
@@ -233,6 +236,34 @@ async def test_many_at_once_are_answered_by_few_questions_each_with_its_own(
 
     assert [each.comparable for each in answers] == [alone[role].comparable for role in crowd]
     assert sum(asked.values()) < len(crowd) / 2
+
+
+async def test_pages_of_several_houses_at_once_are_each_for_whoever_asked(house: House) -> None:
+    django = Django()
+    lane = ReadLane(django)
+
+    def more() -> list[str]:
+        others = [factories.organization(), factories.organization()]
+        entered = [_entered(each, "dispatcher") for each in others]
+        factories.booked(factories.member(others[0], "dispatcher"))
+        gone = _entered(others[1], "auditor")
+        left = User.objects.get(membership__organization=others[1], membership__role="auditor")
+        logins.revoke_all(left, now=timezone.now())
+        by = factories.member(house.organization, "admin")
+        _, secret = api_keys.create(by=by, now=timezone.now(), name="board", scopes=["shipments:read"])
+        return [*entered, house.tokens["dispatcher"], house.tokens["driver"], f"Bearer {secret}", gone]
+
+    tokens = await sync_to_async(more)()
+    theirs = [await ask(django, "/api/shipments", authorization=token) for token in tokens]
+    django.asked.clear()
+
+    for _ in range(2):  # made, and kept
+        ours = await asyncio.gather(*(ask(lane, "/api/shipments", authorization=token) for token in tokens))
+
+        assert [each.comparable for each in ours] == [each.comparable for each in theirs]
+    assert [len(orjson.loads(each.body).get("results", [])) for each in ours] == [1, 0, 4, 1, 4, 0]
+    assert [each.status for each in ours] == [200] * 5 + [401]
+    assert django.asked == ["/api/shipments"] * 2  # the ended login's
 
 
 async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: House) -> None:

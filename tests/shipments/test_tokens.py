@@ -42,6 +42,18 @@ def test_a_token_ends_by_the_callers_clock() -> None:
         tokens.verify_access(_access(), NOW + timedelta(minutes=settings.JWT_ACCESS_MINUTES))
 
 
+def test_a_token_that_was_read_before_ends_all_the_same_and_is_good_for_nothing_else() -> None:
+    token = _access()
+    end = NOW + timedelta(minutes=settings.JWT_ACCESS_MINUTES)
+    first = tokens.verify_access(token, NOW)
+
+    assert tokens.verify_access(token, end - timedelta(seconds=1)) == first
+    with pytest.raises(tokens.BadToken, match="expired"):
+        tokens.verify_access(token, end)
+    with pytest.raises(tokens.BadToken, match="wrong type"):
+        tokens.verify_refresh(token, NOW)
+
+
 def test_a_refresh_token_is_no_access_token() -> None:
     refresh = tokens.issue_refresh(
         user_id=USER, login_id=LOGIN, generation=1, now=NOW, expires_at=NOW + timedelta(days=1)

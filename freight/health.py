@@ -4,8 +4,9 @@ from django.conf import settings
 
 from exports.pdf import libraries
 from monitoring import detail, reports
-from monitoring.health import Application, HealthApplication, Part
+from monitoring.health import Application, HealthApplication
 from monitoring.probes import ChannelLayer, Disk, Optional, PostgreSQL, redis_check
+from monitoring.watch import Part
 from realtime import report
 from shipments.selectors import measured
 

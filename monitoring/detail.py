@@ -11,7 +11,7 @@ from monitoring import metrics, shared
 from monitoring.exposition import memory_limit
 
 if TYPE_CHECKING:
-    from monitoring.health import Watch
+    from monitoring.watch import Watch
 
 Fact = Callable[[], Mapping[str, Any]]
 _FULL: Final = 0.9

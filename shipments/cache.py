@@ -6,23 +6,19 @@ state that is committed now, and an entry with any other stamp is no answer. Not
 nothing can be forgotten. Without Redis everything works, slower: see docs/decisions/0011.
 """
 
-import hashlib
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar, cast
 
 import orjson
 from django.conf import settings
-from django.core.cache import caches
-from redis.exceptions import NoScriptError, RedisError
 
-from ratelimits import counters, waiting
+from ratelimits import counters
 from shipments import metrics
 from shipments.memory import Flights, Memory
+from shipments.shelf import Shelf
 
 T = TypeVar("T")
 Value = bytes | str | int | float | bool | list[Any] | dict[str, Any]
@@ -34,14 +30,6 @@ _POLL_SECONDS: Final = 0.02
 _LONGEST_POLL_SECONDS: Final = 0.2
 _LOCAL_BYTES: Final = 8 * 1024 * 1024
 _BYTES, _JSON = b"b", b"j"
-# KEYS: an entry and its lock; ARGV: how a good entry begins, for how many milliseconds the lock is held. Returns
-# the entry, else 1 for whoever is to make it and 0 while somebody else is.
-_LOOK: Final = """
-local found = redis.call('GET', KEYS[1])
-if found and string.sub(found, 1, #ARGV[1]) == ARGV[1] then return found end
-return redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) and 1 or 0
-"""
-_DIGEST: Final = hashlib.sha1(_LOOK.encode(), usedforsecurity=False).hexdigest()
 
 
 class Unavailable(Exception):
@@ -106,7 +94,7 @@ class CacheService:
         self.name, self.ttl, self.stats = name, ttl, Stats()
         self._wait, self._most_bytes = wait, most_bytes
         self._local = Memory(local_bytes) if local_bytes else _local
-        self._alias, self._breaker = alias, breaker
+        self._shelf = Shelf(alias, breaker, lambda: self._count(unavailable=True))
         self._counting = threading.Lock()
         self._asked = {result: metrics.cache_requests.labels(name, result) for result in _RESULTS.values()}
         _services[name] = self
@@ -115,7 +103,7 @@ class CacheService:
 
     def get(self, key: str) -> Value | None:
         """This will return the value, None where there is none or Redis does not answer."""
-        raw = self._ask(lambda redis: redis.get(self._key(key)))
+        raw = self._shelf.get(self._key(key))
         self._count(hits=raw is not None, misses=raw is None)
         return None if raw is None else _decoded(raw)
 
@@ -125,7 +113,7 @@ class CacheService:
 
     def delete(self, *keys: str) -> None:
         """This will forget the values."""
-        self._ask(lambda redis: redis.unlink(*map(self._key, keys)))
+        self._shelf.unlink(*map(self._key, keys))
 
     def get_or_set(self, key: str, make: Callable[[], Value], *, ttl: int | None = None) -> Value:
         """This will return the value; `make` makes it where it is missing, once for all who ask at that time."""
@@ -196,7 +184,7 @@ class CacheService:
         for service in _services.values():
             service._local.clear()  # noqa: SLF001  one of us
         _local.clear()
-        gone = self._ask(_unlink_all, at_length=True)
+        gone = self._shelf.clear(prefix())
         if gone is None:
             raise Unavailable("Redis does not answer: nothing was cleared.")
         return gone
@@ -224,7 +212,7 @@ class CacheService:
         milliseconds = int(self._wait * 1000)
 
         def look() -> bytes | int | None:
-            return self._ask(lambda redis: _looked(redis, key, lock, good, milliseconds))
+            return self._shelf.look(key, lock, good=good, milliseconds=milliseconds)
 
         found, pause = look(), _POLL_SECONDS
         if isinstance(found, bytes):
@@ -236,57 +224,24 @@ class CacheService:
             if isinstance(found, bytes):
                 return found, False
         leads = found == 1
+        kept = False
         try:
             made = make()
-        except BaseException:
-            self._release(lock, led=leads)
-            raise
-        if self._has_room(made):
+            kept = self._has_room(made)
+        finally:
+            # It only saves work, so a late hand that frees another's is no harm.
+            if leads and not kept:
+                self._shelf.unlink(lock)
+        if kept:
             self._store([(key, made)], ttl, release=lock if leads else None)
-        else:
-            self._release(lock, led=leads)
         return made, False
-
-    def _release(self, lock: str, *, led: bool) -> None:
-        """This will let go of the lock; it only saves work, so a late hand that frees another's is no harm."""
-        if led:
-            self._ask(lambda redis: redis.unlink(lock))
 
     def _store(
         self, entries: list[tuple[str, bytes]], ttl: int, *, at_length: bool = False, release: str | None = None
     ) -> bool:
-        # Entries that were made together must not expire together.
-        def store(redis: Any) -> bool:
-            pipeline = redis.pipeline(transaction=False)
-            for key, raw in entries:
-                pipeline.set(key, raw, px=int(ttl * 1000 * random.uniform(0.9, 1.1)))  # noqa: S311
-            if release is not None:
-                pipeline.unlink(release)
-            pipeline.execute()
-            return True
-
-        done = bool(self._ask(store, at_length=at_length))
+        done = self._shelf.store(entries, ttl, at_length=at_length, release=release)
         self._count(stored=done and len(entries))
         return done
-
-    def _ask(self, question: Callable[[Any], T], *, at_length: bool = False) -> T | None:
-        """This will ask Redis; None where it does not answer. After a failure it is left alone for a second.
-
-        `at_length`: it may answer for long as long as it goes on answering.
-        """
-        # The same breaker as that of the limits: one request pays for a frozen Redis once, not twice.
-        breaker = self._breaker or counters.breaker
-        if waiting.may_ask() and breaker.may_try():
-            try:
-                with nullcontext() if at_length else waiting.asking():
-                    answer = question(cast("Any", caches[self._alias]).client.get_client(write=True))
-            except (RedisError, OSError):
-                breaker.report(ok=False)
-            else:
-                breaker.report(ok=True)
-                return answer
-        self._count(unavailable=True)
-        return None
 
     def _count(self, **more: int) -> None:
         for field, result in _RESULTS.items():
@@ -297,15 +252,6 @@ class CacheService:
                 setattr(self.stats, field, getattr(self.stats, field) + number)
 
 
-def _looked(redis: Any, key: str, lock: str, good: bytes, milliseconds: int) -> bytes | int:
-    """This will return the entry, else whether (1 or 0) it is ours to make: one round trip."""
-    asked = (2, key, lock, good, milliseconds)
-    try:
-        return redis.evalsha(_DIGEST, *asked)  # type: ignore[no-any-return]
-    except NoScriptError:
-        return redis.eval(_LOOK, *asked)  # type: ignore[no-any-return]
-
-
 def _encoded(value: Value) -> bytes:
     return _BYTES + value if isinstance(value, bytes) else _JSON + orjson.dumps(value)
 
@@ -313,14 +259,3 @@ def _encoded(value: Value) -> bytes:
 def _decoded(raw: bytes) -> Value:
     found: Value = raw[1:] if raw[:1] == _BYTES else orjson.loads(raw[1:])
     return found
-
-
-def _unlink_all(redis: Any) -> int:
-    gone = 0
-    keys: list[bytes] = []
-    for key in redis.scan_iter(match=f"{prefix()}*", count=1000):
-        keys.append(key)
-        if len(keys) == 1000:
-            gone += redis.unlink(*keys)
-            keys = []
-    return gone + (redis.unlink(*keys) if keys else 0)

@@ -12,7 +12,8 @@ from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable
 
 from monitoring import health
-from monitoring.health import HealthApplication, Part
+from monitoring.health import HealthApplication
+from monitoring.watch import Part
 
 
 @dataclass

@@ -1,0 +1,105 @@
+"""A cache's entries in Redis. One that does not answer is left alone for a moment, and nothing depends on it."""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from typing import Any, Final, TypeVar, cast
+
+from django.core.cache import caches
+from redis.exceptions import NoScriptError, RedisError
+
+from ratelimits import counters, waiting
+
+T = TypeVar("T")
+# KEYS: an entry and its lock; ARGV: how a good entry begins, for how many milliseconds the lock is held. Returns
+# the entry, else 1 for whoever is to make it and 0 while somebody else is.
+_LOOK: Final = """
+local found = redis.call('GET', KEYS[1])
+if found and string.sub(found, 1, #ARGV[1]) == ARGV[1] then return found end
+return redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) and 1 or 0
+"""
+_DIGEST: Final = hashlib.sha1(_LOOK.encode(), usedforsecurity=False).hexdigest()
+_AT_ONCE: Final = 1000
+
+
+class Shelf:
+    """Where one cache keeps its entries; keys are whole ones, and None says that Redis does not answer."""
+
+    def __init__(self, alias: str, breaker: counters.Breaker | None, unanswered: Callable[[], None]) -> None:
+        """This will ask the Redis of one of Django's caches; `unanswered` is called where it does not answer."""
+        self._alias, self._breaker, self._unanswered = alias, breaker, unanswered
+
+    def get(self, key: str) -> bytes | None:
+        """This will return an entry, None also where there is none."""
+        return self._ask(lambda redis: redis.get(key))
+
+    def look(self, key: str, lock: str, *, good: bytes, milliseconds: int) -> bytes | int | None:
+        """This will return an entry that begins so, else whether (1 or 0) it is ours to make: one round trip.
+
+        Ours it is for so long at most.
+        """
+        asked = (2, key, lock, good, milliseconds)
+
+        def look(redis: Any) -> bytes | int:
+            try:
+                return redis.evalsha(_DIGEST, *asked)  # type: ignore[no-any-return]
+            except NoScriptError:
+                return redis.eval(_LOOK, *asked)  # type: ignore[no-any-return]
+
+        return self._ask(look)
+
+    def store(
+        self, entries: Iterable[tuple[str, bytes]], ttl: int, *, at_length: bool = False, release: str | None = None
+    ) -> bool:
+        """This will store entries for about `ttl` seconds, let go of a lock, and say whether it could."""
+
+        # What was made together must not expire together.
+        def store(redis: Any) -> bool:
+            pipeline = redis.pipeline(transaction=False)
+            for key, raw in entries:
+                pipeline.set(key, raw, px=int(ttl * 1000 * random.uniform(0.9, 1.1)))  # noqa: S311
+            if release is not None:
+                pipeline.unlink(release)
+            pipeline.execute()
+            return True
+
+        return bool(self._ask(store, at_length=at_length))
+
+    def unlink(self, *keys: str) -> None:
+        """This will remove entries, or a lock."""
+        self._ask(lambda redis: redis.unlink(*keys))
+
+    def clear(self, prefix: str) -> int | None:
+        """This will remove all that begins so, and return how much that was."""
+
+        def clear(redis: Any) -> int:
+            gone = 0
+            keys: list[bytes] = []
+            for key in redis.scan_iter(match=f"{prefix}*", count=_AT_ONCE):
+                keys.append(key)
+                if len(keys) == _AT_ONCE:
+                    gone += redis.unlink(*keys)
+                    keys = []
+            return gone + (redis.unlink(*keys) if keys else 0)
+
+        return self._ask(clear, at_length=True)
+
+    def _ask(self, question: Callable[[Any], T], *, at_length: bool = False) -> T | None:
+        """This will ask Redis; after a failure it is left alone for a second.
+
+        `at_length`: it may answer for long as long as it goes on answering.
+        """
+        # The same breaker as that of the limits: one request pays for a frozen Redis once, not twice.
+        breaker = self._breaker or counters.breaker
+        if waiting.may_ask() and breaker.may_try():
+            try:
+                with nullcontext() if at_length else waiting.asking():
+                    answer = question(cast("Any", caches[self._alias]).client.get_client(write=True))
+            except (RedisError, OSError):
+                breaker.report(ok=False)
+            else:
+                breaker.report(ok=True)
+                return answer
+        self._unanswered()
+        return None

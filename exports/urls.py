@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from exports import documents_views, views, views_orders
+from exports import documents_views, views, views_file, views_orders
 from exports.imports import views as imports
 
 urlpatterns = [
@@ -12,7 +12,7 @@ urlpatterns = [
     ),
     path("exports", views_orders.OrdersView.as_view(), name="exports"),
     path("exports/<uuid:export_id>", views_orders.OrderView.as_view(), name="export"),
-    path("exports/<uuid:export_id>/file", views_orders.FileView.as_view(), name="export-file"),
+    path("exports/<uuid:export_id>/file", views_file.FileView.as_view(), name="export-file"),
     path("imports", imports.ImportsView.as_view(), name="imports"),
     path("imports/shipments", imports.ShipmentsView.as_view(), name="import-shipments"),
     path("imports/<uuid:import_id>", imports.ImportView.as_view(), name="import"),

@@ -2,18 +2,14 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import IO, Any, Final, cast
+from typing import Any, Final, cast
 
-from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.db import connection
 from django.http import Http404
 from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
-from rest_framework.exceptions import UnsupportedMediaType
-from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -22,16 +18,14 @@ from exports import slots
 from exports.imports import applying, columns, documentation, orders, table
 from exports.imports.applying import DRY_CHUNK, OUTCOMES, Wishes
 from exports.imports.documentation import problems
+from exports.imports.parsers import CSVParser, FormParser, Sent, XLSXParser, of_form
 from exports.imports.table import Table
 from exports.models import Import
 from shipments import texts
 from shipments.access import Subject
 from shipments.selectors import parameters
 from shipments.selectors.parameters import Invalid, Parameter, field_error
-from shipments.strict_json import TooLarge
 
-# The lines that a form lays around its file.
-_AROUND_BYTES: Final = 64 * 1024
 _LIMIT: Final = 200
 _PAGE: Final[Mapping[str, Parameter]] = {
     "after": Parameter(
@@ -51,51 +45,6 @@ _DRY: Final = Parameter(
 )
 _ASKED: Final = {"dryRun": _DRY, **_PAGE}
 _trials: Final = slots.Slots(2, waiting=4, seconds=slots.WAIT_SECONDS)
-
-
-class _Sent:
-    """A file as it was sent."""
-
-    def __init__(self, raw: bytes, filename: str) -> None:
-        self.raw, self.filename = raw, filename
-
-
-class FormParser(MultiPartParser):
-    """A form whose field `file` is the file."""
-
-    def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
-        """This will return the file; raises TooLarge, Invalid."""
-        _check_head(parser_context, media_type, around=_AROUND_BYTES)
-        parsed: DataAndFiles[Any, Any] = super().parse(stream, media_type, parser_context)
-        return _of_form(parsed.data, parsed.files)
-
-
-class _RawParser(BaseParser):
-    """The file alone, as the whole body."""
-
-    def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
-        """This will return the file; raises TooLarge."""
-        _check_head(parser_context, media_type)
-        raw = stream.read(settings.IMPORT_MAX_BYTES + 1)
-        if len(raw) > settings.IMPORT_MAX_BYTES:
-            raise _too_large()
-        return _Sent(raw, "")
-
-
-class CSVParser(_RawParser):
-    """A CSV as the whole body."""
-
-    media_type = documentation.CSV
-
-
-class XLSXParser(_RawParser):
-    """A workbook as the whole body."""
-
-    media_type = documentation.XLSX
 
 
 class ShipmentsView(APIView):
@@ -194,27 +143,17 @@ def _importer(request: Request) -> Subject:
     return subject
 
 
-def _sent(request: Request) -> _Sent:
+def _sent(request: Request) -> Sent:
     """This will return the file of a request; raises Invalid, TooLarge."""
     data = request.data
-    if isinstance(data, _Sent):
+    if isinstance(data, Sent):
         return data
     if request.content_type.startswith("multipart/"):
         # A page's form was taken apart when its CSRF token was looked for.
-        return _of_form(request._request.POST, request._request.FILES)  # noqa: SLF001  Django's own, before DRF
+        return of_form(request._request.POST, request._request.FILES)  # noqa: SLF001  Django's own, before DRF
     raise Invalid(
         [field_error("file", "required", "Send a CSV or XLSX.")]
     )  # without a body there is no type either
-
-
-def _of_form(data: Any, files: Any) -> _Sent:
-    strange = [name for name in (*files, *data) if name != "file"]
-    found: list[UploadedFile[Any]] = files.getlist("file")
-    if strange or len(found) != 1:
-        raise Invalid([field_error("file", "required", "Send one file, in the field `file`, and nothing else.")])
-    if (found[0].size or 0) > settings.IMPORT_MAX_BYTES:
-        raise _too_large()
-    return _Sent(found[0].read(), found[0].name or "")
 
 
 def _shown(order: Import, rows: list[dict[str, Any]], *, full: bool = False) -> dict[str, Any]:
@@ -247,18 +186,3 @@ def _tried(read: Table, subject: Subject, asked: Mapping[str, Any]) -> dict[str,
         "rows": rows,
         "next": rows[-1]["row"] if rows and len(rows) == limit else None,
     }
-
-
-def _check_head(context: Mapping[str, Any] | None, media_type: str | None, *, around: int = 0) -> None:
-    headers = (context or {})["request"].headers
-    encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        raise UnsupportedMediaType(
-            media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
-        )
-    if int(headers.get("Content-Length") or 0) > settings.IMPORT_MAX_BYTES + around:
-        raise _too_large()
-
-
-def _too_large() -> TooLarge:
-    return TooLarge("too_large", f"A file may have {settings.IMPORT_MAX_BYTES:,} bytes.")

@@ -1,0 +1,87 @@
+"""A file as it comes in: as a form's field, or as the whole body."""
+
+from collections.abc import Mapping
+from typing import IO, Any, Final
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
+
+from exports.imports import documentation
+from shipments.selectors.parameters import Invalid, field_error
+from shipments.strict_json import TooLarge
+
+# The lines that a form lays around its file.
+_AROUND_BYTES: Final = 64 * 1024
+
+
+class Sent:
+    """A file as it was sent."""
+
+    def __init__(self, raw: bytes, filename: str) -> None:
+        self.raw, self.filename = raw, filename
+
+
+class FormParser(MultiPartParser):
+    """A form whose field `file` is the file."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """This will return the file; raises TooLarge, Invalid."""
+        _check_head(parser_context, media_type, around=_AROUND_BYTES)
+        parsed: DataAndFiles[Any, Any] = super().parse(stream, media_type, parser_context)
+        return of_form(parsed.data, parsed.files)
+
+
+class _RawParser(BaseParser):
+    """The file alone, as the whole body."""
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        """This will return the file; raises TooLarge."""
+        _check_head(parser_context, media_type)
+        raw = stream.read(settings.IMPORT_MAX_BYTES + 1)
+        if len(raw) > settings.IMPORT_MAX_BYTES:
+            raise _too_large()
+        return Sent(raw, "")
+
+
+class CSVParser(_RawParser):
+    """A CSV as the whole body."""
+
+    media_type = documentation.CSV
+
+
+class XLSXParser(_RawParser):
+    """A workbook as the whole body."""
+
+    media_type = documentation.XLSX
+
+
+def of_form(data: Any, files: Any) -> Sent:
+    """This will return the file of a form that Django has taken apart; raises Invalid, TooLarge."""
+    strange = [name for name in (*files, *data) if name != "file"]
+    found: list[UploadedFile[Any]] = files.getlist("file")
+    if strange or len(found) != 1:
+        raise Invalid([field_error("file", "required", "Send one file, in the field `file`, and nothing else.")])
+    if (found[0].size or 0) > settings.IMPORT_MAX_BYTES:
+        raise _too_large()
+    return Sent(found[0].read(), found[0].name or "")
+
+
+def _check_head(context: Mapping[str, Any] | None, media_type: str | None, *, around: int = 0) -> None:
+    headers = (context or {})["request"].headers
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        raise UnsupportedMediaType(
+            media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
+        )
+    if int(headers.get("Content-Length") or 0) > settings.IMPORT_MAX_BYTES + around:
+        raise _too_large()
+
+
+def _too_large() -> TooLarge:
+    return TooLarge("too_large", f"A file may have {settings.IMPORT_MAX_BYTES:,} bytes.")

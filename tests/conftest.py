@@ -13,12 +13,16 @@ from pytest_django import DjangoDbBlocker, Settings
 from freight.drills.delivery.faultproxy import FaultProxy
 from ratelimits import counters
 
+# A drill's evidence begins with what broke, and has pages of logs behind it.
+_LONGEST_REASON = 2_000
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Says why a test ran a second time: whoever passes then has told nobody."""
     for report in terminalreporter.stats.get("rerun", []):
         crash = getattr(report.longrepr, "reprcrash", None)
-        terminalreporter.write_line(f"RERUN {report.nodeid}: {crash.message if crash else report.longrepr}")
+        why = str(crash.message if crash else report.longrepr)
+        terminalreporter.write_line(f"RERUN {report.nodeid}: {why[:_LONGEST_REASON]}")
 
 
 @pytest.fixture(scope="session")

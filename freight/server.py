@@ -53,7 +53,7 @@ def run(
         drain={
             "seconds": drain_seconds,
             "farewell": lambda retry_ms: protocol.drain(retry_ms=retry_ms),
-            "on_begin": (health.drain, event_stream.end_all),
+            "on_begin": (health.drain, event_stream.close_all),
         },
     )
     pool.close_shared()

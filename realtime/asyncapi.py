@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from realtime.frames import FRAMES, Frame
+from realtime.frames import FRAMES, FrameType
 from realtime.protocol import CLOSE_MEANINGS, VERSION
 
 
@@ -49,11 +49,11 @@ def _operation(action: str, summary: str, sender: str) -> dict[str, Any]:
     }
 
 
-def _id(frame: Frame) -> str:
+def _id(frame: FrameType) -> str:
     """`shipment:update` → `shipmentUpdate`."""
     first, *rest = frame.type.split(":")
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _message(frame: Frame) -> str:
+def _message(frame: FrameType) -> str:
     return f"#/components/messages/{_id(frame)}"

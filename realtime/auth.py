@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from monitoring import addresses
 from ratelimits import limiter, together
-from realtime.threads import in_thread
-from realtime.tokens import Tokens
+from realtime.threads import run_in_thread
+from realtime.tokens import TokenAuthenticator
 from shipments import credentials, intake
 from shipments.access import Subject
 from shipments.credentials import Credential
@@ -20,9 +20,9 @@ from shipments.credentials import Credential
 # Handshakes must not wait for each other's queries in Channels' one thread.
 _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket-auth")
 # Nor must a revocation wait for a thousand handshakes.
-_watchers: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-access")
-tokens: Final = Tokens(_threads)
-_TICKET: Final = "ticket."
+_recheck_threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-access")
+token_authenticator: Final = TokenAuthenticator(_threads)
+_TICKET_PREFIX: Final = "ticket."
 
 
 class ForbiddenOrigin(Exception):
@@ -30,7 +30,7 @@ class ForbiddenOrigin(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class HandshakeCredential:
     """What somebody shows to say who it is."""
 
     kind: Literal["token", "ticket", "session"]
@@ -38,7 +38,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class AuthenticationResult:
     """Who it is, None for nobody; and whether it has not tried too often (`ws_connect`)."""
 
     subject: Subject | None
@@ -50,26 +50,26 @@ def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
     return {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
 
 
-def offered(headers: Mapping[str, str], subprotocols: Sequence[str]) -> Offer | None:
+def handshake_credential(headers: Mapping[str, str], subprotocols: Sequence[str]) -> HandshakeCredential | None:
     """This will return what the handshake shows, None where the first frame has to."""
     scheme, _, raw = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return Offer("token", raw.strip())
+        return HandshakeCredential("token", raw.strip())
     for each in subprotocols:
-        if each.startswith(_TICKET):
-            return Offer("ticket", each.removeprefix(_TICKET))
+        if each.startswith(_TICKET_PREFIX):
+            return HandshakeCredential("ticket", each.removeprefix(_TICKET_PREFIX))
     session = _session_key(headers)
-    return Offer("session", session) if session is not None else None
+    return HandshakeCredential("session", session) if session is not None else None
 
 
-def check_origin(headers: Mapping[str, str], offer: Offer | None) -> None:
+def check_origin(headers: Mapping[str, str], credential: HandshakeCredential | None) -> None:
     """This will raise ForbiddenOrigin for a page of another site, and for a cookie without any Origin.
 
     Programs send no Origin; they show a header, a ticket or a first frame, which no foreign page can forge.
     """
     origin = headers.get("origin")
     if origin is None:
-        if offer is not None and offer.kind == "session":
+        if credential is not None and credential.kind == "session":
             raise ForbiddenOrigin("A session cookie needs an Origin.")
     elif origin not in settings.WS_CORS_ORIGINS:
         raise ForbiddenOrigin("This origin is not allowed.")
@@ -90,24 +90,24 @@ def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | No
     return addresses.client_address({name: value for name, value in meta.items() if value or name == "REMOTE_ADDR"})
 
 
-async def admit(offer: Offer | None, *, address: str | None, request_id: str) -> Verdict:
+async def authenticate(credential: HandshakeCredential | None, *, address: str | None, request_id: str) -> AuthenticationResult:
     """This will tell who it is, and count the handshake: for whom it is, else for where it comes from."""
-    subject = await _of_offer(offer) if offer else None
+    subject = await _subject_of(credential) if credential else None
     if subject is not None:
         subject = subject.at(address=address, request_id=request_id)
     key = subject.limit_key if subject else limiter.address_key(address)
     usage = await together.check("ws_connect", key, subject=subject)
-    return Verdict(subject, usage is None or usage.allowed)
+    return AuthenticationResult(subject, usage is None or usage.allowed)
 
 
-async def _of_offer(offer: Offer) -> Subject | None:
-    if offer.kind == "token":
-        return await tokens.subject(offer.secret)
-    if offer.kind == "ticket":
-        return await in_thread(_threads, lambda: intake.redeem_ticket(ticket=offer.secret, now=timezone.now()))
-    return await in_thread(_threads, lambda: credentials.of_session(offer.secret, now=timezone.now()))
+async def _subject_of(credential: HandshakeCredential) -> Subject | None:
+    if credential.kind == "token":
+        return await token_authenticator.authenticate(credential.secret)
+    if credential.kind == "ticket":
+        return await run_in_thread(_threads, lambda: intake.redeem_ticket(ticket=credential.secret, now=timezone.now()))
+    return await run_in_thread(_threads, lambda: credentials.of_session(credential.secret, now=timezone.now()))
 
 
-async def today(credential: Credential) -> Subject | None:
+async def current_subject(credential: Credential) -> Subject | None:
     """This will return whom a credential that was good once stands for now, None where it has ended."""
-    return await in_thread(_watchers, lambda: credentials.subject_of(credential, now=timezone.now()))
+    return await run_in_thread(_recheck_threads, lambda: credentials.subject_of(credential, now=timezone.now()))

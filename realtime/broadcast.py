@@ -19,12 +19,12 @@ from channels.layers import get_channel_layer
 
 from monitoring import tracing
 from realtime import metrics
-from realtime.subscription import CONTROL
+from realtime.subscription import CONTROL_GROUP
 
 DEADLINE_SECONDS: Final = 0.3
 QUEUE_SIZE: Final = 10_000
-AT_ONCE: Final = 50
-BREAK_SECONDS: Final = 0.5
+MAX_BATCH: Final = 50
+BREAKER_OPEN_SECONDS: Final = 0.5
 MAX_FRAME_BYTES: Final = 4096
 
 log = structlog.get_logger(__name__)
@@ -37,8 +37,8 @@ class Publisher:
         self._queue: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(QUEUE_SIZE)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._broken_until = 0.0
-        self.sent = 0
+        self._breaker_open_until = 0.0
+        self.published = 0
         self.failed = 0
 
     def publish(self, group: str, message: dict[str, Any]) -> None:
@@ -47,9 +47,9 @@ class Publisher:
         try:
             self._queue.put_nowait((group, message))
         except queue.Full:
-            self._fail()
+            self._count_failures()
 
-    def _fail(self, hints: int = 1) -> None:
+    def _count_failures(self, hints: int = 1) -> None:
         self.failed += hints
         metrics.publish_failures.inc(hints)
 
@@ -64,23 +64,23 @@ class Publisher:
         loop = asyncio.new_event_loop()
         layer = get_channel_layer()
         while True:
-            hints = self._take()
-            if time.monotonic() < self._broken_until:
-                self._fail(len(hints))
+            hints = self._next_batch()
+            if time.monotonic() < self._breaker_open_until:
+                self._count_failures(len(hints))
                 continue
             try:
                 loop.run_until_complete(asyncio.wait_for(layer.publish(hints), DEADLINE_SECONDS))
-                self.sent += len(hints)
+                self.published += len(hints)
             except Exception as error:  # noqa: BLE001  whatever Redis or its client does: a hint is only a hint
-                self._fail(len(hints))
-                self._broken_until = time.monotonic() + BREAK_SECONDS
+                self._count_failures(len(hints))
+                self._breaker_open_until = time.monotonic() + BREAKER_OPEN_SECONDS
                 log.warning("hint not published", error=repr(error), failed=self.failed)
 
-    def _take(self) -> list[tuple[str, dict[str, Any]]]:
+    def _next_batch(self) -> list[tuple[str, dict[str, Any]]]:
         """This will wait for a hint and return it with those that wait behind it."""
         hints = [self._queue.get()]
         with suppress(queue.Empty):
-            while len(hints) < AT_ONCE:
+            while len(hints) < MAX_BATCH:
                 hints.append(self._queue.get_nowait())
         return hints
 
@@ -88,16 +88,16 @@ class Publisher:
 _publisher = Publisher()
 
 
-def _renew() -> None:
+def _replace_after_fork() -> None:
     """This will give a forked child a publisher of its own: threads and loops do not cross a fork."""
     global _publisher
     _publisher = Publisher()
 
 
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=_replace_after_fork)
 
 
-def hint(
+def publish_hint(
     group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool = False, reassigns: bool = False
 ) -> None:
     """This will publish that a room has a new head, with the frame itself where it is small.
@@ -120,16 +120,16 @@ def hint(
     _publisher.publish(group, message)
 
 
-def latest(group: str, *, version: int, frame: bytes) -> None:
+def publish_latest(group: str, *, version: int, frame: bytes) -> None:
     """This will publish the newest value of a room without a history."""
     _publisher.publish(group, {"type": "latest", "group": group, "version": version, "frame": frame})
 
 
-def control(whose: uuid.UUID) -> None:
+def publish_recheck(principal_id: uuid.UUID) -> None:
     """This will ask every process to look again at the living sockets of a user or tracking link."""
-    _publisher.publish(CONTROL, {"type": "control", "whose": str(whose)})
+    _publisher.publish(CONTROL_GROUP, {"type": "control", "whose": str(principal_id)})
 
 
-def publisher() -> Publisher:
+def current() -> Publisher:
     """This will return this process's publisher, for its counters."""
     return _publisher

@@ -11,68 +11,68 @@ from typing import Final, Protocol
 
 import structlog
 
-SECONDS: Final = 0.25
+TICK_SECONDS: Final = 0.25
 
 log = structlog.get_logger(__name__)
 
 
-class Sleeper(Protocol):
+class Timer(Protocol):
     """Who wants to be told when a time has come; must be quick."""
 
-    def ring(self) -> None: ...
+    def fire(self) -> None: ...
 
 
-class Clock:
+class TimerWheel:
     """The sleepers of one event loop, by the tick at which they are told."""
 
     def __init__(self) -> None:
         self._loop: Final = asyncio.get_running_loop()
-        self._sleeping: dict[int, set[Sleeper]] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._next = 0
+        self._timers: dict[int, set[Timer]] = {}
+        self._handle: asyncio.TimerHandle | None = None
+        self._next_tick = 0
 
-    def set(self, sleeper: Sleeper, seconds: float) -> int:
+    def schedule(self, timer: Timer, seconds: float) -> int:
         """This will ring after so many seconds, never before, and return what `unset` wants to know."""
-        tick = math.ceil((self._loop.time() + seconds) / SECONDS)
-        self._sleeping.setdefault(tick, set()).add(sleeper)
-        if self._timer is None or tick < self._next:
-            self._wait_for(tick)
+        tick = math.ceil((self._loop.time() + seconds) / TICK_SECONDS)
+        self._timers.setdefault(tick, set()).add(timer)
+        if self._handle is None or tick < self._next_tick:
+            self._arm(tick)
         return tick
 
-    def unset(self, sleeper: Sleeper, tick: int) -> None:
+    def cancel(self, timer: Timer, tick: int) -> None:
         """This will not ring."""
-        sleeping = self._sleeping.get(tick)
-        if sleeping is not None:
-            sleeping.discard(sleeper)
-            if not sleeping:
-                del self._sleeping[tick]
+        timers = self._timers.get(tick)
+        if timers is not None:
+            timers.discard(timer)
+            if not timers:
+                del self._timers[tick]
 
-    def _wait_for(self, tick: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._next = tick
+    def _arm(self, tick: int) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._next_tick = tick
         # In nobody's context: it is not for the socket that happened to be the first.
-        self._timer = self._loop.call_at(tick * SECONDS, self._strike, context=Context())
+        self._handle = self._loop.call_at(tick * TICK_SECONDS, self._fire_due, context=Context())
 
-    def _strike(self) -> None:
-        self._timer = None
-        now = self._loop.time() / SECONDS
-        for tick in sorted(tick for tick in self._sleeping if tick <= now):
-            for sleeper in self._sleeping.pop(tick, ()):
+    def _fire_due(self) -> None:
+        self._handle = None
+        now = self._loop.time() / TICK_SECONDS
+        for tick in sorted(tick for tick in self._timers if tick <= now):
+            for timer in self._timers.pop(tick, ()):
                 try:
-                    sleeper.ring()
+                    timer.fire()
                 except Exception as error:  # noqa: BLE001  the others are to be told too
                     log.warning("not told in time", error=repr(error))
-        if self._sleeping and self._timer is None:
-            self._wait_for(min(self._sleeping))
+        if self._timers and self._handle is None:
+            self._arm(min(self._timers))
 
 
-_clocks: dict[asyncio.AbstractEventLoop, Clock] = {}
+_wheels: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
 
 
-def current() -> Clock:
+def current() -> TimerWheel:
     """This will return the clock of this event loop."""
     loop = asyncio.get_running_loop()
-    if loop not in _clocks:
-        _clocks[loop] = Clock()
-    return _clocks[loop]
+    if loop not in _wheels:
+        _wheels[loop] = TimerWheel()
+    return _wheels[loop]

@@ -11,76 +11,76 @@ from django.conf import settings
 from monitoring import health
 from ratelimits import limiter
 from realtime import census, metrics, protocol
-from realtime.auth import Offer
+from realtime.auth import HandshakeCredential
 from realtime.hub import RoomHub
 from realtime.identity import Identity
-from realtime.membership import Membership
-from realtime.protocol import Close
+from realtime.membership import RoomMemberships
+from realtime.protocol import CloseCode
 from shipments.access import Subject
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 # What may wait for one stream beside what the server keeps.
-MOST_BYTES: Final = 1024 * 1024
+MAX_BUFFERED_BYTES: Final = 1024 * 1024
 # Nothing is silent longer than proxies and browsers bear.
-BEAT_SECONDS: Final = (15.0, 25.0)
-_BEAT: Final = b": still here\n\n"
+KEEPALIVE_SECONDS: Final = (15.0, 25.0)
+_KEEPALIVE: Final = b": still here\n\n"
 _RETRY_MS: Final = (500, 3000)
 # Answers of a socket that the response itself gives here.
-_NOT_FOR_STREAMS: Final = (b'{"type":"error"', b'{"type":"welcome"')
+_SOCKET_ONLY: Final = (b'{"type":"error"', b'{"type":"welcome"')
 
-_open: "set[EventStream]" = set()
+_open_streams: "set[EventStream]" = set()
 
 
-def end_all() -> None:
+def close_all() -> None:
     """This will end every stream of the process, each told when to come again: the process is going to stop."""
-    for stream in tuple(_open):
-        stream.say_farewell()
+    for stream in tuple(_open_streams):
+        stream.send_drain()
 
 
-def event(frame: bytes) -> bytes:
+def encode_event(frame: bytes) -> bytes:
     """This will return a socket's frame as one event, whose id is the cursor behind it: `epoch:seq`.
 
     The answer to a join becomes `snapshot` or `replay`; the others keep their type.
     """
-    told = orjson.loads(frame)
-    name = told["type"]
+    fields = orjson.loads(frame)
+    name = fields["type"]
     if name == "room:joined":
-        name = "replay" if told["recovered"] else "snapshot"
-    cursor = f"id: {told['epoch']}:{told['seq']}\n" if "seq" in told else ""
+        name = "replay" if fields["recovered"] else "snapshot"
+    cursor = f"id: {fields['epoch']}:{fields['seq']}\n" if "seq" in fields else ""
     return f"{cursor}event: {name}\ndata: ".encode() + frame + b"\n\n"
 
 
-class _Latest:
+class _EventCache:
     """The event that was made last: the hub hands the same bytes to every member of a room in turn."""
 
-    frame = made = b""
+    frame = encoded = b""
 
-    def of(self, frame: bytes) -> bytes:
+    def encode(self, frame: bytes) -> bytes:
         if frame is not self.frame:
-            self.made, self.frame = event(frame), frame
-        return self.made
+            self.encoded, self.frame = encode_event(frame), frame
+        return self.encoded
 
 
-_latest = _Latest()
+_event_cache = _EventCache()
 
 
 class EventStream:
     """Somebody's stream of one room: to the hub a member, to its identity a socket that only listens."""
 
-    def __init__(self, offer: Offer | None, address: str | None, hub: RoomHub) -> None:
+    def __init__(self, credential: HandshakeCredential | None, address: str | None, hub: RoomHub) -> None:
         self.closed = False
-        self.line = None
-        self.refused: Close | None = None
+        self.direct_sender = None
+        self.close_code: CloseCode | None = None
         self.slow = False
-        self.told = False  # of its room
-        self.identity = Identity(self, offer, address)
-        self.membership = Membership(self, hub)
+        self.answered = False  # of its room
+        self.identity = Identity(self, credential, address)
+        self.memberships = RoomMemberships(self, hub)
         self._address_key = limiter.address_key(address)
-        self._counted = False
-        self._waiting: list[bytes] = [b"retry: %d\n\n" % random.randint(*_RETRY_MS)]  # noqa: S311
-        self._size = 0
-        self._news = asyncio.Event()
-        self._cut: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._holds_slot = False
+        self._buffer: list[bytes] = [b"retry: %d\n\n" % random.randint(*_RETRY_MS)]  # noqa: S311
+        self._buffered_bytes = 0
+        self._wakeup = asyncio.Event()
+        self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def subject(self) -> Subject | None:
@@ -89,70 +89,70 @@ class EventStream:
 
     async def admit(self) -> None:
         """This will see who it is and count it among the sockets; `refused` says why it may not stay."""
-        if not await census.current().take(self._address_key, settings.SOCKETS_PER_ADDRESS):
-            metrics.limited("address_sockets")
-            self.refused = Close.TOO_MANY_MESSAGES
+        if not await census.current().acquire(self._address_key, settings.SOCKETS_PER_ADDRESS):
+            metrics.count_limited("address_sockets")
+            self.close_code = CloseCode.TOO_MANY_MESSAGES
             return
-        self._counted = True
-        _open.add(self)
+        self._holds_slot = True
+        _open_streams.add(self)
         await self.identity.begin()
 
     # -- what the hub calls -----------------------------------------------------------------------------
 
     def deliver(self, frame: bytes) -> None:
         """This will send a frame as an event, without waiting; the end of its room is the end of the stream."""
-        if self.closed or frame.startswith(_NOT_FOR_STREAMS):
+        if self.closed or frame.startswith(_SOCKET_ONLY):
             return
-        self.told = True
-        self.put(_latest.of(frame))
+        self.answered = True
+        self.write(_event_cache.encode(frame))
         if frame.startswith(b'{"type":"room:left"'):
             self.end()
 
-    async def free(self) -> None:
+    async def drain(self) -> None:
         """This will not wait: a stream has one room, and its first answer may be as long as it is."""
 
-    def put(self, text: bytes) -> None:
+    def write(self, text: bytes) -> None:
         """This will send ready text; a reader for whom too much waits is cut."""
-        self._waiting.append(text)
-        self._size += len(text)
-        self._news.set()
-        if self._size > MOST_BYTES and len(self._waiting) > 1 and not self._cut.done():
+        self._buffer.append(text)
+        self._buffered_bytes += len(text)
+        self._wakeup.set()
+        if self._buffered_bytes > MAX_BUFFERED_BYTES and len(self._buffer) > 1 and not self._aborted.done():
             self.slow = True
-            metrics.closed(Close.SLOW_CONSUMER)
+            metrics.count_close(CloseCode.SLOW_CONSUMER)
             self.end()
-            self._cut.set_result(None)
+            self._aborted.set_result(None)
 
-    def say_farewell(self) -> None:
+    def send_drain(self) -> None:
         """This will end the stream, told when to come again."""
         retry_ms = random.randint(*_RETRY_MS)  # noqa: S311  spreads the return
-        self.put(b"retry: %d\n" % retry_ms)
+        self.write(b"retry: %d\n" % retry_ms)
         self.deliver(protocol.drain(retry_ms=retry_ms))
         self.end()
 
     def end(self) -> None:
         """This will leave the room; what waits still goes out."""
         self.closed = True
-        _open.discard(self)
-        self.membership.leave_all()
+        _open_streams.discard(self)
+        self.memberships.leave_all()
         self.identity.end()
-        if self._counted:
-            self._counted = False
-            census.current().give_back(self._address_key)
-        self._news.set()
+        if self._holds_slot:
+            self._holds_slot = False
+            census.current().release(self._address_key)
+        self._wakeup.set()
 
     # -- what its identity calls ------------------------------------------------------------------------
 
-    async def recognise(self, fresh: Subject | None, *, anew: bool) -> None:
+    async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
         """This will take what the credential stands for now."""
-        await self.identity.recognise(fresh, anew=anew)
+        await self.identity.update_subject(fresh, recheck_rooms=recheck_rooms)
 
     async def check_rooms(self, subject: Subject) -> None:
         """This will end the stream where the subject may not enter its room any more."""
-        await self.membership.check(subject)
+        await self.memberships.recheck(subject)
 
-    async def close(self, code: Close, reason: str) -> None:
+    async def close(self, code: CloseCode, reason: str) -> None:
         """This will end the stream as it would a socket; the client's next request is answered with why."""
-        self.refused = code
+        self.close_code = code
         self.end()
 
     # -- what the response does -------------------------------------------------------------------------
@@ -163,43 +163,43 @@ class EventStream:
         A reader who is cut finds the response broken off, not ended.
         """
         if health.draining() and not self.closed:
-            self.say_farewell()  # it came by a connection that was kept; what it missed goes out first
-        sending = asyncio.create_task(self._send(send))
-        leaving = asyncio.create_task(_left(receive))
+            self.send_drain()  # it came by a connection that was kept; what it missed goes out first
+        send_task = asyncio.create_task(self._send(send))
+        disconnect_task = asyncio.create_task(_wait_for_disconnect(receive))
         try:
-            await asyncio.wait({sending, leaving, self._cut}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()  # raises what it met
+            await asyncio.wait({send_task, disconnect_task, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
+            if send_task.done():
+                send_task.result()  # raises what it met
                 return "ended"
             return "slow" if self.slow else "left"
         finally:
             self.end()
-            sending.cancel()
-            leaving.cancel()
+            send_task.cancel()
+            disconnect_task.cancel()
 
     async def _send(self, send: Send) -> None:
         while True:
-            if self._waiting:
-                text = b"".join(self._waiting)
-                self._waiting.clear()
-                self._size = 0
+            if self._buffer:
+                text = b"".join(self._buffer)
+                self._buffer.clear()
+                self._buffered_bytes = 0
                 await send({"type": "http.response.body", "body": text, "more_body": True})
             elif self.closed:
                 await send({"type": "http.response.body", "body": b""})
                 return
             else:
-                await self._wait()
+                await self._wait_for_frames()
 
-    async def _wait(self) -> None:
+    async def _wait_for_frames(self) -> None:
         """This will wait for news, and make some where there are none for long."""
-        self._news.clear()
+        self._wakeup.clear()
         try:
-            async with asyncio.timeout(random.uniform(*BEAT_SECONDS)):  # noqa: S311  spreads the beats
-                await self._news.wait()
+            async with asyncio.timeout(random.uniform(*KEEPALIVE_SECONDS)):  # noqa: S311  spreads the beats
+                await self._wakeup.wait()
         except TimeoutError:
-            self._waiting.append(_BEAT)
+            self._buffer.append(_KEEPALIVE)
 
 
-async def _left(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
+async def _wait_for_disconnect(receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -11,64 +11,64 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-Asked = TypeVar("Asked", bound=Hashable)
-Found = TypeVar("Found")
+Key = TypeVar("Asked", bound=Hashable)
+Value = TypeVar("Found")
 
-READS_AT_ONCE: Final = 2
+MAX_CONCURRENT_READS: Final = 2
 # What is asked for by one read, from here on, is a crowd's.
-CROWD: Final = 4
-CROWD_SECONDS: Final = 0.003
+LINGER_BATCH_SIZE: Final = 4
+LINGER_SECONDS: Final = 0.003
 
 
 @dataclass(slots=True)
-class _Batch(Generic[Asked, Found]):
-    asked: set[Asked] = field(default_factory=set)
-    reading: "asyncio.Task[Mapping[Asked, Found]] | None" = None
+class _Batch(Generic[Key, Value]):
+    keys: set[Key] = field(default_factory=set)
+    task: "asyncio.Task[Mapping[Key, Value]] | None" = None
 
 
 @dataclass(slots=True)
-class _Desk(Generic[Asked, Found]):
+class _LoopState(Generic[Key, Value]):
     """Where one event loop asks."""
 
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(READS_AT_ONCE))
-    next: _Batch[Asked, Found] | None = None
-    crowded: bool = False
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_CONCURRENT_READS))
+    next_batch: _Batch[Key, Value] | None = None
+    last_was_large: bool = False
 
 
-class Gathered(Generic[Asked, Found]):
+class BatchLoader(Generic[Key, Value]):
     """Answers many by few calls of `read`, at most two at a time in a loop; what is not found is left out."""
 
     def __init__(
         self,
-        read: Callable[[set[Asked]], Awaitable[Mapping[Asked, Found]]],
+        read: Callable[[set[Key]], Awaitable[Mapping[Key, Value]]],
         *,
-        linger: float = CROWD_SECONDS,
+        linger: float = LINGER_SECONDS,
     ) -> None:
         """This will gather for `read`; in a crowd for so many seconds more than the reads before it last."""
         self._read, self._linger = read, linger
-        self._desks: WeakKeyDictionary[asyncio.AbstractEventLoop, _Desk[Asked, Found]] = WeakKeyDictionary()
+        self._loop_states: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState[Key, Value]] = WeakKeyDictionary()
 
-    async def ask(self, asked: Iterable[Asked]) -> dict[Asked, Found]:
+    async def load_many(self, keys: Iterable[Key]) -> dict[Key, Value]:
         """This will return what was found; raises what the reading raises."""
-        wanted = list(asked)
-        if not wanted:
+        key_list = list(keys)
+        if not key_list:
             return {}
-        desk = self._desks.setdefault(asyncio.get_running_loop(), _Desk())
-        batch = desk.next
+        state = self._loop_states.setdefault(asyncio.get_running_loop(), _LoopState())
+        batch = state.next_batch
         if batch is None:
-            batch = desk.next = _Batch()
-            batch.reading = asyncio.create_task(self._work(desk, batch))  # in the trace of the first
+            batch = state.next_batch = _Batch()
+            batch.task = asyncio.create_task(self._run(state, batch))  # in the trace of the first
             # Whoever asked may be gone by then.
-            batch.reading.add_done_callback(lambda task: task.cancelled() or task.exception())
-        batch.asked.update(wanted)
-        assert batch.reading is not None  # noqa: S101  made with it
-        found = await asyncio.shield(batch.reading)
-        return {each: found[each] for each in wanted if each in found}
+            batch.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        batch.keys.update(key_list)
+        assert batch.task is not None  # noqa: S101  made with it
+        values = await asyncio.shield(batch.task)
+        return {each: values[each] for each in key_list if each in values}
 
-    async def _work(self, desk: _Desk[Asked, Found], batch: _Batch[Asked, Found]) -> Mapping[Asked, Found]:
-        async with desk.turns:
-            if desk.crowded and self._linger:
+    async def _run(self, state: _LoopState[Key, Value], batch: _Batch[Key, Value]) -> Mapping[Key, Value]:
+        async with state.slots:
+            if state.last_was_large and self._linger:
                 await asyncio.sleep(self._linger)
-            desk.crowded = len(batch.asked) >= CROWD
-            desk.next = None  # who asks from now on is for the next
-            return await self._read(batch.asked)
+            state.last_was_large = len(batch.keys) >= LINGER_BATCH_SIZE
+            state.next_batch = None  # who asks from now on is for the next
+            return await self._read(batch.keys)

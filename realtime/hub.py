@@ -17,11 +17,11 @@ import structlog
 from monitoring import tracing
 from realtime import logins, metrics, protocol, rooms
 from realtime.latest import LatestRoom
-from realtime.reads import Reads, Span
-from realtime.room import LogRoom, Member, Wish, why_snapshot
+from realtime.reads import RoomReader, MissingRange
+from realtime.room import LogRoom, Member, JoinRequest, snapshot_reason
 from realtime.subscription import Subscription
 from realtime.sweep import Sweep
-from realtime.writer import Writer
+from realtime.writer import RoomFlusher
 from shipments.selectors import live
 
 FILL_EVENTS: Final = 500
@@ -36,86 +36,86 @@ class RoomHub:
     def __init__(self) -> None:
         self.rooms: dict[str, LogRoom | LatestRoom] = {}
         self.epoch = ""
-        self.subscription = Subscription(lambda message: self.take(message))
-        self.reads = Reads()
+        self.subscription = Subscription(lambda message: self.handle_message(message))
+        self.reader = RoomReader()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writer = Writer()
-        self._starting: asyncio.Task[None] | None = None
-        self._fills = asyncio.Semaphore(FILLS_AT_ONCE)
+        self._flusher = RoomFlusher()
+        self._start_task: asyncio.Task[None] | None = None
+        self._fill_slots = asyncio.Semaphore(FILLS_AT_ONCE)
         self._sweep = Sweep(self)
 
     # -- joining and leaving ----------------------------------------------------------------------------
 
-    async def join(self, member: Member, wishes: Sequence[Wish], *, echo: object = None) -> None:
+    async def join(self, member: Member, requests: Sequence[JoinRequest], *, echo: object = None) -> None:
         """This will let a member into rooms and answer each with the events behind `since` or a snapshot.
 
         From the answer on, the member is given every event. Raises what the database raises; then the
         member is in none of the rooms that were not answered.
         """
-        await self.ready()
-        opened = [(self._open(wish), wish) for wish in wishes]
+        await self.ensure_started()
+        joins = [(self._open(wish), wish) for wish in requests]
         try:
-            empty = {room.name.group for room, _ in opened if not room.members}
-            await asyncio.gather(*(self.subscription.listen(group) for group in empty))
-            await self._answer_latest(member, opened, echo=echo)
-            waiting = [(room, wish) for room, wish in opened if isinstance(room, LogRoom)]
-            while waiting:
-                waiting = await self._answer(member, waiting, echo=echo)
+            empty_groups = {room.name.group for room, _ in joins if not room.members}
+            await asyncio.gather(*(self.subscription.subscribe(group) for group in empty_groups))
+            await self._answer_latest(member, joins, echo=echo)
+            unanswered = [(room, wish) for room, wish in joins if isinstance(room, LogRoom)]
+            while unanswered:
+                unanswered = await self._answer(member, unanswered, echo=echo)
         finally:
-            for room, _ in opened:
+            for room, _ in joins:
                 room.joining -= 1
                 self._close_if_idle(room)
 
     async def _answer(
-        self, member: Member, waiting: list[tuple[LogRoom, Wish]], *, echo: object
-    ) -> list[tuple[LogRoom, Wish]]:
+        self, member: Member, unanswered: list[tuple[LogRoom, JoinRequest]], *, echo: object
+    ) -> list[tuple[LogRoom, JoinRequest]]:
         """This will answer those joins whose reading is not behind their room, and return the others."""
         epoch = self.epoch
-        shown = await self.reads.states(room for room, _ in waiting)
-        spans = {wish: span for room, wish in waiting if (span := _missed(room, wish, shown.get(room), epoch))}
-        missed = await self.reads.spans(spans.values())
-        again: list[tuple[LogRoom, Wish]] = []
-        sent = 0
-        for room, wish in waiting:
-            snapshot = shown.get(room)
+        snapshots = await self.reader.snapshots(room for room, _ in unanswered)
+        missing = {wish: span for room, wish in unanswered if (span := _missing_range(room, wish, snapshots.get(room), epoch))}
+        replays = await self.reader.events(missing.values())
+        overtaken: list[tuple[LogRoom, JoinRequest]] = []
+        sent_bytes = 0
+        for room, wish in unanswered:
+            snapshot = snapshots.get(room)
             if snapshot is None:
                 member.deliver(protocol.no_such_room(echo=echo, room=wish.room.name))
                 continue
             seq = snapshot["seq"]
-            reason = why_snapshot(wish, epoch=epoch, seq=seq, reach=protocol.MAX_REPLAY)
+            reason = snapshot_reason(wish, epoch=epoch, seq=seq, max_replay=protocol.MAX_REPLAY)
             if seq < room.head or epoch != self.epoch:
-                again.append((room, wish))
+                overtaken.append((room, wish))
                 continue
-            events = missed[spans[wish]] if wish in spans else []
-            metrics.replayed.inc(len(events))
-            told = {"echo": echo, "room": wish.room.name, "epoch": epoch, "seq": seq}
-            frame = protocol.joined_with_events(**told, events=events) if reason is None else b""
+            events = replays[missing[wish]] if wish in missing else []
+            metrics.replayed_events.inc(len(events))
+            reply_fields = {"echo": echo, "room": wish.room.name, "epoch": epoch, "seq": seq}
+            frame = protocol.joined_with_events(**reply_fields, events=events) if reason is None else b""
             if len(frame) > protocol.MAX_REPLAY_BYTES:
                 reason = "too_far"
             if reason is not None:
-                frame = protocol.joined_with_snapshot(**told, reason=reason, snapshot=snapshot)
+                frame = protocol.joined_with_snapshot(**reply_fields, reason=reason, snapshot=snapshot)
             member.deliver(frame)
             if not member.closed:
                 room.admit(member, snapshot)
                 self.fill_if_behind(room)
-            sent += len(frame)
-            if sent > protocol.MAX_REPLAY_BYTES:
+            sent_bytes += len(frame)
+            if sent_bytes > protocol.MAX_REPLAY_BYTES:
                 # What is told at once must not look like a reader that has stopped. Those who still wait may have
                 # been overtaken meanwhile: then they are read again.
-                await member.free()
-                sent = 0
-        return again
+                await member.drain()
+                sent_bytes = 0
+        return overtaken
 
     async def _answer_latest(
-        self, member: Member, opened: Iterable[tuple[LogRoom | LatestRoom, Wish]], *, echo: object
+        self, member: Member, joins: Iterable[tuple[LogRoom | LatestRoom, JoinRequest]], *, echo: object
     ) -> None:
-        latest = [room for room, _ in opened if isinstance(room, LatestRoom)]
-        shown = await self.reads.newest(latest)
+        latest = [room for room, _ in joins if isinstance(room, LatestRoom)]
+        values = await self.reader.newest(latest)
         for room in latest:
-            version, value = shown.get(room.key, (-1, None))
+            version, value = values.get(room.key, (-1, None))
             member.deliver(protocol.joined_latest(echo=echo, room=room.name.name, value=value))
             if value is not None:
-                room.offer(version, room.latest.frame(room.name, value))
+                room.update(version, room.source.frame(room.name, value))
             if not member.closed:
                 room.admit(member, version)
 
@@ -127,16 +127,16 @@ class RoomHub:
         self._close_if_idle(room)
         return True
 
-    def _open(self, wish: Wish) -> LogRoom | LatestRoom:
-        name = wish.room
+    def _open(self, request: JoinRequest) -> LogRoom | LatestRoom:
+        name = request.room
         room = self.rooms.get(name.group)
         if room is None:
-            kind = rooms.kind(name.kind)
-            if kind.log:
-                room = LogRoom(name, kind.log)
+            room_type = rooms.room_type(name.type_name)
+            if room_type.log:
+                room = LogRoom(name, room_type.log)
             else:
-                assert kind.latest  # noqa: S101  a kind has the one or the other
-                room = LatestRoom(name, kind.latest)
+                assert room_type.latest  # noqa: S101  a kind has the one or the other
+                room = LatestRoom(name, room_type.latest)
             self.rooms[name.group] = room
         room.joining += 1
         return room
@@ -144,38 +144,38 @@ class RoomHub:
     def _close_if_idle(self, room: LogRoom | LatestRoom) -> None:
         if room.idle and self.rooms.get(room.name.group) is room:
             del self.rooms[room.name.group]
-            self._spawn(self._forget(room.name.group))
+            self._spawn(self._unsubscribe(room.name.group))
 
-    async def _forget(self, group: str) -> None:
+    async def _unsubscribe(self, group: str) -> None:
         if group not in self.rooms:  # else somebody came back meanwhile
-            await self.subscription.forget(group)
+            await self.subscription.unsubscribe(group)
 
     # -- delivering -------------------------------------------------------------------------------------
 
-    def take(self, message: dict[str, Any]) -> None:
+    def handle_message(self, message: dict[str, Any]) -> None:
         """This will act on one message from the channel layer."""
         if message["type"] == "control":
-            logins.control(message)
+            logins.handle_control(message)
             return
         room = self.rooms.get(message["group"])
         if room is None:
             return
         if isinstance(room, LatestRoom):
-            room.offer(message["version"], message["frame"])
+            room.update(message["version"], message["frame"])
         elif message["epoch"] == self.epoch:  # a foreign epoch is for the sweep to find out
             # Who loses the room by this event must be out before it is told: it is read by a fill.
-            wait = message.get("reassigns") and logins.bound_among(room.members)
-            if room.hint(message["seq"], None if wait else message.get("frame")):
-                self._writer.later(room, message["at"])
+            restricted = message.get("reassigns") and logins.restricted_principals(room.members)
+            if room.apply_hint(message["seq"], None if restricted else message.get("frame")):
+                self._flusher.schedule(room, message["at"])
                 tracing.passed("deliver", message.get("trace"), since=message["at"])
                 if message["ends"]:
-                    self.end(room)
+                    self.end_room(room)
             self.fill_if_behind(room)
 
-    def end(self, room: LogRoom | LatestRoom) -> None:
+    def end_room(self, room: LogRoom | LatestRoom) -> None:
         """This will tell the members that what the room is about is gone, and let them go."""
-        for member in room.end():
-            member.deliver(protocol.left(room=room.name.name, reason="deleted"))
+        for member in room.remove_all():
+            member.deliver(protocol.room_left(room=room.name.name, reason="deleted"))
         self._close_if_idle(room)
 
     def fill_if_behind(self, room: LogRoom) -> None:
@@ -188,23 +188,23 @@ class RoomHub:
         """This will read the log from the head on until the room is no longer behind."""
         try:
             while room.behind:
-                async with self._fills:
+                async with self._fill_slots:
                     events = await room.log.events(room.key, room.head, limit=FILL_EVENTS)
                 if not events:
-                    room.drop_promise()
+                    room.forget_unlogged_seq()
                 for event in events:
-                    if protocol.reassigns(event):
-                        await logins.reassigned(room.members)
-                    if not room.members or not room.take(event, self.epoch, _summary):
+                    if protocol.is_reassignment(event):
+                        await logins.recheck_restricted(room.members)
+                    if not room.members or not room.apply_event(event, self.epoch, _summary_of):
                         continue
                     # The feed's hints bring no frame, and it has a lag of its own.
                     if room.name.name == rooms.FEED:
-                        self._writer.later(room)
+                        self._flusher.schedule(room)
                     else:
-                        metrics.healed.inc()
-                        self._writer.later(room, datetime.fromisoformat(event["recordedAt"]).timestamp())
+                        metrics.healed_events.inc()
+                        self._flusher.schedule(room, datetime.fromisoformat(event["recordedAt"]).timestamp())
                     if event["type"] == "deleted":
-                        self.end(room)
+                        self.end_room(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill
             log.warning("fill failed", room=room.name.group, error=repr(error))
         finally:
@@ -212,19 +212,19 @@ class RoomHub:
 
     # -- running ----------------------------------------------------------------------------------------
 
-    async def ready(self) -> None:
+    async def ensure_started(self) -> None:
         """This will start the hub at its first use; a start that failed is tried again by the next."""
         if self.running:
             return
-        if self._starting is None or self._starting.done():
-            self._starting = asyncio.create_task(self._start(), context=Context())
-        await asyncio.shield(self._starting)
+        if self._start_task is None or self._start_task.done():
+            self._start_task = asyncio.create_task(self._start(), context=Context())
+        await asyncio.shield(self._start_task)
 
     @property
     def running(self) -> bool:
         """Whether it has been started."""
-        starting = self._starting
-        return bool(starting and starting.done() and not starting.cancelled() and not starting.exception())
+        task = self._start_task
+        return bool(task and task.done() and not task.cancelled() and not task.exception())
 
     async def _start(self) -> None:
         self.epoch = await live.epoch()
@@ -234,7 +234,7 @@ class RoomHub:
 
     async def sweep(self) -> None:
         """This will compare every room with the table now."""
-        await self._sweep.rooms()
+        await self._sweep.sweep_rooms()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
         # In nobody's context: it is not done for the request or socket that happened to cause it.
@@ -251,14 +251,14 @@ class RoomHub:
         await self.subscription.close()
 
 
-def _missed(room: LogRoom, wish: Wish, snapshot: dict[str, Any] | None, epoch: str) -> Span | None:
+def _missing_range(room: LogRoom, request: JoinRequest, snapshot: dict[str, Any] | None, epoch: str) -> MissingRange | None:
     """This will return the events that a resumed join is owed, None where there are none or it gets a snapshot."""
-    if snapshot is None or why_snapshot(wish, epoch=epoch, seq=snapshot["seq"], reach=protocol.MAX_REPLAY):
+    if snapshot is None or snapshot_reason(request, epoch=epoch, seq=snapshot["seq"], max_replay=protocol.MAX_REPLAY):
         return None
-    return Span(room, wish.since or 0, snapshot["seq"]) if (wish.since or 0) < snapshot["seq"] else None
+    return MissingRange(room, request.since or 0, snapshot["seq"]) if (request.since or 0) < snapshot["seq"] else None
 
 
-def _summary(frame: bytes) -> dict[str, Any]:
+def _summary_of(frame: bytes) -> dict[str, Any]:
     """This will read the summary out of a frame."""
     summary: dict[str, Any] = orjson.loads(frame)["shipment"]
     return summary
@@ -275,6 +275,6 @@ def current() -> RoomHub:
     return _hubs[loop]
 
 
-def everyone() -> list[RoomHub]:
+def all_hubs() -> list[RoomHub]:
     """This will return the hubs of all event loops of this process."""
     return list(_hubs.values())

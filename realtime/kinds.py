@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from realtime import protocol, rooms
-from realtime.gather import Gathered
-from realtime.rooms import Json, Kind, RoomName
+from realtime.gather import BatchLoader
+from realtime.rooms import Json, RoomType, RoomName
 from shipments.access import Sight, Subject
 from shipments.selectors import live
 
@@ -29,14 +29,14 @@ class ShipmentLog:
         return int(event["seq"])
 
     def summary(self, snapshot: Json) -> Json:
-        return {key: snapshot[key] for key in protocol.SUMMARY}
+        return {key: snapshot[key] for key in protocol.SUMMARY_FIELDS}
 
-    def after(self, summary: Json, event: Json) -> Json:
+    def summary_after(self, summary: Json, event: Json) -> Json:
         return protocol.fold_summary(summary, event)
 
     def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
         return protocol.update(
-            room=room.name, reference=room.about, epoch=epoch, seq=event["seq"], event=event, shipment=summary
+            room=room.name, reference=room.identifier, epoch=epoch, seq=event["seq"], event=event, shipment=summary
         )
 
 
@@ -56,7 +56,7 @@ class FeedLog:
     def summary(self, snapshot: Json) -> Json:
         return {}
 
-    def after(self, summary: Json, event: Json) -> Json:
+    def summary_after(self, summary: Json, event: Json) -> Json:
         return summary
 
     def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
@@ -64,9 +64,9 @@ class FeedLog:
         shipment = reference and {
             "reference": reference, "status": event["status"], "updatedAt": event["recordedAt"],
         }  # fmt: skip
-        told = {name: value for name, value in event.items() if name not in {"position", "shipmentId"}}
+        event_fields = {name: value for name, value in event.items() if name not in {"position", "shipmentId"}}
         return protocol.update(
-            room=room.name, reference=reference, epoch=epoch, seq=position, event=told, shipment=shipment
+            room=room.name, reference=reference, epoch=epoch, seq=position, event=event_fields, shipment=shipment
         )
 
 
@@ -80,40 +80,40 @@ class DriverPositions:
         return protocol.driver_location(value)
 
 
-async def find_shipments(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[str, RoomName]:
     """This will find shipments by reference in any case, as REST would show them."""
     if not subject.may("shipment:follow"):
         return {}
     sight = subject.sight
-    found = await _visible.ask((sight, reference.upper()) for reference in asked)
-    named = {}
-    for reference in asked:
-        if known := found.get((sight, reference.upper())):
-            shipment_id, spelled = known
-            named[reference] = RoomName(
+    visible = await _visible_shipments.load_many((sight, reference.upper()) for reference in references)
+    rooms_by_reference = {}
+    for reference in references:
+        if match := visible.get((sight, reference.upper())):
+            shipment_id, stored_reference = match
+            rooms_by_reference[reference] = RoomName(
                 "shipment",
                 shipment_id,
-                rooms.shipment_room(spelled),
-                rooms.shipment_group(subject.organization_id, spelled),
+                rooms.shipment_room(stored_reference),
+                rooms.shipment_group(subject.organization_id, stored_reference),
             )
-    return named
+    return rooms_by_reference
 
 
-async def _find_visible(asked: set[tuple[Sight, str]]) -> dict[tuple[Sight, str], tuple[uuid.UUID, str]]:
+async def _find_visible(requests: set[tuple[Sight, str]]) -> dict[tuple[Sight, str], tuple[uuid.UUID, str]]:
     by_sight: dict[Sight, list[str]] = defaultdict(list)
-    for sight, reference in asked:
+    for sight, reference in requests:
         by_sight[sight].append(reference)
-    found: dict[tuple[Sight, str], tuple[uuid.UUID, str]] = {}
+    matches: dict[tuple[Sight, str], tuple[uuid.UUID, str]] = {}
     for sight, references in by_sight.items():
         visible = await live.find_visible(sight, references)
-        found |= {(sight, reference): each for reference, each in visible.items()}
-    return found
+        matches |= {(sight, reference): each for reference, each in visible.items()}
+    return matches
 
 
-_visible: Final = Gathered(_find_visible)
+_visible_shipments: Final = BatchLoader(_find_visible)
 
 
-async def find_feed(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName]:
     """This will find the feed of the subject's organisation, for those who see every shipment."""
     if not (subject.oversees and subject.may("shipments:read")):
         return {}
@@ -121,11 +121,11 @@ async def find_feed(subject: Subject, asked: Sequence[str]) -> dict[str, RoomNam
     return {"all": RoomName("feed", organization_id, rooms.FEED, rooms.feed_group(organization_id))}
 
 
-async def find_drivers(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
     """This will find drivers by id, as REST would show them."""
     if not subject.may("shipments:read"):
         return {}
-    ids = {text: uuid.UUID(text) for text in asked}
+    ids = {text: uuid.UUID(text) for text in texts}
     visible = await live.find_drivers(subject, list(ids.values()))
     return {
         text: RoomName("driver", key, f"driver:{key}", rooms.driver_group(key))
@@ -134,44 +134,44 @@ async def find_drivers(subject: Subject, asked: Sequence[str]) -> dict[str, Room
     }
 
 
-class Progress:
+class ProgressSource:
     """How far work in the background is; the two reads come from whoever keeps it."""
 
-    def __init__(self, newest: Newest, told: Callable[[Json], bytes]) -> None:
-        self._newest, self._told = newest, told
+    def __init__(self, newest: Newest, make_frame: Callable[[Json], bytes]) -> None:
+        self._newest, self._make_frame = newest, make_frame
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
         return await self._newest(keys)
 
     def frame(self, room: RoomName, value: Json) -> bytes:
-        return self._told(value)
+        return self._make_frame(value)
 
 
-def export_kind(*, newest: Newest, owned: Owned) -> Kind:
+def export_room_type(*, newest: Newest, owned: Owned) -> RoomType:
     """This will return the rooms of background exports, each open to whoever started it."""
-    find = _owned("export", "exports:read", rooms.export_group, owned)
-    return Kind("export", find, latest=Progress(newest, protocol.export_progress))
+    find = _find_owned("export", "exports:read", rooms.export_group, owned)
+    return RoomType("export", find, latest=ProgressSource(newest, protocol.export_progress))
 
 
-def import_kind(*, newest: Newest, owned: Owned) -> Kind:
+def import_room_type(*, newest: Newest, owned: Owned) -> RoomType:
     """This will return the rooms of imports, each open to whoever sent the file."""
-    find = _owned("import", "shipments:write", rooms.import_group, owned)
-    return Kind("import", find, latest=Progress(newest, protocol.import_progress))
+    find = _find_owned("import", "shipments:write", rooms.import_group, owned)
+    return RoomType("import", find, latest=ProgressSource(newest, protocol.import_progress))
 
 
-def _owned(kind: str, permission: str, group: Callable[[uuid.UUID], str], owned: Owned) -> Find:
-    async def find(subject: Subject, asked: Sequence[str]) -> dict[str, RoomName]:
+def _find_owned(type_name: str, permission: str, group: Callable[[uuid.UUID], str], owned: Owned) -> Find:
+    async def find(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
         if not subject.may(permission):
             return {}
-        ids = {text: uuid.UUID(text) for text in asked}
+        ids = {text: uuid.UUID(text) for text in texts}
         own = await owned(subject, list(ids.values()))
-        return {text: RoomName(kind, key, f"{kind}:{key}", group(key)) for text, key in ids.items() if key in own}
+        return {text: RoomName(type_name, key, f"{type_name}:{key}", group(key)) for text, key in ids.items() if key in own}
 
     return find
 
 
-KINDS: Final = (
-    Kind("shipment", find_shipments, log=ShipmentLog()),
-    Kind("feed", find_feed, log=FeedLog()),
-    Kind("driver", find_drivers, latest=DriverPositions()),
+ROOM_TYPES: Final = (
+    RoomType("shipment", find_shipments, log=ShipmentLog()),
+    RoomType("feed", find_feed, log=FeedLog()),
+    RoomType("driver", find_drivers, latest=DriverPositions()),
 )

@@ -5,12 +5,12 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Final
 
-from realtime.outlet import Line, spread
+from realtime.outlet import DirectSender, broadcast
 from realtime.room import Member
-from realtime.rooms import Latest, RoomName
+from realtime.rooms import LatestSource, RoomName
 
 # Between two frames of one room; what comes faster is conflated.
-PACE_SECONDS: Final = 0.25
+MIN_INTERVAL_SECONDS: Final = 0.25
 
 
 @dataclass(eq=False, slots=True)
@@ -18,13 +18,13 @@ class LatestRoom:
     """A room with members, or with joins on their way."""
 
     name: RoomName
-    latest: Latest
+    source: LatestSource
     version: int = -1
     frame: bytes | None = None
-    members: dict[Member, Line | None] = field(default_factory=dict)
+    members: dict[Member, DirectSender | None] = field(default_factory=dict)
     joining: int = 0
-    _given: int = -1
-    _open_at: float = 0.0
+    _sent_version: int = -1
+    _next_send_at: float = 0.0
     _timer: asyncio.TimerHandle | None = None
 
     @property
@@ -39,20 +39,20 @@ class LatestRoom:
 
     def admit(self, member: Member, version: int) -> None:
         """This will let somebody in who has just been given a version; a newer one that came meanwhile follows."""
-        self.members[member] = member.line
+        self.members[member] = member.direct_sender
         if self.frame is not None and self.version > version:
             member.deliver(self.frame)
 
     def discard(self, member: Member) -> bool:
         """This will let a member go, and say whether it was in."""
-        known = member in self.members
+        was_member = member in self.members
         self.members.pop(member, None)
         if not self.members and self._timer:
             self._timer.cancel()
             self._timer = None
-        return known
+        return was_member
 
-    def offer(self, version: int, frame: bytes) -> None:
+    def update(self, version: int, frame: bytes) -> None:
         """This will take a value: given at once, or with the next beat where the last was just now."""
         if version <= self.version:
             return
@@ -60,20 +60,20 @@ class LatestRoom:
         if self._timer or not self.members:
             return
         loop = asyncio.get_running_loop()
-        if (wait := self._open_at - loop.time()) > 0:
-            self._timer = loop.call_later(wait, self._give)
+        if (wait := self._next_send_at - loop.time()) > 0:
+            self._timer = loop.call_later(wait, self._send)
         else:
-            self._give()
+            self._send()
 
-    def _give(self) -> None:
+    def _send(self) -> None:
         self._timer = None
-        if self.frame is None or self._given == self.version:
+        if self.frame is None or self._sent_version == self.version:
             return
-        self._given = self.version
-        self._open_at = asyncio.get_running_loop().time() + PACE_SECONDS
-        spread([self.frame], self.members)
+        self._sent_version = self.version
+        self._next_send_at = asyncio.get_running_loop().time() + MIN_INTERVAL_SECONDS
+        broadcast([self.frame], self.members)
 
-    def end(self) -> tuple[Member, ...]:
+    def remove_all(self) -> tuple[Member, ...]:
         """This will put everybody out, and return them."""
         members = tuple(self.members)
         for member in members:

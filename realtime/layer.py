@@ -14,27 +14,27 @@ from typing import Any, Final
 import redis
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisSingleShardConnection
 
-_AGAIN_SECONDS: Final = 0.2
+_RETRY_SECONDS: Final = 0.2
 _IDLE_SECONDS: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
 
-class HintLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
+class HintChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
     """One for all event loops of a process, as channels-redis has it."""
 
-    def hear(self, channel: str, take: Callable[[dict[str, Any]], None]) -> None:
+    def add_listener(self, channel: str, callback: Callable[[dict[str, Any]], None]) -> None:
         """This will hand each message of the channel's groups to `take`, which must not wait and not raise."""
 
-        def arrived(data: bytes) -> None:
+        def on_data(data: bytes) -> None:
             try:
                 message = self.deserialize(data)
             except Exception as error:  # noqa: BLE001  whatever somebody has published: the connection stays
                 _log.warning("hint not understood: %r", error)
             else:
-                take(message)
+                callback(message)
 
-        self._get_layer().channels[channel] = _Straight(arrived)
+        self._get_layer().channels[channel] = _CallbackQueue(on_data)
 
     async def publish(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """This will send messages to their groups, in order and in one word with each Redis."""
@@ -43,18 +43,18 @@ class HintLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
         for group, message in messages:
             channel = layer._get_group_channel_name(group)  # noqa: SLF001
             by_shard[layer._get_shard(channel)].append((channel, self.serialize(message)))  # noqa: SLF001
-        for shard, sent in by_shard.items():
-            await shard.publish_all(sent)
+        for shard, batch in by_shard.items():
+            await shard.publish_all(batch)
 
     def _get_layer(self) -> Any:
-        known = asyncio.get_running_loop() in self._layers
+        is_known_loop = asyncio.get_running_loop() in self._layers
         layer = super()._get_layer()
-        if not known:
+        if not is_known_loop:
             layer._shards = [_Shard(shard.host, layer) for shard in layer._shards]  # noqa: SLF001
         return layer
 
 
-class _Straight:
+class _CallbackQueue:
     """Stands where channels-redis has a queue."""
 
     def __init__(self, put: Callable[[bytes], None]) -> None:
@@ -79,7 +79,7 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
                 await self._receive()
             except Exception as error:  # noqa: BLE001  Redis is away; whoever listens knows how to do without
                 _log.info("hints not received: %r", error)
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _receive(self) -> None:
         pubsub = self._pubsub
@@ -91,43 +91,43 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
             # This connects, and subscribes to what was subscribed to before.
             self._receive_message(await pubsub.get_message(ignore_subscribe_messages=True, timeout=_IDLE_SECONDS))
             return
-        hearing = _Hearing(connection, self._told)
-        await hearing.over.wait()
-        if hearing.is_of(connection):  # else it is a new one, made by who subscribed meanwhile
+        reader = _PubSubReader(connection, self._on_reply)
+        await reader.closed.wait()
+        if reader.reads_from(connection):  # else it is a new one, made by who subscribed meanwhile
             await connection.disconnect()
         raise redis.ConnectionError("The connection was lost.")
 
-    def _told(self, told: list[Any]) -> None:
-        if told[0] == b"message":
-            self._receive_message({"channel": told[1], "data": told[2]})
-        elif told[0] == b"unsubscribe" and told[1] in self._pubsub.pending_unsubscribe_channels:
-            self._pubsub.pending_unsubscribe_channels.remove(told[1])
-            self._pubsub.channels.pop(told[1], None)
+    def _on_reply(self, reply: list[Any]) -> None:
+        if reply[0] == b"message":
+            self._receive_message({"channel": reply[1], "data": reply[2]})
+        elif reply[0] == b"unsubscribe" and reply[1] in self._pubsub.pending_unsubscribe_channels:
+            self._pubsub.pending_unsubscribe_channels.remove(reply[1])
+            self._pubsub.channels.pop(reply[1], None)
 
 
-class _Hearing(asyncio.Protocol):
+class _PubSubReader(asyncio.Protocol):
     """Takes over a connection of redis-py and parses what it brings, by redis-py's parser, from where that stood.
 
     Its writing goes on as before, and it hears of the connection's end.
     """
 
-    def __init__(self, connection: Any, told: Callable[[list[Any]], None]) -> None:
-        self.over = asyncio.Event()
+    def __init__(self, connection: Any, on_reply: Callable[[list[Any]], None]) -> None:
+        self.closed = asyncio.Event()
         self._stream = connection._reader  # noqa: SLF001
         self._parser = connection._parser._reader  # noqa: SLF001  hiredis
-        self._told = told
+        self._on_reply = on_reply
         transport = connection._writer.transport  # noqa: SLF001
-        self._before = transport.get_protocol()
-        read = bytes(self._stream._buffer)  # noqa: SLF001
+        self._replaced_protocol = transport.get_protocol()
+        buffered = bytes(self._stream._buffer)  # noqa: SLF001
         self._stream._buffer.clear()  # noqa: SLF001
         if transport.is_closing() or self._stream.at_eof():
-            self.over.set()
+            self.closed.set()
             return
         transport.set_protocol(self)
         self._stream._maybe_resume_transport()  # noqa: SLF001  it may have paused what is taken from it here
-        self.data_received(read)
+        self.data_received(buffered)
 
-    def is_of(self, connection: Any) -> bool:
+    def reads_from(self, connection: Any) -> bool:
         """This will tell whether the connection is still the one that was taken over."""
         return connection._reader is self._stream  # noqa: SLF001
 
@@ -135,26 +135,26 @@ class _Hearing(asyncio.Protocol):
         """This will tell every whole message; what cannot be read ends the connection."""
         try:
             self._parser.feed(data)
-            while isinstance(told := self._parser.gets(), list):
-                self._told(told)
+            while isinstance(reply := self._parser.gets(), list):
+                self._on_reply(reply)
         except redis.RedisError as error:
             _log.warning("hints not understood: %r", error)
-            self.over.set()
+            self.closed.set()
 
     def eof_received(self) -> bool | None:
         """The server has nothing more to say."""
-        self.over.set()
-        return self._before.eof_received()  # type: ignore[no-any-return]
+        self.closed.set()
+        return self._replaced_protocol.eof_received()  # type: ignore[no-any-return]
 
     def connection_lost(self, error: Exception | None) -> None:
         """The connection is gone."""
-        self._before.connection_lost(error)
-        self.over.set()
+        self._replaced_protocol.connection_lost(error)
+        self.closed.set()
 
     def pause_writing(self) -> None:
         """The transport has much to write."""
-        self._before.pause_writing()
+        self._replaced_protocol.pause_writing()
 
     def resume_writing(self) -> None:
         """The transport can write again."""
-        self._before.resume_writing()
+        self._replaced_protocol.resume_writing()

@@ -10,7 +10,7 @@ from shipments.access import Subject
 _BURST_WINDOWS: Final = 2
 
 
-class Answer(Enum):
+class RateDecision(Enum):
     """What becomes of a message."""
 
     SERVE = "serve"
@@ -18,7 +18,7 @@ class Answer(Enum):
     CLOSE = "close"
 
 
-class MessageBucket:
+class MessageTokenBucket:
     """A token bucket by the policy `ws_message`: 20 messages a second, 40 at once.
 
     A message beyond is refused and counts as well: whoever goes on regardless for another burst is closed.
@@ -30,14 +30,14 @@ class MessageBucket:
         self._spent = 0.0
         self._at = now
 
-    def take(self, subject: Subject | None, *, now: float) -> Answer:
+    def check(self, subject: Subject | None, *, now: float) -> RateDecision:
         """This will count one message of a subject (None: nobody yet) at a time of the caller's monotonic clock."""
         policy = policies.of_key("ws_message", subject.limit_key) if subject else policies.get("ws_message")
         if policy is None or limiter.is_exempt(subject):
-            return Answer.SERVE
+            return RateDecision.SERVE
         burst = policy.most * _BURST_WINDOWS
         self._spent = max(0.0, self._spent - (now - self._at) * policy.most / policy.window) + 1
         self._at = now
         if self._spent <= burst:
-            return Answer.SERVE
-        return Answer.REFUSE if self._spent < 2 * burst else Answer.CLOSE
+            return RateDecision.SERVE
+        return RateDecision.REFUSE if self._spent < 2 * burst else RateDecision.CLOSE

@@ -10,23 +10,23 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from realtime import protocol
-from realtime.protocol import BadFrame
-from realtime.threads import in_thread
+from realtime.protocol import InvalidFrame
+from realtime.threads import run_in_thread
 from shipments import intake, texts
 from shipments.access import Subject
 
 log = structlog.get_logger(__name__)
 _NUMBERS: Final = ("latitude", "longitude", "accuracy", "speed", "bearing")
-_NEEDED: Final = frozenset({"latitude", "longitude"})
+_REQUIRED: Final = frozenset({"latitude", "longitude"})
 # A position is a short transaction; nobody's handshake waits for it.
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-position")
 
 
 async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> bytes | None:
     """This will keep the position and return nothing, else the error frame that says why not; raises BadFrame."""
-    given = _read(frame)
+    position = _parse(frame)
     try:
-        await in_thread(_threads, partial(intake.record_position, by=subject, now=timezone.now(), **given))
+        await run_in_thread(_threads, partial(intake.record_position, by=subject, now=timezone.now(), **position))
     except intake.Invalid as error:
         return protocol.error(code="bad_request", message=f"{error.field}: {error}", echo=echo)
     except (intake.Forbidden, intake.DriverNotFound):
@@ -37,19 +37,19 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
     return None
 
 
-def _read(frame: Mapping[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+def _parse(frame: Mapping[str, Any]) -> dict[str, Any]:
+    position: dict[str, Any] = {}
     for name in _NUMBERS:
         value = frame.get(name)
-        if value is None and name not in _NEEDED:
+        if value is None and name not in _REQUIRED:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise BadFrame(f'"{name}" is a number.')
-        given[name] = float(value) if abs(value) < 1e300 else float("inf")
+            raise InvalidFrame(f'"{name}" is a number.')
+        position[name] = float(value) if abs(value) < 1e300 else float("inf")
     recorded_at = frame.get("recordedAt")
     if recorded_at is not None:
         try:
-            given["recorded_at"] = texts.instant(recorded_at if isinstance(recorded_at, str) else "")
+            position["recorded_at"] = texts.instant(recorded_at if isinstance(recorded_at, str) else "")
         except texts.Unreadable as error:
-            raise BadFrame(f'"recordedAt": {error}') from error
-    return given
+            raise InvalidFrame(f'"recordedAt": {error}') from error
+    return position

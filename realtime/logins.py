@@ -22,133 +22,133 @@ from shipments.selectors import live
 
 log = structlog.get_logger(__name__)
 # Sockets of one user that ask the database for their rooms at the same time.
-_CHECKS_AT_ONCE: Final = 8
+_MAX_CONCURRENT_CHECKS: Final = 8
 # Roles that see some shipments only: what they see changes when a shipment goes to somebody else.
-_BOUND: Final = frozenset({"driver", "customer", TRACKING})
+_RESTRICTED_ROLES: Final = frozenset({"driver", "customer", TRACKING})
 
 
 @runtime_checkable
-class Visitor(Protocol):
+class Revocable(Protocol):
     """A socket or stream that lives on after it has shown its credential."""
 
     @property
     def subject(self) -> Subject | None: ...
-    async def recognise(self, fresh: Subject | None, *, anew: bool) -> None:
+    async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
         """This will take what the credential stands for now; `anew`: look at the rooms in any case."""
 
 
-_living: dict[uuid.UUID, set[Visitor]] = defaultdict(set)
-_turns: dict[uuid.UUID, asyncio.Lock] = {}
+_revocables: dict[uuid.UUID, set[Revocable]] = defaultdict(set)
+_locks: dict[uuid.UUID, asyncio.Lock] = {}
 # Whose look is on its way and has not begun: it will see whatever was committed until now.
-_due: set[uuid.UUID] = set()
+_pending: set[uuid.UUID] = set()
 # Whose rooms have to be looked at in any case, by the next sweep at the latest.
-_owed: set[uuid.UUID] = set()
+_rooms_unchecked: set[uuid.UUID] = set()
 
 
-def enter(visitor: Visitor) -> None:
+def register(revocable: Revocable) -> None:
     """This will remember a visitor that has said who it is."""
-    if visitor.subject is not None and (whose := _whose(visitor.subject)):
-        _living[whose].add(visitor)
+    if revocable.subject is not None and (principal_id := _principal_id(revocable.subject)):
+        _revocables[principal_id].add(revocable)
 
 
-def leave(visitor: Visitor) -> None:
+def unregister(revocable: Revocable) -> None:
     """This will forget a visitor."""
-    whose = _whose(visitor.subject) if visitor.subject else None
-    if whose in _living:
-        _living[whose].discard(visitor)
-        if not _living[whose]:
-            del _living[whose]
-            _owed.discard(whose)
-            _turns.pop(whose, None)
+    principal_id = _principal_id(revocable.subject) if revocable.subject else None
+    if principal_id in _revocables:
+        _revocables[principal_id].discard(revocable)
+        if not _revocables[principal_id]:
+            del _revocables[principal_id]
+            _rooms_unchecked.discard(principal_id)
+            _locks.pop(principal_id, None)
 
 
-def _whose(subject: Subject) -> uuid.UUID | None:
+def _principal_id(subject: Subject) -> uuid.UUID | None:
     """This will return the user or tracking link that a subject's visitors stand under."""
     return subject.user_id or subject.link_id
 
 
-def bound(subject: Subject) -> bool:
+def is_restricted(subject: Subject) -> bool:
     """This will tell whether the subject sees some shipments of its organisation only."""
-    return subject.role in _BOUND
+    return subject.role in _RESTRICTED_ROLES
 
 
-def bound_among(members: Iterable[object]) -> set[uuid.UUID]:
+def restricted_principals(members: Iterable[object]) -> set[uuid.UUID]:
     """This will return whose members of a room lose it when the shipment goes to somebody else."""
-    subjects = (member.subject for member in members if isinstance(member, Visitor))
-    return {whose for each in subjects if each is not None and bound(each) and (whose := _whose(each))}
+    subjects = (member.subject for member in members if isinstance(member, Revocable))
+    return {principal_id for each in subjects if each is not None and is_restricted(each) and (principal_id := _principal_id(each))}
 
 
-def control(message: Mapping[str, Any]) -> None:
+def handle_control(message: Mapping[str, Any]) -> None:
     """This will take a message from the group `control`: `{"type": "control", "whose": "…"}`."""
-    whose = uuid.UUID(message["whose"])
-    if whose in _living and whose not in _due:
-        _due.add(whose)
-        tasks.start(_try_to_look(whose))
+    principal_id = uuid.UUID(message["whose"])
+    if principal_id in _revocables and principal_id not in _pending:
+        _pending.add(principal_id)
+        tasks.spawn(_try_recheck(principal_id))
 
 
-async def reassigned(members: Iterable[object]) -> None:
+async def recheck_restricted(members: Iterable[object]) -> None:
     """This will put out those of a room's members to whom its shipment belongs no longer.
 
     Raises what the database raises; the next sweep then looks again.
     """
-    for whose in bound_among(members):
-        _owed.add(whose)
-        await _look(whose)
+    for principal_id in restricted_principals(members):
+        _rooms_unchecked.add(principal_id)
+        await _recheck(principal_id)
 
 
-def doubt(members: Iterable[object]) -> None:
+def mark_for_recheck(members: Iterable[object]) -> None:
     """This will let the next sweep look at those whose shipment may have gone to somebody else unnoticed."""
-    _owed.update(bound_among(members))
+    _rooms_unchecked.update(restricted_principals(members))
 
 
 async def sweep() -> None:
     """This will let everybody look again whose rights are others than a socket of theirs saw: one query."""
     users, links = {}, []
-    for whose, here in _living.items():
-        seen = [visitor.subject for visitor in here if visitor.subject]
-        if seen and seen[0].user_id:
-            users[whose] = min(subject.access_version for subject in seen)
-        elif seen:
-            links.append(whose)
+    for principal_id, revocables in _revocables.items():
+        subjects = [revocable.subject for revocable in revocables if revocable.subject]
+        if subjects and subjects[0].user_id:
+            users[principal_id] = min(subject.access_version for subject in subjects)
+        elif subjects:
+            links.append(principal_id)
     if users or links:
-        concerned = {*await live.changed_access(users, links), *_owed} - _due
-        await asyncio.gather(*(_try_to_look(whose) for whose in concerned))
+        principal_ids = {*await live.changed_access(users, links), *_rooms_unchecked} - _pending
+        await asyncio.gather(*(_try_recheck(whose) for whose in principal_ids))
 
 
-async def _try_to_look(whose: uuid.UUID) -> None:
+async def _try_recheck(principal_id: uuid.UUID) -> None:
     try:
-        await _look(whose)
+        await _recheck(principal_id)
     except Exception as error:  # noqa: BLE001  the database is away: the next sweep looks again
-        log.warning("access not looked at", whose=str(whose), error=repr(error))
+        log.warning("access not looked at", whose=str(principal_id), error=repr(error))
 
 
-async def _look(whose: uuid.UUID) -> None:
+async def _recheck(principal_id: uuid.UUID) -> None:
     """This will read what each of somebody's credentials stands for now, and tell its visitors; one at a time."""
-    async with _turns.setdefault(whose, asyncio.Lock()):
-        _due.discard(whose)
-        anew = whose in _owed
-        _owed.discard(whose)
-        by_credential: dict[Credential, list[Visitor]] = defaultdict(list)
-        for visitor in _living.get(whose, ()):
-            credential = credentials.behind(visitor.subject) if visitor.subject else None
+    async with _locks.setdefault(principal_id, asyncio.Lock()):
+        _pending.discard(principal_id)
+        recheck_rooms = principal_id in _rooms_unchecked
+        _rooms_unchecked.discard(principal_id)
+        revocables_by_credential: dict[Credential, list[Revocable]] = defaultdict(list)
+        for revocable in _revocables.get(principal_id, ()):
+            credential = credentials.behind(revocable.subject) if revocable.subject else None
             if credential is not None:
-                by_credential[credential].append(visitor)
+                revocables_by_credential[credential].append(revocable)
         try:
-            for credential, visitors in by_credential.items():
-                await _tell(visitors, credential, await auth.today(credential), anew=anew)
+            for credential, revocables in revocables_by_credential.items():
+                await _update_subjects(revocables, credential, await auth.current_subject(credential), recheck_rooms=recheck_rooms)
         except BaseException:
-            if anew:
-                _owed.add(whose)
+            if recheck_rooms:
+                _rooms_unchecked.add(principal_id)
             raise
 
 
-async def _tell(visitors: Iterable[Visitor], credential: Credential, fresh: Subject | None, *, anew: bool) -> None:
-    places = asyncio.Semaphore(_CHECKS_AT_ONCE)
+async def _update_subjects(revocables: Iterable[Revocable], credential: Credential, fresh: Subject | None, *, recheck_rooms: bool) -> None:
+    semaphore = asyncio.Semaphore(_MAX_CONCURRENT_CHECKS)
 
-    async def tell(visitor: Visitor) -> None:
-        async with places:
+    async def update(revocable: Revocable) -> None:
+        async with semaphore:
             # A token that was refreshed meanwhile stands for something newer than what was read.
-            if visitor.subject is not None and credentials.behind(visitor.subject) == credential:
-                await visitor.recognise(fresh, anew=anew)
+            if revocable.subject is not None and credentials.behind(revocable.subject) == credential:
+                await revocable.update_subject(fresh, recheck_rooms=recheck_rooms)
 
-    await asyncio.gather(*(tell(visitor) for visitor in visitors))
+    await asyncio.gather(*(update(revocable) for revocable in revocables))

@@ -5,13 +5,13 @@ from typing import Any
 
 from realtime import metrics, protocol, rooms
 from realtime.hub import RoomHub
-from realtime.protocol import BadFrame
-from realtime.room import LogRoom, Member, Wish
+from realtime.protocol import InvalidFrame
+from realtime.room import LogRoom, Member, JoinRequest
 from realtime.rooms import RoomName
 from shipments.access import Subject
 
 
-class Membership:
+class RoomMemberships:
     """What one member is in, by group."""
 
     __slots__ = ("_hub", "_member", "rooms")
@@ -26,67 +26,67 @@ class Membership:
 
         Raises BadFrame, and what the database raises.
         """
-        wanted = frame.get("rooms", [frame])
-        if not isinstance(wanted, list) or not wanted or not all(isinstance(each, dict) for each in wanted):
-            raise BadFrame('"rooms" is a list of objects.')
-        if len(wanted) > protocol.MAX_ROOMS:
-            raise BadFrame(f"At most {protocol.MAX_ROOMS} rooms in one frame.")
-        named = [(each, rooms.asked(each)) for each in wanted]
-        found = await rooms.find(subject, [name for _, name in named if name])
-        wishes: dict[str, Wish] = {}
-        for each, name in named:
-            room = found.get(name) if name else None
+        requested = frame.get("rooms", [frame])
+        if not isinstance(requested, list) or not requested or not all(isinstance(each, dict) for each in requested):
+            raise InvalidFrame('"rooms" is a list of objects.')
+        if len(requested) > protocol.MAX_ROOMS:
+            raise InvalidFrame(f"At most {protocol.MAX_ROOMS} rooms in one frame.")
+        parsed = [(fields, rooms.parse_room(fields)) for fields in requested]
+        permitted = await rooms.find(subject, [name for _, name in parsed if name])
+        requests: dict[str, JoinRequest] = {}
+        for fields, name in parsed:
+            room = permitted.get(name) if name else None
             if room is None:
-                self._member.deliver(protocol.no_such_room(echo=echo, room=_spoken(each)))
+                self._member.deliver(protocol.no_such_room(echo=echo, room=_room_as_sent(fields)))
                 continue
-            wishes[room.group] = _wish(each, room)
-        await self.enter(list(wishes.values()), echo)
+            requests[room.group] = _join_request(fields, room)
+        await self.enter(list(requests.values()), echo)
 
-    async def enter(self, wishes: Sequence[Wish], echo: object = None) -> None:
+    async def enter(self, requests: Sequence[JoinRequest], echo: object = None) -> None:
         """This will join rooms that were found and permitted, as many as a socket may have."""
-        free = protocol.MAX_ROOMS - len(self.rooms)
-        fitting = []
-        for wish in wishes:
-            new = wish.room.group not in self.rooms
-            if new and free <= 0:
-                metrics.limited("rooms")
+        free_slots = protocol.MAX_ROOMS - len(self.rooms)
+        accepted = []
+        for request in requests:
+            new = request.room.group not in self.rooms
+            if new and free_slots <= 0:
+                metrics.count_limited("rooms")
                 message = f"A socket is in at most {protocol.MAX_ROOMS} rooms."
                 self._member.deliver(
-                    protocol.error(code="too_many_rooms", message=message, echo=echo, room=wish.room.name)
+                    protocol.error(code="too_many_rooms", message=message, echo=echo, room=request.room.name)
                 )
                 continue
-            free -= new
-            fitting.append(wish)
-        if fitting:
+            free_slots -= new
+            accepted.append(request)
+        if accepted:
             # Noted before the answer, so that a disconnect meanwhile leaves what was entered.
-            self.rooms |= {wish.room.group: wish.room for wish in fitting}
-            await self._hub.join(self._member, fitting, echo=echo)
+            self.rooms |= {wish.room.group: wish.room for wish in accepted}
+            await self._hub.join(self._member, accepted, echo=echo)
 
     def leave(self, frame: dict[str, Any], echo: object) -> None:
         """This will act on a `leave:room`; raises BadFrame where it names no room."""
-        name = rooms.asked(frame)
+        name = rooms.parse_room(frame)
         if name is None:
-            raise BadFrame('Name the room: "shipmentId" or "room".')
-        spoken = _spoken(frame)
+            raise InvalidFrame('Name the room: "shipmentId" or "room".')
+        room_as_sent = _room_as_sent(frame)
         for group, room in tuple(self.rooms.items()):
-            if (room.kind, room.about.upper()) == (name[0], name[1].upper()):
-                spoken = room.name
+            if (room.type_name, room.identifier.upper()) == (name[0], name[1].upper()):
+                room_as_sent = room.name
                 self._drop(group)
-        self._member.deliver(protocol.left(room=spoken, reason="left", echo=echo))
+        self._member.deliver(protocol.room_left(room=room_as_sent, reason="left", echo=echo))
 
-    async def check(self, subject: Subject, groups: Sequence[str] | None = None) -> None:
+    async def recheck(self, subject: Subject, groups: Sequence[str] | None = None) -> None:
         """This will put the member out of those of its rooms that the subject may not enter (any more)."""
-        held = {group: room for group, room in self.rooms.items() if groups is None or group in groups}
-        found = await rooms.find(subject, [(room.kind, room.about) for room in held.values()])
-        for group, room in held.items():
-            if found.get((room.kind, room.about)) != room and group in self.rooms:
+        joined = {group: room for group, room in self.rooms.items() if groups is None or group in groups}
+        permitted = await rooms.find(subject, [(room.type_name, room.identifier) for room in joined.values()])
+        for group, room in joined.items():
+            if permitted.get((room.type_name, room.identifier)) != room and group in self.rooms:
                 self._drop(group)
-                self._member.deliver(protocol.left(room=room.name, reason="forbidden"))
+                self._member.deliver(protocol.room_left(room=room.name, reason="forbidden"))
 
     def heads(self) -> dict[str, int]:
         """This will return the head of every joined room that has numbers."""
-        known = ((room.name, self._hub.rooms.get(group)) for group, room in self.rooms.items())
-        return {name: room.told for name, room in known if isinstance(room, LogRoom)}
+        joined = ((room.name, self._hub.rooms.get(group)) for group, room in self.rooms.items())
+        return {name: room.delivered_seq for name, room in joined if isinstance(room, LogRoom)}
 
     def leave_all(self) -> None:
         """This will leave every room without a word."""
@@ -98,15 +98,15 @@ class Membership:
         self._hub.leave(self._member, group)
 
 
-def _wish(asked: dict[str, Any], room: RoomName) -> Wish:
-    since, epoch = asked.get("since"), asked.get("epoch")
+def _join_request(fields: dict[str, Any], room: RoomName) -> JoinRequest:
+    since, epoch = fields.get("since"), fields.get("epoch")
     if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 0):
-        raise BadFrame('"since" is the last seq you have, a whole number.')
+        raise InvalidFrame('"since" is the last seq you have, a whole number.')
     if epoch is not None and not isinstance(epoch, str):
-        raise BadFrame('"epoch" is a string.')
-    return Wish(room, since, epoch)
+        raise InvalidFrame('"epoch" is a string.')
+    return JoinRequest(room, since, epoch)
 
 
-def _spoken(frame: dict[str, Any]) -> str:
+def _room_as_sent(frame: dict[str, Any]) -> str:
     """This will return a room as the client called it, cut to a sane length."""
     return str(frame.get("room") or rooms.shipment_room(str(frame.get("shipmentId", ""))))[:80]

@@ -8,7 +8,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 # 0.1 s stands among the bounds: the promise about deliveries is exact there, as 0.2 s is that about scaling.
-_SLOW: Final = 4431
+_SLOW_CONSUMER: Final = 4431
 _DELIVERY_SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
@@ -26,8 +26,8 @@ delivery_seconds: Final = Histogram(
     buckets=_DELIVERY_SECONDS,
 )
 rooms: Final = Gauge("websocket_rooms", "Rooms with members, added up over processes.", multiprocess_mode="livesum")
-replayed: Final = Counter("websocket_replayed_events_total", "Events given to sockets that came back.")
-healed: Final = Counter(
+replayed_events: Final = Counter("websocket_replayed_events_total", "Events given to sockets that came back.")
+healed_events: Final = Counter(
     "websocket_gaps_healed_total", "Events that no hint brought and that were read from the log."
 )
 slow_consumers: Final = Counter("websocket_slow_consumers_total", "Sockets that were cut for not reading.")
@@ -42,7 +42,7 @@ _limited: Final = Counter(
     "websocket_limited_total", "Sockets and frames that a limit of the sockets held back, by limit.", ["limit"]
 )
 _closed: Final = Counter("websocket_closed_total", "Sockets that the server ended, by close code.", ["code"])
-_rechecked: Final = Counter(
+_rechecks: Final = Counter(
     "websocket_access_changes_total",
     "Living sockets that were looked at again, by outcome.",
     ["outcome"],
@@ -59,7 +59,7 @@ OUT_TYPES: Final = frozenset(
 for _limit in ("messages", "rooms", "user_sockets", "address_sockets", "connects", "unauthenticated"):
     _limited.labels(_limit)
 for _outcome in ("kept", "changed", "revoked"):
-    _rechecked.labels(_outcome)
+    _rechecks.labels(_outcome)
 for _type in IN_TYPES:
     messages.labels("in", _type)
 for _type in OUT_TYPES:
@@ -68,13 +68,13 @@ for _type in OUT_TYPES:
 
 # Frames given to sockets so far, by their first letters behind `{"type":"`: the hot path counts in a dict, and
 # once a second the sums are carried over.
-out: Final[defaultdict[bytes, int]] = defaultdict(int)
-_carried: Final[dict[bytes, int]] = {}
+sent_by_type: Final[defaultdict[bytes, int]] = defaultdict(int)
+_flushed: Final[dict[bytes, int]] = {}
 _open = 0
 _TYPE_AT: Final = slice(9, 24)
 
 
-def accepted() -> None:
+def socket_opened() -> None:
     """This will count a socket that was accepted."""
     global _open
     _open += 1
@@ -82,7 +82,7 @@ def accepted() -> None:
     connections_total.inc()
 
 
-def gone() -> None:
+def socket_closed() -> None:
     """This will count a socket down that had been accepted."""
     global _open
     _open -= 1
@@ -94,46 +94,46 @@ def open_sockets() -> int:
     return _open
 
 
-def received(kind: str) -> None:
+def count_received(kind: str) -> None:
     """This will count one frame of a client."""
     messages.labels("in", kind if kind in IN_TYPES else "other").inc()
 
 
-def sent(frame: bytes, sockets: int = 1) -> None:
+def count_sent(frame: bytes, sockets: int = 1) -> None:
     """This will count one frame to so many sockets."""
-    out[frame[_TYPE_AT]] += sockets
+    sent_by_type[frame[_TYPE_AT]] += sockets
 
 
-def carry_over() -> None:
+def flush_sent_counts() -> None:
     """This will add what was sent since the last time to the counter."""
-    for letters, number in list(out.items()):
-        more = number - _carried.get(letters, 0)
+    for letters, number in list(sent_by_type.items()):
+        more = number - _flushed.get(letters, 0)
         if more:
-            _carried[letters] = number
+            _flushed[letters] = number
             kind = letters.partition(b'"')[0].decode(errors="replace")
             full = next((each for each in OUT_TYPES if each[:15] == kind), "other")
             messages.labels("out", full).inc(more)
 
 
-def delivered(committed: Iterable[float]) -> None:
+def observe_delivery(committed_at: Iterable[float]) -> None:
     """This will note that events, committed at those times (seconds since 1970), have been written to a room."""
     now = time.time()
-    for at in committed:
+    for at in committed_at:
         delivery_seconds.observe(max(0.0, now - at))
 
 
-def limited(limit: str) -> None:
+def count_limited(limit: str) -> None:
     """This will count one socket or frame that a limit held back."""
     _limited.labels(limit).inc()
 
 
-def closed(code: int) -> None:
+def count_close(code: int) -> None:
     """This will count one socket that the server ended with one of our codes."""
     _closed.labels(str(code)).inc()
-    if code == _SLOW:
+    if code == _SLOW_CONSUMER:
         slow_consumers.inc()
 
 
-def access_changed(outcome: str) -> None:
+def count_recheck(outcome: str) -> None:
     """This will count one socket whose credential was looked at again: kept, changed or revoked."""
-    _rechecked.labels(outcome).inc()
+    _rechecks.labels(outcome).inc()

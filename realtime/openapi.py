@@ -36,7 +36,7 @@ _PARAMETERS: Final = (
         "description": "The same, for a first request of `EventSource`, which can set no header.",
     },
 )
-_HOW: Final = """
+_DESCRIPTION: Final = """
 
 Server-Sent Events; the response ends with the room, the credentials or the process, not by itself. First comes the
 `event` `snapshot` (forget what you had) or `replay` (all that was missed since `Last-Event-ID`), then
@@ -71,25 +71,25 @@ _EXAMPLES: Final = {
 def describe_streams(result: Json, **_: object) -> Json:
     """This will add the streams to a document that drf-spectacular has made."""
     paths = result["paths"]
-    for twin, (path, name, text) in _STREAMS.items():
-        polled = paths[twin]["get"]
-        shared = {key: deepcopy(polled[key]) for key in ("tags", "security")}
-        parameters = [deepcopy(each) for each in polled["parameters"] if each["in"] == "path"]
-        refusals = {status: deepcopy(told) for status, told in polled["responses"].items() if status != "200"}
-        refusals["400"] = {**refusals["404"], "description": "The cursor or a parameter is none."}
+    for polling_path, (path, name, text) in _STREAMS.items():
+        polling_operation = paths[polling_path]["get"]
+        shared = {key: deepcopy(polling_operation[key]) for key in ("tags", "security")}
+        parameters = [deepcopy(each) for each in polling_operation["parameters"] if each["in"] == "path"]
+        error_responses = {status: deepcopy(response) for status, response in polling_operation["responses"].items() if status != "200"}
+        error_responses["400"] = {**error_responses["404"], "description": "The cursor or a parameter is none."}
         paths[path] = {
             "get": {
                 "operationId": name,
-                "description": text + _HOW,
+                "description": text + _DESCRIPTION,
                 "parameters": [*_PARAMETERS, *parameters],
                 **shared,
-                "responses": {"200": _stream(), **refusals},
+                "responses": {"200": _stream_response(), **error_responses},
             }
         }
     result["paths"] = dict(sorted(paths.items()))
     return result
 
 
-def _stream() -> Json:
+def _stream_response() -> Json:
     media = {"schema": {"type": "string"}, "examples": _EXAMPLES}
     return {"content": {"text/event-stream": media}, "description": "Events, for as long as the client listens."}

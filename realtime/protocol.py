@@ -12,24 +12,24 @@ VERSION: Final = "freight.v1"
 HEARTBEAT_SECONDS: Final = 25
 AUTHENTICATION_SECONDS: Final = 5
 # How long before the credentials end the client is told.
-EXPIRING_SECONDS: Final = 60
+EXPIRY_WARNING_SECONDS: Final = 60
 MAX_MESSAGE_BYTES: Final = 16 * 1024
 MAX_ROOMS: Final = 200
 MAX_REPLAY: Final = 1000
 # Half of what may wait for a socket before it counts as one that does not read.
 MAX_REPLAY_BYTES: Final = 512 * 1024
-MAX_ECHO_ID_LENGTH: Final = 64
+MAX_ID_LENGTH: Final = 64
 
 # What an update says of the shipment beside its event: the head of the snapshot.
-SUMMARY: Final = ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
+SUMMARY_FIELDS: Final = ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
 
 # What decides which drivers and customers see a shipment.
-REASSIGNED: Final = frozenset({"driver", "customer"})
+REASSIGNMENT_FIELDS: Final = frozenset({"driver", "customer"})
 
 Json = dict[str, Any]
 
 
-class Close(IntEnum):
+class CloseCode(IntEnum):
     """Why the server closes a socket."""
 
     PROTOCOL_ERROR = 4400
@@ -42,43 +42,43 @@ class Close(IntEnum):
 
 
 CLOSE_MEANINGS: Final = {
-    Close.PROTOCOL_ERROR: "protocol error",
-    Close.UNAUTHENTICATED: "not authenticated, or the credentials have expired",
-    Close.REVOKED: "login, key, link, session or account revoked",
-    Close.NOT_AUTHENTICATED_IN_TIME: "no authentication in time",
-    Close.TOO_MANY_MESSAGES: "too many messages, handshakes or sockets",
-    Close.SLOW_CONSUMER: "the client reads too slowly",
-    Close.DRAINING: "the server drains or cannot check credentials: reconnect with jitter",
+    CloseCode.PROTOCOL_ERROR: "protocol error",
+    CloseCode.UNAUTHENTICATED: "not authenticated, or the credentials have expired",
+    CloseCode.REVOKED: "login, key, link, session or account revoked",
+    CloseCode.NOT_AUTHENTICATED_IN_TIME: "no authentication in time",
+    CloseCode.TOO_MANY_MESSAGES: "too many messages, handshakes or sockets",
+    CloseCode.SLOW_CONSUMER: "the client reads too slowly",
+    CloseCode.DRAINING: "the server drains or cannot check credentials: reconnect with jitter",
 }
 
 
-class BadFrame(Exception):
+class InvalidFrame(Exception):
     """A client's frame cannot be understood; the sentence goes back to it."""
 
 
 def decode(text: str | None, binary: bytes | None) -> Json:
     """This will return a client's frame; raises BadFrame for anything but a small JSON object with a type."""
     if text is None:
-        raise BadFrame("Send JSON in text frames; binary frames are not understood.")
+        raise InvalidFrame("Send JSON in text frames; binary frames are not understood.")
     if len(text) > MAX_MESSAGE_BYTES or len(text.encode()) > MAX_MESSAGE_BYTES:
-        raise BadFrame(f"A frame is at most {MAX_MESSAGE_BYTES} bytes.")
+        raise InvalidFrame(f"A frame is at most {MAX_MESSAGE_BYTES} bytes.")
     try:
         frame = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadFrame("The frame is not JSON.") from error
+        raise InvalidFrame("The frame is not JSON.") from error
     if not isinstance(frame, dict) or not isinstance(frame.get("type"), str):
-        raise BadFrame('A frame is an object with a "type".')
+        raise InvalidFrame('A frame is an object with a "type".')
     identifier = frame.get("id")
-    if identifier is not None and not _may_echo(identifier):
-        raise BadFrame(f'"id" is a number or a string of at most {MAX_ECHO_ID_LENGTH} characters.')
+    if identifier is not None and not _is_valid_id(identifier):
+        raise InvalidFrame(f'"id" is a number or a string of at most {MAX_ID_LENGTH} characters.')
     return frame
 
 
-def _may_echo(identifier: object) -> bool:
+def _is_valid_id(identifier: object) -> bool:
     if isinstance(identifier, bool):
         return False
     return isinstance(identifier, int | float) or (
-        isinstance(identifier, str) and len(identifier) <= MAX_ECHO_ID_LENGTH
+        isinstance(identifier, str) and len(identifier) <= MAX_ID_LENGTH
     )
 
 
@@ -115,9 +115,9 @@ def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Jso
     )
 
 
-def reassigns(event: Json) -> bool:
+def is_reassignment(event: Json) -> bool:
     """This will tell whether a shipment went to somebody else by this event."""
-    return not REASSIGNED.isdisjoint(event["data"]["changes"])
+    return not REASSIGNMENT_FIELDS.isdisjoint(event["data"]["changes"])
 
 
 def fold_summary(summary: Json, event: Json) -> Json:
@@ -128,18 +128,18 @@ def fold_summary(summary: Json, event: Json) -> Json:
 
 def joined_with_events(*, echo: object, room: str, epoch: str, seq: int, events: list[Json]) -> bytes:
     """This will answer a join that could be resumed: every event behind the client's `since`."""
-    return encode(_joined(echo, room, epoch, seq) | {"recovered": True, "events": events})
+    return encode(_room_joined(echo, room, epoch, seq) | {"recovered": True, "events": events})
 
 
 def joined_with_snapshot(*, echo: object, room: str, epoch: str, seq: int, reason: str, snapshot: Json) -> bytes:
     """This will answer a join with today's state; `reason` is new, epoch, too_far or pruned."""
-    return encode(_joined(echo, room, epoch, seq) | {"recovered": False, "reason": reason, "snapshot": snapshot})
+    return encode(_room_joined(echo, room, epoch, seq) | {"recovered": False, "reason": reason, "snapshot": snapshot})
 
 
 def joined_latest(*, echo: object, room: str, value: Json | None) -> bytes:
     """This will answer a join to a room without a history: here is the newest value, null where there is none."""
     return encode(
-        _echoed({"type": "room:joined", "room": room, "recovered": False, "reason": "new", "snapshot": value}, echo)
+        _with_echo({"type": "room:joined", "room": room, "recovered": False, "reason": "new", "snapshot": value}, echo)
     )
 
 
@@ -168,9 +168,9 @@ def drain(*, retry_ms: int) -> bytes:
     return encode({"type": "drain", "retryMs": retry_ms})
 
 
-def left(*, room: str, reason: str, echo: object = None) -> bytes:
+def room_left(*, room: str, reason: str, echo: object = None) -> bytes:
     """This will say that a room's updates stop; `reason` is left, forbidden or deleted."""
-    return encode(_echoed({"type": "room:left", "room": room, "reason": reason}, echo))
+    return encode(_with_echo({"type": "room:left", "room": room, "reason": reason}, echo))
 
 
 def heartbeat(heads: dict[str, int]) -> bytes:
@@ -180,7 +180,7 @@ def heartbeat(heads: dict[str, int]) -> bytes:
 
 def pong(*, echo: object, t: object, timestamp: str) -> bytes:
     """This will answer a ping."""
-    return encode(_echoed({"type": "pong", "t": t, "timestamp": timestamp}, echo))
+    return encode(_with_echo({"type": "pong", "t": t, "timestamp": timestamp}, echo))
 
 
 def token_expiring(*, expires_at: str) -> bytes:
@@ -190,12 +190,12 @@ def token_expiring(*, expires_at: str) -> bytes:
 
 def token_refreshed(*, expires_at: str | None, echo: object) -> bytes:
     """This will answer newer credentials with the time when they end."""
-    return encode(_echoed({"type": "token:refreshed", "expiresAt": expires_at}, echo))
+    return encode(_with_echo({"type": "token:refreshed", "expiresAt": expires_at}, echo))
 
 
-def error(*, code: str, message: str, echo: object = None, **more: Any) -> bytes:
+def error(*, code: str, message: str, echo: object = None, **extra: Any) -> bytes:
     """This will refuse one frame; the socket stays open."""
-    return encode(_echoed({"type": "error", "code": code, "message": message, **more}, echo))
+    return encode(_with_echo({"type": "error", "code": code, "message": message, **extra}, echo))
 
 
 def no_such_room(*, echo: object, room: str) -> bytes:
@@ -203,9 +203,9 @@ def no_such_room(*, echo: object, room: str) -> bytes:
     return error(code="not_found", message="There is no such room.", echo=echo, room=room)
 
 
-def _joined(echo: object, room: str, epoch: str, seq: int) -> Json:
-    return _echoed({"type": "room:joined", "room": room, "epoch": epoch, "seq": seq}, echo)
+def _room_joined(echo: object, room: str, epoch: str, seq: int) -> Json:
+    return _with_echo({"type": "room:joined", "room": room, "epoch": epoch, "seq": seq}, echo)
 
 
-def _echoed(frame: Json, echo: object) -> Json:
+def _with_echo(frame: Json, echo: object) -> Json:
     return frame if echo is None else {"type": frame["type"], "id": echo, **frame}

@@ -8,15 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from realtime.gather import Gathered
+from realtime.gather import BatchLoader
 from realtime.latest import LatestRoom
-from realtime.recent import Recent
+from realtime.recent import ReplayCache
 from realtime.room import LogRoom
-from realtime.rooms import Json, Latest, Log
+from realtime.rooms import Json, LatestSource, RoomLog
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class MissingRange:
     """The events of a room with `after < number <= upto`."""
 
     room: LogRoom
@@ -24,61 +24,61 @@ class Span:
     upto: int
 
 
-class Reads:
+class RoomReader:
     """What one hub reads."""
 
     def __init__(self) -> None:
-        self._states: Gathered[LogRoom, Json] = Gathered(_read_states)
-        self._spans: Gathered[Span, list[Json]] = Gathered(self._read_spans)
-        self._recent = Recent()
+        self._snapshot_loader: BatchLoader[LogRoom, Json] = BatchLoader(_read_snapshots)
+        self._range_loader: BatchLoader[MissingRange, list[Json]] = BatchLoader(self._read_ranges)
+        self._replay_cache = ReplayCache()
 
-    async def states(self, rooms: Iterable[LogRoom]) -> dict[LogRoom, Json]:
+    async def snapshots(self, rooms: Iterable[LogRoom]) -> dict[LogRoom, Json]:
         """This will return today's state of each room; what is gone is left out."""
-        return await self._states.ask(rooms)
+        return await self._snapshot_loader.load_many(rooms)
 
-    async def spans(self, spans: Iterable[Span]) -> dict[Span, list[Json]]:
+    async def events(self, spans: Iterable[MissingRange]) -> dict[MissingRange, list[Json]]:
         """This will return the events of each span, in order."""
-        return await self._spans.ask(spans)
+        return await self._range_loader.load_many(spans)
 
     async def newest(self, rooms: Iterable[LatestRoom]) -> dict[uuid.UUID, tuple[int, Json]]:
         """This will return the newest value of each room without a history, with its version, by the room's key."""
-        by_source: dict[Latest, list[uuid.UUID]] = defaultdict(list)
+        by_source: dict[LatestSource, list[uuid.UUID]] = defaultdict(list)
         for room in rooms:
-            by_source[room.latest].append(room.key)
-        shown: dict[uuid.UUID, tuple[int, Json]] = {}
+            by_source[room.source].append(room.key)
+        values: dict[uuid.UUID, tuple[int, Json]] = {}
         for source, keys in by_source.items():
-            shown |= await source.newest(keys)
-        return shown
+            values |= await source.newest(keys)
+        return values
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """This will have everything read anew: the numbers belong to another history now."""
-        self._recent.forget()
+        self._replay_cache.clear()
 
-    async def _read_spans(self, asked: set[Span]) -> dict[Span, list[Json]]:
-        by_room: dict[LogRoom, list[Span]] = defaultdict(list)
-        for span in asked:
-            by_room[span.room].append(span)
-        found: dict[Span, list[Json]] = {}
-        for room, spans in by_room.items():
+    async def _read_ranges(self, ranges: set[MissingRange]) -> dict[MissingRange, list[Json]]:
+        ranges_by_room: dict[LogRoom, list[MissingRange]] = defaultdict(list)
+        for missing in ranges:
+            ranges_by_room[missing.room].append(missing)
+        events_by_range: dict[MissingRange, list[Json]] = {}
+        for room, room_ranges in ranges_by_room.items():
             # One query a room, from the one who is furthest behind to the one who knows most.
-            after, upto = min(span.after for span in spans), max(span.upto for span in spans)
-            events = await self._recent.events(room, after, upto)
-            whole = len(events) == upto - after
-            found |= {
+            after, upto = min(span.after for span in room_ranges), max(span.upto for span in room_ranges)
+            events = await self._replay_cache.events(room, after, upto)
+            complete = len(events) == upto - after
+            events_by_range |= {
                 span: events[span.after - after : span.upto - after]
-                if whole
+                if complete
                 else [event for event in events if span.after < room.log.number(event) <= span.upto]
-                for span in spans
+                for span in room_ranges
             }
-        return found
+        return events_by_range
 
 
-async def _read_states(asked: set[LogRoom]) -> dict[LogRoom, Json]:
-    by_log: dict[Log, list[LogRoom]] = defaultdict(list)
-    for room in asked:
-        by_log[room.log].append(room)
-    found: dict[LogRoom, Json] = {}
-    for log, rooms in by_log.items():
-        shown = await log.snapshots([room.key for room in rooms])
-        found |= {room: shown[room.key] for room in rooms if room.key in shown}
-    return found
+async def _read_snapshots(requested: set[LogRoom]) -> dict[LogRoom, Json]:
+    rooms_by_log: dict[RoomLog, list[LogRoom]] = defaultdict(list)
+    for room in requested:
+        rooms_by_log[room.log].append(room)
+    snapshots: dict[LogRoom, Json] = {}
+    for log, rooms in rooms_by_log.items():
+        by_key = await log.snapshots([room.key for room in rooms])
+        snapshots |= {room: by_key[room.key] for room in rooms if room.key in by_key}
+    return snapshots

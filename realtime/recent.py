@@ -13,61 +13,61 @@ from realtime.room import LogRoom
 from realtime.rooms import Json
 
 # Longer than the slowest comes back.
-KEPT_SECONDS: Final = 60.0
+TTL_SECONDS: Final = 60.0
 # Over all rooms; some 20 MB.
-MOST_EVENTS: Final = 10_000
+MAX_EVENTS: Final = 10_000
 
 
 @dataclass(eq=False, slots=True)
-class _Kept:
+class _CachedRange:
     """The events with `after < number <= upto`."""
 
     after: int
     upto: int
     events: list[Json]
 
-    def has(self, after: int) -> bool:
+    def covers(self, after: int) -> bool:
         """Whether reading behind `upto` is all that is missing to whoever wants what is behind `after`."""
         return self.after <= after <= self.upto
 
 
-class Recent:
+class ReplayCache:
     """Of one hub."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._ranges: dict[str, _CachedRange] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """This will have everything read anew: the numbers belong to another history now."""
-        self._kept = {}
+        self._ranges = {}
 
     async def events(self, room: LogRoom, after: int, upto: int) -> list[Json]:
         """This will return the events with `after < number <= upto`, in order; raises what the reading raises."""
         group = room.name.group
-        turn = self._turns.setdefault(group, asyncio.Lock())
-        async with turn:  # who asks for the same meanwhile finds it here
-            shelf = self._kept
-            kept = shelf.get(group)
-            if kept is None or not kept.has(after):
-                kept = _Kept(after, after, [])
-            if kept.upto < upto:
-                fresh = await room.log.events(room.key, kept.upto, upto=upto, limit=upto - kept.upto)
-                if len(fresh) < upto - kept.upto:
+        lock = self._locks.setdefault(group, asyncio.Lock())
+        async with lock:  # who asks for the same meanwhile finds it here
+            ranges = self._ranges
+            cached = ranges.get(group)
+            if cached is None or not cached.covers(after):
+                cached = _CachedRange(after, after, [])
+            if cached.upto < upto:
+                new_events = await room.log.events(room.key, cached.upto, upto=upto, limit=upto - cached.upto)
+                if len(new_events) < upto - cached.upto:
                     # Pruned, or not there yet: nothing to build upon.
-                    return [event for event in [*kept.events, *fresh] if room.log.number(event) > after]
-                kept = _Kept(kept.after, upto, [*kept.events, *fresh])
-                self._keep(shelf, group, kept)
-            return kept.events[after - kept.after : upto - kept.after]
+                    return [event for event in [*cached.events, *new_events] if room.log.number(event) > after]
+                cached = _CachedRange(cached.after, upto, [*cached.events, *new_events])
+                self._store(ranges, group, cached)
+            return cached.events[after - cached.after : upto - cached.after]
 
-    def _keep(self, shelf: dict[str, _Kept], group: str, kept: _Kept) -> None:
-        shelf.pop(group, None)
-        if sum(len(each.events) for each in shelf.values()) + len(kept.events) > MOST_EVENTS:
+    def _store(self, ranges: dict[str, _CachedRange], group: str, cached: _CachedRange) -> None:
+        ranges.pop(group, None)
+        if sum(len(each.events) for each in ranges.values()) + len(cached.events) > MAX_EVENTS:
             return
-        shelf[group] = kept
-        asyncio.get_running_loop().call_later(KEPT_SECONDS, _expire, shelf, group, kept)
+        ranges[group] = cached
+        asyncio.get_running_loop().call_later(TTL_SECONDS, _expire, ranges, group, cached)
 
 
-def _expire(shelf: dict[str, _Kept], group: str, kept: _Kept) -> None:
-    if shelf.get(group) is kept:
-        del shelf[group]
+def _expire(ranges: dict[str, _CachedRange], group: str, cached: _CachedRange) -> None:
+    if ranges.get(group) is cached:
+        del ranges[group]

@@ -6,32 +6,32 @@ from typing import Any, Final
 from monitoring import reports
 from realtime import hub, metrics
 
-_TOP: Final = 50
+_LARGEST_ROOMS: Final = 50
 # More sockets than the runbook wants on one installation before it is scaled.
-_MANY: Final = 5000
+_WARNING_CONNECTIONS: Final = 5000
 
 
-def sample() -> None:
+def update_gauges() -> None:
     """This will bring the gauges of this process up to date."""
-    metrics.carry_over()
-    metrics.rooms.set(sum(len(each.rooms) for each in hub.everyone()))
+    metrics.flush_sent_counts()
+    metrics.rooms.set(sum(len(each.rooms) for each in hub.all_hubs()))
 
 
-def note() -> dict[str, Any]:
+def process_part() -> dict[str, Any]:
     """This will return this process's part: its open sockets and its largest rooms."""
     sizes = Counter[str]()
-    for each in hub.everyone():
+    for each in hub.all_hubs():
         for room in list(each.rooms.values()):
             sizes[room.name.name] += len(room.members)
-    return {"connections": metrics.open_sockets(), "rooms": dict(sizes.most_common(_TOP))}
+    return {"connections": metrics.open_sockets(), "rooms": dict(sizes.most_common(_LARGEST_ROOMS))}
 
 
 def report() -> dict[str, Any]:
     """This will return `/api/metrics/websocket`: latencies in milliseconds and rates are of the last minute."""
     now, recent = reports.now(), reports.recent()
-    notes = [(each, each["websocket"]) for each in reports.processes() if "websocket" in each]
+    parts = [(each, each["websocket"]) for each in reports.processes() if "websocket" in each]
     sizes = Counter[str]()
-    for _, part in notes:
+    for _, part in parts:
         sizes.update(part["rooms"])
     latency = "websocket_delivery_latency_seconds"
     sent = recent.total("websocket_messages_total", direction="out")
@@ -41,10 +41,10 @@ def report() -> dict[str, Any]:
         "averageLatency": round(recent.mean(latency) * 1000, 2),
         "p95Latency": round(recent.quantile(latency, 0.95) * 1000, 2),
         "messagesPerSecond": round(sent / recent.seconds, 2) if recent.seconds else 0.0,
-        "rooms": dict(sizes.most_common(_TOP)),
+        "rooms": dict(sizes.most_common(_LARGEST_ROOMS)),
         "processes": [
             {name: each[name] for name in ("process", "host", "pid")} | {"connections": part["connections"]}
-            for each, part in notes
+            for each, part in parts
             if part["connections"] or each["process"].startswith("ws")
         ],
     }
@@ -52,5 +52,5 @@ def report() -> dict[str, Any]:
 
 def health() -> dict[str, Any]:
     """This will return what detailed health says about sockets; made from what is known, without waiting."""
-    connected = sum(each["websocket"]["connections"] for each in reports.processes() if "websocket" in each)
-    return {"status": "warning" if connected > _MANY else "ok", "connectedClients": connected}
+    connections = sum(each["websocket"]["connections"] for each in reports.processes() if "websocket" in each)
+    return {"status": "warning" if connections > _WARNING_CONNECTIONS else "ok", "connectedClients": connections}

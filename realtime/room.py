@@ -22,8 +22,8 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from realtime.outlet import Line, spread
-from realtime.rooms import Json, Log, RoomName
+from realtime.outlet import DirectSender, broadcast
+from realtime.rooms import Json, RoomLog, RoomName
 
 
 class Member(Protocol):
@@ -32,16 +32,16 @@ class Member(Protocol):
     @property
     def closed(self) -> bool: ...
     @property
-    def line(self) -> Line | None:
+    def direct_sender(self) -> DirectSender | None:
         """Its own end of a way to write to many at once; None where it is to be given each frame."""
 
     def deliver(self, frame: bytes) -> None: ...
-    async def free(self) -> None:
+    async def drain(self) -> None:
         """This will wait until what was delivered is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class JoinRequest:
     """One room that a member wants to enter, found and permitted; `since` is the last number it has."""
 
     room: RoomName
@@ -54,16 +54,16 @@ class LogRoom:
     """A room with members, or with joins on their way."""
 
     name: RoomName
-    log: Log
+    log: RoomLog
     head: int = 0
-    wanted: int = 0
+    known_seq: int = 0
     summary: Json = field(default_factory=dict)
-    newest: bytes | None = None  # the hinted frame of the head, from which a fill takes the summary
-    members: dict[Member, Line | None] = field(default_factory=dict)
-    given: list[bytes] = field(default_factory=list)  # to the members, and not yet written
+    head_frame: bytes | None = None  # the hinted frame of the head, from which a fill takes the summary
+    members: dict[Member, DirectSender | None] = field(default_factory=dict)
+    pending: list[bytes] = field(default_factory=list)  # to the members, and not yet written
     ahead: dict[Member, int] = field(default_factory=dict)
     joining: int = 0
-    rests_until: float = 0.0  # by the clock of the loop; until then nothing is written in a hurry
+    paused_until: float = 0.0  # by the clock of the loop; until then nothing is written in a hurry
     filling: bool = False
 
     @property
@@ -79,55 +79,55 @@ class LogRoom:
     @property
     def behind(self) -> bool:
         """Whether its members wait for something that the log has."""
-        return bool(self.members) and self.wanted > self.head
+        return bool(self.members) and self.known_seq > self.head
 
     @property
-    def told(self) -> int:
+    def delivered_seq(self) -> int:
         """The newest number that was written to the members."""
-        return self.head - len(self.given)
+        return self.head - len(self.pending)
 
-    def start(self, snapshot: Json) -> None:
+    def reset(self, snapshot: Json) -> None:
         """This will take a snapshot as the state that all members have."""
-        self.write()
+        self.flush()
         self.head = snapshot["seq"]
-        self.wanted = max(self.wanted, self.head)
-        self.newest = None
+        self.known_seq = max(self.known_seq, self.head)
+        self.head_frame = None
         self.summary = self.log.summary(snapshot)
         self.ahead.clear()
 
     def admit(self, member: Member, snapshot: Json) -> None:
         """This will let somebody in who has just been given the state of a snapshot, not older than the head."""
-        self.write()
+        self.flush()
         if not self.members:
-            self.start(snapshot)
-        self.members[member] = member.line
+            self.reset(snapshot)
+        self.members[member] = member.direct_sender
         self.ahead.pop(member, None)
         if snapshot["seq"] > self.head:
             self.ahead[member] = snapshot["seq"]
-            self.wanted = max(self.wanted, snapshot["seq"])
+            self.known_seq = max(self.known_seq, snapshot["seq"])
 
     def discard(self, member: Member) -> bool:
         """This will let a member go, and say whether it was in."""
         if member not in self.members:
             return False
-        self.write()
+        self.flush()
         del self.members[member]
         self.ahead.pop(member, None)
         return True
 
-    def hint(self, number: int, frame: bytes | None) -> bool:
+    def apply_hint(self, number: int, frame: bytes | None) -> bool:
         """This will note that a number exists, give its frame where it is the next, and say whether it did.
 
         While a fill is under way it is only noted: the fill will find it in its place.
         """
-        self.wanted = max(self.wanted, number)
+        self.known_seq = max(self.known_seq, number)
         if frame is None or self.filling or not self.members or number != self.head + 1:
             return False
-        self.newest = frame
-        self._give(number, frame)
+        self.head_frame = frame
+        self._append(number, frame)
         return True
 
-    def take(self, event: Json, epoch: str, decode: Any) -> bool:
+    def apply_event(self, event: Json, epoch: str, summary_of: Any) -> bool:
         """This will give an event that was read from the log, and say whether it was the next.
 
         `decode` reads the summary out of the last hinted frame.
@@ -135,24 +135,24 @@ class LogRoom:
         number = self.log.number(event)
         if number != self.head + 1:
             return False
-        if self.newest is not None:
-            self.summary, self.newest = decode(self.newest), None
-        self.summary = self.log.after(self.summary, event)
-        self.wanted = max(self.wanted, number)
-        self._give(number, self.log.frame(self.name, epoch, event, self.summary))
+        if self.head_frame is not None:
+            self.summary, self.head_frame = summary_of(self.head_frame), None
+        self.summary = self.log.summary_after(self.summary, event)
+        self.known_seq = max(self.known_seq, number)
+        self._append(number, self.log.frame(self.name, epoch, event, self.summary))
         return True
 
-    def drop_promise(self) -> None:
+    def forget_unlogged_seq(self) -> None:
         """This will forget a number that a hint promised and the log does not have; the sweep knows better."""
-        self.wanted = self.head
+        self.known_seq = self.head
 
-    def _give(self, number: int, frame: bytes) -> None:
+    def _append(self, number: int, frame: bytes) -> None:
         ahead = self.ahead
         if not ahead:
             self.head = number
-            self.given.append(frame)
+            self.pending.append(frame)
             return
-        self.write()
+        self.flush()
         self.head = number
         for member in tuple(self.members):
             if ahead.get(member, 0) < number:
@@ -160,25 +160,25 @@ class LogRoom:
             elif ahead[member] == number:
                 del ahead[member]
 
-    def write(self) -> None:
+    def flush(self) -> None:
         """This will write to the members what they were given."""
-        if self.given:
-            given, self.given = self.given, []
-            spread(given, self.members)
+        if self.pending:
+            frames, self.pending = self.pending, []
+            broadcast(frames, self.members)
 
-    def end(self) -> tuple[Member, ...]:
+    def remove_all(self) -> tuple[Member, ...]:
         """This will put everybody out, and return them."""
-        self.write()
+        self.flush()
         members = tuple(self.members)
         self.members.clear()
         self.ahead.clear()
         return members
 
 
-def why_snapshot(wish: Wish, *, epoch: str, seq: int, reach: int) -> str | None:
+def snapshot_reason(request: JoinRequest, *, epoch: str, seq: int, max_replay: int) -> str | None:
     """This will return why a join cannot be resumed over at most `reach` events, None where it can."""
-    if wish.since is None:
+    if request.since is None:
         return "new"
-    if (wish.epoch is not None and wish.epoch != epoch) or wish.since > seq:
+    if (request.epoch is not None and request.epoch != epoch) or request.since > seq:
         return "epoch"
-    return "too_far" if seq - wish.since > reach else None
+    return "too_far" if seq - request.since > max_replay else None

@@ -19,18 +19,18 @@ FEED: Final = "shipments:all"
 class RoomName:
     """A room that was found: what it is about, and how the client and the channel layer call it."""
 
-    kind: str
+    type_name: str
     key: uuid.UUID
     name: str
     group: str
 
     @property
-    def about(self) -> str:
+    def identifier(self) -> str:
         """What stands behind the kind in the name: a reference, an id, `all`."""
         return self.name.partition(":")[2]
 
 
-class Log(Protocol):
+class RoomLog(Protocol):
     """What a room with a numbered history reads. The numbers are contiguous and start at 1."""
 
     async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
@@ -45,14 +45,14 @@ class Log(Protocol):
     def summary(self, snapshot: Json) -> Json:
         """This will return what of the state goes beside every event."""
 
-    def after(self, summary: Json, event: Json) -> Json:
+    def summary_after(self, summary: Json, event: Json) -> Json:
         """This will return the summary after an event."""
 
     def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
         """This will return the frame of an event: the same bytes that its hint carries."""
 
 
-class Latest(Protocol):
+class LatestSource(Protocol):
     """What a room without a history reads: the newest value wins."""
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
@@ -63,26 +63,26 @@ class Latest(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RoomType:
     """One kind of room. `find` returns, by what was asked for, the rooms that the subject may enter."""
 
     name: str
     find: Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
-    log: Log | None = None
-    latest: Latest | None = None
+    log: RoomLog | None = None
+    latest: LatestSource | None = None
 
 
-_kinds: dict[str, Kind] = {}
+_room_types: dict[str, RoomType] = {}
 
 
-def register(kind: Kind) -> None:
+def register(room_type: RoomType) -> None:
     """This will make rooms of a kind enterable; freight.wiring calls it."""
-    _kinds[kind.name] = kind
+    _room_types[room_type.name] = room_type
 
 
-def kind(name: str) -> Kind:
+def room_type(name: str) -> RoomType:
     """This will return a registered kind; raises KeyError for another."""
-    return _kinds[name]
+    return _room_types[name]
 
 
 def shipment_room(reference: str) -> str:
@@ -120,7 +120,7 @@ def import_group(import_id: uuid.UUID) -> str:
     return f"import.{import_id}"
 
 
-def asked(frame: Mapping[str, object]) -> tuple[str, str] | None:
+def parse_room(frame: Mapping[str, object]) -> tuple[str, str] | None:
     """This will return the kind and key that a join or leave names, None where it names none that can be."""
     room = frame.get("room")
     if "shipmentId" in frame and room is None:
@@ -128,8 +128,8 @@ def asked(frame: Mapping[str, object]) -> tuple[str, str] | None:
     if not isinstance(room, str):
         return None
     name, _, key = room.partition(":")
-    known = REFERENCE.fullmatch(key) if name == "shipment" else room == FEED or _is_id(key)
-    return (("feed", key) if room == FEED else (name, key)) if known else None
+    valid = REFERENCE.fullmatch(key) if name == "shipment" else room == FEED or _is_id(key)
+    return (("feed", key) if room == FEED else (name, key)) if valid else None
 
 
 def _is_id(text: str) -> bool:
@@ -139,17 +139,17 @@ def _is_id(text: str) -> bool:
         return False
 
 
-async def find(subject: Subject, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RoomName]:
+async def find(subject: Subject, requested: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RoomName]:
     """This will return those rooms that exist and that the subject may enter, one query for each kind.
 
     What is missing and what is forbidden are left out alike.
     """
     keys: dict[str, list[str]] = defaultdict(list)
-    for name, key in wanted:
-        if name in _kinds:
+    for name, key in requested:
+        if name in _room_types:
             keys[name].append(key)
-    found: dict[tuple[str, str], RoomName] = {}
-    for name, named in keys.items():
-        rooms = await _kinds[name].find(subject, named)
-        found |= {(name, key): rooms[key] for key in named if key in rooms}
-    return found
+    permitted: dict[tuple[str, str], RoomName] = {}
+    for name, type_keys in keys.items():
+        rooms_by_key = await _room_types[name].find(subject, type_keys)
+        permitted |= {(name, key): rooms_by_key[key] for key in type_keys if key in rooms_by_key}
+    return permitted

@@ -20,8 +20,8 @@ from monitoring.middleware import accepted_or_new, tell_span
 from ratelimits import limiter, together
 from realtime import auth, hub, rooms
 from realtime.event_stream import EventStream
-from realtime.protocol import Close
-from realtime.room import Wish
+from realtime.protocol import CloseCode
+from realtime.room import JoinRequest
 from shipments.access import Subject
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -29,14 +29,14 @@ _SHIPMENT: Final = re.compile(r"/api/shipments/([^/]+)/stream")
 _FEED: Final = "/api/events/stream"
 _CURSOR: Final = re.compile(r"([^:\s]{1,64}):(\d{1,18})")
 _UNAVAILABLE: Final = "The database does not answer just now; try again soon."
-_NOBODY: Final = "The credentials are missing, wrong or no longer good."
+_UNAUTHENTICATED: Final = "The credentials are missing, wrong or no longer good."
 _TOO_MANY: Final = "There are too many streams and sockets of this user or address, or they are opened too fast."
-_FOREIGN: Final = "A page of another site may not open a stream by its visitor's session."
+_CROSS_SITE: Final = "A page of another site may not open a stream by its visitor's session."
 
 _log = structlog.get_logger("monitoring.requests")
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The request is answered with a problem; `headers` go with it."""
 
     def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
@@ -57,122 +57,122 @@ class StreamApplication:
         if not path.endswith("/stream") or scope["method"] == "OPTIONS":
             await self.inner(scope, receive, send)
         elif path == _FEED:
-            await _Request(scope, "/api/events/stream", {"room": rooms.FEED}).answer(receive, send)
-        elif named := _SHIPMENT.fullmatch(path):
+            await _StreamRequest(scope, "/api/events/stream", {"room": rooms.FEED}).answer(receive, send)
+        elif match := _SHIPMENT.fullmatch(path):
             route = "/api/shipments/<reference>/stream"
-            await _Request(scope, route, {"shipmentId": named[1]}).answer(receive, send)
+            await _StreamRequest(scope, route, {"shipmentId": match[1]}).answer(receive, send)
         else:
             await self.inner(scope, receive, send)
 
 
-class _Request:
+class _StreamRequest:
     """One request for a stream: who asks, whether it may, and what it is answered."""
 
-    def __init__(self, scope: Any, route: str, asked: Mapping[str, object]) -> None:
+    def __init__(self, scope: Any, route: str, room_fields: Mapping[str, object]) -> None:
         self._scope = scope
         self._route = route
-        self._asked = asked
+        self._room_fields = room_fields
         self._headers = auth.headers_of(scope)
         self._id = accepted_or_new(self._headers.get("x-request-id", ""))
         self._address = auth.address_of(scope, self._headers)
-        self._began = time.perf_counter()
-        self._limits: dict[str, str] = {}
+        self._started_at = time.perf_counter()
+        self._rate_limit_headers: dict[str, str] = {}
         self._subject: Subject | None = None
 
     async def answer(self, receive: Any, send: Any) -> None:
         """This will stream until either side has enough, or answer with a problem."""
-        told = self._headers
-        with tracing.serving("stream", told.get("traceparent", ""), told.get("tracestate", "")) as trace:
+        headers = self._headers
+        with tracing.serving("stream", headers.get("traceparent", ""), headers.get("tracestate", "")) as trace:
             structlog.contextvars.bind_contextvars(request_id=self._id, trace_id=trace.trace_id)
-            await self._served(receive, send)
+            await self._serve(receive, send)
 
-    async def _served(self, receive: Any, send: Any) -> None:
+    async def _serve(self, receive: Any, send: Any) -> None:
         try:
             stream = await self._admit()
-        except Refused as refused:
+        except RequestRefused as refused:
             await self._refuse(refused, send)
             return
-        self._tell(200)
-        why = "failed"
+        self._log_request(200)
+        end_reason = "failed"
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": self._written(_STREAM)})
-            why = await stream.run(receive, send)
+            await send({"type": "http.response.start", "status": 200, "headers": self._response_headers(_STREAM_HEADERS)})
+            end_reason = await stream.run(receive, send)
         finally:
             stream.end()
-            seconds = round(time.perf_counter() - self._began, 1)
-            _log.info("stream closed", route=self._route, why=why, seconds=seconds)
+            seconds = round(time.perf_counter() - self._started_at, 1)
+            _log.info("stream closed", route=self._route, why=end_reason, seconds=seconds)
 
     # -- whether it may ---------------------------------------------------------------------------------
 
     async def _admit(self) -> EventStream:
         """This will return a stream that is in its room; raises Refused."""
         if self._scope["method"] != "GET":
-            raise Refused(405, "Method Not Allowed", "A stream is read by GET.", {"Allow": "GET"})
-        offer = auth.offered(self._headers, ())
-        if offer is not None and offer.kind == "session":
-            self._check_site()
-        stream = EventStream(offer, self._address, hub.current())
+            raise RequestRefused(405, "Method Not Allowed", "A stream is read by GET.", {"Allow": "GET"})
+        credential = auth.handshake_credential(self._headers, ())
+        if credential is not None and credential.kind == "session":
+            self._check_same_site()
+        stream = EventStream(credential, self._address, hub.current())
         try:
-            await self._enter(stream, offer)
+            await self._enter(stream, credential)
         except (OperationalError, PoolTimeout, OSError) as error:
             stream.end()
             _log.warning("stream not served", error=repr(error))
-            raise Refused(503, "Service Unavailable", _UNAVAILABLE, _SOON) from error
+            raise RequestRefused(503, "Service Unavailable", _UNAVAILABLE, _RETRY_SOON) from error
         except BaseException:
             stream.end()
             raise
         return stream
 
-    async def _enter(self, stream: EventStream, offer: auth.Offer | None) -> None:
-        if offer is not None:
+    async def _enter(self, stream: EventStream, credential: auth.HandshakeCredential | None) -> None:
+        if credential is not None:
             await stream.admit()
         subject = self._subject = stream.subject
-        await self._count(subject)
-        if stream.refused in _BUSY:
-            raise Refused(*_BUSY[stream.refused])
+        await self._check_rate_limit(subject)
+        if stream.close_code in _CLOSE_PROBLEMS:
+            raise RequestRefused(*_CLOSE_PROBLEMS[stream.close_code])
         if subject is None:
-            raise Refused(401, "Unauthorized", _NOBODY, {"WWW-Authenticate": 'Bearer realm="freight"'})
+            raise RequestRefused(401, "Unauthorized", _UNAUTHENTICATED, {"WWW-Authenticate": 'Bearer realm="freight"'})
         since, epoch = self._cursor()
-        name = rooms.asked(self._asked)
-        found = await rooms.find(subject, [name]) if name else {}
-        if name in found:
-            await stream.membership.enter([Wish(found[name], since, epoch)])
-        if not stream.told:  # also where the shipment went between the look for it and the join
-            raise Refused(404, "Not Found", "There is no such stream.")
+        room_key = rooms.parse_room(self._room_fields)
+        permitted = await rooms.find(subject, [room_key]) if room_key else {}
+        if room_key in permitted:
+            await stream.memberships.enter([JoinRequest(permitted[room_key], since, epoch)])
+        if not stream.answered:  # also where the shipment went between the look for it and the join
+            raise RequestRefused(404, "Not Found", "There is no such stream.")
 
-    def _check_site(self) -> None:
+    def _check_same_site(self) -> None:
         """This will raise Refused for a page of another site; a page of ours sends no Origin with a GET."""
         origin, site = self._headers.get("origin"), self._headers.get("sec-fetch-site", "same-origin")
         if site not in {"same-origin", "none"} or (origin is not None and origin not in settings.WS_CORS_ORIGINS):
-            raise Refused(403, "Forbidden", _FOREIGN)
+            raise RequestRefused(403, "Forbidden", _CROSS_SITE)
 
-    async def _count(self, subject: Subject | None) -> None:
+    async def _check_rate_limit(self, subject: Subject | None) -> None:
         key = subject.limit_key if subject is not None else limiter.address_key(self._address)
         usage = await together.check("general", key, subject=subject)
         if usage is None:
             return
-        self._limits = usage.headers
+        self._rate_limit_headers = usage.headers
         if not usage.allowed:
             detail = f"The limit of this window is used up; try again in {usage.reset} seconds."
-            raise Refused(429, "Too Many Requests", detail)
+            raise RequestRefused(429, "Too Many Requests", detail)
 
     def _cursor(self) -> tuple[int | None, str | None]:
         """This will return the number and epoch that the client has; raises Refused for nonsense."""
         query = parse_qs(self._scope["query_string"].decode("latin1"), keep_blank_values=True)
         if unknown := sorted(set(query) - {"lastEventId"}):
-            raise Refused(400, "Bad Request", f"There is no parameter {unknown[0][:64]!r}.")
-        given = self._headers.get("last-event-id") or query.get("lastEventId", [""])[-1]
-        if not given:
+            raise RequestRefused(400, "Bad Request", f"There is no parameter {unknown[0][:64]!r}.")
+        event_id = self._headers.get("last-event-id") or query.get("lastEventId", [""])[-1]
+        if not event_id:
             return None, None
-        cursor = _CURSOR.fullmatch(given.strip())
+        cursor = _CURSOR.fullmatch(event_id.strip())
         if cursor is None:
-            raise Refused(400, "Bad Request", "The last event id is `epoch:seq`, as it stood in an `id:` line.")
+            raise RequestRefused(400, "Bad Request", "The last event id is `epoch:seq`, as it stood in an `id:` line.")
         return int(cursor[2]), cursor[1]
 
     # -- what it is answered ----------------------------------------------------------------------------
 
-    async def _refuse(self, refused: Refused, send: Any) -> None:
-        self._tell(refused.status)
+    async def _refuse(self, refused: RequestRefused, send: Any) -> None:
+        self._log_request(refused.status)
         problem = {
             "type": "about:blank",
             "title": refused.title,
@@ -183,24 +183,24 @@ class _Request:
         }
         body = orjson.dumps(problem)
         headers = {"Content-Type": "application/problem+json", "Content-Length": str(len(body)), **refused.headers}
-        await send({"type": "http.response.start", "status": refused.status, "headers": self._written(headers)})
+        await send({"type": "http.response.start", "status": refused.status, "headers": self._response_headers(headers)})
         await send({"type": "http.response.body", "body": body})
 
-    def _written(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-        written = {
+    def _response_headers(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        response_headers = {
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",
             "X-Request-ID": self._id,
-            **self._limits,
+            **self._rate_limit_headers,
             **headers,
         }
         origin = self._headers.get("origin")
         if origin in settings.CORS_ALLOWED_ORIGINS:
-            written |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-        return [(name.lower().encode(), value.encode()) for name, value in written.items()]
+            response_headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return [(name.lower().encode(), value.encode()) for name, value in response_headers.items()]
 
-    def _tell(self, status: int) -> None:
-        seconds, method = time.perf_counter() - self._began, self._scope["method"]
+    def _log_request(self, status: int) -> None:
+        seconds, method = time.perf_counter() - self._started_at, self._scope["method"]
         metrics.observe_request(method=method, route=self._route, status=status, seconds=seconds)
         tell_span(method, self._route, status)
         subject = self._subject
@@ -216,10 +216,10 @@ class _Request:
 
 
 # A proxy that buffers would hold events back.
-_STREAM: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-_SOON: Final = {"Retry-After": "2"}
+_STREAM_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+_RETRY_SOON: Final = {"Retry-After": "2"}
 # Why a stream is refused that is not about who asks, as a problem.
-_BUSY: Final = {
-    Close.TOO_MANY_MESSAGES: (429, "Too Many Requests", _TOO_MANY, {"Retry-After": "60"}),
-    Close.DRAINING: (503, "Service Unavailable", _UNAVAILABLE, _SOON),
+_CLOSE_PROBLEMS: Final = {
+    CloseCode.TOO_MANY_MESSAGES: (429, "Too Many Requests", _TOO_MANY, {"Retry-After": "60"}),
+    CloseCode.DRAINING: (503, "Service Unavailable", _UNAVAILABLE, _RETRY_SOON),
 }

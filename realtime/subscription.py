@@ -14,12 +14,12 @@ from typing import Any, Final
 import structlog
 from channels.layers import get_channel_layer
 
-LISTEN_SECONDS: Final = 1.0
+SUBSCRIBE_DEADLINE_SECONDS: Final = 1.0
 ECHO_SECONDS: Final = 1.0
 ECHO_DEADLINE_SECONDS: Final = 0.5
-RENEW_AFTER_SECONDS: Final = 4.0
+RESUBSCRIBE_AFTER_SECONDS: Final = 4.0
 # Heard by every process: what concerns logins rather than rooms.
-CONTROL: Final = "control"
+CONTROL_GROUP: Final = "control"
 
 log = structlog.get_logger(__name__)
 
@@ -27,39 +27,39 @@ log = structlog.get_logger(__name__)
 class Subscription:
     """Groups that this process listens to, and whether it hears."""
 
-    def __init__(self, take: Callable[[dict[str, Any]], None]) -> None:
-        self.deaf = False
-        self.renewed = 0
-        self._take = take
+    def __init__(self, on_message: Callable[[dict[str, Any]], None]) -> None:
+        self.hints_lost = False
+        self.resubscriptions = 0
+        self._on_message = on_message
         self._layer = get_channel_layer()
         identifier = uuid.uuid4().hex
         self._channel = f"{getattr(self._layer, 'prefix', 'asgi')}specific.{identifier}"
-        self._own = f"hub.{identifier}"
-        self._wanted: set[str] = set()
-        self._heard: set[str] = set()
-        self._heard_at = time.monotonic()
-        self._echoed = asyncio.Event()
+        self._own_group = f"hub.{identifier}"
+        self._groups: set[str] = set()
+        self._subscribed: set[str] = set()
+        self._last_echo_at = time.monotonic()
+        self._echo_received = asyncio.Event()
 
-    async def listen(self, group: str) -> None:
+    async def subscribe(self, group: str) -> None:
         """This will ask for a group's messages; while Redis does not answer, it is asked for later."""
-        self._wanted.add(group)
-        if not self.deaf:
-            await self._listen(group)
+        self._groups.add(group)
+        if not self.hints_lost:
+            await self._subscribe(group)
 
-    async def _listen(self, group: str) -> None:
+    async def _subscribe(self, group: str) -> None:
         try:
-            await asyncio.wait_for(self._layer.group_add(group, self._channel), LISTEN_SECONDS)
-            self._heard.add(group)
+            await asyncio.wait_for(self._layer.group_add(group, self._channel), SUBSCRIBE_DEADLINE_SECONDS)
+            self._subscribed.add(group)
         except Exception as error:  # noqa: BLE001  a subscription is only a hint's way in
-            self.deaf = True
+            self.hints_lost = True
             log.debug("group not heard", group=group, error=repr(error))
 
-    async def forget(self, group: str) -> None:
+    async def unsubscribe(self, group: str) -> None:
         """This will end the interest in a group."""
-        self._wanted.discard(group)
-        self._heard.discard(group)
+        self._groups.discard(group)
+        self._subscribed.discard(group)
         try:
-            await asyncio.wait_for(self._layer.group_discard(group, self._channel), LISTEN_SECONDS)
+            await asyncio.wait_for(self._layer.group_discard(group, self._channel), SUBSCRIBE_DEADLINE_SECONDS)
         except Exception as error:  # noqa: BLE001  a message for a room that is not there is dropped
             log.debug("group not left", group=group, error=repr(error))
 
@@ -67,15 +67,15 @@ class Subscription:
 
     async def open(self) -> None:
         """This will begin to receive."""
-        self._layer.hear(self._channel, self._arrived)
-        await asyncio.gather(self.listen(self._own), self.listen(CONTROL))
+        self._layer.hear(self._channel, self._on_layer_message)
+        await asyncio.gather(self.subscribe(self._own_group), self.subscribe(CONTROL_GROUP))
 
-    def _arrived(self, message: dict[str, Any]) -> None:
+    def _on_layer_message(self, message: dict[str, Any]) -> None:
         try:
             if message["type"] == "echo":
-                self._echoed.set()
+                self._echo_received.set()
             else:
-                self._take(message)
+                self._on_message(message)
         except Exception as error:  # noqa: BLE001  one bad message must not deafen the process
             log.warning("hint not taken", error=repr(error))
 
@@ -84,44 +84,44 @@ class Subscription:
         while True:
             await asyncio.sleep(ECHO_SECONDS)
             sent = await self._send_echo()
-            heard = sent and await self._hears()
-            if heard is self.deaf:
-                log.warning("hints come again" if heard else "hints do not come")
-            self.deaf = not heard
-            if sent and not heard and time.monotonic() - self._heard_at > RENEW_AFTER_SECONDS:
-                await self._renew()
-            for group in tuple(self._wanted - self._heard) if heard else ():
-                await self._listen(group)
+            received = sent and await self._wait_for_echo()
+            if received is self.hints_lost:
+                log.warning("hints come again" if received else "hints do not come")
+            self.hints_lost = not received
+            if sent and not received and time.monotonic() - self._last_echo_at > RESUBSCRIBE_AFTER_SECONDS:
+                await self._resubscribe()
+            for group in tuple(self._groups - self._subscribed) if received else ():
+                await self._subscribe(group)
 
     async def _send_echo(self) -> bool:
         """This will send an echo, and say whether Redis took it."""
-        self._echoed.clear()
+        self._echo_received.clear()
         try:
-            await asyncio.wait_for(self._layer.group_send(self._own, {"type": "echo"}), ECHO_DEADLINE_SECONDS)
+            await asyncio.wait_for(self._layer.group_send(self._own_group, {"type": "echo"}), ECHO_DEADLINE_SECONDS)
         except Exception:  # noqa: BLE001  that is the answer
             return False
         return True
 
-    async def _hears(self) -> bool:
+    async def _wait_for_echo(self) -> bool:
         try:
-            await asyncio.wait_for(self._echoed.wait(), ECHO_DEADLINE_SECONDS)
+            await asyncio.wait_for(self._echo_received.wait(), ECHO_DEADLINE_SECONDS)
         except TimeoutError:
             return False
-        self._heard_at = time.monotonic()
+        self._last_echo_at = time.monotonic()
         return True
 
-    async def _renew(self) -> None:
+    async def _resubscribe(self) -> None:
         """This will begin again on new connections: a subscription can be dead without an error."""
-        self.renewed += 1
-        self._heard_at = time.monotonic()
-        self._heard.clear()
+        self.resubscriptions += 1
+        self._last_echo_at = time.monotonic()
+        self._subscribed.clear()
         await self.close()
-        self._layer.hear(self._channel, self._arrived)
-        await self._listen(self._own)
+        self._layer.hear(self._channel, self._on_layer_message)
+        await self._subscribe(self._own_group)
 
     async def close(self) -> None:
         """This will end the subscription."""
         try:
-            await asyncio.wait_for(self._layer.flush(), LISTEN_SECONDS)
+            await asyncio.wait_for(self._layer.flush(), SUBSCRIBE_DEADLINE_SECONDS)
         except Exception as error:  # noqa: BLE001  the old connections die by themselves
             log.debug("old subscription not closed", error=repr(error))

@@ -11,13 +11,13 @@ from django.db import close_old_connections
 T = TypeVar("T")
 
 
-async def in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+async def run_in_thread(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
     """This will do the work in one of the threads, which gives its connection back if that is worn out."""
 
-    def done() -> T:
+    def call() -> T:
         try:
             return work()
         finally:
             close_old_connections()
 
-    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, done)
+    return await asyncio.get_running_loop().run_in_executor(pool, copy_context().run, call)

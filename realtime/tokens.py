@@ -5,25 +5,25 @@ from functools import partial
 
 from django.utils import timezone
 
-from realtime.gather import CROWD_SECONDS, Gathered
-from realtime.threads import in_thread
+from realtime.gather import LINGER_SECONDS, BatchLoader
+from realtime.threads import run_in_thread
 from shipments import bearers
 from shipments.access import Subject
 from shipments.selectors import live
 
 
-class Tokens:
+class TokenAuthenticator:
     """Reads access tokens, API keys and tracking links; the use of a key or link is noted, in a thread."""
 
-    def __init__(self, threads: ThreadPoolExecutor, *, linger: float = CROWD_SECONDS) -> None:
+    def __init__(self, threads: ThreadPoolExecutor, *, linger: float = LINGER_SECONDS) -> None:
         """`linger`: how long, in a crowd, a read waits for more of it."""
         self._threads = threads
-        self._logins = Gathered(live.of_claims, linger=linger)
+        self._subjects_by_claims = BatchLoader(live.of_claims, linger=linger)
 
-    async def subject(self, raw: str) -> Subject | None:
+    async def authenticate(self, raw: str) -> Subject | None:
         """This will return whom it stands for now, None where it is no good."""
         now = timezone.now()
         if bearers.is_secret(raw):
-            return await in_thread(self._threads, partial(bearers.authenticate, raw, now=now))
+            return await run_in_thread(self._threads, partial(bearers.authenticate, raw, now=now))
         claims = bearers.claims_of(raw, now=now)
-        return (await self._logins.ask([claims])).get(claims) if claims else None
+        return (await self._subjects_by_claims.load_many([claims])).get(claims) if claims else None

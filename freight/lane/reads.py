@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from freight.lane.plain import Declined
 from monitoring import patience
-from realtime.gather import Gathered
-from realtime.threads import in_thread
-from realtime.tokens import Tokens
+from realtime.gather import BatchLoader
+from realtime.threads import run_in_thread
+from realtime.tokens import TokenAuthenticator
 from shipments import bearers
 from shipments.access import Sight, Subject
 from shipments.api import authentication, conditional
@@ -37,16 +37,16 @@ class Reads:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-lane")
         # Those who ask wait for their answer: nobody waits for more of them.
-        self._tokens = Tokens(self._threads, linger=0)
-        self._rows = Gathered(_rows, linger=0)
-        self._standings = Gathered(gathered.standing, linger=0)
-        self._versions = Gathered(gathered.now, linger=0)
-        self._positions = Gathered(gathered.positions, linger=0)
+        self._tokens = TokenAuthenticator(self._threads, linger=0)
+        self._rows = BatchLoader(_rows, linger=0)
+        self._standings = BatchLoader(gathered.standing, linger=0)
+        self._versions = BatchLoader(gathered.now, linger=0)
+        self._positions = BatchLoader(gathered.positions, linger=0)
 
     async def subject(self, request: HttpRequest) -> Subject:
         """This will return who asks, which is then known of the request; raises Declined where nobody does."""
         with patience.checkout():
-            return _known(request, await self._tokens.subject(_bearer(request)))
+            return _known(request, await self._tokens.authenticate(_bearer(request)))
 
     async def standing(self, request: HttpRequest) -> tuple[Subject, Version | None]:
         """This will return who asks, as `subject` does, and the version of their organisation."""
@@ -54,20 +54,20 @@ class Reads:
         if bearers.is_secret(raw):
             subject = await self.subject(request)
             with patience.checkout():
-                versions = await self._versions.ask([subject.organization_id])
+                versions = await self._versions.load_many([subject.organization_id])
             return subject, versions.get(subject.organization_id)
         claims = bearers.claims_of(raw, now=timezone.now())
         if claims is None:
             raise Declined
         with patience.checkout():
-            found, version = (await self._standings.ask([claims])).get(claims, (None, None))
+            found, version = (await self._standings.load_many([claims])).get(claims, (None, None))
         return _known(request, found), version
 
     async def shipment(self, request: HttpRequest, subject: Subject, reference: str) -> prepared.Shown | None:
         """This will return one shipment, None where it is missing or not for the subject."""
         named = subject.sight, reference.upper()
         with patience.checkout():
-            row = (await self._rows.ask([named])).get(named)
+            row = (await self._rows.load_many([named])).get(named)
         if row is None:
             return None
         fresh = partial(conditional.is_fresh, request)
@@ -75,7 +75,7 @@ class Reads:
         if shown is not None:
             return shown
         made = partial(prepared.made, subject, subject.variant, row, has=fresh)
-        return await in_thread(self._threads, made)
+        return await run_in_thread(self._threads, made)
 
     async def page(
         self, request: HttpRequest, subject: Subject, version: Version | None
@@ -87,14 +87,14 @@ class Reads:
         kept = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
         if kept:
             with patience.checkout():
-                page = kept.laid_out(await self._positions.ask(kept.drivers))
+                page = kept.laid_out(await self._positions.load_many(kept.drivers))
                 return page, page.etag
 
         def read() -> tuple[pages.Listing, str]:
             page = listed(request, subject, version=version)
             return page, page.etag
 
-        return await in_thread(self._threads, read)
+        return await run_in_thread(self._threads, read)
 
 
 def _bearer(request: HttpRequest) -> str:

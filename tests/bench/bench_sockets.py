@@ -167,7 +167,7 @@ def publish_cost(ours: Any, rounds: int = 2_000) -> dict[str, float]:
 
     [(room, frame)] = ours.commit([0])
     told = ours.caught()
-    announce = _each_ms(lambda: receivers.announce(**told), rounds)
+    announce = _each_ms(lambda: receivers.publish_event(**told), rounds)
     return {"announceMs": announce, "hintMs": _each_ms(lambda: ours.hint(room, frame), rounds)}
 
 

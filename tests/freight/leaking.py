@@ -14,7 +14,7 @@ def _plant(kind: str) -> None:
     from monitoring.middleware import RequestContextMiddleware
     from realtime import metrics
 
-    call, accepted = RequestContextMiddleware.__call__, metrics.accepted
+    call, accepted = RequestContextMiddleware.__call__, metrics.socket_opened
 
     def leak_request(self: RequestContextMiddleware, request: object) -> object:
         _kept.append(os.urandom(16 * 1024))
@@ -27,7 +27,7 @@ def _plant(kind: str) -> None:
     if kind == "requests":
         RequestContextMiddleware.__call__ = leak_request  # type: ignore[method-assign, assignment]
     else:
-        metrics.accepted = leak_socket
+        metrics.socket_opened = leak_socket
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import orjson
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from realtime.frames import BY_TYPE
+from realtime.frames import FRAMES_BY_TYPE
 from shipments.models import Organization
 from tests import factories
 from tests.journeys.servers import Daphne
@@ -58,7 +58,7 @@ class Socket:
         async with asyncio.timeout(seconds):
             while True:
                 frame: dict[str, Any] = orjson.loads(await self.connection.recv())
-                jsonschema.validate(frame, BY_TYPE[frame["type"]].schema)
+                jsonschema.validate(frame, FRAMES_BY_TYPE[frame["type"]].schema)
                 self.frames.append(frame)
                 if frame["type"] == kind:
                     return frame

@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from realtime.protocol import Close
+from realtime.protocol import CloseCode
 from shipments.models import User
 from shipments.services import api_keys
 from tests import factories
@@ -26,7 +26,7 @@ AT_ONCE = 40
 # BURST_LIMITS=100 is the long form; each costs forty handshakes.
 LIMITS = int(os.environ.get("BURST_LIMITS", "25"))
 # Of a handshake with a wrong token: it was counted and let through, or it was one too many.
-LET_THROUGH, REFUSED = Close.UNAUTHENTICATED, Close.TOO_MANY_MESSAGES
+LET_THROUGH, REFUSED = CloseCode.UNAUTHENTICATED, CloseCode.TOO_MANY_MESSAGES
 WRONG = "wrong"
 PING = b'{"type":"ping","t":1}'
 

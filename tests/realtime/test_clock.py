@@ -6,15 +6,15 @@ from collections.abc import Callable
 from realtime import clock
 
 
-class Sleeper:
-    def __init__(self, told: list["Sleeper"], act: Callable[[], object] = lambda: None) -> None:
-        self._told = told
+class RecordingTimer:
+    def __init__(self, fired: list["RecordingTimer"], act: Callable[[], object] = lambda: None) -> None:
+        self._fired = fired
         self._act = act
-        self.rang_at = 0.0
+        self.fired_at = 0.0
 
-    def ring(self) -> None:
-        self.rang_at = asyncio.get_running_loop().time()
-        self._told.append(self)
+    def fire(self) -> None:
+        self.fired_at = asyncio.get_running_loop().time()
+        self._fired.append(self)
         self._act()
 
 
@@ -25,54 +25,54 @@ async def until(reached: Callable[[], bool]) -> None:
 
 
 async def test_each_is_told_in_its_turn_and_never_too_early() -> None:
-    wheel, told = clock.Clock(), list[Sleeper]()
+    wheel, fired = clock.TimerWheel(), list[RecordingTimer]()
     began = asyncio.get_running_loop().time()
-    late, early, now = Sleeper(told), Sleeper(told), Sleeper(told)
-    wheel.set(late, 0.6)
-    wheel.set(early, 0.1)
-    wheel.set(now, 0.0)
-    await until(lambda: len(told) == 3)
+    late, early, now = RecordingTimer(fired), RecordingTimer(fired), RecordingTimer(fired)
+    wheel.schedule(late, 0.6)
+    wheel.schedule(early, 0.1)
+    wheel.schedule(now, 0.0)
+    await until(lambda: len(fired) == 3)
 
-    assert told[-1] is late
-    assert late.rang_at - began >= 0.6
-    assert early.rang_at - began >= 0.1
+    assert fired[-1] is late
+    assert late.fired_at - began >= 0.6
+    assert early.fired_at - began >= 0.1
 
 
 async def test_who_is_unset_is_not_told() -> None:
-    wheel, told = clock.Clock(), list[Sleeper]()
-    gone, stays = Sleeper(told), Sleeper(told)
-    wheel.unset(gone, wheel.set(gone, 0.1))
-    wheel.set(stays, 0.3)
-    await until(lambda: bool(told))
+    wheel, fired = clock.TimerWheel(), list[RecordingTimer]()
+    cancelled, stays = RecordingTimer(fired), RecordingTimer(fired)
+    wheel.cancel(cancelled, wheel.schedule(cancelled, 0.1))
+    wheel.schedule(stays, 0.3)
+    await until(lambda: bool(fired))
 
-    assert told == [stays]
-    wheel.unset(stays, 0)  # what is over can be unset
+    assert fired == [stays]
+    wheel.cancel(stays, 0)  # what is over can be unset
 
 
 async def test_who_fails_does_not_keep_the_others_from_being_told() -> None:
-    wheel, told = clock.Clock(), list[Sleeper]()
+    wheel, fired = clock.TimerWheel(), list[RecordingTimer]()
 
     def fail() -> None:
         raise RuntimeError
 
     for _ in range(3):
-        wheel.set(Sleeper(told, fail), 0.1)
-    await until(lambda: len(told) == 3)
+        wheel.schedule(RecordingTimer(fired, fail), 0.1)
+    await until(lambda: len(fired) == 3)
 
 
 async def test_who_is_told_may_ask_again() -> None:
-    wheel, told = clock.Clock(), list[Sleeper]()
-    sleeper = Sleeper(told, lambda: wheel.set(sleeper, 0.1) if len(told) < 3 else None)
-    wheel.set(sleeper, 0.1)
-    await until(lambda: len(told) == 3)
+    wheel, fired = clock.TimerWheel(), list[RecordingTimer]()
+    timer = RecordingTimer(fired, lambda: wheel.schedule(timer, 0.1) if len(fired) < 3 else None)
+    wheel.schedule(timer, 0.1)
+    await until(lambda: len(fired) == 3)
 
 
 async def test_nothing_is_kept_of_who_was_told_or_unset() -> None:
-    wheel, told = clock.Clock(), list[Sleeper]()
-    wheel.set(Sleeper(told), 0.1)
-    gone = Sleeper(told)
-    wheel.unset(gone, wheel.set(gone, 900))
-    await until(lambda: bool(told))
+    wheel, fired = clock.TimerWheel(), list[RecordingTimer]()
+    wheel.schedule(RecordingTimer(fired), 0.1)
+    cancelled = RecordingTimer(fired)
+    wheel.cancel(cancelled, wheel.schedule(cancelled, 900))
+    await until(lambda: bool(fired))
 
-    assert not wheel._sleeping
-    assert wheel._timer is None
+    assert not wheel._timers
+    assert wheel._handle is None

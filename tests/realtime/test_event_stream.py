@@ -35,18 +35,18 @@ class Response:
 
     def __init__(self) -> None:
         self.text = b""
-        self.whole = False
-        self.held = asyncio.Event()
-        self.held.set()
-        self.left: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self.complete = False
+        self.unblocked = asyncio.Event()
+        self.unblocked.set()
+        self.disconnected: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
     async def send(self, message: dict[str, Any]) -> None:
         self.text += message["body"]
-        self.whole = not message.get("more_body", False)
-        await self.held.wait()
+        self.complete = not message.get("more_body", False)
+        await self.unblocked.wait()
 
     async def receive(self) -> dict[str, Any]:
-        return await self.left
+        return await self.disconnected
 
 
 async def test_frames_become_events_with_their_cursor(stream: EventStream) -> None:
@@ -56,27 +56,27 @@ async def test_frames_become_events_with_their_cursor(stream: EventStream) -> No
         echo=None, room="shipment:A", epoch="e.1", seq=1, reason="new", snapshot={"seq": 1}
     )
     replayed = protocol.joined_with_events(echo=None, room="shipment:A", epoch="e.1", seq=1, events=[])
-    ended = protocol.left(room="shipment:A", reason="deleted")
-    for frame in (joined, replayed, update(2), ended):
+    room_left = protocol.room_left(room="shipment:A", reason="deleted")
+    for frame in (joined, replayed, update(2), room_left):
         stream.deliver(frame)
 
     assert await running == "ended"
 
-    assert response.whole
+    assert response.complete
     assert response.text.partition(b"\n\n")[0].startswith(b"retry: ")
     assert response.text.partition(b"\n\n")[2] == b"".join(
         [
             b"id: e.1:1\nevent: snapshot\ndata: " + joined + b"\n\n",
             b"id: e.1:1\nevent: replay\ndata: " + replayed + b"\n\n",
             b"id: e.1:2\nevent: shipment:update\ndata: " + update(2) + b"\n\n",
-            b"event: room:left\ndata: " + ended + b"\n\n",
+            b"event: room:left\ndata: " + room_left + b"\n\n",
         ]
     )
 
 
 async def test_a_reader_for_whom_too_much_waits_is_cut_and_the_response_not_ended(stream: EventStream) -> None:
     response = Response()
-    response.held.clear()
+    response.unblocked.clear()
     running = asyncio.create_task(stream.run(response.receive, response.send))
 
     for seq in range(2000):
@@ -85,7 +85,7 @@ async def test_a_reader_for_whom_too_much_waits_is_cut_and_the_response_not_ende
 
     assert await running == "slow"
     assert stream.closed
-    assert not response.whole
+    assert not response.complete
 
 
 async def test_a_stream_without_news_still_says_something(
@@ -98,7 +98,7 @@ async def test_a_stream_without_news_still_says_something(
     async with asyncio.timeout(10):
         while response.text.count(b": still here\n\n") < 3:  # noqa: ASYNC110  nothing announces it
             await asyncio.sleep(0.01)
-    response.left.set_result({"type": "http.disconnect"})
+    response.disconnected.set_result({"type": "http.disconnect"})
 
     assert await running == "left"
     assert stream.closed

@@ -9,8 +9,8 @@ import pytest
 
 from realtime import protocol
 from realtime.asyncapi import document
-from realtime.frames import BY_TYPE, FRAMES
-from realtime.protocol import CLOSE_MEANINGS, Close
+from realtime.frames import FRAMES_BY_TYPE, FRAMES
+from realtime.protocol import CLOSE_MEANINGS, CloseCode
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
 EVENT = {
@@ -20,7 +20,7 @@ EVENT = {
 }  # fmt: skip
 ROOM = {"room": "shipment:SHIP-1", "epoch": "7.00000001", "seq": 3}
 POSITION = {"driverId": "01a2", "latitude": 51.9, "longitude": 4.5, "recordedAt": "2026-03-02T12:00:00Z"}
-MADE = [
+SERVER_FRAMES = [
     protocol.welcome(connection_id="c", expires_at=None),
     protocol.update(**ROOM, reference="SHIP-1", event=EVENT, shipment={}),
     protocol.update(**ROOM, reference=None, event=EVENT, shipment=None),
@@ -30,7 +30,7 @@ MADE = [
     protocol.driver_location(POSITION),
     protocol.export_progress({"exportId": "01a2", "state": "running", "done": 1, "total": None}),
     protocol.import_progress({"importId": "01a2", "state": "running", "done": 1, "total": 2}),
-    protocol.left(room="shipment:SHIP-1", reason="left", echo=2),
+    protocol.room_left(room="shipment:SHIP-1", reason="left", echo=2),
     protocol.heartbeat({"shipment:SHIP-1": 3}),
     protocol.pong(echo=None, t=5, timestamp="2026-03-02T12:00:00Z"),
     protocol.stale(since="2026-03-02T12:00:00Z"),
@@ -38,9 +38,9 @@ MADE = [
 ]
 
 
-@pytest.mark.parametrize("frame", [json.loads(frame) for frame in MADE], ids=lambda frame: frame["type"])
+@pytest.mark.parametrize("frame", [json.loads(frame) for frame in SERVER_FRAMES], ids=lambda frame: frame["type"])
 def test_what_the_server_makes_is_what_the_reference_says(frame: dict[str, Any]) -> None:
-    jsonschema.validate(frame, BY_TYPE[frame["type"]].schema)
+    jsonschema.validate(frame, FRAMES_BY_TYPE[frame["type"]].schema)
 
 
 def test_docs_hold_the_reference_of_today() -> None:
@@ -50,21 +50,21 @@ def test_docs_hold_the_reference_of_today() -> None:
 
 
 def test_every_reference_within_the_document_leads_somewhere() -> None:
-    told = document()
+    spec = document()
 
-    def targets(node: Any) -> list[str]:
+    def refs_in(node: Any) -> list[str]:
         if isinstance(node, dict):
             own = [node["$ref"]] if "$ref" in node else []
-            return own + [found for child in node.values() for found in targets(child)]
-        return [found for child in node for found in targets(child)] if isinstance(node, list) else []
+            return own + [found for child in node.values() for found in refs_in(child)]
+        return [found for child in node for found in refs_in(child)] if isinstance(node, list) else []
 
-    found = targets(told)
-    assert len(found) == 2 * len(FRAMES) + 2  # each frame twice, the channel twice
-    for target in found:
-        node = told
+    refs = refs_in(spec)
+    assert len(refs) == 2 * len(FRAMES) + 2  # each frame twice, the channel twice
+    for target in refs:
+        node = spec
         for step in target.removeprefix("#/").split("/"):
             node = node[step]
 
 
 def test_every_close_code_has_a_meaning() -> None:
-    assert set(CLOSE_MEANINGS) == set(Close)
+    assert set(CLOSE_MEANINGS) == set(CloseCode)

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 
 from realtime import protocol, rooms, sweep
 from realtime.hub import RoomHub
-from realtime.room import Wish
+from realtime.room import JoinRequest
 from realtime.rooms import RoomName
 from shipments import services
 from shipments.models import Shipment
@@ -29,25 +29,25 @@ class Socket:
 
     def __init__(self) -> None:
         self.closed = False
-        self.line = None
-        self.freed = 0
+        self.direct_sender = None
+        self.waits = 0
         self.frames: list[dict[str, Any]] = []
         self.seqs: list[int] = []
         self.snapshot: dict[str, Any] | None = None
-        self.given = asyncio.Event()
+        self.frame_received = asyncio.Event()
 
     def deliver(self, frame: bytes) -> None:
-        told = orjson.loads(frame)
-        self.frames.append(told)
-        if told["type"] == "room:joined":
-            if told["recovered"]:
-                for event in told["events"]:
+        message = orjson.loads(frame)
+        self.frames.append(message)
+        if message["type"] == "room:joined":
+            if message["recovered"]:
+                for event in message["events"]:
                     self._apply(event)
             else:
-                self.snapshot, self.seqs = told["snapshot"], [told["seq"]]
-        elif told["type"] == "shipment:update":
-            self._apply(told["event"])
-        self.given.set()
+                self.snapshot, self.seqs = message["snapshot"], [message["seq"]]
+        elif message["type"] == "shipment:update":
+            self._apply(message["event"])
+        self.frame_received.set()
 
     def _apply(self, event: dict[str, Any]) -> None:
         assert not self.seqs or event["seq"] == self.seqs[-1] + 1
@@ -57,15 +57,15 @@ class Socket:
                 **self.snapshot, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"],
             }  # fmt: skip
 
-    async def free(self) -> None:
-        self.freed += 1
+    async def drain(self) -> None:
+        self.waits += 1
         await asyncio.sleep(0.05)
 
     async def reaches(self, seq: int, seconds: float = 5) -> None:
         async with asyncio.timeout(seconds):
             while not self.seqs or self.seqs[-1] < seq:
-                self.given.clear()
-                await self.given.wait()
+                self.frame_received.clear()
+                await self.frame_received.wait()
 
 
 class Watcher(Socket):
@@ -91,22 +91,22 @@ def booked() -> tuple[Any, Shipment]:
 
 @sync_to_async
 def amend(by: Any, shipment: Shipment, pieces: int) -> int:
-    made: Shipment = services.amend(
+    amended: Shipment = services.amend(
         by=by, now=NOW + timedelta(seconds=pieces), reference=shipment.reference, changes={"pieces": pieces}
     )
-    return made.seq
+    return amended.seq
 
 
-def wish(shipment: Shipment, since: int | None = None, epoch: str | None = None) -> Wish:
+def join_request(shipment: Shipment, since: int | None = None, epoch: str | None = None) -> JoinRequest:
     reference = shipment.reference
     group = rooms.shipment_group(shipment.organization_id, reference)
-    return Wish(RoomName("shipment", shipment.pk, rooms.shipment_room(reference), group), since, epoch)
+    return JoinRequest(RoomName("shipment", shipment.pk, rooms.shipment_room(reference), group), since, epoch)
 
 
 async def test_a_member_is_given_what_is_committed_after_it_joined(hub: RoomHub) -> None:
     by, shipment = await booked()
     socket = Socket()
-    await hub.join(socket, [wish(shipment)])
+    await hub.join(socket, [join_request(shipment)])
 
     for pieces in range(1, 6):
         await amend(by, shipment, pieces)
@@ -122,7 +122,7 @@ async def test_a_member_that_was_away_is_given_what_it_missed(hub: RoomHub) -> N
         await amend(by, shipment, pieces)
     socket = Socket()
 
-    await hub.join(socket, [wish(shipment, since=3, epoch=await live.epoch())])
+    await hub.join(socket, [join_request(shipment, since=3, epoch=await live.epoch())])
 
     assert [frame["recovered"] for frame in socket.frames] == [True]
     assert socket.seqs == [4, 5, 6]
@@ -138,7 +138,7 @@ async def test_a_join_that_cannot_be_resumed_is_given_a_snapshot(
     _, shipment = await booked()
     socket = Socket()
 
-    await hub.join(socket, [wish(shipment, since, epoch)])
+    await hub.join(socket, [join_request(shipment, since, epoch)])
 
     assert [(f["recovered"], f["reason"], f["seq"]) for f in socket.frames] == [(False, reason, 1)]
 
@@ -150,7 +150,7 @@ async def test_a_replay_too_long_becomes_a_snapshot(hub: RoomHub, monkeypatch: p
     monkeypatch.setattr(protocol, "MAX_REPLAY", 3)
     socket = Socket()
 
-    await hub.join(socket, [wish(shipment, since=1)])
+    await hub.join(socket, [join_request(shipment, since=1)])
 
     assert [frame["reason"] for frame in socket.frames] == ["too_far"]
 
@@ -162,7 +162,7 @@ async def test_a_replay_of_too_many_bytes_becomes_a_snapshot(hub: RoomHub, monke
     monkeypatch.setattr(protocol, "MAX_REPLAY_BYTES", 500)
     socket = Socket()
 
-    await hub.join(socket, [wish(shipment, since=1)])
+    await hub.join(socket, [join_request(shipment, since=1)])
 
     assert [(frame["recovered"], frame["reason"], frame["seq"]) for frame in socket.frames] == [
         (False, "too_far", 5)
@@ -174,23 +174,23 @@ async def test_many_answers_wait_for_the_socket_and_miss_nothing_meanwhile(
 ) -> None:
     pairs = [await booked() for _ in range(6)]
     early = Watcher()
-    await hub.join(early, [wish(shipment) for _, shipment in pairs])
+    await hub.join(early, [join_request(shipment) for _, shipment in pairs])
     monkeypatch.setattr(protocol, "MAX_REPLAY_BYTES", 100)  # less than any answer has
     late = Watcher()
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(hub.join(late, [wish(shipment) for _, shipment in pairs]))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(hub.join(late, [join_request(shipment) for _, shipment in pairs]))
         for by, shipment in pairs:
             await amend(by, shipment, 1)
     await hub.sweep()
     for _ in range(100):
-        told = {frame["room"]: frame for frame in late.frames}
-        if all(frame["seq"] == 2 for frame in told.values()):
+        last_by_room = {frame["room"]: frame for frame in late.frames}
+        if all(frame["seq"] == 2 for frame in last_by_room.values()):
             break
         await asyncio.sleep(0.05)
 
-    assert late.freed == len(pairs)
-    assert {name: frame["seq"] for name, frame in told.items()} == {
+    assert late.waits == len(pairs)
+    assert {name: frame["seq"] for name, frame in last_by_room.items()} == {
         rooms.shipment_room(shipment.reference): 2 for _, shipment in pairs
     }
 
@@ -198,7 +198,7 @@ async def test_many_answers_wait_for_the_socket_and_miss_nothing_meanwhile(
 async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
     by, shipment = await booked()
     socket = Socket()
-    await hub.join(socket, [wish(shipment)])
+    await hub.join(socket, [join_request(shipment)])
     monkeypatch.setattr(hub, "take", lambda _: None)
 
     for pieces in range(1, 4):
@@ -214,29 +214,29 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
 ) -> None:
     chance = random.Random(seed)
     by, shipment = await booked()
-    take = hub.take
-    held: list[dict[str, Any]] = []
+    take = hub.handle_message
+    delayed: list[dict[str, Any]] = []
 
-    def disturbed(message: dict[str, Any]) -> None:
+    def deliver_disturbed(message: dict[str, Any]) -> None:
         fate = chance.random()
         if fate < 0.25:
             return
         if fate < 0.5:
-            held.append(message)
+            delayed.append(message)
             return
-        for each in (message, *held, message):
+        for each in (message, *delayed, message):
             take(each)
-        held.clear()
+        delayed.clear()
 
-    monkeypatch.setattr(hub, "take", disturbed)
+    monkeypatch.setattr(hub, "take", deliver_disturbed)
     sockets: list[Socket] = []
     for pieces in range(1, 30):
         if chance.random() < 0.3:
             sockets.append(Socket())
-            await hub.join(sockets[-1], [wish(shipment, since=chance.choice([None, 1, pieces - 1]) or None)])
+            await hub.join(sockets[-1], [join_request(shipment, since=chance.choice([None, 1, pieces - 1]) or None)])
         await amend(by, shipment, pieces)
     late = Socket()
-    await hub.join(late, [wish(shipment)])
+    await hub.join(late, [join_request(shipment)])
 
     await asyncio.gather(*(socket.reaches(30) for socket in sockets))
 
@@ -247,18 +247,18 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
 
 async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
     by, shipment = await booked()
-    hinted, filled = Socket(), Socket()
-    await hub.join(hinted, [wish(shipment)])
-    deaf = RoomHub()
-    monkeypatch.setattr(deaf, "take", lambda _: None)
-    await deaf.join(filled, [wish(shipment)])
+    by_hint, by_fill = Socket(), Socket()
+    await hub.join(by_hint, [join_request(shipment)])
+    hintless = RoomHub()
+    monkeypatch.setattr(hintless, "take", lambda _: None)
+    await hintless.join(by_fill, [join_request(shipment)])
 
     for pieces in range(1, 4):
         await amend(by, shipment, pieces)
-    await asyncio.gather(hinted.reaches(4), filled.reaches(4))
-    await deaf.stop()
+    await asyncio.gather(by_hint.reaches(4), by_fill.reaches(4))
+    await hintless.stop()
 
-    assert filled.frames[1:] == hinted.frames[1:]
+    assert by_fill.frames[1:] == by_hint.frames[1:]
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ async def test_members_of_one_room_cost_one_fill(
     by, shipment = await booked()
     sockets = [Socket() for _ in range(20)]
     for socket in sockets:
-        await hub.join(socket, [wish(shipment)])
+        await hub.join(socket, [join_request(shipment)])
     monkeypatch.setattr(hub, "take", lambda _: None)
     for pieces in range(1, 6):
         await amend(by, shipment, pieces)
@@ -297,12 +297,12 @@ async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(
 ) -> None:
     by, shipment = await booked()
     socket = Socket()
-    await hub.join(socket, [wish(shipment)])
-    take = hub.take
-    held: asyncio.Queue[Any] = asyncio.Queue()
-    monkeypatch.setattr(hub, "take", held.put_nowait)
+    await hub.join(socket, [join_request(shipment)])
+    take = hub.handle_message
+    queued: asyncio.Queue[Any] = asyncio.Queue()
+    monkeypatch.setattr(hub, "take", queued.put_nowait)
     await amend(by, shipment, 1)
-    hint = await held.get()
+    hint = await queued.get()
 
     sweeping = asyncio.create_task(hub.sweep())
     await asyncio.sleep(sweep.GRACE_SECONDS / 2)
@@ -319,13 +319,13 @@ async def test_what_fails_for_rooms_of_newest_values_keeps_no_log_from_being_hea
 ) -> None:
     by, shipment = await booked()
     socket = Socket()
-    await hub.join(socket, [wish(shipment)])
+    await hub.join(socket, [join_request(shipment)])
     monkeypatch.setattr(hub, "take", lambda _: None)
 
     async def fails(_: Any) -> Any:
         raise OSError("away")
 
-    monkeypatch.setattr(hub.reads, "newest", fails)
+    monkeypatch.setattr(hub.reader, "newest", fails)
     await amend(by, shipment, 1)
     with pytest.raises(OSError, match="away"):
         await hub.sweep()
@@ -336,7 +336,7 @@ async def test_what_fails_for_rooms_of_newest_values_keeps_no_log_from_being_hea
 async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:
     _, shipment = await booked()
     socket = Socket()
-    await hub.join(socket, [wish(shipment)])
+    await hub.join(socket, [join_request(shipment)])
     hub.epoch = "of a database that was restored since"
 
     await hub.sweep()
@@ -349,7 +349,7 @@ async def test_a_discarded_draft_ends_its_room(hub: RoomHub) -> None:
     by = await sync_to_async(lambda: factories.member(factories.organization(), "dispatcher"))()
     draft = await sync_to_async(factories.booked)(by, status="draft")
     socket = Socket()
-    await hub.join(socket, [wish(draft)])
+    await hub.join(socket, [join_request(draft)])
 
     await sync_to_async(services.discard)(by=by, now=NOW, reference=draft.reference)
     await socket.reaches(2)
@@ -361,14 +361,14 @@ async def test_a_discarded_draft_ends_its_room(hub: RoomHub) -> None:
 async def test_a_room_ends_with_its_last_member(hub: RoomHub) -> None:
     _, shipment = await booked()
     one, other = Socket(), Socket()
-    await hub.join(one, [wish(shipment)])
-    await hub.join(other, [wish(shipment)])
+    await hub.join(one, [join_request(shipment)])
+    await hub.join(other, [join_request(shipment)])
 
-    assert hub.leave(one, wish(shipment).room.group) is True
-    assert list(hub.rooms) == [wish(shipment).room.group]
-    assert hub.leave(other, wish(shipment).room.group) is True
+    assert hub.leave(one, join_request(shipment).room.group) is True
+    assert list(hub.rooms) == [join_request(shipment).room.group]
+    assert hub.leave(other, join_request(shipment).room.group) is True
     assert hub.rooms == {}
-    assert hub.leave(other, wish(shipment).room.group) is False
+    assert hub.leave(other, join_request(shipment).room.group) is False
 
 
 async def test_a_socket_that_closed_while_it_joined_stays_outside(hub: RoomHub) -> None:
@@ -376,6 +376,6 @@ async def test_a_socket_that_closed_while_it_joined_stays_outside(hub: RoomHub) 
     socket = Socket()
     socket.closed = True
 
-    await hub.join(socket, [wish(shipment)])
+    await hub.join(socket, [join_request(shipment)])
 
     assert hub.rooms == {}

@@ -8,39 +8,39 @@ import pytest
 
 from realtime import protocol
 from realtime.identity import Identity
-from realtime.protocol import Close
+from realtime.protocol import CloseCode
 from shipments.access import Subject
 
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-class Stranger:
+class UnauthenticatedSocket:
     """A socket that says nothing, and notes how it is closed."""
 
     subject: Subject | None = None
     closed = False
 
     def __init__(self) -> None:
-        self.ended_with: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        self.closed_with: asyncio.Future[CloseCode] = asyncio.get_running_loop().create_future()
 
     def deliver(self, frame: bytes) -> None:
         raise AssertionError(frame)
 
-    async def close(self, code: Close, reason: str) -> None:
-        self.ended_with.set_result(code)
+    async def close(self, code: CloseCode, reason: str) -> None:
+        self.closed_with.set_result(code)
 
     async def check_rooms(self, subject: Subject) -> None:
         raise AssertionError(subject)
 
-    async def recognise(self, fresh: Subject | None, *, anew: bool) -> None:
+    async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
         raise AssertionError(fresh)
 
 
-async def closed_with(address: str) -> Close:
-    stranger = Stranger()
-    await Identity(stranger, None, address).begin()
+async def close_code_for(address: str) -> CloseCode:
+    socket = UnauthenticatedSocket()
+    await Identity(socket, None, address).begin()
     async with asyncio.timeout(10):
-        return await stranger.ended_with
+        return await socket.closed_with
 
 
 async def test_who_says_nothing_too_often_is_told_to_wait(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,6 +48,6 @@ async def test_who_says_nothing_too_often_is_told_to_wait(settings: Any, monkeyp
     monkeypatch.setattr(protocol, "AUTHENTICATION_SECONDS", 0.0)
     address, other = (f"2001:db8:{secrets.randbelow(65536):x}:{number}::1" for number in range(2))
 
-    codes = [await closed_with(each) for each in [address] * 4 + [other]]
+    codes = [await close_code_for(each) for each in [address] * 4 + [other]]
 
     assert codes == [4408, 4408, 4429, 4429, 4408]

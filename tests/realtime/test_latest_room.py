@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from realtime.latest import PACE_SECONDS, LatestRoom
+from realtime.latest import MIN_INTERVAL_SECONDS, LatestRoom
 from realtime.rooms import RoomName
 from shipments.identifiers import new_id
 
@@ -13,7 +13,7 @@ NAME = RoomName("driver", new_id(), "driver:x", "driver.x")
 
 
 class Listener:
-    line = None
+    direct_sender = None
 
     def __init__(self) -> None:
         self.closed = False
@@ -34,8 +34,8 @@ async def test_the_first_value_is_given_at_once_and_a_burst_ends_with_its_newest
     room.admit(listener, -1)
 
     for version in range(1, 100):
-        room.offer(version, b"%d" % version)
-    await asyncio.sleep(PACE_SECONDS * 2)
+        room.update(version, b"%d" % version)
+    await asyncio.sleep(MIN_INTERVAL_SECONDS * 2)
 
     assert listener.frames == [b"1", b"99"]
 
@@ -43,18 +43,18 @@ async def test_the_first_value_is_given_at_once_and_a_burst_ends_with_its_newest
 async def test_an_older_or_equal_value_is_dropped(room: LatestRoom) -> None:
     listener = Listener()
     room.admit(listener, -1)
-    room.offer(5, b"five")
+    room.update(5, b"five")
 
-    room.offer(5, b"again")
-    room.offer(4, b"four")
-    await asyncio.sleep(PACE_SECONDS * 2)
+    room.update(5, b"again")
+    room.update(4, b"four")
+    await asyncio.sleep(MIN_INTERVAL_SECONDS * 2)
 
     assert listener.frames == [b"five"]
 
 
 async def test_what_came_while_somebody_joined_follows_the_answer(room: LatestRoom) -> None:
     room.joining += 1
-    room.offer(7, b"seven")
+    room.update(7, b"seven")
     listener = Listener()
 
     room.admit(listener, 6)
@@ -65,11 +65,11 @@ async def test_what_came_while_somebody_joined_follows_the_answer(room: LatestRo
 async def test_nobody_is_given_anything_after_leaving(room: LatestRoom) -> None:
     listener = Listener()
     room.admit(listener, -1)
-    room.offer(1, b"one")
-    room.offer(2, b"two")
+    room.update(1, b"one")
+    room.update(2, b"two")
 
     assert room.discard(listener) is True
-    await asyncio.sleep(PACE_SECONDS * 2)
+    await asyncio.sleep(MIN_INTERVAL_SECONDS * 2)
 
     assert listener.frames == [b"one"]
     assert not room.members

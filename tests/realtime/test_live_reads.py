@@ -19,22 +19,22 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 @pytest_asyncio.fixture
-async def asked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
+async def queries(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
     """The texts of what is asked."""
-    texts: list[str] = []
+    statements: list[str] = []
     fetch = live.fetch
 
-    async def noted(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        texts.append(sql)
+    async def recorded_fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        statements.append(sql)
         return await fetch(sql, params)
 
-    monkeypatch.setattr(live, "fetch", noted)
-    yield texts
+    monkeypatch.setattr(live, "fetch", recorded_fetch)
+    yield statements
     await live.close()
 
 
 @sync_to_async
-def three() -> tuple[Subject, Subject, list[Shipment]]:
+def booked_shipments() -> tuple[Subject, Subject, list[Shipment]]:
     """A dispatcher, a driver who has the first, and three shipments, the last a draft."""
     by = factories.member(organization := factories.organization(), "dispatcher")
     drives = factories.driver(organization)
@@ -42,29 +42,29 @@ def three() -> tuple[Subject, Subject, list[Shipment]]:
     return by, factories.member(organization, "driver", driver=drives), booked
 
 
-async def test_each_viewer_finds_what_it_may_see_in_any_case(asked: list[str]) -> None:
-    dispatcher, driver, shipments = await three()
+async def test_each_viewer_finds_what_it_may_see_in_any_case(queries: list[str]) -> None:
+    dispatcher, driver, shipments = await booked_shipments()
     references = [shipment.reference for shipment in shipments]
-    known = {each.reference.upper(): (each.pk, each.reference) for each in shipments}
+    matches = {each.reference.upper(): (each.pk, each.reference) for each in shipments}
 
-    assert await live.find_visible(dispatcher, [references[0].lower()]) == dict(list(known.items())[:1])
-    assert await live.find_visible(dispatcher, [*references, "NONE-SUCH"]) == known
-    assert len(set(asked)) == 1
-    assert await live.find_visible(driver, references) == dict(list(known.items())[:1])
+    assert await live.find_visible(dispatcher, [references[0].lower()]) == dict(list(matches.items())[:1])
+    assert await live.find_visible(dispatcher, [*references, "NONE-SUCH"]) == matches
+    assert len(set(queries)) == 1
+    assert await live.find_visible(driver, references) == dict(list(matches.items())[:1])
     assert await live.find_visible(replace(dispatcher, organization_id=uuid.uuid4()), references) == {}
 
 
-async def test_who_sees_nothing_and_who_asks_for_nothing_are_not_asked_for(asked: list[str]) -> None:
-    dispatcher, _, shipments = await three()
+async def test_who_sees_nothing_and_who_asks_for_nothing_are_not_asked_for(queries: list[str]) -> None:
+    dispatcher, _, shipments = await booked_shipments()
 
     assert await live.find_visible(replace(dispatcher, role="device"), [shipments[0].reference]) == {}
     assert await live.find_visible(dispatcher, []) == {}
     assert await live.snapshots([]) == {}
-    assert asked == []
+    assert queries == []
 
 
-async def test_shipments_are_shown_by_one_question_and_what_is_gone_is_left_out(asked: list[str]) -> None:
-    by, _, shipments = await three()
+async def test_shipments_are_shown_by_one_question_and_what_is_gone_is_left_out(queries: list[str]) -> None:
+    by, _, shipments = await booked_shipments()
     await sync_to_async(services.discard)(by=by, now=factories.NOW, reference=shipments[2].reference)
 
     one = await live.snapshots([shipments[0].pk])
@@ -73,4 +73,4 @@ async def test_shipments_are_shown_by_one_question_and_what_is_gone_is_left_out(
     assert set(one) == {shipments[0].pk}
     assert {shown["reference"] for shown in all_of_them.values()} == {each.reference for each in shipments[:2]}
     assert one[shipments[0].pk] == all_of_them[shipments[0].pk]
-    assert len(set(asked)) == 1
+    assert len(set(queries)) == 1

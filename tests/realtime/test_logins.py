@@ -21,119 +21,119 @@ from tests.journeys.credentials import now, person
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-class Visitor:
+class RecordingRevocable:
     """Notes what it is told, as a socket does: the new subject only where all went well."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject: Subject | None = subject
-        self.told: list[tuple[str | None, bool]] = []
-        self.fails = 0
-        self.heard = asyncio.Event()
-        logins.enter(self)
+        self.updates: list[tuple[str | None, bool]] = []
+        self.failures_left = 0
+        self.updated = asyncio.Event()
+        logins.register(self)
 
-    async def recognise(self, fresh: Subject | None, *, anew: bool) -> None:
-        self.told.append((fresh.role if fresh else None, anew))
-        self.heard.set()
-        if self.fails:
-            self.fails -= 1
+    async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
+        self.updates.append((fresh.role if fresh else None, recheck_rooms))
+        self.updated.set()
+        if self.failures_left:
+            self.failures_left -= 1
             raise psycopg.OperationalError("the database is away")
         self.subject = fresh or self.subject
 
 
 @pytest_asyncio.fixture
-async def visitor() -> AsyncIterator[Visitor]:
-    who = await sync_to_async(lambda: person(factories.organization(), "driver").subject)()
-    made = Visitor(who)
-    yield made
-    logins.leave(made)
+async def revocable() -> AsyncIterator[RecordingRevocable]:
+    subject = await sync_to_async(lambda: person(factories.organization(), "driver").subject)()
+    revocable = RecordingRevocable(subject)
+    yield revocable
+    logins.unregister(revocable)
     await live.close()
 
 
 @sync_to_async
-def promote(visitor: Visitor) -> None:
-    assert visitor.subject is not None
-    assert visitor.subject.user_id is not None
-    admin = factories.member(_organization(visitor.subject), "admin")
-    accounts.set_role(by=admin, now=now(), user_id=visitor.subject.user_id, role="dispatcher")
+def promote(revocable: RecordingRevocable) -> None:
+    assert revocable.subject is not None
+    assert revocable.subject.user_id is not None
+    admin = factories.member(_organization(revocable.subject), "admin")
+    accounts.set_role(by=admin, now=now(), user_id=revocable.subject.user_id, role="dispatcher")
 
 
 def _organization(subject: Subject) -> factories.Organization:
     return factories.Organization.objects.get(pk=subject.organization_id)
 
 
-async def test_the_sweep_tells_once_and_then_no_more(visitor: Visitor) -> None:
+async def test_the_sweep_tells_once_and_then_no_more(revocable: RecordingRevocable) -> None:
     await logins.sweep()
-    await promote(visitor)
+    await promote(revocable)
     for _ in range(3):
         await logins.sweep()
 
-    assert visitor.told == [("dispatcher", False)]
+    assert revocable.updates == [("dispatcher", False)]
 
 
-async def test_who_could_not_look_looks_again(visitor: Visitor) -> None:
-    visitor.fails = 2
-    await promote(visitor)
+async def test_who_could_not_look_looks_again(revocable: RecordingRevocable) -> None:
+    revocable.failures_left = 2
+    await promote(revocable)
 
     for _ in range(5):
         await logins.sweep()
 
-    assert visitor.told == [("dispatcher", False)] * 3
+    assert revocable.updates == [("dispatcher", False)] * 3
 
 
-async def test_a_reassignment_that_could_not_be_looked_at_is_owed(visitor: Visitor) -> None:
-    visitor.fails = 1
+async def test_a_reassignment_that_could_not_be_looked_at_is_owed(revocable: RecordingRevocable) -> None:
+    revocable.failures_left = 1
 
     with pytest.raises(psycopg.OperationalError):
-        await logins.reassigned([visitor])
+        await logins.recheck_restricted([revocable])
     for _ in range(3):
         await logins.sweep()
 
-    assert visitor.told == [("driver", True)] * 2
+    assert revocable.updates == [("driver", True)] * 2
 
 
-async def test_messages_that_come_together_are_one_look(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Credential] = []
-    look = auth.today
+async def test_messages_that_come_together_are_one_look(revocable: RecordingRevocable, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Credential] = []
+    read = auth.current_subject
 
-    async def counted(credential: Credential) -> Subject | None:
-        looks.append(credential)
-        return await look(credential)
+    async def counting(credential: Credential) -> Subject | None:
+        reads.append(credential)
+        return await read(credential)
 
-    monkeypatch.setattr(auth, "today", counted)
-    assert visitor.subject is not None
+    monkeypatch.setattr(auth, "today", counting)
+    assert revocable.subject is not None
     for _ in range(50):
-        logins.control({"type": "control", "whose": str(visitor.subject.user_id)})
-    logins.control({"type": "control", "whose": str(uuid.uuid4())})
+        logins.handle_control({"type": "control", "whose": str(revocable.subject.user_id)})
+    logins.handle_control({"type": "control", "whose": str(uuid.uuid4())})
     async with asyncio.timeout(10):
-        await visitor.heard.wait()
+        await revocable.updated.wait()
 
-    assert len(looks) == 1
+    assert len(reads) == 1
 
 
-async def test_many_sockets_of_one_login_are_one_read(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert visitor.subject is not None
-    others = [Visitor(replace(visitor.subject, request_id=str(n))) for n in range(20)]
-    looks: list[Credential] = []
-    look = auth.today
+async def test_many_sockets_of_one_login_are_one_read(revocable: RecordingRevocable, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert revocable.subject is not None
+    others = [RecordingRevocable(replace(revocable.subject, request_id=str(n))) for n in range(20)]
+    reads: list[Credential] = []
+    read = auth.current_subject
 
-    async def counted(credential: Credential) -> Subject | None:
-        looks.append(credential)
-        return await look(credential)
+    async def counting(credential: Credential) -> Subject | None:
+        reads.append(credential)
+        return await read(credential)
 
-    monkeypatch.setattr(auth, "today", counted)
-    await promote(visitor)
+    monkeypatch.setattr(auth, "today", counting)
+    await promote(revocable)
     await logins.sweep()
     for other in others:
-        logins.leave(other)
+        logins.unregister(other)
 
-    assert len(looks) == 1
-    assert {tuple(each.told) for each in (visitor, *others)} == {(("dispatcher", False),)}
+    assert len(reads) == 1
+    assert {tuple(each.updates) for each in (revocable, *others)} == {(("dispatcher", False),)}
 
 
-async def test_who_left_is_told_nothing(visitor: Visitor) -> None:
-    logins.leave(visitor)
-    await promote(visitor)
+async def test_who_left_is_told_nothing(revocable: RecordingRevocable) -> None:
+    logins.unregister(revocable)
+    await promote(revocable)
 
     await logins.sweep()
 
-    assert visitor.told == []
+    assert revocable.updates == []

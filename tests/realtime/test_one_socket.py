@@ -10,7 +10,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from realtime import auth, census, clock, hub, metrics, protocol
-from realtime.auth import Verdict
+from realtime.auth import AuthenticationResult
 from realtime.consumers import SocketConsumer
 from shipments.access import Subject
 from shipments.selectors import live
@@ -19,7 +19,7 @@ from tests import factories
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-class Line:
+class AsgiConnection:
     """Both ends of an ASGI connection, the server's played here."""
 
     def __init__(self) -> None:
@@ -29,20 +29,20 @@ class Line:
         headers = [(b"authorization", b"Bearer x")]
         scope = {"type": "websocket", "path": "/ws/", "headers": headers, "client": ["127.0.0.1", 1]}
         self.running = asyncio.create_task(self.consumer(scope, self._incoming.get, self._outgoing.put))
-        self.comes({"type": "websocket.connect"})
+        self.receive({"type": "websocket.connect"})
 
-    def comes(self, message: dict[str, Any]) -> None:
+    def receive(self, message: dict[str, Any]) -> None:
         self._incoming.put_nowait(message)
 
-    def says(self, **frame: Any) -> None:
-        self.comes({"type": "websocket.receive", "text": orjson.dumps(frame).decode()})
+    def send(self, **frame: Any) -> None:
+        self.receive({"type": "websocket.receive", "text": orjson.dumps(frame).decode()})
 
-    async def sent(self) -> dict[str, Any]:
+    async def next_message(self) -> dict[str, Any]:
         async with asyncio.timeout(10):
             return await self._outgoing.get()
 
-    async def hears(self) -> dict[str, Any]:
-        frame: dict[str, Any] = orjson.loads((await self.sent())["text"])
+    async def next_frame(self) -> dict[str, Any]:
+        frame: dict[str, Any] = orjson.loads((await self.next_message())["text"])
         return frame
 
 
@@ -55,38 +55,38 @@ def dispatcher_with_a_shipment() -> tuple[Subject, str]:
 async def test_a_socket_beats_with_the_heads_of_its_rooms_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     by, reference = await dispatcher_with_a_shipment()
 
-    async def admit(*_: Any, **__: Any) -> Verdict:
-        return Verdict(by)
+    async def admit(*_: Any, **__: Any) -> AuthenticationResult:
+        return AuthenticationResult(by)
 
     monkeypatch.setattr(auth, "admit", admit)
     monkeypatch.setattr(protocol, "HEARTBEAT_SECONDS", 0.3)
     before = metrics.open_sockets()
-    line = Line()
-    assert (await line.sent())["type"] == "websocket.accept"
-    welcome = await line.hears()
+    connection = AsgiConnection()
+    assert (await connection.next_message())["type"] == "websocket.accept"
+    welcome = await connection.next_frame()
     assert welcome["type"] == "welcome"
     assert metrics.open_sockets() == before + 1
-    line.says(type="join:room", shipmentId=reference)
-    frames = [await line.hears() for _ in range(4)]
-    joined = next(frame for frame in frames if frame["type"] == "room:joined")
-    beats = [frame for frame in frames if frame["type"] == "heartbeat"]
+    connection.send(type="join:room", shipmentId=reference)
+    received_frames = [await connection.next_frame() for _ in range(4)]
+    joined = next(frame for frame in received_frames if frame["type"] == "room:joined")
+    heartbeats = [frame for frame in received_frames if frame["type"] == "heartbeat"]
 
-    assert len(beats) == 3
-    assert beats[-1]["heads"] == {joined["room"]: joined["seq"]}
+    assert len(heartbeats) == 3
+    assert heartbeats[-1]["heads"] == {joined["room"]: joined["seq"]}
 
-    gone = weakref.ref(line.consumer)
-    line.comes({"type": "websocket.disconnect", "code": 1000})
-    await asyncio.wait([line.running], timeout=10)
-    assert line.running.exception() is None
+    consumer_ref = weakref.ref(connection.consumer)
+    connection.receive({"type": "websocket.disconnect", "code": 1000})
+    await asyncio.wait([connection.running], timeout=10)
+    assert connection.running.exception() is None
     assert metrics.open_sockets() == before
-    assert not clock.current()._sleeping
-    assert not census.current().here
+    assert not clock.current()._timers
+    assert not census.current().counts
     assert not hub.current().rooms
     gc.disable()
     try:
-        del line
+        del connection
         await asyncio.sleep(0)
-        assert gone() is None  # without the collector
+        assert consumer_ref() is None  # without the collector
     finally:
         gc.enable()
     await hub.current().stop()

@@ -24,14 +24,14 @@ BAD = [
 
 @pytest.mark.parametrize("text", BAD, ids=lambda text: text[:30] or "empty")
 def test_a_bad_frame_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(protocol.BadFrame) as refused:
+    with pytest.raises(protocol.InvalidFrame) as refused:
         protocol.decode(text, None)
 
     assert str(refused.value).endswith((".", 'type".', "characters."))
 
 
 def test_a_binary_frame_is_refused() -> None:
-    with pytest.raises(protocol.BadFrame, match="binary"):
+    with pytest.raises(protocol.InvalidFrame, match="binary"):
         protocol.decode(None, b"{}")
 
 
@@ -67,9 +67,9 @@ ID = "01a20a6a-7a84-7555-a223-22f9160039db"
 def test_a_room_is_named_by_its_kind_and_a_key_that_can_be(
     frame: dict[str, object], room: tuple[str, str] | None
 ) -> None:
-    assert rooms.asked(frame) == room
+    assert rooms.parse_room(frame) == room
 
 
 def test_an_answer_echoes_the_clients_id_and_nothing_where_there_is_none() -> None:
-    assert b'"id":7' in protocol.left(room="r", reason="left", echo=7)
-    assert b'"id"' not in protocol.left(room="r", reason="left")
+    assert b'"id":7' in protocol.room_left(room="r", reason="left", echo=7)
+    assert b'"id"' not in protocol.room_left(room="r", reason="left")

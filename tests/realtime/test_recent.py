@@ -6,94 +6,94 @@ from typing import Any
 
 import pytest
 
-from realtime.recent import Recent
+from realtime.recent import ReplayCache
 from realtime.room import LogRoom
 from realtime.rooms import RoomName
 
 
-class Book:
+class RecordingLog:
     """A log of as many events as it has `pages`; it notes what was read."""
 
-    def __init__(self, pages: int) -> None:
-        self.pages = pages
+    def __init__(self, length: int) -> None:
+        self.length = length
         self.reads: list[tuple[int, int]] = []
 
     async def events(self, _: uuid.UUID, after: int, *, upto: int, limit: int) -> list[dict[str, Any]]:
         self.reads.append((after, upto))
         await asyncio.sleep(0)
         assert limit == upto - after
-        return [{"seq": seq} for seq in range(after + 1, min(upto, self.pages) + 1)]
+        return [{"seq": seq} for seq in range(after + 1, min(upto, self.length) + 1)]
 
     def number(self, event: dict[str, Any]) -> int:
         return int(event["seq"])
 
 
 @pytest.fixture
-def book() -> Book:
-    return Book(30)
+def log() -> RecordingLog:
+    return RecordingLog(30)
 
 
 @pytest.fixture
-def room(book: Book) -> LogRoom:
-    return LogRoom(RoomName("shipment", "SHIP-1", "shipment.1", uuid.uuid4()), book)  # type: ignore[arg-type]
+def room(log: RecordingLog) -> LogRoom:
+    return LogRoom(RoomName("shipment", "SHIP-1", "shipment.1", uuid.uuid4()), log)  # type: ignore[arg-type]
 
 
 def seqs(events: list[dict[str, Any]]) -> list[int]:
     return [event["seq"] for event in events]
 
 
-async def test_who_missed_the_same_or_less_is_told_without_a_read(book: Book, room: LogRoom) -> None:
-    recent = Recent()
+async def test_who_missed_the_same_or_less_is_told_without_a_read(log: RecordingLog, room: LogRoom) -> None:
+    cache = ReplayCache()
 
-    told = [await recent.events(room, after, 30) for after in (10, 10, 20, 29)]
+    replays = [await cache.events(room, after, 30) for after in (10, 10, 20, 29)]
 
-    assert [seqs(each) for each in told] == [list(range(after, 31)) for after in (11, 11, 21, 30)]
-    assert book.reads == [(10, 30)]
-
-
-async def test_all_who_ask_at_once_wait_for_one_read(book: Book, room: LogRoom) -> None:
-    recent = Recent()
-
-    told = await asyncio.gather(*(recent.events(room, 5, 30) for _ in range(20)))
-
-    assert all(seqs(each) == list(range(6, 31)) for each in told)
-    assert book.reads == [(5, 30)]
+    assert [seqs(each) for each in replays] == [list(range(after, 31)) for after in (11, 11, 21, 30)]
+    assert log.reads == [(10, 30)]
 
 
-async def test_only_what_came_since_is_read(book: Book, room: LogRoom) -> None:
-    recent = Recent()
+async def test_all_who_ask_at_once_wait_for_one_read(log: RecordingLog, room: LogRoom) -> None:
+    cache = ReplayCache()
 
-    await recent.events(room, 10, 20)
-    told = await recent.events(room, 15, 30)
+    replays = await asyncio.gather(*(cache.events(room, 5, 30) for _ in range(20)))
 
-    assert seqs(told) == list(range(16, 31))
-    assert book.reads == [(10, 20), (20, 30)]
+    assert all(seqs(each) == list(range(6, 31)) for each in replays)
+    assert log.reads == [(5, 30)]
 
 
-async def test_who_missed_more_has_it_read_for_the_others_too(book: Book, room: LogRoom) -> None:
-    recent = Recent()
+async def test_only_what_came_since_is_read(log: RecordingLog, room: LogRoom) -> None:
+    cache = ReplayCache()
+
+    await cache.events(room, 10, 20)
+    replay = await cache.events(room, 15, 30)
+
+    assert seqs(replay) == list(range(16, 31))
+    assert log.reads == [(10, 20), (20, 30)]
+
+
+async def test_who_missed_more_has_it_read_for_the_others_too(log: RecordingLog, room: LogRoom) -> None:
+    cache = ReplayCache()
 
     for after in (20, 3, 20):
-        assert seqs(await recent.events(room, after, 30)) == list(range(after + 1, 31))
+        assert seqs(await cache.events(room, after, 30)) == list(range(after + 1, 31))
 
-    assert book.reads == [(20, 30), (3, 30)]
-
-
-async def test_another_history_is_read_anew(book: Book, room: LogRoom) -> None:
-    recent = Recent()
-    await recent.events(room, 10, 30)
-
-    recent.forget()
-    await recent.events(room, 10, 30)
-
-    assert book.reads == [(10, 30)] * 2
+    assert log.reads == [(20, 30), (3, 30)]
 
 
-async def test_a_read_that_brought_less_is_not_built_upon(book: Book, room: LogRoom) -> None:
-    recent = Recent()
+async def test_another_history_is_read_anew(log: RecordingLog, room: LogRoom) -> None:
+    cache = ReplayCache()
+    await cache.events(room, 10, 30)
 
-    short = await recent.events(room, 28, 32)
-    book.pages = 32
-    whole = await recent.events(room, 28, 32)
+    cache.clear()
+    await cache.events(room, 10, 30)
 
-    assert (seqs(short), seqs(whole)) == ([29, 30], [29, 30, 31, 32])
+    assert log.reads == [(10, 30)] * 2
+
+
+async def test_a_read_that_brought_less_is_not_built_upon(log: RecordingLog, room: LogRoom) -> None:
+    cache = ReplayCache()
+
+    incomplete = await cache.events(room, 28, 32)
+    log.length = 32
+    complete = await cache.events(room, 28, 32)
+
+    assert (seqs(incomplete), seqs(complete)) == ([29, 30], [29, 30, 31, 32])

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from realtime.room import LogRoom, Wish, why_snapshot
+from realtime.room import LogRoom, JoinRequest, snapshot_reason
 from realtime.rooms import RoomName
 from shipments.identifiers import new_id
 
@@ -32,7 +32,7 @@ class NumberedLog:
     def summary(self, snapshot: dict[str, Any]) -> dict[str, Any]:
         return {"total": snapshot["total"]}
 
-    def after(self, summary: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
+    def summary_after(self, summary: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
         return {"total": summary["total"] + event["weight"]}
 
     def frame(self, room: RoomName, epoch: str, event: dict[str, Any], summary: dict[str, Any]) -> bytes:
@@ -47,14 +47,14 @@ class NumberedLog:
 NAME = RoomName("shipment", new_id(), "shipment:X", "shipment.org.X")
 
 
-class SharedLine:
+class SharedSender:
     """A way to write to many members at once."""
 
     def __init__(self, client: "Client") -> None:
         self.client = client
 
-    def spread(self, frames: list[bytes], lines: list["SharedLine"]) -> None:
-        for line in lines:
+    def broadcast(self, frames: list[bytes], senders: list["SharedSender"]) -> None:
+        for line in senders:
             for frame in frames:
                 line.client.deliver(frame)
 
@@ -64,16 +64,16 @@ class Client:
 
     def __init__(self, seq: int, total: int) -> None:
         self.closed = False
-        self.line = None if total % 2 else SharedLine(self)
+        self.direct_sender = None if total % 2 else SharedSender(self)
         self.started, self.seqs, self.total = seq, list[int](), total
-        self.told = total
+        self.summary_total = total
 
     def deliver(self, frame: bytes) -> None:
-        frame_read = orjson.loads(frame)
-        event = frame_read["event"]
+        message = orjson.loads(frame)
+        event = message["event"]
         self.seqs.append(event["seq"])
         self.total += event["weight"]
-        self.told = frame_read["shipment"]["total"]
+        self.summary_total = message["shipment"]["total"]
 
 
 class RoomModel(RuleBasedStateMachine):
@@ -88,7 +88,7 @@ class RoomModel(RuleBasedStateMachine):
         self.log.commit(1)
         self.room = LogRoom(NAME, self.log)  # type: ignore[arg-type]
         self.inside: list[Client] = []
-        self.reading: list[dict[str, Any]] | None = None
+        self.events_read: list[dict[str, Any]] | None = None
 
     @rule(weight=st.integers(1, 9))
     def commit(self, weight: int) -> None:
@@ -97,7 +97,7 @@ class RoomModel(RuleBasedStateMachine):
     @rule(back=st.integers(0, 5), whole=st.booleans())
     def hint(self, back: int, whole: bool) -> None:
         number = max(1, len(self.log.events) - back)
-        self.room.hint(number, self.log.published(number) if whole else None)
+        self.room.apply_hint(number, self.log.published(number) if whole else None)
 
     @rule(target=joins, since=st.none() | st.integers(0, 6))
     def read_to_join(self, since: int | None) -> tuple[dict[str, Any], int | None]:
@@ -110,14 +110,14 @@ class RoomModel(RuleBasedStateMachine):
         self.room.joining -= 1
         if snapshot["seq"] < self.room.head:  # the hub reads again
             snapshot = self.log.snapshot()
-        wish = Wish(NAME, since, EPOCH)
-        if why_snapshot(wish, epoch=EPOCH, seq=snapshot["seq"], reach=1000) is None:
-            known = sum(event["weight"] for event in self.log.events[:since])
-            client = Client(since or 0, known)
+        request = JoinRequest(NAME, since, EPOCH)
+        if snapshot_reason(request, epoch=EPOCH, seq=snapshot["seq"], max_replay=1000) is None:
+            total = sum(event["weight"] for event in self.log.events[:since])
+            client = Client(since or 0, total)
             for event in self.log.events[since : snapshot["seq"]]:
                 client.seqs.append(event["seq"])
                 client.total += event["weight"]
-            client.told = client.total
+            client.summary_total = client.total
         else:
             client = Client(snapshot["seq"], snapshot["total"])
         self.room.admit(client, snapshot)
@@ -133,28 +133,28 @@ class RoomModel(RuleBasedStateMachine):
     def begin_fill(self) -> None:
         if self.room.behind and not self.room.filling:
             self.room.filling = True
-            self.reading = self.log.events[self.room.head : self.room.head + 3]
+            self.events_read = self.log.events[self.room.head : self.room.head + 3]
 
     @rule()
     def end_fill(self) -> None:
-        if self.reading is None:
+        if self.events_read is None:
             return
-        if not self.reading:
-            self.room.drop_promise()
-        for event in self.reading:
+        if not self.events_read:
+            self.room.forget_unlogged_seq()
+        for event in self.events_read:
             if self.room.members:
-                self.room.take(event, EPOCH, lambda frame: orjson.loads(frame)["shipment"])
-        self.room.filling, self.reading = False, None
+                self.room.apply_event(event, EPOCH, lambda frame: orjson.loads(frame)["shipment"])
+        self.room.filling, self.events_read = False, None
 
     @rule()
     def end_turn(self) -> None:
-        self.room.write()
-        assert self.room.told == self.room.head
+        self.room.flush()
+        assert self.room.delivered_seq == self.room.head
 
     @rule()
     def sweep(self) -> None:
         if self.room.members:
-            self.room.wanted = max(self.room.wanted, len(self.log.events))
+            self.room.known_seq = max(self.room.known_seq, len(self.log.events))
 
     @invariant()
     def every_record_is_the_log(self) -> None:
@@ -171,7 +171,7 @@ class RoomModel(RuleBasedStateMachine):
         while self.sweep() or self.room.behind:
             self.begin_fill()
             self.end_fill()
-        self.room.write()
+        self.room.flush()
         for client in self.inside:
             assert client.started + len(client.seqs) == len(self.log.events)
 

@@ -57,7 +57,7 @@ class House:
         return self._caught[-1]
 
     def _frame(self, told: dict[str, Any]) -> bytes:
-        frame: bytes = receivers.frame(epoch.current(), told["event"], told["shipment"])
+        frame: bytes = receivers.event_frame(epoch.current(), told["event"], told["shipment"])
         self._seqs[frame] = told["event"]["seq"]
         return frame
 
@@ -72,7 +72,7 @@ class House:
         frames = []
         for seq in range(told["event"]["seq"] + 1, told["event"]["seq"] + 1 + count):
             event = told["event"] | {"seq": seq, "data": {"note": "x" * (size - 700)}}
-            frames.append(receivers.frame(epoch.current(), event, told["shipment"]))
+            frames.append(receivers.event_frame(epoch.current(), event, told["shipment"]))
             self._seqs[frames[-1]] = seq
         return room, frames
 
@@ -87,7 +87,7 @@ class House:
     def hint(self, number: int, frame: bytes) -> None:
         """This will publish a hint as the writer's process would."""
         group = rooms.shipment_group(self.by.organization_id, self.references[number])
-        broadcast.hint(group, seq=self._seqs[frame], epoch=epoch.current(), frame=frame, ends=False)
+        broadcast.publish_hint(group, seq=self._seqs[frame], epoch=epoch.current(), frame=frame, ends=False)
 
     def token(self) -> str:
         """This will log in as the dispatcher and return the header."""

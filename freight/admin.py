@@ -34,7 +34,7 @@ class PolicyLimitForm(PolicyForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, high in (("most", changes.MOST_REQUESTS), ("window", changes.LONGEST_WINDOW_SECONDS)):
+        for name, high in (("most", changes.MAX_REQUESTS), ("window", changes.MAX_WINDOW_SECONDS)):
             self.fields[name] = forms.IntegerField(
                 label=self.fields[name].label, min_value=1, max_value=high, help_text=self.fields[name].help_text
             )

@@ -38,7 +38,7 @@ _routes: Application = ProtocolTypeRouter({"http": _http, "websocket": _refuse})
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """This will serve one request or socket; the first one lets this process follow changes of the limits."""
-    runtime.watch()
+    runtime.start_polling()
     if scope["type"] == "websocket" and scope["path"] in _SOCKETS:
         # Not through the routers: each would stand here, with all of the handshake, as long as the socket lives.
         life = SocketConsumer()(scope, receive, send)
@@ -48,5 +48,5 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         await _routes(scope, receive, send)
         return
-    with patience.of_request(), waiting.of_request():
+    with patience.database_request_budget(), waiting.redis_request_budget():
         await _routes(scope, receive, send)

@@ -5,8 +5,8 @@ from django.conf import settings
 from exports.pdf import libraries
 from monitoring import detail, reports
 from monitoring.health import Application, HealthApplication
-from monitoring.probes import ChannelLayer, Disk, Optional, PostgreSQL, redis_check
-from monitoring.watch import Part
+from monitoring.probes import ChannelLayer, Disk, OptionalFeature, PostgreSQL, redis_check
+from monitoring.watch import Dependency
 from realtime import report
 from shipments.selectors import measured
 
@@ -15,18 +15,18 @@ def application(inner: Application) -> HealthApplication:
     """This will put the health answers before an ASGI application."""
     return HealthApplication(
         inner,
-        parts=[
-            Part("database", PostgreSQL(), vital=True),
-            Part("redis", redis_check(), shown="cache"),
-            Part("channelLayer", ChannelLayer(), told=False),
-            Part("pdf", Optional(present=libraries.present)),
-            Part("disk", Disk(settings.FREIGHT_HOME), told=False),
+        dependencies=[
+            Dependency("database", PostgreSQL(), required=True),
+            Dependency("redis", redis_check(), detail_name="cache"),
+            Dependency("channelLayer", ChannelLayer(), shown_in_ready=False),
+            Dependency("pdf", OptionalFeature(is_present=libraries.present)),
+            Dependency("disk", Disk(settings.FREIGHT_HOME), shown_in_ready=False),
         ],
-        facts={
+        detail_providers={
             "cache": measured.hit_rate,
             "websocket": report.health,
-            "memory": detail.memory(reports.processes),
-            "process": detail.process,
+            "memory": detail.memory_detail(reports.process_statuses),
+            "process": detail.process_detail,
         },
         version=settings.VERSION,
         environment=environment(),

@@ -62,7 +62,7 @@ WORKERS: Final = (
 
 def run(stop: threading.Event) -> None:
     """This will run every worker in a thread of its own until `stop` is set."""
-    runtime.enter("relay")
+    runtime.start_reporting("relay")
     threads = [
         threading.Thread(target=_work, args=(worker, stop), name=worker.name, daemon=True) for worker in WORKERS
     ]
@@ -82,7 +82,7 @@ def run(stop: threading.Event) -> None:
 
 
 def _work(worker: Worker, stop: threading.Event) -> None:
-    queries.work.set(f"relay {worker.name}")
+    queries.task_name.set(f"relay {worker.name}")
     pause = worker.idle_seconds
     while not stop.wait(pause):
         started = time.monotonic()

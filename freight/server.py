@@ -42,9 +42,9 @@ def run(
     from monitoring import health, patience, runtime
     from realtime import event_stream, protocol
 
-    runtime.enter(role)
-    _end_statements(patience.STATEMENT_SECONDS)
-    patience.limit_process()
+    runtime.start_reporting(role)
+    _end_statements(patience.STATEMENT_TIMEOUT_SECONDS)
+    patience.set_process_timeout()
     listening = endpoint(unix=unix, host=host, port=port)
     log.info("serving", role=role, endpoint=listening, pid=os.getpid(), descriptors=raise_descriptors())
     serve(
@@ -53,7 +53,7 @@ def run(
         drain={
             "seconds": drain_seconds,
             "farewell": lambda retry_ms: protocol.drain(retry_ms=retry_ms),
-            "on_begin": (health.drain, event_stream.close_all),
+            "on_begin": (health.start_draining, event_stream.close_all),
         },
     )
     pool.close_shared()

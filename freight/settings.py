@@ -127,9 +127,9 @@ DATABASES: dict[str, dict[str, Any]] = {
             "pool": {
                 "min_size": 1,
                 "max_size": DATABASE_POOL_SIZE,
-                "timeout": patience.SECONDS,
+                "timeout": patience.DATABASE_TIMEOUT_SECONDS,
                 "max_idle": 60,
-                "connection_class": patience.PatientConnection,
+                "connection_class": patience.DeadlineConnection,
                 # After this the next request asks anew, instead of waiting for a longer and longer pause to end.
                 "reconnect_timeout": 1,
             },
@@ -160,8 +160,8 @@ CACHES = {
             # Never pickle: whoever can write to Redis must not be able to run code here.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
             "CONNECTION_POOL_CLASS": "ratelimits.waiting.PatientPool",
-            "SOCKET_CONNECT_TIMEOUT": waiting.CONNECT_SECONDS,
-            "SOCKET_TIMEOUT": waiting.ASK_SECONDS,
+            "SOCKET_CONNECT_TIMEOUT": waiting.REDIS_CONNECT_TIMEOUT_SECONDS,
+            "SOCKET_TIMEOUT": waiting.REDIS_COMMAND_TIMEOUT_SECONDS,
         },
     },
     # Where django-ratelimit leaves what it wants counted; the counting has its own way to Redis.

@@ -31,22 +31,22 @@ def connect() -> None:
     imports = kinds.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
     for kind in (*kinds.ROOM_TYPES, exports, imports):
         rooms.register(kind)
-    cluster.contribute("performance", performance.note)
-    cluster.contribute("websocket", report.process_part)
+    cluster.register_status("performance", performance.process_status)
+    cluster.register_status("websocket", report.process_part)
     reports.register("performance", performance.report)
     reports.register("websocket", report.report)
     reports.register("cache", measured.caches)
     reports.register("exports", statistics.report)
-    reports.register("ratelimit", partial(ratelimits.report.report, of_host=_decisions_of_host))
-    runtime.every_second(report.update_gauges)
-    runtime.once_a_host(measured.relay_lag, every=2)
-    runtime.once_a_host(measured.states, every=15)
+    reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
+    runtime.sample_every_second(report.update_gauges)
+    runtime.measure_once_per_host(measured.relay_lag, interval=2)
+    runtime.measure_once_per_host(measured.states, interval=15)
 
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:
     """This will return what all processes of this host have decided, by policy and decision."""
     found: dict[tuple[str, str], float] = {}
-    for (name, labels), value in reports.host().samples.items():
+    for (name, labels), value in reports.host_samples().samples.items():
         if name == "ratelimit_decisions_total":
             of = dict(labels)
             found[of["policy"], of["decision"]] = value

@@ -10,7 +10,7 @@ from django.conf import settings
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 # More hops than any real chain of proxies has.
-_MOST_HOPS = 20
+_MAX_HOPS = 20
 
 
 def client_address(meta: Mapping[str, Any]) -> str | None:
@@ -21,25 +21,25 @@ def client_address(meta: Mapping[str, Any]) -> str | None:
     without that header has no address: it must never pass for the proxy's own.
     """
     peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
-    if peer is not None and not _within(peer, settings.TRUSTED_PROXIES):
+    if peer is not None and not _is_in_networks(peer, settings.TRUSTED_PROXIES):
         return str(peer)
     if peer is None and meta.get("REMOTE_ADDR"):
         return None
-    for hop in reversed(str(meta.get("HTTP_X_FORWARDED_FOR") or "").split(",")[-_MOST_HOPS:]):
+    for hop in reversed(str(meta.get("HTTP_X_FORWARDED_FOR") or "").split(",")[-_MAX_HOPS:]):
         address = _parse(hop.strip())
         if address is None:
             return None
-        if not _within(address, settings.TRUSTED_PROXIES):
+        if not _is_in_networks(address, settings.TRUSTED_PROXIES):
             return str(address)
     return None
 
 
-def meta_of(scope: Mapping[str, Any]) -> dict[str, str]:
+def meta_from_scope(scope: Mapping[str, Any]) -> dict[str, str]:
     """This will return what of an ASGI scope tells where it comes from, as a request's META would."""
     client = scope.get("client")
     meta = {"REMOTE_ADDR": client[0] if client else ""}
-    forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    return meta | {"HTTP_X_FORWARDED_FOR": ",".join(forwarded)} if forwarded else meta
+    forwarded_for = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return meta | {"HTTP_X_FORWARDED_FOR": ",".join(forwarded_for)} if forwarded_for else meta
 
 
 def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
@@ -48,14 +48,14 @@ def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
     A loopback peer that forwards for somebody without being a trusted proxy is not local.
     """
     address = _parse(client_address(meta) or "")
-    if address is None or (address.is_loopback and _forwards_unbelieved(meta)):
+    if address is None or (address.is_loopback and _is_untrusted_proxy(meta)):
         return False
-    return _within(address, networks)
+    return _is_in_networks(address, networks)
 
 
-def _forwards_unbelieved(meta: Mapping[str, Any]) -> bool:
+def _is_untrusted_proxy(meta: Mapping[str, Any]) -> bool:
     peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
-    return peer is not None and "HTTP_X_FORWARDED_FOR" in meta and not _within(peer, settings.TRUSTED_PROXIES)
+    return peer is not None and "HTTP_X_FORWARDED_FOR" in meta and not _is_in_networks(peer, settings.TRUSTED_PROXIES)
 
 
 @lru_cache(maxsize=4096)
@@ -72,5 +72,5 @@ def _parse(text: str) -> IPAddress | None:
     return address
 
 
-def _within(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
+def _is_in_networks(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
     return any(address in network for network in networks)

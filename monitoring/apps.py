@@ -12,4 +12,4 @@ class MonitoringConfig(AppConfig):
         """This will time every query."""
         from monitoring import queries  # needs the settings
 
-        queries.watch()
+        queries.install_timing()

@@ -24,221 +24,221 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from monitoring import merging, shared
-from monitoring.picture import Picture
+from monitoring.picture import SampleSet
 
 _log = structlog.get_logger("monitoring.cluster")
 RECENT_SECONDS: Final = 60.0
-_RING_SECONDS: Final = 5.0
+_HISTORY_INTERVAL_SECONDS: Final = 5.0
 # A host or process that has said nothing for so long is gone.
-GONE_SECONDS: Final = 10.0
-_HOSTS: Final = "freight:hosts"
+EXPIRY_SECONDS: Final = 10.0
+_HOSTS_KEY: Final = "freight:hosts"
 # So many exchanges in a row that come to nothing mean that Redis is gone: it is told within three seconds.
-_MISSED_MEANS_GONE: Final = 2
+_MAX_FAILED_EXCHANGES: Final = 2
 
-_notes: dict[str, Callable[[], Mapping[str, Any]]] = {}
+_status_providers: dict[str, Callable[[], Mapping[str, Any]]] = {}
 
 
-def contribute(name: str, note: Callable[[], Mapping[str, Any]]) -> None:
+def register_status(name: str, provider: Callable[[], Mapping[str, Any]]) -> None:
     """This will put what `note` returns (JSON, quickly made) under a name into the note of this process."""
-    _notes[name] = note
+    _status_providers[name] = provider
 
 
 @dataclass
-class Host:
+class HostSnapshot:
     """One host as it was a moment ago: its numbers, their growth over the last minute, its processes' notes."""
 
     name: str
     at: float = 0.0
-    now: Picture = field(default_factory=Picture)
-    recent: Picture = field(default_factory=Picture)
+    current: SampleSet = field(default_factory=SampleSet)
+    recent: SampleSet = field(default_factory=SampleSet)
     processes: list[dict[str, Any]] = field(default_factory=list)
 
-    def written(self) -> bytes:
+    def to_bytes(self) -> bytes:
         """This will return it as JSON."""
         return orjson.dumps(
             {
                 "name": self.name,
                 "at": self.at,
-                "now": self.now.written(),
-                "recent": self.recent.written(),
+                "now": self.current.to_json(),
+                "recent": self.recent.to_json(),
                 "processes": self.processes,
             }
         )
 
     @classmethod
-    def read(cls, raw: bytes) -> "Host":
+    def from_bytes(cls, raw: bytes) -> "HostSnapshot":
         """This will read what `written` returned; raises ValueError or KeyError for anything else."""
-        found = orjson.loads(raw)
+        document = orjson.loads(raw)
         return cls(
-            found["name"], found["at"], Picture.read(found["now"]), Picture.read(found["recent"]),
-            found["processes"],
+            document["name"], document["at"], SampleSet.from_json(document["now"]), SampleSet.from_json(document["recent"]),
+            document["processes"],
         )  # fmt: skip
 
 
-class Cluster:
+class HostAggregator:
     """This process's view of all hosts; `tick` is called once a second, in a thread of its own."""
 
     def __init__(self) -> None:
-        self._ring: deque[tuple[float, Picture]] = deque()
-        self._leads: IO[str] | None = None
-        self._own = Host(shared.host())
-        self._read = (0, self._own)
-        self._others: list[Host] = []
+        self._history: deque[tuple[float, SampleSet]] = deque()
+        self._leader_lock: IO[str] | None = None
+        self._own_snapshot = HostSnapshot(shared.host_name())
+        self._cached_snapshot = (0, self._own_snapshot)
+        self._other_hosts: list[HostSnapshot] = []
         # Until the first exchange nothing is known; after it, one late answer is not yet a Redis that is gone.
-        self._missed = _MISSED_MEANS_GONE
+        self._failed_exchanges = _MAX_FAILED_EXCHANGES
         self._connection: redis.Redis | None = None
         self._ticks = 0
 
     # -- reading --------------------------------------------------------------------------------------------
 
-    def hosts(self) -> list[Host]:
+    def snapshots(self) -> list[HostSnapshot]:
         """This will return this host and those others that said something lately."""
-        return [self.own(), *self._others]
+        return [self.own_snapshot(), *self._other_hosts]
 
     @property
-    def partial(self) -> bool:
+    def is_partial(self) -> bool:
         """Whether other hosts may be missing, because Redis does not answer."""
-        return self._missed >= _MISSED_MEANS_GONE
+        return self._failed_exchanges >= _MAX_FAILED_EXCHANGES
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this process speaks for its host."""
-        return self._leads is not None or shared.folder() is None
+        return self._leader_lock is not None or shared.metrics_directory() is None
 
-    def own(self) -> Host:
+    def own_snapshot(self) -> HostSnapshot:
         """This will return this host: as its leader wrote it down, else as this process alone knows it."""
-        if self._leads is None and (where := shared.folder()) is not None:
+        if self._leader_lock is None and (directory := shared.metrics_directory()) is not None:
             with contextlib.suppress(OSError, ValueError, KeyError):
-                found = self._written_down(where / "host.json")
-                if time.time() - found.at < GONE_SECONDS:
-                    return found
-        if not self._own.at:
-            self._add_up()
-        return self._own
+                snapshot = self._read_snapshot(directory / "host.json")
+                if time.time() - snapshot.at < EXPIRY_SECONDS:
+                    return snapshot
+        if not self._own_snapshot.at:
+            self._aggregate()
+        return self._own_snapshot
 
-    def _written_down(self, path: Path) -> Host:
-        written_at = path.stat().st_mtime_ns
-        at, found = self._read
-        if at != written_at:
-            found = Host.read(path.read_bytes())
-            self._read = written_at, found
-        return found
+    def _read_snapshot(self, path: Path) -> HostSnapshot:
+        modified_at = path.stat().st_mtime_ns
+        cached_at, snapshot = self._cached_snapshot
+        if cached_at != modified_at:
+            snapshot = HostSnapshot.from_bytes(path.read_bytes())
+            self._cached_snapshot = modified_at, snapshot
+        return snapshot
 
-    def now(self) -> Picture:
+    def current_samples(self) -> SampleSet:
         """This will return the numbers of all hosts, this one's to the moment."""
-        found = Picture.of(merging.families())
-        for host in self._others:
-            found = found.plus(host.now)
-        return found
+        samples = SampleSet.from_families(merging.collect_families())
+        for host in self._other_hosts:
+            samples = samples.plus(host.current)
+        return samples
 
-    def recent(self) -> Picture:
+    def recent_samples(self) -> SampleSet:
         """This will return the growth of all hosts' numbers over the last minute."""
-        own, *others = self.hosts()
-        found = own.recent
+        own, *others = self.snapshots()
+        samples = own.recent
         for host in others:
-            found = found.plus(host.recent)
-        return found
+            samples = samples.plus(host.recent)
+        return samples
 
-    def processes(self) -> list[dict[str, Any]]:
+    def process_statuses(self) -> list[dict[str, Any]]:
         """This will return the notes of all living processes, by host and name."""
-        return [note for host in self.hosts() for note in host.processes]
+        return [note for host in self.snapshots() for note in host.processes]
 
     # -- keeping it up to date ------------------------------------------------------------------------------
 
-    def tick(self) -> None:
+    def publish(self) -> None:
         """This will write this process's note and, every other second, what the host has to say."""
         self._ticks += 1
-        where = shared.folder()
-        note = _note()
-        if where is not None:
-            _write(where / f"{shared.identity()}.json", orjson.dumps(note, default=str))
-        if self._ticks % 2 == 0 and not self._missed:
+        directory = shared.metrics_directory()
+        status = _process_status()
+        if directory is not None:
+            _write_atomically(directory / f"{shared.process_identity()}.json", orjson.dumps(status, default=str))
+        if self._ticks % 2 == 0 and not self._failed_exchanges:
             return
-        if self._may_lead(where):
-            self._add_up()
-            if where is not None:
-                _write(where / "host.json", self._own.written())
-        self._exchange()
+        if self._acquire_leadership(directory):
+            self._aggregate()
+            if directory is not None:
+                _write_atomically(directory / "host.json", self._own_snapshot.to_bytes())
+        self._exchange_snapshots()
 
-    def _may_lead(self, where: Path | None) -> bool:
-        if where is None or self.leads:
+    def _acquire_leadership(self, directory: Path | None) -> bool:
+        if directory is None or self.is_leader:
             return True
-        file = (where / "leader").open("a")
+        lock_file = (directory / "leader").open("a")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.close()
+            lock_file.close()
             return False
-        self._leads = file  # held until this process ends, however it does
-        atexit.register(file.close)
+        self._leader_lock = lock_file  # held until this process ends, however it does
+        atexit.register(lock_file.close)
         return True
 
-    def _add_up(self) -> None:
-        now, clock = Picture.of(merging.families()), time.monotonic()
-        if not self._ring or clock - self._ring[-1][0] >= _RING_SECONDS:
-            self._ring.append((clock, now))
-        while len(self._ring) > 1 and clock - self._ring[1][0] >= RECENT_SECONDS:
-            self._ring.popleft()
-        began, before = self._ring[0]
-        if before is now:  # nothing older is known yet: since the processes began
-            before = Picture()
-        self._own = Host(
-            shared.host(), time.time(), now, now.since(before, seconds=max(clock - began, 1.0)), _own_notes()
+    def _aggregate(self) -> None:
+        current, clock = SampleSet.from_families(merging.collect_families()), time.monotonic()
+        if not self._history or clock - self._history[-1][0] >= _HISTORY_INTERVAL_SECONDS:
+            self._history.append((clock, current))
+        while len(self._history) > 1 and clock - self._history[1][0] >= RECENT_SECONDS:
+            self._history.popleft()
+        started, previous = self._history[0]
+        if previous is current:  # nothing older is known yet: since the processes began
+            previous = SampleSet()
+        self._own_snapshot = HostSnapshot(
+            shared.host_name(), time.time(), current, current.growth_since(previous, seconds=max(clock - started, 1.0)), _local_statuses()
         )
 
-    def _exchange(self) -> None:
+    def _exchange_snapshots(self) -> None:
         """This will lay this host's copy into Redis and fetch the others'."""
-        own = self._own.name
+        own_name = self._own_snapshot.name
         try:
             connection = self._connection = self._connection or _connect()
             pipeline = connection.pipeline(transaction=False)
-            if self.leads:
-                pipeline.set(f"{_HOSTS}:{own}", self._own.written(), px=int(GONE_SECONDS * 1000))
-                pipeline.sadd(_HOSTS, own)
+            if self.is_leader:
+                pipeline.set(f"{_HOSTS_KEY}:{own_name}", self._own_snapshot.to_bytes(), px=int(EXPIRY_SECONDS * 1000))
+                pipeline.sadd(_HOSTS_KEY, own_name)
                 pipeline.execute()
-            found = connection.smembers(_HOSTS)
-            names = sorted(name.decode() for name in found if name.decode() != own)  # type: ignore[union-attr]
-            raws = connection.mget([f"{_HOSTS}:{name}" for name in names]) if names else []
+            members = connection.smembers(_HOSTS_KEY)
+            names = sorted(name.decode() for name in members if name.decode() != own_name)  # type: ignore[union-attr]
+            raws = connection.mget([f"{_HOSTS_KEY}:{name}" for name in names]) if names else []
             for name, raw in zip(names, raws, strict=True):  # type: ignore[arg-type]
                 if raw is None:
-                    connection.srem(_HOSTS, name)
-            self._others = [Host.read(raw) for raw in raws if raw is not None]  # type: ignore[union-attr]
+                    connection.srem(_HOSTS_KEY, name)
+            self._other_hosts = [HostSnapshot.from_bytes(raw) for raw in raws if raw is not None]  # type: ignore[union-attr]
         except (redis.RedisError, OSError, ValueError, KeyError) as error:
-            self._missed += 1
-            if self._missed == _MISSED_MEANS_GONE:
+            self._failed_exchanges += 1
+            if self._failed_exchanges == _MAX_FAILED_EXCHANGES:
                 _log.warning("other hosts are out of sight", error=repr(error))
-            if self.partial:
-                self._others = []
+            if self.is_partial:
+                self._other_hosts = []
         else:
-            self._missed = 0
+            self._failed_exchanges = 0
 
 
-def _note() -> dict[str, Any]:
+def _process_status() -> dict[str, Any]:
     return {
-        "process": shared.name(),
-        "host": shared.host(),
+        "process": shared.process_name(),
+        "host": shared.host_name(),
         "pid": os.getpid(),
         "at": time.time(),
-    } | {name: note() for name, note in _notes.items()}
+    } | {name: note() for name, note in _status_providers.items()}
 
 
-def _own_notes() -> list[dict[str, Any]]:
-    where = shared.folder()
-    if where is None:
-        return [_note()]
-    found = []
-    for member in shared.members():
+def _local_statuses() -> list[dict[str, Any]]:
+    directory = shared.metrics_directory()
+    if directory is None:
+        return [_process_status()]
+    statuses = []
+    for member in shared.live_processes():
         with contextlib.suppress(OSError, ValueError):
-            note = orjson.loads((where / f"{member.identity}.json").read_bytes())
-            if time.time() - note["at"] < GONE_SECONDS:
-                found.append(note)
-    return found
+            status = orjson.loads((directory / f"{member.identity}.json").read_bytes())
+            if time.time() - status["at"] < EXPIRY_SECONDS:
+                statuses.append(status)
+    return statuses
 
 
-def _write(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_bytes(content)
-    fresh.replace(path)
+def _write_atomically(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 def _connect() -> redis.Redis:

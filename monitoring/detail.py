@@ -11,78 +11,78 @@ from monitoring import metrics, shared
 from monitoring.exposition import memory_limit
 
 if TYPE_CHECKING:
-    from monitoring.watch import Watch
+    from monitoring.watch import HealthMonitor
 
-Fact = Callable[[], Mapping[str, Any]]
-_FULL: Final = 0.9
+DetailProvider = Callable[[], Mapping[str, Any]]
+_MEMORY_WARNING_RATIO: Final = 0.9
 
 
-def checks(watch: "Watch", facts: Mapping[str, Fact], *, draining: bool) -> dict[str, dict[str, Any]]:
+def check_statuses(monitor: "HealthMonitor", providers: Mapping[str, DetailProvider], *, draining: bool) -> dict[str, dict[str, Any]]:
     """This will return each check: `status` is ok, warning or critical; `reason` says what is wrong."""
-    found: dict[str, dict[str, Any]] = {}
-    seen = watch.findings
-    for part in watch.parts:
-        finding = seen.wrong.get(part.name, "not checked yet") if watch.fresh else "the checks do not run"
-        shown: dict[str, Any] = {"status": "ok", "latencyMs": seen.latency_ms.get(part.name)}
-        if finding:
-            shown["status"] = "critical" if part.vital else "warning"
-            shown["reason"] = finding
-        found[part.shown or part.name] = shown
-    for name, fact in facts.items():
+    statuses: dict[str, dict[str, Any]] = {}
+    results = monitor.results
+    for part in monitor.dependencies:
+        error = results.errors.get(part.name, "not checked yet") if monitor.is_fresh else "the checks do not run"
+        status: dict[str, Any] = {"status": "ok", "latencyMs": results.latency_ms.get(part.name)}
+        if error:
+            status["status"] = "critical" if part.required else "warning"
+            status["reason"] = error
+        statuses[part.detail_name or part.name] = status
+    for name, provider in providers.items():
         # What a fact says stands beside what the check of that name has found.
-        found[name] = dict(fact()) | found.get(name, {})
+        statuses[name] = dict(provider()) | statuses.get(name, {})
     if draining:
-        found["process"] = {**found.get("process", {}), "status": "critical", "reason": "draining"}
-    return found
+        statuses["process"] = {**statuses.get("process", {}), "status": "critical", "reason": "draining"}
+    return statuses
 
 
-def overall(found: Mapping[str, Mapping[str, Any]]) -> str:
+def overall_status(statuses: Mapping[str, Mapping[str, Any]]) -> str:
     """This will say how the whole is."""
-    states = {each["status"] for each in found.values()}
-    if "critical" in states:
+    levels = {each["status"] for each in statuses.values()}
+    if "critical" in levels:
         return "unhealthy"
-    return "degraded" if "warning" in states else "healthy"
+    return "degraded" if "warning" in levels else "healthy"
 
 
-def body(found: Mapping[str, Mapping[str, Any]], *, uptime: float, took_ms: float) -> dict[str, Any]:
+def detailed_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float, took_ms: float) -> dict[str, Any]:
     """This will return `/api/health/detailed`."""
     return {
-        "status": overall(found),
+        "status": overall_status(statuses),
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "uptime": round(uptime, 3),
-        "checks": found,
+        "checks": statuses,
         "latencyMs": round(took_ms, 2),
     }
 
 
-def brief(found: Mapping[str, Mapping[str, Any]], *, uptime: float) -> dict[str, Any]:
+def brief_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float) -> dict[str, Any]:
     """This will return `/api/metrics/health`."""
     return {
-        "status": overall(found),
+        "status": overall_status(statuses),
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "uptime": round(uptime, 3),
-        "checks": {name: each["status"] for name, each in found.items()},
-        "issues": [f"{name}: {each['reason']}" for name, each in found.items() if each.get("reason")],
+        "checks": {name: each["status"] for name, each in statuses.items()},
+        "issues": [f"{name}: {each['reason']}" for name, each in statuses.items() if each.get("reason")],
     }
 
 
-def memory(processes: Callable[[], list[dict[str, Any]]]) -> Fact:
+def memory_detail(process_statuses: Callable[[], list[dict[str, Any]]]) -> DetailProvider:
     """This will make the fact about memory: how full the fullest process is, 0 to 1."""
 
-    def fact() -> dict[str, Any]:
+    def provider() -> dict[str, Any]:
         limit = memory_limit()
-        most = max((each["performance"]["rss"] for each in processes() if "performance" in each), default=0)
+        most = max((each["performance"]["rss"] for each in process_statuses() if "performance" in each), default=0)
         usage = round(most / limit, 3)
-        shown = {"status": "ok", "usage": usage, "rssBytes": most, "limitBytes": limit}
-        return shown | ({"status": "warning", "reason": f"{usage:.0%} are in use"} if usage > _FULL else {})
+        fields = {"status": "ok", "usage": usage, "rssBytes": most, "limitBytes": limit}
+        return fields | ({"status": "warning", "reason": f"{usage:.0%} are in use"} if usage > _MEMORY_WARNING_RATIO else {})
 
-    return fact
+    return provider
 
 
-def process() -> dict[str, Any]:
+def process_detail() -> dict[str, Any]:
     """This will return what the answering process is and how it fares."""
-    own = psutil.Process()
-    name = shared.name()
+    process = psutil.Process()
+    name = shared.process_name()
     pool = {
         labels["state"]: int(sample.value)
         for sample in next(iter(metrics.pool_connections.collect())).samples
@@ -99,9 +99,9 @@ def process() -> dict[str, Any]:
     return {
         "status": "ok",
         "name": name,
-        "pid": own.pid,
-        "rssBytes": own.memory_info().rss,
-        "openSockets": own.num_fds(),
+        "pid": process.pid,
+        "rssBytes": process.memory_info().rss,
+        "openSockets": process.num_fds(),
         "eventLoopLagMs": round(lag * 1000, 1),
         "pool": pool,
         "at": round(time.time(), 3),

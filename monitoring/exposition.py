@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from monitoring import health, merging, shared
-from monitoring.picture import Picture
+from monitoring.picture import SampleSet
 
 _CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 # What version 1 of cgroups says for "no limit" is near the largest number.
@@ -24,16 +24,16 @@ _NO_LIMIT: Final = 1 << 60
 class HostCollector(Collector):
     """Every metric that an app declares, summed over the processes of this host, and what is made of them."""
 
-    def __init__(self, recent: Callable[[], Picture]) -> None:
-        self._recent = recent
+    def __init__(self, recent_samples: Callable[[], SampleSet]) -> None:
+        self._recent_samples = recent_samples
 
     def collect(self) -> Iterable[Metric]:
         """This will return the metrics as they stand."""
-        found = merging.families()
-        yield from found
+        families = merging.collect_families()
+        yield from families
         # Of a page of thousands of samples only these are looked up.
-        asked = [metric for metric in found if metric.name == "cache_requests"]
-        yield from _derived(Picture.of(asked), self._recent())
+        cache_requests = [metric for metric in families if metric.name == "cache_requests"]
+        yield from _derived_gauges(SampleSet.from_families(cache_requests), self._recent_samples())
 
 
 class ProcessCollector(Collector):
@@ -58,30 +58,30 @@ class ProcessCollector(Collector):
             "process_cpu_seconds", "Processor time that a process has used.", labels=["process"]
         )
         limit = memory_limit()
-        for member in shared.members():
-            for name, value in _measured(member.pid, limit):
+        for member in shared.live_processes():
+            for name, value in _process_samples(member.pid, limit):
                 (cpu if name == "process_cpu_seconds" else gauges[name]).add_metric([member.name], value)
-        return [*gauges.values(), cpu, *_machine()]
+        return [*gauges.values(), cpu, *_host_gauges()]
 
 
-def _machine() -> Iterator[Metric]:
+def _host_gauges() -> Iterator[Metric]:
     yield GaugeMetricFamily("host_cpu_cores", "Processors of this host.", value=os.cpu_count() or 1)
     with contextlib.suppress(OSError):
-        disk = shutil.disk_usage(next(each for each in _home() if each.exists()))
-        yield GaugeMetricFamily("disk_used_ratio", "How full the disk of FREIGHT_HOME is.", value=_full(disk))
+        disk = shutil.disk_usage(next(each for each in _home_and_parents() if each.exists()))
+        yield GaugeMetricFamily("disk_used_ratio", "How full the disk of FREIGHT_HOME is.", value=_used_ratio(disk))
 
 
-def _home() -> Iterator[Path]:
+def _home_and_parents() -> Iterator[Path]:
     yield settings.FREIGHT_HOME
     yield from settings.FREIGHT_HOME.parents
 
 
-def _full(disk: Any) -> float:
+def _used_ratio(disk: Any) -> float:
     # As df counts: what is reserved for root is not free.
     return float(disk.used / ((disk.used + disk.free) or 1))
 
 
-def _measured(pid: int, limit: int) -> Iterator[tuple[str, float]]:
+def _process_samples(pid: int, limit: int) -> Iterator[tuple[str, float]]:
     with contextlib.suppress(psutil.Error, OSError):  # it may end at any moment
         process = psutil.Process(pid)
         with process.oneshot():
@@ -108,17 +108,17 @@ def memory_limit() -> int:
     return int(settings.MEMORY_BUDGET_MB) * 1024 * 1024
 
 
-def _derived(now: Picture, recent: Picture) -> Iterator[Metric]:
-    wrong = health.wrong()
+def _derived_gauges(current: SampleSet, recent: SampleSet) -> Iterator[Metric]:
+    errors = health.dependency_errors()
     for name, part, text in (
         ("database_connected", "database", "Whether PostgreSQL answers: 1 or 0."),
         ("redis_connected", "redis", "Whether Redis answers: 1 or 0."),
     ):
-        yield GaugeMetricFamily(name, text, value=float(part in wrong and wrong[part] is None))
-    hits, asked = now.total("cache_requests_total", result="hit"), now.total("cache_requests_total")
+        yield GaugeMetricFamily(name, text, value=float(part in errors and errors[part] is None))
+    hits, lookups = current.total("cache_requests_total", result="hit"), current.total("cache_requests_total")
     yield GaugeMetricFamily(
         "cache_hit_ratio", "The part of the questions to caches that were answered, 0 to 1; 1 before any.",
-        value=hits / asked if asked else 1.0,
+        value=hits / lookups if lookups else 1.0,
     )  # fmt: skip
     quantile = recent.quantile("http_request_duration_seconds", 0.95)
     yield GaugeMetricFamily(
@@ -127,9 +127,9 @@ def _derived(now: Picture, recent: Picture) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def registry(recent: Callable[[], Picture]) -> CollectorRegistry:
+def build_registry(recent_samples: Callable[[], SampleSet]) -> CollectorRegistry:
     """This will return what one scrape collects from."""
-    made = CollectorRegistry()
-    for collector in (HostCollector(recent), ProcessCollector(), PLATFORM_COLLECTOR):
-        made.register(collector)
-    return made
+    registry = CollectorRegistry()
+    for collector in (HostCollector(recent_samples), ProcessCollector(), PLATFORM_COLLECTOR):
+        registry.register(collector)
+    return registry

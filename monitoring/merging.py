@@ -22,15 +22,15 @@ from prometheus_client.utils import floatToGoString
 
 from monitoring import shared
 
-_RETIRED: Final = "retired.json"
-_OWN_OF_A_PROCESS: Final = ("process_", "python_")
+_RETIRED_FILE: Final = "retired.json"
+_PROCESS_PREFIXES: Final = ("process_", "python_")
 
 
 Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
+class _SampleKey:
     """What one number is: its metric, its own name, its labels; of a histogram's bucket the bound."""
 
     metric: str
@@ -41,7 +41,7 @@ class _Key:
 
 
 @dataclass
-class _Sums:
+class _Totals:
     """Numbers by kind (`counter`, `histogram`, `gauge_livesum` …) and key; of gauges also when they were set."""
 
     by_kind: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -49,95 +49,95 @@ class _Sums:
 
     def add(self, kind: str, numbers: Iterable[tuple[str, float, float]]) -> None:
         """This will add the numbers `(key, value, set at)` of one process."""
-        kept = self.by_kind.setdefault(kind, {})
+        values = self.by_kind.setdefault(kind, {})
         if kind in {"counter", "histogram", "summary", "gauge_livesum"}:
             for key, value, _ in numbers:
-                kept[key] = kept.get(key, 0.0) + value
+                values[key] = values.get(key, 0.0) + value
         elif kind == "gauge_livemax":
             for key, value, _ in numbers:
-                kept[key] = max(value, kept.get(key, value))
+                values[key] = max(value, values.get(key, value))
         else:
             for key, value, at in numbers:
-                if key not in kept or at > self.set_at.get(key, 0.0):
-                    kept[key], self.set_at[key] = value, at
+                if key not in values or at > self.set_at.get(key, 0.0):
+                    values[key], self.set_at[key] = value, at
 
 
-def families() -> list[Metric]:
+def collect_families() -> list[Metric]:
     """This will return every metric that the apps declare, over all processes of this host."""
-    where = shared.folder()
-    if where is None:
-        return [metric for metric in REGISTRY.collect() if not metric.name.startswith(_OWN_OF_A_PROCESS)]
-    with shared.locked(where) as alone:
-        sums = _read(where, retire=alone)
-    return _families(sums)
+    directory = shared.metrics_directory()
+    if directory is None:
+        return [metric for metric in REGISTRY.collect() if not metric.name.startswith(_PROCESS_PREFIXES)]
+    with shared.directory_lock(directory) as holds_lock:
+        totals = _aggregate_directory(directory, retire=holds_lock)
+    return _build_families(totals)
 
 
-def _read(where: Path, *, retire: bool) -> _Sums:
+def _aggregate_directory(directory: Path, *, retire: bool) -> _Totals:
     """This will add up the folder; the dead are retired on the way where nobody else is at it."""
-    retired = _retired(where)
-    sums, dead = _Sums(), _Sums()
+    retired = _read_retired(directory)
+    totals, dead_totals = _Totals(), _Totals()
     for kind, numbers in retired["sums"].items():
-        dead.add(kind, ((key, value, 0.0) for key, value in numbers.items()))
-    gone: set[str] = set()
-    for path in sorted(where.glob("*.db")):
+        dead_totals.add(kind, ((key, value, 0.0) for key, value in numbers.items()))
+    dead_identities: set[str] = set()
+    for path in sorted(directory.glob("*.db")):
         kind, _, identity = path.stem.rpartition("_")
         if shared.is_alive(identity):
-            sums.add(kind, _numbers(path))
+            totals.add(kind, _read_values(path))
             continue
-        gone.add(identity)
+        dead_identities.add(identity)
         if not kind.startswith("gauge") and identity not in retired["holds"]:
-            dead.add(kind, _numbers(path))
-    for kind, numbers in dead.by_kind.items():
-        sums.add(kind, ((key, value, 0.0) for key, value in numbers.items()))
-    if retire and gone:
-        _retire(where, dead, gone)
-    return sums
+            dead_totals.add(kind, _read_values(path))
+    for kind, numbers in dead_totals.by_kind.items():
+        totals.add(kind, ((key, value, 0.0) for key, value in numbers.items()))
+    if retire and dead_identities:
+        _retire_dead(directory, dead_totals, dead_identities)
+    return totals
 
 
-def _numbers(path: Path) -> Iterator[tuple[str, float, float]]:
+def _read_values(path: Path) -> Iterator[tuple[str, float, float]]:
     # Retired by somebody else just now; or its process was killed while it made the file.
     with contextlib.suppress(FileNotFoundError, RuntimeError, ValueError, struct.error):
         for key, value, at, _ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
             yield key, value, at
 
 
-def _retired(where: Path) -> dict[str, Any]:
+def _read_retired(directory: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = orjson.loads((where / _RETIRED).read_bytes())
+        retired: dict[str, Any] = orjson.loads((directory / _RETIRED_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
         return {"holds": [], "sums": {}}
-    return found
+    return retired
 
 
-def _retire(where: Path, dead: _Sums, gone: set[str]) -> None:
+def _retire_dead(directory: Path, dead_totals: _Totals, dead_identities: set[str]) -> None:
     """This will write the counts of the dead down, and only then remove their files."""
     with contextlib.suppress(OSError):
-        fresh = where / f"{_RETIRED}.{os.getpid()}"
-        fresh.write_bytes(orjson.dumps({"holds": sorted(gone), "sums": dead.by_kind}))
-        fresh.replace(where / _RETIRED)
-        for identity in gone:
-            for path in (*where.glob(f"*_{identity}.db"), *where.glob(f"{identity}.*")):
+        temporary = directory / f"{_RETIRED_FILE}.{os.getpid()}"
+        temporary.write_bytes(orjson.dumps({"holds": sorted(dead_identities), "sums": dead_totals.by_kind}))
+        temporary.replace(directory / _RETIRED_FILE)
+        for identity in dead_identities:
+            for path in (*directory.glob(f"*_{identity}.db"), *directory.glob(f"{identity}.*")):
                 path.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=50_000)
-def _parsed(key: str) -> _Key:
-    metric, name, labels, about = json.loads(key)
+def _parse_key(key: str) -> _SampleKey:
+    metric, name, labels, help_text = json.loads(key)
     bound = labels.pop("le", None)
-    return _Key(metric, name, tuple(labels.items()), about, None if bound is None else float(bound))
+    return _SampleKey(metric, name, tuple(labels.items()), help_text, None if bound is None else float(bound))
 
 
-def _families(sums: _Sums) -> list[Metric]:
-    found: dict[str, Metric] = {}
+def _build_families(totals: _Totals) -> list[Metric]:
+    families: dict[str, Metric] = {}
     histograms: dict[str, dict[Labels, _Histogram]] = {}
-    for kind, numbers in sums.by_kind.items():
-        shown = kind.partition("_")[0]  # which kind of gauge is of no interest any more
+    for kind, numbers in totals.by_kind.items():
+        metric_type = kind.partition("_")[0]  # which kind of gauge is of no interest any more
         for raw, value in numbers.items():
-            key = _parsed(raw)
-            metric = found.get(key.metric)
+            key = _parse_key(raw)
+            metric = families.get(key.metric)
             if metric is None:
-                metric = found[key.metric] = Metric(key.metric, key.help, shown)
-            if shown != "histogram":
+                metric = families[key.metric] = Metric(key.metric, key.help, metric_type)
+            if metric_type != "histogram":
                 metric.samples.append(Sample(key.name, dict(key.labels), value))
                 continue
             histogram = histograms.setdefault(key.metric, {}).setdefault(key.labels, _Histogram())
@@ -147,12 +147,12 @@ def _families(sums: _Sums) -> list[Metric]:
                 histogram.bounds.append((key.bound, value))
     for name, children in histograms.items():
         for labels, histogram in children.items():
-            found[name].samples.extend(histogram.samples(name, dict(labels)))
-    return sorted(found.values(), key=lambda metric: metric.name)
+            families[name].samples.extend(histogram.samples(name, dict(labels)))
+    return sorted(families.values(), key=lambda metric: metric.name)
 
 
 @lru_cache(maxsize=1000)
-def _bound(bound: float) -> str:
+def _format_bound(bound: float) -> str:
     return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
 
 
@@ -165,9 +165,9 @@ class _Histogram:
 
     def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
         """This will return the samples as they are exposed: each bucket holds those below it."""
-        below = 0.0
+        cumulative = 0.0
         for bound, value in sorted(self.bounds):
-            below += value
-            yield Sample(f"{name}_bucket", labels | {"le": _bound(bound)}, below)
-        yield Sample(f"{name}_count", labels, below)
+            cumulative += value
+            yield Sample(f"{name}_bucket", labels | {"le": _format_bound(bound)}, cumulative)
+        yield Sample(f"{name}_count", labels, cumulative)
         yield Sample(f"{name}_sum", labels, self.sum)

@@ -33,33 +33,33 @@ class RequestContextMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        with answering(request) as told:
-            return told(self.get_response(request))
+        with request_context(request) as finish:
+            return finish(self.get_response(request))
 
 
 @contextmanager
-def answering(request: HttpRequest) -> Iterator[Callable[[Response], Response]]:
+def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Response]]:
     """This will name the request while it is answered, and give what counts and logs the answer and returns it."""
     meta = request.META
-    with tracing.serving("request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")) as trace:
+    with tracing.server_span("request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")) as trace:
         started = time.perf_counter()
-        request_id = accepted_or_new(meta.get("HTTP_X_REQUEST_ID", ""))
+        request_id = accept_or_generate_id(meta.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
         request.client_address = client_address(meta)  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
-        asking = queries.request.set(request)
+        token = queries.request.set(request)
         try:
-            yield lambda response: _told(request, response, time.perf_counter() - started)
+            yield lambda response: _finish(request, response, time.perf_counter() - started)
         finally:
-            queries.request.reset(asking)
+            queries.request.reset(token)
 
 
-def _told(request: HttpRequest, response: Response, seconds: float) -> Response:
+def _finish(request: HttpRequest, response: Response, seconds: float) -> Response:
     response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
-    route = route_of(request)
+    route = route_template(request)
     metrics.observe_request(method=request.method, route=route, status=response.status_code, seconds=seconds)
-    tell_span(request.method, route, response.status_code)
+    describe_request_span(request.method, route, response.status_code)
     _log.info(
         "request",
         method=request.method,
@@ -67,7 +67,7 @@ def _told(request: HttpRequest, response: Response, seconds: float) -> Response:
         status=response.status_code,
         duration_ms=round(seconds * 1000, 1),
         address=request.client_address,  # type: ignore[attr-defined]
-        **_caller(request),
+        **_caller_fields(request),
     )
     return response
 
@@ -78,11 +78,11 @@ class _DjangoMetrics(Metrics):  # type: ignore[misc]  # the library is untyped
     def register(self) -> None:
         """This will declare them under the library's names."""
         names = {"requests_total": "requests", "responses_total": "responses"}
-        for attribute, what in names.items():
+        for attribute, noun in names.items():
             metric = self.register_metric(
                 Counter,
-                f"django_http_{what}_before_middlewares_total",
-                f"HTTP {what} that passed Django.",
+                f"django_http_{noun}_before_middlewares_total",
+                f"HTTP {noun} that passed Django.",
                 namespace=NAMESPACE,
             )
             setattr(self, attribute, metric)
@@ -107,28 +107,28 @@ class DjangoMetricsMiddleware(PrometheusBeforeMiddleware):  # type: ignore[misc]
     metrics_cls = _DjangoMetrics
 
 
-def accepted_or_new(given: str) -> str:
+def accept_or_generate_id(request_id: str) -> str:
     """This will return the id that the caller gave if it is 1–64 printable ASCII characters, else a fresh one."""
-    return given if _ACCEPTED_ID.fullmatch(given) else uuid.uuid4().hex
+    return request_id if _ACCEPTED_ID.fullmatch(request_id) else uuid.uuid4().hex
 
 
-def tell_span(method: str | None, route: str, status: int) -> None:
+def describe_request_span(method: str | None, route: str, status: int) -> None:
     """This will complete the span of a request, where one is recorded."""
-    method = metrics.method_of(method)
-    tracing.describe(
+    method = metrics.method_label(method)
+    tracing.describe_span(
         f"{method} {route}",
         {"http.request.method": method, "http.route": route, "http.response.status_code": status},
         failed=status >= 500,
     )
 
 
-def route_of(request: HttpRequest) -> str:
+def route_template(request: HttpRequest) -> str:
     """This will return the template of the route, one of a bounded set; `unmatched` where no route answers."""
     match = request.resolver_match
     return f"/{match.route}" if match else "unmatched"
 
 
-def _caller(request: HttpRequest) -> dict[str, str]:
+def _caller_fields(request: HttpRequest) -> dict[str, str]:
     """This will name user and organisation, as the view's authentication left them on the request."""
     subject = getattr(request, "subject", None)
     return {

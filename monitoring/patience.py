@@ -16,96 +16,96 @@ import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.rows import TupleRow
 
-STATEMENT_SECONDS: Final = 3.5
-SECONDS: Final = 4.0
-_INTERVAL_SECONDS: Final = 0.1
+STATEMENT_TIMEOUT_SECONDS: Final = 3.5
+DATABASE_TIMEOUT_SECONDS: Final = 4.0
+_POLL_SECONDS: Final = 0.1
 
 
 @dataclass(slots=True)
-class Patience:
+class RequestBudget:
     """What one request can bear: its waits share it, each answer restores it, and once it is lost it stays lost."""
 
     seconds: float
-    lost: bool = False
+    exhausted: bool = False
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """How long the next wait may last."""
-        return 0.0 if self.lost else self.seconds
+        return 0.0 if self.exhausted else self.seconds
 
 
-_mine: ContextVar[Patience | None] = ContextVar("patience", default=None)
-_until: ContextVar[float | None] = ContextVar("patience_until", default=None)
+_request_budget: ContextVar[RequestBudget | None] = ContextVar("patience", default=None)
+_deadline_at: ContextVar[float | None] = ContextVar("patience_until", default=None)
 # Of threads that work for no request; None: they wait as long as it takes.
-_usual: list[float | None] = [None]
+_process_timeout: list[float | None] = [None]
 
 
-def limit_process(seconds: float = SECONDS) -> None:
+def set_process_timeout(seconds: float = DATABASE_TIMEOUT_SECONDS) -> None:
     """This will have every wait of this process end, also those of threads that work for no request."""
-    _usual[0] = seconds
+    _process_timeout[0] = seconds
 
 
 @contextlib.contextmanager
-def of_request(seconds: float = SECONDS) -> Iterator[Patience]:
+def database_request_budget(seconds: float = DATABASE_TIMEOUT_SECONDS) -> Iterator[RequestBudget]:
     """This will have the threads of one request share their patience, from here to the end of the block."""
-    mine = Patience(seconds)
-    token = _mine.set(mine)
+    budget = RequestBudget(seconds)
+    token = _request_budget.set(budget)
     try:
-        yield mine
+        yield budget
     finally:
-        _mine.reset(token)
+        _request_budget.reset(token)
 
 
 @contextlib.contextmanager
-def at_most(seconds: float) -> Iterator[None]:
+def deadline(seconds: float) -> Iterator[None]:
     """This will have all waits in the block end after so many seconds together, or with an outer block."""
-    outer = _until.get()
-    until = time.monotonic() + seconds
-    token = _until.set(until if outer is None else min(outer, until))
+    outer_deadline = _deadline_at.get()
+    deadline_at = time.monotonic() + seconds
+    token = _deadline_at.set(deadline_at if outer_deadline is None else min(outer_deadline, deadline_at))
     try:
         yield
     finally:
-        _until.reset(token)
+        _deadline_at.reset(token)
 
 
 @contextlib.contextmanager
-def checkout() -> Iterator[None]:
+def pool_checkout() -> Iterator[None]:
     """This will have a pool find and try its connections within the patience that is left.
 
     A pool hands out what answers: one that found nothing in time has none, and whoever asked it does not ask again.
     """
-    mine = _mine.get()
-    left = mine.left if mine else _usual[0]
-    if left is None:
+    budget = _request_budget.get()
+    remaining = budget.remaining if budget else _process_timeout[0]
+    if remaining is None:
         yield
         return
-    if not left:
+    if not remaining:
         raise psycopg.OperationalError("The database has been given up in this request.")
     try:
-        with at_most(left):
+        with deadline(remaining):
             yield
     except psycopg.OperationalError:
-        if mine:
-            mine.lost = True
+        if budget:
+            budget.exhausted = True
         raise
 
 
-class PatientConnection(psycopg.Connection[TupleRow]):
+class DeadlineConnection(psycopg.Connection[TupleRow]):
     """A connection whose waits come to an end."""
 
-    def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_SECONDS, timeout: float | None = None) -> RV:
+    def wait(self, gen: PQGen[RV], interval: float = _POLL_SECONDS, timeout: float | None = None) -> RV:
         """This will wait for the answer, and end the connection where none comes."""
-        mine = _mine.get()
-        limit = _soonest(timeout, mine.left if mine else _usual[0])
+        budget = _request_budget.get()
+        limit = _effective_timeout(timeout, budget.remaining if budget else _process_timeout[0])
         try:
             return super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001  what `wait` is documented to raise
-            if mine:
-                mine.lost = True
-            raise _ended(self, limit) from None
+            if budget:
+                budget.exhausted = True
+            raise _close_silent_connection(self, limit) from None
 
 
-class PatientAsyncConnection(psycopg.AsyncConnection[TupleRow]):
+class AsyncDeadlineConnection(psycopg.AsyncConnection[TupleRow]):
     """The same for event loops, whose tasks outlive the request that began them: each wait has its own patience."""
 
     answered_at = float("-inf")  # noted by whoever keeps it in a pool, on the monotonic clock
@@ -113,26 +113,26 @@ class PatientAsyncConnection(psycopg.AsyncConnection[TupleRow]):
     async def wait(
         self,
         gen: PQGen[RV],
-        interval: float = _INTERVAL_SECONDS,
+        interval: float = _POLL_SECONDS,
         timeout: float | None = None,  # noqa: ASYNC109  the driver's signature
     ) -> RV:
         """This will wait for the answer, and end the connection where none comes."""
-        limit = _soonest(timeout, SECONDS)
+        limit = _effective_timeout(timeout, DATABASE_TIMEOUT_SECONDS)
         try:
             return await super().wait(gen, interval, limit)
         except psycopg.errors._WaitTimeout:  # noqa: SLF001
-            raise _ended(self, limit) from None
+            raise _close_silent_connection(self, limit) from None
 
 
-def _soonest(*limits: float | None) -> float | None:
-    until = _until.get()
-    given = [each for each in limits if each is not None]
-    if until is not None:
-        given.append(max(0.0, until - time.monotonic()))
-    return min(given, default=None)
+def _effective_timeout(*timeouts: float | None) -> float | None:
+    deadline_at = _deadline_at.get()
+    candidates = [each for each in timeouts if each is not None]
+    if deadline_at is not None:
+        candidates.append(max(0.0, deadline_at - time.monotonic()))
+    return min(candidates, default=None)
 
 
-def _ended(connection: "psycopg.BaseConnection[Any]", limit: float | None) -> psycopg.OperationalError:
+def _close_silent_connection(connection: "psycopg.BaseConnection[Any]", limit: float | None) -> psycopg.OperationalError:
     """This will end a connection, on which an answer may still come, and return the error to raise."""
     connection.pgconn.finish()
     return psycopg.OperationalError(f"The database has said nothing for {limit:.1f} s; the connection was ended.")

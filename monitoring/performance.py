@@ -12,38 +12,38 @@ from django.conf import settings
 
 from monitoring import health, reports, shared, slow
 from monitoring.exposition import memory_limit
-from monitoring.picture import Picture
+from monitoring.picture import SampleSet
 
 _MEGABYTE: Final = 1024 * 1024
 _LATENCY: Final = "http_request_duration_seconds"
-_SHOWN: Final = 20
+_MAX_SLOW_QUERIES: Final = 20
 # The runbook's baselines: (what is said, metric of the report, more than).
-_BOUNDS: Final = (
+_THRESHOLDS: Final = (
     ("High latency: the 95th percentile is above 200 ms", "p95", 200.0),
     ("Many errors: more than 1 % of the answers are 5xx", "errorRate", 0.01),
 )
-_FULL_PERCENT: Final = 90.0
+_MEMORY_ALERT_PERCENT: Final = 90.0
 
 
-def note() -> dict[str, Any]:
+def process_status() -> dict[str, Any]:
     """This will return this process's part."""
     memory = psutil.Process().memory_info()
-    return {"rss": memory.rss, "vms": memory.vms, "startedAt": health.started_at()}
+    return {"rss": memory.rss, "vms": memory.vms, "startedAt": health.process_started_at()}
 
 
 def report() -> dict[str, Any]:
     """This will return the report: percentiles in milliseconds and rates are of the last minute."""
-    notes = [each["performance"] | each for each in reports.processes() if "performance" in each]
-    memory = _memory([each["rss"] for each in notes], [each["vms"] for each in notes])
-    requests = _requests(reports.now(), reports.recent())
-    oldest = min((each["startedAt"] for each in notes), default=health.started_at())
-    up = time.time() - oldest
+    statuses = [each["performance"] | each for each in reports.process_statuses() if "performance" in each]
+    memory = _memory([each["rss"] for each in statuses], [each["vms"] for each in statuses])
+    requests = _requests(reports.current_samples(), reports.recent_samples())
+    oldest = min((each["startedAt"] for each in statuses), default=health.process_started_at())
+    uptime = time.time() - oldest
     return {
-        "uptime": {"seconds": round(up, 1), "formatted": str(timedelta(seconds=round(up)))},
+        "uptime": {"seconds": round(uptime, 1), "formatted": str(timedelta(seconds=round(uptime)))},
         "memory": memory,
         "process": {
             "pid": os.getpid(),
-            "name": shared.name(),
+            "name": shared.process_name(),
             "version": platform.python_version(),
             "platform": sys.platform,
             "arch": platform.machine(),
@@ -56,10 +56,10 @@ def report() -> dict[str, Any]:
                 "pid": each["pid"],
                 "rss_mb": _megabytes(each["rss"]),
             }
-            for each in notes
+            for each in statuses
         ],
         "requests": requests,
-        "slowQueries": [] if reports.partial() else [each.told() for each in slow.entries()[:_SHOWN]],
+        "slowQueries": [] if reports.is_partial() else [each.to_json() for each in slow.entries()[:_MAX_SLOW_QUERIES]],
         "alerts": _alerts(memory, requests),
     }
 
@@ -76,28 +76,28 @@ def _memory(resident: list[int], virtual: list[int]) -> dict[str, float]:
     }
 
 
-def _requests(now: Picture, recent: Picture) -> dict[str, float]:
-    by_status = recent.by("status", "http_requests_total")
-    answered = sum(by_status.values())
-    failed = sum(number for status, number in by_status.items() if status.startswith("5"))
+def _requests(current: SampleSet, recent: SampleSet) -> dict[str, float]:
+    by_status = recent.total_by("status", "http_requests_total")
+    responses = sum(by_status.values())
+    server_errors = sum(number for status, number in by_status.items() if status.startswith("5"))
     quantiles = {
         name: round(recent.quantile(_LATENCY, rank) * 1000, 1)
         for name, rank in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
     }
     return quantiles | {
-        "total": int(now.total("http_requests_total")),
-        "perSecond": round(answered / recent.seconds, 2) if recent.seconds else 0.0,
+        "total": int(current.total("http_requests_total")),
+        "perSecond": round(responses / recent.seconds, 2) if recent.seconds else 0.0,
         "averageMs": round(recent.mean(_LATENCY) * 1000, 1),
-        "errorRate": round(failed / answered, 4) if answered else 0.0,
+        "errorRate": round(server_errors / responses, 4) if responses else 0.0,
     }
 
 
 def _alerts(memory: dict[str, float], requests: dict[str, float]) -> list[dict[str, str]]:
-    said = [text for text, name, most in _BOUNDS if requests[name] > most]
-    if memory["heap_used_percent"] > _FULL_PERCENT:
-        said.append("A process uses more than 90 % of its memory")
-    said += [f"{part}: {finding}" for part, finding in health.wrong().items() if finding]
-    return [{"message": text} for text in said]
+    messages = [text for text, name, most in _THRESHOLDS if requests[name] > most]
+    if memory["heap_used_percent"] > _MEMORY_ALERT_PERCENT:
+        messages.append("A process uses more than 90 % of its memory")
+    messages += [f"{part}: {finding}" for part, finding in health.dependency_errors().items() if finding]
+    return [{"message": text} for text in messages]
 
 
 def _megabytes(number: float) -> float:

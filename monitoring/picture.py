@@ -7,18 +7,18 @@ from typing import Any, Self
 
 from prometheus_client import Metric
 
-Sample = tuple[str, tuple[tuple[str, str], ...]]
+SampleKey = tuple[str, tuple[tuple[str, str], ...]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class SampleSet:
     """Samples at one moment, or their growth over some `seconds`."""
 
-    samples: Mapping[Sample, float] = field(default_factory=dict)
+    samples: Mapping[SampleKey, float] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, families: Iterable[Metric]) -> Self:
+    def from_families(cls, families: Iterable[Metric]) -> Self:
         """This will take the samples of metrics as they stand."""
         return cls(
             {
@@ -29,14 +29,14 @@ class Picture:
         )
 
     @classmethod
-    def read(cls, written: Mapping[str, Any]) -> Self:
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
         """This will read what `written` returned, in this or another process."""
         return cls(
-            {(name, tuple(sorted(labels.items()))): value for name, labels, value in written["samples"]},
-            written["seconds"],
+            {(name, tuple(sorted(labels.items()))): value for name, labels, value in document["samples"]},
+            document["seconds"],
         )
 
-    def written(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """This will return it as JSON knows it."""
         return {
             "seconds": self.seconds,
@@ -45,52 +45,52 @@ class Picture:
 
     def total(self, name: str, **labels: str) -> float:
         """This will add up the samples of a name that have these labels; 0 where there are none."""
-        wanted = set(labels.items())
+        label_filter = set(labels.items())
         return sum(
             value
             for (each, carried), value in self.samples.items()
-            if each == name and (not wanted or wanted <= set(carried))
+            if each == name and (not label_filter or label_filter <= set(carried))
         )
 
-    def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
+    def total_by(self, label: str, name: str, **labels: str) -> dict[str, float]:
         """This will add up the samples of a name for each value of a label."""
-        wanted = set(labels.items())
-        found: dict[str, float] = {}
+        label_filter = set(labels.items())
+        totals: dict[str, float] = {}
         for (each, carried), value in self.samples.items():
-            if each == name and wanted <= set(carried):
-                which = dict(carried).get(label, "")
-                found[which] = found.get(which, 0.0) + value
-        return found
+            if each == name and label_filter <= set(carried):
+                label_value = dict(carried).get(label, "")
+                totals[label_value] = totals.get(label_value, 0.0) + value
+        return totals
 
     def quantile(self, name: str, rank: float, **labels: str) -> float:
         """This will estimate a quantile of a histogram as Prometheus does, evenly between bounds; 0 for none."""
-        found = self.by("le", f"{name}_bucket", **labels)
-        buckets = sorted((float(bound), count) for bound, count in found.items())
+        bucket_counts = self.total_by("le", f"{name}_bucket", **labels)
+        buckets = sorted((float(bound), count) for bound, count in bucket_counts.items())
         if not buckets or buckets[-1][1] <= 0:
             return 0.0
-        wanted, low, below = rank * buckets[-1][1], 0.0, 0.0
+        target, lower_bound, lower_count = rank * buckets[-1][1], 0.0, 0.0
         for bound, count in buckets:
-            if count >= wanted:
+            if count >= target:
                 if math.isinf(bound):
-                    return low
-                return low + (bound - low) * ((wanted - below) / (count - below) if count > below else 1.0)
-            low, below = bound, count
-        return low
+                    return lower_bound
+                return lower_bound + (bound - lower_bound) * ((target - lower_count) / (count - lower_count) if count > lower_count else 1.0)
+            lower_bound, lower_count = bound, count
+        return lower_bound
 
     def mean(self, name: str, **labels: str) -> float:
         """This will return the mean of what a histogram observed; 0 for none."""
         count = self.total(f"{name}_count", **labels)
         return self.total(f"{name}_sum", **labels) / count if count > 0 else 0.0
 
-    def since(self, before: "Picture", *, seconds: float) -> "Picture":
+    def growth_since(self, earlier: "SampleSet", *, seconds: float) -> "SampleSet":
         """This will return by how much counters and histograms have grown; gauges mean nothing in it."""
-        return Picture(
-            {key: max(0.0, value - before.samples.get(key, 0.0)) for key, value in self.samples.items()}, seconds
+        return SampleSet(
+            {key: max(0.0, value - earlier.samples.get(key, 0.0)) for key, value in self.samples.items()}, seconds
         )
 
-    def plus(self, other: "Picture") -> "Picture":
+    def plus(self, other: "SampleSet") -> "SampleSet":
         """This will add another host's numbers."""
-        added = dict(self.samples)
+        totals = dict(self.samples)
         for key, value in other.samples.items():
-            added[key] = added.get(key, 0.0) + value
-        return Picture(added, max(self.seconds, other.seconds))
+            totals[key] = totals.get(key, 0.0) + value
+        return SampleSet(totals, max(self.seconds, other.seconds))

@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-_LAYER_SECONDS: Final = 0.5
+_CHANNEL_LAYER_SECONDS: Final = 0.5
 
 
 @dataclasses.dataclass
@@ -34,7 +34,7 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
 
     def __post_init__(self) -> None:
         self._connection: psycopg.AsyncConnection[Any] | None = None
-        self._migrated = False
+        self._is_migrated = False
 
     async def run(self) -> None:
         """This will raise ServiceUnavailable unless the database answers and is migrated."""
@@ -42,42 +42,42 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
             if self._connection is None:
                 self._connection = await _connect(self.database or settings.DATABASES["default"])
             await self._connection.execute("SELECT 1")
-            pending = not self._migrated and await self._is_pending(self._connection)
+            pending = not self._is_migrated and await self._has_pending_migrations(self._connection)
         except (psycopg.Error, OSError) as error:
-            await self._drop()
+            await self._close()
             raise ServiceUnavailable("does not answer") from error
         if pending:
             raise ServiceUnavailable("migrations are pending")
         # The code of a process does not change: what it needs is there for good.
-        self._migrated = True
+        self._is_migrated = True
 
-    async def _is_pending(self, connection: psycopg.AsyncConnection[Any]) -> bool:
+    async def _has_pending_migrations(self, connection: psycopg.AsyncConnection[Any]) -> bool:
         try:
             cursor = await connection.execute("SELECT app, name FROM django_migrations")
         except psycopg.errors.UndefinedTable:
             return True
         return bool(_known_migrations() - set(await cursor.fetchall()))
 
-    async def _drop(self) -> None:
+    async def _close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
 
 @dataclasses.dataclass
-class Optional(HealthCheck):  # type: ignore[misc]  # the library is untyped
+class OptionalFeature(HealthCheck):  # type: ignore[misc]  # the library is untyped
     """A part that an installation may lack; looked for once, it does not come while the process runs."""
 
-    present: Callable[[], bool] = dataclasses.field(repr=False)
+    is_present: Callable[[], bool] = dataclasses.field(repr=False)
 
     def __post_init__(self) -> None:
-        self._found: bool | None = None
+        self._is_present: bool | None = None
 
     def run(self) -> None:
         """This will raise ServiceWarning where the part is missing."""
-        if self._found is None:
-            self._found = self.present()
-        if not self._found:
+        if self._is_present is None:
+            self._is_present = self.is_present()
+        if not self._is_present:
             raise ServiceWarning("is missing")
 
 
@@ -89,7 +89,7 @@ class ChannelLayer(HealthCheck):  # type: ignore[misc]  # the library is untyped
         """This will raise ServiceUnavailable unless the layer takes a message in time."""
         layer: Any = get_channel_layer()
         try:
-            await asyncio.wait_for(layer.group_send("freight-health", {"type": "health"}), _LAYER_SECONDS)
+            await asyncio.wait_for(layer.group_send("freight-health", {"type": "health"}), _CHANNEL_LAYER_SECONDS)
         except (OSError, RedisError, TimeoutError) as error:
             raise ServiceUnavailable("does not answer") from error
 
@@ -115,10 +115,10 @@ def redis_check() -> Redis:
 
 async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    own = {"pool", "options", "application_name", "connect_timeout", "server_side_binding"}
+    excluded = {"pool", "options", "application_name", "connect_timeout", "server_side_binding"}
     return await psycopg.AsyncConnection.connect(
         **{name: database[key] for name, key in names.items() if database[key]},
-        **{name: value for name, value in database["OPTIONS"].items() if name not in own},
+        **{name: value for name, value in database["OPTIONS"].items() if name not in excluded},
         autocommit=True,
         application_name="freight health",
         connect_timeout=3,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from monitoring.picture import Picture
-from monitoring.runtime import cluster
+from monitoring.picture import SampleSet
+from monitoring.runtime import hosts
 
 Report = Callable[[], Mapping[str, Any]]
 _reports: dict[str, Report] = {}
@@ -24,34 +24,34 @@ def names() -> list[str]:
     return sorted(_reports)
 
 
-def answer(name: str) -> dict[str, Any]:
+def render(name: str) -> dict[str, Any]:
     """This will make one report; raises KeyError where nobody registered it."""
-    found = dict(_reports[name]()) | {
+    body = dict(_reports[name]()) | {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     }
-    return found | {"partial": True} if cluster.partial else found
+    return body | {"partial": True} if hosts.is_partial else body
 
 
-def partial() -> bool:
+def is_partial() -> bool:
     """This will tell whether Redis does not answer, so that other hosts are out of sight."""
-    return cluster.partial
+    return hosts.is_partial
 
 
-def now() -> Picture:
+def current_samples() -> SampleSet:
     """This will return the numbers of all processes of all hosts: sums since they were first counted."""
-    return cluster.now()
+    return hosts.current_samples()
 
 
-def host() -> Picture:
+def host_samples() -> SampleSet:
     """This will return this host's numbers as they were a moment ago: quicker than `now`, it only reads."""
-    return cluster.own().now
+    return hosts.own_snapshot().current
 
 
-def recent() -> Picture:
+def recent_samples() -> SampleSet:
     """This will return by how much those numbers have grown in the last minute."""
-    return cluster.recent()
+    return hosts.recent_samples()
 
 
-def processes() -> list[dict[str, Any]]:
+def process_statuses() -> list[dict[str, Any]]:
     """This will return the note of each living process: `process, host, pid, at` and what rooms contributed."""
-    return cluster.processes()
+    return hosts.process_statuses()

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiResponse
 
-_AT: Final = "2026-01-31T12:00:00.000Z"
+_TIMESTAMP: Final = "2026-01-31T12:00:00.000Z"
 _POLICY: Final = {
     "name": "general",
     "max": 100,
@@ -14,7 +14,7 @@ _POLICY: Final = {
     "rejections": 3,
 }
 
-ABOUT: Final = {
+DESCRIPTIONS: Final = {
     "websocket": "Sockets of all processes; latencies in milliseconds and rates are of the last minute.",
     "cache": "What the caches have answered, and how full Redis is; hit rates are 0 to 1.",
     "ratelimit": "The limits as they stand, what they let through and refused, and who was counted most.",
@@ -23,7 +23,7 @@ ABOUT: Final = {
 }
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "websocket": {
-        "timestamp": _AT,
+        "timestamp": _TIMESTAMP,
         "activeConnections": 812,
         "totalConnections": 20311,
         "averageLatency": 3.1,
@@ -33,7 +33,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "processes": [{"process": "ws-1", "host": "a", "pid": 4711, "connections": 406}],
     },
     "cache": {
-        "timestamp": _AT,
+        "timestamp": _TIMESTAMP,
         "hits": 9120,
         "misses": 880,
         "hitRate": 0.912,
@@ -44,13 +44,13 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "byName": {"shipment": {"hits": 9000, "misses": 800, "hitRate": 0.918}},
     },
     "ratelimit": {
-        "timestamp": _AT,
+        "timestamp": _TIMESTAMP,
         "limiters": {"general": _POLICY},
         "topKeys": [{"policy": "general", "key": "user:0197…", "hits": 97, "rejections": 0}],
         "whitelist": ["internal-analytics-service"],
     },
     "performance": {
-        "timestamp": _AT,
+        "timestamp": _TIMESTAMP,
         "uptime": {"seconds": 86461.2, "formatted": "1 day, 0:01:01"},
         "memory": {
             "rss_mb": 402.1,
@@ -83,14 +83,14 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
                 "count": 3,
                 "maxMs": 1822.0,
                 "meanMs": 1401.3,
-                "lastAt": _AT,
+                "lastAt": _TIMESTAMP,
                 "route": "/api/shipments",
             }
         ],
         "alerts": [{"message": "redis: does not answer"}],
     },
     "exports": {
-        "timestamp": _AT,
+        "timestamp": _TIMESTAMP,
         "total": 421,
         "byFormat": {"csv": 400, "pdf": 21},
         "byOutcome": {"done": 419, "failed": 2},
@@ -103,40 +103,40 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     },
 }
 # Objects whose names are data: rooms, formats, caches, limits.
-_MAPS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", "limiters"})
+_MAPPING_FIELDS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", "limiters"})
 
 
-def _schema(example: Any, *, name: str = "") -> dict[str, Any]:
+def _schema_of(example: Any, *, name: str = "") -> dict[str, Any]:
     """This will make the schema that the example fits."""
-    if isinstance(example, dict) and name in _MAPS:
-        return {"type": "object", "additionalProperties": _schema(next(iter(example.values())))}
+    if isinstance(example, dict) and name in _MAPPING_FIELDS:
+        return {"type": "object", "additionalProperties": _schema_of(next(iter(example.values())))}
     if isinstance(example, dict):
         return {
             "type": "object",
-            "properties": {key: _schema(value, name=key) for key, value in example.items()},
+            "properties": {key: _schema_of(value, name=key) for key, value in example.items()},
             "required": list(example),
         }
     if isinstance(example, list):
-        return {"type": "array", "items": _schema(example[0])}
+        return {"type": "array", "items": _schema_of(example[0])}
     if name in {"maxSize", "ttlAverage"}:
         return {"type": ["number", "null"]}
     return {"type": "string"} if isinstance(example, str) else {"type": "number"}
 
 
-def _report(name: str) -> dict[Any, Any]:
-    schema = _schema(EXAMPLES[name])
+def _report_responses(name: str) -> dict[Any, Any]:
+    schema = _schema_of(EXAMPLES[name])
     schema["properties"]["partial"] = {
         "type": "boolean",
         "description": "True while Redis does not answer: other hosts are then missing.",
     }
-    return {(200, "application/json"): schema, 404: _HIDDEN, 503: _AWAY}
+    return {(200, "application/json"): schema, 404: _NOT_FOUND, 503: _UNAVAILABLE}
 
 
-_HIDDEN: Final = OpenApiResponse(description="Not for strangers: METRICS_ALLOWED_NETWORKS or `metrics:read`.")
-_AWAY: Final = OpenApiResponse(description="The key cannot be checked just now.")
-REPORTS: Final[dict[str, dict[Any, Any]]] = {name: _report(name) for name in EXAMPLES}
+_NOT_FOUND: Final = OpenApiResponse(description="Not for strangers: METRICS_ALLOWED_NETWORKS or `metrics:read`.")
+_UNAVAILABLE: Final = OpenApiResponse(description="The key cannot be checked just now.")
+REPORT_RESPONSES: Final[dict[str, dict[Any, Any]]] = {name: _report_responses(name) for name in EXAMPLES}
 
-_CHECK: Final = {
+_CHECK_SCHEMA: Final = {
     "type": "object",
     "properties": {
         "status": {"enum": ["ok", "warning", "critical"]},
@@ -145,7 +145,7 @@ _CHECK: Final = {
     },
     "required": ["status"],
 }
-_BRIEF: Final = {
+_BRIEF_HEALTH_SCHEMA: Final = {
     "type": "object",
     "properties": {
         "status": {"enum": ["healthy", "degraded", "unhealthy"]},
@@ -156,20 +156,20 @@ _BRIEF: Final = {
     },
     "required": ["status", "timestamp", "uptime", "checks", "issues"],
 }
-_DETAILED: Final = {
+_DETAILED_HEALTH_SCHEMA: Final = {
     "type": "object",
     "properties": {
         "status": {"enum": ["healthy", "degraded", "unhealthy"]},
         "timestamp": {"type": "string"},
         "uptime": {"type": "number"},
-        "checks": {"type": "object", "additionalProperties": _CHECK},
+        "checks": {"type": "object", "additionalProperties": _CHECK_SCHEMA},
         "latencyMs": {"type": "number"},
     },
     "required": ["status", "timestamp", "uptime", "checks", "latencyMs"],
 }
-DETAILED: Final[dict[Any, Any]] = {
-    (200, "application/json"): _DETAILED,
-    (503, "application/json"): _DETAILED,
-    404: _HIDDEN,
+DETAILED_HEALTH_RESPONSES: Final[dict[Any, Any]] = {
+    (200, "application/json"): _DETAILED_HEALTH_SCHEMA,
+    (503, "application/json"): _DETAILED_HEALTH_SCHEMA,
+    404: _NOT_FOUND,
 }
-BRIEF: Final[dict[Any, Any]] = {(200, "application/json"): _BRIEF, 404: _HIDDEN, 503: _AWAY}
+BRIEF_HEALTH_RESPONSES: Final[dict[Any, Any]] = {(200, "application/json"): _BRIEF_HEALTH_SCHEMA, 404: _NOT_FOUND, 503: _UNAVAILABLE}

@@ -45,52 +45,52 @@ def install(folder: Path, host: str = "") -> None:
     where the machine's name does not tell it from others.
     """
     _state.host = host
-    own = folder / (host or socket.gethostname()).replace("/", "-")
+    host_directory = folder / (host or socket.gethostname()).replace("/", "-")
     try:
-        own.mkdir(parents=True, exist_ok=True)
-        _begin(own)
+        host_directory.mkdir(parents=True, exist_ok=True)
+        _open_files(host_directory)
     except OSError as error:
         values.ValueClass = values.MutexValue
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-        print(f"Metrics are of one process only, {own} cannot be used: {error}", file=sys.stderr)  # noqa: T201
+        print(f"Metrics are of one process only, {host_directory} cannot be used: {error}", file=sys.stderr)  # noqa: T201
         return
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(own)  # where prometheus_client looks for it
-    values.ValueClass = values.MultiProcessValue(identity)  # type: ignore[no-untyped-call]
-    os.register_at_fork(after_in_child=_renew)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(host_directory)  # where prometheus_client looks for it
+    values.ValueClass = values.MultiProcessValue(process_identity)  # type: ignore[no-untyped-call]
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def host() -> str:
+def host_name() -> str:
     """This will name this host as no other may be named."""
     return _state.host or socket.gethostname()
 
 
-def folder() -> Path | None:
+def metrics_directory() -> Path | None:
     """This will return the folder of this host, None where processes keep their numbers to themselves."""
     return _state.folder
 
 
-def identity() -> str:
+def process_identity() -> str:
     """This will name this process as no other has ever been named: its id and its start."""
     return _state.identity
 
 
-def name() -> str:
+def process_name() -> str:
     """This will return the name of this process among metrics: its role and a number."""
     return _state.name or "other"
 
 
-def enter(role: str) -> str:
+def register_process(role: str) -> str:
     """This will take the lowest free name of the role (`ws-2`) for this process, and return it."""
-    where = _state.folder
+    directory = _state.folder
     _state.name = f"{role}-1"
-    if where is not None:
-        with contextlib.suppress(OSError), locked(where):
-            taken = {each.name for each in members() if each.identity != _state.identity}
+    if directory is not None:
+        with contextlib.suppress(OSError), directory_lock(directory):
+            taken = {each.name for each in live_processes() if each.identity != _state.identity}
             number = 1
             while f"{role}-{number}" in taken:
                 number += 1
             _state.name = f"{role}-{number}"
-            (where / f"{_state.identity}.process").write_text(_state.name)
+            (directory / f"{_state.identity}.process").write_text(_state.name)
     return _state.name
 
 
@@ -107,16 +107,16 @@ class Process:
         return int(self.identity.partition("-")[0])
 
 
-def members() -> list[Process]:
+def live_processes() -> list[Process]:
     """This will return the living processes of this host that have entered, by name; at least this one."""
-    where = _state.folder
-    found = [Process(_state.identity or _identity_of(os.getpid()), name())] if where is None else []
-    if where is not None:
-        for path in where.glob("*.process"):
+    directory = _state.folder
+    processes = [Process(_state.identity or _identity_of(os.getpid()), process_name())] if directory is None else []
+    if directory is not None:
+        for path in directory.glob("*.process"):
             if is_alive(path.stem):
                 with contextlib.suppress(OSError):
-                    found.append(Process(path.stem, path.read_text() or "other"))
-    return sorted(found, key=lambda each: each.name)
+                    processes.append(Process(path.stem, path.read_text() or "other"))
+    return sorted(processes, key=lambda each: each.name)
 
 
 def is_alive(identity: str) -> bool:
@@ -126,15 +126,15 @@ def is_alive(identity: str) -> bool:
 
 
 @contextlib.contextmanager
-def locked(where: Path) -> Iterator[bool]:
+def directory_lock(directory: Path) -> Iterator[bool]:
     """This will hold the folder's lock, and say so; it gives up soon, for its holder may be frozen."""
-    give_up = time.monotonic() + _LOCK_SECONDS
-    with (where / "lock").open("a") as lock:
+    deadline = time.monotonic() + _LOCK_SECONDS
+    with (directory / "lock").open("a") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > give_up:
+                if time.monotonic() > deadline:
                     yield False
                     return
                 time.sleep(0.005)
@@ -143,10 +143,10 @@ def locked(where: Path) -> Iterator[bool]:
                 return
 
 
-def _begin(where: Path) -> None:
-    _state.folder, _state.identity, _state.name = where, _identity_of(os.getpid()), ""
+def _open_files(directory: Path) -> None:
+    _state.folder, _state.identity, _state.name = directory, _identity_of(os.getpid()), ""
     for kind, size in _RESERVED.items():
-        descriptor = os.open(where / f"{kind}_{_state.identity}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(directory / f"{kind}_{_state.identity}.db", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(descriptor, 0, size)
@@ -154,11 +154,11 @@ def _begin(where: Path) -> None:
             os.close(descriptor)
 
 
-def _renew() -> None:
+def _reset_after_fork() -> None:
     """This will give a forked child an identity and files of its own."""
     if _state.folder is not None:
         try:
-            _begin(_state.folder)
+            _open_files(_state.folder)
         except OSError:
             # The numbers go on in files that are not reserved.
             _state.identity = _identity_of(os.getpid())

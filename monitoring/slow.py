@@ -23,19 +23,19 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 _log = structlog.get_logger("monitoring.slow")
-MOST: Final = 200
-_LONGEST_SQL: Final = 4000
-_KEY: Final = "freight:slow"
-_KEPT_SECONDS: Final = 7 * 24 * 3600
-_PAUSE_SECONDS: Final = 0.5
+MAX_ENTRIES: Final = 200
+_MAX_SQL_LENGTH: Final = 4000
+_REDIS_KEY: Final = "freight:slow"
+_TTL_SECONDS: Final = 7 * 24 * 3600
+_RETRY_SECONDS: Final = 0.5
 # What stands for a value: Django's placeholder, a number, a string, a dollar-quoted string.
-_VALUES: Final = re.compile(
+_LITERALS: Final = re.compile(
     r"%s|%\(\w+\)s|'(?:[^']|'')*'|\$\$.*?\$\$|(?<![\w.\"$])\d+(?:\.\d+)?(?![\w\"])", re.DOTALL
 )
 _COMMENTS: Final = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
 _LISTS: Final = re.compile(r"\(\s*\?(?:\s*,\s*\?)+\s*\)")
 _ROWS: Final = re.compile(r"(\(\?\))(?:\s*,\s*\(\?\))+")
-_CARRY: Final = """
+_FLUSH_SCRIPT: Final = """
 local entry = KEYS[2]
 redis.call('HSET', entry, 'sql', ARGV[2], 'route', ARGV[3])
 redis.call('HINCRBY', entry, 'count', ARGV[4])
@@ -58,7 +58,7 @@ end
 
 
 @dataclass
-class Slow:
+class SlowQuery:
     """One slow query, from one route; times in milliseconds, `last_at` in seconds since 1970."""
 
     sql: str
@@ -75,7 +75,7 @@ class Slow:
         self.max_ms = max(self.max_ms, milliseconds)
         self.last_at = max(self.last_at, at)
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """This will return it as reports show it."""
         at = datetime.fromtimestamp(self.last_at, UTC).isoformat(timespec="milliseconds")
         return {
@@ -88,18 +88,18 @@ class Slow:
         }
 
 
-def normalised(sql: str) -> str:
+def normalise_sql(sql: str) -> str:
     """This will return the query on one line with `?` in the place of every value."""
-    bare = " ".join(_VALUES.sub("?", _COMMENTS.sub(" ", sql)).split())
-    return _ROWS.sub(r"\1", _LISTS.sub("(?)", bare))[:_LONGEST_SQL]
+    stripped = " ".join(_LITERALS.sub("?", _COMMENTS.sub(" ", sql)).split())
+    return _ROWS.sub(r"\1", _LISTS.sub("(?)", stripped))[:_MAX_SQL_LENGTH]
 
 
-class Store:
+class SlowQueryStore:
     """The thread, its queue, and what could not be carried into Redis yet."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[tuple[str, float, str, float]] = queue.Queue(1000)
-        self._waiting: OrderedDict[tuple[str, str], Slow] = OrderedDict()
+        self._unflushed: OrderedDict[tuple[str, str], SlowQuery] = OrderedDict()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._connection: redis.Redis | None = None
@@ -114,61 +114,61 @@ class Store:
                     self._thread = threading.Thread(target=self._run, name="slow-queries", daemon=True)
                     self._thread.start()
 
-    def entries(self) -> list[Slow]:
+    def entries(self) -> list[SlowQuery]:
         """This will return what all processes have carried in and this one still holds, the worst first."""
-        found: dict[tuple[str, str], Slow] = {}
+        by_key: dict[tuple[str, str], SlowQuery] = {}
         with contextlib.suppress(redis.RedisError, OSError):
             connection = self._connect()
-            digests: Any = connection.zrevrange(_KEY, 0, MOST - 1)
+            digests: Any = connection.zrevrange(_REDIS_KEY, 0, MAX_ENTRIES - 1)
             pipeline = connection.pipeline(transaction=False)
             for digest in digests:
-                pipeline.hgetall(f"{_KEY}:{digest.decode()}")
+                pipeline.hgetall(f"{_REDIS_KEY}:{digest.decode()}")
             for raw in pipeline.execute() if digests else []:
-                if entry := _read(raw):
-                    found[entry.sql, entry.route] = entry
+                if entry := _parse_entry(raw):
+                    by_key[entry.sql, entry.route] = entry
         with self._lock:
-            waiting = list(self._waiting.items())
-        for key, own in waiting:
-            kept = found.setdefault(key, Slow(own.sql, own.route))
-            kept.count += own.count
-            kept.total_ms += own.total_ms
-            kept.max_ms, kept.last_at = max(kept.max_ms, own.max_ms), max(kept.last_at, own.last_at)
-        return sorted(found.values(), key=lambda each: each.max_ms, reverse=True)
+            unflushed = list(self._unflushed.items())
+        for key, local in unflushed:
+            merged = by_key.setdefault(key, SlowQuery(local.sql, local.route))
+            merged.count += local.count
+            merged.total_ms += local.total_ms
+            merged.max_ms, merged.last_at = max(merged.max_ms, local.max_ms), max(merged.last_at, local.last_at)
+        return sorted(by_key.values(), key=lambda each: each.max_ms, reverse=True)
 
     def _run(self) -> None:
         while True:
-            first = self._queue.get() if not self._waiting else None
+            first = self._queue.get() if not self._unflushed else None
             if first is not None:
                 self._add(*first)
             with contextlib.suppress(queue.Empty):
                 while True:
                     self._add(*self._queue.get_nowait())
             try:
-                self._carry()
+                self._flush()
             except (redis.RedisError, OSError):
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(_RETRY_SECONDS)
 
     def _add(self, sql: str, seconds: float, route: str, at: float) -> None:
-        key = (normalised(sql), route)
+        key = (normalise_sql(sql), route)
         with self._lock:
-            self._waiting.setdefault(key, Slow(*key)).add(seconds * 1000, at)
-            self._waiting.move_to_end(key)
-            while len(self._waiting) > MOST:
-                self._waiting.popitem(last=False)
+            self._unflushed.setdefault(key, SlowQuery(*key)).add(seconds * 1000, at)
+            self._unflushed.move_to_end(key)
+            while len(self._unflushed) > MAX_ENTRIES:
+                self._unflushed.popitem(last=False)
 
-    def _carry(self) -> None:
+    def _flush(self) -> None:
         connection = self._connect()
-        while self._waiting:
+        while self._unflushed:
             with self._lock:
-                key, entry = next(iter(self._waiting.items()))
-                told = (entry.count, entry.total_ms, entry.max_ms, entry.last_at)
+                key, entry = next(iter(self._unflushed.items()))
+                totals = (entry.count, entry.total_ms, entry.max_ms, entry.last_at)
             digest = hashlib.blake2b("\0".join(key).encode(), digest_size=12).hexdigest()
             connection.eval(
-                _CARRY, 2, _KEY, f"{_KEY}:{digest}", digest, entry.sql, entry.route, *map(str, told), str(MOST),
-                str(_KEPT_SECONDS),
+                _FLUSH_SCRIPT, 2, _REDIS_KEY, f"{_REDIS_KEY}:{digest}", digest, entry.sql, entry.route, *map(str, totals), str(MAX_ENTRIES),
+                str(_TTL_SECONDS),
             )  # fmt: skip
             with self._lock:
-                self._waiting.pop(key, None)
+                self._unflushed.pop(key, None)
 
     def _connect(self) -> redis.Redis:
         if self._connection is None:
@@ -178,9 +178,9 @@ class Store:
         return self._connection
 
 
-def _read(raw: dict[bytes, bytes]) -> Slow | None:
+def _parse_entry(raw: dict[bytes, bytes]) -> SlowQuery | None:
     try:
-        return Slow(
+        return SlowQuery(
             raw[b"sql"].decode(), raw[b"route"].decode(), int(raw[b"count"]), float(raw[b"total"]),
             float(raw[b"max"]), float(raw[b"last"]),
         )  # fmt: skip
@@ -188,16 +188,16 @@ def _read(raw: dict[bytes, bytes]) -> Slow | None:
         return None  # it expired between the two questions
 
 
-_store = Store()
+_store = SlowQueryStore()
 
 
-def _renew() -> None:
+def _reset_after_fork() -> None:
     """This will give a forked child a store of its own: threads and locks do not cross a fork."""
     global _store
-    _store = Store()
+    _store = SlowQueryStore()
 
 
-os.register_at_fork(after_in_child=_renew)
+os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def record(sql: str, *, seconds: float, route: str) -> None:
@@ -205,6 +205,6 @@ def record(sql: str, *, seconds: float, route: str) -> None:
     _store.record(sql, seconds=seconds, route=route)
 
 
-def entries() -> list[Slow]:
+def entries() -> list[SlowQuery]:
     """This will return the slow queries of all processes, the worst first."""
     return _store.entries()

@@ -20,57 +20,57 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from monitoring import shared, slow, tracing
-from monitoring.tracing import Trace
+from monitoring.tracing import TraceContext
 
 # How long a collector may take for a batch, and a process for its last one.
-_EXPORT_SECONDS: Final = 2.0
-_LAST_SECONDS: Final = 1.0
-_LONGEST_SQL: Final = 500
+_EXPORT_TIMEOUT_SECONDS: Final = 2.0
+_SHUTDOWN_TIMEOUT_SECONDS: Final = 1.0
+_MAX_SQL_LENGTH: Final = 500
 
 
-def start(process: str) -> None:
+def start_exporting(process_name: str) -> None:
     """This will record spans in this process from now on. Never before a fork: it starts a thread."""
-    told: dict[str, str | int] = {
-        "service.instance.id": f"{shared.host()}/{process}",
+    resource: dict[str, str | int] = {
+        "service.instance.id": f"{shared.host_name()}/{process_name}",
         "process.pid": os.getpid(),
     }
     if not os.environ.get("OTEL_SERVICE_NAME"):
-        told["service.name"] = "freight"
-    provider = TracerProvider(resource=Resource.create(told), shutdown_on_exit=False)
-    processor = BatchSpanProcessor(OTLPSpanExporter(timeout=_EXPORT_SECONDS))
+        resource["service.name"] = "freight"
+    provider = TracerProvider(resource=Resource.create(resource), shutdown_on_exit=False)
+    processor = BatchSpanProcessor(OTLPSpanExporter(timeout=_EXPORT_TIMEOUT_SECONDS))
     provider.add_span_processor(processor)
-    tracing.record_with(Spans(provider.get_tracer("freight")))
-    atexit.register(_finish, processor)
+    tracing.set_recorder(OpenTelemetryRecorder(provider.get_tracer("freight")))
+    atexit.register(_shut_down, processor)
 
 
-def _finish(processor: BatchSpanProcessor) -> None:
+def _shut_down(processor: BatchSpanProcessor) -> None:
     """This will send what is left; a collector that is gone keeps no process from ending."""
-    tracing.record_with(None)
-    processor._batch_processor.shutdown(timeout_millis=int(_LAST_SECONDS * 1000))  # noqa: SLF001  its own waits 30 s
+    tracing.set_recorder(None)
+    processor._batch_processor.shutdown(timeout_millis=int(_SHUTDOWN_TIMEOUT_SECONDS * 1000))  # noqa: SLF001  its own waits 30 s
 
 
-class Spans:
+class OpenTelemetryRecorder:
     """`tracing.Recorder` by OpenTelemetry."""
 
     def __init__(self, tracer: otel.Tracer) -> None:
         self._tracer = tracer
 
     @contextmanager
-    def serving(self, name: str, came: Trace | None) -> Iterator[Trace]:
+    def server_span(self, name: str, remote: TraceContext | None) -> Iterator[TraceContext]:
         """This will record a request or a socket."""
-        above = _context(came) if came else contexts.Context()
-        with self._tracer.start_as_current_span(name, context=above, kind=SpanKind.SERVER) as span:
-            made = span.get_span_context()
-            state = came.state if came else ""
-            yield Trace(f"{made.trace_id:032x}", f"{made.span_id:016x}", made.trace_flags.sampled, state)
+        parent_context = _remote_context(remote) if remote else contexts.Context()
+        with self._tracer.start_as_current_span(name, context=parent_context, kind=SpanKind.SERVER) as span:
+            span_context = span.get_span_context()
+            state = remote.tracestate if remote else ""
+            yield TraceContext(f"{span_context.trace_id:032x}", f"{span_context.span_id:016x}", span_context.trace_flags.sampled, state)
 
     @contextmanager
-    def part(self, name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
+    def child_span(self, name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
         """This will record a part of it."""
         with self._tracer.start_as_current_span(name, attributes=attributes):
             yield
 
-    def describe(self, name: str, attributes: Mapping[str, Any], *, failed: bool) -> None:
+    def describe_span(self, name: str, attributes: Mapping[str, Any], *, failed: bool) -> None:
         """This will complete the present span."""
         span = otel.get_current_span()
         if span.is_recording():
@@ -79,11 +79,11 @@ class Spans:
             if failed:
                 span.set_status(Status(StatusCode.ERROR))
 
-    def query(self, sql: object, seconds: float) -> None:
+    def record_query(self, sql: object, seconds: float) -> None:
         """This will record a query that has ended, without any value; one that nobody waits for is left out."""
         if otel.get_current_span().is_recording():
             ended = time.time_ns()
-            text = slow.normalised(str(sql))[:_LONGEST_SQL]
+            text = slow.normalise_sql(str(sql))[:_MAX_SQL_LENGTH]
             span = self._tracer.start_span(
                 text.partition(" ")[0].upper() or "query",
                 kind=SpanKind.CLIENT,
@@ -92,21 +92,21 @@ class Spans:
             )
             span.end(ended)
 
-    def passed(self, name: str, came: Trace, since: float) -> None:
+    def record_delivery(self, name: str, remote: TraceContext, since: float) -> None:
         """This will record the way of a message that has arrived."""
         span = self._tracer.start_span(
-            name, context=_context(came), kind=SpanKind.CONSUMER, start_time=int(since * 1e9)
+            name, context=_remote_context(remote), kind=SpanKind.CONSUMER, start_time=int(since * 1e9)
         )
         span.end()
 
 
-def _context(came: Trace) -> contexts.Context:
+def _remote_context(remote: TraceContext) -> contexts.Context:
     """This will return the context in which the caller's span is the parent."""
     parent = otel.SpanContext(
-        int(came.trace_id, 16),
-        int(came.span_id, 16),
+        int(remote.trace_id, 16),
+        int(remote.span_id, 16),
         is_remote=True,
-        trace_flags=otel.TraceFlags(int(came.sampled)),
-        trace_state=otel.TraceState.from_header([came.state]),
+        trace_flags=otel.TraceFlags(int(remote.sampled)),
+        trace_state=otel.TraceState.from_header([remote.tracestate]),
     )
     return otel.set_span_in_context(otel.NonRecordingSpan(parent), contexts.Context())

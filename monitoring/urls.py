@@ -8,7 +8,7 @@ urlpatterns = [
     path("metrics", views.MetricsView.as_view(), name="metrics"),
     *(
         path(f"metrics/{name}", views.report_view(name).as_view(), name=f"metrics-{name}")
-        for name in shapes.REPORTS
+        for name in shapes.REPORT_RESPONSES
     ),
     path("metrics/health", views.BriefHealthView.as_view(), name="metrics-health"),
     path("health/detailed", views.DetailedHealthView.as_view(), name="health-detailed"),

@@ -16,12 +16,12 @@ from rest_framework.views import APIView
 
 from monitoring import exposition, health, reports, shapes
 from monitoring.addresses import is_within
-from monitoring.runtime import cluster
+from monitoring.runtime import hosts
 
-_registry = exposition.registry(cluster.recent)
+_registry = exposition.build_registry(hosts.recent_samples)
 
 
-class InsideView(APIView):
+class InternalView(APIView):
     """An endpoint that is not there for strangers: METRICS_ALLOWED_NETWORKS or the scope, others get 404."""
 
     permission_classes = (AllowAny,)
@@ -41,31 +41,31 @@ class InsideView(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """This will answer bad credentials like none."""
-        refused = isinstance(exc, APIException) and exc.status_code in {401, 403}
-        return super().handle_exception(NotFound() if refused else exc)
+        is_auth_error = isinstance(exc, APIException) and exc.status_code in {401, 403}
+        return super().handle_exception(NotFound() if is_auth_error else exc)
 
 
-class DetailedHealthView(InsideView):
+class DetailedHealthView(InternalView):
     """Detailed health for a key from outside; the network inside is answered before Django."""
 
-    @extend_schema(operation_id="healthDetailed", responses=shapes.DETAILED, tags=["operations"])
+    @extend_schema(operation_id="healthDetailed", responses=shapes.DETAILED_HEALTH_RESPONSES, tags=["operations"])
     def get(self, request: Request) -> HttpResponse:
         """This will tell how each part is; 503 when the whole is unhealthy."""
-        status, body = health.detailed(request.path.rstrip("/"))
+        status, body = health.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
 
-class BriefHealthView(InsideView):
+class BriefHealthView(InternalView):
     """The state of each part in one word."""
 
-    @extend_schema(operation_id="metricsHealth", responses=shapes.BRIEF, tags=["operations"])
+    @extend_schema(operation_id="metricsHealth", responses=shapes.BRIEF_HEALTH_RESPONSES, tags=["operations"])
     def get(self, request: Request) -> HttpResponse:
         """This will tell how each part is, in short."""
-        status, body = health.detailed(request.path.rstrip("/"))
+        status, body = health.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
 
-class ReportView(InsideView):
+class ReportView(InternalView):
     """One JSON report over all processes."""
 
     name = ""
@@ -73,22 +73,22 @@ class ReportView(InsideView):
     def get(self, request: Request) -> HttpResponse:
         """This will make the report now."""
         try:
-            return _json(reports.answer(self.name))
+            return _json(reports.render(self.name))
         except KeyError:
             raise NotFound from None
 
 
 def report_view(name: str) -> type[ReportView]:
     """This will return the view of a report, documented by its schema and example."""
-    documented = extend_schema(
+    schema = extend_schema(
         operation_id=f"metrics{name.capitalize()}",
-        description=shapes.ABOUT[name],
-        responses=shapes.REPORTS[name],
+        description=shapes.DESCRIPTIONS[name],
+        responses=shapes.REPORT_RESPONSES[name],
         examples=[OpenApiExample(name, value=shapes.EXAMPLES[name])],
         tags=["operations"],
     )
-    view = type(f"{name.capitalize()}ReportView", (ReportView,), {"name": name, "__doc__": shapes.ABOUT[name]})
-    return extend_schema_view(get=documented)(view)
+    view = type(f"{name.capitalize()}ReportView", (ReportView,), {"name": name, "__doc__": shapes.DESCRIPTIONS[name]})
+    return extend_schema_view(get=schema)(view)
 
 
 def _json(body: Mapping[str, Any], status: int = 200) -> HttpResponse:
@@ -97,7 +97,7 @@ def _json(body: Mapping[str, Any], status: int = 200) -> HttpResponse:
     )
 
 
-class MetricsView(InsideView):
+class MetricsView(InternalView):
     """The metrics of every process of this host."""
 
     @extend_schema(exclude=True)

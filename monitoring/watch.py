@@ -20,14 +20,14 @@ from health_check.exceptions import HealthCheckException
 
 _log = structlog.get_logger("monitoring.health")
 # A freeze is noticed after at most one pause and one deadline: under 3 seconds.
-PAUSE_SECONDS: Final = 0.75
-DEADLINE_SECONDS: Final = 1.5
+INTERVAL_SECONDS: Final = 0.75
+CHECK_TIMEOUT_SECONDS: Final = 1.5
 # Findings older than this mean that the thread itself is stuck.
 _STALE_SECONDS: Final = 6.0
 
 
 @dataclass(frozen=True)
-class Part:
+class Dependency:
     """Something that Freight leans on. Without a vital part it is not ready, without another only degraded.
 
     `ready` tells about it unless told not to; detailed health may show it under another name.
@@ -35,36 +35,36 @@ class Part:
 
     name: str
     check: HealthCheck
-    vital: bool = False
-    told: bool = True
-    shown: str = ""
+    required: bool = False
+    shown_in_ready: bool = True
+    detail_name: str = ""
 
 
 @dataclass
-class _Probe:
+class _RunningCheck:
     """One part under watch."""
 
-    part: Part
+    dependency: Dependency
     task: "asyncio.Task[tuple[str | None, float]] | None" = None
-    finding: str | None = "not checked yet"
+    error: str | None = "not checked yet"
     latency_ms: float | None = None
 
 
 @dataclass(frozen=True)
-class Findings:
+class CheckResults:
     """What is wrong with each part (None: nothing), when that was seen, and how long each check took."""
 
-    wrong: Mapping[str, str | None] = field(default_factory=dict)
+    errors: Mapping[str, str | None] = field(default_factory=dict)
     latency_ms: Mapping[str, float | None] = field(default_factory=dict)
-    at: float = 0.0
+    checked_at: float = 0.0
 
 
-class Watch:
+class HealthMonitor:
     """The thread that looks after the parts of one process; starts on first use, ends when told or with it."""
 
-    def __init__(self, parts: Sequence[Part]) -> None:
-        self.parts = tuple(parts)
-        self.findings = Findings()
+    def __init__(self, dependencies: Sequence[Dependency]) -> None:
+        self.dependencies = tuple(dependencies)
+        self.results = CheckResults()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -81,52 +81,52 @@ class Watch:
         self._stopped.set()
 
     @property
-    def fresh(self) -> bool:
+    def is_fresh(self) -> bool:
         """Whether the findings are of now."""
-        return time.monotonic() - self.findings.at < _STALE_SECONDS
+        return time.monotonic() - self.results.checked_at < _STALE_SECONDS
 
     def _run(self) -> None:
-        asyncio.run(self._look_after())
+        asyncio.run(self._poll_forever())
 
-    async def _look_after(self) -> None:
-        probes = [_Probe(part) for part in self.parts]
-        with ThreadPoolExecutor(max(1, len(probes)), thread_name_prefix="health") as executor:
+    async def _poll_forever(self) -> None:
+        running = [_RunningCheck(part) for part in self.dependencies]
+        with ThreadPoolExecutor(max(1, len(running)), thread_name_prefix="health") as executor:
             while not self._stopped.is_set():
-                await self._look(probes, executor)
-                await asyncio.sleep(PAUSE_SECONDS)
+                await self._run_checks(running, executor)
+                await asyncio.sleep(INTERVAL_SECONDS)
 
-    async def _look(self, probes: list[_Probe], executor: ThreadPoolExecutor) -> None:
-        for probe in probes:
+    async def _run_checks(self, running: list[_RunningCheck], executor: ThreadPoolExecutor) -> None:
+        for probe in running:
             if probe.task is None:
-                probe.task = asyncio.create_task(_finding(probe.part.check, executor))
-        await asyncio.wait([probe.task for probe in probes if probe.task], timeout=DEADLINE_SECONDS)
-        for probe in probes:
-            self._settle(probe)
-        self.findings = Findings(
-            wrong={probe.part.name: probe.finding for probe in probes},
-            latency_ms={probe.part.name: probe.latency_ms for probe in probes},
-            at=time.monotonic(),
+                probe.task = asyncio.create_task(_timed_check(probe.dependency.check, executor))
+        await asyncio.wait([probe.task for probe in running if probe.task], timeout=CHECK_TIMEOUT_SECONDS)
+        for probe in running:
+            self._collect_result(probe)
+        self.results = CheckResults(
+            errors={probe.dependency.name: probe.error for probe in running},
+            latency_ms={probe.dependency.name: probe.latency_ms for probe in running},
+            checked_at=time.monotonic(),
         )
 
-    def _settle(self, probe: _Probe) -> None:
-        before = probe.finding
+    def _collect_result(self, probe: _RunningCheck) -> None:
+        previous = probe.error
         if probe.task is not None and probe.task.done():
-            probe.finding, probe.latency_ms = probe.task.result()
+            probe.error, probe.latency_ms = probe.task.result()
             probe.task = None
         else:
-            probe.finding = "does not answer"
-        if probe.finding != before:
-            _log.warning("health changed", part=probe.part.name, wrong=probe.finding)
+            probe.error = "does not answer"
+        if probe.error != previous:
+            _log.warning("health changed", part=probe.dependency.name, wrong=probe.error)
 
 
-async def _finding(check: HealthCheck, executor: ThreadPoolExecutor) -> tuple[str | None, float]:
+async def _timed_check(check: HealthCheck, executor: ThreadPoolExecutor) -> tuple[str | None, float]:
     """This will return what is wrong, in words fit for strangers, or None; and how many milliseconds it took."""
-    began = time.monotonic()
-    finding = await _found(check, executor)
-    return finding, round((time.monotonic() - began) * 1000, 1)
+    started = time.monotonic()
+    error = await _check_error(check, executor)
+    return error, round((time.monotonic() - started) * 1000, 1)
 
 
-async def _found(check: HealthCheck, executor: ThreadPoolExecutor) -> str | None:
+async def _check_error(check: HealthCheck, executor: ThreadPoolExecutor) -> str | None:
     try:
         if inspect.iscoroutinefunction(check.run):
             await check.run()

@@ -18,10 +18,10 @@ from ratelimits.policies import Policy
 # How many times an account's chances an address has: behind one there may be a whole office, whose people must
 # not lock each other out, while somebody who tries many accounts is still stopped.
 ADDRESS_FACTOR: Final = 10
-_LEASE: Final = timedelta(seconds=15)
-_PATIENCE_SECONDS: Final = 5.0
+_LEASE_DURATION: Final = timedelta(seconds=15)
+_MAX_WAIT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
-_TAKE: Final = """
+_RESERVE_SQL: Final = """
 INSERT INTO ratelimits_failedattempts AS kept (policy, key, failures, ends_at, in_flight, in_flight_until)
 VALUES (%(policy)s, %(key)s, 0, %(ends)s, 1, %(lease)s)
 ON CONFLICT (policy, key) DO UPDATE SET
@@ -32,14 +32,14 @@ ON CONFLICT (policy, key) DO UPDATE SET
 WHERE CASE WHEN kept.ends_at <= %(now)s THEN 0 ELSE kept.failures END
     + CASE WHEN kept.in_flight_until <= %(now)s THEN 0 ELSE kept.in_flight END < %(most)s
 """
-_SETTLE: Final = """
+_SETTLE_SQL: Final = """
 UPDATE ratelimits_failedattempts SET
     in_flight = GREATEST(in_flight - 1, 0),
     failures = CASE WHEN %(forgive)s THEN 0 ELSE failures + %(failed)s END,
     ends_at = CASE WHEN failures = 0 AND %(failed)s > 0 THEN %(ends)s ELSE ends_at END
 WHERE policy = %(policy)s AND key = %(key)s
 """
-_PURGE: Final = """
+_PURGE_SQL: Final = """
 DELETE FROM ratelimits_failedattempts WHERE id IN (
     SELECT id FROM ratelimits_failedattempts WHERE ends_at <= %s AND in_flight_until <= %s
     ORDER BY ends_at LIMIT 100 FOR UPDATE SKIP LOCKED
@@ -73,70 +73,70 @@ def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Ite
     would hold the rows while a password is hashed.
     """
     keys = {f"account:{account}"[:300]: policy.most, f"address:{address}": policy.most * ADDRESS_FACTOR}
-    _take(policy, keys, now)
-    running = Attempt()
-    finished = False
+    _reserve(policy, keys, now)
+    current_attempt = Attempt()
+    is_finished = False
     try:
-        yield running
-        finished = True
+        yield current_attempt
+        is_finished = True
     finally:
         # What breaks off was neither right nor, unless it said so, wrong.
-        _settle(policy, keys, now, failed=running.failed, succeeded=finished and not running.failed)
+        _settle(policy, keys, now, failed=current_attempt.failed, succeeded=is_finished and not current_attempt.failed)
 
 
 def purge(now: datetime) -> int:
     """This will remove up to 100 counts whose window is over, and return how many."""
     with connection.cursor() as cursor:
-        cursor.execute(_PURGE, [now, now])
+        cursor.execute(_PURGE_SQL, [now, now])
         return int(cursor.rowcount)
 
 
-def _take(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
+def _reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
     """This will take a place for every key; it waits a little for attempts that may yet succeed."""
     started = time.monotonic()
     while True:
         elapsed = time.monotonic() - started
-        refused = _try_take(policy, keys, now + timedelta(seconds=elapsed))
-        if refused is None:
+        retry_after = _try_reserve(policy, keys, now + timedelta(seconds=elapsed))
+        if retry_after is None:
             return
-        if refused > 0 or elapsed > _PATIENCE_SECONDS:
-            raise TooManyFailures(max(1, refused))
+        if retry_after > 0 or elapsed > _MAX_WAIT_SECONDS:
+            raise TooManyFailures(max(1, retry_after))
         time.sleep(_POLL_SECONDS)
 
 
-def _try_take(policy: Policy, keys: Mapping[str, int], now: datetime) -> int | None:
+def _try_reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> int | None:
     """This will return None where it took every place, else the seconds to wait; 0: until others are checked."""
     with transaction.atomic(), connection.cursor() as cursor:
         # Always the account first: two attempts can then never wait for each other.
         for key, most in keys.items():
             cursor.execute(
-                _TAKE,
+                _RESERVE_SQL,
                 {
                     "policy": policy.name,
                     "key": key,
                     "now": now,
                     "ends": now + timedelta(seconds=policy.window),
-                    "lease": now + _LEASE,
+                    "lease": now + _LEASE_DURATION,
                     "most": most,
                 },
             )
             if cursor.rowcount == 0:
                 transaction.set_rollback(True)
-                refusing = key
+                refused_key = key
                 break
         else:
             return None
-    kept = FailedAttempts.objects.filter(policy=policy.name, key=refusing).first()
-    if kept is None or kept.failures < keys[refusing] or kept.ends_at <= now:
+    row = FailedAttempts.objects.filter(policy=policy.name, key=refused_key).first()
+    if row is None or row.failures < keys[refused_key] or row.ends_at <= now:
         return 0
-    return max(1, round((kept.ends_at - now).total_seconds()))
+    return max(1, round((row.ends_at - now).total_seconds()))
 
 
 def _settle(policy: Policy, keys: Iterable[str], now: datetime, *, failed: bool, succeeded: bool) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         for key in keys:
             cursor.execute(
-                _SETTLE,
+                _SETTLE_SQL,
                 {
                     "policy": policy.name,
                     "key": key,

@@ -14,10 +14,10 @@ from django.db.models import Q
 from ratelimits import counters, limiter, policies, runtime, signals
 from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit
 
-MOST_REQUESTS: Final = 2**31 - 1
-LONGEST_WINDOW_SECONDS: Final = 31 * 86400
+MAX_REQUESTS: Final = 2**31 - 1
+MAX_WINDOW_SECONDS: Final = 31 * 86400
 _UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_SUBJECT: Final = re.compile(f"(key|user):{_UUID}")
+_SUBJECT_KEY: Final = re.compile(f"(key|user):{_UUID}")
 
 
 class InvalidLimit(ValueError):
@@ -34,22 +34,22 @@ def set_policy(*, by: object, now: datetime, policy: str, most: int, window: int
     Raises InvalidLimit.
     """
     _require_policy(policy)
-    _require_number("most", most, MOST_REQUESTS)
-    _require_number("window", window, LONGEST_WINDOW_SECONDS)
+    _require_number("most", most, MAX_REQUESTS)
+    _require_number("window", window, MAX_WINDOW_SECONDS)
     with transaction.atomic():
-        before = _of_policy(policy)
+        before = _lock_policy(policy)
         PolicyLimit.objects.update_or_create(
             policy=policy, defaults={"most": most, "window": window, "changed_at": now}
         )
-        _tell(by, now, policy, before, _of_policy(policy))
+        _announce_change(by, now, policy, before, _lock_policy(policy))
 
 
 def clear_policy(*, by: object, now: datetime, policy: str) -> None:
     """This will let the environment's numbers hold again."""
     with transaction.atomic():
-        before = _of_policy(policy)
+        before = _lock_policy(policy)
         if PolicyLimit.objects.filter(policy=policy).delete()[0]:
-            _tell(by, now, policy, before, _of_policy(policy))
+            _announce_change(by, now, policy, before, _lock_policy(policy))
 
 
 def set_key(*, by: object, now: datetime, policy: str, key: str, most: int | None) -> None:
@@ -62,19 +62,19 @@ def set_key(*, by: object, now: datetime, policy: str, key: str, most: int | Non
         raise InvalidLimit("policy", "The limit on guessing passwords has no exceptions.")
     key = canonical_key(key)
     if most is not None:
-        _require_number("most", most, MOST_REQUESTS)
+        _require_number("most", most, MAX_REQUESTS)
     with transaction.atomic():
-        before = _of_key(policy, key)
+        before = _lock_key(policy, key)
         KeyLimit.objects.update_or_create(policy=policy, key=key, defaults={"most": most, "changed_at": now})
-        _tell(by, now, f"{policy} {key}", before, {"max": most})
+        _announce_change(by, now, f"{policy} {key}", before, {"max": most})
 
 
 def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
     """This will hold the key to the policy again."""
     with transaction.atomic():
-        before = _of_key(policy, key)
+        before = _lock_key(policy, key)
         if KeyLimit.objects.filter(policy=policy, key=key).delete()[0]:
-            _tell(by, now, f"{policy} {key}", before, None)
+            _announce_change(by, now, f"{policy} {key}", before, None)
 
 
 def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
@@ -83,20 +83,20 @@ def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
     Failed logins too: of an account (`account:<e-mail address>`) or an address. Raises redis' errors where
     Redis is gone; the processes then count by themselves.
     """
-    client: Any = counters.redis()
+    client: Any = counters.redis_client()
     used: dict[str, int] = {}
-    for policy, counter in limiter.counters_of(key).items():
-        count = client.getdel(counters.named("count", counter))
+    for policy, counter in limiter.current_counters(key).items():
+        count = client.getdel(counters.redis_key("count", counter))
         if count:
             used[policy] = int(count)
     with transaction.atomic():
-        failed = FailedAttempts.objects.filter(Q(key=key) | Q(key=f"address:{key}"), policy="auth")
-        failures = sum(row.failures for row in failed.select_for_update())
-        failed.update(failures=0)
+        failed_attempts = FailedAttempts.objects.filter(Q(key=key) | Q(key=f"address:{key}"), policy="auth")
+        failures = sum(row.failures for row in failed_attempts.select_for_update())
+        failed_attempts.update(failures=0)
         if failures:
             used["auth"] = failures
         if used:
-            _tell(by, now, f"reset {key}", used, None)
+            _announce_change(by, now, f"reset {key}", used, None)
     return used
 
 
@@ -108,7 +108,7 @@ def canonical_key(key: str) -> str:
             return limiter.address_key(rest.removesuffix("/64"))
         except ValueError:
             pass
-    elif _SUBJECT.fullmatch(key.strip().lower()):
+    elif _SUBJECT_KEY.fullmatch(key.strip().lower()):
         return key.strip().lower()
     raise InvalidLimit("key", "A key is key:<id of an API key>, user:<id> or address:<IP address>.")
 
@@ -123,21 +123,21 @@ def _require_number(field: str, number: int, high: int) -> None:
         raise InvalidLimit(field, f"Give a whole number from 1 to {high}.")
 
 
-def _of_policy(name: str) -> dict[str, Any]:
+def _lock_policy(name: str) -> dict[str, Any]:
     row = PolicyLimit.objects.select_for_update().filter(policy=name).first()
     if row is not None:
         return {"max": row.most, "window": row.window, "source": "admin"}
     # A row may outlive its policy's declaration.
-    kept = policies.default(name) if name in policies.names() else None
-    return {"max": kept and kept.most, "window": kept and kept.window, "source": "environment"}
+    declared = policies.default(name) if name in policies.names() else None
+    return {"max": declared and declared.most, "window": declared and declared.window, "source": "environment"}
 
 
-def _of_key(policy: str, key: str) -> dict[str, Any] | None:
+def _lock_key(policy: str, key: str) -> dict[str, Any] | None:
     row = KeyLimit.objects.select_for_update().filter(policy=policy, key=key).first()
     return None if row is None else {"max": row.most}
 
 
-def _tell(
+def _announce_change(
     by: object, now: datetime, name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> None:
     signals.limit_changed.send(sender=PolicyLimit, by=by, now=now, name=name, before=before, after=after)

@@ -22,8 +22,8 @@ _log = structlog.get_logger("ratelimits")
 RETRY_SECONDS: Final = 1.0
 # Which keys are the busiest is kept for slots of a quarter of an hour, and of so many keys at least.
 SLOT_SECONDS: Final = 900
-_MOST_TOP_KEYS: Final = 1000
-_MOST_LOCAL_KEYS: Final = 50_000
+_MAX_TOP_KEYS: Final = 1000
+_MAX_LOCAL_KEYS: Final = 50_000
 _FIXED_KEYS: Final = 3
 # KEYS: totals, busiest keys, busiest refused keys, then a counter each; ARGV: the seconds of a slot, how many
 # busiest keys to keep, then of each counter its seconds, limit, policy and name. A flood of keys must not fill the
@@ -51,11 +51,11 @@ for i = 4, #KEYS do
 end
 return counts
 """
-_DIGEST: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+_SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CounterIncrement:
     """Something to be counted: in which counter, for how many seconds, and against which limit of whom."""
 
     counter: str
@@ -70,64 +70,64 @@ class Wanted:
         return f"{self.policy} {self.key}"
 
 
-class Breaker:
+class CircuitBreaker:
     """Keeps a failing Redis from costing every request its timeout; the counters and the cache share one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._closed_at = 0.0
+        self._retry_at = 0.0
 
-    def may_try(self) -> bool:
+    def allows_call(self) -> bool:
         """This will say whether to ask Redis; while it is failing, one caller a second gets a yes."""
-        if not self._closed_at:
+        if not self._retry_at:
             return True
         now = time.monotonic()
         with self._lock:
-            if not self._closed_at:
+            if not self._retry_at:
                 return True
-            if now < self._closed_at:
+            if now < self._retry_at:
                 return False
-            self._closed_at = now + RETRY_SECONDS
+            self._retry_at = now + RETRY_SECONDS
             return True
 
-    def report(self, *, ok: bool) -> None:
+    def record_result(self, *, ok: bool) -> None:
         """This will note how the try went."""
-        if ok and not self._closed_at:
+        if ok and not self._retry_at:
             return
         with self._lock:
-            was_open = bool(self._closed_at)
-            self._closed_at = 0.0 if ok else time.monotonic() + RETRY_SECONDS
+            was_open = bool(self._retry_at)
+            self._retry_at = 0.0 if ok else time.monotonic() + RETRY_SECONDS
         if was_open == ok:
             _log.warning("Redis answers again" if ok else "Redis does not answer: this process counts limits alone")
 
 
-class LocalCounts:
+class LocalCounters:
     """Counts of this process alone, for as long as Redis is gone; bounded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, tuple[int, float, str, int]] = {}
 
-    def count(self, key: str, seconds: float, *, name: str = "", most: int = 0) -> int:
+    def increment(self, key: str, seconds: float, *, name: str = "", most: int = 0) -> int:
         """This will return how often the key has been counted, this time included."""
         now = time.monotonic()
         with self._lock:
-            if len(self._counts) >= _MOST_LOCAL_KEYS:
+            if len(self._counts) >= _MAX_LOCAL_KEYS:
                 self._counts = {each: kept for each, kept in self._counts.items() if kept[1] > now}
-            if len(self._counts) >= _MOST_LOCAL_KEYS:
+            if len(self._counts) >= _MAX_LOCAL_KEYS:
                 # A flood of keys: forget the oldest half and not everybody's count.
-                self._counts = dict(list(self._counts.items())[_MOST_LOCAL_KEYS // 2 :])
+                self._counts = dict(list(self._counts.items())[_MAX_LOCAL_KEYS // 2 :])
             count, ends, *_ = self._counts.get(key, (0, 0.0))
             count, ends = (count + 1, ends) if ends > now else (1, now + seconds)
             self._counts[key] = (count, ends, name, most)
             return count
 
-    def busiest(self) -> list[tuple[str, int, int]]:
+    def busiest_keys(self) -> list[tuple[str, int, int]]:
         """This will return names with their hits and rejections in the present windows."""
         now = time.monotonic()
         with self._lock:
-            kept = [each for each in self._counts.values() if each[1] > now]
-        return [(name, count, max(0, count - most)) for count, _, name, most in kept]
+            current = [each for each in self._counts.values() if each[1] > now]
+        return [(name, count, max(0, count - most)) for count, _, name, most in current]
 
 
 class CounterCache(BaseCache):
@@ -147,83 +147,83 @@ class CounterCache(BaseCache):
         version: int | None = None,
     ) -> bool:
         """This will note a counter and how long it is to live."""
-        _noting.counters.append((key, int(timeout or 1)))
+        _capture.counters.append((key, int(timeout or 1)))
         return True
 
 
-class _Noting(threading.local):
+class _CaptureState(threading.local):
     def __init__(self) -> None:
         self.counters: list[tuple[str, int]] = []
 
 
-_noting: Final = _Noting()
-breaker = Breaker()
-local = LocalCounts()
+_capture: Final = _CaptureState()
+breaker = CircuitBreaker()
+local_counters = LocalCounters()
 
 
 @contextmanager
-def noting() -> Iterator[list[tuple[str, int]]]:
+def capture_counters() -> Iterator[list[tuple[str, int]]]:
     """This will collect the counters, and their seconds, that `get_usage` names within the block."""
-    _noting.counters = []
-    yield _noting.counters
+    _capture.counters = []
+    yield _capture.counters
 
 
-def count_in_redis(wanted: Sequence[Wanted]) -> list[int] | None:
+def count_in_redis(increments: Sequence[CounterIncrement]) -> list[int] | None:
     """This will count each once and return how often each has been counted, all in one round trip.
 
     None where Redis is left alone or does not answer.
     """
-    if waiting.may_ask() and breaker.may_try():
+    if waiting.has_redis_budget() and breaker.allows_call():
         try:
-            with waiting.asking():
-                counts = _count_in_redis(wanted)
+            with waiting.redis_deadline():
+                counts = _run_script(increments)
         except (RedisError, OSError):
-            breaker.report(ok=False)
+            breaker.record_result(ok=False)
         else:
-            breaker.report(ok=True)
+            breaker.record_result(ok=True)
             return counts
     return None
 
 
-def count_alone(wanted: Sequence[Wanted]) -> list[int]:
+def count_locally(increments: Sequence[CounterIncrement]) -> list[int]:
     """This will count each once in this process, and return how often it has counted each."""
-    return [local.count(each.counter, each.seconds, name=each.name, most=each.most) for each in wanted]
+    return [local_counters.increment(each.counter, each.seconds, name=each.name, most=each.most) for each in increments]
 
 
-def redis() -> Redis:
+def redis_client() -> Redis:
     """This will return the client of the counters; it gives up soon."""
     return _client(settings.REDIS_URL)
 
 
-def named(*parts: object) -> str:
+def redis_key(*parts: object) -> str:
     """This will return the name of a key of ours in Redis."""
     return f"freight:limits:{':'.join(map(str, parts))}"
 
 
-def slot(at: float) -> int:
+def slot_number(at: float) -> int:
     """This will return the number of the slot of the busiest keys at a time."""
     return int(at // SLOT_SECONDS)
 
 
 @lru_cache
 def _client(url: str) -> Redis:
-    pool: Any = waiting.PatientPool.from_url(
-        url, socket_connect_timeout=waiting.CONNECT_SECONDS, socket_timeout=waiting.ASK_SECONDS
+    pool: Any = waiting.DeadlineConnectionPool.from_url(
+        url, socket_connect_timeout=waiting.REDIS_CONNECT_TIMEOUT_SECONDS, socket_timeout=waiting.REDIS_COMMAND_TIMEOUT_SECONDS
     )
     return Redis(connection_pool=pool)
 
 
-def _count_in_redis(wanted: Sequence[Wanted]) -> list[int]:
-    now = slot(time.time())
-    arguments: list[Any] = [named("totals"), named("top", now), named("refused", now)]
-    arguments += [named("count", each.counter) for each in wanted]
-    arguments += [SLOT_SECONDS, _MOST_TOP_KEYS]
-    for each in wanted:
+def _run_script(increments: Sequence[CounterIncrement]) -> list[int]:
+    now = slot_number(time.time())
+    arguments: list[Any] = [redis_key("totals"), redis_key("top", now), redis_key("refused", now)]
+    arguments += [redis_key("count", each.counter) for each in increments]
+    arguments += [SLOT_SECONDS, _MAX_TOP_KEYS]
+    for each in increments:
         arguments += [each.seconds, each.most, each.policy, each.name]
-    client: Any = redis()
-    keys = _FIXED_KEYS + len(wanted)
+    client: Any = redis_client()
+    keys = _FIXED_KEYS + len(increments)
     try:
-        found = client.evalsha(_DIGEST, keys, *arguments)
+        counts = client.evalsha(_SCRIPT_SHA1, keys, *arguments)
     except NoScriptError:
-        found = client.eval(_SCRIPT, keys, *arguments)
-    return [int(each) for each in found]
+        counts = client.eval(_SCRIPT, keys, *arguments)
+    return [int(each) for each in counts]

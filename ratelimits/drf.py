@@ -10,7 +10,7 @@ from ratelimits import limiter
 from ratelimits.limiter import Usage
 
 
-def count(request: HttpRequest, *names: str) -> list[Usage]:
+def count_request(request: HttpRequest, *names: str) -> list[Usage]:
     """This will count a request by its subject, else by its address; empty for an exempt service.
 
     What it found stays at `request.rate_limits`, from which the middleware writes the headers.
@@ -30,9 +30,9 @@ class GeneralThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: Any) -> bool:
         """This will count the request and tell whether it may go on."""
         names = (*getattr(view, "rate_policies", ()), "general")
-        self._usages = count(request._request, *names)  # noqa: SLF001  the one that the middleware sees
-        return limiter.refused_for(self._usages) is None
+        self._usages = count_request(request._request, *names)  # noqa: SLF001  the one that the middleware sees
+        return limiter.retry_after(self._usages) is None
 
     def wait(self) -> float | None:
         """This will return the seconds until the window ends."""
-        return limiter.refused_for(self._usages)
+        return limiter.retry_after(self._usages)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django_ratelimit.core import get_usage
 
 from ratelimits import counters, metrics, policies
-from ratelimits.counters import Wanted
+from ratelimits.counters import CounterIncrement
 from ratelimits.policies import Policy
 
 
@@ -43,11 +43,11 @@ def headers(usages: Sequence[Usage]) -> dict[str, str]:
             f'"{each.policy.name}";r={max(0, each.policy.most - each.count)};t={each.reset}' for each in usages
         ),
     }
-    wait = refused_for(usages)
+    wait = retry_after(usages)
     return fields if wait is None else fields | {"Retry-After": str(wait)}
 
 
-def refused_for(usages: Iterable[Usage]) -> int | None:
+def retry_after(usages: Iterable[Usage]) -> int | None:
     """This will return the seconds until every exceeded window is over, None where none is exceeded."""
     return max((usage.reset for usage in usages if not usage.allowed), default=None)
 
@@ -60,49 +60,49 @@ def hit(policy: Policy, key: str) -> Usage:
     return hit_all([policy], key)[0]
 
 
-def hit_all(wanted: Sequence[Policy], key: str) -> list[Usage]:
+def hit_all(applied_policies: Sequence[Policy], key: str) -> list[Usage]:
     """This will count one request of the key against several policies, still in one round trip."""
-    return hit_many([(policy, key) for policy in wanted])
+    return hit_many([(policy, key) for policy in applied_policies])
 
 
-def hit_many(wanted: Sequence[tuple[Policy, str]]) -> list[Usage]:
+def hit_many(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
     """This will count each key once against the policy beside it, in this order and one round trip."""
-    return (hit_in_redis(wanted) or hit_alone(wanted)) if wanted else []
+    return (hit_in_redis(hits) or hit_locally(hits)) if hits else []
 
 
-def hit_in_redis(wanted: Sequence[tuple[Policy, str]]) -> list[Usage] | None:
+def hit_in_redis(hits: Sequence[tuple[Policy, str]]) -> list[Usage] | None:
     """This will do the same, but return None where Redis does not answer."""
-    return _hit(wanted, counters.count_in_redis)
+    return _hit(hits, counters.count_in_redis)
 
 
-def hit_alone(wanted: Sequence[tuple[Policy, str]]) -> list[Usage]:
+def hit_locally(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
     """This will count each key once in this process and not in Redis."""
-    return _hit(wanted, counters.count_alone) or []
+    return _hit(hits, counters.count_locally) or []
 
 
 def _hit(
-    wanted: Sequence[tuple[Policy, str]], count: Callable[[Sequence[Wanted]], list[int] | None]
+    hits: Sequence[tuple[Policy, str]], count: Callable[[Sequence[CounterIncrement]], list[int] | None]
 ) -> list[Usage] | None:
-    with counters.noting() as noted:
+    with counters.capture_counters() as captured:
         # The counter bears no limit in its name: a limit that is changed goes on counting where it was.
         windows = [
             get_usage(None, group=policy.name, key=lambda *_, key=key: key, rate=(1, policy.window), increment=True)
-            for policy, key in wanted
+            for policy, key in hits
         ]
     counts = count(
         [
-            Wanted(counter, seconds, policy.name, policy.most, key)
-            for (policy, key), (counter, seconds) in zip(wanted, noted, strict=True)
+            CounterIncrement(counter, seconds, policy.name, policy.most, key)
+            for (policy, key), (counter, seconds) in zip(hits, captured, strict=True)
         ]
     )
     if counts is None:
         return None
     usages = [
         Usage(policy, number, max(1, int(window["time_left"])))
-        for (policy, _), number, window in zip(wanted, counts, windows, strict=True)
+        for (policy, _), number, window in zip(hits, counts, windows, strict=True)
     ]
     for usage in usages:
-        metrics.decided(usage.policy.name, "allowed" if usage.allowed else "rejected")
+        metrics.count_decision(usage.policy.name, "allowed" if usage.allowed else "rejected")
     return usages
 
 
@@ -111,30 +111,30 @@ def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usa
 
     Empty where nothing holds it: the subject is exempt, or the key has no limit.
     """
-    return hit_all(holding(names, key, subject=subject), key)
+    return hit_all(applicable_policies(names, key, subject=subject), key)
 
 
-def holding(names: Sequence[str], key: str, *, subject: object = None) -> list[Policy]:
+def applicable_policies(names: Sequence[str], key: str, *, subject: object = None) -> list[Policy]:
     """This will return those of the policies that hold the subject under a key, as they stand now."""
     exempt = is_exempt(subject)
-    found = []
+    applicable = []
     for name in names:
-        policy = None if exempt else policies.of_key(name, key)
+        policy = None if exempt else policies.for_key(name, key)
         if policy is None:
-            metrics.decided(name, "exempt")
+            metrics.count_decision(name, "exempt")
         else:
-            found.append(policy)
-    return found
+            applicable.append(policy)
+    return applicable
 
 
-def counters_of(key: str) -> dict[str, str]:
+def current_counters(key: str) -> dict[str, str]:
     """This will return the counters of a key in the present windows, by policy."""
-    found = {}
+    counter_names = {}
     for name in policies.names():
-        with counters.noting() as noted:
+        with counters.capture_counters() as captured:
             get_usage(None, group=name, key=lambda *_: key, rate=(1, policies.get(name).window), increment=True)
-        found[name] = noted[0][0]
-    return found
+        counter_names[name] = captured[0][0]
+    return counter_names
 
 
 def address_key(address: str | None) -> str:
@@ -151,10 +151,10 @@ def is_exempt(subject: object) -> bool:
     It is named by its id, or by the name of its key or account where that is staff's: anybody else may call
     a key what they like.
     """
-    listed = settings.RATE_LIMIT_WHITELIST
-    if subject is None or not listed:
+    whitelist = settings.RATE_LIMIT_WHITELIST
+    if subject is None or not whitelist:
         return False
-    known = [getattr(subject, attribute, None) for attribute in ("key_id", "user_id")]
+    identifiers = [getattr(subject, attribute, None) for attribute in ("key_id", "user_id")]
     if getattr(subject, "is_staff", False):
-        known += [getattr(subject, attribute, None) for attribute in ("key_name", "name")]
-    return any(str(each) in listed for each in known if each)
+        identifiers += [getattr(subject, attribute, None) for attribute in ("key_name", "name")]
+    return any(str(each) in whitelist for each in identifiers if each)

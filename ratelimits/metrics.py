@@ -20,14 +20,14 @@ _series: Final = {
 }
 
 
-def decided(policy: str, decision: str) -> None:
+def count_decision(policy: str, decision: str) -> None:
     """This will count one decision."""
     series = _series.get((policy, decision))
     if series is not None:
         series.inc()
 
 
-def of_process() -> dict[tuple[str, str], int]:
+def process_decisions() -> dict[tuple[str, str], int]:
     """This will return the decisions that this process has counted."""
     return {
         (sample.labels["policy"], sample.labels["decision"]): int(sample.value)

@@ -7,7 +7,7 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from ratelimits import limiter
-from ratelimits.drf import count
+from ratelimits.drf import count_request
 from ratelimits.limiter import Usage
 
 _UNLIMITED: Final = re.compile(r"/api/(health|metrics)(/|$)")
@@ -31,8 +31,8 @@ class RateLimitHeadersMiddleware:
             return response
         usages: list[Usage] | None = getattr(request, "rate_limits", None)
         if usages is None:
-            usages = count(request, "general")
-            wait = limiter.refused_for(usages)
+            usages = count_request(request, "general")
+            wait = limiter.retry_after(usages)
             if wait is not None:
                 response.close()
                 response = refusal(request, wait)

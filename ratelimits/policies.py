@@ -37,13 +37,13 @@ def get(name: str) -> Policy:
     return Policy(name, *changed) if changed else default(name)
 
 
-def of_key(name: str, key: str) -> Policy | None:
+def for_key(name: str, key: str) -> Policy | None:
     """This will return the policy as it stands now for one key, None where that is held by no limit."""
     policy = get(name)
-    own = runtime.current().keys
-    if (name, key) not in own:
+    key_overrides = runtime.current().keys
+    if (name, key) not in key_overrides:
         return policy
-    most = own[name, key]
+    most = key_overrides[name, key]
     return None if most is None else replace(policy, most=most)
 
 

@@ -10,68 +10,68 @@ from redis.exceptions import RedisError
 
 from ratelimits import counters, metrics, policies
 
-_MOST_SHOWN: Final = 20
-_NOT_SECRET: Final = ("key:", "user:", "address:", "account:")
+_MAX_SHOWN: Final = 20
+_PUBLIC_PREFIXES: Final = ("key:", "user:", "address:", "account:")
 
 # What this host has decided, by policy and decision, for as long as Redis is gone.
 Decisions = Callable[[], Mapping[tuple[str, str], float]]
 
 
-def report(*, of_host: Decisions = metrics.of_process) -> dict[str, Any]:
+def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str, Any]:
     """This will return the limits with their counts over all processes; of this host, and `partial`, without Redis.
 
     `hits` are the requests counted since Redis began, `rejections` those of them that were refused. The
     busiest keys are those of the last quarter of an hour (up to two).
     """
     try:
-        totals, hits, refused = _cluster()
-        partial = False
+        totals, hits, rejections = _totals_from_redis()
+        is_partial = False
     except (RedisError, OSError):
-        totals, hits, refused = _alone(of_host())
-        partial = True
-    found = {
-        "limiters": {name: _limiter(name, totals) for name in policies.names()},
-        "topKeys": [_busy(name, number, refused[name]) for name, number in hits.most_common(_MOST_SHOWN)],
+        totals, hits, rejections = _totals_of_host(host_decisions())
+        is_partial = True
+    body = {
+        "limiters": {name: _limiter_entry(name, totals) for name in policies.names()},
+        "topKeys": [_top_key_entry(name, number, rejections[name]) for name, number in hits.most_common(_MAX_SHOWN)],
         "whitelist": list(settings.RATE_LIMIT_WHITELIST),
     }
-    return found | ({"partial": True} if partial else {})
+    return body | ({"partial": True} if is_partial else {})
 
 
-def masked(key: str) -> str:
+def mask_key(key: str) -> str:
     """This will return the key as it may be shown: an id, an address, an account; else only the beginning."""
-    return key if key.startswith(_NOT_SECRET) else f"{key[:4]}…"
+    return key if key.startswith(_PUBLIC_PREFIXES) else f"{key[:4]}…"
 
 
-def _cluster() -> tuple[dict[str, int], Counter[str], Counter[str]]:
-    slot = counters.slot(time.time())
-    client: Any = counters.redis()
+def _totals_from_redis() -> tuple[dict[str, int], Counter[str], Counter[str]]:
+    current_slot = counters.slot_number(time.time())
+    client: Any = counters.redis_client()
     pipeline = client.pipeline(transaction=False)
-    pipeline.hgetall(counters.named("totals"))
-    for each in (slot, slot - 1):
+    pipeline.hgetall(counters.redis_key("totals"))
+    for each in (current_slot, current_slot - 1):
         for kind in ("top", "refused"):
-            pipeline.zrange(counters.named(kind, each), 0, -1, desc=True, withscores=True)
+            pipeline.zrange(counters.redis_key(kind, each), 0, -1, desc=True, withscores=True)
     raw, *tops = pipeline.execute()
-    hits, refused = Counter[str](), Counter[str]()
+    hits, rejections = Counter[str](), Counter[str]()
     for number, top in enumerate(tops):
-        (refused if number % 2 else hits).update({member.decode(): int(score) for member, score in top})
-    return {name.decode(): int(value) for name, value in raw.items()}, hits, refused
+        (rejections if number % 2 else hits).update({member.decode(): int(score) for member, score in top})
+    return {name.decode(): int(value) for name, value in raw.items()}, hits, rejections
 
 
-def _alone(decided: Mapping[tuple[str, str], float]) -> tuple[dict[str, int], Counter[str], Counter[str]]:
+def _totals_of_host(decisions: Mapping[tuple[str, str], float]) -> tuple[dict[str, int], Counter[str], Counter[str]]:
     totals = {}
     for name in policies.names():
-        rejected = int(decided.get((name, "rejected"), 0))
-        totals[f"{name}:hits"] = int(decided.get((name, "allowed"), 0)) + rejected
+        rejected = int(decisions.get((name, "rejected"), 0))
+        totals[f"{name}:hits"] = int(decisions.get((name, "allowed"), 0)) + rejected
         totals[f"{name}:rejections"] = rejected
-    kept = counters.local.busiest()
-    hits, refused = Counter[str](), Counter[str]()
-    for name, count, over in kept:
+    busiest = counters.local_counters.busiest_keys()
+    hits, rejections = Counter[str](), Counter[str]()
+    for name, count, over in busiest:
         hits[name] += count
-        refused[name] += over
-    return totals, hits, refused
+        rejections[name] += over
+    return totals, hits, rejections
 
 
-def _limiter(name: str, totals: Mapping[str, int]) -> dict[str, Any]:
+def _limiter_entry(name: str, totals: Mapping[str, int]) -> dict[str, Any]:
     policy = policies.get(name)
     return {
         "name": name,
@@ -83,6 +83,6 @@ def _limiter(name: str, totals: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _busy(name: str, hits: int, rejections: int) -> dict[str, Any]:
+def _top_key_entry(name: str, hits: int, rejections: int) -> dict[str, Any]:
     policy, _, key = name.partition(" ")
-    return {"policy": policy, "key": masked(key), "hits": hits, "rejections": rejections}
+    return {"policy": policy, "key": mask_key(key), "hits": hits, "rejections": rejections}

@@ -17,11 +17,11 @@ from ratelimits.models import KeyLimit, PolicyLimit, Revision
 
 _log = structlog.get_logger("ratelimits")
 # Changes hold in every process within two seconds.
-PAUSE_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class LimitOverrides:
     """Policies `name → (most, window)` and keys `(policy, key) → most` (None: no limit) that differ."""
 
     revision: int = 0
@@ -31,53 +31,53 @@ class Changes:
 
 @dataclass
 class _State:
-    changes: Changes = field(default_factory=Changes)
-    watched_by: int = 0
+    overrides: LimitOverrides = field(default_factory=LimitOverrides)
+    poller_pid: int = 0
 
 
 _state: Final = _State()
-_starting: Final = threading.Lock()
+_start_lock: Final = threading.Lock()
 
 
-def current() -> Changes:
+def current() -> LimitOverrides:
     """This will return the changes that this process knows of."""
-    return _state.changes
+    return _state.overrides
 
 
 def refresh() -> None:
     """This will read the changes, where there are new ones."""
     # Before the rows: whatever comes in between is read twice rather than not at all.
     revision = Revision.objects.values_list("number", flat=True).first() or 0
-    if revision != _state.changes.revision:
-        _state.changes = Changes(
+    if revision != _state.overrides.revision:
+        _state.overrides = LimitOverrides(
             revision,
             {row.policy: (row.most, row.window) for row in PolicyLimit.objects.all()},
             {(row.policy, row.key): row.most for row in KeyLimit.objects.all()},
         )
 
 
-def watch() -> None:
+def start_polling() -> None:
     """This will keep the changes fresh by a thread of this process; a second call does nothing."""
-    if _state.watched_by == os.getpid():
+    if _state.poller_pid == os.getpid():
         return
-    with _starting:
-        if _state.watched_by != os.getpid():
-            _state.watched_by = os.getpid()
-            threading.Thread(target=_watch, name="limits", daemon=True).start()
+    with _start_lock:
+        if _state.poller_pid != os.getpid():
+            _state.poller_pid = os.getpid()
+            threading.Thread(target=_poll_forever, name="limits", daemon=True).start()
 
 
-def _watch() -> None:
+def _poll_forever() -> None:
     pause = threading.Event()  # never set: it only waits
-    was_well = True
+    is_reachable = True
     while True:
         try:
             refresh()
         except (DatabaseError, OSError) as error:
-            if was_well:
+            if is_reachable:
                 _log.warning("limits cannot be read: the last known ones hold", error=repr(error)[:300])
-            was_well = False
+            is_reachable = False
         else:
-            was_well = True
+            is_reachable = True
         finally:
             connection.close()  # back to the pool
-        pause.wait(PAUSE_SECONDS)
+        pause.wait(POLL_SECONDS)

@@ -17,9 +17,9 @@ from ratelimits.limiter import Usage
 from ratelimits.policies import Policy
 
 # A frozen Redis holds a thread for a third of a second.
-_threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="limits")
+_executor: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="limits")
 # Counted by one call; Redis does nothing else meanwhile.
-_MOST_AT_ONCE: Final = 200
+_MAX_BATCH: Final = 200
 
 
 async def check(policy: str, key: str, *, subject: object = None) -> Usage | None:
@@ -27,68 +27,68 @@ async def check(policy: str, key: str, *, subject: object = None) -> Usage | Non
 
     `key` is the subject's `limit_key`, or `address_key` of where it comes from.
     """
-    held = limiter.holding([policy], key, subject=subject)
-    if not held:
+    policies = limiter.applicable_policies([policy], key, subject=subject)
+    if not policies:
         return None
-    crowd = _crowds.setdefault(asyncio.get_running_loop(), _Crowd())
-    return await crowd.count(held[0], key)
+    counter = _batch_counters.setdefault(asyncio.get_running_loop(), _BatchCounter())
+    return await counter.increment(policies[0], key)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _One:
+class _PendingHit:
     """Somebody who waits to be counted."""
 
     policy: Policy
     key: str
-    answer: "asyncio.Future[Usage]"
+    future: "asyncio.Future[Usage]"
 
-    def counted(self, usage: Usage | None = None) -> None:
+    def resolve(self, usage: Usage | None = None) -> None:
         """This will tell the count, else that of this process, unless whoever asked is gone or knows it already."""
-        if not self.answer.done():
-            self.answer.set_result(usage or limiter.hit_alone([(self.policy, self.key)])[0])
+        if not self.future.done():
+            self.future.set_result(usage or limiter.hit_locally([(self.policy, self.key)])[0])
 
 
 @dataclass(slots=True, eq=False)
-class _Crowd:
+class _BatchCounter:
     """Those of one event loop who wait to be counted; who comes while a call is under way is for the next."""
 
-    waiting: list[_One] = field(default_factory=list)
-    working: "asyncio.Task[None] | None" = None
+    pending: list[_PendingHit] = field(default_factory=list)
+    flush_task: "asyncio.Task[None] | None" = None
 
-    async def count(self, policy: Policy, key: str) -> Usage:
+    async def increment(self, policy: Policy, key: str) -> Usage:
         loop = asyncio.get_running_loop()
-        one = _One(policy, key, loop.create_future())
-        if not waiting.may_ask():
-            one.counted()
-            return await one.answer
-        self.waiting.append(one)
-        if self.working is None or self.working.done():
-            self.working = asyncio.create_task(self._work(), context=Context())
-        seconds = waiting.patience()
-        if seconds is None:
-            return await one.answer
-        late = loop.call_later(seconds, one.counted)
+        hit = _PendingHit(policy, key, loop.create_future())
+        if not waiting.has_redis_budget():
+            hit.resolve()
+            return await hit.future
+        self.pending.append(hit)
+        if self.flush_task is None or self.flush_task.done():
+            self.flush_task = asyncio.create_task(self._flush_forever(), context=Context())
+        timeout = waiting.redis_timeout()
+        if timeout is None:
+            return await hit.future
+        timeout_handle = loop.call_later(timeout, hit.resolve)
         try:
-            with waiting.asking():
-                return await one.answer
+            with waiting.redis_deadline():
+                return await hit.future
         finally:
-            late.cancel()
+            timeout_handle.cancel()
 
-    async def _work(self) -> None:
+    async def _flush_forever(self) -> None:
         loop = asyncio.get_running_loop()
-        while still := [one for one in self.waiting if not one.answer.done()]:
-            batch, self.waiting = still[:_MOST_AT_ONCE], still[_MOST_AT_ONCE:]
-            wanted = [(one.policy, one.key) for one in batch]
+        while unresolved := [one for one in self.pending if not one.future.done()]:
+            batch, self.pending = unresolved[:_MAX_BATCH], unresolved[_MAX_BATCH:]
+            hits = [(one.policy, one.key) for one in batch]
             try:
-                usages = await loop.run_in_executor(_threads, limiter.hit_in_redis, wanted)
+                usages = await loop.run_in_executor(_executor, limiter.hit_in_redis, hits)
             except Exception as error:  # noqa: BLE001  is told to those whom it concerns
                 for one in batch:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
+                    if not one.future.done():
+                        one.future.set_exception(error)
             else:
                 for one, usage in zip_longest(batch, usages or ()):
-                    one.counted(usage)
-        self.waiting = []
+                    one.resolve(usage)
+        self.pending = []
 
 
-_crowds: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Crowd]] = WeakKeyDictionary()
+_batch_counters: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _BatchCounter]] = WeakKeyDictionary()

@@ -17,102 +17,102 @@ from redis import Connection, ConnectionPool
 from redis.connection import AbstractConnection
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-CONNECT_SECONDS: Final = 0.2
+REDIS_CONNECT_TIMEOUT_SECONDS: Final = 0.2
 # One question, connecting included.
-ASK_SECONDS: Final = 0.3
+REDIS_COMMAND_TIMEOUT_SECONDS: Final = 0.3
 # All late questions of one request; what is answered sooner than this does not count.
-REQUEST_SECONDS: Final = 0.45
-_LATE_SECONDS: Final = 0.05
+REDIS_REQUEST_BUDGET_SECONDS: Final = 0.45
+_SLOW_REPLY_SECONDS: Final = 0.05
 
 
 @dataclass(slots=True)
-class _Waited:
+class _RedisBudget:
     """What a request has waited for late answers."""
 
-    seconds: float = 0.0
+    spent_seconds: float = 0.0
 
 
-_mine: Final[ContextVar[_Waited | None]] = ContextVar("waited_for_redis", default=None)
-_until: Final[ContextVar[float | None]] = ContextVar("waits_for_redis_until", default=None)
+_redis_budget: Final[ContextVar[_RedisBudget | None]] = ContextVar("waited_for_redis", default=None)
+_redis_deadline_at: Final[ContextVar[float | None]] = ContextVar("waits_for_redis_until", default=None)
 
 
 @contextlib.contextmanager
-def of_request() -> Iterator[None]:
+def redis_request_budget() -> Iterator[None]:
     """This will have all that the request in the block asks Redis share one patience, in whatever thread."""
-    token = _mine.set(_Waited())
+    token = _redis_budget.set(_RedisBudget())
     try:
         yield
     finally:
-        _mine.reset(token)
+        _redis_budget.reset(token)
 
 
-def may_ask() -> bool:
+def has_redis_budget() -> bool:
     """This will tell whether this request has patience left."""
-    mine = _mine.get()
-    return mine is None or mine.seconds < REQUEST_SECONDS - _LATE_SECONDS
+    budget = _redis_budget.get()
+    return budget is None or budget.spent_seconds < REDIS_REQUEST_BUDGET_SECONDS - _SLOW_REPLY_SECONDS
 
 
-def patience() -> float | None:
+def redis_timeout() -> float | None:
     """This will return the seconds that this request waits for its next question; None outside of requests."""
-    mine = _mine.get()
-    return None if mine is None else min(ASK_SECONDS, max(_LATE_SECONDS, REQUEST_SECONDS - mine.seconds))
+    budget = _redis_budget.get()
+    return None if budget is None else min(REDIS_COMMAND_TIMEOUT_SECONDS, max(_SLOW_REPLY_SECONDS, REDIS_REQUEST_BUDGET_SECONDS - budget.spent_seconds))
 
 
 @contextlib.contextmanager
-def asking() -> Iterator[None]:
+def redis_deadline() -> Iterator[None]:
     """This will have the question in the block end in time: RedisTimeoutError is raised where no answer comes."""
-    mine, began = _mine.get(), time.monotonic()
-    token = _until.set(began + (patience() or ASK_SECONDS))
+    budget, started = _redis_budget.get(), time.monotonic()
+    token = _redis_deadline_at.set(started + (redis_timeout() or REDIS_COMMAND_TIMEOUT_SECONDS))
     try:
         yield
     finally:
-        _until.reset(token)
-        took = time.monotonic() - began
-        if mine is not None and took > _LATE_SECONDS:
-            mine.seconds += took
+        _redis_deadline_at.reset(token)
+        elapsed = time.monotonic() - started
+        if budget is not None and elapsed > _SLOW_REPLY_SECONDS:
+            budget.spent_seconds += elapsed
 
 
-def _shorter(usual: float | None) -> float | None:
-    until = _until.get()
-    if until is None:
-        return usual
-    left = until - time.monotonic()
-    if left <= 0:
+def _remaining_timeout(configured: float | None) -> float | None:
+    deadline_at = _redis_deadline_at.get()
+    if deadline_at is None:
+        return configured
+    remaining = deadline_at - time.monotonic()
+    if remaining <= 0:
         raise RedisTimeoutError("Redis has not answered in time.")
-    return left if usual is None else min(usual, left)
+    return remaining if configured is None else min(configured, remaining)
 
 
-class _Patient(AbstractConnection):
+class _DeadlineConnection(AbstractConnection):
     """A connection whose waits end together."""
 
     def _connect(self) -> Any:
-        usual = self.socket_connect_timeout
-        self.socket_connect_timeout = _shorter(usual)
+        configured = self.socket_connect_timeout
+        self.socket_connect_timeout = _remaining_timeout(configured)
         try:
             return super()._connect()  # type: ignore[no-untyped-call, safe-super]
         finally:
-            self.socket_connect_timeout = usual
+            self.socket_connect_timeout = configured
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         """This will read an answer; without one in time the connection is ended, on which it may still come."""
         try:
-            left = _shorter(self.socket_timeout)
+            remaining = _remaining_timeout(self.socket_timeout)
         except RedisTimeoutError:
             self.disconnect()  # type: ignore[no-untyped-call]
             raise
         open_socket: Any = self._sock
         if open_socket is not None:
-            open_socket.settimeout(left)
+            open_socket.settimeout(remaining)
         return super().read_response(*arguments, **options)  # type: ignore[no-untyped-call]
 
 
-class PatientPool(ConnectionPool):
+class DeadlineConnectionPool(ConnectionPool):
     """A pool of such connections, of whatever kind its URL asks for."""
 
     def __init__(self, connection_class: Any = Connection, **options: Any) -> None:
-        super().__init__(_patient(connection_class), **options)
+        super().__init__(_with_deadline(connection_class), **options)
 
 
 @cache
-def _patient(kind: type) -> type:
-    return type(f"Patient{kind.__name__}", (_Patient, kind), {})
+def _with_deadline(kind: type) -> type:
+    return type(f"Patient{kind.__name__}", (_DeadlineConnection, kind), {})

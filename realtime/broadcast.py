@@ -113,7 +113,7 @@ def publish_hint(
         "reassigns": reassigns,
         "at": time.time(),  # of the commit, a moment ago
     }
-    if trace := tracing.outgoing():
+    if trace := tracing.outgoing_traceparent():
         message["trace"] = trace
     if frame is not None and len(frame) <= MAX_FRAME_BYTES:
         message["frame"] = frame

@@ -15,7 +15,7 @@ from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
 from monitoring import tracing
-from monitoring.middleware import accepted_or_new
+from monitoring.middleware import accept_or_generate_id
 from ratelimits import limiter
 from realtime import auth, census, clock, hub, locations, logins, metrics, protocol, tasks
 from realtime.identity import Identity
@@ -64,8 +64,8 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self.scope, self.base_send = scope, send
         headers = self.headers = auth.headers_of(scope)
         self.origin = headers.get("origin", "")[:200]
-        with tracing.serving("WebSocket", headers.get("traceparent", ""), headers.get("tracestate", "")) as trace:
-            request_id = accepted_or_new(headers.get("x-request-id", ""))
+        with tracing.server_span("WebSocket", headers.get("traceparent", ""), headers.get("tracestate", "")) as trace:
+            request_id = accept_or_generate_id(headers.get("x-request-id", ""))
             structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
             del scope, headers  # this goes on as long as the socket lives
             try:
@@ -203,7 +203,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     def _log_end(self) -> None:
         """This will write the one line of its life: who, how long, and how it ended."""
         subject = self.subject
-        tracing.describe("WebSocket", {"http.route": ROUTE, "websocket.close_code": self.close_code})
+        tracing.describe_span("WebSocket", {"http.route": ROUTE, "websocket.close_code": self.close_code})
         log.info(
             "WebSocket closed" if self.identity else "WebSocket refused",
             route=ROUTE,
@@ -238,7 +238,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _join(self, frame: dict[str, Any], echo: object) -> None:
         subject, before = self.subject, set(self.memberships.rooms)
         assert subject is not None  # noqa: S101  _act lets nobody else in
-        with tracing.part("join:room", rooms=len(frame["rooms"]) if isinstance(frame.get("rooms"), list) else 1):
+        with tracing.child_span("join:room", rooms=len(frame["rooms"]) if isinstance(frame.get("rooms"), list) else 1):
             await self.memberships.join(subject, frame, echo)
         entered = set(self.memberships.rooms) - before
         # What was permitted when it was asked for may be so no longer, and nobody tells of a room not yet entered.

@@ -162,7 +162,7 @@ class EventStream:
 
         A reader who is cut finds the response broken off, not ended.
         """
-        if health.draining() and not self.closed:
+        if health.is_draining() and not self.closed:
             self.send_drain()  # it came by a connection that was kept; what it missed goes out first
         send_task = asyncio.create_task(self._send(send))
         disconnect_task = asyncio.create_task(_wait_for_disconnect(receive))

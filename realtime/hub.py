@@ -167,7 +167,7 @@ class RoomHub:
             restricted = message.get("reassigns") and logins.restricted_principals(room.members)
             if room.apply_hint(message["seq"], None if restricted else message.get("frame")):
                 self._flusher.schedule(room, message["at"])
-                tracing.passed("deliver", message.get("trace"), since=message["at"])
+                tracing.record_delivery("deliver", message.get("trace"), sent_at=message["at"])
                 if message["ends"]:
                     self.end_room(room)
             self.fill_if_behind(room)

@@ -32,7 +32,7 @@ class MessageTokenBucket:
 
     def check(self, subject: Subject | None, *, now: float) -> RateDecision:
         """This will count one message of a subject (None: nobody yet) at a time of the caller's monotonic clock."""
-        policy = policies.of_key("ws_message", subject.limit_key) if subject else policies.get("ws_message")
+        policy = policies.for_key("ws_message", subject.limit_key) if subject else policies.get("ws_message")
         if policy is None or limiter.is_exempt(subject):
             return RateDecision.SERVE
         burst = policy.most * _BURST_WINDOWS

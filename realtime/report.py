@@ -28,8 +28,8 @@ def process_part() -> dict[str, Any]:
 
 def report() -> dict[str, Any]:
     """This will return `/api/metrics/websocket`: latencies in milliseconds and rates are of the last minute."""
-    now, recent = reports.now(), reports.recent()
-    parts = [(each, each["websocket"]) for each in reports.processes() if "websocket" in each]
+    now, recent = reports.current_samples(), reports.recent_samples()
+    parts = [(each, each["websocket"]) for each in reports.process_statuses() if "websocket" in each]
     sizes = Counter[str]()
     for _, part in parts:
         sizes.update(part["rooms"])
@@ -52,5 +52,5 @@ def report() -> dict[str, Any]:
 
 def health() -> dict[str, Any]:
     """This will return what detailed health says about sockets; made from what is known, without waiting."""
-    connections = sum(each["websocket"]["connections"] for each in reports.processes() if "websocket" in each)
+    connections = sum(each["websocket"]["connections"] for each in reports.process_statuses() if "websocket" in each)
     return {"status": "warning" if connections > _WARNING_CONNECTIONS else "ok", "connectedClients": connections}

@@ -16,7 +16,7 @@ from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
 from monitoring import metrics, tracing
-from monitoring.middleware import accepted_or_new, tell_span
+from monitoring.middleware import accept_or_generate_id, describe_request_span
 from ratelimits import limiter, together
 from realtime import auth, hub, rooms
 from realtime.event_stream import EventStream
@@ -73,7 +73,7 @@ class _StreamRequest:
         self._route = route
         self._room_fields = room_fields
         self._headers = auth.headers_of(scope)
-        self._id = accepted_or_new(self._headers.get("x-request-id", ""))
+        self._id = accept_or_generate_id(self._headers.get("x-request-id", ""))
         self._address = auth.address_of(scope, self._headers)
         self._started_at = time.perf_counter()
         self._rate_limit_headers: dict[str, str] = {}
@@ -82,7 +82,7 @@ class _StreamRequest:
     async def answer(self, receive: Any, send: Any) -> None:
         """This will stream until either side has enough, or answer with a problem."""
         headers = self._headers
-        with tracing.serving("stream", headers.get("traceparent", ""), headers.get("tracestate", "")) as trace:
+        with tracing.server_span("stream", headers.get("traceparent", ""), headers.get("tracestate", "")) as trace:
             structlog.contextvars.bind_contextvars(request_id=self._id, trace_id=trace.trace_id)
             await self._serve(receive, send)
 
@@ -202,11 +202,11 @@ class _StreamRequest:
     def _log_request(self, status: int) -> None:
         seconds, method = time.perf_counter() - self._started_at, self._scope["method"]
         metrics.observe_request(method=method, route=self._route, status=status, seconds=seconds)
-        tell_span(method, self._route, status)
+        describe_request_span(method, self._route, status)
         subject = self._subject
         _log.info(
             "request",
-            method=metrics.method_of(method),
+            method=metrics.method_label(method),
             route=self._route,
             status=status,
             duration_ms=round(seconds * 1000, 1),

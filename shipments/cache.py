@@ -81,7 +81,7 @@ class CacheService:
         *,
         ttl: int,
         alias: str = "default",
-        breaker: counters.Breaker | None = None,
+        breaker: counters.CircuitBreaker | None = None,
         wait: float = WAIT_SECONDS,
         most_bytes: int | None = None,
         local_bytes: int | None = None,

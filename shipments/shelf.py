@@ -26,7 +26,7 @@ _AT_ONCE: Final = 1000
 class Shelf:
     """Where one cache keeps its entries; keys are whole ones, and None says that Redis does not answer."""
 
-    def __init__(self, alias: str, breaker: counters.Breaker | None, unanswered: Callable[[], None]) -> None:
+    def __init__(self, alias: str, breaker: counters.CircuitBreaker | None, unanswered: Callable[[], None]) -> None:
         """This will ask the Redis of one of Django's caches; `unanswered` is called where it does not answer."""
         self._alias, self._breaker, self._unanswered = alias, breaker, unanswered
 
@@ -92,14 +92,14 @@ class Shelf:
         """
         # The same breaker as that of the limits: one request pays for a frozen Redis once, not twice.
         breaker = self._breaker or counters.breaker
-        if waiting.may_ask() and breaker.may_try():
+        if waiting.has_redis_budget() and breaker.allows_call():
             try:
-                with nullcontext() if at_length else waiting.asking():
+                with nullcontext() if at_length else waiting.redis_deadline():
                     answer = question(cast("Any", caches[self._alias]).client.get_client(write=True))
             except (RedisError, OSError):
-                breaker.report(ok=False)
+                breaker.record_result(ok=False)
             else:
-                breaker.report(ok=True)
+                breaker.record_result(ok=True)
                 return answer
         self._unanswered()
         return None

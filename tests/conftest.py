@@ -65,7 +65,7 @@ async def between(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     """A way to the real Valkey that can be made slow or silent; counters and cache take it."""
     url = urlsplit(django_settings.REDIS_URL)
     number = parse_qs(url.query)["db"][0]
-    monkeypatch.setattr(counters, "breaker", counters.Breaker())
+    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
     async with FaultProxy(Path(url.path)) as proxy:
         through = f"redis://127.0.0.1:{proxy.port}/{number}"
         settings.REDIS_URL = through

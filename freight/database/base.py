@@ -21,7 +21,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """This will take a connection from the pool; raises at once where the request has given the database up."""
-        with patience.checkout():
+        with patience.pool_checkout():
             return super().get_new_connection(conn_params)
 
     @property

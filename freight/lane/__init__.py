@@ -17,7 +17,7 @@ from django.urls import ResolverMatch, resolve
 from freight.lane.plain import LIST, Declined, is_plain, reference_of
 from freight.lane.reads import Reads
 from freight.lane.security import Security
-from monitoring.middleware import answering
+from monitoring.middleware import request_context
 from ratelimits import limiter, middleware, together
 from shipments.access import Subject
 from shipments.api import conditional, pagination
@@ -59,12 +59,12 @@ class ReadLane:
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
         """This will do what those of settings.MIDDLEWARE do that have to do with it, in their order."""
-        with answering(request) as told:
+        with request_context(request) as told:
             headers = self._security.headers(request)
             subject, response = await (self._page if request.path == LIST else self._shipment)(request)
             usage = await together.check("general", subject.limit_key, subject=subject)
             usages = [usage] if usage else []
-            if (wait := limiter.refused_for(usages)) is not None:
+            if (wait := limiter.retry_after(usages)) is not None:
                 response = middleware.refusal(request, wait)
             for name, value in (*limiter.headers(usages).items(), *headers):
                 response.headers.setdefault(name, value)

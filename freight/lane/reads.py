@@ -45,7 +45,7 @@ class Reads:
 
     async def subject(self, request: HttpRequest) -> Subject:
         """This will return who asks, which is then known of the request; raises Declined where nobody does."""
-        with patience.checkout():
+        with patience.pool_checkout():
             return _known(request, await self._tokens.authenticate(_bearer(request)))
 
     async def standing(self, request: HttpRequest) -> tuple[Subject, Version | None]:
@@ -53,20 +53,20 @@ class Reads:
         raw = _bearer(request)
         if bearers.is_secret(raw):
             subject = await self.subject(request)
-            with patience.checkout():
+            with patience.pool_checkout():
                 versions = await self._versions.load_many([subject.organization_id])
             return subject, versions.get(subject.organization_id)
         claims = bearers.claims_of(raw, now=timezone.now())
         if claims is None:
             raise Declined
-        with patience.checkout():
+        with patience.pool_checkout():
             found, version = (await self._standings.load_many([claims])).get(claims, (None, None))
         return _known(request, found), version
 
     async def shipment(self, request: HttpRequest, subject: Subject, reference: str) -> prepared.Shown | None:
         """This will return one shipment, None where it is missing or not for the subject."""
         named = subject.sight, reference.upper()
-        with patience.checkout():
+        with patience.pool_checkout():
             row = (await self._rows.load_many([named])).get(named)
         if row is None:
             return None
@@ -86,7 +86,7 @@ class Reads:
         """
         kept = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
         if kept:
-            with patience.checkout():
+            with patience.pool_checkout():
                 page = kept.laid_out(await self._positions.load_many(kept.drivers))
                 return page, page.etag
 

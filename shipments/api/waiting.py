@@ -43,7 +43,7 @@ class _Watch:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(random.uniform(0.4, 0.6))  # noqa: S311  spreads processes, hides nothing
-            if health.draining():
+            if health.is_draining():
                 self._give_up()
                 continue
             try:

@@ -22,10 +22,10 @@ from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
 from shipments.tokens import Claims
 
-_Pool = AsyncConnectionPool[patience.PatientAsyncConnection]
+_Pool = AsyncConnectionPool[patience.AsyncDeadlineConnection]
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
 # A read waits for a connection and for its answer; both together end before somebody's request is 5 s old.
-_READ_SECONDS = patience.SECONDS + 0.5
+_READ_SECONDS = patience.DATABASE_TIMEOUT_SECONDS + 0.5
 # A connection that has just answered is not tried again before it is used.
 _TRUSTED_SECONDS: Final = 0.2
 # libpq's words for Django's.
@@ -50,15 +50,15 @@ async def pool(purpose: str = "live") -> _Pool:
     pool = pools.get(purpose)
     if pool is None:
         pool = pools[purpose] = AsyncConnectionPool(
-            connection_class=patience.PatientAsyncConnection,
+            connection_class=patience.AsyncDeadlineConnection,
             kwargs=connection_arguments(
                 purpose,
-                f"-c timezone=UTC -c statement_timeout={patience.STATEMENT_SECONDS * 1000:.0f}"
+                f"-c timezone=UTC -c statement_timeout={patience.STATEMENT_TIMEOUT_SECONDS * 1000:.0f}"
                 " -c default_transaction_read_only=on",
             ),
             min_size=1 if purpose == "live" else 0,
             max_size=max(2, settings.DATABASE_POOL_SIZE // 2),
-            timeout=patience.SECONDS,
+            timeout=patience.DATABASE_TIMEOUT_SECONDS,
             reconnect_timeout=1,
             check=_check_rested,
             open=False,
@@ -81,7 +81,7 @@ async def close() -> None:
 
 async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """This will return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
-    with patience.at_most(_READ_SECONDS):
+    with patience.deadline(_READ_SECONDS):
         return await _read(sql, params)
 
 
@@ -90,7 +90,7 @@ async def _read(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         started = time.perf_counter()
         cursor = await connection.execute(sql.encode(), params)
         rows = await cursor.fetchall()
-        queries.observe(sql, time.perf_counter() - started)
+        queries.observe_query(sql, time.perf_counter() - started)
         connection.answered_at = time.monotonic()
         return rows
 

@@ -8,7 +8,7 @@ from django.db.models import Count
 from redis.exceptions import RedisError
 
 from monitoring import reports
-from monitoring.picture import Picture
+from monitoring.picture import SampleSet
 from shipments import lifecycle, metrics
 from shipments.models import Shipment
 
@@ -39,17 +39,17 @@ def states() -> None:
 
 def hit_rate() -> dict[str, Any]:
     """This will return what detailed health adds about the cache: how often it had the answer, 0 to 1."""
-    return {"hitRate": _rates(reports.host())["hitRate"]}
+    return {"hitRate": _rates(reports.host_samples())["hitRate"]}
 
 
 def caches() -> dict[str, Any]:
     """This will return `/api/metrics/cache`; size, time to live (s) and evictions are of the whole Redis."""
-    now = reports.now()
-    names = now.by("cache", "cache_requests_total")
+    now = reports.current_samples()
+    names = now.total_by("cache", "cache_requests_total")
     return _rates(now) | _redis() | {"byName": {name: _rates(now, cache=name) for name in sorted(names)}}
 
 
-def _rates(numbers: Picture, **labels: str) -> dict[str, Any]:
+def _rates(numbers: SampleSet, **labels: str) -> dict[str, Any]:
     hits = int(numbers.total("cache_requests_total", result="hit", **labels))
     misses = int(numbers.total("cache_requests_total", result="miss", **labels))
     return {"hits": hits, "misses": misses, "hitRate": round(hits / (hits + misses), 4) if hits + misses else 0.0}
@@ -57,7 +57,7 @@ def _rates(numbers: Picture, **labels: str) -> dict[str, Any]:
 
 def _redis() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if not reports.partial():
+    if not reports.is_partial():
         try:
             found = cast("Any", django_caches["default"]).client.get_client().info()
         except (RedisError, OSError):

@@ -30,7 +30,7 @@ def measure() -> dict[str, Any]:
     from ratelimits import counters, limiter
     from ratelimits.policies import Policy
 
-    redis: Any = counters.redis()
+    redis: Any = counters.redis_client()
     one, three = (
         [Policy("general", 10**9, 900)],
         [Policy(name, 10**9, 900) for name in ("ai", "billing", "general")],

@@ -53,7 +53,7 @@ def measure() -> dict[str, Any]:
         )
 
     request_us = _microseconds(measured)
-    query_us = _microseconds(lambda: queries.observe("SELECT 1", 0.001))
+    query_us = _microseconds(lambda: queries.observe_query("SELECT 1", 0.001))
     each = request_us + _QUERIES * query_us
     with _company():
         page_ms = _page()

@@ -224,7 +224,7 @@ async def test_many_at_once_are_answered_by_few_questions_each_with_its_own(
     lane, path = ReadLane(Django()), f"/api/shipments/{house.shipment.reference}"
     alone = {role: await ask(lane, path, authorization=token) for role, token in house.tokens.items()}
     asked = Counter[str]()
-    observe = queries.observe
+    observe = queries.observe_query
 
     def noted(sql: object, seconds: float) -> None:
         asked[str(sql).split(maxsplit=1)[0]] += 1
@@ -304,7 +304,7 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
     async def read(begins: float) -> float:
         await asyncio.sleep(begins)
         began = time.monotonic()
-        with waiting.of_request():
+        with waiting.redis_request_budget():
             answer = await ask(lane, path, authorization=token)
         assert answer.status == 200
         assert "ratelimit" in answer.headers
@@ -316,7 +316,7 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
     async def slowest() -> float:
         return max(await asyncio.gather(*(read(each / 20) for each in range(10))))
 
-    most = waiting.REQUEST_SECONDS + 0.4
+    most = waiting.REDIS_REQUEST_BUDGET_SECONDS + 0.4
     # It is at least as slow as one question of the slow Redis: the fault is real.
     assert SLOW_SECONDS < await quickest_told(slowest, under=most) < most
     assert django.asked == []

@@ -8,7 +8,7 @@ from typing import Self
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Counting:
+class CountingProcess:
     """The process, seen from a test."""
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +26,7 @@ class Counting:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def say(self, *words: object) -> str:
+    def run(self, *words: object) -> str:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
     from prometheus_client import Counter, Gauge, Histogram
 
     from monitoring import merging
-    from monitoring.picture import Picture
+    from monitoring.picture import SampleSet
 
     counter = Counter("things_total", "Things.", ["kind"])
     histogram = Histogram("thing_seconds", "Seconds.", buckets=(1.0, 2.0))
@@ -65,13 +65,13 @@ def main(folder: Path) -> None:
         elif command == "set":
             {"sockets": sockets, "worst": worst, "newest": newest}[words[0]].set(float(words[1]))
         elif command == "enter":
-            answer = shared.enter(words[0])
+            answer = shared.register_process(words[0])
         elif command == "members":
-            answer = ",".join(member.name for member in shared.members())
+            answer = ",".join(member.name for member in shared.live_processes())
         elif command == "identity":
-            answer = shared.identity()
+            answer = shared.process_identity()
         elif command == "total":
-            picture = Picture.of(merging.families())
+            picture = SampleSet.from_families(merging.collect_families())
             answer = str(picture.total(words[0], **dict(word.split("=") for word in words[1:])))
         print(answer, flush=True)
 

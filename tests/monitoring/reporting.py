@@ -11,7 +11,7 @@ import orjson
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Reporting:
+class ReportingProcess:
     """The process, seen from a test: so many sockets are open in it."""
 
     def __init__(self, folder: Path, host: str, redis_url: str, sockets: int) -> None:
@@ -37,8 +37,8 @@ class Reporting:
         assert self.process.stdout
         self.process.stdin.write(name.encode() + b"\n")
         self.process.stdin.flush()
-        found: dict[str, Any] = orjson.loads(self.process.stdout.readline())
-        return found
+        body: dict[str, Any] = orjson.loads(self.process.stdout.readline())
+        return body
 
     def kill(self) -> None:
         self.process.kill()
@@ -57,9 +57,9 @@ def main(sockets: int) -> None:
 
     metrics.connections.set(sockets)
     metrics.connections_total.inc(sockets)
-    runtime.enter("ws")
+    runtime.start_reporting("ws")
     for line in sys.stdin:
-        print(orjson.dumps(reports.answer(line.strip())).decode(), flush=True)
+        print(orjson.dumps(reports.render(line.strip())).decode(), flush=True)
 
 
 if __name__ == "__main__":

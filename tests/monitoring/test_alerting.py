@@ -9,9 +9,9 @@ import yaml
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
 
 
-def _promtool(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+def _promtool(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["promtool", *arguments], cwd=FOLDER, input=given, capture_output=True, text=True, check=False, timeout=120
+        ["promtool", *arguments], cwd=FOLDER, input=stdin, capture_output=True, text=True, check=False, timeout=120
     )
 
 

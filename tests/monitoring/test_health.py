@@ -13,11 +13,11 @@ from health_check.exceptions import ServiceUnavailable
 
 from monitoring import health
 from monitoring.health import HealthApplication
-from monitoring.watch import Part
+from monitoring.watch import Dependency
 
 
 @dataclass
-class Switch(HealthCheck):
+class SwitchableCheck(HealthCheck):
     """A part that is well, ill, frozen or broken as the test says."""
 
     state: str = "well"
@@ -42,20 +42,20 @@ async def _inner(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"{}"})
 
 
-_made: list[HealthApplication] = []
+_built_applications: list[HealthApplication] = []
 
 
 @pytest.fixture(autouse=True)
 def _nobody_looks_on() -> Iterator[None]:
     yield
-    while _made:
-        _made.pop().watch.stop()
+    while _built_applications:
+        _built_applications.pop().monitor.stop()
 
 
-def _application(database: str = "well", redis: str = "well") -> HealthApplication:
-    parts = [Part("database", Switch(database), vital=True), Part("redis", Switch(redis))]
-    _made.append(HealthApplication(_inner, parts=parts, version="1.2.3", environment="test"))
-    return _made[-1]
+def build_application(database: str = "well", redis: str = "well") -> HealthApplication:
+    parts = [Dependency("database", SwitchableCheck(database), required=True), Dependency("redis", SwitchableCheck(redis))]
+    _built_applications.append(HealthApplication(_inner, dependencies=parts, version="1.2.3", environment="test"))
+    return _built_applications[-1]
 
 
 async def _get(application: HealthApplication, path: str, method: str = "GET") -> tuple[int, dict[str, Any]]:
@@ -72,7 +72,7 @@ async def _get(application: HealthApplication, path: str, method: str = "GET") -
 
 
 async def test_health_has_the_shape_that_balancers_know() -> None:
-    status, body = await _get(_application(), "/api/health")
+    status, body = await _get(build_application(), "/api/health")
 
     assert status == 200
     assert {key: body[key] for key in ("ok", "status", "service", "version", "environment")} == {
@@ -82,10 +82,10 @@ async def test_health_has_the_shape_that_balancers_know() -> None:
 
 
 async def test_a_living_process_says_so_whatever_is_down() -> None:
-    assert await _get(_application("ill", "ill"), "/api/health/live") == (200, {"alive": True, "status": "alive"})
+    assert await _get(build_application("ill", "ill"), "/api/health/live") == (200, {"alive": True, "status": "alive"})
 
 
-def _no(**failed: str) -> tuple[int, dict[str, Any]]:
+def not_ready(**failed: str) -> tuple[int, dict[str, Any]]:
     return 503, {"ready": False, "status": "not_ready", "failed": failed, "degraded": []}
 
 
@@ -94,30 +94,30 @@ def _no(**failed: str) -> tuple[int, dict[str, Any]]:
     [
         ("well", "well", (200, {"ready": True, "status": "ready", "degraded": []})),
         ("well", "ill", (200, {"ready": True, "status": "ready", "degraded": ["redis"]})),
-        ("ill", "well", _no(database="does not answer")),
-        ("broken", "well", _no(database="cannot be checked")),
+        ("ill", "well", not_ready(database="does not answer")),
+        ("broken", "well", not_ready(database="cannot be checked")),
     ],
 )
 async def test_ready_tells_what_is_missing_and_no_secret(database: str, redis: str, answer: Any) -> None:
-    assert await _get(_application(database, redis), "/api/health/ready") == answer
+    assert await _get(build_application(database, redis), "/api/health/ready") == answer
 
 
 async def test_a_frozen_database_turns_ready_off_within_three_seconds_and_back_on() -> None:
-    application = _application()
+    application = build_application()
     assert (await _get(application, "/api/health/ready"))[0] == 200
-    switch: Any = application.watch.parts[0].check
+    switch: Any = application.monitor.dependencies[0].check
 
     switch.state = "frozen"
-    off = await _until(application, 503)
+    off = await seconds_until(application, 503)
     switch.state = "well"
-    on = await _until(application, 200)
+    on = await seconds_until(application, 200)
 
     assert off < 3
     assert on < 3
 
 
 async def test_a_frozen_part_slows_no_answer() -> None:
-    application = _application("frozen", "frozen")
+    application = build_application("frozen", "frozen")
     await _get(application, "/api/health/ready")
     began = time.perf_counter()
 
@@ -129,22 +129,22 @@ async def test_a_frozen_part_slows_no_answer() -> None:
 
 @pytest.mark.usefixtures("undrained")
 async def test_a_draining_process_is_not_ready() -> None:
-    health.drain()
+    health.start_draining()
 
-    status, body = await _get(_application(), "/api/health/ready")
+    status, body = await _get(build_application(), "/api/health/ready")
 
     assert (status, body["failed"]) == (503, {"process": "draining"})
 
 
 async def test_everything_else_goes_to_django() -> None:
-    assert [(await _get(_application(), path))[0] for path in ("/api/health/detailed", "/api", "/")] == [418] * 3
+    assert [(await _get(build_application(), path))[0] for path in ("/api/health/detailed", "/api", "/")] == [418] * 3
 
 
 async def test_health_only_answers_questions() -> None:
-    assert (await _get(_application(), "/api/health", "POST"))[0] == 405
+    assert (await _get(build_application(), "/api/health", "POST"))[0] == 405
 
 
-async def _until(application: HealthApplication, status: int) -> float:
+async def seconds_until(application: HealthApplication, status: int) -> float:
     """This will return after how many seconds `ready` answers so."""
     began = time.perf_counter()
     while (await _get(application, "/api/health/ready"))[0] != status:
@@ -153,12 +153,12 @@ async def _until(application: HealthApplication, status: int) -> float:
     return time.perf_counter() - began
 
 
-def _inside(path: str, **headers: str) -> dict[str, Any]:
-    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http", "path": path, "method": "GET", "headers": given, "client": ("127.0.0.1", 1)}
+def internal_scope(path: str, **headers: str) -> dict[str, Any]:
+    headers_list = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return {"type": "http", "path": path, "method": "GET", "headers": headers_list, "client": ("127.0.0.1", 1)}
 
 
-async def _ask(application: HealthApplication, scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+async def request_scope(application: HealthApplication, scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def send(message: Any) -> None:
@@ -178,8 +178,8 @@ async def _ask(application: HealthApplication, scope: dict[str, Any]) -> tuple[i
     ],
 )
 async def test_details_name_the_culprit(database: str, redis: str, status: int, overall: str) -> None:
-    answered, body = await _ask(_application(database, redis), _inside("/api/health/detailed"))
-    _, brief = await _ask(_made[-1], _inside("/api/metrics/health"))
+    answered, body = await request_scope(build_application(database, redis), internal_scope("/api/health/detailed"))
+    _, brief = await request_scope(_built_applications[-1], internal_scope("/api/metrics/health"))
 
     assert (answered, body["status"], brief["status"]) == (status, overall, overall)
     ill = {name for name, state in (("database", database), ("redis", redis)) if state != "well"}
@@ -190,19 +190,19 @@ async def test_details_name_the_culprit(database: str, redis: str, status: int, 
 
 async def test_details_are_for_the_network_inside_alone() -> None:
     for path in ("/api/health/detailed", "/api/metrics/health"):
-        forwarded = _inside(path, x_forwarded_for="127.0.0.1")
-        outside = _inside(path) | {"client": ("198.51.100.7", 1)}
-        proxied = _inside(path, x_forwarded_for="198.51.100.7") | {"client": None}
-        local = _inside(path, x_forwarded_for="127.0.0.1") | {"client": None}
+        forwarded = internal_scope(path, x_forwarded_for="127.0.0.1")
+        outside = internal_scope(path) | {"client": ("198.51.100.7", 1)}
+        proxied = internal_scope(path, x_forwarded_for="198.51.100.7") | {"client": None}
+        local = internal_scope(path, x_forwarded_for="127.0.0.1") | {"client": None}
 
-        assert [(await _ask(_application(), each))[0] for each in (forwarded, outside, proxied)] == [418] * 3
-        assert (await _ask(_application(), local))[0] == 200
+        assert [(await request_scope(build_application(), each))[0] for each in (forwarded, outside, proxied)] == [418] * 3
+        assert (await request_scope(build_application(), local))[0] == 200
 
 
 async def test_what_is_not_told_degrades_nobody() -> None:
-    quiet = Part("disk", Switch("ill"), told=False)
-    application = HealthApplication(_inner, parts=[quiet], version="1", environment="test", facts={"disk": dict})
-    _made.append(application)
+    quiet = Dependency("disk", SwitchableCheck("ill"), shown_in_ready=False)
+    application = HealthApplication(_inner, dependencies=[quiet], version="1", environment="test", detail_providers={"disk": dict})
+    _built_applications.append(application)
 
     assert (await _get(application, "/api/health/ready"))[1]["degraded"] == []
-    assert (await _ask(application, _inside("/api/health/detailed")))[1]["status"] == "degraded"
+    assert (await request_scope(application, internal_scope("/api/health/detailed")))[1]["status"] == "degraded"

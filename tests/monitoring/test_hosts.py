@@ -9,10 +9,10 @@ import pytest
 from freight.drills.delivery.services import Hints
 from freight.embedded import layout
 from tests.journeys import processes
-from tests.monitoring.reporting import Reporting
+from tests.monitoring.reporting import ReportingProcess
 
 # A host that says nothing for ten seconds is gone; the rest is for a crowded machine.
-GONE = 10 + 20
+EXPIRY_SECONDS = 10 + 20
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def redis(tmp_path: Path) -> Iterator[tuple[Hints, str]]:
         made.stop()
 
 
-def _seen(by: Reporting) -> dict[str, Any]:
+def socket_summary(process: ReportingProcess) -> dict[str, Any]:
     """This will return what a process tells of the sockets of all hosts."""
-    told = by.report("websocket")
+    body = process.report("websocket")
     return {
-        "active": told["activeConnections"],
-        "total": told["totalConnections"],
-        "hosts": [each["host"] for each in told["processes"]],
-        "partial": told.get("partial", False),
+        "active": body["activeConnections"],
+        "total": body["totalConnections"],
+        "hosts": [each["host"] for each in body["processes"]],
+        "partial": body.get("partial", False),
     }
 
 
@@ -46,17 +46,17 @@ def test_reports_are_of_all_hosts_that_live_and_say_when_they_cannot_be(
     hints, url = redis
     both = {"active": 7, "total": 7, "hosts": ["a", "b"], "partial": False}
     alone = {"active": 3, "total": 3, "hosts": ["a"], "partial": False}
-    with Reporting(tmp_path, "a", url, 3) as one, Reporting(tmp_path, "b", url, 4) as other:
+    with ReportingProcess(tmp_path, "a", url, 3) as one, ReportingProcess(tmp_path, "b", url, 4) as other:
         for each in (one, other):
-            assert processes.within(60, lambda by=each: _seen(by) | {"hosts": sorted(_seen(by)["hosts"])} == both)
+            assert processes.within(60, lambda by=each: socket_summary(by) | {"hosts": sorted(socket_summary(by)["hosts"])} == both)
 
         hints.kill()
-        assert processes.within(20, lambda: _seen(one) == alone | {"partial": True})
+        assert processes.within(20, lambda: socket_summary(one) == alone | {"partial": True})
         assert one.report("performance")["partial"] is True
         assert one.report("cache")["partial"] is True
         hints.launch()
         hints.wait_ready()
-        assert processes.within(20, lambda: _seen(one)["active"] == 7 and not _seen(one)["partial"])
+        assert processes.within(20, lambda: socket_summary(one)["active"] == 7 and not socket_summary(one)["partial"])
 
         other.process.kill()
-        assert processes.within(GONE, lambda: _seen(one) == alone)
+        assert processes.within(EXPIRY_SECONDS, lambda: socket_summary(one) == alone)

@@ -14,10 +14,10 @@ from shipments.selectors import live
 from shipments.services import commits
 
 # To us a statement that sleeps is a database that is frozen.
-_SILENCE = "SELECT pg_sleep(60)"
-_SECONDS = 0.3
+_SLEEPING_SQL = "SELECT pg_sleep(60)"
+_TIMEOUT_SECONDS = 0.3
 # Far from the minute, near enough for a machine that is busy with other tests.
-_SOON = 10.0
+_MAX_SECONDS = 10.0
 
 
 @pytest.fixture
@@ -28,49 +28,49 @@ def database(committed: None) -> Iterator[None]:
     connection.close()
 
 
-def _read_silence() -> None:
+def run_sleeping_query() -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_SILENCE)
+        cursor.execute(_SLEEPING_SQL)
 
 
 def test_a_silent_database_is_given_up_and_its_connection_ended(database: None) -> None:
     began = time.monotonic()
 
-    with patience.of_request(_SECONDS), pytest.raises(OperationalError, match="said nothing"):
-        _read_silence()
+    with patience.database_request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError, match="said nothing"):
+        run_sleeping_query()
 
-    assert _SECONDS <= time.monotonic() - began < _SOON
+    assert _TIMEOUT_SECONDS <= time.monotonic() - began < _MAX_SECONDS
     assert connection.connection.closed
 
 
 def test_a_request_gives_the_database_up_once(database: None) -> None:
-    with patience.of_request(_SECONDS) as mine:
+    with patience.database_request_budget(_TIMEOUT_SECONDS) as budget:
         with pytest.raises(OperationalError):
-            _read_silence()
+            run_sleeping_query()
         connection.close()
 
         began = time.monotonic()
         with pytest.raises(OperationalError, match="given up"):
             connection.ensure_connection()
 
-        assert time.monotonic() - began < _SECONDS
-        assert mine.lost
+        assert time.monotonic() - began < _TIMEOUT_SECONDS
+        assert budget.exhausted
 
 
 def test_answers_restore_the_patience_of_a_request(database: None) -> None:
-    with patience.of_request(1.5) as mine, connection.cursor() as cursor:
+    with patience.database_request_budget(1.5) as budget, connection.cursor() as cursor:
         for _ in range(3):
             cursor.execute("SELECT pg_sleep(0.6)")
 
-        assert not mine.lost
+        assert not budget.exhausted
 
 
 def test_the_next_request_finds_a_working_connection(database: None) -> None:
-    with patience.of_request(_SECONDS), pytest.raises(OperationalError):
-        _read_silence()
+    with patience.database_request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError):
+        run_sleeping_query()
     connection.close()
 
-    with patience.of_request(), connection.cursor() as cursor:
+    with patience.database_request_budget(), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
         assert cursor.fetchone() == (1,)
@@ -88,13 +88,13 @@ def test_a_commit_that_is_given_up_has_an_unknown_outcome(database: None) -> Non
                 "INSERT INTO freezing VALUES (1)"
             )
 
-    with patience.of_request(1.0), pytest.raises(commits.OutcomeUnknown):
+    with patience.database_request_budget(1.0), pytest.raises(commits.OutcomeUnknown):
         commits.committed(write)
 
 
 def test_a_thread_without_a_request_waits_as_long_as_it_takes(database: None) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(%s), 1", [_SECONDS])
+        cursor.execute("SELECT pg_sleep(%s), 1", [_TIMEOUT_SECONDS])
 
         assert cursor.fetchone() == ("", 1)
 
@@ -104,12 +104,12 @@ async def test_a_read_of_an_event_loop_is_given_up(committed: None) -> None:
     began = time.monotonic()
 
     try:
-        with patience.at_most(_SECONDS), pytest.raises(psycopg.OperationalError, match="said nothing"):
-            await live.fetch(_SILENCE)
+        with patience.deadline(_TIMEOUT_SECONDS), pytest.raises(psycopg.OperationalError, match="said nothing"):
+            await live.fetch(_SLEEPING_SQL)
     finally:
         await live.close()
 
-    assert time.monotonic() - began < _SOON
+    assert time.monotonic() - began < _MAX_SECONDS
 
 
 def test_a_server_has_its_statements_ended_by_the_database(
@@ -118,8 +118,8 @@ def test_a_server_has_its_statements_ended_by_the_database(
     options = settings.DATABASES["default"]["OPTIONS"]
     monkeypatch.setitem(options, "options", options["options"])
 
-    server._end_statements(patience.STATEMENT_SECONDS)
+    server._end_statements(patience.STATEMENT_TIMEOUT_SECONDS)
 
     with psycopg.connect(**live.connection_arguments("test", options["options"])) as session:
         assert session.execute("SHOW statement_timeout").fetchone() == ("3500ms",)
-    assert patience.STATEMENT_SECONDS < patience.SECONDS
+    assert patience.STATEMENT_TIMEOUT_SECONDS < patience.DATABASE_TIMEOUT_SECONDS

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring.picture import Picture
+from monitoring.picture import SampleSet
 
 SCRAPED = """
 # TYPE things_total counter
@@ -21,40 +21,40 @@ thing_seconds_sum 5.5
 
 
 @pytest.fixture
-def picture() -> Picture:
-    return Picture.of(text_string_to_metric_families(SCRAPED))
+def samples() -> SampleSet:
+    return SampleSet.from_families(text_string_to_metric_families(SCRAPED))
 
 
-def test_totals_are_of_what_has_the_labels(picture: Picture) -> None:
-    assert picture.total("things_total") == 12
-    assert picture.total("things_total", kind="a") == 7
-    assert picture.total("things_total", kind="a", colour="blue") == 4
-    assert picture.total("things_total", kind="c") == 0
-    assert picture.by("colour", "things_total") == {"red": 8, "blue": 4}
+def test_totals_are_of_what_has_the_labels(samples: SampleSet) -> None:
+    assert samples.total("things_total") == 12
+    assert samples.total("things_total", kind="a") == 7
+    assert samples.total("things_total", kind="a", colour="blue") == 4
+    assert samples.total("things_total", kind="c") == 0
+    assert samples.total_by("colour", "things_total") == {"red": 8, "blue": 4}
 
 
-def test_quantiles_lie_evenly_between_bounds(picture: Picture) -> None:
-    assert picture.quantile("thing_seconds", 0.25) == 0.5
-    assert picture.quantile("thing_seconds", 0.5) == 1.0
-    assert picture.quantile("thing_seconds", 1.0) == 4.0
-    assert picture.mean("thing_seconds") == 1.375
-    assert Picture().quantile("thing_seconds", 0.5) == 0.0
-    assert Picture().mean("thing_seconds") == 0.0
+def test_quantiles_lie_evenly_between_bounds(samples: SampleSet) -> None:
+    assert samples.quantile("thing_seconds", 0.25) == 0.5
+    assert samples.quantile("thing_seconds", 0.5) == 1.0
+    assert samples.quantile("thing_seconds", 1.0) == 4.0
+    assert samples.mean("thing_seconds") == 1.375
+    assert SampleSet().quantile("thing_seconds", 0.5) == 0.0
+    assert SampleSet().mean("thing_seconds") == 0.0
 
 
 def test_beyond_the_last_bound_the_bound_is_said() -> None:
     bounds = {("thing_seconds_bucket", (("le", bound),)): count for bound, count in (("1.0", 0.0), ("+Inf", 1.0))}
 
-    assert Picture(bounds).quantile("thing_seconds", 0.95) == 1.0
+    assert SampleSet(bounds).quantile("thing_seconds", 0.95) == 1.0
 
 
-def test_what_was_written_is_read_again(picture: Picture) -> None:
-    assert Picture.read(picture.written()) == picture
+def test_what_was_written_is_read_again(samples: SampleSet) -> None:
+    assert SampleSet.from_json(samples.to_json()) == samples
 
 
-def test_growth_never_goes_backwards(picture: Picture) -> None:
+def test_growth_never_goes_backwards(samples: SampleSet) -> None:
     key = ("things_total", (("colour", "red"), ("kind", "a")))
 
-    assert picture.since(Picture({key: 1.0}), seconds=5).total("things_total", kind="a", colour="red") == 2
-    assert picture.since(Picture({key: 9.0}), seconds=5).total("things_total", kind="a", colour="red") == 0
-    assert picture.plus(picture).total("things_total") == 24
+    assert samples.growth_since(SampleSet({key: 1.0}), seconds=5).total("things_total", kind="a", colour="red") == 2
+    assert samples.growth_since(SampleSet({key: 9.0}), seconds=5).total("things_total", kind="a", colour="red") == 0
+    assert samples.plus(samples).total("things_total") == 24

@@ -10,13 +10,13 @@ from pytest_django import Settings
 from monitoring import probes
 
 
-async def _finding(check: probes.PostgreSQL) -> str | None:
+async def check_error(check: probes.PostgreSQL) -> str | None:
     try:
         await check.run()
     except ServiceUnavailable as error:
         return str(error.message)
     finally:
-        await check._drop()
+        await check._close()
     return None
 
 
@@ -28,7 +28,7 @@ def test_database(committed: None, settings: Settings) -> None:
 
 @pytest.mark.usefixtures("test_database")
 async def test_a_migrated_database_is_well() -> None:
-    assert await _finding(probes.PostgreSQL()) is None
+    assert await check_error(probes.PostgreSQL()) is None
 
 
 @pytest.mark.usefixtures("test_database")
@@ -36,13 +36,13 @@ async def test_a_migration_that_has_not_run_is_missed(monkeypatch: pytest.Monkey
     known = probes._known_migrations() | {("shipments", "9999_tomorrow")}
     monkeypatch.setattr(probes, "_known_migrations", lambda: known)
 
-    assert await _finding(probes.PostgreSQL()) == "migrations are pending"
+    assert await check_error(probes.PostgreSQL()) == "migrations are pending"
 
 
 async def test_a_database_that_is_away_is_missed(settings: Settings, tmp_path: Path) -> None:
     away = {**settings.DATABASES["default"], "HOST": str(tmp_path), "PORT": "1"}
 
-    assert await _finding(probes.PostgreSQL(away)) == "does not answer"
+    assert await check_error(probes.PostgreSQL(away)) == "does not answer"
 
 
 async def test_redis_is_asked_without_retries(settings: Settings) -> None:
@@ -54,10 +54,10 @@ async def test_redis_is_asked_without_retries(settings: Settings) -> None:
 
 
 def test_a_missing_part_is_looked_for_once() -> None:
-    looked: list[int] = []
-    part = probes.Optional(present=lambda: bool(looked.append(1)))
+    lookups: list[int] = []
+    part = probes.OptionalFeature(is_present=lambda: bool(lookups.append(1)))
 
     for _ in range(2):
         with pytest.raises(ServiceWarning, match="is missing"):
             part.run()
-    assert looked == [1]
+    assert lookups == [1]

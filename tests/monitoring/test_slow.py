@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from monitoring import queries, slow
 from monitoring.management.commands.slow_queries import explain
-from monitoring.slow import Store
+from monitoring.slow import SlowQueryStore
 from tests.journeys import processes
 
 
@@ -42,38 +42,38 @@ def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_no_value_is_kept(sql: str, shape: str) -> None:
-    assert slow.normalised(sql) == shape
+    assert slow.normalise_sql(sql) == shape
 
 
 def test_what_two_processes_saw_is_added_up() -> None:
-    one, two = Store(), Store()
+    one, two = SlowQueryStore(), SlowQueryStore()
     one.record("SELECT 1", seconds=2.0, route="/a")
     two.record("SELECT 2", seconds=4.0, route="/a")
     two.record("SELECT 2", seconds=3.0, route="/b")
 
-    assert processes.within(10, lambda: [each.count for each in Store().entries()] == [2, 1])
-    found = Store().entries()
-    assert [(each.sql, each.route, each.max_ms, each.total_ms) for each in found] == [
+    assert processes.within(10, lambda: [each.count for each in SlowQueryStore().entries()] == [2, 1])
+    entries = SlowQueryStore().entries()
+    assert [(each.sql, each.route, each.max_ms, each.total_ms) for each in entries] == [
         ("SELECT ?", "/a", 4000.0, 6000.0),
         ("SELECT ?", "/b", 3000.0, 3000.0),
     ]
-    assert found[0].told()["meanMs"] == 3000.0
-    assert abs(found[0].last_at - time.time()) < 60
+    assert entries[0].to_json()["meanMs"] == 3000.0
+    assert abs(entries[0].last_at - time.time()) < 60
 
 
 def test_the_store_keeps_those_that_were_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow, "MOST", 3)
-    store = Store()
+    store = SlowQueryStore()
     for number in range(6):
         store.record(f"SELECT a{number}", seconds=1.0, route="/")
-        assert processes.within(10, lambda n=number: f"SELECT a{n}" in {each.sql for each in Store().entries()})
+        assert processes.within(10, lambda n=number: f"SELECT a{n}" in {each.sql for each in SlowQueryStore().entries()})
 
-    assert {each.sql for each in Store().entries()} == {"SELECT a3", "SELECT a4", "SELECT a5"}
+    assert {each.sql for each in SlowQueryStore().entries()} == {"SELECT a3", "SELECT a4", "SELECT a5"}
 
 
 def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
     url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:9/0"
-    store = Store()
+    store = SlowQueryStore()
     started = time.monotonic()
     for _ in range(1500):  # more than the queue holds
         store.record("SELECT 1", seconds=1.5, route="/a")
@@ -87,7 +87,7 @@ def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
 
     def carried() -> bool:
         store._connection = None  # its thread may just have made one with the old address
-        return bool(Store().entries())
+        return bool(SlowQueryStore().entries())
 
     assert processes.within(10, carried)
 
@@ -98,21 +98,21 @@ def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
     request = RequestFactory().get("/api/shipments/geheim")
     request.resolver_match = ResolverMatch(lambda: None, (), {}, route="api/shipments/<reference>")
 
-    asking = queries.request.set(request)
+    token = queries.request.set(request)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s), 'geheim'", [0.03])
         cursor.execute("SELECT 'quick'")
-    queries.request.reset(asking)
+    queries.request.reset(token)
 
     assert processes.within(10, lambda: len(slow.entries()) == 1)
-    told = slow.entries()[0].told()
-    assert (told["sql"], told["route"], told["count"]) == ("SELECT pg_sleep(?), ?", "/api/shipments/<reference>", 1)
-    assert told["maxMs"] >= 30
+    summary = slow.entries()[0].to_json()
+    assert (summary["sql"], summary["route"], summary["count"]) == ("SELECT pg_sleep(?), ?", "/api/shipments/<reference>", 1)
+    assert summary["maxMs"] >= 30
 
 
 @pytest.mark.django_db
 def test_the_command_lists_and_explains() -> None:
-    Store().record("SELECT id FROM shipments_shipment WHERE status = %s LIMIT 21", seconds=1.5, route="/a")
+    SlowQueryStore().record("SELECT id FROM shipments_shipment WHERE status = %s LIMIT 21", seconds=1.5, route="/a")
     assert processes.within(10, lambda: bool(slow.entries()))
     out = StringIO()
 

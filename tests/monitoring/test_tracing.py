@@ -26,7 +26,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     ],
 )
 def test_a_traceparent_is_read(given: str, sampled: bool) -> None:
-    assert tracing.parse(given) == tracing.Trace(TRACE, SPAN, sampled)
+    assert tracing.parse_traceparent(given) == tracing.TraceContext(TRACE, SPAN, sampled)
 
 
 @pytest.mark.parametrize(
@@ -39,26 +39,26 @@ def test_a_traceparent_is_read(given: str, sampled: bool) -> None:
     ],
 )  # fmt: skip
 def test_a_malformed_traceparent_is_ignored(given: str) -> None:
-    assert tracing.parse(given) is None
+    assert tracing.parse_traceparent(given) is None
 
 
 @pytest.mark.parametrize("state", ["a=1,b=2", "x" * 513, "a=\x00"])
 def test_a_tracestate_is_kept_while_it_is_fit(state: str) -> None:
-    kept = tracing.parse(f"00-{TRACE}-{SPAN}-01", state)
+    trace = tracing.parse_traceparent(f"00-{TRACE}-{SPAN}-01", state)
 
-    assert kept is not None
-    assert kept.state == (state if state == "a=1,b=2" else "")
+    assert trace is not None
+    assert trace.tracestate == (state if state == "a=1,b=2" else "")
 
 
 def test_the_callers_trace_goes_on_and_another_begins_anew() -> None:
-    with tracing.serving("x", f"00-{TRACE}-{SPAN}-01") as continued:
+    with tracing.server_span("x", f"00-{TRACE}-{SPAN}-01") as continued:
         pass
-    with tracing.serving("x", f"00-{TRACE}-{SPAN}-0g") as own:
+    with tracing.server_span("x", f"00-{TRACE}-{SPAN}-0g") as own:
         pass
 
     assert (continued.trace_id, continued.sampled) == (TRACE, True)
     assert continued.span_id != SPAN
-    assert tracing.parse(own.parent) == own
+    assert tracing.parse_traceparent(own.traceparent) == own
     assert own.trace_id != TRACE
 
 

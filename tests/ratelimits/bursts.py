@@ -34,7 +34,7 @@ class Connection:
     def close(self) -> None:
         self._writer.close()
 
-    async def ask(self, path: str, *, address: str, body: bytes | None = None, **headers: str) -> Answer:
+    async def request(self, path: str, *, address: str, body: bytes | None = None, **headers: str) -> Answer:
         """This will ask as the proxy would for somebody at an address."""
         began = time.perf_counter()
         fields = {"Host": "127.0.0.1", "X-Forwarded-For": address} | headers
@@ -57,7 +57,7 @@ class Connection:
 
 
 @dataclass(frozen=True)
-class Sat:
+class SocketResult:
     """How a socket ended, what it was sent until then, and how long after the handshake began."""
 
     code: int
@@ -65,7 +65,7 @@ class Sat:
     seconds: float
 
 
-async def sit(port: int, *, address: str, token: str, said: Sequence[bytes] = (), ends_after: int = 1) -> Sat:
+async def open_socket(port: int, *, address: str, token: str, messages: Sequence[bytes] = (), frame_count: int = 1) -> SocketResult:
     """This will open a socket with a token, say all at once after the welcome, and hear so many frames or a close.
 
     A client of the `websockets` package costs more than the server that it asks.
@@ -82,14 +82,14 @@ async def sit(port: int, *, address: str, token: str, said: Sequence[bytes] = ()
         writer.write("\r\n".join(lines).encode())
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n")[0]:
-            return Sat(int(head.split()[1]), [], time.perf_counter() - began)
+            return SocketResult(int(head.split()[1]), [], time.perf_counter() - began)
         code, frames = 0, []
-        while not code and len(frames) < ends_after:
+        while not code and len(frames) < frame_count:
             code, frame = await _frame(reader)
             frames += [frame] if frame else []
             if frame and len(frames) == 1:
-                writer.write(b"".join(_masked(each) for each in said))
-        return Sat(code, frames, time.perf_counter() - began)
+                writer.write(b"".join(_masked(each) for each in messages))
+        return SocketResult(code, frames, time.perf_counter() - began)
     finally:
         writer.transport.abort()
 
@@ -108,7 +108,7 @@ def _masked(text: bytes) -> bytes:
     return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text  # a mask of zeros leaves it as it is
 
 
-class Clients:
+class ClientPool:
     """Connections, half of them to each server."""
 
     def __init__(self, ports: Sequence[int], number: int) -> None:
@@ -122,6 +122,6 @@ class Clients:
         for each in self.connections:
             each.close()
 
-    async def together(self, path: str, *, address: str, **headers: str) -> list[Answer]:
+    async def request_all(self, path: str, *, address: str, **headers: str) -> list[Answer]:
         """This will ask the same over every connection at once."""
-        return await asyncio.gather(*(each.ask(path, address=address, **headers) for each in self.connections))
+        return await asyncio.gather(*(each.request(path, address=address, **headers) for each in self.connections))

@@ -9,13 +9,13 @@ from pytest_django import DjangoDbBlocker
 from freight.drills.delivery.services import Hints
 from freight.embedded import layout
 from tests.ratelimits import pair as pair_
-from tests.ratelimits.pair import Pair
+from tests.ratelimits.pair import ServerPair
 
 
 @pytest.fixture(scope="session")
 def pair(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Pair]:
+) -> Iterator[ServerPair]:
     """Both, started once."""
     folder = tmp_path_factory.mktemp("limits")
     place = layout.at(Path(folder) / "home")
@@ -25,13 +25,13 @@ def pair(
     try:
         redis.wait_ready()
         with django_db_blocker.unblock():
-            made = [pair_.daphne(number, folder, place.endpoints.redis_url) for number in range(2)]
+            made = [pair_.build_daphne(number, folder, place.endpoints.redis_url) for number in range(2)]
         try:
             for each in made:
                 each.start()
             for each in made:
                 each.wait()
-            yield Pair(made, redis)
+            yield ServerPair(made, redis)
         finally:
             for each in made:
                 each.stop()

@@ -22,11 +22,11 @@ from tests.journeys.servers import Daphne
 OPERATOR = access.installation(name="operator")
 GENERAL = 100_000
 # Promised are two seconds; the rest is for a machine that has other things to do.
-SOON = 2 + 3
+CHANGE_SECONDS = 2 + 3
 
 
 @dataclass
-class Pair:
+class ServerPair:
     """Two Daphnes that serve everything, believe the forwarded address, and count in a Valkey of their own."""
 
     daphnes: list[Daphne]
@@ -37,7 +37,7 @@ class Pair:
         return [each.port for each in self.daphnes]
 
 
-def daphne(number: int, folder: Path, redis_url: str) -> Daphne:
+def build_daphne(number: int, folder: Path, redis_url: str) -> Daphne:
     return Daphne(
         "all",
         servers.free_port(),
@@ -61,12 +61,12 @@ def daphne(number: int, folder: Path, redis_url: str) -> Daphne:
     )
 
 
-def network() -> str:
+def unused_network() -> str:
     """This will return the first half of an IPv6 address that nobody has used yet."""
     return f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}"
 
 
-def limit(policy: str, key: str, most: int) -> None:
+def set_key_limit(policy: str, key: str, most: int) -> None:
     """This will give a key a limit of its own."""
     changes.set_key(by=OPERATOR, now=timezone.now(), policy=policy, key=key, most=most)
 
@@ -79,7 +79,7 @@ def break_redis(redis: Hints, fault: str) -> None:
         redis.freeze()
 
 
-def mend_redis(redis: Hints, fault: str) -> None:
+def restore_redis(redis: Hints, fault: str) -> None:
     """This will bring it back."""
     if fault == "killed":
         redis.launch()
@@ -88,9 +88,9 @@ def mend_redis(redis: Hints, fault: str) -> None:
         redis.thaw()
 
 
-def counts_together(pair: Pair) -> bool:
+def share_counters(pair: ServerPair) -> bool:
     """This will tell whether both ask Redis: each leaves it alone for a second after it has failed them."""
-    address = f"{network()}::1"
+    address = f"{unused_network()}::1"
     left = []
     for port in pair.ports:
         answer = httpx.get(f"http://127.0.0.1:{port}/api/nothing", headers={"X-Forwarded-For": address}, timeout=30)
@@ -98,12 +98,12 @@ def counts_together(pair: Pair) -> bool:
     return left[0] - left[1] == 1
 
 
-async def together_again(pair: Pair) -> None:
+async def wait_until_shared(pair: ServerPair) -> None:
     """This will wait for that, so that the next test finds what it expects."""
-    assert await asyncio.to_thread(processes.within, 30, lambda: counts_together(pair))
+    assert await asyncio.to_thread(processes.within, 30, lambda: share_counters(pair))
 
 
-def admin_of(daphne: Daphne) -> Callable[..., None]:
+def admin_poster(daphne: Daphne) -> Callable[..., None]:
     """This will return a way to post to the page of policies as a superuser who has logged in."""
     person = User.objects.create_superuser(f"root-{uuid.uuid4().hex[:8]}@example.test", None)
     browser = Client()

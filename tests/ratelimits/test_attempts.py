@@ -20,11 +20,11 @@ def name() -> str:
     return uuid.uuid4().hex
 
 
-def _try(account: str, address: str, *, right: bool = False, now: datetime = NOW) -> bool:
+def attempt_login(account: str, address: str, *, right: bool = False, now: datetime = NOW) -> bool:
     """This will return whether the attempt was checked at all."""
     try:
-        with attempt(POLICY, account=account, address=address, now=now) as running:
-            running.failed = not right
+        with attempt(POLICY, account=account, address=address, now=now) as current_attempt:
+            current_attempt.failed = not right
     except TooManyFailures:
         return False
     return True
@@ -32,14 +32,14 @@ def _try(account: str, address: str, *, right: bool = False, now: datetime = NOW
 
 @pytest.mark.django_db
 def test_the_sixth_failure_of_an_account_is_refused_whatever_its_address(name: str) -> None:
-    tried = [_try(name, f"{name}-{number}") for number in range(6)]
+    tried = [attempt_login(name, f"{name}-{number}") for number in range(6)]
 
     assert tried == [True] * 5 + [False]
 
 
 @pytest.mark.django_db
 def test_an_address_that_fails_at_many_accounts_is_refused_at_ten_times_as_many(name: str) -> None:
-    tried = [_try(f"{name}-{number}", name) for number in range(51)]
+    tried = [attempt_login(f"{name}-{number}", name) for number in range(51)]
 
     assert tried == [True] * 50 + [False]
 
@@ -47,15 +47,15 @@ def test_an_address_that_fails_at_many_accounts_is_refused_at_ten_times_as_many(
 @pytest.mark.django_db
 def test_one_account_without_chances_does_not_lock_its_neighbours_out(name: str) -> None:
     for _ in range(6):
-        _try(name, name)
+        attempt_login(name, name)
 
-    assert _try(f"{name}-neighbour", name, right=True)
+    assert attempt_login(f"{name}-neighbour", name, right=True)
 
 
 @pytest.mark.django_db
 def test_the_right_password_is_refused_too_once_the_chances_are_used_up(name: str) -> None:
     for _ in range(5):
-        _try(name, name)
+        attempt_login(name, name)
 
     with pytest.raises(TooManyFailures) as refused, attempt(POLICY, account=name, address=name, now=NOW):
         pass
@@ -65,9 +65,9 @@ def test_the_right_password_is_refused_too_once_the_chances_are_used_up(name: st
 @pytest.mark.django_db
 def test_a_success_forgives_the_account_but_not_the_address(name: str) -> None:
     for _ in range(4):
-        _try(name, name)
+        attempt_login(name, name)
 
-    _try(name, name, right=True)
+    attempt_login(name, name, right=True)
 
     failures = {row.key: row.failures for row in FailedAttempts.objects.filter(key__endswith=name)}
     assert failures == {f"account:{name}": 0, f"address:{name}": 4}
@@ -76,9 +76,9 @@ def test_a_success_forgives_the_account_but_not_the_address(name: str) -> None:
 @pytest.mark.django_db
 def test_the_window_ends_after_its_first_failure(name: str) -> None:
     for _ in range(5):
-        _try(name, name)
+        attempt_login(name, name)
 
-    assert _try(name, name, now=NOW + timedelta(seconds=901))
+    assert attempt_login(name, name, now=NOW + timedelta(seconds=901))
 
 
 @pytest.mark.django_db
@@ -92,7 +92,7 @@ def test_a_check_that_breaks_off_costs_no_chance_and_leaves_no_place_taken(name:
 
 @pytest.mark.django_db
 def test_counts_whose_window_is_over_are_removed(name: str) -> None:
-    _try(name, name)
+    attempt_login(name, name)
 
     removed = purge(NOW + timedelta(days=1))
 
@@ -104,7 +104,7 @@ def test_counts_whose_window_is_over_are_removed(name: str) -> None:
 def test_of_40_parallel_guesses_exactly_five_are_checked(name: str) -> None:
     def guess(_: int) -> bool:
         try:
-            return _try(name, name)
+            return attempt_login(name, name)
         finally:
             connection.close()
 
@@ -118,7 +118,7 @@ def test_of_40_parallel_guesses_exactly_five_are_checked(name: str) -> None:
 def test_many_right_passwords_at_once_from_one_address_all_pass(name: str) -> None:
     def enter(number: int) -> bool:
         try:
-            return _try(f"{name}-{number}", name, right=True)
+            return attempt_login(f"{name}-{number}", name, right=True)
         finally:
             connection.close()
 

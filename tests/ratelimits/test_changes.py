@@ -25,11 +25,11 @@ OPERATOR = access.installation(name="operator")
 
 
 @pytest.fixture(autouse=True)
-def unchanged() -> Iterator[None]:
+def environment_limits() -> Iterator[None]:
     """Every test begins and ends with the environment's limits."""
-    runtime._state.changes = runtime.Changes()
+    runtime._state.overrides = runtime.LimitOverrides()
     yield
-    runtime._state.changes = runtime.Changes()
+    runtime._state.overrides = runtime.LimitOverrides()
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_one_key_may_have_a_limit_of_its_own_or_none() -> None:
     runtime.refresh()
 
     passed = {
-        key: sum(limiter.refused_for(limiter.check(["general"], key)) is None for _ in range(6))
+        key: sum(limiter.retry_after(limiter.check(["general"], key)) is None for _ in range(6))
         for key in (strict, free, plain)
     }
 
@@ -236,41 +236,41 @@ def test_the_report_counts_hits_and_rejections_of_all_processes(settings: Settin
     for _ in range(5):
         limiter.check(["ai"], key)
 
-    told = report.report()
-    after = told["limiters"]["ai"]
+    body = report.report()
+    after = body["limiters"]["ai"]
     assert (after["hits"] - before["hits"], after["rejections"] - before["rejections"]) == (5, 3)
     assert (after["name"], after["max"], after["window"]) == ("ai", 2, 60)
-    assert told["whitelist"] == ["batch-processor"]
-    assert "partial" not in told
-    json.dumps(told)
-    busiest = {(each["policy"], each["key"]): each for each in _all_keys()}
+    assert body["whitelist"] == ["batch-processor"]
+    assert "partial" not in body
+    json.dumps(body)
+    busiest = {(each["policy"], each["key"]): each for each in all_top_keys()}
     assert busiest["ai", key] == {"policy": "ai", "key": key, "hits": 5, "rejections": 3}
 
 
-def _all_keys() -> list[dict[str, Any]]:
-    _, hits, refused = report._cluster()
-    return [report._busy(name, number, refused[name]) for name, number in hits.items()]
+def all_top_keys() -> list[dict[str, Any]]:
+    _, hits, refused = report._totals_from_redis()
+    return [report._top_key_entry(name, number, refused[name]) for name, number in hits.items()]
 
 
 def test_without_redis_the_report_is_of_this_host(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (2, 60)}
-    monkeypatch.setattr(counters, "breaker", counters.Breaker())
-    monkeypatch.setattr(counters, "local", counters.LocalCounts())
+    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
+    monkeypatch.setattr(counters, "local", counters.LocalCounters())
     key = _key()
     for _ in range(5):
         limiter.check(["ai"], key)
 
-    told = report.report(of_host=lambda: {("ai", "allowed"): 20, ("ai", "rejected"): 3})
+    body = report.report(host_decisions=lambda: {("ai", "allowed"): 20, ("ai", "rejected"): 3})
 
-    assert told["partial"] is True
-    assert (told["limiters"]["ai"]["hits"], told["limiters"]["ai"]["rejections"]) == (23, 3)
-    assert told["topKeys"] == [{"policy": "ai", "key": key, "hits": 5, "rejections": 3}]
+    assert body["partial"] is True
+    assert (body["limiters"]["ai"]["hits"], body["limiters"]["ai"]["rejections"]) == (23, 3)
+    assert body["topKeys"] == [{"policy": "ai", "key": key, "hits": 5, "rejections": 3}]
 
 
 def test_a_key_that_is_a_secret_is_not_shown() -> None:
-    assert report.masked("1234567890abcdef") == "1234…"
-    assert report.masked("address:192.0.2.7") == "address:192.0.2.7"
+    assert report.mask_key("1234567890abcdef") == "1234…"
+    assert report.mask_key("address:192.0.2.7") == "address:192.0.2.7"
 
 
 def test_the_command_shows_limits_sources_and_keys() -> None:

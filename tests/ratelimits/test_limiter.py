@@ -13,7 +13,7 @@ from pytest_django import Settings
 from ratelimits import counters, limiter, together
 from ratelimits.limiter import Usage
 from ratelimits.policies import Policy
-from tests.ratelimits.trips import trips
+from tests.ratelimits.trips import captured_commands
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def key() -> str:
 @pytest.fixture
 def redis_gone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
-    monkeypatch.setattr(counters, "breaker", counters.Breaker())
+    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
 
 
 def test_of_400_parallel_requests_exactly_the_limit_passes(key: str) -> None:
@@ -58,14 +58,14 @@ def test_a_refusal_says_when_to_come_back(key: str) -> None:
 
 
 def test_a_count_is_one_round_trip(key: str) -> None:
-    client: Any = counters.redis()
+    client: Any = counters.redis_client()
     policy = Policy("general", 100, 900)
     limiter.hit(policy, key)
 
-    with trips(client) as asked:
+    with captured_commands(client) as commands:
         limiter.hit(policy, key)
 
-    assert asked == ["EVALSHA"]
+    assert commands == ["EVALSHA"]
 
 
 @pytest.mark.usefixtures("redis_gone")
@@ -78,18 +78,18 @@ def test_without_redis_the_process_counts_for_itself(key: str) -> None:
 
 
 def test_a_broken_redis_is_asked_once_a_second() -> None:
-    breaker = counters.Breaker()
-    breaker.report(ok=False)
+    breaker = counters.CircuitBreaker()
+    breaker.record_result(ok=False)
 
-    assert [breaker.may_try() for _ in range(3)] == [False, False, False]
+    assert [breaker.allows_call() for _ in range(3)] == [False, False, False]
 
 
 def test_the_local_counts_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "_MOST_LOCAL_KEYS", 10)
-    counts = counters.LocalCounts()
+    counts = counters.LocalCounters()
 
     for number in range(100):
-        counts.count(str(number), 900)
+        counts.increment(str(number), 900)
 
     assert len(counts._counts) <= 10
 
@@ -108,15 +108,15 @@ def test_an_ipv6_address_counts_with_its_whole_64(address: str | None, key: str)
 
 
 def test_several_policies_are_counted_in_one_round_trip(key: str) -> None:
-    client: Any = counters.redis()
-    wanted = [Policy("billing", 30, 900), Policy("general", 100, 900)]
-    limiter.hit_all(wanted, key)
+    client: Any = counters.redis_client()
+    policies = [Policy("billing", 30, 900), Policy("general", 100, 900)]
+    limiter.hit_all(policies, key)
 
-    with trips(client) as asked:
-        usages = limiter.hit_all(wanted, key)
+    with captured_commands(client) as commands:
+        usages = limiter.hit_all(policies, key)
 
     assert [usage.count for usage in usages] == [2, 2]
-    assert asked == ["EVALSHA"]
+    assert commands == ["EVALSHA"]
 
 
 def test_the_stricter_policy_is_named_first_and_the_longer_wait_counts(key: str) -> None:
@@ -140,7 +140,7 @@ def test_a_changed_limit_goes_on_counting_where_it_was(key: str) -> None:
 
 def test_a_redis_that_has_lost_its_scripts_goes_on_counting(key: str) -> None:
     limiter.hit(Policy("general", 100, 900), key)
-    client: Any = counters.redis()
+    client: Any = counters.redis_client()
     client.script_flush()
 
     assert limiter.hit(Policy("general", 100, 900), key).count == 2
@@ -148,8 +148,8 @@ def test_a_redis_that_has_lost_its_scripts_goes_on_counting(key: str) -> None:
 
 def test_the_busiest_keys_stay_bounded_and_keep_the_busiest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "_MOST_TOP_KEYS", 10)
-    client: Any = counters.redis()
-    top = counters.named("top", counters.slot(time.time()))
+    client: Any = counters.redis_client()
+    top = counters.redis_key("top", counters.slot_number(time.time()))
     client.delete(top)
     policy = Policy(f"p{uuid.uuid4().hex[:8]}", 100, 900)
 

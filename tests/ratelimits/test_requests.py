@@ -13,16 +13,16 @@ from ratelimits import counters
 from shipments.models import User
 from shipments.services import api_keys
 from tests import factories
-from tests.ratelimits.trips import trips
+from tests.ratelimits.trips import captured_commands
 
 pytestmark = pytest.mark.django_db
 
 
-def _address() -> str:
+def unused_address() -> str:
     return f"10.{uuid.uuid4().int % 250}.{uuid.uuid4().int % 250}.{uuid.uuid4().int % 250}"
 
 
-def _key(*, name: str = "scanner", staff: bool = False) -> dict[str, str]:
+def api_key_headers(*, name: str = "scanner", staff: bool = False) -> dict[str, str]:
     owner = replace(factories.member(factories.organization(), "admin"), is_staff=staff)
     User.objects.filter(pk=owner.user_id).update(is_staff=staff)
     _, secret = api_keys.create(by=owner, now=timezone.now(), name=name, scopes=["shipments:read", "ai:use"])
@@ -31,7 +31,7 @@ def _key(*, name: str = "scanner", staff: bool = False) -> dict[str, str]:
 
 @pytest.mark.parametrize(("policy", "most", "window"), [("ai", 20, 60), ("billing", 30, 900)])
 def test_reserved_paths_are_limited_before_there_is_anything(policy: str, most: int, window: int) -> None:
-    client = Client(REMOTE_ADDR=_address())
+    client = Client(REMOTE_ADDR=unused_address())
 
     answers = [client.get(f"/api/{policy}/anything/{number}") for number in range(most + 1)]
 
@@ -47,7 +47,7 @@ def test_reserved_paths_are_limited_before_there_is_anything(policy: str, most: 
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete", "options"])
 @pytest.mark.parametrize("path", ["/api/ai", "/api/ai/", "/api/billing/invoices/7"])
 def test_reserved_paths_are_not_found_by_any_method(method: str, path: str) -> None:
-    response = getattr(Client(REMOTE_ADDR=_address()), method)(path)
+    response = getattr(Client(REMOTE_ADDR=unused_address()), method)(path)
 
     assert response.status_code == 404
     assert response["Content-Type"] == "application/problem+json"
@@ -56,10 +56,10 @@ def test_reserved_paths_are_not_found_by_any_method(method: str, path: str) -> N
 
 def test_a_key_counts_by_itself_wherever_it_comes_from(settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (3, 60)}
-    one, other = _key(), _key()
+    one, other = api_key_headers(), api_key_headers()
 
     def ask(headers: dict[str, str]) -> int:
-        return Client(REMOTE_ADDR=_address()).get("/api/ai/x", headers=headers).status_code
+        return Client(REMOTE_ADDR=unused_address()).get("/api/ai/x", headers=headers).status_code
 
     assert [ask(one) for _ in range(5)] == [404, 404, 404, 429, 429]
     assert ask(other) == 404
@@ -76,7 +76,7 @@ def test_a_key_counts_by_itself_wherever_it_comes_from(settings: Settings) -> No
 )
 def test_forwarded_headers_of_a_client_change_nothing(settings: Settings, headers: dict[str, str]) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"general": (2, 60)}
-    client = Client(REMOTE_ADDR=_address())
+    client = Client(REMOTE_ADDR=unused_address())
 
     answers = [client.get("/api/nothing"), client.get("/api/nothing"), client.get("/api/nothing", headers=headers)]
 
@@ -97,7 +97,7 @@ def test_ipv6_is_counted_by_its_64(settings: Settings) -> None:
 def test_a_service_on_the_whitelist_is_held_by_nothing(settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (1, 60), "general": (1, 60)}
     settings.RATE_LIMIT_WHITELIST = ["internal-analytics-service", "batch-processor"]
-    client = Client(REMOTE_ADDR=_address(), headers=_key(name="batch-processor", staff=True))
+    client = Client(REMOTE_ADDR=unused_address(), headers=api_key_headers(name="batch-processor", staff=True))
 
     answers = [client.get(path) for path in ("/api/ai/x", "/api/ai/x", "/api/shipments", "/api/shipments")]
 
@@ -114,12 +114,12 @@ def test_what_is_not_the_api_is_not_counted(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/api/nothing", "/api/billing/x"])
 def test_a_request_asks_redis_for_its_limits_in_one_round_trip(path: str) -> None:
-    redis: Any = counters.redis()
-    client = Client(REMOTE_ADDR=_address(), headers=_key())
+    redis: Any = counters.redis_client()
+    client = Client(REMOTE_ADDR=unused_address(), headers=api_key_headers())
     client.get(path)  # connection and script are there
 
-    with trips(redis) as asked:
+    with captured_commands(redis) as commands:
         answer = client.get(path)
 
     assert answer["RateLimit-Policy"]
-    assert asked == ["EVALSHA"]
+    assert commands == ["EVALSHA"]

@@ -18,13 +18,13 @@ POLICY = Policy("general", 1_000_000, 900)
 # Each answer comes before any timeout of the client's, so that nothing fails and no breaker closes.
 SLOW_SECONDS = 0.24
 # One second is promised of a whole request; the rest is for its own work and a crowded machine.
-MOST_SECONDS = waiting.REQUEST_SECONDS + 0.4
+MAX_SECONDS = waiting.REDIS_REQUEST_BUDGET_SECONDS + 0.4
 
 
-def _request(service: CacheService, *, bounded: bool, reads: int) -> float:
+def simulate_request(service: CacheService, *, bounded: bool, reads: int) -> float:
     """This will ask Redis as a request does, for the limit and for prepared answers; it returns the seconds."""
     began = time.monotonic()
-    with waiting.of_request() if bounded else contextlib.nullcontext():
+    with waiting.redis_request_budget() if bounded else contextlib.nullcontext():
         assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").allowed
         for _ in range(reads):
             assert service.get_or_set(f"test:{uuid.uuid4()}", lambda: "made") == "made"
@@ -33,23 +33,23 @@ def _request(service: CacheService, *, bounded: bool, reads: int) -> float:
 
 async def test_all_that_a_request_asks_a_slow_redis_ends_together(between: FaultProxy) -> None:
     service = CacheService("test", ttl=60)
-    await asyncio.to_thread(_request, service, bounded=False, reads=1)  # the connections are there
+    await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)  # the connections are there
 
     between.faults.delay = SLOW_SECONDS / 2
-    unbounded = await asyncio.to_thread(_request, service, bounded=False, reads=1)
+    unbounded = await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)
 
     def bounded() -> float:
-        return quickest(partial(_request, service, bounded=True, reads=5), under=MOST_SECONDS)
+        return quickest(partial(simulate_request, service, bounded=True, reads=5), under=MAX_SECONDS)
 
     assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
-    assert await asyncio.to_thread(bounded) < MOST_SECONDS
+    assert await asyncio.to_thread(bounded) < MAX_SECONDS
 
 
 async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(between: FaultProxy) -> None:
     async def counted(begins: float, *, bounded: bool) -> float:
         await asyncio.sleep(begins)  # the question of others is under way
         began = time.monotonic()
-        with waiting.of_request() if bounded else contextlib.nullcontext():
+        with waiting.redis_request_budget() if bounded else contextlib.nullcontext():
             for _ in range(4):
                 usage = await together.check("general", f"address:{uuid.uuid4()}")
                 assert usage is not None
@@ -65,7 +65,7 @@ async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(be
         return max(await asyncio.gather(*(counted(each / 40, bounded=True) for each in range(10))))
 
     assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
-    assert await quickest_told(slowest, under=MOST_SECONDS) < MOST_SECONDS
+    assert await quickest_told(slowest, under=MAX_SECONDS) < MAX_SECONDS
 
 
 async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(between: FaultProxy) -> None:
@@ -73,7 +73,7 @@ async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afte
     await together.check("general", key)
 
     between.faults.silent = True
-    with waiting.of_request():
+    with waiting.redis_request_budget():
         alone = [await together.check("general", key) for _ in range(3)]
     between.heal()
     await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
@@ -89,21 +89,21 @@ async def test_a_question_ends_in_time_with_its_connection(between: FaultProxy, 
     between.faults.delay, between.faults.silent = SLOW_SECONDS / 2, silent
 
     def ask() -> None:
-        counters.breaker.report(ok=True)  # it asks each time
+        counters.breaker.record_result(ok=True)  # it asks each time
         assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").count == 1
 
     # Connecting alone takes longer than a question may, and more than one wait.
-    most = waiting.ASK_SECONDS + 0.4
+    most = waiting.REDIS_COMMAND_TIMEOUT_SECONDS + 0.4
     assert await asyncio.to_thread(partial(quickest, ask, under=most)) < most
 
 
 async def test_an_answer_that_came_too_late_is_nobody_elses(between: FaultProxy) -> None:
-    service = CacheService("test", ttl=60, breaker=counters.Breaker())
+    service = CacheService("test", ttl=60, breaker=counters.CircuitBreaker())
     keys = {f"test:{uuid.uuid4()}": each for each in range(5)}
     for key, value in keys.items():
         await asyncio.to_thread(service.set, key, value)
 
-    between.faults.delay = waiting.ASK_SECONDS
+    between.faults.delay = waiting.REDIS_COMMAND_TIMEOUT_SECONDS
     late = await asyncio.to_thread(service.get, next(iter(keys)))
     between.heal()
     await asyncio.sleep(counters.RETRY_SECONDS + 0.1)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @contextmanager
-def trips(redis: Any) -> Iterator[list[str]]:
+def captured_commands(redis: Any) -> Iterator[list[str]]:
     """This will name, after the block, the commands that came meanwhile for the database of this client.
 
     Others use the same Valkey, each in a database of its own; what a script calls costs no way.
@@ -19,8 +19,8 @@ def trips(redis: Any) -> Iterator[list[str]]:
         redis.execute_command(*begin.split())
         yield names
         redis.execute_command(*end.split())
-        seen: list[dict[str, Any]] = []
-        while not seen or seen[-1]["command"] != end:
-            seen.append(monitor.next_command())
-    ours = [each["command"] for each in seen[:-1] if each["db"] == database and each["client_type"] != "lua"]
+        commands: list[dict[str, Any]] = []
+        while not commands or commands[-1]["command"] != end:
+            commands.append(monitor.next_command())
+    ours = [each["command"] for each in commands[:-1] if each["db"] == database and each["client_type"] != "lua"]
     names += [command.partition(" ")[0] for command in ours[ours.index(begin) + 1 :]]

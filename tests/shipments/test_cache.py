@@ -36,7 +36,7 @@ def key() -> str:
 
 @pytest.fixture
 def own_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "breaker", counters.Breaker())
+    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
 
 
 @pytest.fixture
@@ -245,7 +245,7 @@ def test_a_redis_that_hangs_is_paid_for_once(
     redis_hangs: None, service: CacheService, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask() -> None:
-        monkeypatch.setattr(counters, "breaker", counters.Breaker())
+        monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
         assert [service.get_or_set(key, lambda: "made") for _ in range(100)] == ["made"] * 100
 
     assert 0.25 < quickest(ask, under=0.6) < 0.6

@@ -328,7 +328,7 @@ def test_without_redis_reads_are_right_and_quick(
 ) -> None:
     gone = settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:9/0"}
     settings.CACHES = {**settings.CACHES, "default": gone}
-    monkeypatch.setattr(counters, "breaker", counters.Breaker())
+    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
     reference = factories.booked(dispatcher).reference
     seen = []
     started = time.monotonic()

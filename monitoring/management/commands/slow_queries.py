@@ -10,7 +10,7 @@ from django.db import DatabaseError, connection, transaction
 from monitoring import slow
 
 _PLACEHOLDER: Final = re.compile(r"\?")
-_EXPLAINED: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "TABLE")
+_EXPLAINABLE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "TABLE")
 
 
 class Command(BaseCommand):
@@ -25,14 +25,14 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """This will print them."""
-        found = slow.entries()[: options["limit"]]
-        if not found:
+        entries = slow.entries()[: options["limit"]]
+        if not entries:
             self.stdout.write("No slow queries.")
-        for entry in found:
-            told = entry.told()
+        for entry in entries:
+            summary = entry.to_json()
             self.stdout.write(
-                f"{told['maxMs']:.0f} ms at most, {told['meanMs']:.0f} ms on average, {told['count']} times,"
-                f" last {told['lastAt']}, {told['route']}\n  {told['sql']}"
+                f"{summary['maxMs']:.0f} ms at most, {summary['meanMs']:.0f} ms on average, {summary['count']} times,"
+                f" last {summary['lastAt']}, {summary['route']}\n  {summary['sql']}"
             )
             if options["explain"]:
                 self.stdout.write("\n".join(f"  | {line}" for line in explain(entry.sql)))
@@ -40,11 +40,11 @@ class Command(BaseCommand):
 
 def explain(sql: str) -> list[str]:
     """This will return the plan that PostgreSQL makes without knowing the values; the query does not run."""
-    if not sql.upper().startswith(_EXPLAINED) or ";" in sql:
+    if not sql.upper().startswith(_EXPLAINABLE) or ";" in sql:
         return ["only a single query has a plan"]
-    numbers = iter(range(1, sql.count("?") + 1))
-    numbered = _PLACEHOLDER.sub(lambda _: f"${next(numbers)}", sql)
-    nothing = ", ".join(["NULL"] * sql.count("?"))
+    positions = iter(range(1, sql.count("?") + 1))
+    numbered = _PLACEHOLDER.sub(lambda _: f"${next(positions)}", sql)
+    nulls = ", ".join(["NULL"] * sql.count("?"))
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
@@ -52,7 +52,7 @@ def explain(sql: str) -> list[str]:
             # Straight to the driver: the text has its own placeholders.
             cursor.cursor.execute(f"PREPARE freight_explained AS {numbered}")
             try:
-                call = f"freight_explained({nothing})" if nothing else "freight_explained"
+                call = f"freight_explained({nulls})" if nulls else "freight_explained"
                 cursor.cursor.execute(f"EXPLAIN EXECUTE {call}")
                 return [row[0] for row in cursor.fetchall()]
             finally:

@@ -27,25 +27,25 @@ class Command(BaseCommand):
         if options["reset"]:
             self._reset(options["reset"])
             return
-        found = report.report()
+        summary = report.report()
         self._table(
             ("policy", "max", "window", "source", "hits", "rejections"),
             [
                 (each["name"], each["max"], f"{each['window']}s", each["source"], each["hits"], each["rejections"])
-                for each in found["limiters"].values()
+                for each in summary["limiters"].values()
             ],
         )
-        own = KeyLimit.objects.order_by("policy", "key")
+        key_limits = KeyLimit.objects.order_by("policy", "key")
         self._table(
             ("policy", "key", "max of its own"),
-            [(row.policy, report.masked(row.key), "none" if row.most is None else row.most) for row in own],
+            [(row.policy, report.mask_key(row.key), "none" if row.most is None else row.most) for row in key_limits],
         )
         self._table(
             ("policy", "busiest keys", "hits", "rejections"),
-            [(each["policy"], each["key"], each["hits"], each["rejections"]) for each in found["topKeys"]],
+            [(each["policy"], each["key"], each["hits"], each["rejections"]) for each in summary["topKeys"]],
         )
-        self.stdout.write(f"whitelist: {', '.join(found['whitelist']) or 'empty'}")
-        if found.get("partial"):
+        self.stdout.write(f"whitelist: {', '.join(summary['whitelist']) or 'empty'}")
+        if summary.get("partial"):
             self.stderr.write(self.style.WARNING("Redis does not answer: every process counts alone now."))
 
     def _reset(self, key: str) -> None:
@@ -56,9 +56,9 @@ class Command(BaseCommand):
                 "Redis does not answer: there is nothing to reset; each process counts alone."
             ) from error
         if not used:
-            raise CommandError(f"{report.masked(key)} has used nothing in the present windows.")
-        told = ", ".join(f"{policy} {count}" for policy, count in used.items())
-        self.stdout.write(self.style.SUCCESS(f"{report.masked(key)} begins anew; it had used {told}."))
+            raise CommandError(f"{report.mask_key(key)} has used nothing in the present windows.")
+        usage = ", ".join(f"{policy} {count}" for policy, count in used.items())
+        self.stdout.write(self.style.SUCCESS(f"{report.mask_key(key)} begins anew; it had used {usage}."))
 
     def _table(self, head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
         if not rows:

@@ -51,7 +51,7 @@ class Command(BaseCommand):
             raise CommandError(f"--rate {options['rate']} cannot be used: give events a second, up to 1000.")
         self._stop = threading.Event()
         self._notice_signals()
-        runtime.enter("simulate")
+        runtime.start_reporting("simulate")
         organization = self._patiently(lambda: Organization.objects.filter(slug=SLUG).first())
         if self._stop.is_set():
             return

@@ -13,18 +13,18 @@ from shipments.selectors import parameters
 from shipments.selectors.parameters import Invalid, Parameter, field_error
 from shipments.texts import Unreadable
 
-MOST_ROWS: Final = 10_000_000
+MAX_ROWS: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReportQuery:
     """What somebody asked of a report, and in which words."""
 
     report: Report
     by: Subject
     fields: tuple[str, ...]
     values: Mapping[str, Any]
-    words: Mapping[str, str]
+    raw_values: Mapping[str, str]
 
     @property
     def labels(self) -> list[str]:
@@ -39,62 +39,62 @@ class Asked:
     @property
     def filters(self) -> dict[str, str]:
         """The filters alone, as they were written: what a document shows above its table."""
-        return {name: text for name, text in self.words.items() if name not in _OF_EVERY_REPORT}
+        return {name: text for name, text in self.raw_values.items() if name not in _COMMON_NAMES}
 
-    def rows(self) -> Any:
+    def queryset(self) -> Any:
         """This will return the queryset of the rows that were asked for; a search asks the database."""
         report = self.report
-        found = parameters.narrowed(report.source(self.by), self.values, known(report, self.by))
-        order = self.values.get("ordering", next(iter(report.orders)))
-        return found.order_by(*report.orders[order])[: self.values.get("limit")]
+        filtered = parameters.narrowed(report.source(self.by), self.values, report_parameters(report, self.by))
+        ordering = self.values.get("ordering", next(iter(report.orderings)))
+        return filtered.order_by(*report.orderings[ordering])[: self.values.get("limit")]
 
 
-def known(report: Report, subject: Subject | None = None) -> dict[str, Parameter]:
+def report_parameters(report: Report, subject: Subject | None = None) -> dict[str, Parameter]:
     """This will return the parameters of a report; without a subject, as the schema tells them."""
-    narrowing = report.filters(subject or _NOBODY)
+    filter_parameters = report.filters(subject or _NO_SUBJECT)
     ordering = Parameter(
-        texts.one_of(report.orders),
-        f"The order; `-` turns it round. Default `{next(iter(report.orders))}`.",
-        parameters.words(tuple(report.orders)),
+        texts.one_of(report.orderings),
+        f"The order; `-` turns it round. Default `{next(iter(report.orderings))}`.",
+        parameters.words(tuple(report.orderings)),
     )
-    return {**narrowing, "ordering": ordering, "fields": _fields(report), **_OF_EVERY_REPORT_ALIKE}
+    return {**filter_parameters, "ordering": ordering, "fields": _fields(report), **_COMMON_PARAMETERS}
 
 
-def read(report: Report, subject: Subject, query: QueryDict) -> Asked:
+def parse(report: Report, subject: Subject, query: QueryDict) -> ReportQuery:
     """This will return what the query asks for; raises Invalid with everything that cannot be used."""
-    values = parameters.read(query, known(report, subject))
-    words = {name: str(text) for name, text in query.items()}
+    values = parameters.read(query, report_parameters(report, subject))
+    raw_values = {name: str(text) for name, text in query.items()}
     fields = values.pop("fields", report.default_fields)
-    return Asked(report=report, by=subject, fields=tuple(fields), values=values, words=words)
+    return ReportQuery(report=report, by=subject, fields=tuple(fields), values=values, raw_values=raw_values)
 
 
-def refuse(field: str, code: str, message: str) -> Invalid:
+def parameter_error(field: str, code: str, message: str) -> Invalid:
     """This will return the error of one parameter."""
     return Invalid([field_error(field, code, message)])
 
 
 def _fields(report: Report) -> Parameter:
-    def some(text: str) -> list[str]:
-        named = list(dict.fromkeys(part.strip() for part in text.split(",")))
-        unknown = [name for name in named if name not in report.columns]
+    def parse_fields(text: str) -> list[str]:
+        names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+        unknown = [name for name in names if name not in report.columns]
         if unknown:
             shown = ", ".join(repr(name[:64]) for name in unknown[:20])
             raise Unreadable(f"No column is called {shown}; there are {', '.join(report.columns)}.")
-        return named
+        return names
 
     return Parameter(
-        some,
+        parse_fields,
         f"The columns and their order, separated by commas, of {', '.join(report.columns)}."
         f" Default: {', '.join(report.default_fields)}.",
     )
 
 
-_NOBODY: Any = None
-_OF_EVERY_REPORT_ALIKE: Final[Mapping[str, Parameter]] = {
+_NO_SUBJECT: Any = None
+_COMMON_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "limit": Parameter(
-        texts.whole(1, MOST_ROWS),
+        texts.whole(1, MAX_ROWS),
         "At most so many rows. Without it: all.",
-        {"type": "integer", "minimum": 1, "maximum": MOST_ROWS},
+        {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
     ),
     "bom": Parameter(
         texts.one_of(("0", "1")),
@@ -102,4 +102,4 @@ _OF_EVERY_REPORT_ALIKE: Final[Mapping[str, Parameter]] = {
         parameters.words(("0", "1")),
     ),
 }
-_OF_EVERY_REPORT: Final = frozenset({"ordering", "fields", *_OF_EVERY_REPORT_ALIKE})
+_COMMON_NAMES: Final = frozenset({"ordering", "fields", *_COMMON_PARAMETERS})

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Final
 
-from exports.formats import Format, Sheet
+from exports.formats import Format, Dataset
 
 BOM: Final = "\ufeff".encode()
 
 
-def write(sheet: Sheet) -> Iterator[bytes]:
+def write(dataset: Dataset) -> Iterator[bytes]:
     """This will yield the file; labels are ours and need no quotes."""
-    yield (BOM if sheet.asked.bom else b"") + (",".join(sheet.labels) + "\n").encode()
-    yield from sheet.blocks()
+    yield (BOM if dataset.query.bom else b"") + (",".join(dataset.labels) + "\n").encode()
+    yield from dataset.blocks()
 
 
-CSV: Final = Format("csv", "text/csv; charset=utf-8", "csv", write, shrinks=True)
+CSV: Final = Format("csv", "text/csv; charset=utf-8", "csv", write, compressible=True)

@@ -11,7 +11,7 @@ from exports.tables import REPORTS, Report
 
 _View = TypeVar("_View")
 _PROBLEM: Final = {"$ref": "#/components/schemas/Problem"}
-_MEANINGS: Final = {
+_PROBLEM_DESCRIPTIONS: Final = {
     400: "A parameter is unknown or cannot be used; `errors` says which.",
     401: "Nobody is recognised.",
     403: "The caller may not export this.",
@@ -23,14 +23,14 @@ _MEANINGS: Final = {
     429: "The rate limit is used up, or as many exports run as one process does at once; see Retry-After.",
     503: "The database does not answer just now, see Retry-After; or PDFs cannot be drawn here, `detail` says why.",
 }
-_ROWS: Final = OpenApiParameter(
+_ROWS_HEADER: Final = OpenApiParameter(
     "X-Freight-Rows", int, OpenApiParameter.HEADER, response=[200],
     description="The number of rows, counted in the snapshot from which they come.",
 )  # fmt: skip
 _TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": ["string", "null"], "format": "date-time"}
 _WHOLE: Final = {"type": ["integer", "null"], "minimum": 0}
-ORDER: Final = {
+EXPORT_REQUEST: Final = {
     "type": "object",
     "required": ["report", "format"],
     "additionalProperties": False,
@@ -50,7 +50,7 @@ _PROGRESS: Final = {
     "required": ["done", "total"],
     "properties": {"done": {"type": "integer", "minimum": 0}, "total": _WHOLE},
 }
-_MEMBERS: Final = {
+_EXPORT_PROPERTIES: Final = {
     "id": {"type": "string", "format": "uuid"},
     "report": _TEXT,
     "format": _TEXT,
@@ -67,65 +67,65 @@ _MEMBERS: Final = {
     "error": {"type": ["string", "null"]},
     "file": {"type": ["string", "null"], "description": "Where the file is, once there is one."},
 }
-EXPORT: Final = {"type": "object", "required": list(_MEMBERS), "properties": _MEMBERS}
+EXPORT: Final = {"type": "object", "required": list(_EXPORT_PROPERTIES), "properties": _EXPORT_PROPERTIES}
 EXPORTS: Final = {
     "type": "object",
     "required": ["results"],
     "properties": {"results": {"type": "array", "items": EXPORT}},
 }
 _ROWS_AS_JSON: Final = {"type": "array", "items": {"type": "object"}}
-_BREAKS: Final = "The file. It breaks off without its last chunk where reading fails."
+_FILE_DESCRIPTION: Final = "The file. It breaks off without its last chunk where reading fails."
 
 
-def problems(*statuses: int) -> dict[Any, OpenApiResponse]:
+def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
     """This will return the refusals of an operation."""
     return {
-        (status, "application/problem+json"): OpenApiResponse(_PROBLEM, description=_MEANINGS[status])
+        (status, "application/problem+json"): OpenApiResponse(_PROBLEM, description=_PROBLEM_DESCRIPTIONS[status])
         for status in statuses
     }
 
 
-def described(report: Report, view: type[_View]) -> type[_View]:
+def document_view(report: Report, view: type[_View]) -> type[_View]:
     """This will describe the view of a report."""
-    return _described(
+    return _document_view(
         report, view, f"export{report.name.title()}",
         f"Export the report `{report.name}` ({report.title.lower()}) of what the caller may see.",
     )  # fmt: skip
 
 
-def described_older(report: Report, view: type[_View]) -> type[_View]:
+def document_legacy_view(report: Report, view: type[_View]) -> type[_View]:
     """This will describe the view at the older path."""
-    return _described(
+    return _document_view(
         report, view, f"export{report.name.title()}OlderPath",
         f"The same as `/exports/{report.name}.…`, at the path that it had in the system before.",
     )  # fmt: skip
 
 
-def _described(report: Report, view: type[_View], operation_id: str, description: str) -> type[_View]:
+def _document_view(report: Report, view: type[_View], operation_id: str, description: str) -> type[_View]:
     parameters = [
         OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
-        for name, each in asking.known(report).items()
+        for name, each in asking.report_parameters(report).items()
     ]
     extension = OpenApiParameter(
         "extension", {"type": "string", "enum": list(formats.names())}, OpenApiParameter.PATH,
         description="The format.",
     )  # fmt: skip
     files: dict[Any, OpenApiResponse] = {
-        (200, each.content_type.partition(";")[0]): OpenApiResponse(_body(each.content_type), description=_BREAKS)
-        for each in formats.every()
+        (200, each.content_type.partition(";")[0]): OpenApiResponse(_body_schema(each.content_type), description=_FILE_DESCRIPTION)
+        for each in formats.all_formats()
     }
     operation = extend_schema(
         operation_id=operation_id,
         description=description,
         tags=["exports"],
-        parameters=[extension, *parameters, _ROWS],
-        responses=files | problems(400, 401, 403, 404, 429, 503),
+        parameters=[extension, *parameters, _ROWS_HEADER],
+        responses=files | problem_responses(400, 401, 403, 404, 429, 503),
     )
-    described: type[_View] = extend_schema_view(get=operation)(view)
-    return described
+    documented_view: type[_View] = extend_schema_view(get=operation)(view)
+    return documented_view
 
 
-def _body(content_type: str) -> Any:
+def _body_schema(content_type: str) -> Any:
     if content_type.startswith("application/json"):
         return _ROWS_AS_JSON
     return OpenApiTypes.STR if content_type.startswith("text/") else OpenApiTypes.BINARY

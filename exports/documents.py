@@ -20,31 +20,31 @@ from shipments.selectors.documents import Papers
 
 Context = dict[str, Any]
 KINDS: Final = ("bol", "label", "pod")
-_NONE: Final = "–"
+_BLANK: Final = "–"
 # How wide the bars of a reference may be drawn.
-_LABEL_MM: Final = 91.0
-_BOL_MM: Final = 72.0
+_LABEL_BARCODE_MM: Final = 91.0
+_BOL_BARCODE_MM: Final = 72.0
 _TITLES: Final = {"signature": "Signature", "photo": "Photo"}
 
 
-class NoProof(Exception):
+class ProofOfDeliveryMissing(Exception):
     """The shipment has no proof of delivery."""
 
 
-def drawn(papers: Papers, kind: str, *, by: Subject) -> bytes:
+def render(papers: Papers, kind: str, *, by: Subject) -> bytes:
     """This will return the document as PDF, out of the cache where just this was drawn before.
 
     Raises NoProof, Busy and CannotDraw.
     """
-    drawing.check()
+    drawing.require_libraries()
     context, proof_id = _context(papers, kind)
-    stamp = hashlib.blake2b(orjson.dumps([kind, context, format.generation()]), digest_size=STAMP_BYTES).digest()
+    stamp = hashlib.blake2b(orjson.dumps([kind, context, format.code_fingerprint()]), digest_size=STAMP_BYTES).digest()
 
     def make() -> bytes:
         pictures = documents.pictures(proof_id) if proof_id else {}
         if not connection.in_atomic_block:
             connection.close()  # drawing takes long and needs none
-        return drawing.document(f"{kind}.html", context, pictures)
+        return drawing.render_document(f"{kind}.html", context, pictures)
 
     if connection.in_atomic_block:
         return make()  # what is seen here may never be committed
@@ -53,33 +53,33 @@ def drawn(papers: Papers, kind: str, *, by: Subject) -> bytes:
 
 def _context(papers: Papers, kind: str) -> tuple[Context, uuid.UUID | None]:
     """This will return what the template shows, and whose pictures go with it."""
-    shared = _shared(papers)
+    shared = _shared_context(papers)
     if kind == "label":
-        return shared | _label(papers, shared["sscc"]), None
+        return shared | _label_context(papers, shared["sscc"]), None
     if kind == "bol":
-        return shared | _bill(papers), None
+        return shared | _bill_of_lading_context(papers), None
     proof = documents.proof(papers.id)
     if proof is None:
-        raise NoProof
-    return shared | _proof(papers, proof), uuid.UUID(proof["id"])
+        raise ProofOfDeliveryMissing
+    return shared | _proof_context(papers, proof), uuid.UUID(proof["id"])
 
 
-def _shared(papers: Papers) -> Context:
-    shown = papers.shipment
+def _shared_context(papers: Papers) -> Context:
+    shipment = papers.shipment
     return {
         "organisation": papers.organisation,
-        "reference": shown["reference"],
-        "origin": shown["origin"],
-        "destination": shown["destination"],
-        "customer": (shown["customer"] or {}).get("name", ""),
-        "driver": (shown["driver"] or {}).get("name", ""),
-        "pieces": _number(shown["pieces"]),
-        "weight": _number(shown["weightKg"], "kg"),
-        "volume": _number(shown["volumeM3"], "m³"),
+        "reference": shipment["reference"],
+        "origin": shipment["origin"],
+        "destination": shipment["destination"],
+        "customer": (shipment["customer"] or {}).get("name", ""),
+        "driver": (shipment["driver"] or {}).get("name", ""),
+        "pieces": _number(shipment["pieces"]),
+        "weight": _number(shipment["weightKg"], "kg"),
+        "volume": _number(shipment["volumeM3"], "m³"),
         "sscc": sscc(papers.id),
         "ownPrefix": bool(settings.GS1_COMPANY_PREFIX),
         # Of what it says, not of when it was drawn: the same state is the same paper.
-        "foot": f"{shown['reference']} · state {shown['seq']} of {_instant(shown['updatedAt'])}",
+        "foot": f"{shipment['reference']} · state {shipment['seq']} of {_instant(shipment['updatedAt'])}",
     }
 
 
@@ -92,42 +92,42 @@ def sscc(shipment_id: uuid.UUID) -> str:
     return codes.sscc(prefix, unit.serial)
 
 
-def _label(papers: Papers, code: str) -> Context:
-    shown = papers.shipment
-    bars = codes.code_128(shown["reference"])
+def _label_context(papers: Papers, code: str) -> Context:
+    shipment = papers.shipment
+    bars = codes.code_128(shipment["reference"])
     number = f"00{code}"
-    deliver_by = shown["plannedDeliveryAt"] or shown["eta"]
+    deliver_by = shipment["plannedDeliveryAt"] or shipment["eta"]
     return {
-        "date": _date(shown["plannedPickupAt"] or shown["createdAt"]),
+        "date": _date(shipment["plannedPickupAt"] or shipment["createdAt"]),
         "deliverBy": _date(deliver_by),
-        "bars": asdict(bars) if codes.fits(bars, millimetres=_LABEL_MM) else None,
+        "bars": asdict(bars) if codes.fits(bars, millimetres=_LABEL_BARCODE_MM) else None,
         "qr": asdict(codes.qr(number)),
         "ssccBars": asdict(codes.gs1_128(number)),
     }
 
 
-def _bill(papers: Papers) -> Context:
-    shown = papers.shipment
-    bars = codes.code_128(shown["reference"])
-    references = [(name.upper(), value) for name, value in sorted(shown["references"].items())]
+def _bill_of_lading_context(papers: Papers) -> Context:
+    shipment = papers.shipment
+    bars = codes.code_128(shipment["reference"])
+    references = [(name.upper(), value) for name, value in sorted(shipment["references"].items())]
     return {
-        "number": shown["references"].get("bol", shown["reference"]),
-        "date": _date(shown["plannedPickupAt"] or shown["createdAt"]),
-        "pickup": _instant(shown["plannedPickupAt"]),
-        "delivery": _instant(shown["plannedDeliveryAt"]),
-        "driverPhone": (shown["driver"] or {}).get("phone", ""),
+        "number": shipment["references"].get("bol", shipment["reference"]),
+        "date": _date(shipment["plannedPickupAt"] or shipment["createdAt"]),
+        "pickup": _instant(shipment["plannedPickupAt"]),
+        "delivery": _instant(shipment["plannedDeliveryAt"]),
+        "driverPhone": (shipment["driver"] or {}).get("phone", ""),
         "references": references,
-        "notes": shown.get("notes", ""),
-        "bars": asdict(bars) if codes.fits(bars, millimetres=_BOL_MM) else None,
+        "notes": shipment.get("notes", ""),
+        "bars": asdict(bars) if codes.fits(bars, millimetres=_BOL_BARCODE_MM) else None,
     }
 
 
-def _proof(papers: Papers, proof: Mapping[str, Any]) -> Context:
+def _proof_context(papers: Papers, proof: Mapping[str, Any]) -> Context:
     return {
         "signer": proof["signerName"],
         "signedAt": _instant(proof["signedAt"]),
         "recordedAt": _instant(proof["recordedAt"]),
-        "status": report.words(papers.shipment["status"]),
+        "status": report.state_label(papers.shipment["status"]),
         "note": proof["note"],
         "record": proof["id"],
         "seq": proof["seq"],
@@ -141,12 +141,12 @@ def _proof(papers: Papers, proof: Mapping[str, Any]) -> Context:
 
 
 def _number(number: float | None, unit: str = "") -> str:
-    return _NONE if number is None else f"{number:,} {unit}".strip()
+    return _BLANK if number is None else f"{number:,} {unit}".strip()
 
 
-def _instant(written: str | None) -> str:
-    return report.instant(datetime.fromisoformat(written)) if written else _NONE
+def _instant(iso_text: str | None) -> str:
+    return report.format_instant(datetime.fromisoformat(iso_text)) if iso_text else _BLANK
 
 
-def _date(written: str | None) -> str:
-    return f"{datetime.fromisoformat(written).astimezone(UTC):%Y-%m-%d}" if written else _NONE
+def _date(iso_text: str | None) -> str:
+    return f"{datetime.fromisoformat(iso_text).astimezone(UTC):%Y-%m-%d}" if iso_text else _BLANK

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from exports import documentation, documents
-from exports.views import PathDecides
+from exports.views import IgnoreClientContentNegotiation
 from shipments import intake
 from shipments.access import Subject
 from shipments.identifiers import is_reference
@@ -31,7 +31,7 @@ class DocumentView(APIView):
     """One document of one shipment."""
 
     http_method_names = ["get", "options"]
-    content_negotiation_class = PathDecides
+    content_negotiation_class = IgnoreClientContentNegotiation
 
     @extend_schema(
         operation_id="getDocument",
@@ -39,7 +39,7 @@ class DocumentView(APIView):
         parameters=[_REFERENCE, _KIND],
         responses={
             (200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY, description="The document."),
-            **cast("dict[Any, Any]", documentation.problems(401, 403, 404, 429, 503)),
+            **cast("dict[Any, Any]", documentation.problem_responses(401, 403, 404, 429, 503)),
         },
     )
     def get(self, request: Request, reference: str, kind: str) -> HttpResponse:
@@ -51,17 +51,17 @@ class DocumentView(APIView):
         papers = selectors.papers(subject, subject.variant, reference) if is_reference(reference) else None
         if papers is None:
             raise NotFound("There is no such shipment.")
-        shown = papers.shipment["reference"]
+        canonical_reference = papers.shipment["reference"]
         try:
-            made = documents.drawn(papers, kind, by=subject)
-        except documents.NoProof:
-            raise NotFound(f"{shown} has no proof of delivery yet.") from None
+            content = documents.render(papers, kind, by=subject)
+        except documents.ProofOfDeliveryMissing:
+            raise NotFound(f"{canonical_reference} has no proof of delivery yet.") from None
         intake.record_audit(
-            by=subject, now=timezone.now(), action="document", entity="shipment", entity_id=shown,
-            after={"document": kind, "seq": papers.shipment["seq"], "bytes": len(made)}, outcome="done",
+            by=subject, now=timezone.now(), action="document", entity="shipment", entity_id=canonical_reference,
+            after={"document": kind, "seq": papers.shipment["seq"], "bytes": len(content)}, outcome="done",
         )  # fmt: skip
         headers = {
-            "Content-Disposition": f'inline; filename="{shown}-{kind}.pdf"',
+            "Content-Disposition": f'inline; filename="{canonical_reference}-{kind}.pdf"',
             "Cache-Control": "private, no-store",
         }
-        return HttpResponse(made, content_type="application/pdf", headers=headers)
+        return HttpResponse(content, content_type="application/pdf", headers=headers)

@@ -13,7 +13,7 @@ from typing import Final
 
 from django.conf import settings
 
-_PART: Final = ".part"
+_PART_SUFFIX: Final = ".part"
 _BLOCK_BYTES: Final = 256 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 # Younger ones may be of an attempt that is just being written or stored.
@@ -21,7 +21,7 @@ _ORPHANED_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class StoredFile:
     """A finished file."""
 
     name: str
@@ -29,7 +29,7 @@ class Written:
     sha256: str
 
 
-class Unsatisfiable(Exception):
+class RangeNotSatisfiable(Exception):
     """The range lies behind the end."""
 
 
@@ -45,10 +45,10 @@ def path_of(name: str) -> Path:
     return folder() / name
 
 
-def write(name: str, blocks: Iterable[bytes]) -> Written:
+def write(name: str, blocks: Iterable[bytes]) -> StoredFile:
     """This will write a file whole and lasting, or leave nothing under its name."""
     target = path_of(name)
-    part = target.with_name(target.name + _PART)
+    part = target.with_name(target.name + _PART_SUFFIX)
     digest, size = hashlib.sha256(), 0
     try:
         with part.open("wb") as file:
@@ -62,8 +62,8 @@ def write(name: str, blocks: Iterable[bytes]) -> Written:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _last(target.parent)
-    return Written(name, size, digest.hexdigest())
+    _fsync_directory(target.parent)
+    return StoredFile(name, size, digest.hexdigest())
 
 
 def remove(name: str) -> None:
@@ -73,37 +73,37 @@ def remove(name: str) -> None:
             path_of(name).unlink()
 
 
-def sweep(kept: Collection[str]) -> int:
+def remove_orphans(live_names: Collection[str]) -> int:
     """This will remove old files that nobody knows: those of attempts that were killed. Returns how many."""
     removed = 0
     for path in folder().iterdir():
         with suppress(OSError):
-            if path.name not in kept and time.time() - path.stat().st_mtime > _ORPHANED_SECONDS:
+            if path.name not in live_names and time.time() - path.stat().st_mtime > _ORPHANED_SECONDS:
                 path.unlink()
                 removed += 1
     return removed
 
 
-def span(header: str, size: int) -> tuple[int, int] | None:
+def parse_range(header: str, size: int) -> tuple[int, int] | None:
     """This will return the bytes `[start, end)` that a Range header asks for, None for the whole file.
 
     What is no single range of bytes is ignored, as RFC 9110 has it. Raises Unsatisfiable.
     """
-    found = _RANGE.fullmatch(header.strip())
-    if found is None or not (found[1] or found[2]):
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or not (match[1] or match[2]):
         return None
-    if not found[1]:
-        start, end = max(0, size - int(found[2])), size
+    if not match[1]:
+        start, end = max(0, size - int(match[2])), size
     else:
-        start, end = int(found[1]), min(size, int(found[2]) + 1) if found[2] else size
-        if found[2] and int(found[2]) < start:
+        start, end = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
+        if match[2] and int(match[2]) < start:
             return None
     if start >= size or start >= end:
-        raise Unsatisfiable
+        raise RangeNotSatisfiable
     return start, end
 
 
-async def read(path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
+async def read_range(path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
     """This will yield the bytes `[start, end)` of a file, each block read in a thread."""
     file = await asyncio.to_thread(path.open, "rb")
     try:
@@ -118,7 +118,7 @@ async def read(path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
         file.close()
 
 
-def _last(path: Path) -> None:
+def _fsync_directory(path: Path) -> None:
     """This will make the names of a folder survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -7,23 +7,23 @@ from functools import cached_property
 
 import orjson
 
-from exports.asking import Asked
-from exports.record import Record
+from exports.asking import ReportQuery
+from exports.record import RunRecorder
 from shipments.selectors.rows import Form, Reading
 
 
 @dataclass
-class Sheet:
+class Dataset:
     """A report opened to be written once: what was asked, the rows of one snapshot, and the time of it."""
 
-    asked: Asked
+    query: ReportQuery
     reading: Reading
-    at: datetime
+    read_at: datetime
 
     @cached_property
     def labels(self) -> list[str]:
         """The labels above the columns, in order."""
-        return self.asked.labels
+        return self.query.labels
 
     def blocks(self) -> Iterator[bytes]:
         """This will yield the lines as the format's form says: CSV or JSON objects, whole lines in each block."""
@@ -31,7 +31,7 @@ class Sheet:
 
     def rows(self) -> Iterator[list[object]]:
         """This will yield the values of each row in the order of the labels; for formats of the form `json`."""
-        names = self.asked.fields
+        names = self.query.fields
         for block in self.blocks():
             for line in block.splitlines():
                 row = orjson.loads(line)
@@ -47,16 +47,16 @@ class Format:
 
     name: str
     content_type: str
-    form: Form
-    write: Callable[[Sheet], Iterator[bytes]]
+    row_format: Form
+    write: Callable[[Dataset], Iterator[bytes]]
     # More rows cannot be written; None: any number.
-    most_rows: int | None = None
+    max_rows: int | None = None
     # Whether the bytes shrink when they are compressed.
-    shrinks: bool = False
+    compressible: bool = False
     # Narrows what was asked to what the format has room for; raises Invalid.
-    fit: Callable[[Asked], Asked] = lambda asked: asked
+    adapt_query: Callable[[ReportQuery], ReportQuery] = lambda query: query
     # Of a format whose files are whole before they are answered: starts the record, returns the file.
-    whole: Callable[[Asked, Record], bytes] | None = None
+    render_file: Callable[[ReportQuery, RunRecorder], bytes] | None = None
 
 
 _formats: dict[str, Format] = {}
@@ -68,7 +68,7 @@ def register(*formats: Format) -> None:
         _formats[each.name] = each
 
 
-def named(name: str) -> Format | None:
+def get(name: str) -> Format | None:
     """This will return a format, None where there is none of that name."""
     return _formats.get(name)
 
@@ -78,6 +78,6 @@ def names() -> tuple[str, ...]:
     return tuple(_formats)
 
 
-def every() -> tuple[Format, ...]:
+def all_formats() -> tuple[Format, ...]:
     """This will return all formats."""
     return tuple(_formats.values())

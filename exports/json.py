@@ -3,22 +3,22 @@
 from collections.abc import Iterator
 from typing import Final
 
-from exports.formats import Format, Sheet
+from exports.formats import Format, Dataset
 
 
-def write_lines(sheet: Sheet) -> Iterator[bytes]:
+def write_lines(dataset: Dataset) -> Iterator[bytes]:
     """This will yield one JSON object a line."""
-    return sheet.blocks()
+    return dataset.blocks()
 
 
-def write_array(sheet: Sheet) -> Iterator[bytes]:
+def write_array(dataset: Dataset) -> Iterator[bytes]:
     """This will yield one array; a line break inside a value is an escape, so that every one ends an object."""
-    before = b"[\n"
-    for block in sheet.blocks():
-        yield before + block[:-1].replace(b"\n", b",\n")
-        before = b",\n"
-    yield b"\n]\n" if before == b",\n" else b"[]\n"
+    separator = b"[\n"
+    for block in dataset.blocks():
+        yield separator + block[:-1].replace(b"\n", b",\n")
+        separator = b",\n"
+    yield b"\n]\n" if separator == b",\n" else b"[]\n"
 
 
-JSON: Final = Format("json", "application/json", "json", write_array, shrinks=True)
-NDJSON: Final = Format("ndjson", "application/x-ndjson", "json", write_lines, shrinks=True)
+JSON: Final = Format("json", "application/json", "json", write_array, compressible=True)
+NDJSON: Final = Format("ndjson", "application/x-ndjson", "json", write_lines, compressible=True)

@@ -6,45 +6,45 @@ from contextlib import ExitStack
 from django.utils import timezone
 
 from exports import asking, slots
-from exports.asking import Asked
-from exports.formats import Format, Sheet
-from exports.record import Record
-from exports.streaming import Stream
+from exports.asking import ReportQuery
+from exports.formats import Format, Dataset
+from exports.record import RunRecorder
+from exports.streaming import FileStream
 
 
-def check(asked: Asked, kind: Format) -> None:
+def check_format(query: ReportQuery, file_format: Format) -> None:
     """This will raise Invalid where the format cannot do what was asked."""
-    if asked.bom and kind.name != "csv":
-        raise asking.refuse("bom", "invalid", "Only a CSV has a byte order mark.")
-    kind.fit(asked)
+    if query.bom and file_format.name != "csv":
+        raise asking.parameter_error("bom", "invalid", "Only a CSV has a byte order mark.")
+    file_format.adapt_query(query)
 
 
-def sheet(asked: Asked, kind: Format) -> Sheet:
+def open_dataset(query: ReportQuery, file_format: Format) -> Dataset:
     """This will open the rows that were asked for; raises Invalid where the format cannot hold as many."""
-    asked = kind.fit(asked)
-    reading = asked.report.open(asked.by, asked.rows(), asked.fields, kind.form)
-    if kind.most_rows is not None and reading.count > kind.most_rows:
+    query = file_format.adapt_query(query)
+    reading = query.report.open(query.by, query.queryset(), query.fields, file_format.row_format)
+    if file_format.max_rows is not None and reading.count > file_format.max_rows:
         reading.close()
-        raise asking.refuse(
+        raise asking.parameter_error(
             "limit",
             "too_many_rows",
-            f"{kind.name.upper()} holds at most {kind.most_rows:,} rows and these are {reading.count:,}: narrow"
+            f"{file_format.name.upper()} holds at most {file_format.max_rows:,} rows and these are {reading.count:,}: narrow"
             " the report, give a limit, or take CSV.",
         )
-    return Sheet(asked, reading, timezone.now())
+    return Dataset(query, reading, timezone.now())
 
 
-def stream(asked: Asked, kind: Format, record: Record, *, gzip: bool) -> Stream:
+def start_stream(query: ReportQuery, file_format: Format, recorder: RunRecorder, *, gzip: bool) -> FileStream:
     """This will begin an export for one reader; raises Busy, Invalid, OperationalError."""
     with ExitStack() as undo:
-        release: Callable[[], None] = slots.readings.take()
+        release: Callable[[], None] = slots.report_reads.acquire()
         undo.callback(release)
-        opened = sheet(asked, kind)
-        undo.callback(opened.reading.close)
-        record.rows = opened.reading.count
-        begun = Stream(opened, kind, record, gzip=gzip, release=release)
+        dataset = open_dataset(query, file_format)
+        undo.callback(dataset.reading.close)
+        recorder.rows = dataset.reading.count
+        file_stream = FileStream(dataset, file_format, recorder, gzip=gzip, release=release)
         undo.pop_all()  # the stream frees what it holds
-        undo.callback(begun.drop)
-        record.start()  # while the first block is read; nobody has it yet
+        undo.callback(file_stream.discard)
+        recorder.start()  # while the first block is read; nobody has it yet
         undo.pop_all()
-        return begun
+        return file_stream

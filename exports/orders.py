@@ -10,58 +10,58 @@ from django.db import transaction
 from django.http import QueryDict
 
 from exports import asking, files, formats, jobs, opening, progress, signals
-from exports.jobs import OPEN, Line, TooMany
+from exports.jobs import OPEN_STATES, JobType, TooManyJobs
 from exports.models import Export
 from exports.tables import REPORTS
 from shipments import representation
 from shipments.access import Subject
 
-__all__ = ["LINE", "TooMany", "cancel", "find", "of", "order", "query", "shown", "tell"]
-LINE: Final = Line("exports", "export", Export, task="exports.write", lock=0x46524558)  # "FREX"
-_LISTED: Final = 50
+__all__ = ["JOB_TYPE", "TooManyJobs", "cancel", "get_own", "list_own", "create", "to_query_dict", "serialize", "publish_progress"]
+JOB_TYPE: Final = JobType("exports", "export", Export, task="exports.write", lock_namespace=0x46524558)  # "FREX"
+_LIST_LIMIT: Final = 50
 
 
-def order(*, by: Subject, now: datetime, report: str, format: str, filters: Mapping[str, str]) -> Export:  # noqa: A002
+def create(*, by: Subject, now: datetime, report: str, format: str, filters: Mapping[str, str]) -> Export:  # noqa: A002
     """This will store an order and hand it to the workers, in one transaction.
 
     Raises Forbidden, Invalid, TooMany.
     """
-    table, kind = REPORTS.get(report), formats.named(format)
-    if table is None:
-        raise asking.refuse("report", "invalid", f"There are the reports {', '.join(REPORTS)}.")
-    if kind is None:
-        raise asking.refuse("format", "invalid", f"There are the formats {', '.join(formats.names())}.")
-    table.require(by)
-    opening.check(asking.read(table, by, query(filters)), kind)
-    owner = jobs.owner_of(by)
+    definition, file_format = REPORTS.get(report), formats.get(format)
+    if definition is None:
+        raise asking.parameter_error("report", "invalid", f"There are the reports {', '.join(REPORTS)}.")
+    if file_format is None:
+        raise asking.parameter_error("format", "invalid", f"There are the formats {', '.join(formats.names())}.")
+    definition.require(by)
+    opening.check_format(asking.parse(definition, by, to_query_dict(filters)), file_format)
+    owner = jobs.require_user_id(by)
     with transaction.atomic():
-        jobs.admit(LINE, owner)
+        jobs.lock_and_check_quota(JOB_TYPE, owner)
         export = Export.objects.create(
             organization_id=by.organization_id, owner_id=owner, key_id=by.key_id, address=by.address,
             request_id=by.request_id, report=report, format=format, filters=dict(filters), created_at=now,
         )  # fmt: skip
-        jobs.hand_over(LINE, export)
+        jobs.enqueue(JOB_TYPE, export)
     return export
 
 
-def of(viewer: Subject) -> list[Export]:
+def list_own(viewer: Subject) -> list[Export]:
     """This will return the viewer's own exports, newest first."""
-    return list(jobs.own(LINE, viewer).order_by("-created_at", "-id")[:_LISTED])
+    return list(jobs.owned_by(JOB_TYPE, viewer).order_by("-created_at", "-id")[:_LIST_LIMIT])
 
 
-def find(viewer: Subject, export_id: uuid.UUID) -> Export | None:
+def get_own(viewer: Subject, export_id: uuid.UUID) -> Export | None:
     """This will return one of the viewer's own exports, None where there is none."""
-    found: Export | None = jobs.own(LINE, viewer).filter(pk=export_id).first()
-    return found
+    export: Export | None = jobs.owned_by(JOB_TYPE, viewer).filter(pk=export_id).first()
+    return export
 
 
 def cancel(*, by: Subject, now: datetime, export_id: uuid.UUID) -> bool:
     """This will end an export that is under way, or take away the file of a finished one; False: there is none."""
     with transaction.atomic():
-        export = jobs.own(LINE, by).select_for_update().filter(pk=export_id).first()
+        export = jobs.owned_by(JOB_TYPE, by).select_for_update().filter(pk=export_id).first()
         if export is None:
             return False
-        if export.state in OPEN:
+        if export.state in OPEN_STATES:
             export.state, export.finished_at = Export.State.CANCELLED, now
         elif export.state == Export.State.SUCCEEDED:
             export.state = Export.State.EXPIRED
@@ -70,11 +70,11 @@ def cancel(*, by: Subject, now: datetime, export_id: uuid.UUID) -> bool:
         export.save(update_fields=["state", "finished_at"])
     if export.state == Export.State.EXPIRED:
         files.remove(export.file)
-    tell(export)
+    publish_progress(export)
     return True
 
 
-def shown(export: Export) -> dict[str, Any]:
+def serialize(export: Export) -> dict[str, Any]:
     """This will return the JSON of an export."""
     instant = representation.instant
     ready = export.state == Export.State.SUCCEEDED
@@ -96,16 +96,16 @@ def shown(export: Export) -> dict[str, Any]:
     }
 
 
-def tell(export: Export) -> None:
+def publish_progress(export: Export) -> None:
     """This will tell whoever listens how far an export is."""
     signals.progressed.send_robust(
         sender=Export,
         export_id=export.pk,
-        value=progress.EXPORTS.value(export.pk, state=export.state, done=export.done, total=export.total),
+        value=progress.EXPORTS.payload(export.pk, state=export.state, done=export.done, total=export.total),
         version=progress.version(attempt=export.attempt, state=export.state, done=export.done),
     )
 
 
-def query(filters: Mapping[str, str]) -> QueryDict:
+def to_query_dict(filters: Mapping[str, str]) -> QueryDict:
     """This will return the filters of an order as they would stand in a URL."""
     return QueryDict(urlencode(filters))

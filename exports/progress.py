@@ -20,39 +20,39 @@ def version(*, attempt: int, state: str, done: int) -> int:
     return (attempt * 10 + _STAGE[Job.State(state)]) * 10**12 + done
 
 
-class Told:
+class ProgressReader:
     """One kind of work: its table, and the member by which a frame names an order."""
 
-    def __init__(self, table: str, member: str) -> None:
-        self._table, self._member = table, member
+    def __init__(self, table: str, id_key: str) -> None:
+        self._table, self._id_key = table, id_key
 
-    def value(self, order_id: uuid.UUID, *, state: str, done: int, total: int | None) -> dict[str, Any]:
+    def payload(self, job_id: uuid.UUID, *, state: str, done: int, total: int | None) -> dict[str, Any]:
         """This will write how far an order is: `total` is None before it is counted."""
-        return {self._member: str(order_id), "state": str(state), "done": done, "total": total}
+        return {self._id_key: str(job_id), "state": str(state), "done": done, "total": total}
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, dict[str, Any]]]:
         """This will return how far these orders are, each with its version."""
         columns = "id, attempt, state, done, total"
         rows = await _rows(f"SELECT {columns} FROM {self._table} WHERE id = ANY(%s)", [list(keys)])  # noqa: S608
         return {
-            order_id: (
+            job_id: (
                 version(attempt=attempt, state=state, done=done),
-                self.value(order_id, state=state, done=done, total=total),
+                self.payload(job_id, state=state, done=done, total=total),
             )
-            for order_id, attempt, state, done, total in rows
+            for job_id, attempt, state, done, total in rows
         }
 
     async def owned(self, viewer: Subject, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:
         """This will return those orders that are the viewer's own, as REST would show them."""
-        found = await _rows(
+        rows = await _rows(
             f"SELECT id FROM {self._table} WHERE id = ANY(%s) AND organization_id = %s AND owner_id = %s",  # noqa: S608
             [list(keys), viewer.organization_id, viewer.user_id],
         )
-        return {row[0] for row in found}
+        return {row[0] for row in rows}
 
 
-EXPORTS: Final = Told("exports_export", "exportId")
-IMPORTS: Final = Told("exports_import", "importId")
+EXPORTS: Final = ProgressReader("exports_export", "exportId")
+IMPORTS: Final = ProgressReader("exports_import", "importId")
 
 
 async def _rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -17,16 +17,16 @@ from shipments import intake
 from shipments.access import Subject
 
 _log: Final = structlog.get_logger("exports")
-_BEAT_SECONDS: Final = 20.0
+_HEARTBEAT_SECONDS: Final = 20.0
 # A run that was not heard of for so long has lost its process: a reader who takes nothing is cut much sooner.
-LOST_AFTER: Final = timedelta(minutes=3)
-_REFUSALS_APART_SECONDS: Final = 1.0
-_MOST_KEPT: Final = 1000
+STALE_AFTER: Final = timedelta(minutes=3)
+_REFUSAL_INTERVAL_SECONDS: Final = 1.0
+_MAX_TRACKED_CALLERS: Final = 1000
 _last_refused: dict[str, float] = {}
 
 
 @dataclass(slots=True)
-class Record:
+class RunRecorder:
     """One export: who takes what. `rows` is their count in the snapshot, `cached` whether a cache had it."""
 
     by: Subject
@@ -37,10 +37,10 @@ class Record:
     cached: bool | None = None
     action: str = "export"
     id: uuid.UUID = field(default_factory=uuid.uuid4)
-    of: uuid.UUID | None = None  # the background export that it belongs to
+    export_id: uuid.UUID | None = None  # the background export that it belongs to
     started: bool = False
-    _started: float = field(default_factory=time.monotonic)
-    _beat: float = field(default_factory=time.monotonic)
+    _started_monotonic: float = field(default_factory=time.monotonic)
+    _last_heartbeat: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
         """This will write that it starts; nothing may leave before."""
@@ -49,38 +49,38 @@ class Record:
             Run.objects.create(
                 id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
                 rows=self.rows, cached=self.cached, started_at=now, seen_at=now, actor=_actor(self.by),
-                export_id=self.of,
+                export_id=self.export_id,
             )  # fmt: skip
             self._audit("started", {}, now)
         self.started = True
 
-    def alive(self) -> None:
+    def heartbeat(self) -> None:
         """This will note now and then that it still goes on."""
-        if time.monotonic() - self._beat > _BEAT_SECONDS:
-            self._beat = time.monotonic()
+        if time.monotonic() - self._last_heartbeat > _HEARTBEAT_SECONDS:
+            self._last_heartbeat = time.monotonic()
             Run.objects.filter(pk=self.id).update(seen_at=timezone.now())
 
-    def end(self, outcome: str, *, sent: int) -> None:
+    def finish(self, outcome: str, *, sent: int) -> None:
         """This will write how it ended: `done`, `failed` or `cancelled`. A database that is away is only logged."""
-        seconds = time.monotonic() - self._started
+        seconds = time.monotonic() - self._started_monotonic
         _count(self.format, outcome, seconds)
-        seen = {"bytes": sent, "durationMs": round(seconds * 1000)}
+        details = {"bytes": sent, "durationMs": round(seconds * 1000)}
         now = timezone.now()
         try:
             with transaction.atomic():
                 Run.objects.filter(pk=self.id).update(
                     outcome=outcome, rows=self.rows, bytes=sent, cached=self.cached, seen_at=now, ended_at=now
                 )
-                self._audit(outcome, seen, now)
+                self._audit(outcome, details, now)
         except Error as error:
             _log.error(
-                "export not audited", export=str(self.id), outcome=outcome, error=type(error).__name__, **seen
+                "export not audited", export=str(self.id), outcome=outcome, error=type(error).__name__, **details
             )
 
-    def refuse(self, why: str) -> None:
+    def record_refusal(self, reason: str) -> None:
         """This will write that it was refused: of one caller at most once a second, however often it asks."""
         _count(self.format, "refused", None)
-        if not _may_tell(self.by.limit_key):
+        if not _should_record_refusal(self.by.limit_key):
             return
         now = timezone.now()
         try:
@@ -89,36 +89,36 @@ class Record:
                     id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
                     outcome=Run.Outcome.REFUSED, started_at=now, seen_at=now, ended_at=now,
                 )  # fmt: skip
-                self._audit("refused", {"why": why}, now)
+                self._audit("refused", {"why": reason}, now)
         except Error as error:
             _log.error("refusal not audited", report=self.report, error=type(error).__name__)
 
-    def _audit(self, outcome: str, seen: Mapping[str, Any], now: datetime) -> None:
-        told = {"report": self.report, "format": self.format, "filters": dict(self.filters), "rows": self.rows}
+    def _audit(self, outcome: str, details: Mapping[str, Any], now: datetime) -> None:
+        entry = {"report": self.report, "format": self.format, "filters": dict(self.filters), "rows": self.rows}
         intake.record_audit(
-            by=self.by, now=now, action=self.action, entity=self.action, entity_id=self.of or self.id,
-            after=told | dict(seen), outcome=outcome,
+            by=self.by, now=now, action=self.action, entity=self.action, entity_id=self.export_id or self.id,
+            after=entry | dict(details), outcome=outcome,
         )  # fmt: skip
 
 
-def end_lost_batch(now: datetime) -> int:
+def fail_stale_batch(now: datetime) -> int:
     """This will end runs whose process was killed, in the audit too, and return how many."""
-    lost = Run.objects.filter(outcome=Run.Outcome.RUNNING, seen_at__lt=now - LOST_AFTER)
+    stale = Run.objects.filter(outcome=Run.Outcome.RUNNING, seen_at__lt=now - STALE_AFTER)
     with transaction.atomic():
-        found = list(lost.order_by("seen_at").select_for_update(skip_locked=True)[:100])
-        for run in found:
-            _end_lost(run, now)
-    return len(found)
+        runs = list(stale.order_by("seen_at").select_for_update(skip_locked=True)[:100])
+        for run in runs:
+            _fail_stale(run, now)
+    return len(runs)
 
 
-def end_lost(run_id: uuid.UUID, now: datetime) -> None:
+def fail_stale(run_id: uuid.UUID, now: datetime) -> None:
     """This will end one run of which it is known that its process was killed, in the caller's transaction."""
     run = Run.objects.select_for_update().filter(pk=run_id, outcome=Run.Outcome.RUNNING).first()
     if run is not None:
-        _end_lost(run, now)
+        _fail_stale(run, now)
 
 
-def _end_lost(run: Run, now: datetime) -> None:
+def _fail_stale(run: Run, now: datetime) -> None:
     run.outcome, run.ended_at = Run.Outcome.FAILED, now
     run.save(update_fields=["outcome", "ended_at"])
     _count(run.format, run.outcome, None)
@@ -137,10 +137,10 @@ def _actor(by: Subject) -> dict[str, Any]:
 
 
 def _subject(run: Run) -> Subject:
-    told = run.actor
+    actor = run.actor
     return Subject(
-        organization_id=run.organization_id, role=told["role"], name=told["name"], address=told["address"],
-        user_id=uuid.UUID(told["user"]) if told["user"] else None, request_id=told["request"],
+        organization_id=run.organization_id, role=actor["role"], name=actor["name"], address=actor["address"],
+        user_id=uuid.UUID(actor["user"]) if actor["user"] else None, request_id=actor["request"],
     )  # fmt: skip
 
 
@@ -150,11 +150,11 @@ def _count(format: str, outcome: str, seconds: float | None) -> None:  # noqa: A
         metrics.DURATION.observe(seconds)
 
 
-def _may_tell(key: str) -> bool:
+def _should_record_refusal(key: str) -> bool:
     now = time.monotonic()
-    if now - _last_refused.get(key, -_REFUSALS_APART_SECONDS) < _REFUSALS_APART_SECONDS:
+    if now - _last_refused.get(key, -_REFUSAL_INTERVAL_SECONDS) < _REFUSAL_INTERVAL_SECONDS:
         return False
-    if len(_last_refused) >= _MOST_KEPT:
+    if len(_last_refused) >= _MAX_TRACKED_CALLERS:
         _last_refused.clear()
     _last_refused[key] = now
     return True

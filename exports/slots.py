@@ -8,12 +8,12 @@ from django.db import connection
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
-MOST_AT_ONCE: Final = 2
-MOST_WAITING: Final = 8
+MAX_CONCURRENT: Final = 2
+MAX_WAITING: Final = 8
 WAIT_SECONDS: Final = 5.0
 
 
-class Busy(APIException):
+class ServerBusy(APIException):
     """As many reports as the process reads at once are being read."""
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
@@ -22,15 +22,15 @@ class Busy(APIException):
     wait = 5
 
 
-class Slots:
+class ConcurrencyLimit:
     """So many places, and a bounded queue for them."""
 
-    def __init__(self, most: int, *, waiting: int, seconds: float) -> None:
-        self._free = threading.Semaphore(most)
-        self._queue = threading.Semaphore(waiting)
-        self._seconds = seconds
+    def __init__(self, limit: int, *, max_waiting: int, timeout: float) -> None:
+        self._free = threading.Semaphore(limit)
+        self._queue = threading.Semaphore(max_waiting)
+        self._timeout = timeout
 
-    def take(self) -> Callable[[], None]:
+    def acquire(self) -> Callable[[], None]:
         """This will take a place and return what gives it back; raises Busy.
 
         While it waits, the thread holds no connection that others need.
@@ -41,14 +41,14 @@ class Slots:
 
     def _wait(self) -> None:
         if not self._queue.acquire(blocking=False):
-            raise Busy
+            raise ServerBusy
         try:
             if not connection.in_atomic_block:
                 connection.close()
-            if not self._free.acquire(timeout=self._seconds):
-                raise Busy
+            if not self._free.acquire(timeout=self._timeout):
+                raise ServerBusy
         finally:
             self._queue.release()
 
 
-readings: Final = Slots(MOST_AT_ONCE, waiting=MOST_WAITING, seconds=WAIT_SECONDS)
+report_reads: Final = ConcurrencyLimit(MAX_CONCURRENT, max_waiting=MAX_WAITING, timeout=WAIT_SECONDS)

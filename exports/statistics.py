@@ -10,7 +10,7 @@ from django.utils import timezone
 from exports.models import Run
 
 WINDOW: Final = timedelta(hours=24)
-KEPT: Final = timedelta(days=30)
+RETENTION: Final = timedelta(days=30)
 _COUNTS: Final = """
 SELECT format, outcome, count(*), sum(rows)::bigint, sum(bytes)::bigint,
        count(*) FILTER (WHERE cached), count(*) FILTER (WHERE NOT cached)
@@ -62,8 +62,8 @@ def since(at: datetime) -> dict[str, Any]:
     }
 
 
-def forget_batch(now: datetime) -> int:
+def purge_batch(now: datetime) -> int:
     """This will delete up to 1,000 runs that nobody counts any more, and return how many."""
-    old = Run.objects.filter(started_at__lt=now - KEPT).order_by("started_at").values("pk")[:1000]
+    old = Run.objects.filter(started_at__lt=now - RETENTION).order_by("started_at").values("pk")[:1000]
     deleted, _ = Run.objects.filter(pk__in=old).delete()
     return deleted

@@ -13,71 +13,71 @@ from typing import Final
 
 from django.db import connection
 
-from exports.formats import Format, Sheet
-from exports.record import Record
+from exports.formats import Format, Dataset
+from exports.record import RunRecorder
 
 # Handed over at once: a hop between threads costs as much as it costs to write 100 rows.
-PULL_BYTES: Final = 256 * 1024
+CHUNK_BYTES: Final = 256 * 1024
 _GZIP_LEVEL: Final = 1
 _GZIP_WINDOW: Final = 31  # zlib's number for gzip's frame
 # A file that nobody begins to take gives its place back: its request was given up meanwhile.
-_UNTAKEN_SECONDS: Final = 5.0
+_START_TIMEOUT_SECONDS: Final = 5.0
 
 
-class NotTaken(Exception):
+class StreamExpired(Exception):
     """The file waited for its reader too long."""
 
 
-def compressed(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def gzip_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """This will yield the blocks as one gzip member; the first leave at once."""
-    packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
     first = True
     for block in blocks:
-        packed = packer.compress(block)
+        packed = compressor.compress(block)
         if first:
-            packed += packer.flush(zlib.Z_SYNC_FLUSH)
+            packed += compressor.flush(zlib.Z_SYNC_FLUSH)
             first = False
         if packed:
             yield packed
-    yield packer.flush()
+    yield compressor.flush()
 
 
-class Stream:
+class FileStream:
     """One file on its way to one reader, begun at once. `release` gives its place back."""
 
     def __init__(
         self,
-        sheet: Sheet,
-        kind: Format,
-        record: Record,
+        dataset: Dataset,
+        file_format: Format,
+        recorder: RunRecorder,
         *,
         gzip: bool,
         release: Callable[[], None],
     ) -> None:
-        blocks = kind.write(sheet)
-        self._blocks = compressed(blocks) if gzip else blocks
-        self._sheet, self._record, self._release = sheet, record, release
+        blocks = file_format.write(dataset)
+        self._blocks = gzip_blocks(blocks) if gzip else blocks
+        self._dataset, self._recorder, self._release = dataset, recorder, release
         self._sent = 0
-        self._want = 1  # the first block leaves at once
+        self._chunk_bytes = 1  # the first block leaves at once
         self._lock = threading.Lock()
-        self._begun = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="export")
-        self._ahead = self._thread.submit(self._pull)
-        self._timer = threading.Timer(_UNTAKEN_SECONDS, self._give_up)
+        self._claimed = False
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._next_chunk = self._executor.submit(self._read_chunk)
+        self._timer = threading.Timer(_START_TIMEOUT_SECONDS, self._expire)
         self._timer.daemon = True
         self._timer.start()
 
-    async def taken(self) -> AsyncGenerator[bytes, None]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """This will yield the file and write the end of its record; what breaks off is raised on.
 
         The answer must not end as if it were whole.
         """
-        if not self._begin():
-            raise NotTaken
+        if not self._claim():
+            raise StreamExpired
         outcome = "cancelled"
         try:
-            while block := await asyncio.wrap_future(self._ahead):
-                self._ahead = self._thread.submit(self._pull)
+            while block := await asyncio.wrap_future(self._next_chunk):
+                self._next_chunk = self._executor.submit(self._read_chunk)
                 self._sent += len(block)
                 yield block
             outcome = "done"
@@ -87,50 +87,50 @@ class Stream:
         finally:
             if outcome == "cancelled":
                 # The event loop must not wait for the server that is to end the COPY.
-                threading.Thread(target=self._sheet.reading.cancel, name="export cancel", daemon=True).start()
+                threading.Thread(target=self._dataset.reading.cancel, name="export cancel", daemon=True).start()
                 self._end(outcome)
             else:
                 await asyncio.wrap_future(self._end(outcome))
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """This will give the file up before anybody takes it, and tell nobody."""
-        if self._begin():
-            self._sheet.reading.cancel()
-            self._thread.submit(self._free)
-            self._thread.shutdown(wait=False)
+        if self._claim():
+            self._dataset.reading.cancel()
+            self._executor.submit(self._free)
+            self._executor.shutdown(wait=False)
 
-    def _begin(self) -> bool:
+    def _claim(self) -> bool:
         self._timer.cancel()
         with self._lock:
-            begun, self._begun = self._begun, True
-        return not begun
+            already_claimed, self._claimed = self._claimed, True
+        return not already_claimed
 
-    def _give_up(self) -> None:
-        if self._begin():
+    def _expire(self) -> None:
+        if self._claim():
             self._end("cancelled")
 
-    def _pull(self) -> bytes:
+    def _read_chunk(self) -> bytes:
         parts, size = [], 0
         for block in self._blocks:
             parts.append(block)
             size += len(block)
-            if size >= self._want:
+            if size >= self._chunk_bytes:
                 break
-        self._want = PULL_BYTES
-        self._record.alive()
+        self._chunk_bytes = CHUNK_BYTES
+        self._recorder.heartbeat()
         return b"".join(parts)
 
     def _end(self, outcome: str) -> "Future[None]":
-        ended = self._thread.submit(self._finish, outcome)
-        self._thread.shutdown(wait=False)
-        return ended
+        future = self._executor.submit(self._finish, outcome)
+        self._executor.shutdown(wait=False)
+        return future
 
     def _finish(self, outcome: str) -> None:
         """This will free what the file held, in the thread that wrote it, then tell its end."""
         try:
             self._free()
         finally:
-            self._record.end(outcome, sent=self._sent)
+            self._recorder.finish(outcome, sent=self._sent)
             if not connection.in_atomic_block:
                 connection.close()
 
@@ -140,5 +140,5 @@ class Stream:
             if close:
                 close()
         finally:
-            self._sheet.reading.close()
+            self._dataset.reading.close()
             self._release()

@@ -17,7 +17,7 @@ class Column:
 
     label: str
     cell: Cell
-    guarded: bool = False  # empty for the restricted variant
+    restricted: bool = False  # empty for the restricted variant
     default: bool = True
 
 
@@ -34,7 +34,7 @@ class Report:
     columns: Mapping[str, Column]
     source: Callable[[Subject], Any]
     filters: Callable[[Subject], Mapping[str, Parameter]]
-    orders: Mapping[str, tuple[str, ...]]
+    orderings: Mapping[str, tuple[str, ...]]
 
     def require(self, subject: Subject) -> None:
         """This will raise Forbidden unless the subject may have the report."""
@@ -48,15 +48,15 @@ class Report:
 
     def cells(self, subject: Subject, fields: tuple[str, ...]) -> dict[str, Cell]:
         """This will return the cells of these fields as the subject may see them."""
-        restricted = subject.variant == "restricted"
+        is_restricted = subject.variant == "restricted"
         return {
-            name: cells.hidden() if restricted and self.columns[name].guarded else self.columns[name].cell
+            name: cells.hidden() if is_restricted and self.columns[name].restricted else self.columns[name].cell
             for name in fields
         }
 
-    def open(self, subject: Subject, narrowed: Any, fields: tuple[str, ...], form: Form) -> Reading:
+    def open(self, subject: Subject, queryset: Any, fields: tuple[str, ...], form: Form) -> Reading:
         """This will open a reading of the narrowed rows; raises OperationalError."""
-        return rows.opened(narrowed, self.cells(subject, fields), form)
+        return rows.opened(queryset, self.cells(subject, fields), form)
 
 
 _NEWEST_FIRST: Final = ("-created_at", "-id")
@@ -72,7 +72,7 @@ SHIPMENTS: Final = Report(
         "status": Column("Status", cells.plain("status")),
         "driverId": Column("Driver ID", cells.plain("driver_id")),
         "driverName": Column("Driver Name", cells.text("driver__name")),
-        "driverPhone": Column("Driver Phone", cells.text("driver__phone"), guarded=True),
+        "driverPhone": Column("Driver Phone", cells.text("driver__phone"), restricted=True),
         "createdAt": Column("Created At", cells.instant("created_at")),
         "updatedAt": Column("Updated At", cells.instant("updated_at")),
         "customer": Column("Customer", cells.text("customer__name")),
@@ -89,11 +89,11 @@ SHIPMENTS: Final = Report(
         "bol": Column("BOL", cells.member("references", "bol"), default=False),
         "pro": Column("PRO", cells.member("references", "pro"), default=False),
         "flags": Column("Flags", cells.document("flags"), default=False),
-        "notes": Column("Notes", cells.text("notes"), guarded=True, default=False),
+        "notes": Column("Notes", cells.text("notes"), restricted=True, default=False),
     },
     source=shipments.visible,
     filters=filters.shipments,
-    orders={
+    orderings={
         "-createdAt": _NEWEST_FIRST,
         "createdAt": ("created_at", "id"),
         "-updatedAt": ("-updated_at", "-id"),
@@ -121,7 +121,7 @@ EVENTS: Final = Report(
     },
     source=shipments.events,
     filters=lambda subject: filters.EVENTS,
-    orders={"-recordedAt": ("-recorded_at", "-id"), "recordedAt": ("recorded_at", "id")},
+    orderings={"-recordedAt": ("-recorded_at", "-id"), "recordedAt": ("recorded_at", "id")},
 )
 DELIVERIES: Final = Report(
     name="deliveries",
@@ -143,7 +143,7 @@ DELIVERIES: Final = Report(
     },
     source=shipments.delivered,
     filters=lambda subject: filters.DELIVERIES,
-    orders={
+    orderings={
         "driver": ("driver__name", "driver_id", "-delivered_at", "-id"),
         "-deliveredAt": ("-delivered_at", "-id"),
         "deliveredAt": ("delivered_at", "id"),
@@ -170,6 +170,6 @@ AUDIT: Final = Report(
     },
     source=audit.of,
     filters=lambda subject: filters.AUDIT,
-    orders={"-at": ("-at", "-id"), "at": ("at", "id")},
+    orderings={"-at": ("-at", "-id"), "at": ("at", "id")},
 )
 REPORTS: Final[Mapping[str, Report]] = {each.name: each for each in (SHIPMENTS, EVENTS, DELIVERIES, AUDIT)}

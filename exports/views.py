@@ -15,10 +15,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from exports import asking, documentation, formats, opening
-from exports.asking import Asked
+from exports.asking import ReportQuery
 from exports.formats import Format
-from exports.record import Record
-from exports.slots import Busy
+from exports.record import RunRecorder
+from exports.slots import ServerBusy
 from exports.tables import REPORTS, Report
 from shipments.access import Forbidden, Subject
 
@@ -26,7 +26,7 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 _GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECASE)
 
 
-class PathDecides(BaseContentNegotiation):
+class IgnoreClientContentNegotiation(BaseContentNegotiation):
     """The path names the format; Accept is not asked. Problems are JSON."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
@@ -42,81 +42,81 @@ class ExportView(APIView):
     """One report in any format."""
 
     http_method_names = ["get", "options"]  # a HEAD would read every row for nothing
-    content_negotiation_class = PathDecides
+    content_negotiation_class = IgnoreClientContentNegotiation
     rate_policies = ("export",)
     report: Report
 
     def get(self, request: Request, extension: str) -> HttpResponseBase:
         """Stream the report; the count of its rows stands in `X-Freight-Rows`."""
-        return _streamed(request, self.report, _format(extension))
+        return _stream_response(request, self.report, _get_format_or_404(extension))
 
     def handle_exception(self, exc: Exception) -> Response:
         """This will write into the audit that an export was refused, then answer as ever."""
         subject = self.request.auth
-        if isinstance(exc, Forbidden | Throttled | Busy) and isinstance(subject, Subject):
-            asked = {name[:64]: str(text)[:200] for name, text in self.request.GET.items()}
-            record = Record(by=subject, report=self.report.name, format=self.kwargs["extension"][:8], filters=asked)
-            record.refuse(str(exc))
+        if isinstance(exc, Forbidden | Throttled | ServerBusy) and isinstance(subject, Subject):
+            raw_values = {name[:64]: str(text)[:200] for name, text in self.request.GET.items()}
+            recorder = RunRecorder(by=subject, report=self.report.name, format=self.kwargs["extension"][:8], filters=raw_values)
+            recorder.record_refusal(str(exc))
         return super().handle_exception(exc)
 
 
-def views() -> dict[str, type[ExportView]]:
+def report_views() -> dict[str, type[ExportView]]:
     """This will return one view a report, each with a description of its own."""
-    return {name: documentation.described(report, _of(report)) for name, report in REPORTS.items()}
+    return {name: documentation.document_view(report, _view_for(report)) for name, report in REPORTS.items()}
 
 
-def older() -> type[ExportView]:
+def legacy_view() -> type[ExportView]:
     """This will return the view at the path that the report had in the system before."""
-    return documentation.described_older(REPORTS["shipments"], _of(REPORTS["shipments"]))
+    return documentation.document_legacy_view(REPORTS["shipments"], _view_for(REPORTS["shipments"]))
 
 
-def _of(report: Report) -> type[ExportView]:
+def _view_for(report: Report) -> type[ExportView]:
     return type(f"{report.name.title()}ExportView", (ExportView,), {"report": report})
 
 
-def _format(extension: str) -> Format:
-    found = formats.named(extension)
-    if found is None:
+def _get_format_or_404(extension: str) -> Format:
+    file_format = formats.get(extension)
+    if file_format is None:
         raise Http404
-    return found
+    return file_format
 
 
-def _streamed(request: Request, report: Report, kind: Format) -> HttpResponseBase:
+def _stream_response(request: Request, report: Report, file_format: Format) -> HttpResponseBase:
     subject = cast("Subject", request.auth)  # IsMember has seen to it
     report.require(subject)
-    asked = asking.read(report, subject, request.GET)
-    opening.check(asked, kind)
-    gzip = kind.shrinks and _GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
-    record = Record(by=subject, report=report.name, format=kind.name, filters=asked.words)
-    if kind.whole is not None:
-        return _whole(asked, kind, record)
-    stream = opening.stream(asked, kind, record, gzip=gzip)
+    query = asking.parse(report, subject, request.GET)
+    opening.check_format(query, file_format)
+    gzip = file_format.compressible and _GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
+    recorder = RunRecorder(by=subject, report=report.name, format=file_format.name, filters=query.raw_values)
+    if file_format.render_file is not None:
+        return _file_response(query, file_format, recorder)
+    stream = opening.start_stream(query, file_format, recorder, gzip=gzip)
     if not connection.in_atomic_block:
         connection.close()  # the request ends only when its body does
-    response = StreamingHttpResponse(stream.taken(), content_type=kind.content_type)
-    for name, value in _headers(report, kind, record.rows).items():
+    response = StreamingHttpResponse(stream.chunks(), content_type=file_format.content_type)
+    for name, value in _response_headers(report, file_format, recorder.rows).items():
         response[name] = value
     if gzip:
         response["Content-Encoding"] = "gzip"
     return response
 
 
-def _whole(asked: Asked, kind: Format, record: Record) -> HttpResponseBase:
+def _file_response(query: ReportQuery, file_format: Format, recorder: RunRecorder) -> HttpResponseBase:
     """This will answer with a file that was made before its answer begins: what cannot be made is a problem."""
-    made = b""
+    content = b""
     outcome = "failed"
     try:
-        made = kind.whole(asked, record) if kind.whole else b""
+        content = file_format.render_file(query, recorder) if file_format.render_file else b""
         outcome = "done"
     finally:
-        if record.started:
-            record.end(outcome, sent=len(made))
-    headers = _headers(asked.report, kind, record.rows)
-    return HttpResponse(made, content_type=kind.content_type, headers=headers)
+        if recorder.started:
+            recorder.finish(outcome, sent=len(content))
+    headers = _response_headers(query.report, file_format, recorder.rows)
+    return HttpResponse(content, content_type=file_format.content_type, headers=headers)
 
 
-def _headers(report: Report, kind: Format, count: int) -> dict[str, str]:
-    filename = f"{report.name}-{timezone.now():%Y%m%d-%H%M%S}.{kind.name}"
+def _response_headers(report: Report, file_format: Format, count: int) -> dict[str, str]:
+    filename = f"{report.name}-{timezone.now():%Y%m%d-%H%M%S}.{file_format.name}"
     return {
         "Content-Disposition": f'attachment; filename="{filename}"',
         "X-Freight-Rows": str(count),

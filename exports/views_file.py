@@ -16,22 +16,22 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from exports import files, formats
-from exports.documentation import problems
+from exports.documentation import problem_responses
 from exports.models import Export
-from exports.views import PathDecides
-from exports.views_orders import exporter, found
+from exports.views import IgnoreClientContentNegotiation
+from exports.views_orders import require_exporter, get_export_or_404
 from shipments import intake
 from shipments.access import Subject
 
 
-class NotReady(APIException):
+class FileNotReady(APIException):
     """The export has no file yet, or will have none."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "not_ready"
 
 
-class Gone(APIException):
+class FileExpired(APIException):
     """The file was removed."""
 
     status_code = status.HTTP_410_GONE
@@ -39,10 +39,10 @@ class Gone(APIException):
     default_detail = "The file was kept for its time and then removed; order the export again."
 
 
-class FileView(APIView):
+class ExportFileView(APIView):
     """The file of a finished export."""
 
-    content_negotiation_class = PathDecides
+    content_negotiation_class = IgnoreClientContentNegotiation
 
     @extend_schema(
         operation_id="getExportFile",
@@ -65,34 +65,34 @@ class FileView(APIView):
             (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="The file."),
             (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="A part of it."),
             416: OpenApiResponse(description="The range lies behind the end of the file."),
-            **problems(401, 403, 404, 409, 410, 429, 503),
+            **problem_responses(401, 403, 404, 409, 410, 429, 503),
         },
     )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponseBase:
         """Download the file, or a part of it."""
-        subject = exporter(request)
-        export = found(request, export_id)
-        path = _path(export)
-        whole = _whole(request, export)
+        subject = require_exporter(request)
+        export = get_export_or_404(request, export_id)
+        path = _file_path(export)
+        send_whole = _if_range_mismatch(request, export)
         try:
-            span = None if whole else files.span(request.headers.get("Range", ""), export.size or 0)
-        except files.Unsatisfiable:
+            byte_range = None if send_whole else files.parse_range(request.headers.get("Range", ""), export.size or 0)
+        except files.RangeNotSatisfiable:
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{export.size}"})
-        start, end = span or (0, export.size or 0)
+        start, end = byte_range or (0, export.size or 0)
         if start == 0:
-            _note(subject, export)
+            _record_download(subject, export)
         if not connection.in_atomic_block:
             connection.close()  # the request ends only when its body does
-        return _sent(export, path, start, end, partial=span is not None)
+        return _file_response(export, path, start, end, partial=byte_range is not None)
 
 
-def _sent(export: Export, path: Path, start: int, end: int, *, partial: bool) -> HttpResponseBase:
-    kind = formats.named(export.format)
-    blocks: AsyncIterator[bytes] = files.read(path, start, end)
+def _file_response(export: Export, path: Path, start: int, end: int, *, partial: bool) -> HttpResponseBase:
+    file_format = formats.get(export.format)
+    blocks: AsyncIterator[bytes] = files.read_range(path, start, end)
     response = StreamingHttpResponse(
         blocks,
         status=206 if partial else 200,
-        content_type=kind.content_type if kind else "application/octet-stream",
+        content_type=file_format.content_type if file_format else "application/octet-stream",
     )
     name = f"{export.report}-{export.created_at:%Y%m%d-%H%M%S}.{export.format}"
     headers = {
@@ -111,25 +111,25 @@ def _sent(export: Export, path: Path, start: int, end: int, *, partial: bool) ->
     return response
 
 
-def _path(export: Export) -> Path:
+def _file_path(export: Export) -> Path:
     """This will return where the file lies; raises NotReady, Gone."""
     if export.state == Export.State.EXPIRED:
-        raise Gone
+        raise FileExpired
     if export.state != Export.State.SUCCEEDED:
-        raise NotReady(f"The export is {export.state}; it has no file.")
+        raise FileNotReady(f"The export is {export.state}; it has no file.")
     path = files.path_of(export.file)
     if not path.is_file():
-        raise Gone
+        raise FileExpired
     return path
 
 
-def _whole(request: Request, export: Export) -> bool:
+def _if_range_mismatch(request: Request, export: Export) -> bool:
     """This will tell whether the caller's first part is of another file."""
-    known = request.headers.get("If-Range")
-    return known is not None and known != f'"{export.sha256}"'
+    if_range = request.headers.get("If-Range")
+    return if_range is not None and if_range != f'"{export.sha256}"'
 
 
-def _note(subject: Subject, export: Export) -> None:
+def _record_download(subject: Subject, export: Export) -> None:
     """This will write into the audit that somebody takes the file."""
     intake.record_audit(
         by=subject, now=timezone.now(), action="download", entity="export", entity_id=export.pk,

@@ -15,49 +15,49 @@ from django.utils import timezone
 from procrastinate.exceptions import ProcrastinateException
 
 from exports import asking, files, formats, jobs, opening, orders, record
-from exports.formats import Sheet
-from exports.jobs import GivenUp
+from exports.formats import Dataset
+from exports.jobs import AttemptSuperseded
 from exports.models import Export
-from exports.record import Record
+from exports.record import RunRecorder
 from exports.tables import REPORTS
 from shipments.access import Forbidden, Subject
 from shipments.selectors.parameters import Invalid
 
 log: Final = structlog.get_logger("exports")
-MOST_ATTEMPTS: Final = jobs.MOST_ATTEMPTS
-_BEAT_SECONDS: Final = 0.5
+MAX_ATTEMPTS: Final = jobs.MAX_ATTEMPTS
+_PROGRESS_SECONDS: Final = 0.5
 State = Export.State
 
 
 def work_batch() -> int:
     """This will write what is queued, one after the other, and return how many were taken."""
-    return jobs.work_batch(orders.LINE)
+    return jobs.work_batch(orders.JOB_TYPE)
 
 
-def leave() -> None:
+def request_shutdown() -> None:
     """This will make the writing of this process stop; what it had begun is begun again by the next one."""
-    jobs.leave()
+    jobs.request_shutdown()
 
 
 def write(export_id: uuid.UUID) -> None:
     """This will write one export from the beginning, unless somebody else does or it was cancelled."""
-    with jobs.begun(orders.LINE, export_id, done=0, total=None, run_id=uuid.uuid4()) as export:
+    with jobs.claimed(orders.JOB_TYPE, export_id, done=0, total=None, run_id=uuid.uuid4()) as export:
         if export is not None:
-            _attempt(export)
+            _run_attempt(export)
 
 
-def rescue_batch() -> int:
+def requeue_stalled_batch() -> int:
     """This will queue again what is running without a worker, which was killed; returns how many."""
-    return jobs.rescue_batch(orders.LINE, _lost)
+    return jobs.requeue_stalled_batch(orders.JOB_TYPE, _reset_stalled)
 
 
-def _lost(export: Export) -> None:
+def _reset_stalled(export: Export) -> None:
     export.done = 0
     if export.run_id:
-        record.end_lost(export.run_id, timezone.now())
+        record.fail_stale(export.run_id, timezone.now())
 
 
-def clear_batch(now: datetime) -> int:
+def expire_batch(now: datetime) -> int:
     """This will let old exports expire and remove their files, and files that nobody knows; returns how many."""
     with transaction.atomic():
         old = Export.objects.filter(state=State.SUCCEEDED, expires_at__lt=now).select_for_update(skip_locked=True)
@@ -67,114 +67,114 @@ def clear_batch(now: datetime) -> int:
             export.save(update_fields=["state"])
     for export in expired:
         files.remove(export.file)
-        orders.tell(export)
-    kept = set(Export.objects.filter(state=State.SUCCEEDED).values_list("file", flat=True))
-    return len(expired) + files.sweep(kept)
+        orders.publish_progress(export)
+    live_names = set(Export.objects.filter(state=State.SUCCEEDED).values_list("file", flat=True))
+    return len(expired) + files.remove_orphans(live_names)
 
 
-def _attempt(export: Export) -> None:
+def _run_attempt(export: Export) -> None:
     try:
-        _export(export, jobs.subject_of(export))
-    except (GivenUp, Forbidden, Invalid, OSError) as error:
-        _end(export, error)
+        _write_file(export, jobs.subject_of(export))
+    except (AttemptSuperseded, Forbidden, Invalid, OSError) as error:
+        _store_failure(export, error)
     except (Error, psycopg.Error, ProcrastinateException) as error:
         # Left as it stands: without its lock it is taken up again, when the database answers.
         log.warning("export broke off", export=str(export.pk), error=type(error).__name__)
     except Exception as error:
         log.exception("export failed", export=str(export.pk))
-        _end(export, error)
+        _store_failure(export, error)
 
 
-def _export(export: Export, by: Subject) -> None:
+def _write_file(export: Export, by: Subject) -> None:
     """This will write the file and store what it is; raises whatever stops it."""
-    report, kind = REPORTS[export.report], formats.named(export.format)
-    if kind is None:
-        raise asking.refuse("format", "invalid", "There is no such format any more.")
+    report, file_format = REPORTS[export.report], formats.get(export.format)
+    if file_format is None:
+        raise asking.parameter_error("format", "invalid", "There is no such format any more.")
     report.require(by)
-    asked = asking.read(report, by, orders.query(export.filters))
-    sheet = opening.sheet(asked, kind)
-    kept = Record(
-        by=by, report=report.name, format=kind.name, filters=asked.words, rows=sheet.reading.count,
-        id=export.run_id or uuid.uuid4(), of=export.pk,
+    query = asking.parse(report, by, orders.to_query_dict(export.filters))
+    dataset = opening.open_dataset(query, file_format)
+    recorder = RunRecorder(
+        by=by, report=report.name, format=file_format.name, filters=query.raw_values, rows=dataset.reading.count,
+        id=export.run_id or uuid.uuid4(), export_id=export.pk,
     )  # fmt: skip
     outcome, size = "failed", 0
     try:
-        kept.start()
-        with _watched(export, sheet, kept):
-            written = files.write(f"{export.pk}-{export.attempt}.{kind.name}", kind.write(sheet))
-        size = written.size
-        _finish(export, written, sheet.reading.count)
+        recorder.start()
+        with _progress_reported(export, dataset, recorder):
+            stored_file = files.write(f"{export.pk}-{export.attempt}.{file_format.name}", file_format.write(dataset))
+        size = stored_file.size
+        _finish(export, stored_file, dataset.reading.count)
         outcome = "done"
     except BaseException:
-        outcome = "cancelled" if sheet.reading.cancelled.is_set() else "failed"
+        outcome = "cancelled" if dataset.reading.cancelled.is_set() else "failed"
         if outcome == "cancelled":
-            raise GivenUp from None
+            raise AttemptSuperseded from None
         raise
     finally:
-        sheet.reading.close()
-        kept.end(outcome, sent=size)
+        dataset.reading.close()
+        recorder.finish(outcome, sent=size)
 
 
 @contextmanager
-def _watched(export: Export, sheet: Sheet, kept: Record) -> Iterator[None]:
+def _progress_reported(export: Export, dataset: Dataset, recorder: RunRecorder) -> Iterator[None]:
     """This will tell twice a second how far the writing is, and stop it where the export was cancelled."""
-    over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(export, sheet, kept, over), name="export watch", daemon=True)
+    finished = threading.Event()
+    watcher = threading.Thread(target=_report_progress, args=(export, dataset, recorder, finished), name="export watch", daemon=True)
     watcher.start()
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         watcher.join()
 
 
-def _watch(export: Export, sheet: Sheet, kept: Record, over: threading.Event) -> None:
+def _report_progress(export: Export, dataset: Dataset, recorder: RunRecorder, finished: threading.Event) -> None:
     try:
         while True:
             try:
-                if jobs.is_leaving() or not _progress(export, sheet):
-                    sheet.reading.cancel()
+                if jobs.is_shutting_down() or not _store_progress(export, dataset):
+                    dataset.reading.cancel()
                     return
-                kept.alive()
+                recorder.heartbeat()
             except Error as error:
                 log.warning("progress not stored", export=str(export.pk), error=type(error).__name__)
                 connection.close()
-            if over.wait(_BEAT_SECONDS):
+            if finished.wait(_PROGRESS_SECONDS):
                 return
     finally:
         connection.close()
 
 
-def _progress(export: Export, sheet: Sheet) -> bool:
+def _store_progress(export: Export, dataset: Dataset) -> bool:
     """This will store and tell how many rows are written; False where this attempt is not wanted any more."""
-    export.done, export.total = sheet.reading.done, sheet.reading.count
-    if not jobs.mine(orders.LINE, export).update(done=export.done, total=export.total):
+    export.done, export.total = dataset.reading.done, dataset.reading.count
+    if not jobs.current_attempt(orders.JOB_TYPE, export).update(done=export.done, total=export.total):
         return False
-    orders.tell(export)
+    orders.publish_progress(export)
     return True
 
 
-def _finish(export: Export, written: files.Written, rows: int) -> None:
+def _finish(export: Export, stored_file: files.StoredFile, rows: int) -> None:
     now = timezone.now()
-    stored = jobs.mine(orders.LINE, export).update(
-        state=State.SUCCEEDED, done=rows, total=rows, file=written.name, size=written.size,
-        sha256=written.sha256, finished_at=now, expires_at=now + timedelta(seconds=settings.EXPORT_KEEP),
+    updated = jobs.current_attempt(orders.JOB_TYPE, export).update(
+        state=State.SUCCEEDED, done=rows, total=rows, file=stored_file.name, size=stored_file.size,
+        sha256=stored_file.sha256, finished_at=now, expires_at=now + timedelta(seconds=settings.EXPORT_KEEP),
     )  # fmt: skip
-    if not stored:
-        files.remove(written.name)
-        raise GivenUp
+    if not updated:
+        files.remove(stored_file.name)
+        raise AttemptSuperseded
     export.refresh_from_db()
-    orders.tell(export)
+    orders.publish_progress(export)
 
 
-def _end(export: Export, error: Exception) -> None:
+def _store_failure(export: Export, error: Exception) -> None:
     """This will store that the export failed; one that was cancelled is that already."""
-    if not isinstance(error, GivenUp):
-        said = error.errors[0]["message"] if isinstance(error, Invalid) else str(error)
-        known = isinstance(error, Invalid | Forbidden)
-        text = said if known else "It could not be written; the log of the workers says why."
-        if not known:
+    if not isinstance(error, AttemptSuperseded):
+        message = error.errors[0]["message"] if isinstance(error, Invalid) else str(error)
+        is_expected = isinstance(error, Invalid | Forbidden)
+        text = message if is_expected else "It could not be written; the log of the workers says why."
+        if not is_expected:
             log.error("export failed", export=str(export.pk), error=repr(error))
-        jobs.mine(orders.LINE, export).update(state=State.FAILED, error=text[:300], finished_at=timezone.now())
+        jobs.current_attempt(orders.JOB_TYPE, export).update(state=State.FAILED, error=text[:300], finished_at=timezone.now())
     export.refresh_from_db()
-    orders.tell(export)
+    orders.publish_progress(export)

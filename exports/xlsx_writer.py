@@ -17,15 +17,15 @@ import orjson
 import xlsxwriter
 
 # What a cell can hold at most; a longer text is cut visibly.
-MOST_CHARACTERS: Final = 32_767
+MAX_CELL_CHARACTERS: Final = 32_767
 _NICE: Final = 10
-_WIDEST: Final = 40
+_MAX_WIDTH: Final = 40
 
 
 def main(target: str) -> int:
     """This will write the file and say by the exit status whether it is whole."""
     os.nice(_NICE)
-    title, labels, times = orjson.loads(sys.stdin.buffer.readline())
+    title, labels, datetime_columns = orjson.loads(sys.stdin.buffer.readline())
     book = xlsxwriter.Workbook(
         target,
         {
@@ -38,20 +38,20 @@ def main(target: str) -> int:
     )
     sheet = book.add_worksheet(title)
     head = book.add_format({"bold": True, "bottom": 1})
-    moment = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+    datetime_format = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     sheet.freeze_panes(1, 0)
     for column, label in enumerate(labels):
-        sheet.set_column(column, column, min(_WIDEST, max(12, len(label) + 2)))
+        sheet.set_column(column, column, min(_MAX_WIDTH, max(12, len(label) + 2)))
     sheet.write_row(0, 0, labels, head)
-    whole, rows = _fill(sheet, set(times), moment)
-    if not whole:
+    is_complete, rows = _write_rows(sheet, set(datetime_columns), datetime_format)
+    if not is_complete:
         return 1
     sheet.autofilter(0, 0, rows, len(labels) - 1)
     book.close()
     return 0
 
 
-def _fill(sheet: Any, times: set[int], moment: Any) -> tuple[bool, int]:
+def _write_rows(sheet: Any, datetime_columns: set[int], datetime_format: Any) -> tuple[bool, int]:
     row = 0
     for line in sys.stdin.buffer:
         values = orjson.loads(line)
@@ -61,9 +61,9 @@ def _fill(sheet: Any, times: set[int], moment: Any) -> tuple[bool, int]:
         for column, value in enumerate(values.values()):
             if value is None:
                 continue
-            if column in times:
+            if column in datetime_columns:
                 # A spreadsheet knows no zones: the time is UTC, as the labels' documentation says.
-                sheet.write_datetime(row, column, datetime.fromisoformat(value).replace(tzinfo=None), moment)
+                sheet.write_datetime(row, column, datetime.fromisoformat(value).replace(tzinfo=None), datetime_format)
             elif isinstance(value, int | float):
                 sheet.write_number(row, column, value)
             else:
@@ -73,7 +73,7 @@ def _fill(sheet: Any, times: set[int], moment: Any) -> tuple[bool, int]:
 
 def _text(value: Any) -> str:
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= MOST_CHARACTERS else text[: MOST_CHARACTERS - 1] + "…"
+    return text if len(text) <= MAX_CELL_CHARACTERS else text[: MAX_CELL_CHARACTERS - 1] + "…"
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def exports(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied("This account takes no exports.")
     reports = [_shown(report, viewer) for report in REPORTS.values() if all(map(viewer.may, report.permissions))]
     kinds = [{"name": name, "purpose": _PURPOSES.get(name, "")} for name in formats.names()]
-    document = {"exports": [views_orders.shown(export) for export in orders.of(viewer)]}
+    document = {"exports": [views_orders.serialize_export(export) for export in orders.list_own(viewer)]}
     return render(
         request,
         "exports_page/exports.html",
@@ -59,7 +59,7 @@ def _shown(report: Report, viewer: Subject) -> dict[str, Any]:
         "columns": columns,
         "chosen": sum(column["chosen"] is True for column in columns),
         "filters": [_field(name, parameter) for name, parameter in report.filters(viewer).items()],
-        "orders": [(order, _order(order)) for order in report.orders],
+        "orders": [(order, _order(order)) for order in report.orderings],
     }
 
 

@@ -24,7 +24,7 @@ def imports(request: HttpRequest) -> HttpResponse:
     """This will show the page with the viewer's last imports; its script does the rest by the API."""
     viewer = _importer(request)
     told = {
-        "known": [orders.shown(each) for each in orders.of(viewer)],
+        "known": [orders.serialize(each) for each in orders.list_own(viewer)],
         "most_mib": settings.IMPORT_MAX_BYTES >> 20,
         "most_rows": f"{settings.IMPORT_MAX_ROWS:,}",
         "kept_days": settings.IMPORT_KEEP // 86_400,
@@ -44,8 +44,8 @@ def template(request: HttpRequest) -> HttpResponse:
     }  # fmt: skip
     target = io.StringIO()
     writer = csv.writer(target)
-    writer.writerow(SHIPMENTS.columns[name].label for name in columns.TEMPLATE)
-    writer.writerow(shown.get(name, "") for name in columns.TEMPLATE)
+    writer.writerow(SHIPMENTS.columns[name].label for name in columns.TEMPLATE_FIELDS)
+    writer.writerow(shown.get(name, "") for name in columns.TEMPLATE_FIELDS)
     return HttpResponse(
         "\ufeff" + target.getvalue(),
         content_type="text/csv; charset=utf-8",

@@ -46,17 +46,17 @@ WORKERS: Final = (
     Worker("idempotency", idempotency.expire_batch, 300),
     Worker("positions", partitions.tend, 600),
     # Two: a long one must not keep everybody waiting.
-    Worker("exports 1", work.work_batch, 0.5, work.leave),
-    Worker("exports 2", work.work_batch, 0.5, work.leave),
-    Worker("killed exports", work.rescue_batch, 1),
-    Worker("expired exports", lambda: work.clear_batch(timezone.now()), 60),
-    Worker("lost exports", lambda: record.end_lost_batch(timezone.now()), 60),
+    Worker("exports 1", work.work_batch, 0.5, work.request_shutdown),
+    Worker("exports 2", work.work_batch, 0.5, work.request_shutdown),
+    Worker("killed exports", work.requeue_stalled_batch, 1),
+    Worker("expired exports", lambda: work.expire_batch(timezone.now()), 60),
+    Worker("lost exports", lambda: record.fail_stale_batch(timezone.now()), 60),
     # Files of shipments on their way in; two for the same reason.
-    Worker("imports 1", imports.work_batch, 0.5, work.leave),
-    Worker("imports 2", imports.work_batch, 0.5, work.leave),
-    Worker("killed imports", imports.rescue_batch, 1),
-    Worker("old imports", lambda: imports.forget_batch(timezone.now()), 600),
-    Worker("old exports", lambda: statistics.forget_batch(timezone.now()), 600),
+    Worker("imports 1", imports.work_batch, 0.5, work.request_shutdown),
+    Worker("imports 2", imports.work_batch, 0.5, work.request_shutdown),
+    Worker("killed imports", imports.requeue_stalled_batch, 1),
+    Worker("old imports", lambda: imports.purge_batch(timezone.now()), 600),
+    Worker("old exports", lambda: statistics.purge_batch(timezone.now()), 600),
 )
 
 

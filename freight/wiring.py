@@ -24,7 +24,7 @@ def connect() -> None:
     signals.feed_numbered.connect(receivers.publish_feed_head, dispatch_uid="realtime.announce_feed")
     signals.position_recorded.connect(receivers.publish_position, dispatch_uid="realtime.announce_position")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
-    pictures.connect(cleaner.cleaned)
+    pictures.connect(cleaner.clean_picture)
     export_signals.progressed.connect(receivers.publish_export_progress, dispatch_uid="realtime.announce_export")
     export_signals.import_progressed.connect(receivers.publish_import_progress, dispatch_uid="realtime.announce_import")
     exports = kinds.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)

@@ -7,72 +7,72 @@ from itertools import islice
 from typing import Any, Final
 
 from exports.imports import columns
-from exports.imports.columns import Columns
+from exports.imports.columns import ColumnMap
 from shipments import intake
 from shipments.access import Subject
 from shipments.intake import Judged, Wanted
 from shipments.selectors.parameters import field_error
 
 # Rows that are applied together: their locks are held for a moment only.
-CHUNK: Final = 100
+CHUNK_ROWS: Final = 100
 # Nothing is held while rows are only judged.
-DRY_CHUNK: Final = 500
+DRY_RUN_CHUNK_ROWS: Final = 500
 OUTCOMES: Final = ("created", "updated", "unchanged", "failed")
 Rows = Iterable[tuple[int, list[str | None]]]
 
 
 @dataclass(slots=True)
-class Wishes:
+class ChunkReader:
     """The rows of a file as they are wanted, in chunks; of those with one reference only the first counts."""
 
-    found: Columns
+    column_map: ColumnMap
     decimal_comma: bool
-    _seen: dict[str, int] = field(default_factory=dict)
+    _first_row_by_reference: dict[str, int] = field(default_factory=dict)
 
     def chunks(self, rows: Rows, size: int, *, skip: int = 0) -> Iterator[list[Wanted]]:
         """This will yield chunks of the rows behind the first `skip`, which are only looked at for references."""
-        wanted = (self._read(number, cells) for number, cells in rows)
-        for _ in islice(wanted, skip):
+        import_rows = (self._parse_row(number, cells) for number, cells in rows)
+        for _ in islice(import_rows, skip):
             pass
-        while chunk := list(islice(wanted, size)):
+        while chunk := list(islice(import_rows, size)):
             yield chunk
 
-    def _read(self, number: int, cells: Sequence[str | None]) -> Wanted:
-        wanted = columns.wanted(number, cells, self.found, decimal_comma=self.decimal_comma)
-        if not wanted.reference:
-            return wanted
-        first = self._seen.setdefault(wanted.reference.upper(), number)
-        if first == number:
-            return wanted
-        twice = field_error("reference", "repeated", f"The reference stands in row {first:,} already.")
-        return replace(wanted, errors=[*wanted.errors, twice])
+    def _parse_row(self, number: int, cells: Sequence[str | None]) -> Wanted:
+        row = columns.parse_row(number, cells, self.column_map, decimal_comma=self.decimal_comma)
+        if not row.reference:
+            return row
+        first_number = self._first_row_by_reference.setdefault(row.reference.upper(), number)
+        if first_number == number:
+            return row
+        repeated_error = field_error("reference", "repeated", f"The reference stands in row {first_number:,} already.")
+        return replace(row, errors=[*row.errors, repeated_error])
 
 
-def judge(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged]:
+def dry_run_chunk(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged]:
     """This will say what would become of the rows; nothing is written."""
     return intake.import_rows(by=by, now=now, rows=chunk, dry_run=True)
 
 
-def apply(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged]:
+def apply_chunk(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged]:
     """This will book and amend what the rows ask for, in one transaction; raises OutcomeUnknown."""
     return intake.committed(lambda: intake.import_rows(by=by, now=now, rows=chunk, dry_run=False))
 
 
-def shown(judged: Judged, found: Columns) -> dict[str, Any]:
+def serialize_result(result: Judged, column_map: ColumnMap) -> dict[str, Any]:
     """This will return the entry of a row in the report, in the words of the file's header."""
     return {
-        "row": judged.row,
-        "reference": judged.reference,
-        "outcome": judged.outcome,
-        "changed": [found.header.get(name, name) for name in judged.changed],
-        "errors": found.errors(judged.errors),
-        "warnings": found.errors(judged.warnings),
+        "row": result.row,
+        "reference": result.reference,
+        "outcome": result.outcome,
+        "changed": [column_map.header.get(name, name) for name in result.changed],
+        "errors": column_map.errors(result.errors),
+        "warnings": column_map.errors(result.warnings),
     }
 
 
-def counted(judged: Iterable[Judged]) -> dict[str, int]:
+def count_outcomes(results: Iterable[Judged]) -> dict[str, int]:
     """This will count the outcomes."""
     counts = dict.fromkeys(OUTCOMES, 0)
-    for each in judged:
+    for each in results:
         counts[each.outcome] += 1
     return counts

@@ -14,19 +14,19 @@ from shipments.selectors.parameters import FieldError, Invalid, field_error
 from shipments.texts import Unreadable
 
 # What an export writes before a text that a spreadsheet would take for a formula.
-_NEUTRALISED: Final = re.compile(FORMULA)
+_ESCAPED_FORMULA: Final = re.compile(FORMULA)
 _PLACE: Final = re.compile(r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}[A-Za-z0-9]{3})\)", re.DOTALL)
 _WHOLE: Final = re.compile(r"(\d{1,19})(?:\.0{1,10})?", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?", re.ASCII)
-_APART: Final = re.compile(r"[\s_\-]+")
-_MOST_NAMED: Final = 50
+_SEPARATORS: Final = re.compile(r"[\s_\-]+")
+_MAX_ERRORS: Final = 50
 _OTHER_REFERENCES: Final = ("po", "bol", "pro")
-Reader = Callable[[str], Any]
+CellParser = Callable[[str], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnMap:
     """The columns that a file has: the field of each position, and the header as the file writes it."""
 
     fields: tuple[str | None, ...]
@@ -44,58 +44,58 @@ class Columns:
         ]
 
 
-def find(header: Sequence[str]) -> Columns:
+def match_header(header: Sequence[str]) -> ColumnMap:
     """This will find the columns of a header by label or field, in any case; raises Invalid with all it refuses."""
     fields: list[str | None] = []
-    named: dict[str, str] = {}
+    header_by_field: dict[str, str] = {}
     errors: list[FieldError] = []
     for text in header:
-        known = _KNOWN.get(_key(text))
-        fields.append(known)
-        if text and known is None:
-            known_ones = "" if any(each["code"] == "unknown_column" for each in errors) else f"; there are {_ALL}"
-            message = f"There is no such column{known_ones}."
+        field_name = _FIELD_BY_LABEL.get(_normalize_label(text))
+        fields.append(field_name)
+        if text and field_name is None:
+            available = "" if any(each["code"] == "unknown_column" for each in errors) else f"; there are {_ALL_LABELS}"
+            message = f"There is no such column{available}."
             errors.append(field_error(text[:64], "unknown_column", message))
-        elif known in named:
-            message = f"This is the column {SHIPMENTS.columns[known or ''].label}, which stands there already."
+        elif field_name in header_by_field:
+            message = f"This is the column {SHIPMENTS.columns[field_name or ''].label}, which stands there already."
             errors.append(field_error(text[:64], "duplicate_column", message))
-        elif known:
-            named[known] = text
-    if "reference" not in named:
+        elif field_name:
+            header_by_field[field_name] = text
+    if "reference" not in header_by_field:
         errors.append(field_error("Reference", "missing_column", "A file needs the column Reference."))
     if errors:
-        raise Invalid(errors[:_MOST_NAMED])
-    return Columns(tuple(fields), named)
+        raise Invalid(errors[:_MAX_ERRORS])
+    return ColumnMap(tuple(fields), header_by_field)
 
 
-def wanted(number: int, cells: Sequence[str | None], columns: Columns, *, decimal_comma: bool) -> Wanted:
+def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *, decimal_comma: bool) -> Wanted:
     """This will read one row; a cell that is empty says nothing."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     reference = ""
     for position, cell in enumerate(cells):
-        name = columns.fields[position] if position < len(columns.fields) else None
+        name = column_map.fields[position] if position < len(column_map.fields) else None
         if cell is None:
             continue
         if name is None:
             errors.append(field_error("", "outside", f"A cell stands outside the columns: {cell[:40]!r}."))
         elif name == "reference":
-            reference = turned_back(cell)[:200]
-        elif reader := _READERS[name]:
-            _take(values, errors, name, reader, _plain(name, turned_back(cell), decimal_comma=decimal_comma))
+            reference = unescape_formula(cell)[:200]
+        elif parser := _CELL_PARSERS[name]:
+            _parse_cell(values, errors, name, parser, _normalize_decimal(name, unescape_formula(cell), decimal_comma=decimal_comma))
     if not reference:
         errors.append(field_error("reference", "required", "Every row needs a reference."))
     return Wanted(number, reference, values, errors)
 
 
-def turned_back(cell: str) -> str:
+def unescape_formula(cell: str) -> str:
     """This will take away the apostrophe by which an export keeps a spreadsheet from reckoning with a text."""
-    return cell[1:] if cell.startswith("'") and _NEUTRALISED.match(cell) else cell
+    return cell[1:] if cell.startswith("'") and _ESCAPED_FORMULA.match(cell) else cell
 
 
-def _take(values: dict[str, Any], errors: list[FieldError], name: str, reader: Reader, text: str) -> None:
+def _parse_cell(values: dict[str, Any], errors: list[FieldError], name: str, parser: CellParser, text: str) -> None:
     try:
-        value = reader(text)
+        value = parser(text)
     except Unreadable as error:
         errors.append(field_error(name, "invalid", str(error)))
         return
@@ -105,7 +105,7 @@ def _take(values: dict[str, Any], errors: list[FieldError], name: str, reader: R
         values[name] = value
 
 
-def _plain(name: str, text: str, *, decimal_comma: bool) -> str:
+def _normalize_decimal(name: str, text: str, *, decimal_comma: bool) -> str:
     if decimal_comma and name in {"weightKg", "volumeM3"} and "." not in text:
         return text.replace(",", ".", 1)
     return text
@@ -113,13 +113,13 @@ def _plain(name: str, text: str, *, decimal_comma: bool) -> str:
 
 def _place(text: str) -> str | Place:
     """This will read `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`."""
-    found = _PLACE.fullmatch(text)
-    if found is None:
+    match = _PLACE.fullmatch(text)
+    if match is None:
         if re.fullmatch(r"[A-Za-z]{2}[A-Za-z0-9]{3}", text, re.ASCII):
             return text.upper()
         raise Unreadable("Give a UN/LOCODE such as NLRTM, or a name with its code or country: Depot 7 (NL).")
-    code = found["code"].upper()
-    return code if len(code) > 2 else Place(name=found["name"].strip(), country=code)
+    code = match["code"].upper()
+    return code if len(code) > 2 else Place(name=match["name"].strip(), country=code)
 
 
 def _instant(text: str) -> datetime:
@@ -134,8 +134,8 @@ def _instant(text: str) -> datetime:
 
 
 def _pieces(text: str) -> int:
-    found = _WHOLE.fullmatch(text)
-    return _COUNT(found[1] if found else text)
+    match = _WHOLE.fullmatch(text)
+    return _COUNT(match[1] if match else text)
 
 
 def _status(text: str) -> str:
@@ -146,7 +146,7 @@ _COUNT: Final = texts.whole(0, texts.MAX_PIECES)
 _NAME: Final = texts.up_to(120)
 _OTHER: Final = texts.up_to(texts.MAX_OTHER_REFERENCE)
 # None: what the product alone writes. It is accepted, so that an export can be sent back, and not looked at.
-_READERS: Final[Mapping[str, Reader | None]] = {
+_CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "id": None,
     "reference": str,
     "origin": _place,
@@ -174,14 +174,14 @@ _READERS: Final[Mapping[str, Reader | None]] = {
     "notes": texts.up_to(texts.MAX_NOTES),
 }
 # What a new file is begun with: those columns that are looked at, in the order of an export.
-TEMPLATE: Final = tuple(name for name in SHIPMENTS.columns if _READERS[name])
+TEMPLATE_FIELDS: Final = tuple(name for name in SHIPMENTS.columns if _CELL_PARSERS[name])
 
 
-def _key(text: str) -> str:
-    return _APART.sub("", text).casefold()
+def _normalize_label(text: str) -> str:
+    return _SEPARATORS.sub("", text).casefold()
 
 
-_KNOWN: Final[Mapping[str, str]] = {
-    _key(text): name for name, column in SHIPMENTS.columns.items() for text in (name, column.label)
+_FIELD_BY_LABEL: Final[Mapping[str, str]] = {
+    _normalize_label(text): name for name, column in SHIPMENTS.columns.items() for text in (name, column.label)
 }
-_ALL: Final = ", ".join(column.label for column in SHIPMENTS.columns.values())
+_ALL_LABELS: Final = ", ".join(column.label for column in SHIPMENTS.columns.values())

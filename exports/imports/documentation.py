@@ -16,7 +16,7 @@ _TEXT: Final = {"type": "string"}
 _TIME: Final = {"type": ["string", "null"], "format": "date-time"}
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _BINARY: Final = {"type": "string", "format": "binary"}
-FILES: Final = {
+FILE_REQUEST: Final = {
     "multipart/form-data": {
         "type": "object",
         "required": ["file"],
@@ -28,16 +28,16 @@ FILES: Final = {
 }
 
 
-def _all_of(members: Mapping[str, Any]) -> dict[str, Any]:
+def _object_schema(members: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": list(members), "properties": dict(members)}
 
 
-def _list_of(items: Mapping[str, Any]) -> dict[str, Any]:
+def _array_schema(items: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": dict(items)}
 
 
-_PROBLEM: Final = _all_of({"column": _TEXT, "code": _TEXT, "message": _TEXT})
-_ROW: Final = _all_of(
+_PROBLEM: Final = _object_schema({"column": _TEXT, "code": _TEXT, "message": _TEXT})
+_ROW: Final = _object_schema(
     {
         "row": {
             "type": "integer",
@@ -46,39 +46,39 @@ _ROW: Final = _all_of(
         },
         "reference": _TEXT,
         "outcome": {"type": "string", "enum": list(OUTCOMES)},
-        "changed": {**_list_of(_TEXT), "description": "The columns that make a difference."},
-        "errors": _list_of(_PROBLEM),
-        "warnings": _list_of(_PROBLEM),
+        "changed": {**_array_schema(_TEXT), "description": "The columns that make a difference."},
+        "errors": _array_schema(_PROBLEM),
+        "warnings": _array_schema(_PROBLEM),
     }
 )
 _ROWS: Final = {
-    "rows": _list_of(_ROW),
+    "rows": _array_schema(_ROW),
     "next": {"type": ["integer", "null"], "description": "Give it as `after` for the entries that follow."},
 }
 _FILE: Final = {
-    "counts": _all_of(dict.fromkeys(OUTCOMES, _COUNT)),
+    "counts": _object_schema(dict.fromkeys(OUTCOMES, _COUNT)),
     "filename": _TEXT,
     "format": {"type": "string", "enum": ["csv", "xlsx"]},
     "size": _COUNT,
     "sha256": _TEXT,
-    "columns": _list_of(_TEXT),
+    "columns": _array_schema(_TEXT),
 }
 _STATES: Final = [state for state in Import.State.values if state != Import.State.EXPIRED]
 _IMPORT: Final = {
     "id": {"type": "string", "format": "uuid"},
     "dryRun": {"type": "boolean", "enum": [False]},
     "state": {"type": "string", "enum": _STATES},
-    "progress": _all_of({"done": _COUNT, "total": _COUNT}),
+    "progress": _object_schema({"done": _COUNT, "total": _COUNT}),
     **_FILE,
     "createdAt": {"type": "string", "format": "date-time"},
     "startedAt": _TIME,
     "finishedAt": _TIME,
     "error": {"type": ["string", "null"]},
 }
-IMPORT: Final = _all_of(_IMPORT | _ROWS)
-IMPORTS: Final = _all_of({"results": _list_of(_all_of(_IMPORT))})
-TRIAL: Final = _all_of({"dryRun": {"type": "boolean", "enum": [True]}, "total": _COUNT} | _FILE | _ROWS)
-_MEANINGS: Final = {
+IMPORT: Final = _object_schema(_IMPORT | _ROWS)
+IMPORTS: Final = _object_schema({"results": _array_schema(_object_schema(_IMPORT))})
+DRY_RUN: Final = _object_schema({"dryRun": {"type": "boolean", "enum": [True]}, "total": _COUNT} | _FILE | _ROWS)
+_PROBLEM_DESCRIPTIONS: Final = {
     400: "The file cannot be read, or its columns cannot be used; `errors` says why.",
     403: "The caller may not book shipments.",
     413: "The file is larger than files may be.",
@@ -87,17 +87,17 @@ _MEANINGS: Final = {
 }
 
 
-def problems(*statuses: int) -> dict[Any, OpenApiResponse]:
+def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
     """This will return the refusals of an operation."""
-    found = documentation.problems(*statuses)
-    for (status, _), response in found.items():
-        response.description = _MEANINGS.get(status, response.description)
-    return found
+    responses = documentation.problem_responses(*statuses)
+    for (status, _), response in responses.items():
+        response.description = _PROBLEM_DESCRIPTIONS.get(status, response.description)
+    return responses
 
 
-def parameters(known: Mapping[str, Parameter]) -> list[OpenApiParameter]:
+def query_parameters(definitions: Mapping[str, Parameter]) -> list[OpenApiParameter]:
     """This will return the parameters of an operation."""
     return [
         OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
-        for name, each in known.items()
+        for name, each in definitions.items()
     ]

@@ -13,73 +13,73 @@ from shipments.selectors.parameters import Invalid, field_error
 from shipments.strict_json import TooLarge
 
 # The lines that a form lays around its file.
-_AROUND_BYTES: Final = 64 * 1024
+_MULTIPART_OVERHEAD_BYTES: Final = 64 * 1024
 
 
-class Sent:
+class Upload:
     """A file as it was sent."""
 
     def __init__(self, raw: bytes, filename: str) -> None:
         self.raw, self.filename = raw, filename
 
 
-class FormParser(MultiPartParser):
+class MultipartFileParser(MultiPartParser):
     """A form whose field `file` is the file."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """This will return the file; raises TooLarge, Invalid."""
-        _check_head(parser_context, media_type, around=_AROUND_BYTES)
+        _check_headers(parser_context, media_type, overhead=_MULTIPART_OVERHEAD_BYTES)
         parsed: DataAndFiles[Any, Any] = super().parse(stream, media_type, parser_context)
-        return of_form(parsed.data, parsed.files)
+        return upload_from_form(parsed.data, parsed.files)
 
 
-class _RawParser(BaseParser):
+class _RawFileParser(BaseParser):
     """The file alone, as the whole body."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
         """This will return the file; raises TooLarge."""
-        _check_head(parser_context, media_type)
+        _check_headers(parser_context, media_type)
         raw = stream.read(settings.IMPORT_MAX_BYTES + 1)
         if len(raw) > settings.IMPORT_MAX_BYTES:
             raise _too_large()
-        return Sent(raw, "")
+        return Upload(raw, "")
 
 
-class CSVParser(_RawParser):
+class CSVParser(_RawFileParser):
     """A CSV as the whole body."""
 
     media_type = documentation.CSV
 
 
-class XLSXParser(_RawParser):
+class XLSXParser(_RawFileParser):
     """A workbook as the whole body."""
 
     media_type = documentation.XLSX
 
 
-def of_form(data: Any, files: Any) -> Sent:
+def upload_from_form(data: Any, files: Any) -> Upload:
     """This will return the file of a form that Django has taken apart; raises Invalid, TooLarge."""
-    strange = [name for name in (*files, *data) if name != "file"]
-    found: list[UploadedFile[Any]] = files.getlist("file")
-    if strange or len(found) != 1:
+    unexpected = [name for name in (*files, *data) if name != "file"]
+    uploaded_files: list[UploadedFile[Any]] = files.getlist("file")
+    if unexpected or len(uploaded_files) != 1:
         raise Invalid([field_error("file", "required", "Send one file, in the field `file`, and nothing else.")])
-    if (found[0].size or 0) > settings.IMPORT_MAX_BYTES:
+    if (uploaded_files[0].size or 0) > settings.IMPORT_MAX_BYTES:
         raise _too_large()
-    return Sent(found[0].read(), found[0].name or "")
+    return Upload(uploaded_files[0].read(), uploaded_files[0].name or "")
 
 
-def _check_head(context: Mapping[str, Any] | None, media_type: str | None, *, around: int = 0) -> None:
+def _check_headers(context: Mapping[str, Any] | None, media_type: str | None, *, overhead: int = 0) -> None:
     headers = (context or {})["request"].headers
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise UnsupportedMediaType(
             media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
         )
-    if int(headers.get("Content-Length") or 0) > settings.IMPORT_MAX_BYTES + around:
+    if int(headers.get("Content-Length") or 0) > settings.IMPORT_MAX_BYTES + overhead:
         raise _too_large()
 
 

@@ -19,15 +19,15 @@ import python_calamine as calamine
 
 from exports.pdf import confine
 
-MOST_COLUMNS: Final = 200
+MAX_COLUMNS: Final = 200
 # Of a workbook, when it is unpacked: its cells and its texts.
-MOST_UNPACKED_BYTES: Final = 256 * 1024**2
-MOST_MEMORY_BYTES: Final = 768 * 1024**2
+MAX_UNPACKED_BYTES: Final = 256 * 1024**2
+MAX_MEMORY_BYTES: Final = 768 * 1024**2
 # Of all cells together; one text may stand in many cells of a workbook.
-MOST_CHARACTERS: Final = 128 * 1024**2
-MOST_IN_CELL: Final = 32_767
+MAX_CHARACTERS: Final = 128 * 1024**2
+MAX_CELL_CHARACTERS: Final = 32_767
 _DELIMITERS: Final = (",", ";", "\t")
-_EXCELS_OWN: Final = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_SEP_LINE: Final = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _BLOCK_BYTES: Final = 1024 * 1024
 Row = tuple[int, list[str | None]]
 
@@ -56,22 +56,22 @@ class Broken(Unreadable):
     """It is cut off, or not written by the rules of its format."""
 
 
-def table(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
+def read_table(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
     """This will read a file whose rows are at most `head["mostRows"]`; raises Unreadable."""
     raw = pieces[0]
     if not raw.strip():
         raise Empty("The file is empty.")
     if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        kind, decimal_comma, rows = "xlsx", False, _workbook(raw)
+        kind, decimal_comma, rows = "xlsx", False, _xlsx_rows(raw)
     elif raw.startswith(b"\xd0\xcf\x11\xe0"):
         raise NotText("This is an old or protected workbook; save it as XLSX without a password, or as CSV.")
     else:
-        text = _decoded(raw)
-        delimiter = _delimiter(text)
+        text = _decode(raw)
+        delimiter = _detect_delimiter(text)
         # Programs that part cells by semicolons do so because they write commas within numbers.
-        kind, decimal_comma, rows = "csv", delimiter != ",", _lines(text, delimiter)
+        kind, decimal_comma, rows = "csv", delimiter != ",", _csv_rows(text, delimiter)
     try:
-        return _packed(rows, head["mostRows"], {"kind": kind, "decimalComma": decimal_comma})
+        return _pack_rows(rows, head["mostRows"], {"kind": kind, "decimalComma": decimal_comma})
     except MemoryError:
         raise TooMuch("Its cells take more memory than a file may.") from None
 
@@ -79,10 +79,10 @@ def table(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping
 # -- CSV --------------------------------------------------------------------------------------------------
 
 
-def _decoded(raw: bytes) -> str:
-    wide = raw.startswith((b"\xff\xfe", b"\xfe\xff"))  # "Unicode text" of a spreadsheet program
+def _decode(raw: bytes) -> str:
+    is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))  # "Unicode text" of a spreadsheet program
     try:
-        text = raw.decode("utf-16" if wide else "utf-8-sig")
+        text = raw.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise NotText(f"Line {line:,} is not UTF-8; save the file as “CSV UTF-8”.") from None
@@ -92,15 +92,15 @@ def _decoded(raw: bytes) -> str:
     return text
 
 
-def _delimiter(text: str) -> str:
+def _detect_delimiter(text: str) -> str:
     """This will return what parts the most cells of the first line, or what the file itself says."""
-    if own := _EXCELS_OWN.match(text):
-        return own[1]
+    if declared := _SEP_LINE.match(text):
+        return declared[1]
     start = text[:_BLOCK_BYTES].lstrip("\r\n")
-    return max(_DELIMITERS, key=lambda each: _width(start, each))
+    return max(_DELIMITERS, key=lambda each: _count_cells(start, each))
 
 
-def _width(text: str, delimiter: str) -> int:
+def _count_cells(text: str, delimiter: str) -> int:
     """This will count the cells of the first line."""
     try:
         return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
@@ -108,8 +108,8 @@ def _width(text: str, delimiter: str) -> int:
         return 0
 
 
-def _lines(text: str, delimiter: str) -> Iterator[Row]:
-    skipped = own.end() if (own := _EXCELS_OWN.match(text)) else 0
+def _csv_rows(text: str, delimiter: str) -> Iterator[Row]:
+    skipped = declared.end() if (declared := _SEP_LINE.match(text)) else 0
     lines = io.StringIO(text, newline="")
     lines.seek(skipped)
     number = 1 if skipped else 0
@@ -126,26 +126,26 @@ def _lines(text: str, delimiter: str) -> Iterator[Row]:
 # -- XLSX -------------------------------------------------------------------------------------------------
 
 
-def _workbook(raw: bytes) -> Iterator[Row]:
-    _check_unpacked(raw)
-    with confine.memory(MOST_MEMORY_BYTES):
+def _xlsx_rows(raw: bytes) -> Iterator[Row]:
+    _check_unpacked_size(raw)
+    with confine.limit_memory(MAX_MEMORY_BYTES):
         try:
             book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(raw))
-            seen = [each.name for each in book.sheets_metadata if each.visible is calamine.SheetVisibleEnum.Visible]
-            if not seen:
+            visible_sheets = [each.name for each in book.sheets_metadata if each.visible is calamine.SheetVisibleEnum.Visible]
+            if not visible_sheets:
                 raise Empty("The workbook has no sheet that can be seen.")
-            sheet = book.get_sheet_by_name(seen[0])
+            sheet = book.get_sheet_by_name(visible_sheets[0])
         except calamine.PasswordError:
             raise NotText("The workbook is protected by a password.") from None
         except (calamine.CalamineError, OSError, ValueError) as error:
             raise Broken("The workbook cannot be read: it is broken or no XLSX.") from error
         for number, cells in enumerate(sheet.iter_rows(), 1):
-            yield number, [_text(cell) for cell in cells]
+            yield number, [_cell_text(cell) for cell in cells]
 
 
-def _check_unpacked(raw: bytes) -> None:
+def _check_unpacked_size(raw: bytes) -> None:
     """This will unpack a workbook to count what is in it: what its directory says of that may be a lie."""
-    left = MOST_UNPACKED_BYTES
+    bytes_left = MAX_UNPACKED_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             names = archive.namelist()
@@ -154,14 +154,14 @@ def _check_unpacked(raw: bytes) -> None:
             for name in names:
                 with archive.open(name) as member:
                     while block := member.read(_BLOCK_BYTES):
-                        left -= len(block)
-                        if left < 0:
-                            raise TooMuch(f"The workbook unpacks to more than {MOST_UNPACKED_BYTES >> 20} MiB.")
+                        bytes_left -= len(block)
+                        if bytes_left < 0:
+                            raise TooMuch(f"The workbook unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB.")
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise Broken("The workbook cannot be unpacked: it is broken or cut off.") from error
 
 
-def _text(cell: Any) -> str | None:
+def _cell_text(cell: Any) -> str | None:
     """This will write a cell as a CSV would hold it; a spreadsheet knows no zones: its times are UTC."""
     if isinstance(cell, str):
         return cell.replace("\0", "").strip() or None
@@ -171,19 +171,19 @@ def _text(cell: Any) -> str | None:
         return format(Decimal(repr(cell)).normalize(), "f")
     if isinstance(cell, datetime):
         # The number behind it is exact to some microseconds only.
-        near = cell + timedelta(microseconds=500)
-        return f"{near.isoformat(timespec='milliseconds').removesuffix('.000')}Z"
+        rounded = cell + timedelta(microseconds=500)
+        return f"{rounded.isoformat(timespec='milliseconds').removesuffix('.000')}Z"
     return cell.isoformat() if isinstance(cell, date | time) else str(cell)
 
 
 # -- both -------------------------------------------------------------------------------------------------
 
 
-def _packed(rows: Iterator[Row], most_rows: int, about: dict[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+def _pack_rows(rows: Iterator[Row], most_rows: int, metadata: dict[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
     """This will compress the rows below the header, without those that are blank."""
     packer = zlib.compressobj(1)
     parts: list[bytes] = []
-    header, count, characters = _header(rows), 0, 0
+    header, count, characters = _read_header(rows), 0, 0
     for number, cells in rows:
         if not any(cells):
             continue
@@ -191,30 +191,30 @@ def _packed(rows: Iterator[Row], most_rows: int, about: dict[str, Any]) -> tuple
         characters += sum(map(len, filter(None, cells)))
         if count > most_rows:
             raise TooMuch(f"The file has more than {most_rows:,} rows; cut it into several.")
-        if characters > MOST_CHARACTERS:
-            raise TooMuch(f"The cells hold more than {MOST_CHARACTERS >> 20} million characters.")
-        parts.append(packer.compress(orjson.dumps([number, _cut(cells, len(header), number)]) + b"\n"))
+        if characters > MAX_CHARACTERS:
+            raise TooMuch(f"The cells hold more than {MAX_CHARACTERS >> 20} million characters.")
+        parts.append(packer.compress(orjson.dumps([number, _fit_to_width(cells, len(header), number)]) + b"\n"))
     if not count:
         raise Empty("There is a header and no row below it.")
     parts.append(packer.flush())
-    return b"".join(parts), about | {"header": header, "rows": count}
+    return b"".join(parts), metadata | {"header": header, "rows": count}
 
 
-def _header(rows: Iterator[Row]) -> list[str]:
+def _read_header(rows: Iterator[Row]) -> list[str]:
     """This will return the first row that is not blank, without blank cells at its end."""
     for _, cells in rows:
         while cells and not cells[-1]:
             cells.pop()
-        if len(cells) > MOST_COLUMNS:
-            raise TooMuch(f"The file has {len(cells):,} columns; there may be {MOST_COLUMNS}.")
+        if len(cells) > MAX_COLUMNS:
+            raise TooMuch(f"The file has {len(cells):,} columns; there may be {MAX_COLUMNS}.")
         if cells:
             return [(cell or "")[:200] for cell in cells]
     raise Empty("The file is empty.")
 
 
-def _cut(cells: list[str | None], width: int, number: int) -> list[str | None]:
+def _fit_to_width(cells: list[str | None], width: int, number: int) -> list[str | None]:
     """This will return the cells of a row, and one more where cells stand outside the columns."""
-    if any(cell is not None and len(cell) > MOST_IN_CELL for cell in cells):
-        raise TooMuch(f"A cell of row {number:,} has more than {MOST_IN_CELL:,} characters.")
+    if any(cell is not None and len(cell) > MAX_CELL_CHARACTERS for cell in cells):
+        raise TooMuch(f"A cell of row {number:,} has more than {MAX_CELL_CHARACTERS:,} characters.")
     outside = next(filter(None, cells[width:]), None)
     return cells[:width] + ([outside] if outside else [])

@@ -14,18 +14,18 @@ from exports import slots
 from exports.pdf import pool
 from shipments.selectors.parameters import Invalid, field_error
 
-_SECONDS: Final = 30.0
+_TIMEOUT_SECONDS: Final = 30.0
 _UNPACK_BYTES: Final = 256 * 1024
-_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CAMEL_CASE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # What the renderer says of a file that cannot be taken, by the name of the error.
-_DIED: Final = {
+_FAILURE_MESSAGES: Final = {
     "Died": "The file could not be read: it takes more memory than a file may, or is broken.",
     "TooLong": "The file takes too long to read; cut it into several.",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ImportTable:
     """The rows of a file. `decimal_comma`: numbers may be written with a comma, as where semicolons part cells."""
 
     kind: str
@@ -37,36 +37,36 @@ class Table:
 
     def rows(self) -> Iterator[tuple[int, list[str | None]]]:
         """This will yield the number of each row and its cells, holding few of them at a time."""
-        return unpacked(self.packed)
+        return iter_packed_rows(self.packed)
 
 
-def read(raw: bytes) -> Table:
+def read(raw: bytes) -> ImportTable:
     """This will have a file read where it can do no harm; raises Invalid, or Busy where too many are read."""
-    about = {"mostRows": settings.IMPORT_MAX_ROWS}
+    parameters = {"mostRows": settings.IMPORT_MAX_ROWS}
     try:
-        done = pool.shared().run(pool.Task("table", about, [raw], seconds=_SECONDS))
-    except pool.Busy:
-        raise slots.Busy("As many files and documents are worked on as this server can; try again soon.") from None
-    except pool.Failed as error:
-        code = _HUMP.sub("_", error.kind).lower() if error.reason else "unreadable"
-        raise Invalid([field_error("file", code, error.reason or _DIED.get(error.kind, _DIED["Died"]))]) from None
-    return Table(
-        kind=done.about["kind"],
+        result = pool.shared().run(pool.Task("table", parameters, [raw], seconds=_TIMEOUT_SECONDS))
+    except pool.PoolBusy:
+        raise slots.ServerBusy("As many files and documents are worked on as this server can; try again soon.") from None
+    except pool.TaskFailed as error:
+        code = _CAMEL_CASE.sub("_", error.kind).lower() if error.reason else "unreadable"
+        raise Invalid([field_error("file", code, error.reason or _FAILURE_MESSAGES.get(error.kind, _FAILURE_MESSAGES["Died"]))]) from None
+    return ImportTable(
+        kind=result.metadata["kind"],
         sha256=hashlib.sha256(raw).hexdigest(),
-        header=done.about["header"],
-        count=done.about["rows"],
-        packed=done.made,
-        decimal_comma=done.about["decimalComma"],
+        header=result.metadata["header"],
+        count=result.metadata["rows"],
+        packed=result.content,
+        decimal_comma=result.metadata["decimalComma"],
     )
 
 
-def unpacked(packed: bytes) -> Iterator[tuple[int, list[str | None]]]:
+def iter_packed_rows(packed: bytes) -> Iterator[tuple[int, list[str | None]]]:
     """This will yield the rows of what was packed."""
     unpacker, rest = zlib.decompressobj(), b""
-    ahead = packed
-    while ahead:
-        block = rest + unpacker.decompress(ahead, _UNPACK_BYTES)
-        ahead = unpacker.unconsumed_tail
+    remaining = packed
+    while remaining:
+        block = rest + unpacker.decompress(remaining, _UNPACK_BYTES)
+        remaining = unpacker.unconsumed_tail
         *lines, rest = block.split(b"\n")
         for line in lines:
             number, cells = orjson.loads(line)

@@ -18,9 +18,9 @@ from procrastinate.exceptions import ProcrastinateException
 
 from exports import jobs
 from exports.imports import applying, columns, orders, table
-from exports.imports.applying import CHUNK, Wishes
-from exports.imports.columns import Columns
-from exports.jobs import GivenUp
+from exports.imports.applying import CHUNK_ROWS, ChunkReader
+from exports.imports.columns import ColumnMap
+from exports.jobs import AttemptSuperseded
 from exports.models import Import, ImportedFile, ImportedRow
 from shipments import intake
 from shipments.access import Forbidden, Subject
@@ -31,113 +31,113 @@ log: Final = structlog.get_logger("exports")
 State = Import.State
 
 
-class Leaving(Exception):
+class ShuttingDown(Exception):
     """This process ends; another takes the import up."""
 
 
 def work_batch() -> int:
     """This will apply what is queued, one after the other, and return how many were waiting."""
-    return jobs.work_batch(orders.LINE)
+    return jobs.work_batch(orders.JOB_TYPE)
 
 
-def rescue_batch() -> int:
+def requeue_stalled_batch() -> int:
     """This will queue again what is running without a worker, which was killed; returns how many."""
-    return jobs.rescue_batch(orders.LINE, _lost)
+    return jobs.requeue_stalled_batch(orders.JOB_TYPE, _end_exhausted)
 
 
-def forget_batch(now: datetime) -> int:
+def purge_batch(now: datetime) -> int:
     """This will delete reports that nobody may ask for any more, and return how many."""
     old = Import.objects.filter(created_at__lt=now - timedelta(seconds=settings.IMPORT_KEEP))
-    keys = list(old.exclude(state__in=jobs.OPEN).order_by("created_at").values_list("pk", flat=True)[:10])
+    import_ids = list(old.exclude(state__in=jobs.OPEN_STATES).order_by("created_at").values_list("pk", flat=True)[:10])
     with transaction.atomic():
-        ImportedRow.objects.filter(import_id__in=keys).delete()
-        Import.objects.filter(pk__in=keys).delete()
-    return len(keys)
+        ImportedRow.objects.filter(import_id__in=import_ids).delete()
+        Import.objects.filter(pk__in=import_ids).delete()
+    return len(import_ids)
 
 
 def apply(import_id: uuid.UUID) -> None:
     """This will apply one import from where it stands, unless somebody else does or it was cancelled."""
-    with jobs.begun(orders.LINE, import_id) as order:
-        if order is not None:
-            _attempt(order)
+    with jobs.claimed(orders.JOB_TYPE, import_id) as import_job:
+        if import_job is not None:
+            _run_attempt(import_job)
 
 
-def _lost(order: Import) -> None:
+def _end_exhausted(import_job: Import) -> None:
     """This will end one that is given up; of others all is stored already, committed with what it did."""
-    if order.attempt >= jobs.MOST_ATTEMPTS:
-        ImportedFile.objects.filter(pk=order.pk).delete()
-        told = {**orders.counts(order), "why": "Its process ended."}
-        orders.audit(order, by=_whoever(order), now=timezone.now(), outcome="failed", told=told)
+    if import_job.attempt >= jobs.MAX_ATTEMPTS:
+        ImportedFile.objects.filter(pk=import_job.pk).delete()
+        details = {**orders.counts(import_job), "why": "Its process ended."}
+        orders.record_audit(import_job, by=_audit_subject(import_job), now=timezone.now(), outcome="failed", details=details)
 
 
-def _attempt(order: Import) -> None:
+def _run_attempt(import_job: Import) -> None:
     try:
-        _apply(order)
-    except (GivenUp, Leaving):
+        _apply_chunks(import_job)
+    except (AttemptSuperseded, ShuttingDown):
         pass  # it was ended by whoever cancelled it, or goes on elsewhere
     except (Forbidden, Invalid) as error:
-        _fail(order, error.errors[0]["message"] if isinstance(error, Invalid) else str(error))
+        _store_failure(import_job, error.errors[0]["message"] if isinstance(error, Invalid) else str(error))
     except (Error, psycopg.Error, ProcrastinateException, OutcomeUnknown) as error:
         # Left as it stands: without its lock it is taken up again, when the database answers.
-        log.warning("import broke off", order=str(order.pk), error=type(error).__name__)
+        log.warning("import broke off", order=str(import_job.pk), error=type(error).__name__)
     except Exception:
-        log.exception("import failed", order=str(order.pk))
-        _fail(order, "It could not be applied; the log of the workers says why.")
+        log.exception("import failed", order=str(import_job.pk))
+        _store_failure(import_job, "It could not be applied; the log of the workers says why.")
 
 
-def _apply(order: Import) -> None:
-    by = jobs.subject_of(order)
+def _apply_chunks(import_job: Import) -> None:
+    by = jobs.subject_of(import_job)
     by.require("shipments:write")
-    if order.attempt == 1:
-        orders.audit(order, by=by, now=timezone.now(), outcome="started", told={})
-    orders.tell(order)
-    found = columns.find(order.header)
-    wishes = Wishes(found, decimal_comma=order.decimal_comma)
-    rows = table.unpacked(bytes(ImportedFile.objects.get(pk=order.pk).packed))
-    for chunk in wishes.chunks(rows, CHUNK, skip=order.done):
-        if jobs.is_leaving():
-            raise Leaving
-        _chunk(order, chunk, found)
-        order.refresh_from_db(fields=["done", *applying.OUTCOMES])
-        orders.tell(order)
+    if import_job.attempt == 1:
+        orders.record_audit(import_job, by=by, now=timezone.now(), outcome="started", details={})
+    orders.publish_progress(import_job)
+    column_map = columns.match_header(import_job.header)
+    row_reader = ChunkReader(column_map, decimal_comma=import_job.decimal_comma)
+    rows = table.iter_packed_rows(bytes(ImportedFile.objects.get(pk=import_job.pk).packed))
+    for chunk in row_reader.chunks(rows, CHUNK_ROWS, skip=import_job.done):
+        if jobs.is_shutting_down():
+            raise ShuttingDown
+        _apply_chunk(import_job, chunk, column_map)
+        import_job.refresh_from_db(fields=["done", *applying.OUTCOMES])
+        orders.publish_progress(import_job)
     with transaction.atomic():
-        finished = jobs.mine(orders.LINE, order).select_for_update().first()
+        finished = jobs.current_attempt(orders.JOB_TYPE, import_job).select_for_update().first()
         if finished is None:
-            raise GivenUp
-        orders.end(finished, by=by, now=timezone.now(), state=State.SUCCEEDED)
-    orders.tell(finished)
+            raise AttemptSuperseded
+        orders.finish(finished, by=by, now=timezone.now(), state=State.SUCCEEDED)
+    orders.publish_progress(finished)
 
 
-def _chunk(order: Import, chunk: Sequence[Wanted], found: Columns) -> None:
+def _apply_chunk(import_job: Import, chunk: Sequence[Wanted], column_map: ColumnMap) -> None:
     """This will apply some rows and store what became of them; raises Forbidden, GivenUp, the database's errors."""
     # Whoever ordered it may have lost the right meanwhile.
-    by: Subject = jobs.subject_of(order)
+    by: Subject = jobs.subject_of(import_job)
     now = timezone.now()
 
     def write() -> None:
-        judged = intake.import_rows(by=by, now=now, rows=chunk, dry_run=False)
+        results = intake.import_rows(by=by, now=now, rows=chunk, dry_run=False)
         ImportedRow.objects.bulk_create(
-            ImportedRow(import_id=order.pk, **applying.shown(each, found)) for each in judged
+            ImportedRow(import_id=import_job.pk, **applying.serialize_result(each, column_map)) for each in results
         )
-        grown: dict[str, Any] = {name: F(name) + count for name, count in applying.counted(judged).items()}
-        if not jobs.mine(orders.LINE, order).update(done=F("done") + len(chunk), **grown):
-            raise GivenUp
+        increments: dict[str, Any] = {name: F(name) + count for name, count in applying.count_outcomes(results).items()}
+        if not jobs.current_attempt(orders.JOB_TYPE, import_job).update(done=F("done") + len(chunk), **increments):
+            raise AttemptSuperseded
 
     intake.committed(write)
 
 
-def _fail(order: Import, error: str) -> None:
+def _store_failure(import_job: Import, error: str) -> None:
     with transaction.atomic():
-        found = jobs.mine(orders.LINE, order).select_for_update().first()
-        if found is None:
+        locked_job = jobs.current_attempt(orders.JOB_TYPE, import_job).select_for_update().first()
+        if locked_job is None:
             return
-        orders.end(found, by=_whoever(order), now=timezone.now(), state=State.FAILED, error=error)
-    orders.tell(found)
+        orders.finish(locked_job, by=_audit_subject(import_job), now=timezone.now(), state=State.FAILED, error=error)
+    orders.publish_progress(locked_job)
 
 
-def _whoever(order: Import) -> Subject:
+def _audit_subject(import_job: Import) -> Subject:
     """This will return whom the audit names where nobody may act for the import any more."""
     return Subject(
-        organization_id=order.organization_id, role="system", user_id=order.owner_id, name="import",
-        address=order.address, request_id=order.request_id,
+        organization_id=import_job.organization_id, role="system", user_id=import_job.owner_id, name="import",
+        address=import_job.address, request_id=import_job.request_id,
     )  # fmt: skip

@@ -10,29 +10,29 @@ from weasyprint.urls import URLFetcher, URLFetcherResponse
 TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates" / "exports"
 FONTS: Final = Path(font_source_sans_pro.font_directory)
 SCHEME: Final = "asset:"
-_LETTERS: Final = {"regular": "Regular", "semibold": "Semibold", "bold": "Bold"}
+_FONT_FILES: Final = {"regular": "Regular", "semibold": "Semibold", "bold": "Bold"}
 
 
-class Refused(Exception):
+class AssetRefused(Exception):
     """A document asked for something that is not ours to give."""
 
 
-class Assets(URLFetcher):  # type: ignore[misc]  # the library is untyped
+class AssetFetcher(URLFetcher):  # type: ignore[misc]  # the library is untyped
     """Hands out what is in the house by its name; anything else, at whatever address, is refused and counted."""
 
     # Not the parent's: its openers of http, ftp, file and data are what must not be here.
     def __init__(self, pictures: Mapping[str, bytes] | None = None) -> None:
         self._pictures = pictures or {}
         self._fail_on_errors = False
-        self.refused = 0
+        self.refused_count = 0
 
     def fetch(self, url: str, headers: Any = None) -> URLFetcherResponse:
         """This will return the asset; raises Refused."""
         name = url.removeprefix(SCHEME) if url.startswith(SCHEME) else ""
-        if name in _LETTERS:
-            path = FONTS / f"SourceSansPro-{_LETTERS[name]}.ttf"
+        if name in _FONT_FILES:
+            path = FONTS / f"SourceSansPro-{_FONT_FILES[name]}.ttf"
             return URLFetcherResponse(url, path.read_bytes(), {"Content-Type": "font/ttf"})
         if name in self._pictures:
             return URLFetcherResponse(url, self._pictures[name], {"Content-Type": "image/png"})
-        self.refused += 1
-        raise Refused
+        self.refused_count += 1
+        raise AssetRefused

@@ -45,24 +45,24 @@ class Chart:
         )
 
 
-def of_states(counts: Mapping[str, int]) -> Chart:
+def state_chart(counts: Mapping[str, int]) -> Chart:
     """This will draw how many there are in each state, in the order of their lives."""
     order = {state: place for place, state in enumerate(COLOURS)}
     states = sorted((state for state in counts if counts[state]), key=lambda state: order.get(state, len(order)))
-    total, before = sum(counts.values()), 0
+    total, offset = sum(counts.values()), 0
     bars, legend = [], []
     for state in states:
         colour = COLOURS.get(state, _OTHER)
-        x, end = (WIDTH * part / total for part in (before, before + counts[state]))
+        x, end = (WIDTH * part / total for part in (offset, offset + counts[state]))
         bars.append((f"{x:.2f}", f"{end - x:.2f}", colour))
-        legend.append((words(state), f"{counts[state]:,}", colour))
-        before += counts[state]
+        legend.append((state_label(state), f"{counts[state]:,}", colour))
+        offset += counts[state]
     if not bars:
         bars.append(("0", str(WIDTH), "#e9edf3"))
     text = ", ".join(f"{number} {name}" for name, number, _ in legend) or "Nothing to count"
     return Chart(bars, legend, text)
 
 
-def words(state: str) -> str:
+def state_label(state: str) -> str:
     """This will return the state as people write it."""
     return state.replace("_", " ")

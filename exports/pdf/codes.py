@@ -12,12 +12,12 @@ from barcode import get_barcode_class
 # prefix is ours to use; a number that means something to others needs one's own (`GS1_COMPANY_PREFIX`).
 DEMO_PREFIX: Final = "04"
 # The narrowest bar that common scanners read from a thermal print (7.5 mil).
-NARROWEST_MM: Final = 0.19
+MIN_MODULE_MM: Final = 0.19
 _QUIET_MODULES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
+class Barcode:
     """A code as one path of squares: `width` by `height` modules, quiet zones included."""
 
     width: int
@@ -54,30 +54,30 @@ def check_digit(digits: str) -> str:
     return str(-total % 10)
 
 
-def code_128(text: str) -> Code:
+def code_128(text: str) -> Barcode:
     """This will return the bars of a text of ASCII."""
-    return _bars(get_barcode_class("code128")(text).build()[0])
+    return _linear_barcode(get_barcode_class("code128")(text).build()[0])
 
 
-def gs1_128(element: str) -> Code:
+def gs1_128(element: str) -> Barcode:
     """This will return the bars of an element string such as `00` and an SSCC: Code 128 that begins with FNC1."""
-    return _bars(get_barcode_class("gs1_128")(element).build()[0])
+    return _linear_barcode(get_barcode_class("gs1_128")(element).build()[0])
 
 
-def qr(text: str) -> Code:
+def qr(text: str) -> Barcode:
     """This will return a QR code with error correction M, its quiet zone around it."""
     code = segno.make_qr(text, error="m")
     rows = [list(row) for row in code.matrix_iter(border=4)]
     squares = [f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
-    return Code(len(rows[0]), len(rows), "".join(squares))
+    return Barcode(len(rows[0]), len(rows), "".join(squares))
 
 
-def fits(code: Code, *, millimetres: float) -> bool:
+def fits(code: Barcode, *, millimetres: float) -> bool:
     """This will tell whether the bars can be read when the code is drawn so wide."""
-    return millimetres / code.width >= NARROWEST_MM
+    return millimetres / code.width >= MIN_MODULE_MM
 
 
-def _bars(modules: str) -> Code:
+def _linear_barcode(modules: str) -> Barcode:
     path, start = [], None
     for x, module in enumerate(f"{modules}0"):
         if module == "1" and start is None:
@@ -85,4 +85,4 @@ def _bars(modules: str) -> Code:
         elif module == "0" and start is not None:
             path.append(f"M{start + _QUIET_MODULES} 0h{x - start}v1h-{x - start}z")
             start = None
-    return Code(len(modules) + 2 * _QUIET_MODULES, 1, "".join(path))
+    return Barcode(len(modules) + 2 * _QUIET_MODULES, 1, "".join(path))

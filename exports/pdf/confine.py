@@ -20,7 +20,7 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _CLONE_NEWUSER_AND_NET: Final = 0x1000_0000 | 0x4000_0000
 
 
-def confine(parent: int) -> None:
+def isolate(parent_pid: int) -> None:
     """This will bind this process, which has no threads yet, to its limits and to its parent's life."""
     if os.uname().sysname == "Linux":
         libc = ctypes.CDLL(None, use_errno=True)
@@ -29,9 +29,9 @@ def confine(parent: int) -> None:
         libc.unshare(_CLONE_NEWUSER_AND_NET)
         # After it: new credentials forget this.
         libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent:  # orphaned before the line above took hold
+    if os.getppid() != parent_pid:  # orphaned before the line above took hold
         os._exit(1)
-    for limit, most in (
+    for limit, maximum in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
         (resource.RLIMIT_FSIZE, FILE_BYTES),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
@@ -40,10 +40,10 @@ def confine(parent: int) -> None:
     ):
         # A system may set, or know, no such limit.
         with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(limit, (most, most))
+            resource.setrlimit(limit, (maximum, maximum))
 
 
-def allow(seconds: int) -> None:
+def limit_cpu(seconds: int) -> None:
     """This will give the next task so many seconds of CPU; the kernel ends a process that uses more."""
     used = int(cpu_seconds()) + 1
     with contextlib.suppress(ValueError, OSError):
@@ -51,19 +51,19 @@ def allow(seconds: int) -> None:
 
 
 @contextlib.contextmanager
-def memory(more: int) -> Iterator[None]:
+def limit_memory(extra_bytes: int) -> Iterator[None]:
     """This will let this process take so much more memory than it has, and no more, for as long as it lasts."""
     try:
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:  # a system that does not tell: its own limit stands
         yield
         return
-    before, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (min(taken + more, most if most >= 0 else taken + more), most))
+    previous, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (min(used + extra_bytes, hard_limit if hard_limit >= 0 else used + extra_bytes), hard_limit))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (before, most))
+        resource.setrlimit(resource.RLIMIT_AS, (previous, hard_limit))
 
 
 def cpu_seconds() -> float:
@@ -72,7 +72,7 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def resident_bytes() -> int:
+def peak_resident_bytes() -> int:
     """This will return the most memory that this process has had at once.
 
     Linux's `getrusage` also knows what the process was before `exec`: a copy of its parent, however large.

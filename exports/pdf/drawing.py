@@ -12,7 +12,7 @@ from exports.pdf import report as reports
 from exports.pdf.pool import Task
 
 
-class CannotDraw(APIException):
+class PDFUnavailable(APIException):
     """This installation, or just this document, cannot be drawn."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -20,37 +20,37 @@ class CannotDraw(APIException):
     default_detail = "The document could not be drawn."
 
 
-def check() -> None:
+def require_libraries() -> None:
     """This will raise CannotDraw where the libraries are missing."""
     if not libraries.present():
-        raise CannotDraw(
+        raise PDFUnavailable(
             f"PDFs are drawn with pango, which is not installed here. On Debian or Ubuntu: {libraries.REMEDY};"
             " then restart Freight."
         )
 
 
-def report(printed: reports.Report) -> bytes:
+def render_report(printed_report: reports.PrintedReport) -> bytes:
     """This will return a report as PDF; raises Busy or CannotDraw."""
     try:
-        return reports.render(printed, pool=pool.shared()).made
-    except pool.Busy:
-        raise slots.Busy from None
-    except pool.Failed as error:
-        raise _refusal(error) from error
+        return reports.render(printed_report, pool=pool.shared()).content
+    except pool.PoolBusy:
+        raise slots.ServerBusy from None
+    except pool.TaskFailed as error:
+        raise _unavailable(error) from error
 
 
-def document(template: str, context: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
+def render_document(template: str, context: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
     """This will return a document as PDF; raises Busy or CannotDraw."""
-    about = {"template": template, "context": context, "pictures": list(pictures)}
+    parameters = {"template": template, "context": context, "pictures": list(pictures)}
     try:
-        return pool.shared().run(Task("page", about, list(pictures.values()))).made
-    except pool.Busy:
-        raise slots.Busy from None
-    except pool.Failed as error:
-        raise _refusal(error) from error
+        return pool.shared().run(Task("page", parameters, list(pictures.values()))).content
+    except pool.PoolBusy:
+        raise slots.ServerBusy from None
+    except pool.TaskFailed as error:
+        raise _unavailable(error) from error
 
 
-def _refusal(error: pool.Failed) -> CannotDraw:
+def _unavailable(error: pool.TaskFailed) -> PDFUnavailable:
     if error.kind == "TooLong":
-        return CannotDraw("The document took too long to draw and was given up.")
-    return CannotDraw()
+        return PDFUnavailable("The document took too long to draw and was given up.")
+    return PDFUnavailable()

@@ -10,49 +10,49 @@ from typing import Final
 
 _PREFIX: Final = "freight-renderer-"
 # Who has made a folder locks it a moment later.
-_YOUNG_SECONDS: Final = 60.0
+_GRACE_SECONDS: Final = 60.0
 
 
-class Folder:
+class ScratchDirectory:
     """A folder of this process: a lock on it says that the process lives, whatever ended it takes the lock away."""
 
     def __init__(self) -> None:
         self.path = tempfile.mkdtemp(prefix=_PREFIX)
-        self._held = _opened(Path(self.path))
-        fcntl.flock(self._held, fcntl.LOCK_EX)
+        self._lock_fd = _open_directory(Path(self.path))
+        fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
 
     def remove(self) -> None:
         """This will remove it with what is in it; once more does nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
-        held, self._held = self._held, -1
-        if held >= 0:
-            os.close(held)
+        lock_fd, self._lock_fd = self._lock_fd, -1
+        if lock_fd >= 0:
+            os.close(lock_fd)
 
 
-def remove_left() -> None:
+def remove_orphaned() -> None:
     """This will remove the folders of processes that were killed before they could do it."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
-            held = _opened(path)
+            lock_fd = _open_directory(path)
         except OSError:  # another was quicker, or it is somebody else's
             continue
         try:
-            if _left(held):
+            if _is_orphaned(lock_fd):
                 shutil.rmtree(path, ignore_errors=True)
         finally:
-            os.close(held)
+            os.close(lock_fd)
 
 
-def _opened(path: Path) -> int:
+def _open_directory(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _left(held: int) -> bool:
-    found = os.fstat(held)
-    if found.st_uid != os.geteuid() or time.time() - found.st_mtime < _YOUNG_SECONDS:
+def _is_orphaned(lock_fd: int) -> bool:
+    status = os.fstat(lock_fd)
+    if status.st_uid != os.geteuid() or time.time() - status.st_mtime < _GRACE_SECONDS:
         return False
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

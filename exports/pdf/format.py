@@ -13,18 +13,18 @@ from django.conf import settings
 from django.db import connection
 
 from exports import asking, slots
-from exports.asking import Asked
-from exports.formats import Format, Sheet
+from exports.asking import ReportQuery
+from exports.formats import Format, Dataset
 from exports.pdf import drawing, report
-from exports.pdf.report import Column
-from exports.record import Record
+from exports.pdf.report import PrintedColumn
+from exports.record import RunRecorder
 from shipments.cache import STAMP_BYTES, CacheService
 from shipments.selectors import documents, versions
 from shipments.selectors.cells import Instant
 
 # What a page has room for.
-MOST_FIELDS: Final = 12
-_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+MAX_FIELDS: Final = 12
+_DEFAULT_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "shipments": ("reference", "origin", "destination", "status", "customer", "driverName", "createdAt", "eta"),
     "events": ("reference", "seq", "type", "status", "occurredAt", "recordedAt", "location", "actorRole", "note"),
     "deliveries": (
@@ -39,10 +39,10 @@ _WIDTHS: Final[Mapping[str, float]] = {
     "notes": 2.2, "seq": 0.5, "pieces": 0.6, "weightKg": 0.75, "volumeM3": 0.75, "minutesLate": 0.85,
     "data": 3.0, "before": 3.0, "after": 3.0, "flags": 1.5, "entityId": 1.6, "actorName": 1.5,
 }  # fmt: skip
-_NUMBERS: Final = frozenset({"seq", "pieces", "weightKg", "volumeM3", "minutesLate"})
+_NUMBER_FIELDS: Final = frozenset({"seq", "pieces", "weightKg", "volumeM3", "minutesLate"})
 # Of these every change is an event of the organisation; logins, for one, are in the audit alone.
-_OF_EVENTS: Final = frozenset({"shipments", "events", "deliveries"})
-_ROWS: Final = struct.Struct(">Q")
+_EVENT_SOURCED: Final = frozenset({"shipments", "events", "deliveries"})
+_ROW_COUNT: Final = struct.Struct(">Q")
 
 cache: Final = CacheService(
     "export-pdf",
@@ -53,92 +53,92 @@ cache: Final = CacheService(
 )
 
 
-def fitted(asked: Asked) -> Asked:
+def fit_to_page(query: ReportQuery) -> ReportQuery:
     """This will return what a page has room for: chosen fields, where none are named. Raises Invalid."""
-    if "fields" not in asked.words:
-        return replace(asked, fields=_FIELDS.get(asked.report.name, asked.fields[:MOST_FIELDS]))
-    if len(asked.fields) > MOST_FIELDS:
-        raise asking.refuse("fields", "too_many", f"A page of a PDF has room for {MOST_FIELDS} columns.")
-    return asked
+    if "fields" not in query.raw_values:
+        return replace(query, fields=_DEFAULT_FIELDS.get(query.report.name, query.fields[:MAX_FIELDS]))
+    if len(query.fields) > MAX_FIELDS:
+        raise asking.parameter_error("fields", "too_many", f"A page of a PDF has room for {MAX_FIELDS} columns.")
+    return query
 
 
-def write(sheet: Sheet) -> Iterator[bytes]:
+def write(dataset: Dataset) -> Iterator[bytes]:
     """This will yield the file; raises what `drawing` raises."""
-    yield _drawn(sheet)
+    yield _render(dataset)
 
 
-def whole(asked: Asked, record: Record) -> bytes:
+def render_file(query: ReportQuery, recorder: RunRecorder) -> bytes:
     """This will return the file, out of the cache where the same state was drawn before; `record` is started.
 
     Raises Busy, Invalid, OperationalError and what `drawing` raises.
     """
-    drawing.check()
-    asked = fitted(asked)
+    drawing.require_libraries()
+    query = fit_to_page(query)
     version = None
-    if asked.report.name in _OF_EVENTS and not connection.in_atomic_block:
-        version = versions.now(asked.by.organization_id)
-    made = False
+    if query.report.name in _EVENT_SOURCED and not connection.in_atomic_block:
+        version = versions.now(query.by.organization_id)
+    rendered = False
 
-    def make() -> bytes:
-        nonlocal made
-        made = True
-        return _read_and_drawn(asked, record)
+    def render() -> bytes:
+        nonlocal rendered
+        rendered = True
+        return _read_and_render(query, recorder)
 
     if version is None:
-        return make()[_ROWS.size :]
-    stamp = _digest(version[:2], documents.organisation(asked.by.organization_id), generation())
-    _let_go()
-    kept = cache.stamped(_key(asked), stamp, make)
-    record.cached = not made
-    if not made:
-        record.rows = _ROWS.unpack_from(kept)[0]
-        record.start()
-    return kept[_ROWS.size :]
+        return render()[_ROW_COUNT.size :]
+    stamp = _digest(version[:2], documents.organisation(query.by.organization_id), code_fingerprint())
+    _release_connection()
+    content = cache.stamped(_cache_key(query), stamp, render)
+    recorder.cached = not rendered
+    if not rendered:
+        recorder.rows = _ROW_COUNT.unpack_from(content)[0]
+        recorder.start()
+    return content[_ROW_COUNT.size :]
 
 
-PDF: Final = Format("pdf", "application/pdf", "json", write, most_rows=report.MOST_ROWS, fit=fitted, whole=whole)
+PDF: Final = Format("pdf", "application/pdf", "json", write, max_rows=report.MAX_ROWS, adapt_query=fit_to_page, render_file=render_file)
 
 
-def _read_and_drawn(asked: Asked, record: Record) -> bytes:
+def _read_and_render(query: ReportQuery, recorder: RunRecorder) -> bytes:
     from exports import opening  # which knows the formats, this one among them
 
-    release = slots.readings.take()
+    release = slots.report_reads.acquire()
     try:
-        sheet = opening.sheet(asked, PDF)
-        record.rows = sheet.reading.count
-        record.start()
-        _let_go()
+        dataset = opening.open_dataset(query, PDF)
+        recorder.rows = dataset.reading.count
+        recorder.start()
+        _release_connection()
         try:
-            printed = _printed(sheet)
+            printed_report = _printed_report(dataset)
         finally:
-            sheet.reading.close()
+            dataset.reading.close()
     finally:
         release()
-    return _ROWS.pack(record.rows) + drawing.report(printed)
+    return _ROW_COUNT.pack(recorder.rows) + drawing.render_report(printed_report)
 
 
-def _drawn(sheet: Sheet) -> bytes:
-    drawing.check()
-    return drawing.report(_printed(sheet))
+def _render(dataset: Dataset) -> bytes:
+    drawing.require_libraries()
+    return drawing.render_report(_printed_report(dataset))
 
 
-def _printed(sheet: Sheet) -> report.Report:
-    asked = sheet.asked
-    columns = asked.report.columns
-    instants = [isinstance(columns[name].cell, Instant) for name in asked.fields]
-    status = asked.fields.index("status") if "status" in asked.fields else None
+def _printed_report(dataset: Dataset) -> report.PrintedReport:
+    query = dataset.query
+    columns = query.report.columns
+    instants = [isinstance(columns[name].cell, Instant) for name in query.fields]
+    status = query.fields.index("status") if "status" in query.fields else None
     rows, states = [], []
-    for row in sheet.rows():
+    for row in dataset.rows():
         if status is not None:
             states.append(str(row[status] or ""))
-            row[status] = report.words(states[-1])
+            row[status] = report.state_label(states[-1])
         rows.append([_text(value, is_instant=is_instant) for value, is_instant in zip(row, instants, strict=True)])
-    return report.Report(
-        title=asked.report.title,
-        organisation=documents.organisation(asked.by.organization_id),
-        made_at=sheet.at,
-        facts=_facts(asked),
-        columns=[Column(columns[name].label, _WIDTHS.get(name, 1.05), name in _NUMBERS) for name in asked.fields],
+    return report.PrintedReport(
+        title=query.report.title,
+        organisation=documents.organisation(query.by.organization_id),
+        made_at=dataset.read_at,
+        facts=_describe_query(query),
+        columns=[PrintedColumn(columns[name].label, _WIDTHS.get(name, 1.05), name in _NUMBER_FIELDS) for name in query.fields],
         rows=rows,
         states=[state for state in states if state],
     )
@@ -152,21 +152,21 @@ def _text(value: object, *, is_instant: bool) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _facts(asked: Asked) -> list[tuple[str, str]]:
-    order = asked.words.get("ordering", next(iter(asked.report.orders)))
-    limit = asked.words.get("limit")
+def _describe_query(query: ReportQuery) -> list[tuple[str, str]]:
+    order = query.raw_values.get("ordering", next(iter(query.report.orderings)))
+    limit = query.raw_values.get("limit")
     return [
-        ("Filters", " · ".join(f"{_label(name)}: {text}" for name, text in asked.filters.items()) or "None"),
-        ("Shows", _sight(asked)),
+        ("Filters", " · ".join(f"{_label(name)}: {text}" for name, text in query.filters.items()) or "None"),
+        ("Shows", _describe_visibility(query)),
         ("Order", f"{_label(order.lstrip('-'))}, {'descending' if order.startswith('-') else 'ascending'}"),
         ("Limit", f"{int(limit):,} rows at most" if limit else "None; all times are UTC"),
     ]
 
 
-def _sight(asked: Asked) -> str:
-    if asked.by.role == "customer":
+def _describe_visibility(query: ReportQuery) -> str:
+    if query.by.role == "customer":
         return "What concerns one customer account"
-    return "What concerns one driver" if asked.by.role == "driver" else "The whole organisation"
+    return "What concerns one driver" if query.by.role == "driver" else "The whole organisation"
 
 
 def _label(name: str) -> str:
@@ -174,12 +174,12 @@ def _label(name: str) -> str:
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()
 
 
-def _key(asked: Asked) -> str:
+def _cache_key(query: ReportQuery) -> str:
     """This will name what was asked, by whoever sees the same."""
-    by = asked.by
-    sees = (by.organization_id, by.role, by.customer_id, by.driver_id, by.variant)
-    told = sorted((name, text) for name, text in asked.words.items() if name != "bom")
-    return f"export-pdf:{_digest(asked.report.name, sees, told, asked.fields).hex()}"
+    by = query.by
+    audience = (by.organization_id, by.role, by.customer_id, by.driver_id, by.variant)
+    parameters = sorted((name, text) for name, text in query.raw_values.items() if name != "bom")
+    return f"export-pdf:{_digest(query.report.name, audience, parameters, query.fields).hex()}"
 
 
 def _digest(*parts: object) -> bytes:
@@ -187,14 +187,14 @@ def _digest(*parts: object) -> bytes:
 
 
 @lru_cache(maxsize=1)
-def generation() -> str:
+def code_fingerprint() -> str:
     """This will name the code and the templates that draw: what another release drew is not ours."""
     here = Path(__file__).resolve().parent
     sources = sorted([*here.glob("*.py"), *(here.parents[1] / "templates" / "exports").iterdir()])
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest() + settings.VERSION
 
 
-def _let_go() -> None:
+def _release_connection() -> None:
     """This will give the request's connection back: drawing takes long and needs none."""
     if not connection.in_atomic_block:
         connection.close()

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.template import Context, Engine
 from weasyprint.text.fonts import FontConfiguration
 
-from exports.pdf.assets import TEMPLATES, Assets
+from exports.pdf.assets import TEMPLATES, AssetFetcher
 
 # For the templates alone; nothing of the product's own is known here.
 settings.configure(USE_I18N=False, USE_TZ=True)
@@ -22,22 +22,22 @@ _engine: Final = Engine(dirs=[str(TEMPLATES)], autoescape=True)
 _fonts: Final = FontConfiguration()
 
 
-def drawn(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
+def render(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
     """This will draw `head["template"]` with `head["context"]`; the pieces are the pictures it names."""
-    fetcher = Assets(dict(zip(head["pictures"], pieces, strict=True)))
+    fetcher = AssetFetcher(dict(zip(head["pictures"], pieces, strict=True)))
     html = _engine.get_template(head["template"]).render(Context(head["context"]))
     document = weasyprint.HTML(string=html, url_fetcher=fetcher, base_url="asset:document").render(
-        stylesheets=[_style()], font_config=_fonts, pdf_variant="pdf/ua-1"
+        stylesheets=[_stylesheet()], font_config=_fonts, pdf_variant="pdf/ua-1"
     )
-    made: bytes = document.write_pdf(pdf_variant="pdf/ua-1")
-    return made, {"pages": len(document.pages), "refused": fetcher.refused}
+    content: bytes = document.write_pdf(pdf_variant="pdf/ua-1")
+    return content, {"pages": len(document.pages), "refused": fetcher.refused_count}
 
 
 @lru_cache(maxsize=1)
-def _style() -> weasyprint.CSS:
+def _stylesheet() -> weasyprint.CSS:
     return weasyprint.CSS(
         string=(TEMPLATES / "document.css").read_text(),
-        url_fetcher=Assets(),
+        url_fetcher=AssetFetcher(),
         base_url="asset:style",
         font_config=_fonts,
     )

@@ -17,22 +17,22 @@ from typing import IO, Any, Final, cast
 import structlog
 
 from exports.pdf import wire
-from exports.pdf.folder import Folder, remove_left
+from exports.pdf.folder import ScratchDirectory, remove_orphaned
 
-_HOUSE: Final = Path(__file__).resolve().parents[2]
+_PROJECT_ROOT: Final = Path(__file__).resolve().parents[2]
 # What a renderer may know of its surroundings: where programs and fonts are.
-_KEPT: Final = ("PATH", "HOME", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
-MOST_WAITING: Final = 16
+_PASSED_ENVIRONMENT: Final = ("PATH", "HOME", "FONTCONFIG_FILE", "FONTCONFIG_PATH", "XDG_CACHE_HOME", "LD_LIBRARY_PATH")
+MAX_WAITING: Final = 16
 TASK_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 300.0
 _log: Final = structlog.get_logger("exports.pdf")
 
 
-class Busy(Exception):
+class PoolBusy(Exception):
     """Every renderer has work, and enough others wait."""
 
 
-class Failed(Exception):
+class TaskFailed(Exception):
     """A renderer could not do its task: the name of the error, and words that are meant for the caller."""
 
     def __init__(self, kind: str, reason: str = "") -> None:
@@ -45,61 +45,61 @@ class Task:
     """What is to be done: its name, what it is about, and the bytes that go with it."""
 
     name: str
-    about: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     pieces: Sequence[bytes] = ()
     seconds: float = TASK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class TaskResult:
     """What was made, and what is told of it."""
 
-    made: bytes
-    about: Mapping[str, Any]
+    content: bytes
+    metadata: Mapping[str, Any]
 
 
 class _Renderer:
     """One process."""
 
     def __init__(self) -> None:
-        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment = {name: os.environ[name] for name in _PASSED_ENVIRONMENT if name in os.environ}
         # WeasyPrint lays its fonts down there and leaves them to whoever ends the process.
-        self._folder = Folder()
+        self._folder = ScratchDirectory()
         environment["TMPDIR"] = self._folder.path
         self.process = subprocess.Popen(
             [sys.executable, "-m", "exports.pdf.renderer", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            cwd=_HOUSE,
+            cwd=_PROJECT_ROOT,
             env=environment | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl-C at a terminal is for us, who end it in order
         )
-        self._told = cast("IO[bytes]", self.process.stdin)
-        self._answers = cast("IO[bytes]", self.process.stdout)
+        self._requests = cast("IO[bytes]", self.process.stdin)
+        self._responses = cast("IO[bytes]", self.process.stdout)
         self.idle_since = time.monotonic()
 
-    def ask(self, task: Task) -> tuple[dict[str, Any], list[bytes]]:
+    def call(self, task: Task) -> tuple[dict[str, Any], list[bytes]]:
         """This will have the task done; raises Failed where the process dies of it or takes too long."""
-        clock = threading.Timer(task.seconds, self.process.kill)
-        clock.daemon = True
-        clock.start()
-        head = {"task": task.name, "cpuSeconds": int(task.seconds) + 1, **task.about}
+        watchdog = threading.Timer(task.seconds, self.process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        head = {"task": task.name, "cpuSeconds": int(task.seconds) + 1, **task.parameters}
         try:
-            wire.send(self._told, head, task.pieces)
-            return wire.receive(self._answers)
+            wire.send(self._requests, head, task.pieces)
+            return wire.receive(self._responses)
         except (OSError, EOFError, ValueError) as error:
             self.end()
             code = self.process.returncode or 0
-            late = code in {-signal.SIGKILL, -signal.SIGXCPU}
-            raise Failed("TooLong" if late else "Died", "") from error
+            timed_out = code in {-signal.SIGKILL, -signal.SIGXCPU}
+            raise TaskFailed("TooLong" if timed_out else "Died", "") from error
         finally:
-            clock.cancel()
+            watchdog.cancel()
 
     def end(self) -> None:
         """This will end the process."""
         self.process.kill()
         self.process.wait()
-        for stream in (self._told, self._answers):
+        for stream in (self._requests, self._responses):
             # What was not sent has nobody left to read it.
             with suppress(OSError):
                 stream.close()
@@ -118,23 +118,23 @@ class Pool:
         self._closed = False
         # A child dies with the thread that started it: this one lives as long as the process.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="renderers")
-        self._sweeper: threading.Timer | None = None
-        remove_left()
+        self._idle_timer: threading.Timer | None = None
+        remove_orphaned()
 
-    def run(self, task: Task) -> Done:
+    def run(self, task: Task) -> TaskResult:
         """This will have a task done, in turn; raises Busy or Failed."""
-        renderer = self._taken()
-        worn = True
+        renderer = self._acquire()
+        retire = True
         try:
-            answer, pieces = renderer.ask(task)
-            worn = answer["worn"]
+            response, pieces = renderer.call(task)
+            retire = response["worn"]
         finally:
-            self._given_back(renderer, worn=worn)
-        if "error" in answer:
-            if not answer["reason"]:
-                _log.error("drawing failed", task=task.name, error=answer["error"])
-            raise Failed(answer["error"], answer["reason"])
-        return Done(pieces[0], answer)
+            self._release(renderer, retire=retire)
+        if "error" in response:
+            if not response["reason"]:
+                _log.error("drawing failed", task=task.name, error=response["error"])
+            raise TaskFailed(response["error"], response["reason"])
+        return TaskResult(pieces[0], response)
 
     def warm(self) -> None:
         """This will start a renderer unless one is there."""
@@ -142,7 +142,7 @@ class Pool:
             if self._running or self._closed:
                 return
             self._running += 1
-        self._given_back(self._started(), worn=False)
+        self._release(self._start(), retire=False)
 
     def processes(self) -> list[int]:
         """This will return the ids of the renderers that wait for work."""
@@ -154,16 +154,16 @@ class Pool:
         with self._change:
             self._closed = True
             idle, self._idle = self._idle, []
-            if self._sweeper is not None:
-                self._sweeper.cancel()
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
         for renderer in idle:
             renderer.end()
         self._starter.shutdown(wait=False)
 
-    def _taken(self) -> _Renderer:
+    def _acquire(self) -> _Renderer:
         with self._change:
-            if self._waiting >= MOST_WAITING:
-                raise Busy
+            if self._waiting >= MAX_WAITING:
+                raise PoolBusy
             self._waiting += 1
             try:
                 while not self._idle and self._running >= self.size:
@@ -178,9 +178,9 @@ class Pool:
                 renderer.end()
                 self._running -= 1
             self._running += 1
-        return self._started()
+        return self._start()
 
-    def _started(self) -> _Renderer:
+    def _start(self) -> _Renderer:
         try:
             return self._starter.submit(_Renderer).result()
         except BaseException:
@@ -189,50 +189,50 @@ class Pool:
                 self._change.notify()
             raise
 
-    def _given_back(self, renderer: _Renderer, *, worn: bool) -> None:
+    def _release(self, renderer: _Renderer, *, retire: bool) -> None:
         renderer.idle_since = time.monotonic()
         with self._change:
-            ended = worn or self._closed
+            ended = retire or self._closed
             if ended:
                 self._running -= 1
             else:
                 self._idle.append(renderer)
-                self._watch()
+                self._schedule_idle_check()
             self._change.notify()
         if ended:
             renderer.end()
 
-    def _watch(self) -> None:
-        if self._sweeper is None:
-            self._sweeper = threading.Timer(IDLE_SECONDS, self._sweep)
-            self._sweeper.daemon = True
-            self._sweeper.start()
+    def _schedule_idle_check(self) -> None:
+        if self._idle_timer is None:
+            self._idle_timer = threading.Timer(IDLE_SECONDS, self._end_idle)
+            self._idle_timer.daemon = True
+            self._idle_timer.start()
 
-    def _sweep(self) -> None:
+    def _end_idle(self) -> None:
         """This will end the renderers that nobody has needed for a while."""
         since = time.monotonic() - IDLE_SECONDS
         with self._change:
-            self._sweeper = None
-            gone = [renderer for renderer in self._idle if renderer.idle_since <= since]
+            self._idle_timer = None
+            expired = [renderer for renderer in self._idle if renderer.idle_since <= since]
             self._idle = [renderer for renderer in self._idle if renderer.idle_since > since]
-            self._running -= len(gone)
+            self._running -= len(expired)
             if self._idle:
-                self._watch()
-        for renderer in gone:
+                self._schedule_idle_check()
+        for renderer in expired:
             renderer.end()
 
 
 _pool: Pool | None = None
-_owner = 0
-_making: Final = threading.Lock()
+_owner_pid = 0
+_pool_lock: Final = threading.Lock()
 
 
 def shared() -> Pool:
     """This will return the pool of this process; one that a fork brought along is the parent's."""
-    global _pool, _owner
-    with _making:
-        if _pool is None or _owner != os.getpid():
-            _pool, _owner = Pool(max(2, os.cpu_count() or 1)), os.getpid()
+    global _pool, _owner_pid
+    with _pool_lock:
+        if _pool is None or _owner_pid != os.getpid():
+            _pool, _owner_pid = Pool(max(2, os.cpu_count() or 1)), os.getpid()
         return _pool
 
 
@@ -240,7 +240,7 @@ def shared() -> Pool:
 def close_shared() -> None:
     """This will end the renderers of this process; whoever asks after that gets others."""
     global _pool
-    with _making:
+    with _pool_lock:
         pool, _pool = _pool, None
-    if pool is not None and _owner == os.getpid():
+    if pool is not None and _owner_pid == os.getpid():
         pool.close()

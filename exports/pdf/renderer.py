@@ -10,68 +10,68 @@ from typing import IO, Any, Final
 
 from exports.pdf import confine, wire
 
-Drawn = tuple[bytes, Mapping[str, Any]]
-Task = Callable[[dict[str, Any], Sequence[bytes]], Drawn]
+TaskOutput = tuple[bytes, Mapping[str, Any]]
+TaskFunction = Callable[[dict[str, Any], Sequence[bytes]], TaskOutput]
 # An old process has grown: it is ended after so many tasks or bytes, and another takes its place.
-MOST_TASKS: Final = 500
-MOST_RESIDENT_BYTES: Final = 640 * 1024**2
+MAX_TASKS_PER_CHILD: Final = 500
+MAX_RESIDENT_BYTES: Final = 640 * 1024**2
 
 
-def _task(name: str) -> Task:
+def _load_task(name: str) -> TaskFunction:
     """This will find a task; what it needs is loaded with its first use, since it takes a second."""
     if name == "page":
         from exports.pdf import pages  # loads WeasyPrint
 
-        return pages.drawn
+        return pages.render
     if name == "picture":
         from exports.pdf import pictures  # loads Pillow
 
-        return pictures.cleaned
+        return pictures.clean
     if name == "table":
         from exports.imports import reading  # loads calamine
 
-        return reading.table
+        return reading.read_table
     from exports.pdf import typeset  # loads typst
 
-    return {"typeset": typeset.report, "join": typeset.joined}[name]
+    return {"typeset": typeset.render_part, "join": typeset.join_parts}[name]
 
 
-def main(parent: int) -> None:
+def main(parent_pid: int) -> None:
     """This will draw what it is told until nobody tells it any more."""
-    told, answers = _streams()
-    confine.confine(parent)
+    requests, responses = _claim_stdio()
+    confine.isolate(parent_pid)
     done = 0
     while True:
         try:
-            head, pieces = wire.receive(told)
+            head, pieces = wire.receive(requests)
         except EOFError:
             return
-        confine.allow(head["cpuSeconds"])
+        confine.limit_cpu(head["cpuSeconds"])
         done += 1
-        answer, made = _carried_out(head, pieces)
-        answer["worn"] = done >= MOST_TASKS or confine.resident_bytes() > MOST_RESIDENT_BYTES
-        wire.send(answers, answer, made)
-        if answer["worn"]:
+        response, attachments = _run_task(head, pieces)
+        response["worn"] = done >= MAX_TASKS_PER_CHILD or confine.peak_resident_bytes() > MAX_RESIDENT_BYTES
+        wire.send(responses, response, attachments)
+        if response["worn"]:
             return
 
 
-def _carried_out(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[dict[str, Any], list[bytes]]:
+def _run_task(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[dict[str, Any], list[bytes]]:
     try:
-        made, told = _task(head["task"])(head, pieces)
+        content, metadata = _load_task(head["task"])(head, pieces)
     except Exception as error:  # noqa: BLE001  whatever it was, the one who asked must learn of it
         # The words may be those of the document: only what is meant for the caller goes back.
         return {"error": type(error).__name__, "reason": getattr(error, "reason", "")}, []
-    return dict(told), [made]
+    return dict(metadata), [content]
 
 
-def _streams() -> tuple[IO[bytes], IO[bytes]]:
+def _claim_stdio() -> tuple[IO[bytes], IO[bytes]]:
     """This will return where tasks come from and answers go; whatever else prints goes to the log."""
-    told = os.fdopen(os.dup(0), "rb", buffering=1024 * 1024)
-    answers = os.fdopen(os.dup(1), "wb", buffering=1024 * 1024)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    requests = os.fdopen(os.dup(0), "rb", buffering=1024 * 1024)
+    responses = os.fdopen(os.dup(1), "wb", buffering=1024 * 1024)
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
     os.dup2(2, 1)
-    return told, answers
+    return requests, responses
 
 
 if __name__ == "__main__":

@@ -10,31 +10,31 @@ import font_source_sans_pro
 import pikepdf
 import typst
 
-_FOLDER: Final = Path(__file__).resolve().parents[2] / "templates" / "exports"
-_LETTERS: Final = [font_source_sans_pro.font_directory]
+_TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates" / "exports"
+_FONT_PATHS: Final = [font_source_sans_pro.font_directory]
 # Where `#import` would look for packages; none of our templates has one.
 _NO_PACKAGES: Final = "/nonexistent"
 
 
-def report(head: dict[str, Any], _: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
+def render_part(head: dict[str, Any], _: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
     """This will set a part of a report, `head["context"]`: whole and tagged where it is `numbered`.
 
     Of a part that others follow (`head["goesOn"]`) the last page is left away unless it is the only one: it may be
     part empty. `rows` of the answer tells how many rows stand on the others, `pages` how many there are.
     """
-    whole = head["context"]["numbered"]
+    is_single_part = head["context"]["numbered"]
     compiler = _compiler("report.typ", told=json.dumps(head["context"]))
-    made = cast("bytes", compiler.compile(pdf_tags=whole))
+    content = cast("bytes", compiler.compile(pdf_tags=is_single_part))
     [end] = json.loads(compiler.query("<end>", field="value"))
-    cut, pages = len(head["context"]["rows"]), end["pages"]
-    with pikepdf.open(io.BytesIO(made)) as pdf:
+    row_count, pages = len(head["context"]["rows"]), end["pages"]
+    with pikepdf.open(io.BytesIO(content)) as pdf:
         if head["goesOn"] and pages > 1:
             del pdf.pages[-1]
-            cut, pages = end["cut"], pages - 1
-        return _written(pdf), {"pages": pages, "rows": cut}
+            row_count, pages = end["cut"], pages - 1
+        return _save(pdf), {"pages": pages, "rows": row_count}
 
 
-def joined(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
+def join_parts(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
     """This will join the parts and number their pages."""
     with pikepdf.new() as whole:
         for piece in pieces:
@@ -47,21 +47,21 @@ def joined(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mappin
                 page.add_overlay(footer, None)
             whole.docinfo["/Title"] = head["title"]
             whole.docinfo["/Author"] = head["organisation"]
-            return _written(whole), {"pages": pages}
+            return _save(whole), {"pages": pages}
 
 
 def _compiler(template: str, **inputs: str) -> typst.Compiler:
     return typst.Compiler(
-        str(_FOLDER / template),
-        root=str(_FOLDER),
-        font_paths=_LETTERS,
+        str(_TEMPLATES / template),
+        root=str(_TEMPLATES),
+        font_paths=_FONT_PATHS,
         sys_inputs=inputs,
         package_path=_NO_PACKAGES,
         package_cache_path=_NO_PACKAGES,
     )
 
 
-def _written(pdf: pikepdf.Pdf) -> bytes:
+def _save(pdf: pikepdf.Pdf) -> bytes:
     target = io.BytesIO()
     pdf.save(target, object_stream_mode=pikepdf.ObjectStreamMode.generate, deterministic_id=True)
     return target.getvalue()

@@ -94,10 +94,10 @@ class _Scene:
     def order(self) -> None:
         """This will order for each person as many as one may have under way."""
         for by, key in self.people:
-            for _ in range(jobs.MOST_RUNNING - self._open(by)):
+            for _ in range(jobs.MAX_OPEN_PER_USER - self._open(by)):
                 format, limit = self.menu[len(self.keys) % len(self.menu)]  # noqa: A001  the wire's own name
                 filters = {"limit": str(limit)} if limit else {}
-                told = orders.order(by=by, now=_now(), report="shipments", format=format, filters=filters)
+                told = orders.create(by=by, now=_now(), report="shipments", format=format, filters=filters)
                 self.keys[told.pk] = key
 
     def found(self, *states: str) -> list[Export]:
@@ -119,7 +119,7 @@ class _Scene:
         return min(self.rows, int(export.filters.get("limit", self.rows)))
 
     def _open(self, by: Subject) -> int:
-        return int(jobs.own(orders.LINE, by).filter(state__in=jobs.OPEN).count())
+        return int(jobs.owned_by(orders.JOB_TYPE, by).filter(state__in=jobs.OPEN_STATES).count())
 
 
 def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, str] | None = None) -> Evidence:
@@ -150,7 +150,7 @@ def _check(scene: _Scene, evidence: Evidence) -> None:
         if export.state == State.SUCCEEDED:
             evidence.finished += 1
             evidence.wrong += not _whole(export, files.path_of(export.file).read_bytes(), scene.expected(export))
-        elif export.state == State.FAILED and export.attempt >= jobs.MOST_ATTEMPTS:
+        elif export.state == State.FAILED and export.attempt >= jobs.MAX_ATTEMPTS:
             evidence.given_up += 1
         else:
             evidence.unfinished += 1

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from exports.imports import applying, columns, orders, table
-from exports.imports.applying import CHUNK, Wishes
+from exports.imports.applying import CHUNK_ROWS, ChunkReader
 from exports.models import Import, ImportedFile, ImportedRow
 from exports.pdf import pool
 from freight.drills import ground
@@ -70,7 +70,7 @@ def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None 
     by = ground.dispatcher(ground.organization())
     _bring(by, _file(range(0, rows, _KNOWN), pieces=1))
     raw = _file(range(rows), pieces=2)
-    order = orders.order(by=by, now=_now(), table=table.read(raw), filename="drill.csv", size=len(raw))
+    order = orders.create(by=by, now=_now(), table=table.read(raw), filename="drill.csv", size=len(raw))
     evidence, began = Evidence(kills, rows), time.monotonic()
     with _relay(environment or {}) as relay:
         done = 0
@@ -134,8 +134,8 @@ def _relay(environment: dict[str, str]) -> Iterator[_Relay]:
 
 def _bring(by: Subject, raw: bytes) -> None:
     read = table.read(raw)
-    for chunk in Wishes(columns.find(read.header), decimal_comma=False).chunks(read.rows(), CHUNK):
-        applying.apply(by=by, now=_now(), chunk=chunk)
+    for chunk in ChunkReader(columns.match_header(read.header), decimal_comma=False).chunks(read.rows(), CHUNK_ROWS):
+        applying.apply_chunk(by=by, now=_now(), chunk=chunk)
 
 
 def _file(numbers: range, *, pieces: int) -> bytes:

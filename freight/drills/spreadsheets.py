@@ -227,10 +227,10 @@ def _lines(value: Any) -> Any:
 def _exported(by: Subject, kind: str, **more: str) -> bytes:
     query = QueryDict(mutable=True)
     query.update({"fields": ",".join(FIELDS), "ordering": "reference"} | more)
-    wanted = formats.named(kind)
+    wanted = formats.get(kind)
     if wanted is None:
         raise RuntimeError(f"Nothing is exported as {kind}.")
-    sheet = opening.sheet(asking.read(tables.SHIPMENTS, by, query), wanted)
+    sheet = opening.open_dataset(asking.parse(tables.SHIPMENTS, by, query), wanted)
     try:
         return b"".join(wanted.write(sheet))
     finally:

@@ -55,7 +55,7 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
 
     def bring(raw: bytes, work: Callable[..., Any], size: int, outcome: str) -> None:
         read = table.read(raw)
-        wishes = applying.Wishes(columns.find(read.header), decimal_comma=False)
+        wishes = applying.ChunkReader(columns.match_header(read.header), decimal_comma=False)
         for chunk in wishes.chunks(read.rows(), size):
             assert {each.outcome for each in work(by=by, now=now, chunk=chunk)} == {outcome}
 
@@ -71,9 +71,9 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
         raw = file(references(rows))
         for name, count, work in (
             ("one", single, lambda: one_by_one(references(single))),
-            ("dryRun", rows, lambda: bring(raw, applying.judge, applying.DRY_CHUNK, "created")),  # noqa: B023
-            ("import", rows, lambda: bring(raw, applying.apply, applying.CHUNK, "created")),  # noqa: B023
-            ("again", rows, lambda: bring(raw, applying.apply, applying.CHUNK, "unchanged")),  # noqa: B023
+            ("dryRun", rows, lambda: bring(raw, applying.dry_run_chunk, applying.DRY_RUN_CHUNK_ROWS, "created")),  # noqa: B023
+            ("import", rows, lambda: bring(raw, applying.apply_chunk, applying.CHUNK_ROWS, "created")),  # noqa: B023
+            ("again", rows, lambda: bring(raw, applying.apply_chunk, applying.CHUNK_ROWS, "unchanged")),  # noqa: B023
         ):
             started = time.perf_counter()
             work()

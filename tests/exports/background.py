@@ -14,22 +14,22 @@ from tests.exports.files import token
 from tests.shipments.api.client import Api
 
 
-def order(api: Api, **body: Any) -> dict[str, Any]:
+def create_export(api: Api, **body: Any) -> dict[str, Any]:
     response = api.post("/api/exports", {"report": "shipments", "format": "csv", **body})
     assert (response.status_code, response.content) == (202, response.content)
-    found: dict[str, Any] = response.json()
-    assert response["Location"] == f"/api/exports/{found['id']}"
-    return found
+    export: dict[str, Any] = response.json()
+    assert response["Location"] == f"/api/exports/{export['id']}"
+    return export
 
 
-def ordered(by: Subject, **body: Any) -> Export:
-    told = {"report": "shipments", "format": "csv", "filters": {}} | body
-    return orders.order(by=by, now=timezone.now(), **told)
+def create_export_job(by: Subject, **body: Any) -> Export:
+    arguments = {"report": "shipments", "format": "csv", "filters": {}} | body
+    return orders.create(by=by, now=timezone.now(), **arguments)
 
 
-def look(api: Api, export: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = api.get(f"/api/exports/{export['id']}").json()
-    return found
+def get_export(api: Api, export: dict[str, Any]) -> dict[str, Any]:
+    body: dict[str, Any] = api.get(f"/api/exports/{export['id']}").json()
+    return body
 
 
 def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
@@ -37,12 +37,12 @@ def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
 
     async def ask() -> Any:
         try:
-            response = await AsyncClient().get(f"/api/exports/{export['id']}/file", headers=sent)
+            response = await AsyncClient().get(f"/api/exports/{export['id']}/file", headers=request_headers)
             body = b"".join([part async for part in response]) if response.streaming else response.content
             return response, body
         finally:
             await live.close()
 
-    sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    sent["Authorization"] = f"Bearer {token(by)}"
+    request_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    request_headers["Authorization"] = f"Bearer {token(by)}"
     return asyncio.run(ask())

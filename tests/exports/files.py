@@ -30,8 +30,8 @@ class File:
 
     def column(self, label: str) -> list[str]:
         """This will return the cells below a label."""
-        at = self.rows[0].index(label)
-        return [row[at] for row in self.rows[1:]]
+        index = self.rows[0].index(label)
+        return [row[index] for row in self.rows[1:]]
 
 
 def token(subject: Subject, *, scopes: tuple[str, ...] = ("exports:read",)) -> str:
@@ -40,15 +40,15 @@ def token(subject: Subject, *, scopes: tuple[str, ...] = ("exports:read",)) -> s
     return secret
 
 
-def take(subject: Subject | None, query: dict[str, Any] | None = None, *, path: str = PATH, **headers: str) -> File:
+def fetch_file(subject: Subject | None, query: dict[str, Any] | None = None, *, path: str = PATH, **headers: str) -> File:
     """This will take a file as the subject, in an event loop of its own."""
     if subject is not None:
         scope = "exports:read" if subject.may("exports:read") else "shipments:read"
         headers["Authorization"] = f"Bearer {token(subject, scopes=(scope,))}"
-    return asyncio.run(_take(path, query or {}, headers))
+    return asyncio.run(_fetch(path, query or {}, headers))
 
 
-async def _take(path: str, query: dict[str, Any], headers: dict[str, str]) -> File:
+async def _fetch(path: str, query: dict[str, Any], headers: dict[str, str]) -> File:
     try:
         response = await AsyncClient().get(path, query, headers=headers)
         body = b"".join([part async for part in response]) if response.streaming else response.content

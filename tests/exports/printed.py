@@ -9,55 +9,55 @@ import pypdfium2
 _WITH_FILES = ("/CIDFontType0", "/CIDFontType2", "/TrueType", "/Type1")
 
 
-def pages(made: bytes) -> list[str]:
+def pages(content: bytes) -> list[str]:
     """This will return the text of each page; breaks within a word leave no trace."""
-    document = pypdfium2.PdfDocument(made)
+    document = pypdfium2.PdfDocument(content)
     try:
-        found = []
+        texts = []
         for page in document:
             text = page.get_textpage()
             # The mark of a hyphen at the end of a line is the reader's, not ours.
-            found.append(text.get_text_range().replace("\r\n", "\n").replace("\u200b", "").replace("\ufffe", "-"))
+            texts.append(text.get_text_range().replace("\r\n", "\n").replace("\u200b", "").replace("\ufffe", "-"))
             text.close()
             page.close()
-        return found
+        return texts
     finally:
         document.close()
 
 
-def text(made: bytes) -> str:
+def text(content: bytes) -> str:
     """This will return the text of all pages in one line."""
-    return " ".join(" ".join(pages(made)).split())
+    return " ".join(" ".join(pages(content)).split())
 
 
-def opened(made: bytes) -> Any:
+def open_pdf(content: bytes) -> Any:
     """This will open the file to look at its parts."""
-    return pikepdf.open(io.BytesIO(made))
+    return pikepdf.open(io.BytesIO(content))
 
 
-def picture(made: bytes, *, page: int = 0, scale: float = 2.0) -> Any:
+def render_page(content: bytes, *, page: int = 0, scale: float = 2.0) -> Any:
     """This will draw one page."""
-    document = pypdfium2.PdfDocument(made)
+    document = pypdfium2.PdfDocument(content)
     try:
         return document[page].render(scale=scale).to_pil()
     finally:
         document.close()
 
 
-def dots(made: bytes) -> list[tuple[int, int, int]]:
+def pixels(content: bytes) -> list[tuple[int, int, int]]:
     """This will return the colours of all dots of the first page."""
-    raw = picture(made).convert("RGB").tobytes()
+    raw = render_page(content).convert("RGB").tobytes()
     return list(zip(raw[::3], raw[1::3], raw[2::3], strict=True))
 
 
-def fonts(made: bytes) -> set[tuple[str, bool]]:
+def fonts(content: bytes) -> set[tuple[str, bool]]:
     """This will return the fonts of the pages, and whether each is embedded."""
-    found = set()
-    with opened(made) as pdf:
+    embedded_fonts = set()
+    with open_pdf(content) as pdf:
         for each in pdf.objects:
             # A font of type 3 is drawn in the file itself.
             if isinstance(each, pikepdf.Dictionary) and each.get("/Subtype") in _WITH_FILES:
                 described = each.get("/FontDescriptor", {})
                 embedded = any(name in described for name in ("/FontFile", "/FontFile2", "/FontFile3"))
-                found.add((str(each.BaseFont).partition("+")[2] or str(each.BaseFont), embedded))
-    return found
+                embedded_fonts.add((str(each.BaseFont).partition("+")[2] or str(each.BaseFont), embedded))
+    return embedded_fonts

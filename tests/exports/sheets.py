@@ -35,11 +35,11 @@ def xlsx_of(rows: Sequence[Sequence[Any]]) -> bytes:
     """This will write a workbook with one sheet."""
     target = io.BytesIO()
     book = xlsxwriter.Workbook(target, {"in_memory": True})
-    sheet, moment = book.add_worksheet(), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+    sheet, datetime_format = book.add_worksheet(), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     for at, row in enumerate(rows):
         for column, value in enumerate(row):
             if isinstance(value, datetime):
-                sheet.write_datetime(at, column, value, moment)
+                sheet.write_datetime(at, column, value, datetime_format)
             else:
                 sheet.write(at, column, value)
     book.close()
@@ -59,32 +59,32 @@ def send(api: Api, raw: bytes, *, kind: str = "csv", filename: str | None = None
     return api.post(path, body, content_type=content_type)
 
 
-def tried(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
+def dry_run_report(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
     """This will return what a dry run says."""
     answer = send(api, raw, dryRun="true", **how)
     assert (answer.status_code, answer.content) == (200, answer.content)
-    found: dict[str, Any] = answer.json()
-    return found
+    report: dict[str, Any] = answer.json()
+    return report
 
 
-def look(api: Api, own: str) -> dict[str, Any]:
-    found: dict[str, Any] = api.get(f"/api/imports/{own}", {"limit": 1000}).json()
-    return found
+def get_import(api: Api, import_id: str) -> dict[str, Any]:
+    report: dict[str, Any] = api.get(f"/api/imports/{import_id}", {"limit": 1000}).json()
+    return report
 
 
-def judged(report: Mapping[str, Any]) -> dict[int, list[tuple[str, str]]]:
+def row_errors(report: Mapping[str, Any]) -> dict[int, list[tuple[str, str]]]:
     """This will return the problems of each row, as column and code."""
     return {entry["row"]: [(each["column"], each["code"]) for each in entry["errors"]] for entry in report["rows"]}
 
 
-def applied(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
+def run_import(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
     """This will send a file, let the workers do it and return what became of it."""
-    sent = send(api, raw, **how)
-    assert (sent.status_code, sent.content) == (202, sent.content)
-    assert sent["Location"] == f"/api/imports/{sent.json()['id']}"
+    response = send(api, raw, **how)
+    assert (response.status_code, response.content) == (202, response.content)
+    assert response["Location"] == f"/api/imports/{response.json()['id']}"
     work.work_batch()
-    return look(api, sent.json()["id"])
+    return get_import(api, response.json()["id"])
 
 
-def of(house: Organization) -> dict[str, Shipment]:
+def shipments_by_reference(house: Organization) -> dict[str, Shipment]:
     return {each.reference: each for each in Shipment.objects.filter(organization=house)}

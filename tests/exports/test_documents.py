@@ -18,7 +18,7 @@ from shipments.access import Subject
 from shipments.models import AuditEntry, Organization, Shipment
 from tests import factories
 from tests.exports import printed
-from tests.exports.files import File, take, token
+from tests.exports.files import File, fetch_file, token
 from tests.factories import NOW
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -47,10 +47,10 @@ def shipment(house: Organization, dispatcher: Subject) -> Shipment:
 
 def document(subject: Subject | None, kind: str, reference: str = "SHIP-1") -> File:
     headers = {"Authorization": f"Bearer {token(subject, scopes=('shipments:read',))}"} if subject else {}
-    return take(None, path=f"/api/shipments/{reference}/documents/{kind}.pdf", **headers)
+    return fetch_file(None, path=f"/api/shipments/{reference}/documents/{kind}.pdf", **headers)
 
 
-def proven(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[str, ...] = ("signature",)) -> None:
+def store_proof(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[str, ...] = ("signature",)) -> None:
     target = io.BytesIO()
     Image.new("RGB", (300, 100), (200, 30, 30)).save(target, "PNG")
     services.prove(
@@ -59,9 +59,9 @@ def proven(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[str, .
     )  # fmt: skip
 
 
-def modules(made: bytes, box: tuple[float, float, float, float]) -> list[int]:
+def modules(content: bytes, box: tuple[float, float, float, float]) -> list[int]:
     """This will return the widths of the dark and light stripes across the middle of a part of the page."""
-    drawn = printed.picture(made, scale=8).convert("L")
+    drawn = printed.render_page(content, scale=8).convert("L")
     left, top, right, bottom = (int(part * size) for part, size in zip(box, drawn.size * 2, strict=True))
     row = [drawn.getpixel((x, (top + bottom) // 2)) < 128 for x in range(left, right)]
     widths, before = [], None
@@ -98,7 +98,7 @@ def test_a_customer_sees_neither_phone_nor_instructions(house: Organization, shi
 def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipment: Shipment) -> None:
     file = document(dispatcher, "label")
 
-    with printed.opened(file.body) as label:
+    with printed.open_pdf(file.body) as label:
         assert [float(number) for number in label.pages[0].MediaBox] == [0, 0, 288, 432]
         assert len(label.pages) == 1
     shown = printed.text(file.body)
@@ -133,10 +133,10 @@ def test_the_bars_on_the_label_are_those_of_the_sscc(dispatcher: Subject, shipme
     stripes = modules(document(dispatcher, "label").body, (0.04, 0.82, 0.96, 0.90))[1:-1]
 
     module = sum(stripes) / (codes.gs1_128(f"00{documents.sscc(shipment.pk)}").width - 20)
-    assert _decoded([round(width / module) for width in stripes]) == f"FNC1 00{documents.sscc(shipment.pk)}"
+    assert _decode_code128([round(width / module) for width in stripes]) == f"FNC1 00{documents.sscc(shipment.pk)}"
 
 
-def _decoded(widths: list[int]) -> str:
+def _decode_code128(widths: list[int]) -> str:
     """This will read Code 128 (ISO/IEC 15417) in the code set of pairs of digits, by its own table of patterns."""
     from barcode.charsets import code128
 
@@ -159,7 +159,7 @@ def test_a_reference_too_long_for_bars_is_printed_in_letters(dispatcher: Subject
     file = document(dispatcher, "label", reference)
 
     assert reference in printed.text(file.body).replace(" ", "")
-    with printed.opened(file.body) as label:
+    with printed.open_pdf(file.body) as label:
         assert len(label.pages) == 1
 
 
@@ -195,20 +195,20 @@ def test_a_label_under_the_demo_prefix_says_so(dispatcher: Subject, shipment: Sh
 
 
 def test_a_proof_shows_who_signed_and_with_what(dispatcher: Subject, shipment: Shipment) -> None:
-    proven(dispatcher, kinds=("signature", "photo"))
+    store_proof(dispatcher, kinds=("signature", "photo"))
 
-    made = document(dispatcher, "pod").body
+    content = document(dispatcher, "pod").body
 
-    shown = printed.text(made)
+    shown = printed.text(content)
     for words in ("Proof of delivery", "Erika Mustermann", "2026-03-02 12:00 UTC", "Left at gate 4", "PHOTO"):
         assert words in shown
-    assert sum(dot[0] > 150 > 80 > dot[1] for dot in printed.dots(made)) > 1000
+    assert sum(dot[0] > 150 > 80 > dot[1] for dot in printed.pixels(content)) > 1000
 
 
 def test_a_later_proof_is_the_one_that_is_shown(dispatcher: Subject, shipment: Shipment) -> None:
-    proven(dispatcher)
+    store_proof(dispatcher)
     first = printed.text(document(dispatcher, "pod").body)
-    proven(dispatcher, "Max")
+    store_proof(dispatcher, "Max")
 
     second = printed.text(document(dispatcher, "pod").body)
 
@@ -244,13 +244,13 @@ def test_a_document_is_drawn_once_and_anew_after_a_change(dispatcher: Subject, s
 def test_who_may_not_see_the_shipment_learns_nothing(house: Organization, shipment: Shipment, kind: str) -> None:
     rival = factories.member(factories.organization("Rival"), "admin")
 
-    def told(file: File) -> Any:
+    def problem(file: File) -> Any:
         body = orjson.loads(file.body)
         return file.status, {name: body[name] for name in ("title", "detail")}
 
-    answers = [told(document(factories.member(house, role), kind)) for role in ("driver", "customer")]
-    answers.append(told(document(rival, kind)))
-    answers += [told(document(rival, kind, name)) for name in ("NOBODYS", "a%00b", "%F0%9F%9A%9A")]
+    answers = [problem(document(factories.member(house, role), kind)) for role in ("driver", "customer")]
+    answers.append(problem(document(rival, kind)))
+    answers += [problem(document(rival, kind, name)) for name in ("NOBODYS", "a%00b", "%F0%9F%9A%9A")]
 
     assert answers == [(404, {"title": "Not Found", "detail": "There is no such shipment."})] * 6
     assert document(None, kind).status == 401
@@ -267,7 +267,7 @@ def test_its_driver_and_its_customer_may(house: Organization, shipment: Shipment
 def test_there_are_no_other_documents(dispatcher: Subject, shipment: Shipment, path: str) -> None:
     headers = {"Authorization": f"Bearer {token(dispatcher, scopes=('shipments:read',))}"}
 
-    assert take(None, path=f"/api/shipments/SHIP-1/documents/{path}", **headers).status == 404
+    assert fetch_file(None, path=f"/api/shipments/SHIP-1/documents/{path}", **headers).status == 404
 
 
 def test_without_its_libraries_the_answer_says_what_to_type(

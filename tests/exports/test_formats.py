@@ -15,7 +15,7 @@ from exports import formats, slots, xlsx
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization
 from tests import factories
-from tests.exports.files import take, token
+from tests.exports.files import fetch_file, token
 from tests.exports.test_shipments_csv import HARMLESS, NASTY
 from tests.factories import NOW
 
@@ -38,8 +38,8 @@ def path(extension: str, report: str = "shipments") -> str:
 
 
 def book(content: bytes) -> list[list[Any]]:
-    found: list[list[Any]] = CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python()
-    return found
+    rows: list[list[Any]] = CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python()
+    return rows
 
 
 def test_json_holds_values_and_not_their_texts(house: Organization, dispatcher: Subject) -> None:
@@ -50,7 +50,7 @@ def test_json_holds_values_and_not_their_texts(house: Organization, dispatcher: 
     )  # fmt: skip
     query = {"fields": "reference,driverName,driverPhone,pieces,weightKg,plannedPickupAt,eta,po,flags"}
 
-    file = take(dispatcher, query, path=path("json"))
+    file = fetch_file(dispatcher, query, path=path("json"))
 
     assert file.headers["Content-Type"] == "application/json"
     assert orjson.loads(file.body) == [
@@ -66,8 +66,8 @@ def test_json_is_one_array_and_ndjson_one_object_a_line(dispatcher: Subject, cou
     for _ in range(count):
         factories.booked(dispatcher)
 
-    array = take(dispatcher, path=path("json"))
-    lines = take(dispatcher, path=path("ndjson"))
+    array = fetch_file(dispatcher, path=path("json"))
+    lines = fetch_file(dispatcher, path=path("ndjson"))
 
     assert (array.headers["X-Freight-Rows"], lines.headers["X-Freight-Rows"]) == (str(count), str(count))
     assert lines.headers["Content-Type"] == "application/x-ndjson"
@@ -81,7 +81,7 @@ def test_xlsx_holds_texts_numbers_and_times(house: Organization, dispatcher: Sub
     )  # fmt: skip
     query = {"fields": "reference,driverName,pieces,weightKg,plannedPickupAt,eta"}
 
-    file = take(dispatcher, query, path=path("xlsx"))
+    file = fetch_file(dispatcher, query, path=path("xlsx"))
 
     assert file.headers["Content-Disposition"].endswith('.xlsx"')
     assert book(file.body) == [
@@ -95,7 +95,7 @@ def test_xlsx_bears_every_text(house: Organization, dispatcher: Subject) -> None
     for name in names:
         factories.booked(dispatcher, customer_id=factories.customer(house, name).pk)
 
-    file = take(dispatcher, {"fields": "customer"}, path=path("xlsx"))
+    file = fetch_file(dispatcher, {"fields": "customer"}, path=path("xlsx"))
 
     # XML knows no bare carriage return; Excel writes it as _x000D_, which readers undo in ways of their own.
     shown = sorted(row[0].replace("_x000D_", "\r").replace("\r\n", "\n") for row in book(file.body)[1:])
@@ -103,12 +103,12 @@ def test_xlsx_bears_every_text(house: Organization, dispatcher: Subject) -> None
 
 
 def test_more_rows_than_a_sheet_has_are_refused(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    few = formats.Format(xlsx.XLSX.name, xlsx.XLSX.content_type, "json", xlsx.write, most_rows=1)
-    monkeypatch.setitem(formats._formats, "xlsx", few)
+    one_row_format = formats.Format(xlsx.XLSX.name, xlsx.XLSX.content_type, "json", xlsx.write, max_rows=1)
+    monkeypatch.setitem(formats._formats, "xlsx", one_row_format)
     for _ in range(2):
         factories.booked(dispatcher)
 
-    refused, fits = take(dispatcher, path=path("xlsx")), take(dispatcher, {"limit": 1}, path=path("xlsx"))
+    refused, fits = fetch_file(dispatcher, path=path("xlsx")), fetch_file(dispatcher, {"limit": 1}, path=path("xlsx"))
 
     assert (refused.status, fits.status) == (400, 200)
     assert orjson.loads(refused.body)["errors"][0]["code"] == "too_many_rows"
@@ -121,7 +121,7 @@ def test_a_csv_goes_through_pandas_unspoiled(house: Organization, dispatcher: Su
             weight_kg=Decimal(number) / 8 + 1, reference=f"00{number}-{house.slug[:8]}",
             planned_delivery_at=NOW + timedelta(days=number),
         )  # fmt: skip
-    file = take(dispatcher, {"ordering": "reference"})
+    file = fetch_file(dispatcher, {"ordering": "reference"})
 
     frame = pd.read_csv(io.BytesIO(file.body), dtype={"Reference": str}, parse_dates=["Planned Delivery At"])
 
@@ -137,22 +137,22 @@ def test_a_csv_goes_through_pandas_unspoiled(house: Organization, dispatcher: Su
 
 
 def test_the_mark_of_utf_8_is_there_when_asked_for(dispatcher: Subject) -> None:
-    plain, marked = take(dispatcher), take(dispatcher, {"bom": 1})
+    plain, marked = fetch_file(dispatcher), fetch_file(dispatcher, {"bom": 1})
 
     assert marked.body == b"\xef\xbb\xbf" + plain.body
-    assert take(dispatcher, {"bom": 1}, path=path("json")).status == 400
+    assert fetch_file(dispatcher, {"bom": 1}, path=path("json")).status == 400
 
 
 def test_columns_come_as_they_are_asked_for(dispatcher: Subject) -> None:
     shipment = factories.booked(dispatcher, notes="=inner")
 
-    file = take(dispatcher, {"fields": "notes,reference"})
+    file = fetch_file(dispatcher, {"fields": "notes,reference"})
 
     assert file.rows == [["Notes", "Reference"], ["'=inner", shipment.reference]]
 
 
 def test_unknown_columns_are_named(dispatcher: Subject) -> None:
-    file = take(dispatcher, {"fields": "reference,nme,Satus"})
+    file = fetch_file(dispatcher, {"fields": "reference,nme,Satus"})
 
     [error] = orjson.loads(file.body)["errors"]
     assert (file.status, error["field"]) == (400, "fields")
@@ -167,18 +167,18 @@ def test_what_a_customer_may_not_see_is_empty_in_every_format(house: Organizatio
     viewer = factories.member(house, "customer", customer=customer)
     query = {"fields": "driverName,driverPhone,notes"}
 
-    told = [take(viewer, query, path=path(extension)).body for extension in ("csv", "ndjson", "xlsx")]
+    bodies = [fetch_file(viewer, query, path=path(extension)).body for extension in ("csv", "ndjson", "xlsx")]
 
-    assert told[0].splitlines()[1] == b"Dana Driver,,"
-    assert orjson.loads(told[1]) == {"driverName": "Dana Driver", "driverPhone": None, "notes": None}
-    assert book(told[2])[1] == ["Dana Driver", "", ""]
+    assert bodies[0].splitlines()[1] == b"Dana Driver,,"
+    assert orjson.loads(bodies[1]) == {"driverName": "Dana Driver", "driverPhone": None, "notes": None}
+    assert book(bodies[2])[1] == ["Dana Driver", "", ""]
 
 
 def test_it_is_compressed_when_the_caller_takes_it(dispatcher: Subject) -> None:
     factories.booked(dispatcher)
 
-    packed = take(dispatcher, **{"Accept-Encoding": "br, gzip"})
-    plain = take(dispatcher, **{"Accept-Encoding": "gzip;q=0"})
+    packed = fetch_file(dispatcher, **{"Accept-Encoding": "br, gzip"})
+    plain = fetch_file(dispatcher, **{"Accept-Encoding": "gzip;q=0"})
 
     assert (packed.headers["Content-Encoding"], "Content-Encoding" in plain.headers) == ("gzip", False)
     assert (packed.headers["X-Freight-Rows"], packed.headers["Vary"]) == ("1", "Accept-Encoding, origin")
@@ -193,7 +193,7 @@ def test_every_report_comes_in_every_format(house: Organization, dispatcher: Sub
     key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
 
     for extension in ("csv", "json", "ndjson", "xlsx"):
-        file = take(None, path=path(extension, report), **key)
+        file = fetch_file(None, path=path(extension, report), **key)
 
         assert (report, extension, file.status) == (report, extension, 200)
         assert int(file.headers["X-Freight-Rows"]) >= 1
@@ -209,7 +209,7 @@ def test_a_delivery_says_how_late_it_was(house: Organization, dispatcher: Subjec
     )
     factories.booked(dispatcher)
 
-    file = take(dispatcher, {"fields": "reference,minutesLate"}, path=path("csv", "deliveries"))
+    file = fetch_file(dispatcher, {"fields": "reference,minutesLate"}, path=path("csv", "deliveries"))
 
     late = (shipment.delivered_at - shipment.planned_delivery_at).total_seconds() // 60
     assert file.rows[1:] == [[shipment.reference, str(round(late))]]
@@ -221,22 +221,22 @@ def test_events_of_others_stay_theirs(house: Organization, dispatcher: Subject) 
     factories.booked(dispatcher)
     factories.booked(factories.member(factories.organization(), "dispatcher"))
 
-    file = take(factories.member(house, "customer", customer=customer), path=path("csv", "events"))
+    file = fetch_file(factories.member(house, "customer", customer=customer), path=path("csv", "events"))
 
     assert file.column("Reference") == [mine.reference]
 
 
 def test_the_audit_is_for_those_who_may_read_it(dispatcher: Subject) -> None:
-    assert take(dispatcher, path=path("csv", "audit")).status == 403
+    assert fetch_file(dispatcher, path=path("csv", "audit")).status == 403
 
 
 @pytest.mark.parametrize("extension", ["exe", "CSV", "csv.gz"])
 def test_there_is_nothing_in_other_formats(dispatcher: Subject, extension: str) -> None:
-    assert take(dispatcher, path=path(extension)).status == 404
+    assert fetch_file(dispatcher, path=path(extension)).status == 404
 
 
 def test_a_refusal_stands_in_the_audit(house: Organization) -> None:
-    take(factories.member(house, "driver"), {"status": "booked"})
+    fetch_file(factories.member(house, "driver"), {"status": "booked"})
 
     entry = AuditEntry.objects.get(organization=house, action="export")
     assert (entry.outcome, entry.actor_role) == ("refused", "driver")
@@ -247,9 +247,9 @@ def test_a_refusal_stands_in_the_audit(house: Organization) -> None:
 def test_who_comes_when_all_places_are_taken_is_told_when_to_come_again(
     house: Organization, dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slots, "readings", slots.Slots(0, waiting=1, seconds=0.01))
+    monkeypatch.setattr(slots, "readings", slots.ConcurrencyLimit(0, max_waiting=1, timeout=0.01))
 
-    file = take(dispatcher)
+    file = fetch_file(dispatcher)
 
     assert (file.status, file.headers["Retry-After"]) == (429, "6")
     assert AuditEntry.objects.get(organization=house, action="export").outcome == "refused"

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization, User
 from tests import factories
-from tests.exports.sheets import ROUTE, csv_of, of
+from tests.exports.sheets import ROUTE, csv_of, shipments_by_reference
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -27,8 +27,8 @@ def run(file: Path, house: Organization, **options: Any) -> dict[str, Any]:
     """This will run the command and return the line that it prints."""
     out = StringIO()
     call_command("import_shipments", str(file), organization=house.slug, stdout=out, **options)
-    found: dict[str, Any] = json.loads(out.getvalue())
-    return found
+    summary: dict[str, Any] = json.loads(out.getvalue())
+    return summary
 
 
 def test_it_imports_and_prints_one_line_of_counts(file: Path, house: Organization) -> None:
@@ -40,7 +40,7 @@ def test_it_imports_and_prints_one_line_of_counts(file: Path, house: Organizatio
         "unchanged": 0, "failed": 0,
     }  # fmt: skip
     assert (trial["dryRun"], trial["created"], second["created"], second["unchanged"]) == (True, 2, 0, 2)
-    assert sorted(of(house)) == ["A-1", "A-2"]
+    assert sorted(shipments_by_reference(house)) == ["A-1", "A-2"]
     entries = AuditEntry.objects.filter(organization=house, entity="import").order_by("at", "id")
     assert [(each.actor_role, each.outcome) for each in entries] == [
         ("system", "started"), ("system", "done"), ("system", "started"), ("system", "done"),
@@ -62,7 +62,7 @@ def test_rows_that_fail_are_named_and_end_it_with_1(
     with pytest.raises(SystemExit) as ended:
         run(file, house)
 
-    assert (ended.value.code, sorted(of(house))) == (1, ["A-2"])
+    assert (ended.value.code, sorted(shipments_by_reference(house))) == (1, ["A-2"])
     assert "row 2 (A-1): Pieces: Give a whole number" in capsys.readouterr().err
 
 
@@ -70,7 +70,7 @@ def test_what_cannot_be_done_is_said_in_one_line(file: Path, house: Organization
     stranger = User.objects.get(pk=factories.member(factories.organization(), "dispatcher").user_id)
     auditor = User.objects.get(pk=factories.member(house, "auditor").user_id)
     (broken := file.with_name("broken.csv")).write_bytes(b"Weight\n1\n")
-    said = []
+    messages = []
     for path, options in (
         (file.with_name("missing.csv"), {}),
         (broken, {}),
@@ -81,11 +81,11 @@ def test_what_cannot_be_done_is_said_in_one_line(file: Path, house: Organization
     ):
         with pytest.raises(CommandError) as refused:
             call_command("import_shipments", str(path), **({"organization": house.slug} | options))
-        said.append(str(refused.value))
+        messages.append(str(refused.value))
 
-    assert [text for text in said if "\n" in text] == []
-    assert ["No such file" in said[0], "Weight: There is no such column" in said[1]] == [True, True]
-    assert ["organisation nowhere" in said[2], "member" in said[3], "member" in said[4], "may not" in said[5]] == [
+    assert [text for text in messages if "\n" in text] == []
+    assert ["No such file" in messages[0], "Weight: There is no such column" in messages[1]] == [True, True]
+    assert ["organisation nowhere" in messages[2], "member" in messages[3], "member" in messages[4], "may not" in messages[5]] == [
         True
     ] * 4
-    assert of(house) == {}
+    assert shipments_by_reference(house) == {}

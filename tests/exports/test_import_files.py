@@ -11,7 +11,7 @@ from exports.imports import reading, table
 from exports.pdf import pool
 from shipments.access import Subject
 from shipments.selectors.parameters import Invalid
-from tests.exports.sheets import csv_of, send, tried, xlsx_of
+from tests.exports.sheets import csv_of, send, dry_run_report, xlsx_of
 from tests.shipments.api.client import Api, fields_refused
 
 SHEET = "xl/worksheets/sheet1.xml"
@@ -19,14 +19,14 @@ SHEET = "xl/worksheets/sheet1.xml"
 
 def rows(raw: bytes, *, most: int = 1000) -> list[tuple[int, list[str | None]]]:
     """This will read a file as a renderer does."""
-    made, about = reading.table({"mostRows": most}, [raw])
-    found = list(table.unpacked(made))
-    assert len(found) == about["rows"]
-    return found
+    made, about = reading.read_table({"mostRows": most}, [raw])
+    unpacked = list(table.iter_packed_rows(made))
+    assert len(unpacked) == about["rows"]
+    return unpacked
 
 
 def header(raw: bytes) -> list[str]:
-    return list(reading.table({"mostRows": 1000}, [raw])[1]["header"])
+    return list(reading.read_table({"mostRows": 1000}, [raw])[1]["header"])
 
 
 def rezipped(raw: bytes, name: str, content: bytes) -> bytes:
@@ -159,7 +159,7 @@ def test_a_file_may_be_larger_than_json_may(api: Api, filename: str | None) -> N
         for at in range(300)
     ]
 
-    trial = tried(api, csv_of(rows), filename=filename, limit=1)
+    trial = dry_run_report(api, csv_of(rows), filename=filename, limit=1)
 
     assert (trial["counts"]["created"], trial["size"] > 1024**2, trial["next"]) == (300, True, 2)
 
@@ -191,7 +191,7 @@ def test_compressed_bodies_are_refused(api: Api) -> None:
 
 
 def test_a_cell_outside_the_columns_is_an_error_of_its_row(api: Api, dispatcher: Subject) -> None:
-    trial = tried(api, b"Reference,Origin,Destination\nA-1,NLRTM,DEHAM,oops\nA-2,NLRTM,DEHAM,,\n")
+    trial = dry_run_report(api, b"Reference,Origin,Destination\nA-1,NLRTM,DEHAM,oops\nA-2,NLRTM,DEHAM,,\n")
 
     assert [(entry["outcome"], [each["code"] for each in entry["errors"]]) for entry in trial["rows"]] == [
         ("failed", ["outside"]), ("created", []),

@@ -13,8 +13,8 @@ from shipments import services
 from shipments.access import Subject
 from shipments.models import AuditEntry, Location, Organization, ShipmentEvent
 from tests import factories
-from tests.exports.files import take
-from tests.exports.sheets import ROUTE, applied, csv_of, judged, look, of, send, tried, xlsx_of
+from tests.exports.files import fetch_file
+from tests.exports.sheets import ROUTE, run_import, csv_of, row_errors, get_import, shipments_by_reference, send, dry_run_report, xlsx_of
 from tests.shipments.api.client import Api, fields_refused
 
 pytestmark = pytest.mark.usefixtures("committed", "folder")
@@ -31,11 +31,11 @@ def test_new_rows_become_shipments(api: Api, house: Organization, dispatcher: Su
         ]
     )  # fmt: skip
 
-    done = applied(api, raw)
+    done = run_import(api, raw)
 
     assert (done["state"], done["progress"]) == ("succeeded", {"done": 2, "total": 2})
     assert done["counts"] == {"created": 2, "updated": 0, "unchanged": 0, "failed": 0}
-    first, second = of(house)["A-1"], of(house)["A-2"]
+    first, second = shipments_by_reference(house)["A-1"], shipments_by_reference(house)["A-2"]
     assert (first.status, first.driver_id, first.customer_id, first.pieces, first.weight_kg) == (
         "booked", driver.pk, customer.pk, 7, Decimal("12.500"),
     )  # fmt: skip
@@ -56,13 +56,13 @@ def test_the_same_file_twice_changes_nothing(api: Api, house: Organization) -> N
             {"Reference": "A-2", "Origin": "Depot 7 (NL)", "Destination": "DEHAM", "PO": "x"},
         ]
     )
-    applied(api, raw)
-    before = {name: (each.seq, each.updated_at) for name, each in of(house).items()}
+    run_import(api, raw)
+    before = {name: (each.seq, each.updated_at) for name, each in shipments_by_reference(house).items()}
 
-    again = applied(api, raw)
+    again = run_import(api, raw)
 
     assert again["counts"] == {"created": 0, "updated": 0, "unchanged": 2, "failed": 0}
-    assert {name: (each.seq, each.updated_at) for name, each in of(house).items()} == before
+    assert {name: (each.seq, each.updated_at) for name, each in shipments_by_reference(house).items()} == before
     assert Location.objects.filter(organization=house).count() == 1
 
 
@@ -78,19 +78,19 @@ def test_an_export_comes_in_again_unchanged(api: Api, house: Organization, dispa
             origin=services.places.Place("=Depot", "NL", 52.1, 4.3),
         )  # fmt: skip
     factories.delivered(dispatcher, reference="A-5", **names)
-    before = {name: each.seq for name, each in of(house).items()}
+    before = {name: each.seq for name, each in shipments_by_reference(house).items()}
     fields = (
         "id,reference,origin,destination,status,driverId,driverName,driverPhone,createdAt,updatedAt,customer,"
         "eta,deliveredAt,pieces,weightKg,plannedPickupAt,plannedDeliveryAt,volumeM3,customerId,seq,po,bol,pro,flags,notes"
     )
-    file = take(dispatcher, {"fields": fields}, path=f"/api/exports/shipments.{kind}")
+    file = fetch_file(dispatcher, {"fields": fields}, path=f"/api/exports/shipments.{kind}")
 
-    done = applied(api, file.body, kind=kind)
+    done = run_import(api, file.body, kind=kind)
 
     assert (done["counts"]["unchanged"], done["rows"]) == (5, [
         {**entry, "outcome": "unchanged", "changed": [], "errors": [], "warnings": []} for entry in done["rows"]
     ])  # fmt: skip
-    assert {name: each.seq for name, each in of(house).items()} == before
+    assert {name: each.seq for name, each in shipments_by_reference(house).items()} == before
 
 
 def test_what_differs_is_amended_and_what_is_left_out_stays(
@@ -99,12 +99,12 @@ def test_what_differs_is_amended_and_what_is_left_out_stays(
     driver = factories.driver(house)
     factories.booked(dispatcher, reference="A-1", pieces=1, driver_id=driver.pk, references={"po": "1", "sku": "2"})
 
-    done = applied(
+    done = run_import(
         api, csv_of([{"reference": "a-1", "PIECES": "2", "driver_id": "", "PO": "3", "Status": "draft"}])
     )
 
     [entry] = done["rows"]
-    stored = of(house)["A-1"]
+    stored = shipments_by_reference(house)["A-1"]
     assert (entry["outcome"], entry["changed"]) == ("updated", ["PIECES", "references"])
     assert [(each["column"], each["code"]) for each in entry["warnings"]] == [("Status", "ignored")]
     assert (stored.pieces, stored.driver_id, stored.references, stored.status, stored.seq) == (
@@ -153,13 +153,13 @@ def test_each_row_is_judged_for_itself(api: Api, house: Organization) -> None:
     expected = {at + 3: [(column, code)] for at, (_, column, code) in enumerate(BAD)}
     expected[len(rows) + 1] = [("Reference", "repeated")]
 
-    trial = tried(api, csv_of(rows), limit=1000)
-    done = applied(api, csv_of(rows))
+    trial = dry_run_report(api, csv_of(rows), limit=1000)
+    done = run_import(api, csv_of(rows))
 
-    assert {row: problems for row, problems in judged(trial).items() if problems} == expected
-    assert judged(done) == judged(trial)
+    assert {row: problems for row, problems in row_errors(trial).items() if problems} == expected
+    assert row_errors(done) == row_errors(trial)
     assert done["counts"] == {"created": 2, "updated": 0, "unchanged": 0, "failed": len(BAD) + 1}
-    assert set(of(house)) == {"GOOD-1", "GOOD-2"}
+    assert set(shipments_by_reference(house)) == {"GOOD-1", "GOOD-2"}
 
 
 def test_a_dry_run_says_what_would_be_and_changes_nothing(
@@ -173,19 +173,19 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(
         {"Reference": "A-3", "Origin": "Depot 9 (NL)", "Destination": "DEHAM"},
     ]
 
-    trial = tried(api, csv_of(rows), filename="week 9.csv")
+    trial = dry_run_report(api, csv_of(rows), filename="week 9.csv")
 
     assert (trial["dryRun"], trial["total"], trial["filename"]) == (True, 3, "week 9.csv")
     assert trial["counts"] == {"created": 1, "updated": 1, "unchanged": 0, "failed": 1}
     assert [entry["outcome"] for entry in trial["rows"]] == ["updated", "failed", "created"]
     assert "settled" in trial["rows"][1]["errors"][0]["message"]
-    assert (len(of(house)), Location.objects.filter(organization=house).count()) == (2, 0)
+    assert (len(shipments_by_reference(house)), Location.objects.filter(organization=house).count()) == (2, 0)
     assert not Import.objects.filter(organization_id=house.pk).exists()
 
 
 def test_the_report_comes_in_pages(api: Api) -> None:
     rows = [{"Reference": f"A-{at}" if at % 2 else "", **ROUTE} for at in range(6)]
-    done = applied(api, csv_of(rows))
+    done = run_import(api, csv_of(rows))
     path = f"/api/imports/{done['id']}"
 
     first = api.get(path, {"outcome": "failed", "limit": 2}).json()
@@ -201,9 +201,9 @@ def test_the_report_comes_in_pages(api: Api) -> None:
 def test_a_spreadsheet_of_the_continent_is_understood(api: Api, house: Organization) -> None:
     raw = "\ufeffReference;Origin;Destination;Weight kg\r\nA-1;NLRTM;DEHAM;12,5\r\n".encode()
 
-    done = applied(api, raw)
+    done = run_import(api, raw)
 
-    assert (done["counts"]["created"], of(house)["A-1"].weight_kg) == (1, Decimal("12.500"))
+    assert (done["counts"]["created"], shipments_by_reference(house)["A-1"].weight_kg) == (1, Decimal("12.500"))
 
 
 def test_a_workbook_brings_its_own_numbers_and_times(api: Api, house: Organization) -> None:
@@ -215,24 +215,24 @@ def test_a_workbook_brings_its_own_numbers_and_times(api: Api, house: Organizati
         ]
     )
 
-    done = applied(api, raw, kind="xlsx")
+    done = run_import(api, raw, kind="xlsx")
 
-    stored = of(house)["4711"]
+    stored = shipments_by_reference(house)["4711"]
     assert (stored.pieces, stored.eta, stored.references) == (
         7, datetime(2026, 3, 2, 12, 30, tzinfo=UTC), {"po": "4500012345"},
     )  # fmt: skip
-    assert judged(done)[3] == [("Pieces", "invalid"), ("ETA", "invalid")]
+    assert row_errors(done)[3] == [("Pieces", "invalid"), ("ETA", "invalid")]
 
 
 def test_it_stands_in_the_audit_from_start_to_end(api: Api, house: Organization) -> None:
-    done = applied(api, csv_of([{"Reference": "A-1", **ROUTE}, {"Reference": "", **ROUTE}]), filename="march.csv")
+    done = run_import(api, csv_of([{"Reference": "A-1", **ROUTE}, {"Reference": "", **ROUTE}]), filename="march.csv")
 
     entries = AuditEntry.objects.filter(organization=house, entity="import").order_by("at", "id")
     assert [(each.action, each.outcome, each.entity_id) for each in entries] == [
         ("import", "started", done["id"]), ("import", "done", done["id"]),
     ]  # fmt: skip
-    told = entries[1].after or {}
-    assert {name: told[name] for name in ("filename", "rows", "created", "failed", "sha256")} == {
+    audited = entries[1].after or {}
+    assert {name: audited[name] for name in ("filename", "rows", "created", "failed", "sha256")} == {
         "filename": "march.csv", "rows": 2, "created": 1, "failed": 1, "sha256": done["sha256"],
     }  # fmt: skip
     assert not ImportedFile.objects.filter(pk=done["id"]).exists()
@@ -251,13 +251,13 @@ def test_who_may_not_book_may_not_import(house: Organization, role: str) -> None
 
 
 def test_imports_are_their_owners_alone(api: Api, house: Organization) -> None:
-    own = send(api, csv_of([{"Reference": "A-1", **ROUTE}])).json()["id"]
+    import_id = send(api, csv_of([{"Reference": "A-1", **ROUTE}])).json()["id"]
 
     for other in (factories.member(house, "admin"), factories.member(factories.organization(), "admin")):
-        looked, path = Api(other), f"/api/imports/{own}"
-        assert (looked.get(path).status_code, looked.delete(path).status_code) == (404, 404)
-        assert looked.get("/api/imports").json() == {"results": []}
-    assert look(api, own)["state"] == "queued"
+        other_api, path = Api(other), f"/api/imports/{import_id}"
+        assert (other_api.get(path).status_code, other_api.delete(path).status_code) == (404, 404)
+        assert other_api.get("/api/imports").json() == {"results": []}
+    assert get_import(api, import_id)["state"] == "queued"
 
 
 def test_a_third_one_at_a_time_is_refused(api: Api) -> None:
@@ -278,7 +278,7 @@ def test_one_that_is_cancelled_changes_nothing_more(api: Api, house: Organizatio
     ended = api.delete(f"/api/imports/{own}")
     work.work_batch()
 
-    assert (ended.status_code, look(api, own)["state"], of(house)) == (204, "cancelled", {})
+    assert (ended.status_code, get_import(api, own)["state"], shipments_by_reference(house)) == (204, "cancelled", {})
     assert api.delete(f"/api/imports/{own}").status_code == 204
     outcomes = AuditEntry.objects.filter(organization=house, entity="import").values_list("outcome", flat=True)
     assert list(outcomes) == ["cancelled"]

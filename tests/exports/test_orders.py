@@ -14,8 +14,8 @@ from exports.models import Export
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization
 from tests import factories
-from tests.exports.background import download, look, order, ordered
-from tests.exports.files import take
+from tests.exports.background import download, get_export, create_export, create_export_job
+from tests.exports.files import fetch_file
 from tests.shipments.api.client import Api
 
 pytestmark = pytest.mark.usefixtures("committed", "folder")
@@ -25,12 +25,12 @@ State = Export.State
 def test_what_is_ordered_is_written_and_can_be_taken(api: Api, dispatcher: Subject, folder: Path) -> None:
     for _ in range(3):
         factories.booked(dispatcher)
-    export = order(api, filters={"status": ["booked", "draft"], "limit": 2}, fields=["reference", "status"])
-    queued = look(api, export)
+    export = create_export(api, filters={"status": ["booked", "draft"], "limit": 2}, fields=["reference", "status"])
+    queued = get_export(api, export)
 
     assert work.work_batch() == 1
 
-    done = look(api, export)
+    done = get_export(api, export)
     response, body = download(dispatcher, export)
     assert (queued["state"], queued["progress"], queued["file"]) == ("queued", {"done": 0, "total": None}, None)
     assert (done["state"], done["progress"]) == ("succeeded", {"done": 2, "total": 2})
@@ -48,12 +48,12 @@ def test_what_is_ordered_is_written_and_can_be_taken(api: Api, dispatcher: Subje
 @pytest.mark.parametrize("kind", ["xlsx", "json", "ndjson"])
 def test_every_format_can_be_ordered(api: Api, dispatcher: Subject, kind: str) -> None:
     factories.booked(dispatcher)
-    export = order(api, format=kind)
+    export = create_export(api, format=kind)
 
     work.work_batch()
 
-    assert (look(api, export)["state"], look(api, export)["progress"]) == ("succeeded", {"done": 1, "total": 1})
-    assert len(download(dispatcher, export)[1]) == look(api, export)["size"]
+    assert (get_export(api, export)["state"], get_export(api, export)["progress"]) == ("succeeded", {"done": 1, "total": 1})
+    assert len(download(dispatcher, export)[1]) == get_export(api, export)["size"]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_every_format_can_be_ordered(api: Api, dispatcher: Subject, kind: str) -
 )
 def test_a_file_comes_in_parts(api: Api, dispatcher: Subject, header: str, status: int, slice_: slice) -> None:
     factories.booked(dispatcher)
-    export = order(api)
+    export = create_export(api)
     work.work_batch()
     _, whole = download(dispatcher, export)
 
@@ -85,7 +85,7 @@ def test_a_file_comes_in_parts(api: Api, dispatcher: Subject, header: str, statu
 
 
 def test_a_part_of_another_file_is_not_continued(api: Api, dispatcher: Subject) -> None:
-    export = order(api)
+    export = create_export(api)
     work.work_batch()
 
     response, whole = download(dispatcher, export, Range="bytes=5-", If_Range='"another"')
@@ -95,7 +95,7 @@ def test_a_part_of_another_file_is_not_continued(api: Api, dispatcher: Subject) 
 
 
 def test_a_third_one_at_a_time_is_refused(api: Api, dispatcher: Subject) -> None:
-    first, _ = order(api), order(api)
+    first, _ = create_export(api), create_export(api)
 
     refused = api.post("/api/exports", {"report": "shipments", "format": "csv"})
     api.delete(f"/api/exports/{first['id']}")
@@ -111,9 +111,9 @@ def test_orders_at_once_keep_to_two(dispatcher: Subject) -> None:
     def one() -> None:
         gate.wait(10)
         try:
-            ordered(dispatcher)
+            create_export_job(dispatcher)
             outcomes.append("ordered")
-        except orders.TooMany:
+        except orders.TooManyJobs:
             outcomes.append("refused")
         finally:
             connection.close()
@@ -151,7 +151,7 @@ def test_what_cannot_be_ordered_is_named(api: Api, body: Any, fields: set[str]) 
 
 
 def test_an_export_is_its_owners_alone(api: Api, house: Organization) -> None:
-    export = order(api)
+    export = create_export(api)
     others = [factories.member(house, "admin"), factories.member(factories.organization(), "dispatcher")]
 
     for other in others:
@@ -171,7 +171,7 @@ def test_who_may_not_export_may_not_order(house: Organization) -> None:
 
 
 def test_before_it_is_done_there_is_no_file(api: Api, dispatcher: Subject) -> None:
-    export = order(api)
+    export = create_export(api)
 
     response, _ = download(dispatcher, export)
 
@@ -179,28 +179,28 @@ def test_before_it_is_done_there_is_no_file(api: Api, dispatcher: Subject) -> No
 
 
 def test_a_cancelled_one_is_not_written(api: Api, dispatcher: Subject, folder: Path) -> None:
-    export = order(api)
+    export = create_export(api)
 
     answers = [api.delete(f"/api/exports/{export['id']}").status_code for _ in range(2)]
     work.work_batch()
 
-    assert (answers, look(api, export)["state"]) == ([204, 204], "cancelled")
+    assert (answers, get_export(api, export)["state"]) == ([204, 204], "cancelled")
     assert not folder.exists() or list(folder.iterdir()) == []
     assert download(dispatcher, export)[0].status_code == 409
 
 
 def test_a_removed_file_is_gone(api: Api, dispatcher: Subject, folder: Path) -> None:
-    export = order(api)
+    export = create_export(api)
     work.work_batch()
 
     answer = api.delete(f"/api/exports/{export['id']}")
 
-    assert (answer.status_code, look(api, export)["state"], list(folder.iterdir())) == (204, "expired", [])
+    assert (answer.status_code, get_export(api, export)["state"], list(folder.iterdir())) == (204, "expired", [])
     assert download(dispatcher, export)[0].status_code == 410
 
 
 def test_the_audit_names_who_ordered_and_who_took(api: Api, dispatcher: Subject, house: Organization) -> None:
-    export = order(api)
+    export = create_export(api)
     work.work_batch()
     download(dispatcher, export)
 
@@ -215,8 +215,8 @@ def test_the_audit_names_who_ordered_and_who_took(api: Api, dispatcher: Subject,
 
 def test_a_file_by_a_path_of_its_own_is_the_same(api: Api, dispatcher: Subject) -> None:
     factories.booked(dispatcher)
-    export = order(api)
+    export = create_export(api)
     work.work_batch()
 
-    assert download(dispatcher, export)[1] == take(dispatcher).body
+    assert download(dispatcher, export)[1] == fetch_file(dispatcher).body
     assert orjson.loads(api.get("/api/exports").content)["results"][0]["state"] == "succeeded"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exports.pdf.folder import Folder, remove_left
+from exports.pdf.folder import ScratchDirectory, remove_orphaned
 
 OWNER = """
 from exports.pdf.folder import Folder
@@ -25,7 +25,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def with_fonts(path: str) -> Path:
+def add_fonts(path: str) -> Path:
     """A folder as it looks two minutes after a renderer has laid its fonts there."""
     folder = Path(path)
     (folder / "fonts").mkdir()
@@ -37,22 +37,22 @@ def with_fonts(path: str) -> Path:
 def test_a_folder_of_a_killed_process_goes_with_the_next_look() -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert owner.stdout
-    left = with_fonts(owner.stdout.readline().decode().strip())
+    orphaned = add_fonts(owner.stdout.readline().decode().strip())
 
-    remove_left()
-    assert left.exists()  # its owner lives
+    remove_orphaned()
+    assert orphaned.exists()  # its owner lives
 
     owner.kill()
     owner.communicate()
-    remove_left()
-    assert not left.exists()
+    remove_orphaned()
+    assert not orphaned.exists()
 
 
 def test_a_folder_that_is_just_being_made_is_left_alone(temporary: Path) -> None:
     young = temporary / "freight-renderer-young"
     young.mkdir()
 
-    remove_left()
+    remove_orphaned()
 
     assert young.exists()
 
@@ -60,11 +60,11 @@ def test_a_folder_that_is_just_being_made_is_left_alone(temporary: Path) -> None
 def test_nothing_behind_a_link_and_nothing_of_another_name_is_removed(temporary: Path) -> None:
     precious = temporary / "precious"
     precious.mkdir()
-    with_fonts(str(precious))
+    add_fonts(str(precious))
     (temporary / "freight-renderer-link").symlink_to(precious)
     (temporary / "freight-renderer-file").touch()
 
-    remove_left()
+    remove_orphaned()
 
     assert sorted(path.name for path in temporary.iterdir()) == [
         "freight-renderer-file",
@@ -78,16 +78,16 @@ def test_nothing_behind_a_link_and_nothing_of_another_name_is_removed(temporary:
 def test_a_folder_of_another_user_is_not_ours_to_remove(temporary: Path) -> None:
     theirs = temporary / "freight-renderer-theirs"
     theirs.mkdir()
-    with_fonts(str(theirs))
+    add_fonts(str(theirs))
     os.chown(theirs, 12345, 12345)
 
-    remove_left()
+    remove_orphaned()
 
     assert theirs.exists()
 
 
 def test_a_folder_is_removed_once(temporary: Path) -> None:
-    folder = Folder()
+    folder = ScratchDirectory()
     folder.remove()
     with (temporary / "opened meanwhile").open("w") as other:  # has the number of the lock's descriptor now
         folder.remove()

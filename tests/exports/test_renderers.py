@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from exports.pdf import pool as pools
-from exports.pdf.pool import Busy, Failed, Pool, Task
+from exports.pdf.pool import PoolBusy, TaskFailed, Pool, Task
 from tests.exports import printed
 from tests.journeys import processes
 
@@ -28,9 +28,9 @@ REPORT: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    made = Pool(1)
-    yield made
-    made.close()
+    started = Pool(1)
+    yield started
+    started.close()
 
 
 def page(**changes: Any) -> Task:
@@ -40,7 +40,7 @@ def page(**changes: Any) -> Task:
 @contextmanager
 def listener() -> Iterator[tuple[int, list[Any]]]:
     """A server on this machine, and who came to it."""
-    came: list[Any] = []
+    connections: list[Any] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def wait() -> None:
@@ -49,19 +49,19 @@ def listener() -> Iterator[tuple[int, list[Any]]]:
                     connection, address = server.accept()
                 except OSError:
                     return
-                came.append(address)
+                connections.append(address)
                 connection.close()
 
         threading.Thread(target=wait, daemon=True).start()
         try:
-            yield server.getsockname()[1], came
+            yield server.getsockname()[1], connections
         finally:
             # Wakes the thread: closing alone does not.
             server.shutdown(socket.SHUT_RDWR)
 
 
 def test_what_people_wrote_is_text_and_fetches_nothing(pool: Pool) -> None:
-    with listener() as (port, came):
+    with listener() as (port, connections):
         nasty = [
             f"<img src=http://127.0.0.1:{port}/a>",
             "<img src=file:///etc/passwd>",
@@ -76,25 +76,25 @@ def test_what_people_wrote_is_text_and_fetches_nothing(pool: Pool) -> None:
 
         done = pool.run(page(rows=[[text] for text in nasty], title=nasty[0], organisation=nasty[1]))
 
-    shown = printed.text(done.made).replace(" ", "")
+    shown = printed.text(done.content).replace(" ", "")
     assert [text for text in nasty if text.replace(" ", "") not in shown] == []
-    assert (came, done.about["refused"]) == ([], 0)
-    with printed.opened(done.made) as pdf:
+    assert (connections, done.metadata["refused"]) == ([], 0)
+    with printed.open_pdf(done.content) as pdf:
         assert "/EmbeddedFiles" not in pdf.Root.get("/Names", {})
-        assert "root:" not in printed.text(done.made)
+        assert "root:" not in printed.text(done.content)
 
 
 def test_even_markup_of_our_own_could_fetch_nothing(pool: Pool) -> None:
     """The templates escape; were one to forget it, this stands behind it."""
-    with listener() as (port, came):
+    with listener() as (port, connections):
         sources = (f"http://127.0.0.1:{port}/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/css,a{}")
         # The one place of the templates that is no text: a colour, which is ours.
         colour = "".join(f"red;background-image:url({source});" for source in sources)
 
         done = pool.run(page(legend=[["x", "1", colour]]))
 
-    assert came == []
-    assert done.about["refused"] >= 1
+    assert connections == []
+    assert done.metadata["refused"] >= 1
 
 
 def test_what_people_wrote_is_no_markup_for_the_other_engine_either(pool: Pool) -> None:
@@ -106,17 +106,17 @@ def test_what_people_wrote_is_no_markup_for_the_other_engine_either(pool: Pool) 
 
     done = pool.run(Task("typeset", {"context": context, "goesOn": False}))
 
-    shown = printed.text(done.made)
+    shown = printed.text(done.content)
     assert [text for text in nasty if text not in shown] == []
 
 
 def test_a_task_that_takes_too_long_is_ended_and_the_next_is_done(pool: Pool) -> None:
     slow = page(rows=[["x" * 200] * 1 for _ in range(20_000)])
 
-    with pytest.raises(Failed, match="TooLong"):
-        pool.run(Task(slow.name, slow.about, seconds=1.0))
+    with pytest.raises(TaskFailed, match="TooLong"):
+        pool.run(Task(slow.name, slow.parameters, seconds=1.0))
 
-    assert pool.run(page()).about["pages"] == 1
+    assert pool.run(page()).metadata["pages"] == 1
 
 
 def test_a_renderer_that_is_killed_is_replaced(pool: Pool) -> None:
@@ -125,12 +125,12 @@ def test_a_renderer_that_is_killed_is_replaced(pool: Pool) -> None:
     os.kill(before, signal.SIGKILL)
     psutil.wait_procs([psutil.Process(before)] if psutil.pid_exists(before) else [], timeout=10)
 
-    assert pool.run(page()).about["pages"] == 1
+    assert pool.run(page()).metadata["pages"] == 1
     assert pool.processes() != [before]
 
 
 def test_what_a_task_breaks_says_no_more_than_its_kind(pool: Pool) -> None:
-    with pytest.raises(Failed) as refused:
+    with pytest.raises(TaskFailed) as refused:
         pool.run(Task("page", {"template": "nowhere.html", "context": {}, "pictures": []}))
 
     assert str(refused.value) == "TemplateDoesNotExist"
@@ -138,13 +138,13 @@ def test_what_a_task_breaks_says_no_more_than_its_kind(pool: Pool) -> None:
 
 def test_a_renderer_knows_no_secrets_and_has_its_limits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "do-not-pass-me-on" * 4)
-    own = Pool(1)
+    fresh_pool = Pool(1)
     try:
-        own.warm()
-        [pid] = own.processes()
+        fresh_pool.warm()
+        [pid] = fresh_pool.processes()
         process = psutil.Process(pid)
         # Its first act is to confine itself; before that it answers nothing.
-        own.run(Task("join", {"title": "x", "organisation": "y"}, [pool.run(page()).made]))
+        fresh_pool.run(Task("join", {"title": "x", "organisation": "y"}, [pool.run(page()).content]))
 
         assert set(process.environ()) & {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"} == set()
         assert process.rlimit(psutil.RLIMIT_AS)[1] == 2 * 1024**3
@@ -152,23 +152,23 @@ def test_a_renderer_knows_no_secrets_and_has_its_limits(pool: Pool, monkeypatch:
         assert 0 < process.rlimit(psutil.RLIMIT_CPU)[0] < 100
         assert process.net_connections() == []
     finally:
-        own.close()
+        fresh_pool.close()
 
 
 def test_too_many_who_wait_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "MOST_WAITING", 1)
-    own = Pool(1)
+    fresh_pool = Pool(1)
     try:
         slow = page(rows=[["x"]] * 300)
         with ThreadPoolExecutor(6) as threads:
-            ended = [threads.submit(own.run, slow) for _ in range(6)]
+            ended = [threads.submit(fresh_pool.run, slow) for _ in range(6)]
             failures = [type(each.exception()) for each in ended]
 
-        assert failures.count(Busy) >= 1
+        assert failures.count(PoolBusy) >= 1
         assert failures.count(type(None)) >= 2
-        assert set(failures) == {Busy, type(None)}
+        assert set(failures) == {PoolBusy, type(None)}
     finally:
-        own.close()
+        fresh_pool.close()
 
 
 def test_renderers_die_with_the_process_that_started_them(tmp_path: Any) -> None:
@@ -197,42 +197,42 @@ def alive(pid: int) -> bool:
 
 
 def test_a_thread_that_ends_takes_no_renderer_with_it(pool: Pool) -> None:
-    own = Pool(1)
+    fresh_pool = Pool(1)
     try:
-        thread = threading.Thread(target=own.warm)
+        thread = threading.Thread(target=fresh_pool.warm)
         thread.start()
         thread.join()
-        [pid] = own.processes()
+        [pid] = fresh_pool.processes()
         time.sleep(0.2)  # the kernel would have told it by now
 
-        assert own.run(page()).about["pages"] == 1
-        assert own.processes() == [pid]
+        assert fresh_pool.run(page()).metadata["pages"] == 1
+        assert fresh_pool.processes() == [pid]
     finally:
-        own.close()
+        fresh_pool.close()
 
 
 def test_a_renderer_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    own = Pool(1)
+    fresh_pool = Pool(1)
     try:
-        own.run(page())
+        fresh_pool.run(page())
         while_it_lives = [path for path in tmp_path.rglob("*") if path.is_file()]
     finally:
-        own.close()
+        fresh_pool.close()
 
     assert while_it_lives  # the fonts
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_large_parent_wears_no_renderer_out() -> None:
-    held = b"x" * (700 * 1024**2)  # more than a renderer may have had
-    own = Pool(1)
+    ballast = b"x" * (700 * 1024**2)  # more than a renderer may have had
+    fresh_pool = Pool(1)
     try:
-        own.run(page())
-        assert len(own.processes()) == 1, len(held)
+        fresh_pool.run(page())
+        assert len(fresh_pool.processes()) == 1, len(ballast)
     finally:
-        own.close()
+        fresh_pool.close()
 
 
 def test_renderers_that_were_ended_for_all_come_again() -> None:

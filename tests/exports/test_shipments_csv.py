@@ -12,7 +12,7 @@ from shipments.access import Subject
 from shipments.models import AuditEntry, Organization
 from shipments.services.places import Place
 from tests import factories
-from tests.exports.files import take
+from tests.exports.files import fetch_file
 from tests.factories import NOW
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -53,7 +53,7 @@ def test_the_header_and_a_row_are_as_promised(house: Organization, dispatcher: S
         planned_pickup_at=NOW + timedelta(milliseconds=250), now=NOW,
     )  # fmt: skip
 
-    file = take(dispatcher)
+    file = fetch_file(dispatcher)
 
     assert file.status == 200
     assert file.body.splitlines()[0].decode() == LABELS
@@ -70,7 +70,7 @@ def test_the_headers_are_ours(dispatcher: Subject) -> None:
     for _ in range(3):
         factories.booked(dispatcher)
 
-    file = take(dispatcher)
+    file = fetch_file(dispatcher)
 
     assert file.headers["Content-Type"] == "text/csv; charset=utf-8"
     assert re.fullmatch(r'attachment; filename="shipments-\d{8}-\d{6}\.csv"', file.headers["Content-Disposition"])
@@ -83,7 +83,7 @@ def test_no_cell_is_a_formula(house: Organization, dispatcher: Subject) -> None:
     for name in NASTY:
         factories.booked(dispatcher, driver_id=factories.driver(house, name).pk)
 
-    file = take(dispatcher)
+    file = fetch_file(dispatcher)
 
     assert sorted(file.column("Driver Name")) == sorted(f"'{name}" for name in NASTY)
 
@@ -96,7 +96,7 @@ def test_every_column_of_texts_is_neutralised(house: Organization, dispatcher: S
         destination=place,
     )  # fmt: skip
 
-    file = take(dispatcher)
+    file = fetch_file(dispatcher)
 
     shown = [file.column(label) for label in ("Origin", "Destination", "Driver Name", "Driver Phone", "Customer")]
     assert shown == [["'=1+1 (NL)"], ["'=1+1 (NL)"], ["'@x"], ["'-1"], ["'+1"]]
@@ -106,7 +106,7 @@ def test_other_texts_come_through_unchanged(house: Organization, dispatcher: Sub
     for name in HARMLESS:
         factories.booked(dispatcher, customer_id=factories.customer(house, name).pk)
 
-    file = take(dispatcher)
+    file = fetch_file(dispatcher)
 
     assert sorted(file.column("Customer")) == sorted(HARMLESS)
 
@@ -116,7 +116,7 @@ def test_a_customer_sees_its_own_shipments_without_phones(house: Organization, d
     mine = factories.booked(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
     factories.booked(dispatcher, driver_id=driver.pk)
 
-    file = take(factories.member(house, "customer", customer=customer))
+    file = fetch_file(factories.member(house, "customer", customer=customer))
 
     assert file.column("Reference") == [mine.reference]
     assert (file.column("Driver Name"), file.column("Driver Phone")) == ([driver.name], [""])
@@ -126,7 +126,7 @@ def test_a_customer_sees_its_own_shipments_without_phones(house: Organization, d
 def test_a_customer_with_nothing_gets_the_header_alone(house: Organization, dispatcher: Subject) -> None:
     factories.booked(dispatcher)
 
-    file = take(factories.member(house, "customer"))
+    file = fetch_file(factories.member(house, "customer"))
 
     assert file.body.decode() == f"{LABELS}\n"
 
@@ -138,19 +138,19 @@ def test_who_oversees_sees_every_row_of_its_organisation_and_no_other(
     ours = {factories.booked(dispatcher).reference for _ in range(2)}
     factories.booked(factories.member(factories.organization("Rival"), "dispatcher"))
 
-    file = take(factories.member(house, role))
+    file = fetch_file(factories.member(house, role))
 
     assert set(file.column("Reference")) == ours
 
 
 def test_a_driver_may_not_export(house: Organization) -> None:
-    file = take(factories.member(house, "driver"))
+    file = fetch_file(factories.member(house, "driver"))
 
     assert (file.status, file.headers["Content-Type"]) == (403, "application/problem+json")
 
 
 def test_a_stranger_may_not_export(committed: None) -> None:
-    assert take(None).status == 401
+    assert fetch_file(None).status == 401
 
 
 def test_the_filters_narrow(dispatcher: Subject) -> None:
@@ -159,21 +159,21 @@ def test_the_filters_narrow(dispatcher: Subject) -> None:
         for day, status in enumerate(["draft", "booked", "booked", "draft"])
     ]
 
-    def told(**query: Any) -> list[str]:
-        file = take(dispatcher, query)
+    def exported_references(**query: Any) -> list[str]:
+        file = fetch_file(dispatcher, query)
         assert file.headers["X-Freight-Rows"] == str(len(file.rows) - 1)
         return file.column("Reference")
 
-    assert told() == references[::-1]
-    assert told(status="draft") == [references[3], references[0]]
-    assert told(status="draft,booked", limit=3) == references[:0:-1]
-    assert told(createdAfter="2026-03-03T12:00:00Z", createdBefore="2026-03-04T13:00:00+01:00") == [references[1]]
+    assert exported_references() == references[::-1]
+    assert exported_references(status="draft") == [references[3], references[0]]
+    assert exported_references(status="draft,booked", limit=3) == references[:0:-1]
+    assert exported_references(createdAfter="2026-03-03T12:00:00Z", createdBefore="2026-03-04T13:00:00+01:00") == [references[1]]
 
 
 def test_what_cannot_be_used_is_named(dispatcher: Subject) -> None:
     query = {"sort": "x", "status": "nowhere", "limit": "0", "createdAfter": "yesterday", "fields": "id,nme"}
 
-    file = take(dispatcher, query)
+    file = fetch_file(dispatcher, query)
 
     assert (file.status, file.headers["Content-Type"]) == (400, "application/problem+json")
     assert {error["field"]: error["code"] for error in orjson.loads(file.body)["errors"]} == {
@@ -184,17 +184,17 @@ def test_what_cannot_be_used_is_named(dispatcher: Subject) -> None:
 
 @pytest.mark.parametrize("limit", ["1000000000", "-1", "1.5", "\u0661", "", "1\0"])
 def test_a_limit_that_is_none_is_refused(dispatcher: Subject, limit: str) -> None:
-    assert take(dispatcher, {"limit": limit}).status == 400
+    assert fetch_file(dispatcher, {"limit": limit}).status == 400
 
 
 def test_the_older_path_gives_the_same_file(dispatcher: Subject) -> None:
     factories.booked(dispatcher)
 
-    assert take(dispatcher, path="/api/shipments/export/csv").body == take(dispatcher).body
+    assert fetch_file(dispatcher, path="/api/shipments/export/csv").body == fetch_file(dispatcher).body
 
 
 def test_accept_does_not_matter(dispatcher: Subject) -> None:
-    assert [take(dispatcher, Accept=accept).status for accept in ("text/csv", "*/*", "application/json")] == [
+    assert [fetch_file(dispatcher, Accept=accept).status for accept in ("text/csv", "*/*", "application/json")] == [
         200
     ] * 3
 
@@ -202,7 +202,7 @@ def test_accept_does_not_matter(dispatcher: Subject) -> None:
 def test_it_stands_in_the_audit_twice(house: Organization, dispatcher: Subject) -> None:
     factories.booked(dispatcher)
 
-    file = take(dispatcher, {"status": "booked"})
+    file = fetch_file(dispatcher, {"status": "booked"})
 
     started, done = AuditEntry.objects.filter(organization=house, action="export").order_by("at", "id")
     told = {"report": "shipments", "format": "csv", "filters": {"status": "booked"}, "rows": 1}

@@ -13,7 +13,7 @@ from django.db import connection
 from exports.pdf import format as pdf
 from exports.pdf import libraries, report
 from exports.pdf.pool import Pool, Task, shared
-from exports.pdf.report import Column, Report
+from exports.pdf.report import PrintedColumn, PrintedReport
 from freight.drills import copies
 from shipments import services
 from shipments.access import Subject
@@ -21,7 +21,7 @@ from shipments.models import AuditEntry, Organization
 from shipments.services import feed
 from tests import factories
 from tests.exports import printed
-from tests.exports.files import File, take, token
+from tests.exports.files import File, fetch_file, token
 from tests.factories import NOW
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -39,17 +39,17 @@ def dispatcher(house: Organization) -> Subject:
     return factories.member(house, "dispatcher")
 
 
-def taken(subject: Subject, **query: Any) -> File:
-    file = take(subject, query, path=PATH)
+def fetch_pdf(subject: Subject, **query: Any) -> File:
+    file = fetch_file(subject, query, path=PATH)
     assert (file.status, file.headers["Content-Type"]) == (200, "application/pdf")
     return file
 
 
-def sheet(rows: list[list[str]], **changes: Any) -> Report:
-    return Report(
+def printed_report(rows: list[list[str]], **changes: Any) -> PrintedReport:
+    return PrintedReport(
         **{
             "title": "Shipments", "organisation": "Acme Freight", "made_at": NOW, "facts": [("Filters", "None")],
-            "columns": [Column("Reference"), Column("Customer"), Column("Status")], "rows": rows,
+            "columns": [PrintedColumn("Reference"), PrintedColumn("Customer"), PrintedColumn("Status")], "rows": rows,
             "states": ["in_transit"] * len(rows),
         } | changes
     )  # fmt: skip
@@ -66,7 +66,7 @@ def test_a_row_and_what_stands_around_the_table(house: Organization, dispatcher:
         dispatcher, driver_id=driver.pk, customer_id=customer.pk, planned_delivery_at=NOW + timedelta(days=3)
     )
 
-    file = taken(dispatcher, status="booked", createdAfter="2026-01-01T00:00:00Z")
+    file = fetch_pdf(dispatcher, status="booked", createdAfter="2026-01-01T00:00:00Z")
 
     shown = printed.text(file.body)
     assert LABELS in shown
@@ -84,7 +84,7 @@ def test_a_row_and_what_stands_around_the_table(house: Organization, dispatcher:
 
 
 def test_nothing_found_is_a_page_that_says_so(dispatcher: Subject) -> None:
-    assert "Nothing matches these filters." in printed.text(taken(dispatcher).body)
+    assert "Nothing matches these filters." in printed.text(fetch_pdf(dispatcher).body)
 
 
 def test_a_customer_sees_its_own_without_phones(house: Organization, dispatcher: Subject) -> None:
@@ -93,7 +93,7 @@ def test_a_customer_sees_its_own_without_phones(house: Organization, dispatcher:
     others = factories.booked(dispatcher)
 
     query = {"fields": "reference,driverName,driverPhone"}
-    file = taken(factories.member(house, "customer", customer=customer), **query)
+    file = fetch_pdf(factories.member(house, "customer", customer=customer), **query)
 
     shown = printed.text(file.body).replace("- ", "-")
     assert (mine.reference in shown, others.reference in shown, driver.phone in shown) == (True, False, False)
@@ -102,14 +102,14 @@ def test_a_customer_sees_its_own_without_phones(house: Organization, dispatcher:
 def test_named_fields_come_in_their_order_and_no_more_than_a_page_holds(dispatcher: Subject) -> None:
     factories.booked(dispatcher, pieces=3)
 
-    few = taken(dispatcher, fields="status,pieces,reference")
-    many_fields = take(
+    few_fields = fetch_pdf(dispatcher, fields="status,pieces,reference")
+    many_fields = fetch_file(
         dispatcher,
         {"fields": "id,reference,origin,destination,status,driverId,driverName,createdAt,updatedAt,eta,po,bol,pro"},
         path=PATH,
     )
 
-    assert "Status Pieces Reference" in printed.text(few.body)
+    assert "Status Pieces Reference" in printed.text(few_fields.body)
     assert (many_fields.status, orjson.loads(many_fields.body)["errors"][0]["field"]) == (400, "fields")
 
 
@@ -119,19 +119,19 @@ def test_every_report_prints(house: Organization, dispatcher: Subject, name: str
 
     auditor = factories.member(house, "auditor")
     key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
-    file = take(None, path=f"/api/exports/{name}.pdf", **key)
+    file = fetch_file(None, path=f"/api/exports/{name}.pdf", **key)
 
     assert (file.status, file.body[:5]) == (200, b"%PDF-")
 
 
 def test_the_older_path_gives_a_file_too(dispatcher: Subject) -> None:
-    assert take(dispatcher, path="/api/shipments/export/pdf").body[:5] == b"%PDF-"
+    assert fetch_file(dispatcher, path="/api/shipments/export/pdf").body[:5] == b"%PDF-"
 
 
 def test_it_stands_in_the_audit_with_rows_and_bytes(house: Organization, dispatcher: Subject) -> None:
     factories.booked(dispatcher)
 
-    file = taken(dispatcher)
+    file = fetch_pdf(dispatcher)
 
     started, done = AuditEntry.objects.filter(organization=house, action="export").order_by("at", "id")
     assert (started.outcome, done.outcome) == ("started", "done")
@@ -146,17 +146,17 @@ def test_the_same_state_is_drawn_once_for_all_who_see_the_same(house: Organizati
     other = factories.member(house, "dispatcher")
     hits = pdf.cache.stats.hits
 
-    files = [taken(subject).body for subject in (dispatcher, dispatcher, other)]
+    files = [fetch_pdf(subject).body for subject in (dispatcher, dispatcher, other)]
 
     assert (len(set(files)), pdf.cache.stats.hits) == (1, hits + 2)
 
 
 def test_what_was_committed_is_in_the_next_file(dispatcher: Subject) -> None:
     shipment = factories.booked(dispatcher)
-    before = taken(dispatcher)
+    before = fetch_pdf(dispatcher)
 
     services.advance(by=dispatcher, now=NOW, reference=shipment.reference, to="cancelled")
-    after = taken(dispatcher)
+    after = fetch_pdf(dispatcher)
 
     assert ("booked 1" in printed.text(before.body), "cancelled 1" in printed.text(after.body)) == (True, True)
 
@@ -164,8 +164,8 @@ def test_what_was_committed_is_in_the_next_file(dispatcher: Subject) -> None:
 def test_others_who_see_less_get_a_file_of_their_own(house: Organization, dispatcher: Subject) -> None:
     factories.booked(dispatcher)
 
-    all_of_it = taken(dispatcher)
-    nothing = taken(factories.member(house, "customer"))
+    all_of_it = fetch_pdf(dispatcher)
+    nothing = fetch_pdf(factories.member(house, "customer"))
 
     assert (all_of_it.headers["X-Freight-Rows"], nothing.headers["X-Freight-Rows"]) == ("1", "0")
 
@@ -176,7 +176,7 @@ def test_it_is_drawn_once_for_all_who_ask_at_that_time(dispatcher: Subject) -> N
 
     def ask(_: int) -> bytes:
         try:
-            return taken(dispatcher).body
+            return fetch_pdf(dispatcher).body
         finally:
             connection.close()
 
@@ -192,15 +192,15 @@ def test_it_is_drawn_once_for_all_who_ask_at_that_time(dispatcher: Subject) -> N
 def test_a_few_pages_hold_every_row_under_a_repeated_header(pool: Pool) -> None:
     rows = [[f"SHIP-{n:06d}", f"Customer {n}", "in transit"] for n in range(60)]
 
-    made = report.render(sheet(rows), pool=pool).made
+    content = report.render(printed_report(rows), pool=pool).content
 
-    pages = printed.pages(made)
+    pages = printed.pages(content)
     shown = " ".join(" ".join(pages).split())
     assert [row for row in rows if " ".join(row) not in shown] == []
     assert [("Reference Customer Status" in page, f"Page {n} of {len(pages)}" in page) for n, page in
             enumerate(pages, 1)] == [(True, True)] * len(pages)  # fmt: skip
-    assert {embedded for _, embedded in printed.fonts(made)} == {True}
-    with printed.opened(made) as file:
+    assert {embedded for _, embedded in printed.fonts(content)} == {True}
+    with printed.open_pdf(content) as file:
         assert ("/StructTreeRoot" in file.Root, str(file.Root.Lang)) == (True, "en")
 
 
@@ -210,7 +210,7 @@ def test_two_thousand_rows_are_whole_and_in_order(dispatcher: Subject) -> None:
         pass  # as the relay does: with so many events unnumbered nothing is kept
     began = time.monotonic()
 
-    file = taken(dispatcher, ordering="reference", fields="reference,status,createdAt")
+    file = fetch_pdf(dispatcher, ordering="reference", fields="reference,status,createdAt")
 
     first = time.monotonic() - began
     pages = printed.pages(file.body)
@@ -219,9 +219,9 @@ def test_two_thousand_rows_are_whole_and_in_order(dispatcher: Subject) -> None:
     assert all(f"COPY-{n} booked" in shown for n in range(1, 2_001))
     assert [f"Page {n} of {len(pages)}" in page for n, page in enumerate(pages, 1)] == [True] * len(pages)
     assert all("Reference Status Created At" in page for page in pages)
-    began, found = time.monotonic(), pdf.cache.stats.hits
-    assert taken(dispatcher, ordering="reference", fields="reference,status,createdAt").body == file.body
-    assert pdf.cache.stats.hits == found + 1
+    began, hits = time.monotonic(), pdf.cache.stats.hits
+    assert fetch_pdf(dispatcher, ordering="reference", fields="reference,status,createdAt").body == file.body
+    assert pdf.cache.stats.hits == hits + 1
     # The goal is 50 ms against 2 s on a quiet machine; making an API key and a loop are measured here too.
     assert time.monotonic() - began < first
 
@@ -230,9 +230,9 @@ def test_a_report_in_parts_has_no_seam(pool: Pool, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(report, "MOST_IN_ONE", 300)
     rows = [[f"SHIP-{n:06d}", "A name that is long enough for lines " * (n % 7 == 0), "x"] for n in range(1000)]
 
-    made = report.render(sheet(rows), pool=pool).made
+    content = report.render(printed_report(rows), pool=pool).content
 
-    pages = printed.pages(made)
+    pages = printed.pages(content)
     references = [word for page in pages for word in page.split() if word.startswith("SHIP-")]
     assert references == [row[0] for row in rows]
     assert [f"Page {n} of {len(pages)}" in page for n, page in enumerate(pages, 1)] == [True] * len(pages)
@@ -248,7 +248,7 @@ def test_more_rows_than_a_document_holds_are_refused_with_a_way_out(
     for _ in range(2):
         factories.booked(dispatcher)
 
-    file = take(dispatcher, path=PATH)
+    file = fetch_file(dispatcher, path=PATH)
 
     [error] = orjson.loads(file.body)["errors"]
     assert (file.status, error["field"], error["code"]) == (400, "limit", "too_many_rows")
@@ -262,17 +262,17 @@ LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtenges
 def test_every_script_is_printed(pool: Pool, filler: int) -> None:
     rows = [[f"R{n}", name, "x"] for n, name in enumerate([*SCRIPTS, LONG, "شركة النقل", "🚚"])]
 
-    made = report.render(sheet(rows + [["-", "-", "-"]] * filler, states=[]), pool=pool).made
+    content = report.render(printed_report(rows + [["-", "-", "-"]] * filler, states=[]), pool=pool).content
 
-    page = printed.pages(made)[0]
+    page = printed.pages(content)[0]
     shown = "".join(page.split())
     assert [name for name in [*SCRIPTS[1:], LONG] if "".join(name.split()) not in shown] == []
     # Readers differ in the direction and the forms in which they tell these.
     assert any(word in shown for word in ("שלום", "םולש"))
     assert any(0x0600 <= ord(letter) < 0x0700 or 0xFB50 <= ord(letter) < 0xFF00 for letter in shown)
-    assert {embedded for _, embedded in printed.fonts(made)} == {True}
+    assert {embedded for _, embedded in printed.fonts(content)} == {True}
     # Not every reader is told what an emoji is, but everybody sees it: nothing else here has a bright colour.
-    assert sum(max(dot) - min(dot) > 120 for dot in printed.dots(made)) > 20
+    assert sum(max(dot) - min(dot) > 120 for dot in printed.pixels(content)) > 20
 
 
 def test_without_its_libraries_the_answer_says_what_to_type(
@@ -280,7 +280,7 @@ def test_without_its_libraries_the_answer_says_what_to_type(
 ) -> None:
     monkeypatch.setattr(libraries, "present", lambda: False)
 
-    file = take(dispatcher, path=PATH)
+    file = fetch_file(dispatcher, path=PATH)
 
     body = orjson.loads(file.body)
     assert (file.status, file.headers["Content-Type"]) == (503, "application/problem+json")
@@ -294,7 +294,7 @@ def test_a_document_that_cannot_be_drawn_is_a_problem_and_stands_in_the_audit(
     monkeypatch.setattr(report, "MOST_BY_PAGES", -1)
     monkeypatch.setattr(report, "_part", lambda *_, **__: Task("join", {}, [b"no pages"]))
 
-    file = take(dispatcher, path=PATH)
+    file = fetch_file(dispatcher, path=PATH)
 
     assert (file.status, orjson.loads(file.body)["detail"]) == (503, "The document could not be drawn.")
     entries = AuditEntry.objects.filter(organization=house, action="export").order_by("at", "id")

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from exports import statistics
 from exports.models import Run
-from exports.record import Record
+from exports.record import RunRecorder
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -17,10 +17,10 @@ def test_it_adds_up_every_run() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
 
     def run(kind: str, outcome: str, rows: int, sent: int, cached: bool | None = None) -> None:
-        record = Record(by=dispatcher, report="shipments", format=kind, filters={}, rows=rows, cached=cached)
+        record = RunRecorder(by=dispatcher, report="shipments", format=kind, filters={}, rows=rows, cached=cached)
         record.start()
         if outcome != "running":
-            record.end(outcome, sent=sent)
+            record.finish(outcome, sent=sent)
             Run.objects.filter(pk=record.id).update(ended_at=Run.objects.get(pk=record.id).started_at + minute)
 
     Run.objects.all().delete()
@@ -31,11 +31,11 @@ def test_it_adds_up_every_run() -> None:
     run("pdf", "done", 5, 1000, cached=True)
     run("pdf", "failed", 5, 0, cached=False)
     run("xlsx", "running", 7, 0)
-    Record(by=dispatcher, report="shipments", format="csv", filters={}).refuse("no")
+    RunRecorder(by=dispatcher, report="shipments", format="csv", filters={}).record_refusal("no")
 
-    found = statistics.since(began)
+    report = statistics.since(began)
 
-    assert found == {
+    assert report == {
         "total": 6,
         "byFormat": {"csv": 3, "pdf": 2, "xlsx": 1},
         "byOutcome": {"done": 2, "failed": 1, "cancelled": 1, "refused": 1},
@@ -52,11 +52,11 @@ def test_it_adds_up_every_run() -> None:
 def test_old_runs_are_forgotten() -> None:
     now = timezone.now()
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    old, new = (Record(by=dispatcher, report="shipments", format="csv", filters={}) for _ in range(2))
+    old, new = (RunRecorder(by=dispatcher, report="shipments", format="csv", filters={}) for _ in range(2))
     for record in (old, new):
         record.start()
-        record.end("done", sent=1)
-    Run.objects.filter(pk=old.id).update(started_at=now - statistics.KEPT - timedelta(hours=1))
+        record.finish("done", sent=1)
+    Run.objects.filter(pk=old.id).update(started_at=now - statistics.RETENTION - timedelta(hours=1))
 
-    assert statistics.forget_batch(now) == 1
+    assert statistics.purge_batch(now) == 1
     assert list(Run.objects.filter(pk__in=[old.id, new.id]).values_list("pk", flat=True)) == [new.id]

@@ -14,13 +14,13 @@ import pytest
 from django.utils import timezone
 
 from exports import files, formats, orders, signals, work
-from exports.formats import Format, Sheet
+from exports.formats import Format, Dataset
 from exports.models import Export, Run
 from shipments.access import Subject
 from shipments.models import ApiKey, AuditEntry, Organization
 from tests import factories
 from tests.exports import printed
-from tests.exports.background import download, look, order, ordered
+from tests.exports.background import download, get_export, create_export, create_export_job
 from tests.exports.files import token
 from tests.shipments.api.client import Api
 
@@ -31,24 +31,24 @@ State = Export.State
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A format that does not end until its reading is cancelled."""
-    begun = threading.Event()
+    started = threading.Event()
 
-    def write(sheet: Sheet) -> Iterator[bytes]:
+    def write(sheet: Dataset) -> Iterator[bytes]:
         yield b"begun"
-        begun.set()
+        started.set()
         if not sheet.reading.cancelled.wait(30):
             raise AssertionError("it was not cancelled")
         raise OSError("nobody wants it")
 
     monkeypatch.setitem(formats._formats, "endless", Format("endless", "text/plain", "csv", write))
-    return begun
+    return started
 
 
 def test_one_that_is_being_written_is_stopped(
     dispatcher: Subject, house: Organization, endless: threading.Event, folder: Path
 ) -> None:
     factories.booked(dispatcher)
-    export = ordered(dispatcher, format="endless")
+    export = create_export_job(dispatcher, format="endless")
     writing = threading.Thread(target=work.work_batch)
     writing.start()
     assert endless.wait(10)
@@ -63,14 +63,14 @@ def test_one_that_is_being_written_is_stopped(
 
 
 def test_files_are_kept_for_their_time(api: Api, dispatcher: Subject, folder: Path) -> None:
-    old, new = order(api), order(api)
+    old, new = create_export(api), create_export(api)
     work.work_batch()
     work.work_batch()
     Export.objects.filter(pk=old["id"]).update(expires_at=timezone.now() - timedelta(seconds=1))
 
-    work.clear_batch(timezone.now())
+    work.expire_batch(timezone.now())
 
-    assert (look(api, old)["state"], look(api, new)["state"]) == ("expired", "succeeded")
+    assert (get_export(api, old)["state"], get_export(api, new)["state"]) == ("expired", "succeeded")
     assert [path.name for path in folder.iterdir()] == [f"{new['id']}-1.csv"]
 
 
@@ -81,20 +81,20 @@ def test_what_killed_attempts_left_is_swept_away_in_time(folder: Path) -> None:
         path.write_bytes(b"x")
         os.utime(path, (path.stat().st_mtime - age,) * 2)
 
-    assert files.sweep({"kept.csv"}) == 1
+    assert files.remove_orphans({"kept.csv"}) == 1
     assert {path.name for path in folder.iterdir()} == {"new.csv.part", "kept.csv"}
 
 
 def test_a_report_in_print_is_whole(api: Api, dispatcher: Subject) -> None:
     booked = [factories.booked(dispatcher, pieces=number + 7) for number in range(60)]
     fields = ["reference", "status", "pieces"]
-    export = order(api, format="pdf", filters={"ordering": "reference"}, fields=fields)
+    export = create_export(api, format="pdf", filters={"ordering": "reference"}, fields=fields)
 
     work.work_batch()
 
-    told, (answer, body) = look(api, export), download(dispatcher, export)
+    export_body, (answer, body) = get_export(api, export), download(dispatcher, export)
     stored = Export.objects.get(pk=export["id"])
-    assert (told["state"], stored.done, stored.total, answer.status_code) == ("succeeded", 60, 60, 200)
+    assert (export_body["state"], stored.done, stored.total, answer.status_code) == ("succeeded", 60, 60, 200)
     assert (stored.size, stored.sha256) == (len(body), hashlib.sha256(body).hexdigest())
     pages = printed.pages(body)
     shown = " ".join(" ".join(pages).split())
@@ -108,19 +108,19 @@ def test_a_report_in_print_is_whole(api: Api, dispatcher: Subject) -> None:
 
 def test_one_whose_worker_was_killed_is_begun_again(api: Api, dispatcher: Subject, house: Organization) -> None:
     factories.booked(dispatcher)
-    export = order(api)
+    export = create_export(api)
     # As a worker leaves it that is killed in the midst: running, begun in the audit, its lock free.
     Export.objects.filter(pk=export["id"]).update(
-        state=State.RUNNING, attempt=1, run_id=(kept := work.Record(
-            by=dispatcher, report="shipments", format="csv", filters={}, of=uuid.UUID(export["id"])
+        state=State.RUNNING, attempt=1, run_id=(recorder := work.RunRecorder(
+            by=dispatcher, report="shipments", format="csv", filters={}, export_id=uuid.UUID(export["id"])
         )).id,
     )  # fmt: skip
-    kept.start()
+    recorder.start()
 
-    rescued = work.rescue_batch()
+    rescued = work.requeue_stalled_batch()
     work.work_batch()
 
-    assert (rescued, look(api, export)["state"]) == (1, "succeeded")
+    assert (rescued, get_export(api, export)["state"]) == (1, "succeeded")
     assert Export.objects.get(pk=export["id"]).file.endswith("-2.csv")
     entries = AuditEntry.objects.filter(organization=house, entity_id=export["id"]).order_by("at", "id")
     assert [entry.outcome for entry in entries] == ["started", "failed", "started", "done"]
@@ -129,12 +129,12 @@ def test_one_whose_worker_was_killed_is_begun_again(api: Api, dispatcher: Subjec
 
 def test_one_that_is_being_written_is_not_begun_again(dispatcher: Subject, endless: threading.Event) -> None:
     factories.booked(dispatcher)
-    export = ordered(dispatcher, format="endless")
+    export = create_export_job(dispatcher, format="endless")
     writing = threading.Thread(target=work.work_batch)
     writing.start()
     assert endless.wait(10)
 
-    work.rescue_batch()
+    work.requeue_stalled_batch()
 
     export.refresh_from_db()
     assert (export.state, export.attempt) == ("running", 1)
@@ -143,21 +143,21 @@ def test_one_that_is_being_written_is_not_begun_again(dispatcher: Subject, endle
 
 
 def test_one_that_kills_its_worker_each_time_is_given_up(api: Api, dispatcher: Subject) -> None:
-    export = order(api)
-    Export.objects.filter(pk=export["id"]).update(state=State.RUNNING, attempt=work.MOST_ATTEMPTS)
+    export = create_export(api)
+    Export.objects.filter(pk=export["id"]).update(state=State.RUNNING, attempt=work.MAX_ATTEMPTS)
 
-    work.rescue_batch()
+    work.requeue_stalled_batch()
 
-    assert look(api, export)["state"] == "failed"
+    assert get_export(api, export)["state"] == "failed"
     assert work.work_batch() in {0, 1}  # its job finds nothing to do
-    assert look(api, export)["state"] == "failed"
+    assert get_export(api, export)["state"] == "failed"
 
 
 def test_who_has_lost_the_right_meanwhile_gets_nothing(dispatcher: Subject, folder: Path) -> None:
     keyed = replace(dispatcher, scopes=frozenset({"exports:read"}))
     token(dispatcher)
     key = ApiKey.objects.filter(user_id=dispatcher.user_id).latest("created_at")
-    export = ordered(replace(keyed, key_id=key.pk))
+    export = create_export_job(replace(keyed, key_id=key.pk))
     ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())
 
     work.work_batch()
@@ -170,36 +170,36 @@ def test_who_has_lost_the_right_meanwhile_gets_nothing(dispatcher: Subject, fold
 def test_a_writer_that_breaks_leaves_no_file(
     api: Api, dispatcher: Subject, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(sheet: Sheet) -> Iterator[bytes]:
+    def write(sheet: Dataset) -> Iterator[bytes]:
         yield b"half"
         raise RuntimeError("broken")
 
     monkeypatch.setitem(formats._formats, "csv", Format("csv", "text/csv", "csv", write))
-    export = order(api)
+    export = create_export(api)
 
     work.work_batch()
 
-    told = look(api, export)
-    assert (told["state"], told["file"], list(folder.iterdir())) == ("failed", None, [])
-    assert "broken" not in told["error"]
+    export_body = get_export(api, export)
+    assert (export_body["state"], export_body["file"], list(folder.iterdir())) == ("failed", None, [])
+    assert "broken" not in export_body["error"]
 
 
 def test_progress_is_told_up_to_the_count(dispatcher: Subject) -> None:
     for _ in range(3):
         factories.booked(dispatcher)
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
 
-    def hear(**said: Any) -> None:
-        told.append(said)
+    def receiver(**event: Any) -> None:
+        events.append(event)
 
-    signals.progressed.connect(hear)
+    signals.progressed.connect(receiver)
     try:
-        export = ordered(dispatcher)
+        export = create_export_job(dispatcher)
         work.work_batch()
     finally:
-        signals.progressed.disconnect(hear)
+        signals.progressed.disconnect(receiver)
 
-    assert {each["export_id"] for each in told} == {export.pk}
-    assert told[-1]["value"] == {"exportId": str(export.pk), "state": "succeeded", "done": 3, "total": 3}
-    versions = [each["version"] for each in told]
+    assert {each["export_id"] for each in events} == {export.pk}
+    assert events[-1]["value"] == {"exportId": str(export.pk), "state": "succeeded", "done": 3, "total": 3}
+    versions = [each["version"] for each in events]
     assert versions == sorted(versions)

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from exports.imports import applying, columns, table
-from exports.imports.applying import CHUNK, DRY_CHUNK, OUTCOMES, Wishes
-from exports.imports.table import Table
+from exports.imports.applying import CHUNK_ROWS, DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
+from exports.imports.table import ImportTable
 from shipments import access, intake
 from shipments.access import Forbidden, Subject
 from shipments.intake import Judged
 from shipments.selectors import accounts
 from shipments.selectors.parameters import Invalid
 
-_MOST_TOLD: Final = 20
+_MAX_PRINTED_ERRORS: Final = 20
 
 
 class Command(BaseCommand):
@@ -44,52 +44,52 @@ class Command(BaseCommand):
         """This will print one line of counts, and the first rows that failed to the standard error."""
         started = time.monotonic()
         by = _subject(options["organization"], options["email"])
-        read = _table(options["file"])
+        import_table = _read_file(options["file"])
         try:
             by.require("shipments:write")
-            counts = self._run(read, by, options["file"].name, dry_run=options["dry_run"])
+            counts = self._import_rows(import_table, by, options["file"].name, dry_run=options["dry_run"])
         except Forbidden as error:
             raise CommandError(str(error)) from None
-        told = {
+        summary = {
             "command": "import_shipments", "file": options["file"].name, "dryRun": options["dry_run"],
-            "rows": read.count, **counts, "seconds": round(time.monotonic() - started, 2),
+            "rows": import_table.count, **counts, "seconds": round(time.monotonic() - started, 2),
         }  # fmt: skip
-        self.stdout.write(orjson.dumps(told).decode())
+        self.stdout.write(orjson.dumps(summary).decode())
         if counts["failed"]:
             raise SystemExit(1)
 
-    def _run(self, read: Table, by: Subject, filename: str, *, dry_run: bool) -> dict[str, int]:
-        found = columns.find(read.header)
-        wishes = Wishes(found, decimal_comma=read.decimal_comma)
-        work, size = (applying.judge, DRY_CHUNK) if dry_run else (applying.apply, CHUNK)
+    def _import_rows(self, import_table: ImportTable, by: Subject, filename: str, *, dry_run: bool) -> dict[str, int]:
+        column_map = columns.match_header(import_table.header)
+        row_reader = ChunkReader(column_map, decimal_comma=import_table.decimal_comma)
+        process_chunk, size = (applying.dry_run_chunk, DRY_RUN_CHUNK_ROWS) if dry_run else (applying.apply_chunk, CHUNK_ROWS)
         counts = dict.fromkeys(OUTCOMES, 0)
-        trail = None if dry_run else _Trail(by, read, filename)
+        audit_trail = None if dry_run else _AuditTrail(by, import_table, filename)
         console = Console(stderr=True)
         bar_columns = (TextColumn("Import shipments"), BarColumn(), MofNCompleteColumn())
         with Progress(*bar_columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-            task = bar.add_task("", total=read.count)
+            task = bar.add_task("", total=import_table.count)
             try:
-                for chunk in wishes.chunks(read.rows(), size):
-                    for judged in work(by=by, now=timezone.now(), chunk=chunk):
-                        counts[judged.outcome] += 1
-                        if judged.outcome == "failed" and counts["failed"] <= _MOST_TOLD:
-                            bar.console.print(_problem(judged, found), markup=False, highlight=False)
+                for chunk in row_reader.chunks(import_table.rows(), size):
+                    for result in process_chunk(by=by, now=timezone.now(), chunk=chunk):
+                        counts[result.outcome] += 1
+                        if result.outcome == "failed" and counts["failed"] <= _MAX_PRINTED_ERRORS:
+                            bar.console.print(_format_errors(result, column_map), markup=False, highlight=False)
                     bar.advance(task, len(chunk))
             except BaseException:
-                if trail:
-                    trail.end("failed", counts)
+                if audit_trail:
+                    audit_trail.end("failed", counts)
                 raise
-        if trail:
-            trail.end("done", counts)
+        if audit_trail:
+            audit_trail.end("done", counts)
         return counts
 
 
-class _Trail:
+class _AuditTrail:
     """What the audit holds of it: a start and an end."""
 
-    def __init__(self, by: Subject, read: Table, filename: str) -> None:
+    def __init__(self, by: Subject, import_table: ImportTable, filename: str) -> None:
         self._by, self._id = by, uuid.uuid4()
-        self._about = {"filename": filename[:120], "format": read.kind, "rows": read.count, "sha256": read.sha256}
+        self._summary = {"filename": filename[:120], "format": import_table.kind, "rows": import_table.count, "sha256": import_table.sha256}
         self._write("started", {})
 
     def end(self, outcome: str, counts: dict[str, int]) -> None:
@@ -99,32 +99,32 @@ class _Trail:
     def _write(self, outcome: str, counts: dict[str, int]) -> None:
         intake.record_audit(
             by=self._by, now=timezone.now(), action="import", entity="import", entity_id=self._id,
-            after=self._about | counts, outcome=outcome,
+            after=self._summary | counts, outcome=outcome,
         )  # fmt: skip
 
 
-def _problem(judged: Judged, found: columns.Columns) -> str:
-    told = "; ".join(f"{each['column']}: {each['message']}" for each in found.errors(judged.errors))
-    return f"row {judged.row} ({judged.reference or 'no reference'}): {told}"
+def _format_errors(result: Judged, column_map: columns.ColumnMap) -> str:
+    messages = "; ".join(f"{each['column']}: {each['message']}" for each in column_map.errors(result.errors))
+    return f"row {result.row} ({result.reference or 'no reference'}): {messages}"
 
 
 def _subject(slug: str | None, email: str | None) -> Subject:
     """This will return who imports, and by that for whom; raises CommandError."""
-    found = accounts.organizations(slug)
+    organizations = accounts.organizations(slug)
     if email:
         user = accounts.member_called(email)
         subject = access.of_user(user) if user else None
-        if subject is None or (slug and subject.organization_id not in {each.pk for each in found}):
+        if subject is None or (slug and subject.organization_id not in {each.pk for each in organizations}):
             raise CommandError(f"--as {email}: there is no such active member of the organisation.")
         return subject
-    if len(found) != 1:
+    if len(organizations) != 1:
         raise CommandError(
             f"There is no organisation {slug}." if slug else "Say whose shipments: --organization SLUG."
         )
-    return access.system(found[0].pk, name="manage.py import_shipments")
+    return access.system(organizations[0].pk, name="manage.py import_shipments")
 
 
-def _table(path: Path) -> Table:
+def _read_file(path: Path) -> ImportTable:
     """This will read the file; raises CommandError."""
     try:
         with path.open("rb") as file:
@@ -134,8 +134,8 @@ def _table(path: Path) -> Table:
     if len(raw) > settings.IMPORT_MAX_BYTES:
         raise CommandError(f"{path} is larger than {settings.IMPORT_MAX_BYTES:,} bytes; IMPORT_MAX_MB allows more.")
     try:
-        read = table.read(raw)
-        columns.find(read.header)
+        import_table = table.read(raw)
+        columns.match_header(import_table.header)
     except Invalid as error:
         raise CommandError("; ".join(f"{each['field']}: {each['message']}" for each in error.errors)) from None
-    return read
+    return import_table

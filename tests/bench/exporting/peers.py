@@ -89,8 +89,8 @@ def same_query() -> str:
     subject = access.of_user(User.objects.get(email=house.WHO))
     if subject is None:
         raise SystemExit(f"{house.WHO} is nobody.")
-    asked = asking.read(tables.SHIPMENTS, subject, QueryDict(""))
-    reading = tables.SHIPMENTS.open(subject, asked.rows(), asked.fields, "csv")
+    asked = asking.parse(tables.SHIPMENTS, subject, QueryDict(""))
+    reading = tables.SHIPMENTS.open(subject, asked.queryset(), asked.fields, "csv")
     reading.close()
     return reading._copy
 

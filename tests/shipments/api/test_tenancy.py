@@ -13,7 +13,7 @@ from django.urls import URLPattern, get_resolver
 from exports import orders
 from exports import urls as export_urls
 from exports.imports import orders as imports
-from exports.imports.table import Table
+from exports.imports.table import ImportTable
 from shipments import bearers, services
 from shipments.access import Subject
 from shipments.api import urls
@@ -61,7 +61,7 @@ def routes(*, all_of_them: bool = False) -> list[tuple[str, tuple[str, ...]]]:
 ROUTES = routes()
 
 
-FILE = Table("csv", "", ["Reference"], 0, b"")
+FILE = ImportTable("csv", "", ["Reference"], 0, b"")
 
 
 class Rival:
@@ -91,8 +91,8 @@ class Rival:
             "flag": "damaged",
             "kind": "bol",
             "extension": "csv",
-            "export_id": orders.order(by=self.by, now=NOW, report="shipments", format="csv", filters={}).pk,
-            "import_id": imports.order(by=self.by, now=NOW, table=FILE, filename="theirs.csv", size=1).pk,
+            "export_id": orders.create(by=self.by, now=NOW, report="shipments", format="csv", filters={}).pk,
+            "import_id": imports.create(by=self.by, now=NOW, table=FILE, filename="theirs.csv", size=1).pk,
         }
 
 

@@ -40,8 +40,8 @@ class PolicyLimitForm(PolicyForm):
             )
         choice: Any = self.fields.get("policy")
         if choice is not None:
-            taken = PolicyLimit.objects.values_list("policy", flat=True)
-            choice.choices = [(name, _by_default(name)) for name in policies.names() if name not in set(taken)]
+            configured = PolicyLimit.objects.values_list("policy", flat=True)
+            choice.choices = [(name, _default_label(name)) for name in policies.names() if name not in set(configured)]
 
 
 class KeyLimitForm(KeyForm):
@@ -61,7 +61,7 @@ class KeyLimitForm(KeyForm):
     def clean_key(self) -> str:
         """This will return the key as the limiter counts by it."""
         try:
-            return changes.canonical_key(_resolved(self.cleaned_data["key"].strip()))
+            return changes.canonical_key(_limit_key(self.cleaned_data["key"].strip()))
         except changes.InvalidLimit as error:
             raise ValidationError(str(error)) from error
 
@@ -96,7 +96,7 @@ class PolicyLimitAdmin(_LimitAdmin):
     @admin.display(description="in the environment")
     def environment(self, obj: PolicyLimit) -> str:
         """This will tell to what deleting the row returns."""
-        return _by_default(obj.policy) if obj.policy in settings.RATE_LIMITS else "not declared any more"
+        return _default_label(obj.policy) if obj.policy in settings.RATE_LIMITS else "not declared any more"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """This will ask which policy while the row is new."""
@@ -147,21 +147,21 @@ class KeyLimitAdmin(_LimitAdmin):
         changes.clear_key(by=acting(request, None), now=timezone.now(), policy=obj.policy, key=obj.key)
 
 
-def _by_default(name: str) -> str:
+def _default_label(name: str) -> str:
     policy = policies.default(name)
     return f"{name}: {policy.most} in {policy.window} s"
 
 
-def _resolved(given: str) -> str:
+def _limit_key(raw_key: str) -> str:
     """This will return the limiter's name for a key's beginning or an e-mail address; anything else unchanged."""
-    if re.fullmatch(r"frk_[\w-]{8}", given):
-        found = list(ApiKey.objects.filter(prefix=given, revoked_at=None).values_list("pk", flat=True)[:2])
+    if re.fullmatch(r"frk_[\w-]{8}", raw_key):
+        ids = list(ApiKey.objects.filter(prefix=raw_key, revoked_at=None).values_list("pk", flat=True)[:2])
         kind = "key"
-    elif "@" in given:
-        found = list(User.objects.filter(email=given.lower()).values_list("pk", flat=True))
+    elif "@" in raw_key:
+        ids = list(User.objects.filter(email=raw_key.lower()).values_list("pk", flat=True))
         kind = "user"
     else:
-        return given
-    if len(found) != 1:
+        return raw_key
+    if len(ids) != 1:
         raise ValidationError("There is none, or more than one: give its id as it is in the key:… form.")
-    return f"{kind}:{found[0]}"
+    return f"{kind}:{ids[0]}"

@@ -31,14 +31,14 @@ class FreightAdminSite(AdminSite):
         inner = super().admin_view(view, cacheable)
 
         def gated(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            _require_allowed(request)
+            _require_allowed_network(request)
             return inner(request, *args, **kwargs)
 
         return gated
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """This will send a stranger to the login page, where the limit on guessing and the audit are."""
-        _require_allowed(request)
+        _require_allowed_network(request)
         if request.user.is_authenticated:
             if self.has_permission(request):
                 return redirect("admin:index")
@@ -51,19 +51,19 @@ class FreightAdminSite(AdminSite):
         session_key = request.session.session_key
         subject = access.of_user(user, session_key=session_key) if isinstance(user, User) else None
         with transaction.atomic():
-            answer = super().logout(request, extra_context)
+            response = super().logout(request, extra_context)
             if subject is not None and request.method == "POST":
-                located = subject.at(
+                actor = subject.at(
                     address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
                 )
-                logins.leave(by=located, now=timezone.now())
-        return answer
+                logins.leave(by=actor, now=timezone.now())
+        return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """This will lead to the account's own form: a password is changed by the service alone."""
         return redirect("admin:shipments_user_change", request.user.pk)
 
 
-def _require_allowed(request: HttpRequest) -> None:
+def _require_allowed_network(request: HttpRequest) -> None:
     if not addresses.is_within(request.META, settings.ADMIN_ALLOWED_NETWORKS):
         raise Http404

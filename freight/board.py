@@ -11,8 +11,8 @@ from shipments import lifecycle, representation
 from shipments.access import Subject
 from shipments.selectors import epoch, shipments
 
-ROWS: Final = 50
-MOVERS: Final = 150  # with the rows not more than the 200 rooms of one socket
+MAX_ROWS: Final = 50
+MAX_MOVING: Final = 150  # with the rows not more than the 200 rooms of one socket
 MAX_QUERY_LENGTH: Final = 64
 STAGES: Final = (
     ("Planned", ("draft", "booked")),
@@ -26,29 +26,29 @@ STAGES: Final = (
     ("Exceptions", ("returning", "returned", "cancelled", "lost")),
 )
 _NEVER_ARRIVES: Final = frozenset({"returned", "cancelled", "lost"})
-_MOVER_FIELDS: Final = (
+_MOVING_FIELDS: Final = (
     "reference", "status", "seq", "origin", "destination", "driver", "position", "eta", "plannedPickupAt",
     "createdAt", "updatedAt",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Choice:
+class BoardFilter:
     """What the viewer wants to see: states (none: all) and a part of the reference."""
 
     statuses: tuple[str, ...]
     query: str
 
     @classmethod
-    def read(cls, status: str, query: str) -> "Choice":
+    def from_query(cls, status: str, query: str) -> "BoardFilter":
         """This will keep the states that exist, in their own order, and cut the query to a sane length."""
-        named = set(status.split(","))
-        known = tuple(state for state in lifecycle.STATES if state in named)
-        return cls(known, query.replace("\0", "").strip()[:MAX_QUERY_LENGTH])
+        names = set(status.split(","))
+        statuses = tuple(state for state in lifecycle.STATES if state in names)
+        return cls(statuses, query.replace("\0", "").strip()[:MAX_QUERY_LENGTH])
 
 
 @dataclass(frozen=True)
-class Line:
+class BoardRow:
     """One row of the table: its JSON for the script, its times for the first paint."""
 
     shipment: representation.Json
@@ -58,24 +58,24 @@ class Line:
     @property
     def label(self) -> str:
         """The state as people read it."""
-        return label(str(self.shipment["status"]))
+        return status_label(str(self.shipment["status"]))
 
 
-def label(status: str) -> str:
+def status_label(status: str) -> str:
     """This will write a state as people read it: `Out for delivery`."""
     return status.replace("_", " ").capitalize()
 
 
-def lines(viewer: Subject, choice: Choice) -> list[Line]:
+def board_rows(viewer: Subject, board_filter: BoardFilter) -> list[BoardRow]:
     """This will return the rows with the newest activity first."""
-    found = shipments.visible(viewer)
-    if choice.statuses:
-        found = found.filter(status__in=choice.statuses)
-    if choice.query:
-        found = found.filter(reference__icontains=choice.query)
-    rows = found.order_by("-updated_at", "-id").values(*representation.SHIPMENT_COLUMNS)[:ROWS]
+    queryset = shipments.visible(viewer)
+    if board_filter.statuses:
+        queryset = queryset.filter(status__in=board_filter.statuses)
+    if board_filter.query:
+        queryset = queryset.filter(reference__icontains=board_filter.query)
+    rows = queryset.order_by("-updated_at", "-id").values(*representation.SHIPMENT_COLUMNS)[:MAX_ROWS]
     return [
-        Line(representation.shipment(row, viewer.variant), arrival=_arrival(row), updated_at=row["updated_at"])
+        BoardRow(representation.shipment(row, viewer.variant), arrival=_arrival(row), updated_at=row["updated_at"])
         for row in rows
     ]
 
@@ -87,13 +87,13 @@ def _arrival(row: representation.Row) -> datetime | None:
     return at
 
 
-def document(viewer: Subject, shown: Sequence[Line]) -> dict[str, Any]:
+def board_document(viewer: Subject, rows: Sequence[BoardRow]) -> dict[str, Any]:
     """This will return what the script works with: `{epoch, shipments, movers, counts}`."""
-    today = epoch.current()  # before the rows: a promotion in between then only costs a snapshot
+    current_epoch = epoch.current()  # before the rows: a promotion in between then only costs a snapshot
     return {
-        "epoch": today,
-        "shipments": [line.shipment for line in shown],
-        "movers": _movers(viewer),
+        "epoch": current_epoch,
+        "shipments": [line.shipment for line in rows],
+        "movers": _moving_shipments(viewer),
         "counts": counts(viewer),
     }
 
@@ -101,30 +101,30 @@ def document(viewer: Subject, shown: Sequence[Line]) -> dict[str, Any]:
 def counts(viewer: Subject) -> dict[str, int]:
     """This will count the visible shipments of each state, zeros included."""
     rows = shipments.visible(viewer).order_by().values("status").annotate(number=Count("id"))
-    found = {row["status"]: row["number"] for row in rows}
-    return {state: found.get(state, 0) for state in lifecycle.STATES}
+    count_by_status = {row["status"]: row["number"] for row in rows}
+    return {state: count_by_status.get(state, 0) for state in lifecycle.STATES}
 
 
-def stages(numbers: dict[str, int], choice: Choice) -> list[dict[str, Any]]:
+def stages(count_by_status: dict[str, int], board_filter: BoardFilter) -> list[dict[str, Any]]:
     """This will return the tiles above the table, each with its states and how many are in them."""
     return [
         {
             "name": name,
             "statuses": ",".join(states),
-            "count": sum(numbers[state] for state in states),
-            "chosen": bool(choice.statuses) and set(choice.statuses) <= set(states),
-            "states": [{"status": state, "label": label(state), "count": numbers[state]} for state in states],
+            "count": sum(count_by_status[state] for state in states),
+            "chosen": bool(board_filter.statuses) and set(board_filter.statuses) <= set(states),
+            "states": [{"status": state, "label": status_label(state), "count": count_by_status[state]} for state in states],
         }
         for name, states in STAGES
     ]
 
 
-def _movers(viewer: Subject) -> list[representation.Json]:
+def _moving_shipments(viewer: Subject) -> list[representation.Json]:
     rows = (
         shipments.visible(viewer)
         .filter(status__in=lifecycle.IN_MOTION)
         .order_by("-updated_at", "-id")
-        .values(*representation.SHIPMENT_COLUMNS)[:MOVERS]
+        .values(*representation.SHIPMENT_COLUMNS)[:MAX_MOVING]
     )
-    shown = (representation.shipment(row, viewer.variant) for row in rows)
-    return [{field: shipment[field] for field in _MOVER_FIELDS} for shipment in shown]
+    payloads = (representation.shipment(row, viewer.variant) for row in rows)
+    return [{field: shipment[field] for field in _MOVING_FIELDS} for shipment in payloads]

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 
-_source = environ.Env()
+_env = environ.Env()
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -33,32 +33,32 @@ class Variable:
     default: str
 
 
-declared: dict[str, Variable] = {}
+variables: dict[str, Variable] = {}
 
 
-class Refused(ImproperlyConfigured):
+class InvalidVariable(ImproperlyConfigured):
     """An environment variable has a value that cannot be used."""
 
-    def __init__(self, name: str, value: str, mend: str) -> None:
-        super().__init__(f"{name}={value!r} cannot be used: {mend}")
+    def __init__(self, name: str, value: str, hint: str) -> None:
+        super().__init__(f"{name}={value!r} cannot be used: {hint}")
 
 
-def read(name: str, default: T, parse: Callable[[str], T], *, mend: str, purpose: str, secret: bool = False) -> T:
+def read(name: str, default: T, parse: Callable[[str], T], *, hint: str, purpose: str, secret: bool = False) -> T:
     """This will return the parsed variable, or the default where it is unset or empty; raises Refused."""
-    shown = ",".join(map(str, default)) if isinstance(default, list) else str(default)
-    declared[name] = Variable(name, purpose, "" if default is None else shown)
-    raw = _source.str(name, default="").strip()
+    default_text = ",".join(map(str, default)) if isinstance(default, list) else str(default)
+    variables[name] = Variable(name, purpose, "" if default is None else default_text)
+    raw = _env.str(name, default="").strip()
     if not raw:
         return default
     try:
         return parse(raw)
     except ValueError as error:
-        raise Refused(name, "***" if secret else raw, mend) from error
+        raise InvalidVariable(name, "***" if secret else raw, hint) from error
 
 
 def is_set(*names: str) -> bool:
     """This will tell whether any of the variables has a value."""
-    return any(_source.str(name, default="").strip() for name in names)
+    return any(_env.str(name, default="").strip() for name in names)
 
 
 def text(name: str, default: str, *, purpose: str, secret: bool = False, minimum: int = 0) -> str:
@@ -69,7 +69,7 @@ def text(name: str, default: str, *, purpose: str, secret: bool = False, minimum
             raise ValueError
         return raw
 
-    return read(name, default, parse, purpose=purpose, secret=secret, mend=f"give at least {minimum} characters.")
+    return read(name, default, parse, purpose=purpose, secret=secret, hint=f"give at least {minimum} characters.")
 
 
 def integer(name: str, default: int, *, purpose: str, low: int = 0, high: int = 2**31 - 1) -> int:
@@ -81,7 +81,7 @@ def integer(name: str, default: int, *, purpose: str, low: int = 0, high: int = 
             raise ValueError
         return number
 
-    return read(name, default, parse, purpose=purpose, mend=f"give a whole number from {low} to {high}.")
+    return read(name, default, parse, purpose=purpose, hint=f"give a whole number from {low} to {high}.")
 
 
 def boolean(name: str, *, default: bool, purpose: str) -> bool:
@@ -94,19 +94,19 @@ def boolean(name: str, *, default: bool, purpose: str) -> bool:
             return False
         raise ValueError
 
-    return read(name, default, parse, purpose=purpose, mend="give 1 or 0.")
+    return read(name, default, parse, purpose=purpose, hint="give 1 or 0.")
 
 
 def choice(name: str, default: str, options: list[str], *, purpose: str) -> str:
     """This will return one of the options, whatever its case."""
 
     def parse(raw: str) -> str:
-        found = {option.lower(): option for option in options}.get(raw.lower())
-        if found is None:
+        canonical = {option.lower(): option for option in options}.get(raw.lower())
+        if canonical is None:
             raise ValueError
-        return found
+        return canonical
 
-    return read(name, default, parse, purpose=purpose, mend=f"give one of {', '.join(options)}.")
+    return read(name, default, parse, purpose=purpose, hint=f"give one of {', '.join(options)}.")
 
 
 def duration(name: str, default: str, *, purpose: str) -> int:
@@ -119,35 +119,35 @@ def duration(name: str, default: str, *, purpose: str) -> int:
             raise ValueError
         return seconds
 
-    seconds = read(name, 0, parse, purpose=purpose, mend="give a duration such as 30s, 15m, 2h or 1d.")
-    declared[name] = Variable(name, purpose, default)
+    seconds = read(name, 0, parse, purpose=purpose, hint="give a duration such as 30s, 15m, 2h or 1d.")
+    variables[name] = Variable(name, purpose, default)
     return seconds or parse(default)
 
 
 def names(name: str, default: list[str], *, purpose: str) -> list[str]:
     """This will return the comma-separated parts, stripped, empty ones left out."""
-    return read(name, default, _split, purpose=purpose, mend="give names separated by commas.")
+    return read(name, default, _split, purpose=purpose, hint="give names separated by commas.")
 
 
 def origins(name: str, default: list[str], *, purpose: str) -> list[str]:
     """This will return a list of `scheme://host[:port]`, nothing behind it."""
 
     def parse(raw: str) -> list[str]:
-        found = _split(raw)
-        for origin in found:
+        parsed = _split(raw)
+        for origin in parsed:
             parts = urlsplit(origin)
             if parts.scheme not in {"http", "https"} or f"{parts.scheme}://{parts.netloc}" != origin:
                 raise ValueError
             if not parts.hostname or "*" in parts.netloc or "@" in parts.netloc:
                 raise ValueError
-        return found
+        return parsed
 
     return read(
         name,
         default,
         parse,
         purpose=purpose,
-        mend="give origins as scheme://host[:port], separated by commas, without a path or a wildcard.",
+        hint="give origins as scheme://host[:port], separated by commas, without a path or a wildcard.",
     )
 
 
@@ -162,7 +162,7 @@ def networks(name: str, default: list[str], *, purpose: str) -> list[IPNetwork]:
         [ipaddress.ip_network(part) for part in default],
         parse,
         purpose=purpose,
-        mend="give networks such as 10.0.0.0/8 or fd00::/8, separated by commas.",
+        hint="give networks such as 10.0.0.0/8 or fd00::/8, separated by commas.",
     )
 
 
@@ -174,26 +174,26 @@ def url(name: str, default: str, schemes: list[str], *, purpose: str) -> str:
             raise ValueError
         return raw
 
-    found = read(
+    value = read(
         name,
         default,
         parse,
         purpose=purpose,
         secret=True,
-        mend=f"give a URL that begins with {' or '.join(scheme + '://' for scheme in schemes)}.",
+        hint=f"give a URL that begins with {' or '.join(scheme + '://' for scheme in schemes)}.",
     )
-    declared[name] = Variable(name, purpose, "embedded" if default else "")
-    return found
+    variables[name] = Variable(name, purpose, "embedded" if default else "")
+    return value
 
 
-def needs(name: str, module: str, *, extra: str) -> None:
+def require_module(name: str, module: str, *, extra: str) -> None:
     """This will raise Refused where what a variable switches on is not installed."""
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
-        found = None
-    if found is None:
-        raise Refused(name, "***", f"install Freight with its extra `{extra}`, or leave {name} empty.")
+        spec = None
+    if spec is None:
+        raise InvalidVariable(name, "***", f"install Freight with its extra `{extra}`, or leave {name} empty.")
 
 
 def _split(raw: str) -> list[str]:

@@ -34,22 +34,22 @@ _HINTS: Final = {"origin": "NLRTM", "destination": "DEHAM", "q": "reference, cus
 @require_GET
 @never_cache
 @login_required
-def exports(request: HttpRequest) -> HttpResponse:
+def exports_page(request: HttpRequest) -> HttpResponse:
     """This will show the viewer's exports and a form for the next one, whole at first paint."""
     viewer = frame.viewer_of(request)
     if not viewer.may("exports:read"):
         raise PermissionDenied("This account takes no exports.")
-    reports = [_shown(report, viewer) for report in REPORTS.values() if all(map(viewer.may, report.permissions))]
-    kinds = [{"name": name, "purpose": _PURPOSES.get(name, "")} for name in formats.names()]
+    reports = [_report_form(report, viewer) for report in REPORTS.values() if all(map(viewer.may, report.permissions))]
+    format_choices = [{"name": name, "purpose": _PURPOSES.get(name, "")} for name in formats.names()]
     document = {"exports": [views_orders.serialize_export(export) for export in orders.list_own(viewer)]}
     return render(
         request,
         "exports_page/exports.html",
-        frame.around(viewer, "exports-page") | {"reports": reports, "formats": kinds, "document": document},
+        frame.context_for(viewer, "exports-page") | {"reports": reports, "formats": format_choices, "document": document},
     )
 
 
-def _shown(report: Report, viewer: Subject) -> dict[str, Any]:
+def _report_form(report: Report, viewer: Subject) -> dict[str, Any]:
     columns = [
         {"name": name, "label": column.label, "chosen": column.default} for name, column in report.columns.items()
     ]
@@ -58,12 +58,12 @@ def _shown(report: Report, viewer: Subject) -> dict[str, Any]:
         "title": report.title,
         "columns": columns,
         "chosen": sum(column["chosen"] is True for column in columns),
-        "filters": [_field(name, parameter) for name, parameter in report.filters(viewer).items()],
-        "orders": [(order, _order(order)) for order in report.orderings],
+        "filters": [_filter_field(name, parameter) for name, parameter in report.filters(viewer).items()],
+        "orders": [(order, _ordering_label(order)) for order in report.orderings],
     }
 
 
-def _field(name: str, parameter: Parameter) -> dict[str, Any]:
+def _filter_field(name: str, parameter: Parameter) -> dict[str, Any]:
     """This will return how a filter is asked for: by a choice, a time or a text."""
     kind = "time" if parameter.schema == INSTANT else "text"
     options = list(parameter.schema.get("enum", ()))
@@ -71,7 +71,7 @@ def _field(name: str, parameter: Parameter) -> dict[str, Any]:
         options = list(lifecycle.STATES)
     return {
         "name": name,
-        "label": _LABELS.get(name, _words(name)),
+        "label": _LABELS.get(name, _humanize(name)),
         "kind": "choice" if options else kind,
         "options": [(option, option.replace("_", " ").capitalize()) for option in options],
         "hint": "a UUID" if parameter.schema == IDENTIFIER else _HINTS.get(name, ""),
@@ -79,10 +79,10 @@ def _field(name: str, parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def _order(order: str) -> str:
-    return f"{_words(order.lstrip('-'))}, {'newest first' if order.startswith('-') else 'ascending'}"
+def _ordering_label(order: str) -> str:
+    return f"{_humanize(order.lstrip('-'))}, {'newest first' if order.startswith('-') else 'ascending'}"
 
 
-def _words(name: str) -> str:
+def _humanize(name: str) -> str:
     """This will write a name of the wire as words: `createdAfter` is `Created after`."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()

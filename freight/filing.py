@@ -8,7 +8,7 @@ from freight import environment
 
 
 @dataclass(frozen=True)
-class Filing:
+class FileSettings:
     """How long files are kept, where, and how large they may be."""
 
     export_dir: Path
@@ -20,9 +20,9 @@ class Filing:
     gs1_company_prefix: str
 
 
-def declared(home: Path) -> Filing:
+def from_environment(home: Path) -> FileSettings:
     """This will read the variables."""
-    return Filing(
+    return FileSettings(
         export_dir=Path(
             environment.text(
                 "EXPORT_DIR",
@@ -48,14 +48,14 @@ def declared(home: Path) -> Filing:
             "IMPORT_KEEP", "30d", purpose="How long the report of an import can be read."
         ),
         gs1_company_prefix=environment.read(
-            "GS1_COMPANY_PREFIX", "", _prefix,
-            mend="give the 4 to 12 digits that GS1 has licensed to you, without spaces.",
+            "GS1_COMPANY_PREFIX", "", _gs1_prefix,
+            hint="give the 4 to 12 digits that GS1 has licensed to you, without spaces.",
             purpose="The company prefix of the SSCCs on labels; without it they bear a demo prefix, and say so.",
         ),
     )  # fmt: skip
 
 
-def _prefix(raw: str) -> str:
+def _gs1_prefix(raw: str) -> str:
     if not re.fullmatch(r"[0-9]{4,12}", raw) or not raw.strip("0"):
         raise ValueError
     return raw

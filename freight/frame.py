@@ -11,7 +11,7 @@ from shipments import access
 from shipments.access import Subject
 
 # The pages of the bar: the route, its word, who may go there.
-_PLACES: Final = (
+_ITEMS: Final = (
     ("board", "Board", "shipments:read"),
     ("exports-page", "Exports", "exports:read"),
     ("imports-page", "Imports", "shipments:write"),
@@ -19,12 +19,12 @@ _PLACES: Final = (
 
 
 @dataclass(frozen=True)
-class Place:
+class NavigationItem:
     """One page of the bar."""
 
     path: str
     label: str
-    here: bool
+    is_current: bool
 
 
 def viewer_of(request: HttpRequest) -> Subject:
@@ -35,7 +35,7 @@ def viewer_of(request: HttpRequest) -> Subject:
     return viewer
 
 
-def around(viewer: Subject, here: str) -> dict[str, Any]:
+def context_for(viewer: Subject, route_name: str) -> dict[str, Any]:
     """This will return what `top.html` shows on the page of this route."""
-    places = [Place(reverse(name), label, name == here) for name, label, needs in _PLACES if viewer.may(needs)]
-    return {"viewer": viewer, "places": places}
+    items = [NavigationItem(reverse(name), label, name == route_name) for name, label, permission in _ITEMS if viewer.may(permission)]
+    return {"viewer": viewer, "places": items}

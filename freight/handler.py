@@ -18,10 +18,10 @@ from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
 # As many as wait for the next request; what a crowd needs beyond them ends with it.
-_MOST_IDLE: Final = 16
+_MAX_IDLE_THREADS: Final = 16
 
 
-class _Thread(ThreadPoolExecutor):
+class _RequestThread(ThreadPoolExecutor):
     """One thread, which knows whether it can be given something."""
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class _Thread(ThreadPoolExecutor):
         return not self._ended and (self._last is None or self._last.done())
 
 
-class OneHopHandler(ASGIHandler):
+class SingleThreadHandler(ASGIHandler):
     """Runs middleware and view together in one thread."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._idle: list[_Thread] = []
+        self._idle_threads: list[_RequestThread] = []
 
     def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002  Django's signature
         """This will build the synchronous chain."""
@@ -55,14 +55,14 @@ class OneHopHandler(ASGIHandler):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """This will answer one HTTP request."""
-        thread = self._idle.pop() if self._idle else _Thread()
+        thread = self._idle_threads.pop() if self._idle_threads else _RequestThread()
         try:
             async with ThreadSensitiveContext(executor=thread):
                 await self.handle(scope, receive, send)
         finally:
             # Whoever was given up while it worked must not let the next one wait; a long poll has ended its own.
-            if thread.is_idle and len(self._idle) < _MOST_IDLE:
-                self._idle.append(thread)
+            if thread.is_idle and len(self._idle_threads) < _MAX_IDLE_THREADS:
+                self._idle_threads.append(thread)
             else:
                 thread.shutdown(wait=False)
 
@@ -73,7 +73,7 @@ class OneHopHandler(ASGIHandler):
         except RequestAborted:
             return
         with body:
-            response = await sync_to_async(self._answer, thread_sensitive=True)(scope, body)
+            response = await sync_to_async(self._respond, thread_sensitive=True)(scope, body)
             if not response.streaming:
                 await self.send_response(response, send)
                 return
@@ -82,12 +82,12 @@ class OneHopHandler(ASGIHandler):
             finally:
                 await sync_to_async(response.close, thread_sensitive=True)()
 
-    def _answer(self, scope: Any, body: Any) -> Any:
+    def _respond(self, scope: Any, body: Any) -> Any:
         """This will do all of a request that blocks."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
-        request, refused = self.create_request(scope, body)
-        response: Any = refused if request is None else self.get_response(request)
+        request, error_response = self.create_request(scope, body)
+        response: Any = error_response if request is None else self.get_response(request)
         response._handler_class = type(self)  # noqa: SLF001  as Django's does
         if isinstance(response, FileResponse):
             response.block_size = self.chunk_size
@@ -97,15 +97,15 @@ class OneHopHandler(ASGIHandler):
 
     async def _stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
         """This will send a stream until it ends or nobody is there any more."""
-        gone = asyncio.create_task(self.listen_for_disconnect(receive))
+        disconnect = asyncio.create_task(self.listen_for_disconnect(receive))
         sending = asyncio.create_task(self.send_response(response, send))
         try:
-            await asyncio.wait([gone, sending], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([disconnect, sending], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (gone, sending):
+            for task in (disconnect, sending):
                 if not task.done():
                     task.cancel()
             with suppress(asyncio.CancelledError, RequestAborted):
-                await gone
+                await disconnect
             with suppress(asyncio.CancelledError):
                 await sending

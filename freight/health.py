@@ -29,11 +29,11 @@ def application(inner: Application) -> HealthApplication:
             "process": detail.process_detail,
         },
         version=settings.VERSION,
-        environment=environment(),
+        environment=environment_name(),
     )
 
 
-def environment() -> str:
+def environment_name() -> str:
     """This will name the kind of installation."""
     if settings.DEBUG:
         return "development"

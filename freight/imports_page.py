@@ -20,24 +20,24 @@ from shipments.access import Subject
 @require_GET
 @never_cache
 @login_required
-def imports(request: HttpRequest) -> HttpResponse:
+def imports_page(request: HttpRequest) -> HttpResponse:
     """This will show the page with the viewer's last imports; its script does the rest by the API."""
-    viewer = _importer(request)
-    told = {
+    viewer = _require_importer(request)
+    context = {
         "known": [orders.serialize(each) for each in orders.list_own(viewer)],
         "most_mib": settings.IMPORT_MAX_BYTES >> 20,
         "most_rows": f"{settings.IMPORT_MAX_ROWS:,}",
         "kept_days": settings.IMPORT_KEEP // 86_400,
     }
-    return render(request, "imports/imports.html", told | frame.around(viewer, "imports-page"))
+    return render(request, "imports/imports.html", context | frame.context_for(viewer, "imports-page"))
 
 
 @require_GET
 @login_required
-def template(request: HttpRequest) -> HttpResponse:
+def import_template(request: HttpRequest) -> HttpResponse:
     """This will answer a CSV with the columns that are looked at and one row to be overwritten."""
-    _importer(request)
-    shown = {
+    _require_importer(request)
+    example = {
         "reference": "MY-0001", "origin": "NLRTM", "destination": "Hamburg (DEHAM)", "status": "booked",
         "pieces": "12", "weightKg": "840.5", "plannedPickupAt": "2026-03-02T08:00:00Z",
         "plannedDeliveryAt": "2026-03-04T16:00:00Z", "po": "4500012345",
@@ -45,7 +45,7 @@ def template(request: HttpRequest) -> HttpResponse:
     target = io.StringIO()
     writer = csv.writer(target)
     writer.writerow(SHIPMENTS.columns[name].label for name in columns.TEMPLATE_FIELDS)
-    writer.writerow(shown.get(name, "") for name in columns.TEMPLATE_FIELDS)
+    writer.writerow(example.get(name, "") for name in columns.TEMPLATE_FIELDS)
     return HttpResponse(
         "\ufeff" + target.getvalue(),
         content_type="text/csv; charset=utf-8",
@@ -53,7 +53,7 @@ def template(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _importer(request: HttpRequest) -> Subject:
+def _require_importer(request: HttpRequest) -> Subject:
     viewer = frame.viewer_of(request)
     if not viewer.may("shipments:write"):
         raise PermissionDenied("Only dispatchers and administrators import shipments.")

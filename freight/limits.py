@@ -2,7 +2,7 @@
 
 from freight import environment
 
-_LIMITS = {
+_POLICIES = {
     # name: (requests, window, requests in the demo)
     "general": (100, "15m", 100_000),
     "ai": (20, "1m", 20),
@@ -15,7 +15,7 @@ _LIMITS = {
 }
 
 
-def declared(*, demo: bool) -> dict[str, tuple[int, int]]:
+def from_environment(*, demo: bool) -> dict[str, tuple[int, int]]:
     """This will return the most requests and the window in seconds of every policy."""
     return {
         name: (
@@ -29,14 +29,14 @@ def declared(*, demo: bool) -> dict[str, tuple[int, int]]:
                 f"RATE_LIMIT_{name.upper()}_WINDOW", window, purpose=f"The window of the policy `{name}`."
             ),
         )
-        for name, (most, window, in_demo) in _LIMITS.items()
+        for name, (most, window, in_demo) in _POLICIES.items()
     }
 
 
-def set_by_environment() -> frozenset[str]:
+def overridden_policies() -> frozenset[str]:
     """This will return the policies that the environment has set."""
     return frozenset(
         name
-        for name in _LIMITS
+        for name in _POLICIES
         if environment.is_set(f"RATE_LIMIT_{name.upper()}_MAX", f"RATE_LIMIT_{name.upper()}_WINDOW")
     )

@@ -7,22 +7,22 @@ from typing import Any, Final
 
 import structlog
 
-_SECRET = ("password", "secret", "token", "authorization", "cookie", "ticket", "refresh", "access")
+_SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "ticket", "refresh", "access")
 # Our keys say what they are by their first letters (shipments.tokens): none is written out, wherever it stands.
-_KEY: Final = re.compile(r"\b(fr[kdt]_)[A-Za-z0-9_-]{16,}")
+_API_KEY: Final = re.compile(r"\b(fr[kdt]_)[A-Za-z0-9_-]{16,}")
 
 
 def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
     """This will replace the values of keys that sound secret, so that no careless call can leak one."""
     for key in event:
-        if any(word in key.lower() for word in _SECRET):
+        if any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "***"
     return event
 
 
 def scrub(_: object, __: str, line: str) -> str:
     """This will mask keys of ours in a finished line: in an exception's words or a URL they have no name."""
-    return _KEY.sub(r"\1***", line)
+    return _API_KEY.sub(r"\1***", line)
 
 
 def configure(*, level: str) -> None:

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from freight import board as boards
 from freight import frame
-from freight.board import Choice
+from freight.board import BoardFilter
 from monitoring import addresses
 from shipments import access
 from shipments.services import logins
@@ -43,34 +43,34 @@ MAX_FIELD_LENGTH: Final = 254
 def board(request: HttpRequest) -> HttpResponse:
     """This will show the live board, whole at first paint; its script keeps it so."""
     viewer = frame.viewer_of(request)
-    choice = Choice.read(request.GET.get("status", ""), request.GET.get("q", ""))
-    shown = boards.lines(viewer, choice)
-    document = boards.document(viewer, shown)
+    board_filter = BoardFilter.from_query(request.GET.get("status", ""), request.GET.get("q", ""))
+    rows = boards.board_rows(viewer, board_filter)
+    document = boards.board_document(viewer, rows)
     return render(
         request,
         "board/board.html",
         {
-            **frame.around(viewer, "board"),
-            "choice": choice,
-            "lines": shown,
+            **frame.context_for(viewer, "board"),
+            "choice": board_filter,
+            "lines": rows,
             "document": document,
             "total": sum(document["counts"].values()),
             # Built at start, from a package; the map does without where it is missing.
             "coast": finders.find("map/world.json"),
-            "stages": boards.stages(document["counts"], choice),
+            "stages": boards.stages(document["counts"], board_filter),
         },
     )
 
 
 @require_GET
 @never_cache
-def board_document(request: HttpRequest) -> HttpResponse:
+def board_json(request: HttpRequest) -> HttpResponse:
     """This will return the board's rows, movers and counts as JSON, or 401 where the session has ended."""
     if not request.user.is_authenticated:
         return JsonResponse({"title": "The session has ended."}, status=401)
     viewer = frame.viewer_of(request)
-    choice = Choice.read(request.GET.get("status", ""), request.GET.get("q", ""))
-    return JsonResponse(boards.document(viewer, boards.lines(viewer, choice)))
+    board_filter = BoardFilter.from_query(request.GET.get("status", ""), request.GET.get("q", ""))
+    return JsonResponse(boards.board_document(viewer, boards.board_rows(viewer, board_filter)))
 
 
 @sensitive_post_parameters("password")
@@ -78,25 +78,25 @@ def board_document(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
     """This will start a session for an e-mail address and password, then go where the visitor was headed."""
-    target = _safe(request, request.POST.get("next") or request.GET.get("next") or "")
+    target = _safe_redirect(request, request.POST.get("next") or request.GET.get("next") or "")
     if request.method == "GET":
-        return redirect(target) if request.user.is_authenticated else _form(request, target)
+        return redirect(target) if request.user.is_authenticated else _login_form(request, target)
     email = request.POST.get("email", "").strip()[:MAX_FIELD_LENGTH]
     password = request.POST.get("password", "")[:MAX_FIELD_LENGTH]
     if "\0" in email + password or not (email and password):
-        return _form(request, target, email=email, problem="Enter your e-mail address and your password.")
+        return _login_form(request, target, email=email, problem="Enter your e-mail address and your password.")
     origin = logins.Origin(address=addresses.client_address(request.META), request_id=_request_id(request))
     try:
         user = logins.authenticate(email=email, password=password, origin=origin, now=timezone.now())
     except logins.BadCredentials:
         problem = "This e-mail address and password do not go together."
-        return _form(request, target, email=email, problem=problem)
+        return _login_form(request, target, email=email, problem=problem)
     except logins.TooManyFailures as error:
         minutes = max(1, round(error.retry_after / 60))
         problem = f"Too many failed attempts. Try again in about {minutes} min."
-        answer = _form(request, target, email=email, problem=problem, status=429)
-        answer["Retry-After"] = str(error.retry_after)
-        return answer
+        response = _login_form(request, target, email=email, problem=problem, status=429)
+        response["Retry-After"] = str(error.retry_after)
+        return response
     start_session(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     return redirect(target)
 
@@ -110,8 +110,8 @@ def logout(request: HttpRequest) -> HttpResponse:
     with transaction.atomic():
         end_session(request)
         if viewer is not None:
-            located = viewer.at(address=addresses.client_address(request.META), request_id=_request_id(request))
-            logins.leave(by=located, now=timezone.now())
+            actor = viewer.at(address=addresses.client_address(request.META), request_id=_request_id(request))
+            logins.leave(by=actor, now=timezone.now())
     return redirect("login-page")
 
 
@@ -119,15 +119,15 @@ def _request_id(request: HttpRequest) -> str:
     return str(getattr(request, "request_id", ""))
 
 
-def _safe(request: HttpRequest, target: str) -> str:
+def _safe_redirect(request: HttpRequest, target: str) -> str:
     """This will return the target where it stays on this site, else the board."""
-    stays = url_has_allowed_host_and_scheme(
+    is_same_site = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return target if stays else reverse("board")
+    return target if is_same_site else reverse("board")
 
 
-def _form(
+def _login_form(
     request: HttpRequest, target: str, *, email: str = "", problem: str = "", status: int = 401
 ) -> HttpResponse:
     return render(

@@ -22,8 +22,8 @@ from monitoring import queries, runtime
 from shipments.services import chain, feed, idempotency, partitions, watch
 
 log = structlog.get_logger(__name__)
-_LONGEST_PAUSE_SECONDS: Final = 5.0
-_LISTEN_SECONDS: Final = 0.2
+_MAX_PAUSE_SECONDS: Final = 5.0
+_STOP_POLL_SECONDS: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Worker:
     """
 
     name: str
-    work: Callable[[], int]
+    run_batch: Callable[[], int]
     idle_seconds: float
-    leave: Callable[[], None] | None = None
+    on_stop: Callable[[], None] | None = None
 
 
 WORKERS: Final = (
@@ -64,7 +64,7 @@ def run(stop: threading.Event) -> None:
     """This will run every worker in a thread of its own until `stop` is set."""
     runtime.start_reporting("relay")
     threads = [
-        threading.Thread(target=_work, args=(worker, stop), name=worker.name, daemon=True) for worker in WORKERS
+        threading.Thread(target=_run_worker, args=(worker, stop), name=worker.name, daemon=True) for worker in WORKERS
     ]
     for thread in threads:
         thread.start()
@@ -72,28 +72,28 @@ def run(stop: threading.Event) -> None:
     # Not `stop.wait()`: a signal that comes between its last look and its sleep would be answered by the next one
     # only, and one that comes while it holds its lock by nobody.
     while not stop.is_set():
-        time.sleep(_LISTEN_SECONDS)
+        time.sleep(_STOP_POLL_SECONDS)
     for worker in WORKERS:
-        if worker.leave:
-            worker.leave()
+        if worker.on_stop:
+            worker.on_stop()
     for thread in threads:
         thread.join(5)
     pool.close_shared()
 
 
-def _work(worker: Worker, stop: threading.Event) -> None:
+def _run_worker(worker: Worker, stop: threading.Event) -> None:
     queries.task_name.set(f"relay {worker.name}")
     pause = worker.idle_seconds
     while not stop.wait(pause):
         started = time.monotonic()
         try:
-            done = worker.work()
+            count = worker.run_batch()
         except Exception as error:  # noqa: BLE001  whatever the database does, the worker comes back
             connection.close()
-            pause = min(_LONGEST_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))  # noqa: S311
+            pause = min(_MAX_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))  # noqa: S311
             log.warning("worker failed", worker=worker.name, error=repr(error), pause=round(pause, 2))
             continue
         close_old_connections()
-        pause = 0 if done else worker.idle_seconds
+        pause = 0 if count else worker.idle_seconds
         if time.monotonic() - started > 1:
-            log.info("worker was slow", worker=worker.name, done=done, seconds=round(time.monotonic() - started, 1))
+            log.info("worker was slow", worker=worker.name, done=count, seconds=round(time.monotonic() - started, 1))

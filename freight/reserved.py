@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 
-class ReservedView(APIView):
+class PlaceholderView(APIView):
     """Counts whoever asks against a policy and finds nothing, whatever the method."""
 
     permission_classes = (AllowAny,)
@@ -22,7 +22,7 @@ class ReservedView(APIView):
         raise NotFound
 
 
-def paths(policy: str) -> list[URLPattern]:
+def placeholder_paths(policy: str) -> list[URLPattern]:
     """This will return the routes of everything below `/api/<policy>`."""
-    view = ReservedView.as_view(rate_policies=(policy,))
+    view = PlaceholderView.as_view(rate_policies=(policy,))
     return [path(f"api/{policy}{rest}", view) for rest in ("", "/", "/<path:rest>")]

@@ -18,7 +18,7 @@ BACKLOG: Final = 4096
 DRAIN_SECONDS: Final = 10.0
 # When the garbage collector looks: at what is new after so many objects, at more every 10th time. Python's own
 # 700 have it walk through all open sockets again and again while others come: a third of the time of a connect.
-_COLLECT_AFTER: Final = (10_000, 10, 10)
+_GC_THRESHOLDS: Final = (10_000, 10, 10)
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +43,13 @@ def run(
     from realtime import event_stream, protocol
 
     runtime.start_reporting(role)
-    _end_statements(patience.STATEMENT_TIMEOUT_SECONDS)
+    _set_statement_timeout(patience.STATEMENT_TIMEOUT_SECONDS)
     patience.set_process_timeout()
-    listening = endpoint(unix=unix, host=host, port=port)
-    log.info("serving", role=role, endpoint=listening, pid=os.getpid(), descriptors=raise_descriptors())
-    serve(
+    endpoint_description = endpoint(unix=unix, host=host, port=port)
+    log.info("serving", role=role, endpoint=endpoint_description, pid=os.getpid(), descriptors=raise_descriptor_limit())
+    serve_application(
         application,
-        listening,
+        endpoint_description,
         drain={
             "seconds": drain_seconds,
             "farewell": lambda retry_ms: protocol.drain(retry_ms=retry_ms),
@@ -59,7 +59,7 @@ def run(
     pool.close_shared()
 
 
-def raise_descriptors() -> int:
+def raise_descriptor_limit() -> int:
     """This will raise the number of files and sockets that the process may have open to the hard limit; returns it.
 
     Login shells and systemd give 1,024 by default, which would be the most sockets of a process.
@@ -69,17 +69,17 @@ def raise_descriptors() -> int:
     return hard
 
 
-def serve(application: Any, listening: str, *, drain: dict[str, Any], stalled_seconds: float = 60.0) -> None:
+def serve_application(application: Any, endpoint_description: str, *, drain: dict[str, Any], stalled_seconds: float = 60.0) -> None:
     """This will serve an ASGI application; the reactor is installed."""
-    from freight.hardened.daphne import HardenedDaphne  # after the reactor
+    from freight.hardened.daphne import DaphneServer  # after the reactor
     from freight.hardened.drain import Drain
-    from freight.hardened.flow import Stalls
+    from freight.hardened.flow import StalledConnections
 
-    HardenedDaphne(
+    DaphneServer(
         application=application,
-        endpoints=[listening],
+        endpoints=[endpoint_description],
         drain=Drain(**drain),
-        stalls=Stalls(stalled_seconds),
+        stalled_connections=StalledConnections(stalled_seconds),
         ping_interval=20,
         ping_timeout=20,
         websocket_timeout=-1,
@@ -89,7 +89,7 @@ def serve(application: Any, listening: str, *, drain: dict[str, Any], stalled_se
         request_buffer_size=65536,
         server_name="freight",
         verbosity=0,
-        ready_callable=settle_collector,
+        ready_callable=tune_garbage_collector,
     ).run()
 
 
@@ -115,15 +115,15 @@ def install_reactor() -> None:
     asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
 
 
-def _end_statements(seconds: float) -> None:
+def _set_statement_timeout(seconds: float) -> None:
     """This will have the database end what takes longer than so many seconds; before the first connection."""
     from django.conf import settings
 
     settings.DATABASES["default"]["OPTIONS"]["options"] += f" -c statement_timeout={seconds * 1000:.0f}"
 
 
-def settle_collector() -> None:
+def tune_garbage_collector() -> None:
     """This will take what was loaded out of the garbage collector's sight, and let it look less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_COLLECT_AFTER)
+    gc.set_threshold(*_GC_THRESHOLDS)

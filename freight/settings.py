@@ -53,7 +53,7 @@ OTEL_EXPORTER_OTLP_ENDPOINT = environment.url(
     purpose="Collector that spans are sent to by OTLP/HTTP; empty: none are recorded. Needs the extra `tracing`.",
 )
 if OTEL_EXPORTER_OTLP_ENDPOINT:
-    environment.needs("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk", extra="tracing")
+    environment.require_module("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk", extra="tracing")
 
 METRICS_DIR = environment.text(
     "METRICS_DIR",
@@ -142,7 +142,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHE_TTL_SECONDS = environment.integer(
     "CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a cached shipment may live, in seconds."
 )
-_files = filing.declared(FREIGHT_HOME)
+_files = filing.from_environment(FREIGHT_HOME)
 EXPORT_DIR: Path = _files.export_dir
 EXPORT_KEEP: int = _files.export_keep
 EXPORT_CACHE_TTL_SECONDS: int = _files.export_cache_ttl
@@ -279,9 +279,9 @@ SPECTACULAR_SETTINGS = applications.SPECTACULAR_SETTINGS | {"VERSION": VERSION}
 
 # -- limits -----------------------------------------------------------------------------------------------
 
-RATE_LIMITS = limits.declared(demo=DEMO)
+RATE_LIMITS = limits.from_environment(demo=DEMO)
 # Those that the environment has set, for `manage.py limits`.
-RATE_LIMITS_SET = limits.set_by_environment()
+RATE_LIMITS_SET = limits.overridden_policies()
 SOCKETS_PER_USER = environment.integer(
     "RATE_LIMIT_SOCKETS_PER_USER",
     2_000 if DEMO else 100,

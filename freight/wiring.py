@@ -27,9 +27,9 @@ def connect() -> None:
     pictures.connect(cleaner.clean_picture)
     export_signals.progressed.connect(receivers.publish_export_progress, dispatch_uid="realtime.announce_export")
     export_signals.import_progressed.connect(receivers.publish_import_progress, dispatch_uid="realtime.announce_import")
-    exports = kinds.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
-    imports = kinds.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
-    for kind in (*kinds.ROOM_TYPES, exports, imports):
+    export_kind = kinds.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
+    import_kind = kinds.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
+    for kind in (*kinds.ROOM_TYPES, export_kind, import_kind):
         rooms.register(kind)
     cluster.register_status("performance", performance.process_status)
     cluster.register_status("websocket", report.process_part)
@@ -45,12 +45,12 @@ def connect() -> None:
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:
     """This will return what all processes of this host have decided, by policy and decision."""
-    found: dict[tuple[str, str], float] = {}
+    decisions: dict[tuple[str, str], float] = {}
     for (name, labels), value in reports.host_samples().samples.items():
         if name == "ratelimit_decisions_total":
-            of = dict(labels)
-            found[of["policy"], of["decision"]] = value
-    return found
+            values_by_label = dict(labels)
+            decisions[values_by_label["policy"], values_by_label["decision"]] = value
+    return decisions
 
 
 def _record_limit_change(

@@ -15,7 +15,7 @@ import pytest
 
 from freight import embedded
 
-_services: embedded.Running | None = None
+_services: embedded.RunningServices | None = None
 _home: Path | None = None
 
 

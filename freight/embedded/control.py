@@ -26,25 +26,25 @@ class AlreadyRunning(EmbeddedError):
         super().__init__(f"The services in {layout.home} run already{holder}: {layout.endpoints.database_url}")
 
 
-def nothing(_: str, __: float) -> None:
+def ignore_ready(_: str, __: float) -> None:
     """This will ignore that a service is ready."""
 
 
 @dataclass
-class Running:
+class RunningServices:
     """Services that start or run, and the pipe that tells their keeper that we live."""
 
     layout: layouts.Layout
-    keeper: subprocess.Popen[str]
+    supervisor: subprocess.Popen[str]
 
     @property
     def endpoints(self) -> layouts.Endpoints:
         """Where the services answer."""
         return self.layout.endpoints
 
-    def wait_ready(self, on_ready: Callable[[str, float], None] = nothing) -> None:
+    def wait_ready(self, on_ready: Callable[[str, float], None] = ignore_ready) -> None:
         """This will return once every service is ready, telling each with its seconds; else EmbeddedError."""
-        for line in _lines(self.keeper.stdout):
+        for line in _messages(self.supervisor.stdout):
             if "ready" in line:
                 on_ready(line["ready"], line["seconds"])
             elif "running" in line:
@@ -60,22 +60,22 @@ class Running:
     def stop(self) -> None:
         """This will stop the services in order and return when they have ended (≤ 15 s)."""
         # A byte and not only the end of file: forked children may hold copies of the pipe.
-        if self.keeper.stdin and not self.keeper.stdin.closed:
+        if self.supervisor.stdin and not self.supervisor.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
-                self.keeper.stdin.write("x")
-                self.keeper.stdin.flush()
+                self.supervisor.stdin.write("x")
+                self.supervisor.stdin.flush()
             with contextlib.suppress(BrokenPipeError):
-                self.keeper.stdin.close()
+                self.supervisor.stdin.close()
         try:
-            self.keeper.wait(_STOP_SECONDS)
+            self.supervisor.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.keeper.kill()  # the services die with it
-            self.keeper.wait()
-        if self.keeper.stdout:
-            self.keeper.stdout.close()
+            self.supervisor.kill()  # the services die with it
+            self.supervisor.wait()
+        if self.supervisor.stdout:
+            self.supervisor.stdout.close()
 
 
-def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True) -> Running:
+def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True) -> RunningServices:
     """This will begin to start the services of a home; `wait_ready` of what it returns waits for them.
 
     Without `durable` PostgreSQL does not flush to disk: for tests only. Raises EmbeddedError where the
@@ -86,7 +86,7 @@ def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bo
     command = [sys.executable, "-m", "freight.embedded.keeper", str(layout.home), str(os.getpid())]
     command += ["--postgres"] * postgres + ["--valkey"] * valkey + ["--not-durable"] * (not durable)
     with (layout.logs / "embedded.log").open("a") as log:
-        keeper = subprocess.Popen(
+        supervisor = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -95,11 +95,11 @@ def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bo
             cwd=_CHECKOUT,
             start_new_session=True,  # Ctrl-C is for us; the services are stopped in their turn
         )
-    return Running(layout, keeper)
+    return RunningServices(layout, supervisor)
 
 
 @contextlib.contextmanager
-def running(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True) -> Iterator[Running]:
+def running(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True) -> Iterator[RunningServices]:
     """This will run the services of a home for the length of a `with` block."""
     services = start(home, postgres=postgres, valkey=valkey, durable=durable)
     try:
@@ -117,6 +117,6 @@ def owner_of(layout: layouts.Layout) -> int | None:
         return None
 
 
-def _lines(stream: IO[str] | None) -> Iterator[dict[str, Any]]:
+def _messages(stream: IO[str] | None) -> Iterator[dict[str, Any]]:
     for line in stream or ():
         yield json.loads(line)

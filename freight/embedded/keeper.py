@@ -27,25 +27,25 @@ from freight.embedded.valkey import Valkey
 log = logging.getLogger("freight.embedded")
 
 _POLL_SECONDS = 0.25
-_ORDERLY_SECONDS = 5.0
+_GRACE_SECONDS = 5.0
 # Nobody waits for an orphan: what is not done after this is done at the next start.
-_ORPHANED_SECONDS = 2.5
+_ORPHANED_GRACE_SECONDS = 2.5
 _RESTART_SECONDS = 0.5
-_LARGEST_LOG = 20 * 1024 * 1024
+_MAX_LOG_BYTES = 20 * 1024 * 1024
 
 
-class Keeper:
+class ServiceSupervisor:
     """The services of one home and the one who asked for them."""
 
     def __init__(self, services: list[Postgres | Valkey], *, owner: int) -> None:
         self._services = services
         self._owner = owner
-        self._told_to_stop = False
+        self._stop_requested = False
 
     def start(self) -> None:
         """This will launch all services side by side and tell when each is ready."""
         # A recovery may take long: notice meanwhile that nobody wants the services any more.
-        signal.signal(signal.SIGALRM, self._give_up)
+        signal.signal(signal.SIGALRM, self._abort_start)
         signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
         try:
             self._start()
@@ -59,41 +59,41 @@ class Keeper:
             service.launch()
         for service in reversed(self._services):  # the quick one first
             service.wait_ready()
-            tell(ready=service.name, seconds=round(time.monotonic() - began, 2))
-        tell(running=True)
+            send_message(ready=service.name, seconds=round(time.monotonic() - began, 2))
+        send_message(running=True)
 
-    def stop_soon(self, *_: object) -> None:
+    def request_stop(self, *_: object) -> None:
         """This will have `watch` return; it is the handler of SIGTERM."""
-        self._told_to_stop = True
+        self._stop_requested = True
 
     def watch(self) -> None:
         """This will restart what dies until somebody wants the end."""
-        while not self._unwanted(within=_POLL_SECONDS):
+        while not self._should_stop(within=_POLL_SECONDS):
             for service in self._services:
                 if service.process is not None and service.process.poll() is not None:
                     self._restart(service)
 
-    def _unwanted(self, *, within: float = 0) -> bool:
+    def _should_stop(self, *, within: float = 0) -> bool:
         # A byte or the end of file: both mean stop.
-        return self._told_to_stop or self._orphaned or bool(select.select([sys.stdin], [], [], within)[0])
+        return self._stop_requested or self._is_orphaned or bool(select.select([sys.stdin], [], [], within)[0])
 
-    def _give_up(self, *_: object) -> None:
-        if self._unwanted():
+    def _abort_start(self, *_: object) -> None:
+        if self._should_stop():
             raise SystemExit(1)
 
     def stop(self) -> None:
         """This will end all services, by force where they take too long."""
-        patience = _ORPHANED_SECONDS if self._orphaned else _ORDERLY_SECONDS
+        grace_seconds = _ORPHANED_GRACE_SECONDS if self._is_orphaned else _GRACE_SECONDS
         for service in self._services:
             service.request_stop()
-        if not wait_until(self._all_ended, seconds=patience):
+        if not wait_until(self._all_ended, seconds=grace_seconds):
             for service in self._services:
                 service.force_stop()
             if not wait_until(self._all_ended, seconds=1.0):
                 self._kill()
 
     @property
-    def _orphaned(self) -> bool:
+    def _is_orphaned(self) -> bool:
         return os.getppid() != self._owner
 
     def _all_ended(self) -> bool:
@@ -114,15 +114,15 @@ class Keeper:
             log.exception("%s did not start", service.name)
 
 
-def tell(**said: object) -> None:
+def send_message(**message: object) -> None:
     """This will tell the owner one thing; a gone owner is noticed elsewhere."""
     try:
-        print(json.dumps(said), flush=True)  # noqa: T201  the protocol with the owner
+        print(json.dumps(message), flush=True)  # noqa: T201  the protocol with the owner
     except BrokenPipeError:
         log.info("nobody listens any more")
 
 
-def take_lock(layout: layouts.Layout, owner: int) -> IO[str]:
+def acquire_lock(layout: layouts.Layout, owner: int) -> IO[str]:
     """This will lock the home for as long as the file stays open; raises BlockingIOError where it is taken."""
     lock = layout.lock.open("a+")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -140,45 +140,45 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--valkey", action="store_true")
     parser.add_argument("--not-durable", action="store_true")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
-    layout = layouts.at(asked.home)
+    layout = layouts.at(options.home)
     try:
         layout.make_folders()
-        lock = take_lock(layout, asked.owner)
+        lock = acquire_lock(layout, options.owner)
     except BlockingIOError:
-        tell(taken=True)
+        send_message(taken=True)
         return 1
     except EmbeddedError as error:
-        tell(error=str(error))
+        send_message(error=str(error))
         return 1
     with lock:
-        return _keep(layout, asked)
+        return _supervise(layout, options)
 
 
-def _keep(layout: layouts.Layout, asked: argparse.Namespace) -> int:
+def _supervise(layout: layouts.Layout, options: argparse.Namespace) -> int:
     services: list[Postgres | Valkey] = []
-    keeper = Keeper(services, owner=asked.owner)
-    signal.signal(signal.SIGTERM, keeper.stop_soon)
+    supervisor = ServiceSupervisor(services, owner=options.owner)
+    signal.signal(signal.SIGTERM, supervisor.request_stop)
     try:
-        if asked.postgres:
-            services.append(Postgres(layout, durable=not asked.not_durable))
-        if asked.valkey:
+        if options.postgres:
+            services.append(Postgres(layout, durable=not options.not_durable))
+        if options.valkey:
             services.append(Valkey(layout))
-        keeper.start()
-        keeper.watch()
+        supervisor.start()
+        supervisor.watch()
     except EmbeddedError as error:
-        tell(error=str(error))
+        send_message(error=str(error))
         return 1
     finally:
-        keeper.stop()
+        supervisor.stop()
     return 0
 
 
 def _rotate(file: Path) -> None:
-    if file.exists() and file.stat().st_size > _LARGEST_LOG:
+    if file.exists() and file.stat().st_size > _MAX_LOG_BYTES:
         file.replace(file.with_suffix(".log.1"))
 
 

@@ -102,8 +102,8 @@ def private_folder(folder: Path) -> None:
         pass
     except OSError as error:
         raise EmbeddedError(f"{folder} cannot be created ({error.strerror}): set FREIGHT_HOME.") from error
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise EmbeddedError(f"{folder} is not a folder of this user: remove it or set another FREIGHT_HOME.")
-    if found.st_mode & 0o077:
+    if status.st_mode & 0o077:
         raise EmbeddedError(f"{folder} is open to other users: run `chmod 700 {folder}`.")

@@ -9,7 +9,7 @@ from pathlib import Path
 from freight.embedded import binaries
 from freight.embedded.errors import EmbeddedError
 from freight.embedded.layout import POSTGRES_SOCKET, Layout
-from freight.embedded.processes import Identity, living_in, spawn, unprivileged, wait_until
+from freight.embedded.processes import Identity, pids_with_cwd, spawn, unprivileged_identity, wait_until
 
 _CONFIGURATION = """\
 # Written anew at every start: put your own lines into {local}.
@@ -74,8 +74,8 @@ class Postgres:
     def launch(self) -> None:
         """This will start the server without waiting for it; raises EmbeddedError where it cannot."""
         data = self._layout.database
-        self._identity = unprivileged(self._programs / "postgres", data)
-        self._clear_crash()
+        self._identity = unprivileged_identity(self._programs / "postgres", data)
+        self._clean_up_after_crash()
         if not data.exists():
             self._create()
         version = (data / "PG_VERSION").read_text().strip()
@@ -102,7 +102,7 @@ class Postgres:
         marker = self._layout.home / "postgres.ready"
         if not marker.exists():
             self._run("psql", "-X", "-q", "-h", self._layout.sockets, "-U", "postgres", "-d", "postgres",
-                      given=_BOOTSTRAP)  # fmt: skip
+                      stdin_text=_BOOTSTRAP)  # fmt: skip
             marker.touch()
 
     def request_stop(self) -> None:
@@ -127,17 +127,17 @@ class Postgres:
 
     def _create(self) -> None:
         # Made beside and then renamed: a start that is killed half-way leaves nothing that looks whole.
-        fresh = self._layout.database.with_name("postgres.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        new_folder = self._layout.database.with_name("postgres.new")
+        shutil.rmtree(new_folder, ignore_errors=True)
         (self._layout.home / "postgres.ready").unlink(missing_ok=True)
-        fresh.mkdir(mode=0o700)
-        self._identity.adopt(fresh)
+        new_folder.mkdir(mode=0o700)
+        self._identity.adopt(new_folder)
         self._run(
-            "initdb", "-D", fresh, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
+            "initdb", "-D", new_folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C",
             "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
             *(() if self._durable else ("--no-sync",)),
         )  # fmt: skip
-        fresh.rename(self._layout.database)
+        new_folder.rename(self._layout.database)
 
     def _configure(self) -> None:
         data = self._layout.database
@@ -149,7 +149,7 @@ class Postgres:
         (data / "postgresql.conf").write_text(settings)
         (data / "pg_hba.conf").write_text(_ACCESS)
 
-    def _clear_crash(self) -> None:
+    def _clean_up_after_crash(self) -> None:
         """This will end what a killed keeper left behind and drop a stale pid file.
 
         PostgreSQL itself only knows that *some* process has the number in its pid file; after a reboot or
@@ -157,10 +157,10 @@ class Postgres:
         """
         data = self._layout.database
         for sent, seconds in ((signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0)):
-            left = living_in(data)
-            for pid in left:
+            pids = pids_with_cwd(data)
+            for pid in pids:
                 _signal(pid, sent)
-            if not left or wait_until(lambda: not living_in(data), seconds=seconds):
+            if not pids or wait_until(lambda: not pids_with_cwd(data), seconds=seconds):
                 break
         else:
             raise EmbeddedError(f"A PostgreSQL of an earlier run is still in {data}: end it and try again.")
@@ -168,11 +168,11 @@ class Postgres:
         for name in (POSTGRES_SOCKET, f"{POSTGRES_SOCKET}.lock"):
             (self._layout.sockets / name).unlink(missing_ok=True)
 
-    def _run(self, program: str, *arguments: str | Path, given: str = "") -> None:
+    def _run(self, program: str, *arguments: str | Path, stdin_text: str = "") -> None:
         command = [*self._identity.prefix, str(self._programs / program), *map(str, arguments)]
-        done = subprocess.run(
+        result = subprocess.run(
             command,
-            input=given,
+            input=stdin_text,
             text=True,
             capture_output=True,
             check=False,
@@ -180,16 +180,16 @@ class Postgres:
             preexec_fn=self._identity.enter,
             env={**os.environ, "LC_ALL": "C", "TZ": "UTC"},
         )
-        if done.returncode:
-            raise EmbeddedError(f"{program} failed: {(done.stderr or done.stdout).strip()[-400:]}")
+        if result.returncode:
+            raise EmbeddedError(f"{program} failed: {(result.stderr or result.stdout).strip()[-400:]}")
 
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-def _signal(pid: int, sent: signal.Signals) -> None:
+def _signal(pid: int, signum: signal.Signals) -> None:
     try:
-        os.kill(pid, sent)
+        os.kill(pid, signum)
     except ProcessLookupError:
         return

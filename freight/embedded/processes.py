@@ -19,9 +19,9 @@ _CLONE_NEWUSER = 0x1000_0000
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent(sent: signal.Signals) -> None:
+def die_with_parent(signum: signal.Signals) -> None:
     """This will have the kernel send us the signal when the thread that forked us ends."""
-    _libc.prctl(_PR_SET_PDEATHSIG, int(sent), 0, 0, 0)
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
 
 
 def spawn(
@@ -33,18 +33,18 @@ def spawn(
     identity: "Identity | None" = None,
 ) -> subprocess.Popen[bytes]:
     """This will start a program in a process group of its own, its output appended to `log`."""
-    who = identity or Identity()
+    run_as = identity or Identity()
     parent = os.getpid()
 
     def prepare() -> None:
-        who.enter()
+        run_as.enter()
         die_with_parent(when_orphaned)
         if os.getppid() != parent:  # orphaned before the line above took hold
             os._exit(1)
 
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*who.prefix, *map(str, command)],
+            [*run_as.prefix, *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -54,25 +54,25 @@ def spawn(
         )
 
 
-def wait_until(done: Callable[[], bool], *, seconds: float, pause: float = 0.02) -> bool:
+def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 0.02) -> bool:
     """This will poll until `done()` is true and return whether that came within `seconds`."""
     deadline = time.monotonic() + seconds
-    while not done():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
     return True
 
 
-def living_in(folder: Path) -> list[int]:
+def pids_with_cwd(folder: Path) -> list[int]:
     """This will return the ids of processes whose working folder is `folder`: a service left from a crash."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 if (entry / "cwd").readlink() == folder:
-                    found.append(int(entry.name))
-    return found
+                    pids.append(int(entry.name))
+    return pids
 
 
 class Identity:
@@ -87,7 +87,7 @@ class Identity:
         """This will make a folder that we created belong to this identity."""
 
 
-class MappedIdentity(Identity):
+class UserNamespaceIdentity(Identity):
     """Ourselves, seen by the program under another user id (a user namespace): files stay ours."""
 
     def __init__(self, uid: int) -> None:
@@ -108,7 +108,7 @@ class MappedIdentity(Identity):
                 target.write(text)
 
 
-class OtherIdentity(Identity):
+class OtherUserIdentity(Identity):
     """Another user id that may still enter our private folders: for root in a container without namespaces."""
 
     def __init__(self, uid: int, gid: int) -> None:
@@ -129,28 +129,28 @@ class OtherIdentity(Identity):
             os.chown(path, self._uid, self._gid, follow_symlinks=False)
 
 
-def unprivileged(program: Path, owned: Path) -> Identity:
+def unprivileged_identity(program: Path, owned: Path) -> Identity:
     """This will return as whom `program` may run; `owned` is its data folder if there is one already.
 
     PostgreSQL refuses root, and initdb a user id without a name. We create no users: as root the same
     files are used under another number in a user namespace; where namespaces are forbidden, under
     another user id that is given the data folder. Raises EmbeddedError where neither works.
     """
-    if os.geteuid() and _named(os.geteuid()):
+    if os.geteuid() and _has_user_name(os.geteuid()):
         return Identity()
     names = [entry for entry in pwd.getpwall() if entry.pw_uid]
     if not names:
         raise EmbeddedError("PostgreSQL needs a user besides root in /etc/passwd: set DATABASE_URL.")
     adopted = owned.exists() and owned.stat().st_uid != os.geteuid()
     if not adopted:
-        mapped = MappedIdentity(names[0].pw_uid)
-        if _works(mapped, program, owned):
+        mapped = UserNamespaceIdentity(names[0].pw_uid)
+        if _can_run(mapped, program, owned):
             return mapped
     if not os.geteuid():
         last = next((entry for entry in names if entry.pw_name == "nobody"), names[-1])
         uid = owned.stat().st_uid if adopted else last.pw_uid
-        other = OtherIdentity(uid, last.pw_gid)
-        if shutil.which("setpriv") and _works(other, program, owned):
+        other = OtherUserIdentity(uid, last.pw_gid)
+        if shutil.which("setpriv") and _can_run(other, program, owned):
             return other
     raise EmbeddedError(
         "PostgreSQL does not run as root, and this machine allows neither a user namespace nor setpriv: "
@@ -158,7 +158,7 @@ def unprivileged(program: Path, owned: Path) -> Identity:
     )
 
 
-def _named(uid: int) -> bool:
+def _has_user_name(uid: int) -> bool:
     try:
         pwd.getpwuid(uid)
     except KeyError:
@@ -166,7 +166,7 @@ def _named(uid: int) -> bool:
     return True
 
 
-def _works(identity: Identity, program: Path, owned: Path) -> bool:
+def _can_run(identity: Identity, program: Path, owned: Path) -> bool:
     # A namespace takes root's right to enter other people's folders: try what will be needed.
     probe = '"$0" --version && test -w "$1"'
     command = [*identity.prefix, "/bin/sh", "-c", probe, str(program), str(owned.parent)]

@@ -12,10 +12,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.logger import globalLogBeginner
 
 from freight.hardened.drain import Drain
-from freight.hardened.flow import Stalls
-from freight.hardened.inbox import Inbox
+from freight.hardened.flow import StalledConnections
+from freight.hardened.inbox import ReceiveQueue
 from freight.hardened.requests import RequestFactory
-from freight.hardened.sockets import Socket, SocketFactory
+from freight.hardened.sockets import SocketProtocol, SocketFactory
 
 # Twisted puts the installed reactor where its types expect a module.
 reactor: Any = import_module("twisted.internet.reactor")
@@ -23,20 +23,20 @@ reactor: Any = import_module("twisted.internet.reactor")
 log = structlog.get_logger(__name__)
 
 
-class HardenedDaphne(Server):  # type: ignore[misc]
+class DaphneServer(Server):  # type: ignore[misc]
     """One server. `drain` is what it does on SIGTERM and SIGINT."""
 
-    def __init__(self, *, drain: Drain, stalls: Stalls | None = None, **options: Any) -> None:
+    def __init__(self, *, drain: Drain, stalled_connections: StalledConnections | None = None, **options: Any) -> None:
         super().__init__(**options)
         self.drain = drain
-        self.stalls = stalls or Stalls()
+        self.stalled_connections = stalled_connections or StalledConnections()
         self.ports: list[Any] = []
-        self._leaving: set[Any] = set()
+        self._disconnected: set[Any] = set()
 
     @property
     def draining(self) -> bool:
         """Whether the process is going to end."""
-        return self.drain.begun
+        return self.drain.started
 
     def run(self) -> None:
         """This will serve until it is told to stop, and then has drained."""
@@ -50,15 +50,15 @@ class HardenedDaphne(Server):  # type: ignore[misc]
             maxMessagePayloadSize=self.websocket_max_message_size,
             maxFramePayloadSize=self.websocket_max_frame_size,
         )
-        self.ws_factory.settle()
+        self.ws_factory.share_options()
         observers: list[Any] = [_log_failure]
         globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
         loop = reactor._asyncioEventloop  # noqa: SLF001
         asyncio.set_event_loop(loop)
         for description in self.endpoints:
-            at: Any = serverFromString(reactor, description)  # type: ignore[no-untyped-call]
-            listening = at.listen(self.http_factory)
-            listening.addCallbacks(self.ports.append, self.listen_error)
+            endpoint: Any = serverFromString(reactor, description)  # type: ignore[no-untyped-call]
+            deferred = endpoint.listen(self.http_factory)
+            deferred.addCallbacks(self.ports.append, self.listen_error)
         if self.abort_start:
             raise SystemExit(1)
         reactor.callLater(1, self.application_checker)
@@ -78,21 +78,21 @@ class HardenedDaphne(Server):  # type: ignore[misc]
 
     # -- applications ---------------------------------------------------------------------------------------
 
-    def create_application(self, protocol: Any, scope: dict[str, Any]) -> Inbox | None:
+    def create_application(self, protocol: Any, scope: dict[str, Any]) -> ReceiveQueue | None:
         """This will start the application of one request or socket and watch for its end."""
         details = self.connections.get(protocol)
         if details is None:
             return None
         scope.setdefault("asgi", {"version": "3.0"})
-        if isinstance(protocol, Socket):
-            scope.setdefault("extensions", {})["freight.frames"] = protocol.outbox
-        inbox = Inbox()
-        running = asyncio.ensure_future(
-            self.application(scope=scope, receive=inbox.get, send=partial(self.handle_reply, protocol))
+        if isinstance(protocol, SocketProtocol):
+            scope.setdefault("extensions", {})["freight.frames"] = protocol.send_buffer
+        queue = ReceiveQueue()
+        task = asyncio.ensure_future(
+            self.application(scope=scope, receive=queue.get, send=partial(self.handle_reply, protocol))
         )
-        details["application_instance"] = running
-        running.add_done_callback(lambda _: self._reap(protocol))
-        return inbox
+        details["application_instance"] = task
+        task.add_done_callback(lambda _: self._reap(protocol))
+        return queue
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
         """This will hand an event of the application to its connection, and wait for a slow reader of a stream."""
@@ -105,20 +105,20 @@ class HardenedDaphne(Server):  # type: ignore[misc]
 
     def _reap(self, protocol: Any) -> None:
         """This will forget an application that is over, and say what went wrong with one that failed."""
-        self._leaving.discard(protocol)
+        self._disconnected.discard(protocol)
         details = self.connections.get(protocol)
         task = details and details.get("application_instance")
         if not details or not task or not task.done():
             return
-        failed = None if task.cancelled() else task.exception()
-        if _is_answering(protocol):
+        error = None if task.cancelled() else task.exception()
+        if _has_unfinished_response(protocol):
             # Ended or failed half-way: no part may look like the whole, and no second answer begin within it.
             self.protocol_disconnected(protocol)
             protocol.channel.transport.abortConnection()
-        if failed:
-            log.error("application failed", exc_info=failed)
+        if error:
+            log.error("application failed", exc_info=error)
             if not details.get("disconnected"):
-                protocol.handle_exception(failed)
+                protocol.handle_exception(error)
         del details["application_instance"]
         if details.get("disconnected"):
             del self.connections[protocol]
@@ -132,13 +132,13 @@ class HardenedDaphne(Server):  # type: ignore[misc]
         if "application_instance" not in details:
             del self.connections[protocol]
         else:
-            self._leaving.add(protocol)
+            self._disconnected.add(protocol)
 
     def application_checker(self) -> None:
         """This will end applications that live on long after their connection; Daphne looks at all others too."""
-        late = time.time() - self.application_close_timeout
-        for protocol in tuple(self._leaving):
-            if self.connections[protocol]["disconnected"] < late:
+        cutoff = time.time() - self.application_close_timeout
+        for protocol in tuple(self._disconnected):
+            if self.connections[protocol]["disconnected"] < cutoff:
                 log.warning("application killed", connection=repr(protocol))
                 self.connections[protocol]["application_instance"].cancel()
         reactor.callLater(1, self.application_checker)
@@ -146,7 +146,7 @@ class HardenedDaphne(Server):  # type: ignore[misc]
     def kill_all_applications(self) -> Any:
         """This will cancel what still runs; Daphne expects every connection to have an application."""
         for details in self.connections.values():
-            details.setdefault("application_instance", _over())
+            details.setdefault("application_instance", _finished_future())
         return super().kill_all_applications()
 
 
@@ -157,11 +157,11 @@ def _log_failure(event: dict[str, Any]) -> None:
         log.error("server broke", error=repr(failure.value), trace=failure.getTraceback()[-2000:])
 
 
-def _is_answering(protocol: Any) -> bool:
+def _has_unfinished_response(protocol: Any) -> bool:
     return bool(getattr(protocol, "_response_started", False) and not protocol.finished and protocol.channel)
 
 
-def _over() -> asyncio.Future[None]:
+def _finished_future() -> asyncio.Future[None]:
     future: asyncio.Future[None] = asyncio.get_event_loop().create_future()
     future.set_result(None)
     return future

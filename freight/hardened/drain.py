@@ -22,16 +22,16 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.python import failure
 
-from freight.hardened.sockets import Socket
+from freight.hardened.sockets import SocketProtocol
 
 RESTARTING: Final = 4503
 _REASON: Final = "The server restarts; come again."
 # So many sockets a second are closed, but all of them within SPREAD_SECONDS.
-_A_SECOND: Final = 200
+_CLOSES_PER_SECOND: Final = 200
 SPREAD_SECONDS: Final = 3.0
 # How long an idle connection is kept open for a request that may be on its way.
 _LINGER_SECONDS: Final = 1.0
-_LOOK_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.02
 
 log = structlog.get_logger(__name__)
 
@@ -45,32 +45,32 @@ class Drain:
         self,
         *,
         seconds: float = 10.0,
-        farewell: Callable[[int], bytes] | None = None,
-        on_begin: Sequence[Callable[[], None]] = (),
+        make_drain_frame: Callable[[int], bytes] | None = None,
+        on_start: Sequence[Callable[[], None]] = (),
     ) -> None:
-        self.begun = False
+        self.started = False
         self._seconds = seconds
-        self._farewell = farewell
-        self._on_begin = on_begin
-        self._running: asyncio.Task[None] | None = None
+        self._make_drain_frame = make_drain_frame
+        self._on_start = on_start
+        self._task: asyncio.Task[None] | None = None
 
     def watch(self, server: Any, loop: asyncio.AbstractEventLoop) -> None:
         """This will begin on SIGTERM or SIGINT; a second SIGINT ends the process at once."""
         self._server = server
-        loop.add_signal_handler(signal.SIGTERM, self.begin)
-        loop.add_signal_handler(signal.SIGINT, lambda: server.stop() if self.begun else self.begin())
+        loop.add_signal_handler(signal.SIGTERM, self.start)
+        loop.add_signal_handler(signal.SIGINT, lambda: server.stop() if self.started else self.start())
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """This will begin to drain; saying it again changes nothing."""
-        if not self.begun:
-            self.begun = True
-            self._running = asyncio.get_running_loop().create_task(self._run())
+        if not self.started:
+            self.started = True
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         log.info("draining", connections=len(self._server.connections))
         try:
-            for tell in self._on_begin:
-                tell()
+            for callback in self._on_start:
+                callback()
             for port in self._server.ports:
                 _stop_accepting(port)
             async with asyncio.timeout(self._seconds):
@@ -83,22 +83,22 @@ class Drain:
             self._server.stop()
 
     async def _close_sockets(self) -> None:
-        told: set[Socket] = set()
-        while sockets := [each for each in self._server.connections if isinstance(each, Socket)]:
-            fresh = [each for each in sockets if each not in told and each.state == each.STATE_OPEN]
-            random.shuffle(fresh)
-            for each in fresh:
-                told.add(each)
-                if self._farewell is not None:
-                    each.outbox.write(self._farewell(random.randint(500, 3000)))  # noqa: S311  spreads the return
-            pause = min(1 / _A_SECOND, SPREAD_SECONDS / max(1, len(fresh)))
+        notified: set[SocketProtocol] = set()
+        while sockets := [each for each in self._server.connections if isinstance(each, SocketProtocol)]:
+            newly_open = [each for each in sockets if each not in notified and each.state == each.STATE_OPEN]
+            random.shuffle(newly_open)
+            for each in newly_open:
+                notified.add(each)
+                if self._make_drain_frame is not None:
+                    each.send_buffer.write(self._make_drain_frame(random.randint(500, 3000)))  # noqa: S311  spreads the return
+            pause = min(1 / _CLOSES_PER_SECOND, SPREAD_SECONDS / max(1, len(newly_open)))
             began, loop = asyncio.get_running_loop().time(), asyncio.get_running_loop()
-            for number, each in enumerate(fresh):
+            for number, each in enumerate(newly_open):
                 if each.state == each.STATE_OPEN:
                     each.sendClose(code=RESTARTING, reason=_REASON)
-                if (ahead := began + number * pause - loop.time()) > 0:
-                    await asyncio.sleep(ahead)
-            await asyncio.sleep(_LOOK_SECONDS)
+                if (delay := began + number * pause - loop.time()) > 0:
+                    await asyncio.sleep(delay)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def _finish_requests(self) -> None:
         loop = asyncio.get_running_loop()
@@ -107,12 +107,12 @@ class Drain:
             await self._close_sockets()  # a kept connection may have become one
             if loop.time() >= linger_until:
                 for channel in channels:
-                    if not channel.requests and not _has_news(channel.transport):
+                    if not channel.requests and not _is_readable(channel.transport):
                         channel.loseConnection()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
         while self._server.connections:
             await self._close_sockets()
-            await asyncio.sleep(_LOOK_SECONDS)  # Daphne's own dictionary, which nobody announces
+            await asyncio.sleep(_POLL_SECONDS)  # Daphne's own dictionary, which nobody announces
 
 
 def _is_open(channel: Any) -> bool:
@@ -132,14 +132,14 @@ def _stop_accepting(port: Any) -> None:
         with suppress(OSError):
             os.unlink(path)  # noqa: PTH108  bytes
     port.stopReading()
-    while _has_news(port):
+    while _is_readable(port):
         port.doRead()
     # The unix one would unlink the socket of whoever comes after us.
-    done = failure.Failure(ConnectionDone())  # type: ignore[no-untyped-call]
-    tcp.Port.connectionLost(port, done)  # type: ignore[no-untyped-call]
+    reason = failure.Failure(ConnectionDone())  # type: ignore[no-untyped-call]
+    tcp.Port.connectionLost(port, reason)  # type: ignore[no-untyped-call]
 
 
-def _has_news(descriptor: Any) -> bool:
+def _is_readable(descriptor: Any) -> bool:
     poll = select.poll()
     poll.register(descriptor.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -5,31 +5,31 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-MOST: Final = 10
+MAX_PER_ITERATION: Final = 10
 
 
-class Few:
+class LoopThrottle:
     """Does what it is given soon and in order, at most ten in a turn of the event loop.
 
     A hundred sockets that are cut in one moment would hold up everybody else for a tenth of a second.
     """
 
     def __init__(self) -> None:
-        self._due: deque[Callable[[], object]] = deque()
-        self._called = False
+        self._queue: deque[Callable[[], object]] = deque()
+        self._scheduled = False
 
-    def add(self, work: Callable[[], object]) -> None:
+    def add(self, callback: Callable[[], object]) -> None:
         """This will do the work in its turn."""
-        self._due.append(work)
-        if not self._called:
-            self._called = True
-            asyncio.get_running_loop().call_soon(self._do)
+        self._queue.append(callback)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._run_some)
 
-    def _do(self) -> None:
+    def _run_some(self) -> None:
         try:
-            for _ in range(min(len(self._due), MOST)):
-                self._due.popleft()()
+            for _ in range(min(len(self._queue), MAX_PER_ITERATION)):
+                self._queue.popleft()()
         finally:
-            self._called = bool(self._due)
-            if self._called:
-                asyncio.get_running_loop().call_soon(self._do)
+            self._scheduled = bool(self._queue)
+            if self._scheduled:
+                asyncio.get_running_loop().call_soon(self._run_some)

@@ -10,7 +10,7 @@ import re
 from typing import Final, NamedTuple
 
 # What stands in one read; the rest of Twisted's 16 KiB is its own.
-_LONGEST: Final = 8192
+_MAX_HEAD_BYTES: Final = 8192
 # Path and query need no unquoting and no second thought; names have no underscore, values are ASCII.
 _HEAD: Final = re.compile(
     rb"GET (/(?:[\w.~-][\w.~/-]*)?)(?:\?([\w.~/=&%+-]*))? HTTP/1\.1\r\n"
@@ -26,10 +26,10 @@ _EXTENSIONS: Final = frozenset(
 )
 _CONNECTION: Final = frozenset({b"upgrade", b"keep-alive, upgrade"})
 # A body, or what Twisted and Daphne themselves act on.
-_OUT_OF_THE_ORDINARY: Final = frozenset({b"content-length", b"daphne-root-path", b"expect", b"transfer-encoding"})
+_UNSUPPORTED_HEADERS: Final = frozenset({b"content-length", b"daphne-root-path", b"expect", b"transfer-encoding"})
 
 
-class Opening(NamedTuple):
+class HandshakeRequest(NamedTuple):
     """What a client asks for. Header names are in lower case."""
 
     path: bytes
@@ -39,16 +39,16 @@ class Opening(NamedTuple):
     key: str
 
 
-def read(data: bytes) -> Opening | None:
+def parse(data: bytes) -> HandshakeRequest | None:
     """This will return the opening that `data` is, None where it is something else or out of the ordinary."""
-    head = _HEAD.fullmatch(data) if len(data) <= _LONGEST else None
+    head = _HEAD.fullmatch(data) if len(data) <= _MAX_HEAD_BYTES else None
     if head is None:
         return None
     lines = head[3].split(b"\r\n")[:-1]
     fields = {name.lower(): value for name, _, value in (line.partition(b": ") for line in lines)}
     key = fields.get(b"sec-websocket-key", b"")
     protocols = fields.get(b"sec-websocket-protocol")
-    ordinary = (
+    is_supported = (
         fields.get(b"upgrade", b"").lower() == b"websocket"
         and fields.get(b"connection", b"").lower() in _CONNECTION
         and fields.get(b"sec-websocket-version") == b"13"
@@ -58,9 +58,9 @@ def read(data: bytes) -> Opening | None:
         and (protocols is None or _PROTOCOLS.fullmatch(protocols))
         and fields.get(b"sec-websocket-extensions", b"permessage-deflate") in _EXTENSIONS
         and len(fields) == len(lines)
-        and _OUT_OF_THE_ORDINARY.isdisjoint(fields)
+        and _UNSUPPORTED_HEADERS.isdisjoint(fields)
     )
-    offered = [each.strip() for each in protocols.decode().split(",")] if ordinary and protocols else []
-    if not ordinary or len(set(offered)) < len(offered):
+    subprotocols = [each.strip() for each in protocols.decode().split(",")] if is_supported and protocols else []
+    if not is_supported or len(set(subprotocols)) < len(subprotocols):
         return None
-    return Opening(head[1], head[2] or b"", list(fields.items()), offered, key.decode())
+    return HandshakeRequest(head[1], head[2] or b"", list(fields.items()), subprotocols, key.decode())

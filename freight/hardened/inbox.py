@@ -3,24 +3,24 @@
 import asyncio
 from typing import Any, Final
 
-_FEW_MESSAGES: Final = 4
+_LOW_WATER_MARK: Final = 4
 
 
-class Inbox:
+class ReceiveQueue:
     """The events for one application; says when few are left."""
 
     __slots__ = ("_come", "_events", "on_few")
 
     def __init__(self) -> None:
         self._events: list[dict[str, Any]] = []
-        self._come: asyncio.Future[None] | None = None
-        self.on_few: Any = None
+        self._arrival: asyncio.Future[None] | None = None
+        self.on_low_water: Any = None
 
     def put_nowait(self, event: dict[str, Any]) -> None:
         """This will add an event and wake who waits for one."""
         self._events.append(event)
-        if self._come is not None and not self._come.done():
-            self._come.set_result(None)
+        if self._arrival is not None and not self._arrival.done():
+            self._arrival.set_result(None)
 
     def qsize(self) -> int:
         """This will return how many events have not been taken."""
@@ -29,16 +29,16 @@ class Inbox:
     async def get(self) -> dict[str, Any]:
         """This will wait for the next event and take it; an event is never lost with who was to take it."""
         while not self._events:
-            if self._come is not None:
-                await asyncio.wait([self._come])  # somebody else waits too
+            if self._arrival is not None:
+                await asyncio.wait([self._arrival])  # somebody else waits too
                 continue
-            self._come = asyncio.get_running_loop().create_future()
+            self._arrival = asyncio.get_running_loop().create_future()
             try:
-                await self._come
+                await self._arrival
             finally:
-                self._come = None
+                self._arrival = None
         event = self._events.pop(0)
-        if self.on_few is not None and len(self._events) <= _FEW_MESSAGES:
-            asyncio.get_running_loop().call_soon(self.on_few)
-            self.on_few = None
+        if self.on_low_water is not None and len(self._events) <= _LOW_WATER_MARK:
+            asyncio.get_running_loop().call_soon(self.on_low_water)
+            self.on_low_water = None
         return event

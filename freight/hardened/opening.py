@@ -17,34 +17,34 @@ from autobahn.websocket.types import ConnectionDeny
 from autobahn.websocket.utf8validator import Utf8Validator
 from daphne.ws_protocol import WebSocketProtocol
 
-from freight.hardened.handshake import Opening
+from freight.hardened.handshake import HandshakeRequest
 
-_OF_THE_HANDSHAKE: Final = (
+_HANDSHAKE_ATTRIBUTES: Final = (
     "_raw_query_string", "_wskey", "application_deferred", "clean_headers", "http_headers", "http_request_data",
     "http_request_host", "http_request_params", "http_request_path", "http_request_uri", "http_response_data",
     "http_status_line", "protocol_to_accept", "request", "root_path", "server_addr", "websocket_extensions",
     "websocket_extensions_in_use", "websocket_origin", "websocket_protocols",
 )  # fmt: skip
-_TO_THE_END: Final = (
+_LIFETIME_ATTRIBUTES: Final = (
     "application_queue", "client_addr", "current_frame", "data", "factory", "handshake_deferred", "inside_message",
     "last_ping", "openHandshakeTimeoutCall", "outbox", "path", "server", "socket_opened", "state",
     "transport", "utf8validator", "websocket_protocol_in_use", "websocket_version",
 )  # fmt: skip
 
 
-class _Nobody:
+class _NullFuture:
     """Whom Autobahn tells of a socket's beginning and end: nobody waits for that."""
 
     def callback(self, result: object) -> None:
         """This will do nothing."""
 
 
-class _Answer:
+class _HandshakeResult:
     """What the application's answer is told to, where the opening was read by ourselves."""
 
     __slots__ = ("_socket",)
 
-    def __init__(self, socket: "Beginning") -> None:
+    def __init__(self, socket: "HandshakeProtocol") -> None:
         self._socket = socket
 
     def callback(self, subprotocol: str | None) -> None:
@@ -56,13 +56,13 @@ class _Answer:
         self._socket.failHandshake(denied.reason, denied.code)
 
 
-class Beginning(WebSocketProtocol):  # type: ignore[misc]
+class HandshakeProtocol(WebSocketProtocol):  # type: ignore[misc]
     """A WebSocket until it is open."""
 
-    __slots__ = _OF_THE_HANDSHAKE + _TO_THE_END
+    __slots__ = _HANDSHAKE_ATTRIBUTES + _LIFETIME_ATTRIBUTES
 
     # What Autobahn's __init__ and _connectionMade lay into each socket.
-    is_closed = is_open = _Nobody()
+    is_closed = is_open = _NullFuture()
     autoPingPending = autoPingPendingCall = autoPingPendingSent = autoPingTimeoutCall = None
     autoPingPendingSeq = 0
     closedByMe = droppedByMe = failedByMe = wasClean = False
@@ -97,10 +97,10 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
         """This will take what came."""
         self._dataReceived(data)
 
-    def begin(self, opening: Opening) -> None:
+    def start_handshake(self, handshake: HandshakeRequest) -> None:
         """This will go on as Autobahn and Daphne do when they have read an opening and found it good."""
-        self.websocket_protocols, self.websocket_version, self._wskey = opening.subprotocols, 13, opening.key
-        self.path, self.request = opening.path, opening
+        self.websocket_protocols, self.websocket_version, self._wskey = handshake.subprotocols, 13, handshake.key
+        self.path, self.request = handshake.path, handshake
         self.socket_opened = self.last_ping = time.time()
         self.server = self.factory.server_class
         self.server.protocol_connected(self)
@@ -109,17 +109,17 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
             self,
             {
                 "type": "websocket",
-                "path": opening.path.decode(),
-                "raw_path": opening.path,
+                "path": handshake.path.decode(),
+                "raw_path": handshake.path,
                 "root_path": self.server.root_path,
-                "headers": opening.headers,
-                "query_string": opening.query,
+                "headers": handshake.headers,
+                "query_string": handshake.query,
                 "client": self.client_addr,
                 "server": self.server_addr,
-                "subprotocols": opening.subprotocols,
+                "subprotocols": handshake.subprotocols,
             },
         )
-        self.handshake_deferred = _Answer(self)
+        self.handshake_deferred = _HandshakeResult(self)
         self.application_queue.put_nowait({"type": "websocket.connect"})
 
     def serverAccept(self, subprotocol: str | None = None) -> None:
@@ -131,10 +131,10 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
     def succeedHandshake(self, subprotocol: str | None) -> None:
         """This will answer and open the socket; no extension that the client may have offered is taken up."""
         accept = base64.b64encode(hashlib.sha1(self._wskey.encode() + self._WS_MAGIC).digest()).decode()  # noqa: S324
-        chosen = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol is not None else ""
+        subprotocol_header = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol is not None else ""
         self.outbox.put(
             f"HTTP/1.1 101 Switching Protocols\r\nServer: {self.factory.server}\r\nUpgrade: WebSocket\r\n"
-            f"Connection: Upgrade\r\n{chosen}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+            f"Connection: Upgrade\r\n{subprotocol_header}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
         )
         self.state = self.STATE_OPEN
         self.websocket_protocol_in_use = subprotocol
@@ -147,7 +147,7 @@ class Beginning(WebSocketProtocol):  # type: ignore[misc]
             self.consumeData()
 
     def _onOpen(self) -> None:
-        for name in _OF_THE_HANDSHAKE:
+        for name in _HANDSHAKE_ATTRIBUTES:
             if hasattr(self, name):
                 delattr(self, name)
 

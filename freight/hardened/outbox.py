@@ -15,153 +15,153 @@ from itertools import islice
 from typing import Any, Final
 
 from freight.hardened import flow, wire
-from freight.hardened.few import Few
+from freight.hardened.few import LoopThrottle
 
 # What may wait in the process for one socket.
-MOST_BYTES: Final = 1024 * 1024
+MAX_BUFFERED_BYTES: Final = 1024 * 1024
 # What is joined into one write, and so the most that stands before a close frame when the socket is cut.
 _BATCH_BYTES: Final = 64 * 1024
 # Sockets that are written to before other events get their turn.
-_SLICE: Final = 500
+_SOCKETS_PER_ITERATION: Final = 500
 
 
-class Turn:
+class FlushScheduler:
     """The sockets of a process that were given something in this turn of its event loop.
 
     It also keeps the frame that was built last: a hub gives the same bytes to every member of a room in turn.
     """
 
     def __init__(self) -> None:
-        self.payload = b""
-        self.frame = wire.frame(b"")
-        self.given: deque[Outbox] = deque()
-        self.cuts = Few()
-        self.called = False
+        self.last_payload = b""
+        self.last_frame = wire.encode_frame(b"")
+        self.pending: deque[SendBuffer] = deque()
+        self.close_throttle = LoopThrottle()
+        self.scheduled = False
 
-    def call(self) -> None:
+    def schedule(self) -> None:
         """This will write to the sockets when the turn is over."""
-        self.called = True
-        asyncio.get_running_loop().call_soon(self._end)
+        self.scheduled = True
+        asyncio.get_running_loop().call_soon(self._flush_pending)
 
-    def _end(self) -> None:
-        given = self.given
-        for _ in range(min(len(given), _SLICE)):
-            given.popleft().flush()
-        if given:
-            self.call()
+    def _flush_pending(self) -> None:
+        pending = self.pending
+        for _ in range(min(len(pending), _SOCKETS_PER_ITERATION)):
+            pending.popleft().flush()
+        if pending:
+            self.schedule()
         else:
-            self.called = False
+            self.scheduled = False
 
 
-class _Gone:
+class _ClosedProtocol:
     """The protocol of an outbox whose connection is no more."""
 
     state = 0  # STATE_CLOSED
 
-    def cut(self) -> None:
+    def close_slow(self) -> None:
         """This will do nothing."""
 
 
-_GONE: Final = _Gone()
+_CLOSED_PROTOCOL: Final = _ClosedProtocol()
 
 
-class Outbox:
+class SendBuffer:
     """One socket's frames; also the producer that its transport tells when it is empty."""
 
     __slots__ = (
-        "_blocked", "_frames", "_free", "_marked", "_protocol", "_send", "_size", "_transport", "_turn",
+        "_paused", "_frames", "_free", "_flush_scheduled", "_protocol", "_send", "_size", "_transport", "_scheduler",
     )  # fmt: skip
 
-    def __init__(self, protocol: Any, transport: Any, turn: Turn) -> None:
+    def __init__(self, protocol: Any, transport: Any, scheduler: FlushScheduler) -> None:
         self._protocol = protocol
         self._transport = transport
         self._send = transport.socket.send
-        self._turn = turn
+        self._scheduler = scheduler
         self._frames: list[bytes] = []
         self._size = 0
-        self._marked = False
+        self._flush_scheduled = False
         # By what the transport still has to write: here the end of an answer to a request before.
-        self._blocked = transport.producerPaused = flow.waiting(transport) > 0
-        self._free: asyncio.Future[None] | None = None
+        self._paused = transport.producerPaused = flow.buffered_bytes(transport) > 0
+        self._drained: asyncio.Future[None] | None = None
 
     def write(self, payload: bytes) -> None:
         """This will send a text message at the end of this turn, unless the socket is closing; never waits."""
         if self._protocol.state != 3:  # STATE_OPEN, without the look-up
             return
-        turn = self._turn
-        if payload is not turn.payload:
-            turn.frame, turn.payload = wire.frame(payload), payload
-        self.put(turn.frame)
+        scheduler = self._scheduler
+        if payload is not scheduler.last_payload:
+            scheduler.last_frame, scheduler.last_payload = wire.encode_frame(payload), payload
+        self.put(scheduler.last_frame)
 
     @staticmethod
-    def spread(payloads: Sequence[bytes], boxes: "Sequence[Outbox]") -> None:
+    def broadcast(payloads: Sequence[bytes], buffers: "Sequence[SendBuffer]") -> None:
         """This will send the same text messages to many sockets: now to those that can take them, else as `put`."""
         for batch in batched(payloads):
-            _spread(b"".join(map(wire.frame, batch)), boxes)
+            _broadcast(b"".join(map(wire.encode_frame, batch)), buffers)
 
     def put(self, frame: bytes) -> None:
         """This will send a ready frame at the end of this turn; never waits."""
         self._frames.append(frame)
         self._size += len(frame)
-        if not self._marked:
-            self._marked = True
-            turn = self._turn
-            turn.given.append(self)
-            if not turn.called:
-                turn.call()
-        if self._size > MOST_BYTES:
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            scheduler = self._scheduler
+            scheduler.pending.append(self)
+            if not scheduler.scheduled:
+                scheduler.schedule()
+        if self._size > MAX_BUFFERED_BYTES:
             self._overflow()
 
     def _overflow(self) -> None:
         """This will give the kernel a chance, and cut the socket where it takes too little."""
         self.flush()
-        if self._size > MOST_BYTES:
-            self.forget()
-            self._turn.cuts.add(self._protocol.cut)
-            self.part()  # nothing more is written but the close frame
+        if self._size > MAX_BUFFERED_BYTES:
+            self.clear()
+            self._scheduler.close_throttle.add(self._protocol.close_slow)
+            self.detach()  # nothing more is written but the close frame
 
     def flush(self) -> None:
         """This will write what waits, as far as the kernel takes it."""
-        self._marked = False
-        if self._blocked:
+        self._flush_scheduled = False
+        if self._paused:
             return
         frames = self._frames
         while frames:
-            batch = frames.pop() if len(frames) == 1 else self._take()
+            batch = frames.pop() if len(frames) == 1 else self._next_batch()
             self._size -= len(batch)
             try:
                 sent = self._send(batch)
             except OSError:
                 sent = 0  # full; or broken, which the transport meets in its turn and reports
             if sent < len(batch):
-                self.leave(batch, sent)
+                self.write_remainder(batch, sent)
                 return
-        if self._free is not None:
-            self._let_go()
+        if self._drained is not None:
+            self._resolve_drained()
 
-    def leave(self, batch: bytes, sent: int) -> None:
+    def write_remainder(self, batch: bytes, sent: int) -> None:
         """This will leave to the transport what the kernel has not taken; it calls when it has nothing any more."""
         self._transport.write(batch[sent:] if sent else batch)
-        self._blocked = self._transport.producerPaused = True
+        self._paused = self._transport.producerPaused = True
 
-    def hand_over(self) -> None:
+    def flush_to_transport(self) -> None:
         """This will leave everything to the transport, which closes after it has written."""
         self._transport.write(b"".join(self._frames))
-        self.forget()
+        self.clear()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """This will throw away what waits here. What the transport holds ends with a whole frame."""
         self._frames.clear()
         self._size = 0
 
-    async def free(self) -> None:
+    async def drain(self) -> None:
         """This will wait until nothing waits here, or the socket is gone."""
         if self._size:
-            if self._free is None:
-                self._free = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._free)
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
 
-    def _take(self) -> bytes:
+    def _next_batch(self) -> bytes:
         frames = self._frames
         if self._size <= _BATCH_BYTES:
             batch = b"".join(frames)
@@ -175,20 +175,20 @@ class Outbox:
         del frames[:number]
         return batch
 
-    def _let_go(self) -> None:
-        if self._free is not None and not self._free.done():
-            self._free.set_result(None)
-        self._free = None
+    def _resolve_drained(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        self._drained = None
 
-    def part(self) -> None:
+    def detach(self) -> None:
         """This will let go of the protocol, which holds the outbox: neither is needed any more."""
-        self._protocol = _GONE
+        self._protocol = _CLOSED_PROTOCOL
 
     # -- what Twisted calls on a producer -------------------------------------------------------------------
 
     def resumeProducing(self) -> None:  # noqa: N802
         """The transport is empty."""
-        self._blocked = False
+        self._paused = False
         self.flush()
 
     def pauseProducing(self) -> None:  # noqa: N802
@@ -196,8 +196,8 @@ class Outbox:
 
     def stopProducing(self) -> None:  # noqa: N802
         """The connection is gone."""
-        self.forget()
-        self._let_go()
+        self.clear()
+        self._resolve_drained()
 
 
 def batched(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
@@ -211,20 +211,20 @@ def batched(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     yield payloads[first:]
 
 
-def _spread(data: bytes, boxes: Sequence[Outbox]) -> None:
+def _broadcast(data: bytes, buffers: Sequence[SendBuffer]) -> None:
     size = len(data)
-    for box in islice(boxes, _SLICE):
-        if box._protocol.state != 3:  # STATE_OPEN, without the look-up
+    for buffer in islice(buffers, _SOCKETS_PER_ITERATION):
+        if buffer._protocol.state != 3:  # STATE_OPEN, without the look-up
             continue
-        if box._size or box._blocked:
-            box.put(data)
+        if buffer._size or buffer._paused:
+            buffer.put(data)
             continue
         try:
-            sent = box._send(data)
+            sent = buffer._send(data)
         except OSError:
             sent = 0
         if sent < size:
-            box.leave(data, sent)
-    for box in islice(boxes, _SLICE, None):
-        if box._protocol.state == 3:
-            box.put(data)
+            buffer.write_remainder(data, sent)
+    for buffer in islice(buffers, _SOCKETS_PER_ITERATION, None):
+        if buffer._protocol.state == 3:
+            buffer.put(data)

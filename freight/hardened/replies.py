@@ -15,12 +15,12 @@ from freight.hardened import flow
 _LENGTH: Final = b"Content-Length"
 
 
-def whole(request: Any, head: dict[str, Any], body: bytes) -> bytes | None:
+def serialize_response(request: Any, head: dict[str, Any], body: bytes) -> bytes | None:
     """This will return the answer to a request as it stands on the wire, None where it is not an ordinary one."""
     if request.method == b"HEAD" or request.queued or any(request.responseHeaders.getAllRawHeaders()):
         return None
     code = head["status"]
-    fields = {_spelled(name): value for name, value in head.get("headers", ())}
+    fields = {_canonical_name(name): value for name, value in head.get("headers", ())}
     if _LENGTH not in fields or len(fields) != len(head["headers"]):
         return None  # sent in chunks; a name that stands twice
     if request.server.server_name:
@@ -33,10 +33,10 @@ def whole(request: Any, head: dict[str, Any], body: bytes) -> bytes | None:
     return text + b"\r\n\r\n" + (b"" if code in NO_BODY_CODES else body)
 
 
-def give(transport: Any, data: bytes) -> None:
+def write_now(transport: Any, data: bytes) -> None:
     """This will send what comes next on a connection: to the kernel, what that does not take to the transport."""
     sent = 0
-    if not flow.waiting(transport) and transport.connected and not transport.disconnecting:
+    if not flow.buffered_bytes(transport) and transport.connected and not transport.disconnecting:
         try:
             sent = transport.socket.send(data)
         except OSError:
@@ -46,7 +46,7 @@ def give(transport: Any, data: bytes) -> None:
 
 
 @lru_cache(maxsize=512)
-def _spelled(name: bytes) -> bytes:
+def _canonical_name(name: bytes) -> bytes:
     """This will return a name as Twisted writes it."""
     headers = Headers()
     headers.addRawHeader(name, b"")

@@ -10,15 +10,15 @@ from twisted.web.http import HTTPChannel
 from freight.hardened import flow, handshake, replies
 
 
-class _Resumption:
+class _ResumeProducer:
     """The producer that Twisted tells when the transport is empty, or gone."""
 
     def __init__(self) -> None:
-        self.come: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.resumed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def resumeProducing(self) -> None:  # noqa: N802
-        if not self.come.done():
-            self.come.set_result(None)
+        if not self.resumed.done():
+            self.resumed.set_result(None)
 
     stopProducing = resumeProducing  # noqa: N815
 
@@ -30,7 +30,7 @@ class Request(WebRequest):  # type: ignore[misc]
     """One request and its response."""
 
     # The beginning of a response of which nothing has been written.
-    _head: dict[str, Any] | None = None
+    _pending_start: dict[str, Any] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """This will make a request whose body Twisted does not look into, for forms that nobody asks it for."""
@@ -38,58 +38,58 @@ class Request(WebRequest):  # type: ignore[misc]
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         """This will write a part of the response, one that is there as a whole at once."""
-        kind, head = message.get("type"), self._head
-        if kind == "http.response.start" and self._may_wait(message):
-            self._head, self._response_started = message, True
+        kind, head = message.get("type"), self._pending_start
+        if kind == "http.response.start" and self._can_defer_start(message):
+            self._pending_start, self._response_started = message, True
             return
         if head is not None:
-            self._head = None
-            if kind == "http.response.body" and not message.get("more_body") and self._write_whole(head, message):
+            self._pending_start = None
+            if kind == "http.response.body" and not message.get("more_body") and self._write_complete_response(head, message):
                 return
             self._response_started = False
-            self._begin(head)
+            self._start_response(head)
         if kind == "http.response.start":
-            self._begin(message)
+            self._start_response(message)
         else:
             super().handle_reply(message)
 
-    def _may_wait(self, head: dict[str, Any]) -> bool:
+    def _can_defer_start(self, head: dict[str, Any]) -> bool:
         """This will tell whether the beginning of a response can be written together with what follows it."""
         open_ = not self.finished and self.channel is not None and not self._response_started
         return open_ and "status" in head and not self.server.draining and not self.server.action_logger
 
-    def _begin(self, head: dict[str, Any]) -> None:
+    def _start_response(self, head: dict[str, Any]) -> None:
         """This will begin a response; while the process drains it is the connection's last."""
         if self.server.draining and self.channel is not None:
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
         super().handle_reply(head)
 
-    def _write_whole(self, head: dict[str, Any], message: dict[str, Any]) -> bool:
+    def _write_complete_response(self, head: dict[str, Any], message: dict[str, Any]) -> bool:
         """This will write the whole response and end it, unless it has to go the usual way."""
         body = message.get("body", b"")
         if self.finished or self.channel is None or self._disconnected or self.server.draining:
             return False
-        data = replies.whole(self, head, body)
+        data = replies.serialize_response(self, head, body)
         if data is None:
             return False
         self.setResponseCode(head["status"])
         self.startedWriting = 1
         self.sentLength = len(body)
-        replies.give(self.channel.transport, data)
+        replies.write_now(self.channel.transport, data)
         self.finish()
         return True
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """This will wait while much has not been taken by the client, and end when it goes."""
         transport = self.channel.transport
-        if flow.waiting(transport) <= flow.PAUSE_BYTES:
+        if flow.buffered_bytes(transport) <= flow.PAUSE_BYTES:
             return
         self.server.stalls.watch(transport)
-        resumption = _Resumption()
+        resumption = _ResumeProducer()
         self.registerProducer(resumption, True)
         try:
-            await resumption.come
+            await resumption.resumed
         finally:
             if self.channel is not None:
                 self.unregisterProducer()
@@ -99,32 +99,32 @@ class Request(WebRequest):  # type: ignore[misc]
         """This will end the response, and look after a reader who does not take the rest of it."""
         transport = self.channel.transport if self.channel is not None else None
         super().finish()
-        if transport is not None and flow.waiting(transport) > transport.bufferSize:
+        if transport is not None and flow.buffered_bytes(transport) > transport.bufferSize:
             self.server.stalls.watch(transport)
 
 
 class Channel(HTTPChannel):
     """One connection: of requests, or of the socket that its first bytes ask for."""
 
-    _fresh = True
+    _is_first_read = True
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802
         """This will take what came."""
-        if self._fresh:
-            self._fresh = False
-            opening = handshake.read(data)
-            if opening is not None:
-                self._become_socket(opening)
+        if self._is_first_read:
+            self._is_first_read = False
+            handshake_request = handshake.parse(data)
+            if handshake_request is not None:
+                self._upgrade_to_websocket(handshake_request)
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]
 
-    def _become_socket(self, opening: handshake.Opening) -> None:
+    def _upgrade_to_websocket(self, handshake_request: handshake.HandshakeRequest) -> None:
         self.setTimeout(None)  # type: ignore[no-untyped-call]
         transport: Any = self.transport
         socket = self.factory.server.ws_factory.buildProtocol(transport.getPeer())
         transport.protocol = socket
         socket.makeConnection(transport)
-        socket.begin(opening)
+        socket.begin(handshake_request)
 
 
 class RequestFactory(HTTPFactory):  # type: ignore[misc]

@@ -7,25 +7,25 @@ from typing import Any, Final
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 
 from freight.hardened import wire
-from freight.hardened.opening import Beginning
-from freight.hardened.outbox import Outbox, Turn
+from freight.hardened.opening import HandshakeProtocol
+from freight.hardened.outbox import SendBuffer, FlushScheduler
 
-SLOW: Final = 4431
+SLOW_CONSUMER: Final = 4431
 # What the kernel may keep for one socket; asked for twice over, as Linux counts its own overhead.
 _SEND_BUFFER_BYTES: Final = 128 * 1024
 # Messages that the application has not taken yet: from here on the client is not read from, until few are left.
-_MANY_MESSAGES: Final = 32
+_HIGH_WATER_MARK: Final = 32
 # Fragments of one message; empty ones cost their sender nothing.
-_MOST_FRAGMENTS: Final = 1024
-_TOO_BIG: Final = 1009
+_MAX_FRAGMENTS: Final = 1024
+_MESSAGE_TOO_BIG: Final = 1009
 
 
-class Socket(Beginning):
+class SocketProtocol(HandshakeProtocol):
     """One WebSocket. Everything that it sends once it is open goes through its outbox, in order."""
 
     CONFIG_ATTRS = ()  # see SocketFactory.settle
-    slow = False
-    _deaf = False
+    is_slow = False
+    _ignores_input = False
     _paused = False
     _fragments = 0
 
@@ -35,8 +35,8 @@ class Socket(Beginning):
         with suppress(OSError):
             transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         transport.unregisterProducer()  # the HTTP channel; nothing of it is needed any more
-        self.outbox = Outbox(self, transport, self.factory.turn)
-        transport.registerProducer(self.outbox, True)
+        self.send_buffer = SendBuffer(self, transport, self.factory.turn)
+        transport.registerProducer(self.send_buffer, True)
 
     # -- outwards -------------------------------------------------------------------------------------------
 
@@ -44,21 +44,21 @@ class Socket(Beginning):
         """This will send a message of the application; one for a socket that closes goes nowhere."""
         if self.state == self.STATE_OPEN:
             payload = content if binary else content.encode()
-            self.outbox.put(wire.frame(payload, binary=binary))
+            self.send_buffer.put(wire.encode_frame(payload, binary=binary))
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802, FBT001, FBT002
         """This will send what Autobahn has framed: control frames; and the answer to an opening that is refused."""
         if self.state in {self.STATE_OPEN, self.STATE_CLOSING} and not sync and not chopsize:
-            self.outbox.put(data)
+            self.send_buffer.put(data)
         else:
             super().sendData(data, sync, chopsize)
 
-    def cut(self) -> None:
+    def close_slow(self) -> None:
         """This will end a socket that does not take what it is sent: a close frame, and a second for it."""
-        self.outbox.forget()
-        if not self.slow:
-            self.slow = True
-            self.sendClose(code=SLOW, reason="The client reads too slowly.")
+        self.send_buffer.clear()
+        if not self.is_slow:
+            self.is_slow = True
+            self.sendClose(code=SLOW_CONSUMER, reason="The client reads too slowly.")
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         """This will do as the application says; Daphne itself forgets the reason of a close."""
@@ -70,11 +70,11 @@ class Socket(Beginning):
     def sendCloseFrame(self, *args: Any, **kwargs: Any) -> None:  # noqa: N802
         """This will begin the closing handshake, and read on for the client's part of it."""
         super().sendCloseFrame(*args, **kwargs)
-        self._read_on()
+        self._resume_reading()
 
     def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802, FBT001, FBT002
         if not abort:
-            self.outbox.hand_over()
+            self.send_buffer.flush_to_transport()
         super()._closeConnection(abort)
 
     # -- inwards --------------------------------------------------------------------------------------------
@@ -84,17 +84,17 @@ class Socket(Beginning):
         if self.state != self.STATE_OPEN:
             return  # after our close frame nothing counts but the client's
         super().onMessage(payload, isBinary)
-        inbox = self.application_queue
-        if inbox.qsize() >= _MANY_MESSAGES and not self._paused:
+        queue = self.application_queue
+        if queue.qsize() >= _HIGH_WATER_MARK and not self._paused:
             self._paused = True
-            inbox.on_few = self._read_on
+            queue.on_few = self._resume_reading
             self.transport.pauseProducing()
 
     def processData(self) -> bool:  # noqa: N802
         """This will take the next piece of what has been read, unless the application is behind."""
-        return not self._paused and not self._deaf and bool(super().processData())
+        return not self._paused and not self._ignores_input and bool(super().processData())
 
-    def _read_on(self) -> None:
+    def _resume_reading(self) -> None:
         if self._paused:
             self._paused = False
             self.consumeData()
@@ -102,7 +102,7 @@ class Socket(Beginning):
                 self.transport.resumeProducing()
 
     def _dataReceived(self, data: bytes) -> None:  # noqa: N802
-        if not self._deaf:
+        if not self._ignores_input:
             super()._dataReceived(data)
 
     def onMessageBegin(self, isBinary: bool) -> None:  # noqa: N802, N803, FBT001
@@ -114,10 +114,10 @@ class Socket(Beginning):
         """This will refuse a message of endless fragments, as its size is refused."""
         super().onMessageFrameBegin(length)
         self._fragments += 1
-        if self._fragments > _MOST_FRAGMENTS and not self.failedByMe:
-            self._fail_connection(_TOO_BIG, "The message has too many fragments.")
+        if self._fragments > _MAX_FRAGMENTS and not self.failedByMe:
+            self._fail_connection(_MESSAGE_TOO_BIG, "The message has too many fragments.")
 
-    def _fail_connection(self, code: int = _TOO_BIG, reason: str = "") -> None:
+    def _fail_connection(self, code: int = _MESSAGE_TOO_BIG, reason: str = "") -> None:
         """This will say by a close frame what was wrong, where Autobahn just drops the connection.
 
         What follows on the line cannot be understood; the connection ends with the client or in a second.
@@ -126,7 +126,7 @@ class Socket(Beginning):
             super()._fail_connection(code, reason)
             return
         self.failedByMe = True
-        self._deaf = True
+        self._ignores_input = True
         self.data = b""
         self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:120], isReply=False)
 
@@ -135,25 +135,25 @@ class Socket(Beginning):
         if hasattr(self, "server"):
             self.server.protocol_disconnected(self)
         if hasattr(self, "application_queue"):
-            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": SLOW if self.slow else code})
+            self.application_queue.put_nowait({"type": "websocket.disconnect", "code": SLOW_CONSUMER if self.is_slow else code})
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: N802
         """This will end, and let go of what would keep the socket in memory until the next whole collection."""
         super().connectionLost(reason)
         if hasattr(self, "outbox"):
-            self.outbox.part()
+            self.send_buffer.detach()
 
 
 class SocketFactory(WebSocketFactory):  # type: ignore[misc]
     """Makes sockets; holds what all of them share."""
 
-    protocol = Socket
+    protocol = SocketProtocol
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.turn = Turn()
+        self.flush_scheduler = FlushScheduler()
 
-    def settle(self) -> None:
+    def share_options(self) -> None:
         """This will put the options where every socket finds them.
 
         Autobahn would copy thirty of them into each, and print them into a string that nobody logs: a third
@@ -161,4 +161,4 @@ class SocketFactory(WebSocketFactory):  # type: ignore[misc]
         """
         for name in WebSocketProtocol.CONFIG_ATTRS:
             value = getattr(self, name)
-            setattr(Socket, name, staticmethod(value) if callable(value) else value)
+            setattr(SocketProtocol, name, staticmethod(value) if callable(value) else value)

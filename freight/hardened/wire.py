@@ -7,7 +7,7 @@ _FINAL_TEXT: Final = 0x81
 _FINAL_BINARY: Final = 0x82
 
 
-def frame(payload: bytes, *, binary: bool = False) -> bytes:
+def encode_frame(payload: bytes, *, binary: bool = False) -> bytes:
     """This will put the header of RFC 6455 (section 5.2) before a payload."""
     first, length = _FINAL_BINARY if binary else _FINAL_TEXT, len(payload)
     if length < 126:

@@ -14,9 +14,9 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse
 from django.urls import ResolverMatch, resolve
 
-from freight.lane.plain import LIST, Declined, is_plain, reference_of
+from freight.lane.plain import LIST_PATH, NotEligible, is_eligible, reference_of
 from freight.lane.reads import Reads
-from freight.lane.security import Security
+from freight.lane.security import SecurityHeaders
 from monitoring.middleware import request_context
 from ratelimits import limiter, middleware, together
 from shipments.access import Subject
@@ -25,21 +25,21 @@ from shipments.api import conditional, pagination
 Application = Callable[[dict[str, Any], Any, Any], Any]
 
 
-class ReadLane:
+class FastPathApplication:
     """An ASGI application in front of Django's."""
 
     def __init__(self, django: Application) -> None:
         self._django = django
         self._reads = Reads()
-        self._security = Security()
-        self._routes: dict[bool, ResolverMatch] = {}
+        self._security_headers = SecurityHeaders()
+        self._resolver_matches: dict[bool, ResolverMatch] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """This will answer a hot read, and hand everything else on."""
         response = None
-        if scope["type"] == "http" and is_plain(scope):
+        if scope["type"] == "http" and is_eligible(scope):
             try:
-                response = await self._answer(self._request(scope))
+                response = await self._respond(self._request(scope))
             except Exception:  # noqa: BLE001  refused or failing: Django says how, with its own reading
                 response = None
         if response is None:
@@ -51,44 +51,44 @@ class ReadLane:
 
     def _request(self, scope: dict[str, Any]) -> HttpRequest:
         request = ASGIRequest(scope, io.BytesIO())
-        one = scope["path"] != LIST
-        if one not in self._routes:
-            self._routes[one] = resolve(scope["path"])
-        request.resolver_match = self._routes[one]
+        is_detail = scope["path"] != LIST_PATH
+        if is_detail not in self._resolver_matches:
+            self._resolver_matches[is_detail] = resolve(scope["path"])
+        request.resolver_match = self._resolver_matches[is_detail]
         return request
 
-    async def _answer(self, request: HttpRequest) -> HttpResponse:
+    async def _respond(self, request: HttpRequest) -> HttpResponse:
         """This will do what those of settings.MIDDLEWARE do that have to do with it, in their order."""
-        with request_context(request) as told:
-            headers = self._security.headers(request)
-            subject, response = await (self._page if request.path == LIST else self._shipment)(request)
+        with request_context(request) as finish_response:
+            headers = self._security_headers.for_request(request)
+            subject, response = await (self._page if request.path == LIST_PATH else self._shipment)(request)
             usage = await together.check("general", subject.limit_key, subject=subject)
             usages = [usage] if usage else []
             if (wait := limiter.retry_after(usages)) is not None:
                 response = middleware.refusal(request, wait)
             for name, value in (*limiter.headers(usages).items(), *headers):
                 response.headers.setdefault(name, value)
-            return told(response)
+            return finish_response(response)
 
     async def _shipment(self, request: HttpRequest) -> tuple[Subject, HttpResponse]:
         subject = await self._reads.subject(request)
         subject.require("shipment:follow")
-        shown = await self._reads.shipment(request, subject, reference_of(request.path))
-        if shown is None:
-            raise Declined
-        return subject, _answered(shown.body, shown.etag)
+        rendered = await self._reads.shipment(request, subject, reference_of(request.path))
+        if rendered is None:
+            raise NotEligible
+        return subject, _json_response(rendered.body, rendered.etag)
 
     async def _page(self, request: HttpRequest) -> tuple[Subject, HttpResponse]:
-        subject, version = await self._reads.standing(request)
+        subject, version = await self._reads.subject_with_version(request)
         subject.require("shipments:read")
         page, etag = await self._reads.page(request, subject, version)
-        response = _answered(None if conditional.is_fresh(request, etag) else page.body, etag)
+        response = _json_response(None if conditional.is_fresh(request, etag) else page.body, etag)
         if links := pagination.link({"next": page.next, "previous": page.previous}):
             response["Link"] = links
         return subject, response
 
 
-def _answered(body: bytes | None, etag: str) -> HttpResponse:
+def _json_response(body: bytes | None, etag: str) -> HttpResponse:
     headers = {
         "ETag": etag,
         "Cache-Control": "private, no-cache",

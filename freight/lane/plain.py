@@ -5,32 +5,32 @@ from typing import Any, Final
 
 from shipments.identifiers import REFERENCE
 
-LIST: Final = "/api/shipments"
+LIST_PATH: Final = "/api/shipments"
 _RESERVED: Final = frozenset({"bulk", "export"})
 _ACCEPTED: Final = re.compile(rb"\*/\*|application/(\*|json)")
 # A request with one of these is not the plain case.
-_NOT_PLAIN: Final = frozenset({b"origin", b"cookie", b"range", b"x-http-method-override"})
+_INELIGIBLE_HEADERS: Final = frozenset({b"origin", b"cookie", b"range", b"x-http-method-override"})
 # A search asks several questions, some of them slow: none of the few threads shall wait for it.
 _SEARCHES: Final = re.compile(rb"(^|&)q=")
 
 
-class Declined(Exception):
+class NotEligible(Exception):
     """This request is Django's."""
 
 
 def reference_of(path: str) -> str:
     """This will return the reference in a path that names one shipment, "" for the path of the list."""
-    return path[len(LIST) + 1 :]
+    return path[len(LIST_PATH) + 1 :]
 
 
-def is_plain(scope: dict[str, Any]) -> bool:
+def is_eligible(scope: dict[str, Any]) -> bool:
     """This will tell whether a request looks like a program's read of a shipment or a page of them."""
     path = scope["path"]
-    if scope["method"] != "GET" or not path.startswith(LIST):
+    if scope["method"] != "GET" or not path.startswith(LIST_PATH):
         return False
     reference = reference_of(path)
-    if path != LIST and (
-        path[len(LIST)] != "/"
+    if path != LIST_PATH and (
+        path[len(LIST_PATH)] != "/"
         or not REFERENCE.fullmatch(reference)
         or reference in _RESERVED
         or scope["query_string"]
@@ -40,5 +40,5 @@ def is_plain(scope: dict[str, Any]) -> bool:
         return False
     names = [name for name, _ in scope["headers"]]
     accept = next((value for name, value in scope["headers"] if name == b"accept"), b"*/*")
-    plain = not _NOT_PLAIN.intersection(names) and names.count(b"authorization") == 1 and names.count(b"host") == 1
-    return plain and bool(_ACCEPTED.search(accept))
+    headers_eligible = not _INELIGIBLE_HEADERS.intersection(names) and names.count(b"authorization") == 1 and names.count(b"host") == 1
+    return headers_eligible and bool(_ACCEPTED.search(accept))

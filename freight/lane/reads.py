@@ -13,7 +13,7 @@ from typing import Final
 from django.http import HttpRequest
 from django.utils import timezone
 
-from freight.lane.plain import Declined
+from freight.lane.plain import NotEligible
 from monitoring import patience
 from realtime.gather import BatchLoader
 from realtime.threads import run_in_thread
@@ -35,20 +35,20 @@ class Reads:
     """The reads of one process."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-lane")
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="read-lane")
         # Those who ask wait for their answer: nobody waits for more of them.
-        self._tokens = TokenAuthenticator(self._threads, linger=0)
-        self._rows = BatchLoader(_rows, linger=0)
-        self._standings = BatchLoader(gathered.standing, linger=0)
+        self._tokens = TokenAuthenticator(self._executor, linger=0)
+        self._rows = BatchLoader(_load_rows, linger=0)
+        self._subjects_with_versions = BatchLoader(gathered.standing, linger=0)
         self._versions = BatchLoader(gathered.now, linger=0)
         self._positions = BatchLoader(gathered.positions, linger=0)
 
     async def subject(self, request: HttpRequest) -> Subject:
         """This will return who asks, which is then known of the request; raises Declined where nobody does."""
         with patience.pool_checkout():
-            return _known(request, await self._tokens.authenticate(_bearer(request)))
+            return _attach_subject(request, await self._tokens.authenticate(_bearer(request)))
 
-    async def standing(self, request: HttpRequest) -> tuple[Subject, Version | None]:
+    async def subject_with_version(self, request: HttpRequest) -> tuple[Subject, Version | None]:
         """This will return who asks, as `subject` does, and the version of their organisation."""
         raw = _bearer(request)
         if bearers.is_secret(raw):
@@ -58,24 +58,24 @@ class Reads:
             return subject, versions.get(subject.organization_id)
         claims = bearers.claims_of(raw, now=timezone.now())
         if claims is None:
-            raise Declined
+            raise NotEligible
         with patience.pool_checkout():
-            found, version = (await self._standings.load_many([claims])).get(claims, (None, None))
-        return _known(request, found), version
+            claimed_subject, version = (await self._subjects_with_versions.load_many([claims])).get(claims, (None, None))
+        return _attach_subject(request, claimed_subject), version
 
     async def shipment(self, request: HttpRequest, subject: Subject, reference: str) -> prepared.Shown | None:
         """This will return one shipment, None where it is missing or not for the subject."""
-        named = subject.sight, reference.upper()
+        key = subject.sight, reference.upper()
         with patience.pool_checkout():
-            row = (await self._rows.load_many([named])).get(named)
+            row = (await self._rows.load_many([key])).get(key)
         if row is None:
             return None
-        fresh = partial(conditional.is_fresh, request)
-        shown = prepared.at_hand(subject, subject.variant, row, has=fresh)
-        if shown is not None:
-            return shown
-        made = partial(prepared.made, subject, subject.variant, row, has=fresh)
-        return await run_in_thread(self._threads, made)
+        is_fresh = partial(conditional.is_fresh, request)
+        rendered = prepared.at_hand(subject, subject.variant, row, has=is_fresh)
+        if rendered is not None:
+            return rendered
+        render = partial(prepared.made, subject, subject.variant, row, has=is_fresh)
+        return await run_in_thread(self._executor, render)
 
     async def page(
         self, request: HttpRequest, subject: Subject, version: Version | None
@@ -84,45 +84,45 @@ class Reads:
 
         The version is that of the subject's organisation, read just now.
         """
-        kept = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
-        if kept:
+        cached_page = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
+        if cached_page:
             with patience.pool_checkout():
-                page = kept.laid_out(await self._positions.load_many(kept.drivers))
+                page = cached_page.laid_out(await self._positions.load_many(cached_page.drivers))
                 return page, page.etag
 
         def read() -> tuple[pages.Listing, str]:
             page = listed(request, subject, version=version)
             return page, page.etag
 
-        return await run_in_thread(self._threads, read)
+        return await run_in_thread(self._executor, read)
 
 
 def _bearer(request: HttpRequest) -> str:
     scheme, _, raw = str(request.META["HTTP_AUTHORIZATION"]).partition(" ")
     if scheme.lower() != "bearer":
-        raise Declined
+        raise NotEligible
     return raw.strip()
 
 
-def _known(request: HttpRequest, subject: Subject | None) -> Subject:
+def _attach_subject(request: HttpRequest, subject: Subject | None) -> Subject:
     """This will have the subject known of the request: limiter and log read it there."""
     if subject is None:
-        raise Declined
+        raise NotEligible
     subject = authentication.located(subject, request)
     request.subject = subject  # type: ignore[attr-defined]
     return subject
 
 
-Named = tuple[Sight, str]
+RowKey = tuple[Sight, str]
 
 
-async def _rows(asked: Collection[Named]) -> dict[Named, Row]:
+async def _load_rows(keys: Collection[RowKey]) -> dict[RowKey, Row]:
     """This will return what stands now of these shipments, where they are in sight: one question for each sight."""
-    wanted: dict[Sight, list[str]] = {}
-    for sight, reference in asked:
-        wanted.setdefault(sight, []).append(reference)
+    references_by_sight: dict[Sight, list[str]] = {}
+    for sight, reference in keys:
+        references_by_sight.setdefault(sight, []).append(reference)
     return {
         (sight, reference): row
-        for sight, references in wanted.items()
+        for sight, references in references_by_sight.items()
         for reference, row in (await live.visible(sight, references, prepared.SEEN)).items()
     }

@@ -10,36 +10,36 @@ from django.http.request import split_domain_port, validate_host
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.security import SecurityMiddleware
 
-from freight.lane.plain import Declined
+from freight.lane.plain import NotEligible
 
 Headers = Sequence[tuple[str, str]]
 
 
-class Security:
+class SecurityHeaders:
     """Asks the middlewares once: what they put on an answer is the same on all that come the same way."""
 
     def __init__(self) -> None:
-        self._asked: Any = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(_bare)))
-        self._told: dict[bool, Headers] = {}
+        self._middleware_chain: Any = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(_probe_response)))
+        self._headers_by_scheme: dict[bool, Headers] = {}
 
-    def headers(self, request: HttpRequest) -> Headers:
+    def for_request(self, request: HttpRequest) -> Headers:
         """This will return the headers for the answer; raises Declined where they redirect, or refuse the host."""
         domain, _ = split_domain_port(request._get_raw_host())  # type: ignore[attr-defined]  # noqa: SLF001  unchecked
         if not validate_host(domain, settings.ALLOWED_HOSTS):
-            raise Declined
+            raise NotEligible
         secure = bool(request.is_secure())
-        told = self._told.get(secure)
-        if told is None:
-            response = self._asked(request)
-            if response.status_code != _BARE:
-                raise Declined
+        headers = self._headers_by_scheme.get(secure)
+        if headers is None:
+            response = self._middleware_chain(request)
+            if response.status_code != _PROBE_STATUS:
+                raise NotEligible
             del response["Content-Type"]
-            told = self._told[secure] = list(response.items())
-        return told
+            headers = self._headers_by_scheme[secure] = list(response.items())
+        return headers
 
 
-_BARE = 299  # a status that no middleware answers with
+_PROBE_STATUS = 299  # a status that no middleware answers with
 
 
-def _bare(_request: HttpRequest) -> HttpResponse:
-    return HttpResponse(status=_BARE)
+def _probe_response(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=_PROBE_STATUS)

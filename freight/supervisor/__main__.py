@@ -11,11 +11,11 @@ def main() -> int:
     """This will run the whole product on one port; returns an exit status."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for who changes their mind at once
     try:
-        begun = begin.begin()
-    except begin.NothingToDo as running:
-        print(running)  # noqa: T201
+        instance = begin.start_instance()
+    except begin.InstanceAlreadyRunning as notice:
+        print(notice)  # noqa: T201
         return 0
-    except begin.CannotBegin as refusal:
+    except begin.StartupError as refusal:
         print(refusal, file=sys.stderr)  # noqa: T201
         return 1
     # From here on settings are read and Django loads; both need what `begin` put into the environment.
@@ -27,11 +27,11 @@ def main() -> int:
         django.setup()
     except ImproperlyConfigured as refusal:
         print(refusal, file=sys.stderr)  # noqa: T201
-        begun.release()
+        instance.release()
         return 1
     from freight.supervisor import supervise  # needs settings
 
-    return supervise.run(begun)
+    return supervise.run(instance)
 
 
 if __name__ == "__main__":

@@ -14,23 +14,23 @@ from freight import embedded
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
-class NothingToDo(Exception):
+class InstanceAlreadyRunning(Exception):
     """Freight runs already; the message says where. `up` then ends with status 0."""
 
 
-class CannotBegin(Exception):
+class StartupError(Exception):
     """Freight cannot start here; the message says the mend."""
 
 
 @dataclass
-class Begun:
+class Instance:
     """What holds from the first moment to the last."""
 
     home: Path
     port: int
-    at: float
+    started_at: float
     lock: IO[str]
-    services: embedded.Running | None = None
+    services: embedded.RunningServices | None = None
 
     @property
     def url(self) -> str:
@@ -39,7 +39,7 @@ class Begun:
 
     def start_services(self) -> None:
         """This will begin to start the services for which no URL is given; raises EmbeddedError."""
-        postgres, valkey = not _given("DATABASE_URL"), not _given("REDIS_URL")
+        postgres, valkey = not _env("DATABASE_URL"), not _env("REDIS_URL")
         if postgres or valkey:
             self.services = embedded.start(self.home, postgres=postgres, valkey=valkey)
 
@@ -50,7 +50,7 @@ class Begun:
         self.lock.close()
 
 
-def begin() -> Begun:
+def start_instance() -> Instance:
     """This will take the home's lock, prepare the environment and begin to start the services.
 
     Raises NothingToDo where Freight runs in this home, CannotBegin where it cannot start.
@@ -58,60 +58,60 @@ def begin() -> Begun:
     started_at = time.monotonic()
     home = _home()
     port = _port()
-    lock = _take_lock(home, port)
-    begun = Begun(home=home, port=port, at=started_at, lock=lock)
+    lock = _acquire_lock(home, port)
+    instance = Instance(home=home, port=port, started_at=started_at, lock=lock)
     # Demo accounts have a known password: never in a database that somebody else runs.
-    os.environ["DEMO"] = "0" if _given("DATABASE_URL") else _given("DEMO") or "1"
+    os.environ["DEMO"] = "0" if _env("DATABASE_URL") else _env("DEMO") or "1"
     try:
         if port:
             _check_port(port)
-        begun.start_services()
+        instance.start_services()
     except embedded.EmbeddedError as error:
         lock.close()
-        raise CannotBegin(str(error)) from error
-    except CannotBegin:
+        raise StartupError(str(error)) from error
+    except StartupError:
         lock.close()
         raise
-    return begun
+    return instance
 
 
-def _given(name: str) -> str:
+def _env(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
 def _home() -> Path:
-    home = Path(_given("FREIGHT_HOME") or CHECKOUT / ".freight").absolute()
+    home = Path(_env("FREIGHT_HOME") or CHECKOUT / ".freight").absolute()
     os.environ["FREIGHT_HOME"] = str(home)
     return home
 
 
 def _port() -> int:
-    given = _given("PORT") or "4000"
+    raw_port = _env("PORT") or "4000"
     # A wrong value is refused by the settings, in their words.
-    return int(given) if given.isdecimal() and int(given) < 65536 else 0
+    return int(raw_port) if raw_port.isdecimal() and int(raw_port) < 65536 else 0
 
 
-def _take_lock(home: Path, port: int) -> IO[str]:
+def _acquire_lock(home: Path, port: int) -> IO[str]:
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock = (home / "up.lock").open("a+")
     except OSError as error:
-        raise CannotBegin(f"FREIGHT_HOME={str(home)!r} cannot be used: {error.strerror}.") from error
+        raise StartupError(f"FREIGHT_HOME={str(home)!r} cannot be used: {error.strerror}.") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         lock.close()
-        raise NothingToDo(_whereabouts(home)) from None
+        raise InstanceAlreadyRunning(_already_running_message(home)) from None
     lock.truncate(0)
     lock.write(json.dumps({"process": os.getpid(), "port": port}))
     lock.flush()
     return lock
 
 
-def _whereabouts(home: Path) -> str:
+def _already_running_message(home: Path) -> str:
     try:
-        told = json.loads((home / "up.lock").read_text())
-        where = f"at http://127.0.0.1:{told['port']}/ (process {told['process']})"
+        holder = json.loads((home / "up.lock").read_text())
+        where = f"at http://127.0.0.1:{holder['port']}/ (process {holder['process']})"
     except (OSError, ValueError, KeyError):
         where = f"in {home}"
     return f"Freight runs already {where}; nothing was changed."
@@ -123,7 +123,7 @@ def _check_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise CannotBegin(
+            raise StartupError(
                 f"PORT={port} cannot be used ({error.strerror}): choose another, for example "
                 f"`PORT={port + 1 if port < 65535 else 4000} make run`."
             ) from error

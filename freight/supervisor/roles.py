@@ -32,7 +32,7 @@ class Role:
 
     def ready(self) -> bool:
         """This will ask the server whether it is ready; a worker is ready once it lives."""
-        return self.socket is None or answers(str(self.socket))
+        return self.socket is None or is_ready(str(self.socket))
 
 
 def servers() -> list[Role]:
@@ -43,11 +43,11 @@ def servers() -> list[Role]:
 
 def workers() -> list[Role]:
     """This will return the processes without a socket, as far as their commands exist."""
-    found = [_worker("relay")]
+    roles = [_worker("relay")]
     if settings.SIMULATE and settings.DEMO:
-        found.append(_worker("simulate", "--rate", "10"))
-    known = get_commands()
-    return [role for role in found if role.name in known]
+        roles.append(_worker("simulate", "--rate", "10"))
+    commands = get_commands()
+    return [role for role in roles if role.name in commands]
 
 
 def _server(kind: str, number: int) -> Role:
@@ -67,7 +67,7 @@ def _worker(command: str, *arguments: str) -> Role:
     return Role(name=command, kind="worker", target=work)
 
 
-def answers(address: str | tuple[str, int]) -> bool:
+def is_ready(address: str | tuple[str, int]) -> bool:
     """This will return whether a unix socket or host and port answers 200 to the readiness check."""
     request = (
         b"GET /api/health/ready HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n"

@@ -27,20 +27,20 @@ class Step:
         return settings.FREIGHT_HOME / "logs" / "up.log"
 
 
-def files() -> Step:
+def static_files_step() -> Step:
     """This will return the step that builds and collects static files; it needs no service."""
-    return Step("static files", _files)
+    return Step("static files", _build_static_files)
 
 
-def database() -> list[Step]:
+def database_steps() -> list[Step]:
     """This will return the steps that need the services, in order."""
-    known = get_commands()
-    found = [Step("migrations", _migrate)]
-    if settings.DEMO and "seed_demo" in known:
-        found.append(Step("demo data", lambda: call_command("seed_demo")))
-    if "warmup_cache" in known:
-        found.append(Step("warm cache", lambda: call_command("warmup_cache")))
-    return found
+    commands = get_commands()
+    steps = [Step("migrations", _migrate)]
+    if settings.DEMO and "seed_demo" in commands:
+        steps.append(Step("demo data", lambda: call_command("seed_demo")))
+    if "warmup_cache" in commands:
+        steps.append(Step("warm cache", lambda: call_command("warmup_cache")))
+    return steps
 
 
 def _migrate() -> None:
@@ -50,20 +50,20 @@ def _migrate() -> None:
         call_command("migrate", interactive=False)
 
 
-def _files() -> None:
+def _build_static_files() -> None:
     if "build_map" in get_commands():
-        _unless_unchanged("map", _map_sources, lambda: call_command("build_map"))
-    _unless_unchanged(
+        _build_if_changed("map", _map_sources, lambda: call_command("build_map"))
+    _build_if_changed(
         "static", _static_sources, lambda: call_command("collectstatic", interactive=False, verbosity=0)
     )
 
 
-def _unless_unchanged(name: str, sources: Callable[[], list[Path]], build: Callable[[], object]) -> None:
+def _build_if_changed(name: str, sources: Callable[[], list[Path]], build: Callable[[], object]) -> None:
     """This will build, unless the sources have the names, sizes and times that they had at the last build."""
     digest = hashlib.sha256(settings.VERSION.encode())
     for path in sorted(sources()):
-        found = path.stat()
-        digest.update(f"{path}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+        status = path.stat()
+        digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     stamp = settings.FREIGHT_HOME / f"{name}.built"
     if stamp.exists() and stamp.read_text() == digest.hexdigest():
         return

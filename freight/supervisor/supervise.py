@@ -14,12 +14,12 @@ from django.conf import settings
 from exports.pdf import libraries
 from freight import embedded
 from freight.supervisor import proxy
-from freight.supervisor.begin import Begun
-from freight.supervisor.children import Child, end, fork, rotate
-from freight.supervisor.roles import Role, answers, servers, workers
-from freight.supervisor.steps import Step, database, files
+from freight.supervisor.begin import Instance
+from freight.supervisor.children import ChildProcess, stop_all, fork, rotate_log
+from freight.supervisor.roles import Role, is_ready, servers, workers
+from freight.supervisor.steps import Step, database_steps, static_files_step
 from freight.supervisor.terminal import Terminal
-from freight.supervisor.watched import Watched
+from freight.supervisor.watched import SupervisedProcess
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _POLL_SECONDS = 0.02
@@ -38,7 +38,7 @@ _SERVER_LIBRARIES = (
 )
 
 
-class ToldToStop(Exception):
+class StopRequested(Exception):
     """SIGTERM or Ctrl-C came while starting."""
 
 
@@ -54,128 +54,128 @@ class CannotStart(Exception):
 class Supervisor:
     """Everything that one `up` has started."""
 
-    begun: Begun
+    instance: Instance
     terminal: Terminal
-    told_to_stop: bool = False
-    servers: list[Watched] = field(default_factory=list)
-    workers: list[Watched] = field(default_factory=list)
-    proxies: list[Watched] = field(default_factory=list)
-    steps: list[Child] = field(default_factory=list)
+    stop_requested: bool = False
+    servers: list[SupervisedProcess] = field(default_factory=list)
+    workers: list[SupervisedProcess] = field(default_factory=list)
+    proxies: list[SupervisedProcess] = field(default_factory=list)
+    steps: list[ChildProcess] = field(default_factory=list)
 
     def on_signal(self, _: int, __: FrameType | None) -> None:
         """This will note that somebody wants the end; saying it often changes nothing."""
-        self.told_to_stop = True
+        self.stop_requested = True
 
     def start(self) -> None:
         """This will bring everything up, the public port last."""
-        building = self._begin_step(files())
-        _load_what_all_need()
+        static_files = self._start_step(static_files_step())
+        _preload_application()
         self._wait_for_services()
-        for step in database():
-            self._finish_step(step, self._begin_step(step))
+        for step in database_steps():
+            self._finish_step(step, self._start_step(step))
         began = time.monotonic()
-        listening = servers()
-        self.servers = [self._watch_role(role) for role in listening]
-        self._finish_step(files(), building)
-        for role, watched in zip(listening, self.servers, strict=True):
+        server_roles = servers()
+        self.servers = [self._watch_role(role) for role in server_roles]
+        self._finish_step(static_files_step(), static_files)
+        for role, watched in zip(server_roles, self.servers, strict=True):
             self._wait_until_ready(watched, role.ready)
         # Not before the servers answer: what simulates would take their processors while they load.
         self.workers = [self._watch_role(role) for role in workers()]
         self.terminal.done(", ".join(watched.name for watched in (*self.servers, *self.workers)), began)
-        self._open_port(listening)
+        self._open_port(server_roles)
 
     def watch(self) -> None:
         """This will start again what ends, until somebody wants the end."""
-        while not self.told_to_stop:
-            if self.begun.services and self.begun.services.keeper.poll() is not None:
+        while not self.stop_requested:
+            if self.instance.services and self.instance.services.supervisor.poll() is not None:
                 self.terminal.say("The keeper of the services ended, starting them again")
-                self.begun.start_services()
+                self.instance.start_services()
                 self._wait_for_services()
             for watched in (*self.servers, *self.workers, *self.proxies):
-                watched.look_after(self.terminal)
+                watched.restart_if_ended(self.terminal)
             time.sleep(0.1)
 
     def stop(self) -> None:
         """This will stop everything in order (≤ 20 s): drain, work, proxy, services."""
-        end(self.steps, signal.SIGTERM, seconds=_WORKER_SECONDS)
+        stop_all(self.steps, signal.SIGTERM, seconds=_WORKER_SECONDS)
         for worker in self.workers:
             if worker.name == "simulate":  # it writes without pause: not after the drain but with it
                 worker.child.signal(signal.SIGTERM)
-        end([each.child for each in self.servers], signal.SIGTERM, seconds=_DRAIN_SECONDS)
-        end([each.child for each in self.workers], signal.SIGTERM, seconds=_WORKER_SECONDS)
-        end([each.child for each in self.proxies], signal.SIGQUIT, seconds=_PROXY_SECONDS)
-        self.begun.release()
+        stop_all([each.child for each in self.servers], signal.SIGTERM, seconds=_DRAIN_SECONDS)
+        stop_all([each.child for each in self.workers], signal.SIGTERM, seconds=_WORKER_SECONDS)
+        stop_all([each.child for each in self.proxies], signal.SIGQUIT, seconds=_PROXY_SECONDS)
+        self.instance.release()
 
     def _wait_for_services(self) -> None:
-        began = time.monotonic() if self.proxies else self.begun.at
-        if self.begun.services:
-            self.begun.services.wait_ready(lambda name, _: self.terminal.done(name, began))
+        began = time.monotonic() if self.proxies else self.instance.started_at
+        if self.instance.services:
+            self.instance.services.wait_ready(lambda name, _: self.terminal.done(name, began))
 
-    def _begin_step(self, step: Step) -> Child:
+    def _start_step(self, step: Step) -> ChildProcess:
         child = fork(step.run, log=step.log)
         self.steps.append(child)
         return child
 
-    def _finish_step(self, step: Step, child: Child) -> None:
+    def _finish_step(self, step: Step, child: ChildProcess) -> None:
         while child.poll() is None:
-            self._pause()
+            self._pause_or_stop()
         self.steps.remove(child)
         if child.status:
             raise CannotStart(f"{step.name}: see {step.log}", child.tail())
         self.terminal.done(step.name, child.started_at)
 
-    def _watch_role(self, role: Role) -> Watched:
+    def _watch_role(self, role: Role) -> SupervisedProcess:
         return self._watch(role.name, lambda: fork(role.target, log=role.log))
 
-    def _watch(self, name: str, start: Callable[[], Child]) -> Watched:
-        rotate(settings.FREIGHT_HOME / "logs" / f"{name}.log")
-        return Watched(name=name, start=start, child=start())
+    def _watch(self, name: str, start: Callable[[], ChildProcess]) -> SupervisedProcess:
+        rotate_log(settings.FREIGHT_HOME / "logs" / f"{name}.log")
+        return SupervisedProcess(name=name, start=start, child=start())
 
-    def _open_port(self, listening: list[Role]) -> None:
+    def _open_port(self, server_roles: list[Role]) -> None:
         began = time.monotonic()
-        sockets = {kind: [role.socket for role in listening if role.socket and role.kind == kind]
+        sockets = {kind: [role.socket for role in server_roles if role.socket and role.kind == kind]
                    for kind in ("api", "ws")}  # fmt: skip
         nginx = self._watch("nginx", lambda: proxy.start(sockets["api"], sockets["ws"]))
         self.proxies = [nginx]
-        self._wait_until_ready(nginx, lambda: answers(("127.0.0.1", settings.PORT)))
+        self._wait_until_ready(nginx, lambda: is_ready(("127.0.0.1", settings.PORT)))
         self.terminal.done(f"nginx on port {settings.PORT}", began)
 
-    def _wait_until_ready(self, watched: Watched, ready: Callable[[], bool]) -> None:
+    def _wait_until_ready(self, watched: SupervisedProcess, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         child = watched.child
         while not ready():
-            self._pause()
+            self._pause_or_stop()
             if child.poll() is not None:
                 raise CannotStart(f"{watched.name} ended while starting: see {child.log}", child.tail())
             if time.monotonic() > deadline:
                 raise CannotStart(f"{watched.name} is not ready after {_READY_SECONDS:.0f} s: see {child.log}")
 
-    def _pause(self) -> None:
-        if self.told_to_stop:
-            raise ToldToStop
+    def _pause_or_stop(self) -> None:
+        if self.stop_requested:
+            raise StopRequested
         time.sleep(_POLL_SECONDS)
 
 
-def run(begun: Begun) -> int:
+def run(instance: Instance) -> int:
     """This will live until SIGTERM or Ctrl-C; returns 0 after an asked-for end, 1 where it cannot start."""
     terminal = Terminal()
-    supervisor = Supervisor(begun, terminal)
+    supervisor = Supervisor(instance, terminal)
     for number in _SIGNALS:
         signal.signal(number, supervisor.on_signal)
     status = 1
     try:
         supervisor.start()
-        took = time.monotonic() - begun.at
-        terminal.box(url=begun.url, home=begun.home, demo=settings.DEMO, seconds=took)
+        took = time.monotonic() - instance.started_at
+        terminal.show_summary(url=instance.url, home=instance.home, demo=settings.DEMO, seconds=took)
         if not libraries.present():
             terminal.say("PDF documents are off, pango is missing. Type: sudo make system-packages")
         supervisor.watch()
         status = 0
-    except ToldToStop:
+    except StopRequested:
         status = 0
     except CannotStart as failure:
         terminal.failed(str(failure), detail=failure.detail)
-    except (embedded.EmbeddedError, proxy.NoProxy) as failure:
+    except (embedded.EmbeddedError, proxy.NginxNotFound) as failure:
         terminal.failed(str(failure))
     finally:
         began = time.monotonic()
@@ -188,7 +188,7 @@ def run(begun: Begun) -> int:
     return status
 
 
-def _load_what_all_need() -> None:
+def _preload_application() -> None:
     """This will import the product once, out of the garbage collector's sight: the forks then share it."""
     for name in ("freight.asgi", settings.ROOT_URLCONF, *_SERVER_LIBRARIES):
         importlib.import_module(name)

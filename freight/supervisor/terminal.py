@@ -40,7 +40,7 @@ class Terminal:
         if detail:
             self._console.print(detail, style="dim", markup=False)
 
-    def box(self, *, url: str, home: Path, demo: bool, seconds: float) -> None:
+    def show_summary(self, *, url: str, home: Path, demo: bool, seconds: float) -> None:
         """This will show the addresses and accounts."""
         grid = Table.grid(padding=(0, 2))
         for name, address in (

@@ -4,33 +4,33 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from freight.supervisor.children import Child
+from freight.supervisor.children import ChildProcess
 from freight.supervisor.terminal import Terminal
 
 _FIRST_PAUSE_SECONDS = 0.5
-_LONGEST_PAUSE_SECONDS = 15.0
+_MAX_PAUSE_SECONDS = 15.0
 # Who lived this long did not fail at starting.
-_LONG_ENOUGH_SECONDS = 30.0
+_STABLE_SECONDS = 30.0
 
 
 @dataclass
-class Watched:
+class SupervisedProcess:
     """One process of a role and how often it failed in a row."""
 
     name: str
-    start: Callable[[], Child]
-    child: Child
+    start: Callable[[], ChildProcess]
+    child: ChildProcess
     failures: int = 0
     start_at: float | None = None
 
-    def look_after(self, terminal: Terminal) -> None:
+    def restart_if_ended(self, terminal: Terminal) -> None:
         """This will start the process again when it has ended and its pause is over."""
         if self.child.poll() is None:
             return
         now = time.monotonic()
         if self.start_at is None:
-            self.failures = 1 if now - self.child.started_at > _LONG_ENOUGH_SECONDS else self.failures + 1
-            pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self.failures - 1), _LONGEST_PAUSE_SECONDS)
+            self.failures = 1 if now - self.child.started_at > _STABLE_SECONDS else self.failures + 1
+            pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self.failures - 1), _MAX_PAUSE_SECONDS)
             self.start_at = now + pause
             self.child.kill_group()  # what it may have left would keep its socket
             terminal.say(f"{self.name} ended (status {self.child.status}), again in {pause:g} s: {self.child.log}")

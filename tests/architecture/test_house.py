@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = {
+TOP_LEVEL_FOLDERS = {
     "freight",
     "shipments",
     "realtime",
@@ -23,21 +23,21 @@ ROOMS = {
 FILES = {"manage.py", "pyproject.toml", "requirements.lock", "Makefile", "LICENSE"} | {
     f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")
 }
-PAGES = {".js", ".css", ".html"}
-HARD_MODULE_LINES = 400
-HARD_FUNCTION_LINES = 60
+ASSET_SUFFIXES = {".js", ".css", ".html"}
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
 
 
-def tracked() -> list[Path]:
+def tracked_files() -> list[Path]:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True)
     return [Path(line) for line in listed.stdout.splitlines() if (ROOT / line).exists()]
 
 
 def modules() -> list[Path]:
-    return [path for path in tracked() if path.suffix == ".py" and "migrations" not in path.parts]
+    return [path for path in tracked_files() if path.suffix == ".py" and "migrations" not in path.parts]
 
 
-def parsed(source: str) -> ast.Module:
+def parse(source: str) -> ast.Module:
     """This will parse a module while nothing is collected.
 
     A finalizer that runs in the midst of it and parses too (a warning that is shown does) upsets CPython
@@ -50,39 +50,39 @@ def parsed(source: str) -> ast.Module:
         gc.enable()
 
 
-def test_top_level_is_the_card() -> None:
-    found = tracked()
+def test_the_top_level_has_the_declared_folders_and_files() -> None:
+    files_in_git = tracked_files()
 
-    folders = {path.parts[0] for path in found if len(path.parts) > 1 and not path.parts[0].startswith(".")}
-    files = {path.name for path in found if len(path.parts) == 1 and not path.name.startswith(".")}
+    folders = {path.parts[0] for path in files_in_git if len(path.parts) > 1 and not path.parts[0].startswith(".")}
+    files = {path.name for path in files_in_git if len(path.parts) == 1 and not path.name.startswith(".")}
 
-    assert folders <= ROOMS
+    assert folders <= TOP_LEVEL_FOLDERS
     assert files == FILES
 
 
-@pytest.mark.parametrize("path", [*modules(), *(path for path in tracked() if path.suffix in PAGES)], ids=str)
+@pytest.mark.parametrize("path", [*modules(), *(path for path in tracked_files() if path.suffix in ASSET_SUFFIXES)], ids=str)
 def test_no_file_has_outgrown_its_name(path: Path) -> None:
     lines = len((ROOT / path).read_text().splitlines())
 
-    assert lines <= HARD_MODULE_LINES
+    assert lines <= MAX_MODULE_LINES
 
 
 @pytest.mark.parametrize("path", modules(), ids=str)
 def test_no_function_has_outgrown_its_name(path: Path) -> None:
-    tree = parsed((ROOT / path).read_text())
+    tree = parse((ROOT / path).read_text())
 
     long = [
         f"{node.name}: {(node.end_lineno or 0) - node.lineno + 1} lines"
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (node.end_lineno or 0) - node.lineno + 1 > HARD_FUNCTION_LINES
+        and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
     ]
 
     assert long == []
 
 
 def test_nothing_is_called_utils() -> None:
-    names = {part for path in tracked() for part in (*path.parts[:-1], path.stem)}
+    names = {part for path in tracked_files() for part in (*path.parts[:-1], path.stem)}
 
     assert names & {"utils", "common", "helpers", "misc"} == set()
 
@@ -92,7 +92,7 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
     registries = [f"{name}.org" for name in ("pypi", "pythonhosted", "npmjs", "debian")]
     words = ["/".join(("", "work", "main")), *registries]
 
-    found = subprocess.run(
+    result = subprocess.run(
         ["git", "grep", "-nIF", *(part for word in words for part in ("-e", word))],
         cwd=ROOT,
         capture_output=True,
@@ -100,4 +100,4 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
         check=False,
     )
 
-    assert found.stdout == ""
+    assert result.stdout == ""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_every_variable_is_documented() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
 
-    missing = [name for name in environment.declared if f"`{name}`" not in page]
+    missing = [name for name in environment.variables if f"`{name}`" not in page]
 
     assert missing == []
 
@@ -38,8 +38,8 @@ def test_every_variable_is_documented() -> None:
         ("SECRET_KEY", "short", "give at least 50 characters"),
     ],
 )
-def test_a_bad_value_is_refused_with_name_and_mend(name: str, value: str, mend: str) -> None:
-    done = subprocess.run(
+def test_a_bad_value_is_refused_with_name_and_hint(name: str, value: str, hint: str) -> None:
+    result = subprocess.run(
         [sys.executable, "-c", "import freight.settings"],
         cwd=ROOT,
         env=os.environ | {name: value},
@@ -48,13 +48,13 @@ def test_a_bad_value_is_refused_with_name_and_mend(name: str, value: str, mend: 
         check=False,
     )
 
-    assert done.returncode != 0
-    assert f"{name}=" in done.stderr.splitlines()[-1]
-    assert mend in done.stderr.splitlines()[-1]
+    assert result.returncode != 0
+    assert f"{name}=" in result.stderr.splitlines()[-1]
+    assert hint in result.stderr.splitlines()[-1]
 
 
 def test_a_secret_is_not_shown_when_it_is_refused() -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", "import freight.settings"],
         cwd=ROOT,
         env=os.environ | {"SECRET_KEY": "hunter2", "DATABASE_URL": "mysql://root:hunter2@db/x"},
@@ -63,5 +63,5 @@ def test_a_secret_is_not_shown_when_it_is_refused() -> None:
         check=False,
     )
 
-    assert done.returncode != 0
-    assert "hunter2" not in done.stderr
+    assert result.returncode != 0
+    assert "hunter2" not in result.stderr

@@ -139,7 +139,7 @@ def _nginx(folder: Path, ws: list[Path]) -> Iterator[int]:
             test_proxy.TEMPLATE.read_text(), listen=f"127.0.0.1:{port}", run=run, api=ws, ws=ws, static=folder
         )
     )
-    command = [str(proxy.program()), "-p", str(run), "-c", str(run / "nginx.conf"), "-g", "daemon off;"]
+    command = [str(proxy.nginx_program()), "-p", str(run), "-c", str(run / "nginx.conf"), "-g", "daemon off;"]
     process = subprocess.Popen(command)
     try:
         _until_ready(port)

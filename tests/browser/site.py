@@ -49,7 +49,7 @@ class Site:
                 static=settings.STATIC_ROOT,
             )
         )
-        command = [str(proxy.program()), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
+        command = [str(proxy.nginx_program()), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
         self._run("nginx", [*command, "-g", "daemon off;"])
         self.wait()
 

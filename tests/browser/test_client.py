@@ -20,9 +20,9 @@ EPOCH = "7.00000001"
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(visitor: Visitor) -> Page:
     """A page of the site without a client of its own, and the pure parts at `window.log`."""
-    found = (await visitor.visits("/login")).page
-    await found.evaluate("import('/static/realtime/log.js').then((log) => { window.log = log; })")
-    return found
+    blank_page = (await visitor.visits("/login")).page
+    await blank_page.evaluate("import('/static/realtime/log.js').then((log) => { window.log = log; })")
+    return blank_page
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ async def test_only_the_next_event_of_the_same_epoch_is_applied(
 ) -> None:
     known = {"epoch": EPOCH, "seq": 5}
 
-    decided = await page.evaluate(
+    decision = await page.evaluate(
         "([known, frame]) => log.decide(known, frame)", [known, {"epoch": epoch, "seq": seq}]
     )
 
-    assert decided == verdict
+    assert decision == verdict
 
 
 async def test_an_event_lays_its_changes_over_the_snapshot(page: Page) -> None:
@@ -79,46 +79,46 @@ class Server:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.heard: list[dict[str, Any]] = []
-        self.opened = 0
+        self.received: list[dict[str, Any]] = []
+        self.connections = 0
         self.marks = 0
         self.socket: WebSocketRoute | None = None
 
     def accept(self, socket: WebSocketRoute) -> None:
         self.socket = socket
-        self.opened += 1
-        socket.on_message(lambda message: self.heard.append(json.loads(message)))
-        self.says(type="welcome", heartbeat=25)
+        self.connections += 1
+        socket.on_message(lambda message: self.received.append(json.loads(message)))
+        self.send(type="welcome", heartbeat=25)
 
-    def says(self, **frame: Any) -> None:
+    def send(self, **frame: Any) -> None:
         assert self.socket is not None
         self.socket.send(json.dumps(frame))
 
-    def updates(self, seq: int, epoch: str = EPOCH) -> None:
-        self.says(type="shipment:update", room="shipment:A", epoch=epoch, seq=seq, event=_event(seq, {"n": seq}))
+    def send_update(self, seq: int, epoch: str = EPOCH) -> None:
+        self.send(type="shipment:update", room="shipment:A", epoch=epoch, seq=seq, event=_event(seq, {"n": seq}))
 
-    async def hears(self, count: int) -> dict[str, Any]:
+    async def wait_for_frames(self, count: int) -> dict[str, Any]:
         """This will return the last frame once so many have come."""
         for _ in range(500):
-            if len(self.heard) >= count:
-                return self.heard[-1]
+            if len(self.received) >= count:
+                return self.received[-1]
             await self.page.wait_for_timeout(20)
-        raise AssertionError(f"heard only {self.heard}")
+        raise AssertionError(f"heard only {self.received}")
 
-    async def told(self) -> list[Any]:
+    async def take_calls(self) -> list[Any]:
         """This will return what the client told its caller of all that was said so far."""
         self.marks += 1
-        self.says(type="mark", number=self.marks)
+        self.send(type="mark", number=self.marks)
         await self.page.wait_for_function(f"window.mark === {self.marks}")
-        told: list[Any] = await self.page.evaluate("told.splice(0)")
-        return told
+        calls: list[Any] = await self.page.evaluate("told.splice(0)")
+        return calls
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def server(page: Page) -> AsyncIterator[Server]:
     """A client that has joined shipment A at seq 5."""
-    played = Server(page)
-    await page.route_web_socket("**/ws/", played.accept)
+    scripted = Server(page)
+    await page.route_web_socket("**/ws/", scripted.accept)
     await page.evaluate(
         """async () => {
           const { FreightClient } = await import("/static/realtime/freight.js");
@@ -134,8 +134,8 @@ async def server(page: Page) -> AsyncIterator[Server]:
           client.connect();
         }"""
     )
-    assert await played.hears(1) == {"type": "join:room", "rooms": [{"room": "shipment:A"}]}
-    played.says(
+    assert await scripted.wait_for_frames(1) == {"type": "join:room", "rooms": [{"room": "shipment:A"}]}
+    scripted.send(
         type="room:joined",
         room="shipment:A",
         epoch=EPOCH,
@@ -144,53 +144,53 @@ async def server(page: Page) -> AsyncIterator[Server]:
         reason="new",
         snapshot={"seq": 5},
     )
-    assert await played.told() == [["snapshot", 5]]
-    yield played
+    assert await scripted.take_calls() == [["snapshot", 5]]
+    yield scripted
     await page.evaluate("client.close()")
 
 
 async def test_events_in_order_are_applied_and_seen_ones_ignored(server: Server) -> None:
     for seq in (6, 6, 5, 7):
-        server.updates(seq)
+        server.send_update(seq)
 
-    assert await server.told() == [["update", 6, 6], ["update", 7, 7]]
-    assert len(server.heard) == 1
+    assert await server.take_calls() == [["update", 6, 6], ["update", 7, 7]]
+    assert len(server.received) == 1
 
 
 async def test_a_gap_is_asked_for_once_and_filled_in_order(server: Server) -> None:
-    server.updates(8)
-    server.updates(9)
+    server.send_update(8)
+    server.send_update(9)
 
-    assert await server.hears(2) == {
+    assert await server.wait_for_frames(2) == {
         "type": "join:room",
         "rooms": [{"room": "shipment:A", "epoch": EPOCH, "since": 5}],
     }
     events = [_event(seq, {"n": seq}) for seq in (6, 7, 8, 9)]
-    server.says(type="room:joined", room="shipment:A", epoch=EPOCH, seq=9, recovered=True, events=events)
-    assert await server.told() == [["update", seq, seq] for seq in (6, 7, 8, 9)]
-    assert len(server.heard) == 2
+    server.send(type="room:joined", room="shipment:A", epoch=EPOCH, seq=9, recovered=True, events=events)
+    assert await server.take_calls() == [["update", seq, seq] for seq in (6, 7, 8, 9)]
+    assert len(server.received) == 2
 
 
 async def test_a_heartbeat_with_a_later_head_is_a_gap_too(server: Server) -> None:
-    server.says(type="heartbeat", heads={"shipment:A": 5})
-    server.says(type="heartbeat", heads={"shipment:A": 6})
+    server.send(type="heartbeat", heads={"shipment:A": 5})
+    server.send(type="heartbeat", heads={"shipment:A": 6})
 
-    assert (await server.hears(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
+    assert (await server.wait_for_frames(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
 
 
 async def test_a_cut_line_is_opened_again_and_resumed_where_it_was(server: Server) -> None:
-    server.updates(6)
-    await server.told()
+    server.send_update(6)
+    await server.take_calls()
     assert server.socket is not None
 
     await server.socket.close(code=1011, reason="cut")
 
-    assert (await server.hears(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 6}]
-    assert server.opened == 2
+    assert (await server.wait_for_frames(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 6}]
+    assert server.connections == 2
 
 
 async def test_a_draining_server_says_when_to_come_back(server: Server) -> None:
-    server.says(type="drain", retryMs=60_000)
+    server.send(type="drain", retryMs=60_000)
     assert server.socket is not None
     await server.socket.close(code=4503, reason="draining")
 
@@ -219,24 +219,24 @@ async def test_a_lost_login_is_final(server: Server, code: int) -> None:
 
     await server.page.wait_for_timeout(800)
     assert await server.page.evaluate("state") == {"state": "closed", "code": code}
-    assert server.opened == 1
+    assert server.connections == 1
 
 
 async def test_a_lost_permission_ends_the_room_alone(server: Server) -> None:
-    server.says(type="room:left", room="shipment:A", reason="forbidden")
-    server.updates(6)
+    server.send(type="room:left", room="shipment:A", reason="forbidden")
+    server.send_update(6)
 
-    assert await server.told() == [["left", "forbidden"]]
+    assert await server.take_calls() == [["left", "forbidden"]]
     assert await server.page.evaluate("client.rooms") == []
 
 
 async def test_a_room_refused_for_now_is_asked_again(server: Server) -> None:
-    server.updates(8)
-    await server.hears(2)
+    server.send_update(8)
+    await server.wait_for_frames(2)
 
-    server.says(type="error", code="unavailable", message="later")
+    server.send(type="error", code="unavailable", message="later")
 
-    assert (await server.hears(3))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
+    assert (await server.wait_for_frames(3))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
 
 
 async def test_the_feed_goes_by_its_own_numbers_and_is_resumed_by_them(server: Server) -> None:
@@ -246,19 +246,19 @@ async def test_the_feed_goes_by_its_own_numbers_and_is_resumed_by_them(server: S
           update: (event, _, frame) => told.push([frame.shipmentId ?? event.shipmentId, event.seq]),
         })"""
     )
-    await server.hears(2)
+    await server.wait_for_frames(2)
     feed = {"room": "shipments:all", "epoch": EPOCH}
-    server.says(type="room:joined", **feed, seq=40, recovered=False, reason="new", snapshot={"seq": 40})
-    server.says(type="shipment:update", **feed, seq=41, shipmentId="B", event=_event(3, {}), shipment=None)
-    server.says(type="shipment:update", **feed, seq=43, shipmentId="A", event=_event(9, {}), shipment=None)
+    server.send(type="room:joined", **feed, seq=40, recovered=False, reason="new", snapshot={"seq": 40})
+    server.send(type="shipment:update", **feed, seq=41, shipmentId="B", event=_event(3, {}), shipment=None)
+    server.send(type="shipment:update", **feed, seq=43, shipmentId="A", event=_event(9, {}), shipment=None)
 
-    assert (await server.hears(3))["rooms"] == [{"room": "shipments:all", "epoch": EPOCH, "since": 41}]
+    assert (await server.wait_for_frames(3))["rooms"] == [{"room": "shipments:all", "epoch": EPOCH, "since": 41}]
     missed = [
         _event(1, {}) | {"shipmentId": "C", "position": 42},
         _event(9, {}) | {"shipmentId": "A", "position": 43},
     ]
-    server.says(type="room:joined", **feed, seq=43, recovered=True, events=missed)
-    assert await server.told() == [["feed from", 40], ["B", 3], ["C", 1], ["A", 9]]
+    server.send(type="room:joined", **feed, seq=43, recovered=True, events=missed)
+    assert await server.take_calls() == [["feed from", 40], ["B", 3], ["C", 1], ["A", 9]]
 
 
 async def test_a_room_without_numbers_tells_its_newest_value(server: Server) -> None:
@@ -269,12 +269,12 @@ async def test_a_room_without_numbers_tells_its_newest_value(server: Server) -> 
           value: (frame) => told.push(["now at", frame.latitude]),
         }})"""
     )
-    await server.hears(2)
+    await server.wait_for_frames(2)
     value = {"driverId": driver, "latitude": 51.9, "longitude": 4.5, "recordedAt": "2026-03-02T12:00:00Z"}
-    server.says(type="room:joined", room=f"driver:{driver}", recovered=False, reason="new", snapshot=value)
-    server.says(type="driver:location:update", **value | {"latitude": 52})
+    server.send(type="room:joined", room=f"driver:{driver}", recovered=False, reason="new", snapshot=value)
+    server.send(type="driver:location:update", **value | {"latitude": 52})
 
-    assert await server.told() == [["at", 51.9], ["now at", 52]]
+    assert await server.take_calls() == [["at", 51.9], ["now at", 52]]
 
 
 def _event(seq: int, changes: dict[str, Any]) -> dict[str, Any]:

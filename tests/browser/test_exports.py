@@ -21,16 +21,16 @@ pytestmark = [
 async def page(visitor: Visitor) -> Visit:
     """The page before a dispatcher with one shipment, who has ordered nothing yet."""
     await visitor.books("ONE-1")
-    return await opened(visitor)
+    return await open_page(visitor)
 
 
-async def opened(visitor: Visitor, **options: Any) -> Visit:
+async def open_page(visitor: Visitor, **options: Any) -> Visit:
     visit = await visitor.opens("/exports", **options)
     await visit.says("Live")
     return visit
 
 
-async def write() -> None:
+async def run_relay_batch() -> None:
     """This will do what the relay does with what is queued."""
 
     def batch() -> None:
@@ -46,7 +46,7 @@ async def test_what_is_ordered_becomes_ready_without_a_reload_and_is_the_file(pa
     pill = page.page.locator(".export .pill-label")
     await expect(pill).to_have_text("Queued")
 
-    await write()
+    await run_relay_batch()
 
     await expect(pill).to_have_text("Ready", timeout=10_000)
     await expect(page.page.locator(".export-facts")).to_contain_text("1 rows, ")
@@ -98,7 +98,7 @@ async def test_what_cannot_be_ordered_is_said_where_it_is(page: Visit, visitor: 
 
 async def test_it_fits_a_phone_and_is_not_offered_to_who_takes_none(visitor: Visitor) -> None:
     visitor.network_may_fail = True  # so Chromium calls an answer of 403
-    small = await opened(visitor, viewport={"width": 360, "height": 740})
+    small = await open_page(visitor, viewport={"width": 360, "height": 740})
     driver = await visitor.opens_board("driver")
 
     assert await small.page.evaluate("document.documentElement.scrollWidth") == 360

@@ -21,16 +21,16 @@ pytestmark = [
 MARKUP = "<img src=x onerror=\"document.title='taken'\">"
 
 
-async def drop(visit: Visit, name: str, raw: bytes) -> None:
+async def upload(visit: Visit, name: str, raw: bytes) -> None:
     await visit.page.set_input_files("#file", files=[{"name": name, "mimeType": "text/csv", "buffer": raw}])
 
 
-async def counts(visit: Visit, **expected: int) -> None:
+async def expect_counts(visit: Visit, **expected: int) -> None:
     for outcome, count in expected.items():
         await expect(visit.page.locator(f"[data-outcome={outcome}] b")).to_have_text(f"{count:,}")
 
 
-async def picture(visit: Visit, name: str) -> None:
+async def take_screenshot(visit: Visit, name: str) -> None:
     """This will keep a picture where somebody wants to look."""
     if folder := os.environ.get("FREIGHT_PICTURES"):
         await visit.page.evaluate("scrollTo(0, 0)")
@@ -49,11 +49,11 @@ async def test_a_file_is_tried_looked_at_sent_and_watched(visitor: Visitor) -> N
     visit = await visitor.opens("/imports")
     page = visit.page
     await visit.says("Live")
-    await picture(visit, "imports-empty")
+    await take_screenshot(visit, "imports-empty")
 
-    await drop(visit, f"week {MARKUP}.csv", csv_of(rows))
+    await upload(visit, f"week {MARKUP}.csv", csv_of(rows))
 
-    await counts(visit, created=227, updated=1, unchanged=0, failed=2)
+    await expect_counts(visit, created=227, updated=1, unchanged=0, failed=2)
     await expect(page.locator("#work-heading")).to_have_text(f"week {MARKUP}.csv")
     await expect(page.locator("#rows tbody tr")).to_have_count(2)
     await expect(page.locator("#rows tbody tr").first).to_contain_text("Pieces Give a whole number")
@@ -67,17 +67,17 @@ async def test_a_file_is_tried_looked_at_sent_and_watched(visitor: Visitor) -> N
     await expect(page.locator("#rows tbody tr")).to_have_count(200)
     await page.locator("[data-outcome=failed]").click()
     await expect(page.locator("#rows tbody tr")).to_have_count(2)
-    await picture(visit, "imports-tried")
+    await take_screenshot(visit, "imports-tried")
 
     apply = page.locator("#apply")
     await expect(apply).to_have_text("Import 228 rows")
     await apply.press("Enter")
     await expect(page.locator("#work-state")).to_have_text("Queued")
-    await picture(visit, "imports-queued")
+    await take_screenshot(visit, "imports-queued")
     await sync_to_async(work.work_batch)()
 
     await expect(page.locator("#work-state")).to_have_text("Succeeded", timeout=15_000)
-    await counts(visit, created=227, updated=1, unchanged=0, failed=2)
+    await expect_counts(visit, created=227, updated=1, unchanged=0, failed=2)
     await expect(page.locator("#announcer")).to_have_text(
         "Import succeeded: 227 new, 1 changed, 0 unchanged, 2 with errors."
     )
@@ -85,28 +85,28 @@ async def test_a_file_is_tried_looked_at_sent_and_watched(visitor: Visitor) -> N
     await expect(page.locator("#rows tbody tr")).to_have_count(2)
     assert await sync_to_async(Shipment.objects.filter(reference=f"{mark}-1").exists)()
     assert await page.title() == "Imports · Freight"
-    await picture(visit, "imports-done")
+    await take_screenshot(visit, "imports-done")
 
 
 async def test_a_file_that_cannot_be_used_is_refused_with_the_reasons(visitor: Visitor) -> None:
     visitor.network_may_fail = True  # Chromium complains of a 400 too
     visit = await visitor.opens("/imports", viewport={"width": 390, "height": 844})
 
-    await drop(visit, "odd.csv", b"Reference,Weight,Colour\nA-1,1,red\n")
+    await upload(visit, "odd.csv", b"Reference,Weight,Colour\nA-1,1,red\n")
 
     alert = visit.page.locator("#refusal")
     await expect(alert.locator("li")).to_contain_text(["Weight: There is no such column", "Colour: There is no"])
     await expect(visit.page.locator("#apply")).to_be_hidden()
-    await picture(visit, "imports-refused-phone")
-    await drop(visit, "good.csv", csv_of([{"Reference": "A-1", **ROUTE}, {"Reference": "A-2", "Origin": "x"}]))
-    await counts(visit, created=1, failed=1)
+    await take_screenshot(visit, "imports-refused-phone")
+    await upload(visit, "good.csv", csv_of([{"Reference": "A-1", **ROUTE}, {"Reference": "A-2", "Origin": "x"}]))
+    await expect_counts(visit, created=1, failed=1)
     await expect(alert).to_be_hidden()
-    await picture(visit, "imports-tried-phone")
+    await take_screenshot(visit, "imports-tried-phone")
 
 
 async def test_an_import_under_way_is_found_again_and_can_be_cancelled(visitor: Visitor) -> None:
     visit = await visitor.opens("/imports")
-    await drop(visit, "long.csv", csv_of([{"Reference": "A-1", **ROUTE}]))
+    await upload(visit, "long.csv", csv_of([{"Reference": "A-1", **ROUTE}]))
     await visit.page.locator("#apply").click()
     await expect(visit.page.locator("#work-state")).to_have_text("Queued")
 
@@ -134,6 +134,6 @@ async def test_the_template_is_a_file_that_can_be_imported(visitor: Visitor) -> 
         await visit.page.get_by_role("link", name="Template").click()
     template = await (await waiting.value).path()
 
-    await drop(visit, "template.csv", template.read_bytes())
+    await upload(visit, "template.csv", template.read_bytes())
 
-    await counts(visit, created=1, failed=0)
+    await expect_counts(visit, created=1, failed=0)

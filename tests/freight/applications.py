@@ -12,23 +12,23 @@ import psutil
 FRAME = b'{"n":"%08d","x":"' + b"x" * 1000 + b'"}'
 
 
-class Seen:
+class ServerState:
     """What the applications of this process have lived through."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.codes: list[int] = []
-        self.crowd: list[Any] = []
-        self.go = asyncio.Event()
+        self.members: list[Any] = []
+        self.resume = asyncio.Event()
 
 
-_seen: Seen | None = None
+_server_state: ServerState | None = None
 
 
-def seen() -> Seen:
-    global _seen
-    _seen = _seen or Seen()
-    return _seen
+def server_state() -> ServerState:
+    global _server_state
+    _server_state = _server_state or ServerState()
+    return _server_state
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -52,8 +52,8 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
             await send({"type": "websocket.close", "code": 4400, "reason": "as you say"})
         else:
             await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})
-    seen().codes.append(event["code"])
-    seen().counts["disconnected"] += 1
+    server_state().codes.append(event["code"])
+    server_state().counts["disconnected"] += 1
 
 
 async def flood(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -61,35 +61,35 @@ async def flood(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await _accepted(receive, send)
     frames = scope["extensions"]["freight.frames"]
     while (event := await receive())["type"] == "websocket.receive":
-        asked = json.loads(event["text"])
-        for number in range(asked["frames"]):
-            if asked["by"] == "extension" or (asked["by"] == "both" and number % 2):
+        options = json.loads(event["text"])
+        for number in range(options["frames"]):
+            if options["by"] == "extension" or (options["by"] == "both" and number % 2):
                 frames.write(FRAME % number)
             else:
                 await send({"type": "websocket.send", "text": (FRAME % number).decode()})
-            if number % asked.get("turn", 50) == 0:
+            if number % options.get("turn", 50) == 0:
                 await asyncio.sleep(0)
-            if asked.get("patient"):
+            if options.get("patient"):
                 await frames.free()
-    seen().codes.append(event["code"])
-    seen().counts["disconnected"] += 1
+    server_state().codes.append(event["code"])
+    server_state().counts["disconnected"] += 1
 
 
 async def crowd(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Spreads as many numbered frames as a message asks for to all of its sockets, with some for one between."""
     await _accepted(receive, send)
-    line = scope["extensions"]["freight.frames"]
-    seen().crowd.append(line)
+    buffer = scope["extensions"]["freight.frames"]
+    server_state().members.append(buffer)
     while (event := await receive())["type"] == "websocket.receive":
-        asked = json.loads(event["text"])
-        for first in range(0, asked["frames"], asked["together"]):
-            numbers = range(first, min(first + asked["together"], asked["frames"]))
-            line.spread([FRAME % number for number in numbers], seen().crowd)
-            line.write(b'{"own":%d}' % numbers[-1])
-            await asyncio.sleep(asked.get("pause", 0))
-    seen().crowd.remove(line)
-    seen().codes.append(event["code"])
-    seen().counts["disconnected"] += 1
+        options = json.loads(event["text"])
+        for first in range(0, options["frames"], options["together"]):
+            numbers = range(first, min(first + options["together"], options["frames"]))
+            buffer.spread([FRAME % number for number in numbers], server_state().members)
+            buffer.write(b'{"own":%d}' % numbers[-1])
+            await asyncio.sleep(options.get("pause", 0))
+    server_state().members.remove(buffer)
+    server_state().codes.append(event["code"])
+    server_state().counts["disconnected"] += 1
 
 
 async def large(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -102,7 +102,7 @@ async def large(scope: dict[str, Any], receive: Any, send: Any) -> None:
 async def busy(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Takes nothing until it is told to, then everything up to the text `last`, and says how many there were."""
     await _accepted(receive, send)
-    await seen().go.wait()
+    await server_state().resume.wait()
     number = 0
     while (await receive()).get("text") != "last":
         number += 1
@@ -110,13 +110,13 @@ async def busy(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await receive()
 
 
-async def shown(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def describe_scope(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Says what it was told of its socket, in the subprotocol that was offered first."""
     assert (await receive())["type"] == "websocket.connect"
     offered = scope["subprotocols"]
     await send({"type": "websocket.accept", "subprotocol": offered[0] if offered else None})
-    found = {name: value for name, value in scope.items() if name not in {"client", "extensions"}}
-    await send({"type": "websocket.send", "text": repr(sorted(found.items()))})
+    described = {name: value for name, value in scope.items() if name not in {"client", "extensions"}}
+    await send({"type": "websocket.send", "text": repr(sorted(described.items()))})
     await receive()
 
 
@@ -143,18 +143,18 @@ async def _answer(send: Any, body: bytes) -> None:
 
 async def state(scope: dict[str, Any], receive: Any, send: Any) -> None:
     process = psutil.Process()
-    found = {"rss": process.memory_info().rss, "cpu": sum(process.cpu_times()[:2]), "codes": seen().codes}
-    await _answer(send, json.dumps(found | dict(seen().counts)).encode())
+    measured = {"rss": process.memory_info().rss, "cpu": sum(process.cpu_times()[:2]), "codes": server_state().codes}
+    await _answer(send, json.dumps(measured | dict(server_state().counts)).encode())
 
 
 async def go(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    seen().go.set()
+    server_state().resume.set()
     await _answer(send, b"{}")
 
 
 async def slow(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answers after as many seconds as the query says."""
-    seen().counts["slow"] += 1
+    server_state().counts["slow"] += 1
     await asyncio.sleep(float(scope["query_string"]))
     await _answer(send, b'{"slow":true}')
 
@@ -175,7 +175,7 @@ async def stream(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(blocks):
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
-            seen().counts["blocks"] += 1
+            server_state().counts["blocks"] += 1
         await send({"type": "http.response.body", "body": b""})
 
     async def watch() -> None:
@@ -184,26 +184,26 @@ async def stream(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
     producing, watching = asyncio.create_task(produce()), asyncio.create_task(watch())
     await asyncio.wait({producing, watching}, return_when=asyncio.FIRST_COMPLETED)
-    seen().counts["streamed" if producing.done() else "left"] += 1
+    server_state().counts["streamed" if producing.done() else "left"] += 1
     producing.cancel()
     watching.cancel()
 
 
-async def half(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def truncated(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Begins an answer and forgets the rest."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
-async def told(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def respond_as_asked(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Answers as the query says: status, size, header lines; whole, or with its end apart."""
-    asked = parse_qs(scope["query_string"].decode())
-    lines = [line.encode().partition(b":") for line in asked.get("line", [])]
+    query = parse_qs(scope["query_string"].decode())
+    lines = [line.encode().partition(b":") for line in query.get("line", [])]
     headers = [(name, value.replace(b"|", b"\r\n")) for name, _, value in lines]
-    apart = "apart" in asked
-    await send({"type": "http.response.start", "status": int(asked["status"][0]), "headers": headers})
-    await send({"type": "http.response.body", "body": b"x" * int(asked["size"][0]), "more_body": apart})
-    if apart:
+    in_parts = "apart" in query
+    await send({"type": "http.response.start", "status": int(query["status"][0]), "headers": headers})
+    await send({"type": "http.response.body", "body": b"x" * int(query["size"][0]), "more_body": in_parts})
+    if in_parts:
         await send({"type": "http.response.body"})
 
 
@@ -214,7 +214,7 @@ SOCKETS = {
     "/crowd": crowd,
     "/large": large,
     "/busy": busy,
-    "/shown": shown,
+    "/shown": describe_scope,
     "/denied": denied,
     "/broken": broken,
 }
@@ -224,19 +224,19 @@ REQUESTS = {
     "/slow": slow,
     "/api/quick": quick,
     "/stream": stream,
-    "/half": half,
-    "/told": told,
+    "/half": truncated,
+    "/told": respond_as_asked,
 }
 
 
-def main(where: str, drain_seconds: float, stalled_seconds: float) -> None:
+def main(address: str, drain_seconds: float, stalled_seconds: float) -> None:
     from freight import server  # only in the process that serves
 
     server.install_reactor()
-    at = server.endpoint(port=int(where)) if where.isdecimal() else server.endpoint(unix=where)
-    farewell = b'{"type":"drain","retryMs":%d}'
-    drain = {"seconds": drain_seconds, "farewell": lambda retry_ms: farewell % retry_ms}
-    server.serve(application, at, drain=drain, stalled_seconds=stalled_seconds)
+    endpoint = server.endpoint(port=int(address)) if address.isdecimal() else server.endpoint(unix=address)
+    drain_frame = b'{"type":"drain","retryMs":%d}'
+    drain = {"seconds": drain_seconds, "farewell": lambda retry_ms: drain_frame % retry_ms}
+    server.serve_application(application, endpoint, drain=drain, stalled_seconds=stalled_seconds)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.freight.served import Served, serving
+from tests.freight.served import ServerProcess, run_server
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """Our server with the small applications; it cuts a stalled stream after three seconds."""
-    with serving(tmp_path_factory.mktemp("served"), stalled_seconds=3) as running:
+    with run_server(tmp_path_factory.mktemp("served"), stalled_seconds=3) as running:
         yield running

@@ -3,10 +3,10 @@
 import os
 import sys
 
-_kept: list[bytes] = []
+_leaked: list[bytes] = []
 
 
-def _plant(kind: str) -> None:
+def _install_leak(kind: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
     import django
 
@@ -17,11 +17,11 @@ def _plant(kind: str) -> None:
     call, accepted = RequestContextMiddleware.__call__, metrics.socket_opened
 
     def leak_request(self: RequestContextMiddleware, request: object) -> object:
-        _kept.append(os.urandom(16 * 1024))
+        _leaked.append(os.urandom(16 * 1024))
         return call(self, request)
 
     def leak_socket() -> None:
-        _kept.append(os.urandom(64 * 1024))
+        _leaked.append(os.urandom(64 * 1024))
         accepted()
 
     if kind == "requests":
@@ -31,7 +31,7 @@ def _plant(kind: str) -> None:
 
 
 if __name__ == "__main__":
-    _plant(sys.argv.pop(1))
+    _install_leak(sys.argv.pop(1))
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -22,7 +22,7 @@ UPGRADE = (
 
 
 @dataclass
-class Served:
+class ServerProcess:
     """A running server."""
 
     port: int
@@ -59,13 +59,13 @@ class Served:
         client.sendall(UPGRADE % path)
         answer = b""
         while not answer.endswith(b"\r\n\r\n"):
-            answer += heard(client, 1)
+            answer += receive(client, 1)
         assert answer.startswith(b"HTTP/1.1 101"), answer
         return client
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float = 60) -> Iterator[Served]:
+def run_server(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float = 60) -> Iterator[ServerProcess]:
     """This will serve the applications while the block runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -81,9 +81,9 @@ def serving(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float =
     ]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=out, stderr=out)
-    served = Served(port, process, log)
+    served = ServerProcess(port, process, log)
     try:
-        assert within(90, lambda: process.poll() is not None or _answers(served)), log.read_text()
+        assert wait_until(90, lambda: process.poll() is not None or _is_up(served)), log.read_text()
         assert process.poll() is None, log.read_text()
         yield served
     finally:
@@ -92,14 +92,14 @@ def serving(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float =
         process.wait(10)
 
 
-def _answers(served: Served) -> bool:
+def _is_up(served: ServerProcess) -> bool:
     try:
         return httpx.get(f"{served.url}/state", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def within(seconds: float, done: Callable[[], bool]) -> bool:
+def wait_until(seconds: float, done: Callable[[], bool]) -> bool:
     """Whether something comes true in time."""
     deadline = time.monotonic() + seconds
     while not done():
@@ -109,14 +109,14 @@ def within(seconds: float, done: Callable[[], bool]) -> bool:
     return True
 
 
-def heard(client: socket.socket, most: int) -> bytes:
+def receive(client: socket.socket, max_bytes: int) -> bytes:
     """The next bytes; fails where the server has hung up, which would be read as nothing for ever."""
-    block = client.recv(most)
+    block = client.recv(max_bytes)
     assert block, "the server has hung up"
     return block
 
 
-def masked(payload: bytes, *, opcode: int = 1, final: bool = True) -> bytes:
+def client_frame(payload: bytes, *, opcode: int = 1, final: bool = True) -> bytes:
     """A client's frame, by a mask of zeros."""
     first, length = opcode | (0x80 if final else 0), len(payload)
     if length < 126:
@@ -128,9 +128,9 @@ def masked(payload: bytes, *, opcode: int = 1, final: bool = True) -> bytes:
     return head + bytes(4) + payload
 
 
-def frames(stream: bytes) -> list[tuple[int, bytes]]:
+def parse_frames(stream: bytes) -> list[tuple[int, bytes]]:
     """The whole frames (opcode, payload) that stand in a server's bytes."""
-    found, at = [], 0
+    parsed, at = [], 0
     while at + 2 <= len(stream):
         length, head = stream[at + 1], 2
         if length == 126:
@@ -139,9 +139,9 @@ def frames(stream: bytes) -> list[tuple[int, bytes]]:
             length, head = int.from_bytes(stream[at + 2 : at + 10], "big"), 10
         if at + head + length > len(stream):
             break
-        found.append((stream[at] & 0x0F, stream[at + head : at + head + length]))
+        parsed.append((stream[at] & 0x0F, stream[at + head : at + head + length]))
         at += head + length
-    return found
+    return parsed
 
 
 def read_all(client: socket.socket) -> bytes:

@@ -92,4 +92,4 @@ def test_an_up_to_date_file_is_left_alone(built: Path) -> None:
 def test_a_simplified_line_keeps_its_ends_and_its_corners() -> None:
     line = [(0.0, 0.0), (1.0, 0.1), (2.0, 0.0), (2.1, 1.0), (2.0, 2.0)]
 
-    assert coastlines.simplified(line) == [(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)]
+    assert coastlines.simplify(line) == [(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)]

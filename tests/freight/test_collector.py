@@ -16,8 +16,8 @@ print(len(looks), sum(look == 2 for look in looks))
 
 
 def test_many_new_objects_that_stay_cost_few_looks_and_none_at_all_that_is_there() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
 
-    looks, whole = map(int, done.stdout.split())
+    looks, whole = map(int, result.stdout.split())
     assert looks < 30
     assert whole == 0

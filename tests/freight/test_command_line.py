@@ -13,7 +13,7 @@ from tests.journeys.servers import ROOT, database_url
 KEY = "k" * 60
 
 
-def ran(*words: str, **environment: str) -> tuple[int, str]:
+def run_manage(*words: str, **environment: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, "manage.py", *words], cwd=ROOT, env=os.environ | environment,
         capture_output=True, text=True, timeout=60, check=False,
@@ -30,13 +30,13 @@ def ran(*words: str, **environment: str) -> tuple[int, str]:
     ids=["no database", "a short key"],
 )
 def test_what_an_operator_can_mend_is_a_sentence(environment: dict[str, str], words: str) -> None:
-    code, told = ran("warmup_cache", **{"SECRET_KEY": KEY} | environment)
+    code, stderr = run_manage("warmup_cache", **{"SECRET_KEY": KEY} | environment)
 
-    assert (code, words in told, "Traceback" in told) == (1, True, False), told
+    assert (code, words in stderr, "Traceback" in stderr) == (1, True, False), stderr
 
 
 def test_whoever_asks_for_it_is_shown_the_traceback() -> None:
-    assert "Traceback" in ran("warmup_cache", "--traceback", SECRET_KEY="short", DATABASE_URL="postgresql://x")[1]
+    assert "Traceback" in run_manage("warmup_cache", "--traceback", SECRET_KEY="short", DATABASE_URL="postgresql://x")[1]
 
 
 def test_a_database_without_tables_is_told_so(committed: None) -> None:
@@ -45,9 +45,9 @@ def test_a_database_without_tables_is_told_so(committed: None) -> None:
         cursor.execute(f"CREATE DATABASE {name}")
     try:
         url = database_url().replace(f"/{connection.settings_dict['NAME']}?", f"/{name}?")
-        code, told = ran("warmup_cache", SECRET_KEY=KEY, DATABASE_URL=url)
+        code, stderr = run_manage("warmup_cache", SECRET_KEY=KEY, DATABASE_URL=url)
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    assert (code, told.strip()) == (1, "The database at DATABASE_URL lacks tables: run manage.py migrate.")
+    assert (code, stderr.strip()) == (1, "The database at DATABASE_URL lacks tables: run manage.py migrate.")

@@ -17,7 +17,7 @@ TIMES = [
 ]
 
 
-class Djangos(BaseTzLoader):
+class DjangoLoader(BaseTzLoader):
     timezone = UTC
 
 
@@ -26,10 +26,10 @@ def test_times_are_read_as_django_reads_them(text: str) -> None:
     connection.ensure_connection()
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s::timestamptz, (%s::timestamptz)::text", [text, text])
-        read, told = cursor.fetchone()
+        read, text_out = cursor.fetchone()
 
-    djangos: Any = Djangos(1184, connection.connection).load(told.encode())
-    assert (read, read.tzinfo) == (djangos, UTC)
+    expected: Any = DjangoLoader(1184, connection.connection).load(text_out.encode())
+    assert (read, read.tzinfo) == (expected, UTC)
     assert read == datetime.fromisoformat(text)
 
 
@@ -48,11 +48,11 @@ def test_a_connection_that_the_server_has_ended_is_not_handed_out() -> None:
     other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     pool.putconn(other)
 
-    taken = [pool.getconn() for _ in range(3)]
+    connections = [pool.getconn() for _ in range(3)]
 
     try:
-        assert pid not in [each.info.backend_pid for each in taken]
-        assert [each.execute("SELECT 1").fetchone() for each in taken] == [(1,)] * 3
+        assert pid not in [each.info.backend_pid for each in connections]
+        assert [each.execute("SELECT 1").fetchone() for each in connections] == [(1,)] * 3
     finally:
-        for each in taken:
+        for each in connections:
             pool.putconn(each)

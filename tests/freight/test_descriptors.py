@@ -17,10 +17,10 @@ print(got)
 
 
 def test_a_server_raises_what_it_may_have_open_to_the_hard_limit_and_says_so() -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
 
-    assert int(done.stdout) > 256
+    assert int(result.stdout) > 256
 
 
 def test_the_proxy_gets_as_many_within_reason() -> None:
-    assert 256 < proxy.descriptors() <= 65_536
+    assert 256 < proxy.descriptors_per_worker() <= 65_536

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freight.hardened import handshake
-from tests.freight.served import Served, frames, heard, masked
+from tests.freight.served import ServerProcess, parse_frames, receive, client_frame
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 PLAIN = {
@@ -38,8 +38,8 @@ FIREFOX = PLAIN | {
     "Sec-WebSocket-Extensions": "permessage-deflate",
 }
 PROXIED = PLAIN | {"Connection": "upgrade", "X-Forwarded-For": "203.0.113.9, 10.0.0.1", "X-Request-ID": "a-b_c.1"}
-NAMED = PLAIN | {"sec-websocket-protocol": "freight.v1, ticket.abc-DEF_1", "AUTHORIZATION": "Bearer x.y.z"}
-ORDINARY = [PLAIN, CHROME, FIREFOX, PROXIED, NAMED]
+WITH_SUBPROTOCOLS = PLAIN | {"sec-websocket-protocol": "freight.v1, ticket.abc-DEF_1", "AUTHORIZATION": "Bearer x.y.z"}
+ORDINARY = [PLAIN, CHROME, FIREFOX, PROXIED, WITH_SUBPROTOCOLS]
 
 
 def head(fields: dict[str, str], *, line: str = "GET /shown?a=1&b=%20 HTTP/1.1", more: str = "") -> bytes:
@@ -49,7 +49,7 @@ def head(fields: dict[str, str], *, line: str = "GET /shown?a=1&b=%20 HTTP/1.1",
     )
 
 
-ODD = {
+UNUSUAL = {
     "not a GET": head(PLAIN, line="POST /shown HTTP/1.1"),
     "HTTP/1.0": head(PLAIN, line="GET /shown HTTP/1.0"),
     "whole URL": head(PLAIN, line="GET http://localhost/shown HTTP/1.1"),
@@ -83,7 +83,7 @@ ODD = {
     "control character": head(PLAIN | {"X-Name": "x\x00y"}),
     "no space": head(PLAIN).replace(b"Upgrade: websocket", b"Upgrade:websocket"),
     "bare line feeds": head(PLAIN).replace(b"\r\n", b"\n"),
-    "something behind": head(PLAIN) + masked(b"early"),
+    "something behind": head(PLAIN) + client_frame(b"early"),
     "half": head(PLAIN)[:-2],
     "very long": head(PLAIN | {"X-Name": "x" * 9000}),
 }
@@ -91,17 +91,17 @@ ODD = {
 
 @pytest.mark.parametrize("fields", ORDINARY)
 def test_what_clients_send_is_read_at_once(fields: dict[str, str]) -> None:
-    opening = handshake.read(head(fields))
+    opening = handshake.parse(head(fields))
 
     assert opening is not None
     assert (opening.path, opening.query, opening.key) == (b"/shown", b"a=1&b=%20", KEY)
     assert opening.headers == [(name.lower().encode(), value.encode()) for name, value in fields.items()]
-    assert opening.subprotocols == (["freight.v1", "ticket.abc-DEF_1"] if fields is NAMED else [])
+    assert opening.subprotocols == (["freight.v1", "ticket.abc-DEF_1"] if fields is WITH_SUBPROTOCOLS else [])
 
 
-@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("data", UNUSUAL.values(), ids=UNUSUAL)
 def test_what_is_out_of_the_ordinary_is_for_others_to_judge(data: bytes) -> None:
-    assert handshake.read(data) is None
+    assert handshake.parse(data) is None
 
 
 @given(
@@ -115,7 +115,7 @@ def test_a_head_with_anything_strange_in_it_is_never_taken_for_another(
 ) -> None:
     whole = head(fields)
     at %= len(whole)
-    opening = handshake.read(whole[:at] + bad + whole[at + len(bad) * over :])
+    opening = handshake.parse(whole[:at] + bad + whole[at + len(bad) * over :])
 
     if opening is not None:
         # Whatever was changed stands where anything may: in a value, a name, the path, the query.
@@ -128,11 +128,11 @@ def test_a_head_with_anything_strange_in_it_is_never_taken_for_another(
 @pytest.mark.journey
 @pytest.mark.parametrize("fields", ORDINARY)
 @pytest.mark.parametrize("path", ["/shown", "/denied", "/broken", "/nowhere"])
-def test_an_opening_in_one_piece_and_in_two_is_the_same(served: Served, path: str, fields: dict[str, str]) -> None:
+def test_an_opening_in_one_piece_and_in_two_is_the_same(served: ServerProcess, path: str, fields: dict[str, str]) -> None:
     data = head(fields, line=f"GET {path}?a=1&b=%20 HTTP/1.1")
-    assert handshake.read(data) is not None
+    assert handshake.parse(data) is not None
 
-    at_once, long_way = opened(served, data), opened(served, data[:9], data[9:])
+    at_once, long_way = open_socket(served, data), open_socket(served, data[:9], data[9:])
 
     assert at_once == long_way
     status = at_once[0].partition(b"\r\n")[0]
@@ -142,36 +142,36 @@ def test_an_opening_in_one_piece_and_in_two_is_the_same(served: Served, path: st
 
 
 @pytest.mark.journey
-def test_a_request_before_on_the_same_connection_changes_nothing(served: Served) -> None:
+def test_a_request_before_on_the_same_connection_changes_nothing(served: ServerProcess) -> None:
     client = served.connect()
     client.sendall(b"GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    while b"}" not in heard(client, 4096):
+    while b"}" not in receive(client, 4096):
         pass
 
-    assert answered(client, head(PLAIN)) == opened(served, head(PLAIN))
+    assert exchange(client, head(PLAIN)) == open_socket(served, head(PLAIN))
 
 
-def opened(served: Served, *pieces: bytes) -> tuple[bytes, bytes]:
+def open_socket(served: ServerProcess, *pieces: bytes) -> tuple[bytes, bytes]:
     """What the server answers, and the first that the application says."""
-    return answered(served.connect(), *pieces)
+    return exchange(served.connect(), *pieces)
 
 
-def answered(client: socket.socket, *pieces: bytes) -> tuple[bytes, bytes]:
+def exchange(client: socket.socket, *pieces: bytes) -> tuple[bytes, bytes]:
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for piece in pieces:
         client.sendall(piece)
         time.sleep(0.02)  # a read of its own
     client.settimeout(5)
     stream = b""
-    while b"\r\n\r\n" not in stream or (stream.startswith(b"HTTP/1.1 101") and not told(stream)):
+    while b"\r\n\r\n" not in stream or (stream.startswith(b"HTTP/1.1 101") and not frames_after_head(stream)):
         block = client.recv(65536)
         if not block:
             break
         stream += block
     client.close()
     answer, _, rest = stream.partition(b"\r\n\r\n")
-    return answer, b"".join(payload for _, payload in frames(rest))
+    return answer, b"".join(payload for _, payload in parse_frames(rest))
 
 
-def told(stream: bytes) -> list[tuple[int, bytes]]:
-    return frames(stream.partition(b"\r\n\r\n")[2])
+def frames_after_head(stream: bytes) -> list[tuple[int, bytes]]:
+    return parse_frames(stream.partition(b"\r\n\r\n")[2])

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from freight.hardened.inbox import Inbox
+from freight.hardened.inbox import ReceiveQueue
 
 
 def event(number: int) -> dict[str, int]:
@@ -10,57 +10,57 @@ def event(number: int) -> dict[str, int]:
 
 
 async def test_events_are_taken_in_the_order_in_which_they_came() -> None:
-    inbox = Inbox()
+    queue = ReceiveQueue()
     for number in range(3):
-        inbox.put_nowait(event(number))
+        queue.put_nowait(event(number))
 
-    assert inbox.qsize() == 3
-    assert [await inbox.get() for _ in range(3)] == [event(number) for number in range(3)]
+    assert queue.qsize() == 3
+    assert [await queue.get() for _ in range(3)] == [event(number) for number in range(3)]
 
 
 async def test_who_waits_is_woken() -> None:
-    inbox = Inbox()
-    taking = asyncio.create_task(inbox.get())
+    queue = ReceiveQueue()
+    taking = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    inbox.put_nowait(event(1))
-    inbox.put_nowait(event(2))
+    queue.put_nowait(event(1))
+    queue.put_nowait(event(2))
 
     assert await taking == event(1)
-    assert await inbox.get() == event(2)
+    assert await queue.get() == event(2)
 
 
 async def test_an_event_is_not_lost_with_who_was_to_take_it() -> None:
-    inbox = Inbox()
-    taking = asyncio.create_task(inbox.get())
+    queue = ReceiveQueue()
+    taking = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
-    inbox.put_nowait(event(1))
+    queue.put_nowait(event(1))
     taking.cancel()
     await asyncio.wait([taking])
 
     assert taking.cancelled()
-    assert await inbox.get() == event(1)
+    assert await queue.get() == event(1)
 
 
 async def test_several_may_wait_and_each_gets_one() -> None:
-    inbox = Inbox()
-    taking = [asyncio.create_task(inbox.get()) for _ in range(4)]
+    queue = ReceiveQueue()
+    taking = [asyncio.create_task(queue.get()) for _ in range(4)]
     await asyncio.sleep(0)
     taking[0].cancel()  # the others wait for its turn to end
     for number in range(3):
-        inbox.put_nowait(event(number))
+        queue.put_nowait(event(number))
     async with asyncio.timeout(5):
-        taken = await asyncio.gather(*taking[1:])
+        events = await asyncio.gather(*taking[1:])
 
-    assert sorted(each["number"] for each in taken) == [0, 1, 2]
+    assert sorted(each["number"] for each in events) == [0, 1, 2]
 
 
 async def test_it_says_once_when_few_are_left() -> None:
-    inbox, said = Inbox(), []
+    queue, sizes = ReceiveQueue(), []
     for number in range(8):
-        inbox.put_nowait(event(number))
-    inbox.on_few = lambda: said.append(inbox.qsize())
+        queue.put_nowait(event(number))
+    queue.on_low_water = lambda: sizes.append(queue.qsize())
     for _ in range(8):
-        await inbox.get()
+        await queue.get()
         await asyncio.sleep(0)
 
-    assert said == [4]
+    assert sizes == [4]

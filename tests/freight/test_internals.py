@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-RELIED_ON = {
+DIGESTS = {
     # overridden, or its place taken
     "daphne.server:Server.run": "ecbfe68f5504",
     "daphne.server:Server.create_application": "a29def7ca803",
@@ -120,6 +120,6 @@ def digest(name: str) -> str:
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:12]
 
 
-@pytest.mark.parametrize("name", RELIED_ON)
+@pytest.mark.parametrize("name", DIGESTS)
 def test_what_we_rely_on_is_as_we_read_it(name: str) -> None:
-    assert digest(name) == RELIED_ON[name]
+    assert digest(name) == DIGESTS[name]

@@ -16,8 +16,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from freight.drills.delivery.faultproxy import FaultProxy
-from freight.handler import OneHopHandler
-from freight.lane import ReadLane
+from freight.handler import SingleThreadHandler
+from freight.lane import FastPathApplication
 from monitoring import queries
 from ratelimits import waiting
 from shipments import services
@@ -29,7 +29,7 @@ from tests.clock import quickest_told
 
 pytestmark = pytest.mark.usefixtures("committed")
 # What differs from one request to the next by nature, and the methods that DRF names on every answer.
-_OWN = ("ratelimit", "allow")
+_VARYING_HEADERS = ("ratelimit", "allow")
 # Each answer of Redis comes before any timeout of its client's.
 SLOW_SECONDS = 0.24
 PASSWORD = "a-long-demo-password"
@@ -43,50 +43,50 @@ class Answer:
 
     @property
     def comparable(self) -> tuple[int, dict[str, str], bytes]:
-        return self.status, {k: self.headers[k] for k in sorted(self.headers) if k not in _OWN}, self.body
+        return self.status, {k: self.headers[k] for k in sorted(self.headers) if k not in _VARYING_HEADERS}, self.body
 
 
-class Django:
+class RecordingDjango:
     """The handler behind the lane, which notes what is left to it."""
 
     def __init__(self) -> None:
-        self.handler = OneHopHandler()
-        self.asked: list[str] = []
+        self.handler = SingleThreadHandler()
+        self.paths: list[str] = []
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.asked.append(scope["path"])
+        self.paths.append(scope["path"])
         await self.handler(scope, receive, send)
 
 
 async def ask(application: Any, target: str, **headers: str) -> Answer:
     path, _, query = target.partition("?")
-    given = {
+    all_headers = {
         "host": "localhost",
         "x-request-id": "the-same",
         **{k.replace("_", "-"): v for k, v in headers.items()},
     }
     scope = {
         "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode()) for name, value in given.items()], "scheme": "http",
+        "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()], "scheme": "http",
         "client": ("127.0.0.1", 5000), "server": ("127.0.0.1", 80), "http_version": "1.1", "root_path": "",
         "asgi": {"version": "3.0"},
     }  # fmt: skip
     sent: list[dict[str, Any]] = []
 
-    received: list[int] = []
+    events: list[int] = []
 
     async def receive() -> dict[str, Any]:
-        if received:
+        if events:
             await asyncio.Event().wait()  # nothing more comes, and nobody leaves
-        received.append(1)
+        events.append(1)
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     await application(scope, receive, send)
-    told = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:]))
+    response_headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], response_headers, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -96,14 +96,14 @@ async def pools() -> AsyncIterator[None]:
 
 
 @dataclass
-class House:
+class Tenant:
     organization: Organization
     shipment: Shipment
     tokens: dict[str, str]
 
 
 @pytest.fixture
-def house(committed: None) -> House:
+def house(committed: None) -> Tenant:
     organization = factories.organization()
     driver = factories.driver(organization)
     by = factories.member(organization, "dispatcher")
@@ -113,11 +113,11 @@ def house(committed: None) -> House:
     tokens = {}
     for role in ("dispatcher", "auditor", "driver"):
         links = {"driver": driver} if role == "driver" else {}
-        tokens[role] = _entered(organization, role, **links)
-    return House(organization, shipment, tokens)
+        tokens[role] = _bearer_token(organization, role, **links)
+    return Tenant(organization, shipment, tokens)
 
 
-def _entered(organization: Organization, role: str, **links: Any) -> str:
+def _bearer_token(organization: Organization, role: str, **links: Any) -> str:
     """This will return the authorization of a fresh member who has logged in."""
     user = factories.user(organization, role, password=PASSWORD, **links)
     origin = logins.Origin("127.0.0.1", "")
@@ -126,53 +126,53 @@ def _entered(organization: Organization, role: str, **links: Any) -> str:
 
 @pytest.mark.parametrize("role", ["dispatcher", "auditor", "driver"])
 @pytest.mark.parametrize("target", ["one", "list", "page"])
-async def test_a_plain_read_is_answered_as_django_answers_it(house: House, role: str, target: str) -> None:
-    django = Django()
+async def test_a_plain_read_is_answered_as_django_answers_it(house: Tenant, role: str, target: str) -> None:
+    django = RecordingDjango()
     path = {
         "one": f"/api/shipments/{house.shipment.reference.lower()}",
         "list": "/api/shipments",
         "page": "/api/shipments?limit=1&ordering=-updatedAt",
     }[target]
     theirs = await ask(django, path, authorization=house.tokens[role])
-    django.asked.clear()
+    django.paths.clear()
 
-    lane = ReadLane(django)
-    ours = [await ask(lane, path, authorization=house.tokens[role]) for _ in range(2)]
+    fast_path = FastPathApplication(django)
+    ours = [await ask(fast_path, path, authorization=house.tokens[role]) for _ in range(2)]
 
-    assert django.asked == []
+    assert django.paths == []
     assert [each.comparable for each in ours] == [theirs.comparable] * 2
     assert theirs.status == 200
 
 
 @pytest.mark.parametrize("https", [True, False])
 async def test_the_next_answers_have_the_headers_of_the_first(
-    house: House, settings: Settings, https: bool
+    house: Tenant, settings: Settings, https: bool
 ) -> None:
     settings.SECURE_HSTS_SECONDS = 60
     settings.SECURE_SSL_REDIRECT = True
     more = {"x_forwarded_proto": "https"} if https else {}
-    django, path, token = Django(), f"/api/shipments/{house.shipment.reference}", house.tokens["dispatcher"]
-    lane = ReadLane(Django())
+    django, path, token = RecordingDjango(), f"/api/shipments/{house.shipment.reference}", house.tokens["dispatcher"]
+    fast_path = FastPathApplication(RecordingDjango())
     theirs = await ask(django, path, authorization=token, **more)
 
-    ours = [await ask(lane, path, authorization=token, **more) for _ in range(3)]
+    ours = [await ask(fast_path, path, authorization=token, **more) for _ in range(3)]
 
     assert [each.comparable for each in ours] == [theirs.comparable] * 3
     assert theirs.status == (200 if https else 301)
     assert ("strict-transport-security" in theirs.headers) is https
 
 
-async def test_who_has_this_version_is_told_so_as_by_django(house: House) -> None:
-    django = Django()
+async def test_who_has_this_version_is_told_so_as_by_django(house: Tenant) -> None:
+    django = RecordingDjango()
     path = f"/api/shipments/{house.shipment.reference}"
     token = house.tokens["dispatcher"]
     etag = (await ask(django, path, authorization=token)).headers["etag"]
     theirs = await ask(django, path, authorization=token, if_none_match=etag)
-    django.asked.clear()
+    django.paths.clear()
 
-    ours = await ask(ReadLane(django), path, authorization=token, if_none_match=etag)
+    ours = await ask(FastPathApplication(django), path, authorization=token, if_none_match=etag)
 
-    assert django.asked == []
+    assert django.paths == []
     assert ours.comparable == theirs.comparable
     assert (ours.status, ours.body) == (304, b"")
 
@@ -194,94 +194,94 @@ async def test_who_has_this_version_is_told_so_as_by_django(house: House) -> Non
         ("/api/shipments/", {}),
     ],
 )
-async def test_whatever_is_not_plain_is_left_to_django(house: House, target: str, headers: dict[str, str]) -> None:
-    django = Django()
-    given = {"authorization": house.tokens["dispatcher"]} | headers
-    theirs = await ask(django, target, **given)
-    django.asked.clear()
+async def test_whatever_is_not_plain_is_left_to_django(house: Tenant, target: str, headers: dict[str, str]) -> None:
+    django = RecordingDjango()
+    all_headers = {"authorization": house.tokens["dispatcher"]} | headers
+    theirs = await ask(django, target, **all_headers)
+    django.paths.clear()
 
-    ours = await ask(ReadLane(django), target, **given)
+    ours = await ask(FastPathApplication(django), target, **all_headers)
 
-    assert django.asked == [target.partition("?")[0]]
+    assert django.paths == [target.partition("?")[0]]
     assert ours.comparable == theirs.comparable
 
 
-async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(house: House) -> None:
+async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(house: Tenant) -> None:
     def rival() -> str:
         by = factories.member(factories.organization(), "dispatcher")
         return factories.booked(by).reference
 
     reference = await sync_to_async(rival)()
 
-    answer = await ask(ReadLane(Django()), f"/api/shipments/{reference}", authorization=house.tokens["dispatcher"])
+    answer = await ask(FastPathApplication(RecordingDjango()), f"/api/shipments/{reference}", authorization=house.tokens["dispatcher"])
 
     assert answer.status == 404
 
 
 async def test_many_at_once_are_answered_by_few_questions_each_with_its_own(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lane, path = ReadLane(Django()), f"/api/shipments/{house.shipment.reference}"
-    alone = {role: await ask(lane, path, authorization=token) for role, token in house.tokens.items()}
-    asked = Counter[str]()
+    fast_path, path = FastPathApplication(RecordingDjango()), f"/api/shipments/{house.shipment.reference}"
+    alone = {role: await ask(fast_path, path, authorization=token) for role, token in house.tokens.items()}
+    statements = Counter[str]()
     observe = queries.observe_query
 
-    def noted(sql: object, seconds: float) -> None:
-        asked[str(sql).split(maxsplit=1)[0]] += 1
+    def record_query(sql: object, seconds: float) -> None:
+        statements[str(sql).split(maxsplit=1)[0]] += 1
         observe(sql, seconds)
 
-    monkeypatch.setattr(queries, "observe", noted)
-    crowd = [role for role in house.tokens for _ in range(20)]
-    answers = await asyncio.gather(*(ask(lane, path, authorization=house.tokens[role]) for role in crowd))
+    monkeypatch.setattr(queries, "observe", record_query)
+    roles = [role for role in house.tokens for _ in range(20)]
+    answers = await asyncio.gather(*(ask(fast_path, path, authorization=house.tokens[role]) for role in roles))
 
-    assert [each.comparable for each in answers] == [alone[role].comparable for role in crowd]
-    assert sum(asked.values()) < len(crowd) / 2
+    assert [each.comparable for each in answers] == [alone[role].comparable for role in roles]
+    assert sum(statements.values()) < len(roles) / 2
 
 
-async def test_pages_of_several_houses_at_once_are_each_for_whoever_asked(house: House) -> None:
-    django = Django()
-    lane = ReadLane(django)
+async def test_pages_of_several_houses_at_once_are_each_for_whoever_asked(house: Tenant) -> None:
+    django = RecordingDjango()
+    fast_path = FastPathApplication(django)
 
     def more() -> list[str]:
         others = [factories.organization(), factories.organization()]
-        entered = [_entered(each, "dispatcher") for each in others]
+        headers = [_bearer_token(each, "dispatcher") for each in others]
         factories.booked(factories.member(others[0], "dispatcher"))
-        gone = _entered(others[1], "auditor")
+        gone = _bearer_token(others[1], "auditor")
         left = User.objects.get(membership__organization=others[1], membership__role="auditor")
         logins.revoke_all(left, now=timezone.now())
         by = factories.member(house.organization, "admin")
         _, secret = api_keys.create(by=by, now=timezone.now(), name="board", scopes=["shipments:read"])
-        return [*entered, house.tokens["dispatcher"], house.tokens["driver"], f"Bearer {secret}", gone]
+        return [*headers, house.tokens["dispatcher"], house.tokens["driver"], f"Bearer {secret}", gone]
 
     tokens = await sync_to_async(more)()
     theirs = [await ask(django, "/api/shipments", authorization=token) for token in tokens]
-    django.asked.clear()
+    django.paths.clear()
 
     for _ in range(2):  # made, and kept
-        ours = await asyncio.gather(*(ask(lane, "/api/shipments", authorization=token) for token in tokens))
+        ours = await asyncio.gather(*(ask(fast_path, "/api/shipments", authorization=token) for token in tokens))
 
         assert [each.comparable for each in ours] == [each.comparable for each in theirs]
     assert [len(orjson.loads(each.body).get("results", [])) for each in ours] == [1, 0, 4, 1, 4, 0]
     assert [each.status for each in ours] == [200] * 5 + [401]
-    assert django.asked == ["/api/shipments"] * 2  # the ended login's
+    assert django.paths == ["/api/shipments"] * 2  # the ended login's
 
 
-async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: House) -> None:
-    lane, reference = ReadLane(Django()), house.shipment.reference
+async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: Tenant) -> None:
+    fast_path, reference = FastPathApplication(RecordingDjango()), house.shipment.reference
     token, by = house.tokens["dispatcher"], await sync_to_async(factories.member)(house.organization, "dispatcher")
-    committed, seen, over = 1, set[int](), asyncio.Event()
+    committed, seqs, over = 1, set[int](), asyncio.Event()
 
     async def follow() -> None:
         while not over.is_set():
-            known = committed
-            answer = await ask(lane, f"/api/shipments/{reference}", authorization=token)
+            committed_before = committed
+            answer = await ask(fast_path, f"/api/shipments/{reference}", authorization=token)
             seq = orjson.loads(answer.body)["seq"]
-            assert known <= seq
-            seen.add(seq)
+            assert committed_before <= seq
+            seqs.add(seq)
 
     followers = [asyncio.create_task(follow()) for _ in range(8)]
     for pieces in range(1, 1001):
-        if len(seen) > 20:
+        if len(seqs) > 20:
             break
         written = await sync_to_async(services.amend)(
             by=by, now=timezone.now() + timedelta(seconds=pieces), reference=reference, changes={"pieces": pieces}
@@ -290,22 +290,22 @@ async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: Hou
     over.set()
     await asyncio.gather(*followers)
 
-    assert len(seen) > 20
+    assert len(seqs) > 20
 
 
 @pytest.mark.parametrize("target", ["one", "list"])
 async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
-    house: House, between: FaultProxy, target: str
+    house: Tenant, between: FaultProxy, target: str
 ) -> None:
-    django, token = Django(), house.tokens["dispatcher"]
-    lane = ReadLane(django)
+    django, token = RecordingDjango(), house.tokens["dispatcher"]
+    fast_path = FastPathApplication(django)
     path = {"one": f"/api/shipments/{house.shipment.reference}", "list": "/api/shipments?limit=2"}[target]
 
     async def read(begins: float) -> float:
         await asyncio.sleep(begins)
         began = time.monotonic()
         with waiting.redis_request_budget():
-            answer = await ask(lane, path, authorization=token)
+            answer = await ask(fast_path, path, authorization=token)
         assert answer.status == 200
         assert "ratelimit" in answer.headers
         return time.monotonic() - began
@@ -319,4 +319,4 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
     most = waiting.REDIS_REQUEST_BUDGET_SECONDS + 0.4
     # It is at least as slow as one question of the slow Redis: the fault is real.
     assert SLOW_SECONDS < await quickest_told(slowest, under=most) < most
-    assert django.asked == []
+    assert django.paths == []

@@ -14,10 +14,10 @@ SHORT = Scale(rounds=6, requests=160, sockets=40)
 
 def test_a_planted_leak_is_found_and_named(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url())
-    found = leak.run(scale=SHORT, command=(sys.executable, "-m", "tests.freight.leaking", "requests"))
+    evidence = leak.run(scale=SHORT, command=(sys.executable, "-m", "tests.freight.leaking", "requests"))
 
-    assert [(each.kind, each.holds) for each in found] == [("requests", False), ("sockets", True)], found
-    assert 8 * 1024 < found[0].bytes_each < 40 * 1024
+    assert [(each.kind, each.holds) for each in evidence] == [("requests", False), ("sockets", True)], evidence
+    assert 8 * 1024 < evidence[0].bytes_each < 40 * 1024
 
 
 @pytest.mark.parametrize(

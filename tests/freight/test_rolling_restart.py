@@ -15,7 +15,7 @@ import httpx
 import pytest
 import websockets
 
-from tests.freight.served import ROOT, within
+from tests.freight.served import ROOT, wait_until
 from tests.journeys.test_proxy import nginx
 
 pytestmark = pytest.mark.journey
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.journey
 ROLES = ("api-1", "ws-1", "ws-2")
 
 
-class House:
+class Deployment:
     """One api and two ws processes on unix sockets, and nginx before them."""
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class House:
             self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=log, stderr=log)
 
     def wait(self, name: str) -> None:
-        assert within(60, lambda: _answers(self.path(name))), (self.folder / f"{name}.log").read_text()
+        assert wait_until(60, lambda: _answers(self.path(name))), (self.folder / f"{name}.log").read_text()
 
     def restart(self, name: str) -> int:
         """This will end the process and start another on the same socket; returns the status of the first."""
@@ -62,22 +62,22 @@ def _answers(path: Path) -> bool:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
+def house(tmp_path: Path) -> Iterator[Deployment]:
+    deployment = Deployment(tmp_path)
     try:
         for name in ROLES:
-            made.start(name)
+            deployment.start(name)
         for name in ROLES:
-            made.wait(name)
-        with nginx(tmp_path, api=[made.path("api-1")], ws=[made.path("ws-1"), made.path("ws-2")]) as made.url:
-            yield made
+            deployment.wait(name)
+        with nginx(tmp_path, api=[deployment.path("api-1")], ws=[deployment.path("ws-1"), deployment.path("ws-2")]) as deployment.url:
+            yield deployment
     finally:
-        for process in made.processes.values():
+        for process in deployment.processes.values():
             process.kill()
             process.wait(10)
 
 
-async def test_a_rolling_restart_shows_no_client_an_error(house: House) -> None:
+async def test_a_rolling_restart_shows_no_client_an_error(house: Deployment) -> None:
     over = asyncio.Event()
     answers: Counter[int | str] = Counter()
     closes: Counter[int] = Counter()

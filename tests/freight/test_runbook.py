@@ -40,9 +40,9 @@ def test_the_makefile_has_what_is_made() -> None:
 
 @pytest.mark.parametrize("line", runbook.of("promtool"))
 def test_promtool_says_yes(line: str) -> None:
-    done = subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_every_alert_that_ships_is_on_the_page() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from freight.hardened import wire
-from tests.freight.served import frames
+from tests.freight.served import parse_frames
 
 
 @pytest.mark.parametrize(
@@ -17,11 +17,11 @@ from tests.freight.served import frames
     ],
 )
 def test_the_length_is_written_in_the_shortest_way(length: int, header: bytes) -> None:
-    framed = wire.frame(b"x" * length)
+    encoded = wire.encode_frame(b"x" * length)
 
-    assert framed == header + b"x" * length
-    assert frames(framed) == [(1, b"x" * length)]
+    assert encoded == header + b"x" * length
+    assert parse_frames(encoded) == [(1, b"x" * length)]
 
 
 def test_a_binary_frame_says_so() -> None:
-    assert wire.frame(b"x", binary=True) == b"\x82\x01x"
+    assert wire.encode_frame(b"x", binary=True) == b"\x82\x01x"

@@ -80,7 +80,7 @@ def nginx(run: Path, *, api: list[Path], ws: list[Path]) -> Iterator[str]:
     configuration.write_text(
         proxy.render(TEMPLATE.read_text(), listen=listen, run=run, api=api, ws=ws, static=static)
     )
-    command = [str(proxy.program()), "-p", str(run), "-c", str(configuration), "-g", "daemon off;"]
+    command = [str(proxy.nginx_program()), "-p", str(run), "-c", str(configuration), "-g", "daemon off;"]
     with (run / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
         assert processes.within(5, lambda: _listens(f"http://{listen}")), (run / "log").read_text()
         yield f"http://{listen}"

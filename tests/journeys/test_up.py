@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from freight import embedded
-from freight.supervisor.roles import answers
+from freight.supervisor.roles import is_ready
 from tests.journeys import processes
 
 pytestmark = pytest.mark.journey
@@ -73,7 +73,7 @@ class Up:
         return process
 
     def ready(self) -> bool:
-        return answers(("127.0.0.1", self.port))
+        return is_ready(("127.0.0.1", self.port))
 
 
 @pytest.fixture(scope="module")

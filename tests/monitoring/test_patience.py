@@ -118,7 +118,7 @@ def test_a_server_has_its_statements_ended_by_the_database(
     options = settings.DATABASES["default"]["OPTIONS"]
     monkeypatch.setitem(options, "options", options["options"])
 
-    server._end_statements(patience.STATEMENT_TIMEOUT_SECONDS)
+    server._set_statement_timeout(patience.STATEMENT_TIMEOUT_SECONDS)
 
     with psycopg.connect(**live.connection_arguments("test", options["options"])) as session:
         assert session.execute("SHOW statement_timeout").fetchone() == ("3500ms",)

@@ -71,7 +71,7 @@ def main() -> None:
 
     gc.collect()
     gc.freeze()
-    living: dict[int, children.Child] = {}
+    living: dict[int, children.ChildProcess] = {}
     frozen: list[int] = []
     acts: dict[str, Callable[..., dict[str, Any] | None]] = {
         "start": lambda **how: _start(living, **how),
@@ -95,7 +95,7 @@ def main() -> None:
                 os.kill(pid, signal.SIGCONT)
         for child in living.values():
             child.signal(signal.SIGCONT)
-        children.end(list(living.values()), signal.SIGKILL, seconds=5)
+        children.stop_all(list(living.values()), signal.SIGKILL, seconds=5)
 
 
 def _start(living: dict[int, Any], *, log: str, **how: Any) -> dict[str, Any]:

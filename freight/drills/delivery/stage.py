@@ -22,7 +22,7 @@ from freight.drills.delivery.services import Database, Hints
 from freight.embedded import layout as layouts
 from freight.embedded.processes import spawn
 from freight.supervisor import proxy
-from freight.supervisor.roles import answers
+from freight.supervisor.roles import is_ready
 
 # Twenty processes start at once, on whatever machine.
 _START_SECONDS: Final = 120.0
@@ -81,7 +81,7 @@ class Stage:
             self.launch(name)
         self._start_nginx()
         _until(lambda: all(self.is_ready(name) for name in self.roles), began + _START_SECONDS, self.tails)
-        _until(lambda: answers(("127.0.0.1", self.port)), began + _START_SECONDS, self.tails)
+        _until(lambda: is_ready(("127.0.0.1", self.port)), began + _START_SECONDS, self.tails)
 
     def stop(self) -> None:
         """This will end every process of the stage, whatever state it is in."""
@@ -133,7 +133,7 @@ class Stage:
                 api=[sockets[name] for name in APIS], ws=[sockets[name] for name in SOCKETS],
             )
         )  # fmt: skip
-        command: list[str | Path] = [proxy.program(), "-p", run, "-c", run / "nginx.conf", "-g", "daemon off;"]
+        command: list[str | Path] = [proxy.nginx_program(), "-p", run, "-c", run / "nginx.conf", "-g", "daemon off;"]
         self._nginx = spawn(command, log=Path(self._log("nginx")), cwd=run, when_orphaned=signal.SIGTERM)
 
     def _stop_nginx(self) -> None:
@@ -187,7 +187,7 @@ class Stage:
     def is_ready(self, name: str) -> bool:
         """This will tell whether a role answers the readiness check with 200; a relay is ready while it lives."""
         role = self.roles[name]
-        return answers(str(role.socket)) if role.socket else self.lives(name)
+        return is_ready(str(role.socket)) if role.socket else self.lives(name)
 
     async def ready(self, name: str, seconds: float = _START_SECONDS) -> None:
         """This will wait until a role is ready."""

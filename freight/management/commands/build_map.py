@@ -16,5 +16,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         target = settings.FREIGHT_HOME / "build" / "map" / "world.json"
-        built = coastlines.build(target)
-        self.stdout.write(f"{'Built' if built else 'Up to date:'} {target}")
+        was_built = coastlines.build(target)
+        self.stdout.write(f"{'Built' if was_built else 'Up to date:'} {target}")

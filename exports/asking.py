@@ -10,8 +10,8 @@ from exports.tables import Report
 from shipments import texts
 from shipments.access import Subject
 from shipments.selectors import parameters
-from shipments.selectors.parameters import Invalid, Parameter, field_error
-from shipments.texts import Unreadable
+from shipments.selectors.parameters import InvalidFields, Parameter, field_error
+from shipments.texts import InvalidValue
 
 MAX_ROWS: Final = 10_000_000
 
@@ -44,7 +44,7 @@ class ReportQuery:
     def queryset(self) -> Any:
         """This will return the queryset of the rows that were asked for; a search asks the database."""
         report = self.report
-        filtered = parameters.narrowed(report.source(self.by), self.values, report_parameters(report, self.by))
+        filtered = parameters.apply_filters(report.source(self.by), self.values, report_parameters(report, self.by))
         ordering = self.values.get("ordering", next(iter(report.orderings)))
         return filtered.order_by(*report.orderings[ordering])[: self.values.get("limit")]
 
@@ -53,24 +53,24 @@ def report_parameters(report: Report, subject: Subject | None = None) -> dict[st
     """This will return the parameters of a report; without a subject, as the schema tells them."""
     filter_parameters = report.filters(subject or _NO_SUBJECT)
     ordering = Parameter(
-        texts.one_of(report.orderings),
+        texts.choice(report.orderings),
         f"The order; `-` turns it round. Default `{next(iter(report.orderings))}`.",
-        parameters.words(tuple(report.orderings)),
+        parameters.enum_schema(tuple(report.orderings)),
     )
     return {**filter_parameters, "ordering": ordering, "fields": _fields(report), **_COMMON_PARAMETERS}
 
 
 def parse(report: Report, subject: Subject, query: QueryDict) -> ReportQuery:
     """This will return what the query asks for; raises Invalid with everything that cannot be used."""
-    values = parameters.read(query, report_parameters(report, subject))
+    values = parameters.parse_parameters(query, report_parameters(report, subject))
     raw_values = {name: str(text) for name, text in query.items()}
     fields = values.pop("fields", report.default_fields)
     return ReportQuery(report=report, by=subject, fields=tuple(fields), values=values, raw_values=raw_values)
 
 
-def parameter_error(field: str, code: str, message: str) -> Invalid:
+def parameter_error(field: str, code: str, message: str) -> InvalidFields:
     """This will return the error of one parameter."""
-    return Invalid([field_error(field, code, message)])
+    return InvalidFields([field_error(field, code, message)])
 
 
 def _fields(report: Report) -> Parameter:
@@ -79,7 +79,7 @@ def _fields(report: Report) -> Parameter:
         unknown = [name for name in names if name not in report.columns]
         if unknown:
             shown = ", ".join(repr(name[:64]) for name in unknown[:20])
-            raise Unreadable(f"No column is called {shown}; there are {', '.join(report.columns)}.")
+            raise InvalidValue(f"No column is called {shown}; there are {', '.join(report.columns)}.")
         return names
 
     return Parameter(
@@ -92,14 +92,14 @@ def _fields(report: Report) -> Parameter:
 _NO_SUBJECT: Any = None
 _COMMON_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "limit": Parameter(
-        texts.whole(1, MAX_ROWS),
+        texts.whole_number(1, MAX_ROWS),
         "At most so many rows. Without it: all.",
         {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
     ),
     "bom": Parameter(
-        texts.one_of(("0", "1")),
+        texts.choice(("0", "1")),
         "`1` begins a CSV with the byte order mark by which spreadsheet programs know UTF-8.",
-        parameters.words(("0", "1")),
+        parameters.enum_schema(("0", "1")),
     ),
 }
 _COMMON_NAMES: Final = frozenset({"ordering", "fields", *_COMMON_PARAMETERS})

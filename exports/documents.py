@@ -16,7 +16,7 @@ from exports.pdf import codes, drawing, format, report  # noqa: A004  the module
 from shipments.access import Subject
 from shipments.cache import STAMP_BYTES
 from shipments.selectors import documents
-from shipments.selectors.documents import Papers
+from shipments.selectors.documents import DocumentShipment
 
 Context = dict[str, Any]
 KINDS: Final = ("bol", "label", "pod")
@@ -31,7 +31,7 @@ class ProofOfDeliveryMissing(Exception):
     """The shipment has no proof of delivery."""
 
 
-def render(papers: Papers, kind: str, *, by: Subject) -> bytes:
+def render(papers: DocumentShipment, kind: str, *, by: Subject) -> bytes:
     """This will return the document as PDF, out of the cache where just this was drawn before.
 
     Raises NoProof, Busy and CannotDraw.
@@ -41,33 +41,33 @@ def render(papers: Papers, kind: str, *, by: Subject) -> bytes:
     stamp = hashlib.blake2b(orjson.dumps([kind, context, format.code_fingerprint()]), digest_size=STAMP_BYTES).digest()
 
     def make() -> bytes:
-        pictures = documents.pictures(proof_id) if proof_id else {}
+        pictures = documents.proof_pictures(proof_id) if proof_id else {}
         if not connection.in_atomic_block:
             connection.close()  # drawing takes long and needs none
         return drawing.render_document(f"{kind}.html", context, pictures)
 
     if connection.in_atomic_block:
         return make()  # what is seen here may never be committed
-    return format.cache.stamped(f"export-pdf:{papers.id}:{kind}:{by.variant}", stamp, make)
+    return format.cache.get_or_set_stamped(f"export-pdf:{papers.id}:{kind}:{by.variant}", stamp, make)
 
 
-def _context(papers: Papers, kind: str) -> tuple[Context, uuid.UUID | None]:
+def _context(papers: DocumentShipment, kind: str) -> tuple[Context, uuid.UUID | None]:
     """This will return what the template shows, and whose pictures go with it."""
     shared = _shared_context(papers)
     if kind == "label":
         return shared | _label_context(papers, shared["sscc"]), None
     if kind == "bol":
         return shared | _bill_of_lading_context(papers), None
-    proof = documents.proof(papers.id)
+    proof = documents.current_proof(papers.id)
     if proof is None:
         raise ProofOfDeliveryMissing
     return shared | _proof_context(papers, proof), uuid.UUID(proof["id"])
 
 
-def _shared_context(papers: Papers) -> Context:
+def _shared_context(papers: DocumentShipment) -> Context:
     shipment = papers.shipment
     return {
-        "organisation": papers.organisation,
+        "organisation": papers.organization_name,
         "reference": shipment["reference"],
         "origin": shipment["origin"],
         "destination": shipment["destination"],
@@ -92,7 +92,7 @@ def sscc(shipment_id: uuid.UUID) -> str:
     return codes.sscc(prefix, unit.serial)
 
 
-def _label_context(papers: Papers, code: str) -> Context:
+def _label_context(papers: DocumentShipment, code: str) -> Context:
     shipment = papers.shipment
     bars = codes.code_128(shipment["reference"])
     number = f"00{code}"
@@ -106,7 +106,7 @@ def _label_context(papers: Papers, code: str) -> Context:
     }
 
 
-def _bill_of_lading_context(papers: Papers) -> Context:
+def _bill_of_lading_context(papers: DocumentShipment) -> Context:
     shipment = papers.shipment
     bars = codes.code_128(shipment["reference"])
     references = [(name.upper(), value) for name, value in sorted(shipment["references"].items())]
@@ -122,7 +122,7 @@ def _bill_of_lading_context(papers: Papers) -> Context:
     }
 
 
-def _proof_context(papers: Papers, proof: Mapping[str, Any]) -> Context:
+def _proof_context(papers: DocumentShipment, proof: Mapping[str, Any]) -> Context:
     return {
         "signer": proof["signerName"],
         "signedAt": _instant(proof["signedAt"]),

@@ -14,7 +14,7 @@ from exports import documentation, documents
 from exports.views import IgnoreClientContentNegotiation
 from shipments import intake
 from shipments.access import Subject
-from shipments.identifiers import is_reference
+from shipments.identifiers import is_valid_reference
 from shipments.selectors import documents as selectors
 
 _KIND: Final = OpenApiParameter(
@@ -48,7 +48,7 @@ class DocumentView(APIView):
         subject.require("shipments:read")
         if kind not in documents.KINDS:
             raise Http404
-        papers = selectors.papers(subject, subject.variant, reference) if is_reference(reference) else None
+        papers = selectors.document_shipment(subject, subject.variant, reference) if is_valid_reference(reference) else None
         if papers is None:
             raise NotFound("There is no such shipment.")
         canonical_reference = papers.shipment["reference"]

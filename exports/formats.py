@@ -9,7 +9,7 @@ import orjson
 
 from exports.asking import ReportQuery
 from exports.record import RunRecorder
-from shipments.selectors.rows import Form, Reading
+from shipments.selectors.rows import CopyFormat, CopyReader
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Dataset:
     """A report opened to be written once: what was asked, the rows of one snapshot, and the time of it."""
 
     query: ReportQuery
-    reading: Reading
+    reading: CopyReader
     read_at: datetime
 
     @cached_property
@@ -47,7 +47,7 @@ class Format:
 
     name: str
     content_type: str
-    row_format: Form
+    row_format: CopyFormat
     write: Callable[[Dataset], Iterator[bytes]]
     # More rows cannot be written; None: any number.
     max_rows: int | None = None

@@ -25,7 +25,7 @@ from exports.models import Job
 from shipments import credentials
 from shipments.access import Forbidden, Subject
 from shipments.selectors.live import connection_arguments
-from shipments.selectors.parameters import Invalid, field_error
+from shipments.selectors.parameters import InvalidFields, field_error
 
 log: Final = structlog.get_logger("exports")
 MAX_OPEN_PER_USER: Final = 2
@@ -69,7 +69,7 @@ class AttemptSuperseded(Exception):
 def require_user_id(subject: Subject) -> uuid.UUID:
     """This will return the user for whom a subject acts; raises Invalid for one who is none."""
     if subject.user_id is None:
-        raise Invalid([field_error("", "invalid", "Only users order this.")])
+        raise InvalidFields([field_error("", "invalid", "Only users order this.")])
     return subject.user_id
 
 
@@ -155,10 +155,10 @@ def current_attempt(job_type: JobType, job: Job) -> Any:
 
 def subject_of(job: Job) -> Subject:
     """This will return whom an order is done for, as they may today; raises Forbidden."""
-    subject = credentials.of_person(job.owner_id, key_id=job.key_id, now=timezone.now())
+    subject = credentials.subject_of_user(job.owner_id, key_id=job.key_id, now=timezone.now())
     if subject is None or subject.organization_id != job.organization_id:
         raise Forbidden("Whoever ordered it has no access any more.")
-    return subject.at(address=job.address, request_id=job.request_id)
+    return subject.with_request_origin(address=job.address, request_id=job.request_id)
 
 
 def requeue_stalled_batch(job_type: JobType, on_stalled: Callable[[Any], None]) -> int:

@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from exports.pdf import pool
-from shipments.pictures import CannotClean, NotAPicture, Picture
+from shipments.pictures import CleanerUnavailable, InvalidPicture, Picture
 
 _TIMEOUT_SECONDS: Final = 15.0
 
@@ -14,10 +14,10 @@ def clean_picture(raw: bytes) -> Picture:
     try:
         result = pool.shared().run(pool.Task("picture", {}, [raw], seconds=_TIMEOUT_SECONDS))
     except pool.PoolBusy:
-        raise CannotClean("Too many pictures and documents are being worked on.") from None
+        raise CleanerUnavailable("Too many pictures and documents are being worked on.") from None
     except pool.TaskFailed as error:
         # Of its own reading a renderer dies only if it was made to.
-        raise NotAPicture(error.reason or "It cannot be read as a picture.") from None
+        raise InvalidPicture(error.reason or "It cannot be read as a picture.") from None
     return Picture(
         content=result.content,
         media_type=str(result.metadata["mediaType"]),

@@ -56,6 +56,6 @@ IMPORTS: Final = ProgressReader("exports_import", "importId")
 
 
 async def _rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with (await live.pool()).connection() as connection:
+    async with (await live.get_pool()).connection() as connection:
         cursor = await connection.execute(sql.encode(), params)
         return await cursor.fetchall()

@@ -8,7 +8,7 @@ from shipments.access import Subject
 from shipments.selectors import audit, cells, filters, rows, shipments
 from shipments.selectors.cells import Cell
 from shipments.selectors.parameters import Parameter
-from shipments.selectors.rows import Form, Reading
+from shipments.selectors.rows import CopyFormat, CopyReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class Report:
         """This will return the cells of these fields as the subject may see them."""
         is_restricted = subject.variant == "restricted"
         return {
-            name: cells.hidden() if is_restricted and self.columns[name].restricted else self.columns[name].cell
+            name: cells.empty() if is_restricted and self.columns[name].restricted else self.columns[name].cell
             for name in fields
         }
 
-    def open(self, subject: Subject, queryset: Any, fields: tuple[str, ...], form: Form) -> Reading:
+    def open(self, subject: Subject, queryset: Any, fields: tuple[str, ...], form: CopyFormat) -> CopyReader:
         """This will open a reading of the narrowed rows; raises OperationalError."""
-        return rows.opened(queryset, self.cells(subject, fields), form)
+        return rows.open_reader(queryset, self.cells(subject, fields), form)
 
 
 _NEWEST_FIRST: Final = ("-created_at", "-id")
@@ -85,14 +85,14 @@ SHIPMENTS: Final = Report(
         "volumeM3": Column("Volume m3", cells.amount("volume_m3"), default=False),
         "customerId": Column("Customer ID", cells.plain("customer_id"), default=False),
         "seq": Column("Seq", cells.plain("seq"), default=False),
-        "po": Column("PO", cells.member("references", "po"), default=False),
-        "bol": Column("BOL", cells.member("references", "bol"), default=False),
-        "pro": Column("PRO", cells.member("references", "pro"), default=False),
-        "flags": Column("Flags", cells.document("flags"), default=False),
+        "po": Column("PO", cells.json_member("references", "po"), default=False),
+        "bol": Column("BOL", cells.json_member("references", "bol"), default=False),
+        "pro": Column("PRO", cells.json_member("references", "pro"), default=False),
+        "flags": Column("Flags", cells.json_document("flags"), default=False),
         "notes": Column("Notes", cells.text("notes"), restricted=True, default=False),
     },
-    source=shipments.visible,
-    filters=filters.shipments,
+    source=shipments.visible_shipments,
+    filters=filters.shipment_filters,
     orderings={
         "-createdAt": _NEWEST_FIRST,
         "createdAt": ("created_at", "id"),
@@ -116,11 +116,11 @@ EVENTS: Final = Report(
         "location": Column("Location", cells.place("location")),
         "actorRole": Column("Actor Role", cells.plain("actor_role")),
         "actorId": Column("Actor ID", cells.plain("actor_id")),
-        "note": Column("Note", cells.member("data", "note")),
-        "data": Column("Data", cells.document("data"), default=False),
+        "note": Column("Note", cells.json_member("data", "note")),
+        "data": Column("Data", cells.json_document("data"), default=False),
     },
-    source=shipments.events,
-    filters=lambda subject: filters.EVENTS,
+    source=shipments.visible_events,
+    filters=lambda subject: filters.EVENT_FILTERS,
     orderings={"-recordedAt": ("-recorded_at", "-id"), "recordedAt": ("recorded_at", "id")},
 )
 DELIVERIES: Final = Report(
@@ -141,8 +141,8 @@ DELIVERIES: Final = Report(
         "pieces": Column("Pieces", cells.plain("pieces")),
         "weightKg": Column("Weight kg", cells.amount("weight_kg")),
     },
-    source=shipments.delivered,
-    filters=lambda subject: filters.DELIVERIES,
+    source=shipments.delivered_shipments,
+    filters=lambda subject: filters.DELIVERY_FILTERS,
     orderings={
         "driver": ("driver__name", "driver_id", "-delivered_at", "-id"),
         "-deliveredAt": ("-delivered_at", "-id"),
@@ -165,11 +165,11 @@ AUDIT: Final = Report(
         "outcome": Column("Outcome", cells.plain("outcome")),
         "address": Column("Address", cells.text("address", "host({0})")),
         "requestId": Column("Request ID", cells.text("request_id")),
-        "before": Column("Before", cells.document("before")),
-        "after": Column("After", cells.document("after")),
+        "before": Column("Before", cells.json_document("before")),
+        "after": Column("After", cells.json_document("after")),
     },
-    source=audit.of,
-    filters=lambda subject: filters.AUDIT,
+    source=audit.audit_entries,
+    filters=lambda subject: filters.AUDIT_FILTERS,
     orderings={"-at": ("-at", "-id"), "at": ("at", "id")},
 )
 REPORTS: Final[Mapping[str, Report]] = {each.name: each for each in (SHIPMENTS, EVENTS, DELIVERIES, AUDIT)}

@@ -16,7 +16,7 @@ from exports import asking, documentation, orders
 from exports.documentation import EXPORT, EXPORT_REQUEST, problem_responses
 from exports.models import Export
 from shipments.access import Subject
-from shipments.selectors.parameters import FieldError, Invalid, field_error
+from shipments.selectors.parameters import FieldError, InvalidFields, field_error
 
 _MEMBERS: Final = frozenset({"report", "format", "filters", "fields"})
 _REQUIRED: Final = frozenset({"report", "format"})
@@ -131,7 +131,7 @@ def _parse_request(body: Any) -> dict[str, Any]:
     elif fields is not None:
         errors.append(field_error("fields", "invalid", "Give a list of the names of columns."))
     if errors:
-        raise Invalid(errors)
+        raise InvalidFields(errors)
     return {"report": body["report"], "format": body["format"], "filters": filters}
 
 

@@ -21,7 +21,7 @@ from exports.models import Export
 from exports.record import RunRecorder
 from exports.tables import REPORTS
 from shipments.access import Forbidden, Subject
-from shipments.selectors.parameters import Invalid
+from shipments.selectors.parameters import InvalidFields
 
 log: Final = structlog.get_logger("exports")
 MAX_ATTEMPTS: Final = jobs.MAX_ATTEMPTS
@@ -75,7 +75,7 @@ def expire_batch(now: datetime) -> int:
 def _run_attempt(export: Export) -> None:
     try:
         _write_file(export, jobs.subject_of(export))
-    except (AttemptSuperseded, Forbidden, Invalid, OSError) as error:
+    except (AttemptSuperseded, Forbidden, InvalidFields, OSError) as error:
         _store_failure(export, error)
     except (Error, psycopg.Error, ProcrastinateException) as error:
         # Left as it stands: without its lock it is taken up again, when the database answers.
@@ -147,7 +147,7 @@ def _report_progress(export: Export, dataset: Dataset, recorder: RunRecorder, fi
 
 def _store_progress(export: Export, dataset: Dataset) -> bool:
     """This will store and tell how many rows are written; False where this attempt is not wanted any more."""
-    export.done, export.total = dataset.reading.done, dataset.reading.count
+    export.done, export.total = dataset.reading.rows_read, dataset.reading.count
     if not jobs.current_attempt(orders.JOB_TYPE, export).update(done=export.done, total=export.total):
         return False
     orders.publish_progress(export)
@@ -170,8 +170,8 @@ def _finish(export: Export, stored_file: files.StoredFile, rows: int) -> None:
 def _store_failure(export: Export, error: Exception) -> None:
     """This will store that the export failed; one that was cancelled is that already."""
     if not isinstance(error, AttemptSuperseded):
-        message = error.errors[0]["message"] if isinstance(error, Invalid) else str(error)
-        is_expected = isinstance(error, Invalid | Forbidden)
+        message = error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error)
+        is_expected = isinstance(error, InvalidFields | Forbidden)
         text = message if is_expected else "It could not be written; the log of the workers says why."
         if not is_expected:
             log.error("export failed", export=str(export.pk), error=repr(error))

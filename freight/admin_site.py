@@ -49,11 +49,11 @@ class FreightAdminSite(AdminSite):
         """This will end the session, and write it down."""
         user = request.user
         session_key = request.session.session_key
-        subject = access.of_user(user, session_key=session_key) if isinstance(user, User) else None
+        subject = access.subject_of_user(user, session_key=session_key) if isinstance(user, User) else None
         with transaction.atomic():
             response = super().logout(request, extra_context)
             if subject is not None and request.method == "POST":
-                actor = subject.at(
+                actor = subject.with_request_origin(
                     address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
                 )
                 logins.leave(by=actor, now=timezone.now())

@@ -68,7 +68,7 @@ def status_label(status: str) -> str:
 
 def board_rows(viewer: Subject, board_filter: BoardFilter) -> list[BoardRow]:
     """This will return the rows with the newest activity first."""
-    queryset = shipments.visible(viewer)
+    queryset = shipments.visible_shipments(viewer)
     if board_filter.statuses:
         queryset = queryset.filter(status__in=board_filter.statuses)
     if board_filter.query:
@@ -100,7 +100,7 @@ def board_document(viewer: Subject, rows: Sequence[BoardRow]) -> dict[str, Any]:
 
 def counts(viewer: Subject) -> dict[str, int]:
     """This will count the visible shipments of each state, zeros included."""
-    rows = shipments.visible(viewer).order_by().values("status").annotate(number=Count("id"))
+    rows = shipments.visible_shipments(viewer).order_by().values("status").annotate(number=Count("id"))
     count_by_status = {row["status"]: row["number"] for row in rows}
     return {state: count_by_status.get(state, 0) for state in lifecycle.STATES}
 
@@ -121,7 +121,7 @@ def stages(count_by_status: dict[str, int], board_filter: BoardFilter) -> list[d
 
 def _moving_shipments(viewer: Subject) -> list[representation.Json]:
     rows = (
-        shipments.visible(viewer)
+        shipments.visible_shipments(viewer)
         .filter(status__in=lifecycle.IN_MOTION)
         .order_by("-updated_at", "-id")
         .values(*representation.SHIPMENT_COLUMNS)[:MAX_MOVING]

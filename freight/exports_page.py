@@ -14,7 +14,7 @@ from exports.tables import REPORTS, Report
 from freight import frame
 from shipments import lifecycle
 from shipments.access import Subject
-from shipments.selectors.parameters import IDENTIFIER, INSTANT, Parameter
+from shipments.selectors.parameters import UUID_SCHEMA, DATE_TIME_SCHEMA, Parameter
 
 # What a format is for, in the words of those who choose; one without words is named alone.
 _PURPOSES: Final = {
@@ -37,9 +37,9 @@ _HINTS: Final = {"origin": "NLRTM", "destination": "DEHAM", "q": "reference, cus
 def exports_page(request: HttpRequest) -> HttpResponse:
     """This will show the viewer's exports and a form for the next one, whole at first paint."""
     viewer = frame.viewer_of(request)
-    if not viewer.may("exports:read"):
+    if not viewer.has_permission("exports:read"):
         raise PermissionDenied("This account takes no exports.")
-    reports = [_report_form(report, viewer) for report in REPORTS.values() if all(map(viewer.may, report.permissions))]
+    reports = [_report_form(report, viewer) for report in REPORTS.values() if all(map(viewer.has_permission, report.permissions))]
     format_choices = [{"name": name, "purpose": _PURPOSES.get(name, "")} for name in formats.names()]
     document = {"exports": [views_orders.serialize_export(export) for export in orders.list_own(viewer)]}
     return render(
@@ -65,7 +65,7 @@ def _report_form(report: Report, viewer: Subject) -> dict[str, Any]:
 
 def _filter_field(name: str, parameter: Parameter) -> dict[str, Any]:
     """This will return how a filter is asked for: by a choice, a time or a text."""
-    kind = "time" if parameter.schema == INSTANT else "text"
+    kind = "time" if parameter.schema == DATE_TIME_SCHEMA else "text"
     options = list(parameter.schema.get("enum", ()))
     if name == "status" and not options:
         options = list(lifecycle.STATES)
@@ -74,7 +74,7 @@ def _filter_field(name: str, parameter: Parameter) -> dict[str, Any]:
         "label": _LABELS.get(name, _humanize(name)),
         "kind": "choice" if options else kind,
         "options": [(option, option.replace("_", " ").capitalize()) for option in options],
-        "hint": "a UUID" if parameter.schema == IDENTIFIER else _HINTS.get(name, ""),
+        "hint": "a UUID" if parameter.schema == UUID_SCHEMA else _HINTS.get(name, ""),
         "about": parameter.description,
     }
 

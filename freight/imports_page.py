@@ -55,6 +55,6 @@ def import_template(request: HttpRequest) -> HttpResponse:
 
 def _require_importer(request: HttpRequest) -> Subject:
     viewer = frame.viewer_of(request)
-    if not viewer.may("shipments:write"):
+    if not viewer.has_permission("shipments:write"):
         raise PermissionDenied("Only dispatchers and administrators import shipments.")
     return viewer

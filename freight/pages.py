@@ -106,11 +106,11 @@ def logout(request: HttpRequest) -> HttpResponse:
     """This will end the session and go to the login page."""
     viewer = None
     if request.user.is_authenticated:
-        viewer = access.of_user(request.user, session_key=request.session.session_key)
+        viewer = access.subject_of_user(request.user, session_key=request.session.session_key)
     with transaction.atomic():
         end_session(request)
         if viewer is not None:
-            actor = viewer.at(address=addresses.client_address(request.META), request_id=_request_id(request))
+            actor = viewer.with_request_origin(address=addresses.client_address(request.META), request_id=_request_id(request))
             logins.leave(by=actor, now=timezone.now())
     return redirect("login-page")
 

@@ -24,7 +24,7 @@ def connect() -> None:
     signals.feed_numbered.connect(receivers.publish_feed_head, dispatch_uid="realtime.announce_feed")
     signals.position_recorded.connect(receivers.publish_position, dispatch_uid="realtime.announce_position")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
-    pictures.connect(cleaner.clean_picture)
+    pictures.register_cleaner(cleaner.clean_picture)
     export_signals.progressed.connect(receivers.publish_export_progress, dispatch_uid="realtime.announce_export")
     export_signals.import_progressed.connect(receivers.publish_import_progress, dispatch_uid="realtime.announce_import")
     export_kind = kinds.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
@@ -35,12 +35,12 @@ def connect() -> None:
     cluster.register_status("websocket", report.process_part)
     reports.register("performance", performance.report)
     reports.register("websocket", report.report)
-    reports.register("cache", measured.caches)
+    reports.register("cache", measured.cache_report)
     reports.register("exports", statistics.report)
     reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
     runtime.sample_every_second(report.update_gauges)
-    runtime.measure_once_per_host(measured.relay_lag, interval=2)
-    runtime.measure_once_per_host(measured.states, interval=15)
+    runtime.measure_once_per_host(measured.sample_relay_lag, interval=2)
+    runtime.measure_once_per_host(measured.sample_states, interval=15)
 
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:
@@ -64,7 +64,7 @@ def _record_limit_change(
 ) -> None:
     """This will write into the audit, in the same transaction, who changed a limit of the installation."""
     intake.record_audit(
-        by=by or access.installation(name="manage.py limits"),
+        by=by or access.installation_subject(name="manage.py limits"),
         now=now,
         action="limit_change",
         entity="rate_limit",

@@ -94,7 +94,7 @@ async def authenticate(credential: HandshakeCredential | None, *, address: str |
     """This will tell who it is, and count the handshake: for whom it is, else for where it comes from."""
     subject = await _subject_of(credential) if credential else None
     if subject is not None:
-        subject = subject.at(address=address, request_id=request_id)
+        subject = subject.with_request_origin(address=address, request_id=request_id)
     key = subject.limit_key if subject else limiter.address_key(address)
     usage = await together.check("ws_connect", key, subject=subject)
     return AuthenticationResult(subject, usage is None or usage.allowed)
@@ -105,7 +105,7 @@ async def _subject_of(credential: HandshakeCredential) -> Subject | None:
         return await token_authenticator.authenticate(credential.secret)
     if credential.kind == "ticket":
         return await run_in_thread(_threads, lambda: intake.redeem_ticket(ticket=credential.secret, now=timezone.now()))
-    return await run_in_thread(_threads, lambda: credentials.of_session(credential.secret, now=timezone.now()))
+    return await run_in_thread(_threads, lambda: credentials.subject_of_session(credential.secret, now=timezone.now()))
 
 
 async def current_subject(credential: Credential) -> Subject | None:

@@ -227,7 +227,7 @@ class RoomHub:
         return bool(task and task.done() and not task.cancelled() and not task.exception())
 
     async def _start(self) -> None:
-        self.epoch = await live.epoch()
+        self.epoch = await live.current_epoch()
         await self.subscription.open()
         self._spawn(self.subscription.watch_forever())
         self._spawn(self._sweep.run_forever())

@@ -161,7 +161,7 @@ class Identity:
     async def _set_subject(self, fresh: Subject, *, recheck_rooms: bool) -> None:
         """This will act as a fresh subject, out of the rooms that it may not enter."""
         before = self.subject
-        fresh = fresh.at(address=self.address, request_id=self.connection_id)
+        fresh = fresh.with_request_origin(address=self.address, request_id=self.connection_id)
         if recheck_rooms and before is not None:
             # Until the rooms were looked at, the sweep must not take the change as seen.
             self.subject = replace(fresh, access_version=before.access_version)
@@ -221,7 +221,7 @@ class Identity:
 
 
 def _may_follow(subject: Subject) -> bool:
-    return subject.may("shipment:follow")
+    return subject.has_permission("shipment:follow")
 
 
 def _principal(subject: Subject) -> tuple[object, ...]:

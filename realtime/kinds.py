@@ -8,7 +8,7 @@ from typing import Final
 from realtime import protocol, rooms
 from realtime.gather import BatchLoader
 from realtime.rooms import Json, RoomType, RoomName
-from shipments.access import Sight, Subject
+from shipments.access import VisibilityScope, Subject
 from shipments.selectors import live
 
 Newest = Callable[[Sequence[uuid.UUID]], Awaitable[dict[uuid.UUID, tuple[int, Json]]]]
@@ -20,10 +20,10 @@ class ShipmentLog:
     """The log of one shipment; its numbers are `seq`."""
 
     async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
-        return await live.snapshots(keys)
+        return await live.fetch_snapshots(keys)
 
     async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
-        return await live.events(key, after, upto=upto, limit=limit)
+        return await live.fetch_events(key, after, up_to=upto, limit=limit)
 
     def number(self, event: Json) -> int:
         return int(event["seq"])
@@ -44,11 +44,11 @@ class FeedLog:
     """The feed of one organisation; its numbers are the sequencer's positions."""
 
     async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
-        _, heads = await live.heads(keys)
+        _, heads = await live.fetch_heads(keys)
         return {key: {"seq": heads[key]} for key in keys if key in heads}
 
     async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
-        return await live.feed(key, after, upto=upto, limit=limit)
+        return await live.fetch_feed(key, after, up_to=upto, limit=limit)
 
     def number(self, event: Json) -> int:
         return int(event["position"])
@@ -74,7 +74,7 @@ class DriverPositions:
     """Where a driver is; its versions are microseconds of the position's own time."""
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
-        return await live.positions(keys)
+        return await live.fetch_positions(keys)
 
     def frame(self, room: RoomName, value: Json) -> bytes:
         return protocol.driver_location(value)
@@ -82,9 +82,9 @@ class DriverPositions:
 
 async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[str, RoomName]:
     """This will find shipments by reference in any case, as REST would show them."""
-    if not subject.may("shipment:follow"):
+    if not subject.has_permission("shipment:follow"):
         return {}
-    sight = subject.sight
+    sight = subject.visibility_scope
     visible = await _visible_shipments.load_many((sight, reference.upper()) for reference in references)
     rooms_by_reference = {}
     for reference in references:
@@ -99,13 +99,13 @@ async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[st
     return rooms_by_reference
 
 
-async def _find_visible(requests: set[tuple[Sight, str]]) -> dict[tuple[Sight, str], tuple[uuid.UUID, str]]:
-    by_sight: dict[Sight, list[str]] = defaultdict(list)
+async def _find_visible(requests: set[tuple[VisibilityScope, str]]) -> dict[tuple[VisibilityScope, str], tuple[uuid.UUID, str]]:
+    by_sight: dict[VisibilityScope, list[str]] = defaultdict(list)
     for sight, reference in requests:
         by_sight[sight].append(reference)
-    matches: dict[tuple[Sight, str], tuple[uuid.UUID, str]] = {}
+    matches: dict[tuple[VisibilityScope, str], tuple[uuid.UUID, str]] = {}
     for sight, references in by_sight.items():
-        visible = await live.find_visible(sight, references)
+        visible = await live.fetch_visible_references(sight, references)
         matches |= {(sight, reference): each for reference, each in visible.items()}
     return matches
 
@@ -115,7 +115,7 @@ _visible_shipments: Final = BatchLoader(_find_visible)
 
 async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName]:
     """This will find the feed of the subject's organisation, for those who see every shipment."""
-    if not (subject.oversees and subject.may("shipments:read")):
+    if not (subject.sees_all_shipments and subject.has_permission("shipments:read")):
         return {}
     organization_id = subject.organization_id
     return {"all": RoomName("feed", organization_id, rooms.FEED, rooms.feed_group(organization_id))}
@@ -123,10 +123,10 @@ async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName
 
 async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
     """This will find drivers by id, as REST would show them."""
-    if not subject.may("shipments:read"):
+    if not subject.has_permission("shipments:read"):
         return {}
     ids = {text: uuid.UUID(text) for text in texts}
-    visible = await live.find_drivers(subject, list(ids.values()))
+    visible = await live.fetch_visible_driver_ids(subject, list(ids.values()))
     return {
         text: RoomName("driver", key, f"driver:{key}", rooms.driver_group(key))
         for text, key in ids.items()
@@ -161,7 +161,7 @@ def import_room_type(*, newest: Newest, owned: Owned) -> RoomType:
 
 def _find_owned(type_name: str, permission: str, group: Callable[[uuid.UUID], str], owned: Owned) -> Find:
     async def find(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
-        if not subject.may(permission):
+        if not subject.has_permission(permission):
             return {}
         ids = {text: uuid.UUID(text) for text in texts}
         own = await owned(subject, list(ids.values()))

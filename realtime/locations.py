@@ -50,6 +50,6 @@ def _parse(frame: Mapping[str, Any]) -> dict[str, Any]:
     if recorded_at is not None:
         try:
             position["recorded_at"] = texts.instant(recorded_at if isinstance(recorded_at, str) else "")
-        except texts.Unreadable as error:
+        except texts.InvalidValue as error:
             raise InvalidFrame(f'"recordedAt": {error}') from error
     return position

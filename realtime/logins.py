@@ -16,7 +16,7 @@ import structlog
 
 from realtime import auth, tasks
 from shipments import credentials
-from shipments.access import TRACKING, Subject
+from shipments.access import TRACKING_ROLE, Subject
 from shipments.credentials import Credential
 from shipments.selectors import live
 
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 # Sockets of one user that ask the database for their rooms at the same time.
 _MAX_CONCURRENT_CHECKS: Final = 8
 # Roles that see some shipments only: what they see changes when a shipment goes to somebody else.
-_RESTRICTED_ROLES: Final = frozenset({"driver", "customer", TRACKING})
+_RESTRICTED_ROLES: Final = frozenset({"driver", "customer", TRACKING_ROLE})
 
 
 @runtime_checkable
@@ -130,7 +130,7 @@ async def _recheck(principal_id: uuid.UUID) -> None:
         _rooms_unchecked.discard(principal_id)
         revocables_by_credential: dict[Credential, list[Revocable]] = defaultdict(list)
         for revocable in _revocables.get(principal_id, ()):
-            credential = credentials.behind(revocable.subject) if revocable.subject else None
+            credential = credentials.credential_of(revocable.subject) if revocable.subject else None
             if credential is not None:
                 revocables_by_credential[credential].append(revocable)
         try:
@@ -148,7 +148,7 @@ async def _update_subjects(revocables: Iterable[Revocable], credential: Credenti
     async def update(revocable: Revocable) -> None:
         async with semaphore:
             # A token that was refreshed meanwhile stands for something newer than what was read.
-            if revocable.subject is not None and credentials.behind(revocable.subject) == credential:
+            if revocable.subject is not None and credentials.credential_of(revocable.subject) == credential:
                 await revocable.update_subject(fresh, recheck_rooms=recheck_rooms)
 
     await asyncio.gather(*(update(revocable) for revocable in revocables))

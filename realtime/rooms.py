@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from shipments.access import Subject
-from shipments.identifiers import REFERENCE
+from shipments.identifiers import REFERENCE_PATTERN
 
 Json = dict[str, Any]
 # The organisation's feed; the one room whose name has no key of its own.
@@ -128,7 +128,7 @@ def parse_room(frame: Mapping[str, object]) -> tuple[str, str] | None:
     if not isinstance(room, str):
         return None
     name, _, key = room.partition(":")
-    valid = REFERENCE.fullmatch(key) if name == "shipment" else room == FEED or _is_id(key)
+    valid = REFERENCE_PATTERN.fullmatch(key) if name == "shipment" else room == FEED or _is_id(key)
     return (("feed", key) if room == FEED else (name, key)) if valid else None
 
 

@@ -98,7 +98,7 @@ class Sweep:
         logs = self._log_rooms()
         if not logs:
             return {}
-        epoch, heads = await live.heads([room.key for room in logs])
+        epoch, heads = await live.fetch_heads([room.key for room in logs])
         if epoch != self._hub.epoch:
             await self._begin_epoch(epoch)
             return {}

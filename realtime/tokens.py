@@ -18,12 +18,12 @@ class TokenAuthenticator:
     def __init__(self, threads: ThreadPoolExecutor, *, linger: float = LINGER_SECONDS) -> None:
         """`linger`: how long, in a crowd, a read waits for more of it."""
         self._threads = threads
-        self._subjects_by_claims = BatchLoader(live.of_claims, linger=linger)
+        self._subjects_by_claims = BatchLoader(live.subjects_of_claims, linger=linger)
 
     async def authenticate(self, raw: str) -> Subject | None:
         """This will return whom it stands for now, None where it is no good."""
         now = timezone.now()
-        if bearers.is_secret(raw):
+        if bearers.is_opaque_token(raw):
             return await run_in_thread(self._threads, partial(bearers.authenticate, raw, now=now))
-        claims = bearers.claims_of(raw, now=now)
+        claims = bearers.verify_claims(raw, now=now)
         return (await self._subjects_by_claims.load_many([claims])).get(claims) if claims else None

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from ratelimits import limiter
 from shipments.models import Membership, Role, User
-from shipments.querysets import Sight as Sight  # upper rooms come in by this door
+from shipments.querysets import VisibilityScope as VisibilityScope  # upper rooms come in by this door
 
 SCOPES: Final = (
     "shipments:read",
@@ -22,28 +22,28 @@ SCOPES: Final = (
 )
 STAFF_ROLES: Final = frozenset({Role.ADMIN.value, Role.DISPATCHER.value})
 # Roles that see every shipment of their organisation.
-OVERSEERS: Final = STAFF_ROLES | {Role.AUDITOR.value}
+ORGANIZATION_WIDE_ROLES: Final = STAFF_ROLES | {Role.AUDITOR.value}
 # Roles of those who are no members: whoever follows a tracking link, and the phone that reports a driver's way.
-TRACKING: Final = "tracking"
-DEVICE: Final = "device"
+TRACKING_ROLE: Final = "tracking"
+DEVICE_ROLE: Final = "device"
 # To read what one may see; to follow one shipment is less, and all that a tracking link is good for.
-_READ: Final = frozenset({"shipments:read", "shipment:follow"})
-_STAFF: Final = frozenset(
+_READ_PERMISSIONS: Final = frozenset({"shipments:read", "shipment:follow"})
+_STAFF_PERMISSIONS: Final = frozenset(
     {"shipments:write", "checkpoints:write", "exports:read", "links:read", "links:write", "devices:write"}
 )
 # What each role may do; a key narrows it further by its scopes.
 PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "system": frozenset({"shipments:write", "checkpoints:write", "positions:write"}),
-    Role.ADMIN: _READ | _STAFF | {"audit:read", "accounts:write"},
-    Role.DISPATCHER: _READ | _STAFF,
-    Role.DRIVER: _READ | {"checkpoints:write", "positions:write", "devices:write"},
-    Role.CUSTOMER: _READ | {"exports:read", "links:read", "links:write"},
-    Role.AUDITOR: _READ | {"exports:read", "audit:read", "links:read"},
-    TRACKING: frozenset({"shipment:follow"}),
-    DEVICE: frozenset({"positions:write"}),
+    Role.ADMIN: _READ_PERMISSIONS | _STAFF_PERMISSIONS | {"audit:read", "accounts:write"},
+    Role.DISPATCHER: _READ_PERMISSIONS | _STAFF_PERMISSIONS,
+    Role.DRIVER: _READ_PERMISSIONS | {"checkpoints:write", "positions:write", "devices:write"},
+    Role.CUSTOMER: _READ_PERMISSIONS | {"exports:read", "links:read", "links:write"},
+    Role.AUDITOR: _READ_PERMISSIONS | {"exports:read", "audit:read", "links:read"},
+    TRACKING_ROLE: frozenset({"shipment:follow"}),
+    DEVICE_ROLE: frozenset({"positions:write"}),
 }
 # The scope of a key that a permission needs, where the two are not called the same.
-_SCOPE_OF: Final[Mapping[str, str]] = {
+_SCOPE_BY_PERMISSION: Final[Mapping[str, str]] = {
     "shipment:follow": "shipments:read",
     "checkpoints:write": "shipments:write",
     "positions:write": "shipments:write",
@@ -82,9 +82,9 @@ class Subject:
     session_key: str | None = field(default=None, repr=False)
 
     @property
-    def sight(self) -> Sight:
+    def visibility_scope(self) -> VisibilityScope:
         """What decides which shipments it sees."""
-        return Sight.of(self)
+        return VisibilityScope.of(self)
 
     @property
     def limit_key(self) -> str:
@@ -96,49 +96,49 @@ class Subject:
     @property
     def variant(self) -> str:
         """The visibility variant of what it is shown: `staff`, or `restricted` (no phones, no notes)."""
-        return "restricted" if self.role in {Role.CUSTOMER, TRACKING} else "staff"
+        return "restricted" if self.role in {Role.CUSTOMER, TRACKING_ROLE} else "staff"
 
     @property
-    def oversees(self) -> bool:
+    def sees_all_shipments(self) -> bool:
         """Whether it sees every shipment of its organisation."""
-        return self.role in OVERSEERS
+        return self.role in ORGANIZATION_WIDE_ROLES
 
-    def may(self, permission: str) -> bool:
+    def has_permission(self, permission: str) -> bool:
         """This will tell whether the role, and the key's scopes where there is one, allow it."""
         if permission == "metrics:read":
             return self.is_staff if self.scopes is None else permission in self.scopes
         if permission not in PERMISSIONS.get(self.role, frozenset()):
             return False
-        return self.scopes is None or _SCOPE_OF.get(permission, permission) in self.scopes
+        return self.scopes is None or _SCOPE_BY_PERMISSION.get(permission, permission) in self.scopes
 
     def require(self, permission: str) -> None:
         """This will raise Forbidden unless it may."""
-        if not self.may(permission):
+        if not self.has_permission(permission):
             raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
 
     @property
-    def grantable(self) -> frozenset[str]:
+    def grantable_scopes(self) -> frozenset[str]:
         """The scopes that it may give to a key: an administrator all, others what their role does anyway."""
         if self.role == Role.ADMIN:
             return frozenset(SCOPES)
         return PERMISSIONS.get(self.role, frozenset()) & frozenset(SCOPES)
 
-    def at(self, *, address: str | None, request_id: str) -> Self:
+    def with_request_origin(self, *, address: str | None, request_id: str) -> Self:
         """This will return the same subject acting from an address in one request."""
         return replace(self, address=address, request_id=request_id)
 
 
-def system(organization_id: uuid.UUID, *, name: str) -> Subject:
+def system_subject(organization_id: uuid.UUID, *, name: str) -> Subject:
     """This will return the subject that a command or worker acts as."""
     return Subject(organization_id=organization_id, role="system", name=name)
 
 
-def installation(*, name: str) -> Subject:
+def installation_subject(*, name: str) -> Subject:
     """This will return the subject of a command that concerns the whole installation."""
     return Subject(organization_id=None, role="system", name=name)  # type: ignore[arg-type]  # it reads no rows
 
 
-def nobody(*, name: str, organization_id: uuid.UUID | None, address: str | None, request_id: str) -> Subject:
+def failed_login_subject(*, name: str, organization_id: uuid.UUID | None, address: str | None, request_id: str) -> Subject:
     """This will return the subject of a failed attempt to log in: it may nothing, and the audit names it.
 
     Without an organisation the entry concerns the whole installation.
@@ -152,7 +152,7 @@ def nobody(*, name: str, organization_id: uuid.UUID | None, address: str | None,
     )
 
 
-def of_user(
+def subject_of_user(
     user: User,
     *,
     scopes: frozenset[str] | None = None,

@@ -9,14 +9,14 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 
 from shipments import tokens
-from shipments.access import DEVICE, TRACKING, Subject, of_user
+from shipments.access import DEVICE_ROLE, TRACKING_ROLE, Subject, subject_of_user
 from shipments.models import ApiKey, DeviceKey, Driver, TrackingLink
 from shipments.querysets import LinkQuerySet
 from shipments.tokens import Claims
 
-_KEY_TOUCH: Final = timedelta(minutes=1)
+_LAST_USED_INTERVAL: Final = timedelta(minutes=1)
 # Asked with every request: compiling it from the ORM would take longer than asking it. For `of_login`.
-LOGINS: Final = """
+LOGINS_SQL: Final = """
 SELECT login.id, person.id, person.authz_version, member.organization_id, member.role,
        COALESCE(NULLIF(person.name, ''), person.email), member.customer_id, member.driver_id, person.is_staff,
        person.access_version
@@ -33,31 +33,31 @@ def authenticate(raw: str, *, now: datetime) -> Subject | None:
     One query; role, account and login are today's, not those of the moment when the token was made.
     """
     if raw.startswith(tokens.API_KEY_PREFIX):
-        return _of_secret(raw, now)
+        return _authenticate_api_key(raw, now)
     if raw.startswith(tokens.TRACKING_PREFIX):
-        return of_link(TrackingLink.objects.filter(digest=tokens.digest(raw)), now=now)
-    claims = claims_of(raw, now=now)
+        return subject_of_link(TrackingLink.objects.filter(digest=tokens.digest(raw)), now=now)
+    claims = verify_claims(raw, now=now)
     if claims is None:
         return None
     with connection.cursor() as cursor:
-        cursor.execute(LOGINS, [[claims.login_id]])
-        return of_login(claims, cursor.fetchone())
+        cursor.execute(LOGINS_SQL, [[claims.login_id]])
+        return subject_of_login(claims, cursor.fetchone())
 
 
-def is_secret(raw: str) -> bool:
+def is_opaque_token(raw: str) -> bool:
     """This will tell whether it looks like an API key or tracking link; anything else may be an access token."""
     return raw.startswith((tokens.API_KEY_PREFIX, tokens.TRACKING_PREFIX))
 
 
-def claims_of(raw: str, *, now: datetime) -> Claims | None:
+def verify_claims(raw: str, *, now: datetime) -> Claims | None:
     """This will return what an access token says, None where it is not good. No query: see `of_login`."""
     try:
         return tokens.verify_access(raw, now)
-    except tokens.BadToken:
+    except tokens.InvalidToken:
         return None
 
 
-def of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | None:
+def subject_of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | None:
     """This will return the subject of an access token by its login's row of LOGINS, None where it is not good."""
     if row is None or tuple(row[:3]) != (claims.login_id, claims.user_id, claims.version):
         return None
@@ -77,28 +77,28 @@ def of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | None:
     )
 
 
-def of_key(key: ApiKey) -> Subject | None:
+def subject_of_api_key(key: ApiKey) -> Subject | None:
     """This will return the subject of a key that is good, None where its owner is not (any more)."""
-    subject = of_user(
+    subject = subject_of_user(
         key.user, scopes=frozenset(key.scopes), key_id=key.pk, key_name=key.name, expires_at=key.expires_at
     )
     return subject if subject is not None and subject.organization_id == key.organization_id else None
 
 
-def _of_secret(raw: str, now: datetime) -> Subject | None:
+def _authenticate_api_key(raw: str, now: datetime) -> Subject | None:
     key = (
         ApiKey.objects.select_related("user__membership")
         .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=tokens.digest(raw), revoked_at=None)
         .first()
     )
-    subject = of_key(key) if key else None
+    subject = subject_of_api_key(key) if key else None
     if key is None or subject is None:
         return None
-    _touch(key, now)
+    _record_use(key, now)
     return subject
 
 
-def of_device(raw: str, *, now: datetime) -> Subject | None:
+def authenticate_device(raw: str, *, now: datetime) -> Subject | None:
     """This will return the subject of a phone's key, which reports positions of its driver and nothing else.
 
     A door of its own: such a key stands in URLs, so nothing else takes it. None where it is not good.
@@ -110,22 +110,22 @@ def of_device(raw: str, *, now: datetime) -> Subject | None:
     )
     if key is None:
         return None
-    _touch(key, now)
+    _record_use(key, now)
     return Subject(
-        organization_id=key.organization_id, role=DEVICE, name=key.name, driver_id=key.driver_id, key_id=key.pk
+        organization_id=key.organization_id, role=DEVICE_ROLE, name=key.name, driver_id=key.driver_id, key_id=key.pk
     )
 
 
-def of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
+def subject_of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
     """This will return the subject of the one link that is looked for, None where it is not good (any more)."""
     # What a customer gave away ends with its own right to see the shipment.
-    granted = Q(customer=None) | Q(customer=F("shipment__customer"))
-    link = links.filter(granted, revoked_at=None, expires_at__gt=now, shipment__deleted_at=None).first()
+    link_still_granted = Q(customer=None) | Q(customer=F("shipment__customer"))
+    link = links.filter(link_still_granted, revoked_at=None, expires_at__gt=now, shipment__deleted_at=None).first()
     if link is None:
         return None
     return Subject(
         organization_id=link.organization_id,
-        role=TRACKING,
+        role=TRACKING_ROLE,
         name=f"tracking link {link.prefix}…",
         shipment_id=link.shipment_id,
         link_id=link.pk,
@@ -133,10 +133,10 @@ def of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
     )
 
 
-def _touch(key: ApiKey | DeviceKey, now: datetime) -> None:
+def _record_use(key: ApiKey | DeviceKey, now: datetime) -> None:
     """This will note the use of a key; a database that takes no writes must not stop a read."""
-    if key.last_used_at is not None and key.last_used_at > now - _KEY_TOUCH:
+    if key.last_used_at is not None and key.last_used_at > now - _LAST_USED_INTERVAL:
         return
-    stale = Q(last_used_at=None) | Q(last_used_at__lte=now - _KEY_TOUCH)
+    not_recently_used = Q(last_used_at=None) | Q(last_used_at__lte=now - _LAST_USED_INTERVAL)
     with suppress(DatabaseError), transaction.atomic():
-        type(key).objects.filter(stale, pk=key.pk).update(last_used_at=now)
+        type(key).objects.filter(not_recently_used, pk=key.pk).update(last_used_at=now)

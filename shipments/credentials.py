@@ -31,7 +31,7 @@ class Credential:
     session_key: str | None = field(default=None, repr=False)
     expires_at: datetime | None = None
 
-    def kept(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """This will return it as JSON holds it."""
         ids = {name: getattr(self, f"{name}_id") for name in _IDS}
         return {
@@ -41,16 +41,16 @@ class Credential:
         }
 
     @classmethod
-    def read(cls, kept: dict[str, Any]) -> Self:
+    def from_json(cls, stored: dict[str, Any]) -> Self:
         """This will return what `kept` wrote."""
         return cls(
-            **{f"{name}_id": uuid.UUID(kept[name]) for name in _IDS if name in kept},
-            session_key=kept["session"],
-            expires_at=datetime.fromisoformat(kept["expires"]) if kept["expires"] else None,
+            **{f"{name}_id": uuid.UUID(stored[name]) for name in _IDS if name in stored},
+            session_key=stored["session"],
+            expires_at=datetime.fromisoformat(stored["expires"]) if stored["expires"] else None,
         )
 
 
-def behind(subject: Subject) -> Credential | None:
+def credential_of(subject: Subject) -> Credential | None:
     """This will return the credential that a subject came with, None for one that came with none."""
     by_user = subject.user_id and (subject.login_id or subject.key_id or subject.session_key)
     if not (by_user or subject.link_id):
@@ -72,49 +72,49 @@ def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
     changed is in the subject that is returned.
     """
     if credential.session_key:
-        return of_session(credential.session_key, now=now)
+        return subject_of_session(credential.session_key, now=now)
     if credential.key_id:
-        return _of_key(credential.key_id, now)
+        return _subject_of_key(credential.key_id, now)
     if credential.link_id:
-        return bearers.of_link(TrackingLink.objects.filter(pk=credential.link_id), now=now)
-    return _of_login(credential, now)
+        return bearers.subject_of_link(TrackingLink.objects.filter(pk=credential.link_id), now=now)
+    return _subject_of_login(credential, now)
 
 
-def of_person(user_id: uuid.UUID, *, key_id: uuid.UUID | None, now: datetime) -> Subject | None:
+def subject_of_user(user_id: uuid.UUID, *, key_id: uuid.UUID | None, now: datetime) -> Subject | None:
     """This will return whom a user, or one of its keys, stands for today: for what was ordered and is done later.
 
     A login may end meanwhile, as people go home; a revoked key or account may not.
     """
     if key_id is not None:
-        subject = _of_key(key_id, now)
+        subject = _subject_of_key(key_id, now)
         return subject if subject is not None and subject.user_id == user_id else None
-    user = _user(user_id)
-    return access.of_user(user) if user is not None else None
+    user = _fetch_user(user_id)
+    return access.subject_of_user(user) if user is not None else None
 
 
-def of_session(key: str, *, now: datetime) -> Subject | None:
+def subject_of_session(key: str, *, now: datetime) -> Subject | None:
     """This will return whom a page's session stands for, None where it is no good."""
     session = Session.objects.filter(session_key=key, expire_date__gt=now).first()
     if session is None:
         return None
-    told = session.get_decoded()
-    user = _user(told.get(SESSION_KEY))
+    session_data = session.get_decoded()
+    user = _fetch_user(session_data.get(SESSION_KEY))
     # A changed password ends its sessions, as on pages.
-    if user is None or not constant_time_compare(told.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
+    if user is None or not constant_time_compare(session_data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         return None
-    return access.of_user(user, session_key=key, expires_at=session.expire_date)
+    return access.subject_of_user(user, session_key=key, expires_at=session.expire_date)
 
 
-def _of_key(key_id: uuid.UUID, now: datetime) -> Subject | None:
+def _subject_of_key(key_id: uuid.UUID, now: datetime) -> Subject | None:
     key = (
         ApiKey.objects.select_related("user__membership")
         .filter(Q(expires_at=None) | Q(expires_at__gt=now), pk=key_id, revoked_at=None)
         .first()
     )
-    return bearers.of_key(key) if key else None
+    return bearers.subject_of_api_key(key) if key else None
 
 
-def _of_login(credential: Credential, now: datetime) -> Subject | None:
+def _subject_of_login(credential: Credential, now: datetime) -> Subject | None:
     if credential.login_id is None or credential.user_id is None:
         return None
     if credential.expires_at is None or credential.expires_at <= now:
@@ -126,10 +126,10 @@ def _of_login(credential: Credential, now: datetime) -> Subject | None:
     )
     if login is None:
         return None
-    return access.of_user(login.user, login_id=login.pk, expires_at=credential.expires_at)
+    return access.subject_of_user(login.user, login_id=login.pk, expires_at=credential.expires_at)
 
 
-def _user(identifier: object) -> User | None:
+def _fetch_user(identifier: object) -> User | None:
     try:
         key = uuid.UUID(str(identifier))
     except ValueError:

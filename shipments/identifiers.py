@@ -5,7 +5,7 @@ import uuid
 
 from uuid_utils.compat import uuid7
 
-REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+REFERENCE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RESERVED_REFERENCES = frozenset({"bulk", "export"})
 
 
@@ -14,6 +14,6 @@ def new_id() -> uuid.UUID:
     return uuid7()
 
 
-def is_reference(text: str) -> bool:
+def is_valid_reference(text: str) -> bool:
     """This will tell whether the text may name a shipment."""
-    return REFERENCE.fullmatch(text) is not None and text.lower() not in RESERVED_REFERENCES
+    return REFERENCE_PATTERN.fullmatch(text) is not None and text.lower() not in RESERVED_REFERENCES

@@ -74,7 +74,7 @@ def record_audit(
     before: Mapping[str, Any] | None = None,
 ) -> None:
     """This will write one audit entry on an act of a room above, in the caller's transaction if there is one."""
-    log.audit(
+    log.record_audit(
         by=by, now=now, action=action, entity=entity, entity_id=entity_id, before=before, after=after,
         outcome=outcome,
     )  # fmt: skip

@@ -25,7 +25,7 @@ STATES: Final = (
     "lost",
 )
 
-COMMANDS: Final[dict[str, tuple[str, ...]]] = {
+TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
     "draft": ("booked", "cancelled"),
     "booked": ("dispatched", "draft", "cancelled"),
     "dispatched": ("at_pickup", "in_transit", "booked", "cancelled"),
@@ -60,8 +60,8 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
 
 # What a map shows as moving, and what the carrier has in its hands.
 IN_MOTION: Final = frozenset({"in_transit", "at_facility", "out_for_delivery", "at_delivery", "returning"})
-CUSTODY: Final = frozenset(STATES) - {"draft", "booked", "dispatched", "at_pickup", "cancelled"}
-START: Final = ("draft", "booked")
+IN_CUSTODY: Final = frozenset(STATES) - {"draft", "booked", "dispatched", "at_pickup", "cancelled"}
+INITIAL_STATES: Final = ("draft", "booked")
 
 FLAGS: Final = (
     "delayed",
@@ -79,38 +79,38 @@ FLAGS: Final = (
 class IllegalTransition(Exception):
     """A command asks for a state that cannot follow, or a guard forbids it; carries what may follow."""
 
-    def __init__(self, current: str, to: str, allowed: tuple[str, ...], why: str) -> None:
-        super().__init__(why)
+    def __init__(self, current: str, to: str, allowed: tuple[str, ...], reason: str) -> None:
+        super().__init__(reason)
         self.current = current
         self.to = to
         self.allowed = allowed
 
 
-def allowed(current: str, *, assigned: bool, on_hold: bool) -> tuple[str, ...]:
+def allowed_transitions(current: str, *, assigned: bool, on_hold: bool) -> tuple[str, ...]:
     """This will return the states that a command may ask for now, guards included."""
-    return tuple(to for to in COMMANDS[current] if _objection(to, assigned=assigned, on_hold=on_hold) is None)
+    return tuple(to for to in TRANSITIONS[current] if _guard_violation(to, assigned=assigned, on_hold=on_hold) is None)
 
 
-def check_command(current: str, to: str, *, assigned: bool, on_hold: bool) -> None:
+def check_transition(current: str, to: str, *, assigned: bool, on_hold: bool) -> None:
     """This will raise IllegalTransition unless a command may move a shipment from `current` to `to`.
 
     `assigned`: a driver is assigned; `on_hold`: the flag `on_hold` is open.
     """
-    may = allowed(current, assigned=assigned, on_hold=on_hold)
-    if to in may:
+    targets = allowed_transitions(current, assigned=assigned, on_hold=on_hold)
+    if to in targets:
         return
-    if to in COMMANDS[current]:
-        why = _objection(to, assigned=assigned, on_hold=on_hold) or ""
-    elif COMMANDS[current]:
-        why = f"A shipment that is {current} cannot become {to}."
+    if to in TRANSITIONS[current]:
+        reason = _guard_violation(to, assigned=assigned, on_hold=on_hold) or ""
+    elif TRANSITIONS[current]:
+        reason = f"A shipment that is {current} cannot become {to}."
     else:
-        why = f"A shipment that is {current} has reached its end; only a correction can change that."
-    raise IllegalTransition(current, to, may, why)
+        reason = f"A shipment that is {current} has reached its end; only a correction can change that."
+    raise IllegalTransition(current, to, targets, reason)
 
 
-def _objection(to: str, *, assigned: bool, on_hold: bool) -> str | None:
+def _guard_violation(to: str, *, assigned: bool, on_hold: bool) -> str | None:
     if to == "in_transit" and not assigned:
         return "Assign a driver before the shipment goes in transit."
-    if on_hold and to in CUSTODY:
+    if on_hold and to in IN_CUSTODY:
         return "The shipment is on hold; clear the hold before custody moves."
     return None

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 # What the package stores where the list gives no position.
-_MISSING: Final = 91
+_NO_POSITION: Final = 91
 # Extents of fewer places than this say nothing about the next one.
-_ENOUGH: Final = 20
+_MIN_SAMPLE: Final = 20
 # The list gives no position for these; given here in the list's own notation, to the minute.
-_WELL_KNOWN: Final = {
+_SUPPLEMENTED: Final = {
     code: position
     for line in """
     AEJEA 2501N 05503E  AUFRE 3203S 11544E  BGVAR 4312N 02755E  CAHAL 4439N 06334W  CAMTR 4530N 07333W
@@ -45,7 +45,7 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Locode:
     """One place of the list, named as the list writes it, in decimal degrees (to the minute)."""
 
     code: str
@@ -59,7 +59,7 @@ class Entry:
 
 
 @lru_cache(maxsize=4096)
-def find(code: str) -> Entry | None:
+def find(code: str) -> Locode | None:
     """This will return the place with this five-character code, whatever its case.
 
     A place to which the list gives no position, an impossible one or one far outside its country has none.
@@ -76,46 +76,46 @@ def find(code: str) -> Entry | None:
         return None
     name, latitude, longitude, *functions = rows[0]
     position = _position(code, latitude, longitude)
-    return Entry(code, name, code[:2], *(position or (None, None)), *map(bool, functions))
+    return Locode(code, name, code[:2], *(position or (None, None)), *map(bool, functions))
 
 
 def _position(code: str, latitude: float, longitude: float) -> tuple[float, float] | None:
-    if code in _WELL_KNOWN:
-        north, east = _WELL_KNOWN[code]
-        return _written(north), _written(east)
-    position = _decoded(latitude, longitude)
-    return position if position and _plausible(code[:2], *position) else None
+    if code in _SUPPLEMENTED:
+        north, east = _SUPPLEMENTED[code]
+        return _parse_degrees(north), _parse_degrees(east)
+    position = _decode_position(latitude, longitude)
+    return position if position and _is_near_country(code[:2], *position) else None
 
 
-def _written(text: str) -> float:
+def _parse_degrees(text: str) -> float:
     """This will read the list's notation, DDMM[NS] or DDDMM[EW], as degrees."""
     degrees = int(text[:-3]) + int(text[-3:-1]) / 60
     return round(-degrees if text[-1] in "SW" else degrees, 4)
 
 
-def _decoded(latitude: float, longitude: float) -> tuple[float, float] | None:
+def _decode_position(latitude: float, longitude: float) -> tuple[float, float] | None:
     """This will turn the package's numbers, DDMM / 100 with a sign, into degrees.
 
     27.29 stands for 27°29′. Minutes above 59 or degrees off the globe are slips of the list: None.
     """
-    if latitude == _MISSING or longitude == _MISSING:
+    if latitude == _NO_POSITION or longitude == _NO_POSITION:
         return None
-    found = []
-    for squeezed, most in ((latitude, 90), (longitude, 180)):
-        whole, minutes = divmod(round(abs(squeezed) * 100), 100)
+    position = []
+    for packed, limit in ((latitude, 90), (longitude, 180)):
+        whole, minutes = divmod(round(abs(packed) * 100), 100)
         degrees = round(whole + minutes / 60, 4)
-        if minutes > 59 or degrees > most:
+        if minutes > 59 or degrees > limit:
             return None
-        found.append(-degrees if squeezed < 0 else degrees)
-    return found[0], found[1]
+        position.append(-degrees if packed < 0 else degrees)
+    return position[0], position[1]
 
 
-def _plausible(country: str, latitude: float, longitude: float) -> bool:
+def _is_near_country(country: str, latitude: float, longitude: float) -> bool:
     """This will tell whether a place lies near most others of its country.
 
     About 300 of 92,700 do not: the list confuses east with west, or degrees with minutes.
     """
-    extent = _extent(country)
+    extent = _country_extent(country)
     if extent is None:
         return True
     (middle_lat, reach_lat), (middle_lon, reach_lon) = extent
@@ -124,16 +124,16 @@ def _plausible(country: str, latitude: float, longitude: float) -> bool:
 
 
 @cache
-def _extent(country: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
+def _country_extent(country: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
     """This will return the middle and the reach, in degrees, of a country's latitudes and longitudes."""
     rows = _query("SELECT latitude, longitude FROM location WHERE country_code = ?", (country,))
-    places = [found for row in rows if (found := _decoded(*row))]
-    if len(places) < _ENOUGH:
+    positions = [found for row in rows if (found := _decode_position(*row))]
+    if len(positions) < _MIN_SAMPLE:
         return None
-    return _reach([place[0] for place in places]), _reach([place[1] for place in places])
+    return _median_and_reach([place[0] for place in positions]), _median_and_reach([place[1] for place in positions])
 
 
-def _reach(degrees: Sequence[float]) -> tuple[float, float]:
+def _median_and_reach(degrees: Sequence[float]) -> tuple[float, float]:
     """This will return the median, and twice the width of the middle nine tenths with 3° of grace."""
     ordered = sorted(degrees)
     tail = len(ordered) // 20

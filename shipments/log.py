@@ -12,7 +12,7 @@ from shipments.access import Subject
 from shipments.models import AuditEntry, Location, Shipment, ShipmentEvent
 
 
-class Explanation(TypedDict):
+class EventFields(TypedDict):
     """What an event says beside its shipment.
 
     `changes` stands in the fields of the public snapshot. What is in `changes`, `note` or beside them is shown to
@@ -31,7 +31,7 @@ class Explanation(TypedDict):
     proof: NotRequired[Mapping[str, Any] | None]
 
 
-class Act(TypedDict):
+class AuditFields(TypedDict):
     """What an audit entry says: who did what to which entity, and what that changed."""
 
     by: Subject
@@ -44,42 +44,42 @@ class Act(TypedDict):
     outcome: NotRequired[str]
 
 
-def record(shipment: Shipment, **explanation: Unpack[Explanation]) -> ShipmentEvent:
+def record(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
     """This will insert the event that explains `shipment.seq` and send its hint after COMMIT.
 
     The caller holds the row lock, has saved the shipment with `seq` bumped by one in this same transaction.
     """
-    event = event_of(shipment, **explanation)
-    write([event], [])
+    event = build_event(shipment, **fields)
+    insert_events_and_audit([event], [])
     return event
 
 
-def event_of(shipment: Shipment, **explanation: Unpack[Explanation]) -> ShipmentEvent:
+def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
     """This will return the event that explains `shipment.seq`, to be written."""
-    by, note = explanation["by"], explanation.get("note")
-    data: dict[str, Any] = {"changes": dict(explanation["changes"])}
+    by, note = fields["by"], fields.get("note")
+    data: dict[str, Any] = {"changes": dict(fields["changes"])}
     if note:
         data["note"] = note
     for name in ("checkpoint", "proof"):
-        if beside := explanation.get(name):
-            data[name] = dict(beside)  # type: ignore[call-overload]
+        if extra := fields.get(name):
+            data[name] = dict(extra)  # type: ignore[call-overload]
     return ShipmentEvent(
         organization_id=shipment.organization_id,
         shipment=shipment,
         seq=shipment.seq,
-        type=explanation["type"],
+        type=fields["type"],
         status=shipment.status,
-        occurred_at=explanation["occurred_at"],
-        recorded_at=explanation["now"],
-        effective_at=explanation.get("effective_at"),
-        location=explanation.get("location"),
+        occurred_at=fields["occurred_at"],
+        recorded_at=fields["now"],
+        effective_at=fields.get("effective_at"),
+        location=fields.get("location"),
         actor_role=by.role,
         actor_id=by.user_id,
         data=data,
     )
 
 
-def write(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> None:
+def insert_events_and_audit(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> None:
     """This will insert events and audit entries, a statement a table, and send the events' hints after COMMIT.
 
     It stands in the transaction that has saved the events' shipments, as those objects show them.
@@ -91,10 +91,10 @@ def write(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> Non
     AuditEntry.objects.bulk_create(entries)
     for event in events:
         assert event.shipment is not None  # noqa: S101  those of the organisation go another way
-        transaction.on_commit(partial(_hint, event, _summary(event.shipment)), robust=True)
+        transaction.on_commit(partial(_publish_event, event, _summary(event.shipment)), robust=True)
 
 
-def record_of_organization(*, type: str, by: Subject, now: datetime, changed: Mapping[str, Any]) -> ShipmentEvent:  # noqa: A002
+def record_organization_event(*, type: str, by: Subject, now: datetime, changes: Mapping[str, Any]) -> ShipmentEvent:  # noqa: A002
     """This will insert an event of the organisation's feed, inside the caller's transaction.
 
     It says that what is shown beside many shipments (a driver's or customer's name) has changed; `changed` is
@@ -109,36 +109,36 @@ def record_of_organization(*, type: str, by: Subject, now: datetime, changed: Ma
         recorded_at=now,
         actor_role=by.role,
         actor_id=by.user_id,
-        data={"changes": dict(changed)},
+        data={"changes": dict(changes)},
     )
     statements.insert(event)
     transaction.on_commit(metrics.events.labels(type).inc, robust=True)
     return event
 
 
-def entry_of(**act: Unpack[Act]) -> AuditEntry:
+def build_audit_entry(**fields: Unpack[AuditFields]) -> AuditEntry:
     """This will return an audit entry, to be written."""
-    by = act["by"]
+    by = fields["by"]
     return AuditEntry(
         organization_id=by.organization_id,
-        at=act["now"],
+        at=fields["now"],
         actor_role=by.role,
         actor_id=by.user_id,
         actor_name=by.key_name or by.name,
-        action=act["action"],
-        entity=act["entity"],
-        entity_id=str(act.get("entity_id", "")),
-        before=act.get("before"),
-        after=act.get("after"),
+        action=fields["action"],
+        entity=fields["entity"],
+        entity_id=str(fields.get("entity_id", "")),
+        before=fields.get("before"),
+        after=fields.get("after"),
         address=by.address,
         request_id=by.request_id,
-        outcome=act.get("outcome", AuditEntry.Outcome.DONE),
+        outcome=fields.get("outcome", AuditEntry.Outcome.DONE),
     )
 
 
-def audit(**act: Unpack[Act]) -> AuditEntry:
+def record_audit(**fields: Unpack[AuditFields]) -> AuditEntry:
     """This will insert one audit entry, inside the caller's transaction where it has one."""
-    entry = entry_of(**act)
+    entry = build_audit_entry(**fields)
     statements.insert(entry)
     return entry
 
@@ -166,7 +166,7 @@ def _summary(shipment: Shipment) -> dict[str, Any]:
     )
 
 
-def _hint(event: ShipmentEvent, summary: dict[str, Any]) -> None:
+def _publish_event(event: ShipmentEvent, summary: dict[str, Any]) -> None:
     metrics.events.labels(event.type).inc()
     signals.event_committed.send_robust(
         sender=ShipmentEvent, event=representation.event(event_row(event)), shipment=summary,

@@ -14,70 +14,70 @@ from django.db import connection
 from django.db.models import Model
 
 from shipments.models import Customer, Driver, Location, Shipment
-from shipments.querysets import Sight, Viewer
+from shipments.querysets import VisibilityScope, Viewer
 
 AnyModel = TypeVar("AnyModel", bound=Model)
 
 
 @cache
-def columns_of(model: type[Model]) -> tuple[str, ...]:
+def column_names(model: type[Model]) -> tuple[str, ...]:
     """This will return the names of a table's columns, as `from_db` wants them."""
     return tuple(field.attname for field in model._meta.concrete_fields)  # noqa: SLF001  Django's documented API
 
 
 # Stands for the reference in the SQL that is kept. In upper case, as the question asks; no reference holds it.
 _PLACEHOLDER: Final = "\0REFERENCE"
-_COLUMNS: Final = columns_of(Shipment)
-_PARTIES: Final[Mapping[str, type[Model]]] = {
+_COLUMNS: Final = column_names(Shipment)
+_RELATED: Final[Mapping[str, type[Model]]] = {
     "origin": Location, "destination": Location, "customer": Customer, "driver": Driver,
 }  # fmt: skip
-_WHOLE: Final = (
+_COLUMNS_WITH_RELATED: Final = (
     *_COLUMNS,
-    *(f"{name}__{column}" for name, model in _PARTIES.items() for column in columns_of(model)),
+    *(f"{name}__{column}" for name, model in _RELATED.items() for column in column_names(model)),
 )
 # Django has the driver leave JSON as it comes.
-_JSON: Final = frozenset({"references", "flags"})
+_JSON_COLUMNS: Final = frozenset({"references", "flags"})
 
 
-def row(viewer: Viewer, reference: str, columns: tuple[str, ...]) -> dict[str, Any] | None:
+def fetch_row(viewer: Viewer, reference: str, columns: tuple[str, ...]) -> dict[str, Any] | None:
     """This will return the columns of one shipment, None where it is missing or not for the viewer: one query."""
-    found = _ask(viewer, reference, columns, locks=False)
-    return None if found is None else dict(zip(columns, found, strict=True))
+    values = _fetch(viewer, reference, columns, for_update=False)
+    return None if values is None else dict(zip(columns, values, strict=True))
 
 
-def locked(viewer: Viewer, reference: str, *, whole: bool = False) -> Shipment | None:
+def fetch_locked(viewer: Viewer, reference: str, *, with_related: bool = False) -> Shipment | None:
     """This will return one shipment, its row locked until the caller's transaction ends; None as `row` does.
 
     `whole` brings the places and parties with it.
     """
-    found = _ask(viewer, reference, _WHOLE if whole else _COLUMNS, locks=True)
-    if found is None:
+    row_values = _fetch(viewer, reference, _COLUMNS_WITH_RELATED if with_related else _COLUMNS, for_update=True)
+    if row_values is None:
         return None
-    values = iter(found)
-    shipment = _made(Shipment, values)
-    if whole:
-        for name, model in _PARTIES.items():
-            party = _made(model, values)
-            if party.pk is not None:
-                setattr(shipment, name, party)
+    values = iter(row_values)
+    shipment = _build_instance(Shipment, values)
+    if with_related:
+        for name, model in _RELATED.items():
+            related = _build_instance(model, values)
+            if related.pk is not None:
+                setattr(shipment, name, related)
     return shipment
 
 
-def _made(model: type[AnyModel], values: Iterator[Any]) -> AnyModel:
+def _build_instance(model: type[AnyModel], values: Iterator[Any]) -> AnyModel:
     """This will make one row of a table out of the next values."""
-    columns = columns_of(model)
+    columns = column_names(model)
     return model.from_db(connection.alias, columns, list(islice(values, len(columns))))
 
 
-def _ask(viewer: Viewer, reference: str, columns: tuple[str, ...], *, locks: bool) -> list[Any] | None:
-    question = _question(Sight.of(viewer), columns, locks=locks)
-    if question is None:
+def _fetch(viewer: Viewer, reference: str, columns: tuple[str, ...], *, for_update: bool) -> list[Any] | None:
+    statement = _compiled_statement(VisibilityScope.of(viewer), columns, locks=for_update)
+    if statement is None:
         return None
-    sql, params = question
+    sql, params = statement
     with connection.cursor() as cursor:
         cursor.execute(sql, [reference.upper() if param == _PLACEHOLDER else param for param in params])
-        found = cursor.fetchone()
-    return None if found is None else list(map(_read, columns, found))
+        row_values = cursor.fetchone()
+    return None if row_values is None else list(map(_read_column, columns, row_values))
 
 
 def read_json(text: str | None) -> Any:
@@ -87,17 +87,17 @@ def read_json(text: str | None) -> Any:
     return None if text is None else orjson.loads(text)
 
 
-def _read(column: str, value: Any) -> Any:
-    return read_json(value) if column in _JSON else value
+def _read_column(column: str, value: Any) -> Any:
+    return read_json(value) if column in _JSON_COLUMNS else value
 
 
 @lru_cache(maxsize=1024)
-def _question(sight: Sight, columns: tuple[str, ...], *, locks: bool) -> tuple[str, tuple[Any, ...]] | None:
+def _compiled_statement(scope: VisibilityScope, columns: tuple[str, ...], *, for_update: bool) -> tuple[str, tuple[Any, ...]] | None:
     """This will return SQL and parameters, None where the ORM knows that this viewer sees nothing."""
-    found = Shipment.objects.visible_to(sight).named(_PLACEHOLDER).values_list(*columns)
-    if locks:
-        found = found.select_for_update(of=("self",))
+    rows = Shipment.objects.visible_to(scope).with_reference(_PLACEHOLDER).values_list(*columns)
+    if for_update:
+        rows = rows.select_for_update(of=("self",))
     try:
-        return found.query.sql_with_params()
+        return rows.query.sql_with_params()
     except EmptyResultSet:
         return None

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-MOST_BYTES: Final = 5 * 1024 * 1024
+MAX_BYTES: Final = 5 * 1024 * 1024
 # How each kind begins (PNG 1.2, 12.12; JPEG, ISO/IEC 10918-1, B.1; RIFF as WebP's container specification has it).
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
 
 
-class NotAPicture(ValueError):
+class InvalidPicture(ValueError):
     """The bytes cannot be taken; the words are for whoever sent them."""
 
 
-class CannotClean(Exception):
+class CleanerUnavailable(Exception):
     """Nobody is there to clean a picture just now."""
 
 
@@ -37,22 +37,22 @@ Cleaner = Callable[[bytes], Picture]
 _cleaners: Final[list[Cleaner]] = []
 
 
-def connect(cleaner: Cleaner) -> None:
+def register_cleaner(cleaner: Cleaner) -> None:
     """This will have the cleaner called for every picture. It raises NotAPicture or CannotClean."""
     _cleaners[:] = [cleaner]
 
 
-def cleaned(raw: bytes) -> Picture:
+def clean(raw: bytes) -> Picture:
     """This will return the picture as it may be kept; raises NotAPicture or CannotClean."""
-    if len(raw) > MOST_BYTES:
-        raise NotAPicture(f"It is larger than {MOST_BYTES:,} bytes.")
-    if not is_known(raw):
-        raise NotAPicture("It is no PNG, JPEG or WebP picture.")
+    if len(raw) > MAX_BYTES:
+        raise InvalidPicture(f"It is larger than {MAX_BYTES:,} bytes.")
+    if not is_supported_format(raw):
+        raise InvalidPicture("It is no PNG, JPEG or WebP picture.")
     if not _cleaners:
-        raise CannotClean("Nothing here reads pictures.")
+        raise CleanerUnavailable("Nothing here reads pictures.")
     return _cleaners[0](raw)
 
 
-def is_known(raw: bytes) -> bool:
+def is_supported_format(raw: bytes) -> bool:
     """This will tell, by how it begins, whether it may be a picture of a kind that is taken."""
     return raw.startswith((_PNG, _JPEG)) or (raw[:4] == b"RIFF" and raw[8:12] == b"WEBP")

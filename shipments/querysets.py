@@ -9,27 +9,27 @@ from django.db import models
 from django.db.models.functions import Upper
 
 
-class _AsItStands(models.Lookup):
+class _RawLookup(models.Lookup):
     """A comparison with something that the ORM takes as it stands."""
 
     prepare_rhs = False
-    written: ClassVar[str]
+    sql_template: ClassVar[str]
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         """This will return SQL and parameters."""
         left, params = self.process_lhs(compiler, connection)
         right, values = self.process_rhs(compiler, connection)
-        return self.written.format(left, right), (*params, *values)
+        return self.sql_template.format(left, right), (*params, *values)
 
 
-class AnyOf(_AsItStands):
+class EqualsAny(_RawLookup):
     """Equal to one of many values that are given as one array: `IN` has a parameter, and SQL, for each of them."""
 
     lookup_name = "any_of"
     written = "{} = ANY({})"
 
 
-class Like(_AsItStands):
+class Like(_RawLookup):
     """A text that has a pattern."""
 
     lookup_name = "like"
@@ -51,7 +51,7 @@ class Viewer(Protocol):
     def shipment_id(self) -> uuid.UUID | None: ...
 
 
-class Owner(Viewer, Protocol):
+class OwningViewer(Viewer, Protocol):
     """Whoever looks, where it is a person whose own things count."""
 
     @property
@@ -59,7 +59,7 @@ class Owner(Viewer, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class VisibilityScope:
     """What of a viewer decides which shipments it sees: all whose is the same may be answered by one question."""
 
     organization_id: uuid.UUID
@@ -78,7 +78,7 @@ class Sight:
 class OrganizationQuerySet(models.QuerySet[Any]):
     """Rows that belong to one organisation."""
 
-    def of(self, organization_id: uuid.UUID) -> Self:
+    def of_organization(self, organization_id: uuid.UUID) -> Self:
         """This will keep the rows of one organisation."""
         return self.filter(organization_id=organization_id)
 
@@ -86,7 +86,7 @@ class OrganizationQuerySet(models.QuerySet[Any]):
 class ShipmentQuerySet(OrganizationQuerySet):
     """Shipments; a discarded draft is gone for everybody but the log."""
 
-    def present(self) -> Self:
+    def not_deleted(self) -> Self:
         """This will leave out discarded drafts."""
         return self.filter(deleted_at=None)
 
@@ -95,7 +95,7 @@ class ShipmentQuerySet(OrganizationQuerySet):
 
         Whoever follows a tracking link sees its one shipment; a phone that reports positions sees none.
         """
-        rows = self.of(viewer.organization_id).present()
+        rows = self.of_organization(viewer.organization_id).not_deleted()
         if viewer.role == "tracking":
             return rows.filter(pk=viewer.shipment_id) if viewer.shipment_id else rows.none()
         if viewer.role == "device":
@@ -106,20 +106,20 @@ class ShipmentQuerySet(OrganizationQuerySet):
             return rows.filter(customer_id=viewer.customer_id) if viewer.customer_id else rows.none()
         return rows
 
-    def named(self, reference: str) -> Self:
+    def with_reference(self, reference: str) -> Self:
         """This will keep the one shipment with this reference, whatever its case."""
         return self.alias(reference_key=Upper("reference")).filter(reference_key=reference.upper())
 
-    def named_any(self, references: Sequence[str]) -> Self:
+    def with_references(self, references: Sequence[str]) -> Self:
         """This will keep the shipments with these references, whatever their case."""
         keys = [reference.upper() for reference in references]
-        return self.filter(AnyOf(Upper("reference"), models.Value(keys)))
+        return self.filter(EqualsAny(Upper("reference"), models.Value(keys)))
 
 
 class EventQuerySet(models.QuerySet[Any]):
     """The log."""
 
-    def after(self, seq: int) -> Self:
+    def after_seq(self, seq: int) -> Self:
         """This will keep the events behind `seq`, in order."""
         return self.filter(seq__gt=seq).order_by("seq")
 
@@ -129,7 +129,7 @@ class DriverQuerySet(OrganizationQuerySet):
 
     def visible_to(self, viewer: Viewer) -> Self:
         """This will keep what the viewer may see: a driver and its phone itself, customers and links nobody."""
-        rows = self.of(viewer.organization_id)
+        rows = self.of_organization(viewer.organization_id)
         if viewer.role in {"driver", "device"}:
             return rows.filter(pk=viewer.driver_id) if viewer.driver_id else rows.none()
         return rows.none() if viewer.role in {"customer", "tracking"} else rows
@@ -140,7 +140,7 @@ class CustomerQuerySet(OrganizationQuerySet):
 
     def visible_to(self, viewer: Viewer) -> Self:
         """This will keep what the viewer may see: a customer its own account, drivers and links none."""
-        rows = self.of(viewer.organization_id)
+        rows = self.of_organization(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(pk=viewer.customer_id) if viewer.customer_id else rows.none()
         return rows.none() if viewer.role in {"driver", "device", "tracking"} else rows
@@ -149,9 +149,9 @@ class CustomerQuerySet(OrganizationQuerySet):
 class ApiKeyQuerySet(OrganizationQuerySet):
     """API keys."""
 
-    def visible_to(self, viewer: Owner) -> Self:
+    def visible_to(self, viewer: OwningViewer) -> Self:
         """This will keep what the viewer manages: an administrator the organisation's keys, others their own."""
-        rows = self.of(viewer.organization_id)
+        rows = self.of_organization(viewer.organization_id)
         return rows if viewer.role in {"admin", "system"} else rows.filter(user_id=viewer.user_id)
 
 
@@ -160,7 +160,7 @@ class LinkQuerySet(OrganizationQuerySet):
 
     def visible_to(self, viewer: Viewer) -> Self:
         """This will keep what the viewer manages: a customer its account's, the house all, others none."""
-        rows = self.of(viewer.organization_id)
+        rows = self.of_organization(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(customer_id=viewer.customer_id) if viewer.customer_id else rows.none()
         return rows if viewer.role in {"admin", "dispatcher", "auditor", "system"} else rows.none()

@@ -50,9 +50,9 @@ def instant(at: datetime | None) -> str | None:
     return orjson.dumps(utc)[1 : _TO_MILLISECONDS if utc.microsecond else _TO_SECONDS].decode() + "Z"
 
 
-def identifier(found: uuid.UUID | str) -> str:
+def identifier(value: uuid.UUID | str) -> str:
     """This will write an id; a quarter of the time of `str`, and a page has 150."""
-    return orjson.dumps(found)[1:-1].decode()
+    return orjson.dumps(value)[1:-1].decode()
 
 
 def microseconds(at: datetime) -> int:
@@ -126,18 +126,18 @@ def snapshot(row: Row) -> Json:
 
 def shipment(row: Row, variant: str) -> Json:
     """This will return the shipment as REST shows it to one visibility variant."""
-    shown = snapshot(row)
-    shown["position"] = position(row, "driver__last_position__")
+    body = snapshot(row)
+    body["position"] = position(row, "driver__last_position__")
     if variant == "staff":
-        shown["notes"] = row["notes"]
-        if shown["driver"]:
-            shown["driver"]["phone"] = row["driver__phone"]
-    return shown
+        body["notes"] = row["notes"]
+        if body["driver"]:
+            body["driver"]["phone"] = row["driver__phone"]
+    return body
 
 
-def party(found: uuid.UUID | str | None, name: str | None) -> Json | None:
+def party(party_id: uuid.UUID | str | None, name: str | None) -> Json | None:
     """This will return `{id, name}`, None where there is nobody."""
-    return None if found is None else {"id": identifier(found), "name": name}
+    return None if party_id is None else {"id": identifier(party_id), "name": name}
 
 
 def event(row: Row) -> Json:
@@ -155,34 +155,34 @@ def event(row: Row) -> Json:
     }
 
 
-def after(shown: Json, happened: Json) -> Json:
+def apply_event(snapshot_json: Json, event_json: Json) -> Json:
     """This will return the snapshot after one more event: its `changes` laid over, as every client does."""
-    changes: Json = happened["data"]["changes"]
-    return shown | changes | {"seq": happened["seq"], "updatedAt": happened["recordedAt"]}
+    changes: Json = event_json["data"]["changes"]
+    return snapshot_json | changes | {"seq": event_json["seq"], "updatedAt": event_json["recordedAt"]}
 
 
-def checkpoint(stored: Any) -> Json:
+def checkpoint(instance: Any) -> Json:
     """This will return an observation as it was stored: the same at every later time, but for its voiding."""
     return {
-        "id": str(stored.pk),
-        "outcome": stored.outcome,
-        "seq": stored.seq,
-        "classifier": stored.classifier,
-        "status": stored.state or None,
-        "code": stored.code or None,
-        "codeSystem": stored.code_system or None,
-        "occurredAt": instant(stored.occurred_at),
-        "recordedAt": instant(stored.recorded_at),
-        "location": place_of(stored.location),
-        "note": stored.note,
-        "source": stored.source,
-        "sourceEventId": stored.source_event_id,
+        "id": str(instance.pk),
+        "outcome": instance.outcome,
+        "seq": instance.seq,
+        "classifier": instance.classifier,
+        "status": instance.state or None,
+        "code": instance.code or None,
+        "codeSystem": instance.code_system or None,
+        "occurredAt": instant(instance.occurred_at),
+        "recordedAt": instant(instance.recorded_at),
+        "location": place_of_location(instance.location),
+        "note": instance.note,
+        "source": instance.source,
+        "sourceEventId": instance.source_event_id,
     }
 
 
-def proof(stored: Any, pictures: Iterable[Row]) -> Json:
+def proof(instance: Any, pictures: Iterable[Row]) -> Json:
     """This will return a proof of delivery with what is to be known of its pictures (`PICTURE_COLUMNS`)."""
-    shown = {
+    by_kind = {
         row["kind"]: {
             "mediaType": row["media_type"],
             "width": row["width"],
@@ -192,26 +192,26 @@ def proof(stored: Any, pictures: Iterable[Row]) -> Json:
         for row in pictures
     }
     return {
-        "id": str(stored.pk),
-        "seq": stored.seq,
-        "signerName": stored.signer_name,
-        "signedAt": instant(stored.signed_at),
-        "recordedAt": instant(stored.recorded_at),
-        "note": stored.note,
-        "signature": shown.get("signature"),
-        "photo": shown.get("photo"),
-        "supersedes": str(stored.supersedes_id) if stored.supersedes_id else None,
+        "id": str(instance.pk),
+        "seq": instance.seq,
+        "signerName": instance.signer_name,
+        "signedAt": instant(instance.signed_at),
+        "recordedAt": instant(instance.recorded_at),
+        "note": instance.note,
+        "signature": by_kind.get("signature"),
+        "photo": by_kind.get("photo"),
+        "supersedes": str(instance.supersedes_id) if instance.supersedes_id else None,
     }
 
 
-def place_of(location: Any) -> Json | None:
+def place_of_location(location: Any) -> Json | None:
     """This will return the JSON of a stored place."""
     return None if location is None else {column: getattr(location, column) for column in _PLACE}
 
 
-def summary(shown: Json) -> Json:
+def summary(snapshot_json: Json) -> Json:
     """This will return what an update carries beside its event: the head of the snapshot."""
-    return {key: shown[key] for key in ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")}
+    return {key: snapshot_json[key] for key in ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")}
 
 
 def driver(row: Row) -> Json:

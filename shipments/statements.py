@@ -14,32 +14,32 @@ from django.db import DatabaseError, connection
 from django.db.models import Field, Model
 
 Fields = tuple["Field[Any, Any]", ...]
-Write = tuple[str, list[Any]]
+Statement = tuple[str, list[Any]]
 
-_gathered: ContextVar[list[Write] | None] = ContextVar("gathered", default=None)
+_batch: ContextVar[list[Statement] | None] = ContextVar("gathered", default=None)
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def batched_writes() -> Iterator[None]:
     """This will write the rows of the block in one statement at its end: one word with the database, not several.
 
     Nothing in the block sees what it writes, nor whether a row was there to be changed.
     """
-    writes: list[Write] = []
-    token = _gathered.set(writes)
+    writes: list[Statement] = []
+    token = _batch.set(writes)
     try:
         yield
     finally:
-        _gathered.reset(token)
+        _batch.reset(token)
     if writes:
         with connection.cursor() as cursor:
             values = [value for _, row in writes for value in row]
-            cursor.execute(_joined(tuple(sql for sql, _ in writes)), values)
+            cursor.execute(_join_as_ctes(tuple(sql for sql, _ in writes)), values)
 
 
 def insert(row: Model) -> None:
     """This will insert a row that has its key."""
-    sql, fields = _insertion(type(row))
+    sql, fields = _insert_sql(type(row))
     _execute(sql, _values(row, fields))
     state = row._state  # noqa: SLF001  Django's documented API
     state.adding, state.db = False, connection.alias
@@ -47,14 +47,14 @@ def insert(row: Model) -> None:
 
 def update(row: Model, columns: tuple[str, ...]) -> None:
     """This will store columns (by attribute) of the row with this key; raises DatabaseError where there is none."""
-    sql, fields = _change(type(row), columns)
+    sql, fields = _update_sql(type(row), columns)
     if _execute(sql, _values(row, fields)) == 0:
         raise DatabaseError(f"There is no row {row.pk} any more.")
 
 
 def _execute(sql: str, values: list[Any]) -> int | None:
     """This will return the number of rows, None where they are only gathered."""
-    writes = _gathered.get()
+    writes = _batch.get()
     if writes is not None:
         writes.append((sql, values))
         return None
@@ -64,7 +64,7 @@ def _execute(sql: str, values: list[Any]) -> int | None:
 
 
 @lru_cache(maxsize=256)
-def _joined(writes: tuple[str, ...]) -> str:
+def _join_as_ctes(writes: tuple[str, ...]) -> str:
     *before, last = writes
     if not before:
         return last
@@ -76,25 +76,25 @@ def _values(row: Model, fields: Fields) -> list[Any]:
 
 
 @cache
-def _insertion(model: type[Model]) -> tuple[str, Fields]:
+def _insert_sql(model: type[Model]) -> tuple[str, Fields]:
     fields = tuple(model._meta.concrete_fields)  # noqa: SLF001  Django's documented API
-    names, marks = ", ".join(map(_name, fields)), ", ".join(["%s"] * len(fields))
-    return f"INSERT INTO {_table(model)} ({names}) VALUES ({marks})", fields  # noqa: S608  names of ours
+    columns, placeholders = ", ".join(map(_quoted_column, fields)), ", ".join(["%s"] * len(fields))
+    return f"INSERT INTO {_quoted_table(model)} ({columns}) VALUES ({placeholders})", fields  # noqa: S608  names of ours
 
 
 @cache
-def _change(model: type[Model], columns: tuple[str, ...]) -> tuple[str, Fields]:
-    known = {field.attname: field for field in model._meta.concrete_fields}  # noqa: SLF001
-    fields = tuple(known[column] for column in columns)
+def _update_sql(model: type[Model], columns: tuple[str, ...]) -> tuple[str, Fields]:
+    fields_by_attname = {field.attname: field for field in model._meta.concrete_fields}  # noqa: SLF001
+    fields = tuple(fields_by_attname[column] for column in columns)
     key = model._meta.pk  # noqa: SLF001
     assert key is not None  # noqa: S101  every model of ours has one
-    changes = ", ".join(f"{_name(field)} = %s" for field in fields)
-    return f"UPDATE {_table(model)} SET {changes} WHERE {_name(key)} = %s", (*fields, key)  # noqa: S608
+    assignments = ", ".join(f"{_quoted_column(field)} = %s" for field in fields)
+    return f"UPDATE {_quoted_table(model)} SET {assignments} WHERE {_quoted_column(key)} = %s", (*fields, key)  # noqa: S608
 
 
-def _table(model: type[Model]) -> str:
+def _quoted_table(model: type[Model]) -> str:
     return connection.ops.quote_name(model._meta.db_table)  # noqa: SLF001
 
 
-def _name(field: "Field[Any, Any]") -> str:
+def _quoted_column(field: "Field[Any, Any]") -> str:
     return connection.ops.quote_name(field.column or field.attname)

@@ -12,11 +12,11 @@ MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 32
 MAX_DIGITS: Final = 4300
 
-_TOKENS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
-_SUSPECT: Final = re.compile(rb"\\u(?:0000|[dD][89abAB])")
+_STRINGS_AND_BRACKETS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', re.DOTALL)
+_SUSPICIOUS_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD][89abAB])")
 
 
-class NotStrict(ValueError):
+class InvalidJson(ValueError):
     """The text is not JSON that can be taken; `code` is one word for it."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -24,31 +24,31 @@ class NotStrict(ValueError):
         self.code = code
 
 
-class TooLarge(NotStrict):
+class JsonTooLarge(InvalidJson):
     """The text is longer than 1 MiB."""
 
 
-def loads(raw: bytes, *, most_bytes: int = MAX_BYTES) -> Any:
+def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
     """This will return the parsed value; raises NotStrict or TooLarge."""
-    if len(raw) > most_bytes:
-        raise TooLarge("too_large", f"The body is larger than {most_bytes:,} bytes.")
+    if len(raw) > max_bytes:
+        raise JsonTooLarge("too_large", f"The body is larger than {max_bytes:,} bytes.")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        raise NotStrict("encoding", f"The body is not UTF-8 (byte {error.start}).") from error
+        raise InvalidJson("encoding", f"The body is not UTF-8 (byte {error.start}).") from error
     _check_depth(raw)
     try:
         value = json.loads(
             text,
-            object_pairs_hook=_without_duplicates,
-            parse_constant=_constant,
-            parse_float=_number,
-            parse_int=_whole_number,
+            object_pairs_hook=_object_without_duplicates,
+            parse_constant=_refuse_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
         )
     except json.JSONDecodeError as error:
         message = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
-        raise NotStrict("malformed", message) from error
-    if _SUSPECT.search(raw):
+        raise InvalidJson("malformed", message) from error
+    if _SUSPICIOUS_ESCAPE.search(raw):
         _check_characters(value)
     return value
 
@@ -57,42 +57,42 @@ def _check_depth(raw: bytes) -> None:
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
-    for token in _TOKENS.finditer(raw):
+    for token in _STRINGS_AND_BRACKETS.finditer(raw):
         mark = raw[token.start()]
         if mark in b"[{":
             depth += 1
             if depth > MAX_DEPTH:
-                raise NotStrict("too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
+                raise InvalidJson("too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
         elif mark in b"]}":
             depth -= 1
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) == len(pairs):
-        return found
-    seen: set[str] = set()
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) == len(pairs):
+        return members
+    keys: set[str] = set()
     for key, _ in pairs:
-        if key in seen:
-            raise NotStrict("duplicate_key", f"The key {key[:64]!a} stands twice in one object.")
-        seen.add(key)
-    return found
+        if key in keys:
+            raise InvalidJson("duplicate_key", f"The key {key[:64]!a} stands twice in one object.")
+        keys.add(key)
+    return members
 
 
-def _constant(name: str) -> NoReturn:
-    raise NotStrict("not_a_number", f"{name} is not a JSON number.")
+def _refuse_constant(name: str) -> NoReturn:
+    raise InvalidJson("not_a_number", f"{name} is not a JSON number.")
 
 
-def _number(digits: str) -> float:
+def _parse_float(digits: str) -> float:
     number = float(digits)
     if number in {float("inf"), float("-inf")}:
-        raise NotStrict("number_too_large", f"The number {digits[:32]} is too large.")
+        raise InvalidJson("number_too_large", f"The number {digits[:32]} is too large.")
     return number
 
 
-def _whole_number(digits: str) -> int:
+def _parse_int(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise NotStrict("number_too_large", f"A number has more than {MAX_DIGITS:,} digits.")
+        raise InvalidJson("number_too_large", f"A number has more than {MAX_DIGITS:,} digits.")
     return int(digits)
 
 
@@ -101,9 +101,9 @@ def _check_characters(value: Any) -> None:
     if isinstance(value, str):
         for character in value:
             if character == "\0":
-                raise NotStrict("nul", "A text holds the character NUL (\\u0000).")
+                raise InvalidJson("nul", "A text holds the character NUL (\\u0000).")
             if "\ud800" <= character <= "\udfff":
-                raise NotStrict("surrogate", f"A text holds half a character (\\u{ord(character):04x}).")
+                raise InvalidJson("surrogate", f"A text holds half a character (\\u{ord(character):04x}).")
     elif isinstance(value, list):
         for each in value:
             _check_characters(each)

@@ -26,14 +26,14 @@ API_KEY_PREFIX: Final = "frk_"
 DEVICE_KEY_PREFIX: Final = "frd_"
 TRACKING_PREFIX: Final = "frt_"
 # Longer than any token of ours; what is longer is not worth a signature check.
-LONGEST: Final = 2048
-_REQUIRED: Final = ["exp", "iat", "sub", "typ", "iss", "aud", "login"]
+MAX_LENGTH: Final = 2048
+_REQUIRED_CLAIMS: Final = ["exp", "iat", "sub", "typ", "iss", "aud", "login"]
 # What every token of ours begins with, and all that it says.
 _HEADER: Final = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}') + b"."
-_OWN: Final = frozenset({*_REQUIRED, "ver"})
+_OWN_CLAIMS: Final = frozenset({*_REQUIRED_CLAIMS, "ver"})
 
 
-class BadToken(Exception):
+class InvalidToken(Exception):
     """The text is no token of ours, or no longer good; why is nobody's business but the log's."""
 
 
@@ -106,50 +106,50 @@ def _issue(
             "iat": int(now.timestamp()),
             "exp": int(expires_at.timestamp()),
         },
-        _key(settings.SECRET_KEY),
+        _signing_key(settings.SECRET_KEY),
         algorithm=ALGORITHM,
     )
 
 
 def _verify(kind: str, token: str, now: datetime) -> Claims:
-    if len(token) > LONGEST:
-        raise BadToken("too long")
-    typ, read = _read(token, _key(settings.SECRET_KEY))
+    if len(token) > MAX_LENGTH:
+        raise InvalidToken("too long")
+    typ, claims = _decode(token, _signing_key(settings.SECRET_KEY))
     if typ != kind:
-        raise BadToken("wrong type")
-    if read.expires_at <= now:
-        raise BadToken("expired")
-    return read
+        raise InvalidToken("wrong type")
+    if claims.expires_at <= now:
+        raise InvalidToken("expired")
+    return claims
 
 
 @lru_cache(maxsize=4096)
-def _read(token: str, key: bytes) -> tuple[str, Claims]:
+def _decode(token: str, key: bytes) -> tuple[str, Claims]:
     """This will return the type and claims of a token that this key has signed, at whatever time; raises BadToken.
 
     What a token says does not change: whoever comes again with the same is read once.
     """
     try:
-        claims: dict[str, Any] = _plain(token, key) or jwt.decode(
+        payload: dict[str, Any] = _decode_own(token, key) or jwt.decode(
             token,
             key,
             algorithms=[ALGORITHM],
             issuer=ISSUER,
             audience=AUDIENCE,
             # Times are judged below, by the caller's clock.
-            options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False},
+            options={"require": _REQUIRED_CLAIMS, "verify_exp": False, "verify_iat": False},
         )
-        read = Claims(
-            user_id=uuid.UUID(claims["sub"]),
-            login_id=uuid.UUID(claims["login"]),
-            version=int(claims["ver"]),
-            expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        token_claims = Claims(
+            user_id=uuid.UUID(payload["sub"]),
+            login_id=uuid.UUID(payload["login"]),
+            version=int(payload["ver"]),
+            expires_at=datetime.fromtimestamp(payload["exp"], UTC),
         )
     except (jwt.PyJWTError, KeyError, ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
-        raise BadToken(type(error).__name__) from error
-    return claims["typ"], read
+        raise InvalidToken(type(error).__name__) from error
+    return payload["typ"], token_claims
 
 
-def _plain(token: str, key: bytes) -> dict[str, Any] | None:
+def _decode_own(token: str, key: bytes) -> dict[str, Any] | None:
     """This will return the claims of a token exactly as `_issue` writes it; PyJWT judges everything else.
 
     It takes a third of PyJWT's time, which every request and handshake would pay.
@@ -161,17 +161,17 @@ def _plain(token: str, key: bytes) -> dict[str, Any] | None:
         expected = base64.urlsafe_b64encode(hmac.digest(key, signed, "sha256")).rstrip(b"=")
         if not hmac.compare_digest(expected, signature):
             return None
-        payload = signed[len(_HEADER) :]
-        claims = orjson.loads(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+        encoded_payload = signed[len(_HEADER) :]
+        claims = orjson.loads(base64.urlsafe_b64decode(encoded_payload + b"=" * (-len(encoded_payload) % 4)))
     except ValueError:
         return None
-    if not isinstance(claims, dict) or claims.keys() != _OWN or None in claims.values():
+    if not isinstance(claims, dict) or claims.keys() != _OWN_CLAIMS or None in claims.values():
         return None
-    ours = claims["iss"] == ISSUER and claims["aud"] == AUDIENCE and isinstance(claims["sub"], str)
-    return claims if ours else None
+    is_ours = claims["iss"] == ISSUER and claims["aud"] == AUDIENCE and isinstance(claims["sub"], str)
+    return claims if is_ours else None
 
 
 @lru_cache(maxsize=4)
-def _key(secret: str) -> bytes:
+def _signing_key(secret: str) -> bytes:
     """This will derive the signing key, so that no other use of SECRET_KEY can make a token."""
     return hashlib.blake2b(secret.encode(), key=b"freight.tokens.v1", digest_size=32).digest()

@@ -16,17 +16,17 @@ class Meaning:
     """What a code says: a state, a flag that opens or closes, or only an estimate (which moves the ETA)."""
 
     state: str | None = None
-    opens: str | None = None
-    clears: str | None = None
-    estimate: bool = False
+    opens_flag: str | None = None
+    clears_flag: str | None = None
+    is_estimate: bool = False
     remark: str = ""
 
 
-def _states(table: Mapping[str, str]) -> dict[str, Meaning]:
+def _state_meanings(table: Mapping[str, str]) -> dict[str, Meaning]:
     return {code: Meaning(state=state) for state, codes in table.items() for code in codes.split()}
 
 
-EDI_214: Final = _states(
+EDI_214: Final = _state_meanings(
     {
         "booked": "XB BF",
         "dispatched": "AA",  # AT7-03: pickup appointment
@@ -44,21 +44,21 @@ EDI_214: Final = _states(
         "cancelled": "CA",
     }
 ) | {
-    "SD": Meaning(opens="delayed"),
-    "A9": Meaning(opens="damaged"),
-    "K1": Meaning(opens="customs_hold"),
-    "PR": Meaning(opens="customs_hold"),
-    "K2": Meaning(clears="customs_hold"),
-    "RH": Meaning(clears="customs_hold"),
+    "SD": Meaning(opens_flag="delayed"),
+    "A9": Meaning(opens_flag="damaged"),
+    "K1": Meaning(opens_flag="customs_hold"),
+    "PR": Meaning(opens_flag="customs_hold"),
+    "K2": Meaning(clears_flag="customs_hold"),
+    "RH": Meaning(clears_flag="customs_hold"),
     "AI": Meaning(remark="reconsigned"),
     "PU": Meaning(remark="pickup failed"),
     "SN": Meaning(remark="pickup failed"),
-    "AG": Meaning(estimate=True),
-    "X2": Meaning(estimate=True),
-    "B6": Meaning(estimate=True),
-    "C1": Meaning(estimate=True),
+    "AG": Meaning(is_estimate=True),
+    "X2": Meaning(is_estimate=True),
+    "B6": Meaning(is_estimate=True),
+    "C1": Meaning(is_estimate=True),
 }
-DCSA: Final = _states(
+DCSA: Final = _state_meanings(
     {
         "draft": "RECE PENU",
         "booked": "CONF",
@@ -72,7 +72,7 @@ DCSA: Final = _states(
         "cancelled": "CANC",
     }
 )
-EASYPOST: Final = _states(
+EASYPOST: Final = _state_meanings(
     {
         "draft": "unknown",
         "booked": "pre_transit",
@@ -85,7 +85,7 @@ EASYPOST: Final = _states(
         "cancelled": "cancelled",
     }
 )
-AFTERSHIP: Final = _states(
+AFTERSHIP: Final = _state_meanings(
     {
         "draft": "Pending",
         "booked": "InfoReceived",
@@ -96,7 +96,7 @@ AFTERSHIP: Final = _states(
         "delivered": "Delivered",
     }
 )
-VOCABULARIES: Final[Mapping[str, Mapping[str, Meaning]]] = {
+CODE_SYSTEMS: Final[Mapping[str, Mapping[str, Meaning]]] = {
     "edi214": EDI_214,
     "dcsa": DCSA,
     "easypost": EASYPOST,
@@ -105,7 +105,7 @@ VOCABULARIES: Final[Mapping[str, Mapping[str, Meaning]]] = {
 
 # The one code by which each state is told to others. A state that stands in `LOSSLESS` of a vocabulary comes
 # back as itself; the others come back as something coarser, or have no word there.
-CANONICAL: Final[Mapping[str, Mapping[str, str]]] = {
+OUTBOUND_CODES: Final[Mapping[str, Mapping[str, str]]] = {
     "edi214": {
         "booked": "XB", "dispatched": "AA", "at_pickup": "X3", "in_transit": "AF", "at_facility": "X4",
         "out_for_delivery": "X6", "at_delivery": "X1", "delivery_attempted": "AH", "available_for_pickup": "AW",
@@ -133,16 +133,16 @@ CANONICAL: Final[Mapping[str, Mapping[str, str]]] = {
         "delivered": "Delivered", "returning": "Exception", "returned": "Exception", "lost": "Exception",
     },
 }  # fmt: skip
-LOSSLESS: Final[Mapping[str, frozenset[str]]] = {
+ROUND_TRIP_STATES: Final[Mapping[str, frozenset[str]]] = {
     system: frozenset(
         state
         for state, code in codes.items()
-        if (meaning := VOCABULARIES[system].get(code)) is not None and meaning.state == state
+        if (meaning := CODE_SYSTEMS[system].get(code)) is not None and meaning.state == state
     )
-    for system, codes in CANONICAL.items()
+    for system, codes in OUTBOUND_CODES.items()
 }
 
 
 def translate(system: str, code: str) -> Meaning | None:
     """This will return what a code means, None for one that the system's table does not hold."""
-    return VOCABULARIES[system].get(code)
+    return CODE_SYSTEMS[system].get(code)

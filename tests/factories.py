@@ -38,7 +38,7 @@ def user(organization: Organization, role: str, *, password: str | None = None, 
 
 def member(organization: Organization, role: str, **links: Any) -> Subject:
     """This will return the subject of a fresh member."""
-    subject = access.of_user(user(organization, role, **links))
+    subject = access.subject_of_user(user(organization, role, **links))
     assert subject is not None
     return subject
 
@@ -77,7 +77,7 @@ def booked(by: Subject, *, reference: str | None = None, now: datetime = NOW, **
 def seen(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) -> None:
     """This will report where a driver is, as the system does."""
     services.record_position(
-        by=access.system(driver.organization_id, name="tests"),
+        by=access.system_subject(driver.organization_id, name="tests"),
         now=at,
         fix=services.Fix(driver.pk, latitude, longitude, at),
     )

@@ -9,12 +9,12 @@ from typing import Any, Final
 from exports.tables import SHIPMENTS
 from shipments import texts
 from shipments.intake import Place, Wanted
-from shipments.selectors.cells import FORMULA
-from shipments.selectors.parameters import FieldError, Invalid, field_error
-from shipments.texts import Unreadable
+from shipments.selectors.cells import FORMULA_PATTERN
+from shipments.selectors.parameters import FieldError, InvalidFields, field_error
+from shipments.texts import InvalidValue
 
 # What an export writes before a text that a spreadsheet would take for a formula.
-_ESCAPED_FORMULA: Final = re.compile(FORMULA)
+_ESCAPED_FORMULA: Final = re.compile(FORMULA_PATTERN)
 _PLACE: Final = re.compile(r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}[A-Za-z0-9]{3})\)", re.DOTALL)
 _WHOLE: Final = re.compile(r"(\d{1,19})(?:\.0{1,10})?", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -64,7 +64,7 @@ def match_header(header: Sequence[str]) -> ColumnMap:
     if "reference" not in header_by_field:
         errors.append(field_error("Reference", "missing_column", "A file needs the column Reference."))
     if errors:
-        raise Invalid(errors[:_MAX_ERRORS])
+        raise InvalidFields(errors[:_MAX_ERRORS])
     return ColumnMap(tuple(fields), header_by_field)
 
 
@@ -96,7 +96,7 @@ def unescape_formula(cell: str) -> str:
 def _parse_cell(values: dict[str, Any], errors: list[FieldError], name: str, parser: CellParser, text: str) -> None:
     try:
         value = parser(text)
-    except Unreadable as error:
+    except InvalidValue as error:
         errors.append(field_error(name, "invalid", str(error)))
         return
     if name in _OTHER_REFERENCES:
@@ -117,7 +117,7 @@ def _place(text: str) -> str | Place:
     if match is None:
         if re.fullmatch(r"[A-Za-z]{2}[A-Za-z0-9]{3}", text, re.ASCII):
             return text.upper()
-        raise Unreadable("Give a UN/LOCODE such as NLRTM, or a name with its code or country: Depot 7 (NL).")
+        raise InvalidValue("Give a UN/LOCODE such as NLRTM, or a name with its code or country: Depot 7 (NL).")
     code = match["code"].upper()
     return code if len(code) > 2 else Place(name=match["name"].strip(), country=code)
 
@@ -129,7 +129,7 @@ def _instant(text: str) -> datetime:
     if _WITHOUT_ZONE.fullmatch(text):
         return texts.instant(f"{text}{'' if text.count(':') > 1 else ':00'}Z")
     if re.fullmatch(r"[\d.,]+", text):
-        raise Unreadable("This is a number; give the cell a format of dates, or write 2026-03-02T12:00:00Z.")
+        raise InvalidValue("This is a number; give the cell a format of dates, or write 2026-03-02T12:00:00Z.")
     return texts.instant(text).astimezone(UTC)
 
 
@@ -142,9 +142,9 @@ def _status(text: str) -> str:
     return text.lower().replace(" ", "_")[:40]
 
 
-_COUNT: Final = texts.whole(0, texts.MAX_PIECES)
-_NAME: Final = texts.up_to(120)
-_OTHER: Final = texts.up_to(texts.MAX_OTHER_REFERENCE)
+_COUNT: Final = texts.whole_number(0, texts.MAX_PIECES)
+_NAME: Final = texts.text_up_to(120)
+_OTHER: Final = texts.text_up_to(texts.MAX_OTHER_REFERENCE)
 # None: what the product alone writes. It is accepted, so that an export can be sent back, and not looked at.
 _CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "id": None,
@@ -161,17 +161,17 @@ _CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "eta": _instant,
     "deliveredAt": None,
     "pieces": _pieces,
-    "weightKg": texts.amount(texts.WEIGHT_DIGITS),
+    "weightKg": texts.decimal_number(texts.WEIGHT_DIGITS),
     "plannedPickupAt": _instant,
     "plannedDeliveryAt": _instant,
-    "volumeM3": texts.amount(texts.VOLUME_DIGITS),
+    "volumeM3": texts.decimal_number(texts.VOLUME_DIGITS),
     "customerId": texts.identifier,
     "seq": None,
     "po": _OTHER,
     "bol": _OTHER,
     "pro": _OTHER,
     "flags": None,
-    "notes": texts.up_to(texts.MAX_NOTES),
+    "notes": texts.text_up_to(texts.MAX_NOTES),
 }
 # What a new file is begun with: those columns that are looked at, in the order of an export.
 TEMPLATE_FIELDS: Final = tuple(name for name in SHIPMENTS.columns if _CELL_PARSERS[name])

@@ -9,8 +9,8 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser, DataAndFiles, MultiPartParser
 
 from exports.imports import documentation
-from shipments.selectors.parameters import Invalid, field_error
-from shipments.strict_json import TooLarge
+from shipments.selectors.parameters import InvalidFields, field_error
+from shipments.strict_json import JsonTooLarge
 
 # The lines that a form lays around its file.
 _MULTIPART_OVERHEAD_BYTES: Final = 64 * 1024
@@ -66,7 +66,7 @@ def upload_from_form(data: Any, files: Any) -> Upload:
     unexpected = [name for name in (*files, *data) if name != "file"]
     uploaded_files: list[UploadedFile[Any]] = files.getlist("file")
     if unexpected or len(uploaded_files) != 1:
-        raise Invalid([field_error("file", "required", "Send one file, in the field `file`, and nothing else.")])
+        raise InvalidFields([field_error("file", "required", "Send one file, in the field `file`, and nothing else.")])
     if (uploaded_files[0].size or 0) > settings.IMPORT_MAX_BYTES:
         raise _too_large()
     return Upload(uploaded_files[0].read(), uploaded_files[0].name or "")
@@ -83,5 +83,5 @@ def _check_headers(context: Mapping[str, Any] | None, media_type: str | None, *,
         raise _too_large()
 
 
-def _too_large() -> TooLarge:
-    return TooLarge("too_large", f"A file may have {settings.IMPORT_MAX_BYTES:,} bytes.")
+def _too_large() -> JsonTooLarge:
+    return JsonTooLarge("too_large", f"A file may have {settings.IMPORT_MAX_BYTES:,} bytes.")

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from exports import slots
 from exports.pdf import pool
-from shipments.selectors.parameters import Invalid, field_error
+from shipments.selectors.parameters import InvalidFields, field_error
 
 _TIMEOUT_SECONDS: Final = 30.0
 _UNPACK_BYTES: Final = 256 * 1024
@@ -49,7 +49,7 @@ def read(raw: bytes) -> ImportTable:
         raise slots.ServerBusy("As many files and documents are worked on as this server can; try again soon.") from None
     except pool.TaskFailed as error:
         code = _CAMEL_CASE.sub("_", error.kind).lower() if error.reason else "unreadable"
-        raise Invalid([field_error("file", code, error.reason or _FAILURE_MESSAGES.get(error.kind, _FAILURE_MESSAGES["Died"]))]) from None
+        raise InvalidFields([field_error("file", code, error.reason or _FAILURE_MESSAGES.get(error.kind, _FAILURE_MESSAGES["Died"]))]) from None
     return ImportTable(
         kind=result.metadata["kind"],
         sha256=hashlib.sha256(raw).hexdigest(),

@@ -24,22 +24,22 @@ from exports.models import Import
 from shipments import texts
 from shipments.access import Subject
 from shipments.selectors import parameters
-from shipments.selectors.parameters import Invalid, Parameter, field_error
+from shipments.selectors.parameters import InvalidFields, Parameter, field_error
 
 _DEFAULT_PAGE_SIZE: Final = 200
 _PAGE_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "after": Parameter(
-        texts.whole(0, 10**9), "Entries of rows behind this one.", {"type": "integer", "minimum": 0}
+        texts.whole_number(0, 10**9), "Entries of rows behind this one.", {"type": "integer", "minimum": 0}
     ),
     "limit": Parameter(
-        texts.whole(0, orders.MAX_PAGE_SIZE),
+        texts.whole_number(0, orders.MAX_PAGE_SIZE),
         f"At most so many entries, {_DEFAULT_PAGE_SIZE} when left out.",
         {"type": "integer", "minimum": 0, "maximum": orders.MAX_PAGE_SIZE},
     ),
-    "outcome": Parameter(texts.one_of(OUTCOMES), "Only entries of rows that ended so.", parameters.words(OUTCOMES)),
+    "outcome": Parameter(texts.choice(OUTCOMES), "Only entries of rows that ended so.", parameters.enum_schema(OUTCOMES)),
 }
 _DRY_RUN_PARAMETER: Final = Parameter(
-    lambda text: texts.one_of(("true", "false", "1", "0"))(text) in {"true", "1"},
+    lambda text: texts.choice(("true", "false", "1", "0"))(text) in {"true", "1"},
     "`true`: say of each row what would become of it, and change nothing.",
     {"type": "boolean"},
 )
@@ -80,7 +80,7 @@ class ShipmentImportView(APIView):
         Each row is judged for itself. `after`, `limit` and `outcome` choose the entries of a dry run.
         """
         subject = _require_importer(request)
-        values = parameters.read(request.GET, _IMPORT_PARAMETERS)
+        values = parameters.parse_parameters(request.GET, _IMPORT_PARAMETERS)
         upload = _get_upload(request)
         if not connection.in_atomic_block:
             connection.close()  # reading takes a while
@@ -117,7 +117,7 @@ class ImportDetailView(APIView):
     def get(self, request: Request, import_id: uuid.UUID) -> Response:
         """Show how far the import is and what became of its rows, a page of them; `next` is the next `after`."""
         subject = _require_importer(request)
-        values = parameters.read(request.GET, _PAGE_PARAMETERS)
+        values = parameters.parse_parameters(request.GET, _PAGE_PARAMETERS)
         import_job = orders.get_own(subject, import_id)
         if import_job is None:
             raise Http404
@@ -151,7 +151,7 @@ def _get_upload(request: Request) -> Upload:
     if request.content_type.startswith("multipart/"):
         # A page's form was taken apart when its CSRF token was looked for.
         return upload_from_form(request._request.POST, request._request.FILES)  # noqa: SLF001  Django's own, before DRF
-    raise Invalid(
+    raise InvalidFields(
         [field_error("file", "required", "Send a CSV or XLSX.")]
     )  # without a body there is no type either
 

@@ -25,7 +25,7 @@ from exports.models import Import, ImportedFile, ImportedRow
 from shipments import intake
 from shipments.access import Forbidden, Subject
 from shipments.intake import OutcomeUnknown, Wanted
-from shipments.selectors.parameters import Invalid
+from shipments.selectors.parameters import InvalidFields
 
 log: Final = structlog.get_logger("exports")
 State = Import.State
@@ -75,8 +75,8 @@ def _run_attempt(import_job: Import) -> None:
         _apply_chunks(import_job)
     except (AttemptSuperseded, ShuttingDown):
         pass  # it was ended by whoever cancelled it, or goes on elsewhere
-    except (Forbidden, Invalid) as error:
-        _store_failure(import_job, error.errors[0]["message"] if isinstance(error, Invalid) else str(error))
+    except (Forbidden, InvalidFields) as error:
+        _store_failure(import_job, error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error))
     except (Error, psycopg.Error, ProcrastinateException, OutcomeUnknown) as error:
         # Left as it stands: without its lock it is taken up again, when the database answers.
         log.warning("import broke off", order=str(import_job.pk), error=type(error).__name__)

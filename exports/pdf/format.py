@@ -48,7 +48,7 @@ cache: Final = CacheService(
     "export-pdf",
     ttl=settings.EXPORT_CACHE_TTL_SECONDS,
     wait=30.0,
-    most_bytes=6 * 1024 * 1024,
+    max_bytes=6 * 1024 * 1024,
     local_bytes=16 * 1024 * 1024,
 )
 
@@ -76,7 +76,7 @@ def render_file(query: ReportQuery, recorder: RunRecorder) -> bytes:
     query = fit_to_page(query)
     version = None
     if query.report.name in _EVENT_SOURCED and not connection.in_atomic_block:
-        version = versions.now(query.by.organization_id)
+        version = versions.current_version(query.by.organization_id)
     rendered = False
 
     def render() -> bytes:
@@ -86,9 +86,9 @@ def render_file(query: ReportQuery, recorder: RunRecorder) -> bytes:
 
     if version is None:
         return render()[_ROW_COUNT.size :]
-    stamp = _digest(version[:2], documents.organisation(query.by.organization_id), code_fingerprint())
+    stamp = _digest(version[:2], documents.organization_name(query.by.organization_id), code_fingerprint())
     _release_connection()
-    content = cache.stamped(_cache_key(query), stamp, render)
+    content = cache.get_or_set_stamped(_cache_key(query), stamp, render)
     recorder.cached = not rendered
     if not rendered:
         recorder.rows = _ROW_COUNT.unpack_from(content)[0]
@@ -135,7 +135,7 @@ def _printed_report(dataset: Dataset) -> report.PrintedReport:
         rows.append([_text(value, is_instant=is_instant) for value, is_instant in zip(row, instants, strict=True)])
     return report.PrintedReport(
         title=query.report.title,
-        organisation=documents.organisation(query.by.organization_id),
+        organisation=documents.organization_name(query.by.organization_id),
         made_at=dataset.read_at,
         facts=_describe_query(query),
         columns=[PrintedColumn(columns[name].label, _WIDTHS.get(name, 1.05), name in _NUMBER_FIELDS) for name in query.fields],

@@ -23,7 +23,7 @@ def dispatcher(house: Organization) -> Subject:
     user.set_unusable_password()
     user.save()
     Membership.objects.create(user=user, organization=house, role="dispatcher")
-    by = access.of_user(user)
+    by = access.subject_of_user(user)
     if by is None:
         raise RuntimeError("A fresh member is nobody.")
     return by

@@ -101,7 +101,7 @@ def _stage() -> tuple[str, str]:
     user.set_unusable_password()
     user.save()
     Membership.objects.create(user=user, organization=organization, role="dispatcher")
-    by = access.of_user(user)
+    by = access.subject_of_user(user)
     if by is None:
         raise RuntimeError("A fresh member is nobody.")
     for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):

@@ -80,7 +80,7 @@ def _stage() -> tuple[Subject, list[str]]:
     organization = Organization.objects.create(
         name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=datetime.now(UTC)
     )
-    by = access.system(organization.pk, name="drill")
+    by = access.system_subject(organization.pk, name="drill")
     made = [
         services.book(by=by, now=datetime.now(UTC), origin="NLRTM", destination="DEHAM", status="booked")
         for _ in range(_SHIPMENTS)

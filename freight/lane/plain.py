@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final
 
-from shipments.identifiers import REFERENCE
+from shipments.identifiers import REFERENCE_PATTERN
 
 LIST_PATH: Final = "/api/shipments"
 _RESERVED: Final = frozenset({"bulk", "export"})
@@ -31,7 +31,7 @@ def is_eligible(scope: dict[str, Any]) -> bool:
     reference = reference_of(path)
     if path != LIST_PATH and (
         path[len(LIST_PATH)] != "/"
-        or not REFERENCE.fullmatch(reference)
+        or not REFERENCE_PATTERN.fullmatch(reference)
         or reference in _RESERVED
         or scope["query_string"]
     ):

@@ -19,7 +19,7 @@ from realtime.gather import BatchLoader
 from realtime.threads import run_in_thread
 from realtime.tokens import TokenAuthenticator
 from shipments import bearers
-from shipments.access import Sight, Subject
+from shipments.access import VisibilityScope, Subject
 from shipments.api import authentication, conditional
 from shipments.api.views_shipments import listed
 from shipments.representation import Row
@@ -39,9 +39,9 @@ class Reads:
         # Those who ask wait for their answer: nobody waits for more of them.
         self._tokens = TokenAuthenticator(self._executor, linger=0)
         self._rows = BatchLoader(_load_rows, linger=0)
-        self._subjects_with_versions = BatchLoader(gathered.standing, linger=0)
-        self._versions = BatchLoader(gathered.now, linger=0)
-        self._positions = BatchLoader(gathered.positions, linger=0)
+        self._subjects_with_versions = BatchLoader(gathered.load_subjects_with_versions, linger=0)
+        self._versions = BatchLoader(gathered.load_versions, linger=0)
+        self._positions = BatchLoader(gathered.load_positions, linger=0)
 
     async def subject(self, request: HttpRequest) -> Subject:
         """This will return who asks, which is then known of the request; raises Declined where nobody does."""
@@ -51,46 +51,46 @@ class Reads:
     async def subject_with_version(self, request: HttpRequest) -> tuple[Subject, Version | None]:
         """This will return who asks, as `subject` does, and the version of their organisation."""
         raw = _bearer(request)
-        if bearers.is_secret(raw):
+        if bearers.is_opaque_token(raw):
             subject = await self.subject(request)
             with patience.pool_checkout():
                 versions = await self._versions.load_many([subject.organization_id])
             return subject, versions.get(subject.organization_id)
-        claims = bearers.claims_of(raw, now=timezone.now())
+        claims = bearers.verify_claims(raw, now=timezone.now())
         if claims is None:
             raise NotEligible
         with patience.pool_checkout():
             claimed_subject, version = (await self._subjects_with_versions.load_many([claims])).get(claims, (None, None))
         return _attach_subject(request, claimed_subject), version
 
-    async def shipment(self, request: HttpRequest, subject: Subject, reference: str) -> prepared.Shown | None:
+    async def shipment(self, request: HttpRequest, subject: Subject, reference: str) -> prepared.PreparedShipment | None:
         """This will return one shipment, None where it is missing or not for the subject."""
-        key = subject.sight, reference.upper()
+        key = subject.visibility_scope, reference.upper()
         with patience.pool_checkout():
             row = (await self._rows.load_many([key])).get(key)
         if row is None:
             return None
         is_fresh = partial(conditional.is_fresh, request)
-        rendered = prepared.at_hand(subject, subject.variant, row, has=is_fresh)
+        rendered = prepared.get_local(subject, subject.variant, row, client_has=is_fresh)
         if rendered is not None:
             return rendered
-        render = partial(prepared.made, subject, subject.variant, row, has=is_fresh)
+        render = partial(prepared.get_or_make, subject, subject.variant, row, client_has=is_fresh)
         return await run_in_thread(self._executor, render)
 
     async def page(
         self, request: HttpRequest, subject: Subject, version: Version | None
-    ) -> tuple[pages.Listing, str]:
+    ) -> tuple[pages.RenderedPage, str]:
         """This will return the page that is asked for, and its ETag; raises what the view does.
 
         The version is that of the subject's organisation, read just now.
         """
-        cached_page = version and pages.at_hand(subject, subject.variant, request.get_full_path(), version)
+        cached_page = version and pages.get_local(subject, subject.variant, request.get_full_path(), version)
         if cached_page:
             with patience.pool_checkout():
-                page = cached_page.laid_out(await self._positions.load_many(cached_page.drivers))
+                page = cached_page.render(await self._positions.load_many(cached_page.drivers))
                 return page, page.etag
 
-        def read() -> tuple[pages.Listing, str]:
+        def read() -> tuple[pages.RenderedPage, str]:
             page = listed(request, subject, version=version)
             return page, page.etag
 
@@ -113,16 +113,16 @@ def _attach_subject(request: HttpRequest, subject: Subject | None) -> Subject:
     return subject
 
 
-RowKey = tuple[Sight, str]
+RowKey = tuple[VisibilityScope, str]
 
 
 async def _load_rows(keys: Collection[RowKey]) -> dict[RowKey, Row]:
     """This will return what stands now of these shipments, where they are in sight: one question for each sight."""
-    references_by_sight: dict[Sight, list[str]] = {}
+    references_by_sight: dict[VisibilityScope, list[str]] = {}
     for sight, reference in keys:
         references_by_sight.setdefault(sight, []).append(reference)
     return {
         (sight, reference): row
         for sight, references in references_by_sight.items()
-        for reference, row in (await live.visible(sight, references, prepared.SEEN)).items()
+        for reference, row in (await live.fetch_visible(sight, references, prepared.STATE_COLUMNS)).items()
     }

@@ -58,7 +58,7 @@ class BoundedPaginator(Pages):
 def subject_of(request: HttpRequest) -> Subject | None:
     """This will return the subject of the operator's membership, None for a superuser of no organisation."""
     user = request.user
-    subject = access.of_user(user) if isinstance(user, User) else None
+    subject = access.subject_of_user(user) if isinstance(user, User) else None
     return _located(subject, request) if subject else None
 
 
@@ -74,7 +74,7 @@ def acting(request: HttpRequest, organization_id: Any) -> Subject:
         raise PermissionDenied
     if user.is_superuser:
         name = user.name or user.email
-        return replace(_located(access.system(organization_id, name=name), request), user_id=user.pk)
+        return replace(_located(access.system_subject(organization_id, name=name), request), user_id=user.pk)
     if subject is None or subject.organization_id != organization_id:
         raise PermissionDenied
     return subject
@@ -91,7 +91,7 @@ def home_of(user: object) -> Any:
 
 
 def _located(subject: Subject, request: HttpRequest) -> Subject:
-    return subject.at(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
+    return subject.with_request_origin(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
 
 
 class ServiceAdmin(Base):
@@ -113,7 +113,7 @@ class ServiceAdmin(Base):
         if is_root(request):
             return True
         subject = subject_of(request)
-        return subject is not None and subject.may(permission)
+        return subject is not None and subject.has_permission(permission)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """This will tell whether the page stands in the index."""

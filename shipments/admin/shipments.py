@@ -40,7 +40,7 @@ class NewShipmentForm(_ShipmentForm):
     asks_organization = False
     organization = forms.ModelChoiceField(Organization.objects.order_by("name"))
     reference = forms.CharField(max_length=64, required=False, help_text="Made when left empty.")
-    start = forms.ChoiceField(label="Status", choices=[(each, each) for each in lifecycle.START])
+    start = forms.ChoiceField(label="Status", choices=[(each, each) for each in lifecycle.INITIAL_STATES])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,7 +60,7 @@ class ShipmentForm(_ShipmentForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         shipment = self.instance
-        may = lifecycle.allowed(
+        may = lifecycle.allowed_transitions(
             shipment.status,
             assigned=shipment.driver_id is not None,
             on_hold=any(each["flag"] == "on_hold" for each in shipment.flags),
@@ -68,7 +68,7 @@ class ShipmentForm(_ShipmentForm):
         move: Any = self.fields["move_to"]
         # The service decides; offering what the table allows spares most refusals, and a hold or a driver
         # given in this same form may allow more.
-        offered = [to for to in lifecycle.COMMANDS[shipment.status] if to in may or to == "in_transit"]
+        offered = [to for to in lifecycle.TRANSITIONS[shipment.status] if to in may or to == "in_transit"]
         move.choices = [("", f"stay {shipment.status}"), *((to, to.replace("_", " ")) for to in offered)]
         self.initial.update(
             origin_code=shipment.origin.locode,

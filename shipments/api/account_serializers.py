@@ -20,7 +20,7 @@ class LoginSerializer(serializers.Serializer[Any]):
 class RefreshSerializer(serializers.Serializer[Any]):
     """A refresh token."""
 
-    refresh = serializers.CharField(max_length=tokens.LONGEST)
+    refresh = serializers.CharField(max_length=tokens.MAX_LENGTH)
 
 
 class NewApiKeySerializer(serializers.Serializer[Any]):

@@ -116,7 +116,7 @@ class MeView(APIView):
         subject = subject_of(request)
         if subject.user_id is None:
             raise NotFound
-        return Response(shapes.caller(accounts.member(subject.user_id), subject), headers=_NO_STORE)
+        return Response(shapes.caller(accounts.get_member(subject.user_id), subject), headers=_NO_STORE)
 
 
 class ApiKeysView(APIView):

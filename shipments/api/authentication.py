@@ -75,7 +75,7 @@ def subject_of(request: Request) -> Subject:
 
 def located(subject: Subject, request: Request | HttpRequest) -> Subject:
     """This will return the subject acting from the request's address, under its id."""
-    return subject.at(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
+    return subject.with_request_origin(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
 
 
 def _bearer(request: Request) -> str | None:
@@ -89,7 +89,7 @@ def _of_session(request: Request) -> Subject | None:
         # Django hands out a lazy wrapper: it passes isinstance once it is a user.
         return None
     reason = _csrf_objection(request)
-    subject = access.of_user(user, session_key=request._request.session.session_key)  # noqa: SLF001
+    subject = access.subject_of_user(user, session_key=request._request.session.session_key)  # noqa: SLF001
     if subject is not None and reason:
         raise PermissionDenied(f"The request could have been forged by another site: {reason}")
     return subject

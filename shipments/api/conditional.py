@@ -36,7 +36,7 @@ def expected_seq(request: Request, subject: Subject, reference: str, *, required
     numbers = {int(part) for tag in _TAG.findall(header) if _SEQ.fullmatch(part := tag.partition(".")[0])}
     if len(numbers) == 1:
         return numbers.pop()
-    today = selectors.visible(subject).named(reference).values_list("seq", flat=True).first()
+    today = selectors.visible_shipments(subject).with_reference(reference).values_list("seq", flat=True).first()
     if today is None:
         raise ShipmentNotFound(reference)
     if today not in numbers:

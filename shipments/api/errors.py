@@ -20,10 +20,10 @@ from shipments import services
 from shipments.access import Forbidden, Subject
 from shipments.api.renderers import encode
 from shipments.lifecycle import IllegalTransition
-from shipments.selectors.parameters import FieldError, Invalid, field_error
+from shipments.selectors.parameters import FieldError, InvalidFields, field_error
 from shipments.services.commits import OutcomeUnknown
 from shipments.services.idempotency import KeyInFlight, KeyReused
-from shipments.strict_json import NotStrict, TooLarge
+from shipments.strict_json import InvalidJson, JsonTooLarge
 
 CONTENT_TYPE: Final = "application/problem+json"
 # What PostgreSQL needs to come back after a restart, or a lock to be let go.
@@ -49,7 +49,7 @@ _STATUS_OF: Final[Mapping[type[Exception], int]] = {
     Forbidden: 403,
     PermissionDenied: 403,
     RequestDataTooBig: 413,
-    TooLarge: 413,
+    JsonTooLarge: 413,
     UnreadablePostError: 400,
     SuspiciousOperation: 400,
     DataError: 400,
@@ -115,7 +115,7 @@ def problem(exc: Exception, context: Mapping[str, Any]) -> Response | None:
 
 def members(exc: Exception) -> dict[str, Any] | None:
     """This will return the members of the problem that an exception is, None where it is unforeseen."""
-    if isinstance(exc, Invalid):
+    if isinstance(exc, InvalidFields):
         return _members(400, str(exc), errors=exc.errors)
     if isinstance(exc, ValidationError):
         return _members(400, "Some values cannot be used.", errors=list(_flat(exc.get_full_details())))
@@ -127,7 +127,7 @@ def members(exc: Exception) -> dict[str, Any] | None:
         return _members(400, "Some values cannot be used.", errors=errors)
     if isinstance(exc, IllegalTransition):
         return _members(409, str(exc), current=exc.current, allowed=list(exc.allowed))
-    if isinstance(exc, NotStrict) and not isinstance(exc, TooLarge):
+    if isinstance(exc, InvalidJson) and not isinstance(exc, JsonTooLarge):
         return _members(400, str(exc), errors=[field_error("", exc.code, str(exc))])
     if isinstance(exc, Throttled):
         return _members(429, "The limit of this window is used up.")

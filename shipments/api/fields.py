@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from shipments import locodes, texts
 from shipments.services.places import Place
-from shipments.texts import Unreadable
+from shipments.texts import InvalidValue
 
 _REFERENCE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
 _PLACE_SCHEMA: Final[dict[str, Any]] = {
@@ -186,7 +186,7 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
     def _known(self, text: str) -> str:
         try:
             code = texts.locode(text)
-        except Unreadable:
+        except InvalidValue:
             self.fail("invalid")
         if locodes.find(code) is None:
             self.fail("unknown_place", code=code)
@@ -205,5 +205,5 @@ def _read(field: serializers.Field[Any, Any, Any, Any], reader: Any, data: Any) 
         field.fail("invalid", message="Give a text.")
     try:
         return reader(data)
-    except Unreadable as error:
+    except InvalidValue as error:
         field.fail("invalid", message=str(error))

@@ -10,8 +10,8 @@ from shipments.api import parameters
 from shipments.api.pagination import Order, Page, Query, Source, orders, page
 from shipments.querysets import Viewer
 from shipments.selectors import filters
-from shipments.selectors.parameters import Parameter, read
-from shipments.selectors.parameters import narrowed as kept
+from shipments.selectors.parameters import Parameter, parse_parameters
+from shipments.selectors.parameters import apply_filters as kept
 
 SHIPMENT_ORDERS: Final = orders(
     Order("createdAt", "created_at"),
@@ -23,19 +23,19 @@ NAME_ORDERS: Final = orders(Order("name", "name", is_time=False))
 
 
 SHIPMENTS: Final[Mapping[str, Parameter]] = {
-    **filters.SHIPMENTS,
+    **filters.SHIPMENT_FILTERS,
     **parameters.paging(tuple(SHIPMENT_ORDERS), "-createdAt"),
 }
-DRIVERS: Final[Mapping[str, Parameter]] = {**filters.DRIVERS, **parameters.paging(tuple(NAME_ORDERS), "name")}
+DRIVERS: Final[Mapping[str, Parameter]] = {**filters.DRIVER_FILTERS, **parameters.paging(tuple(NAME_ORDERS), "name")}
 CUSTOMERS: Final[Mapping[str, Parameter]] = {
-    "q": filters.NAMED,
+    "q": filters.NAME_FILTER,
     **parameters.paging(tuple(NAME_ORDERS), "name"),
 }
 
 
 def shipments(viewer: Viewer) -> Mapping[str, Parameter]:
     """This will return the parameters of a viewer's list of shipments."""
-    return {**SHIPMENTS, **filters.shipments(viewer)}
+    return {**SHIPMENTS, **filters.shipment_filters(viewer)}
 
 
 def narrowed(
@@ -52,14 +52,14 @@ def narrowed(
 
     Raises errors.Invalid.
     """
-    values = read(asked, known)
+    values = parse_parameters(asked, known)
     order = sorts[values.get("ordering", default)]
-    filtering = {name: value for name, value in values.items() if known[name].narrow is not None}
+    filtering = {name: value for name, value in values.items() if known[name].apply_filter is not None}
     query = Query(order, {name: str(asked[name]) for name in filtering})
     source = Source(
         lambda given: kept(rows(), {name: given[name] for name in filtering}, known),
         filtering,
-        None if any(known[name].asks for name in filtering) else shape,
+        None if any(known[name].runs_queries for name in filtering) else shape,
     )
     at = query.position(values["cursor"]) if "cursor" in values else None
     return query, page(source, order, columns, at=at, limit=values.get("limit", parameters.DEFAULT_LIMIT))

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from shipments.access import Subject
 from shipments.api.authentication import subject_of
 from shipments.api.renderers import encode
-from shipments.selectors.parameters import Invalid, field_error
+from shipments.selectors.parameters import InvalidFields, field_error
 from shipments.services import commits, idempotency
 from shipments.services.idempotency import Answer
 
@@ -68,7 +68,7 @@ def _key(request: Request) -> str | None:
     key: str | None = request.headers.get(HEADER)
     if key is not None and not _KEY.fullmatch(key):
         message = "Give 1 to 255 printable ASCII characters."
-        raise Invalid([field_error(HEADER, "invalid", message)])
+        raise InvalidFields([field_error(HEADER, "invalid", message)])
     return key
 
 

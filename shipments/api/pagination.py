@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from rest_framework.response import Response
 
 from shipments.selectors import compiled
-from shipments.selectors.parameters import Invalid, field_error
+from shipments.selectors.parameters import InvalidFields, field_error
 
 _signer: Final = Signer(salt="shipments.api.cursor")
 Row = dict[str, Any]
@@ -120,7 +120,7 @@ def _stretch(
 
     if source.shape is None:
         return list(build(values))
-    return compiled.rows((source.shape, order.name, columns, part.__name__, backward, most), values, build)
+    return compiled.fetch_rows((source.shape, order.name, columns, part.__name__, backward, most), values, build)
 
 
 def _parts(order: Order, at: Position | None) -> list[tuple[Any, Position | None]]:
@@ -196,10 +196,10 @@ class Query:
         try:
             name, fingerprint, backward, value, identifier = _signer.unsign_object(cursor)
         except (BadSignature, ValueError) as error:
-            raise Invalid([field_error("cursor", "invalid", "This is not a cursor of ours.")]) from error
+            raise InvalidFields([field_error("cursor", "invalid", "This is not a cursor of ours.")]) from error
         if (name, fingerprint) != (self.order.name, self.fingerprint):
             message = "This cursor belongs to another ordering or other filters."
-            raise Invalid([field_error("cursor", "mismatch", message)])
+            raise InvalidFields([field_error("cursor", "mismatch", message)])
         read = datetime.fromisoformat(value) if self.order.is_time and value is not None else value
         return Position(read, uuid.UUID(identifier), bool(backward))
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from drf_spectacular.utils import OpenApiParameter
 
-from shipments.selectors.parameters import Parameter, read, words
-from shipments.texts import one_of, up_to, whole
+from shipments.selectors.parameters import Parameter, parse_parameters, enum_schema
+from shipments.texts import choice, text_up_to, whole_number
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "described", "paging", "read"]
+__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "described", "paging", "parse_parameters"]
 
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 50
@@ -18,15 +18,15 @@ def paging(orders: tuple[str, ...], default: str) -> dict[str, Parameter]:
     """This will return the parameters of every list."""
     return {
         "ordering": Parameter(
-            one_of(orders), f"The order; `-` turns it round. Default `{default}`.", words(orders)
+            choice(orders), f"The order; `-` turns it round. Default `{default}`.", enum_schema(orders)
         ),
         "limit": Parameter(
-            whole(1, MAX_LIMIT),
+            whole_number(1, MAX_LIMIT),
             f"The most results of a page. Default {DEFAULT_LIMIT}.",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
         ),
         "cursor": Parameter(
-            up_to(2000),
+            text_up_to(2000),
             "Where the page begins: taken from `next` or `previous`, together with the same filters and ordering.",
         ),
     }

@@ -8,7 +8,7 @@ from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.parsers import BaseParser
 
 from shipments import strict_json
-from shipments.strict_json import NotStrict, TooLarge
+from shipments.strict_json import InvalidJson, JsonTooLarge
 
 
 class StrictJSONParser(BaseParser):
@@ -28,10 +28,10 @@ class StrictJSONParser(BaseParser):
                 media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
             )
         if int(headers.get("Content-Length") or 0) > self.most_bytes:
-            raise TooLarge("too_large", f"The body is larger than {self.most_bytes:,} bytes.")
-        value = strict_json.loads(stream.read(self.most_bytes + 1), most_bytes=self.most_bytes)
+            raise JsonTooLarge("too_large", f"The body is larger than {self.most_bytes:,} bytes.")
+        value = strict_json.loads(stream.read(self.most_bytes + 1), max_bytes=self.most_bytes)
         if not isinstance(value, dict):
-            raise NotStrict("not_an_object", "The body must be a JSON object.")
+            raise InvalidJson("not_an_object", "The body must be a JSON object.")
         return value
 
 
@@ -46,5 +46,5 @@ class SmallFormParser(BaseParser):
         """This will return the fields; raises TooLarge, or SuspiciousOperation for a thousand of them."""
         body = stream.read(strict_json.MAX_BYTES + 1)
         if len(body) > strict_json.MAX_BYTES:
-            raise TooLarge("too_large", f"The body is larger than {strict_json.MAX_BYTES:,} bytes.")
+            raise JsonTooLarge("too_large", f"The body is larger than {strict_json.MAX_BYTES:,} bytes.")
         return QueryDict(body, encoding="utf-8")

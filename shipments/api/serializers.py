@@ -57,7 +57,7 @@ class ShipmentBooking(ShipmentAmendment):
         max_length=MAX_REFERENCE,
         help_text="Unique in the organisation whatever its case; made when left out.",
     )
-    status = Choice(choices=lifecycle.START, required=False)
+    status = Choice(choices=lifecycle.INITIAL_STATES, required=False)
     origin = PlaceField()
     destination = PlaceField()
 

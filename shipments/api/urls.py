@@ -18,13 +18,13 @@ from shipments.api import (
     views_users,
 )
 from shipments.api.documentation import DocsView, SchemaView
-from shipments.identifiers import REFERENCE
+from shipments.identifiers import REFERENCE_PATTERN
 
 
 class ReferenceConverter(StringConverter):
     """A shipment's reference."""
 
-    regex = REFERENCE.pattern
+    regex = REFERENCE_PATTERN.pattern
 
 
 register_converter(ReferenceConverter, "reference")

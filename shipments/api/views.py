@@ -14,9 +14,9 @@ from shipments.access import Subject
 from shipments.api import conditional
 from shipments.api.authentication import subject_of
 from shipments.selectors import shipments as selectors
-from shipments.selectors.parameters import Invalid
+from shipments.selectors.parameters import InvalidFields
 from shipments.services import ShipmentNotFound
-from shipments.strict_json import NotStrict
+from shipments.strict_json import InvalidJson
 
 
 def reader(request: Request) -> Subject:
@@ -49,8 +49,8 @@ def visible_first(subject: Subject, reference: str) -> Iterator[None]:
     """
     try:
         yield
-    except (APIException, Invalid, NotStrict, access.Forbidden):
-        if not selectors.visible(subject).named(reference).exists():
+    except (APIException, InvalidFields, InvalidJson, access.Forbidden):
+        if not selectors.visible_shipments(subject).with_reference(reference).exists():
             raise ShipmentNotFound(reference) from None
         raise
 

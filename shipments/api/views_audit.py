@@ -19,7 +19,7 @@ from shipments.selectors.parameters import Parameter
 
 ORDERS: Final = pagination.orders(Order("at", "at"))
 _PARAMETERS: Final[Mapping[str, Parameter]] = {
-    **selected.AUDIT,
+    **selected.AUDIT_FILTERS,
     **parameters.paging(tuple(ORDERS), "-at"),
 }
 
@@ -36,7 +36,7 @@ class AuditLogView(APIView):
         """List what was done, newest first."""
         subject = subject_of(request)
         subject.require("audit:read")
-        rows = audit.of(subject)
+        rows = audit.audit_entries(subject)
         query, page = filters.narrowed(
             lambda: rows, request.GET, _PARAMETERS, ORDERS, representation.AUDIT_COLUMNS, default="-at"
         )

@@ -26,7 +26,7 @@ from shipments.api.idempotency import written
 from shipments.api.views import values
 from shipments.models import Location, Shipment
 from shipments.selectors import shipments as selectors
-from shipments.selectors.parameters import Invalid, field_error
+from shipments.selectors.parameters import InvalidFields, field_error
 from shipments.services import rows
 
 MAX_ITEMS: Final = 1000
@@ -210,7 +210,7 @@ def _carried_out(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _
     op = item.get("op") if isinstance(item, dict) else None
     if not isinstance(op, str) or op not in _OPERATIONS:
         message = f"Give an object whose op is one of create, {', '.join(_OPERATIONS)}."
-        raise Invalid([field_error("op", "invalid", message)])
+        raise InvalidFields([field_error("op", "invalid", message)])
     serializer, service = _OPERATIONS[op]
     return _Done(200, service(by=by, now=now, **_values(serializer, item, place)).reference)
 
@@ -228,5 +228,5 @@ def _named(item: Any) -> str | None:
 
 
 def _shown(subject: Subject, references: list[str]) -> dict[str, Any]:
-    found = selectors.visible(subject).named_any(references).values(*representation.SHIPMENT_COLUMNS)
+    found = selectors.visible_shipments(subject).with_references(references).values(*representation.SHIPMENT_COLUMNS)
     return {row["reference"].upper(): representation.shipment(row, subject.variant) for row in found}

@@ -28,18 +28,18 @@ MAX_EVENTS: Final = 1000
 MAX_WAIT_SECONDS: Final = 25
 EVENTS: Final[Mapping[str, Parameter]] = {
     "after": Parameter(
-        texts.whole(0, 2**63 - 1),
+        texts.whole_number(0, 2**63 - 1),
         "The newest event that the caller has. Default 0.",
         {"type": "integer", "minimum": 0, "default": 0},
     ),
-    "epoch": Parameter(texts.up_to(64), "The epoch that `after` belongs to."),
+    "epoch": Parameter(texts.text_up_to(64), "The epoch that `after` belongs to."),
     "limit": Parameter(
-        texts.whole(1, MAX_EVENTS),
+        texts.whole_number(1, MAX_EVENTS),
         "The most events. Default 200.",
         {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": 200},
     ),
     "wait": Parameter(
-        texts.whole(0, MAX_WAIT_SECONDS),
+        texts.whole_number(0, MAX_WAIT_SECONDS),
         "Where there is nothing new, wait for it so many seconds.",
         {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
     ),
@@ -57,16 +57,16 @@ class EventsView(APIView):
     def get(self, request: Request, reference: str) -> HttpResponseBase:
         """Return every event behind `after`, in order and without a gap, or say that one must start anew."""
         subject = follower(request)
-        asked = parameters.read(request.GET, EVENTS)
+        asked = parameters.parse_parameters(request.GET, EVENTS)
         after, limit = asked.get("after", 0), asked.get("limit", 200)
-        head = selectors.visible(subject).named(reference).values_list("id", "seq").first()
+        head = selectors.visible_shipments(subject).with_reference(reference).values_list("id", "seq").first()
         if head is None:
             raise ShipmentNotFound(reference)
         shipment_id, seq = head
         epoch = epochs.current()
         if asked.get("epoch", epoch) != epoch or after > seq:
             return Response(_lost(epoch, seq))
-        rows = selectors.log_of(shipment_id).after(after).values(*representation.EVENT_COLUMNS)[:limit]
+        rows = selectors.events_of_shipment(shipment_id).after_seq(after).values(*representation.EVENT_COLUMNS)[:limit]
         events = [representation.event(row) for row in rows]
         if events or not asked.get("wait"):
             return Response(_found(epoch, seq, events))
@@ -101,8 +101,8 @@ async def _wait(
     else:
         today, head = news
         # The caller may have lost the shipment while it waited.
-        if today != epoch or not await live.find_visible(subject, [reference]):
+        if today != epoch or not await live.fetch_visible_references(subject, [reference]):
             answer = _lost(today, head)
         else:
-            answer = _found(today, head, await live.events(shipment_id, after, limit=limit))
+            answer = _found(today, head, await live.fetch_events(shipment_id, after, limit=limit))
     yield encode(answer)

@@ -29,7 +29,7 @@ class CheckpointReport(StrictSerializer):
     status = Choice(source="state", choices=lifecycle.STATES, required=False)
     code = Text(required=False, max_length=32, help_text="The carrier's code, kept verbatim.")
     codeSystem = Choice(  # noqa: N815
-        source="code_system", choices=tuple(vocabularies.VOCABULARIES), required=False
+        source="code_system", choices=tuple(vocabularies.CODE_SYSTEMS), required=False
     )
     location = PlaceField(required=False, allow_null=True)
     note = Text(required=False, allow_blank=True, max_length=500)

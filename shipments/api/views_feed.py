@@ -38,12 +38,12 @@ class FeedView(APIView):
         Only for those who see every shipment; for others there is no feed.
         """
         subject = reader(request)
-        if not subject.oversees:
+        if not subject.sees_all_shipments:
             raise FeedNotFound
-        asked = parameters.read(request.GET, _PARAMETERS)
+        asked = parameters.parse_parameters(request.GET, _PARAMETERS)
         after, limit = asked.get("after", 0), asked.get("limit", 200)
-        entries = feed.entries_after(subject, after, limit=limit)
-        head = feed.head(subject)
+        entries = feed.fetch_entries(subject, after, limit=limit)
+        head = feed.head_position(subject)
         if entries or not asked.get("wait"):
             return Response(_found(epochs.current(), head, entries))
         let_go()
@@ -65,4 +65,4 @@ async def _wait(
         yield encode(_found(epoch, head, []))
     else:
         today, newest = news
-        yield encode(_found(today, newest, await live.feed(subject.organization_id, after, limit=limit)))
+        yield encode(_found(today, newest, await live.fetch_feed(subject.organization_id, after, limit=limit)))

@@ -78,10 +78,10 @@ class LinksView(APIView):
     def get(self, request: Request, reference: str) -> Response:
         """List the newest 200 links, those that have ended included."""
         subject = _manager(request, reference, "links:read")
-        shipment_id = selectors.visible(subject).named(reference).values_list("id", flat=True).first()
+        shipment_id = selectors.visible_shipments(subject).with_reference(reference).values_list("id", flat=True).first()
         if shipment_id is None:
             raise ShipmentNotFound(reference)
-        found = selectors.links_of(subject, shipment_id)[:_MOST_SHOWN]
+        found = selectors.tracking_links(subject, shipment_id)[:_MOST_SHOWN]
         return Response(
             {"results": [_link(link) for link in found], "next": None, "previous": None}, headers=_NO_STORE
         )

@@ -77,7 +77,7 @@ class DeviceAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Subject]:
         """This will return the phone's subject; raises AuthenticationFailed."""
         raw = osmand.key_in(_message(request))
-        subject = None if raw is None else bearers.of_device(raw, now=timezone.now())
+        subject = None if raw is None else bearers.authenticate_device(raw, now=timezone.now())
         if subject is None:
             raise AuthenticationFailed("The device key is missing, unknown or was revoked.")
         subject = located(subject, request)

@@ -27,7 +27,7 @@ from shipments.api.parsers import StrictJSONParser
 from shipments.api.views import command, visible_first
 from shipments.pictures import Picture
 from shipments.selectors import shipments as selectors
-from shipments.selectors.parameters import Invalid, field_error
+from shipments.selectors.parameters import InvalidFields, field_error
 from shipments.services import proofs
 
 # Two pictures of 5 MiB as base64 are 13.4 MiB; the proxy takes 11 MiB, as it would of a form.
@@ -55,19 +55,19 @@ class PictureField(serializers.Field[Any, Any, Any, Any]):
     def to_internal_value(self, data: Any) -> bytes:
         """This will return the bytes, which begin as those of a picture do."""
         if isinstance(data, UploadedFile):
-            if (data.size or 0) > pictures.MOST_BYTES:
-                self.fail("too_large", most=pictures.MOST_BYTES)
+            if (data.size or 0) > pictures.MAX_BYTES:
+                self.fail("too_large", most=pictures.MAX_BYTES)
             raw: bytes = data.read()
         elif isinstance(data, str):
-            if len(data) > pictures.MOST_BYTES * 4 // 3 + 4:
-                self.fail("too_large", most=pictures.MOST_BYTES)
+            if len(data) > pictures.MAX_BYTES * 4 // 3 + 4:
+                self.fail("too_large", most=pictures.MAX_BYTES)
             try:
                 raw = base64.b64decode(data, validate=True)
             except (binascii.Error, ValueError):
                 self.fail("invalid")
         else:
             self.fail("invalid")
-        if not pictures.is_known(raw):
+        if not pictures.is_supported_format(raw):
             self.fail("not_a_picture")
         return raw
 
@@ -108,9 +108,9 @@ class PlainMultiPartParser(MultiPartParser):
         parsed = super().parse(stream, media_type, parser_context)
         for name, texts in parsed.data.lists():
             if len(texts) > 1:
-                raise strict_json.NotStrict("duplicate_key", f"{name[:40]!a} stands twice.")
+                raise strict_json.InvalidJson("duplicate_key", f"{name[:40]!a} stands twice.")
             if "\0" in texts[0]:
-                raise strict_json.NotStrict("characters", "NUL is no text.")
+                raise strict_json.InvalidJson("characters", "NUL is no text.")
         return parsed
 
 
@@ -129,7 +129,7 @@ class ProofView(APIView):
         """Store who received the shipment, with signature or photo; another proof takes the place of this one."""
         subject = subject_of(request)
         # Before anybody looks at a picture.
-        if not selectors.visible(subject).named(reference).exists():
+        if not selectors.visible_shipments(subject).with_reference(reference).exists():
             raise services.ShipmentNotFound(reference)
         terms, proof = command(request, reference, permission="checkpoints:write", body=Proof)
         with visible_first(subject, reference):
@@ -148,10 +148,10 @@ def _store(
 
 def _cleaned(kind: str, raw: bytes) -> Picture:
     try:
-        return pictures.cleaned(raw)
-    except pictures.NotAPicture as error:
-        raise Invalid([field_error(kind, "not_a_picture", str(error))]) from None
-    except pictures.CannotClean as error:
+        return pictures.clean(raw)
+    except pictures.InvalidPicture as error:
+        raise InvalidFields([field_error(kind, "not_a_picture", str(error))]) from None
+    except pictures.CleanerUnavailable as error:
         raise Busy from error
 
 

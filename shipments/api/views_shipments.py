@@ -44,16 +44,16 @@ _UNCHANGED: Final = OpenApiResponse(description="The caller has this version.")
 _COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
 
 
-def listed(request: HttpRequest | Request, subject: Subject, *, version: Version | None = None) -> pages.Listing:
+def listed(request: HttpRequest | Request, subject: Subject, *, version: Version | None = None) -> pages.RenderedPage:
     """This will return the page of shipments that a request asks for; raises parameters.Invalid.
 
     The version of the organisation is read unless the caller has read it just now.
     """
-    sight = subject.sight
+    sight = subject.visibility_scope
 
-    def read() -> pages.Found:
+    def read() -> pages.PageRows:
         query, page = filters.narrowed(
-            lambda: selectors.visible(sight).annotate(reference_key=Upper("reference")),
+            lambda: selectors.visible_shipments(sight).annotate(reference_key=Upper("reference")),
             request.GET,
             filters.shipments(subject),
             filters.SHIPMENT_ORDERS,
@@ -61,9 +61,9 @@ def listed(request: HttpRequest | Request, subject: Subject, *, version: Version
             default="-createdAt",
             shape=sight,
         )
-        return pages.Found(page.rows, **pagination.addresses(request, query, page))
+        return pages.PageRows(page.rows, **pagination.addresses(request, query, page))
 
-    return pages.listing(subject, subject.variant, request.get_full_path(), read, version=version)
+    return pages.fetch_page(subject, subject.variant, request.get_full_path(), read, version=version)
 
 
 class ShipmentsView(APIView):
@@ -116,7 +116,7 @@ class ShipmentView(APIView):
     def get(self, request: Request, reference: str) -> Response:
         """Show a shipment as it is, or as the log told it at an earlier time; also to a tracking link."""
         subject = follower(request)
-        asked = parameters.read(request.GET, _SHIPMENT)
+        asked = parameters.parse_parameters(request.GET, _SHIPMENT)
         if "asOf" in asked:
             return Response(
                 _as_of(subject, reference, asked["asOf"]), headers={"Cache-Control": "private, no-cache"}
@@ -183,7 +183,7 @@ def shown(
 
     Raises ShipmentNotFound.
     """
-    found = prepared.shipment(subject, subject.variant, reference, has=has)
+    found = prepared.get_shipment(subject, subject.variant, reference, client_has=has)
     if found is None:
         raise services.ShipmentNotFound(reference)
     return conditional.tagged(found.body, found.etag, status=status)
@@ -194,7 +194,7 @@ def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:
 
     Raises ShipmentNotFound, also where it was not booked yet.
     """
-    told = selectors.as_of(subject, reference, at)
+    told = selectors.snapshot_as_of(subject, reference, at)
     if told is None:
         raise services.ShipmentNotFound(reference)
     return told | {"position": None}

@@ -13,10 +13,10 @@ from shipments.api import parameters, shapes
 from shipments.api.authentication import subject_of
 from shipments.api.documentation import problems
 from shipments.selectors import accounts
-from shipments.selectors.parameters import Invalid, Parameter, field_error
+from shipments.selectors.parameters import InvalidFields, Parameter, field_error
 
 _SEARCH: Final[Mapping[str, Parameter]] = {
-    "q": Parameter(texts.between(2, 120), "Stands in the name, or begins the e-mail address; or is like them."),
+    "q": Parameter(texts.text_between(2, 120), "Stands in the name, or begins the e-mail address; or is like them."),
 }
 
 
@@ -32,11 +32,11 @@ class UserSearchView(APIView):
         """Find up to 20 active members by name or e-mail address."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        asked = parameters.read(request.GET, _SEARCH)
+        asked = parameters.parse_parameters(request.GET, _SEARCH)
         if "q" not in asked:
-            raise Invalid([field_error("q", "required", "Say what to look for.")])
+            raise InvalidFields([field_error("q", "required", "Say what to look for.")])
         results = [
             {"id": member.user_id, "name": member.user.name, "email": member.user.email, "role": member.role}
-            for member in accounts.members_like(subject, asked["q"])
+            for member in accounts.search_members(subject, asked["q"])
         ]
         return Response({"results": results}, headers={"Cache-Control": "private, no-cache"})

@@ -47,7 +47,7 @@ class _Watch:
                 self._give_up()
                 continue
             try:
-                epoch, heads = await live.heads(list(self.waiters))
+                epoch, heads = await live.fetch_heads(list(self.waiters))
             except psycopg.Error:
                 continue  # while the database is away nothing is new
             for key, waiters in self.waiters.items():

@@ -29,7 +29,7 @@ class Fleet:
 
     def __init__(self, organization_id: uuid.UUID, rng: random.Random) -> None:
         self._organization_id = organization_id
-        self._by = access.system(organization_id, name="simulator")
+        self._by = access.system_subject(organization_id, name="simulator")
         self._rng = rng
         self._trips: dict[uuid.UUID, _Trip] = {}
         self._turn: deque[uuid.UUID] = deque()
@@ -63,8 +63,8 @@ class Fleet:
     def _read(self, now: datetime) -> None:
         """This will learn who carries what; the freight that set out last decides where a driver is."""
         rows = (
-            Shipment.objects.of(self._organization_id)
-            .present()
+            Shipment.objects.of_organization(self._organization_id)
+            .not_deleted()
             .filter(status__in=lifecycle.IN_MOTION, driver__isnull=False)
             .exclude(origin__latitude=None)
             .exclude(destination__latitude=None)

@@ -51,7 +51,7 @@ class Traffic:
     """Writes one event at a time; its choices follow from the seed and from what it finds."""
 
     def __init__(self, organization_id: uuid.UUID, *, seed: int, faults: frozenset[str] = frozenset()) -> None:
-        self.by = access.system(organization_id, name="simulator")
+        self.by = access.system_subject(organization_id, name="simulator")
         self.counts: Counter[str] = Counter()
         self.rng = random.Random(seed)  # noqa: S311  made to be repeated, not to be secret
         self._faults = Faults(faults, by=self.by, rng=self.rng)
@@ -107,7 +107,7 @@ class Traffic:
     # -- the watched -------------------------------------------------------------------------------------
 
     def _in_transit(self) -> ShipmentQuerySet:
-        rows = Shipment.objects.of(self.by.organization_id).present().filter(status="in_transit")
+        rows = Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status="in_transit")
         return rows.order_by("-created_at", "-id")
 
     def _watch(self, now: datetime) -> bool:
@@ -126,7 +126,7 @@ class Traffic:
 
     def _pick(self, status: str, **where: object) -> Shipment | None:
         """This will choose among the oldest of a state; what is due first arrives first."""
-        rows = Shipment.objects.of(self.by.organization_id).present().filter(status=status, **where)
+        rows = Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status=status, **where)
         rows = rows.select_related("origin", "destination").order_by("created_at", "id")
         if status == "in_transit":
             rows = rows.exclude(pk__in=list(self._in_transit().values_list("pk", flat=True)[:WATCHED]))
@@ -148,7 +148,7 @@ class Traffic:
         if self.rng.random() < 1 / _LOAD:
             self._lane = plans.any_lane(self.rng)
         rng, lane = self.rng, self._lane
-        rows = Customer.objects.of(self.by.organization_id).order_by("id")
+        rows = Customer.objects.of_organization(self.by.organization_id).order_by("id")
         customers = list(rows.values_list("pk", flat=True)[:100])
         pickup = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=rng.randrange(1, 12))
         weight_kg, volume_m3 = plans.load(rng, lane)
@@ -176,7 +176,7 @@ class Traffic:
 
     def _driver_for(self, shipment: Shipment) -> uuid.UUID | None:
         """This will choose a driver who waits for freight on the same lane, else one with little to do."""
-        rows = Driver.objects.of(self.by.organization_id).filter(status=Driver.Status.ACTIVE)
+        rows = Driver.objects.of_organization(self.by.organization_id).filter(status=Driver.Status.ACTIVE)
         waiting = Q(shipments__status__in=("booked", "dispatched", "at_pickup"))
         same = Q(shipments__origin=shipment.origin_id, shipments__destination=shipment.destination_id)
         rows = rows.annotate(

@@ -30,6 +30,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='shipment',
-            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper(shipments.models.shipment.Searched()), name='gin_trgm_ops'), name='shipment_searched'),
+            index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(django.db.models.functions.text.Upper(shipments.models.shipment.SearchText()), name='gin_trgm_ops'), name='shipment_searched'),
         ),
     ]

@@ -13,7 +13,7 @@ from shipments.querysets import ShipmentQuerySet
 STATUSES = [(state, state.replace("_", " ")) for state in STATES]
 
 
-class Searched(models.Func):
+class SearchText(models.Func):
     """The reference and the values under which others know the shipment, as one text."""
 
     template = "(%(expressions)s)"
@@ -102,7 +102,7 @@ class Shipment(models.Model):
             models.Index(
                 "organization", OpClass(Upper("reference"), name="text_pattern_ops"), name="shipment_begins"
             ),
-            GinIndex(OpClass(Upper(Searched()), name="gin_trgm_ops"), name="shipment_searched"),
+            GinIndex(OpClass(Upper(SearchText()), name="gin_trgm_ops"), name="shipment_searched"),
         ]
 
     def __str__(self) -> str:

@@ -6,12 +6,12 @@ from typing import Final
 from django.db.models import Q
 
 from shipments.models import ApiKey, Membership, Organization, User
-from shipments.querysets import ApiKeyQuerySet, Owner, Viewer
+from shipments.querysets import ApiKeyQuerySet, OwningViewer, Viewer
 
-MOST_FOUND: Final = 20
+MAX_MATCHES: Final = 20
 
 
-def members_like(viewer: Viewer, text: str) -> list[Membership]:
+def search_members(viewer: Viewer, text: str) -> list[Membership]:
     """This will return up to 20 active members of the viewer's organisation, with their users, by name.
 
     Those whose name holds the text or whose address begins with it; where there are none, those whose name is
@@ -19,28 +19,28 @@ def members_like(viewer: Viewer, text: str) -> list[Membership]:
     """
     members = Membership.objects.filter(organization_id=viewer.organization_id, user__is_active=True)
     members = members.select_related("user").order_by("user__name", "user__email", "id")
-    exact = Q(user__name__icontains=text) | Q(user__email__istartswith=text)
-    found = list(members.filter(exact)[:MOST_FOUND])
-    return found or list(members.filter(user__name__trigram_word_similar=text)[:MOST_FOUND])
+    substring_match = Q(user__name__icontains=text) | Q(user__email__istartswith=text)
+    matches = list(members.filter(substring_match)[:MAX_MATCHES])
+    return matches or list(members.filter(user__name__trigram_word_similar=text)[:MAX_MATCHES])
 
 
-def member(user_id: uuid.UUID) -> User:
+def get_member(user_id: uuid.UUID) -> User:
     """This will return a user with its membership and organisation: one query."""
     return User.objects.select_related("membership__organization").get(pk=user_id)
 
 
-def member_called(email: str) -> User | None:
+def get_user_by_email(email: str) -> User | None:
     """This will return the user with this address, in any case, with its membership; None where there is none."""
     return User.objects.select_related("membership").filter(email__iexact=email).first()
 
 
 def organizations(slug: str | None) -> list[Organization]:
     """This will return the organisation of this slug, or all of them where none is named; two at most."""
-    found = Organization.objects.order_by("slug")
-    return list(found.filter(slug=slug) if slug else found[:2])
+    rows = Organization.objects.order_by("slug")
+    return list(rows.filter(slug=slug) if slug else rows[:2])
 
 
-def api_keys(viewer: Owner) -> ApiKeyQuerySet:
+def api_keys(viewer: OwningViewer) -> ApiKeyQuerySet:
     """This will return the keys that the viewer manages, newest first, with their owners."""
     keys: ApiKeyQuerySet = ApiKey.objects.visible_to(viewer).select_related("user").order_by("-created_at", "-id")
     return keys

@@ -6,6 +6,6 @@ from shipments.models import AuditEntry
 from shipments.querysets import Viewer
 
 
-def of(viewer: Viewer) -> Any:
+def audit_entries(viewer: Viewer) -> Any:
     """This will return the audit of the viewer's organisation, to be filtered further."""
     return AuditEntry.objects.filter(organization_id=viewer.organization_id)

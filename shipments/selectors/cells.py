@@ -6,13 +6,13 @@ from django.db.models import Func, TextField
 
 # A spreadsheet takes such a text for a formula, whatever blank stands before it; also in their wide forms. Behind
 # apostrophes it is none, and yet gets one more: whoever takes one away again has what was written.
-FORMULA: Final = (
+FORMULA_PATTERN: Final = (
     r"^'*[ \v\f\u0085\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*"
     r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
 )
-_QUOTED: Final = FORMULA.replace("'", "''")
+_QUOTED_PATTERN: Final = FORMULA_PATTERN.replace("'", "''")
 # Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), which asks for no expression to be matched.
-_HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
+_STARTS_HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
 
 
 class Cell(Func):
@@ -20,14 +20,14 @@ class Cell(Func):
 
     output_field = TextField()
 
-    def __init__(self, template: str, *columns: str, bare: str = "") -> None:
+    def __init__(self, template: str, *columns: str, raw: str = "") -> None:
         super().__init__(*columns)
         self.cell = template
-        self.unguarded = bare or template
+        self.raw_template = raw or template
 
-    def bare(self) -> Self:
+    def as_raw(self) -> Self:
         """This will return the cell as it is, for formats that tell texts from formulas."""
-        return type(self)(self.unguarded, *(each.name for each in self.get_source_expressions()))
+        return type(self)(self.raw_template, *(each.name for each in self.get_source_expressions()))
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[str | int, ...]]:
         """This will lay the columns into the template; columns have no parameters."""
@@ -48,26 +48,26 @@ def amount(column: str) -> Cell:
     return Cell("trim_scale({0})", column)
 
 
-def text(column: str, shown: str = "{0}") -> Cell:
+def text(column: str, expression: str = "{0}") -> Cell:
     """This will return a cell for what people wrote: an apostrophe keeps spreadsheets from reckoning with it."""
-    return Cell(_guarded(shown, shown), column, bare=shown)
+    return Cell(_escape_formulas(expression, expression), column, raw=expression)
 
 
-def member(column: str, key: str) -> Cell:
+def json_member(column: str, key: str) -> Cell:
     """This will return a cell for the text under a key of a JSON object; the key is ours."""
     return text(column, f"({{0}} ->> '{key}')")
 
 
-def document(column: str) -> Cell:
+def json_document(column: str) -> Cell:
     """This will return a cell for a JSON value: its text, or the value itself within JSON."""
-    return Cell(_guarded("{0}::text", "{0}::text"), column, bare="{0}")
+    return Cell(_escape_formulas("{0}::text", "{0}::text"), column, raw="{0}")
 
 
 def place(name: str) -> Cell:
     """This will return a cell for a place: its name, then its UN/LOCODE or else its country."""
-    shown = "{0} || ' (' || coalesce({1}, {2}) || ')'"
+    expression = "{0} || ' (' || coalesce({1}, {2}) || ')'"
     return Cell(
-        _guarded("{0}", shown), f"{name}__name", f"{name}__locode", f"{name}__country", bare=shown
+        _escape_formulas("{0}", expression), f"{name}__name", f"{name}__locode", f"{name}__country", raw=expression
     )  # fmt: skip
 
 
@@ -82,11 +82,11 @@ def minutes_between(earlier: str, later: str) -> Cell:
     return Cell("floor(extract(epoch FROM {1} - {0}) / 60)::bigint", earlier, later)
 
 
-def hidden() -> Cell:
+def empty() -> Cell:
     """This will return the cell of what the viewer may not see: nothing."""
     return Cell("NULL::text")
 
 
-def _guarded(judged: str, shown: str) -> str:
-    harmless = _HARMLESS.replace("{0}", judged)
-    return f"CASE WHEN {harmless} THEN {shown} WHEN {judged} ~ '{_QUOTED}' THEN '''' || {shown} ELSE {shown} END"
+def _escape_formulas(tested_sql: str, sql: str) -> str:
+    harmless = _STARTS_HARMLESS.replace("{0}", tested_sql)
+    return f"CASE WHEN {harmless} THEN {sql} WHEN {tested_sql} ~ '{_QUOTED_PATTERN}' THEN '''' || {sql} ELSE {sql} END"

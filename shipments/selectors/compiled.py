@@ -19,112 +19,112 @@ from shipments import lookup
 
 Row = dict[str, Any]
 Values = Mapping[str, Any]
-Build = Callable[[Values], QuerySet[Any, Row]]
-_MOST: Final = 1024
-_BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
+BuildQuerySet = Callable[[Values], QuerySet[Any, Row]]
+_MAX_SHAPES: Final = 1024
+_PLACEHOLDER_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _CompiledQuery:
     """SQL; its parameters, where a `_Given` stands for a value; the names of its columns, and how some are read."""
 
     sql: str
     params: tuple[Any, ...]
-    names: tuple[str, ...]
+    columns: tuple[str, ...]
     readers: tuple[tuple[int, Callable[[Any], Any]], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
+class _Placeholder:
     """The value of this name; of several words the one at this place."""
 
     name: str
-    place: int | None = None
+    index: int | None = None
 
-    def of(self, values: Values) -> Any:
+    def value_from(self, values: Values) -> Any:
         """This will return it."""
         value = values[self.name]
-        return value if self.place is None else value[self.place]
+        return value if self.index is None else value[self.index]
 
 
-class _Unplain(Exception):
+class _NotCompilable(Exception):
     """What this question is made of cannot be found again in its parameters."""
 
 
-_kept: Final[dict[Hashable, _Question | None]] = {}
+_compiled_queries: Final[dict[Hashable, _CompiledQuery | None]] = {}
 
 
-def rows(shape: Hashable, values: Values, build: Build) -> list[Row]:
+def fetch_rows(shape: Hashable, values: Values, build: BuildQuerySet) -> list[Row]:
     """This will return the rows of `build(values)`, a queryset of `.values()`: one query.
 
     `shape` tells all else that decides what `build` returns, which may not look at the values: only use them.
     """
-    key = (shape, tuple((name, _kind(value)) for name, value in values.items()))
+    key = (shape, tuple((name, _type_key(value)) for name, value in values.items()))
     try:
-        question = _kept[key]
+        compiled = _compiled_queries[key]
     except KeyError:
-        if len(_kept) >= _MOST:
-            _kept.clear()  # all are soon there again
-        question = _kept[key] = _compiled(values, build)
-    if question is None:
+        if len(_compiled_queries) >= _MAX_SHAPES:
+            _compiled_queries.clear()  # all are soon there again
+        compiled = _compiled_queries[key] = _compile(values, build)
+    if compiled is None:
         return list(build(values))
     with connection.cursor() as cursor:
         cursor.execute(
-            question.sql, [each.of(values) if type(each) is _Given else each for each in question.params]
+            compiled.sql, [each.value_from(values) if type(each) is _Placeholder else each for each in compiled.params]
         )
-        found = cursor.fetchall()
-    return [_read(question, each) for each in found]
+        records = cursor.fetchall()
+    return [_to_row(compiled, each) for each in records]
 
 
-def _read(question: _Question, found: tuple[Any, ...]) -> Row:
-    row = dict(zip(question.names, found, strict=True))
-    for place, read in question.readers:
-        row[question.names[place]] = read(found[place])
+def _to_row(compiled: _CompiledQuery, record: tuple[Any, ...]) -> Row:
+    row = dict(zip(compiled.columns, record, strict=True))
+    for index, read_value in compiled.readers:
+        row[compiled.columns[index]] = read_value(record[index])
     return row
 
 
-def _kind(value: Any) -> Hashable:
-    kind: type = type(value)
-    return (kind, len(value)) if kind is list else kind
+def _type_key(value: Any) -> Hashable:
+    type_: type = type(value)
+    return (type_, len(value)) if type_ is list else type_
 
 
-def _compiled(values: Values, build: Build) -> _Question | None:
-    given: dict[Any, _Given] = {}
+def _compile(values: Values, build: BuildQuerySet) -> _CompiledQuery | None:
+    placeholders: dict[Any, _Placeholder] = {}
     try:
-        stand_ins = {name: _stand_in(name, value, given) for name, value in values.items()}
-        query = build(stand_ins).query
+        placeholder_values = {name: _placeholder_value(name, value, placeholders) for name, value in values.items()}
+        query = build(placeholder_values).query
         compiler = query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
-        names = tuple(query.selected or ())
+        columns = tuple(query.selected or ())
         converters = compiler.get_converters([each for each, *_ in compiler.select])
-        readers = tuple((place, _reader(*each)) for place, each in converters.items())
-        found = tuple(given.get(each, each) if isinstance(each, Hashable) else each for each in params)
-    except (EmptyResultSet, _Unplain):
+        readers = tuple((place, _value_reader(*each)) for place, each in converters.items())
+        parameters = tuple(placeholders.get(each, each) if isinstance(each, Hashable) else each for each in params)
+    except (EmptyResultSet, _NotCompilable):
         return None
-    whole = set(given.values()) <= {each for each in found if type(each) is _Given}
-    return _Question(sql, found, names, readers) if whole and len(names) == len(compiler.select) else None
+    all_found = set(placeholders.values()) <= {each for each in parameters if type(each) is _Placeholder}
+    return _CompiledQuery(sql, parameters, columns, readers) if all_found and len(columns) == len(compiler.select) else None
 
 
-def _stand_in(name: str, value: Any, given: dict[Any, _Given]) -> Any:
+def _placeholder_value(name: str, value: Any, placeholders: dict[Any, _Placeholder]) -> Any:
     """This will return what stands for a value while its question is compiled: nobody can ask for it."""
     if type(value) is list and value and all(type(each) is str for each in value):
         words = [f"\0{name} {place}" for place in range(len(value))]
-        given.update({word: _Given(name, place) for place, word in enumerate(words)})
+        placeholders.update({word: _Placeholder(name, place) for place, word in enumerate(words)})
         return words
-    stand_in: Any
+    placeholder: Any
     if type(value) is str:
-        stand_in = f"\0{name}"
+        placeholder = f"\0{name}"
     elif type(value) is datetime:
-        stand_in = _BEGINNING.replace(microsecond=len(given) + 1)
+        placeholder = _PLACEHOLDER_TIME.replace(microsecond=len(placeholders) + 1)
     elif type(value) is uuid.UUID:
-        stand_in = uuid.UUID(int=len(given) + 1)
+        placeholder = uuid.UUID(int=len(placeholders) + 1)
     else:
-        raise _Unplain(name)
-    given[stand_in] = _Given(name)
-    return stand_in
+        raise _NotCompilable(name)
+    placeholders[placeholder] = _Placeholder(name)
+    return placeholder
 
 
-def _reader(converters: list[Callable[[Any, Any, Any], Any]], expression: Any) -> Callable[[Any], Any]:
+def _value_reader(converters: list[Callable[[Any, Any, Any], Any]], expression: Any) -> Callable[[Any], Any]:
     """This will return what makes a value of a column of what the driver brings, as the ORM does."""
     field = getattr(expression, "target", None)
     if type(field) is JSONField and field.decoder is None:

@@ -11,29 +11,29 @@ from shipments.selectors import shipments as selectors
 
 
 @dataclass(frozen=True, slots=True)
-class Papers:
+class DocumentShipment:
     """A shipment as the viewer may see it, and whose it is."""
 
     id: uuid.UUID
-    organisation: str
+    organization_name: str
     shipment: representation.Json
 
 
-def papers(viewer: Viewer, variant: str, reference: str) -> Papers | None:
+def document_shipment(viewer: Viewer, variant: str, reference: str) -> DocumentShipment | None:
     """This will return what a document begins with, None where there is no such shipment for the viewer."""
-    row = selectors.get(viewer, reference)
+    row = selectors.get_shipment(viewer, reference)
     if row is None:
         return None
-    return Papers(row["id"], organisation(viewer.organization_id), representation.shipment(row, variant))
+    return DocumentShipment(row["id"], organization_name(viewer.organization_id), representation.shipment(row, variant))
 
 
-def organisation(organization_id: uuid.UUID) -> str:
+def organization_name(organization_id: uuid.UUID) -> str:
     """This will return what an organisation is called."""
     name: str = Organization.objects.values_list("name", flat=True).get(pk=organization_id)
     return name
 
 
-def proof(shipment_id: uuid.UUID) -> representation.Json | None:
+def current_proof(shipment_id: uuid.UUID) -> representation.Json | None:
     """This will return the proof of delivery that counts, None where there is none."""
     newest = ProofOfDelivery.objects.filter(shipment_id=shipment_id).order_by("-seq").first()
     if newest is None:
@@ -41,7 +41,7 @@ def proof(shipment_id: uuid.UUID) -> representation.Json | None:
     return representation.proof(newest, newest.pictures.values(*representation.PICTURE_COLUMNS))
 
 
-def pictures(proof_id: uuid.UUID) -> dict[str, bytes]:
+def proof_pictures(proof_id: uuid.UUID) -> dict[str, bytes]:
     """This will return the pictures of a proof by their kind: `signature`, `photo`."""
-    found: Any = ProofPicture.objects.filter(proof=proof_id).values_list("kind", "content")
-    return {kind: bytes(content) for kind, content in found}
+    rows: Any = ProofPicture.objects.filter(proof=proof_id).values_list("kind", "content")
+    return {kind: bytes(content) for kind, content in rows}

@@ -9,24 +9,24 @@ import time
 
 from django.db import connection
 
-SQL = (
+EPOCH_SQL = (
     "SELECT system_identifier::text || '.' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"
     " FROM pg_control_system()"
 )
-_KEPT_SECONDS = 1.0
+_CACHE_SECONDS = 1.0
 _lock = threading.Lock()
-_kept: tuple[float, str] | None = None
+_cached: tuple[float, str] | None = None
 
 
 def current() -> str:
     """This will return today's epoch, at most one second old."""
-    global _kept
+    global _cached
     with _lock:
-        if _kept and time.monotonic() - _kept[0] < _KEPT_SECONDS:
-            return _kept[1]
+        if _cached and time.monotonic() - _cached[0] < _CACHE_SECONDS:
+            return _cached[1]
     with connection.cursor() as cursor:
-        cursor.execute(SQL)
+        cursor.execute(EPOCH_SQL)
         epoch = str(cursor.fetchone()[0])
     with _lock:
-        _kept = (time.monotonic(), epoch)
+        _cached = (time.monotonic(), epoch)
     return epoch

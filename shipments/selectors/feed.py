@@ -9,14 +9,14 @@ from shipments import representation
 from shipments.models import FeedEntry
 from shipments.querysets import Viewer
 
-COLUMNS: Final = (
+FEED_COLUMNS: Final = (
     *(f"event__{column}" for column in representation.EVENT_COLUMNS),
     "event__shipment__reference",
     "position",
 )
 
 
-def rows_of(organization_id: uuid.UUID, position: int, *, limit: int) -> Any:
+def entries_queryset(organization_id: uuid.UUID, position: int, *, limit: int) -> Any:
     """This will return the feed of an organisation behind a position, in order.
 
     The caller has checked that the viewer sees every shipment. Positions become visible in their order, so
@@ -27,7 +27,7 @@ def rows_of(organization_id: uuid.UUID, position: int, *, limit: int) -> Any:
     ]
 
 
-def entry(row: representation.Row) -> representation.Json:
+def entry_json(row: representation.Row) -> representation.Json:
     """This will return one entry: the event as everywhere, its shipment's reference and its position."""
     event = {column: row[f"event__{column}"] for column in representation.EVENT_COLUMNS}
     return representation.event(event) | {
@@ -36,12 +36,12 @@ def entry(row: representation.Row) -> representation.Json:
     }
 
 
-def entries_after(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
+def fetch_entries(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
     """This will return the entries behind a position: one query."""
-    return [entry(row) for row in rows_of(viewer.organization_id, position, limit=limit).values(*COLUMNS)]
+    return [entry_json(row) for row in entries_queryset(viewer.organization_id, position, limit=limit).values(*FEED_COLUMNS)]
 
 
-def head(viewer: Viewer) -> int:
+def head_position(viewer: Viewer) -> int:
     """This will return the newest position of the viewer's organisation, 0 where nothing is numbered."""
-    found = FeedEntry.objects.filter(organization_id=viewer.organization_id).aggregate(newest=Max("position"))
-    return found["newest"] or 0
+    aggregates = FeedEntry.objects.filter(organization_id=viewer.organization_id).aggregate(newest=Max("position"))
+    return aggregates["newest"] or 0

@@ -10,117 +10,117 @@ from shipments import lifecycle, texts
 from shipments.models import Driver, EventType
 from shipments.querysets import Viewer
 from shipments.selectors import parameters, search
-from shipments.selectors.parameters import IDENTIFIER, INSTANT, Parameter
+from shipments.selectors.parameters import UUID_SCHEMA, DATE_TIME_SCHEMA, Parameter
 
-SHIPMENTS: Final[Mapping[str, Parameter]] = {
+SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
     "status": Parameter(
-        texts.some_of(lifecycle.STATES),
+        texts.choice_list(lifecycle.STATES),
         f"One or several of {', '.join(lifecycle.STATES)}, separated by commas.",
-        narrow=lambda rows, states: (
+        apply_filter=lambda rows, states: (
             rows.filter(status=states[0]) if len(states) == 1 else rows.filter(status__in=states)
         ),
     ),
     "driverId": Parameter(
-        texts.identifier, "Assigned to this driver.", IDENTIFIER, lambda rows, key: rows.filter(driver_id=key)
+        texts.identifier, "Assigned to this driver.", UUID_SCHEMA, lambda rows, key: rows.filter(driver_id=key)
     ),
     "customerId": Parameter(
-        texts.identifier, "Of this customer.", IDENTIFIER, lambda rows, key: rows.filter(customer_id=key)
+        texts.identifier, "Of this customer.", UUID_SCHEMA, lambda rows, key: rows.filter(customer_id=key)
     ),
     "origin": Parameter(
-        texts.locode, "From this UN/LOCODE.", narrow=lambda rows, code: rows.filter(origin__locode=code)
+        texts.locode, "From this UN/LOCODE.", apply_filter=lambda rows, code: rows.filter(origin__locode=code)
     ),
     "destination": Parameter(
-        texts.locode, "To this UN/LOCODE.", narrow=lambda rows, code: rows.filter(destination__locode=code)
+        texts.locode, "To this UN/LOCODE.", apply_filter=lambda rows, code: rows.filter(destination__locode=code)
     ),
     "q": Parameter(
-        texts.between(search.SHORTEST, 200),
+        texts.text_between(search.MIN_LENGTH, 200),
         "The beginning of a reference, or a part of it, of one of the references, of the customer's name or of the"
         " name of an end of the way, or its UN/LOCODE. Where nothing holds it: what is most like it.",
-        narrow=lambda rows, text: rows,  # depends on who asks: see `shipments`
+        apply_filter=lambda rows, text: rows,  # depends on who asks: see `shipments`
     ),
     "createdAfter": Parameter(
-        texts.instant, "Created at this time or later.", INSTANT, lambda rows, at: rows.filter(created_at__gte=at)
+        texts.instant, "Created at this time or later.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(created_at__gte=at)
     ),
     "createdBefore": Parameter(
-        texts.instant, "Created before this time.", INSTANT, lambda rows, at: rows.filter(created_at__lt=at)
+        texts.instant, "Created before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(created_at__lt=at)
     ),
     "updatedSince": Parameter(
-        texts.instant, "Changed at this time or later.", INSTANT, lambda rows, at: rows.filter(updated_at__gte=at)
+        texts.instant, "Changed at this time or later.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(updated_at__gte=at)
     ),
     "flag": Parameter(
-        texts.one_of(lifecycle.FLAGS),
+        texts.choice(lifecycle.FLAGS),
         "With this flag open.",
-        parameters.words(lifecycle.FLAGS),
+        parameters.enum_schema(lifecycle.FLAGS),
         lambda rows, flag: rows.filter(flags__contains=[{"flag": flag}]),
     ),
 }
 
 
-def shipments(viewer: Viewer) -> Mapping[str, Parameter]:
+def shipment_filters(viewer: Viewer) -> Mapping[str, Parameter]:
     """This will return the parameters of a viewer's shipments: only what it may see decides a search."""
-    asked = replace(SHIPMENTS["q"], narrow=lambda rows, text: search.matching(rows, viewer, text), asks=True)
-    return {**SHIPMENTS, "q": asked}
+    search_parameter = replace(SHIPMENT_FILTERS["q"], narrow=lambda rows, text: search.search_shipments(rows, viewer, text), asks=True)
+    return {**SHIPMENT_FILTERS, "q": search_parameter}
 
 
-NAMED: Final = Parameter(
-    texts.up_to(120), "Stands in the name.", narrow=lambda rows, text: rows.filter(name__icontains=text)
+NAME_FILTER: Final = Parameter(
+    texts.text_up_to(120), "Stands in the name.", apply_filter=lambda rows, text: rows.filter(name__icontains=text)
 )
-DRIVERS: Final[Mapping[str, Parameter]] = {
-    "q": NAMED,
+DRIVER_FILTERS: Final[Mapping[str, Parameter]] = {
+    "q": NAME_FILTER,
     "status": Parameter(
-        texts.one_of(Driver.Status.values),
+        texts.choice(Driver.Status.values),
         "In this state.",
-        parameters.words(tuple(Driver.Status.values)),
+        parameters.enum_schema(tuple(Driver.Status.values)),
         lambda rows, status: rows.filter(status=status),
     ),
 }
-EVENTS: Final[Mapping[str, Parameter]] = {
+EVENT_FILTERS: Final[Mapping[str, Parameter]] = {
     "shipment": Parameter(
-        texts.up_to(64),
+        texts.text_up_to(64),
         "Of the shipment with this reference.",
-        narrow=lambda rows, text: rows.alias(key=Upper("shipment__reference")).filter(key=text.upper()),
+        apply_filter=lambda rows, text: rows.alias(key=Upper("shipment__reference")).filter(key=text.upper()),
     ),
     "type": Parameter(
-        texts.one_of(EventType.values),
+        texts.choice(EventType.values),
         "Of this type.",
-        parameters.words(tuple(EventType.values)),
+        parameters.enum_schema(tuple(EventType.values)),
         lambda rows, word: rows.filter(type=word),
     ),
     "from": Parameter(
-        texts.instant, "Recorded at this time or later.", INSTANT, lambda rows, at: rows.filter(recorded_at__gte=at)
+        texts.instant, "Recorded at this time or later.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(recorded_at__gte=at)
     ),
     "to": Parameter(
-        texts.instant, "Recorded before this time.", INSTANT, lambda rows, at: rows.filter(recorded_at__lt=at)
+        texts.instant, "Recorded before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(recorded_at__lt=at)
     ),
 }
-DELIVERIES: Final[Mapping[str, Parameter]] = {
-    "driverId": SHIPMENTS["driverId"],
-    "customerId": SHIPMENTS["customerId"],
+DELIVERY_FILTERS: Final[Mapping[str, Parameter]] = {
+    "driverId": SHIPMENT_FILTERS["driverId"],
+    "customerId": SHIPMENT_FILTERS["customerId"],
     "from": Parameter(
         texts.instant,
         "Delivered at this time or later.",
-        INSTANT,
+        DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(delivered_at__gte=at),
     ),
     "to": Parameter(
-        texts.instant, "Delivered before this time.", INSTANT, lambda rows, at: rows.filter(delivered_at__lt=at)
+        texts.instant, "Delivered before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(delivered_at__lt=at)
     ),
 }
-AUDIT: Final[Mapping[str, Parameter]] = {
+AUDIT_FILTERS: Final[Mapping[str, Parameter]] = {
     "action": Parameter(
-        texts.up_to(24),
+        texts.text_up_to(24),
         "What was done: login, update, export …",
-        narrow=lambda rows, text: rows.filter(action=text),
+        apply_filter=lambda rows, text: rows.filter(action=text),
     ),
     "actor": Parameter(
-        texts.identifier, "Done by this user.", IDENTIFIER, lambda rows, key: rows.filter(actor_id=key)
+        texts.identifier, "Done by this user.", UUID_SCHEMA, lambda rows, key: rows.filter(actor_id=key)
     ),
     "entity": Parameter(
-        texts.up_to(24), "Done to this kind of thing.", narrow=lambda rows, text: rows.filter(entity=text)
+        texts.text_up_to(24), "Done to this kind of thing.", apply_filter=lambda rows, text: rows.filter(entity=text)
     ),
     "entityId": Parameter(
-        texts.up_to(64), "Done to this thing.", narrow=lambda rows, text: rows.filter(entity_id=text)
+        texts.text_up_to(64), "Done to this thing.", apply_filter=lambda rows, text: rows.filter(entity_id=text)
     ),
-    "from": Parameter(texts.instant, "At this time or later.", INSTANT, lambda rows, at: rows.filter(at__gte=at)),
-    "to": Parameter(texts.instant, "Before this time.", INSTANT, lambda rows, at: rows.filter(at__lt=at)),
+    "from": Parameter(texts.instant, "At this time or later.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__gte=at)),
+    "to": Parameter(texts.instant, "Before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__lt=at)),
 }

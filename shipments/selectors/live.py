@@ -17,7 +17,7 @@ from monitoring import patience, queries
 from shipments import bearers, representation
 from shipments.access import Subject
 from shipments.models import Driver, Shipment, ShipmentEvent
-from shipments.querysets import AnyOf, Sight, Viewer
+from shipments.querysets import EqualsAny, VisibilityScope, Viewer
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
 from shipments.tokens import Claims
@@ -27,29 +27,29 @@ _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKey
 # A read waits for a connection and for its answer; both together end before somebody's request is 5 s old.
 _READ_SECONDS = patience.DATABASE_TIMEOUT_SECONDS + 0.5
 # A connection that has just answered is not tried again before it is used.
-_TRUSTED_SECONDS: Final = 0.2
+_CHECK_AFTER_SECONDS: Final = 0.2
 # libpq's words for Django's.
-_CONNECT_BY = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+_LIBPQ_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
 
 def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
     """This will return what psycopg needs for a connection of its own to the product's database, in autocommit."""
     database = settings.DATABASES["default"]
-    left_out = {"pool", "options", "application_name", "server_side_binding"}
-    kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in left_out}
-    kwargs |= {name: database[key] for name, key in _CONNECT_BY.items() if database[key]}
+    excluded = {"pool", "options", "application_name", "server_side_binding"}
+    kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in excluded}
+    kwargs |= {name: database[key] for name, key in _LIBPQ_NAMES.items() if database[key]}
     return kwargs | {"autocommit": True, "application_name": f"freight {purpose}", "options": options}
 
 
-async def pool(purpose: str = "live") -> _Pool:
+async def get_pool(purpose: str = "live") -> _Pool:
     """This will return this loop's pool for a purpose: what takes long must not use up the connections of others.
 
     Its connections are in autocommit, read only, and end a statement after 3.5 s unless told otherwise.
     """
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
-    pool = pools.get(purpose)
-    if pool is None:
-        pool = pools[purpose] = AsyncConnectionPool(
+    existing = pools.get(purpose)
+    if existing is None:
+        existing = pools[purpose] = AsyncConnectionPool(
             connection_class=patience.AsyncDeadlineConnection,
             kwargs=connection_arguments(
                 purpose,
@@ -60,20 +60,20 @@ async def pool(purpose: str = "live") -> _Pool:
             max_size=max(2, settings.DATABASE_POOL_SIZE // 2),
             timeout=patience.DATABASE_TIMEOUT_SECONDS,
             reconnect_timeout=1,
-            check=_check_rested,
+            check=_check_idle_connection,
             open=False,
         )
-        await pool.open()
-    return pool
+        await existing.open()
+    return existing
 
 
-async def _check_rested(connection: Any) -> None:
+async def _check_idle_connection(connection: Any) -> None:
     """This will ask a connection whether it lives, unless it has just answered; a busy one always has."""
-    if time.monotonic() - connection.answered_at > _TRUSTED_SECONDS:
+    if time.monotonic() - connection.answered_at > _CHECK_AFTER_SECONDS:
         await AsyncConnectionPool.check_connection(connection)
 
 
-async def close() -> None:
+async def close_pools() -> None:
     """This will close this loop's pools."""
     for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
         await pool.close()
@@ -82,11 +82,11 @@ async def close() -> None:
 async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """This will return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
     with patience.deadline(_READ_SECONDS):
-        return await _read(sql, params)
+        return await _fetch_unbounded(sql, params)
 
 
-async def _read(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with (await pool()).connection() as connection:
+async def _fetch_unbounded(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async with (await get_pool()).connection() as connection:
         started = time.perf_counter()
         cursor = await connection.execute(sql.encode(), params)
         rows = await cursor.fetchall()
@@ -95,7 +95,7 @@ async def _read(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
         return rows
 
 
-async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
+async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
     """This will run a queryset of the ORM on the asynchronous pool and return its `.values()`."""
     try:
         sql, params = queryset.values_list(*columns).query.sql_with_params()
@@ -104,22 +104,22 @@ async def _rows(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in await fetch(sql, params)]
 
 
-async def _fetch_any(question: tuple[str, tuple[Any, ...]], wanted: Collection[object]) -> Any:
+async def _fetch_compiled(statement: tuple[str, tuple[Any, ...]], keys: Collection[object]) -> Any:
     """This will ask a question that was compiled for `_NONE`: compiling it takes longer than asking it."""
-    sql, params = question
-    return await fetch(sql, [list(wanted) if param == _NONE else param for param in params])
+    sql, params = statement
+    return await fetch(sql, [list(keys) if param == _PLACEHOLDER else param for param in params])
 
 
-async def epoch() -> str:
+async def current_epoch() -> str:
     """This will read the epoch now."""
-    return str((await fetch(epochs.SQL))[0][0])
+    return str((await fetch(epochs.EPOCH_SQL))[0][0])
 
 
-async def of_claims(asked: Collection[Claims]) -> dict[Claims, Subject]:
+async def subjects_of_claims(batch: Collection[Claims]) -> dict[Claims, Subject]:
     """This will return whom these access tokens stand for now; those that are not good (any more) are left out."""
-    rows = {row[0]: row for row in await fetch(bearers.LOGINS, [[claims.login_id for claims in asked]])}
-    found = {claims: bearers.of_login(claims, rows.get(claims.login_id)) for claims in asked}
-    return {claims: subject for claims, subject in found.items() if subject is not None}
+    rows = {row[0]: row for row in await fetch(bearers.LOGINS_SQL, [[claims.login_id for claims in batch]])}
+    subjects = {claims: bearers.subject_of_login(claims, rows.get(claims.login_id)) for claims in batch}
+    return {claims: subject for claims, subject in subjects.items() if subject is not None}
 
 
 async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
@@ -137,45 +137,45 @@ async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.
     return [identifier for (identifier,) in rows]
 
 
-async def heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
+async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
     """This will return the epoch and the newest number of each log, in one query and one snapshot.
 
     A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
     """
-    wanted = "{" + ",".join(map(str, keys)) + "}"  # the driver takes ten times as long for a list of them
+    array_literal = "{" + ",".join(map(str, keys)) + "}"  # the driver takes ten times as long for a list of them
     rows = await fetch(
-        f"SELECT ({epochs.SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"  # noqa: S608
+        f"SELECT ({epochs.EPOCH_SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"  # noqa: S608
         " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s::uuid[])"
         " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
         " WHERE feed.organization_id = organization.id), 0)"
         " FROM shipments_organization organization WHERE id = ANY(%s::uuid[])) AS head",
-        [wanted, wanted],
+        [array_literal, array_literal],
     )
     return str(rows[0][0]), {identifier: seq for _, identifier, seq in rows if identifier}
 
 
-async def events(
-    shipment_id: uuid.UUID, after: int, *, upto: int | None = None, limit: int
+async def fetch_events(
+    shipment_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
 ) -> list[representation.Json]:
     """This will return the events of a shipment behind `after`, in order, up to one where that is given."""
-    found = ShipmentEvent.objects.filter(shipment_id=shipment_id).after(after)
-    if upto is not None:
-        found = found.filter(seq__lte=upto)
-    return [representation.event(row) for row in await _rows(representation.EVENT_COLUMNS, found[:limit])]
+    rows = ShipmentEvent.objects.filter(shipment_id=shipment_id).after_seq(after)
+    if up_to is not None:
+        rows = rows.filter(seq__lte=up_to)
+    return [representation.event(row) for row in await _fetch_values(representation.EVENT_COLUMNS, rows[:limit])]
 
 
-async def feed(
-    organization_id: uuid.UUID, after: int, *, upto: int | None = None, limit: int
+async def fetch_feed(
+    organization_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
 ) -> list[representation.Json]:
     """This will return an organisation's feed behind a position, in order, up to one where that is given.
 
     The caller has checked that whoever asks sees every shipment.
     """
-    found = feeds.rows_of(organization_id, after, limit=limit if upto is None else min(limit, upto - after))
-    return [feeds.entry(row) for row in await _rows(feeds.COLUMNS, found)]
+    rows = feeds.entries_queryset(organization_id, after, limit=limit if up_to is None else min(limit, up_to - after))
+    return [feeds.entry_json(row) for row in await _fetch_values(feeds.FEED_COLUMNS, rows)]
 
 
-async def positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
+async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
     """This will return where drivers were last seen, each with the microsecond of it."""
     rows = await fetch(
         "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition"
@@ -191,54 +191,54 @@ async def positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[in
     }
 
 
-async def find_drivers(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+async def fetch_visible_driver_ids(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     """This will return those drivers that the viewer may see."""
-    found = Driver.objects.visible_to(viewer).filter(pk__in=driver_ids)
-    return {row["id"] for row in await _rows(("id",), found)}
+    drivers = Driver.objects.visible_to(viewer).filter(pk__in=driver_ids)
+    return {row["id"] for row in await _fetch_values(("id",), drivers)}
 
 
 # Stands for all that is asked for in SQL that is kept; of one text for every number PostgreSQL keeps a plan.
-_NONE: Final[list[str]] = []
+_PLACEHOLDER: Final[list[str]] = []
 
 
 @lru_cache(maxsize=1)
-def _snapshots() -> tuple[str, tuple[Any, ...]]:
-    found = Shipment.objects.present().filter(AnyOf(F("pk"), Value(_NONE)))
-    return found.values_list(*representation.SHIPMENT_COLUMNS).query.sql_with_params()
+def _snapshots_statement() -> tuple[str, tuple[Any, ...]]:
+    rows = Shipment.objects.not_deleted().filter(EqualsAny(F("pk"), Value(_PLACEHOLDER)))
+    return rows.values_list(*representation.SHIPMENT_COLUMNS).query.sql_with_params()
 
 
 @lru_cache(maxsize=1024)
-def _visible(sight: Sight, columns: tuple[str, ...]) -> tuple[str, tuple[Any, ...]] | None:
-    found = Shipment.objects.visible_to(sight).named_any(_NONE)
+def _visible_statement(scope: VisibilityScope, columns: tuple[str, ...]) -> tuple[str, tuple[Any, ...]] | None:
+    rows = Shipment.objects.visible_to(scope).with_references(_PLACEHOLDER)
     try:
-        return found.values_list(*columns).query.sql_with_params()
+        return rows.values_list(*columns).query.sql_with_params()
     except EmptyResultSet:
         return None  # a viewer who sees nothing
 
 
-async def snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:
+async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:
     """This will return the public snapshots of these shipments; a discarded one is left out."""
-    wanted, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
-    if not wanted:
+    ids, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
+    if not ids:
         return {}
-    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(_snapshots(), wanted)]
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_compiled(_snapshots_statement(), ids)]
     return {row["id"]: representation.snapshot(row) for row in rows}
 
 
-async def find_visible(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:
+async def fetch_visible_references(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:
     """This will return id and spelling of those shipments that the viewer may see, by upper-case reference."""
-    found = await visible(Sight.of(viewer), references, ("id", "reference"))
-    return {key: (row["id"], row["reference"]) for key, row in found.items()}
+    rows_by_reference = await fetch_visible(VisibilityScope.of(viewer), references, ("id", "reference"))
+    return {key: (row["id"], row["reference"]) for key, row in rows_by_reference.items()}
 
 
-async def visible(sight: Sight, references: Collection[str], columns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+async def fetch_visible(scope: VisibilityScope, references: Collection[str], columns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """This will return these columns, the reference among them, of those shipments that are in sight.
 
     They are found by their reference in any case, and stand under it in upper case.
     """
-    question = _visible(sight, columns)
-    if question is None or not references:
+    statement = _visible_statement(scope, columns)
+    if statement is None or not references:
         return {}
-    wanted = [reference.upper() for reference in references]
-    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_any(question, wanted)]
+    keys = [reference.upper() for reference in references]
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_compiled(statement, keys)]
     return {row["reference"].upper(): row for row in rows}

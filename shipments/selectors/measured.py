@@ -22,57 +22,57 @@ SELECT COALESCE(EXTRACT(epoch FROM clock_timestamp() - (
 """
 
 
-def relay_lag() -> None:
+def sample_relay_lag() -> None:
     """This will measure for how long the oldest committed event has waited for its number."""
     with connection.cursor() as cursor:
         cursor.execute(_LAG)
         metrics.relay_lag.set(max(0.0, float(cursor.fetchone()[0])))
 
 
-def states() -> None:
+def sample_states() -> None:
     """This will count the shipments in each state."""
-    rows = Shipment.objects.present().order_by().values("status").annotate(number=Count("id"))
-    found = {row["status"]: row["number"] for row in rows}
+    rows = Shipment.objects.not_deleted().order_by().values("status").annotate(number=Count("id"))
+    counts = {row["status"]: row["number"] for row in rows}
     for state in lifecycle.STATES:
-        metrics.by_status.labels(state).set(found.get(state, 0))
+        metrics.by_status.labels(state).set(counts.get(state, 0))
 
 
 def hit_rate() -> dict[str, Any]:
     """This will return what detailed health adds about the cache: how often it had the answer, 0 to 1."""
-    return {"hitRate": _rates(reports.host_samples())["hitRate"]}
+    return {"hitRate": _hit_rates(reports.host_samples())["hitRate"]}
 
 
-def caches() -> dict[str, Any]:
+def cache_report() -> dict[str, Any]:
     """This will return `/api/metrics/cache`; size, time to live (s) and evictions are of the whole Redis."""
-    now = reports.current_samples()
-    names = now.total_by("cache", "cache_requests_total")
-    return _rates(now) | _redis() | {"byName": {name: _rates(now, cache=name) for name in sorted(names)}}
+    numbers = reports.current_samples()
+    names = numbers.total_by("cache", "cache_requests_total")
+    return _hit_rates(numbers) | _redis_memory() | {"byName": {name: _hit_rates(numbers, cache=name) for name in sorted(names)}}
 
 
-def _rates(numbers: SampleSet, **labels: str) -> dict[str, Any]:
-    hits = int(numbers.total("cache_requests_total", result="hit", **labels))
-    misses = int(numbers.total("cache_requests_total", result="miss", **labels))
+def _hit_rates(samples: SampleSet, **labels: str) -> dict[str, Any]:
+    hits = int(samples.total("cache_requests_total", result="hit", **labels))
+    misses = int(samples.total("cache_requests_total", result="miss", **labels))
     return {"hits": hits, "misses": misses, "hitRate": round(hits / (hits + misses), 4) if hits + misses else 0.0}
 
 
-def _redis() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _redis_memory() -> dict[str, Any]:
+    redis_info: dict[str, Any] = {}
     if not reports.is_partial():
         try:
-            found = cast("Any", django_caches["default"]).client.get_client().info()
+            redis_info = cast("Any", django_caches["default"]).client.get_client().info()
         except (RedisError, OSError):
-            found = {}
+            redis_info = {}
     # Of all databases the one that holds most: the others are not ours to name.
-    kept: dict[str, Any] = max(
-        (each for name, each in found.items() if name.startswith("db")), key=_keys, default={}
+    database: dict[str, Any] = max(
+        (each for name, each in redis_info.items() if name.startswith("db")), key=_key_count, default={}
     )
     return {
-        "size": int(kept.get("keys", 0)),
-        "maxSize": found.get("maxmemory") or None,
-        "ttlAverage": round(kept["avg_ttl"] / 1000, 1) if kept.get("avg_ttl") else None,
-        "evictions": int(found.get("evicted_keys", 0)),
+        "size": int(database.get("keys", 0)),
+        "maxSize": redis_info.get("maxmemory") or None,
+        "ttlAverage": round(database["avg_ttl"] / 1000, 1) if database.get("avg_ttl") else None,
+        "evictions": int(redis_info.get("evicted_keys", 0)),
     }
 
 
-def _keys(kept: dict[str, Any]) -> int:
-    return int(kept.get("keys", 0))
+def _key_count(database: dict[str, Any]) -> int:
+    return int(database.get("keys", 0))

@@ -21,18 +21,18 @@ from shipments.querysets import Viewer
 from shipments.selectors import prepared, versions
 from shipments.selectors.versions import Version
 
-Positions = dict[str, representation.Json | None]
-_WHERE: Final = ("latitude", "longitude", "recorded_at")
-WHERE_ARE: Final = (
+PositionsByDriver = dict[str, representation.Json | None]
+_POSITION_FIELDS: Final = ("latitude", "longitude", "recorded_at")
+POSITIONS_SQL: Final = (
     "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition WHERE driver_id = ANY(%s)"
 )
 
 # Every commit in an organisation makes its pages new ones: no use in keeping them long.
-kept: Final = CacheService("list", ttl=min(60, settings.CACHE_TTL_SECONDS))
+page_cache: Final = CacheService("list", ttl=min(60, settings.CACHE_TTL_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PageRows:
     """The rows of a page (`SHIPMENT_COLUMNS`) and the addresses of the pages around it."""
 
     rows: Sequence[representation.Row]
@@ -41,7 +41,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class RenderedPage:
     """A page as JSON, and the addresses of the pages around it."""
 
     body: bytes
@@ -54,41 +54,41 @@ class Listing:
         return f'"{hashlib.blake2b(self.body, digest_size=8).hexdigest()}"'
 
 
-class Kept:
+class CachedPage:
     """A page as it is kept."""
 
-    def __init__(self, written: bytes) -> None:
-        first, *self._lines = written.split(b"\n")
-        self._about: dict[str, Any] = orjson.loads(first)
+    def __init__(self, serialized: bytes) -> None:
+        first, *self._lines = serialized.split(b"\n")
+        self._metadata: dict[str, Any] = orjson.loads(first)
 
     @property
     def drivers(self) -> set[str]:
         """The drivers whose positions it wants."""
-        return {driver for driver in self._about["drivers"] if driver}
+        return {driver for driver in self._metadata["drivers"] if driver}
 
-    def laid_out(self, where: Positions) -> Listing:
+    def render(self, positions: PositionsByDriver) -> RenderedPage:
         """This will make the page of it, and of where its drivers are."""
-        about = self._about
+        metadata = self._metadata
         results = b",".join(
-            prepared.placed(line, where.get(driver))
-            for line, driver in zip(self._lines, about["drivers"], strict=True)
+            prepared.with_position(line, positions.get(driver))
+            for line, driver in zip(self._lines, metadata["drivers"], strict=True)
         )
-        ends = orjson.dumps({"next": about["next"], "previous": about["previous"]})
-        return Listing(b'{"results":[' + results + b"]," + ends[1:], about["next"], about["previous"])
+        ends = orjson.dumps({"next": metadata["next"], "previous": metadata["previous"]})
+        return RenderedPage(b'{"results":[' + results + b"]," + ends[1:], metadata["next"], metadata["previous"])
 
 
-def at_hand(viewer: Viewer, variant: str, asked: str, version: Version) -> Kept | None:
+def get_local(viewer: Viewer, variant: str, full_path: str, version: Version) -> CachedPage | None:
     """This will return the page that was asked for at this version, None where it is not at hand.
 
     Nothing is waited for.
     """
-    written = kept.at_hand(_key(viewer, variant, asked), _stamp(version))
-    return None if written is None else Kept(written)
+    serialized = page_cache.get_local(_cache_key(viewer, variant, full_path), _stamp(version))
+    return None if serialized is None else CachedPage(serialized)
 
 
-def listing(
-    viewer: Viewer, variant: str, asked: str, read: Callable[[], Found], *, version: Version | None = None
-) -> Listing:
+def fetch_page(
+    viewer: Viewer, variant: str, full_path: str, read_rows: Callable[[], PageRows], *, version: Version | None = None
+) -> RenderedPage:
     """This will return the page that `asked` (path and query, as written) stands for; `read` finds its rows.
 
     The version is read unless the caller has read it just now.
@@ -97,66 +97,66 @@ def listing(
     if connection.in_atomic_block:
         version = None
     elif version is None:
-        version = versions.now(viewer.organization_id)
+        version = versions.current_version(viewer.organization_id)
     if version is None:
-        found = read()
-        return Kept(_written(found, variant, {})).laid_out(_within(found))
-    where: Positions | None = None
-    kind = versions.kind(viewer, asked)
+        page_rows = read_rows()
+        return CachedPage(_serialize(page_rows, variant, {})).render(_positions_in_rows(page_rows))
+    positions_read: PositionsByDriver | None = None
+    trackable = versions.trackable_page(viewer, full_path)
 
-    def make() -> bytes:
-        nonlocal where
-        found = read()
-        where = _within(found)
-        return _written(found, variant, versions.base(found.rows, version) if kind else {})
+    def read_and_serialize() -> bytes:
+        nonlocal positions_read
+        page_rows = read_rows()
+        positions_read = _positions_in_rows(page_rows)
+        return _serialize(page_rows, variant, versions.page_baseline(page_rows.rows, version) if trackable else {})
 
-    def still(written: bytes) -> bool:
-        about = orjson.loads(written.partition(b"\n")[0])
-        young = time.time() - about["at"] < kept.ttl
-        return kind is not None and young and versions.stands(kind, about, version)
+    def is_current(serialized: bytes) -> bool:
+        metadata = orjson.loads(serialized.partition(b"\n")[0])
+        is_unexpired = time.time() - metadata["at"] < page_cache.ttl
+        return trackable is not None and is_unexpired and versions.is_page_current(trackable, metadata, version)
 
     # What was committed after the version was read does no harm in it: nobody will read this version again.
-    page = Kept(kept.stamped(_key(viewer, variant, asked), _stamp(version), make, still=still if kind else None))
-    return page.laid_out(_positions(page.drivers) if where is None else where)
+    page = CachedPage(page_cache.get_or_set_stamped(_cache_key(viewer, variant, full_path), _stamp(version), read_and_serialize, is_current=is_current if trackable else None))
+    return page.render(_fetch_positions(page.drivers) if positions_read is None else positions_read)
 
 
-def positions(rows: Sequence[Sequence[Any]]) -> Positions:
+def positions_by_driver(rows: Sequence[Sequence[Any]]) -> PositionsByDriver:
     """This will return where drivers are by rows of `WHERE_ARE`."""
     return {
-        str(driver): representation.position(dict(zip(_WHERE, seen, strict=True)), "") for driver, *seen in rows
+        str(driver): representation.position(dict(zip(_POSITION_FIELDS, position_values, strict=True)), "") for driver, *position_values in rows
     }
 
 
-def _key(viewer: Viewer, variant: str, asked: str) -> str:
+def _cache_key(viewer: Viewer, variant: str, full_path: str) -> str:
     # The role stands for itself: what may be searched, too, may depend on it.
-    sees = (viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id, variant)
-    return f"list:{viewer.organization_id}:{prepared.digest(sees, asked).hex()}"
+    visibility = (viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id, variant)
+    return f"list:{viewer.organization_id}:{prepared.digest(visibility, full_path).hex()}"
 
 
 def _stamp(version: Version) -> bytes:
     return prepared.digest(version.events, version.epoch)
 
 
-def _written(found: Found, variant: str, more: representation.Json) -> bytes:
+def _serialize(page_rows: PageRows, variant: str, baseline: representation.Json) -> bytes:
     """This will write a page down: a line about it, then a line for each shipment."""
-    about = more | {
+    metadata = baseline | {
         "at": time.time(),
-        "drivers": [row["driver_id"] for row in found.rows],
-        "next": found.next,
-        "previous": found.previous,
+        "drivers": [row["driver_id"] for row in page_rows.rows],
+        "next": page_rows.next,
+        "previous": page_rows.previous,
     }
-    return b"\n".join([orjson.dumps(about), *(prepared.bare(row, variant) for row in found.rows)])
+    return b"\n".join([orjson.dumps(metadata), *(prepared.without_position(row, variant) for row in page_rows.rows)])
 
 
-def _within(found: Found) -> Positions:
+def _positions_in_rows(page_rows: PageRows) -> PositionsByDriver:
     """This will return where the drivers are as the rows, which were read at this moment, tell it."""
-    return {str(row["driver_id"]): representation.position(row, prepared.AT) for row in found.rows}
+    return {str(row["driver_id"]): representation.position(row, prepared.POSITION_PREFIX) for row in page_rows.rows}
 
 
-def _positions(drivers: set[str]) -> Positions:
+def _fetch_positions(drivers: set[str]) -> PositionsByDriver:
     """This will return where the drivers are at this moment: one query."""
     if not drivers:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(WHERE_ARE, [[uuid.UUID(driver) for driver in drivers]])
-        return positions(cursor.fetchall())
+        cursor.execute(POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
+        return positions_by_driver(cursor.fetchall())

@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from django.http import QueryDict
 
-from shipments.texts import Unreadable
+from shipments.texts import InvalidValue
 
-INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
-IDENTIFIER: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
-TEXT: Final[dict[str, Any]] = {"type": "string"}
+DATE_TIME_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+UUID_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
+STRING_SCHEMA: Final[dict[str, Any]] = {"type": "string"}
 
 FieldError = dict[str, str]
 
 
-class Invalid(Exception):
+class InvalidFields(Exception):
     """Values that cannot be used: `{field, code, message}` each."""
 
     def __init__(self, errors: list[FieldError]) -> None:
@@ -31,11 +31,11 @@ class Parameter:
     with `asks` it does look, and may ask questions of its own.
     """
 
-    read: Callable[[str], Any]
+    parse: Callable[[str], Any]
     description: str
-    schema: Mapping[str, Any] = field(default_factory=lambda: TEXT)
-    narrow: Callable[[Any, Any], Any] | None = None
-    asks: bool = False
+    schema: Mapping[str, Any] = field(default_factory=lambda: STRING_SCHEMA)
+    apply_filter: Callable[[Any, Any], Any] | None = None
+    runs_queries: bool = False
 
 
 def field_error(field: str, code: str, message: str) -> FieldError:
@@ -43,17 +43,17 @@ def field_error(field: str, code: str, message: str) -> FieldError:
     return {"field": field, "code": code, "message": message}
 
 
-def words(options: tuple[str, ...]) -> dict[str, Any]:
+def enum_schema(choices: tuple[str, ...]) -> dict[str, Any]:
     """This will return the schema of one of the words."""
-    return {"type": "string", "enum": list(options)}
+    return {"type": "string", "enum": list(choices)}
 
 
-def read(query: QueryDict, known: Mapping[str, Parameter]) -> dict[str, Any]:
+def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dict[str, Any]:
     """This will return the values by name; raises Invalid with every parameter that cannot be used."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, texts in query.lists():
-        parameter = known.get(name)
+        parameter = declared.get(name)
         if parameter is None:
             errors.append(field_error(name[:64], "unknown_parameter", "There is no such parameter."))
         elif len(texts) > 1:
@@ -62,18 +62,18 @@ def read(query: QueryDict, known: Mapping[str, Parameter]) -> dict[str, Any]:
             errors.append(field_error(name, "invalid", "The value holds the character NUL."))
         else:
             try:
-                values[name] = parameter.read(texts[0])
-            except Unreadable as error:
+                values[name] = parameter.parse(texts[0])
+            except InvalidValue as error:
                 errors.append(field_error(name, "invalid", str(error)))
     if errors:
-        raise Invalid(errors)
+        raise InvalidFields(errors)
     return values
 
 
-def narrowed(rows: Any, values: Mapping[str, Any], known: Mapping[str, Parameter]) -> Any:
+def apply_filters(rows: Any, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> Any:
     """This will keep the rows that the values ask for."""
     for name, value in values.items():
-        narrow = known[name].narrow
-        if narrow is not None:
-            rows = narrow(rows, value)
+        apply_filter = declared[name].apply_filter
+        if apply_filter is not None:
+            rows = apply_filter(rows, value)
     return rows

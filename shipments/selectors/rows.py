@@ -18,32 +18,32 @@ from shipments.selectors import sessions
 from shipments.selectors.cells import Cell
 from shipments.selectors.sessions import Connection
 
-Form = Literal["csv", "json"]
+CopyFormat = Literal["csv", "json"]
 BLOCK_BYTES: Final = 64 * 1024
 _CANCEL_SECONDS: Final = 2.0
 # A JSON text holds no control characters, so that with these for marks COPY leaves it as it is.
-_OPTIONS: Final[Mapping[str, str]] = {
+_COPY_OPTIONS: Final[Mapping[str, str]] = {
     "csv": "FORMAT csv, ENCODING 'UTF8'",
     "json": "FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8'",
 }
 _Statement = tuple[str, tuple[Any, ...]]
 
 
-def opened(rows: Any, cells: Mapping[str, Cell], form: Form) -> "Reading":
+def open_reader(rows: Any, cells: Mapping[str, Cell], copy_format: CopyFormat) -> "CopyReader":
     """This will open a reading of a queryset, line by line as CSV or as JSON objects with the cells' names.
 
     Raises OperationalError where the database does not answer.
     """
-    shown = cells.values() if form == "csv" else [cell.bare() for cell in cells.values()]
-    counted = rows if rows.query.is_sliced else rows.order_by()
+    expressions = cells.values() if copy_format == "csv" else [cell.as_raw() for cell in cells.values()]
+    countable = rows if rows.query.is_sliced else rows.order_by()
     try:
-        lines, keys = _compiled(rows.values_list(*shown)), _compiled(counted.values_list("pk"))
+        lines, keys = _compile(rows.values_list(*expressions)), _compile(countable.values_list("pk"))
     except EmptyResultSet:
-        return Reading()  # the ORM knows without asking: a viewer who sees nothing
+        return CopyReader()  # the ORM knows without asking: a viewer who sees nothing
     try:
-        connection = sessions.shared.begin()
+        connection = sessions.pool.acquire()
         try:
-            return _begun(connection, lines, keys, list(cells), form)
+            return _start_reader(connection, lines, keys, list(cells), copy_format)
         except BaseException:
             connection.close()
             raise
@@ -51,12 +51,12 @@ def opened(rows: Any, cells: Mapping[str, Cell], form: Form) -> "Reading":
         raise OperationalError(*error.args) from error  # the name by which the layers above know it
 
 
-class Reading:
+class CopyReader:
     """Rows of one snapshot: `count` of them, to be read once as `blocks()`, then or instead to be closed."""
 
     def __init__(self, connection: Connection | None = None, *, copy: str = "", count: int = 0) -> None:
         self.count = count
-        self.done = 0  # how many have been read
+        self.rows_read = 0  # how many have been read
         self.cancelled = threading.Event()
         self._connection = connection
         self._copy = copy
@@ -78,7 +78,7 @@ class Reading:
                     block, size = [], 0
                 block.append(bytes(line))
                 size += length
-                self.done += 1
+                self.rows_read += 1
         if block:
             yield b"".join(block)
 
@@ -95,21 +95,21 @@ class Reading:
         connection, self._connection = self._connection, None
         if connection is not None:
             # In this order: a late `cancel` either finds no connection, or one that nobody will use again.
-            sessions.shared.end(connection, keep=not self.cancelled.is_set())
+            sessions.pool.release(connection, reusable=not self.cancelled.is_set())
 
 
-def _compiled(queryset: Any) -> _Statement:
+def _compile(queryset: Any) -> _Statement:
     statement, params = queryset.query.sql_with_params()
     return statement, params
 
 
-def _begun(connection: Connection, lines: _Statement, keys: _Statement, names: list[str], form: Form) -> Reading:
+def _start_reader(connection: Connection, lines: _Statement, keys: _Statement, names: list[str], copy_format: CopyFormat) -> CopyReader:
     # COPY takes no parameters: the client writes the values into the text, by the rules of the connection.
     writer = ClientCursor(connection)
-    counting = writer.mogrify(f"SELECT count(*) FROM ({keys[0]}) AS counted".encode(), keys[1])  # noqa: S608
-    [(count,)] = connection.execute(counting.encode()).fetchall()
-    table = writer.mogrify(lines[0].encode(), lines[1])
-    if form == "json":
+    count_sql = writer.mogrify(f"SELECT count(*) FROM ({keys[0]}) AS counted".encode(), keys[1])  # noqa: S608
+    [(count,)] = connection.execute(count_sql.encode()).fetchall()
+    copy_sql = writer.mogrify(lines[0].encode(), lines[1])
+    if copy_format == "json":
         columns = sql.SQL(", ").join(map(sql.Identifier, names)).as_string(connection)
-        table = f"SELECT row_to_json(line) FROM ({table}) AS line({columns})"  # noqa: S608
-    return Reading(connection, copy=f"COPY ({table}) TO STDOUT WITH ({_OPTIONS[form]})", count=count)
+        copy_sql = f"SELECT row_to_json(line) FROM ({copy_sql}) AS line({columns})"  # noqa: S608
+    return CopyReader(connection, copy=f"COPY ({copy_sql}) TO STDOUT WITH ({_COPY_OPTIONS[copy_format]})", count=count)

@@ -23,11 +23,11 @@ _SESSION: Final = (
 )
 _BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 # As many as a process reads at once for those who wait.
-MOST_KEPT: Final = 2
-KEPT_SECONDS: Final = 60.0
+MAX_IDLE: Final = 2
+IDLE_SECONDS: Final = 60.0
 
 
-class Sessions:
+class SnapshotPool:
     """A few connections of this process that nobody reads from."""
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class Sessions:
         self._idle: list[tuple[float, Connection]] = []
         self._sweeper: threading.Timer | None = None
 
-    def begin(self) -> Connection:
+    def acquire(self) -> Connection:
         """This will return a connection with a snapshot of its own; raises psycopg.OperationalError."""
-        while (kept := self._taken()) is not None:
+        while (idle := self._pop_idle()) is not None:
             # Its server may be gone meanwhile, or have ended it.
             with suppress(psycopg.OperationalError):
-                kept.execute(_BEGIN)
-                return kept
-            kept.close()
+                idle.execute(_BEGIN)
+                return idle
+            idle.close()
         fresh = psycopg.connect(**connection_arguments("export", _SESSION))
         try:
             fresh.execute(_BEGIN)
@@ -51,15 +51,15 @@ class Sessions:
             raise
         return fresh
 
-    def end(self, connection: Connection, *, keep: bool) -> None:
+    def release(self, connection: Connection, *, reusable: bool) -> None:
         """This will end the snapshot and keep the connection, unless that is not wanted or it is not at rest."""
-        if keep and connection.info.transaction_status == TransactionStatus.INTRANS:
+        if reusable and connection.info.transaction_status == TransactionStatus.INTRANS:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK")
                 with self._lock:
-                    if len(self._idle) < MOST_KEPT:
+                    if len(self._idle) < MAX_IDLE:
                         self._idle.append((time.monotonic(), connection))
-                        self._watch()
+                        self._schedule_sweep()
                         return
         connection.close()
 
@@ -73,28 +73,28 @@ class Sessions:
         for _, connection in idle:
             connection.close()
 
-    def _taken(self) -> Connection | None:
+    def _pop_idle(self) -> Connection | None:
         with self._lock:
             return self._idle.pop()[1] if self._idle else None
 
-    def _watch(self) -> None:
+    def _schedule_sweep(self) -> None:
         if self._sweeper is None:
-            self._sweeper = threading.Timer(KEPT_SECONDS, self._sweep)
+            self._sweeper = threading.Timer(IDLE_SECONDS, self._close_expired)
             self._sweeper.daemon = True
             self._sweeper.start()
 
-    def _sweep(self) -> None:
+    def _close_expired(self) -> None:
         """This will close those that nobody has needed for a while."""
-        since = time.monotonic() - KEPT_SECONDS
+        since = time.monotonic() - IDLE_SECONDS
         with self._lock:
             self._sweeper = None
-            old = [connection for at, connection in self._idle if at <= since]
+            expired = [connection for at, connection in self._idle if at <= since]
             self._idle = [(at, connection) for at, connection in self._idle if at > since]
             if self._idle:
-                self._watch()
-        for connection in old:
+                self._schedule_sweep()
+        for connection in expired:
             connection.close()
 
 
-shared: Final = Sessions()
-atexit.register(shared.close)
+pool: Final = SnapshotPool()
+atexit.register(pool.close)

@@ -9,47 +9,47 @@ from shipments.models import Shipment, ShipmentEvent, TrackingLink
 from shipments.querysets import EventQuerySet, LinkQuerySet, ShipmentQuerySet, Viewer
 
 
-def visible(viewer: Viewer) -> ShipmentQuerySet:
+def visible_shipments(viewer: Viewer) -> ShipmentQuerySet:
     """This will return the shipments that the viewer may see, to be filtered further."""
     return Shipment.objects.visible_to(viewer)
 
 
-def get(viewer: Viewer, reference: str) -> dict[str, Any] | None:
+def get_shipment(viewer: Viewer, reference: str) -> dict[str, Any] | None:
     """This will return the row of one shipment, None where it is missing or not for the viewer: one query."""
-    return lookup.row(viewer, reference, representation.SHIPMENT_COLUMNS)
+    return lookup.fetch_row(viewer, reference, representation.SHIPMENT_COLUMNS)
 
 
-def log_of(shipment_id: uuid.UUID) -> EventQuerySet:
+def events_of_shipment(shipment_id: uuid.UUID) -> EventQuerySet:
     """This will return the log of a shipment that the caller has found visible."""
     return ShipmentEvent.objects.filter(shipment_id=shipment_id)
 
 
-def events(viewer: Viewer) -> EventQuerySet:
+def visible_events(viewer: Viewer) -> EventQuerySet:
     """This will return the log of every shipment that the viewer may see, to be filtered further."""
-    found: EventQuerySet = ShipmentEvent.objects.filter(organization_id=viewer.organization_id)
+    rows: EventQuerySet = ShipmentEvent.objects.filter(organization_id=viewer.organization_id)
     if viewer.role in {"driver", "customer"}:
-        return found.filter(shipment__in=visible(viewer))
-    return found.filter(shipment__deleted_at=None, shipment__isnull=False)
+        return rows.filter(shipment__in=visible_shipments(viewer))
+    return rows.filter(shipment__deleted_at=None, shipment__isnull=False)
 
 
-def delivered(viewer: Viewer) -> ShipmentQuerySet:
+def delivered_shipments(viewer: Viewer) -> ShipmentQuerySet:
     """This will return the shipments that a driver has delivered, of those that the viewer may see."""
-    return visible(viewer).filter(driver__isnull=False, delivered_at__isnull=False)
+    return visible_shipments(viewer).filter(driver__isnull=False, delivered_at__isnull=False)
 
 
-def as_of(viewer: Viewer, reference: str, at: datetime) -> representation.Json | None:
+def snapshot_as_of(viewer: Viewer, reference: str, at: datetime) -> representation.Json | None:
     """This will return the snapshot that the log told at a time, None where there was nothing to tell."""
-    identifier = visible(viewer).named(reference).values_list("id", flat=True).first()
+    identifier = visible_shipments(viewer).with_reference(reference).values_list("id", flat=True).first()
     if identifier is None:
         return None
-    told: representation.Json = {}
-    rows = log_of(identifier).after(0).filter(recorded_at__lte=at).values(*representation.EVENT_COLUMNS)
+    snapshot: representation.Json = {}
+    rows = events_of_shipment(identifier).after_seq(0).filter(recorded_at__lte=at).values(*representation.EVENT_COLUMNS)
     for row in rows.iterator(chunk_size=500):
-        told = representation.after(told, representation.event(row))
-    return told or None
+        snapshot = representation.apply_event(snapshot, representation.event(row))
+    return snapshot or None
 
 
-def links_of(viewer: Viewer, shipment_id: uuid.UUID) -> LinkQuerySet:
+def tracking_links(viewer: Viewer, shipment_id: uuid.UUID) -> LinkQuerySet:
     """This will return the tracking links of a shipment that the viewer manages, newest first."""
     links: LinkQuerySet = TrackingLink.objects.visible_to(viewer).filter(shipment_id=shipment_id)
     return links.order_by("-created_at", "-id")

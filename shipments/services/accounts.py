@@ -143,11 +143,11 @@ def describe(*, by: Subject, now: datetime, user_id: uuid.UUID, email: str, name
             return
         user.email, user.name = email, name
         _save_new(user, update_fields=["email", "name"])
-        log.audit(by=by, now=now, action="update", entity="user", entity_id=user.pk, before=before, after=after)
+        log.record_audit(by=by, now=now, action="update", entity="user", entity_id=user.pk, before=before, after=after)
 
 
 def _require(by: Subject) -> None:
-    if by.role != "system" and not by.may("accounts:write"):
+    if by.role != "system" and not by.has_permission("accounts:write"):
         raise Forbidden("Only an administrator manages accounts.")
 
 
@@ -224,5 +224,5 @@ def _record(
 ) -> None:
     """This will outdate what was issued to the user, in the transaction of the change, and tell the sockets."""
     User.objects.filter(pk=user.pk).update(authz_version=F("authz_version") + 1)
-    log.audit(by=by, now=now, action="permission", entity="user", entity_id=user.pk, before=before, after=after)
+    log.record_audit(by=by, now=now, action="permission", entity="user", entity_id=user.pk, before=before, after=after)
     access_changed(user.pk)

@@ -33,7 +33,7 @@ def create(
     wanted = sorted(set(scopes))
     if not wanted:
         raise Invalid("scopes", "A key needs at least one scope.")
-    beyond = [scope for scope in wanted if scope not in by.grantable]
+    beyond = [scope for scope in wanted if scope not in by.grantable_scopes]
     if beyond:
         raise Invalid("scopes", f"The role {by.role} cannot give {', '.join(beyond)}.", code="not_grantable")
     if expires_at is not None and expires_at <= now:
@@ -56,7 +56,7 @@ def create(
             created_at=now,
             expires_at=expires_at,
         )
-        log.audit(
+        log.record_audit(
             by=by, now=now, action="permission", entity="api_key", entity_id=key.pk,
             after={"name": name, "scopes": wanted},
         )  # fmt: skip
@@ -76,7 +76,7 @@ def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
             return
         key.revoked_at = now
         key.save(update_fields=["revoked_at"])
-        log.audit(
+        log.record_audit(
             by=by, now=now, action="permission", entity="api_key", entity_id=key.pk,
             before={"name": key.name, "scopes": key.scopes}, after={"revoked": True},
         )  # fmt: skip

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 
 from shipments import lifecycle, log, representation
 from shipments.access import Subject
-from shipments.identifiers import is_reference, new_id
+from shipments.identifiers import is_valid_reference, new_id
 from shipments.models import AuditEntry, Customer, Driver, EventType, Location, Shipment, ShipmentEvent
 from shipments.services import rows
 from shipments.services.places import Place, UnknownPlace, resolve_place
@@ -114,9 +114,9 @@ def _drafted(booking: Mapping[str, Any], parties: _Parties, now: datetime) -> Sh
     details = dict(booking)
     reference = details.pop("reference", None) or _new_reference()
     status = details.pop("status", "draft")
-    if not is_reference(reference):
+    if not is_valid_reference(reference):
         raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
-    if status not in lifecycle.START:
+    if status not in lifecycle.INITIAL_STATES:
         raise Invalid("status", "A shipment starts as draft or booked.")
     check_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
     return Shipment(
@@ -138,7 +138,7 @@ def _refuse_taken(answers: list[Shipment | Refusal], by: Subject) -> None:
     """This will put a refusal in the place of each shipment whose reference is taken, or given twice."""
     names = [each.reference for each in answers if isinstance(each, Shipment)]
     taken = {
-        name.upper() for name in Shipment.objects.of(by.organization_id).present().named_any(names).values_list(
+        name.upper() for name in Shipment.objects.of_organization(by.organization_id).not_deleted().with_references(names).values_list(
             "reference", flat=True
         )
     }  # fmt: skip
@@ -173,18 +173,18 @@ def _explain(shipments: Sequence[Shipment], *, by: Subject, now: datetime) -> No
     for shipment in shipments:
         shown = representation.snapshot(rows.row(shipment))
         events.append(
-            log.event_of(
+            log.build_event(
                 shipment, type=EventType.CREATED, by=by, now=now, occurred_at=now, location=shipment.origin,
                 changes=shown,
             )
         )  # fmt: skip
         entries.append(
-            log.entry_of(
+            log.build_audit_entry(
                 by=by, now=now, action="create", entity="shipment", entity_id=shipment.reference,
                 after=shown | {"notes": shipment.notes},
             )
         )  # fmt: skip
-    log.write(events, entries)
+    log.insert_events_and_audit(events, entries)
 
 
 def _new_reference() -> str:

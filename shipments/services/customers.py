@@ -31,7 +31,7 @@ def open_account(*, by: Subject, now: datetime, name: str, **details: Any) -> Cu
         )
         customer.save(force_insert=True)
         _tell(customer.pk, customer.name, by=by, now=now)
-        log.audit(by=by, now=now, action="create", entity="customer", entity_id=customer.pk, after=_shown(customer))
+        log.record_audit(by=by, now=now, action="create", entity="customer", entity_id=customer.pk, after=_shown(customer))
     return customer
 
 
@@ -49,7 +49,7 @@ def amend(*, by: Subject, now: datetime, customer_id: uuid.UUID, changes: Mappin
         customer.updated_at = now
         customer.save(update_fields=[*changed, "updated_at"])
         _tell(customer.pk, customer.name, by=by, now=now)
-        log.audit(
+        log.record_audit(
             by=by, now=now, action="update", entity="customer", entity_id=customer.pk,
             before={field: before[field] for field in changed}, after={field: after[field] for field in changed},
         )  # fmt: skip
@@ -66,7 +66,7 @@ def close_account(*, by: Subject, now: datetime, customer_id: uuid.UUID) -> None
         except ProtectedError as error:
             raise CustomerInUse("Shipments or people belong to this customer; it must stay.") from error
         _tell(customer_id, customer.name, by=by, now=now)
-        log.audit(by=by, now=now, action="delete", entity="customer", entity_id=customer_id, before=before)
+        log.record_audit(by=by, now=now, action="delete", entity="customer", entity_id=customer_id, before=before)
 
 
 def _locked(customer_id: uuid.UUID, *, by: Subject) -> Customer:
@@ -79,7 +79,7 @@ def _locked(customer_id: uuid.UUID, *, by: Subject) -> Customer:
 def _tell(customer_id: uuid.UUID, name: str, *, by: Subject, now: datetime) -> None:
     """This will put the change into the organisation's feed: lists that show the name are another version now."""
     shown = {"id": str(customer_id), "name": name}
-    log.record_of_organization(type=EventType.CUSTOMER_CHANGED, by=by, now=now, changed={"customer": shown})
+    log.record_organization_event(type=EventType.CUSTOMER_CHANGED, by=by, now=now, changes={"customer": shown})
 
 
 def _shown(customer: Customer) -> dict[str, Any]:

@@ -15,7 +15,7 @@ _LONGEST_ID = 64
 def note_denial(*, by: Subject, now: datetime, method: str, path: str, why: str) -> None:
     """This will record that a subject was refused; a database that takes no writes must not hide the refusal."""
     with suppress(DatabaseError), transaction.atomic():
-        log.audit(
+        log.record_audit(
             by=by,
             now=now,
             action="denied",

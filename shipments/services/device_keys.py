@@ -40,7 +40,7 @@ def create(*, by: Subject, now: datetime, driver_id: uuid.UUID, name: str) -> tu
             digest=tokens.digest(secret),
             created_at=now,
         )
-        log.audit(
+        log.record_audit(
             by=by, now=now, action="permission", entity="device_key", entity_id=key.pk,
             after={"name": name, "driver": str(driver_id)},
         )  # fmt: skip
@@ -62,7 +62,7 @@ def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUI
             return
         key.revoked_at = now
         key.save(update_fields=["revoked_at"])
-        log.audit(
+        log.record_audit(
             by=by, now=now, action="permission", entity="device_key", entity_id=key.pk,
             before={"name": key.name, "driver": str(driver_id)}, after={"revoked": True},
         )  # fmt: skip

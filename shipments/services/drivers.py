@@ -25,7 +25,7 @@ def enroll(*, by: Subject, now: datetime, name: str, **details: Any) -> Driver:
         driver = Driver(organization_id=by.organization_id, name=name, created_at=now, updated_at=now, **details)
         driver.save(force_insert=True)
         _tell(driver, driver.pk, by=by, now=now)
-        log.audit(by=by, now=now, action="create", entity="driver", entity_id=driver.pk, after=_shown(driver))
+        log.record_audit(by=by, now=now, action="create", entity="driver", entity_id=driver.pk, after=_shown(driver))
     return driver
 
 
@@ -61,7 +61,7 @@ def dismiss(*, by: Subject, now: datetime, driver_id: uuid.UUID) -> bool:
         # They have no foreign key; the lock keeps new ones out too.
         Position.objects.filter(driver_id=driver_id).delete()
         _tell(driver, driver_id, by=by, now=now)
-        log.audit(by=by, now=now, action="delete", entity="driver", entity_id=driver_id, before=before)
+        log.record_audit(by=by, now=now, action="delete", entity="driver", entity_id=driver_id, before=before)
     return True
 
 
@@ -75,7 +75,7 @@ def _locked(driver_id: uuid.UUID, *, by: Subject) -> Driver:
 def _tell(driver: Driver, driver_id: uuid.UUID, *, by: Subject, now: datetime) -> None:
     """This will put the change into the organisation's feed: lists that show the driver are another version now."""
     shown = {"id": str(driver_id), "name": driver.name, "status": driver.status}
-    log.record_of_organization(type=EventType.DRIVER_CHANGED, by=by, now=now, changed={"driver": shown})
+    log.record_organization_event(type=EventType.DRIVER_CHANGED, by=by, now=now, changes={"driver": shown})
 
 
 def _save(driver: Driver, *, by: Subject, now: datetime, before: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ def _save(driver: Driver, *, by: Subject, now: datetime, before: Mapping[str, An
     driver.updated_at = now
     driver.save(update_fields=[*changed, "updated_at"])
     _tell(driver, driver.pk, by=by, now=now)
-    log.audit(
+    log.record_audit(
         by=by, now=now, action="update", entity="driver", entity_id=driver.pk,
         before={field: before[field] for field in changed}, after={field: after[field] for field in changed},
     )  # fmt: skip

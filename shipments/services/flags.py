@@ -65,12 +65,12 @@ def _check(flag: str) -> None:
 
 
 def _write(shipment: Shipment, kind: EventType, *, by: Subject, now: datetime, flag: str, reason: str) -> None:
-    with statements.together():
+    with statements.batched_writes():
         rows.save(shipment, now=now, fields=("flags",))
         log.record(
             shipment, type=kind, by=by, now=now, occurred_at=now, changes={"flags": shipment.flags}, note=reason
         )
-        log.audit(
+        log.record_audit(
             by=by,
             now=now,
             action="flag" if kind == EventType.FLAGGED else "unflag",

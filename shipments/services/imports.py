@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from shipments import lifecycle
 from shipments.access import Subject
-from shipments.identifiers import is_reference
+from shipments.identifiers import is_valid_reference
 from shipments.models import Customer, Driver, Location, Shipment
 from shipments.services import rows as shipment_rows
 from shipments.services import shipments as services
@@ -86,7 +86,7 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[Wanted], dry_run: 
 
 def _known(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
     """This will return the shipments that are there, by reference in capitals."""
-    found = Shipment.objects.visible_to(by).named_any(references)
+    found = Shipment.objects.visible_to(by).with_references(references)
     found = found.select_related("origin", "destination", "customer", "driver")
     return {shipment.reference.upper(): shipment for shipment in found}
 
@@ -230,12 +230,12 @@ def _collected(told: Judged, check: Any) -> Any:
 
 
 def _check_reference(reference: str) -> None:
-    if not is_reference(reference):
+    if not is_valid_reference(reference):
         raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
 
 
 def _check_start(status: str | None) -> None:
-    if status is not None and status not in lifecycle.START:
+    if status is not None and status not in lifecycle.INITIAL_STATES:
         raise Invalid(
             "status", f"A new shipment starts as draft or booked, not as {status}; what happens to it moves it on."
         )

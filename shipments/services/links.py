@@ -53,7 +53,7 @@ def create(
             created_at=now,
             expires_at=ends,
         )
-        log.audit(
+        log.record_audit(
             by=by, now=now, action="permission", entity="tracking_link", entity_id=link.pk,
             after={"reference": shipment.reference, "expires_at": ends.isoformat()},
         )  # fmt: skip
@@ -77,7 +77,7 @@ def revoke(*, by: Subject, now: datetime, reference: str, link_id: uuid.UUID | N
         for link in ended:
             link.revoked_at = now
             link.save(update_fields=["revoked_at"])
-            log.audit(
+            log.record_audit(
                 by=by, now=now, action="permission", entity="tracking_link", entity_id=link.pk,
                 before={"reference": shipment.reference}, after={"revoked": True},
             )  # fmt: skip

@@ -64,7 +64,7 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime, me
             raise BadCredentials
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(last_login=now)
-        log.audit(by=subject, now=now, action="login", entity="user", entity_id=user.pk)
+        log.record_audit(by=subject, now=now, action="login", entity="user", entity_id=user.pk)
     return user
 
 
@@ -91,14 +91,14 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> Pair:
     started = time.monotonic()
     try:
         claims = tokens.verify_refresh(token, now)
-    except tokens.BadToken as error:
+    except tokens.InvalidToken as error:
         raise BadCredentials from error
     with transaction.atomic():
         _lock_person(claims.user_id)
         family = _locked(claims.login_id, claims.user_id)
         if family is None or family.revoked_at or family.expires_at <= now:
             raise BadCredentials
-        if access.of_user(family.user) is None:
+        if access.subject_of_user(family.user) is None:
             raise BadCredentials
         if claims.version == family.generation:
             family.generation += 1
@@ -128,7 +128,7 @@ def leave(*, by: Subject, now: datetime) -> None:
             _revoke(family, now)
         elif by.session_key:
             access_changed(by.user_id)
-        log.audit(by=by, now=now, action="logout", entity="user", entity_id=by.user_id)
+        log.record_audit(by=by, now=now, action="logout", entity="user", entity_id=by.user_id)
 
 
 def revoke_all(user: User, *, now: datetime) -> None:
@@ -137,12 +137,12 @@ def revoke_all(user: User, *, now: datetime) -> None:
 
 
 def _entering(user: User, origin: Origin, *, members_only: bool) -> Subject | None:
-    subject = access.of_user(user)
+    subject = access.subject_of_user(user)
     if subject is not None:
-        return subject.at(address=origin.address, request_id=origin.request_id)
+        return subject.with_request_origin(address=origin.address, request_id=origin.request_id)
     if members_only or not (user.is_active and user.is_superuser):
         return None
-    stranger = access.nobody(
+    stranger = access.failed_login_subject(
         name=user.email, organization_id=None, address=origin.address, request_id=origin.request_id
     )
     return replace(stranger, role="superuser", user_id=user.pk)
@@ -184,8 +184,8 @@ def _pair(family: RefreshFamily, user: User, now: datetime) -> Pair:
 
 def _audit_failure(user: User | None, account: str, reason: str, origin: Origin, now: datetime) -> None:
     membership = Membership.objects.filter(user=user).first() if user else None
-    log.audit(
-        by=access.nobody(
+    log.record_audit(
+        by=access.failed_login_subject(
             name=account,
             organization_id=membership.organization_id if membership else None,
             address=origin.address,

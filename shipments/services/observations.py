@@ -134,13 +134,13 @@ def _meaning(observation: Observation, now: datetime) -> vocabularies.Meaning | 
             raise Invalid("status", f"{observation.state!r} is not a state.", code="unknown_state")
         return vocabularies.Meaning(state=observation.state)
     if observation.code:
-        if observation.code_system not in vocabularies.VOCABULARIES:
-            known = ", ".join(vocabularies.VOCABULARIES)
+        if observation.code_system not in vocabularies.CODE_SYSTEMS:
+            known = ", ".join(vocabularies.CODE_SYSTEMS)
             raise Invalid("codeSystem", f"The code systems are {known}.", code="unknown_code_system")
         return vocabularies.translate(observation.code_system, observation.code)
     if actual:
         raise Invalid("status", "An actual checkpoint names a status or a code.", code="required")
-    return vocabularies.Meaning(state="delivered", estimate=True)
+    return vocabularies.Meaning(state="delivered", is_estimate=True)
 
 
 def _stored(shipment: Shipment, observation: Observation) -> Checkpoint | None:
@@ -157,12 +157,12 @@ def _judge(
     """This will lay the observation over the locked shipment, unsaved, and say how it was judged."""
     if meaning is None:
         return Checkpoint.Outcome.ANOMALOUS  # an unknown code: kept, shown, never guessed
-    if checkpoint.classifier != _ACTUAL or meaning.estimate:
+    if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
         return _estimated(shipment, checkpoint, meaning)
-    if meaning.opens:
-        flags.lay_open(shipment, meaning.opens, reason=f"{checkpoint.source} {checkpoint.code}", now=now)
-    if meaning.clears:
-        flags.lay_clear(shipment, meaning.clears)
+    if meaning.opens_flag:
+        flags.lay_open(shipment, meaning.opens_flag, reason=f"{checkpoint.source} {checkpoint.code}", now=now)
+    if meaning.clears_flag:
+        flags.lay_clear(shipment, meaning.clears_flag)
     if meaning.state is None:
         return Checkpoint.Outcome.APPLIED
     newest = shipment.effective_at
@@ -176,7 +176,7 @@ def _judge(
 
 def _estimated(shipment: Shipment, checkpoint: Checkpoint, meaning: vocabularies.Meaning) -> str:
     """This will move the ETA where the estimate is one of delivery; the newest report wins over a plan."""
-    of_delivery = meaning.estimate or meaning.state == "delivered"
+    of_delivery = meaning.is_estimate or meaning.state == "delivered"
     planned = checkpoint.classifier == Checkpoint.Classifier.PLANNED
     if not of_delivery or (planned and _estimates(shipment).exclude(classifier="PLN").exists()):
         return Checkpoint.Outcome.LATE
@@ -196,7 +196,7 @@ def _estimate(shipment: Shipment) -> datetime | None:
     return newest.occurred_at if newest else shipment.planned_delivery_at
 
 
-def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> observations.Folded:
+def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> observations.FoldResult:
     """This will set status, effective and delivery time from all that counts, `extra` included."""
     created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
     checkpoints = list(
@@ -209,9 +209,9 @@ def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> observations.Fol
         created.status,
         created.recorded_at,
         [
-            *(observations.Entry(c.pk, c.state, c.occurred_at, is_command=False) for c in checkpoints),
+            *(observations.FoldEntry(c.pk, c.state, c.occurred_at, is_command=False) for c in checkpoints),
             *(
-                observations.Entry(e.pk, e.status, e.effective_at, is_command=True)
+                observations.FoldEntry(e.pk, e.status, e.effective_at, is_command=True)
                 for e in commands.only("id", "status", "effective_at")
             ),
         ],
@@ -237,7 +237,7 @@ def _write(
     reason: str = "",
 ) -> None:
     """This will save the shipment under its next number, with the event and the audit row that explain it."""
-    with statements.together():
+    with statements.batched_writes():
         rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags"))
         after = _shown(shipment)
         changes = {key: value for key, value in after.items() if value != before[key] and key not in rows.NUMBERS}
@@ -253,7 +253,7 @@ def _write(
             note=reason or checkpoint.note,
             checkpoint=told,
         )
-        log.audit(
+        log.record_audit(
             by=by,
             now=now,
             action="observe" if kind == EventType.OBSERVED else "void",

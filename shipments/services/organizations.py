@@ -24,7 +24,7 @@ def found(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:
             if "slug" not in str(error):
                 raise
             raise Invalid("slug", "There is an organisation with this slug already.") from error
-        log.audit(
+        log.record_audit(
             by=replace(by, organization_id=organization.pk), now=now, action="create", entity="organization",
             entity_id=organization.pk, after={"name": name, "slug": slug},
         )  # fmt: skip

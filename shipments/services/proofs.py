@@ -56,7 +56,7 @@ def prove(
             shipment, type=EventType.PROVEN, by=by, now=now, occurred_at=proof.signed_at, changes={},
             proof={"id": told["id"], "signedAt": told["signedAt"], "supersedes": told["supersedes"]},
         )  # fmt: skip
-        log.audit(
+        log.record_audit(
             by=by, now=now, action="prove", entity="shipment", entity_id=shipment.reference,
             after=told,
         )  # fmt: skip

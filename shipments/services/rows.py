@@ -26,7 +26,7 @@ class StaleWrite(Exception):
 
 def locked(reference: str, *, by: Subject, expected_seq: int | None, whole: bool = False) -> Shipment:
     """This will return the row, locked until the transaction ends; `whole` with what `row` needs."""
-    shipment = lookup.locked(by, reference, whole=whole)
+    shipment = lookup.fetch_locked(by, reference, with_related=whole)
     if shipment is None:
         raise ShipmentNotFound(reference)
     check(shipment, expected_seq)
@@ -38,7 +38,7 @@ def lock_in_order(references: Sequence[str], *, by: Subject) -> None:
 
     Raises nothing for a shipment that is not there.
     """
-    found = Shipment.objects.visible_to(by).named_any(references).order_by("pk")
+    found = Shipment.objects.visible_to(by).with_references(references).order_by("pk")
     list(found.select_for_update(of=("self",)).values_list("pk", flat=True))
 
 

@@ -57,7 +57,7 @@ def advance(
         before = shipment.status
         if to == before:
             return shipment
-        lifecycle.check_command(
+        lifecycle.check_transition(
             before, to, assigned=shipment.driver_id is not None, on_hold=rows.has_flag(shipment, "on_hold")
         )
         where = resolve_place(location, organization_id=by.organization_id) if location else None
@@ -67,14 +67,14 @@ def advance(
         if to == "delivered":
             shipment.delivered_at = shipment.effective_at
             changes["deliveredAt"] = representation.instant(shipment.delivered_at)
-        with statements.together():
+        with statements.batched_writes():
             rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
             log.record(
                 shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
                 effective_at=shipment.effective_at,
                 changes=changes, location=where, note=note,
             )  # fmt: skip
-            log.audit(
+            log.record_audit(
                 by=by, now=now, action="transition", entity="shipment", entity_id=shipment.reference,
                 before={"status": before}, after={"status": to} | ({"reason": reason} if reason else {}),
             )  # fmt: skip
@@ -99,7 +99,7 @@ def amend(
         changed = {field: value for field, value in after.items() if value != before[field]}
         if not changed:
             return shipment
-        with statements.together():
+        with statements.batched_writes():
             rows.save(
                 shipment, now=now,
                 fields=(*_PLAIN, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
@@ -108,7 +108,7 @@ def amend(
                 shipment, type=EventType.AMENDED, by=by, now=now, occurred_at=now,
                 changes={field: value for field, value in changed.items() if field != "notes"},
             )  # fmt: skip
-            log.audit(
+            log.record_audit(
                 by=by, now=now, action="update", entity="shipment", entity_id=shipment.reference,
                 before={field: before[field] for field in changed}, after=changed,
             )  # fmt: skip
@@ -122,10 +122,10 @@ def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | N
         if shipment.status != "draft":
             raise NotADraft(f"The shipment is {shipment.status}; only a draft can be deleted. Cancel it.")
         shipment.deleted_at = now
-        with statements.together():
+        with statements.batched_writes():
             rows.save(shipment, now=now, fields=("deleted_at",))
             log.record(shipment, type=EventType.DELETED, by=by, now=now, occurred_at=now, changes={})
-            log.audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
+            log.record_audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
 
 
 def _effective(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
@@ -176,7 +176,7 @@ def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
     """This will return the subject's customer account, None for none; raises Invalid."""
     if customer_id is None:
         return None
-    found: Customer | None = Customer.objects.of(by.organization_id).filter(pk=customer_id).first()
+    found: Customer | None = Customer.objects.of_organization(by.organization_id).filter(pk=customer_id).first()
     if found is None:
         raise Invalid("customerId", "There is no such customer.", code="unknown_customer")
     return found
@@ -186,7 +186,7 @@ def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
     """This will return the subject's driver, None for none; raises Invalid."""
     if driver_id is None:
         return None
-    found: Driver | None = Driver.objects.of(by.organization_id).filter(pk=driver_id).first()
+    found: Driver | None = Driver.objects.of_organization(by.organization_id).filter(pk=driver_id).first()
     if found is None:
         raise Invalid("driverId", "There is no such driver.", code="unknown_driver")
     return found

@@ -19,12 +19,12 @@ _PURGE_BATCH: Final = 100
 def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
     """This will make a ticket that opens one socket as the subject, and say when it ends. Raises Forbidden."""
     by.require("shipment:follow")
-    credential = credentials.behind(by)
+    credential = credentials.credential_of(by)
     if credential is None:
         raise Forbidden("A ticket stands for a login, a session, a key or a link.")
     ticket, expires_at = secrets.token_urlsafe(32), now + LIFE
     _purge(now)
-    SocketTicket.objects.create(digest=tokens.digest(ticket), credential=credential.kept(), expires_at=expires_at)
+    SocketTicket.objects.create(digest=tokens.digest(ticket), credential=credential.to_json(), expires_at=expires_at)
     return ticket, expires_at
 
 
@@ -41,7 +41,7 @@ def redeem(*, ticket: str, now: datetime) -> Subject | None:
         row = cursor.fetchone()
     if row is None or not row[1]:
         return None
-    return credentials.subject_of(Credential.read(json.loads(row[0])), now=now)
+    return credentials.subject_of(Credential.from_json(json.loads(row[0])), now=now)
 
 
 def _purge(now: datetime) -> None:

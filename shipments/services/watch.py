@@ -31,9 +31,9 @@ REASONS: Final = {
 def watch_batch(*, now: datetime | None = None) -> int:
     """This will judge the next shipments whose automatic flags may be due, and return how many it changed."""
     now = now or timezone.now()
-    found = Shipment.objects.present().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
+    found = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
     return sum(
-        _judge(reference, access.system(organization_id, name="watch"), now=now)
+        _judge(reference, access.system_subject(organization_id, name="watch"), now=now)
         for organization_id, reference in found.values_list("organization_id", "reference")[:BATCH]
     )
 

@@ -40,7 +40,7 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
 
     now = datetime.now(UTC)
     organization = Organization.objects.create(name="Bench", slug=f"bench-{uuid.uuid4().hex[:12]}", created_at=now)
-    by = access.system(organization.pk, name="bench")
+    by = access.system_subject(organization.pk, name="bench")
 
     def references(count: int) -> list[str]:
         mark = uuid.uuid4().hex[:8]

@@ -42,7 +42,7 @@ def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
 
     now = datetime.now(UTC)
     organization = Organization.objects.create(name="Bench", slug=f"bench-{uuid.uuid4().hex[:12]}", created_at=now)
-    by = access.system(organization.pk, name="bench")
+    by = access.system_subject(organization.pk, name="bench")
     chance = random.Random(3)
 
     def fixes(count: int) -> list[Any]:

@@ -119,7 +119,7 @@ def _prepare() -> None:
     call_command("seed_demo", stdout=sys.stderr)
     while number_batch():
         pass
-    prepared.shipments.clear()
+    prepared.shipment_cache.clear()
     call_command("warmup_cache", stdout=sys.stderr)
 
 

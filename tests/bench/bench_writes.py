@@ -117,7 +117,7 @@ def _serve_myself(mine: list[str], seconds: float, database: str, ready: Any, do
 
     connection.settings_dict["NAME"] = database
     user = get_user_model().objects.select_related("membership").get(email="dispatcher@demo.test")
-    by = access.of_user(user)
+    by = access.subject_of_user(user)
     assert by is not None
     states = {row.reference: row.status for row in _moving_rows().filter(reference__in=mine)}
     answer = idempotency.Answer(200, {"ETag": '"1.0"'}, b"{}" * 300)

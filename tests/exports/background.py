@@ -41,7 +41,7 @@ def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
             body = b"".join([part async for part in response]) if response.streaming else response.content
             return response, body
         finally:
-            await live.close()
+            await live.close_pools()
 
     request_headers = {name.replace("_", "-"): value for name, value in headers.items()}
     request_headers["Authorization"] = f"Bearer {token(by)}"

@@ -43,7 +43,7 @@ def token(subject: Subject, *, scopes: tuple[str, ...] = ("exports:read",)) -> s
 def fetch_file(subject: Subject | None, query: dict[str, Any] | None = None, *, path: str = PATH, **headers: str) -> File:
     """This will take a file as the subject, in an event loop of its own."""
     if subject is not None:
-        scope = "exports:read" if subject.may("exports:read") else "shipments:read"
+        scope = "exports:read" if subject.has_permission("exports:read") else "shipments:read"
         headers["Authorization"] = f"Bearer {token(subject, scopes=(scope,))}"
     return asyncio.run(_fetch(path, query or {}, headers))
 
@@ -54,4 +54,4 @@ async def _fetch(path: str, query: dict[str, Any], headers: dict[str, str]) -> F
         body = b"".join([part async for part in response]) if response.streaming else response.content
         return File(response.status_code, dict(response.items()), body)
     finally:
-        await live.close()
+        await live.close_pools()

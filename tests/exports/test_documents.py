@@ -55,7 +55,7 @@ def store_proof(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[s
     Image.new("RGB", (300, 100), (200, 30, 30)).save(target, "PNG")
     services.prove(
         by=by, now=NOW, reference="SHIP-1", signer_name=signer, note="Left at gate 4",
-        pictures={kind: pictures.cleaned(target.getvalue()) for kind in kinds},
+        pictures={kind: pictures.clean(target.getvalue()) for kind in kinds},
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 from exports.imports import reading, table
 from exports.pdf import pool
 from shipments.access import Subject
-from shipments.selectors.parameters import Invalid
+from shipments.selectors.parameters import InvalidFields
 from tests.exports.sheets import csv_of, send, dry_run_report, xlsx_of
 from tests.shipments.api.client import Api, fields_refused
 
@@ -108,7 +108,7 @@ def test_a_cell_outside_the_columns_is_kept_to_be_told() -> None:
 
 def test_a_workbook_far_wider_than_its_cells_is_refused_and_takes_no_memory(committed: None) -> None:
     """One cell in the last corner: laid out as a table that is 400 GB."""
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidFields) as refused:
         table.read(rezipped(WORKBOOK, SHEET, FAR))
 
     assert refused.value.errors[0]["field"] == "file"

@@ -92,7 +92,7 @@ async def ask(application: Any, target: str, **headers: str) -> Answer:
 @pytest_asyncio.fixture(autouse=True)
 async def pools() -> AsyncIterator[None]:
     yield
-    await live.close()
+    await live.close_pools()
 
 
 @dataclass

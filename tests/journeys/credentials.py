@@ -61,7 +61,7 @@ def person(organization: Organization, role: str, **links: Any) -> Person:
     """This will store a member of a role with one credential of each kind."""
     user = factories.user(organization, role, **links)
     login = new_login(user)
-    subject = access.of_user(user)
+    subject = access.subject_of_user(user)
     assert subject is not None
     _, key = api_keys.create(by=subject, now=now(), name="system", scopes=["shipments:read"])
     page = Client()

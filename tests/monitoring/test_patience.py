@@ -100,14 +100,14 @@ def test_a_thread_without_a_request_waits_as_long_as_it_takes(database: None) ->
 
 
 async def test_a_read_of_an_event_loop_is_given_up(committed: None) -> None:
-    await live.epoch()
+    await live.current_epoch()
     began = time.monotonic()
 
     try:
         with patience.deadline(_TIMEOUT_SECONDS), pytest.raises(psycopg.OperationalError, match="said nothing"):
             await live.fetch(_SLEEPING_SQL)
     finally:
-        await live.close()
+        await live.close_pools()
 
     assert time.monotonic() - began < _MAX_SECONDS
 

@@ -19,7 +19,7 @@ from shipments.models import User
 from tests.journeys import processes, servers
 from tests.journeys.servers import Daphne
 
-OPERATOR = access.installation(name="operator")
+OPERATOR = access.installation_subject(name="operator")
 GENERAL = 100_000
 # Promised are two seconds; the rest is for a machine that has other things to do.
 CHANGE_SECONDS = 2 + 3

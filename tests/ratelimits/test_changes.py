@@ -21,7 +21,7 @@ from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db
 
-OPERATOR = access.installation(name="operator")
+OPERATOR = access.installation_subject(name="operator")
 
 
 @pytest.fixture(autouse=True)

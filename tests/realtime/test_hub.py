@@ -80,7 +80,7 @@ async def hub() -> AsyncIterator[RoomHub]:
     made = RoomHub()
     yield made
     await made.stop()
-    await live.close()
+    await live.close_pools()
 
 
 @sync_to_async
@@ -113,7 +113,7 @@ async def test_a_member_is_given_what_is_committed_after_it_joined(hub: RoomHub)
 
     await socket.reaches(6)
     assert socket.seqs == [1, 2, 3, 4, 5, 6]
-    assert socket.snapshot == (await live.snapshots([shipment.pk]))[shipment.pk]
+    assert socket.snapshot == (await live.fetch_snapshots([shipment.pk]))[shipment.pk]
 
 
 async def test_a_member_that_was_away_is_given_what_it_missed(hub: RoomHub) -> None:
@@ -122,7 +122,7 @@ async def test_a_member_that_was_away_is_given_what_it_missed(hub: RoomHub) -> N
         await amend(by, shipment, pieces)
     socket = Socket()
 
-    await hub.join(socket, [join_request(shipment, since=3, epoch=await live.epoch())])
+    await hub.join(socket, [join_request(shipment, since=3, epoch=await live.current_epoch())])
 
     assert [frame["recovered"] for frame in socket.frames] == [True]
     assert socket.seqs == [4, 5, 6]
@@ -265,7 +265,7 @@ async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One entry for each time that the log is read."""
     reads: list[int] = []
-    read = live.events
+    read = live.fetch_events
 
     async def counted(*args: Any, **kwargs: Any) -> Any:
         reads.append(1)
@@ -342,7 +342,7 @@ async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:
     await hub.sweep()
 
     assert [frame.get("reason") for frame in socket.frames] == ["new", "epoch"]
-    assert hub.epoch == await live.epoch()
+    assert hub.epoch == await live.current_epoch()
 
 
 async def test_a_discarded_draft_ends_its_room(hub: RoomHub) -> None:

@@ -30,7 +30,7 @@ async def queries(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
 
     monkeypatch.setattr(live, "fetch", recorded_fetch)
     yield statements
-    await live.close()
+    await live.close_pools()
 
 
 @sync_to_async
@@ -47,19 +47,19 @@ async def test_each_viewer_finds_what_it_may_see_in_any_case(queries: list[str])
     references = [shipment.reference for shipment in shipments]
     matches = {each.reference.upper(): (each.pk, each.reference) for each in shipments}
 
-    assert await live.find_visible(dispatcher, [references[0].lower()]) == dict(list(matches.items())[:1])
-    assert await live.find_visible(dispatcher, [*references, "NONE-SUCH"]) == matches
+    assert await live.fetch_visible_references(dispatcher, [references[0].lower()]) == dict(list(matches.items())[:1])
+    assert await live.fetch_visible_references(dispatcher, [*references, "NONE-SUCH"]) == matches
     assert len(set(queries)) == 1
-    assert await live.find_visible(driver, references) == dict(list(matches.items())[:1])
-    assert await live.find_visible(replace(dispatcher, organization_id=uuid.uuid4()), references) == {}
+    assert await live.fetch_visible_references(driver, references) == dict(list(matches.items())[:1])
+    assert await live.fetch_visible_references(replace(dispatcher, organization_id=uuid.uuid4()), references) == {}
 
 
 async def test_who_sees_nothing_and_who_asks_for_nothing_are_not_asked_for(queries: list[str]) -> None:
     dispatcher, _, shipments = await booked_shipments()
 
-    assert await live.find_visible(replace(dispatcher, role="device"), [shipments[0].reference]) == {}
-    assert await live.find_visible(dispatcher, []) == {}
-    assert await live.snapshots([]) == {}
+    assert await live.fetch_visible_references(replace(dispatcher, role="device"), [shipments[0].reference]) == {}
+    assert await live.fetch_visible_references(dispatcher, []) == {}
+    assert await live.fetch_snapshots([]) == {}
     assert queries == []
 
 
@@ -67,8 +67,8 @@ async def test_shipments_are_shown_by_one_question_and_what_is_gone_is_left_out(
     by, _, shipments = await booked_shipments()
     await sync_to_async(services.discard)(by=by, now=factories.NOW, reference=shipments[2].reference)
 
-    one = await live.snapshots([shipments[0].pk])
-    all_of_them = await live.snapshots([*(shipment.pk for shipment in shipments), uuid.uuid4()])
+    one = await live.fetch_snapshots([shipments[0].pk])
+    all_of_them = await live.fetch_snapshots([*(shipment.pk for shipment in shipments), uuid.uuid4()])
 
     assert set(one) == {shipments[0].pk}
     assert {shown["reference"] for shown in all_of_them.values()} == {each.reference for each in shipments[:2]}

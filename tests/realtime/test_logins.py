@@ -46,7 +46,7 @@ async def revocable() -> AsyncIterator[RecordingRevocable]:
     revocable = RecordingRevocable(subject)
     yield revocable
     logins.unregister(revocable)
-    await live.close()
+    await live.close_pools()
 
 
 @sync_to_async

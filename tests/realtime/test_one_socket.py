@@ -91,4 +91,4 @@ async def test_a_socket_beats_with_the_heads_of_its_rooms_until_it_ends(monkeypa
         gc.enable()
     await hub.current().stop()
     await census.current().close()
-    await live.close()
+    await live.close_pools()

@@ -8,7 +8,7 @@ from shipments.selectors import shipments as reads
 
 
 def events_of(shipment: Shipment) -> list[dict[str, Any]]:
-    rows = reads.log_of(shipment.pk).after(0).values(*representation.EVENT_COLUMNS)
+    rows = reads.events_of_shipment(shipment.pk).after_seq(0).values(*representation.EVENT_COLUMNS)
     return [representation.event(row) for row in rows]
 
 
@@ -18,7 +18,7 @@ def snapshot_of(shipment: Shipment) -> dict[str, Any]:
 
 
 def fold(events: list[dict[str, Any]]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+    snapshot: dict[str, Any] = {}
     for event in events:
-        shown = {**shown, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"]}
-    return shown
+        snapshot = {**snapshot, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"]}
+    return snapshot

@@ -26,13 +26,13 @@ def admin() -> Subject:
 @pytest.fixture
 def heard() -> Iterator[list[uuid.UUID]]:
     """The users whose access changed, as told after COMMIT."""
-    told: list[uuid.UUID] = []
+    user_ids: list[uuid.UUID] = []
 
     def listen(*, user_id: uuid.UUID, **_: Any) -> None:
-        told.append(user_id)
+        user_ids.append(user_id)
 
     signals.access_changed.connect(listen, weak=False)
-    yield told
+    yield user_ids
     signals.access_changed.disconnect(listen)
 
 

@@ -50,10 +50,10 @@ def tamper(sql: str) -> None:
 def test_an_untouched_audit_holds() -> None:
     linked()
 
-    status, told = proof()
+    status, output = proof()
 
     assert status == 0
-    assert "none broken" in told
+    assert "none broken" in output
 
 
 def test_every_entry_is_linked_once_and_numbered_without_a_gap() -> None:
@@ -78,9 +78,9 @@ def test_the_first_broken_link_is_named(sql: str, told: str) -> None:
 
     tamper(sql.format(third=f"'{third}'"))
 
-    status, said = proof()
+    status, output = proof()
     assert status == 1
-    assert told in said
+    assert told in output
 
 
 def test_what_waits_for_its_link_is_not_broken() -> None:

@@ -20,7 +20,7 @@ from ratelimits import counters, limiter
 from ratelimits.policies import Policy
 from shipments import cache
 from shipments.cache import CacheService
-from shipments.memory import Memory
+from shipments.memory import LRUStore
 from tests.clock import quickest
 
 
@@ -63,26 +63,26 @@ def client() -> Any:
 def test_what_was_set_is_got_until_it_is_deleted(service: CacheService, key: str, value: Any) -> None:
     before = service.get(key)
     service.set(key, value)
-    kept = service.get(key)
+    stored = service.get(key)
     service.delete(key)
 
-    assert (before, kept, service.get(key)) == (None, value, None)
+    assert (before, stored, service.get(key)) == (None, value, None)
 
 
 def test_entries_that_were_made_together_do_not_expire_together(service: CacheService, key: str) -> None:
-    service.put_many((f"{key}:{number}", b"s" * 16, b"body") for number in range(50))
+    service.set_many_stamped((f"{key}:{number}", b"s" * 16, b"body") for number in range(50))
 
-    left = {client().pttl(f"{cache.prefix()}{key}:{number}") for number in range(50)}
+    left = {client().pttl(f"{cache.key_prefix()}{key}:{number}") for number in range(50)}
 
     assert len(left) > 25
     assert all(53_000 < each <= 66_000 for each in left)
 
 
 def test_twenty_threads_make_a_value_once(service: CacheService, key: str) -> None:
-    start, made = Barrier(20), []
+    start, calls = Barrier(20), []
 
     def make() -> str:
-        made.append(1)
+        calls.append(1)
         time.sleep(0.1)
         return "value"
 
@@ -93,26 +93,26 @@ def test_twenty_threads_make_a_value_once(service: CacheService, key: str) -> No
     with ThreadPoolExecutor(20) as pool:
         values = set(pool.map(ask, range(20)))
 
-    assert (values, len(made)) == ({"value"}, 1)
+    assert (values, len(calls)) == ({"value"}, 1)
 
 
 def test_a_value_that_another_process_makes_is_waited_for(key: str, own_breaker: None) -> None:
     # It waits for as long as a crowded machine may take over the test, and the lock outlives that.
     service = CacheService("test", ttl=60, wait=20)
-    client().set(f"{cache.prefix()}{key}:lock", b"1", px=60_000)
+    client().set(f"{cache.key_prefix()}{key}:lock", b"1", px=60_000)
 
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(service.get_or_set, key, lambda: "ours")
-        while f"{cache.prefix()}{key}" not in cache._flights._flying:
+        waiting = pool.submit(service.get_or_set, key, lambda: "ours")
+        while f"{cache.key_prefix()}{key}" not in cache._single_flight._in_flight:
             time.sleep(0.01)
         service.set(key, "theirs")
 
-        assert asked.result(20) == "theirs"
+        assert waiting.result(20) == "theirs"
 
 
 def test_one_that_never_comes_is_waited_for_half_a_second(service: CacheService, key: str) -> None:
     def ask() -> None:
-        client().set(f"{cache.prefix()}{key}:lock", b"1", px=5000)
+        client().set(f"{cache.key_prefix()}{key}:lock", b"1", px=5000)
         service.delete(key)
         assert service.get_or_set(key, lambda: "ours") == "ours"
 
@@ -148,49 +148,49 @@ def test_a_failure_to_make_is_not_kept(service: CacheService, key: str) -> None:
 
 def test_an_entry_with_another_stamp_is_no_answer(service: CacheService, key: str) -> None:
     old, new = b"1" * 16, b"2" * 16
-    service.stamped(key, old, lambda: b"old")
+    service.get_or_set_stamped(key, old, lambda: b"old")
 
-    answers = [service.stamped(key, stamp, lambda: b"new") for stamp in (old, new, new)]
+    answers = [service.get_or_set_stamped(key, stamp, lambda: b"new") for stamp in (old, new, new)]
 
     assert answers == [b"old", b"new", b"new"]
 
 
 def test_an_older_refill_that_comes_late_is_never_shown(service: CacheService, key: str) -> None:
     old, new = b"1" * 16, b"2" * 16
-    service.stamped(key, new, lambda: b"new")
-    service.put_many([(key, old, b"old")])
+    service.get_or_set_stamped(key, new, lambda: b"new")
+    service.set_many_stamped([(key, old, b"old")])
     cache._local.clear()
 
-    assert service.stamped(key, new, lambda: b"made again") == b"made again"
+    assert service.get_or_set_stamped(key, new, lambda: b"made again") == b"made again"
 
 
 def test_a_redis_that_has_forgotten_its_scripts_is_told_them_again(service: CacheService, key: str) -> None:
     client().script_flush()
 
-    assert service.stamped(key, b"1" * 16, lambda: b"body") == b"body"
-    assert client().get(f"{cache.prefix()}{key}") == b"1" * 16 + b"body"
-    assert client().exists(f"{cache.prefix()}{key}:lock") == 0
+    assert service.get_or_set_stamped(key, b"1" * 16, lambda: b"body") == b"body"
+    assert client().get(f"{cache.key_prefix()}{key}") == b"1" * 16 + b"body"
+    assert client().exists(f"{cache.key_prefix()}{key}:lock") == 0
 
 
 def test_a_failure_under_a_stamp_counts_as_a_miss_and_leaves_no_lock(key: str) -> None:
     service = CacheService(key, ttl=60)
 
     with pytest.raises(ZeroDivisionError):
-        service.stamped(key, b"1" * 16, lambda: bytes(1 // 0))
+        service.get_or_set_stamped(key, b"1" * 16, lambda: bytes(1 // 0))
 
     assert (service.stats.misses, service.stats.hits) == (1, 0)
-    assert client().exists(f"{cache.prefix()}{key}:lock") == 0
+    assert client().exists(f"{cache.key_prefix()}{key}:lock") == 0
 
 
 def test_hits_and_misses_are_counted_by_name(key: str) -> None:
     service = CacheService(key, ttl=60)
     service.get(key)
-    service.stamped(key, b"1" * 16, lambda: b"body")
-    service.stamped(key, b"1" * 16, lambda: b"body")
+    service.get_or_set_stamped(key, b"1" * 16, lambda: b"body")
+    service.get_or_set_stamped(key, b"1" * 16, lambda: b"body")
     cache._local.clear()
-    service.stamped(key, b"1" * 16, lambda: b"body")
+    service.get_or_set_stamped(key, b"1" * 16, lambda: b"body")
 
-    assert cache.stats()[key] == {
+    assert cache.stats_by_cache()[key] == {
         "hits": 2, "local": 1, "misses": 2, "stored": 1, "unavailable": 0, "hit_rate": 0.5,
     }  # fmt: skip
 
@@ -236,7 +236,7 @@ def test_without_redis_a_stamped_entry_stays_in_the_process(
 ) -> None:
     stamp = b"1" * 16
 
-    answers = [service.stamped(key, stamp, lambda: b"first"), service.stamped(key, stamp, lambda: b"second")]
+    answers = [service.get_or_set_stamped(key, stamp, lambda: b"first"), service.get_or_set_stamped(key, stamp, lambda: b"second")]
 
     assert answers == [b"first", b"first"]
 
@@ -252,55 +252,55 @@ def test_a_redis_that_hangs_is_paid_for_once(
 
 
 def test_clear_does_not_pretend(redis_gone: None, service: CacheService) -> None:
-    with pytest.raises(cache.Unavailable):
+    with pytest.raises(cache.CacheUnavailable):
         service.clear()
 
 
 def test_a_process_keeps_no_more_than_its_share() -> None:
-    local = Memory(1000)
+    local = LRUStore(1000)
     for number in range(100):
         local.put(f"{number:04}", b"stamp", b"x" * 96)
 
-    kept = [number for number in range(100) if local.get(f"{number:04}")]
+    remaining = [number for number in range(100) if local.get(f"{number:04}")]
 
-    assert kept == list(range(90, 100))
+    assert remaining == list(range(90, 100))
 
 
 def test_what_is_larger_than_a_cache_takes_is_made_each_time(key: str) -> None:
-    small = CacheService("small", ttl=60, most_bytes=100, local_bytes=1000)
-    made: list[int] = []
+    small = CacheService("small", ttl=60, max_bytes=100, local_bytes=1000)
+    calls: list[int] = []
 
     def make() -> bytes:
-        made.append(1)
+        calls.append(1)
         return b"x" * 101
 
-    bodies = [small.stamped(key, b"s" * 16, make) for _ in range(2)]
+    bodies = [small.get_or_set_stamped(key, b"s" * 16, make) for _ in range(2)]
 
-    assert (bodies, len(made), client().exists(f"{cache.prefix()}{key}")) == ([b"x" * 101] * 2, 2, 0)
+    assert (bodies, len(calls), client().exists(f"{cache.key_prefix()}{key}")) == ([b"x" * 101] * 2, 2, 0)
 
 
 def test_a_cache_with_room_of_its_own_needs_no_redis_and_takes_no_others(key: str, redis_gone: None) -> None:
     own = CacheService("own", ttl=60, local_bytes=1000)
-    made: list[int] = []
+    calls: list[int] = []
 
     def make() -> bytes:
-        made.append(1)
+        calls.append(1)
         return b"x" * 400
 
     for at in ("a", "a", "b", "a", "c"):
-        own.stamped(f"{key}:{at}", b"s" * 16, make)
+        own.get_or_set_stamped(f"{key}:{at}", b"s" * 16, make)
 
-    assert len(made) == 3
+    assert len(calls) == 3
 
 
 def test_who_waits_takes_over_from_who_failed(key: str) -> None:
     patient = CacheService("patient", ttl=60, wait=10.0)
-    lock = f"{cache.prefix()}{key}:lock"
+    lock = f"{cache.key_prefix()}{key}:lock"
     client().set(lock, b"1", px=10_000)  # another process is at it
     began = time.monotonic()
 
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(patient.stamped, key, b"s" * 16, lambda: b"made")
+        waiting = threads.submit(patient.get_or_set_stamped, key, b"s" * 16, lambda: b"made")
         time.sleep(0.1)
         client().unlink(lock)  # and has let go of it without a result
         body = waiting.result()

@@ -15,10 +15,10 @@ from tests.shipments.logs import events_of, snapshot_of
 def test_a_rolled_back_call_leaves_neither_state_event_audit_nor_message(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked(by)
-    heard: list[object] = []
+    received: list[object] = []
 
-    def listen(**told: object) -> None:
-        heard.append(told["event"])
+    def listen(**kwargs: object) -> None:
+        received.append(kwargs["event"])
 
     signals.event_committed.connect(listen)
     try:
@@ -31,16 +31,16 @@ def test_a_rolled_back_call_leaves_neither_state_event_audit_nor_message(committ
     assert snapshot_of(shipment)["status"] == "booked"
     assert len(events_of(shipment)) == 1
     assert AuditEntry.objects.filter(organization_id=by.organization_id).count() == 1
-    assert heard == []
+    assert received == []
 
 
 def test_a_committed_call_is_told_once_after_commit(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked(by)
-    heard: list[tuple[int, str, int]] = []
+    received: list[tuple[int, str, int]] = []
 
     def listen(*, event: dict[str, Any], shipment: dict[str, Any], **_: object) -> None:
-        heard.append((event["seq"], shipment["status"], len(connection.savepoint_ids)))
+        received.append((event["seq"], shipment["status"], len(connection.savepoint_ids)))
 
     signals.event_committed.connect(listen)
     try:
@@ -48,16 +48,16 @@ def test_a_committed_call_is_told_once_after_commit(committed: None) -> None:
     finally:
         signals.event_committed.disconnect(listen)
 
-    assert heard == [(2, "dispatched", 0)]
+    assert received == [(2, "dispatched", 0)]
 
 
 def test_the_frames_event_is_the_logs_event(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked(by)
-    heard: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
 
     def listen(*, event: dict[str, Any], **_: object) -> None:
-        heard.append(event)
+        received.append(event)
 
     signals.event_committed.connect(listen)
     try:
@@ -67,4 +67,4 @@ def test_the_frames_event_is_the_logs_event(committed: None) -> None:
     finally:
         signals.event_committed.disconnect(listen)
 
-    assert heard == events_of(shipment)[1:]
+    assert received == events_of(shipment)[1:]

@@ -41,51 +41,51 @@ def by_organization(by: Subject) -> Organization:
     return Organization.objects.get(pk=by.organization_id)
 
 
-def read(subject: Subject, text: str, *, kept: bool) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
+def read_page(subject: Subject, text: str, *, compiled_sql: bool) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
     """This will return the rows of a page and the addresses around it, by kept SQL or by the ORM."""
-    asked = QueryDict(text)
+    query_dict = QueryDict(text)
     query, page = filters.narrowed(
-        lambda: selectors.visible(subject.sight).annotate(reference_key=Upper("reference")),
-        asked,
+        lambda: selectors.visible_shipments(subject.visibility_scope).annotate(reference_key=Upper("reference")),
+        query_dict,
         filters.shipments(subject),
         filters.SHIPMENT_ORDERS,
         COLUMNS,
         default="-createdAt",
-        shape=subject.sight if kept else None,
+        shape=subject.visibility_scope if compiled_sql else None,
     )
     return page.rows, pagination.addresses(RequestFactory().get(f"/api/shipments?{text}"), query, page)
 
 
-def same(subject: Subject, text: str) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
+def read_both_ways(subject: Subject, text: str) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
     """This will ask both ways, twice the kept one, hold their answers equal, and return it."""
-    theirs = read(subject, text, kept=False)
-    assert [read(subject, text, kept=True) for _ in range(2)] == [theirs, theirs]
+    theirs = read_page(subject, text, compiled_sql=False)
+    assert [read_page(subject, text, compiled_sql=True) for _ in range(2)] == [theirs, theirs]
     return theirs
 
 
 @pytest.mark.parametrize("order", EVERY_ORDER)
 def test_every_page_there_and_back_is_what_the_orm_finds(dispatcher: Subject, order: str) -> None:
-    seen: list[str] = []
+    references: list[str] = []
     text: str | None = urlencode({"ordering": order, "limit": 3})
     last = text
     while text is not None:
         last = text
-        rows, around = same(dispatcher, text)
-        seen += [row["reference"] for row in rows]
+        rows, around = read_both_ways(dispatcher, text)
+        references += [row["reference"] for row in rows]
         text = urlsplit(around["next"]).query if around["next"] else None
     back: list[str] = []
     text = last
     while text is not None:
-        rows, around = same(dispatcher, text)
+        rows, around = read_both_ways(dispatcher, text)
         back = [row["reference"] for row in rows] + back
         text = urlsplit(around["previous"]).query if around["previous"] else None
 
-    assert sorted(seen) == [f"SHIP-{number}" for number in range(7)]
-    assert back == seen
+    assert sorted(references) == [f"SHIP-{number}" for number in range(7)]
+    assert back == references
 
 
 def filtered(subject: Subject) -> list[dict[str, str]]:
-    row = selectors.visible(subject).filter(driver__isnull=False).values("driver_id", "customer_id")[0]
+    row = selectors.visible_shipments(subject).filter(driver__isnull=False).values("driver_id", "customer_id")[0]
     return [
         {"status": "booked"},
         {"status": "booked,delivered"},
@@ -114,34 +114,34 @@ def test_every_filter_finds_what_the_orm_finds_for_every_role(dispatcher: Subjec
         viewer = factories.member(by_organization(dispatcher), role)
 
     for asked, order in itertools.product(filtered(dispatcher), ("-createdAt", "eta")):
-        same(viewer, urlencode(asked | {"ordering": order, "limit": 2}))
+        read_both_ways(viewer, urlencode(asked | {"ordering": order, "limit": 2}))
 
 
 def test_one_shape_is_compiled_once_and_another_viewers_is_another(dispatcher: Subject) -> None:
-    compiled._kept.clear()
+    compiled._compiled_queries.clear()
     for minute in range(5):
-        rows, _ = read(dispatcher, f"createdAfter=2026-01-01T00:0{minute}:00Z&limit=5", kept=True)
+        rows, _ = read_page(dispatcher, f"createdAfter=2026-01-01T00:0{minute}:00Z&limit=5", compiled_sql=True)
 
-    assert len(compiled._kept) == 1
+    assert len(compiled._compiled_queries) == 1
     stranger = factories.member(factories.organization(), "dispatcher")
     assert rows
-    assert read(stranger, "createdAfter=2026-01-01T00:00:00Z&limit=5", kept=True)[0] == []
-    assert len(compiled._kept) == 2
+    assert read_page(stranger, "createdAfter=2026-01-01T00:00:00Z&limit=5", compiled_sql=True)[0] == []
+    assert len(compiled._compiled_queries) == 2
 
 
 def test_what_cannot_be_found_in_the_parameters_is_left_to_the_orm(dispatcher: Subject) -> None:
-    compiled._kept.clear()
+    compiled._compiled_queries.clear()
 
-    same(dispatcher, "flag=delayed")
+    read_both_ways(dispatcher, "flag=delayed")
 
-    assert list(compiled._kept.values()) == [None]
+    assert list(compiled._compiled_queries.values()) == [None]
 
 
 def test_shapes_without_end_are_forgotten(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "_MOST", 3)
-    compiled._kept.clear()
+    compiled._compiled_queries.clear()
 
     for limit in range(1, 8):
-        same(dispatcher, f"limit={limit}")
+        read_both_ways(dispatcher, f"limit={limit}")
 
-    assert len(compiled._kept) <= 3
+    assert len(compiled._compiled_queries) <= 3

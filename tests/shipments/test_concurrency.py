@@ -41,9 +41,9 @@ def test_forty_equal_commands_write_one_event() -> None:
         return moved.seq
 
     with ThreadPoolExecutor(8) as pool:
-        seen = list(pool.map(command, range(WRITERS)))
+        statuses = list(pool.map(command, range(WRITERS)))
 
-    assert Counter(seen) == {2: WRITERS}
+    assert Counter(statuses) == {2: WRITERS}
     assert numbers(shipment.reference) == [1, 2]
     assert Shipment.objects.get(pk=shipment.pk).seq == 2
 

@@ -48,7 +48,7 @@ def by_login(person: User) -> Subject:
 
 
 def by_key(person: User) -> Subject:
-    maker = access.of_user(person)
+    maker = access.subject_of_user(person)
     assert maker is not None
     _, secret = api_keys.create(by=maker, now=now(), name="system", scopes=["shipments:read"])
     subject = bearers.authenticate(secret, now=now())
@@ -59,30 +59,30 @@ def by_key(person: User) -> Subject:
 def by_session(person: User) -> Subject:
     page = Client()
     page.force_login(person)
-    subject = credentials.of_session(page.cookies["sessionid"].value, now=now())
+    subject = credentials.subject_of_session(page.cookies["sessionid"].value, now=now())
     assert subject is not None
     return subject
 
 
-WAYS = [by_login, by_key, by_session]
+CREDENTIAL_KINDS = [by_login, by_key, by_session]
 
 
-def again(subject: Subject) -> Subject | None:
-    credential = credentials.behind(subject)
+def subject_again(subject: Subject) -> Subject | None:
+    credential = credentials.credential_of(subject)
     assert credential is not None
-    kept = credentials.Credential.read(credential.kept())
-    assert kept == credential
-    return credentials.subject_of(kept, now=now())
+    restored = credentials.Credential.from_json(credential.to_json())
+    assert restored == credential
+    return credentials.subject_of(restored, now=now())
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", CREDENTIAL_KINDS)
 def test_a_good_credential_stands_for_the_same_subject(person: User, way: Callable[[User], Subject]) -> None:
     subject = way(person)
 
-    assert again(subject) == subject
+    assert subject_again(subject) == subject
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", CREDENTIAL_KINDS)
 def test_a_changed_role_is_seen_and_ends_nothing(
     person: User, admin: Subject, way: Callable[[User], Subject]
 ) -> None:
@@ -90,12 +90,12 @@ def test_a_changed_role_is_seen_and_ends_nothing(
 
     accounts.set_role(by=admin, now=now(), user_id=person.pk, role="auditor")
 
-    found = again(subject)
-    assert found is not None
-    assert (found.role, found.access_version) == ("auditor", subject.access_version + 1)
+    renewed = subject_again(subject)
+    assert renewed is not None
+    assert (renewed.role, renewed.access_version) == ("auditor", subject.access_version + 1)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", CREDENTIAL_KINDS)
 def test_a_locked_or_removed_account_has_no_credentials(
     person: User, admin: Subject, way: Callable[[User], Subject]
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_locked_or_removed_account_has_no_credentials(
     accounts.set_active(by=admin, now=now(), user_id=person.pk, active=False)
     accounts.remove(by=admin, now=now(), user_id=removed.user_id or uuid.uuid4())
 
-    assert (again(locked), again(removed)) == (None, None)
+    assert (subject_again(locked), subject_again(removed)) == (None, None)
 
 
 def test_a_changed_password_ends_logins_and_sessions_and_leaves_keys(person: User, admin: Subject) -> None:
@@ -112,8 +112,8 @@ def test_a_changed_password_ends_logins_and_sessions_and_leaves_keys(person: Use
 
     accounts.set_password(by=admin, now=now(), user_id=person.pk, password="another long password")
 
-    assert (again(login), again(session)) == (None, None)
-    assert again(key) is not None
+    assert (subject_again(login), subject_again(session)) == (None, None)
+    assert subject_again(key) is not None
 
 
 def test_an_ended_credential_ends_alone_and_is_told(person: User) -> None:
@@ -126,10 +126,10 @@ def test_an_ended_credential_ends_alone_and_is_told(person: User) -> None:
     Session.objects.filter(pk=session.session_key).delete()
     logins.leave(by=session, now=now())
 
-    assert (again(one), again(key), again(session)) == (None, None, None)
-    found = again(other)
-    assert found is not None
-    assert (found.access_version, found.authz_version) == (version + 3, other.authz_version)
+    assert (subject_again(one), subject_again(key), subject_again(session)) == (None, None, None)
+    renewed = subject_again(other)
+    assert renewed is not None
+    assert (renewed.access_version, renewed.authz_version) == (version + 3, other.authz_version)
 
 
 def test_credentials_end_with_their_time(person: User) -> None:
@@ -137,10 +137,10 @@ def test_credentials_end_with_their_time(person: User) -> None:
     ApiKey.objects.filter(pk=key.key_id).update(expires_at=now() + timedelta(hours=1))
     late = now() + timedelta(days=1)
 
-    found = [credentials.subject_of(kept, now=late) for each in (login, key, session)
-             if (kept := credentials.behind(each))]  # fmt: skip
+    results = [credentials.subject_of(kept, now=late) for each in (login, key, session)
+             if (kept := credentials.credential_of(each))]  # fmt: skip
 
-    assert found == [None, None, None]
+    assert results == [None, None, None]
 
 
 def test_a_session_ends_when_its_row_says(person: User) -> None:
@@ -150,8 +150,8 @@ def test_a_session_ends_when_its_row_says(person: User) -> None:
 
 
 def test_nothing_stands_behind_a_subject_that_came_without(person: User) -> None:
-    bare = access.of_user(person)
+    bare = access.subject_of_user(person)
     assert bare is not None
 
-    assert credentials.behind(bare) is None
-    assert credentials.behind(access.system(bare.organization_id, name="relay")) is None
+    assert credentials.credential_of(bare) is None
+    assert credentials.credential_of(access.system_subject(bare.organization_id, name="relay")) is None

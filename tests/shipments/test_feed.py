@@ -32,11 +32,11 @@ def number_all() -> None:
 
 
 def assert_whole(organization_id: uuid.UUID) -> None:
-    found = entries(organization_id)
-    assert [position for position, _, _ in found] == list(range(1, len(found) + 1))
-    assert len(found) == ShipmentEvent.objects.filter(organization_id=organization_id).count()
+    numbered = entries(organization_id)
+    assert [position for position, _, _ in numbered] == list(range(1, len(numbered) + 1))
+    assert len(numbered) == ShipmentEvent.objects.filter(organization_id=organization_id).count()
     heads: dict[uuid.UUID, int] = {}
-    for _, shipment_id, seq in found:
+    for _, shipment_id, seq in numbered:
         assert seq == heads.get(shipment_id, 0) + 1
         heads[shipment_id] = seq
 

@@ -32,16 +32,16 @@ KNOWN = {
 @pytest.mark.parametrize(("code", "position"), KNOWN.items(), ids=KNOWN)
 def test_a_port_lies_where_charts_show_it(code: str, position: tuple[float, float]) -> None:
     # The list itself puts some ports 8 km from where charts do.
-    found = locodes.find(code)
+    place = locodes.find(code)
 
-    assert found is not None
-    assert (found.latitude, found.longitude) == pytest.approx(position, abs=0.1)
+    assert place is not None
+    assert (place.latitude, place.longitude) == pytest.approx(position, abs=0.1)
 
 
 def test_a_place_has_its_name_country_and_functions() -> None:
-    found = locodes.find("NLRTM")
+    place = locodes.find("NLRTM")
 
-    assert found == locodes.Entry("NLRTM", "Rotterdam", "NL", 51.9167, 4.5, True, True, True)
+    assert place == locodes.Locode("NLRTM", "Rotterdam", "NL", 51.9167, 4.5, True, True, True)
 
 
 @pytest.mark.parametrize("code", ["", "NL", "XXXXX", "NLRTMX", "NLRT\N{KELVIN SIGN}", "NL' OR", "N\0RTM"])
@@ -64,10 +64,10 @@ def test_the_case_of_a_code_does_not_matter() -> None:
     ],
 )
 def test_a_doubtful_position_is_no_position(code: str) -> None:
-    found = locodes.find(code)
+    place = locodes.find(code)
 
-    assert found is not None
-    assert (found.latitude, found.longitude) == (None, None)
+    assert place is not None
+    assert (place.latitude, place.longitude) == (None, None)
 
 
 def test_every_position_supplied_here_belongs_to_a_place_of_the_list_that_has_none() -> None:
@@ -78,14 +78,14 @@ def test_every_position_supplied_here_belongs_to_a_place_of_the_list_that_has_no
             for row in database.execute("SELECT country_code || location_code FROM location WHERE latitude = 91")
         }
 
-    assert set(locodes._WELL_KNOWN) - bare == set()
+    assert set(locodes._SUPPLEMENTED) - bare == set()
 
 
 def test_supplied_positions_lie_in_their_countries() -> None:
     astray = {
         code
-        for code in locodes._WELL_KNOWN
-        if not locodes._plausible(code[:2], *map(locodes._written, locodes._WELL_KNOWN[code]))
+        for code in locodes._SUPPLEMENTED
+        if not locodes._is_near_country(code[:2], *map(locodes._parse_degrees, locodes._SUPPLEMENTED[code]))
     }
 
     assert astray == set()
@@ -96,9 +96,9 @@ def test_threads_may_ask_at_once() -> None:
     codes = [*KNOWN] * 20
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(locodes.find, codes))
+        places = list(pool.map(locodes.find, codes))
 
-    assert [entry.code if entry else None for entry in found] == codes
+    assert [entry.code if entry else None for entry in places] == codes
 
 
 def test_the_package_file_is_left_alone() -> None:

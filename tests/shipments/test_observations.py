@@ -8,23 +8,23 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipments.lifecycle import COMMANDS, CUSTODY, STATES
-from shipments.observations import EDGES, REACHABLE, Entry, fold, step
+from shipments.lifecycle import TRANSITIONS, IN_CUSTODY, STATES
+from shipments.observations import OBSERVATION_EDGES, REACHABLE, FoldEntry, fold, next_status
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 OBSERVED = st.lists(st.tuples(st.sampled_from(STATES), st.integers(0, 12)), max_size=12)
 
 
-def entries(observed: list[tuple[str, int]]) -> list[Entry]:
+def entries(observed: list[tuple[str, int]]) -> list[FoldEntry]:
     return [
-        Entry(key=number, state=state, effective_at=START + timedelta(hours=hours), is_command=False)
+        FoldEntry(key=number, state=state, effective_at=START + timedelta(hours=hours), is_command=False)
         for number, (state, hours) in enumerate(observed)
     ]
 
 
 def test_the_graph_is_the_command_table_less_and_plus_what_the_rules_say() -> None:
-    commands = {(state, to) for state, after in COMMANDS.items() for to in after}
-    observed = {(state, to) for state, after in EDGES.items() for to in after}
+    commands = {(state, to) for state, after in TRANSITIONS.items() for to in after}
+    observed = {(state, to) for state, after in OBSERVATION_EDGES.items() for to in after}
 
     assert observed - commands == {("delivered", "returned")}
     assert commands - observed == {
@@ -32,7 +32,7 @@ def test_the_graph_is_the_command_table_less_and_plus_what_the_rules_say() -> No
         ("dispatched", "booked"),
         ("at_pickup", "dispatched"),
         ("returning", "in_transit"),
-        *((state, "lost") for state, after in COMMANDS.items() if "lost" in after),
+        *((state, "lost") for state, after in TRANSITIONS.items() if "lost" in after),
     }
 
 
@@ -45,7 +45,7 @@ def test_no_state_but_the_ends_is_stuck() -> None:
 
 
 def test_what_is_in_custody_never_goes_back_to_the_shipper() -> None:
-    for state in CUSTODY:
+    for state in IN_CUSTODY:
         assert REACHABLE[state] & {"draft", "booked", "dispatched", "at_pickup", "cancelled"} == set()
 
 
@@ -55,7 +55,7 @@ def test_nobody_observes_a_loss() -> None:
 
 def test_every_pair_of_states_is_judged() -> None:
     for status, observed in itertools.product(STATES, repeat=2):
-        after = step(status, observed, is_command=False)
+        after = next_status(status, observed, is_command=False)
 
         if observed == status or (status == "returning" and observed in {"in_transit", "at_facility"}):
             assert after == status
@@ -85,10 +85,10 @@ def test_nothing_observed_later_takes_a_shipment_out_of_its_end(observed: list[t
 def test_a_voided_observation_leaves_the_status_as_if_it_had_never_been(
     observed: list[tuple[str, int]], number: int
 ) -> None:
-    kept = [entry for entry in entries(observed) if entry.key != number]
+    remaining = [entry for entry in entries(observed) if entry.key != number]
     without = observed[:number] + observed[number + 1 :]
 
-    assert fold("booked", START, kept).status == fold("booked", START, entries(without)).status
+    assert fold("booked", START, remaining).status == fold("booked", START, entries(without)).status
 
 
 def test_a_late_scan_lands_in_the_history_and_moves_nothing() -> None:

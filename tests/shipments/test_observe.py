@@ -97,9 +97,9 @@ def test_every_stored_observation_writes_exactly_one_event_and_audit_row(case: C
 def test_an_estimate_moves_the_eta_only(case: Case) -> None:
     estimate = case.report(classifier="EST", at=NOW + 60 * HOUR)
 
-    shown = snapshot_of(case.shipment)
+    snapshot = snapshot_of(case.shipment)
     assert estimate.outcome == "applied"
-    assert (shown["status"], shown["eta"]) == ("booked", "2026-03-05T00:00:00Z")
+    assert (snapshot["status"], snapshot["eta"]) == ("booked", "2026-03-05T00:00:00Z")
 
 
 def test_an_estimate_of_an_arrival_on_the_way_moves_nothing(case: Case) -> None:
@@ -154,8 +154,8 @@ def test_voiding_undoes_the_status_and_not_the_history(case: Case) -> None:
 
     case.void(wrong)
 
-    shown = snapshot_of(case.shipment)
-    assert (shown["status"], shown["deliveredAt"]) == ("in_transit", None)
+    snapshot = snapshot_of(case.shipment)
+    assert (snapshot["status"], snapshot["deliveredAt"]) == ("in_transit", None)
     assert [event["type"] for event in events_of(case.shipment)] == ["created", "observed", "observed", "voided"]
     assert events_of(case.shipment)[-1]["data"]["note"] == "wrong truck"
 
@@ -209,14 +209,14 @@ def test_any_order_of_arrival_gives_the_same_shipment() -> None:
         case = Case()
         for state, hours in order:
             case.report(state, NOW + hours * HOUR)
-        shown = snapshot_of(case.shipment)
-        ends.add((shown["status"], shown["deliveredAt"]))
+        snapshot = snapshot_of(case.shipment)
+        ends.add((snapshot["status"], snapshot["deliveredAt"]))
 
     assert ends == {("delivered", "2026-03-02T10:00:00Z")}
 
 
 def test_the_log_with_evidence_folds_to_the_snapshot_at_every_step(case: Case) -> None:
-    shown = [snapshot_of(case.shipment)]
+    snapshots = [snapshot_of(case.shipment)]
     steps: list[Any] = [
         lambda: case.report("in_transit", NOW - 4 * HOUR),
         lambda: case.report(classifier="EST", at=NOW + 9 * HOUR),
@@ -228,11 +228,11 @@ def test_the_log_with_evidence_folds_to_the_snapshot_at_every_step(case: Case) -
     ]
     for take in steps:
         take()
-        shown.append(snapshot_of(case.shipment))
+        snapshots.append(snapshot_of(case.shipment))
 
     events = events_of(case.shipment)
 
-    assert [fold(events[: n + 1]) for n in range(len(events))] == shown
+    assert [fold(events[: n + 1]) for n in range(len(events))] == snapshots
 
 
 @pytest.mark.parametrize(

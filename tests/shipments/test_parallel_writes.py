@@ -47,7 +47,7 @@ def test_of_forty_requests_with_one_key_one_has_an_effect() -> None:
     assert Counter(answer.status_code for answer in answers) == {201: REQUESTS}
     assert len({answer.content for answer in answers}) == 1
     assert Counter("Idempotency-Replayed" in answer for answer in answers) == {True: REQUESTS - 1, False: 1}
-    assert Shipment.objects.of(dispatcher.organization_id).count() == 1
+    assert Shipment.objects.of_organization(dispatcher.organization_id).count() == 1
 
 
 def test_a_twin_that_takes_too_long_is_told_of() -> None:
@@ -73,7 +73,7 @@ def test_a_twin_that_takes_too_long_is_told_of() -> None:
 
     assert (response.status_code, response.json()["code"]) == (409, "in_flight")
     assert response["Retry-After"] == "2"
-    assert Shipment.objects.of(dispatcher.organization_id).count() == 0
+    assert Shipment.objects.of_organization(dispatcher.organization_id).count() == 0
 
 
 def test_of_forty_amendments_of_one_version_one_wins() -> None:

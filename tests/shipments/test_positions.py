@@ -36,11 +36,11 @@ def driver(house: Organization) -> Subject:
 
 
 def report(by: Subject, at: tuple[float, float] = AMSTERDAM, when: datetime = NOW, **more: Any) -> str:
-    given: dict[str, Any] = {"now": NOW, "latitude": at[0], "longitude": at[1], "recorded_at": when} | more
-    return intake.record_position(by=by, **given).outcome
+    arguments: dict[str, Any] = {"now": NOW, "latitude": at[0], "longitude": at[1], "recorded_at": when} | more
+    return intake.record_position(by=by, **arguments).outcome
 
 
-def shown(by: Subject) -> tuple[float, float, datetime] | None:
+def current_position(by: Subject) -> tuple[float, float, datetime] | None:
     return (
         DriverPosition.objects.filter(driver_id=by.driver_id)
         .values_list("latitude", "longitude", "recorded_at")
@@ -48,23 +48,23 @@ def shown(by: Subject) -> tuple[float, float, datetime] | None:
     )
 
 
-def kept(by: Subject, **which: Any) -> list[datetime]:
-    found = Position.objects.filter(driver_id=by.driver_id, **which)
-    return list(found.order_by("recorded_at").values_list("recorded_at", flat=True))
+def stored_times(by: Subject, **which: Any) -> list[datetime]:
+    rows = Position.objects.filter(driver_id=by.driver_id, **which)
+    return list(rows.order_by("recorded_at").values_list("recorded_at", flat=True))
 
 
 @contextmanager
-def heard() -> Iterator[list[dict[str, Any]]]:
-    told: list[dict[str, Any]] = []
+def recorded_signals() -> Iterator[list[dict[str, Any]]]:
+    payloads: list[dict[str, Any]] = []
 
-    def hear(*, signal: Any, sender: Any, **what: Any) -> None:
-        told.append(what)
+    def receive(*, signal: Any, sender: Any, **what: Any) -> None:
+        payloads.append(what)
 
-    signals.position_recorded.connect(hear, weak=False)
+    signals.position_recorded.connect(receive, weak=False)
     try:
-        yield told
+        yield payloads
     finally:
-        signals.position_recorded.disconnect(hear)
+        signals.position_recorded.disconnect(receive)
 
 
 def test_the_newest_is_shown_and_all_are_kept(driver: Subject) -> None:
@@ -76,16 +76,16 @@ def test_the_newest_is_shown_and_all_are_kept(driver: Subject) -> None:
     ]
 
     assert outcomes == ["latest", "latest", "late", "duplicate"]
-    assert shown(driver) == (*AMSTERDAM, NOW)
-    assert kept(driver) == [NOW - 60 * SECOND, NOW - 30 * SECOND, NOW]
+    assert current_position(driver) == (*AMSTERDAM, NOW)
+    assert stored_times(driver) == [NOW - 60 * SECOND, NOW - 30 * SECOND, NOW]
 
 
 def test_without_a_time_it_is_as_of_now_and_measures_are_kept(driver: Subject) -> None:
     report(driver, when=None, accuracy=8.0, speed=22.5, bearing=181.0)
 
-    found = Position.objects.get(driver_id=driver.driver_id)
-    assert (found.recorded_at, found.received_at) == (NOW, NOW)
-    assert (found.accuracy, found.speed, found.bearing, found.plausible) == (8.0, 22.5, 181.0, True)
+    position = Position.objects.get(driver_id=driver.driver_id)
+    assert (position.recorded_at, position.received_at) == (NOW, NOW)
+    assert (position.accuracy, position.speed, position.bearing, position.plausible) == (8.0, 22.5, 181.0, True)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_what_cannot_be_is_refused_by_name(driver: Subject, wrong: Any, field: s
         report(driver, **wrong)
 
     assert (refused.value.field, refused.value.code) == (field, code)
-    assert shown(driver) is None
-    assert kept(driver) == []
+    assert current_position(driver) is None
+    assert stored_times(driver) == []
 
 
 @given(
@@ -137,8 +137,8 @@ def test_a_jump_that_no_vehicle_makes_is_refused_and_kept_apart(driver: Subject)
         report(driver, NEW_YORK)
 
     assert (refused.value.field, refused.value.code) == ("latitude", "impossible_jump")
-    assert shown(driver) == (*AMSTERDAM, NOW - 60 * SECOND)
-    assert kept(driver, plausible=False) == [NOW]
+    assert current_position(driver) == (*AMSTERDAM, NOW - 60 * SECOND)
+    assert stored_times(driver, plausible=False) == [NOW]
 
 
 def test_a_flight_over_night_is_no_jump(driver: Subject) -> None:
@@ -148,16 +148,16 @@ def test_a_flight_over_night_is_no_jump(driver: Subject) -> None:
 
 
 def test_what_a_system_told_binds_no_driver(house: Organization, driver: Subject) -> None:
-    system = access.system(house.pk, name="telematics")
-    told = report(system, NEW_YORK, NOW - SECOND, driver_id=driver.driver_id)
+    system = access.system_subject(house.pk, name="telematics")
+    outcome = report(system, NEW_YORK, NOW - SECOND, driver_id=driver.driver_id)
 
     own = report(driver, AMSTERDAM)
 
-    assert (told, own) == ("latest", "latest")
+    assert (outcome, own) == ("latest", "latest")
 
 
 def test_a_drivers_own_word_stands_for_ten_minutes(house: Organization, driver: Subject) -> None:
-    system, some = access.system(house.pk, name="telematics"), {"driver_id": driver.driver_id}
+    system, some = access.system_subject(house.pk, name="telematics"), {"driver_id": driver.driver_id}
     report(driver, AMSTERDAM)
 
     soon = NOW + timedelta(minutes=10)
@@ -165,7 +165,7 @@ def test_a_drivers_own_word_stands_for_ten_minutes(house: Organization, driver: 
     in_bulk = services.record_positions(
         by=system, now=soon, batch=[Fix(driver.driver_id or uuid.uuid4(), *NEW_YORK, soon - SECOND)]
     )
-    shown_then = shown(driver)
+    shown_then = current_position(driver)
     later = report(system, NEW_YORK, soon + SECOND, now=soon + SECOND, **some)
 
     assert (at_once, in_bulk.kept, in_bulk.moved, later) == ("late", 1, 0, "latest")
@@ -181,7 +181,7 @@ def test_three_that_agree_overrule_a_wrong_first_one(driver: Subject) -> None:
     third = report(driver, AMSTERDAM)
 
     assert third == "latest"
-    assert shown(driver) == (*AMSTERDAM, NOW)
+    assert current_position(driver) == (*AMSTERDAM, NOW)
 
 
 def test_scattered_jumps_never_agree(driver: Subject) -> None:
@@ -191,7 +191,7 @@ def test_scattered_jumps_never_agree(driver: Subject) -> None:
         with pytest.raises(Implausible):
             report(driver, place, NOW + seconds * SECOND)
 
-    assert shown(driver) == (*AMSTERDAM, NOW - 300 * SECOND)
+    assert current_position(driver) == (*AMSTERDAM, NOW - 300 * SECOND)
 
 
 def test_a_receivers_own_doubt_is_granted(driver: Subject) -> None:
@@ -213,7 +213,7 @@ def test_a_driver_reports_only_itself(house: Organization, driver: Subject) -> N
     with pytest.raises(DriverNotFound):
         report(driver, driver_id=other.pk)
     with pytest.raises(DriverNotFound):
-        report(access.system(house.pk, name="x"), driver_id=factories.driver(factories.organization()).pk)
+        report(access.system_subject(house.pk, name="x"), driver_id=factories.driver(factories.organization()).pk)
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "customer", "auditor"])
@@ -232,7 +232,7 @@ def test_a_driver_who_has_left_is_not_followed(house: Organization, driver: Subj
 def test_only_what_is_shown_is_told_and_only_after_commit(
     house: Organization, driver: Subject, django_capture_on_commit_callbacks: Any
 ) -> None:
-    with heard() as told:
+    with recorded_signals() as told:
         with django_capture_on_commit_callbacks(execute=True):
             report(driver)
             before = list(told)
@@ -259,7 +259,7 @@ def test_only_what_is_shown_is_told_and_only_after_commit(
 def test_many_are_kept_at_once_and_each_driver_is_shown_at_its_newest(
     house: Organization, django_capture_on_commit_callbacks: Any
 ) -> None:
-    by = access.system(house.pk, name="import")
+    by = access.system_subject(house.pk, name="import")
     some = [factories.driver(house).pk for _ in range(3)]
     batch = [
         Fix(some[n % 3], 50 + n / 1_000, 5.0, NOW - (60 - n) * SECOND, accuracy=1.0 if n % 2 else None)
@@ -268,11 +268,11 @@ def test_many_are_kept_at_once_and_each_driver_is_shown_at_its_newest(
     unknown = Fix(uuid.UUID(int=5), 1.0, 1.0, NOW)
     broken = replace(batch[0], latitude=math.nan)
 
-    with heard() as told, django_capture_on_commit_callbacks(execute=True):
-        found = services.record_positions(by=by, now=NOW, batch=[*batch, unknown, broken, batch[-1]])
+    with recorded_signals() as told, django_capture_on_commit_callbacks(execute=True):
+        ingested = services.record_positions(by=by, now=NOW, batch=[*batch, unknown, broken, batch[-1]])
 
-    assert (found.kept, found.duplicates, found.moved) == (60, 1, 3)
-    assert [(place, type(why)) for place, why in sorted(found.refused, key=lambda each: each[0])] == [
+    assert (ingested.kept, ingested.duplicates, ingested.moved) == (60, 1, 3)
+    assert [(place, type(why)) for place, why in sorted(ingested.refused, key=lambda each: each[0])] == [
         (60, DriverNotFound), (61, Invalid),
     ]  # fmt: skip
     assert Position.objects.filter(driver_id__in=some).count() == 60
@@ -283,7 +283,7 @@ def test_many_are_kept_at_once_and_each_driver_is_shown_at_its_newest(
 
 
 def test_the_same_many_again_have_no_effect(house: Organization) -> None:
-    by = access.system(house.pk, name="import")
+    by = access.system_subject(house.pk, name="import")
     batch = [Fix(factories.driver(house).pk, 50.0, 5.0, NOW - n * SECOND) for n in range(10)]
 
     first = services.record_positions(by=by, now=NOW, batch=batch)
@@ -301,10 +301,10 @@ def test_what_was_there_already_under_a_newer_time_is_no_obstacle(driver: Subjec
     assert driver.driver_id is not None
     batch = [Fix(driver.driver_id, *AMSTERDAM, NOW - n * SECOND) for n in (2, 1, 0)]
 
-    found = services.record_positions(by=driver, now=NOW, batch=batch)
+    ingested = services.record_positions(by=driver, now=NOW, batch=batch)
 
-    assert (found.kept, found.duplicates) == (2, 1)
-    assert shown(driver) == (*AMSTERDAM, NOW)
+    assert (ingested.kept, ingested.duplicates) == (2, 1)
+    assert current_position(driver) == (*AMSTERDAM, NOW)
 
 
 def test_many_of_a_driver_are_its_own_and_hold_no_jump(house: Organization, driver: Subject) -> None:
@@ -316,11 +316,11 @@ def test_many_of_a_driver_are_its_own_and_hold_no_jump(house: Organization, driv
         Fix(factories.driver(house).pk, *AMSTERDAM, NOW),
     ]
 
-    found = services.record_positions(by=driver, now=NOW, batch=batch)
+    ingested = services.record_positions(by=driver, now=NOW, batch=batch)
 
-    assert found.kept == 2
-    assert {place: type(why) for place, why in found.refused} == {1: Implausible, 3: DriverNotFound}
-    assert kept(driver, plausible=False) == [NOW - 2 * SECOND]
+    assert ingested.kept == 2
+    assert {place: type(why) for place, why in ingested.refused} == {1: Implausible, 3: DriverNotFound}
+    assert stored_times(driver, plausible=False) == [NOW - 2 * SECOND]
 
 
 # -- the table --------------------------------------------------------------------------------------------
@@ -363,11 +363,11 @@ def test_days_are_made_ahead_and_take_what_had_to_go_elsewhere(driver: Subject) 
     report(driver, when=when, now=when)
     before = partition_of(when)
 
-    made = partitions.tend(now=when)
+    partitions_made = partitions.tend(now=when)
 
     assert before == "shipments_position_other"
     assert partition_of(when) == f"shipments_position_{when:%Y%m%d}"
-    assert made > 0
+    assert partitions_made > 0
     assert {when.date() + timedelta(days=n) for n in range(-7, 8)} <= days()
     assert partitions.tend(now=when) == 0
     assert report(driver, when=when + SECOND, now=when + SECOND) == "latest"
@@ -379,13 +379,13 @@ def test_days_past_retention_are_dropped_and_the_newest_position_stays(driver: S
     report(driver, when=NOW + SECOND, now=NOW + SECOND)
 
     partitions.tend(now=NOW + timedelta(days=30))
-    still = kept(driver)
+    still = stored_times(driver)
     partitions.tend(now=NOW + timedelta(days=31))
 
     assert still == [NOW, NOW + SECOND]
-    assert kept(driver) == []
+    assert stored_times(driver) == []
     assert NOW.date() not in days()
-    assert shown(driver) == (*AMSTERDAM, NOW + SECOND)
+    assert current_position(driver) == (*AMSTERDAM, NOW + SECOND)
 
 
 def test_every_partition_refuses_a_change(driver: Subject) -> None:

@@ -18,7 +18,7 @@ SECOND = timedelta(seconds=1)
 def test_whoever_brings_the_same_at_once_each_position_is_kept_once(committed: None) -> None:
     """In opposite orders: they meet in the index, and where they wait for each other one begins anew."""
     house = factories.organization()
-    by = access.system(house.pk, name="import")
+    by = access.system_subject(house.pk, name="import")
     some = [factories.driver(house).pk for _ in range(20)]
     batch = [Fix(one, 50.0, 5.0 + n / 1_000, NOW - (50 - n) * SECOND) for n in range(50) for one in some]
 
@@ -29,11 +29,11 @@ def test_whoever_brings_the_same_at_once_each_position_is_kept_once(committed: N
             connection.close()
 
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(bring, range(4)))
+        results = list(pool.map(bring, range(4)))
 
-    assert sum(each.kept for each in found) == len(batch)
-    assert [each.kept + each.duplicates for each in found] == [len(batch)] * 4
-    assert [each.refused for each in found] == [[]] * 4
+    assert sum(each.kept for each in results) == len(batch)
+    assert [each.kept + each.duplicates for each in results] == [len(batch)] * 4
+    assert [each.refused for each in results] == [[]] * 4
     assert Position.objects.filter(driver_id__in=some).count() == len(batch)
     assert set(DriverPosition.objects.filter(driver_id__in=some).values_list("recorded_at", flat=True)) == {
         NOW - SECOND
@@ -42,7 +42,7 @@ def test_whoever_brings_the_same_at_once_each_position_is_kept_once(committed: N
 
 def test_a_driver_removed_meanwhile_leaves_nothing(committed: None) -> None:
     house = factories.organization()
-    by, admin = access.system(house.pk, name="import"), factories.member(house, "admin")
+    by, admin = access.system_subject(house.pk, name="import"), factories.member(house, "admin")
     some = [factories.driver(house).pk for _ in range(15)]
 
     def report_one(driver_id: uuid.UUID) -> None:

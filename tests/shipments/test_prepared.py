@@ -34,24 +34,24 @@ def dispatcher(committed: None) -> Subject:
     return factories.member(factories.organization(), "dispatcher")
 
 
-def show(subject: Subject, reference: str, **more: Any) -> dict[str, Any]:
-    found = prepared.shipment(subject, subject.variant, reference, **more)
-    assert found is not None
-    assert found.body is not None
-    body: dict[str, Any] = orjson.loads(found.body)
-    assert found.etag.partition(".")[0] == f'"{body["seq"]}'
+def read_shipment(subject: Subject, reference: str, **more: Any) -> dict[str, Any]:
+    prepared_shipment = prepared.get_shipment(subject, subject.variant, reference, **more)
+    assert prepared_shipment is not None
+    assert prepared_shipment.body is not None
+    body: dict[str, Any] = orjson.loads(prepared_shipment.body)
+    assert prepared_shipment.etag.partition(".")[0] == f'"{body["seq"]}'
     return body
 
 
-def rows(subject: Subject) -> pages.Found:
-    found = selectors.visible(subject).order_by("reference").values(*representation.SHIPMENT_COLUMNS)
-    return pages.Found(list(found), None, None)
+def read_rows(subject: Subject) -> pages.PageRows:
+    queryset = selectors.visible_shipments(subject).order_by("reference").values(*representation.SHIPMENT_COLUMNS)
+    return pages.PageRows(list(queryset), None, None)
 
 
-def listed(subject: Subject, read: Callable[[], pages.Found] | None = None) -> list[dict[str, Any]]:
-    page = pages.listing(subject, subject.variant, "/api/shipments", read or (lambda: rows(subject)))
-    found: list[dict[str, Any]] = orjson.loads(page.body)["results"]
-    return found
+def read_list(subject: Subject, read: Callable[[], pages.PageRows] | None = None) -> list[dict[str, Any]]:
+    page = pages.fetch_page(subject, subject.variant, "/api/shipments", read or (lambda: read_rows(subject)))
+    results: list[dict[str, Any]] = orjson.loads(page.body)["results"]
+    return results
 
 
 def amend(by: Subject, reference: str, pieces: int) -> int:
@@ -80,9 +80,9 @@ def test_of_a_thousand_refills_beside_writes_none_is_older_than_the_last_write(d
         at_least = written[0]
         if round_ % 2:
             cache._local.clear()  # as another process would: through Redis
-        seen = show(dispatcher, reference)["seq"]
-        if seen < at_least:
-            older.append((seen, at_least))
+        seq = read_shipment(dispatcher, reference)["seq"]
+        if seq < at_least:
+            older.append((seq, at_least))
 
     def reads(first: int) -> None:
         try:
@@ -115,7 +115,7 @@ def test_a_list_is_never_older_than_the_last_write_while_the_feed_is_numbered(di
 
     def read(_: int) -> None:
         at_least = written[0]
-        (seen,) = [each["seq"] for each in listed(dispatcher)]
+        (seen,) = [each["seq"] for each in read_list(dispatcher)]
         if seen < at_least:
             older.append((seen, at_least))
 
@@ -140,38 +140,38 @@ def test_what_is_committed_between_the_two_queries_is_shown_with_its_own_etag(di
         return False
 
     amended = [1]
-    seen = show(dispatcher, reference, has=changes_meanwhile)
+    body = read_shipment(dispatcher, reference, has=changes_meanwhile)
 
-    assert (seen["seq"], seen["pieces"]) == (2, 9)
-    assert show(dispatcher, reference)["seq"] == 2
+    assert (body["seq"], body["pieces"]) == (2, 9)
+    assert read_shipment(dispatcher, reference)["seq"] == 2
 
 
 def test_what_a_transaction_sees_is_not_for_others(dispatcher: Subject) -> None:
     reference = factories.booked(dispatcher).reference
-    listed(dispatcher)
+    read_list(dispatcher)
 
     with transaction.atomic():
         amend(dispatcher, reference, 666)
-        inside = show(dispatcher, reference)["pieces"], listed(dispatcher)[0]["pieces"]
+        inside = read_shipment(dispatcher, reference)["pieces"], read_list(dispatcher)[0]["pieces"]
         transaction.set_rollback(True)
     amend(dispatcher, reference, 5)
 
     assert inside == (666, 666)
-    assert (show(dispatcher, reference)["pieces"], listed(dispatcher)[0]["pieces"]) == (5, 5)
+    assert (read_shipment(dispatcher, reference)["pieces"], read_list(dispatcher)[0]["pieces"]) == (5, 5)
 
 
 def test_numbering_events_changes_no_version(dispatcher: Subject) -> None:
     factories.booked(dispatcher)
-    before = versions.now(dispatcher.organization_id)
+    before = versions.current_version(dispatcher.organization_id)
     while number_batch():
         pass
-    after = versions.now(dispatcher.organization_id)
+    after = versions.current_version(dispatcher.organization_id)
     factories.booked(dispatcher)
 
     assert before is not None
     assert after is not None
     assert after[:2] == before[:2]
-    assert (versions.now(dispatcher.organization_id) or ())[:2] == (before.events + 1, before.epoch)
+    assert (versions.current_version(dispatcher.organization_id) or ())[:2] == (before.events + 1, before.epoch)
 
 
 @pytest.mark.django_db
@@ -184,12 +184,12 @@ def test_with_too_many_unnumbered_events_there_is_no_version() -> None:
         )
 
     wait(1_000)
-    at_most = versions.now(organization.pk)
+    at_most = versions.current_version(organization.pk)
     wait(1)
 
     assert at_most is not None
     assert at_most.events == 1_000
-    assert versions.now(organization.pk) is None
+    assert versions.current_version(organization.pk) is None
 
 
 def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispatcher: Subject) -> None:
@@ -198,12 +198,12 @@ def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispat
         customers.open_account(by=dispatcher, now=NOW, name="Old customer"),
     )
     reference = factories.booked(dispatcher, driver_id=driver.pk, customer_id=customer.pk).reference
-    before = [show(dispatcher, reference), *listed(dispatcher)]
+    before = [read_shipment(dispatcher, reference), *read_list(dispatcher)]
 
     drivers.amend(by=dispatcher, now=NOW, driver_id=driver.pk, changes={"name": "New driver", "phone": "2"})
     customers.amend(by=dispatcher, now=NOW, customer_id=customer.pk, changes={"name": "New customer"})
     factories.seen(driver, 1.5, 2.5)
-    after = [show(dispatcher, reference), *listed(dispatcher)]
+    after = [read_shipment(dispatcher, reference), *read_list(dispatcher)]
     factories.seen(driver, 3.5, 2.5, NOW + timedelta(seconds=1))
 
     assert [each["position"] for each in before] == [None, None]
@@ -211,7 +211,7 @@ def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispat
         assert each["driver"] == {"id": str(driver.pk), "name": "New driver", "phone": "2"}
         assert each["customer"]["name"] == "New customer"
         assert each["position"] == {"latitude": 1.5, "longitude": 2.5, "recordedAt": "2026-03-02T12:00:00Z"}
-    assert [each["position"]["latitude"] for each in [show(dispatcher, reference), *listed(dispatcher)]] == [
+    assert [each["position"]["latitude"] for each in [read_shipment(dispatcher, reference), *read_list(dispatcher)]] == [
         3.5,
         3.5,
     ]
@@ -241,30 +241,30 @@ def test_who_is_bound_to_nothing_sees_nothing_of_what_others_have_read(dispatche
     Api(dispatcher).get("/api/shipments")
     nobody = Subject(organization_id=dispatcher.organization_id, role=role, user_id=uuid.uuid4())
 
-    assert listed(nobody) == []
-    assert prepared.shipment(nobody, nobody.variant, "MINE") is None
+    assert read_list(nobody) == []
+    assert prepared.get_shipment(nobody, nobody.variant, "MINE") is None
 
 
 def test_one_reference_in_two_organisations_is_two_shipments(dispatcher: Subject) -> None:
     rival = factories.member(factories.organization("Rival"), "dispatcher")
     for by, pieces in ((dispatcher, 1), (rival, 2)):
         factories.booked(by, reference="SAME", pieces=pieces)
-        show(by, "SAME")
+        read_shipment(by, "SAME")
 
-    assert [show(by, "same")["pieces"] for by in (dispatcher, rival)] == [1, 2]
-    assert [listed(by)[0]["pieces"] for by in (dispatcher, rival)] == [1, 2]
+    assert [read_shipment(by, "same")["pieces"] for by in (dispatcher, rival)] == [1, 2]
+    assert [read_list(by)[0]["pieces"] for by in (dispatcher, rival)] == [1, 2]
 
 
 def test_a_lost_assignment_counts_at_once(dispatcher: Subject) -> None:
     organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
     driver = factories.member(organization, "driver")
     reference = factories.booked(dispatcher, driver_id=driver.driver_id).reference
-    show(driver, reference)
+    read_shipment(driver, reference)
 
     services.amend(by=dispatcher, now=NOW, reference=reference, changes={"driver_id": None})
 
-    assert prepared.shipment(driver, driver.variant, reference) is None
-    assert listed(driver) == []
+    assert prepared.get_shipment(driver, driver.variant, reference) is None
+    assert read_list(driver) == []
 
 
 def test_warm_and_cold_are_the_same_bytes(dispatcher: Subject) -> None:
@@ -277,7 +277,7 @@ def test_warm_and_cold_are_the_same_bytes(dispatcher: Subject) -> None:
     assert cold["ETag"] == warm["ETag"]
     assert cold["Content-Type"] == "application/json"
     assert (known.status_code, known.content) == (304, b"")
-    assert show(dispatcher, reference) == cold.json()
+    assert read_shipment(dispatcher, reference) == cold.json()
 
 
 def test_a_list_that_shows_the_same_is_not_sent_again(dispatcher: Subject) -> None:
@@ -292,11 +292,11 @@ def test_a_list_that_shows_the_same_is_not_sent_again(dispatcher: Subject) -> No
 
 
 def test_nothing_in_redis_is_pickled(dispatcher: Subject) -> None:
-    prepared.shipments.set(f"plain:{uuid.uuid4()}", {"a": 1})
-    show(dispatcher, factories.booked(dispatcher).reference)
-    listed(dispatcher)
+    prepared.shipment_cache.set(f"plain:{uuid.uuid4()}", {"a": 1})
+    read_shipment(dispatcher, factories.booked(dispatcher).reference)
+    read_list(dispatcher)
     client = caches["default"].client.get_client(write=True)
-    values = [value for key in client.scan_iter(f"{cache.prefix()}*{dispatcher.organization_id}*")
+    values = [value for key in client.scan_iter(f"{cache.key_prefix()}*{dispatcher.organization_id}*")
               if (value := client.get(key))]  # fmt: skip
 
     bodies = [line for value in values for line in value[cache.STAMP_BYTES :].split(b"\n")]
@@ -307,18 +307,18 @@ def test_nothing_in_redis_is_pickled(dispatcher: Subject) -> None:
 
 def test_warming_up_makes_reads_hits(dispatcher: Subject, capsys: pytest.CaptureFixture[str]) -> None:
     references = [factories.booked(dispatcher, status="draft").reference for _ in range(30)]
-    expected = Shipment.objects.present().filter(status="draft").count()
+    expected = Shipment.objects.not_deleted().filter(status="draft").count()
 
     call_command("warmup_cache", "--status", "draft", "--batch", "7")
-    told = json.loads(capsys.readouterr().out)
-    before = vars(prepared.shipments.stats).copy()
+    report = json.loads(capsys.readouterr().out)
+    before = vars(prepared.shipment_cache.stats).copy()
     for number, reference in enumerate(itertools.chain(references, references)):
         if number % 10 == 0:
             amend(dispatcher, reference, number + 1)
-        show(dispatcher, reference)
-    after = vars(prepared.shipments.stats)
+        read_shipment(dispatcher, reference)
+    after = vars(prepared.shipment_cache.stats)
 
-    assert (told["shipments"], told["stored"]) == (expected, expected)
+    assert (report["shipments"], report["stored"]) == (expected, expected)
     assert after["misses"] - before["misses"] == 6
     assert after["hits"] - before["hits"] == 54
 
@@ -330,12 +330,12 @@ def test_without_redis_reads_are_right_and_quick(
     settings.CACHES = {**settings.CACHES, "default": gone}
     monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
     reference = factories.booked(dispatcher).reference
-    seen = []
+    pieces_read = []
     started = time.monotonic()
 
     for pieces in range(1, 21):
         amend(dispatcher, reference, pieces)
-        seen.append((show(dispatcher, reference)["pieces"], listed(dispatcher)[0]["pieces"]))
+        pieces_read.append((read_shipment(dispatcher, reference)["pieces"], read_list(dispatcher)[0]["pieces"]))
 
-    assert seen == [(pieces, pieces) for pieces in range(1, 21)]
+    assert pieces_read == [(pieces, pieces) for pieces in range(1, 21)]
     assert time.monotonic() - started < 3

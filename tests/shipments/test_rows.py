@@ -23,19 +23,19 @@ def dispatcher(committed: None) -> Subject:
     return factories.member(factories.organization(), "dispatcher")
 
 
-def opened(viewer: Subject, form: rows.Form = "csv") -> rows.Reading:
-    return rows.opened(selectors.visible(viewer).order_by("-created_at", "-id"), CELLS, form)
+def open_reader(viewer: Subject, form: rows.CopyFormat = "csv") -> rows.CopyReader:
+    return rows.open_reader(selectors.visible_shipments(viewer).order_by("-created_at", "-id"), CELLS, form)
 
 
 def test_what_is_booked_meanwhile_is_neither_counted_nor_read(dispatcher: Subject) -> None:
     first = factories.booked(dispatcher)
-    reading = opened(dispatcher)
+    reading = open_reader(dispatcher)
 
     factories.booked(dispatcher)
-    found = b"".join(reading.blocks())
+    content = b"".join(reading.blocks())
     reading.close()
 
-    assert (reading.count, found) == (1, f"{first.reference}\n".encode())
+    assert (reading.count, content) == (1, f"{first.reference}\n".encode())
 
 
 def test_lines_of_json_are_whole_and_need_no_quotes(dispatcher: Subject) -> None:
@@ -44,19 +44,19 @@ def test_lines_of_json_are_whole_and_need_no_quotes(dispatcher: Subject) -> None
         dispatcher, customer_id=factories.customer(Organization.objects.get(pk=dispatcher.organization_id), name).pk
     )
 
-    reading = rows.opened(selectors.visible(dispatcher), {"name": cells.text("customer__name")}, "json")
-    found = b"".join(reading.blocks())
+    reading = rows.open_reader(selectors.visible_shipments(dispatcher), {"name": cells.text("customer__name")}, "json")
+    content = b"".join(reading.blocks())
     reading.close()
 
-    assert found == b'{"name":"a \\"b\\" \\\\. \\\\n \\n,\\t\\u0001\\u0002 {}"}\n'
+    assert content == b'{"name":"a \\"b\\" \\\\. \\\\n \\n,\\t\\u0001\\u0002 {}"}\n'
 
 
 def test_a_reading_that_is_cancelled_breaks_off_and_leaves_no_session(dispatcher: Subject) -> None:
     for _ in range(3):
         factories.booked(dispatcher)
     endless = {"nap": cells.Cell("pg_sleep(60)::text || {0}", "reference")}
-    reading = rows.opened(selectors.visible(dispatcher), endless, "csv")
-    leader = session(reading)
+    reading = rows.open_reader(selectors.visible_shipments(dispatcher), endless, "csv")
+    leader = backend_pid(reading)
     threading.Timer(0.2, reading.cancel).start()
 
     with pytest.raises(psycopg.errors.QueryCanceled):
@@ -79,32 +79,32 @@ def test_a_reading_that_is_cancelled_breaks_off_and_leaves_no_session(dispatcher
 def test_a_viewer_who_sees_nothing_costs_no_connection(dispatcher: Subject) -> None:
     nobody = replace(dispatcher, role="driver")
 
-    reading = opened(nobody)
+    reading = open_reader(nobody)
 
     assert (reading.count, list(reading.blocks())) == (0, [])
 
 
 def test_the_next_reading_goes_on_with_the_session_of_the_last(dispatcher: Subject) -> None:
-    sessions.shared.close()
-    first = opened(dispatcher)
-    used = session(first)
+    sessions.pool.close()
+    first = open_reader(dispatcher)
+    used = backend_pid(first)
     list(first.blocks())
     first.close()
 
     booked = factories.booked(dispatcher)
-    second = opened(dispatcher)
+    second = open_reader(dispatcher)
 
-    found = (session(second), b"".join(second.blocks()))
+    second_read = (backend_pid(second), b"".join(second.blocks()))
     second.close()
-    assert found == (used, f"{booked.reference}\n".encode())
+    assert second_read == (used, f"{booked.reference}\n".encode())
 
 
 @pytest.mark.parametrize("end", ["cancelled", "killed"])
 def test_a_session_that_did_not_end_well_is_not_used_again(dispatcher: Subject, end: str) -> None:
-    sessions.shared.close()
+    sessions.pool.close()
     factories.booked(dispatcher)
-    first = opened(dispatcher)
-    used = session(first)
+    first = open_reader(dispatcher)
+    used = backend_pid(first)
     list(first.blocks())
 
     if end == "cancelled":
@@ -113,24 +113,24 @@ def test_a_session_that_did_not_end_well_is_not_used_again(dispatcher: Subject, 
     if end == "killed":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s, 2000)", [used])
-    second = opened(dispatcher)
+    second = open_reader(dispatcher)
 
-    found = (session(second) != used, b"".join(second.blocks()).count(b"\n"))
+    second_read = (backend_pid(second) != used, b"".join(second.blocks()).count(b"\n"))
     second.close()
-    assert found == (True, 1)
+    assert second_read == (True, 1)
 
 
 def test_no_more_sessions_are_kept_than_are_used_at_once(dispatcher: Subject) -> None:
-    sessions.shared.close()
-    readings = [opened(dispatcher) for _ in range(sessions.MOST_KEPT + 2)]
+    sessions.pool.close()
+    readings = [open_reader(dispatcher) for _ in range(sessions.MAX_IDLE + 2)]
     used = [reading._connection for reading in readings]
 
     for reading in readings:
         reading.close()
 
-    assert [each is not None and each.closed for each in used] == [False] * sessions.MOST_KEPT + [True, True]
+    assert [each is not None and each.closed for each in used] == [False] * sessions.MAX_IDLE + [True, True]
 
 
-def session(reading: rows.Reading) -> int:
+def backend_pid(reading: rows.CopyReader) -> int:
     assert reading._connection is not None
     return reading._connection.info.backend_pid

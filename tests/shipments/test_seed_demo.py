@@ -49,23 +49,23 @@ def _log(organization: Organization) -> dict[Any, list[dict[str, Any]]]:
 
 
 def _folded(events: list[dict[str, Any]]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+    snapshot: dict[str, Any] = {}
     for event in events:
-        shown |= event["data"]["changes"]
-        shown |= {"seq": event["seq"], "updatedAt": representation.instant(event["recorded_at"])}
-    return shown
+        snapshot |= event["data"]["changes"]
+        snapshot |= {"seq": event["seq"], "updatedAt": representation.instant(event["recorded_at"])}
+    return snapshot
 
 
 def test_every_log_folds_into_the_snapshot_of_its_shipment(demo: Organization) -> None:
     logs = _log(demo)
 
-    shown = {
+    snapshots = {
         row["id"]: representation.snapshot(row)
-        for row in Shipment.objects.of(demo.pk).values(*representation.SHIPMENT_COLUMNS)
+        for row in Shipment.objects.of_organization(demo.pk).values(*representation.SHIPMENT_COLUMNS)
     }
 
-    assert len(shown) == SHIPMENTS
-    assert {identifier: _folded(events) for identifier, events in logs.items()} == shown
+    assert len(snapshots) == SHIPMENTS
+    assert {identifier: _folded(events) for identifier, events in logs.items()} == snapshots
 
 
 def test_every_history_is_one_that_the_commands_allow(demo: Organization) -> None:
@@ -77,7 +77,7 @@ def test_every_history_is_one_that_the_commands_allow(demo: Organization) -> Non
             changes = event["data"]["changes"]
             assigned = assigned or bool(changes.get("driver"))
             to = changes.get("status", status)
-            if to != status and to not in lifecycle.allowed(status, assigned=assigned, on_hold=False):
+            if to != status and to not in lifecycle.allowed_transitions(status, assigned=assigned, on_hold=False):
                 refused.append((status, to))
             status = to
 
@@ -122,7 +122,7 @@ def test_every_event_and_audit_entry_waits_for_the_relay(demo: Organization) -> 
 
 
 def test_a_created_event_is_what_book_writes(demo: Organization) -> None:
-    by = access.system(demo.pk, name="test")
+    by = access.system_subject(demo.pk, name="test")
     theirs = ShipmentEvent.objects.filter(organization=demo, type="created").earliest("recorded_at")
     entry = AuditEntry.objects.filter(organization=demo, action="create").earliest("at")
 
@@ -134,44 +134,44 @@ def test_a_created_event_is_what_book_writes(demo: Organization) -> None:
 
 
 def test_all_states_and_enough_on_the_way_are_there(demo: Organization) -> None:
-    counts = Counter(Shipment.objects.of(demo.pk).values_list("status", flat=True))
+    counts = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
 
     assert set(counts) == set(lifecycle.STATES)
     assert 0.22 < counts["in_transit"] / SHIPMENTS < 0.34
 
 
 def test_references_count_up_with_time(demo: Organization) -> None:
-    references = list(Shipment.objects.of(demo.pk).order_by("created_at").values_list("reference", flat=True))
+    references = list(Shipment.objects.of_organization(demo.pk).order_by("created_at").values_list("reference", flat=True))
 
     assert references == [f"SHIP-{number:06d}" for number in range(1, SHIPMENTS + 1)]
     rival = Organization.objects.get(slug="rival")
-    assert Shipment.objects.of(rival.pk).filter(reference__regex=r"^RIVAL-0000[0-5]\d$").count() == 50
+    assert Shipment.objects.of_organization(rival.pk).filter(reference__regex=r"^RIVAL-0000[0-5]\d$").count() == 50
 
 
 def test_accounts_can_log_in_and_have_something_to_see(demo: Organization) -> None:
     people = {user.email: user for user in User.objects.select_related("membership")}
     driver, customer = people["driver@demo.test"], people["customer@demo.test"]
-    viewers = {user.email: access.of_user(user) for user in (driver, customer)}
+    viewers = {user.email: access.subject_of_user(user) for user in (driver, customer)}
 
-    seen = {email: Shipment.objects.visible_to(viewer) for email, viewer in viewers.items() if viewer}
+    visible = {email: Shipment.objects.visible_to(viewer) for email, viewer in viewers.items() if viewer}
 
     assert people["admin@demo.test"].is_staff
     assert people["admin@demo.test"].is_superuser
     assert people["dispatcher@rival.test"].membership.organization.slug == "rival"
     assert all(user.check_password("freight-demo") for user in (driver, customer))
-    assert seen["driver@demo.test"].filter(status="in_transit").count() >= 2
-    assert seen["customer@demo.test"].count() >= 2
+    assert visible["driver@demo.test"].filter(status="in_transit").count() >= 2
+    assert visible["customer@demo.test"].count() >= 2
 
 
 def test_who_carries_freight_on_the_way_is_on_the_lane(demo: Organization) -> None:
-    moving = Shipment.objects.of(demo.pk).filter(status="in_transit").exclude(driver__last_position=None)
+    moving = Shipment.objects.of_organization(demo.pk).filter(status="in_transit").exclude(driver__last_position=None)
     astray = []
 
     for shipment in moving.select_related("driver__last_position", "origin", "destination"):
         lane = world.lane(shipment.origin.locode or "", shipment.destination.locode or "")
-        seen = shipment.driver.last_position
+        position = shipment.driver.last_position
         steps = (lane.at(step / 200) for step in range(201))
-        nearest = min(world.distance((seen.latitude, seen.longitude), point) for point in steps)
+        nearest = min(world.distance((position.latitude, position.longitude), point) for point in steps)
         if nearest > max(lane.km / 300, 1):
             astray.append(shipment.reference)
 
@@ -187,7 +187,7 @@ def test_places_are_the_shared_ones_of_the_list_with_positions(demo: Organizatio
 
 
 def test_the_same_seed_and_time_give_the_same_data() -> None:
-    def told() -> list[Any]:
+    def written() -> list[Any]:
         sid = transaction.savepoint()
         seed.seed(shipments=40, events=6, seed=7, now=NOW)
         rows = [
@@ -199,12 +199,12 @@ def test_the_same_seed_and_time_give_the_same_data() -> None:
         transaction.savepoint_rollback(sid)
         return rows
 
-    assert told() == told()
+    assert written() == written()
 
 
 def test_the_guards_stand_again_afterwards(demo: Organization) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
-        Shipment.objects.of(demo.pk).filter(reference="SHIP-000001").update(notes="x")
+        Shipment.objects.of_organization(demo.pk).filter(reference="SHIP-000001").update(notes="x")
 
 
 def test_indexes_and_foreign_keys_taken_away_for_many_rows_are_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +278,7 @@ def test_every_lane_takes_a_believable_time_over_believable_ground() -> None:
 
 
 def test_the_watch_has_nothing_to_catch_up_with(demo: Organization) -> None:
-    overdue = Shipment.objects.of(demo.pk).filter(flags__contains=[{"flag": "delayed"}])
+    overdue = Shipment.objects.of_organization(demo.pk).filter(flags__contains=[{"flag": "delayed"}])
 
     assert watch.watch_batch(now=NOW) == 0
     assert overdue.filter(planned_delivery_at__lt=NOW - settings.DELAYED_AFTER).count() == overdue.count() > 10

@@ -44,16 +44,16 @@ def test_the_log_folds_to_the_snapshot_whatever_happened() -> None:
 def test_every_prefix_of_the_log_folds_to_what_was_shown_then() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked(by, status="draft")
-    shown = [snapshot_of(shipment)]
+    snapshots = [snapshot_of(shipment)]
     services.amend(by=by, now=NOW, reference=shipment.reference, changes={"customer_id": factories.customer(
         shipment.organization).pk})  # fmt: skip
-    shown.append(snapshot_of(shipment))
+    snapshots.append(snapshot_of(shipment))
     services.advance(by=by, now=NOW, reference=shipment.reference, to="booked")
-    shown.append(snapshot_of(shipment))
+    snapshots.append(snapshot_of(shipment))
 
     events = events_of(shipment)
 
-    assert [fold(events[:n]) for n in (1, 2, 3)] == shown
+    assert [fold(events[:n]) for n in (1, 2, 3)] == snapshots
 
 
 def test_notes_and_phones_never_reach_the_log() -> None:

@@ -50,15 +50,15 @@ def _written(demo: Organization) -> Any:
 
 
 def test_half_of_the_events_go_around_the_newest_fifty_in_transit(demo: Organization) -> None:
-    newest = list(Shipment.objects.of(demo.pk).filter(status="in_transit").order_by("-created_at", "-id")[:WATCHED])
+    newest = list(Shipment.objects.of_organization(demo.pk).filter(status="in_transit").order_by("-created_at", "-id")[:WATCHED])
 
     _drive(demo, 4 * WATCHED)
 
-    seen = Counter(_written(demo).filter(shipment__in=newest).values_list("shipment_id", flat=True))
-    still = Shipment.objects.filter(pk__in=seen, status="in_transit").count()
-    assert set(seen) == {shipment.pk for shipment in newest}
-    assert max(seen.values()) - min(seen.values()) <= 1
-    assert sum(seen.values()) == pytest.approx(2 * WATCHED, abs=4)
+    events_by_shipment = Counter(_written(demo).filter(shipment__in=newest).values_list("shipment_id", flat=True))
+    still = Shipment.objects.filter(pk__in=events_by_shipment, status="in_transit").count()
+    assert set(events_by_shipment) == {shipment.pk for shipment in newest}
+    assert max(events_by_shipment.values()) - min(events_by_shipment.values()) <= 1
+    assert sum(events_by_shipment.values()) == pytest.approx(2 * WATCHED, abs=4)
     assert still == WATCHED
 
 
@@ -71,11 +71,11 @@ def test_nearly_every_turn_writes_an_event(demo: Organization) -> None:
 
 
 def test_one_round_leaves_the_picture_as_it_was(demo: Organization) -> None:
-    before = Counter(Shipment.objects.of(demo.pk).values_list("status", flat=True))
+    before = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
 
     _drive(demo, 2 * len(traffic._ROUND))
 
-    after = Counter(Shipment.objects.of(demo.pk).values_list("status", flat=True))
+    after = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
     changed = {status: after[status] - before[status] for status in lifecycle.STATES}
     assert {status: by for status, by in changed.items() if abs(by) > 2} == {}
     assert after["delivered"] > before["delivered"]
@@ -83,7 +83,7 @@ def test_one_round_leaves_the_picture_as_it_was(demo: Organization) -> None:
 
 
 def test_few_in_transit_are_left_in_transit(demo: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_transit = Shipment.objects.of(demo.pk).filter(status="in_transit").count()
+    in_transit = Shipment.objects.of_organization(demo.pk).filter(status="in_transit").count()
     monkeypatch.setattr(traffic, "FLOOR", in_transit)
     monkeypatch.setattr(traffic, "_ROUND", ("bring",))
 
@@ -91,31 +91,31 @@ def test_few_in_transit_are_left_in_transit(demo: Organization, monkeypatch: pyt
 
     assert FLOOR >= 100
     assert simulated.counts["bring"] == 0
-    assert Shipment.objects.of(demo.pk).filter(status="in_transit").count() == in_transit
+    assert Shipment.objects.of_organization(demo.pk).filter(status="in_transit").count() == in_transit
 
 
 def test_the_same_seed_makes_the_same_choices(demo: Organization) -> None:
     from django.db import transaction  # beside its one use
 
-    def told() -> list[Any]:
+    def choices() -> list[Any]:
         sid = transaction.savepoint()
         _drive(demo, 60, seed=5)
         rows = list(_written(demo).values_list("type", "status", "recorded_at", "data__changes__eta"))
         transaction.savepoint_rollback(sid)
         return rows
 
-    assert told() == told()
+    assert choices() == choices()
 
 
 def test_logs_still_fold_into_their_snapshots(demo: Organization) -> None:
     _drive(demo, 150, faults=frozenset(faults.KINDS))
 
-    for row in Shipment.objects.of(demo.pk).filter(updated_at__gt=NOW).values(*representation.SHIPMENT_COLUMNS):
-        shown: dict[str, Any] = {}
+    for row in Shipment.objects.of_organization(demo.pk).filter(updated_at__gt=NOW).values(*representation.SHIPMENT_COLUMNS):
+        snapshot: dict[str, Any] = {}
         for event in ShipmentEvent.objects.filter(shipment_id=row["id"]).order_by("seq"):
-            shown |= event.data["changes"]
-            shown |= {"seq": event.seq, "updatedAt": representation.instant(event.recorded_at)}
-        assert shown == representation.snapshot(row)
+            snapshot |= event.data["changes"]
+            snapshot |= {"seq": event.seq, "updatedAt": representation.instant(event.recorded_at)}
+        assert snapshot == representation.snapshot(row)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_drivers_move_on_along_their_lanes(demo: Organization) -> None:
 
 
 def test_the_command_reports_what_it_did(demo: Organization) -> None:
-    told = StringIO()
+    output = StringIO()
 
-    call_command("simulate", rate=1000, count=10, stdout=told)
+    call_command("simulate", rate=1000, count=10, stdout=output)
 
-    report = json.loads(told.getvalue())
+    report = json.loads(output.getvalue())
     assert report["command"] == "simulate"
     assert report["events"] + report["skipped"] == 10
     assert report["byKind"]["watched"] == 5

@@ -20,36 +20,36 @@ def stored(row: AuditEntry | ShipmentEvent | IdempotencyKey) -> dict[str, object
 
 
 def test_an_audit_entry_is_stored_as_the_orm_stores_it() -> None:
-    by = factories.member(factories.organization(), "dispatcher").at(address="2001:db8::1", request_id="r")
-    made = [
-        log.entry_of(by=by, now=NOW, action="test", entity="thing", before={"a": [1, None]}, after=None)
+    by = factories.member(factories.organization(), "dispatcher").with_request_origin(address="2001:db8::1", request_id="r")
+    entries = [
+        log.build_audit_entry(by=by, now=NOW, action="test", entity="thing", before={"a": [1, None]}, after=None)
         for _ in range(2)
     ]
-    made[0].save(force_insert=True)
+    entries[0].save(force_insert=True)
 
-    statements.insert(made[1])
+    statements.insert(entries[1])
 
-    theirs, ours = (stored(each) | {"id": None} for each in made)
+    theirs, ours = (stored(each) | {"id": None} for each in entries)
     assert ours == theirs
-    assert made[1]._state.adding is False
+    assert entries[1]._state.adding is False
 
 
 def test_an_event_is_stored_as_the_orm_stores_it() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipments = [factories.booked(by) for _ in range(2)]
-    made = []
+    events = []
     for shipment in shipments:
         shipment.seq += 1
         shipment.save(update_fields=["seq"])
-        made.append(
-            log.event_of(shipment, type=EventType.AMENDED, by=by, now=NOW, occurred_at=NOW, changes={"pieces": 2})
+        events.append(
+            log.build_event(shipment, type=EventType.AMENDED, by=by, now=NOW, occurred_at=NOW, changes={"pieces": 2})
         )
-    made[0].save(force_insert=True)
+    events[0].save(force_insert=True)
 
-    statements.insert(made[1])
+    statements.insert(events[1])
 
     own = {"id": None, "shipment_id": None}
-    assert stored(made[1]) | own == stored(made[0]) | own
+    assert stored(events[1]) | own == stored(events[0]) | own
 
 
 def test_columns_are_stored_and_others_left_alone() -> None:
@@ -74,13 +74,13 @@ def test_a_row_that_is_not_there_is_an_error() -> None:
 
 def test_what_is_written_together_is_written_once_and_at_the_end(django_assert_num_queries: Any) -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    entries = [log.entry_of(by=by, now=NOW, action="test", entity=f"thing {number}") for number in range(3)]
+    entries = [log.build_audit_entry(by=by, now=NOW, action="test", entity=f"thing {number}") for number in range(3)]
     key = IdempotencyKey.objects.create(
         organization_id=by.organization_id, caller="c", key="k", fingerprint=b"f" * 32, created_at=NOW, status=1
     )
     key.status = 2
 
-    with django_assert_num_queries(1), statements.together():
+    with django_assert_num_queries(1), statements.batched_writes():
         for entry in entries:
             statements.insert(entry)
         statements.update(key, ("status",))
@@ -92,10 +92,10 @@ def test_what_is_written_together_is_written_once_and_at_the_end(django_assert_n
 def test_of_what_breaks_off_nothing_is_written() -> None:
     by = factories.member(factories.organization(), "dispatcher")
 
-    with pytest.raises(KeyError), statements.together():
-        statements.insert(log.entry_of(by=by, now=NOW, action="test", entity="broken off"))
+    with pytest.raises(KeyError), statements.batched_writes():
+        statements.insert(log.build_audit_entry(by=by, now=NOW, action="test", entity="broken off"))
         raise KeyError
-    statements.insert(log.entry_of(by=by, now=NOW, action="test", entity="alone"))
+    statements.insert(log.build_audit_entry(by=by, now=NOW, action="test", entity="alone"))
 
-    told = AuditEntry.objects.filter(entity__in=["broken off", "alone"])
-    assert [entry.entity for entry in told] == ["alone"]
+    entries = AuditEntry.objects.filter(entity__in=["broken off", "alone"])
+    assert [entry.entity for entry in entries] == ["alone"]

@@ -51,7 +51,7 @@ def test_json_is_taken(raw: bytes | str, value: object) -> None:
     ],
 )
 def test_what_is_refused_is_named(raw: bytes, code: str) -> None:
-    with pytest.raises(strict_json.NotStrict) as refusal:
+    with pytest.raises(strict_json.InvalidJson) as refusal:
         strict_json.loads(raw)
 
     assert refusal.value.code == code

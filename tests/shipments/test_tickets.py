@@ -55,7 +55,7 @@ def test_an_unknown_ticket_opens_nothing(ticket: str) -> None:
 def test_a_ticket_ends_with_the_credential_behind_it() -> None:
     subject = by_key(user := person())
     ticket, _ = tickets.issue(by=subject, now=now())
-    owner = access.of_user(user)
+    owner = access.subject_of_user(user)
     assert owner is not None
     assert subject.key_id is not None
 
@@ -68,12 +68,12 @@ def test_a_ticket_ends_with_the_credential_behind_it() -> None:
 def test_a_ticket_is_kept_as_its_digest_and_cleaned_up_by_the_next() -> None:
     subject = by_login(person())
     ticket, expires_at = tickets.issue(by=subject, now=now())
-    kept = SocketTicket.objects.latest("pk")
+    row = SocketTicket.objects.latest("pk")
 
     tickets.issue(by=subject, now=expires_at)
 
-    assert ticket.encode() not in bytes(kept.digest) + str(kept.credential).encode()
-    assert not SocketTicket.objects.filter(pk=kept.pk).exists()
+    assert ticket.encode() not in bytes(row.digest) + str(row.credential).encode()
+    assert not SocketTicket.objects.filter(pk=row.pk).exists()
 
 
 @pytest.mark.django_db

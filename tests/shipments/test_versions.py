@@ -38,7 +38,7 @@ def dispatcher(committed: None) -> Subject:
     return factories.member(factories.organization(), "dispatcher")
 
 
-class World:
+class RandomWrites:
     """Somebody who does anything that can be done to shipments."""
 
     def __init__(self, by: Subject, seed: int) -> None:
@@ -63,9 +63,9 @@ class World:
     def now(self) -> Any:
         return NOW + timedelta(minutes=self.minutes)
 
-    def any(self, **wanted: Any) -> str:
-        found = Shipment.objects.filter(organization_id=self.by.organization_id, deleted_at=None, **wanted)
-        return str(self.chance.choice(sorted(found.values_list("reference", flat=True)) or ["none"]))
+    def any(self, **filters: Any) -> str:
+        rows = Shipment.objects.filter(organization_id=self.by.organization_id, deleted_at=None, **filters)
+        return str(self.chance.choice(sorted(rows.values_list("reference", flat=True)) or ["none"]))
 
     def book(self) -> None:
         status = self.chance.choice(["draft", "booked"])
@@ -105,34 +105,34 @@ class World:
 @pytest.fixture
 def stood(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """What `stands` has said."""
-    said: list[bool] = []
-    stands = versions.stands
+    results: list[bool] = []
+    stands = versions.is_page_current
 
-    def noted(*args: Any) -> bool:
-        said.append(stands(*args))
-        return said[-1]
+    def recording(*args: Any) -> bool:
+        results.append(stands(*args))
+        return results[-1]
 
-    monkeypatch.setattr(versions, "stands", noted)
-    return said
+    monkeypatch.setattr(versions, "stands", recording)
+    return results
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_is_done_every_page_is_what_would_be_read_now(
     dispatcher: Subject, seed: int, stood: list[bool]
 ) -> None:
-    world, api = World(dispatcher, seed), Api(dispatcher)
+    world, api = RandomWrites(dispatcher, seed), Api(dispatcher)
     for _ in range(12):
         world.book()
     for step in range(45):
         world.act()
         for page in PAGES:
-            kept = api.get(page)
+            cached = api.get(page)
             with transaction.atomic():  # past the cache
                 assert connection.in_atomic_block
                 fresh = api.get(page)
-            assert kept.status_code == fresh.status_code == 200
-            assert kept.content == fresh.content, (step, page)
-            assert kept["Link"] == fresh["Link"] if "Link" in fresh else "Link" not in kept
+            assert cached.status_code == fresh.status_code == 200
+            assert cached.content == fresh.content, (step, page)
+            assert cached["Link"] == fresh["Link"] if "Link" in fresh else "Link" not in cached
 
     # Both happen, or this would show nothing.
     assert stood.count(True) > 15
@@ -162,9 +162,9 @@ def test_of_what_others_see_or_ask_events_cannot_tell(dispatcher: Subject) -> No
     organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
     customer = factories.member(organization, "customer")
 
-    assert versions.kind(customer, "/api/shipments") is None
+    assert versions.trackable_page(customer, "/api/shipments") is None
     for query in ("q=x", "cursor=x", "ordering=eta", "status=nonsense", "status=booked&status=draft", "status="):
-        assert versions.kind(dispatcher, f"/api/shipments?{query}") is None
-    known = versions.kind(dispatcher, "/api/shipments?limit=5&status=draft,booked")
+        assert versions.trackable_page(dispatcher, f"/api/shipments?{query}") is None
+    known = versions.trackable_page(dispatcher, "/api/shipments?limit=5&status=draft,booked")
     assert known is not None
     assert known.states == {"draft", "booked"}

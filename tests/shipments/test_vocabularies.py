@@ -3,7 +3,7 @@
 import pytest
 
 from shipments.lifecycle import FLAGS, STATES
-from shipments.vocabularies import CANONICAL, LOSSLESS, VOCABULARIES, Meaning, translate
+from shipments.vocabularies import OUTBOUND_CODES, ROUND_TRIP_STATES, CODE_SYSTEMS, Meaning, translate
 
 # The whole AT7-01 list, written down a second time on purpose: others have read X3 and X4 wrongly.
 AT7 = {
@@ -25,29 +25,29 @@ AT7 = {
 }  # fmt: skip
 
 
-def told(meaning: Meaning) -> str:
+def describe(meaning: Meaning) -> str:
     return (
         meaning.state
-        or (meaning.opens and f"+{meaning.opens}")
-        or (meaning.clears and f"-{meaning.clears}")
-        or ("estimate" if meaning.estimate else meaning.remark)
+        or (meaning.opens_flag and f"+{meaning.opens_flag}")
+        or (meaning.clears_flag and f"-{meaning.clears_flag}")
+        or ("estimate" if meaning.is_estimate else meaning.remark)
     )
 
 
 def test_the_214_table_is_the_whole_list() -> None:
-    assert {code: told(meaning) for code, meaning in VOCABULARIES["edi214"].items()} == AT7
+    assert {code: describe(meaning) for code, meaning in CODE_SYSTEMS["edi214"].items()} == AT7
 
 
-@pytest.mark.parametrize("system", VOCABULARIES)
+@pytest.mark.parametrize("system", CODE_SYSTEMS)
 def test_every_meaning_is_a_known_state_or_flag(system: str) -> None:
-    for meaning in VOCABULARIES[system].values():
+    for meaning in CODE_SYSTEMS[system].values():
         assert meaning.state in {None, *STATES}
-        assert {meaning.opens, meaning.clears} <= {None, *FLAGS}
+        assert {meaning.opens_flag, meaning.clears_flag} <= {None, *FLAGS}
 
 
-@pytest.mark.parametrize(("system", "state"), [(s, state) for s in LOSSLESS for state in sorted(LOSSLESS[s])])
+@pytest.mark.parametrize(("system", "state"), [(s, state) for s in ROUND_TRIP_STATES for state in sorted(ROUND_TRIP_STATES[s])])
 def test_a_state_told_without_loss_comes_back(system: str, state: str) -> None:
-    meaning = translate(system, CANONICAL[system][state])
+    meaning = translate(system, OUTBOUND_CODES[system][state])
 
     assert meaning is not None
     assert meaning.state == state
@@ -56,7 +56,7 @@ def test_a_state_told_without_loss_comes_back(system: str, state: str) -> None:
 def test_what_is_lossy_is_known() -> None:
     coarse = {"dispatched", "at_pickup", "at_facility", "at_delivery", "partially_delivered", "returned", "lost"}
 
-    lossy = {system: set(CANONICAL[system]) - LOSSLESS[system] for system in CANONICAL}
+    lossy = {system: set(OUTBOUND_CODES[system]) - ROUND_TRIP_STATES[system] for system in OUTBOUND_CODES}
 
     assert lossy == {
         "edi214": {"lost"},

@@ -20,7 +20,7 @@ from shipments import access, intake
 from shipments.access import Forbidden, Subject
 from shipments.intake import Judged
 from shipments.selectors import accounts
-from shipments.selectors.parameters import Invalid
+from shipments.selectors.parameters import InvalidFields
 
 _MAX_PRINTED_ERRORS: Final = 20
 
@@ -112,8 +112,8 @@ def _subject(slug: str | None, email: str | None) -> Subject:
     """This will return who imports, and by that for whom; raises CommandError."""
     organizations = accounts.organizations(slug)
     if email:
-        user = accounts.member_called(email)
-        subject = access.of_user(user) if user else None
+        user = accounts.get_user_by_email(email)
+        subject = access.subject_of_user(user) if user else None
         if subject is None or (slug and subject.organization_id not in {each.pk for each in organizations}):
             raise CommandError(f"--as {email}: there is no such active member of the organisation.")
         return subject
@@ -121,7 +121,7 @@ def _subject(slug: str | None, email: str | None) -> Subject:
         raise CommandError(
             f"There is no organisation {slug}." if slug else "Say whose shipments: --organization SLUG."
         )
-    return access.system(organizations[0].pk, name="manage.py import_shipments")
+    return access.system_subject(organizations[0].pk, name="manage.py import_shipments")
 
 
 def _read_file(path: Path) -> ImportTable:
@@ -136,6 +136,6 @@ def _read_file(path: Path) -> ImportTable:
     try:
         import_table = table.read(raw)
         columns.match_header(import_table.header)
-    except Invalid as error:
+    except InvalidFields as error:
         raise CommandError("; ".join(f"{each['field']}: {each['message']}" for each in error.errors)) from None
     return import_table

@@ -91,7 +91,7 @@ class World:
         """This will ask for a state: mostly for one that may follow."""
         shipment = self.moving[number % len(self.moving)]
         now = shipment.statuses[-1]
-        allowed = lifecycle.allowed(now, assigned=True, on_hold=False)
+        allowed = lifecycle.allowed_transitions(now, assigned=True, on_hold=False)
         wanted = lifecycle.STATES if choice % 5 == 4 or not allowed else allowed
         to = wanted[choice // 5 % len(wanted)]
         answer = await self._write("POST", f"/api/shipments/{shipment.reference}/transitions", {"to": to})
@@ -161,7 +161,7 @@ class World:
     @property
     def moving(self) -> list[Modelled]:
         """The shipments that may still go on."""
-        return [shipment for shipment in self.shipments if lifecycle.COMMANDS[shipment.statuses[-1]]]
+        return [shipment for shipment in self.shipments if lifecycle.TRANSITIONS[shipment.statuses[-1]]]
 
     @property
     def present(self) -> list[Entered]:

@@ -48,7 +48,7 @@ def _person(organization: Organization, number: int, now: datetime) -> str:
     user.set_unusable_password()
     user.save()
     Membership.objects.create(user=user, organization=organization, role="dispatcher")
-    subject = access.of_user(user)
+    subject = access.subject_of_user(user)
     if subject is None:
         raise RuntimeError("A fresh member is nobody.")
     return api_keys.create(by=subject, now=now, name=f"drill {number}", scopes=_SCOPES)[1]

@@ -38,11 +38,11 @@ class Command(BaseCommand):
         console = Console(stderr=True)
         columns = (TextColumn("Warm cache"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-            total = Shipment.objects.present().filter(status=status).count() if console.is_terminal else None
+            total = Shipment.objects.not_deleted().filter(status=status).count() if console.is_terminal else None
             task = bar.add_task("", total=total)
             for rows in _batches(status, batch):
                 read += len(rows)
-                stored += len(rows) if prepared.warm(rows) else 0
+                stored += len(rows) if prepared.warm_up(rows) else 0
                 bar.advance(task, len(rows))
         told = {
             "command": "warmup_cache", "status": status, "shipments": read, "stored": stored,
@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
 def _batches(status: str, size: int) -> Iterator[Sequence[dict[str, Any]]]:
     """This will return the rows by id, each batch beginning behind the last one and not counting from the first."""
-    found = Shipment.objects.present().filter(status=status).order_by("pk")
+    found = Shipment.objects.not_deleted().filter(status=status).order_by("pk")
     last = uuid.UUID(int=0)
     while rows := list(found.filter(pk__gt=last).values(*_COLUMNS)[:size]):
         yield rows

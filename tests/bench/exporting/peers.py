@@ -86,7 +86,7 @@ STARTERS: Final = {"node": node, "iterator": iterator}
 
 def same_query() -> str:
     """This will return the very COPY that an export of all shipments runs."""
-    subject = access.of_user(User.objects.get(email=house.WHO))
+    subject = access.subject_of_user(User.objects.get(email=house.WHO))
     if subject is None:
         raise SystemExit(f"{house.WHO} is nobody.")
     asked = asking.parse(tables.SHIPMENTS, subject, QueryDict(""))

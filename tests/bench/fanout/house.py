@@ -23,7 +23,7 @@ class House:
 
     def __init__(self, rooms_wanted: int) -> None:
         member = Membership.objects.select_related("user").get(user__email="dispatcher@demo.test")
-        subject = access.of_user(member.user)
+        subject = access.subject_of_user(member.user)
         assert subject
         self.by = subject
         self.prefix = f"BENCH-{uuid.uuid4().hex[:8].upper()}"

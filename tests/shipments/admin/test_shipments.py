@@ -241,7 +241,7 @@ def test_drafts_are_discarded_and_the_rest_is_refused(operator: Operators, house
         {"action": "discard", "_selected_action": [str(draft.pk), str(moving.pk)]},
     )
 
-    assert not Shipment.objects.present().filter(pk=draft.pk).exists()
+    assert not Shipment.objects.not_deleted().filter(pk=draft.pk).exists()
     assert sorted(said(response)) == sorted(
         ["1 discarded.", f"{moving}: The shipment is booked; only a draft can be deleted. Cancel it."]
     )

@@ -27,14 +27,14 @@ def test_a_repeated_booking_books_once_and_answers_the_same(api: Api, house: Org
     for name in ("ETag", "Location", "Content-Type", "Cache-Control"):
         assert again[name] == first[name]
     assert ("Idempotency-Replayed" in first, again["Idempotency-Replayed"]) == (False, "true")
-    assert Shipment.objects.of(house.pk).count() == 1
+    assert Shipment.objects.of_organization(house.pk).count() == 1
 
 
 def test_without_a_key_everything_counts(api: Api, house: Organization) -> None:
     api.post(PATH, LEAST)
     api.post(PATH, LEAST)
 
-    assert Shipment.objects.of(house.pk).count() == 2
+    assert Shipment.objects.of_organization(house.pk).count() == 2
     assert not IdempotencyKey.objects.filter(organization=house).exists()
 
 
@@ -107,7 +107,7 @@ def test_a_key_that_is_none_is_refused(api: Api, house: Organization, key: str) 
 
     assert response.status_code == 400
     assert fields_refused(response) == [("Idempotency-Key", "invalid")]
-    assert not Shipment.objects.of(house.pk).exists()
+    assert not Shipment.objects.of_organization(house.pk).exists()
 
 
 @pytest.mark.parametrize("key", ["x" * 255, "~ with spaces !", "'; DROP TABLE --", "%s%(a)s"])
@@ -115,7 +115,7 @@ def test_a_strange_key_is_a_key(api: Api, house: Organization, key: str) -> None
     post(api, key)
 
     assert post(api, key)["Idempotency-Replayed"] == "true"
-    assert Shipment.objects.of(house.pk).count() == 1
+    assert Shipment.objects.of_organization(house.pk).count() == 1
 
 
 def test_the_key_of_a_refused_request_can_be_used_again(api: Api, house: Organization) -> None:
@@ -135,7 +135,7 @@ def test_after_a_day_a_key_is_as_good_as_new(api: Api, house: Organization) -> N
 
     assert response.status_code == 201
     assert post(api, "k1", {**LEAST, "pieces": 1}).content == response.content
-    assert Shipment.objects.of(house.pk).count() == 2
+    assert Shipment.objects.of_organization(house.pk).count() == 2
 
 
 def test_old_keys_are_swept_away(api: Api, house: Organization) -> None:

@@ -141,9 +141,9 @@ def test_a_driver_makes_and_revokes_its_own_and_no_other(house: Organization, dr
 
     assert other.get(keys).status_code == 404
     assert other.delete(f"{keys}/{made['id']}").status_code == 404
-    assert bearers.of_device(made["secret"], now=NOW) is not None
+    assert bearers.authenticate_device(made["secret"], now=NOW) is not None
     assert [own.delete(f"{keys}/{made['id']}").status_code for _ in range(2)] == [204, 204]
-    assert bearers.of_device(made["secret"], now=NOW) is None
+    assert bearers.authenticate_device(made["secret"], now=NOW) is None
 
 
 def test_a_secret_is_shown_once(api: Api, keys: str) -> None:
@@ -180,7 +180,7 @@ def test_keys_of_a_driver_who_has_left_are_dead(api: Api, driver: Subject, keys:
 
     Driver.objects.filter(pk=driver.driver_id).update(status="inactive")
 
-    assert bearers.of_device(secret, now=NOW) is None
+    assert bearers.authenticate_device(secret, now=NOW) is None
     assert fields_refused(api.post(keys, {"name": "Phone"})) == [("name", "inactive")]
 
 

@@ -64,7 +64,7 @@ def test_what_fails_fails_alone(api: Api, dispatcher: Subject, rival: Subject) -
     assert [error["field"] for error in results[3]["problem"]["errors"]] == ["origin", "destination"]
     assert results[7]["problem"]["errors"][0]["field"] == "organization"
     assert [each["reference"] for each in results[9:12]] == [None, None, None]
-    old = Shipment.objects.of(dispatcher.organization_id).get(reference="OLD")
+    old = Shipment.objects.of_organization(dispatcher.organization_id).get(reference="OLD")
     assert (old.seq, old.notes) == (2, "at last")
     assert ShipmentEvent.objects.filter(organization_id=dispatcher.organization_id).count() == 3
 
@@ -75,7 +75,7 @@ def test_a_list_that_cannot_be_used_is_refused_as_a_whole(api: Api, house: Organ
 
     assert response.status_code == 400
     assert [field for field, _ in fields_refused(response)] == ["items"]
-    assert not Shipment.objects.of(house.pk).exists()
+    assert not Shipment.objects.of_organization(house.pk).exists()
 
 
 def test_one_key_covers_all_items(api: Api, house: Organization) -> None:
@@ -85,7 +85,7 @@ def test_one_key_covers_all_items(api: Api, house: Organization) -> None:
 
     assert outcomes(first)[1] == (1, 400, None)
     assert (again.content, again["Idempotency-Replayed"]) == (first.content, "true")
-    assert Shipment.objects.of(house.pk).count() == 1
+    assert Shipment.objects.of_organization(house.pk).count() == 1
 
 
 @pytest.mark.parametrize("role", ["driver", "customer", "auditor"])

@@ -101,7 +101,7 @@ class Waiting:
 
     def __init__(self) -> None:
         user: User = factories.user(factories.organization(), "dispatcher")
-        subject = factories.access.of_user(user)
+        subject = factories.access.subject_of_user(user)
         assert subject is not None
         self.subject = subject
         self.reference = factories.booked(subject).reference
@@ -141,7 +141,7 @@ class Waiting:
 async def waiting(committed: None) -> Any:
     made = await sync_to_async(Waiting)()
     yield made
-    await live.close()
+    await live.close_pools()
 
 
 async def test_waiting_ends_with_the_next_event(waiting: Waiting) -> None:

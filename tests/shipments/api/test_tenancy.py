@@ -206,7 +206,7 @@ def phone(house: Organization) -> Subject:
     """This will return the subject of a driver's phone."""
     by, driver = factories.member(house, "dispatcher"), factories.driver(house)
     _, secret = device_keys.create(by=by, now=NOW, driver_id=driver.pk, name="Phone")
-    subject = bearers.of_device(secret, now=NOW)
+    subject = bearers.authenticate_device(secret, now=NOW)
     assert subject is not None
     return subject
 

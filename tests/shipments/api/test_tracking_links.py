@@ -215,7 +215,7 @@ def test_a_revoked_link_is_told_after_commit(
 def test_each_address_that_follows_a_link_has_a_limit_of_its_own(dispatcher: Subject, shipment: Shipment) -> None:
     follower = factories.follower(dispatcher, shipment.reference)
 
-    keys = {follower.at(address=address, request_id="").limit_key for address in ("192.0.2.1", "192.0.2.2", "::1")}
+    keys = {follower.with_request_origin(address=address, request_id="").limit_key for address in ("192.0.2.1", "192.0.2.2", "::1")}
 
     assert len(keys) == 3
 
@@ -236,7 +236,7 @@ async def test_event_loops_can_ask_which_links_have_ended(committed: None) -> No
         await sync_to_async(services.amend)(by=by, now=NOW, reference=reference, changes={"customer_id": None})
         after = await live.changed_access({}, [lasting, revoked, given])
     finally:
-        await live.close()
+        await live.close_pools()
 
     assert before == [revoked]
     assert set(after) == {revoked, given}

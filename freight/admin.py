@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from ratelimits import changes, policies
 from ratelimits.models import KeyLimit, PolicyLimit
-from shipments.admin.base import ServiceAdmin, acting, is_root
+from shipments.admin.base import ServiceAdmin, acting_subject, is_superuser
 from shipments.models import ApiKey, User
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class _LimitAdmin(ServiceAdmin):
 
     def may(self, request: HttpRequest, permission: str | None) -> bool:
         """This will tell whether the operator runs the installation."""
-        return bool(request.user.is_active) and is_root(request)
+        return bool(request.user.is_active) and is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """This will let a change be taken back."""
@@ -110,12 +110,12 @@ class PolicyLimitAdmin(_LimitAdmin):
         """This will change the policy by the service."""
         obj.changed_at = timezone.now()
         changes.set_policy(
-            by=acting(request, None), now=obj.changed_at, policy=obj.policy, most=obj.most, window=obj.window
+            by=acting_subject(request, None), now=obj.changed_at, policy=obj.policy, most=obj.most, window=obj.window
         )
 
     def delete_model(self, request: HttpRequest, obj: PolicyLimit) -> None:
         """This will return to the environment's numbers."""
-        changes.clear_policy(by=acting(request, None), now=timezone.now(), policy=obj.policy)
+        changes.clear_policy(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy)
 
 
 @admin.register(KeyLimit)
@@ -139,12 +139,12 @@ class KeyLimitAdmin(_LimitAdmin):
     def save_model(self, request: HttpRequest, obj: KeyLimit, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """This will give the key its limit by the service."""
         obj.changed_at = timezone.now()
-        changes.set_key(by=acting(request, None), now=obj.changed_at, policy=obj.policy, key=obj.key, most=obj.most)
+        changes.set_key(by=acting_subject(request, None), now=obj.changed_at, policy=obj.policy, key=obj.key, most=obj.most)
         obj.pk = KeyLimit.objects.values_list("pk", flat=True).get(policy=obj.policy, key=obj.key)
 
     def delete_model(self, request: HttpRequest, obj: KeyLimit) -> None:
         """This will hold the key to the policy again."""
-        changes.clear_key(by=acting(request, None), now=timezone.now(), policy=obj.policy, key=obj.key)
+        changes.clear_key(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy, key=obj.key)
 
 
 def _default_label(name: str) -> str:

@@ -56,7 +56,7 @@ class FreightAdminSite(AdminSite):
                 actor = subject.with_request_origin(
                     address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
                 )
-                logins.leave(by=actor, now=timezone.now())
+                logins.logout(by=actor, now=timezone.now())
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:

@@ -111,7 +111,7 @@ def logout(request: HttpRequest) -> HttpResponse:
         end_session(request)
         if viewer is not None:
             actor = viewer.with_request_origin(address=addresses.client_address(request.META), request_id=_request_id(request))
-            logins.leave(by=actor, now=timezone.now())
+            logins.logout(by=actor, now=timezone.now())
     return redirect("login-page")
 
 

@@ -42,9 +42,9 @@ class Worker:
 WORKERS: Final = (
     Worker("sequencer", feed.number_batch, 0.1),
     Worker("chain", chain.link_batch, 0.25),
-    Worker("watch", watch.watch_batch, 15),
+    Worker("watch", watch.evaluate_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
-    Worker("positions", partitions.tend, 600),
+    Worker("positions", partitions.maintain, 600),
     # Two: a long one must not keep everybody waiting.
     Worker("exports 1", work.work_batch, 0.5, work.request_shutdown),
     Worker("exports 2", work.work_batch, 0.5, work.request_shutdown),

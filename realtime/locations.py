@@ -27,7 +27,7 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
     position = _parse(frame)
     try:
         await run_in_thread(_threads, partial(intake.record_position, by=subject, now=timezone.now(), **position))
-    except intake.Invalid as error:
+    except intake.InvalidArgument as error:
         return protocol.error(code="bad_request", message=f"{error.field}: {error}", echo=echo)
     except (intake.Forbidden, intake.DriverNotFound):
         return protocol.error(code="forbidden", message="Only drivers tell their own position.", echo=echo)

@@ -7,9 +7,9 @@ from typing import Any
 
 from shipments import log, services
 from shipments.access import Forbidden, Subject
-from shipments.services import DriverNotFound, Fix, Implausible, Ingested, Invalid, Recorded, imports, tickets
-from shipments.services.commits import OutcomeUnknown, committed
-from shipments.services.imports import Judged, Wanted
+from shipments.services import DriverNotFound, Fix, Implausible, BatchResult, InvalidArgument, PositionResult, imports, tickets
+from shipments.services.commits import OutcomeUnknown, run_in_transaction
+from shipments.services.imports import RowResult, ImportRow
 from shipments.services.places import Place
 
 __all__ = [
@@ -17,14 +17,14 @@ __all__ = [
     "Fix",
     "Forbidden",
     "Implausible",
-    "Ingested",
-    "Invalid",
-    "Judged",
+    "BatchResult",
+    "InvalidArgument",
+    "RowResult",
     "OutcomeUnknown",
     "Place",
-    "Recorded",
-    "Wanted",
-    "committed",
+    "PositionResult",
+    "ImportRow",
+    "run_in_transaction",
     "import_rows",
     "record_audit",
     "record_position",
@@ -43,7 +43,7 @@ def record_position(
     speed: float | None = None,
     bearing: float | None = None,
     driver_id: uuid.UUID | None = None,
-) -> Recorded:
+) -> PositionResult:
     """This will keep where a driver is, without `driver_id` the caller's own, without `recorded_at` as of now.
 
     WGS 84 degrees, metres, metres a second. Raises Forbidden, DriverNotFound (there is none, or it is not the
@@ -57,7 +57,7 @@ def record_position(
     return services.record_position(by=by, now=now, fix=fix)
 
 
-def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> Ingested:
+def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
     """This will keep many positions in one transaction and say what became of them. Raises Forbidden."""
     return services.record_positions(by=by, now=now, batch=batch)
 
@@ -80,7 +80,7 @@ def record_audit(
     )  # fmt: skip
 
 
-def import_rows(*, by: Subject, now: datetime, rows: Sequence[Wanted], dry_run: bool) -> list[Judged]:
+def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_run: bool) -> list[RowResult]:
     """This will book or amend what each row asks for, in the caller's transaction, and say what became of it.
 
     The reference makes it idempotent; a row that fails loses nothing but itself; with `dry_run` nothing is written.

@@ -10,7 +10,7 @@ from exports.imports import columns
 from exports.imports.columns import ColumnMap
 from shipments import intake
 from shipments.access import Subject
-from shipments.intake import Judged, Wanted
+from shipments.intake import RowResult, ImportRow
 from shipments.selectors.parameters import field_error
 
 # Rows that are applied together: their locks are held for a moment only.
@@ -29,7 +29,7 @@ class ChunkReader:
     decimal_comma: bool
     _first_row_by_reference: dict[str, int] = field(default_factory=dict)
 
-    def chunks(self, rows: Rows, size: int, *, skip: int = 0) -> Iterator[list[Wanted]]:
+    def chunks(self, rows: Rows, size: int, *, skip: int = 0) -> Iterator[list[ImportRow]]:
         """This will yield chunks of the rows behind the first `skip`, which are only looked at for references."""
         import_rows = (self._parse_row(number, cells) for number, cells in rows)
         for _ in islice(import_rows, skip):
@@ -37,7 +37,7 @@ class ChunkReader:
         while chunk := list(islice(import_rows, size)):
             yield chunk
 
-    def _parse_row(self, number: int, cells: Sequence[str | None]) -> Wanted:
+    def _parse_row(self, number: int, cells: Sequence[str | None]) -> ImportRow:
         row = columns.parse_row(number, cells, self.column_map, decimal_comma=self.decimal_comma)
         if not row.reference:
             return row
@@ -48,17 +48,17 @@ class ChunkReader:
         return replace(row, errors=[*row.errors, repeated_error])
 
 
-def dry_run_chunk(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged]:
+def dry_run_chunk(*, by: Subject, now: datetime, chunk: Sequence[ImportRow]) -> list[RowResult]:
     """This will say what would become of the rows; nothing is written."""
     return intake.import_rows(by=by, now=now, rows=chunk, dry_run=True)
 
 
-def apply_chunk(*, by: Subject, now: datetime, chunk: Sequence[Wanted]) -> list[Judged]:
+def apply_chunk(*, by: Subject, now: datetime, chunk: Sequence[ImportRow]) -> list[RowResult]:
     """This will book and amend what the rows ask for, in one transaction; raises OutcomeUnknown."""
-    return intake.committed(lambda: intake.import_rows(by=by, now=now, rows=chunk, dry_run=False))
+    return intake.run_in_transaction(lambda: intake.import_rows(by=by, now=now, rows=chunk, dry_run=False))
 
 
-def serialize_result(result: Judged, column_map: ColumnMap) -> dict[str, Any]:
+def serialize_result(result: RowResult, column_map: ColumnMap) -> dict[str, Any]:
     """This will return the entry of a row in the report, in the words of the file's header."""
     return {
         "row": result.row,
@@ -70,7 +70,7 @@ def serialize_result(result: Judged, column_map: ColumnMap) -> dict[str, Any]:
     }
 
 
-def count_outcomes(results: Iterable[Judged]) -> dict[str, int]:
+def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
     """This will count the outcomes."""
     counts = dict.fromkeys(OUTCOMES, 0)
     for each in results:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from exports.tables import SHIPMENTS
 from shipments import texts
-from shipments.intake import Place, Wanted
+from shipments.intake import Place, ImportRow
 from shipments.selectors.cells import FORMULA_PATTERN
 from shipments.selectors.parameters import FieldError, InvalidFields, field_error
 from shipments.texts import InvalidValue
@@ -68,7 +68,7 @@ def match_header(header: Sequence[str]) -> ColumnMap:
     return ColumnMap(tuple(fields), header_by_field)
 
 
-def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *, decimal_comma: bool) -> Wanted:
+def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *, decimal_comma: bool) -> ImportRow:
     """This will read one row; a cell that is empty says nothing."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
@@ -85,7 +85,7 @@ def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *
             _parse_cell(values, errors, name, parser, _normalize_decimal(name, unescape_formula(cell), decimal_comma=decimal_comma))
     if not reference:
         errors.append(field_error("reference", "required", "Every row needs a reference."))
-    return Wanted(number, reference, values, errors)
+    return ImportRow(number, reference, values, errors)
 
 
 def unescape_formula(cell: str) -> str:

@@ -24,7 +24,7 @@ from exports.jobs import AttemptSuperseded
 from exports.models import Import, ImportedFile, ImportedRow
 from shipments import intake
 from shipments.access import Forbidden, Subject
-from shipments.intake import OutcomeUnknown, Wanted
+from shipments.intake import OutcomeUnknown, ImportRow
 from shipments.selectors.parameters import InvalidFields
 
 log: Final = structlog.get_logger("exports")
@@ -108,7 +108,7 @@ def _apply_chunks(import_job: Import) -> None:
     orders.publish_progress(finished)
 
 
-def _apply_chunk(import_job: Import, chunk: Sequence[Wanted], column_map: ColumnMap) -> None:
+def _apply_chunk(import_job: Import, chunk: Sequence[ImportRow], column_map: ColumnMap) -> None:
     """This will apply some rows and store what became of them; raises Forbidden, GivenUp, the database's errors."""
     # Whoever ordered it may have lost the right meanwhile.
     by: Subject = jobs.subject_of(import_job)
@@ -123,7 +123,7 @@ def _apply_chunk(import_job: Import, chunk: Sequence[Wanted], column_map: Column
         if not jobs.current_attempt(orders.JOB_TYPE, import_job).update(done=F("done") + len(chunk), **increments):
             raise AttemptSuperseded
 
-    intake.committed(write)
+    intake.run_in_transaction(write)
 
 
 def _store_failure(import_job: Import, error: str) -> None:

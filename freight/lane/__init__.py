@@ -83,7 +83,7 @@ class FastPathApplication:
         subject.require("shipments:read")
         page, etag = await self._reads.page(request, subject, version)
         response = _json_response(None if conditional.is_fresh(request, etag) else page.body, etag)
-        if links := pagination.link({"next": page.next, "previous": page.previous}):
+        if links := pagination.link_header({"next": page.next, "previous": page.previous}):
             response["Link"] = links
         return subject, response
 

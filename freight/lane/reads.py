@@ -21,7 +21,7 @@ from realtime.tokens import TokenAuthenticator
 from shipments import bearers
 from shipments.access import VisibilityScope, Subject
 from shipments.api import authentication, conditional
-from shipments.api.views_shipments import listed
+from shipments.api.views_shipments import fetch_shipment_page
 from shipments.representation import Row
 from shipments.selectors import gathered, live, pages, prepared
 from shipments.selectors.versions import Version
@@ -91,7 +91,7 @@ class Reads:
                 return page, page.etag
 
         def read() -> tuple[pages.RenderedPage, str]:
-            page = listed(request, subject, version=version)
+            page = fetch_shipment_page(request, subject, version=version)
             return page, page.etag
 
         return await run_in_thread(self._executor, read)
@@ -108,7 +108,7 @@ def _attach_subject(request: HttpRequest, subject: Subject | None) -> Subject:
     """This will have the subject known of the request: limiter and log read it there."""
     if subject is None:
         raise NotEligible
-    subject = authentication.located(subject, request)
+    subject = authentication.with_request_origin(subject, request)
     request.subject = subject  # type: ignore[attr-defined]
     return subject
 

@@ -10,7 +10,7 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
 
-from shipments.admin.base import RecordAdmin, ServiceAdmin, acting, home_of, is_root
+from shipments.admin.base import RecordAdmin, ServiceAdmin, acting_subject, organization_id_of, is_superuser
 from shipments.models import ApiKey, Customer, Driver, Organization, Role, User
 from shipments.services import accounts, api_keys, organizations
 
@@ -27,7 +27,7 @@ class UserForm(Form):
 
     # Set on the class that Django makes for every request.
     asks_organization = False
-    parties_of: uuid.UUID | None = None  # None: of any organisation
+    parties_organization_id: uuid.UUID | None = None  # None: of any organisation
 
     organization = forms.ModelChoiceField(Organization.objects.order_by("name"))
     role = forms.ChoiceField(choices=Role)
@@ -59,17 +59,17 @@ class UserForm(Form):
             self.fields.pop("organization", None)
         for party in ("customer", "driver"):
             field: Any = self.fields.get(party)
-            if field is not None and self.parties_of is not None:
-                field.queryset = field.queryset.of(self.parties_of)
+            if field is not None and self.parties_organization_id is not None:
+                field.queryset = field.queryset.of(self.parties_organization_id)
 
     def clean_email(self) -> str:
         """This will return the address as it is kept."""
         return str(self.cleaned_data["email"]).strip().lower()
 
-    def chosen(self, party: str) -> uuid.UUID | None:
+    def party_id(self, party: str) -> uuid.UUID | None:
         """This will return the id of the chosen customer or driver."""
-        found = self.cleaned_data.get(party)
-        return found.pk if found else None
+        party_row = self.cleaned_data.get(party)
+        return party_row.pk if party_row else None
 
 
 @admin.register(User)
@@ -109,7 +109,7 @@ class UserAdmin(ServiceAdmin):
         """This will ask for what the operator may give."""
         if not self.has_change_permission(request, obj):
             return ("email", "name", "role", "organization", "is_active", "is_staff", "last_login")
-        root = is_root(request)
+        root = is_superuser(request)
         first = ("organization",) if root and obj is None else ()
         last = ("is_active", *(("is_staff",) if root else ())) if obj else ()
         return (*first, "email", "name", "role", "customer", "driver", "password_new", *last)
@@ -121,57 +121,57 @@ class UserAdmin(ServiceAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
         """This will offer the customers and drivers of the account's organisation."""
         form: Any = super().get_form(request, obj, change, **kwargs)
-        form.asks_organization = is_root(request) and obj is None
-        form.parties_of = None if form.asks_organization else home_of(obj or request.user)
+        form.asks_organization = is_superuser(request) and obj is None
+        form.parties_of = None if form.asks_organization else organization_id_of(obj or request.user)
         return form
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """This will create or change by the services, each difference by its own."""
         if change:
-            self._change(request, obj, form)
+            self._save_changes(request, obj, form)
             return
-        given = form.cleaned_data
-        own = home_of(request.user)
-        organization = given.get("organization")
-        made = accounts.create(
-            by=acting(request, organization.pk if organization else own),
+        cleaned = form.cleaned_data
+        own_organization_id = organization_id_of(request.user)
+        organization = cleaned.get("organization")
+        user = accounts.create(
+            by=acting_subject(request, organization.pk if organization else own_organization_id),
             now=timezone.now(),
-            email=given["email"],
-            name=given["name"],
-            role=given["role"],
-            password=given["password_new"] or None,
+            email=cleaned["email"],
+            name=cleaned["name"],
+            role=cleaned["role"],
+            password=cleaned["password_new"] or None,
             customer_id=form.chosen("customer"),
             driver_id=form.chosen("driver"),
         )
-        obj.__dict__.update(made.__dict__)
+        obj.__dict__.update(user.__dict__)
 
-    def _change(self, request: HttpRequest, obj: User, form: Any) -> None:
-        given = form.cleaned_data
-        how: dict[str, Any] = {
-            "by": acting(request, obj.membership.organization_id), "now": timezone.now(), "user_id": obj.pk,
+    def _save_changes(self, request: HttpRequest, obj: User, form: Any) -> None:
+        cleaned = form.cleaned_data
+        arguments: dict[str, Any] = {
+            "by": acting_subject(request, obj.membership.organization_id), "now": timezone.now(), "user_id": obj.pk,
         }  # fmt: skip
         changed = set(form.changed_data)
         if changed & {"email", "name"}:
-            accounts.describe(**how, email=given["email"], name=given["name"])
+            accounts.update_profile(**arguments, email=cleaned["email"], name=cleaned["name"])
         if changed & {"role", "customer", "driver"}:
             accounts.set_role(
-                **how, role=given["role"], customer_id=form.chosen("customer"), driver_id=form.chosen("driver")
+                **arguments, role=cleaned["role"], customer_id=form.chosen("customer"), driver_id=form.chosen("driver")
             )
-        if given["password_new"]:
-            accounts.set_password(**how, password=given["password_new"])
+        if cleaned["password_new"]:
+            accounts.set_password(**arguments, password=cleaned["password_new"])
         if "is_staff" in changed:
-            accounts.set_staff(**how, staff=given["is_staff"])
+            accounts.set_staff(**arguments, staff=cleaned["is_staff"])
         if "is_active" in changed:
-            accounts.set_active(**how, active=given["is_active"])
+            accounts.set_active(**arguments, active=cleaned["is_active"])
 
     @admin.action(description="Remove the chosen members from their organisation")
     def remove(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """This will end memberships; the accounts stay."""
         at = timezone.now()
-        self.each(
+        self.apply_to_each(
             request,
             queryset.filter(membership__isnull=False),
-            lambda row: accounts.remove(by=acting(request, row.membership.organization_id), now=at, user_id=row.pk),
+            lambda row: accounts.remove(by=acting_subject(request, row.membership.organization_id), now=at, user_id=row.pk),
             "removed",
         )
 
@@ -204,10 +204,10 @@ class ApiKeyAdmin(RecordAdmin):
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """This will end keys at once."""
         at = timezone.now()
-        self.each(
+        self.apply_to_each(
             request,
             queryset,
-            lambda row: api_keys.revoke(by=acting(request, row.organization_id), now=at, key_id=row.pk),
+            lambda row: api_keys.revoke(by=acting_subject(request, row.organization_id), now=at, key_id=row.pk),
             "revoked",
         )
 
@@ -227,9 +227,9 @@ class OrganizationAdmin(ServiceAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """This will tell whether the operator runs the installation."""
-        return is_root(request)
+        return is_superuser(request)
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """This will found an organisation by the service."""
-        by = acting(request, None)
-        obj.__dict__.update(organizations.found(by=by, now=timezone.now(), name=obj.name, slug=obj.slug).__dict__)
+        by = acting_subject(request, None)
+        obj.__dict__.update(organizations.create(by=by, now=timezone.now(), name=obj.name, slug=obj.slug).__dict__)

@@ -31,18 +31,18 @@ REFUSALS = (
     services.StaleWrite,
     services.DuplicateReference,
     services.NotADraft,
-    services.Invalid,
+    services.InvalidArgument,
     services.UnknownPlace,
     services.DriverNotFound,
     services.CustomerNotFound,
     services.CustomerInUse,
     accounts.AccountNotFound,
     accounts.DuplicateAccount,
-    api_keys.KeyNotFound,
+    api_keys.ApiKeyNotFound,
     IllegalTransition,
     Forbidden,
 )
-_MOST_COUNTED = 10_000
+_MAX_COUNTED = 10_000
 
 
 class BoundedPaginator(Pages):
@@ -52,17 +52,17 @@ class BoundedPaginator(Pages):
     def count(self) -> int:
         """The number of rows, at most 10,000."""
         rows: Any = self.object_list
-        return int(rows.order_by()[:_MOST_COUNTED].count())
+        return int(rows.order_by()[:_MAX_COUNTED].count())
 
 
 def subject_of(request: HttpRequest) -> Subject | None:
     """This will return the subject of the operator's membership, None for a superuser of no organisation."""
     user = request.user
     subject = access.subject_of_user(user) if isinstance(user, User) else None
-    return _located(subject, request) if subject else None
+    return _with_request_origin(subject, request) if subject else None
 
 
-def acting(request: HttpRequest, organization_id: Any) -> Subject:
+def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
     """This will return as whom the operator changes something of an organisation.
 
     Its own membership there; a superuser elsewhere acts as the system, under its own name.
@@ -74,23 +74,23 @@ def acting(request: HttpRequest, organization_id: Any) -> Subject:
         raise PermissionDenied
     if user.is_superuser:
         name = user.name or user.email
-        return replace(_located(access.system_subject(organization_id, name=name), request), user_id=user.pk)
+        return replace(_with_request_origin(access.system_subject(organization_id, name=name), request), user_id=user.pk)
     if subject is None or subject.organization_id != organization_id:
         raise PermissionDenied
     return subject
 
 
-def is_root(request: HttpRequest) -> bool:
+def is_superuser(request: HttpRequest) -> bool:
     """This will tell whether the operator runs the whole installation."""
     return bool(getattr(request.user, "is_superuser", False))
 
 
-def home_of(user: object) -> Any:
+def organization_id_of(user: object) -> Any:
     """This will return the organisation in which a user acts, None where it belongs nowhere."""
     return getattr(getattr(user, "membership", None), "organization_id", None)
 
 
-def _located(subject: Subject, request: HttpRequest) -> Subject:
+def _with_request_origin(subject: Subject, request: HttpRequest) -> Subject:
     return subject.with_request_origin(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
 
 
@@ -106,30 +106,30 @@ class ServiceAdmin(Base):
     list_per_page = 50
     list_max_show_all = 200
 
-    def may(self, request: HttpRequest, permission: str | None) -> bool:
+    def has_permission(self, request: HttpRequest, permission: str | None) -> bool:
         """This will tell whether the operator's role, or being a superuser, allows it."""
         if permission is None or not request.user.is_active:
             return False
-        if is_root(request):
+        if is_superuser(request):
             return True
         subject = subject_of(request)
         return subject is not None and subject.has_permission(permission)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """This will tell whether the page stands in the index."""
-        return self.may(request, self.reads)
+        return self.has_permission(request, self.reads)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """This will tell whether the rows may be read."""
-        return self.may(request, self.reads)
+        return self.has_permission(request, self.reads)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """This will tell whether a row may be made."""
-        return self.may(request, self.writes)
+        return self.has_permission(request, self.writes)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """This will tell whether a row may be changed."""
-        return self.may(request, self.writes)
+        return self.has_permission(request, self.writes)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """This will always say no: what may go, goes by an action through its service."""
@@ -138,12 +138,12 @@ class ServiceAdmin(Base):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """This will keep the rows of the operator's organisation; a superuser sees all."""
         rows = super().get_queryset(request)
-        if is_root(request):
+        if is_superuser(request):
             return rows
         subject = subject_of(request)
-        return self.own(rows, subject) if subject else rows.none()
+        return self.rows_of_organization(rows, subject) if subject else rows.none()
 
-    def own(self, rows: models.QuerySet[Any], subject: Subject) -> models.QuerySet[Any]:
+    def rows_of_organization(self, rows: models.QuerySet[Any], subject: Subject) -> models.QuerySet[Any]:
         """This will keep the rows of the subject's organisation."""
         return rows.filter(organization_id=subject.organization_id)
 
@@ -159,28 +159,28 @@ class ServiceAdmin(Base):
         try:
             return super().changeform_view(request, *args, **kwargs)
         except REFUSALS as refusal:
-            self.message_user(request, _words(refusal), messages.ERROR)
+            self.message_user(request, _message_of(refusal), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 
-    def each(
-        self, request: HttpRequest, rows: models.QuerySet[Any], act: Callable[[Any], object], done: str
+    def apply_to_each(
+        self, request: HttpRequest, rows: models.QuerySet[Any], action: Callable[[Any], object], verb: str
     ) -> None:
         """This will act on every chosen row, each in a transaction of its own, and say what became of it."""
-        good = 0
+        succeeded = 0
         for row in rows:
             try:
                 with transaction.atomic():
-                    act(row)
+                    action(row)
             except REFUSALS as refusal:
-                self.message_user(request, f"{row}: {_words(refusal)}", messages.ERROR)
+                self.message_user(request, f"{row}: {_message_of(refusal)}", messages.ERROR)
             else:
-                good += 1
-        if good:
-            self.message_user(request, f"{good} {done}.", messages.SUCCESS)
+                succeeded += 1
+        if succeeded:
+            self.message_user(request, f"{succeeded} {verb}.", messages.SUCCESS)
 
     def get_actions(self, request: HttpRequest) -> Any:
         """This will offer no action, and so run none, to those who may only read."""
-        return super().get_actions(request) if self.may(request, self.writes) else {}
+        return super().get_actions(request) if self.has_permission(request, self.writes) else {}
 
 
 class RecordAdmin(ServiceAdmin):
@@ -194,5 +194,5 @@ class RecordAdmin(ServiceAdmin):
         return [field.name for field in self.opts.fields]
 
 
-def _words(refusal: Exception) -> str:
+def _message_of(refusal: Exception) -> str:
     return str(refusal) or "There is no such thing here."

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
-from shipments.admin.base import RecordAdmin, ServiceAdmin, acting, home_of, is_root
+from shipments.admin.base import RecordAdmin, ServiceAdmin, acting_subject, organization_id_of, is_superuser
 from shipments.models import Customer, Driver, Location
 from shipments.services import customers, drivers
 
@@ -23,12 +23,12 @@ class _PartyAdmin(ServiceAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """This will ask a superuser, who may act anywhere, for the organisation of a new row."""
-        asked = obj is None and is_root(request)
-        return ("organization", *self.fields) if asked and self.fields else self.fields
+        asks_organization = obj is None and is_superuser(request)
+        return ("organization", *self.fields) if asks_organization and self.fields else self.fields
 
     def organization_of(self, request: HttpRequest, obj: Any) -> Any:
         """This will return the organisation that was chosen, else the operator's own."""
-        return obj.organization_id or home_of(request.user)
+        return obj.organization_id or organization_id_of(request.user)
 
 
 @admin.register(Driver)
@@ -43,21 +43,21 @@ class DriverAdmin(_PartyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Driver, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """This will enroll or amend by the service."""
-        by = acting(request, self.organization_of(request, obj))
-        given = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
+        by = acting_subject(request, self.organization_of(request, obj))
+        changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
-            drivers.amend(by=by, now=timezone.now(), driver_id=obj.pk, changes=given)
+            drivers.amend(by=by, now=timezone.now(), driver_id=obj.pk, changes=changed)
         else:
-            obj.__dict__.update(drivers.enroll(by=by, now=timezone.now(), **given).__dict__)
+            obj.__dict__.update(drivers.create(by=by, now=timezone.now(), **changed).__dict__)
 
     @admin.action(description="Dismiss the chosen drivers")
     def dismiss(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """This will remove drivers that nothing refers to, and set the others inactive."""
         at = timezone.now()
-        self.each(
+        self.apply_to_each(
             request,
             queryset,
-            lambda row: drivers.dismiss(by=acting(request, row.organization_id), now=at, driver_id=row.pk),
+            lambda row: drivers.remove_or_deactivate(by=acting_subject(request, row.organization_id), now=at, driver_id=row.pk),
             "dismissed",
         )
 
@@ -73,22 +73,22 @@ class CustomerAdmin(_PartyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """This will open or amend an account by the service."""
-        by = acting(request, self.organization_of(request, obj))
-        given = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
+        by = acting_subject(request, self.organization_of(request, obj))
+        changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
-            customers.amend(by=by, now=timezone.now(), customer_id=obj.pk, changes=given)
+            customers.amend(by=by, now=timezone.now(), customer_id=obj.pk, changes=changed)
         else:
-            obj.__dict__.update(customers.open_account(by=by, now=timezone.now(), **given).__dict__)
+            obj.__dict__.update(customers.create(by=by, now=timezone.now(), **changed).__dict__)
 
     @admin.action(description="Close the chosen accounts")
     def close(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """This will remove accounts that nothing refers to."""
         at = timezone.now()
-        self.each(
+        self.apply_to_each(
             request,
             queryset,
-            lambda row: customers.close_account(
-                by=acting(request, row.organization_id), now=at, customer_id=row.pk
+            lambda row: customers.remove(
+                by=acting_subject(request, row.organization_id), now=at, customer_id=row.pk
             ),
             "closed",
         )

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from shipments.admin.base import RecordAdmin, is_root
+from shipments.admin.base import RecordAdmin, is_superuser
 from shipments.models import AuditEntry, ShipmentEvent
 
 
@@ -32,4 +32,4 @@ class AuditEntryAdmin(RecordAdmin):
 
     def get_ordering(self, request: HttpRequest) -> Any:
         """This will order by the index that serves the operator's rows."""
-        return ("-pk",) if is_root(request) else ("-at", "-id")
+        return ("-pk",) if is_superuser(request) else ("-at", "-id")

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from shipments import lifecycle, services
-from shipments.admin.base import ServiceAdmin, acting, home_of, is_root
+from shipments.admin.base import ServiceAdmin, acting_subject, organization_id_of, is_superuser
 from shipments.models import Organization, Shipment
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     Form = forms.ModelForm
 
-_PLAIN = (
+_PLAIN_COLUMNS = (
     "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at", "eta", "notes",
 )  # fmt: skip
 _CODE = "UN/LOCODE, for example NLRTM"
@@ -31,7 +31,7 @@ class _ShipmentForm(Form):
 
     class Meta:
         model = Shipment
-        fields = ("customer", "driver", *_PLAIN)
+        fields = ("customer", "driver", *_PLAIN_COLUMNS)
 
 
 class NewShipmentForm(_ShipmentForm):
@@ -60,7 +60,7 @@ class ShipmentForm(_ShipmentForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         shipment = self.instance
-        may = lifecycle.allowed_transitions(
+        allowed_states = lifecycle.allowed_transitions(
             shipment.status,
             assigned=shipment.driver_id is not None,
             on_hold=any(each["flag"] == "on_hold" for each in shipment.flags),
@@ -68,7 +68,7 @@ class ShipmentForm(_ShipmentForm):
         move: Any = self.fields["move_to"]
         # The service decides; offering what the table allows spares most refusals, and a hold or a driver
         # given in this same form may allow more.
-        offered = [to for to in lifecycle.TRANSITIONS[shipment.status] if to in may or to == "in_transit"]
+        offered = [to for to in lifecycle.TRANSITIONS[shipment.status] if to in allowed_states or to == "in_transit"]
         move.choices = [("", f"stay {shipment.status}"), *((to, to.replace("_", " ")) for to in offered)]
         self.initial.update(
             origin_code=shipment.origin.locode,
@@ -79,14 +79,14 @@ class ShipmentForm(_ShipmentForm):
     @property
     def changes(self) -> dict[str, Any]:
         """The columns that the operator has changed, as `services.amend` takes them."""
-        given = {name: self.cleaned_data[name] for name in self.changed_data}
-        changes = {name: given[name] for name in _PLAIN if name in given}
+        cleaned = {name: self.cleaned_data[name] for name in self.changed_data}
+        changes = {name: cleaned[name] for name in _PLAIN_COLUMNS if name in cleaned}
         for party in ("customer", "driver"):
-            if party in given:
-                changes[f"{party}_id"] = given[party].pk if given[party] else None
+            if party in cleaned:
+                changes[f"{party}_id"] = cleaned[party].pk if cleaned[party] else None
         for end in ("origin", "destination"):
-            if given.get(f"{end}_code"):
-                changes[end] = given[f"{end}_code"]
+            if cleaned.get(f"{end}_code"):
+                changes[end] = cleaned[f"{end}_code"]
         return changes
 
 
@@ -117,21 +117,21 @@ class ShipmentAdmin(ServiceAdmin):
             request, obj, change, **kwargs | {"form": ShipmentForm if obj else NewShipmentForm}
         )
         # Django makes a fresh class for every request: nothing of one operator reaches another.
-        form.asks_organization = is_root(request)
+        form.asks_organization = is_superuser(request)
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """This will lay the fields out."""
-        parties = ["origin_code", "destination_code", "customer", "driver"]
+        party_fields = ["origin_code", "destination_code", "customer", "driver"]
         if not self.has_change_permission(request):
-            parties[:2] = ["origin", "destination"]
+            party_fields[:2] = ["origin", "destination"]
         if obj is None:
-            own = ["organization"] if is_root(request) else []
-            return [(None, {"fields": [*own, "reference", "start", *parties, *_PLAIN]})]
+            own = ["organization"] if is_superuser(request) else []
+            return [(None, {"fields": [*own, "reference", "start", *party_fields, *_PLAIN_COLUMNS]})]
         moving = ["move_to", "reason", "seq_read"] if self.has_change_permission(request) else []
         return [
             (None, {"fields": ["reference", "status", *moving]}),
-            ("What it says of itself", {"fields": [*parties, *_PLAIN]}),
+            ("What it says of itself", {"fields": [*party_fields, *_PLAIN_COLUMNS]}),
             ("Record", {"fields": ["seq", "flags", "delivered_at", "created_at", "updated_at"]}),
         ]
 
@@ -144,7 +144,7 @@ class ShipmentAdmin(ServiceAdmin):
         if not change:
             self._book(request, obj, form)
             return
-        by = acting(request, obj.organization_id)
+        by = acting_subject(request, obj.organization_id)
         at = timezone.now()
         read: int | None = form.cleaned_data["seq_read"]
         if form.changes:
@@ -157,20 +157,20 @@ class ShipmentAdmin(ServiceAdmin):
             )  # fmt: skip
 
     def _book(self, request: HttpRequest, obj: Shipment, form: Any) -> None:
-        given = form.cleaned_data
-        own = home_of(request.user)
-        organization = given.get("organization")
+        cleaned = form.cleaned_data
+        own_organization_id = organization_id_of(request.user)
+        organization = cleaned.get("organization")
         # An estimate of arrival begins as the planned delivery.
-        details = {name: given[name] for name in _PLAIN if name != "eta" or given[name]}
+        details = {name: cleaned[name] for name in _PLAIN_COLUMNS if name != "eta" or cleaned[name]}
         booked = services.book(
-            by=acting(request, organization.pk if organization else own),
+            by=acting_subject(request, organization.pk if organization else own_organization_id),
             now=timezone.now(),
-            reference=given["reference"] or None,
-            status=given["start"],
-            origin=given["origin_code"],
-            destination=given["destination_code"],
-            customer_id=given["customer"].pk if given["customer"] else None,
-            driver_id=given["driver"].pk if given["driver"] else None,
+            reference=cleaned["reference"] or None,
+            status=cleaned["start"],
+            origin=cleaned["origin_code"],
+            destination=cleaned["destination_code"],
+            customer_id=cleaned["customer"].pk if cleaned["customer"] else None,
+            driver_id=cleaned["driver"].pk if cleaned["driver"] else None,
             **details,
         )
         obj.__dict__.update(booked.__dict__)
@@ -179,9 +179,9 @@ class ShipmentAdmin(ServiceAdmin):
     def discard(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """This will take drafts away; anything further on is refused."""
         at = timezone.now()
-        self.each(
+        self.apply_to_each(
             request,
             queryset,
-            lambda row: services.discard(by=acting(request, row.organization_id), now=at, reference=row.reference),
+            lambda row: services.discard(by=acting_subject(request, row.organization_id), now=at, reference=row.reference),
             "discarded",
         )

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from shipments import representation, tokens
 from shipments.access import SCOPES, Subject
 from shipments.models import ApiKey, User
-from shipments.services.logins import Pair
+from shipments.services.logins import TokenPair
 
 
 class LoginSerializer(serializers.Serializer[Any]):
@@ -31,17 +31,17 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
     expiresAt = serializers.DateTimeField(required=False, allow_null=True, source="expires_at")  # noqa: N815
 
 
-def pair(made: Pair) -> dict[str, Any]:
+def token_pair_json(login_tokens: TokenPair) -> dict[str, Any]:
     """This will write what a login or a refresh answers."""
     return {
-        "access": made.access,
-        "refresh": made.refresh,
-        "expiresAt": representation.instant(made.expires_at),
-        "user": account(made.user),
+        "access": login_tokens.access,
+        "refresh": login_tokens.refresh,
+        "expiresAt": representation.instant(login_tokens.expires_at),
+        "user": account_json(login_tokens.user),
     }
 
 
-def account(user: User) -> dict[str, Any]:
+def account_json(user: User) -> dict[str, Any]:
     """This will write a member as it sees itself; membership and organisation were fetched with the user."""
     membership = user.membership
     return {
@@ -53,15 +53,15 @@ def account(user: User) -> dict[str, Any]:
     }
 
 
-def caller(user: User, subject: Subject) -> dict[str, Any]:
+def caller_json(user: User, subject: Subject) -> dict[str, Any]:
     """This will write who calls, and for a key what it may."""
-    return account(user) | {
+    return account_json(user) | {
         "scopes": None if subject.scopes is None else sorted(subject.scopes),
         "expiresAt": representation.instant(subject.expires_at),
     }
 
 
-def api_key(key: ApiKey) -> dict[str, Any]:
+def api_key_json(key: ApiKey) -> dict[str, Any]:
     """This will write a key without its secret."""
     return {
         "id": str(key.pk),

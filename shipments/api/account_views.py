@@ -16,18 +16,18 @@ from rest_framework.views import APIView
 
 from monitoring.addresses import client_address
 from shipments import representation
-from shipments.api import account_serializers as shapes
+from shipments.api import account_serializers as serializers
 from shipments.api import account_shapes
-from shipments.api.authentication import REFUSED, subject_of
-from shipments.api.documentation import problems
+from shipments.api.authentication import BAD_CREDENTIALS, subject_of
+from shipments.api.documentation import problem_responses
 from shipments.selectors import accounts
 from shipments.services import api_keys, logins, tickets
 
 _NO_STORE = {"Cache-Control": "no-store"}
-_MOST_KEYS_SHOWN = 500
+_MAX_KEYS_LISTED = 500
 
 
-class _Stranger(APIView):
+class _AnonymousView(APIView):
     """An endpoint for those who are nobody yet: whatever else they send along does not count."""
 
     authentication_classes = ()
@@ -40,56 +40,56 @@ class _Stranger(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         """This will answer every refused login in the same words."""
         if isinstance(exc, logins.BadCredentials):
-            exc = AuthenticationFailed(REFUSED)
+            exc = AuthenticationFailed(BAD_CREDENTIALS)
         elif isinstance(exc, logins.TooManyFailures):
             exc = Throttled(wait=exc.retry_after)
         return super().handle_exception(exc)
 
 
-class LoginView(_Stranger):
+class LoginView(_AnonymousView):
     """Begins a login."""
 
     @extend_schema(
         operation_id="login",
-        request=shapes.LoginSerializer,
-        responses={200: account_shapes.TokenPair, **problems(body=True)},
+        request=serializers.LoginSerializer,
+        responses={200: account_shapes.TokenPair, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
         """This will exchange e-mail address and password for a pair of tokens."""
-        given = _valid(shapes.LoginSerializer(data=request.data))
-        made = logins.login(
-            email=given["email"], password=given["password"], origin=_origin(request), now=timezone.now()
+        body = _validated(serializers.LoginSerializer(data=request.data))
+        tokens = logins.login(
+            email=body["email"], password=body["password"], origin=_request_origin(request), now=timezone.now()
         )
-        return Response(shapes.pair(made), headers=_NO_STORE)
+        return Response(serializers.token_pair_json(tokens), headers=_NO_STORE)
 
 
-class RefreshView(_Stranger):
+class RefreshView(_AnonymousView):
     """Renews a login."""
 
     @extend_schema(
         operation_id="refreshLogin",
-        request=shapes.RefreshSerializer,
-        responses={200: account_shapes.TokenPair, **problems(body=True)},
+        request=serializers.RefreshSerializer,
+        responses={200: account_shapes.TokenPair, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
         """This will exchange a refresh token for the next pair; presenting an old one ends the login."""
         now = timezone.now()
-        given = _valid(shapes.RefreshSerializer(data=request.data))
-        made = logins.refresh(token=given["refresh"], origin=_origin(request), now=now)
-        return Response(shapes.pair(made), headers=_NO_STORE)
+        body = _validated(serializers.RefreshSerializer(data=request.data))
+        tokens = logins.refresh(token=body["refresh"], origin=_request_origin(request), now=now)
+        return Response(serializers.token_pair_json(tokens), headers=_NO_STORE)
 
 
 class LogoutView(APIView):
     """Ends a login."""
 
-    @extend_schema(operation_id="logout", request=None, responses={204: None, **problems()})
+    @extend_schema(operation_id="logout", request=None, responses={204: None, **problem_responses()})
     def post(self, request: Request) -> Response:
         """This will end the login (or session) that the request came with."""
         subject = subject_of(request)
         with transaction.atomic():
             if subject.session_key:
                 end_session(request._request)  # noqa: SLF001  the session belongs to Django's own request
-            logins.leave(by=subject, now=timezone.now())
+            logins.logout(by=subject, now=timezone.now())
         return Response(status=204)
 
 
@@ -99,7 +99,7 @@ class SocketTicketView(APIView):
     @extend_schema(
         operation_id="makeSocketTicket",
         request=None,
-        responses={200: account_shapes.SocketTicket, **problems()},
+        responses={200: account_shapes.SocketTicket, **problem_responses()},
     )
     def post(self, request: Request) -> Response:
         """This will make a ticket: the subprotocol `ticket.<ticket>` beside `freight.v1` opens one socket."""
@@ -110,64 +110,64 @@ class SocketTicketView(APIView):
 class MeView(APIView):
     """The caller."""
 
-    @extend_schema(operation_id="getMe", responses={200: account_shapes.Caller, **problems(404)})
+    @extend_schema(operation_id="getMe", responses={200: account_shapes.Caller, **problem_responses(404)})
     def get(self, request: Request) -> Response:
         """This will tell who calls, as what, in which organisation."""
         subject = subject_of(request)
         if subject.user_id is None:
             raise NotFound
-        return Response(shapes.caller(accounts.get_member(subject.user_id), subject), headers=_NO_STORE)
+        return Response(serializers.caller_json(accounts.get_member(subject.user_id), subject), headers=_NO_STORE)
 
 
 class ApiKeysView(APIView):
     """The keys that the caller manages."""
 
-    @extend_schema(operation_id="listApiKeys", responses={200: account_shapes.ApiKeyList, **problems()})
+    @extend_schema(operation_id="listApiKeys", responses={200: account_shapes.ApiKeyList, **problem_responses()})
     def get(self, request: Request) -> Response:
         """This will list the keys, newest first: an administrator's organisation's, anybody else's own."""
-        keys = accounts.api_keys(subject_of(request))[:_MOST_KEYS_SHOWN]
-        return Response({"results": [shapes.api_key(key) for key in keys], "next": None, "previous": None})
+        keys = accounts.api_keys(subject_of(request))[:_MAX_KEYS_LISTED]
+        return Response({"results": [serializers.api_key_json(key) for key in keys], "next": None, "previous": None})
 
     @extend_schema(
         operation_id="makeApiKey",
-        request=shapes.NewApiKeySerializer,
-        responses={201: account_shapes.NewApiKey, **problems(body=True)},
+        request=serializers.NewApiKeySerializer,
+        responses={201: account_shapes.NewApiKey, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
         """This will make a key; its secret is in this answer and nowhere else."""
-        given = _valid(shapes.NewApiKeySerializer(data=request.data))
-        key, secret = api_keys.create(by=subject_of(request), now=timezone.now(), **given)
-        return Response(shapes.api_key(key) | {"secret": secret}, status=201, headers=_NO_STORE)
+        body = _validated(serializers.NewApiKeySerializer(data=request.data))
+        key, secret = api_keys.create(by=subject_of(request), now=timezone.now(), **body)
+        return Response(serializers.api_key_json(key) | {"secret": secret}, status=201, headers=_NO_STORE)
 
 
 class ApiKeyView(APIView):
     """One key."""
 
-    @extend_schema(operation_id="getApiKey", responses={200: account_shapes.ApiKey, **problems(404)})
+    @extend_schema(operation_id="getApiKey", responses={200: account_shapes.ApiKey, **problem_responses(404)})
     def get(self, request: Request, key_id: uuid.UUID) -> Response:
         """This will show a key without its secret."""
         key = accounts.api_keys(subject_of(request)).filter(pk=key_id).first()
         if key is None:
             raise NotFound
-        return Response(shapes.api_key(key))
+        return Response(serializers.api_key_json(key))
 
-    @extend_schema(operation_id="revokeApiKey", responses={204: None, **problems(404)})
+    @extend_schema(operation_id="revokeApiKey", responses={204: None, **problem_responses(404)})
     def delete(self, request: Request, key_id: uuid.UUID) -> Response:
         """This will revoke a key at once."""
         try:
             api_keys.revoke(by=subject_of(request), now=timezone.now(), key_id=key_id)
-        except api_keys.KeyNotFound as error:
+        except api_keys.ApiKeyNotFound as error:
             raise NotFound from error
         return Response(status=204)
 
 
-def _valid(serializer: Serializer[Any]) -> dict[str, Any]:
+def _validated(serializer: Serializer[Any]) -> dict[str, Any]:
     serializer.is_valid(raise_exception=True)
-    given: dict[str, Any] = serializer.validated_data
-    return given
+    body: dict[str, Any] = serializer.validated_data
+    return body
 
 
-def _origin(request: Request) -> logins.Origin:
+def _request_origin(request: Request) -> logins.Origin:
     return logins.Origin(
         address=client_address(request.META),
         request_id=getattr(request._request, "request_id", ""),  # noqa: SLF001  set by the outermost middleware

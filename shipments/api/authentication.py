@@ -15,7 +15,7 @@ from shipments import access, bearers
 from shipments.access import Subject
 from shipments.models import User
 
-REFUSED = "The credentials are missing, wrong or no longer good."
+BAD_CREDENTIALS = "The credentials are missing, wrong or no longer good."
 
 
 class MemberBackend(ModelBackend):
@@ -36,22 +36,22 @@ class SubjectAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Subject] | None:
         """This will return `(user, subject)`, None where nobody says who it is; raises AuthenticationFailed."""
-        raw = _bearer(request)
-        subject = _of_session(request) if raw is None else bearers.authenticate(raw, now=timezone.now())
+        token = _bearer(request)
+        subject = _subject_of_session(request) if token is None else bearers.authenticate(token, now=timezone.now())
         if subject is None:
-            if raw is None:
+            if token is None:
                 return None
-            raise AuthenticationFailed(REFUSED)
-        subject = located(subject, request)
+            raise AuthenticationFailed(BAD_CREDENTIALS)
+        subject = with_request_origin(subject, request)
         request._request.subject = subject  # type: ignore[attr-defined]  # noqa: SLF001  read by the lower rooms
-        return Actor(subject), subject
+        return SubjectUser(subject), subject
 
     def authenticate_header(self, request: Request) -> str:
         """This will name the scheme, which makes a refusal 401 and not 403."""
         return 'Bearer realm="freight"'
 
 
-class Actor:
+class SubjectUser:
     """The `request.user` of the API: enough for DRF, while all decisions read the subject."""
 
     is_authenticated = True
@@ -70,10 +70,10 @@ def subject_of(request: Request) -> Subject:
     """This will return who calls; raises NotAuthenticated where nobody does."""
     if isinstance(request.auth, Subject):
         return request.auth
-    raise NotAuthenticated(REFUSED)
+    raise NotAuthenticated(BAD_CREDENTIALS)
 
 
-def located(subject: Subject, request: Request | HttpRequest) -> Subject:
+def with_request_origin(subject: Subject, request: Request | HttpRequest) -> Subject:
     """This will return the subject acting from the request's address, under its id."""
     return subject.with_request_origin(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
 
@@ -83,19 +83,19 @@ def _bearer(request: Request) -> str | None:
     return raw.strip() if scheme.lower() == "bearer" else None
 
 
-def _of_session(request: Request) -> Subject | None:
+def _subject_of_session(request: Request) -> Subject | None:
     user = getattr(request._request, "user", None)  # noqa: SLF001  what the session middleware found
     if not isinstance(user, User):
         # Django hands out a lazy wrapper: it passes isinstance once it is a user.
         return None
-    reason = _csrf_objection(request)
+    reason = _csrf_failure(request)
     subject = access.subject_of_user(user, session_key=request._request.session.session_key)  # noqa: SLF001
     if subject is not None and reason:
         raise PermissionDenied(f"The request could have been forged by another site: {reason}")
     return subject
 
 
-def _csrf_objection(request: Request) -> str | None:
+def _csrf_failure(request: Request) -> str | None:
     # DRF's check answers with the reason where Django's own would answer with a page.
     check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]
     check.process_request(request._request)  # noqa: SLF001  as DRF's own SessionAuthentication does

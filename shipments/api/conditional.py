@@ -36,15 +36,15 @@ def expected_seq(request: Request, subject: Subject, reference: str, *, required
     numbers = {int(part) for tag in _TAG.findall(header) if _SEQ.fullmatch(part := tag.partition(".")[0])}
     if len(numbers) == 1:
         return numbers.pop()
-    today = selectors.visible_shipments(subject).with_reference(reference).values_list("seq", flat=True).first()
-    if today is None:
+    current_seq = selectors.visible_shipments(subject).with_reference(reference).values_list("seq", flat=True).first()
+    if current_seq is None:
         raise ShipmentNotFound(reference)
-    if today not in numbers:
-        raise StaleWrite(today)
-    return int(today)
+    if current_seq not in numbers:
+        raise StaleWrite(current_seq)
+    return int(current_seq)
 
 
-def tagged(body: bytes | None, etag: str, *, status: int = 200) -> Response:
+def etag_response(body: bytes | None, etag: str, *, status: int = 200) -> Response:
     """This will return JSON with its ETag; only the caller itself may keep it, and must ask again.
 
     Without a body the caller has this version already: 304.

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from shipments.api import shapes
 
-_MEANINGS: Final = {
+_DESCRIPTIONS: Final = {
     400: "Something in the request cannot be used; `errors` says what.",
     401: "Nobody is recognised.",
     403: "The caller may see it but not do this.",
@@ -29,7 +29,7 @@ _MEANINGS: Final = {
         " committing: send the request again with its Idempotency-Key."
     ),
 }
-_EVERYWHERE: Final = (401, 403, 429, 503)
+_ALWAYS: Final = (401, 403, 429, 503)
 _WITH_BODY: Final = (400, 413, 415)
 _WITH_KEY: Final = (400, 409, 422)
 
@@ -50,7 +50,7 @@ REFERENCE: Final = OpenApiParameter(
     description="The shipment's reference, whatever its case.",
 )  # fmt: skip
 
-KEY: Final = OpenApiParameter(
+IDEMPOTENCY_KEY: Final = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*$"},
     OpenApiParameter.HEADER,
@@ -64,7 +64,7 @@ REPLAYED: Final = OpenApiParameter(
     "Idempotency-Replayed", {"type": "string", "enum": ["true"]}, OpenApiParameter.HEADER, response=[200, 201, 204],
     description="The request was answered before; this is that answer.",
 )  # fmt: skip
-KEYED: Final = (KEY, REPLAYED)
+IDEMPOTENCY_PARAMETERS: Final = (IDEMPOTENCY_KEY, REPLAYED)
 
 
 def if_match(*, required: bool) -> OpenApiParameter:
@@ -75,16 +75,16 @@ def if_match(*, required: bool) -> OpenApiParameter:
     )  # fmt: skip
 
 
-def problems(
+def problem_responses(
     *statuses: int, body: bool = False, keyed: bool = False, shape: Any = shapes.Problem
 ) -> dict[Any, OpenApiResponse]:
     """This will return the refusals of an operation: all have some, then its own, those of a body or of a key."""
-    found = sorted({*statuses, *_EVERYWHERE, *(_WITH_BODY if body else ()), *(_WITH_KEY if keyed else ())})
+    statuses_documented = sorted({*statuses, *_ALWAYS, *(_WITH_BODY if body else ()), *(_WITH_KEY if keyed else ())})
     return {
         (status, "application/problem+json"): OpenApiResponse(
-            shape if status == 409 else shapes.Problem, description=_MEANINGS[status]
+            shape if status == 409 else shapes.Problem, description=_DESCRIPTIONS[status]
         )
-        for status in found
+        for status in statuses_documented
     }
 
 

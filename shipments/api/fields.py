@@ -102,7 +102,7 @@ class Instant(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         """This will return the time in UTC."""
-        return _read(self, texts.instant, data)
+        return _parse(self, texts.instant, data)
 
 
 @extend_schema_field({"type": "string", "format": "uuid"})
@@ -113,7 +113,7 @@ class Identifier(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         """This will return the UUID."""
-        return _read(self, texts.identifier, data)
+        return _parse(self, texts.identifier, data)
 
 
 @extend_schema_field(
@@ -167,11 +167,11 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
         if isinstance(data, dict) and isinstance(data.get("locode"), str):
             data = data["locode"]
         if isinstance(data, str):
-            return self._known(data)
+            return self._locode(data)
         if not isinstance(data, dict):
             self.fail("invalid")
-        if strange := set(data) - {"locode", "name", "country", "latitude", "longitude"}:
-            self.fail("unknown_field", name=ascii(min(strange)[:40]))
+        if unknown := set(data) - {"locode", "name", "country", "latitude", "longitude"}:
+            self.fail("unknown_field", name=ascii(min(unknown)[:40]))
         name, country = data.get("name"), data.get("country")
         if not isinstance(name, str) or not 1 <= len(name.strip()) <= 120:
             self.fail("name")
@@ -183,7 +183,7 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
             self.fail("degrees")
         return Place(name=name.strip(), country=country, latitude=latitude, longitude=longitude)
 
-    def _known(self, text: str) -> str:
+    def _locode(self, text: str) -> str:
         try:
             code = texts.locode(text)
         except InvalidValue:
@@ -192,15 +192,15 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
             self.fail("unknown_place", code=code)
         return code
 
-    def _degrees(self, value: Any, most: int) -> float | None:
+    def _degrees(self, value: Any, maximum: int) -> float | None:
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not -most <= value <= most:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -maximum <= value <= maximum:
             self.fail("degrees")
         return float(value)
 
 
-def _read(field: serializers.Field[Any, Any, Any, Any], reader: Any, data: Any) -> Any:
+def _parse(field: serializers.Field[Any, Any, Any, Any], reader: Any, data: Any) -> Any:
     if not isinstance(data, str):
         field.fail("invalid", message="Give a text.")
     try:

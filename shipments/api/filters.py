@@ -7,19 +7,19 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 
 from shipments.api import parameters
-from shipments.api.pagination import Order, Page, Query, Source, orders, page
+from shipments.api.pagination import Ordering, Page, ListQuery, RowSource, orderings, fetch_keyset_page
 from shipments.querysets import Viewer
 from shipments.selectors import filters
 from shipments.selectors.parameters import Parameter, parse_parameters
-from shipments.selectors.parameters import apply_filters as kept
+from shipments.selectors.parameters import apply_filters as narrow_rows
 
-SHIPMENT_ORDERS: Final = orders(
-    Order("createdAt", "created_at"),
-    Order("updatedAt", "updated_at"),
-    Order("eta", "eta", nullable=True),
-    Order("reference", "reference_key", is_time=False),
+SHIPMENT_ORDERS: Final = orderings(
+    Ordering("createdAt", "created_at"),
+    Ordering("updatedAt", "updated_at"),
+    Ordering("eta", "eta", nullable=True),
+    Ordering("reference", "reference_key", is_time=False),
 )
-NAME_ORDERS: Final = orders(Order("name", "name", is_time=False))
+NAME_ORDERS: Final = orderings(Ordering("name", "name", is_time=False))
 
 
 SHIPMENTS: Final[Mapping[str, Parameter]] = {
@@ -33,33 +33,33 @@ CUSTOMERS: Final[Mapping[str, Parameter]] = {
 }
 
 
-def shipments(viewer: Viewer) -> Mapping[str, Parameter]:
+def shipment_parameters(viewer: Viewer) -> Mapping[str, Parameter]:
     """This will return the parameters of a viewer's list of shipments."""
     return {**SHIPMENTS, **filters.shipment_filters(viewer)}
 
 
-def narrowed(
+def fetch_list(
     rows: Callable[[], QuerySet[Any]],
-    asked: QueryDict,
-    known: Mapping[str, Parameter],
-    sorts: Mapping[str, Order],
+    query_dict: QueryDict,
+    parameters_by_name: Mapping[str, Parameter],
+    orderings: Mapping[str, Ordering],
     columns: tuple[str, ...],
     *,
     default: str,
     shape: Hashable = None,
-) -> tuple[Query, Page]:
+) -> tuple[ListQuery, Page]:
     """This will return the page that was asked for; `shape` tells what decides which `rows` there are.
 
     Raises errors.Invalid.
     """
-    values = parse_parameters(asked, known)
-    order = sorts[values.get("ordering", default)]
-    filtering = {name: value for name, value in values.items() if known[name].apply_filter is not None}
-    query = Query(order, {name: str(asked[name]) for name in filtering})
-    source = Source(
-        lambda given: kept(rows(), {name: given[name] for name in filtering}, known),
+    values = parse_parameters(query_dict, parameters_by_name)
+    order = orderings[values.get("ordering", default)]
+    filtering = {name: value for name, value in values.items() if parameters_by_name[name].apply_filter is not None}
+    query = ListQuery(order, {name: str(query_dict[name]) for name in filtering})
+    source = RowSource(
+        lambda filter_values: narrow_rows(rows(), {name: filter_values[name] for name in filtering}, parameters_by_name),
         filtering,
-        None if any(known[name].runs_queries for name in filtering) else shape,
+        None if any(parameters_by_name[name].runs_queries for name in filtering) else shape,
     )
     at = query.position(values["cursor"]) if "cursor" in values else None
-    return query, page(source, order, columns, at=at, limit=values.get("limit", parameters.DEFAULT_LIMIT))
+    return query, fetch_keyset_page(source, order, columns, at=at, limit=values.get("limit", parameters.DEFAULT_LIMIT))

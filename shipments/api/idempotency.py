@@ -21,18 +21,18 @@ from shipments.api.authentication import subject_of
 from shipments.api.renderers import encode
 from shipments.selectors.parameters import InvalidFields, field_error
 from shipments.services import commits, idempotency
-from shipments.services.idempotency import Answer
+from shipments.services.idempotency import StoredResponse
 
 HEADER: Final = "Idempotency-Key"
-REPLAYED: Final = "Idempotency-Replayed"
+REPLAYED_HEADER: Final = "Idempotency-Replayed"
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
-_KEPT_HEADERS: Final = ("Cache-Control", "ETag", "Location")
+_STORED_HEADERS: Final = ("Cache-Control", "ETag", "Location")
 
 Arguments = ParamSpec("Arguments")
 View = TypeVar("View")
 
 
-def written(
+def idempotent_write(
     method: Callable[Concatenate[View, Request, Arguments], HttpResponse],
 ) -> Callable[Concatenate[View, Request, Arguments], HttpResponse]:
     """This will return the view's method as one transaction that has its effect once per key.
@@ -44,23 +44,23 @@ def written(
     def write(view: View, request: Request, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
         key = _key(request)
         if key is None:
-            return commits.committed(lambda: method(view, request, *args, **kwargs))
+            return commits.run_in_transaction(lambda: method(view, request, *args, **kwargs))
         subject, fingerprint = subject_of(request), _fingerprint(request)
 
         def once() -> HttpResponse:
-            return _once(subject, key, fingerprint, lambda: method(view, request, *args, **kwargs))
+            return _run_once_per_key(subject, key, fingerprint, lambda: method(view, request, *args, **kwargs))
 
-        return commits.committed(once)
+        return commits.run_in_transaction(once)
 
     return write
 
 
-def _once(subject: Subject, key: str, fingerprint: bytes, answer: Callable[[], HttpResponse]) -> HttpResponse:
-    found = idempotency.claim(by=subject, now=timezone.now(), key=key, fingerprint=fingerprint)
-    if isinstance(found, Answer):
-        return _replayed(found)
+def _run_once_per_key(subject: Subject, key: str, fingerprint: bytes, answer: Callable[[], HttpResponse]) -> HttpResponse:
+    claim = idempotency.claim(by=subject, now=timezone.now(), key=key, fingerprint=fingerprint)
+    if isinstance(claim, StoredResponse):
+        return _replay(claim)
     response = answer()
-    idempotency.keep(found, _stored(response))
+    idempotency.keep(claim, _to_stored(response))
     return response
 
 
@@ -75,9 +75,9 @@ def _key(request: Request) -> str | None:
 def _fingerprint(request: Request) -> bytes:
     # Neither method nor path holds a line break.
     head = f"{request.method}\n{request.path}\n".encode("utf-8", "surrogatepass")
-    told: bytes | None = getattr(request, "body_digest", None)
-    if told is not None:  # the view has read a body of its own kind
-        return hashlib.sha256(head + told).digest()
+    body_digest: bytes | None = getattr(request, "body_digest", None)
+    if body_digest is not None:  # the view has read a body of its own kind
+        return hashlib.sha256(head + body_digest).digest()
     try:
         # The bytes, not the values; the parser then reads what is kept here.
         body = request._request.body  # noqa: SLF001
@@ -86,17 +86,17 @@ def _fingerprint(request: Request) -> bytes:
     return hashlib.sha256(head + body).digest()
 
 
-def _stored(response: HttpResponse) -> Answer:
-    kept = {name: response[name] for name in _KEPT_HEADERS if name in response}
+def _to_stored(response: HttpResponse) -> StoredResponse:
+    headers = {name: response[name] for name in _STORED_HEADERS if name in response}
     # Rendered later, when the transaction is over.
     data = response.data if isinstance(response, Response) else None
-    return Answer(response.status_code, kept, b"" if data is None else encode(data))
+    return StoredResponse(response.status_code, headers, b"" if data is None else encode(data))
 
 
-def _replayed(found: Answer) -> HttpResponse:
-    headers = found.headers | {REPLAYED: "true"}
+def _replay(stored: StoredResponse) -> HttpResponse:
+    headers = stored.headers | {REPLAYED_HEADER: "true"}
     # An answer without a body has no type either.
-    response = HttpResponse(found.body, status=found.status, content_type="application/json", headers=headers)
-    if not found.body:
+    response = HttpResponse(stored.body, status=stored.status, content_type="application/json", headers=headers)
+    if not stored.body:
         del response["Content-Type"]
     return response

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from shipments.services import Invalid
+from shipments.services import InvalidArgument
 
 _KNOT: Final = 1852 / 3600
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,15}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?", re.ASCII)
 _WHOLE: Final = re.compile(r"\d{1,16}", re.ASCII)
 # More seconds than this are milliseconds: as seconds they would be the year 2286.
-_MOST_SECONDS: Final = 10**10
+_MAX_SECONDS: Final = 10**10
 _EARLIEST_YEAR: Final = 2000
-_LONGEST_KEY: Final = 128
+_MAX_KEY_LENGTH: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,46 +33,46 @@ class Report:
     speed: float | None
     bearing: float | None
 
-    def values(self) -> dict[str, Any]:
+    def as_arguments(self) -> dict[str, Any]:
         """This will return them by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def key_in(given: Mapping[str, Any]) -> str | None:
+def device_key_of(message: Mapping[str, Any]) -> str | None:
     """This will return the device's key, None where nothing that could be one was sent."""
     for name in ("id", "deviceid", "device_id"):
-        found = given.get(name)
-        if isinstance(found, str) and 0 < len(found) <= _LONGEST_KEY:
-            return found
+        value = message.get(name)
+        if isinstance(value, str) and 0 < len(value) <= _MAX_KEY_LENGTH:
+            return value
     return None
 
 
-def reports(given: Mapping[str, Any]) -> list[Report]:
+def parse_reports(message: Mapping[str, Any]) -> list[Report]:
     """This will return the positions of one message: one, none where it says that it has no fix; raises Invalid."""
-    if "location" in given and not isinstance(given["location"], str):
-        return _of_json(given["location"])
-    if str(given.get("valid", "true")).lower() in {"false", "0"}:
+    if "location" in message and not isinstance(message["location"], str):
+        return _parse_json(message["location"])
+    if str(message.get("valid", "true")).lower() in {"false", "0"}:
         return []
-    latitude, longitude = given.get("lat"), given.get("lon")
-    if isinstance(given.get("location"), str):
-        latitude, _, longitude = given["location"].partition(",")
-    speed = _measure(given.get("speed"))
+    latitude, longitude = message.get("lat"), message.get("lon")
+    if isinstance(message.get("location"), str):
+        latitude, _, longitude = message["location"].partition(",")
+    speed = _measure(message.get("speed"))
     return [
         Report(
             latitude=_degrees("lat", latitude),
             longitude=_degrees("lon", longitude),
-            recorded_at=_instant(given.get("timestamp")),
-            accuracy=_measure(given.get("accuracy")),
+            recorded_at=_instant(message.get("timestamp")),
+            accuracy=_measure(message.get("accuracy")),
             speed=None if speed is None else speed * _KNOT,
-            bearing=_measure(given.get("bearing", given.get("heading"))),
+            bearing=_measure(message.get("bearing", message.get("heading"))),
         )
     ]
 
 
-def _of_json(location: Any) -> list[Report]:
+def _parse_json(location: Any) -> list[Report]:
     coords = location.get("coords") if isinstance(location, Mapping) else None
     if not isinstance(coords, Mapping):
-        raise Invalid("location", "A location has coords with latitude and longitude.")
+        raise InvalidArgument("location", "A location has coords with latitude and longitude.")
     return [
         Report(
             latitude=_degrees("latitude", coords.get("latitude")),
@@ -88,7 +88,7 @@ def _of_json(location: Any) -> list[Report]:
 def _degrees(name: str, value: Any) -> float:
     number = _number(value)
     if number is None:
-        raise Invalid(name, "Give degrees as a number.")
+        raise InvalidArgument(name, "Give degrees as a number.")
     return number
 
 
@@ -111,17 +111,17 @@ def _instant(value: Any) -> datetime | None:
     if value is None or value == "":
         return None
     try:
-        at = _read(value)
+        at = _parse_instant(value)
     except (ValueError, OverflowError, OSError) as error:
-        raise Invalid("timestamp", "Give a time in seconds or milliseconds since 1970, or as ISO 8601.") from error
+        raise InvalidArgument("timestamp", "Give a time in seconds or milliseconds since 1970, or as ISO 8601.") from error
     if at.year < _EARLIEST_YEAR:
-        raise Invalid("timestamp", "No phone had a receiver then.")
+        raise InvalidArgument("timestamp", "No phone had a receiver then.")
     return at
 
 
-def _read(value: Any) -> datetime:
+def _parse_instant(value: Any) -> datetime:
     if isinstance(value, float) or (isinstance(value, int | str) and _WHOLE.fullmatch(str(value).strip())):
         number = float(value)
-        return datetime.fromtimestamp(number if number < _MOST_SECONDS else number / 1000, UTC)
+        return datetime.fromtimestamp(number if number < _MAX_SECONDS else number / 1000, UTC)
     at = datetime.fromisoformat(str(value)[:40].strip().upper())
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

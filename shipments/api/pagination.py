@@ -30,7 +30,7 @@ _ID: Final = "at id"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Ordering:
     """One way to sort: by a column, then by id. Where the column may be NULL those rows come last."""
 
     name: str
@@ -46,13 +46,13 @@ class Order:
         return type(self)(name, self.column, not self.descending, self.nullable, self.is_time)
 
 
-def orders(*ascending: Order) -> dict[str, Order]:
+def orderings(*ascending: Ordering) -> dict[str, Ordering]:
     """This will return the orders and their reverses by name."""
     return {each.name: each for order in ascending for each in (order, order.reversed)}
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class CursorPosition:
     """A place between two rows, and the direction in which to read on."""
 
     value: str | datetime | None
@@ -65,12 +65,12 @@ class Page:
     """Some rows in order, and the positions of the pages around them."""
 
     rows: list[Row]
-    next: Position | None
-    previous: Position | None
+    next: CursorPosition | None
+    previous: CursorPosition | None
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RowSource:
     """The rows that a page is of: `select` returns them narrowed by values like these.
 
     With a `shape`, which tells all that decides what `select` returns beside the values, its SQL is kept.
@@ -78,52 +78,52 @@ class Source:
 
     select: Callable[[Mapping[str, Any]], QuerySet[Any]]
     values: Mapping[str, Any]
-    shape: Hashable = None
+    sql_key: Hashable = None
 
 
-def page(source: Source, order: Order, columns: tuple[str, ...], *, at: Position | None, limit: int) -> Page:
+def fetch_keyset_page(source: RowSource, order: Ordering, columns: tuple[str, ...], *, at: CursorPosition | None, limit: int) -> Page:
     """This will read one page: one query, two where the rows without a sort value begin."""
     backward = at is not None and at.backward
-    found: list[Row] = []
-    for part, start in _parts(order, at):
-        found += _stretch(source, order, columns, part, start, backward=backward, most=limit + 1 - len(found))
-        if len(found) > limit:
+    rows: list[Row] = []
+    for part, start in _segments(order, at):
+        rows += _fetch_segment(source, order, columns, part, start, backward=backward, limit=limit + 1 - len(rows))
+        if len(rows) > limit:
             break
-    more = len(found) > limit
-    found = found[:limit]
+    has_more = len(rows) > limit
+    rows = rows[:limit]
     if backward:
-        found.reverse()
-    if not found:
-        return Page([], None, None if at is None else Position(at.value, at.id, backward=not backward))
-    first, last = _position(found[0], order, backward=True), _position(found[-1], order, backward=False)
-    return Page(found, last if more or backward else None, first if (more if backward else at) else None)
+        rows.reverse()
+    if not rows:
+        return Page([], None, None if at is None else CursorPosition(at.value, at.id, backward=not backward))
+    first, last = _position_of(rows[0], order, backward=True), _position_of(rows[-1], order, backward=False)
+    return Page(rows, last if has_more or backward else None, first if (has_more if backward else at) else None)
 
 
-def _stretch(
-    source: Source,
-    order: Order,
+def _fetch_segment(
+    source: RowSource,
+    order: Ordering,
     columns: tuple[str, ...],
     part: Any,
-    start: Position | None,
+    start: CursorPosition | None,
     *,
     backward: bool,
-    most: int,
+    limit: int,
 ) -> list[Row]:
     """This will read the rows of one part, at most so many."""
-    here = {} if start is None else {_VALUE: start.value, _ID: start.id}
-    values = {**source.values, **{name: value for name, value in here.items() if value is not None}}
+    cursor_values = {} if start is None else {_VALUE: start.value, _ID: start.id}
+    values = {**source.values, **{name: value for name, value in cursor_values.items() if value is not None}}
 
     def build(given: Mapping[str, Any]) -> QuerySet[Any, Row]:
-        behind = None if start is None else replace(start, value=given.get(_VALUE), id=given[_ID])
-        rows = _behind(part(source.select(given)), order, behind, backward=backward)
-        return _ordered(rows, order, backward=backward).values(*columns)[:most]
+        start_position = None if start is None else replace(start, value=given.get(_VALUE), id=given[_ID])
+        rows = _after_position(part(source.select(given)), order, start_position, backward=backward)
+        return _order_rows(rows, order, backward=backward).values(*columns)[:limit]
 
-    if source.shape is None:
+    if source.sql_key is None:
         return list(build(values))
-    return compiled.fetch_rows((source.shape, order.name, columns, part.__name__, backward, most), values, build)
+    return compiled.fetch_rows((source.sql_key, order.name, columns, part.__name__, backward, limit), values, build)
 
 
-def _parts(order: Order, at: Position | None) -> list[tuple[Any, Position | None]]:
+def _segments(order: Ordering, at: CursorPosition | None) -> list[tuple[Any, CursorPosition | None]]:
     """This will return the stretches to read in turn, the first of them from where the position stands.
 
     Rows without a value are a stretch of their own: `(NULL, id) > (…)` is never true, and two stretches can
@@ -148,37 +148,37 @@ def _parts(order: Order, at: Position | None) -> list[tuple[Any, Position | None
     return [(empty, at)] if at.value is None else [(valued, at), (empty, None)]
 
 
-def _behind(rows: QuerySet[Any], order: Order, at: Position | None, *, backward: bool) -> QuerySet[Any]:
+def _after_position(rows: QuerySet[Any], order: Ordering, at: CursorPosition | None, *, backward: bool) -> QuerySet[Any]:
     if at is None:
         return rows
-    downwards = order.descending != backward
-    comparison = LessThan if downwards else GreaterThan
+    is_descending = order.descending != backward
+    comparison = LessThan if is_descending else GreaterThan
     identifier = Value(at.id, output_field=UUIDField())
     if at.value is None:
         return rows.filter(comparison(F("id"), identifier))
-    kind: Field[Any, Any] = DateTimeField() if order.is_time else TextField()
+    field: Field[Any, Any] = DateTimeField() if order.is_time else TextField()
     # One comparison of rows, which PostgreSQL answers from the index in a single step.
-    here = Tuple(Value(at.value, output_field=kind), identifier)
-    return rows.filter(comparison(Tuple(F(order.column), F("id")), here))
+    row_value = Tuple(Value(at.value, output_field=field), identifier)
+    return rows.filter(comparison(Tuple(F(order.column), F("id")), row_value))
 
 
-def _ordered(rows: QuerySet[Any], order: Order, *, backward: bool) -> QuerySet[Any]:
-    downwards = order.descending != backward
-    return rows.order_by(*(OrderBy(F(column), descending=downwards) for column in (order.column, "id")))
+def _order_rows(rows: QuerySet[Any], order: Ordering, *, backward: bool) -> QuerySet[Any]:
+    is_descending = order.descending != backward
+    return rows.order_by(*(OrderBy(F(column), descending=is_descending) for column in (order.column, "id")))
 
 
-def _position(row: Row, order: Order, *, backward: bool) -> Position:
-    return Position(row[order.column], row["id"], backward)
+def _position_of(row: Row, order: Ordering, *, backward: bool) -> CursorPosition:
+    return CursorPosition(row[order.column], row["id"], backward)
 
 
 # -- cursors and links ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class ListQuery:
     """What a list was asked for: the parameters as the caller wrote them, without cursor and limit."""
 
-    order: Order
+    order: Ordering
     filters: Mapping[str, str]
 
     @property
@@ -186,12 +186,12 @@ class Query:
         """A short hash of the filters."""
         return hashlib.blake2b(repr(sorted(self.filters.items())).encode(), digest_size=6).hexdigest()
 
-    def cursor(self, at: Position) -> str:
+    def cursor(self, at: CursorPosition) -> str:
         """This will write a position as an opaque text."""
         value = at.value.isoformat() if isinstance(at.value, datetime) else at.value
         return _signer.sign_object([self.order.name, self.fingerprint, int(at.backward), value, str(at.id)])
 
-    def position(self, cursor: str) -> Position:
+    def position(self, cursor: str) -> CursorPosition:
         """This will read a cursor back; raises Invalid for one that was changed or belongs to another list."""
         try:
             name, fingerprint, backward, value, identifier = _signer.unsign_object(cursor)
@@ -201,38 +201,38 @@ class Query:
             message = "This cursor belongs to another ordering or other filters."
             raise InvalidFields([field_error("cursor", "mismatch", message)])
         read = datetime.fromisoformat(value) if self.order.is_time and value is not None else value
-        return Position(read, uuid.UUID(identifier), bool(backward))
+        return CursorPosition(read, uuid.UUID(identifier), bool(backward))
 
 
-def addresses(request: HttpRequest, query: Query, found: Page) -> dict[str, str | None]:
+def page_links(request: HttpRequest, query: ListQuery, page: Page) -> dict[str, str | None]:
     """This will return the paths and queries of the pages behind and before."""
     return {
-        "next": _address(request, query, found.next),
-        "previous": _address(request, query, found.previous),
+        "next": _page_url(request, query, page.next),
+        "previous": _page_url(request, query, page.previous),
     }
 
 
-def link(around: Mapping[str, str | None]) -> str:
+def link_header(pages: Mapping[str, str | None]) -> str:
     """This will return the field `Link` that says the same; empty where there is no other page."""
     return ", ".join(
-        f'<{address}>; rel="{"prev" if rel == "previous" else rel}"' for rel, address in around.items() if address
+        f'<{address}>; rel="{"prev" if rel == "previous" else rel}"' for rel, address in pages.items() if address
     )
 
 
-def answer(request: HttpRequest, query: Query, found: Page, results: list[Row]) -> Response:
+def page_response(request: HttpRequest, query: ListQuery, page: Page, results: list[Row]) -> Response:
     """This will return `{results, next, previous}` with the same two addresses in `Link`."""
-    around = addresses(request, query, found)
-    response = Response({"results": results} | around)
-    links = link(around)
+    pages = page_links(request, query, page)
+    response = Response({"results": results} | pages)
+    links = link_header(pages)
     if links:
         response["Link"] = links
     response["Cache-Control"] = "private, no-cache"
     return response
 
 
-def _address(request: HttpRequest, query: Query, at: Position | None) -> str | None:
+def _page_url(request: HttpRequest, query: ListQuery, at: CursorPosition | None) -> str | None:
     """This will return the page's path and query; without a host, which only the client knows for sure."""
     if at is None:
         return None
-    kept = [(name, text) for name, text in request.GET.items() if name != "cursor"]
-    return f"{request.path}?{urlencode([*kept, ('cursor', query.cursor(at))])}"
+    parameters = [(name, text) for name, text in request.GET.items() if name != "cursor"]
+    return f"{request.path}?{urlencode([*parameters, ('cursor', query.cursor(at))])}"

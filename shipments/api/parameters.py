@@ -8,7 +8,7 @@ from drf_spectacular.utils import OpenApiParameter
 from shipments.selectors.parameters import Parameter, parse_parameters, enum_schema
 from shipments.texts import choice, text_up_to, whole_number
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "described", "paging", "parse_parameters"]
+__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "openapi_parameters", "paging", "parse_parameters"]
 
 MAX_LIMIT: Final = 200
 DEFAULT_LIMIT: Final = 50
@@ -32,9 +32,9 @@ def paging(orders: tuple[str, ...], default: str) -> dict[str, Parameter]:
     }
 
 
-def described(known: Mapping[str, Parameter]) -> list[OpenApiParameter]:
+def openapi_parameters(parameters: Mapping[str, Parameter]) -> list[OpenApiParameter]:
     """This will return the parameters as the schema lists them."""
     return [
         OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
-        for name, each in known.items()
+        for name, each in parameters.items()
     ]

@@ -15,7 +15,7 @@ class StrictJSONParser(BaseParser):
     """Reads one JSON object, of at most 1 MiB unless a view takes more, as `strict_json` understands it."""
 
     media_type = "application/json"
-    most_bytes = strict_json.MAX_BYTES
+    max_bytes = strict_json.MAX_BYTES
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -27,9 +27,9 @@ class StrictJSONParser(BaseParser):
             raise UnsupportedMediaType(
                 media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
             )
-        if int(headers.get("Content-Length") or 0) > self.most_bytes:
-            raise JsonTooLarge("too_large", f"The body is larger than {self.most_bytes:,} bytes.")
-        value = strict_json.loads(stream.read(self.most_bytes + 1), max_bytes=self.most_bytes)
+        if int(headers.get("Content-Length") or 0) > self.max_bytes:
+            raise JsonTooLarge("too_large", f"The body is larger than {self.max_bytes:,} bytes.")
+        value = strict_json.loads(stream.read(self.max_bytes + 1), max_bytes=self.max_bytes)
         if not isinstance(value, dict):
             raise InvalidJson("not_an_object", "The body must be a JSON object.")
         return value

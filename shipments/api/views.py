@@ -19,30 +19,30 @@ from shipments.services import ShipmentNotFound
 from shipments.strict_json import InvalidJson
 
 
-def reader(request: Request) -> Subject:
+def require_reader(request: Request) -> Subject:
     """This will return the caller, who may read shipments; raises Forbidden."""
     subject = subject_of(request)
     subject.require("shipments:read")
     return subject
 
 
-def follower(request: Request) -> Subject:
+def require_follower(request: Request) -> Subject:
     """This will return the caller, a member or a tracking link, who may follow a shipment; raises Forbidden."""
     subject = subject_of(request)
     subject.require("shipment:follow")
     return subject
 
 
-def values(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+def validated_body(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
     """This will return the body's values by column; raises ValidationError, NotStrict, TooLarge."""
     checked = serializer(data=request.data)
     checked.is_valid(raise_exception=True)
-    found: dict[str, Any] = checked.validated_data
-    return found
+    body_values: dict[str, Any] = checked.validated_data
+    return body_values
 
 
 @contextmanager
-def visible_first(subject: Subject, reference: str) -> Iterator[None]:
+def not_found_unless_visible(subject: Subject, reference: str) -> Iterator[None]:
     """This will turn any refusal into ShipmentNotFound where the subject may not see the shipment.
 
     Otherwise 403 or 400 would tell a stranger that something is there. Costs a query only when refusing.
@@ -55,7 +55,7 @@ def visible_first(subject: Subject, reference: str) -> Iterator[None]:
         raise
 
 
-def command(
+def shipment_command(
     request: Request,
     reference: str,
     *,
@@ -69,8 +69,8 @@ def command(
     place of any of it where the caller may not see the shipment.
     """
     subject = subject_of(request)
-    with visible_first(subject, reference):
+    with not_found_unless_visible(subject, reference):
         subject.require(permission)
-        expected = conditional.expected_seq(request, subject, reference, required=version_required)
-        given = values(body, request) if body else {}
-    return {"by": subject, "now": timezone.now(), "reference": reference, "expected_seq": expected}, given
+        expected_seq = conditional.expected_seq(request, subject, reference, required=version_required)
+        body_values = validated_body(body, request) if body else {}
+    return {"by": subject, "now": timezone.now(), "reference": reference, "expected_seq": expected_seq}, body_values

@@ -11,15 +11,15 @@ from rest_framework.views import APIView
 from shipments import representation
 from shipments.api import filters, pagination, parameters, shapes
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import LINK, problems
-from shipments.api.pagination import Order
+from shipments.api.documentation import LINK, problem_responses
+from shipments.api.pagination import Ordering
 from shipments.selectors import audit
-from shipments.selectors import filters as selected
+from shipments.selectors import filters as selector_filters
 from shipments.selectors.parameters import Parameter
 
-ORDERS: Final = pagination.orders(Order("at", "at"))
+ORDERS: Final = pagination.orderings(Ordering("at", "at"))
 _PARAMETERS: Final[Mapping[str, Parameter]] = {
-    **selected.AUDIT_FILTERS,
+    **selector_filters.AUDIT_FILTERS,
     **parameters.paging(tuple(ORDERS), "-at"),
 }
 
@@ -29,16 +29,16 @@ class AuditLogView(APIView):
 
     @extend_schema(
         operation_id="listAuditLog",
-        parameters=[*parameters.described(_PARAMETERS), LINK],
-        responses={200: shapes.AuditPage, **problems(400)},
+        parameters=[*parameters.openapi_parameters(_PARAMETERS), LINK],
+        responses={200: shapes.AuditPage, **problem_responses(400)},
     )
     def get(self, request: Request) -> Response:
         """List what was done, newest first."""
         subject = subject_of(request)
         subject.require("audit:read")
         rows = audit.audit_entries(subject)
-        query, page = filters.narrowed(
+        query, page = filters.fetch_list(
             lambda: rows, request.GET, _PARAMETERS, ORDERS, representation.AUDIT_COLUMNS, default="-at"
         )
         results: list[dict[str, Any]] = [representation.audit_entry(row) for row in page.rows]
-        return pagination.answer(request, query, page, results)
+        return pagination.page_response(request, query, page, results)

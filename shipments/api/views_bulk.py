@@ -20,10 +20,10 @@ from shipments import representation, services
 from shipments.access import Subject
 from shipments.api import errors, serializers, shapes
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import KEYED, problems
+from shipments.api.documentation import IDEMPOTENCY_PARAMETERS, problem_responses
 from shipments.api.fields import StrictSerializer, Text
-from shipments.api.idempotency import written
-from shipments.api.views import values
+from shipments.api.idempotency import idempotent_write
+from shipments.api.views import validated_body
 from shipments.models import Location, Shipment
 from shipments.selectors import shipments as selectors
 from shipments.selectors.parameters import InvalidFields, field_error
@@ -32,7 +32,7 @@ from shipments.services import rows
 MAX_ITEMS: Final = 1000
 Resolver = Callable[[Any], Location]
 Result = TypeVar("Result")
-_PLACES: Final = frozenset({"origin", "destination", "location"})
+_PLACE_FIELDS: Final = frozenset({"origin", "destination", "location"})
 _TAG: Final = re.compile(r'\*|(?:W/)?"(?P<seq>\d{1,18})(?:\.[^"]*)?"', re.ASCII)
 
 
@@ -56,18 +56,18 @@ class BulkCreation(serializers.ShipmentBooking):
     op = serializers.Choice(choices=["create"])
 
 
-class _OfOne(StrictSerializer):
+class _ExistingShipment(StrictSerializer):
     reference = Text(min_length=1, max_length=serializers.MAX_REFERENCE)
     ifMatch = Version(source="expected_seq", required=False)  # noqa: N815  a name on the wire
 
 
-class BulkAmendment(_OfOne, serializers.ShipmentAmendment):
+class BulkAmendment(_ExistingShipment, serializers.ShipmentAmendment):
     """A shipment to be changed."""
 
     op = serializers.Choice(choices=["update"])
 
 
-class BulkTransition(_OfOne, serializers.Transition):
+class BulkTransition(_ExistingShipment, serializers.Transition):
     """A shipment to be moved to another state."""
 
     op = serializers.Choice(choices=["transition"])
@@ -107,10 +107,10 @@ class BulkView(APIView):
     @extend_schema(
         operation_id="changeShipments",
         request=BulkBody,
-        parameters=[*KEYED],
-        responses={200: shapes.BulkAnswer, **problems(body=True, keyed=True)},
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.BulkAnswer, **problem_responses(body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def post(self, request: Request) -> Response:
         """Book, change and advance up to 1,000 shipments: each item succeeds or fails alone, and 200 tells how.
 
@@ -119,39 +119,39 @@ class BulkView(APIView):
         """
         subject = subject_of(request)
         subject.require("shipments:write")
-        items = values(_Bulk, request)["items"]
+        items = validated_body(_Bulk, request)["items"]
         now = timezone.now()
-        rows.lock_in_order([name for item in items if (name := _named(item))], by=subject)
+        rows.lock_shipments_in_order([name for item in items if (name := _reference_of(item))], by=subject)
         # A thousand shipments go from and to a few places.
         place = lru_cache(maxsize=None)(partial(services.resolve_place, organization_id=subject.organization_id))
-        done: list[_Done] = []
-        for creates, together in groupby(items, key=_creates):
-            if creates:
-                done += _booked(list(together), by=subject, now=now, place=place)
+        item_results: list[_ItemResult] = []
+        for is_creation, group in groupby(items, key=_is_creation):
+            if is_creation:
+                item_results += _book_items(list(group), by=subject, now=now, place=place)
             else:
-                done += [
-                    _attempted(partial(_carried_out, item, by=subject, now=now, place=place), item)
-                    for item in together
+                item_results += [
+                    _attempt(partial(_apply_item, item, by=subject, now=now, place=place), item)
+                    for item in group
                 ]
-        shown = _shown(subject, [each.reference for each in done if each.reference and not each.problem])
-        results = [{"index": index} | each.told(shown) for index, each in enumerate(done)]
-        failed = sum(bool(each.problem) for each in done)
-        return Response({"succeeded": len(done) - failed, "failed": failed, "results": results})
+        shipments_json = _shipments_json(subject, [each.reference for each in item_results if each.reference and not each.problem])
+        results = [{"index": index} | each.as_json(shipments_json) for index, each in enumerate(item_results)]
+        failed = sum(bool(each.problem) for each in item_results)
+        return Response({"succeeded": len(item_results) - failed, "failed": failed, "results": results})
 
 
 @dataclass(frozen=True, slots=True)
-class _Done:
+class _ItemResult:
     """What became of an item."""
 
     status: int
     reference: str | None
     problem: Mapping[str, Any] | None = None
 
-    def told(self, shown: Mapping[str, Any]) -> dict[str, Any]:
-        about: dict[str, Any] = {"status": self.status, "reference": self.reference}
+    def as_json(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = {"status": self.status, "reference": self.reference}
         if self.problem or self.reference is None:
-            return about | {"problem": self.problem}
-        return about | {"shipment": shown[self.reference.upper()]}
+            return result | {"problem": self.problem}
+        return result | {"shipment": shown[self.reference.upper()]}
 
 
 def _update(
@@ -168,65 +168,65 @@ _OPERATIONS: Final[Mapping[str, tuple[fields.Serializer[Any], Callable[..., Ship
 _CREATION: Final = BulkCreation()
 
 
-def _creates(item: Any) -> bool:
+def _is_creation(item: Any) -> bool:
     return isinstance(item, dict) and item.get("op") == "create"
 
 
-def _booked(items: list[Any], *, by: Subject, now: datetime, place: Resolver) -> list[_Done]:
+def _book_items(items: list[Any], *, by: Subject, now: datetime, place: Resolver) -> list[_ItemResult]:
     """This will book what follows one another in one go; what an item is refused for is its answer."""
-    read = [_attempted(partial(_values, _CREATION, item, place), item) for item in items]
-    bookings = [each for each in read if not isinstance(each, _Done)]
+    parsed = [_attempt(partial(_values, _CREATION, item, place), item) for item in items]
+    bookings = [each for each in parsed if not isinstance(each, _ItemResult)]
     booked = iter(services.book_all(by=by, now=now, bookings=bookings))
     return [
-        each if isinstance(each, _Done) else _answer(next(booked), item)
-        for each, item in zip(read, items, strict=True)
+        each if isinstance(each, _ItemResult) else _booking_result(next(booked), item)
+        for each, item in zip(parsed, items, strict=True)
     ]
 
 
-def _answer(became: Shipment | Exception, item: Any) -> _Done:
-    return _Done(201, became.reference) if isinstance(became, Shipment) else _refusal(became, item)
+def _booking_result(outcome: Shipment | Exception, item: Any) -> _ItemResult:
+    return _ItemResult(201, outcome.reference) if isinstance(outcome, Shipment) else _refused(outcome, item)
 
 
-def _attempted(attempt: Callable[[], Result], item: Any) -> Result | _Done:
+def _attempt(attempt: Callable[[], Result], item: Any) -> Result | _ItemResult:
     """This will do something with one item; what it is refused for is its answer."""
     try:
         return attempt()
     except Exception as error:  # noqa: BLE001  raised again unless it is the item's own fault
-        return _refusal(error, item)
+        return _refused(error, item)
 
 
-def _refusal(error: Exception, item: Any) -> _Done:
+def _refused(error: Exception, item: Any) -> _ItemResult:
     """This will tell what an item is refused for.
 
     Raises what is nobody's fault in particular: a database that is away, a deadlock.
     """
-    problem = errors.members(error)
+    problem = errors.problem_of(error)
     if problem is None or problem["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise error
-    return _Done(problem["status"], _named(item), problem)
+    return _ItemResult(problem["status"], _reference_of(item), problem)
 
 
-def _carried_out(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _Done:
+def _apply_item(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _ItemResult:
     op = item.get("op") if isinstance(item, dict) else None
     if not isinstance(op, str) or op not in _OPERATIONS:
         message = f"Give an object whose op is one of create, {', '.join(_OPERATIONS)}."
         raise InvalidFields([field_error("op", "invalid", message)])
     serializer, service = _OPERATIONS[op]
-    return _Done(200, service(by=by, now=now, **_values(serializer, item, place)).reference)
+    return _ItemResult(200, service(by=by, now=now, **_values(serializer, item, place)).reference)
 
 
 def _values(serializer: fields.Serializer[Any], item: Any, place: Resolver) -> dict[str, Any]:
-    read: dict[str, Any] = serializer.run_validation(item)
+    validated: dict[str, Any] = serializer.run_validation(item)
     return {
-        name: place(value) if value and name in _PLACES else value for name, value in read.items() if name != "op"
+        name: place(value) if value and name in _PLACE_FIELDS else value for name, value in validated.items() if name != "op"
     }
 
 
-def _named(item: Any) -> str | None:
+def _reference_of(item: Any) -> str | None:
     reference = item.get("reference") if isinstance(item, dict) else None
     return reference if isinstance(reference, str) and len(reference) <= serializers.MAX_REFERENCE else None
 
 
-def _shown(subject: Subject, references: list[str]) -> dict[str, Any]:
-    found = selectors.visible_shipments(subject).with_references(references).values(*representation.SHIPMENT_COLUMNS)
-    return {row["reference"].upper(): representation.shipment(row, subject.variant) for row in found}
+def _shipments_json(subject: Subject, references: list[str]) -> dict[str, Any]:
+    matching = selectors.visible_shipments(subject).with_references(references).values(*representation.SHIPMENT_COLUMNS)
+    return {row["reference"].upper(): representation.shipment(row, subject.variant) for row in matching}

@@ -15,9 +15,9 @@ from rest_framework.views import APIView
 from shipments import representation, texts
 from shipments.access import Subject
 from shipments.api import parameters, shapes, waiting
-from shipments.api.documentation import REFERENCE, problems
+from shipments.api.documentation import REFERENCE, problem_responses
 from shipments.api.renderers import encode
-from shipments.api.views import follower
+from shipments.api.views import require_follower
 from shipments.selectors import epoch as epochs
 from shipments.selectors import live
 from shipments.selectors import shipments as selectors
@@ -26,7 +26,7 @@ from shipments.services import ShipmentNotFound
 
 MAX_EVENTS: Final = 1000
 MAX_WAIT_SECONDS: Final = 25
-EVENTS: Final[Mapping[str, Parameter]] = {
+EVENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "after": Parameter(
         texts.whole_number(0, 2**63 - 1),
         "The newest event that the caller has. Default 0.",
@@ -51,58 +51,58 @@ class EventsView(APIView):
 
     @extend_schema(
         operation_id="listShipmentEvents",
-        parameters=[REFERENCE, *parameters.described(EVENTS)],
-        responses={200: shapes.EventLog, **problems(400, 404)},
+        parameters=[REFERENCE, *parameters.openapi_parameters(EVENT_PARAMETERS)],
+        responses={200: shapes.EventLog, **problem_responses(400, 404)},
     )
     def get(self, request: Request, reference: str) -> HttpResponseBase:
         """Return every event behind `after`, in order and without a gap, or say that one must start anew."""
-        subject = follower(request)
-        asked = parameters.parse_parameters(request.GET, EVENTS)
-        after, limit = asked.get("after", 0), asked.get("limit", 200)
+        subject = require_follower(request)
+        query = parameters.parse_parameters(request.GET, EVENT_PARAMETERS)
+        after, limit = query.get("after", 0), query.get("limit", 200)
         head = selectors.visible_shipments(subject).with_reference(reference).values_list("id", "seq").first()
         if head is None:
             raise ShipmentNotFound(reference)
         shipment_id, seq = head
         epoch = epochs.current()
-        if asked.get("epoch", epoch) != epoch or after > seq:
-            return Response(_lost(epoch, seq))
+        if query.get("epoch", epoch) != epoch or after > seq:
+            return Response(_epoch_changed_response(epoch, seq))
         rows = selectors.events_of_shipment(shipment_id).after_seq(after).values(*representation.EVENT_COLUMNS)[:limit]
         events = [representation.event(row) for row in rows]
-        if events or not asked.get("wait"):
-            return Response(_found(epoch, seq, events))
-        let_go()
-        body = _wait(subject, reference, shipment_id, epoch=epoch, after=after, limit=limit, seconds=asked["wait"])
+        if events or not query.get("wait"):
+            return Response(_log_response(epoch, seq, events))
+        release_connection()
+        body = _wait_for_events(subject, reference, shipment_id, epoch=epoch, after=after, limit=limit, seconds=query["wait"])
         return StreamingHttpResponse(body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _found(epoch: str, seq: int, events: list[dict[str, Any]]) -> dict[str, Any]:
+def _log_response(epoch: str, seq: int, events: list[dict[str, Any]]) -> dict[str, Any]:
     newest = max(seq, events[-1]["seq"]) if events else seq
     return {"epoch": epoch, "seq": newest, "recovered": True, "events": events}
 
 
-def _lost(epoch: str, seq: int) -> dict[str, Any]:
+def _epoch_changed_response(epoch: str, seq: int) -> dict[str, Any]:
     return {"epoch": epoch, "seq": seq, "recovered": False, "reason": "epoch", "events": []}
 
 
-def let_go() -> None:
+def release_connection() -> None:
     """This will give the thread's connection back now: the request ends only when its body does."""
     if not connection.in_atomic_block:
         connection.close()
 
 
-async def _wait(
+async def _wait_for_events(
     subject: Subject, reference: str, shipment_id: uuid.UUID, *, epoch: str, after: int, limit: int, seconds: int
 ) -> AsyncIterator[bytes]:
     """This will yield the one answer, as soon as something is new or the time is up."""
-    waiting.let_thread_go()
-    news = await waiting.news(shipment_id, epoch=epoch, after=after, seconds=seconds)
-    if news is None:
-        answer = _found(epoch, after, [])
+    waiting.release_sync_thread()
+    head_after = await waiting.wait_for_head(shipment_id, epoch=epoch, after=after, seconds=seconds)
+    if head_after is None:
+        answer = _log_response(epoch, after, [])
     else:
-        today, head = news
+        current_epoch, head = head_after
         # The caller may have lost the shipment while it waited.
-        if today != epoch or not await live.fetch_visible_references(subject, [reference]):
-            answer = _lost(today, head)
+        if current_epoch != epoch or not await live.fetch_visible_references(subject, [reference]):
+            answer = _epoch_changed_response(current_epoch, head)
         else:
-            answer = _found(today, head, await live.fetch_events(shipment_id, after, limit=limit))
+            answer = _log_response(current_epoch, head, await live.fetch_events(shipment_id, after, limit=limit))
     yield encode(answer)

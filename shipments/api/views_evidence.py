@@ -11,12 +11,12 @@ from rest_framework.views import APIView
 
 from shipments import lifecycle, representation, services, vocabularies
 from shipments.api import shapes
-from shipments.api.documentation import ETAG, KEYED, REFERENCE, if_match, problems
+from shipments.api.documentation import ETAG, IDEMPOTENCY_PARAMETERS, REFERENCE, if_match, problem_responses
 from shipments.api.fields import Identifier, Instant, PlaceField, StrictSerializer, Text
-from shipments.api.idempotency import written
+from shipments.api.idempotency import idempotent_write
 from shipments.api.serializers import Choice
-from shipments.api.views import command
-from shipments.api.views_shipments import shown
+from shipments.api.views import shipment_command
+from shipments.api.views_shipments import shipment_response
 from shipments.models import Checkpoint
 from shipments.services import Observation
 
@@ -67,15 +67,15 @@ class CheckpointsView(APIView):
     @extend_schema(
         operation_id="observeShipment",
         request=CheckpointReport,
-        parameters=[REFERENCE, if_match(required=False), *KEYED],
-        responses={200: shapes.Checkpoint, 201: shapes.Checkpoint, **problems(404, 412, body=True, keyed=True)},
+        parameters=[REFERENCE, if_match(required=False), *IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.Checkpoint, 201: shapes.Checkpoint, **problem_responses(404, 412, body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def post(self, request: Request, reference: str) -> Response:
         """Store an observation and judge it; the same source event again answers what was stored."""
-        terms, report = command(request, reference, permission="checkpoints:write", body=CheckpointReport)
+        arguments, report = shipment_command(request, reference, permission="checkpoints:write", body=CheckpointReport)
         supersedes = report.pop("supersedes", None)
-        checkpoint, is_new = services.observe(**terms, observation=Observation(**report), supersedes=supersedes)
+        checkpoint, is_new = services.observe(**arguments, observation=Observation(**report), supersedes=supersedes)
         return Response(representation.checkpoint(checkpoint), status=201 if is_new else 200)
 
 
@@ -85,15 +85,15 @@ class VoidView(APIView):
     @extend_schema(
         operation_id="voidCheckpoint",
         request=Voiding,
-        parameters=[REFERENCE, if_match(required=False), ETAG, *KEYED],
-        responses={200: shapes.Shipment, **problems(404, 412, body=True, keyed=True)},
+        parameters=[REFERENCE, if_match(required=False), ETAG, *IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.Shipment, **problem_responses(404, 412, body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def post(self, request: Request, reference: str, checkpoint_id: uuid.UUID) -> Response:
         """Take an observation out of the status, with a reason; its history stays."""
-        terms, voiding = command(request, reference, permission="shipments:write", body=Voiding)
-        services.void(**terms, **voiding, checkpoint_id=checkpoint_id)
-        return shown(terms["by"], reference)
+        arguments, voiding = shipment_command(request, reference, permission="shipments:write", body=Voiding)
+        services.void_checkpoint(**arguments, **voiding, checkpoint_id=checkpoint_id)
+        return shipment_response(arguments["by"], reference)
 
 
 class FlagsView(APIView):
@@ -102,15 +102,15 @@ class FlagsView(APIView):
     @extend_schema(
         operation_id="openFlag",
         request=FlagOpening,
-        parameters=[REFERENCE, if_match(required=False), ETAG, *KEYED],
-        responses={200: shapes.Shipment, **problems(404, 412, body=True, keyed=True)},
+        parameters=[REFERENCE, if_match(required=False), ETAG, *IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.Shipment, **problem_responses(404, 412, body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def post(self, request: Request, reference: str) -> Response:
         """Open a flag; one that is open stays as it is."""
-        terms, opening = command(request, reference, permission="checkpoints:write", body=FlagOpening)
-        services.open_flag(**terms, **opening)
-        return shown(terms["by"], reference)
+        arguments, opening = shipment_command(request, reference, permission="checkpoints:write", body=FlagOpening)
+        services.open_flag(**arguments, **opening)
+        return shipment_response(arguments["by"], reference)
 
 
 class FlagView(APIView):
@@ -119,12 +119,12 @@ class FlagView(APIView):
     @extend_schema(
         operation_id="clearFlag",
         request=None,
-        parameters=[REFERENCE, if_match(required=False), ETAG, *KEYED],
-        responses={200: shapes.Shipment, **problems(400, 404, 412, keyed=True)},
+        parameters=[REFERENCE, if_match(required=False), ETAG, *IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.Shipment, **problem_responses(400, 404, 412, keyed=True)},
     )
-    @written
+    @idempotent_write
     def delete(self, request: Request, reference: str, flag: str) -> Response:
         """Clear a flag; one that is not open changes nothing."""
-        terms, _ = command(request, reference, permission="checkpoints:write")
-        services.clear_flag(**terms, flag=flag)
-        return shown(terms["by"], reference)
+        arguments, _ = shipment_command(request, reference, permission="checkpoints:write")
+        services.clear_flag(**arguments, flag=flag)
+        return shipment_response(arguments["by"], reference)

@@ -16,23 +16,23 @@ from rest_framework.views import APIView
 from shipments import representation
 from shipments.access import Subject
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import REFERENCE, problems
+from shipments.api.documentation import REFERENCE, problem_responses
 from shipments.api.fields import Count, Instant, StrictSerializer
 from shipments.api.shapes import Shape
-from shipments.api.views import values, visible_first
+from shipments.api.views import validated_body, not_found_unless_visible
 from shipments.models import TrackingLink
 from shipments.selectors import shipments as selectors
 from shipments.services import ShipmentNotFound, links
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-_MOST_SHOWN: Final = 200
+_MAX_LISTED: Final = 200
 
 
 class LinkOrder(StrictSerializer):
     """How long a link is to last; 30 days where nothing is said."""
 
     expiresAt = Instant(source="expires_at", required=False, allow_null=True)
-    days = Count(required=False, min_value=1, max_value=links.LONGEST_LIFE.days)
+    days = Count(required=False, min_value=1, max_value=links.MAX_LIFETIME.days)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """This will refuse two ends at once."""
@@ -73,45 +73,45 @@ class LinksView(APIView):
     @extend_schema(
         operation_id="listTrackingLinks",
         parameters=[REFERENCE],
-        responses={200: LinkList, **problems(404)},
+        responses={200: LinkList, **problem_responses(404)},
     )
     def get(self, request: Request, reference: str) -> Response:
         """List the newest 200 links, those that have ended included."""
-        subject = _manager(request, reference, "links:read")
+        subject = _require_link_permission(request, reference, "links:read")
         shipment_id = selectors.visible_shipments(subject).with_reference(reference).values_list("id", flat=True).first()
         if shipment_id is None:
             raise ShipmentNotFound(reference)
-        found = selectors.tracking_links(subject, shipment_id)[:_MOST_SHOWN]
+        links_shown = selectors.tracking_links(subject, shipment_id)[:_MAX_LISTED]
         return Response(
-            {"results": [_link(link) for link in found], "next": None, "previous": None}, headers=_NO_STORE
+            {"results": [_link_json(link) for link in links_shown], "next": None, "previous": None}, headers=_NO_STORE
         )
 
     @extend_schema(
         operation_id="makeTrackingLink",
         request=LinkOrder,
         parameters=[REFERENCE],
-        responses={201: NewLink, **problems(404, body=True)},
+        responses={201: NewLink, **problem_responses(404, body=True)},
     )
     def post(self, request: Request, reference: str) -> Response:
         """Make a link that opens this shipment and nothing else, for whoever has its token."""
         now = timezone.now()
-        subject = _manager(request, reference, "links:write")
-        with visible_first(subject, reference):
-            order = values(LinkOrder, request)
-            ends = now + timedelta(days=order["days"]) if "days" in order else order.get("expires_at")
-        link, token = links.create(by=subject, now=now, reference=reference, expires_at=ends)
-        made = {"id": str(link.pk), "token": token, "expiresAt": representation.instant(link.expires_at)}
-        return Response(made, status=201, headers=_NO_STORE)
+        subject = _require_link_permission(request, reference, "links:write")
+        with not_found_unless_visible(subject, reference):
+            terms = validated_body(LinkOrder, request)
+            ends_at = now + timedelta(days=terms["days"]) if "days" in terms else terms.get("expires_at")
+        link, token = links.create(by=subject, now=now, reference=reference, expires_at=ends_at)
+        body = {"id": str(link.pk), "token": token, "expiresAt": representation.instant(link.expires_at)}
+        return Response(body, status=201, headers=_NO_STORE)
 
     @extend_schema(
         operation_id="revokeTrackingLinks",
         request=None,
         parameters=[REFERENCE],
-        responses={204: None, **problems(404)},
+        responses={204: None, **problem_responses(404)},
     )
     def delete(self, request: Request, reference: str) -> Response:
         """Revoke every link at once."""
-        subject = _manager(request, reference, "links:write")
+        subject = _require_link_permission(request, reference, "links:write")
         links.revoke(by=subject, now=timezone.now(), reference=reference)
         return Response(status=204)
 
@@ -123,23 +123,23 @@ class LinkView(APIView):
         operation_id="revokeTrackingLink",
         request=None,
         parameters=[REFERENCE],
-        responses={204: None, **problems(404)},
+        responses={204: None, **problem_responses(404)},
     )
     def delete(self, request: Request, reference: str, link_id: uuid.UUID) -> Response:
         """Revoke a link at once."""
-        subject = _manager(request, reference, "links:write")
+        subject = _require_link_permission(request, reference, "links:write")
         links.revoke(by=subject, now=timezone.now(), reference=reference, link_id=link_id)
         return Response(status=204)
 
 
-def _manager(request: Request, reference: str, permission: str) -> Subject:
+def _require_link_permission(request: Request, reference: str, permission: str) -> Subject:
     subject = subject_of(request)
-    with visible_first(subject, reference):
+    with not_found_unless_visible(subject, reference):
         subject.require(permission)
     return subject
 
 
-def _link(link: TrackingLink) -> dict[str, Any]:
+def _link_json(link: TrackingLink) -> dict[str, Any]:
     return {
         "id": str(link.pk),
         "prefix": link.prefix,

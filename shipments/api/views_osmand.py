@@ -19,13 +19,13 @@ from rest_framework.views import APIView
 from shipments import bearers, intake, services
 from shipments.access import Subject
 from shipments.api import osmand, shapes
-from shipments.api.authentication import Actor, located, subject_of
+from shipments.api.authentication import SubjectUser, with_request_origin, subject_of
 from shipments.api.parsers import SmallFormParser, StrictJSONParser
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _log = structlog.get_logger("shipments.api")
 _TEXT: Final = "text/plain; charset=utf-8"
-_MEANINGS: Final = {
+_DESCRIPTIONS: Final = {
     400: "The message cannot be understood, or a value is out of range.",
     401: "The device key is unknown or was revoked.",
     413: "The body is larger than 1 MiB.",
@@ -76,13 +76,13 @@ class DeviceAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Subject]:
         """This will return the phone's subject; raises AuthenticationFailed."""
-        raw = osmand.key_in(_message(request))
+        raw = osmand.device_key_of(_message(request))
         subject = None if raw is None else bearers.authenticate_device(raw, now=timezone.now())
         if subject is None:
             raise AuthenticationFailed("The device key is missing, unknown or was revoked.")
-        subject = located(subject, request)
+        subject = with_request_origin(subject, request)
         request._request.subject = subject  # type: ignore[attr-defined]  # noqa: SLF001  read by the lower rooms
-        return Actor(subject), subject
+        return SubjectUser(subject), subject
 
     def authenticate_header(self, request: Request) -> str:
         """This will name the scheme, which makes a refusal 401 and not 403."""
@@ -108,7 +108,7 @@ class DeviceScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 def _schema(operation_id: str, **more: Any) -> Callable[[_View], _View]:
     refusals = {
         (status, "text/plain"): OpenApiResponse(OpenApiTypes.STR, description=meaning)
-        for status, meaning in _MEANINGS.items()
+        for status, meaning in _DESCRIPTIONS.items()
     }
     return extend_schema(
         operation_id=operation_id,
@@ -125,7 +125,7 @@ def _schema(operation_id: str, **more: Any) -> Callable[[_View], _View]:
                 ),
             ),
             **refusals,
-            (429, "application/problem+json"): OpenApiResponse(shapes.Problem, description=_MEANINGS[429]),
+            (429, "application/problem+json"): OpenApiResponse(shapes.Problem, description=_DESCRIPTIONS[429]),
         },
         **more,
     )
@@ -140,7 +140,7 @@ class OsmandView(APIView):
     @_schema("reportByTracker")
     def get(self, request: Request) -> HttpResponse:
         """Take a position from a phone, as parameters of the query."""
-        return _take(request)
+        return _accept_report(request)
 
     @_schema(
         "reportByTrackerBody",
@@ -148,34 +148,34 @@ class OsmandView(APIView):
     )
     def post(self, request: Request) -> HttpResponse:
         """Take a position from a phone, as parameters of the query or a form, or as JSON."""
-        return _take(request)
+        return _accept_report(request)
 
     def handle_exception(self, exc: Exception) -> Response:
         """This will answer a refusal in plain text, as trackers show it."""
-        answer = super().handle_exception(exc)
-        body = answer.data if isinstance(answer.data, Mapping) else {}
-        text = "\n".join([str(body.get("detail", "")), *(_line(error) for error in body.get("errors", ()))])
+        response = super().handle_exception(exc)
+        body = response.data if isinstance(response.data, Mapping) else {}
+        text = "\n".join([str(body.get("detail", "")), *(_error_line(error) for error in body.get("errors", ()))])
         # REST framework wants a Response; one that is rendered already is as good.
-        plain = HttpResponse(text, status=answer.status_code, content_type=_TEXT)
+        text_response = HttpResponse(text, status=response.status_code, content_type=_TEXT)
         for name in ("Retry-After", "WWW-Authenticate", "Allow"):
-            if name in answer:
-                plain[name] = answer[name]
-        return plain  # type: ignore[return-value]
+            if name in response:
+                text_response[name] = response[name]
+        return text_response  # type: ignore[return-value]
 
 
 def _message(request: Request) -> Mapping[str, Any]:
     """This will return what was sent; raises what refuses a body."""
-    given: dict[str, Any] = request.GET.dict()
+    message: dict[str, Any] = request.GET.dict()
     kind = (request.content_type or "").partition(";")[0].strip().lower()
     if request.method == "POST" and kind in {"application/json", "application/x-www-form-urlencoded"}:
         data = request.data
-        given |= data.dict() if hasattr(data, "dict") else data
-    return given
+        message |= data.dict() if hasattr(data, "dict") else data
+    return message
 
 
-def _take(request: Request) -> HttpResponse:
+def _accept_report(request: Request) -> HttpResponse:
     subject, now = subject_of(request), timezone.now()
-    for report in osmand.reports(_message(request)):
+    for report in osmand.parse_reports(_message(request)):
         _record(subject, now, report)
     return HttpResponse(b"", content_type=_TEXT)
 
@@ -186,12 +186,12 @@ def _record(subject: Subject, now: datetime, report: osmand.Report) -> None:
     A refusal would make it send the same again for ever, and keep back all that comes after.
     """
     try:
-        intake.record_position(by=subject, now=now, **report.values())
-    except services.Invalid as error:
+        intake.record_position(by=subject, now=now, **report.as_arguments())
+    except services.InvalidArgument as error:
         if error.code not in {"impossible_jump", "too_old"}:
             raise
         _log.info("position not taken", code=error.code, driver=str(subject.driver_id), key=str(subject.key_id))
 
 
-def _line(error: Mapping[str, str]) -> str:
+def _error_line(error: Mapping[str, str]) -> str:
     return f"{error['field']}: {error['message']}"

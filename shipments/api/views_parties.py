@@ -13,9 +13,9 @@ from shipments import representation
 from shipments.access import Subject
 from shipments.api import filters, pagination, parameters, serializers, shapes
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import KEYED, LINK, LOCATION, problems
-from shipments.api.idempotency import written
-from shipments.api.views import reader, values
+from shipments.api.documentation import IDEMPOTENCY_PARAMETERS, LINK, LOCATION, problem_responses
+from shipments.api.idempotency import idempotent_write
+from shipments.api.views import require_reader, validated_body
 from shipments.selectors import parties
 from shipments.services import CustomerNotFound, DriverNotFound, customers, drivers
 
@@ -25,13 +25,13 @@ class DriversView(APIView):
 
     @extend_schema(
         operation_id="listDrivers",
-        parameters=[*parameters.described(filters.DRIVERS), LINK],
-        responses={200: shapes.DriverPage, **problems(400)},
+        parameters=[*parameters.openapi_parameters(filters.DRIVERS), LINK],
+        responses={200: shapes.DriverPage, **problem_responses(400)},
     )
     def get(self, request: Request) -> Response:
         """List drivers by name; a driver sees itself, a customer nobody."""
-        rows = parties.drivers(reader(request))
-        query, page = filters.narrowed(
+        rows = parties.drivers(require_reader(request))
+        query, page = filters.fetch_list(
             lambda: rows,
             request.GET,
             filters.DRIVERS,
@@ -39,62 +39,62 @@ class DriversView(APIView):
             representation.DRIVER_COLUMNS,
             default="name",
         )
-        return pagination.answer(request, query, page, [representation.driver(row) for row in page.rows])
+        return pagination.page_response(request, query, page, [representation.driver(row) for row in page.rows])
 
     @extend_schema(
         operation_id="addDriver",
         request=serializers.DriverEnrolment,
-        parameters=[LOCATION, *KEYED],
-        responses={201: shapes.DriverShape, **problems(body=True, keyed=True)},
+        parameters=[LOCATION, *IDEMPOTENCY_PARAMETERS],
+        responses={201: shapes.DriverShape, **problem_responses(body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def post(self, request: Request) -> Response:
         """Add a driver."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        added = drivers.enroll(by=subject, now=timezone.now(), **values(serializers.DriverEnrolment, request))
+        driver = drivers.create(by=subject, now=timezone.now(), **validated_body(serializers.DriverEnrolment, request))
         return Response(
-            _driver(subject, added.pk), status=201, headers={"Location": reverse("driver", args=[added.pk])}
+            _driver_json(subject, driver.pk), status=201, headers={"Location": reverse("driver", args=[driver.pk])}
         )
 
 
 class DriverView(APIView):
     """One driver."""
 
-    @extend_schema(operation_id="getDriver", responses={200: shapes.DriverShape, **problems(404)})
+    @extend_schema(operation_id="getDriver", responses={200: shapes.DriverShape, **problem_responses(404)})
     def get(self, request: Request, driver_id: uuid.UUID) -> Response:
         """Show a driver."""
-        return Response(_driver(reader(request), driver_id), headers={"Cache-Control": "private, no-cache"})
+        return Response(_driver_json(require_reader(request), driver_id), headers={"Cache-Control": "private, no-cache"})
 
     @extend_schema(
         operation_id="amendDriver",
         request=serializers.DriverAmendment,
-        parameters=[*KEYED],
-        responses={200: shapes.DriverShape, **problems(404, body=True, keyed=True)},
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.DriverShape, **problem_responses(404, body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def patch(self, request: Request, driver_id: uuid.UUID) -> Response:
         """Change a driver."""
         subject = subject_of(request)
-        _driver(subject, driver_id)
+        _driver_json(subject, driver_id)
         subject.require("shipments:write")
-        changes = values(serializers.DriverAmendment, request)
+        changes = validated_body(serializers.DriverAmendment, request)
         drivers.amend(by=subject, now=timezone.now(), driver_id=driver_id, changes=changes)
-        return Response(_driver(subject, driver_id))
+        return Response(_driver_json(subject, driver_id))
 
     @extend_schema(
         operation_id="removeDriver",
         request=None,
-        parameters=[*KEYED],
-        responses={204: None, **problems(404, keyed=True)},
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={204: None, **problem_responses(404, keyed=True)},
     )
-    @written
+    @idempotent_write
     def delete(self, request: Request, driver_id: uuid.UUID) -> Response:
         """Remove a driver; one with shipments or a login becomes `inactive` instead."""
         subject = subject_of(request)
-        _driver(subject, driver_id)
+        _driver_json(subject, driver_id)
         subject.require("shipments:write")
-        drivers.dismiss(by=subject, now=timezone.now(), driver_id=driver_id)
+        drivers.remove_or_deactivate(by=subject, now=timezone.now(), driver_id=driver_id)
         return Response(status=204)
 
 
@@ -103,85 +103,85 @@ class CustomersView(APIView):
 
     @extend_schema(
         operation_id="listCustomers",
-        parameters=[*parameters.described(filters.CUSTOMERS), LINK],
-        responses={200: shapes.CustomerPage, **problems(400)},
+        parameters=[*parameters.openapi_parameters(filters.CUSTOMERS), LINK],
+        responses={200: shapes.CustomerPage, **problem_responses(400)},
     )
     def get(self, request: Request) -> Response:
         """List customers by name; a customer sees its own account, a driver none."""
-        rows = parties.customers(reader(request))
+        rows = parties.customers(require_reader(request))
         columns = representation.CUSTOMER_COLUMNS
-        query, page = filters.narrowed(
+        query, page = filters.fetch_list(
             lambda: rows, request.GET, filters.CUSTOMERS, filters.NAME_ORDERS, columns, default="name"
         )
-        return pagination.answer(request, query, page, [representation.customer(row) for row in page.rows])
+        return pagination.page_response(request, query, page, [representation.customer(row) for row in page.rows])
 
     @extend_schema(
         operation_id="addCustomer",
         request=serializers.CustomerOpening,
-        parameters=[LOCATION, *KEYED],
-        responses={201: shapes.CustomerShape, **problems(body=True, keyed=True)},
+        parameters=[LOCATION, *IDEMPOTENCY_PARAMETERS],
+        responses={201: shapes.CustomerShape, **problem_responses(body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def post(self, request: Request) -> Response:
         """Add a customer account."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        opened = customers.open_account(
-            by=subject, now=timezone.now(), **values(serializers.CustomerOpening, request)
+        customer = customers.create(
+            by=subject, now=timezone.now(), **validated_body(serializers.CustomerOpening, request)
         )
         return Response(
-            _customer(subject, opened.pk), status=201, headers={"Location": reverse("customer", args=[opened.pk])}
+            _customer_json(subject, customer.pk), status=201, headers={"Location": reverse("customer", args=[customer.pk])}
         )
 
 
 class CustomerView(APIView):
     """One customer account."""
 
-    @extend_schema(operation_id="getCustomer", responses={200: shapes.CustomerShape, **problems(404)})
+    @extend_schema(operation_id="getCustomer", responses={200: shapes.CustomerShape, **problem_responses(404)})
     def get(self, request: Request, customer_id: uuid.UUID) -> Response:
         """Show a customer account."""
-        return Response(_customer(reader(request), customer_id), headers={"Cache-Control": "private, no-cache"})
+        return Response(_customer_json(require_reader(request), customer_id), headers={"Cache-Control": "private, no-cache"})
 
     @extend_schema(
         operation_id="amendCustomer",
         request=serializers.CustomerAmendment,
-        parameters=[*KEYED],
-        responses={200: shapes.CustomerShape, **problems(404, body=True, keyed=True)},
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.CustomerShape, **problem_responses(404, body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def patch(self, request: Request, customer_id: uuid.UUID) -> Response:
         """Change a customer account."""
         subject = subject_of(request)
-        _customer(subject, customer_id)
+        _customer_json(subject, customer_id)
         subject.require("shipments:write")
-        changes = values(serializers.CustomerAmendment, request)
+        changes = validated_body(serializers.CustomerAmendment, request)
         customers.amend(by=subject, now=timezone.now(), customer_id=customer_id, changes=changes)
-        return Response(_customer(subject, customer_id))
+        return Response(_customer_json(subject, customer_id))
 
     @extend_schema(
         operation_id="removeCustomer",
         request=None,
-        parameters=[*KEYED],
-        responses={204: None, **problems(404, 409, keyed=True)},
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={204: None, **problem_responses(404, 409, keyed=True)},
     )
-    @written
+    @idempotent_write
     def delete(self, request: Request, customer_id: uuid.UUID) -> Response:
         """Remove a customer account to which nothing belongs."""
         subject = subject_of(request)
-        _customer(subject, customer_id)
+        _customer_json(subject, customer_id)
         subject.require("shipments:write")
-        customers.close_account(by=subject, now=timezone.now(), customer_id=customer_id)
+        customers.remove(by=subject, now=timezone.now(), customer_id=customer_id)
         return Response(status=204)
 
 
-def _driver(subject: Subject, driver_id: uuid.UUID) -> representation.Json:
+def _driver_json(subject: Subject, driver_id: uuid.UUID) -> representation.Json:
     row = parties.driver(subject, driver_id)
     if row is None:
         raise DriverNotFound(str(driver_id))
     return representation.driver(row)
 
 
-def _customer(subject: Subject, customer_id: uuid.UUID) -> representation.Json:
+def _customer_json(subject: Subject, customer_id: uuid.UUID) -> representation.Json:
     row = parties.customer(subject, customer_id)
     if row is None:
         raise CustomerNotFound(str(customer_id))

@@ -15,10 +15,10 @@ from rest_framework.views import APIView
 from shipments import intake, representation
 from shipments.access import Subject
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import problems
+from shipments.api.documentation import problem_responses
 from shipments.api.fields import Instant, Number, StrictSerializer, Text
 from shipments.api.shapes import Position, Shape
-from shipments.api.views import values
+from shipments.api.views import validated_body
 from shipments.models import DeviceKey
 from shipments.selectors import parties
 from shipments.services import DriverNotFound, device_keys, fixes, positions
@@ -31,9 +31,9 @@ class LocationReport(StrictSerializer):
 
     latitude = Number(min_value=-90, max_value=90)
     longitude = Number(min_value=-180, max_value=180)
-    accuracy = Number(required=False, allow_null=True, min_value=0, max_value=fixes.MOST_METRES)
-    speed = Number(required=False, allow_null=True, min_value=0, max_value=fixes.MOST_METRES_A_SECOND)
-    bearing = Number(required=False, allow_null=True, min_value=0, max_value=fixes.FULL_CIRCLE)
+    accuracy = Number(required=False, allow_null=True, min_value=0, max_value=fixes.MAX_ACCURACY_METRES)
+    speed = Number(required=False, allow_null=True, min_value=0, max_value=fixes.MAX_METRES_PER_SECOND)
+    bearing = Number(required=False, allow_null=True, min_value=0, max_value=fixes.MAX_BEARING_DEGREES)
     recordedAt = Instant(source="recorded_at", required=False, allow_null=True)
 
 
@@ -89,73 +89,73 @@ class LocationView(APIView):
     @extend_schema(
         operation_id="reportLocation",
         request=LocationReport,
-        responses={200: RecordedPosition, 201: RecordedPosition, **problems(404, body=True)},
+        responses={200: RecordedPosition, 201: RecordedPosition, **problem_responses(404, body=True)},
     )
     def post(self, request: Request, driver_id: uuid.UUID) -> Response:
         """Report the caller's own position; one of the same time again is answered with 200 and changes nothing.
 
         A jump that no vehicle makes is refused; three in a row that agree with each other are believed.
         """
-        subject = _visible(request, driver_id)
+        subject = _require_visible_driver(request, driver_id)
         subject.require("positions:write")
-        given = values(LocationReport, request)
-        done = intake.record_position(by=subject, now=timezone.now(), driver_id=driver_id, **given)
-        fix = done.fix
+        report = validated_body(LocationReport, request)
+        result = intake.record_position(by=subject, now=timezone.now(), driver_id=driver_id, **report)
+        fix = result.fix
         body = representation.driver_position(fix.driver_id, fix.latitude, fix.longitude, fix.recorded_at)
-        body |= {"accuracy": fix.accuracy, "speed": fix.speed, "bearing": fix.bearing, "outcome": done.outcome}
-        return Response(body, status=200 if done.outcome == positions.DUPLICATE else 201)
+        body |= {"accuracy": fix.accuracy, "speed": fix.speed, "bearing": fix.bearing, "outcome": result.outcome}
+        return Response(body, status=200 if result.outcome == positions.DUPLICATE else 201)
 
 
 class DeviceKeysView(APIView):
     """The keys of a driver's phones."""
 
-    @extend_schema(operation_id="listDeviceKeys", responses={200: DeviceKeyList, **problems(404)})
+    @extend_schema(operation_id="listDeviceKeys", responses={200: DeviceKeyList, **problem_responses(404)})
     def get(self, request: Request, driver_id: uuid.UUID) -> Response:
         """List the keys, newest first, those that were revoked included."""
-        _manager(request, driver_id)
-        found = parties.device_keys(driver_id)[:200]
+        _require_device_admin(request, driver_id)
+        keys = parties.device_keys(driver_id)[:200]
         return Response(
-            {"results": [_key(key) for key in found], "next": None, "previous": None}, headers=_NO_STORE
+            {"results": [_device_key_json(key) for key in keys], "next": None, "previous": None}, headers=_NO_STORE
         )
 
     @extend_schema(
         operation_id="makeDeviceKey",
         request=DeviceKeyOrder,
-        responses={201: NewDeviceKey, **problems(404, body=True)},
+        responses={201: NewDeviceKey, **problem_responses(404, body=True)},
     )
     def post(self, request: Request, driver_id: uuid.UUID) -> Response:
         """Make a key by which a phone reports this driver's position at `/api/osmand`, and does nothing else."""
-        subject = _manager(request, driver_id)
-        given = values(DeviceKeyOrder, request)
-        key, secret = device_keys.create(by=subject, now=timezone.now(), driver_id=driver_id, **given)
-        return Response(_key(key) | {"secret": secret}, status=201, headers=_NO_STORE)
+        subject = _require_device_admin(request, driver_id)
+        body = validated_body(DeviceKeyOrder, request)
+        key, secret = device_keys.create(by=subject, now=timezone.now(), driver_id=driver_id, **body)
+        return Response(_device_key_json(key) | {"secret": secret}, status=201, headers=_NO_STORE)
 
 
 class DeviceKeyView(APIView):
     """One key."""
 
-    @extend_schema(operation_id="revokeDeviceKey", request=None, responses={204: None, **problems(404)})
+    @extend_schema(operation_id="revokeDeviceKey", request=None, responses={204: None, **problem_responses(404)})
     def delete(self, request: Request, driver_id: uuid.UUID, device_key_id: uuid.UUID) -> Response:
         """Revoke a key at once."""
-        subject = _manager(request, driver_id)
+        subject = _require_device_admin(request, driver_id)
         device_keys.revoke(by=subject, now=timezone.now(), driver_id=driver_id, key_id=device_key_id)
         return Response(status=204)
 
 
-def _visible(request: Request, driver_id: uuid.UUID) -> Subject:
+def _require_visible_driver(request: Request, driver_id: uuid.UUID) -> Subject:
     subject = subject_of(request)
     if parties.driver(subject, driver_id) is None:
         raise DriverNotFound(str(driver_id))
     return subject
 
 
-def _manager(request: Request, driver_id: uuid.UUID) -> Subject:
-    subject = _visible(request, driver_id)
+def _require_device_admin(request: Request, driver_id: uuid.UUID) -> Subject:
+    subject = _require_visible_driver(request, driver_id)
     subject.require("devices:write")
     return subject
 
 
-def _key(key: DeviceKey) -> dict[str, Any]:
+def _device_key_json(key: DeviceKey) -> dict[str, Any]:
     return {
         "id": str(key.pk),
         "name": key.name,

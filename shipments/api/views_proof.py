@@ -20,22 +20,22 @@ from rest_framework.views import APIView
 from shipments import pictures, services, strict_json
 from shipments.api import shapes
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import KEYED, REFERENCE, if_match, problems
+from shipments.api.documentation import IDEMPOTENCY_PARAMETERS, REFERENCE, if_match, problem_responses
 from shipments.api.fields import Instant, StrictSerializer, Text
-from shipments.api.idempotency import written
+from shipments.api.idempotency import idempotent_write
 from shipments.api.parsers import StrictJSONParser
-from shipments.api.views import command, visible_first
+from shipments.api.views import shipment_command, not_found_unless_visible
 from shipments.pictures import Picture
 from shipments.selectors import shipments as selectors
 from shipments.selectors.parameters import InvalidFields, field_error
 from shipments.services import proofs
 
 # Two pictures of 5 MiB as base64 are 13.4 MiB; the proxy takes 11 MiB, as it would of a form.
-_MOST_JSON_BYTES: Final = 11 * 1024 * 1024
+_MAX_JSON_BYTES: Final = 11 * 1024 * 1024
 _KINDS: Final = ("signature", "photo")
 
 
-class Busy(APIException):
+class PictureServiceUnavailable(APIException):
     """Nobody can read pictures just now."""
 
     status_code = 503
@@ -95,7 +95,7 @@ class Proof(StrictSerializer):
 class LargeJSONParser(StrictJSONParser):
     """The same JSON, with room for two pictures."""
 
-    most_bytes = _MOST_JSON_BYTES
+    most_bytes = _MAX_JSON_BYTES
 
 
 class PlainMultiPartParser(MultiPartParser):
@@ -122,8 +122,8 @@ class ProofView(APIView):
     @extend_schema(
         operation_id="proveDelivery",
         request={"application/json": Proof, "multipart/form-data": Proof},
-        parameters=[REFERENCE, if_match(required=False), *KEYED],
-        responses={201: shapes.Proof, **problems(404, 412, body=True, keyed=True)},
+        parameters=[REFERENCE, if_match(required=False), *IDEMPOTENCY_PARAMETERS],
+        responses={201: shapes.Proof, **problem_responses(404, 412, body=True, keyed=True)},
     )
     def post(self, request: Request, reference: str) -> HttpResponse:
         """Store who received the shipment, with signature or photo; another proof takes the place of this one."""
@@ -131,32 +131,32 @@ class ProofView(APIView):
         # Before anybody looks at a picture.
         if not selectors.visible_shipments(subject).with_reference(reference).exists():
             raise services.ShipmentNotFound(reference)
-        terms, proof = command(request, reference, permission="checkpoints:write", body=Proof)
-        with visible_first(subject, reference):
-            sent: dict[str, bytes] = {kind: proof.pop(kind) for kind in _KINDS if kind in proof}
-            request.body_digest = _digest(proof, sent)  # type: ignore[attr-defined]  # read by `written`
-            cleaned: dict[str, Picture] = {kind: _cleaned(kind, raw) for kind, raw in sent.items()}
-        return _store(self, request, reference, terms | proof | {"now": timezone.now()}, cleaned)
+        arguments, proof = shipment_command(request, reference, permission="checkpoints:write", body=Proof)
+        with not_found_unless_visible(subject, reference):
+            raw_pictures: dict[str, bytes] = {kind: proof.pop(kind) for kind in _KINDS if kind in proof}
+            request.body_digest = _body_digest(proof, raw_pictures)  # type: ignore[attr-defined]  # read by `written`
+            clean_pictures: dict[str, Picture] = {kind: _clean_picture(kind, raw) for kind, raw in raw_pictures.items()}
+        return _store(self, request, reference, arguments | proof | {"now": timezone.now()}, clean_pictures)
 
 
-@written
+@idempotent_write
 def _store(
     view: APIView, request: Request, reference: str, values: dict[str, Any], cleaned: Mapping[str, Picture]
 ) -> Response:
-    return Response(proofs.shown(services.prove(**values, pictures=cleaned)), status=201)
+    return Response(proofs.represent(services.record_proof_of_delivery(**values, pictures=cleaned)), status=201)
 
 
-def _cleaned(kind: str, raw: bytes) -> Picture:
+def _clean_picture(kind: str, raw: bytes) -> Picture:
     try:
         return pictures.clean(raw)
     except pictures.InvalidPicture as error:
         raise InvalidFields([field_error(kind, "not_a_picture", str(error))]) from None
     except pictures.CleanerUnavailable as error:
-        raise Busy from error
+        raise PictureServiceUnavailable from error
 
 
-def _digest(values: Mapping[str, Any], sent: Mapping[str, bytes]) -> bytes:
+def _body_digest(values: Mapping[str, Any], sent: Mapping[str, bytes]) -> bytes:
     """This will return what two requests for the same proof have in common, however their forms are cut."""
-    told = [f"{name}={values[name]}" for name in sorted(values)]
-    shown = [f"{kind}={hashlib.sha256(raw).hexdigest()}" for kind, raw in sorted(sent.items())]
-    return hashlib.sha256("\n".join(told + shown).encode()).digest()
+    values_lines = [f"{name}={values[name]}" for name in sorted(values)]
+    picture_lines = [f"{kind}={hashlib.sha256(raw).hexdigest()}" for kind, raw in sorted(sent.items())]
+    return hashlib.sha256("\n".join(values_lines + picture_lines).encode()).digest()

@@ -21,30 +21,30 @@ from shipments.api.authentication import subject_of
 from shipments.api.documentation import (
     ETAG,
     IF_NONE_MATCH,
-    KEYED,
+    IDEMPOTENCY_PARAMETERS,
     LINK,
     LOCATION,
     REFERENCE,
     if_match,
-    problems,
+    problem_responses,
 )
-from shipments.api.idempotency import written
-from shipments.api.views import command, follower, reader, values
+from shipments.api.idempotency import idempotent_write
+from shipments.api.views import shipment_command, require_follower, require_reader, validated_body
 from shipments.selectors import pages, prepared
 from shipments.selectors import shipments as selectors
 from shipments.selectors.parameters import Parameter
 from shipments.selectors.versions import Version
 
-_SHIPMENT: Final[Mapping[str, Parameter]] = {
+_SHIPMENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "asOf": Parameter(
         texts.instant, "Answer what the service said at this time.", {"type": "string", "format": "date-time"}
     ),
 }
-_UNCHANGED: Final = OpenApiResponse(description="The caller has this version.")
+_NOT_MODIFIED: Final = OpenApiResponse(description="The caller has this version.")
 _COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
 
 
-def listed(request: HttpRequest | Request, subject: Subject, *, version: Version | None = None) -> pages.RenderedPage:
+def fetch_shipment_page(request: HttpRequest | Request, subject: Subject, *, version: Version | None = None) -> pages.RenderedPage:
     """This will return the page of shipments that a request asks for; raises parameters.Invalid.
 
     The version of the organisation is read unless the caller has read it just now.
@@ -52,16 +52,16 @@ def listed(request: HttpRequest | Request, subject: Subject, *, version: Version
     sight = subject.visibility_scope
 
     def read() -> pages.PageRows:
-        query, page = filters.narrowed(
+        query, page = filters.fetch_list(
             lambda: selectors.visible_shipments(sight).annotate(reference_key=Upper("reference")),
             request.GET,
-            filters.shipments(subject),
+            filters.shipment_parameters(subject),
             filters.SHIPMENT_ORDERS,
             _COLUMNS,
             default="-createdAt",
             shape=sight,
         )
-        return pages.PageRows(page.rows, **pagination.addresses(request, query, page))
+        return pages.PageRows(page.rows, **pagination.page_links(request, query, page))
 
     return pages.fetch_page(subject, subject.variant, request.get_full_path(), read, version=version)
 
@@ -71,15 +71,15 @@ class ShipmentsView(APIView):
 
     @extend_schema(
         operation_id="listShipments",
-        parameters=[*parameters.described(filters.SHIPMENTS), IF_NONE_MATCH, ETAG, LINK],
-        responses={200: shapes.ShipmentPage, 304: _UNCHANGED, **problems(400)},
+        parameters=[*parameters.openapi_parameters(filters.SHIPMENTS), IF_NONE_MATCH, ETAG, LINK],
+        responses={200: shapes.ShipmentPage, 304: _NOT_MODIFIED, **problem_responses(400)},
     )
     def get(self, request: Request) -> Response:
         """List the shipments that the caller may see, newest first unless told otherwise."""
-        page = listed(request, reader(request))
-        known = conditional.is_fresh(request, page.etag)
-        response = conditional.tagged(None if known else page.body, page.etag)
-        links = pagination.link({"next": page.next, "previous": page.previous})
+        page = fetch_shipment_page(request, require_reader(request))
+        is_fresh = conditional.is_fresh(request, page.etag)
+        response = conditional.etag_response(None if is_fresh else page.body, page.etag)
+        links = pagination.link_header({"next": page.next, "previous": page.previous})
         if links:
             response["Link"] = links
         return response
@@ -87,16 +87,16 @@ class ShipmentsView(APIView):
     @extend_schema(
         operation_id="bookShipment",
         request=serializers.ShipmentBooking,
-        parameters=[ETAG, LOCATION, *KEYED],
-        responses={201: shapes.Shipment, **problems(409, body=True, keyed=True)},
+        parameters=[ETAG, LOCATION, *IDEMPOTENCY_PARAMETERS],
+        responses={201: shapes.Shipment, **problem_responses(409, body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def post(self, request: Request) -> Response:
         """Book a shipment: as a draft, or with `"status": "booked"`."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        shipment = services.book(by=subject, now=timezone.now(), **values(serializers.ShipmentBooking, request))
-        response = shown(subject, shipment.reference, status=201)
+        shipment = services.book(by=subject, now=timezone.now(), **validated_body(serializers.ShipmentBooking, request))
+        response = shipment_response(subject, shipment.reference, status=201)
         response["Location"] = reverse("shipment", args=[shipment.reference])
         return response
 
@@ -106,53 +106,53 @@ class ShipmentView(APIView):
 
     @extend_schema(
         operation_id="getShipment",
-        parameters=[REFERENCE, *parameters.described(_SHIPMENT), IF_NONE_MATCH, ETAG],
+        parameters=[REFERENCE, *parameters.openapi_parameters(_SHIPMENT_PARAMETERS), IF_NONE_MATCH, ETAG],
         responses={
             200: shapes.Shipment,
-            304: _UNCHANGED,
-            **problems(400, 404),
+            304: _NOT_MODIFIED,
+            **problem_responses(400, 404),
         },
     )
     def get(self, request: Request, reference: str) -> Response:
         """Show a shipment as it is, or as the log told it at an earlier time; also to a tracking link."""
-        subject = follower(request)
-        asked = parameters.parse_parameters(request.GET, _SHIPMENT)
-        if "asOf" in asked:
+        subject = require_follower(request)
+        query = parameters.parse_parameters(request.GET, _SHIPMENT_PARAMETERS)
+        if "asOf" in query:
             return Response(
-                _as_of(subject, reference, asked["asOf"]), headers={"Cache-Control": "private, no-cache"}
+                _as_of(subject, reference, query["asOf"]), headers={"Cache-Control": "private, no-cache"}
             )
-        return shown(subject, reference, has=partial(conditional.is_fresh, request))
+        return shipment_response(subject, reference, client_has=partial(conditional.is_fresh, request))
 
     @extend_schema(
         operation_id="amendShipment",
         request=serializers.ShipmentAmendment,
-        parameters=[REFERENCE, if_match(required=True), ETAG, *KEYED],
-        responses={200: shapes.Shipment, **problems(404, 412, 428, body=True, keyed=True)},
+        parameters=[REFERENCE, if_match(required=True), ETAG, *IDEMPOTENCY_PARAMETERS],
+        responses={200: shapes.Shipment, **problem_responses(404, 412, 428, body=True, keyed=True)},
     )
-    @written
+    @idempotent_write
     def patch(self, request: Request, reference: str) -> Response:
         """Change plans, measures, parties, places or notes of the version that was read."""
-        terms, changes = command(
+        arguments, changes = shipment_command(
             request,
             reference,
             permission="shipments:write",
             body=serializers.ShipmentAmendment,
             version_required=True,
         )
-        services.amend(**terms, changes=changes)
-        return shown(terms["by"], reference)
+        services.amend(**arguments, changes=changes)
+        return shipment_response(arguments["by"], reference)
 
     @extend_schema(
         operation_id="discardShipment",
         request=None,
-        parameters=[REFERENCE, if_match(required=False), *KEYED],
-        responses={204: None, **problems(404, 409, 412, keyed=True)},
+        parameters=[REFERENCE, if_match(required=False), *IDEMPOTENCY_PARAMETERS],
+        responses={204: None, **problem_responses(404, 409, 412, keyed=True)},
     )
-    @written
+    @idempotent_write
     def delete(self, request: Request, reference: str) -> Response:
         """Take a draft away; anything further on is cancelled instead."""
-        terms, _ = command(request, reference, permission="shipments:write")
-        services.discard(**terms)
+        arguments, _ = shipment_command(request, reference, permission="shipments:write")
+        services.discard(**arguments)
         return Response(status=204)
 
 
@@ -162,31 +162,31 @@ class TransitionsView(APIView):
     @extend_schema(
         operation_id="advanceShipment",
         request=serializers.Transition,
-        parameters=[REFERENCE, if_match(required=False), ETAG, *KEYED],
+        parameters=[REFERENCE, if_match(required=False), ETAG, *IDEMPOTENCY_PARAMETERS],
         responses={
             200: shapes.Shipment,
-            **problems(404, 409, 412, body=True, keyed=True, shape=shapes.TransitionProblem),
+            **problem_responses(404, 409, 412, body=True, keyed=True, shape=shapes.TransitionProblem),
         },
     )
-    @written
+    @idempotent_write
     def post(self, request: Request, reference: str) -> Response:
         """Move a shipment to another state; asking for the state that it has changes nothing."""
-        terms, transition = command(request, reference, permission="checkpoints:write", body=serializers.Transition)
-        services.advance(**terms, **transition)
-        return shown(terms["by"], reference)
+        arguments, transition = shipment_command(request, reference, permission="checkpoints:write", body=serializers.Transition)
+        services.advance(**arguments, **transition)
+        return shipment_response(arguments["by"], reference)
 
 
-def shown(
-    subject: Subject, reference: str, *, status: int = 200, has: Callable[[str], bool] = lambda _: False
+def shipment_response(
+    subject: Subject, reference: str, *, status: int = 200, client_has: Callable[[str], bool] = lambda _: False
 ) -> Response:
     """This will answer with the shipment as the subject sees it; `has` tells which version the caller has.
 
     Raises ShipmentNotFound.
     """
-    found = prepared.get_shipment(subject, subject.variant, reference, client_has=has)
-    if found is None:
+    prepared_body = prepared.get_shipment(subject, subject.variant, reference, client_has=client_has)
+    if prepared_body is None:
         raise services.ShipmentNotFound(reference)
-    return conditional.tagged(found.body, found.etag, status=status)
+    return conditional.etag_response(prepared_body.body, prepared_body.etag, status=status)
 
 
 def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:
 
     Raises ShipmentNotFound, also where it was not booked yet.
     """
-    told = selectors.snapshot_as_of(subject, reference, at)
-    if told is None:
+    snapshot = selectors.snapshot_as_of(subject, reference, at)
+    if snapshot is None:
         raise services.ShipmentNotFound(reference)
-    return told | {"position": None}
+    return snapshot | {"position": None}

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 from shipments import texts
 from shipments.api import parameters, shapes
 from shipments.api.authentication import subject_of
-from shipments.api.documentation import problems
+from shipments.api.documentation import problem_responses
 from shipments.selectors import accounts
 from shipments.selectors.parameters import InvalidFields, Parameter, field_error
 
@@ -25,18 +25,18 @@ class UserSearchView(APIView):
 
     @extend_schema(
         operation_id="searchUsers",
-        parameters=parameters.described(_SEARCH),
-        responses={200: shapes.UserMatches, **problems(400)},
+        parameters=parameters.openapi_parameters(_SEARCH),
+        responses={200: shapes.UserMatches, **problem_responses(400)},
     )
     def get(self, request: Request) -> Response:
         """Find up to 20 active members by name or e-mail address."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        asked = parameters.parse_parameters(request.GET, _SEARCH)
-        if "q" not in asked:
+        query = parameters.parse_parameters(request.GET, _SEARCH)
+        if "q" not in query:
             raise InvalidFields([field_error("q", "required", "Say what to look for.")])
         results = [
             {"id": member.user_id, "name": member.user.name, "email": member.user.email, "role": member.role}
-            for member in accounts.search_members(subject, asked["q"])
+            for member in accounts.search_members(subject, query["q"])
         ]
         return Response({"results": results}, headers={"Cache-Control": "private, no-cache"})

@@ -17,10 +17,10 @@ from shipments.selectors import live
 class _Waiter:
     epoch: str
     after: int
-    found: asyncio.Future[tuple[str, int]]
+    future: asyncio.Future[tuple[str, int]]
 
 
-class _Watch:
+class _LoopPoller:
     """The waiters of one event loop, by key; its task lives only while somebody waits."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class _Watch:
     def add(self, key: uuid.UUID, waiter: _Waiter) -> None:
         self.waiters.setdefault(key, set()).add(waiter)
         if self.task is None:
-            self.task = asyncio.get_running_loop().create_task(self._look())
+            self.task = asyncio.get_running_loop().create_task(self._poll())
 
     def remove(self, key: uuid.UUID, waiter: _Waiter) -> None:
         self.waiters[key].discard(waiter)
@@ -40,11 +40,11 @@ class _Watch:
             self.task.cancel()
             self.task = None
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         while True:
             await asyncio.sleep(random.uniform(0.4, 0.6))  # noqa: S311  spreads processes, hides nothing
             if health.is_draining():
-                self._give_up()
+                self._time_out_all()
                 continue
             try:
                 epoch, heads = await live.fetch_heads(list(self.waiters))
@@ -53,38 +53,38 @@ class _Watch:
             for key, waiters in self.waiters.items():
                 head = heads.get(key, 0)
                 for waiter in waiters:
-                    if (epoch != waiter.epoch or head > waiter.after) and not waiter.found.done():
-                        waiter.found.set_result((epoch, head))
+                    if (epoch != waiter.epoch or head > waiter.after) and not waiter.future.done():
+                        waiter.future.set_result((epoch, head))
 
-    def _give_up(self) -> None:
+    def _time_out_all(self) -> None:
         """This will answer everybody with what they have: the process is going to stop."""
         for waiters in self.waiters.values():
             for waiter in waiters:
-                if not waiter.found.done():
-                    waiter.found.set_exception(TimeoutError())
+                if not waiter.future.done():
+                    waiter.future.set_exception(TimeoutError())
 
 
-_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
+_pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPoller] = WeakKeyDictionary()
 
 
-async def news(key: uuid.UUID, *, epoch: str, after: int, seconds: float) -> tuple[str, int] | None:
+async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: float) -> tuple[str, int] | None:
     """This will return epoch and head once either has gone on, None when the time is up first.
 
     The key is a shipment or, for its feed, an organisation.
     """
     loop = asyncio.get_running_loop()
-    watch = _watches.setdefault(loop, _Watch())
+    poller = _pollers.setdefault(loop, _LoopPoller())
     waiter = _Waiter(epoch, after, loop.create_future())
-    watch.add(key, waiter)
+    poller.add(key, waiter)
     try:
-        return await asyncio.wait_for(waiter.found, seconds)
+        return await asyncio.wait_for(waiter.future, seconds)
     except TimeoutError:
         return None
     finally:
-        watch.remove(key, waiter)
+        poller.remove(key, waiter)
 
 
-def let_thread_go() -> None:
+def release_sync_thread() -> None:
     """This will end the thread that Django keeps for this request's synchronous parts; the next one makes another.
 
     Django (5.2) opens an asgiref ThreadSensitiveContext around each request and holds its thread until the

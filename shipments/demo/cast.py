@@ -11,7 +11,7 @@ from shipments.demo import names, world
 from shipments.models import Customer, Driver, DriverPosition, Location, Position
 
 # Of the drivers on the road: how many drive, rest at a facility, deliver, stand at the door, return.
-_PHASES: Final = {"in_transit": 66, "at_facility": 16, "out_for_delivery": 9, "at_delivery": 6, "returning": 3}
+_STATUS_WEIGHTS: Final = {"in_transit": 66, "at_facility": 16, "out_for_delivery": 9, "at_delivery": 6, "returning": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class Run:
     status: str
     departed_at: datetime
     arrives_at: datetime
-    share: float  # of the way done
+    progress: float  # of the way done
 
 
 @dataclass(slots=True)
-class Cast:
+class DemoOrganization:
     """The people and places of one organisation."""
 
     organization_id: uuid.UUID
@@ -38,7 +38,7 @@ class Cast:
     drivers: list[Driver] = field(default_factory=list)
     runs: dict[uuid.UUID, Run] = field(default_factory=dict)
     # Drivers by the state of the freight that they carry.
-    carriers: dict[str, list[Driver]] = field(default_factory=dict)
+    drivers_by_status: dict[str, list[Driver]] = field(default_factory=dict)
     dispatchers: list[tuple[uuid.UUID, str]] = field(default_factory=list)  # id and name
 
     def new_id(self, at: datetime) -> uuid.UUID:
@@ -54,7 +54,7 @@ def seeded_id(rng: random.Random, at: datetime) -> uuid.UUID:
     return uuid.UUID(int=number)
 
 
-def gather(cast: Cast, *, drivers: int) -> None:
+def populate(cast: DemoOrganization, *, drivers: int) -> None:
     """This will fill the cast with customers and drivers; every fifth driver has nothing to do now."""
     cast.customers = [_customer(cast, name) for name in names.CUSTOMERS]
     lanes = list(world.lanes().values())
@@ -72,17 +72,17 @@ def gather(cast: Cast, *, drivers: int) -> None:
             driver.status = away if number % 10 == 9 else Driver.Status.ACTIVE
             continue
         # The first five stand for one phase each, so that none is missing.
-        status = [*_PHASES][number] if number < 5 else cast.rng.choices([*_PHASES], [*_PHASES.values()])[0]
+        status = [*_STATUS_WEIGHTS][number] if number < 5 else cast.rng.choices([*_STATUS_WEIGHTS], [*_STATUS_WEIGHTS.values()])[0]
         cast.runs[driver.pk] = _run(cast, lane, status)
-        cast.carriers.setdefault(status, []).append(driver)
+        cast.drivers_by_status.setdefault(status, []).append(driver)
 
 
-def positions(cast: Cast) -> list[DriverPosition]:
+def latest_positions(cast: DemoOrganization) -> list[DriverPosition]:
     """This will return where each driver with a run was seen last, some seconds or minutes ago."""
-    found = []
+    rows = []
     for driver_id, run in cast.runs.items():
-        latitude, longitude = run.lane.at(run.share)
-        found.append(
+        latitude, longitude = run.lane.at(run.progress)
+        rows.append(
             DriverPosition(
                 driver_id=driver_id,
                 latitude=round(latitude, 5),
@@ -90,10 +90,10 @@ def positions(cast: Cast) -> list[DriverPosition]:
                 recorded_at=cast.now - timedelta(seconds=cast.rng.randrange(5, 600)),
             )
         )
-    return found
+    return rows
 
 
-def way(cast: Cast, seen: list[DriverPosition]) -> list[Position]:
+def position_history(cast: DemoOrganization, latest: list[DriverPosition]) -> list[Position]:
     """This will return the positions behind those that are shown: what was seen last is kept like any other."""
     return [
         Position(
@@ -103,7 +103,7 @@ def way(cast: Cast, seen: list[DriverPosition]) -> list[Position]:
             latitude=each.latitude,
             longitude=each.longitude,
         )
-        for each in seen
+        for each in latest
     ]
 
 
@@ -115,7 +115,7 @@ def place_columns(place: Location, prefix: str) -> dict[str, Any]:
     }
 
 
-def _run(cast: Cast, lane: world.Lane, status: str) -> Run:
+def _run(cast: DemoOrganization, lane: world.Lane, status: str) -> Run:
     span = timedelta(days=lane.days)
     share = {
         "in_transit": cast.rng.uniform(0.05, 0.9),
@@ -130,7 +130,7 @@ def _run(cast: Cast, lane: world.Lane, status: str) -> Run:
     return Run(lane, status, departed_at, arrives_at.replace(minute=arrives_at.minute // 5 * 5, second=0), share)
 
 
-def _customer(cast: Cast, name: str) -> Customer:
+def _customer(cast: DemoOrganization, name: str) -> Customer:
     since = cast.now - timedelta(days=cast.rng.randrange(60, 900))
     number = cast.rng.randrange(10**6, 10**7)
     return Customer(
@@ -139,7 +139,7 @@ def _customer(cast: Cast, name: str) -> Customer:
     )  # fmt: skip
 
 
-def _driver(cast: Cast, number: int, mode: str) -> Driver:
+def _driver(cast: DemoOrganization, number: int, mode: str) -> Driver:
     rng = cast.rng
     since = cast.now - timedelta(days=rng.randrange(50, 1500))
     name = names.DRIVERS[number % len(names.DRIVERS)]

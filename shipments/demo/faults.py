@@ -11,10 +11,10 @@ from shipments.models import Shipment
 KINDS: Final = ("late", "duplicate", "out_of_order")
 _SOURCE: Final = "simulated feed"
 # Of ten hops so many come with a fault, where faults are wanted.
-_TENTHS: Final = 4
+_FAULTS_IN_TEN: Final = 4
 
 
-class Faults:
+class FaultInjector:
     """Turns some hops between road and facility into faulty observations."""
 
     def __init__(self, kinds: frozenset[str], *, by: Subject, rng: random.Random) -> None:
@@ -22,9 +22,9 @@ class Faults:
         self._by = by
         self._rng = rng
 
-    def strike(self, shipment: Shipment, to: str, now: datetime) -> bool:
+    def maybe_inject(self, shipment: Shipment, to: str, now: datetime) -> bool:
         """This will report that a shipment reached `to`, wrongly, and say whether it did; mostly it does not."""
-        if not self._kinds or self._rng.randrange(10) >= _TENTHS:
+        if not self._kinds or self._rng.randrange(10) >= _FAULTS_IN_TEN:
             return False
         kind = self._rng.choice(self._kinds)
         if kind == "late":

@@ -14,7 +14,7 @@ from shipments.models import Shipment
 # Every lane is crossed in so long, whatever its length: days of driving would not be seen to move.
 CROSSING: Final = timedelta(hours=2)
 _REFRESH: Final = timedelta(minutes=1)
-_MOST: Final = 2_000
+_MAX_DRIVERS: Final = 2_000
 
 
 @dataclass(slots=True)
@@ -24,7 +24,7 @@ class _Trip:
     moved_at: datetime
 
 
-class Fleet:
+class DriverSimulator:
     """Knows who is on the way where, and moves a few of them at a time."""
 
     def __init__(self, organization_id: uuid.UUID, rng: random.Random) -> None:
@@ -32,17 +32,17 @@ class Fleet:
         self._by = access.system_subject(organization_id, name="simulator")
         self._rng = rng
         self._trips: dict[uuid.UUID, _Trip] = {}
-        self._turn: deque[uuid.UUID] = deque()
-        self._read_at: datetime | None = None
+        self._rotation: deque[uuid.UUID] = deque()
+        self._loaded_at: datetime | None = None
 
     def move(self, count: int, *, now: datetime) -> int:
         """This will move the next `count` drivers, in turn, and return how many positions were new."""
-        if self._read_at is None or now - self._read_at >= _REFRESH:
-            self._read(now)
+        if self._loaded_at is None or now - self._loaded_at >= _REFRESH:
+            self._load_trips(now)
         moved = 0
-        for _ in range(min(count, len(self._turn))):
-            driver_id = self._turn[0]
-            self._turn.rotate(-1)
+        for _ in range(min(count, len(self._rotation))):
+            driver_id = self._rotation[0]
+            self._rotation.rotate(-1)
             trip = self._trips[driver_id]
             trip.share = min(trip.share + (now - trip.moved_at) / CROSSING * self._rng.uniform(0.8, 1.2), 1.0)
             trip.moved_at = now
@@ -53,14 +53,14 @@ class Fleet:
     def _report(self, driver_id: uuid.UUID, latitude: float, longitude: float, now: datetime) -> bool:
         """This will report a position; not that of a driver who was dismissed or removed meanwhile."""
         try:
-            done = intake.record_position(
+            result = intake.record_position(
                 by=self._by, now=now, driver_id=driver_id, latitude=latitude, longitude=longitude
             )
         except (intake.DriverNotFound, intake.Forbidden):
             return False
-        return done.outcome == "latest"
+        return result.outcome == "latest"
 
-    def _read(self, now: datetime) -> None:
+    def _load_trips(self, now: datetime) -> None:
         """This will learn who carries what; the freight that set out last decides where a driver is."""
         rows = (
             Shipment.objects.of_organization(self._organization_id)
@@ -77,22 +77,22 @@ class Fleet:
             )
         )  # fmt: skip
         trips: dict[uuid.UUID, _Trip] = {}
-        for driver_id, origin, destination, latitude, longitude in rows[:_MOST]:
+        for driver_id, origin, destination, latitude, longitude in rows[:_MAX_DRIVERS]:
             if driver_id in trips:
                 continue
-            known = self._trips.get(driver_id)
-            if known and (known.lane.origin, known.lane.destination) == (origin, destination):
-                trips[driver_id] = known
+            current_trip = self._trips.get(driver_id)
+            if current_trip and (current_trip.lane.origin, current_trip.lane.destination) == (origin, destination):
+                trips[driver_id] = current_trip
                 continue
             lane = world.lane(origin, destination)
-            share = 0.0 if latitude is None else _nearest(lane, (latitude, longitude))
+            share = 0.0 if latitude is None else _progress_at(lane, (latitude, longitude))
             trips[driver_id] = _Trip(lane, share, now)
-        self._trips, self._turn, self._read_at = trips, deque(trips), now
+        self._trips, self._rotation, self._loaded_at = trips, deque(trips), now
 
 
-def _nearest(lane: world.Lane, seen: world.Point) -> float:
+def _progress_at(lane: world.Lane, point: world.Point) -> float:
     """This will return the share of the lane where it passes a point; far from the lane, its start."""
     share, km = min(
-        ((step / 100, world.distance(lane.at(step / 100), seen)) for step in range(101)), key=lambda pair: pair[1]
+        ((step / 100, world.distance_km(lane.at(step / 100), point)) for step in range(101)), key=lambda pair: pair[1]
     )
     return share if km < max(lane.km / 20, 50) else 0.0

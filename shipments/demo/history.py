@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from shipments import representation
 from shipments.demo import names, overdue, plans
-from shipments.demo.cast import Cast
+from shipments.demo.cast import DemoOrganization
 from shipments.demo.plans import Plan
 
 # The way to each state from `booked`: [optional] steps are left out of short histories.
-_WAYS: Final = {
+_STEPS_TO_STATUS: Final = {
     "draft": "", "booked": "", "cancelled": "cancelled", "dispatched": "dispatched",
     "at_pickup": "dispatched at_pickup",
     "in_transit": "dispatched [at_pickup] in_transit [at_facility in_transit]",
@@ -28,11 +28,11 @@ _WAYS: Final = {
     "returned": "dispatched in_transit [delivery_attempted] returning returned",
     "lost": "dispatched in_transit [at_facility] lost",
 }  # fmt: skip
-_ON_THE_WAY: Final = frozenset({"in_transit", "at_facility", "returning", "returned", "lost"})
+_NO_PLACE_STATES: Final = frozenset({"in_transit", "at_facility", "returning", "returned", "lost"})
 
 
 @dataclass(slots=True)
-class Story:
+class ShipmentHistory:
     """The rows of one shipment: its own, its events, its audit entries; values in the order of COLUMNS."""
 
     shipment: tuple[Any, ...] = ()
@@ -41,13 +41,13 @@ class Story:
 
 
 @dataclass(slots=True)
-class _Pen:
+class _HistoryWriter:
     """Writes one story: the row as it is now, and the log behind it."""
 
-    cast: Cast
+    cast: DemoOrganization
     row: dict[str, Any]
     by: tuple[str, uuid.UUID | None, str]  # role, id, name
-    story: Story = field(default_factory=Story)
+    history: ShipmentHistory = field(default_factory=ShipmentHistory)
 
     def write(
         self, kind: str, at: datetime, recorded_at: datetime, changes: Mapping[str, Any], place: uuid.UUID | None,
@@ -55,15 +55,15 @@ class _Pen:
     ) -> None:  # fmt: skip
         """This will add an event and its audit entry."""
         row, (role, actor_id, actor_name) = self.row, self.by
-        row["seq"] = len(self.story.events) + 1
+        row["seq"] = len(self.history.events) + 1
         row["updated_at"] = recorded_at
         organization = self.cast.organization_id
-        self.story.events.append(
+        self.history.events.append(
             (self.cast.new_id(recorded_at), organization, row["id"], row["seq"], kind, row["status"], at,
              recorded_at, row["effective_at"] if kind == "transitioned" else None, place, role, actor_id,
              {"changes": changes} | ({"note": note} if note else {}))
         )  # fmt: skip
-        self.story.audit.append(
+        self.history.audit.append(
             (self.cast.new_id(recorded_at), organization, recorded_at, role, actor_id, actor_name, action,
              "shipment", row["reference"], before, after, None, "", "done")
         )  # fmt: skip
@@ -84,105 +84,105 @@ AUDIT_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def tell(cast: Cast, *, number: int, created_at: datetime, status: str, detail: float) -> Story:
+def generate(cast: DemoOrganization, *, number: int, created_at: datetime, status: str, detail: float) -> ShipmentHistory:
     """This will return the story of shipment `number` up to `status`.
 
     `detail` (0…1) is the chance of each optional step; 0 is the shortest history that the services allow.
     """
     plan = plans.plan(cast, number, created_at, status)
-    pen = _Pen(cast, plans.measures(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers)))
-    _book(pen, plan, created_at, as_draft=status == "draft" or (detail > cast.rng.random() and detail > 0.5))
-    _travel(pen, plan, created_at, detail)
-    _flag(pen)
-    row = pen.row
-    pen.story.shipment = tuple(row[column] for column in SHIPMENT_COLUMNS)
-    return pen.story
+    writer = _HistoryWriter(cast, plans.shipment_row(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers)))
+    _write_booking(writer, plan, created_at, as_draft=status == "draft" or (detail > cast.rng.random() and detail > 0.5))
+    _write_steps(writer, plan, created_at, detail)
+    _write_flags(writer)
+    row = writer.row
+    writer.history.shipment = tuple(row[column] for column in SHIPMENT_COLUMNS)
+    return writer.history
 
 
-def _flag(pen: _Pen) -> None:
+def _write_flags(writer: _HistoryWriter) -> None:
     """This will write what the watch has opened since."""
-    pen.by = ("system", None, "watch")
-    for opened in overdue.flaggings(pen.row, now=pen.cast.now):
-        pen.row["flags"] = opened.flags
-        pen.write(
+    writer.by = ("system", None, "watch")
+    for opened in overdue.due_flags(writer.row, now=writer.cast.now):
+        writer.row["flags"] = opened.flags
+        writer.write(
             "flagged", opened.at, opened.at, {"flags": opened.flags}, None, note=opened.reason,
             action="flag", before=None, after={"flag": opened.flag, "reason": opened.reason},
         )  # fmt: skip
 
 
-def _book(pen: _Pen, plan: Plan, created_at: datetime, *, as_draft: bool) -> None:
-    row = pen.row
+def _write_booking(writer: _HistoryWriter, plan: Plan, created_at: datetime, *, as_draft: bool) -> None:
+    row = writer.row
     row |= {
-        "id": pen.cast.new_id(created_at), "status": "draft" if as_draft else "booked", "seq": 1,
+        "id": writer.cast.new_id(created_at), "status": "draft" if as_draft else "booked", "seq": 1,
         "eta": row["planned_delivery_at"], "created_at": created_at, "updated_at": created_at,
         "effective_at": created_at,
     }  # fmt: skip
-    shown = representation.snapshot(row)
-    pen.write(
-        "created", created_at, created_at, shown, row["origin_id"],
-        action="create", before=None, after=shown | {"notes": row["notes"]},
+    snapshot = representation.snapshot(row)
+    writer.write(
+        "created", created_at, created_at, snapshot, row["origin_id"],
+        action="create", before=None, after=snapshot | {"notes": row["notes"]},
     )  # fmt: skip
 
 
-def _travel(pen: _Pen, plan: Plan, created_at: datetime, detail: float) -> None:
+def _write_steps(writer: _HistoryWriter, plan: Plan, created_at: datetime, detail: float) -> None:
     """This will write every step behind the booking, at times that only grow."""
-    rng, steps = pen.cast.rng, _steps(pen, plan, detail)
+    rng, steps = writer.cast.rng, _steps(writer, plan, detail)
     departs_at = min(plan.departs_at, plan.ends_at)
-    ashore = [step for step in steps if step in plans.BEFORE_DEPARTURE or step == "driver"]
-    lead = (departs_at - created_at) / (len(ashore) + 1)
-    way = (plan.ends_at - departs_at) / max(len(steps) - len(ashore), 1)
-    learnt_at = created_at
+    early_steps = [step for step in steps if step in plans.BEFORE_DEPARTURE or step == "driver"]
+    interval_before = (departs_at - created_at) / (len(early_steps) + 1)
+    interval_after = (plan.ends_at - departs_at) / max(len(steps) - len(early_steps), 1)
+    recorded_at = created_at
     for index, step in enumerate(steps):
-        if index < len(ashore):
-            at = created_at + lead * (index + rng.uniform(0.3, 0.9))
+        if index < len(early_steps):
+            at = created_at + interval_before * (index + rng.uniform(0.3, 0.9))
         else:
-            at = departs_at + way * (index - len(ashore) + (rng.uniform(0.1, 0.9) if index > len(ashore) else 0.01))
-        at = max(at.replace(microsecond=0), learnt_at + timedelta(seconds=1))
-        learnt_at = at + timedelta(seconds=rng.randrange(40))
-        _STEPS.get(step, _advance)(pen, plan, step, at, learnt_at)
+            at = departs_at + interval_after * (index - len(early_steps) + (rng.uniform(0.1, 0.9) if index > len(early_steps) else 0.01))
+        at = max(at.replace(microsecond=0), recorded_at + timedelta(seconds=1))
+        recorded_at = at + timedelta(seconds=rng.randrange(40))
+        _STEPS.get(step, _write_transition)(writer, plan, step, at, recorded_at)
 
 
-def _steps(pen: _Pen, plan: Plan, detail: float) -> list[str]:
-    rng = pen.cast.rng
-    steps = ["booked"] if pen.row["status"] == "draft" and plan.status != "draft" else []
+def _steps(writer: _HistoryWriter, plan: Plan, detail: float) -> list[str]:
+    rng = writer.cast.rng
+    steps = ["booked"] if writer.row["status"] == "draft" and plan.status != "draft" else []
     if plan.driver:
         steps.append("driver")
-    kept = True
-    for word in _WAYS[plan.status].split():
+    is_included = True
+    for word in _STEPS_TO_STATUS[plan.status].split():
         if word.startswith("["):
-            kept = rng.random() < detail
-        if kept:
+            is_included = rng.random() < detail
+        if is_included:
             steps.append(word.strip("[]"))
         if word.endswith("]"):
-            kept = True
+            is_included = True
     if "in_transit" in steps and rng.random() < detail:
         steps.insert(steps.index("in_transit") + 1, "eta")
     return steps
 
 
-def _assign(pen: _Pen, plan: Plan, step: str, at: datetime, learnt_at: datetime) -> None:
+def _write_assignment(writer: _HistoryWriter, plan: Plan, step: str, at: datetime, recorded_at: datetime) -> None:
     driver = plan.driver
     if driver is None:
         return
-    pen.row |= {"driver_id": driver.pk, "driver__name": driver.name}
-    shown = {"driver": representation.party(driver.pk, driver.name)}
-    pen.write(
-        "amended", learnt_at, learnt_at, shown, None, action="update", before={"driver": None}, after=shown
+    writer.row |= {"driver_id": driver.pk, "driver__name": driver.name}
+    changes = {"driver": representation.party(driver.pk, driver.name)}
+    writer.write(
+        "amended", recorded_at, recorded_at, changes, None, action="update", before={"driver": None}, after=changes
     )  # fmt: skip
 
 
-def _refine_eta(pen: _Pen, plan: Plan, step: str, at: datetime, learnt_at: datetime) -> None:
-    before = {"eta": representation.instant(pen.row["eta"])}
+def _write_eta(writer: _HistoryWriter, plan: Plan, step: str, at: datetime, recorded_at: datetime) -> None:
+    before = {"eta": representation.instant(writer.row["eta"])}
     eta = plan.arrives_at.replace(minute=plan.arrives_at.minute // 5 * 5, second=0, microsecond=0)
-    if eta == pen.row["eta"]:
+    if eta == writer.row["eta"]:
         eta += timedelta(minutes=5)
-    pen.row["eta"] = eta
-    shown = {"eta": representation.instant(eta)}
-    pen.write("amended", learnt_at, learnt_at, shown, None, action="update", before=before, after=shown)
+    writer.row["eta"] = eta
+    changes = {"eta": representation.instant(eta)}
+    writer.write("amended", recorded_at, recorded_at, changes, None, action="update", before=before, after=changes)
 
 
-def _advance(pen: _Pen, plan: Plan, step: str, at: datetime, learnt_at: datetime) -> None:
-    row = pen.row
+def _write_transition(writer: _HistoryWriter, plan: Plan, step: str, at: datetime, recorded_at: datetime) -> None:
+    row = writer.row
     changes: dict[str, Any] = {"status": step}
     before, row["status"], row["effective_at"] = row["status"], step, max(at, row["effective_at"])
     if step == "delivered":
@@ -191,14 +191,14 @@ def _advance(pen: _Pen, plan: Plan, step: str, at: datetime, learnt_at: datetime
     place = None
     if step in {"at_pickup", "in_transit"} and before in {"dispatched", "at_pickup"}:
         place = row["origin_id"]
-    elif step not in plans.BEFORE_DEPARTURE | _ON_THE_WAY:
+    elif step not in plans.BEFORE_DEPARTURE | _NO_PLACE_STATES:
         place = row["destination_id"]
     if step not in {"booked", "cancelled", "dispatched"}:
-        pen.by = ("system", None, "carrier feed")
-    after = {"status": step} | ({"reason": pen.cast.rng.choice(names.REASONS)} if step == "cancelled" else {})
-    pen.write(
-        "transitioned", at, learnt_at, changes, place, action="transition", before={"status": before}, after=after
+        writer.by = ("system", None, "carrier feed")
+    after = {"status": step} | ({"reason": writer.cast.rng.choice(names.REASONS)} if step == "cancelled" else {})
+    writer.write(
+        "transitioned", at, recorded_at, changes, place, action="transition", before={"status": before}, after=after
     )  # fmt: skip
 
 
-_STEPS: Final = {"driver": _assign, "eta": _refine_eta}
+_STEPS: Final = {"driver": _write_assignment, "eta": _write_eta}

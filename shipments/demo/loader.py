@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from shipments.demo import history
-from shipments.demo.history import Story
+from shipments.demo.history import ShipmentHistory
 
 TABLES: Final = {
     "shipments_shipment": history.SHIPMENT_COLUMNS,
@@ -28,7 +28,7 @@ _TRIGGERS: Final = {
     "entry_unlinked": "shipments_auditentry",
 }
 # What waits for the relay: events without a position in the feed, audit entries outside the chain.
-_QUEUES: Final = (
+_ENQUEUE_FOR_RELAY: Final = (
     """
     INSERT INTO shipments_unnumberedevent (event_id, organization_id)
     SELECT id, organization_id FROM shipments_shipmentevent WHERE organization_id = %s
@@ -39,10 +39,10 @@ _QUEUES: Final = (
     """,
 )
 # From so many rows on, indexes and foreign keys are built once at the end instead of row by row.
-_MANY: Final = 50_000
+_BULK_THRESHOLD: Final = 50_000
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 # What the triggers would have refused row by row, asked of the whole organisation at once.
-_BROKEN: Final = {
+_INVARIANTS: Final = {
     "shipments whose seq is not the number of their events": """
         SELECT count(*) FROM shipments_shipment s LEFT JOIN (
             SELECT shipment_id, count(*) AS n, max(seq) AS head, min(seq) AS first FROM shipments_shipmentevent
@@ -64,12 +64,12 @@ _BROKEN: Final = {
 }
 
 
-class Broken(Exception):
+class InvariantBroken(Exception):
     """The rows loaded break a rule of the log; nothing of them is kept."""
 
 
 def load(
-    stories: Iterator[list[Story]], *, organization_id: uuid.UUID, expected: int, progress: Callable[[int], None]
+    histories: Iterator[list[ShipmentHistory]], *, organization_id: uuid.UUID, expected: int, progress: Callable[[int], None]
 ) -> tuple[int, int]:
     """This will store the stories of one organisation and return how many shipments and events they were.
 
@@ -77,32 +77,32 @@ def load(
     Raises Broken where the result breaks an invariant that the guards would have kept.
     """
     shipments = events = 0
-    with connection.cursor() as cursor, _triggers_off(cursor), _unburdened(cursor, expected):
+    with connection.cursor() as cursor, _triggers_disabled(cursor), _indexes_dropped(cursor, expected):
         # One thread invents and encodes the next chunk while PostgreSQL takes this one.
-        with ThreadPoolExecutor(1, thread_name_prefix="stories") as inventor:
-            pending = inventor.submit(_encoded, stories)
+        with ThreadPoolExecutor(1, thread_name_prefix="stories") as executor:
+            pending = executor.submit(_next_chunk, histories)
             while chunk := pending.result():
-                pending = inventor.submit(_encoded, stories)
+                pending = executor.submit(_next_chunk, histories)
                 for table, rows in zip(TABLES, chunk.tables, strict=True):
                     _copy(cursor, table, rows)
                 shipments += chunk.shipments
                 events += chunk.events
                 progress(chunk.shipments)
-        _settle(cursor)
-        for queue in _QUEUES:
+        _flush_deferred_constraints(cursor)
+        for queue in _ENQUEUE_FOR_RELAY:
             cursor.execute(queue, [organization_id])
-    prove(organization_id)
+    check_invariants(organization_id)
     return shipments, events
 
 
-def prove(organization_id: uuid.UUID) -> None:
+def check_invariants(organization_id: uuid.UUID) -> None:
     """This will raise Broken unless the organisation's log and its shipments agree: three queries."""
     with connection.cursor() as cursor:
-        for rule, sql in _BROKEN.items():
+        for rule, sql in _INVARIANTS.items():
             cursor.execute(sql, {"organization": organization_id})
             row = cursor.fetchone()
             if row is None or row[0]:
-                raise Broken(f"{row and row[0]} {rule}.")
+                raise InvariantBroken(f"{row and row[0]} {rule}.")
 
 
 class _Chunk:
@@ -110,26 +110,26 @@ class _Chunk:
 
     __slots__ = ("events", "shipments", "tables")
 
-    def __init__(self, stories: Sequence[Story]) -> None:
-        self.shipments = len(stories)
-        self.events = sum(len(story.events) for story in stories)
+    def __init__(self, histories: Sequence[ShipmentHistory]) -> None:
+        self.shipments = len(histories)
+        self.events = sum(len(story.events) for story in histories)
         self.tables = (
-            _text(story.shipment for story in stories),
-            _text(row for story in stories for row in story.events),
-            _text(row for story in stories for row in story.audit),
+            _copy_text(story.shipment for story in histories),
+            _copy_text(row for story in histories for row in story.events),
+            _copy_text(row for story in histories for row in story.audit),
         )
 
 
-def _encoded(stories: Iterator[list[Story]]) -> _Chunk | None:
-    batch = next(stories, None)
+def _next_chunk(histories: Iterator[list[ShipmentHistory]]) -> _Chunk | None:
+    batch = next(histories, None)
     return _Chunk(batch) if batch else None
 
 
-def _text(rows: Iterator[tuple[Any, ...]]) -> bytes:
-    return "".join("\t".join(map(_value, row)) + "\n" for row in rows).encode()
+def _copy_text(rows: Iterator[tuple[Any, ...]]) -> bytes:
+    return "".join("\t".join(map(_copy_value, row)) + "\n" for row in rows).encode()
 
 
-def _value(value: object) -> str:
+def _copy_value(value: object) -> str:
     """This will write one value in COPY's text format."""
     if value is None:
         return "\\N"
@@ -146,14 +146,14 @@ def _copy(cursor: CursorWrapper, table: str, rows: bytes) -> None:
         copy.write(rows)
 
 
-def _settle(cursor: CursorWrapper) -> None:
+def _flush_deferred_constraints(cursor: CursorWrapper) -> None:
     """This will make deferred checks now: a table with checks outstanding cannot be altered."""
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 @contextmanager
-def _triggers_off(cursor: CursorWrapper) -> Iterator[None]:
+def _triggers_disabled(cursor: CursorWrapper) -> Iterator[None]:
     """This will silence the row triggers inside this transaction."""
     cursor.execute("SET LOCAL lock_timeout = '30s'")
     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -165,12 +165,12 @@ def _triggers_off(cursor: CursorWrapper) -> Iterator[None]:
 
 
 @contextmanager
-def _unburdened(cursor: CursorWrapper, expected: int) -> Iterator[None]:
+def _indexes_dropped(cursor: CursorWrapper, expected: int) -> Iterator[None]:
     """This will take indexes, unique and foreign keys away while very many rows come, and build them again."""
-    if expected < _MANY:
+    if expected < _BULK_THRESHOLD:
         yield
         return
-    _settle(cursor)
+    _flush_deferred_constraints(cursor)
     cursor.execute("SET LOCAL maintenance_work_mem = '256MB'")
     tables = [[*TABLES]]
     cursor.execute(

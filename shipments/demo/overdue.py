@@ -11,7 +11,7 @@ from shipments import representation
 from shipments.services import watch
 
 
-class Flagging(NamedTuple):
+class OpenedFlag(NamedTuple):
     """A flag that the watch opens on a shipment at a time, and all flags that are open then."""
 
     at: datetime
@@ -20,20 +20,20 @@ class Flagging(NamedTuple):
     flags: list[dict[str, Any]]
 
 
-def flaggings(row: Mapping[str, Any], *, now: datetime) -> list[Flagging]:
+def due_flags(row: Mapping[str, Any], *, now: datetime) -> list[OpenedFlag]:
     """This will return what the watch has to open on a shipment, each behind the one before; none lies ahead."""
-    due = [flag for flag, opens in watch.due(SimpleNamespace(**row), now) if opens]
-    passed = {
+    due = [flag for flag, opens in watch.due_changes(SimpleNamespace(**row), now) if opens]
+    due_at = {
         "delayed": lambda: row["planned_delivery_at"] + settings.DELAYED_AFTER,
         "stale": lambda: row["effective_at"] + settings.STALE_AFTER,
     }
-    made: list[Flagging] = []
+    opened: list[OpenedFlag] = []
     flags, latest = list(row["flags"]), row["updated_at"]
-    for flag in sorted(due, key=lambda each: passed[each]()):
-        latest = max(passed[flag]().replace(microsecond=0), latest) + timedelta(seconds=15)
+    for flag in sorted(due, key=lambda each: due_at[each]()):
+        latest = max(due_at[flag]().replace(microsecond=0), latest) + timedelta(seconds=15)
         if latest >= now:
             break  # the watch itself comes in time
         reason = watch.REASONS[flag]
         flags = [*flags, {"flag": flag, "reason": reason, "openedAt": representation.instant(latest)}]
-        made.append(Flagging(latest, flag, reason, flags))
-    return made
+        opened.append(OpenedFlag(latest, flag, reason, flags))
+    return opened

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from shipments.demo import names, world
-from shipments.demo.cast import Cast, place_columns
+from shipments.demo.cast import DemoOrganization, place_columns
 from shipments.models import Customer, Driver
 
 # How many of a hundred shipments are in which state; the newest have not had time to get far.
@@ -18,10 +18,10 @@ WEIGHTS: Final = {
     "out_for_delivery": 4.0, "at_delivery": 2.0, "delivery_attempted": 2.0, "available_for_pickup": 2.0,
     "partially_delivered": 1.0, "delivered": 35.5, "returning": 1.0, "returned": 2.0, "cancelled": 3.0, "lost": 0.5,
 }  # fmt: skip
-FRESH: Final = {"draft": 3.0, "booked": 5.0, "dispatched": 1.5, "cancelled": 0.5}
+NEW_WEIGHTS: Final = {"draft": 3.0, "booked": 5.0, "dispatched": 1.5, "cancelled": 0.5}
 BEFORE_DEPARTURE: Final = frozenset({"draft", "booked", "dispatched", "at_pickup", "cancelled"})
-_MODES: Final = {"sea": 40, "road": 45, "rail": 15}
-_LEAST: Final = timedelta(hours=3)
+_MODE_WEIGHTS: Final = {"sea": 40, "road": 45, "rail": 15}
+_MIN_LEAD: Final = timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,92 +40,92 @@ def choose_status(rng: random.Random, *, number: int, age: timedelta) -> str:
     """This will choose a state fit for the age; the oldest shipments show every state once."""
     if number <= len(WEIGHTS):
         return [*WEIGHTS][number - 1]
-    weights = WEIGHTS if age >= _LEAST * 2 else FRESH
+    weights = WEIGHTS if age >= _MIN_LEAD * 2 else NEW_WEIGHTS
     return rng.choices([*weights], [*weights.values()])[0]
 
 
-def plan(cast: Cast, number: int, created_at: datetime, status: str) -> Plan:
+def plan(cast: DemoOrganization, number: int, created_at: datetime, status: str) -> Plan:
     """This will find a lane and times that fit the state; who has had no time to get there is booked."""
-    settled = cast.now - timedelta(minutes=2)
-    if status in cast.carriers:
-        return _riding(cast, number, created_at, status, settled) or plan(
+    latest_event_at = cast.now - timedelta(minutes=2)
+    if status in cast.drivers_by_status:
+        return _plan_with_driver_en_route(cast, number, created_at, status, latest_event_at) or plan(
             cast, number=number, created_at=created_at, status="booked"
         )
     rng, age = cast.rng, cast.now - created_at
     driver = rng.choice(cast.drivers)
     if status in BEFORE_DEPARTURE:
-        lane = any_lane(rng)
+        lane = random_lane(rng)
         departs_at = cast.now + timedelta(hours=rng.randrange(4, 240))
-        known = driver if status in {"dispatched", "at_pickup"} else None
-        return Plan(status, lane, known, departs_at, departs_at + timedelta(days=lane.days), settled)
-    found = _fitting(rng, age / timedelta(days=1) * 0.7)
+        assigned = driver if status in {"dispatched", "at_pickup"} else None
+        return Plan(status, lane, assigned, departs_at, departs_at + timedelta(days=lane.days), latest_event_at)
+    found = _lane_within_days(rng, age / timedelta(days=1) * 0.7)
     if found is None:
         return plan(cast, number, created_at, "booked")
     span = timedelta(days=found.days)
     departs_at = created_at + (age - span) * rng.uniform(0.1, 0.8)
-    return Plan(status, found, driver, departs_at, departs_at + span, min(departs_at + span, settled))
+    return Plan(status, found, driver, departs_at, departs_at + span, min(departs_at + span, latest_event_at))
 
 
-def _riding(cast: Cast, number: int, created_at: datetime, status: str, settled: datetime) -> Plan | None:
+def _plan_with_driver_en_route(cast: DemoOrganization, number: int, created_at: datetime, status: str, latest_event_at: datetime) -> Plan | None:
     """This will put freight on the way with a driver on the way who set out after it was booked."""
-    carriers = cast.carriers[status]
+    carriers = cast.drivers_by_status[status]
     for attempt in range(12):
         # The driver who can log in always has something to do.
         first = not attempt and number % 40 == 0
         driver = carriers[0] if first else cast.rng.choice(carriers)
         run = cast.runs[driver.pk]
-        if run.departed_at - _LEAST > created_at:
-            return Plan(status, run.lane, driver, run.departed_at, run.arrives_at, settled)
+        if run.departed_at - _MIN_LEAD > created_at:
+            return Plan(status, run.lane, driver, run.departed_at, run.arrives_at, latest_event_at)
     return None
 
 
 @cache
 def _lanes_by_days() -> dict[str, tuple[list[float], list[world.Lane]]]:
     """This will return the lanes of each mode, the quickest first, beside their days."""
-    found = {}
-    for mode in _MODES:
+    lanes_by_mode = {}
+    for mode in _MODE_WEIGHTS:
         lanes = sorted((lane for lane in world.lanes().values() if lane.mode == mode), key=lambda lane: lane.days)
-        found[mode] = ([lane.days for lane in lanes], lanes)
-    return found
+        lanes_by_mode[mode] = ([lane.days for lane in lanes], lanes)
+    return lanes_by_mode
 
 
-def any_lane(rng: random.Random) -> world.Lane:
+def random_lane(rng: random.Random) -> world.Lane:
     """This will choose a lane: the mode first, for there are far more ways by sea than by land."""
-    _, lanes = _lanes_by_days()[rng.choices([*_MODES], [*_MODES.values()])[0]]
+    _, lanes = _lanes_by_days()[rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]]
     return rng.choice(lanes)
 
 
-def _fitting(rng: random.Random, most_days: float) -> world.Lane | None:
+def _lane_within_days(rng: random.Random, max_days: float) -> world.Lane | None:
     """This will choose a lane that takes at most so many days, None where there is none."""
-    first = rng.choices([*_MODES], [*_MODES.values()])[0]
+    first = rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]
     for mode in (first, "road"):
         days, lanes = _lanes_by_days()[mode]
-        fitting = bisect_right(days, most_days)
+        fitting = bisect_right(days, max_days)
         if fitting:
             return lanes[rng.randrange(fitting)]
     return None
 
 
-def load(rng: random.Random, lane: world.Lane) -> tuple[Decimal, Decimal]:
+def random_load(rng: random.Random, lane: world.Lane) -> tuple[Decimal, Decimal]:
     """This will return a weight in kg and a volume in m³ that the mode can carry."""
     heaviest = {"sea": 26_000_000, "rail": 60_000_000, "road": 22_000_000}[lane.mode]
     grams = rng.randrange(120_000, heaviest) // 500 * 500
     return Decimal(grams).scaleb(-3), Decimal(grams // rng.randrange(180, 520)).scaleb(-3)
 
 
-def references(rng: random.Random, lane: world.Lane) -> dict[str, str]:
+def random_references(rng: random.Random, lane: world.Lane) -> dict[str, str]:
     """This will return the numbers of the order, the bill of lading and, on land, the carrier."""
-    found = {"po": f"PO-45{rng.randrange(10**8):08d}", "bol": f"BOL{rng.randrange(10**7):07d}"}
-    return found if lane.mode == "sea" else found | {"pro": f"{rng.randrange(10**9, 10**10)}"}
+    numbers = {"po": f"PO-45{rng.randrange(10**8):08d}", "bol": f"BOL{rng.randrange(10**7):07d}"}
+    return numbers if lane.mode == "sea" else numbers | {"pro": f"{rng.randrange(10**9, 10**10)}"}
 
 
-def measures(cast: Cast, number: int, plan: Plan) -> dict[str, Any]:
+def shipment_row(cast: DemoOrganization, number: int, plan: Plan) -> dict[str, Any]:
     """This will return a fresh row: what is shipped, for whom, and when it is planned to be where."""
     rng = cast.rng
     customer: Customer | None = rng.choice(cast.customers) if rng.random() < 0.95 else None
     origin, destination = cast.places[plan.lane.origin], cast.places[plan.lane.destination]
     early = timedelta(minutes=rng.randrange(-90, 240))
-    weight_kg, volume_m3 = load(rng, plan.lane)
+    weight_kg, volume_m3 = random_load(rng, plan.lane)
     return {
         "reference": f"{cast.prefix}-{number:06d}",
         "organization_id": cast.organization_id,
@@ -135,7 +135,7 @@ def measures(cast: Cast, number: int, plan: Plan) -> dict[str, Any]:
         "customer__name": customer.name if customer else None,
         "driver_id": None,
         "driver__name": None,
-        "references": references(rng, plan.lane),
+        "references": random_references(rng, plan.lane),
         "pieces": rng.randrange(1, 900),
         "weight_kg": weight_kg,
         "volume_m3": volume_m3,

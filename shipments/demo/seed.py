@@ -11,9 +11,9 @@ from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 
 from shipments import locodes
-from shipments.demo import cast as casting
+from shipments.demo import cast as demo_organization
 from shipments.demo import history, loader, plans, world
-from shipments.demo.cast import Cast
+from shipments.demo.cast import DemoOrganization
 from shipments.models import (
     Customer,
     Driver,
@@ -57,7 +57,7 @@ RIVAL_ACCOUNTS: Final = (Account("dispatcher@rival.test", "Remy Duval", Role.DIS
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class SeedResult:
     """What was stored."""
 
     organizations: int
@@ -65,7 +65,7 @@ class Loaded:
     events: int
 
 
-def present() -> int | None:
+def demo_shipment_count() -> int | None:
     """This will return how many shipments the demo organisation has, None where there is no such organisation."""
     organization = Organization.objects.filter(slug=SLUG).first()
     return None if organization is None else organization.shipments.count()
@@ -73,28 +73,28 @@ def present() -> int | None:
 
 def seed(
     *, shipments: int, events: float, seed: int, now: datetime, progress: Callable[[int], None] = lambda done: None
-) -> Loaded:
+) -> SeedResult:
     """This will store both organisations in one transaction; the same arguments give the same data.
 
     `events` is the wished average per shipment, kept between what the services allow. Raises loader.Broken.
     """
     with transaction.atomic():
-        ours = _organization(
+        demo_counts = _organization(
             "Meridian Freight", SLUG, "SHIP", ACCOUNTS, shipments, events,
             _rng(seed, SLUG), now, progress,
         )  # fmt: skip
-        theirs = _organization(
+        rival_counts = _organization(
             "Rival Lines", RIVAL_SLUG, "RIVAL", RIVAL_ACCOUNTS, RIVAL_SHIPMENTS, events,
             _rng(seed, RIVAL_SLUG), now, progress,
         )  # fmt: skip
     with connection.cursor() as cursor:
-        for table in (*loader.TABLES, *_BESIDE):
+        for table in (*loader.TABLES, *_OTHER_TABLES):
             cursor.execute(f"ANALYZE {table}")
-    return Loaded(2, ours[0] + theirs[0], ours[1] + theirs[1])
+    return SeedResult(2, demo_counts[0] + rival_counts[0], demo_counts[1] + rival_counts[1])
 
 
 # Filled beside the stories; the planner should know of these too.
-_BESIDE: Final = (
+_OTHER_TABLES: Final = (
     "shipments_driver",
     "shipments_customer",
     "shipments_driverposition",
@@ -114,18 +114,18 @@ def _organization(
 ) -> tuple[int, int]:  # fmt: skip
     founded_at = now - timedelta(days=1600)
     organization = Organization.objects.create(
-        id=casting.seeded_id(rng, founded_at), name=name, slug=slug, created_at=founded_at
+        id=demo_organization.seeded_id(rng, founded_at), name=name, slug=slug, created_at=founded_at
     )
-    cast = Cast(organization.pk, prefix, rng, now, _places())
-    casting.gather(cast, drivers=min(max(shipments // 12, 20), 5_000))
+    cast = DemoOrganization(organization.pk, prefix, rng, now, _places())
+    demo_organization.populate(cast, drivers=min(max(shipments // 12, 20), 5_000))
     Customer.objects.bulk_create(cast.customers)
     Driver.objects.bulk_create(cast.drivers)
-    seen = DriverPosition.objects.bulk_create(casting.positions(cast))
-    Position.objects.bulk_create(casting.way(cast, seen))
+    latest = DriverPosition.objects.bulk_create(demo_organization.latest_positions(cast))
+    Position.objects.bulk_create(demo_organization.position_history(cast, latest))
     _accounts(cast, accounts)
     detail = min(max((events - SHORTEST) / (FULLEST - SHORTEST), 0.0), 1.0)
     return loader.load(
-        _chunks(cast, shipments, detail), organization_id=organization.pk, expected=shipments, progress=progress
+        _history_chunks(cast, shipments, detail), organization_id=organization.pk, expected=shipments, progress=progress
     )
 
 
@@ -147,37 +147,37 @@ def _places() -> dict[str, Location]:
 
 
 @cache
-def _hashed() -> str:
+def _password_hash() -> str:
     """This will hash the password once for all accounts: it is public, and each hash takes a tenth of a second."""
     return make_password(PASSWORD, salt="0f1e2d3c4b5a69788796a5b4c3d2e1f0")
 
 
-def _accounts(cast: Cast, accounts: tuple[Account, ...]) -> None:
+def _accounts(cast: DemoOrganization, accounts: tuple[Account, ...]) -> None:
     for account in accounts:
-        person = User.objects.create(
+        user = User.objects.create(
             id=cast.new_id(cast.now - timedelta(days=1000)), email=account.email, name=account.name,
-            password=_hashed(), is_staff=account.staff, is_superuser=account.staff,
+            password=_password_hash(), is_staff=account.staff, is_superuser=account.staff,
         )  # fmt: skip
         Membership.objects.create(
-            id=cast.new_id(cast.now - timedelta(days=1000)), user=person, role=account.role,
+            id=cast.new_id(cast.now - timedelta(days=1000)), user=user, role=account.role,
             organization_id=cast.organization_id,
             customer=cast.customers[0] if account.role == Role.CUSTOMER else None,
             driver=cast.drivers[0] if account.role == Role.DRIVER else None,
         )  # fmt: skip
         if account.role == Role.DISPATCHER:
-            cast.dispatchers.append((person.pk, person.name))
+            cast.dispatchers.append((user.pk, user.name))
 
 
-def _chunks(cast: Cast, shipments: int, detail: float) -> Iterator[list[history.Story]]:
+def _history_chunks(cast: DemoOrganization, shipments: int, detail: float) -> Iterator[list[history.ShipmentHistory]]:
     """This will tell one story after another, the oldest shipment first."""
     newest = timedelta(minutes=20)
     step = (_WINDOW - newest) / max(shipments, 1)
-    chunk: list[history.Story] = []
+    chunk: list[history.ShipmentHistory] = []
     for number in range(1, shipments + 1):
         created_at = cast.now - _WINDOW + step * (number - 1 + cast.rng.random())
         created_at = created_at.replace(microsecond=created_at.microsecond // 1000 * 1000)
         status = plans.choose_status(cast.rng, number=number, age=cast.now - created_at)
-        chunk.append(history.tell(cast, number=number, created_at=created_at, status=status, detail=detail))
+        chunk.append(history.generate(cast, number=number, created_at=created_at, status=status, detail=detail))
         if len(chunk) == _CHUNK:
             yield chunk
             chunk = []

@@ -11,21 +11,21 @@ from django.db.models import Count, Q
 
 from shipments import access, lifecycle, services
 from shipments.demo import names, plans
-from shipments.demo.faults import Faults
+from shipments.demo.faults import FaultInjector
 from shipments.models import Customer, Driver, Shipment
 from shipments.querysets import ShipmentQuerySet
 
 # Every other event goes to the newest so many shipments in transit, in turn; nothing else touches those.
-WATCHED: Final = 50
+ETA_POOL: Final = 50
 # Below so many in transit none is delivered.
-FLOOR: Final = 150
+MIN_IN_TRANSIT: Final = 150
 # One round of the other half. Each state gains as many as it loses, so that the picture stays as it is for
 # days; one shipment in a round is booked and one delivered: some 7,000 a day at 10 events a second.
-_ROUND: Final = (
+_ROUND_OF_ACTIONS: Final = (
     "book", "confirm", "assign", "dispatch", "pick_up", "depart", "bring", "arrive", "deliver",
     *("stop", "go") * 17, *("refine",) * 13, "attempt", "retry",
 )  # fmt: skip
-_MOVES: Final = {
+_TRANSITIONS: Final = {
     "confirm": ("draft", "booked"),
     "dispatch": ("booked", "dispatched"),
     "pick_up": ("dispatched", "at_pickup"),
@@ -39,34 +39,34 @@ _MOVES: Final = {
     "retry": ("delivery_attempted", "out_for_delivery"),
 }
 # So many of a state are looked at to choose one.
-_GLANCE: Final = 200
-_LOAD: Final = 6
+_CANDIDATES: Final = 200
+_SHIPMENTS_PER_DRIVER: Final = 6
 _REFUSALS: Final = (
-    lifecycle.IllegalTransition, services.ShipmentNotFound, services.StaleWrite, services.Invalid,
+    lifecycle.IllegalTransition, services.ShipmentNotFound, services.StaleWrite, services.InvalidArgument,
     services.DuplicateReference,
 )  # fmt: skip
 
 
-class Traffic:
+class ShipmentSimulator:
     """Writes one event at a time; its choices follow from the seed and from what it finds."""
 
     def __init__(self, organization_id: uuid.UUID, *, seed: int, faults: frozenset[str] = frozenset()) -> None:
         self.by = access.system_subject(organization_id, name="simulator")
         self.counts: Counter[str] = Counter()
         self.rng = random.Random(seed)  # noqa: S311  made to be repeated, not to be secret
-        self._faults = Faults(faults, by=self.by, rng=self.rng)
-        self._watched: deque[uuid.UUID] = deque()
-        self._left = 0  # of this turn around the watched
+        self._faults = FaultInjector(faults, by=self.by, rng=self.rng)
+        self._eta_pool: deque[uuid.UUID] = deque()
+        self._left_in_pool = 0  # of this turn around the watched
         self._round: list[str] = []
-        self._turn = 0
-        self._lane = plans.any_lane(self.rng)
+        self._step_count = 0
+        self._lane = plans.random_lane(self.rng)
 
     def step(self, now: datetime) -> bool:
         """This will write the next event and say whether it did; a refusal by the services is counted."""
-        self._turn += 1
-        name = "watched" if self._turn % 2 else self._next_name()
+        self._step_count += 1
+        name = "watched" if self._step_count % 2 else self._next_name()
         try:
-            done = self._watch(now) if name == "watched" else self._act(name, now)
+            done = self._refine_pooled(now) if name == "watched" else self._act(name, now)
         except _REFUSALS:
             done = False
         self.counts[name if done else "skipped"] += 1
@@ -74,7 +74,7 @@ class Traffic:
 
     def _next_name(self) -> str:
         if not self._round:
-            self._round = self.rng.sample(_ROUND, len(_ROUND))
+            self._round = self.rng.sample(_ROUND_OF_ACTIONS, len(_ROUND_OF_ACTIONS))
         return self._round.pop()
 
     def _act(self, name: str, now: datetime) -> bool:
@@ -83,13 +83,13 @@ class Traffic:
         }  # fmt: skip
         if name in special:
             return special[name](now)
-        source, to = _MOVES[name]
-        if name == "bring" and self._in_transit()[: FLOOR + 1].count() <= FLOOR:
+        source, to = _TRANSITIONS[name]
+        if name == "bring" and self._in_transit()[: MIN_IN_TRANSIT + 1].count() <= MIN_IN_TRANSIT:
             return False
-        shipment = self._pick(source)
+        shipment = self._choose_shipment(source)
         if shipment is None:
             return False
-        if name in {"stop", "go"} and self._faults.strike(shipment, to, now):
+        if name in {"stop", "go"} and self._faults.maybe_inject(shipment, to, now):
             return True
         return self._advance(shipment, to, now)
 
@@ -110,31 +110,31 @@ class Traffic:
         rows = Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status="in_transit")
         return rows.order_by("-created_at", "-id")
 
-    def _watch(self, now: datetime) -> bool:
-        if not self._left:
-            fresh = list(self._in_transit().values_list("pk", flat=True)[:WATCHED])
-            self._watched, self._left = deque(fresh), len(fresh)
+    def _refine_pooled(self, now: datetime) -> bool:
+        if not self._left_in_pool:
+            fresh = list(self._in_transit().values_list("pk", flat=True)[:ETA_POOL])
+            self._eta_pool, self._left_in_pool = deque(fresh), len(fresh)
             if not fresh:
                 return False
-        identifier = self._watched[0]
-        self._watched.rotate(-1)
-        self._left -= 1
+        identifier = self._eta_pool[0]
+        self._eta_pool.rotate(-1)
+        self._left_in_pool -= 1
         shipment = self._in_transit().filter(pk=identifier).first()
         return shipment is not None and self._refine(shipment, now)
 
     # -- the others --------------------------------------------------------------------------------------
 
-    def _pick(self, status: str, **where: object) -> Shipment | None:
+    def _choose_shipment(self, status: str, **where: object) -> Shipment | None:
         """This will choose among the oldest of a state; what is due first arrives first."""
         rows = Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status=status, **where)
         rows = rows.select_related("origin", "destination").order_by("created_at", "id")
         if status == "in_transit":
-            rows = rows.exclude(pk__in=list(self._in_transit().values_list("pk", flat=True)[:WATCHED]))
-        found: list[Shipment] = list(rows[:_GLANCE])
-        return self.rng.choice(found) if found else None
+            rows = rows.exclude(pk__in=list(self._in_transit().values_list("pk", flat=True)[:ETA_POOL]))
+        shipments: list[Shipment] = list(rows[:_CANDIDATES])
+        return self.rng.choice(shipments) if shipments else None
 
     def _refine_any(self, now: datetime) -> bool:
-        shipment = self._pick(self.rng.choice(("in_transit", "at_facility", "out_for_delivery")))
+        shipment = self._choose_shipment(self.rng.choice(("in_transit", "at_facility", "out_for_delivery")))
         return shipment is not None and self._refine(shipment, now)
 
     def _refine(self, shipment: Shipment, now: datetime) -> bool:
@@ -145,25 +145,25 @@ class Traffic:
         return True
 
     def _book(self, now: datetime) -> bool:
-        if self.rng.random() < 1 / _LOAD:
-            self._lane = plans.any_lane(self.rng)
+        if self.rng.random() < 1 / _SHIPMENTS_PER_DRIVER:
+            self._lane = plans.random_lane(self.rng)
         rng, lane = self.rng, self._lane
         rows = Customer.objects.of_organization(self.by.organization_id).order_by("id")
         customers = list(rows.values_list("pk", flat=True)[:100])
         pickup = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=rng.randrange(1, 12))
-        weight_kg, volume_m3 = plans.load(rng, lane)
+        weight_kg, volume_m3 = plans.random_load(rng, lane)
         services.book(
             by=self.by, now=now, origin=lane.origin, destination=lane.destination,
             status="draft", customer_id=rng.choice(customers) if customers else None,
             notes=rng.choice(names.NOTES) if rng.random() < 0.2 else "",
-            references=plans.references(rng, lane), pieces=rng.randrange(1, 900),
+            references=plans.random_references(rng, lane), pieces=rng.randrange(1, 900),
             weight_kg=weight_kg, volume_m3=volume_m3,
             planned_pickup_at=pickup, planned_delivery_at=pickup + timedelta(days=lane.days),
         )  # fmt: skip
         return True
 
     def _assign(self, now: datetime) -> bool:
-        shipment = self._pick("booked", driver=None)
+        shipment = self._choose_shipment("booked", driver=None)
         driver_id = self._driver_for(shipment) if shipment else None
         if shipment is None or driver_id is None:
             return False
@@ -171,18 +171,18 @@ class Traffic:
         return True
 
     def _dispatch(self, now: datetime) -> bool:
-        shipment = self._pick("booked", driver__isnull=False)
+        shipment = self._choose_shipment("booked", driver__isnull=False)
         return shipment is not None and self._advance(shipment, "dispatched", now)
 
     def _driver_for(self, shipment: Shipment) -> uuid.UUID | None:
         """This will choose a driver who waits for freight on the same lane, else one with little to do."""
         rows = Driver.objects.of_organization(self.by.organization_id).filter(status=Driver.Status.ACTIVE)
-        waiting = Q(shipments__status__in=("booked", "dispatched", "at_pickup"))
-        same = Q(shipments__origin=shipment.origin_id, shipments__destination=shipment.destination_id)
+        is_waiting = Q(shipments__status__in=("booked", "dispatched", "at_pickup"))
+        is_same_lane = Q(shipments__origin=shipment.origin_id, shipments__destination=shipment.destination_id)
         rows = rows.annotate(
             moving=Count("shipments", filter=Q(shipments__status__in=lifecycle.IN_MOTION)),
-            alike=Count("shipments", filter=waiting & same),
+            alike=Count("shipments", filter=is_waiting & is_same_lane),
         )
-        joined = rows.filter(alike__gte=1, alike__lt=_LOAD, moving=0).order_by("-alike", "id").first()
+        joined = rows.filter(alike__gte=1, alike__lt=_SHIPMENTS_PER_DRIVER, moving=0).order_by("-alike", "id").first()
         chosen = joined or rows.order_by("moving", "id").first()
         return chosen.pk if chosen else None

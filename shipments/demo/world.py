@@ -16,7 +16,7 @@ EARTH_KM: Final = 6371.0088
 KM_PER_DAY: Final = {"sea": 780.0, "road": 820.0, "rail": 900.0}
 
 # Open water between the ports; neighbours are joined below.
-_WATERS: Final[dict[str, Point]] = {
+_SEA_WAYPOINTS: Final[dict[str, Point]] = {
     "north_sea": (53.5, 3.2), "dover": (51.0, 1.4), "channel": (49.3, -5.6), "biscay": (44.0, -9.8),
     "gibraltar": (35.95, -5.7), "alboran": (36.6, -1.5), "sicily": (37.4, 11.2), "ionian": (36.0, 17.5),
     "crete": (34.4, 24.0), "ligurian": (42.6, 7.2), "aegean": (36.3, 23.3), "port_said": (31.6, 32.4),
@@ -37,7 +37,7 @@ _WATERS: Final[dict[str, Point]] = {
     "north_cape": (-34.0, 173.5), "coral_sea": (-18.0, 158.0), "halmahera": (3.5, 128.5), "fiji": (-19.0, 177.6),
     "bay_of_bengal": (12.5, 82.0),
 }  # fmt: skip
-_JOINED: Final = """
+_SEA_LEGS: Final = """
 north_sea dover channel biscay gibraltar alboran sicily ionian crete port_said suez red_sea mandeb aden dondra
 malacca_west malacca singapore south_china_sea luzon east_china_sea korea_strait kii izu north_pacific california
 / alboran ligurian sicily / ionian aegean crete / aden arabian_sea hormuz gulf / aden hormuz / arabian_sea dondra
@@ -68,7 +68,7 @@ PORTS: Final = {
     "AUSYD": "tasman", "NZAKL": "north_cape", "FJSUV": "fiji",
 }  # fmt: skip
 # Land on which trucks and trains can go from any hub to any other.
-LANDS: Final = (
+LAND_NETWORKS: Final = (
     "NLRTM BEANR DEHAM FRPAR FRLIO FRMRS DEBRE CHBSL ITMIL ITGOA ESMAD ESBCN PLWAW PLGDN CZPRG ATVIE HUBUD DKCPH",
     "USNYC USCHI USDEN USDAL USATL USLAX USSEA USMEM USSLC USPHX USHOU USMIA CATOR CAMTR CAWNP CAVAN MXMTY MXMEX",
     "BRSSZ BRSAO BRRIO UYMVD ARBUE CLSCL",
@@ -93,12 +93,12 @@ class Lane:
     destination: str
     mode: str
     points: tuple[Point, ...]
-    reached_km: tuple[float, ...]
+    distances_km: tuple[float, ...]
 
     @property
     def km(self) -> float:
         """Its whole length."""
-        return self.reached_km[-1]
+        return self.distances_km[-1]
 
     @property
     def days(self) -> float:
@@ -107,14 +107,14 @@ class Lane:
 
     def at(self, share: float) -> Point:
         """This will return the point where `share` (0…1) of the way is done."""
-        gone = min(max(share, 0.0), 1.0) * self.km
-        for index, (before, after) in enumerate(pairwise(self.reached_km)):
-            if gone <= after:
-                return between(self.points[index], self.points[index + 1], (gone - before) / (after - before))
+        travelled_km = min(max(share, 0.0), 1.0) * self.km
+        for index, (before, after) in enumerate(pairwise(self.distances_km)):
+            if travelled_km <= after:
+                return point_between(self.points[index], self.points[index + 1], (travelled_km - before) / (after - before))
         return self.points[-1]
 
 
-def distance(here: Point, there: Point) -> float:
+def distance_km(here: Point, there: Point) -> float:
     """This will return the great-circle distance in km (haversine)."""
     north_1, east_1, north_2, east_2 = map(math.radians, (*here, *there))
     half = math.sin((north_2 - north_1) / 2) ** 2
@@ -122,9 +122,9 @@ def distance(here: Point, there: Point) -> float:
     return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
-def between(here: Point, there: Point, share: float) -> Point:
+def point_between(here: Point, there: Point, share: float) -> Point:
     """This will return the point at `share` of the great circle between two points that are not antipodes."""
-    angle = distance(here, there) / EARTH_KM
+    angle = distance_km(here, there) / EARTH_KM
     if angle < 1e-9:
         return here
     x = y = z = 0.0
@@ -147,22 +147,22 @@ def position(code: str) -> Point:
 @cache
 def lanes() -> dict[tuple[str, str], Lane]:
     """This will return every lane by its ends: a truck or train where the land allows it, else a ship."""
-    found: dict[tuple[str, str], Lane] = {}
-    for land in LANDS:
+    lanes_by_ends: dict[tuple[str, str], Lane] = {}
+    for land in LAND_NETWORKS:
         for ends in permutations(land.split(), 2):
             direct = tuple(map(position, ends))
-            km = distance(*direct)
+            km = distance_km(*direct)
             for mode, (least, most) in (("road", _ROAD_KM), ("rail", _RAIL_KM)):
                 if least <= km < most:
-                    found[ends] = _lane(*ends, mode, direct)
-    ashore = {port: land for land in LANDS for port in land.split()}
+                    lanes_by_ends[ends] = _lane(*ends, mode, direct)
+    land_of = {port: land for land in LAND_NETWORKS for port in land.split()}
     for origin, destination in permutations(PORTS, 2):
-        if ashore.get(origin, origin) == ashore.get(destination, destination):
+        if land_of.get(origin, origin) == land_of.get(destination, destination):
             continue
-        lane = _lane(origin, destination, "sea", _sea_way(origin, destination))
+        lane = _lane(origin, destination, "sea", _sea_route(origin, destination))
         if _SEA_KM[0] <= lane.km < _SEA_KM[1]:
-            found.setdefault((origin, destination), lane)
-    return found
+            lanes_by_ends.setdefault((origin, destination), lane)
+    return lanes_by_ends
 
 
 def hubs() -> list[str]:
@@ -180,26 +180,26 @@ def lane(origin: str, destination: str) -> Lane:
 def _lane(origin: str, destination: str, mode: str, points: tuple[Point, ...]) -> Lane:
     reached = [0.0]
     for here, there in pairwise(points):
-        reached.append(reached[-1] + distance(here, there))
+        reached.append(reached[-1] + distance_km(here, there))
     return Lane(origin, destination, mode, points, tuple(reached))
 
 
-def _sea_way(origin: str, destination: str) -> tuple[Point, ...]:
-    waters = _shortest(PORTS[origin], PORTS[destination])
-    return (position(origin), *(_WATERS[name] for name in waters), position(destination))
+def _sea_route(origin: str, destination: str) -> tuple[Point, ...]:
+    waters = _shortest_sea_path(PORTS[origin], PORTS[destination])
+    return (position(origin), *(_SEA_WAYPOINTS[name] for name in waters), position(destination))
 
 
 @cache
-def _neighbours() -> dict[str, dict[str, float]]:
-    joined: dict[str, dict[str, float]] = {name: {} for name in _WATERS}
-    for chain in _JOINED:
+def _sea_graph() -> dict[str, dict[str, float]]:
+    joined: dict[str, dict[str, float]] = {name: {} for name in _SEA_WAYPOINTS}
+    for chain in _SEA_LEGS:
         for one, other in pairwise(chain.split()):
-            joined[one][other] = joined[other][one] = distance(_WATERS[one], _WATERS[other])
+            joined[one][other] = joined[other][one] = distance_km(_SEA_WAYPOINTS[one], _SEA_WAYPOINTS[other])
     return joined
 
 
 @cache
-def _shortest(start: str, goal: str) -> tuple[str, ...]:
+def _shortest_sea_path(start: str, goal: str) -> tuple[str, ...]:
     """This will return the waters on the shortest way (Dijkstra's algorithm)."""
     heap: list[tuple[float, tuple[str, ...]]] = [(0.0, (start,))]
     seen: set[str] = set()
@@ -210,7 +210,7 @@ def _shortest(start: str, goal: str) -> tuple[str, ...]:
         if way[-1] in seen:
             continue
         seen.add(way[-1])
-        for name, further in _neighbours()[way[-1]].items():
+        for name, further in _sea_graph()[way[-1]].items():
             if name not in seen:
                 heappush(heap, (km + further, (*way, name)))
     raise LookupError(f"No way by sea from {start} to {goal}.")

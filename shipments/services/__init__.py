@@ -2,20 +2,20 @@
 
 from shipments.services.bookings import DuplicateReference, book, book_all
 from shipments.services.customers import CustomerInUse, CustomerNotFound
-from shipments.services.denials import note_denial
+from shipments.services.denials import record_denial
 from shipments.services.device_keys import DeviceKeyNotFound
 from shipments.services.drivers import DriverNotFound
 from shipments.services.feed import FeedNotFound
 from shipments.services.fixes import Fix, Implausible
 from shipments.services.flags import clear_flag, open_flag
-from shipments.services.ingest import Ingested, record_positions
+from shipments.services.ingest import BatchResult, record_positions
 from shipments.services.links import LinkNotFound
-from shipments.services.observations import CheckpointNotFound, Observation, observe, void
+from shipments.services.observations import CheckpointNotFound, Observation, observe, void_checkpoint
 from shipments.services.places import UnknownPlace, resolve_place
-from shipments.services.positions import Recorded, record_position
-from shipments.services.proofs import prove
+from shipments.services.positions import PositionResult, record_position
+from shipments.services.proofs import record_proof_of_delivery
 from shipments.services.rows import ShipmentNotFound, StaleWrite
-from shipments.services.shipments import Invalid, NotADraft, advance, amend, discard
+from shipments.services.shipments import InvalidArgument, NotADraft, advance, amend, discard
 
 __all__ = [
     "CheckpointNotFound",
@@ -27,12 +27,12 @@ __all__ = [
     "FeedNotFound",
     "Fix",
     "Implausible",
-    "Ingested",
-    "Invalid",
+    "BatchResult",
+    "InvalidArgument",
     "LinkNotFound",
     "NotADraft",
     "Observation",
-    "Recorded",
+    "PositionResult",
     "ShipmentNotFound",
     "StaleWrite",
     "UnknownPlace",
@@ -42,12 +42,12 @@ __all__ = [
     "book_all",
     "clear_flag",
     "discard",
-    "note_denial",
+    "record_denial",
     "observe",
     "open_flag",
-    "prove",
+    "record_proof_of_delivery",
     "record_position",
     "record_positions",
     "resolve_place",
-    "void",
+    "void_checkpoint",
 ]

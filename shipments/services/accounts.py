@@ -14,9 +14,9 @@ from django.db.models import F
 from shipments import log
 from shipments.access import Forbidden, Subject
 from shipments.models import Customer, Driver, Membership, Role, User
-from shipments.services.announce import access_changed
+from shipments.services.announce import notify_access_changed
 from shipments.services.logins import revoke_all
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 
 
 class AccountNotFound(Exception):
@@ -42,20 +42,20 @@ def create(
 
     Raises Forbidden, Invalid, DuplicateAccount.
     """
-    _require(by)
-    email = _email(email)
+    _require_account_admin(by)
+    email = _normalized_email(email)
     user = User(email=email, name=name)
     if password is None:
         user.set_unusable_password()
     else:
         _set_password(user, password)
     with transaction.atomic():
-        membership = _lay_role(
+        membership = _apply_role(
             Membership(user=user, organization_id=by.organization_id), role, customer_id, driver_id
         )
-        _save_new(user)
+        _save_with_unique_email(user)
         membership.save(force_insert=True)
-        _record(user, by=by, now=now, before=None, after={"email": email} | _shown(membership))
+        _record_permission_change(user, by=by, now=now, before=None, after={"email": email} | _audited_values(membership))
     return user
 
 
@@ -70,24 +70,24 @@ def set_role(
 ) -> None:
     """This will let a member act as something else. Raises Forbidden, AccountNotFound, Invalid."""
     with transaction.atomic():
-        membership = _locked(user_id, by)
-        before = _shown(membership)
-        _lay_role(membership, role, customer_id, driver_id)
-        after = _shown(membership)
+        membership = _locked_membership(user_id, by)
+        before = _audited_values(membership)
+        _apply_role(membership, role, customer_id, driver_id)
+        after = _audited_values(membership)
         if after == before:
             return
         membership.save(update_fields=["role", "customer", "driver"])
-        _record(membership.user, by=by, now=now, before=before, after=after)
+        _record_permission_change(membership.user, by=by, now=now, before=before, after=after)
 
 
 def remove(*, by: Subject, now: datetime, user_id: uuid.UUID) -> None:
     """This will end a membership and every login of it; the account stays. Raises Forbidden, AccountNotFound."""
     with transaction.atomic():
-        membership = _locked(user_id, by)
-        before = _shown(membership)
+        membership = _locked_membership(user_id, by)
+        before = _audited_values(membership)
         membership.delete()
         revoke_all(membership.user, now=now)
-        _record(membership.user, by=by, now=now, before=before, after=None)
+        _record_permission_change(membership.user, by=by, now=now, before=before, after=None)
 
 
 def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) -> None:
@@ -96,24 +96,24 @@ def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) 
     Raises Forbidden, AccountNotFound.
     """
     with transaction.atomic():
-        user = _locked(user_id, by).user
+        user = _locked_membership(user_id, by).user
         if user.is_active == active:
             return
         user.is_active = active
         user.save(update_fields=["is_active"])
         if not active:
             revoke_all(user, now=now)
-        _record(user, by=by, now=now, before={"active": not active}, after={"active": active})
+        _record_permission_change(user, by=by, now=now, before={"active": not active}, after={"active": active})
 
 
 def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: str) -> None:
     """This will give an account another password and end its logins. Raises Forbidden, AccountNotFound, Invalid."""
     with transaction.atomic():
-        user = _locked(user_id, by).user
+        user = _locked_membership(user_id, by).user
         _set_password(user, password)
         user.save(update_fields=["password"])
         revoke_all(user, now=now)
-        _record(user, by=by, now=now, before=None, after={"password": "changed"})
+        _record_permission_change(user, by=by, now=now, before=None, after={"password": "changed"})
 
 
 def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) -> None:
@@ -124,35 +124,35 @@ def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) ->
     if by.role != "system":
         raise Forbidden("Only those who run the installation open the admin site to somebody.")
     with transaction.atomic():
-        user = _locked(user_id, by).user
+        user = _locked_membership(user_id, by).user
         if user.is_staff == staff:
             return
         user.is_staff = staff
         user.save(update_fields=["is_staff"])
-        _record(user, by=by, now=now, before={"staff": not staff}, after={"staff": staff})
+        _record_permission_change(user, by=by, now=now, before={"staff": not staff}, after={"staff": staff})
 
 
-def describe(*, by: Subject, now: datetime, user_id: uuid.UUID, email: str, name: str) -> None:
+def update_profile(*, by: Subject, now: datetime, user_id: uuid.UUID, email: str, name: str) -> None:
     """This will change how an account is called. Raises Forbidden, AccountNotFound, Invalid, DuplicateAccount."""
-    email = _email(email)
+    email = _normalized_email(email)
     with transaction.atomic():
-        user = _locked(user_id, by).user
+        user = _locked_membership(user_id, by).user
         before = {"email": user.email, "name": user.name}
         after = {"email": email, "name": name}
         if after == before:
             return
         user.email, user.name = email, name
-        _save_new(user, update_fields=["email", "name"])
+        _save_with_unique_email(user, update_fields=["email", "name"])
         log.record_audit(by=by, now=now, action="update", entity="user", entity_id=user.pk, before=before, after=after)
 
 
-def _require(by: Subject) -> None:
+def _require_account_admin(by: Subject) -> None:
     if by.role != "system" and not by.has_permission("accounts:write"):
         raise Forbidden("Only an administrator manages accounts.")
 
 
-def _locked(user_id: uuid.UUID, by: Subject) -> Membership:
-    _require(by)
+def _locked_membership(user_id: uuid.UUID, by: Subject) -> Membership:
+    _require_account_admin(by)
     membership = (
         Membership.objects.select_for_update(of=("self", "user"))
         .select_related("user")
@@ -164,32 +164,32 @@ def _locked(user_id: uuid.UUID, by: Subject) -> Membership:
     return membership
 
 
-def _lay_role(
+def _apply_role(
     membership: Membership, role: str, customer_id: uuid.UUID | None, driver_id: uuid.UUID | None
 ) -> Membership:
     if role not in Role.values:
-        raise Invalid("role", f"A role is one of {', '.join(Role.values)}.")
+        raise InvalidArgument("role", f"A role is one of {', '.join(Role.values)}.")
     if role == Role.CUSTOMER and customer_id is None:
-        raise Invalid("customerId", "A customer's account needs its customer.")
+        raise InvalidArgument("customerId", "A customer's account needs its customer.")
     if role == Role.DRIVER and driver_id is None:
-        raise Invalid("driverId", "A driver's account needs its driver.")
-    own = {"organization_id": membership.organization_id}
-    if customer_id and not Customer.objects.filter(pk=customer_id, **own).exists():
-        raise Invalid("customerId", "There is no such customer.", code="unknown_customer")
-    if driver_id and not Driver.objects.filter(pk=driver_id, **own).exists():
-        raise Invalid("driverId", "There is no such driver.", code="unknown_driver")
+        raise InvalidArgument("driverId", "A driver's account needs its driver.")
+    organization_filter = {"organization_id": membership.organization_id}
+    if customer_id and not Customer.objects.filter(pk=customer_id, **organization_filter).exists():
+        raise InvalidArgument("customerId", "There is no such customer.", code="unknown_customer")
+    if driver_id and not Driver.objects.filter(pk=driver_id, **organization_filter).exists():
+        raise InvalidArgument("driverId", "There is no such driver.", code="unknown_driver")
     membership.role = role
     membership.customer_id = customer_id if role == Role.CUSTOMER else None
     membership.driver_id = driver_id if role == Role.DRIVER else None
     return membership
 
 
-def _email(text: str) -> str:
+def _normalized_email(text: str) -> str:
     email = text.strip().lower()
     try:
         validate_email(email)
     except ValidationError as error:
-        raise Invalid("email", "This is no e-mail address.") from error
+        raise InvalidArgument("email", "This is no e-mail address.") from error
     return email
 
 
@@ -197,21 +197,21 @@ def _set_password(user: User, password: str) -> None:
     try:
         validate_password(password, user)
     except ValidationError as error:
-        raise Invalid("password", " ".join(error.messages)) from error
+        raise InvalidArgument("password", " ".join(error.messages)) from error
     user.set_password(password)
 
 
-def _save_new(user: User, **how: Any) -> None:
+def _save_with_unique_email(user: User, **save_arguments: Any) -> None:
     try:
         with transaction.atomic():
-            user.save(**how)
+            user.save(**save_arguments)
     except IntegrityError as error:
         if "email" not in str(error):
             raise
         raise DuplicateAccount(f"There is an account {user.email} already.") from error
 
 
-def _shown(membership: Membership) -> dict[str, Any]:
+def _audited_values(membership: Membership) -> dict[str, Any]:
     return {
         "role": str(membership.role),
         "customerId": str(membership.customer_id) if membership.customer_id else None,
@@ -219,10 +219,10 @@ def _shown(membership: Membership) -> dict[str, Any]:
     }
 
 
-def _record(
+def _record_permission_change(
     user: User, *, by: Subject, now: datetime, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> None:
     """This will outdate what was issued to the user, in the transaction of the change, and tell the sockets."""
     User.objects.filter(pk=user.pk).update(authz_version=F("authz_version") + 1)
     log.record_audit(by=by, now=now, action="permission", entity="user", entity_id=user.pk, before=before, after=after)
-    access_changed(user.pk)
+    notify_access_changed(user.pk)

@@ -11,14 +11,14 @@ from shipments import log, tokens
 from shipments.access import Forbidden, Subject
 from shipments.models import ApiKey, User
 from shipments.querysets import ApiKeyQuerySet
-from shipments.services.announce import access_changed
-from shipments.services.shipments import Invalid
+from shipments.services.announce import notify_access_changed
+from shipments.services.shipments import InvalidArgument
 
 # Enough for every system of a user, and a bound for a script that makes one a minute.
-MOST_KEYS = 100
+MAX_KEYS = 100
 
 
-class KeyNotFound(Exception):
+class ApiKeyNotFound(Exception):
     """No such key, or not for this subject."""
 
 
@@ -29,36 +29,36 @@ def create(
 
     A key cannot make keys. Raises Forbidden, Invalid.
     """
-    user_id = _person(by)
-    wanted = sorted(set(scopes))
-    if not wanted:
-        raise Invalid("scopes", "A key needs at least one scope.")
-    beyond = [scope for scope in wanted if scope not in by.grantable_scopes]
-    if beyond:
-        raise Invalid("scopes", f"The role {by.role} cannot give {', '.join(beyond)}.", code="not_grantable")
+    user_id = _require_user(by)
+    requested_scopes = sorted(set(scopes))
+    if not requested_scopes:
+        raise InvalidArgument("scopes", "A key needs at least one scope.")
+    ungrantable = [scope for scope in requested_scopes if scope not in by.grantable_scopes]
+    if ungrantable:
+        raise InvalidArgument("scopes", f"The role {by.role} cannot give {', '.join(ungrantable)}.", code="not_grantable")
     if expires_at is not None and expires_at <= now:
-        raise Invalid("expiresAt", "The key would have ended already.", code="past")
+        raise InvalidArgument("expiresAt", "The key would have ended already.", code="past")
     if name in settings.RATE_LIMIT_WHITELIST and not by.is_staff:
         # Such a name lifts every limit: the operators give it, not a tenant.
-        raise Invalid("name", "This name is reserved.", code="reserved")
+        raise InvalidArgument("name", "This name is reserved.", code="reserved")
     secret = tokens.new_api_key()
     with transaction.atomic():
         User.objects.select_for_update().only("pk").get(pk=user_id)
-        if ApiKey.objects.filter(user_id=user_id, revoked_at=None).count() >= MOST_KEYS:
-            raise Invalid("name", f"At most {MOST_KEYS} keys at a time; revoke one first.", code="too_many")
+        if ApiKey.objects.filter(user_id=user_id, revoked_at=None).count() >= MAX_KEYS:
+            raise InvalidArgument("name", f"At most {MAX_KEYS} keys at a time; revoke one first.", code="too_many")
         key = ApiKey.objects.create(
             organization_id=by.organization_id,
             user_id=user_id,
             name=name,
             prefix=secret[:12],
             digest=tokens.digest(secret),
-            scopes=wanted,
+            scopes=requested_scopes,
             created_at=now,
             expires_at=expires_at,
         )
         log.record_audit(
             by=by, now=now, action="permission", entity="api_key", entity_id=key.pk,
-            after={"name": name, "scopes": wanted},
+            after={"name": name, "scopes": requested_scopes},
         )  # fmt: skip
     return key, secret
 
@@ -66,12 +66,12 @@ def create(
 def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
     """This will end a key at once; one that has ended stays ended. Raises Forbidden, KeyNotFound."""
     if by.role != "system":
-        _person(by)
+        _require_user(by)
     with transaction.atomic():
         keys: ApiKeyQuerySet = ApiKey.objects.visible_to(by)
         key = keys.select_for_update().filter(pk=key_id).first()
         if key is None:
-            raise KeyNotFound(key_id)
+            raise ApiKeyNotFound(key_id)
         if key.revoked_at:
             return
         key.revoked_at = now
@@ -80,10 +80,10 @@ def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
             by=by, now=now, action="permission", entity="api_key", entity_id=key.pk,
             before={"name": key.name, "scopes": key.scopes}, after={"revoked": True},
         )  # fmt: skip
-        access_changed(key.user_id)
+        notify_access_changed(key.user_id)
 
 
-def _person(by: Subject) -> uuid.UUID:
+def _require_user(by: Subject) -> uuid.UUID:
     if by.user_id is None or by.scopes is not None:
         raise Forbidden("Keys are managed by people, not by keys.")
     return by.user_id

@@ -15,7 +15,7 @@ from shipments.identifiers import is_valid_reference, new_id
 from shipments.models import AuditEntry, Customer, Driver, EventType, Location, Shipment, ShipmentEvent
 from shipments.services import rows
 from shipments.services.places import Place, UnknownPlace, resolve_place
-from shipments.services.shipments import Invalid, check_times, customer_of, driver_of
+from shipments.services.shipments import InvalidArgument, check_planned_times, customer_of, driver_of
 
 
 class DuplicateReference(Exception):
@@ -26,7 +26,7 @@ class DuplicateReference(Exception):
 
 
 # What a booking may be refused for.
-Refusal = DuplicateReference | UnknownPlace | Invalid
+Refusal = DuplicateReference | UnknownPlace | InvalidArgument
 
 
 def book(
@@ -52,9 +52,9 @@ def book(
         "customer_id": customer_id, "driver_id": driver_id, "notes": notes,
     }  # fmt: skip
     with transaction.atomic():
-        shipment = _drafted(booking | details, _Parties(by), now)
+        shipment = _build_shipment(booking | details, _PartyCache(by), now)
         _insert([shipment])
-        _explain([shipment], by=by, now=now)
+        _record_creation([shipment], by=by, now=now)
     return shipment
 
 
@@ -63,62 +63,62 @@ def book_all(*, by: Subject, now: datetime, bookings: Sequence[Mapping[str, Any]
 
     Each is answered in its place: by the shipment, or by what it alone is refused for.
     """
-    parties = _Parties(by)
+    parties = _PartyCache(by)
     with transaction.atomic():
-        answers = [_attempted(partial(_drafted, each, parties, now)) for each in bookings]
-        _refuse_taken(answers, by)
-        fresh = [each for each in answers if isinstance(each, Shipment)]
+        answers = [_attempt(partial(_build_shipment, each, parties, now)) for each in bookings]
+        _refuse_duplicates(answers, by)
+        new_shipments = [each for each in answers if isinstance(each, Shipment)]
         try:
-            _insert(fresh)
+            _insert(new_shipments)
         except DuplicateReference:  # somebody took one of them in this very moment
-            answers = [_attempted(partial(_inserted, each)) for each in answers]
-            fresh = [each for each in answers if isinstance(each, Shipment)]
-        _explain(fresh, by=by, now=now)
+            answers = [_attempt(partial(_insert_one, each)) for each in answers]
+            new_shipments = [each for each in answers if isinstance(each, Shipment)]
+        _record_creation(new_shipments, by=by, now=now)
     return answers
 
 
 @dataclass(slots=True)
-class _Parties:
+class _PartyCache:
     """Whom and where bookings of one subject name: each is looked up once."""
 
     by: Subject
-    known: dict[tuple[str, Any], Any] = field(default_factory=dict)
+    cache: dict[tuple[str, Any], Any] = field(default_factory=dict)
 
     def place(self, place: str | Place | Location) -> Location:
-        return place if isinstance(place, Location) else self._once("place", place, self._resolved)
+        return place if isinstance(place, Location) else self._cached("place", place, self._resolve_place)
 
     def customer(self, customer_id: uuid.UUID | None) -> Customer | None:
-        return self._once("customer", customer_id, lambda key: customer_of(key, self.by))  # type: ignore[no-any-return]
+        return self._cached("customer", customer_id, lambda key: customer_of(key, self.by))  # type: ignore[no-any-return]
 
     def driver(self, driver_id: uuid.UUID | None) -> Driver | None:
-        return self._once("driver", driver_id, lambda key: driver_of(key, self.by))  # type: ignore[no-any-return]
+        return self._cached("driver", driver_id, lambda key: driver_of(key, self.by))  # type: ignore[no-any-return]
 
-    def _resolved(self, place: str | Place) -> Location:
+    def _resolve_place(self, place: str | Place) -> Location:
         return resolve_place(place, organization_id=self.by.organization_id)
 
-    def _once(self, kind: str, key: Any, find: Callable[[Any], Any]) -> Any:
-        if (kind, key) not in self.known:
-            self.known[kind, key] = find(key)
-        return self.known[kind, key]
+    def _cached(self, kind: str, key: Any, load: Callable[[Any], Any]) -> Any:
+        if (kind, key) not in self.cache:
+            self.cache[kind, key] = load(key)
+        return self.cache[kind, key]
 
 
-def _attempted(make: Callable[[], Shipment | Refusal]) -> Shipment | Refusal:
+def _attempt(make: Callable[[], Shipment | Refusal]) -> Shipment | Refusal:
     try:
         return make()
-    except (DuplicateReference, UnknownPlace, Invalid) as error:
+    except (DuplicateReference, UnknownPlace, InvalidArgument) as error:
         return error
 
 
-def _drafted(booking: Mapping[str, Any], parties: _Parties, now: datetime) -> Shipment:
+def _build_shipment(booking: Mapping[str, Any], parties: _PartyCache, now: datetime) -> Shipment:
     """This will return the shipment that a booking describes, not stored yet."""
     details = dict(booking)
     reference = details.pop("reference", None) or _new_reference()
     status = details.pop("status", "draft")
     if not is_valid_reference(reference):
-        raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
+        raise InvalidArgument("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
     if status not in lifecycle.INITIAL_STATES:
-        raise Invalid("status", "A shipment starts as draft or booked.")
-    check_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
+        raise InvalidArgument("status", "A shipment starts as draft or booked.")
+    check_planned_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
     return Shipment(
         organization_id=parties.by.organization_id,
         reference=reference,
@@ -134,11 +134,11 @@ def _drafted(booking: Mapping[str, Any], parties: _Parties, now: datetime) -> Sh
     )
 
 
-def _refuse_taken(answers: list[Shipment | Refusal], by: Subject) -> None:
+def _refuse_duplicates(answers: list[Shipment | Refusal], by: Subject) -> None:
     """This will put a refusal in the place of each shipment whose reference is taken, or given twice."""
-    names = [each.reference for each in answers if isinstance(each, Shipment)]
+    references = [each.reference for each in answers if isinstance(each, Shipment)]
     taken = {
-        name.upper() for name in Shipment.objects.of_organization(by.organization_id).not_deleted().with_references(names).values_list(
+        name.upper() for name in Shipment.objects.of_organization(by.organization_id).not_deleted().with_references(references).values_list(
             "reference", flat=True
         )
     }  # fmt: skip
@@ -160,28 +160,28 @@ def _insert(shipments: Sequence[Shipment]) -> None:
         raise DuplicateReference(shipments[0].reference) from error
 
 
-def _inserted(answer: Shipment | Refusal) -> Shipment | Refusal:
+def _insert_one(answer: Shipment | Refusal) -> Shipment | Refusal:
     if isinstance(answer, Shipment):
         _insert([answer])
     return answer
 
 
-def _explain(shipments: Sequence[Shipment], *, by: Subject, now: datetime) -> None:
+def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetime) -> None:
     """This will write the events and audit rows that explain new shipments."""
     events: list[ShipmentEvent] = []
     entries: list[AuditEntry] = []
     for shipment in shipments:
-        shown = representation.snapshot(rows.row(shipment))
+        snapshot = representation.snapshot(rows.snapshot_row(shipment))
         events.append(
             log.build_event(
                 shipment, type=EventType.CREATED, by=by, now=now, occurred_at=now, location=shipment.origin,
-                changes=shown,
+                changes=snapshot,
             )
         )  # fmt: skip
         entries.append(
             log.build_audit_entry(
                 by=by, now=now, action="create", entity="shipment", entity_id=shipment.reference,
-                after=shown | {"notes": shipment.notes},
+                after=snapshot | {"notes": shipment.notes},
             )
         )  # fmt: skip
     log.insert_events_and_audit(events, entries)

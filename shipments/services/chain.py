@@ -19,26 +19,26 @@ _Row = TypeVar("_Row", bound=Model)
 _LOCK: Final = 0x4652_0002
 BATCH: Final = 1_000
 GENESIS: Final = bytes(32)
-_COVERED: Final = (
+_HASHED_COLUMNS: Final = (
     "id", "organization_id", "at", "actor_role", "actor_id", "actor_name", "action", "entity", "entity_id",
     "before", "after", "address", "request_id", "outcome",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BrokenLink:
     """The first thing that is wrong with a chain."""
 
     organization: str
     n: int
     entry_id: uuid.UUID | None
-    what: str
+    reason: str
 
 
-def digest(previous: bytes, entry: dict[str, Any]) -> bytes:
+def link_hash(previous: bytes, entry: dict[str, Any]) -> bytes:
     """This will return the SHA-256 over the link before and the entry's columns, as JSON with sorted keys."""
-    covered = orjson.dumps({name: entry[name] for name in _COVERED}, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
-    return hashlib.sha256(previous + covered).digest()
+    payload = orjson.dumps({name: entry[name] for name in _HASHED_COLUMNS}, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
+    return hashlib.sha256(previous + payload).digest()
 
 
 def link_batch() -> int:
@@ -51,60 +51,60 @@ def link_batch() -> int:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
             if not cursor.fetchone()[0]:
                 return 0
-        waiting = UnlinkedEntry.objects.order_by("entry_id").values_list("entry_id", flat=True)[:BATCH]
-        entries = list(AuditEntry.objects.filter(pk__in=list(waiting)).order_by("id").values(*_COVERED))
+        unlinked_ids = UnlinkedEntry.objects.order_by("entry_id").values_list("entry_id", flat=True)[:BATCH]
+        entries = list(AuditEntry.objects.filter(pk__in=list(unlinked_ids)).order_by("id").values(*_HASHED_COLUMNS))
         entries.sort(key=lambda entry: (str(entry["organization_id"]), entry["id"]))
         for organization_id, group in groupby(entries, key=lambda entry: entry["organization_id"]):
-            _extend(organization_id, list(group))
+            _append_links(organization_id, list(group))
         UnlinkedEntry.objects.filter(pk__in=[entry["id"] for entry in entries]).delete()
     return len(entries)
 
 
-def _of(rows: QuerySet[_Row], organization_id: uuid.UUID | None) -> QuerySet[_Row]:
+def _of_organization(rows: QuerySet[_Row], organization_id: uuid.UUID | None) -> QuerySet[_Row]:
     if organization_id is None:
         return rows.filter(organization=None)
     return rows.filter(organization_id=organization_id)
 
 
-def _extend(organization_id: uuid.UUID | None, entries: Sequence[dict[str, Any]]) -> None:
-    last = _of(AuditLink.objects.all(), organization_id).order_by("-n").first()
+def _append_links(organization_id: uuid.UUID | None, entries: Sequence[dict[str, Any]]) -> None:
+    last = _of_organization(AuditLink.objects.all(), organization_id).order_by("-n").first()
     n, previous = (last.n, bytes(last.hash)) if last else (0, GENESIS)
     links = []
     for number, entry in enumerate(entries, start=n + 1):
-        made = digest(previous, entry)
+        hashed = link_hash(previous, entry)
         links.append(
-            AuditLink(entry_id=entry["id"], organization_id=organization_id, n=number, previous=previous, hash=made)
+            AuditLink(entry_id=entry["id"], organization_id=organization_id, n=number, previous=previous, hash=hashed)
         )
-        previous = made
+        previous = hashed
     AuditLink.objects.bulk_create(links)
 
 
-def verify() -> Iterator[Broken | int]:
+def verify() -> Iterator[BrokenLink | int]:
     """This will walk every chain: for each, its number of links where it holds, else the first break."""
     names: list[tuple[uuid.UUID | None, str]] = list(
         Organization.objects.order_by("slug").values_list("id", "slug")
     )
     for organization_id, name in [*names, (None, "installation")]:
-        yield _verify_one(organization_id, name)
+        yield _verify_chain(organization_id, name)
 
 
-def _verify_one(organization_id: uuid.UUID | None, name: str) -> Broken | int:
+def _verify_chain(organization_id: uuid.UUID | None, name: str) -> BrokenLink | int:
     previous, n = GENESIS, 0
-    columns = [f"entry__{column}" for column in _COVERED]
-    links = _of(AuditLink.objects.all(), organization_id).order_by("n")
+    columns = [f"entry__{column}" for column in _HASHED_COLUMNS]
+    links = _of_organization(AuditLink.objects.all(), organization_id).order_by("n")
     for row in links.values("n", "previous", "hash", "entry_id", *columns).iterator(chunk_size=BATCH):
         n += 1
-        entry = {column: row[f"entry__{column}"] for column in _COVERED}
+        entry = {column: row[f"entry__{column}"] for column in _HASHED_COLUMNS}
         if row["n"] != n:
-            return Broken(name, n, None, "is missing")
+            return BrokenLink(name, n, None, "is missing")
         if bytes(row["previous"]) != previous:
-            return Broken(name, n, row["entry_id"], "does not follow the link before")
-        if digest(previous, entry) != bytes(row["hash"]):
-            return Broken(name, n, row["entry_id"], "does not fit its entry: the entry was changed")
+            return BrokenLink(name, n, row["entry_id"], "does not follow the link before")
+        if link_hash(previous, entry) != bytes(row["hash"]):
+            return BrokenLink(name, n, row["entry_id"], "does not fit its entry: the entry was changed")
         previous = bytes(row["hash"])
-    loose = (
-        _of(AuditEntry.objects.filter(link=None), organization_id)
+    unlinked = (
+        _of_organization(AuditEntry.objects.filter(link=None), organization_id)
         .exclude(pk__in=UnlinkedEntry.objects.values("entry_id"))
         .first()
     )
-    return Broken(name, n, loose.pk, "is the last, but an entry stands outside the chain") if loose else n
+    return BrokenLink(name, n, unlinked.pk, "is the last, but an entry stands outside the chain") if unlinked else n

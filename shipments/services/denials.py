@@ -9,10 +9,10 @@ from shipments import log
 from shipments.access import Subject
 from shipments.models import AuditEntry
 
-_LONGEST_ID = 64
+_MAX_ID_LENGTH = 64
 
 
-def note_denial(*, by: Subject, now: datetime, method: str, path: str, why: str) -> None:
+def record_denial(*, by: Subject, now: datetime, method: str, path: str, reason: str) -> None:
     """This will record that a subject was refused; a database that takes no writes must not hide the refusal."""
     with suppress(DatabaseError), transaction.atomic():
         log.record_audit(
@@ -20,7 +20,7 @@ def note_denial(*, by: Subject, now: datetime, method: str, path: str, why: str)
             now=now,
             action="denied",
             entity="path",
-            entity_id=path[:_LONGEST_ID],
-            after={"method": method, "why": why},
+            entity_id=path[:_MAX_ID_LENGTH],
+            after={"method": method, "why": reason},
             outcome=AuditEntry.Outcome.REFUSED,
         )

@@ -9,10 +9,10 @@ from shipments import log, tokens
 from shipments.access import Forbidden, Subject
 from shipments.models import DeviceKey, Driver
 from shipments.services.drivers import DriverNotFound
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 
 # More phones than any driver has, and a bound for a script that makes one a minute.
-MOST_KEYS = 20
+MAX_KEYS = 20
 
 
 class DeviceKeyNotFound(Exception):
@@ -24,14 +24,14 @@ def create(*, by: Subject, now: datetime, driver_id: uuid.UUID, name: str) -> tu
 
     A key cannot make keys. Raises Forbidden, DriverNotFound, Invalid.
     """
-    _check(by)
+    _require_device_admin(by)
     secret = tokens.new_device_key()
     with transaction.atomic():
-        driver = _locked(driver_id, by=by)
+        driver = _locked_driver(driver_id, by=by)
         if driver.status == Driver.Status.INACTIVE:
-            raise Invalid("name", "This driver is inactive: its position is not taken.", code="inactive")
-        if DeviceKey.objects.filter(driver=driver, revoked_at=None).count() >= MOST_KEYS:
-            raise Invalid("name", f"At most {MOST_KEYS} keys at a time; revoke one first.", code="too_many")
+            raise InvalidArgument("name", "This driver is inactive: its position is not taken.", code="inactive")
+        if DeviceKey.objects.filter(driver=driver, revoked_at=None).count() >= MAX_KEYS:
+            raise InvalidArgument("name", f"At most {MAX_KEYS} keys at a time; revoke one first.", code="too_many")
         key = DeviceKey.objects.create(
             organization_id=driver.organization_id,
             driver=driver,
@@ -52,9 +52,9 @@ def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUI
 
     Raises Forbidden, DriverNotFound, DeviceKeyNotFound.
     """
-    _check(by)
+    _require_device_admin(by)
     with transaction.atomic():
-        driver = _locked(driver_id, by=by)
+        driver = _locked_driver(driver_id, by=by)
         key = DeviceKey.objects.filter(driver=driver, pk=key_id).first()
         if key is None:
             raise DeviceKeyNotFound(str(key_id))
@@ -68,14 +68,14 @@ def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUI
         )  # fmt: skip
 
 
-def _locked(driver_id: uuid.UUID, *, by: Subject) -> Driver:
+def _locked_driver(driver_id: uuid.UUID, *, by: Subject) -> Driver:
     driver: Driver | None = Driver.objects.visible_to(by).filter(pk=driver_id).select_for_update().first()
     if driver is None:
         raise DriverNotFound(str(driver_id))
     return driver
 
 
-def _check(by: Subject) -> None:
+def _require_device_admin(by: Subject) -> None:
     by.require("devices:write")
     if by.scopes is not None:
         raise Forbidden("Keys are managed by people, not by keys.")

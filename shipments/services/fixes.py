@@ -9,24 +9,24 @@ from typing import Final, Protocol
 
 from django.conf import settings
 
-from shipments.services.shipments import CLOCK_SKEW, Invalid
+from shipments.services.shipments import CLOCK_SKEW, InvalidArgument
 
 # Phones without a network keep positions for later; what is older than this nobody waits for.
-LONGEST_AGE: Final = timedelta(days=min(7, settings.POSITION_RETENTION_DAYS))
-MOST_METRES: Final = 100_000.0
-MOST_METRES_A_SECOND: Final = 500.0
-FULL_CIRCLE: Final = 360.0
+MAX_AGE: Final = timedelta(days=min(7, settings.POSITION_RETENTION_DAYS))
+MAX_ACCURACY_METRES: Final = 100_000.0
+MAX_METRES_PER_SECOND: Final = 500.0
+MAX_BEARING_DEGREES: Final = 360.0
 # Aircraft do not drive. A kilometre and what the receiver itself doubts are granted: fixes scatter.
-_FASTEST_KM_A_SECOND: Final = 1_000 / 3_600
-_GRANTED_KM: Final = 1.0
-_MOST_DOUBT_KM: Final = 5.0
-_KM_A_DEGREE: Final = 111.32
+_MAX_KM_PER_SECOND: Final = 1_000 / 3_600
+_TOLERANCE_KM: Final = 1.0
+_MAX_ACCURACY_KM: Final = 5.0
+_KM_PER_DEGREE: Final = 111.32
 _EARTH_KM: Final = 6_371.0
 # So many in a row that agree with each other are the truth; what they disagree with was not.
-_AGREEING: Final = 3
+_CONSISTENT_FIXES: Final = 3
 
 
-class Seen(Protocol):
+class Sighting(Protocol):
     """Somewhere at some time."""
 
     @property
@@ -51,7 +51,7 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
-class LastSeen:
+class LastSighting:
     """Where a driver was seen last; `own`: by itself, not by a system that tells of it."""
 
     latitude: float
@@ -60,7 +60,7 @@ class LastSeen:
     own: bool = True
 
 
-class Implausible(Invalid):
+class Implausible(InvalidArgument):
     """No vehicle gets from the last position to this one in that time. It is kept as evidence, shown nowhere."""
 
     def __init__(self) -> None:
@@ -68,92 +68,92 @@ class Implausible(Invalid):
         super().__init__("latitude", message, code="impossible_jump")
 
 
-def check(fix: Fix, *, now: datetime) -> None:
+def check_values(fix: Fix, *, now: datetime) -> None:
     """This will raise Invalid, with the field as the API names it, for a value that cannot be."""
-    objections = (
+    checks = (
         ("latitude", -90 <= fix.latitude <= 90, "out_of_range", "A latitude is -90 to 90 degrees."),
         ("longitude", -180 <= fix.longitude <= 180, "out_of_range", "A longitude is -180 to 180 degrees."),
-        ("accuracy", _within(fix.accuracy, MOST_METRES), "out_of_range", "An accuracy is 0 to 100,000 metres."),
-        ("speed", _within(fix.speed, MOST_METRES_A_SECOND), "out_of_range", "A speed is 0 to 500 metres a second."),
-        ("bearing", _within(fix.bearing, FULL_CIRCLE), "out_of_range", "A bearing is 0 to 360 degrees."),
+        ("accuracy", _within(fix.accuracy, MAX_ACCURACY_METRES), "out_of_range", "An accuracy is 0 to 100,000 metres."),
+        ("speed", _within(fix.speed, MAX_METRES_PER_SECOND), "out_of_range", "A speed is 0 to 500 metres a second."),
+        ("bearing", _within(fix.bearing, MAX_BEARING_DEGREES), "out_of_range", "A bearing is 0 to 360 degrees."),
         ("recordedAt", fix.recorded_at <= now + CLOCK_SKEW, "future", "This time has not come yet."),
         (
-            "recordedAt", fix.recorded_at >= now - LONGEST_AGE, "too_old",
-            f"A position is at most {LONGEST_AGE.days} days old.",
+            "recordedAt", fix.recorded_at >= now - MAX_AGE, "too_old",
+            f"A position is at most {MAX_AGE.days} days old.",
         ),
     )  # fmt: skip
-    for field, is_good, code, message in objections:
+    for field, is_good, code, message in checks:
         if not is_good:
-            raise Invalid(field, message, code=code)
+            raise InvalidArgument(field, message, code=code)
 
 
-def is_sound(fix: Fix, oldest: datetime, newest: datetime) -> bool:
+def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:
     """This will tell the same without a word, for those who check many. NaN is in no range."""
     return (
         -90 <= fix.latitude <= 90
         and -180 <= fix.longitude <= 180
         and oldest <= fix.recorded_at <= newest
-        and (fix.accuracy is None or 0 <= fix.accuracy <= MOST_METRES)
-        and (fix.speed is None or 0 <= fix.speed <= MOST_METRES_A_SECOND)
-        and (fix.bearing is None or 0 <= fix.bearing <= FULL_CIRCLE)
+        and (fix.accuracy is None or 0 <= fix.accuracy <= MAX_ACCURACY_METRES)
+        and (fix.speed is None or 0 <= fix.speed <= MAX_METRES_PER_SECOND)
+        and (fix.bearing is None or 0 <= fix.bearing <= MAX_BEARING_DEGREES)
     )
 
 
-class Way:
+class PlausibilityTracker:
     """The way of one driver: which of the next positions it can have taken."""
 
     __slots__ = ("_doubted", "_last")
 
-    def __init__(self, last: Seen | None, doubted: tuple[Seen, ...] = ()) -> None:
+    def __init__(self, last: Sighting | None, rejected: tuple[Sighting, ...] = ()) -> None:
         self._last = last
-        self._doubted: list[Seen] = list(doubted)
+        self._rejected: list[Sighting] = list(rejected)
 
-    def takes(self, fix: Fix) -> bool:
+    def accept(self, fix: Fix) -> bool:
         """This will tell whether the driver can have got there, and go on from there."""
         if self._last is None or is_reachable(self._last, fix):
             if self._last is None or fix.recorded_at > self._last.recorded_at:
                 self._last = fix
-            self._doubted.clear()
+            self._rejected.clear()
             return True
-        self._doubted = [*self._doubted[1 - _AGREEING :], fix]
-        if len(self._doubted) < _AGREEING or not _agree(self._doubted):
+        self._rejected = [*self._rejected[1 - _CONSISTENT_FIXES :], fix]
+        if len(self._rejected) < _CONSISTENT_FIXES or not _are_consistent(self._rejected):
             return False
         self._last = fix
-        self._doubted.clear()
+        self._rejected.clear()
         return True
 
 
-def is_reachable(start: Seen, end: Fix) -> bool:
+def is_reachable(start: Sighting, end: Fix) -> bool:
     """This will tell whether a vehicle gets from one place to the other in the time between, or gets back."""
     seconds = abs((end.recorded_at - start.recorded_at).total_seconds())
-    doubt = min((end.accuracy or 0.0) / 1_000, _MOST_DOUBT_KM)
-    granted = _GRANTED_KM + doubt + seconds * _FASTEST_KM_A_SECOND
+    accuracy_km = min((end.accuracy or 0.0) / 1_000, _MAX_ACCURACY_KM)
+    reachable_km = _TOLERANCE_KM + accuracy_km + seconds * _MAX_KM_PER_SECOND
     north, east = abs(end.latitude - start.latitude), abs(end.longitude - start.longitude)
     # No great circle is longer than the way along the degrees: most pairs need no sine.
-    if (north + min(east, FULL_CIRCLE - east)) * _KM_A_DEGREE <= granted:
+    if (north + min(east, MAX_BEARING_DEGREES - east)) * _KM_PER_DEGREE <= reachable_km:
         return True
-    return _km(start, end) <= granted
+    return _distance_km(start, end) <= reachable_km
 
 
-def _agree(doubted: list[Seen]) -> bool:
-    pairs = itertools.pairwise(doubted)
+def _are_consistent(rejected: list[Sighting]) -> bool:
+    pairs = itertools.pairwise(rejected)
     return all(
-        one.recorded_at < other.recorded_at and _km(one, other) <= _apart(one, other) for one, other in pairs
+        one.recorded_at < other.recorded_at and _distance_km(one, other) <= _reachable_km(one, other) for one, other in pairs
     )
 
 
-def _apart(one: Seen, other: Seen) -> float:
-    return _GRANTED_KM + (other.recorded_at - one.recorded_at).total_seconds() * _FASTEST_KM_A_SECOND
+def _reachable_km(one: Sighting, other: Sighting) -> float:
+    return _TOLERANCE_KM + (other.recorded_at - one.recorded_at).total_seconds() * _MAX_KM_PER_SECOND
 
 
-def _km(one: Seen, other: Seen) -> float:
+def _distance_km(one: Sighting, other: Sighting) -> float:
     """This will return the great-circle distance (haversine)."""
     north = math.radians(other.latitude - one.latitude) / 2
     east = math.radians(other.longitude - one.longitude) / 2
-    narrowed = math.cos(math.radians(one.latitude)) * math.cos(math.radians(other.latitude))
-    share = math.sin(north) ** 2 + narrowed * math.sin(east) ** 2
-    return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, share)))
+    cosines = math.cos(math.radians(one.latitude)) * math.cos(math.radians(other.latitude))
+    haversine = math.sin(north) ** 2 + cosines * math.sin(east) ** 2
+    return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, haversine)))
 
 
-def _within(value: float | None, most: float) -> bool:
-    return value is None or 0 <= value <= most
+def _within(value: float | None, maximum: float) -> bool:
+    return value is None or 0 <= value <= maximum

@@ -9,7 +9,7 @@ from shipments import lifecycle, log, representation, statements
 from shipments.access import Subject
 from shipments.models import EventType, Shipment
 from shipments.services import rows
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 
 
 def open_flag(
@@ -19,11 +19,11 @@ def open_flag(
 
     Raises ShipmentNotFound, StaleWrite, Invalid.
     """
-    _check(flag)
+    _check_flag(flag)
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
-        if lay_open(shipment, flag, reason=reason, now=now):
-            _write(shipment, EventType.FLAGGED, by=by, now=now, flag=flag, reason=reason)
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=expected_seq)
+        if add_flag(shipment, flag, reason=reason, now=now):
+            _commit_flag_change(shipment, EventType.FLAGGED, by=by, now=now, flag=flag, reason=reason)
     return shipment
 
 
@@ -34,24 +34,24 @@ def clear_flag(
 
     Raises ShipmentNotFound, StaleWrite, Invalid.
     """
-    _check(flag)
+    _check_flag(flag)
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
-        if lay_clear(shipment, flag):
-            _write(shipment, EventType.UNFLAGGED, by=by, now=now, flag=flag, reason=reason)
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=expected_seq)
+        if remove_flag(shipment, flag):
+            _commit_flag_change(shipment, EventType.UNFLAGGED, by=by, now=now, flag=flag, reason=reason)
     return shipment
 
 
-def lay_open(shipment: Shipment, flag: str, *, reason: str, now: datetime) -> bool:
+def add_flag(shipment: Shipment, flag: str, *, reason: str, now: datetime) -> bool:
     """This will add the flag to the locked, unsaved shipment, and say whether it was not open."""
     if rows.has_flag(shipment, flag):
         return False
-    opened: dict[str, Any] = {"flag": flag, "reason": reason, "openedAt": representation.instant(now)}
-    shipment.flags = [*shipment.flags, opened]
+    entry: dict[str, Any] = {"flag": flag, "reason": reason, "openedAt": representation.instant(now)}
+    shipment.flags = [*shipment.flags, entry]
     return True
 
 
-def lay_clear(shipment: Shipment, flag: str) -> bool:
+def remove_flag(shipment: Shipment, flag: str) -> bool:
     """This will take the flag from the locked, unsaved shipment, and say whether it was open."""
     if not rows.has_flag(shipment, flag):
         return False
@@ -59,14 +59,14 @@ def lay_clear(shipment: Shipment, flag: str) -> bool:
     return True
 
 
-def _check(flag: str) -> None:
+def _check_flag(flag: str) -> None:
     if flag not in lifecycle.FLAGS:
-        raise Invalid("flag", f"The flags are {', '.join(lifecycle.FLAGS)}.", code="unknown_flag")
+        raise InvalidArgument("flag", f"The flags are {', '.join(lifecycle.FLAGS)}.", code="unknown_flag")
 
 
-def _write(shipment: Shipment, kind: EventType, *, by: Subject, now: datetime, flag: str, reason: str) -> None:
+def _commit_flag_change(shipment: Shipment, kind: EventType, *, by: Subject, now: datetime, flag: str, reason: str) -> None:
     with statements.batched_writes():
-        rows.save(shipment, now=now, fields=("flags",))
+        rows.save_with_next_seq(shipment, now=now, fields=("flags",))
         log.record(
             shipment, type=kind, by=by, now=now, occurred_at=now, changes={"flags": shipment.flags}, note=reason
         )

@@ -16,7 +16,7 @@ from shipments.access import Subject
 from shipments.models import IdempotencyKey
 from shipments.services import commits
 
-KEPT_FOR: Final = timedelta(hours=24)
+RETENTION: Final = timedelta(hours=24)
 BATCH: Final = 1000
 # Waits for a twin's transaction. A key older than a day is as good as new.
 _CLAIM: Final = """
@@ -38,7 +38,7 @@ class KeyReused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """What was answered: status, the headers that matter, and the body's bytes."""
 
     status: int
@@ -53,7 +53,7 @@ class Claim:
     id: int
 
 
-def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim | Answer:
+def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim | StoredResponse:
     """This will take the key for the caller's transaction, or return the answer that was given to it before.
 
     It must be the transaction's first statement: a twin then waits here, for `lock_timeout`, before it has read
@@ -65,7 +65,7 @@ def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim 
         "key": key,
         "fingerprint": fingerprint,
         "now": now,
-        "expired": now - KEPT_FOR,
+        "expired": now - RETENTION,
     }
     with connection.cursor() as cursor:
         try:
@@ -74,26 +74,26 @@ def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim 
             if commits.sqlstate(error) == commits.LOCK_NOT_AVAILABLE:
                 raise KeyInFlight("A request with this key is being worked on; ask again soon.") from error
             raise
-        claimed = cursor.fetchone()
-    if claimed is not None:
-        return Claim(claimed[0])
+        row = cursor.fetchone()
+    if row is not None:
+        return Claim(row[0])
     stored = IdempotencyKey.objects.filter(organization_id=by.organization_id, caller=by.limit_key, key=key).first()
     if stored is None or stored.status is None:  # expired and swept away in this very moment
         raise KeyInFlight("This key is just expiring; ask again.")
     if bytes(stored.fingerprint) != fingerprint:
         raise KeyReused("This key was used for another request; use a new one.")
-    return Answer(stored.status, stored.headers, bytes(stored.body or b""))
+    return StoredResponse(stored.status, stored.headers, bytes(stored.body or b""))
 
 
-def keep(claimed: Claim, answer: Answer) -> None:
+def keep(claimed: Claim, answer: StoredResponse) -> None:
     """This will store the answer, in the transaction that made the claim."""
-    kept = IdempotencyKey(pk=claimed.id, status=answer.status, headers=answer.headers, body=answer.body)
-    statements.update(kept, ("status", "headers", "body"))
+    row = IdempotencyKey(pk=claimed.id, status=answer.status, headers=answer.headers, body=answer.body)
+    statements.update(row, ("status", "headers", "body"))
 
 
 def expire_batch(*, now: datetime | None = None) -> int:
     """This will delete the next keys that are older than a day, and return how many they were."""
-    expired = IdempotencyKey.objects.filter(created_at__lt=(now or timezone.now()) - KEPT_FOR).order_by(
+    expired = IdempotencyKey.objects.filter(created_at__lt=(now or timezone.now()) - RETENTION).order_by(
         "created_at"
     )
     with transaction.atomic():

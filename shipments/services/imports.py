@@ -16,9 +16,9 @@ from shipments.models import Customer, Driver, Location, Shipment
 from shipments.services import rows as shipment_rows
 from shipments.services import shipments as services
 from shipments.services.bookings import DuplicateReference, book_all
-from shipments.services.named import Named
+from shipments.services.named import ReferenceResolver
 from shipments.services.places import Place
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 
 # What is given as the API names it, and the column that it changes.
 _COLUMNS: Final[Mapping[str, str]] = {
@@ -31,12 +31,12 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "notes": "notes",
 }
 # Files hold times to the millisecond; nearer than that is the same.
-_NEAR: Final = timedelta(milliseconds=1)
+_SAME_INSTANT: Final = timedelta(milliseconds=1)
 Problem = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ImportRow:
     """One row: what the shipment of this reference shall be like, by the API's names, and what could not be read.
 
     `values`: origin, destination (UN/LOCODE or Place), status, customerId or customer (a name), driverId or
@@ -50,7 +50,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Judged:
+class RowResult:
     """What becomes of a row: `created`, `updated`, `unchanged` or `failed`, by which fields, and why not."""
 
     row: int
@@ -60,213 +60,213 @@ class Judged:
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
-    def refuse(self, error: Invalid) -> None:
+    def refuse(self, error: InvalidArgument) -> None:
         """This will note why the row cannot be taken."""
         self.outcome = "failed"
         self.errors.append({"field": error.field, "code": error.code, "message": str(error)})
 
 
-def import_rows(*, by: Subject, now: datetime, rows: Sequence[Wanted], dry_run: bool) -> list[Judged]:
+def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_run: bool) -> list[RowResult]:
     """This will book or amend what each row asks for, in the caller's transaction, and say what became of it.
 
     A row that fails loses nothing but itself. With `dry_run` nothing is written: what would become of it.
     """
     references = [each.reference for each in rows if each.reference]
     if not dry_run:
-        shipment_rows.lock_in_order(references, by=by)
-    known = _known(references, by)
-    found = Named.of([each.values for each in rows], by, dry_run=dry_run)
+        shipment_rows.lock_shipments_in_order(references, by=by)
+    existing = _existing_shipments(references, by)
+    resolver = ReferenceResolver.load([each.values for each in rows], by, dry_run=dry_run)
     # In one order for all: two who book the same references wait for each other and never cross.
     in_order = sorted(rows, key=lambda each: each.reference.upper())
-    fresh: list[_Fresh] = []
-    told = [_done(each, known.get(each.reference.upper()), found, fresh, by=by, now=now) for each in in_order]
-    _book(fresh, found, by=by, now=now)
-    return sorted(told, key=lambda each: each.row)
+    new_bookings: list[_NewBooking] = []
+    results = [_process_row(each, existing.get(each.reference.upper()), resolver, new_bookings, by=by, now=now) for each in in_order]
+    _book_new(new_bookings, resolver, by=by, now=now)
+    return sorted(results, key=lambda each: each.row)
 
 
-def _known(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
+def _existing_shipments(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
     """This will return the shipments that are there, by reference in capitals."""
-    found = Shipment.objects.visible_to(by).with_references(references)
-    found = found.select_related("origin", "destination", "customer", "driver")
-    return {shipment.reference.upper(): shipment for shipment in found}
+    shipments = Shipment.objects.visible_to(by).with_references(references)
+    shipments = shipments.select_related("origin", "destination", "customer", "driver")
+    return {shipment.reference.upper(): shipment for shipment in shipments}
 
 
 @dataclass(frozen=True, slots=True)
-class _Fresh:
+class _NewBooking:
     """A row that is to be booked."""
 
-    wanted: Wanted
-    told: Judged
+    row: ImportRow
+    result: RowResult
     booking: Mapping[str, Any]
 
 
-def _done(
-    wanted: Wanted, shipment: Shipment | None, found: Named, fresh: list[_Fresh], *, by: Subject, now: datetime
-) -> Judged:
+def _process_row(
+    row: ImportRow, shipment: Shipment | None, resolver: ReferenceResolver, new_bookings: list[_NewBooking], *, by: Subject, now: datetime
+) -> RowResult:
     """This will judge a row, amend the shipment that it differs from, and put what is to be booked to `fresh`."""
-    told = Judged(wanted.row, wanted.reference, errors=list(wanted.errors))
-    if told.errors:
-        told.outcome = "failed"
-        return told
-    changes = _booking(wanted, found, told) if shipment is None else _changes(wanted, shipment, found, told)
-    if told.errors or found.dry_run or not changes:
-        return told
+    result = RowResult(row.row, row.reference, errors=list(row.errors))
+    if result.errors:
+        result.outcome = "failed"
+        return result
+    changes = _booking_arguments(row, resolver, result) if shipment is None else _amendment(row, shipment, resolver, result)
+    if result.errors or resolver.dry_run or not changes:
+        return result
     if shipment is None:
-        fresh.append(_Fresh(wanted, told, changes))
+        new_bookings.append(_NewBooking(row, result, changes))
     else:
-        _amend(shipment, changes, told, by=by, now=now)
-    return told
+        _amend_existing(shipment, changes, result, by=by, now=now)
+    return result
 
 
-def _amend(shipment: Shipment, changes: Mapping[str, Any], told: Judged, *, by: Subject, now: datetime) -> None:
+def _amend_existing(shipment: Shipment, changes: Mapping[str, Any], result: RowResult, *, by: Subject, now: datetime) -> None:
     try:
         amended = services.amend(by=by, now=now, reference=shipment.reference, changes=changes)
-    except Invalid as error:
-        told.refuse(error)
+    except InvalidArgument as error:
+        result.refuse(error)
     else:
         if amended.seq == shipment.seq:
-            told.outcome, told.changed = "unchanged", []
+            result.outcome, result.changed = "unchanged", []
 
 
-def _book(fresh: Sequence[_Fresh], found: Named, *, by: Subject, now: datetime) -> None:
+def _book_new(new_bookings: Sequence[_NewBooking], resolver: ReferenceResolver, *, by: Subject, now: datetime) -> None:
     """This will book the new shipments of a chunk together."""
-    bookings = [{"reference": each.wanted.reference, **each.booking} for each in fresh]
-    for each, became in zip(fresh, book_all(by=by, now=now, bookings=bookings), strict=True):
-        if isinstance(became, DuplicateReference):
+    bookings = [{"reference": each.row.reference, **each.booking} for each in new_bookings]
+    for each, outcome in zip(new_bookings, book_all(by=by, now=now, bookings=bookings), strict=True):
+        if isinstance(outcome, DuplicateReference):
             # Somebody else has just booked it.
-            reference = each.wanted.reference
-            again = _done(each.wanted, _known([reference], by)[reference.upper()], found, [], by=by, now=now)
+            reference = each.row.reference
+            retried = _process_row(each.row, _existing_shipments([reference], by)[reference.upper()], resolver, [], by=by, now=now)
             for name in ("outcome", "changed", "errors", "warnings"):
-                setattr(each.told, name, getattr(again, name))
-        elif isinstance(became, Invalid):
-            each.told.refuse(became)
+                setattr(each.result, name, getattr(retried, name))
+        elif isinstance(outcome, InvalidArgument):
+            each.result.refuse(outcome)
 
 
 # -- judging ----------------------------------------------------------------------------------------------
 
 
-def _booking(wanted: Wanted, found: Named, told: Judged) -> dict[str, Any]:
+def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowResult) -> dict[str, Any]:
     """This will return what a new shipment is booked with."""
-    values, booking = wanted.values, {}
-    told.outcome, told.changed = "created", sorted(values)
+    values, booking = row.values, {}
+    result.outcome, result.changed = "created", sorted(values)
     for check in (
-        lambda: _check_reference(wanted.reference),
+        lambda: _check_reference(row.reference),
         lambda: _check_start(values.get("status")),
-        lambda: services.check_times(values.get("plannedPickupAt"), values.get("plannedDeliveryAt")),
+        lambda: services.check_planned_times(values.get("plannedPickupAt"), values.get("plannedDeliveryAt")),
     ):
-        _collected(told, check)
+        _collect(result, check)
     for end in ("origin", "destination"):
         if end not in values:
-            told.refuse(Invalid(end, "A new shipment needs this.", code="required"))
+            result.refuse(InvalidArgument(end, "A new shipment needs this.", code="required"))
         else:
-            booking[end] = _collected(told, lambda end=end: found.place(end, values[end]))
-    booking["customer_id"] = _collected(told, lambda: found.customer(values))
-    booking["driver_id"] = _collected(told, lambda: found.driver(values))
+            booking[end] = _collect(result, lambda end=end: resolver.place(end, values[end]))
+    booking["customer_id"] = _collect(result, lambda: resolver.customer(values))
+    booking["driver_id"] = _collect(result, lambda: resolver.driver(values))
     booking |= {column: values[name] for name, column in _COLUMNS.items() if name in values}
     booking |= {name: values[name] for name in ("status", "references") if name in values}
     return booking
 
 
-def _changes(wanted: Wanted, shipment: Shipment, found: Named, told: Judged) -> dict[str, Any]:
+def _amendment(row: ImportRow, shipment: Shipment, resolver: ReferenceResolver, result: RowResult) -> dict[str, Any]:
     """This will return what of an existing shipment differs, by column."""
-    values = wanted.values
+    values = row.values
     changes = {
         column: values[name]
         for name, column in _COLUMNS.items()
-        if name in values and not _alike(getattr(shipment, column), values[name])
+        if name in values and not _is_same_value(getattr(shipment, column), values[name])
     }
     if (merged := shipment.references | values.get("references", {})) != shipment.references:
         changes["references"] = merged
-    _move_ends(shipment, values, found, told, changes)
-    _collected(told, lambda: _reassign(shipment, values, found, changes))
-    _collected(
-        told,
-        lambda: services.check_times(
+    _move_ends(shipment, values, resolver, result, changes)
+    _collect(result, lambda: _change_parties(shipment, values, resolver, changes))
+    _collect(
+        result,
+        lambda: services.check_planned_times(
             changes.get("planned_pickup_at", shipment.planned_pickup_at),
             changes.get("planned_delivery_at", shipment.planned_delivery_at),
         ),
     )
     if "status" in values and values["status"] != shipment.status:
-        told.warnings.append(_stays(shipment))
-    if changes and not told.errors:
-        told.outcome, told.changed = "updated", sorted(map(_named, changes))
+        result.warnings.append(_status_ignored(shipment))
+    if changes and not result.errors:
+        result.outcome, result.changed = "updated", sorted(map(_api_name, changes))
     if "eta" in values and "planned_delivery_at" in changes:
         changes.setdefault("eta", shipment.eta)  # the file says it: it does not follow the plan
     return changes
 
 
 def _move_ends(
-    shipment: Shipment, values: Mapping[str, Any], found: Named, told: Judged, changes: dict[str, Any]
+    shipment: Shipment, values: Mapping[str, Any], resolver: ReferenceResolver, result: RowResult, changes: dict[str, Any]
 ) -> None:
     for end in ("origin", "destination"):
         if end not in values or _is_place(getattr(shipment, end), values[end]):
             continue
-        place = _collected(told, lambda end=end: found.place(end, values[end]))
+        place = _collect(result, lambda end=end: resolver.place(end, values[end]))
         if place is not None:
-            _collected(told, lambda end=end: services.check_end(shipment, end))
+            _collect(result, lambda end=end: services.check_end_may_change(shipment, end))
             changes[end] = place
 
 
-def _reassign(shipment: Shipment, values: Mapping[str, Any], found: Named, changes: dict[str, Any]) -> None:
+def _change_parties(shipment: Shipment, values: Mapping[str, Any], resolver: ReferenceResolver, changes: dict[str, Any]) -> None:
     by_id = "customerId" in values
-    if by_id or not _called(shipment.customer, values.get("customer")):
-        customer_id = found.customer(values)
+    if by_id or not _is_named(shipment.customer, values.get("customer")):
+        customer_id = resolver.customer(values)
         if customer_id not in {None, shipment.customer_id}:
             changes["customer_id"] = customer_id
     by_id = "driverId" in values
-    if by_id or not _called(shipment.driver, values.get("driverName")):
-        driver_id = found.driver(values)
+    if by_id or not _is_named(shipment.driver, values.get("driverName")):
+        driver_id = resolver.driver(values)
         if driver_id not in {None, shipment.driver_id}:
             changes["driver_id"] = driver_id
 
 
-def _collected(told: Judged, check: Any) -> Any:
+def _collect(result: RowResult, check: Any) -> Any:
     """This will return what a check finds, or note what it refuses."""
     try:
         return check()
-    except Invalid as error:
-        told.refuse(error)
+    except InvalidArgument as error:
+        result.refuse(error)
         return None
 
 
 def _check_reference(reference: str) -> None:
     if not is_valid_reference(reference):
-        raise Invalid("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
+        raise InvalidArgument("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
 
 
 def _check_start(status: str | None) -> None:
     if status is not None and status not in lifecycle.INITIAL_STATES:
-        raise Invalid(
+        raise InvalidArgument(
             "status", f"A new shipment starts as draft or booked, not as {status}; what happens to it moves it on."
         )
 
 
-def _stays(shipment: Shipment) -> Problem:
+def _status_ignored(shipment: Shipment) -> Problem:
     message = f"The shipment is {shipment.status} and stays so: a file does not move it."
     return {"field": "status", "code": "ignored", "message": message}
 
 
-def _alike(mine: Any, said: Any) -> bool:
-    if isinstance(mine, datetime) and isinstance(said, datetime):
-        return abs(mine - said) < _NEAR
-    if isinstance(mine, str) and isinstance(said, str):
-        return mine.replace("\r\n", "\n").strip() == said.replace("\r\n", "\n")
-    return mine is said or bool(mine == said)
+def _is_same_value(current: Any, given: Any) -> bool:
+    if isinstance(current, datetime) and isinstance(given, datetime):
+        return abs(current - given) < _SAME_INSTANT
+    if isinstance(current, str) and isinstance(given, str):
+        return current.replace("\r\n", "\n").strip() == given.replace("\r\n", "\n")
+    return current is given or bool(current == given)
 
 
-def _is_place(mine: Location, said: str | Place) -> bool:
+def _is_place(current: Location, given: str | Place) -> bool:
     """This will tell whether a place is the one that a file names: degrees do not stand in files."""
-    if isinstance(said, str):
-        return mine.locode == said
-    return mine.locode is None and (mine.name.strip(), mine.country) == (said.name, said.country)
+    if isinstance(given, str):
+        return current.locode == given
+    return current.locode is None and (current.name.strip(), current.country) == (given.name, given.country)
 
 
-def _called(party: Customer | Driver | None, name: str | None) -> bool:
+def _is_named(party: Customer | Driver | None, name: str | None) -> bool:
     """This will tell whether a party is the one that a file names, or the file names none."""
     return name is None or (party is not None and party.name.strip().casefold() == name.casefold())
 
 
-def _named(column: str) -> str:
+def _api_name(column: str) -> str:
     names = {other: name for name, other in _COLUMNS.items()} | {
         "customer_id": "customerId", "driver_id": "driverId",
     }  # fmt: skip

@@ -12,148 +12,148 @@ from django.db.backends.utils import CursorWrapper
 
 from shipments.access import Subject
 from shipments.services import fixes
-from shipments.services.commits import committed
-from shipments.services.fixes import Fix, Implausible, Way
-from shipments.services.positions import COLUMNS, NEWER, Known, is_own, known_drivers, objection, tell
-from shipments.services.shipments import CLOCK_SKEW, Invalid
+from shipments.services.commits import run_in_transaction
+from shipments.services.fixes import Fix, Implausible, PlausibilityTracker
+from shipments.services.positions import POSITION_COLUMNS, ON_CONFLICT_KEEP_NEWER, LockedDrivers, is_own, lock_drivers, refusal_of, notify_position_recorded
+from shipments.services.shipments import CLOCK_SKEW, InvalidArgument
 
 # Large enough to be worth a write, small enough that PostgreSQL begins while we write down the next.
-_ROWS_A_BLOCK: Final = 500
+_ROWS_PER_BLOCK: Final = 500
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 # COPY's binary format (PostgreSQL documentation, COPY): signature, flags, no extension; at the end no row.
-_BEGIN: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END: Final = b"\xff\xff"
-_PLACE: Final = Struct(">hi16siqiqidid")
-_MEASURE: Final = Struct(">id")
+_COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_TRAILER: Final = b"\xff\xff"
+_PACK_PLACE: Final = Struct(">hi16siqiqidid")
+_PACK_MEASURE: Final = Struct(">id")
 _NULL: Final = Struct(">i").pack(-1)
 _TRUE: Final = Struct(">i?").pack(1, True)
 # Those who bring positions of the same drivers take turns: else they would wait for each other in the index.
-_TAKE_TURNS: Final = """
+_LOCK_DRIVERS: Final = """
 SELECT FROM shipments_driver WHERE organization_id = %s AND id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
-_APPEND: Final = f"""
-INSERT INTO shipments_position ({COLUMNS})
+_INSERT_MISSING: Final = f"""
+INSERT INTO shipments_position ({POSITION_COLUMNS})
 SELECT id, at, %s, latitude, longitude, accuracy, speed, bearing, %s
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])
      AS row(id, at, latitude, longitude, accuracy, speed, bearing)
 ON CONFLICT DO NOTHING
 """  # noqa: S608
 # In one order everywhere, so that two who bring positions of the same drivers never wait for each other.
-_SHOW: Final = f"""
+_UPSERT_LATEST: Final = f"""
 INSERT INTO shipments_driverposition (driver_id, latitude, longitude, recorded_at, own)
 SELECT row.*, %s
 FROM unnest(%s::uuid[], %s::float8[], %s::float8[], %s::timestamptz[]) AS row(id, latitude, longitude, at)
 ORDER BY id
-{NEWER} RETURNING driver_id
+{ON_CONFLICT_KEEP_NEWER} RETURNING driver_id
 """  # noqa: S608
 
 
 @dataclass(slots=True)
-class Ingested:
+class BatchResult:
     """What became of many positions: so many `kept`, so many drivers shown elsewhere now.
 
     `refused`: the place in the list, and why. Implausible ones are among them, although they stay as evidence.
     """
 
-    kept: int = 0
+    stored: int = 0
     duplicates: int = 0
     moved: int = 0
     refused: list[tuple[int, Exception]] = field(default_factory=list)
 
 
-class _Driver:
+class _DriverState:
     """One driver while its positions come in: whether it is taken, its way, the newest time that is known."""
 
-    __slots__ = ("head", "newest", "refusal", "way")
+    __slots__ = ("head_at", "newest", "refusal", "tracker")
 
-    def __init__(self, refusal: Exception | None, way: Way | None, head: datetime) -> None:
+    def __init__(self, refusal: Exception | None, tracker: PlausibilityTracker | None, head: datetime) -> None:
         self.refusal = refusal
-        self.way = way
-        self.head = head
+        self.tracker = tracker
+        self.head_at = head
         self.newest: Fix | None = None
 
 
 @dataclass(slots=True)
-class _Judged:
+class _ClassifiedFixes:
     """What is newer than all before of its driver, what is not, and what nobody believes."""
 
-    drivers: dict[int, _Driver]
+    drivers: dict[int, _DriverState]
     fresh: list[Fix] = field(default_factory=list)
     late: list[Fix] = field(default_factory=list)
-    doubted: list[Fix] = field(default_factory=list)
+    implausible: list[Fix] = field(default_factory=list)
 
 
-def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> Ingested:
+def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
     """This will keep many positions in one transaction; see `record_position`.
 
     What cannot be taken is left out and named in the result; all others are kept. Quickest where each driver's
     come in the order of their times. Raises Forbidden.
     """
     by.require("positions:write")
-    return committed(lambda: _record(by, now, batch))
+    return run_in_transaction(lambda: _record(by, now, batch))
 
 
-def _record(by: Subject, now: datetime, batch: Sequence[Fix]) -> Ingested:
-    found = Ingested()
+def _record(by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
+    result = BatchResult()
     with connection.cursor() as cursor:
-        judged = _Judged(_drivers(cursor, by, batch))
-        rows = _judge(now, batch, judged, found)
+        classified = _ClassifiedFixes(_driver_states(cursor, by, batch))
+        rows = _classify(now, batch, classified, result)
         try:
             _copy(cursor, rows, now)
-            found.kept = len(judged.fresh)
+            result.stored = len(classified.fresh)
         except IntegrityError:  # somebody brought the same at this very moment, or it was doubted before
-            judged.late += [*judged.fresh, *rows]
-        kept = _append(cursor, judged.late, now, plausible=True)
-        found.kept += kept
-        found.duplicates += len(judged.late) - kept
-        _append(cursor, judged.doubted, now, plausible=False)
-        found.moved = _show(cursor, by, [each.newest for each in judged.drivers.values() if each.newest])
-    return found
+            classified.late += [*classified.fresh, *rows]
+        inserted = _insert_missing(cursor, classified.late, now, plausible=True)
+        result.stored += inserted
+        result.duplicates += len(classified.late) - inserted
+        _insert_missing(cursor, classified.implausible, now, plausible=False)
+        result.moved = _update_latest(cursor, by, [each.newest for each in classified.drivers.values() if each.newest])
+    return result
 
 
 # -- judging ----------------------------------------------------------------------------------------------
 
 
-def _drivers(cursor: CursorWrapper, by: Subject, batch: Sequence[Fix]) -> dict[int, _Driver]:
+def _driver_states(cursor: CursorWrapper, by: Subject, batch: Sequence[Fix]) -> dict[int, _DriverState]:
     """This will return the drivers of the batch by the number of their id, which is quicker to look up."""
     own = is_own(by)
     ids = {fix.driver_id.int: fix.driver_id for fix in batch}
-    asked = [each for each in ids.values() if not own or each == by.driver_id]
-    cursor.execute(_TAKE_TURNS, [by.organization_id, asked])
-    known: Known = known_drivers(cursor, by, asked)  # a statement of its own: it sees what the one before us did
+    driver_ids = [each for each in ids.values() if not own or each == by.driver_id]
+    cursor.execute(_LOCK_DRIVERS, [by.organization_id, driver_ids])
+    locked: LockedDrivers = lock_drivers(cursor, by, driver_ids)  # a statement of its own: it sees what the one before us did
     drivers = {}
     for number, driver_id in ids.items():
-        _, last = known.get(driver_id, ("", None))
-        way = Way(last if last and last.own else None) if own else None
-        drivers[number] = _Driver(objection(known, driver_id), way, last.recorded_at if last else _NEVER)
+        _, last = locked.get(driver_id, ("", None))
+        tracker = PlausibilityTracker(last if last and last.own else None) if own else None
+        drivers[number] = _DriverState(refusal_of(locked, driver_id), tracker, last.recorded_at if last else _NEVER)
     return drivers
 
 
-def _judge(now: datetime, batch: Sequence[Fix], judged: _Judged, found: Ingested) -> Iterator[Fix]:
+def _classify(now: datetime, batch: Sequence[Fix], classified: _ClassifiedFixes, result: BatchResult) -> Iterator[Fix]:
     """This will yield what is new, in the order in which it came, and put aside everything else."""
-    oldest, newest = now - fixes.LONGEST_AGE, now + CLOCK_SKEW
-    drivers, fresh = judged.drivers, judged.fresh
-    for place, fix in enumerate(batch):
+    oldest, newest = now - fixes.MAX_AGE, now + CLOCK_SKEW
+    drivers, fresh = classified.drivers, classified.fresh
+    for index, fix in enumerate(batch):
         driver = drivers[fix.driver_id.int]
         at = fix.recorded_at
-        if driver.refusal is not None or not fixes.is_sound(fix, oldest, newest):
-            found.refused.append((place, driver.refusal or _objection(fix, now)))
-        elif driver.way is not None and not driver.way.takes(fix):
-            judged.doubted.append(fix)
-            found.refused.append((place, Implausible()))
-        elif at <= driver.head:
-            judged.late.append(fix)
+        if driver.refusal is not None or not fixes.is_valid(fix, oldest, newest):
+            result.refused.append((index, driver.refusal or _validation_error(fix, now)))
+        elif driver.tracker is not None and not driver.tracker.accept(fix):
+            classified.implausible.append(fix)
+            result.refused.append((index, Implausible()))
+        elif at <= driver.head_at:
+            classified.late.append(fix)
         else:
-            driver.head, driver.newest = at, fix
+            driver.head_at, driver.newest = at, fix
             fresh.append(fix)
             yield fix
 
 
-def _objection(fix: Fix, now: datetime) -> Exception:
+def _validation_error(fix: Fix, now: datetime) -> Exception:
     try:
-        fixes.check(fix, now=now)
-    except Invalid as error:
+        fixes.check_values(fix, now=now)
+    except InvalidArgument as error:
         return error
     raise AssertionError  # both say the same
 
@@ -170,60 +170,60 @@ def _copy(cursor: CursorWrapper, rows: Iterator[Fix], now: datetime) -> None:
     with (
         transaction.atomic(),
         connection.wrap_database_errors,
-        cursor.copy(f"COPY shipments_position ({COLUMNS}) FROM STDIN (FORMAT binary)") as copy,
+        cursor.copy(f"COPY shipments_position ({POSITION_COLUMNS}) FROM STDIN (FORMAT binary)") as copy,
     ):
-        copy.write(_BEGIN + first)
+        copy.write(_COPY_HEADER + first)
         for block in blocks:
             copy.write(block)
-        copy.write(_END)
+        copy.write(_COPY_TRAILER)
 
 
 def _blocks(rows: Iterator[Fix], now: datetime) -> Iterator[bytes]:
     """This will write rows in COPY's binary format: each value after its length, NULL as the length -1."""
-    received = _microseconds(now)
+    received = _postgres_microseconds(now)
     lines: list[bytes] = []
     for fix in rows:
         accuracy, speed, bearing = fix.accuracy, fix.speed, fix.bearing
         lines.append(
-            _PLACE.pack(
-                9, 16, fix.driver_id.bytes, 8, _microseconds(fix.recorded_at), 8, received,
+            _PACK_PLACE.pack(
+                9, 16, fix.driver_id.bytes, 8, _postgres_microseconds(fix.recorded_at), 8, received,
                 8, fix.latitude, 8, fix.longitude,
             )
-            + (_NULL if accuracy is None else _MEASURE.pack(8, accuracy))
-            + (_NULL if speed is None else _MEASURE.pack(8, speed))
-            + (_NULL if bearing is None else _MEASURE.pack(8, bearing))
+            + (_NULL if accuracy is None else _PACK_MEASURE.pack(8, accuracy))
+            + (_NULL if speed is None else _PACK_MEASURE.pack(8, speed))
+            + (_NULL if bearing is None else _PACK_MEASURE.pack(8, bearing))
             + _TRUE
         )  # fmt: skip
-        if len(lines) == _ROWS_A_BLOCK:
+        if len(lines) == _ROWS_PER_BLOCK:
             yield b"".join(lines)
             lines.clear()
     if lines:
         yield b"".join(lines)
 
 
-def _microseconds(at: datetime) -> int:
+def _postgres_microseconds(at: datetime) -> int:
     """This will return a time as PostgreSQL counts it, since 2000."""
     since = at - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def _append(cursor: CursorWrapper, rows: Sequence[Fix], now: datetime, *, plausible: bool) -> int:
+def _insert_missing(cursor: CursorWrapper, rows: Sequence[Fix], now: datetime, *, plausible: bool) -> int:
     """This will append what is not there yet, and return how many that were."""
     if not rows:
         return 0
     names = ("driver_id", "recorded_at", "latitude", "longitude", "accuracy", "speed", "bearing")
-    cursor.execute(_APPEND, [now, plausible, *([*map(attrgetter(name), rows)] for name in names)])
+    cursor.execute(_INSERT_MISSING, [now, plausible, *([*map(attrgetter(name), rows)] for name in names)])
     return int(cursor.rowcount)
 
 
-def _show(cursor: CursorWrapper, by: Subject, newest: Sequence[Fix]) -> int:
+def _update_latest(cursor: CursorWrapper, by: Subject, newest: Sequence[Fix]) -> int:
     """This will show each driver at its newest position, and return how many moved."""
     if not newest:
         return 0
     names = ("driver_id", "latitude", "longitude", "recorded_at")
-    cursor.execute(_SHOW, [is_own(by), *([*map(attrgetter(name), newest)] for name in names)])
+    cursor.execute(_UPSERT_LATEST, [is_own(by), *([*map(attrgetter(name), newest)] for name in names)])
     moved = {driver_id for (driver_id,) in cursor.fetchall()}
     for fix in newest:
         if fix.driver_id in moved:
-            tell(by, fix)
+            notify_position_recorded(by, fix)
     return len(moved)

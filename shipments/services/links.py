@@ -11,12 +11,12 @@ from shipments import log, signals, tokens
 from shipments.access import Subject
 from shipments.models import Role, TrackingLink
 from shipments.services import rows
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 
-USUAL_LIFE: Final = timedelta(days=30)
-LONGEST_LIFE: Final = timedelta(days=365)
+DEFAULT_LIFETIME: Final = timedelta(days=30)
+MAX_LIFETIME: Final = timedelta(days=365)
 # Enough for every party of a shipment, and a bound for a script that makes one a minute.
-MOST_LINKS: Final = 100
+MAX_LINKS: Final = 100
 
 
 class LinkNotFound(Exception):
@@ -32,17 +32,17 @@ def create(
     Invalid.
     """
     by.require("links:write")
-    ends = expires_at or now + USUAL_LIFE
-    if ends <= now:
-        raise Invalid("expiresAt", "The link would have ended already.", code="past")
-    if ends > now + LONGEST_LIFE:
-        raise Invalid("expiresAt", f"A link lasts at most {LONGEST_LIFE.days} days.", code="too_late")
+    ends_at = expires_at or now + DEFAULT_LIFETIME
+    if ends_at <= now:
+        raise InvalidArgument("expiresAt", "The link would have ended already.", code="past")
+    if ends_at > now + MAX_LIFETIME:
+        raise InvalidArgument("expiresAt", f"A link lasts at most {MAX_LIFETIME.days} days.", code="too_late")
     token = tokens.new_tracking_token()
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=None)
-        good = TrackingLink.objects.filter(shipment=shipment, revoked_at=None, expires_at__gt=now)
-        if good.count() >= MOST_LINKS:
-            raise Invalid("", f"At most {MOST_LINKS} links at a time; revoke one first.", code="too_many")
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=None)
+        active_links = TrackingLink.objects.filter(shipment=shipment, revoked_at=None, expires_at__gt=now)
+        if active_links.count() >= MAX_LINKS:
+            raise InvalidArgument("", f"At most {MAX_LINKS} links at a time; revoke one first.", code="too_many")
         link = TrackingLink.objects.create(
             organization_id=shipment.organization_id,
             shipment=shipment,
@@ -51,11 +51,11 @@ def create(
             digest=tokens.digest(token),
             created_by_id=by.user_id,
             created_at=now,
-            expires_at=ends,
+            expires_at=ends_at,
         )
         log.record_audit(
             by=by, now=now, action="permission", entity="tracking_link", entity_id=link.pk,
-            after={"reference": shipment.reference, "expires_at": ends.isoformat()},
+            after={"reference": shipment.reference, "expires_at": ends_at.isoformat()},
         )  # fmt: skip
     return link, token
 
@@ -67,23 +67,23 @@ def revoke(*, by: Subject, now: datetime, reference: str, link_id: uuid.UUID | N
     """
     by.require("links:write")
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=None)
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=None)
         links = TrackingLink.objects.visible_to(by).filter(shipment=shipment)
         if link_id is not None:
             links = links.filter(pk=link_id)
             if not links.exists():
                 raise LinkNotFound(str(link_id))
-        ended = list(links.filter(revoked_at=None))
-        for link in ended:
+        active_links = list(links.filter(revoked_at=None))
+        for link in active_links:
             link.revoked_at = now
             link.save(update_fields=["revoked_at"])
             log.record_audit(
                 by=by, now=now, action="permission", entity="tracking_link", entity_id=link.pk,
                 before={"reference": shipment.reference}, after={"revoked": True},
             )  # fmt: skip
-            transaction.on_commit(partial(_tell, link), robust=True)
-    return len(ended)
+            transaction.on_commit(partial(_send_link_revoked, link), robust=True)
+    return len(active_links)
 
 
-def _tell(link: TrackingLink) -> None:
+def _send_link_revoked(link: TrackingLink) -> None:
     signals.link_revoked.send_robust(sender=TrackingLink, organization_id=link.organization_id, link_id=link.pk)

@@ -14,9 +14,9 @@ from ratelimits.attempts import TooManyFailures
 from shipments import access, log, tokens
 from shipments.access import Subject
 from shipments.models import AuditEntry, Membership, RefreshFamily, User
-from shipments.services.announce import access_changed
+from shipments.services.announce import notify_access_changed
 
-__all__ = ["BadCredentials", "Origin", "Pair", "TooManyFailures", "authenticate", "leave", "login", "refresh"]
+__all__ = ["BadCredentials", "Origin", "TokenPair", "TooManyFailures", "authenticate", "logout", "login", "refresh"]
 
 
 class BadCredentials(Exception):
@@ -32,7 +32,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TokenPair:
     """An access token and when it ends, the refresh token that renews it, and whose they are."""
 
     access: str
@@ -52,14 +52,14 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime, me
     account = email.strip().lower().replace("\0", "")[:254]
     with attempts.attempt(
         policies.get("auth"), account=account, address=limiter.address_key(origin.address), now=now
-    ) as running:
+    ) as attempt:
         user = User.objects.select_related("membership__organization").filter(email=account).first()
         if user is None:
             make_password(password)  # as long as a real check
-        right = user is not None and user.check_password(password)
-        subject = _entering(user, origin, members_only=members_only) if user is not None and right else None
+        is_correct = user is not None and user.check_password(password)
+        subject = _authorized_subject(user, origin, members_only=members_only) if user is not None and is_correct else None
         if user is None or subject is None:
-            running.failed = True
+            attempt.failed = True
             _audit_failure(user, account, "password", origin, now)
             raise BadCredentials
     with transaction.atomic():
@@ -68,7 +68,7 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime, me
     return user
 
 
-def login(*, email: str, password: str, origin: Origin, now: datetime) -> Pair:
+def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenPair:
     """This will check the password and begin a login with its first pair of tokens; raises as `authenticate`."""
     user = authenticate(email=email, password=password, origin=origin, now=now, members_only=True)
     family = RefreshFamily.objects.create(
@@ -78,10 +78,10 @@ def login(*, email: str, password: str, origin: Origin, now: datetime) -> Pair:
         expires_at=now + timedelta(days=settings.JWT_REFRESH_DAYS),
         address=origin.address,
     )
-    return _pair(family, user, now)
+    return _issue_pair(family, user, now)
 
 
-def refresh(*, token: str, origin: Origin, now: datetime) -> Pair:
+def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
     """This will rotate a login: the token becomes worthless and the pair that it returns is the next one.
 
     A token that was rotated away before this request began has been copied: the whole login is revoked.
@@ -94,8 +94,8 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> Pair:
     except tokens.InvalidToken as error:
         raise BadCredentials from error
     with transaction.atomic():
-        _lock_person(claims.user_id)
-        family = _locked(claims.login_id, claims.user_id)
+        _lock_user(claims.user_id)
+        family = _locked_family(claims.login_id, claims.user_id)
         if family is None or family.revoked_at or family.expires_at <= now:
             raise BadCredentials
         if access.subject_of_user(family.user) is None:
@@ -106,15 +106,15 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> Pair:
             family.refreshed_at = now + timedelta(seconds=time.monotonic() - started)
             family.expires_at = now + timedelta(days=settings.JWT_REFRESH_DAYS)
             family.save(update_fields=["generation", "refreshed_at", "expires_at"])
-            return _pair(family, family.user, now)
-        together = claims.version == family.generation - 1 and now <= family.refreshed_at
-        if not together:
+            return _issue_pair(family, family.user, now)
+        is_concurrent = claims.version == family.generation - 1 and now <= family.refreshed_at
+        if not is_concurrent:
             _revoke(family, now)
             _audit_failure(family.user, family.user.email, "refresh token reused", origin, now)
     raise BadCredentials
 
 
-def leave(*, by: Subject, now: datetime) -> None:
+def logout(*, by: Subject, now: datetime) -> None:
     """This will end the login that the subject came with.
 
     A session is the caller's to drop, before this and in the same transaction: its sockets are told to look.
@@ -122,12 +122,12 @@ def leave(*, by: Subject, now: datetime) -> None:
     if by.key_id is not None or by.user_id is None:
         return  # a key is revoked, it does not leave
     with transaction.atomic():
-        _lock_person(by.user_id)
-        family = _locked(by.login_id, by.user_id) if by.login_id else None
+        _lock_user(by.user_id)
+        family = _locked_family(by.login_id, by.user_id) if by.login_id else None
         if family is not None and family.revoked_at is None:
             _revoke(family, now)
         elif by.session_key:
-            access_changed(by.user_id)
+            notify_access_changed(by.user_id)
         log.record_audit(by=by, now=now, action="logout", entity="user", entity_id=by.user_id)
 
 
@@ -136,24 +136,24 @@ def revoke_all(user: User, *, now: datetime) -> None:
     RefreshFamily.objects.filter(user=user, revoked_at=None).update(revoked_at=now)
 
 
-def _entering(user: User, origin: Origin, *, members_only: bool) -> Subject | None:
+def _authorized_subject(user: User, origin: Origin, *, members_only: bool) -> Subject | None:
     subject = access.subject_of_user(user)
     if subject is not None:
         return subject.with_request_origin(address=origin.address, request_id=origin.request_id)
     if members_only or not (user.is_active and user.is_superuser):
         return None
-    stranger = access.failed_login_subject(
+    anonymous = access.failed_login_subject(
         name=user.email, organization_id=None, address=origin.address, request_id=origin.request_id
     )
-    return replace(stranger, role="superuser", user_id=user.pk)
+    return replace(anonymous, role="superuser", user_id=user.pk)
 
 
-def _lock_person(user_id: uuid.UUID) -> None:
+def _lock_user(user_id: uuid.UUID) -> None:
     """This will lock the user before its logins, as those do who change an account: nobody waits crosswise."""
     User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
 
 
-def _locked(login_id: uuid.UUID, user_id: uuid.UUID) -> RefreshFamily | None:
+def _locked_family(login_id: uuid.UUID, user_id: uuid.UUID) -> RefreshFamily | None:
     return (
         RefreshFamily.objects.select_for_update(of=("self",))
         .select_related("user__membership__organization")
@@ -165,10 +165,10 @@ def _locked(login_id: uuid.UUID, user_id: uuid.UUID) -> RefreshFamily | None:
 def _revoke(family: RefreshFamily, now: datetime) -> None:
     family.revoked_at = now
     family.save(update_fields=["revoked_at"])
-    access_changed(family.user_id)
+    notify_access_changed(family.user_id)
 
 
-def _pair(family: RefreshFamily, user: User, now: datetime) -> Pair:
+def _issue_pair(family: RefreshFamily, user: User, now: datetime) -> TokenPair:
     access_token, expires_at = tokens.issue_access(
         user_id=user.pk, login_id=family.pk, authz_version=user.authz_version, now=now
     )
@@ -179,7 +179,7 @@ def _pair(family: RefreshFamily, user: User, now: datetime) -> Pair:
         now=now,
         expires_at=family.expires_at,
     )
-    return Pair(access_token, refresh_token, expires_at, user)
+    return TokenPair(access_token, refresh_token, expires_at, user)
 
 
 def _audit_failure(user: User | None, account: str, reason: str, origin: Origin, now: datetime) -> None:

@@ -15,7 +15,7 @@ from shipments.access import Subject
 from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
 from shipments.services import flags, rows
 from shipments.services.places import Place, resolve_place
-from shipments.services.shipments import CLOCK_SKEW, Invalid
+from shipments.services.shipments import CLOCK_SKEW, InvalidArgument
 
 _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
 
@@ -54,16 +54,16 @@ def observe(
     checkpoint first, in the same transaction. Every stored observation writes exactly one event.
     Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, Invalid.
     """
-    meaning = _meaning(observation, now)
+    meaning = _translate(observation, now)
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=None, whole=True)
-        known = _stored(shipment, observation)
-        if known is not None:
-            return known, False
-        rows.check(shipment, expected_seq)
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=None, with_related=True)
+        stored = _find_stored(shipment, observation)
+        if stored is not None:
+            return stored, False
+        rows.check_expected_seq(shipment, expected_seq)
         if supersedes is not None:
-            _void(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
-        where = (
+            _void_checkpoint(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
+        place = (
             resolve_place(observation.location, organization_id=by.organization_id)
             if observation.location
             else None
@@ -77,19 +77,19 @@ def observe(
             code_system=observation.code_system,
             occurred_at=observation.occurred_at,
             recorded_at=now,
-            location=where,
+            location=place,
             note=observation.note,
             source=observation.source,
             source_event_id=observation.source_event_id,
         )
-        before = _shown(shipment)
-        checkpoint.outcome = _judge(shipment, checkpoint, meaning, now=now)
-        _write(shipment, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
+        before = _snapshot(shipment)
+        checkpoint.outcome = _apply(shipment, checkpoint, meaning, now=now)
+        _commit_checkpoint(shipment, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
         checkpoint.save(force_insert=True)
     return checkpoint, True
 
 
-def void(
+def void_checkpoint(
     *,
     by: Subject,
     now: datetime,
@@ -103,12 +103,12 @@ def void(
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq, whole=True)
-        _void(shipment, checkpoint_id, by=by, now=now, reason=reason)
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True)
+        _void_checkpoint(shipment, checkpoint_id, by=by, now=now, reason=reason)
     return shipment
 
 
-def _void(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str) -> None:
+def _void_checkpoint(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str) -> None:
     checkpoint = Checkpoint.objects.filter(shipment=shipment, pk=checkpoint_id).first()
     if checkpoint is None:
         raise CheckpointNotFound(str(checkpoint_id))
@@ -116,34 +116,34 @@ def _void(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: dat
         return
     checkpoint.voided_at, checkpoint.void_reason = now, reason
     checkpoint.save(update_fields=["voided_at", "void_reason"])
-    before = _shown(shipment)
+    before = _snapshot(shipment)
     if checkpoint.classifier == _ACTUAL:
         _refold(shipment, extra=None)
     elif shipment.eta == checkpoint.occurred_at:
-        shipment.eta = _estimate(shipment)
-    _write(shipment, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason)
+        shipment.eta = _current_estimate(shipment)
+    _commit_checkpoint(shipment, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason)
 
 
-def _meaning(observation: Observation, now: datetime) -> vocabularies.Meaning | None:
+def _translate(observation: Observation, now: datetime) -> vocabularies.Meaning | None:
     """This will translate what was reported; None for a code that stands in no table."""
     actual = observation.classifier == _ACTUAL
     if actual and observation.occurred_at > now + CLOCK_SKEW:
-        raise Invalid("occurredAt", "What lies in the future cannot have happened.", code="future")
+        raise InvalidArgument("occurredAt", "What lies in the future cannot have happened.", code="future")
     if observation.state:
         if observation.state not in lifecycle.STATES:
-            raise Invalid("status", f"{observation.state!r} is not a state.", code="unknown_state")
+            raise InvalidArgument("status", f"{observation.state!r} is not a state.", code="unknown_state")
         return vocabularies.Meaning(state=observation.state)
     if observation.code:
         if observation.code_system not in vocabularies.CODE_SYSTEMS:
-            known = ", ".join(vocabularies.CODE_SYSTEMS)
-            raise Invalid("codeSystem", f"The code systems are {known}.", code="unknown_code_system")
+            code_systems = ", ".join(vocabularies.CODE_SYSTEMS)
+            raise InvalidArgument("codeSystem", f"The code systems are {code_systems}.", code="unknown_code_system")
         return vocabularies.translate(observation.code_system, observation.code)
     if actual:
-        raise Invalid("status", "An actual checkpoint names a status or a code.", code="required")
+        raise InvalidArgument("status", "An actual checkpoint names a status or a code.", code="required")
     return vocabularies.Meaning(state="delivered", is_estimate=True)
 
 
-def _stored(shipment: Shipment, observation: Observation) -> Checkpoint | None:
+def _find_stored(shipment: Shipment, observation: Observation) -> Checkpoint | None:
     if observation.source_event_id is None:
         return None
     return Checkpoint.objects.filter(
@@ -151,18 +151,18 @@ def _stored(shipment: Shipment, observation: Observation) -> Checkpoint | None:
     ).first()
 
 
-def _judge(
+def _apply(
     shipment: Shipment, checkpoint: Checkpoint, meaning: vocabularies.Meaning | None, *, now: datetime
 ) -> str:
     """This will lay the observation over the locked shipment, unsaved, and say how it was judged."""
     if meaning is None:
         return Checkpoint.Outcome.ANOMALOUS  # an unknown code: kept, shown, never guessed
     if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
-        return _estimated(shipment, checkpoint, meaning)
+        return _apply_estimate(shipment, checkpoint, meaning)
     if meaning.opens_flag:
-        flags.lay_open(shipment, meaning.opens_flag, reason=f"{checkpoint.source} {checkpoint.code}", now=now)
+        flags.add_flag(shipment, meaning.opens_flag, reason=f"{checkpoint.source} {checkpoint.code}", now=now)
     if meaning.clears_flag:
-        flags.lay_clear(shipment, meaning.clears_flag)
+        flags.remove_flag(shipment, meaning.clears_flag)
     if meaning.state is None:
         return Checkpoint.Outcome.APPLIED
     newest = shipment.effective_at
@@ -174,7 +174,7 @@ def _judge(
     return Checkpoint.Outcome.APPLIED
 
 
-def _estimated(shipment: Shipment, checkpoint: Checkpoint, meaning: vocabularies.Meaning) -> str:
+def _apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: vocabularies.Meaning) -> str:
     """This will move the ETA where the estimate is one of delivery; the newest report wins over a plan."""
     of_delivery = meaning.is_estimate or meaning.state == "delivered"
     planned = checkpoint.classifier == Checkpoint.Classifier.PLANNED
@@ -190,7 +190,7 @@ def _estimates(shipment: Shipment) -> Any:
     )
 
 
-def _estimate(shipment: Shipment) -> datetime | None:
+def _current_estimate(shipment: Shipment) -> datetime | None:
     """This will return the ETA that the remaining estimates give, else the plan."""
     newest = _estimates(shipment).filter(state__in=["", "delivered"]).order_by("-seq").first()
     return newest.occurred_at if newest else shipment.planned_delivery_at
@@ -222,11 +222,11 @@ def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> observations.Fol
     return folded
 
 
-def _shown(shipment: Shipment) -> dict[str, Any]:
-    return representation.snapshot(rows.row(shipment))
+def _snapshot(shipment: Shipment) -> dict[str, Any]:
+    return representation.snapshot(rows.snapshot_row(shipment))
 
 
-def _write(
+def _commit_checkpoint(
     shipment: Shipment,
     kind: EventType,
     before: dict[str, Any],
@@ -238,10 +238,10 @@ def _write(
 ) -> None:
     """This will save the shipment under its next number, with the event and the audit row that explain it."""
     with statements.batched_writes():
-        rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags"))
-        after = _shown(shipment)
-        changes = {key: value for key, value in after.items() if value != before[key] and key not in rows.NUMBERS}
-        told = representation.checkpoint(checkpoint)
+        rows.save_with_next_seq(shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags"))
+        after = _snapshot(shipment)
+        changes = {key: value for key, value in after.items() if value != before[key] and key not in rows.VERSION_FIELDS}
+        checkpoint_json = representation.checkpoint(checkpoint)
         log.record(
             shipment,
             type=kind,
@@ -251,7 +251,7 @@ def _write(
             location=checkpoint.location,
             changes=changes,
             note=reason or checkpoint.note,
-            checkpoint=told,
+            checkpoint=checkpoint_json,
         )
         log.record_audit(
             by=by,
@@ -260,5 +260,5 @@ def _write(
             entity="shipment",
             entity_id=shipment.reference,
             before={key: before[key] for key in changes},
-            after=changes | {"checkpoint": told} | ({"reason": reason} if reason else {}),
+            after=changes | {"checkpoint": checkpoint_json} | ({"reason": reason} if reason else {}),
         )

@@ -8,10 +8,10 @@ from django.db import IntegrityError, transaction
 from shipments import log
 from shipments.access import Forbidden, Subject
 from shipments.models import Organization
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 
 
-def found(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:
+def create(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:
     """This will store a new organisation. Only for a subject of the installation; raises Forbidden, Invalid."""
     if by.role != "system":
         raise Forbidden("Only those who run the installation found organisations.")
@@ -23,7 +23,7 @@ def found(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:
         except IntegrityError as error:
             if "slug" not in str(error):
                 raise
-            raise Invalid("slug", "There is an organisation with this slug already.") from error
+            raise InvalidArgument("slug", "There is an organisation with this slug already.") from error
         log.record_audit(
             by=replace(by, organization_id=organization.pk), now=now, action="create", entity="organization",
             entity_id=organization.pk, after={"name": name, "slug": slug},

@@ -9,23 +9,23 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
-from shipments.services.fixes import LONGEST_AGE
+from shipments.services.fixes import MAX_AGE
 
 # The relay may be away for so long before rows go to the partition for everything else.
 DAYS_AHEAD: Final = 7
-_NAME: Final = re.compile(r"shipments_position_(\d{8})")
+_PARTITION_NAME: Final = re.compile(r"shipments_position_(\d{8})")
 # Any number that nothing else of ours locks by.
 _LOCK: Final = 0x706F7369
-_DAYS: Final = """
+_SELECT_PARTITIONS: Final = """
 SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'shipments_position'::regclass
 """
-_MOVE: Final = """
+_MOVE_FROM_DEFAULT: Final = """
 WITH moved AS (DELETE FROM shipments_position_other WHERE recorded_at >= %s AND recorded_at < %s RETURNING *)
 INSERT INTO {} SELECT * FROM moved
 """
 
 
-def tend(*, now: datetime | None = None) -> int:
+def maintain(*, now: datetime | None = None) -> int:
     """This will make the days that positions may come for, drop those past retention, and return how many.
 
     One does it at a time; whoever finds another at it does nothing.
@@ -36,41 +36,41 @@ def tend(*, now: datetime | None = None) -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         if not cursor.fetchone()[0]:
             return 0
-        here = _days(cursor)
-        made = [
+        existing = _existing_days(cursor)
+        missing = [
             day
-            for offset in range(-LONGEST_AGE.days, DAYS_AHEAD + 1)
-            if (day := today + timedelta(days=offset)) not in here
+            for offset in range(-MAX_AGE.days, DAYS_AHEAD + 1)
+            if (day := today + timedelta(days=offset)) not in existing
         ]
-        for day in made:
-            _make(cursor, day)
+        for day in missing:
+            _create_partition(cursor, day)
         cursor.execute("DELETE FROM shipments_position_other WHERE recorded_at < %s", [_midnight(first)])
-        old = sorted(day for day in here if day < first)
-        for day in old:
+        expired = sorted(day for day in existing if day < first)
+        for day in expired:
             # Detached first: the lock on the whole table is held for an instant, whatever the day holds.
-            cursor.execute(f"ALTER TABLE shipments_position DETACH PARTITION {_name(day)}")
-            cursor.execute(f"DROP TABLE {_name(day)}")
-    return len(made) + len(old)
+            cursor.execute(f"ALTER TABLE shipments_position DETACH PARTITION {_partition_name(day)}")
+            cursor.execute(f"DROP TABLE {_partition_name(day)}")
+    return len(missing) + len(expired)
 
 
-def _days(cursor: CursorWrapper) -> set[date]:
-    cursor.execute(_DAYS)
-    named = (_NAME.fullmatch(name) for (name,) in cursor.fetchall())
-    return {datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=UTC).date() for found in named if found}
+def _existing_days(cursor: CursorWrapper) -> set[date]:
+    cursor.execute(_SELECT_PARTITIONS)
+    matches = (_PARTITION_NAME.fullmatch(name) for (name,) in cursor.fetchall())
+    return {datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=UTC).date() for found in matches if found}
 
 
-def _make(cursor: CursorWrapper, day: date) -> None:
+def _create_partition(cursor: CursorWrapper, day: date) -> None:
     """This will make the partition of a day, with whatever had to go elsewhere without it."""
     span = [_midnight(day), _midnight(day + timedelta(days=1))]
-    name = _name(day)
+    name = _partition_name(day)
     cursor.execute(f"CREATE TABLE {name} (LIKE shipments_position INCLUDING DEFAULTS INCLUDING INDEXES)")
-    cursor.execute(_MOVE.format(name), span)
+    cursor.execute(_MOVE_FROM_DEFAULT.format(name), span)
     # Bounds are part of the definition: no parameters there.
     bounds = "FROM ('{}') TO ('{}')".format(*(each.isoformat() for each in span))
     cursor.execute(f"ALTER TABLE shipments_position ATTACH PARTITION {name} FOR VALUES {bounds}")
 
 
-def _name(day: date) -> str:
+def _partition_name(day: date) -> str:
     return f"shipments_position_{day:%Y%m%d}"
 
 

@@ -30,7 +30,7 @@ def resolve_place(place: str | Place | Location, *, organization_id: uuid.UUID) 
     if isinstance(place, Location):
         return place
     if isinstance(place, Place):
-        found, _ = Location.objects.get_or_create(
+        own, _ = Location.objects.get_or_create(
             organization_id=organization_id,
             locode=None,
             name=place.name,
@@ -38,15 +38,15 @@ def resolve_place(place: str | Place | Location, *, organization_id: uuid.UUID) 
             latitude=place.latitude,
             longitude=place.longitude,
         )
-        return found
+        return own
     code = place.upper()
-    known = Location.objects.filter(locode=code).first()
-    if known:
-        return known
+    shared = Location.objects.filter(locode=code).first()
+    if shared:
+        return shared
     entry = locodes.find(code)
     if entry is None:
         raise UnknownPlace(f"There is no UN/LOCODE {place!r}.")
-    fresh, _ = Location.objects.get_or_create(
+    created, _ = Location.objects.get_or_create(
         locode=code,
         defaults={
             "name": entry.name,
@@ -55,4 +55,4 @@ def resolve_place(place: str | Place | Location, *, organization_id: uuid.UUID) 
             "longitude": entry.longitude,
         },
     )
-    return fresh
+    return created

@@ -11,10 +11,10 @@ from shipments.access import Subject
 from shipments.models import EventType, ProofOfDelivery, ProofPicture
 from shipments.pictures import Picture
 from shipments.services import rows
-from shipments.services.shipments import CLOCK_SKEW, Invalid
+from shipments.services.shipments import CLOCK_SKEW, InvalidArgument
 
 
-def prove(
+def record_proof_of_delivery(
     *,
     by: Subject,
     now: datetime,
@@ -31,12 +31,12 @@ def prove(
     Raises ShipmentNotFound, StaleWrite, Invalid.
     """
     if not pictures:
-        raise Invalid("signature", "Send a signature, a photo, or both.", code="required")
+        raise InvalidArgument("signature", "Send a signature, a photo, or both.", code="required")
     if signed_at and signed_at > now + CLOCK_SKEW:
-        raise Invalid("signedAt", "What lies in the future cannot have been signed.", code="future")
+        raise InvalidArgument("signedAt", "What lies in the future cannot have been signed.", code="future")
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
-        rows.save(shipment, now=now, fields=())
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=expected_seq)
+        rows.save_with_next_seq(shipment, now=now, fields=())
         proof = ProofOfDelivery(
             shipment=shipment,
             seq=shipment.seq,
@@ -49,20 +49,20 @@ def prove(
             supersedes=ProofOfDelivery.objects.filter(shipment=shipment).order_by("-seq").first(),
         )
         proof.save(force_insert=True)
-        kept = [ProofPicture(proof=proof, kind=kind, **asdict(picture)) for kind, picture in pictures.items()]
-        ProofPicture.objects.bulk_create(kept)
-        told = shown(proof)
+        picture_rows = [ProofPicture(proof=proof, kind=kind, **asdict(picture)) for kind, picture in pictures.items()]
+        ProofPicture.objects.bulk_create(picture_rows)
+        proof_json = represent(proof)
         log.record(
             shipment, type=EventType.PROVEN, by=by, now=now, occurred_at=proof.signed_at, changes={},
-            proof={"id": told["id"], "signedAt": told["signedAt"], "supersedes": told["supersedes"]},
+            proof={"id": proof_json["id"], "signedAt": proof_json["signedAt"], "supersedes": proof_json["supersedes"]},
         )  # fmt: skip
         log.record_audit(
             by=by, now=now, action="prove", entity="shipment", entity_id=shipment.reference,
-            after=told,
+            after=proof_json,
         )  # fmt: skip
     return proof
 
 
-def shown(proof: ProofOfDelivery) -> representation.Json:
+def represent(proof: ProofOfDelivery) -> representation.Json:
     """This will return the JSON of a proof: one query, for what is to be known of its pictures."""
     return representation.proof(proof, proof.pictures.values(*representation.PICTURE_COLUMNS))

@@ -9,7 +9,7 @@ from shipments.access import Subject
 from shipments.models import Shipment
 
 # The fields of a snapshot that every event changes; an event says them itself.
-NUMBERS = frozenset({"seq", "updatedAt"})
+VERSION_FIELDS = frozenset({"seq", "updatedAt"})
 
 
 class ShipmentNotFound(Exception):
@@ -24,31 +24,31 @@ class StaleWrite(Exception):
         self.seq = seq
 
 
-def locked(reference: str, *, by: Subject, expected_seq: int | None, whole: bool = False) -> Shipment:
+def locked_shipment(reference: str, *, by: Subject, expected_seq: int | None, with_related: bool = False) -> Shipment:
     """This will return the row, locked until the transaction ends; `whole` with what `row` needs."""
-    shipment = lookup.fetch_locked(by, reference, with_related=whole)
+    shipment = lookup.fetch_locked(by, reference, with_related=with_related)
     if shipment is None:
         raise ShipmentNotFound(reference)
-    check(shipment, expected_seq)
+    check_expected_seq(shipment, expected_seq)
     return shipment
 
 
-def lock_in_order(references: Sequence[str], *, by: Subject) -> None:
+def lock_shipments_in_order(references: Sequence[str], *, by: Subject) -> None:
     """This will lock the rows until the transaction ends, in ascending pk: two who do so never cross each other.
 
     Raises nothing for a shipment that is not there.
     """
-    found = Shipment.objects.visible_to(by).with_references(references).order_by("pk")
-    list(found.select_for_update(of=("self",)).values_list("pk", flat=True))
+    rows = Shipment.objects.visible_to(by).with_references(references).order_by("pk")
+    list(rows.select_for_update(of=("self",)).values_list("pk", flat=True))
 
 
-def check(shipment: Shipment, expected_seq: int | None) -> None:
+def check_expected_seq(shipment: Shipment, expected_seq: int | None) -> None:
     """This will raise StaleWrite where the caller has read another version; None expects nothing."""
     if expected_seq is not None and shipment.seq != expected_seq:
         raise StaleWrite(shipment.seq)
 
 
-def save(shipment: Shipment, *, now: datetime, fields: tuple[str, ...]) -> None:
+def save_with_next_seq(shipment: Shipment, *, now: datetime, fields: tuple[str, ...]) -> None:
     """This will store the fields under the next number; the caller records the event that explains it."""
     shipment.seq += 1
     shipment.updated_at = now
@@ -60,12 +60,12 @@ def has_flag(shipment: Any, flag: str) -> bool:
     return any(each["flag"] == flag for each in shipment.flags)
 
 
-def row(shipment: Shipment) -> dict[str, Any]:
+def snapshot_row(shipment: Shipment) -> dict[str, Any]:
     """This will return the row from which `representation.snapshot` is made, without a query."""
-    made: dict[str, Any] = {}
+    columns: dict[str, Any] = {}
     for column in representation.SHIPMENT_COLUMNS:
         value: Any = shipment
         for part in column.split("__"):
             value = None if value is None or part == "last_position" else getattr(value, part)
-        made[column] = value
-    return made
+        columns[column] = value
+    return columns

@@ -15,15 +15,15 @@ from shipments.services.places import Place, resolve_place
 
 # How far a clock in the field may run ahead of ours.
 CLOCK_SKEW = timedelta(minutes=5)
-_PLAIN = ("references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at", "eta")
-_NOT_YET_MOVING = frozenset({"draft", "booked"})
+_PLAIN_COLUMNS = ("references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at", "eta")
+_BEFORE_TRANSIT = frozenset({"draft", "booked"})
 
 
 class NotADraft(Exception):
     """Only a draft can be discarded."""
 
 
-class Invalid(Exception):
+class InvalidArgument(Exception):
     """A value cannot be used; `field` names it as the API does."""
 
     def __init__(self, field: str, message: str, code: str = "invalid") -> None:
@@ -49,30 +49,30 @@ def advance(
     Raises ShipmentNotFound, StaleWrite, lifecycle.IllegalTransition, UnknownPlace, Invalid.
     """
     if to not in lifecycle.STATES:
-        raise Invalid("to", f"{to!r} is not a state.", code="unknown_state")
+        raise InvalidArgument("to", f"{to!r} is not a state.", code="unknown_state")
     if occurred_at and occurred_at > now + CLOCK_SKEW:
-        raise Invalid("occurredAt", "The time lies in the future.", code="future")
-    with commits.joined():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        raise InvalidArgument("occurredAt", "The time lies in the future.", code="future")
+    with commits.atomic_or_joined():
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=expected_seq)
         before = shipment.status
         if to == before:
             return shipment
         lifecycle.check_transition(
             before, to, assigned=shipment.driver_id is not None, on_hold=rows.has_flag(shipment, "on_hold")
         )
-        where = resolve_place(location, organization_id=by.organization_id) if location else None
+        place = resolve_place(location, organization_id=by.organization_id) if location else None
         changes: dict[str, Any] = {"status": to}
-        shipment.effective_at = _effective(shipment, to, occurred_at or now)
+        shipment.effective_at = _effective_at(shipment, to, occurred_at or now)
         shipment.status = to
         if to == "delivered":
             shipment.delivered_at = shipment.effective_at
             changes["deliveredAt"] = representation.instant(shipment.delivered_at)
         with statements.batched_writes():
-            rows.save(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
+            rows.save_with_next_seq(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
             log.record(
                 shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
                 effective_at=shipment.effective_at,
-                changes=changes, location=where, note=note,
+                changes=changes, location=place, note=note,
             )  # fmt: skip
             log.record_audit(
                 by=by, now=now, action="transition", entity="shipment", entity_id=shipment.reference,
@@ -91,18 +91,18 @@ def amend(
     any change nothing is written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, Invalid.
     """
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq, whole=True)
-        before = representation.snapshot(rows.row(shipment)) | {"notes": shipment.notes}
-        _lay_over(shipment, changes, by=by)
-        check_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
-        after = representation.snapshot(rows.row(shipment)) | {"notes": shipment.notes}
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True)
+        before = representation.snapshot(rows.snapshot_row(shipment)) | {"notes": shipment.notes}
+        _apply_changes(shipment, changes, by=by)
+        check_planned_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
+        after = representation.snapshot(rows.snapshot_row(shipment)) | {"notes": shipment.notes}
         changed = {field: value for field, value in after.items() if value != before[field]}
         if not changed:
             return shipment
         with statements.batched_writes():
-            rows.save(
+            rows.save_with_next_seq(
                 shipment, now=now,
-                fields=(*_PLAIN, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
+                fields=(*_PLAIN_COLUMNS, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
             )  # fmt: skip
             log.record(
                 shipment, type=EventType.AMENDED, by=by, now=now, occurred_at=now,
@@ -118,17 +118,17 @@ def amend(
 def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | None = None) -> None:
     """This will take a draft away; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=expected_seq)
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=expected_seq)
         if shipment.status != "draft":
             raise NotADraft(f"The shipment is {shipment.status}; only a draft can be deleted. Cancel it.")
         shipment.deleted_at = now
         with statements.batched_writes():
-            rows.save(shipment, now=now, fields=("deleted_at",))
+            rows.save_with_next_seq(shipment, now=now, fields=("deleted_at",))
             log.record(shipment, type=EventType.DELETED, by=by, now=now, occurred_at=now, changes={})
             log.record_audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
 
 
-def _effective(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
+def _effective_at(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
     """This will return when an accepted command takes effect: not before anything that has been applied.
 
     At the same instant the fold orders by rank; a command to a lower state then takes the next microsecond,
@@ -136,63 +136,63 @@ def _effective(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
     """
     if occurred_at > shipment.effective_at:
         return occurred_at
-    lower = lifecycle.STATES.index(to) < lifecycle.STATES.index(shipment.status)
-    return shipment.effective_at + timedelta(microseconds=int(lower))
+    is_lower_rank = lifecycle.STATES.index(to) < lifecycle.STATES.index(shipment.status)
+    return shipment.effective_at + timedelta(microseconds=int(is_lower_rank))
 
 
-def _lay_over(shipment: Shipment, changes: Mapping[str, Any], *, by: Subject) -> None:
+def _apply_changes(shipment: Shipment, changes: Mapping[str, Any], *, by: Subject) -> None:
     planned_before = shipment.planned_delivery_at
     for column, value in changes.items():
         if column == "driver_id":
             if value is None and shipment.status in lifecycle.IN_MOTION:
-                raise Invalid("driverId", "A shipment on its way needs a driver; name another one.")
+                raise InvalidArgument("driverId", "A shipment on its way needs a driver; name another one.")
             shipment.driver = driver_of(value, by)
         elif column == "customer_id":
             shipment.customer = customer_of(value, by)
         elif column in {"origin", "destination"}:
-            setattr(shipment, column, _moved_end(shipment, column, value, by))
-        elif column in _PLAIN or column == "notes":
+            setattr(shipment, column, _resolved_end(shipment, column, value, by))
+        elif column in _PLAIN_COLUMNS or column == "notes":
             setattr(shipment, column, value)
         else:
-            raise Invalid(column, "This cannot be changed.")
+            raise InvalidArgument(column, "This cannot be changed.")
     if "eta" not in changes and shipment.eta == planned_before:
         shipment.eta = shipment.planned_delivery_at
 
 
-def _moved_end(shipment: Shipment, column: str, value: str | Place | Location, by: Subject) -> Location:
+def _resolved_end(shipment: Shipment, column: str, value: str | Place | Location, by: Subject) -> Location:
     place = resolve_place(value, organization_id=by.organization_id)
     if place.pk != getattr(shipment, f"{column}_id"):
-        check_end(shipment, column)
+        check_end_may_change(shipment, column)
     return place
 
 
-def check_end(shipment: Shipment, column: str) -> None:
+def check_end_may_change(shipment: Shipment, column: str) -> None:
     """This will raise Invalid where the shipment can get no other `origin` or `destination` any more."""
-    if shipment.status not in _NOT_YET_MOVING:
-        raise Invalid(column, f"The {column} of a shipment that is {shipment.status} is settled.")
+    if shipment.status not in _BEFORE_TRANSIT:
+        raise InvalidArgument(column, f"The {column} of a shipment that is {shipment.status} is settled.")
 
 
 def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
     """This will return the subject's customer account, None for none; raises Invalid."""
     if customer_id is None:
         return None
-    found: Customer | None = Customer.objects.of_organization(by.organization_id).filter(pk=customer_id).first()
-    if found is None:
-        raise Invalid("customerId", "There is no such customer.", code="unknown_customer")
-    return found
+    customer: Customer | None = Customer.objects.of_organization(by.organization_id).filter(pk=customer_id).first()
+    if customer is None:
+        raise InvalidArgument("customerId", "There is no such customer.", code="unknown_customer")
+    return customer
 
 
 def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
     """This will return the subject's driver, None for none; raises Invalid."""
     if driver_id is None:
         return None
-    found: Driver | None = Driver.objects.of_organization(by.organization_id).filter(pk=driver_id).first()
-    if found is None:
-        raise Invalid("driverId", "There is no such driver.", code="unknown_driver")
-    return found
+    driver: Driver | None = Driver.objects.of_organization(by.organization_id).filter(pk=driver_id).first()
+    if driver is None:
+        raise InvalidArgument("driverId", "There is no such driver.", code="unknown_driver")
+    return driver
 
 
-def check_times(pickup: datetime | None, delivery: datetime | None) -> None:
+def check_planned_times(pickup: datetime | None, delivery: datetime | None) -> None:
     """This will raise Invalid where delivery is planned before pickup."""
     if pickup and delivery and delivery < pickup:
-        raise Invalid("plannedDeliveryAt", "Delivery is planned before pickup.")
+        raise InvalidArgument("plannedDeliveryAt", "Delivery is planned before pickup.")

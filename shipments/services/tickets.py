@@ -12,7 +12,7 @@ from shipments.access import Forbidden, Subject
 from shipments.credentials import Credential
 from shipments.models import SocketTicket
 
-LIFE: Final = timedelta(seconds=30)
+LIFETIME: Final = timedelta(seconds=30)
 _PURGE_BATCH: Final = 100
 
 
@@ -22,7 +22,7 @@ def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
     credential = credentials.credential_of(by)
     if credential is None:
         raise Forbidden("A ticket stands for a login, a session, a key or a link.")
-    ticket, expires_at = secrets.token_urlsafe(32), now + LIFE
+    ticket, expires_at = secrets.token_urlsafe(32), now + LIFETIME
     _purge(now)
     SocketTicket.objects.create(digest=tokens.digest(ticket), credential=credential.to_json(), expires_at=expires_at)
     return ticket, expires_at

@@ -21,33 +21,33 @@ from shipments.services import flags, rows
 
 BATCH: Final = 200
 AUTOMATIC: Final = "automatic: "
-_OVER: Final = ("draft", "delivered", "returned", "cancelled", "lost")
+_NEVER_LATE_STATES: Final = ("draft", "delivered", "returned", "cancelled", "lost")
 REASONS: Final = {
     "delayed": AUTOMATIC + "the planned delivery has passed",
     "stale": AUTOMATIC + "nothing was heard for too long",
 }
 
 
-def watch_batch(*, now: datetime | None = None) -> int:
+def evaluate_batch(*, now: datetime | None = None) -> int:
     """This will judge the next shipments whose automatic flags may be due, and return how many it changed."""
     now = now or timezone.now()
-    found = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
+    shipments = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
     return sum(
-        _judge(reference, access.system_subject(organization_id, name="watch"), now=now)
-        for organization_id, reference in found.values_list("organization_id", "reference")[:BATCH]
+        _evaluate(reference, access.system_subject(organization_id, name="watch"), now=now)
+        for organization_id, reference in shipments.values_list("organization_id", "reference")[:BATCH]
     )
 
 
 def _due_to_open(now: datetime) -> Q:
-    late = Q(planned_delivery_at__lt=now - settings.DELAYED_AFTER) & ~Q(status__in=_OVER)
-    silent = Q(effective_at__lt=now - settings.STALE_AFTER, status__in=sorted(lifecycle.IN_MOTION))
-    return (late & ~_has("delayed")) | (silent & ~_has("stale"))
+    is_late = Q(planned_delivery_at__lt=now - settings.DELAYED_AFTER) & ~Q(status__in=_NEVER_LATE_STATES)
+    is_silent = Q(effective_at__lt=now - settings.STALE_AFTER, status__in=sorted(lifecycle.IN_MOTION))
+    return (is_late & ~_has("delayed")) | (is_silent & ~_has("stale"))
 
 
 def _due_to_clear(now: datetime) -> Q:
     planned_ahead = Q(planned_delivery_at__gte=now) | Q(planned_delivery_at=None)
-    heard = Q(effective_at__gte=now - settings.STALE_AFTER / 2) | ~Q(status__in=sorted(lifecycle.IN_MOTION))
-    return (_automatic("delayed") & (planned_ahead | Q(status__in=_OVER))) | (_automatic("stale") & heard)
+    is_heard = Q(effective_at__gte=now - settings.STALE_AFTER / 2) | ~Q(status__in=sorted(lifecycle.IN_MOTION))
+    return (_automatic("delayed") & (planned_ahead | Q(status__in=_NEVER_LATE_STATES))) | (_automatic("stale") & is_heard)
 
 
 def _has(flag: str) -> Q:
@@ -58,31 +58,31 @@ def _automatic(flag: str) -> Q:
     return Q(flags__contains=[{"flag": flag, "reason": REASONS[flag]}])
 
 
-def _judge(reference: str, by: access.Subject, *, now: datetime) -> int:
+def _evaluate(reference: str, by: access.Subject, *, now: datetime) -> int:
     """This will judge one shipment again, under its lock, and write what is due; one event a flag."""
     with transaction.atomic():
-        shipment = rows.locked(reference, by=by, expected_seq=None)
-        judged = list(due(shipment, now))
-        for flag, opens in judged:
+        shipment = rows.locked_shipment(reference, by=by, expected_seq=None)
+        changes = list(due_changes(shipment, now))
+        for flag, opens in changes:
             change = flags.open_flag if opens else flags.clear_flag
             reason = REASONS[flag] if opens else AUTOMATIC + "over"
             change(by=by, now=now, reference=reference, flag=flag, reason=reason)
-    return bool(judged)
+    return bool(changes)
 
 
-def due(shipment: Any, now: datetime) -> Iterator[tuple[str, bool]]:
+def due_changes(shipment: Any, now: datetime) -> Iterator[tuple[str, bool]]:
     """This will yield the automatic flags that are due on a shipment, and whether each opens or clears."""
-    over, planned = shipment.status in _OVER, shipment.planned_delivery_at
-    moving, heard_at = shipment.status in lifecycle.IN_MOTION, shipment.effective_at
-    if planned and not over and planned < now - settings.DELAYED_AFTER and not rows.has_flag(shipment, "delayed"):
+    is_over, planned = shipment.status in _NEVER_LATE_STATES, shipment.planned_delivery_at
+    moving, last_event_at = shipment.status in lifecycle.IN_MOTION, shipment.effective_at
+    if planned and not is_over and planned < now - settings.DELAYED_AFTER and not rows.has_flag(shipment, "delayed"):
         yield "delayed", True
-    if _opened_here(shipment, "delayed") and (over or planned is None or planned >= now):
+    if _opened_automatically(shipment, "delayed") and (is_over or planned is None or planned >= now):
         yield "delayed", False
-    if moving and heard_at < now - settings.STALE_AFTER and not rows.has_flag(shipment, "stale"):
+    if moving and last_event_at < now - settings.STALE_AFTER and not rows.has_flag(shipment, "stale"):
         yield "stale", True
-    if _opened_here(shipment, "stale") and (not moving or heard_at >= now - settings.STALE_AFTER / 2):
+    if _opened_automatically(shipment, "stale") and (not moving or last_event_at >= now - settings.STALE_AFTER / 2):
         yield "stale", False
 
 
-def _opened_here(shipment: Any, flag: str) -> bool:
+def _opened_automatically(shipment: Any, flag: str) -> bool:
     return any(each["flag"] == flag and each["reason"] == REASONS[flag] for each in shipment.flags)

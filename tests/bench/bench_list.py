@@ -73,8 +73,8 @@ def _cursor(pages: int) -> str:
     place = rows.order_by("-created_at", "-id").values_list("created_at", "id")[last : last + 1]
     if not place:
         raise SystemExit(f"There are no {pages} pages of shipments in transit.")
-    query = pagination.Query(filters.SHIPMENT_ORDERS["-createdAt"], {"status": "in_transit"})
-    return query.cursor(pagination.Position(*place[0]))
+    query = pagination.ListQuery(filters.SHIPMENT_ORDERS["-createdAt"], {"status": "in_transit"})
+    return query.cursor(pagination.CursorPosition(*place[0]))
 
 
 def _rows(client: Any, headers: dict[str, str], address: str) -> int:

@@ -120,7 +120,7 @@ def _serve_myself(mine: list[str], seconds: float, database: str, ready: Any, do
     by = access.subject_of_user(user)
     assert by is not None
     states = {row.reference: row.status for row in _moving_rows().filter(reference__in=mine)}
-    answer = idempotency.Answer(200, {"ETag": '"1.0"'}, b"{}" * 300)
+    answer = idempotency.StoredResponse(200, {"ETag": '"1.0"'}, b"{}" * 300)
 
     def write(reference: str, key: str) -> None:
         claimed = idempotency.claim(by=by, now=timezone.now(), key=key, fingerprint=b"f" * 32)
@@ -132,7 +132,7 @@ def _serve_myself(mine: list[str], seconds: float, database: str, ready: Any, do
     while time.monotonic() - started < seconds:
         reference = mine[number % len(mine)]
         states[reference] = _TO[states[reference]]
-        commits.committed(lambda: write(reference, uuid.uuid4().hex))  # noqa: B023  runs at once
+        commits.run_in_transaction(lambda: write(reference, uuid.uuid4().hex))  # noqa: B023  runs at once
         number += 1
     done.put(number / (time.monotonic() - started))
 

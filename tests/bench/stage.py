@@ -48,7 +48,7 @@ def load(shipments: int, *, events: float) -> None:
     from shipments.demo import seed
 
     database()
-    found = seed.present()
+    found = seed.demo_shipment_count()
     if found is not None and found < shipments:
         raise SystemExit(f"The benchmark's database holds {found} shipments; drop it for {shipments}.")
     arguments = {} if found is not None else {"shipments": shipments, "events": events}

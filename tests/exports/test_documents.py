@@ -53,7 +53,7 @@ def document(subject: Subject | None, kind: str, reference: str = "SHIP-1") -> F
 def store_proof(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[str, ...] = ("signature",)) -> None:
     target = io.BytesIO()
     Image.new("RGB", (300, 100), (200, 30, 30)).save(target, "PNG")
-    services.prove(
+    services.record_proof_of_delivery(
         by=by, now=NOW, reference="SHIP-1", signer_name=signer, note="Left at gate 4",
         pictures={kind: pictures.clean(target.getvalue()) for kind in kinds},
     )  # fmt: skip

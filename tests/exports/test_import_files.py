@@ -12,7 +12,7 @@ from exports.pdf import pool
 from shipments.access import Subject
 from shipments.selectors.parameters import InvalidFields
 from tests.exports.sheets import csv_of, send, dry_run_report, xlsx_of
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -142,7 +142,7 @@ def test_a_file_that_cannot_be_used_is_a_400(
 ) -> None:
     answer = send(api, raw, dryRun=dry_run)
 
-    assert (answer.status_code, fields_refused(answer)) == (400, refused)
+    assert (answer.status_code, field_errors(answer)) == (400, refused)
 
 
 def test_what_is_too_large_is_a_413(api: Api, settings: Any) -> None:

@@ -15,7 +15,7 @@ from shipments.models import AuditEntry, Location, Organization, ShipmentEvent
 from tests import factories
 from tests.exports.files import fetch_file
 from tests.exports.sheets import ROUTE, run_import, csv_of, row_errors, get_import, shipments_by_reference, send, dry_run_report, xlsx_of
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.usefixtures("committed", "folder")
 
@@ -193,7 +193,7 @@ def test_the_report_comes_in_pages(api: Api) -> None:
 
     assert ([entry["row"] for entry in first["rows"]], first["next"]) == ([2, 4], 4)
     assert ([entry["row"] for entry in second["rows"]], second["next"]) == ([6], None)
-    assert fields_refused(api.get(path, {"limit": "1001", "outcome": "x", "foo": "1"})) == [
+    assert field_errors(api.get(path, {"limit": "1001", "outcome": "x", "foo": "1"})) == [
         ("limit", "invalid"), ("outcome", "invalid"), ("foo", "unknown_parameter"),
     ]  # fmt: skip
 

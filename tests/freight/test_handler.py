@@ -85,7 +85,7 @@ async def test_requests_at_once_do_not_wait_for_each_other(noted: ThreadRecorder
 
 async def test_a_thread_that_a_long_poll_has_let_go_is_not_given_to_the_next(noted: ThreadRecorder) -> None:
     handler = SingleThreadHandler()
-    signals.request_finished.connect(lambda **_: waiting.let_thread_go(), weak=False, dispatch_uid="lets go")
+    signals.request_finished.connect(lambda **_: waiting.release_sync_thread(), weak=False, dispatch_uid="lets go")
 
     async with asyncio.timeout(20):
         answers = [await request(handler) for _ in range(3)]

@@ -71,7 +71,7 @@ def lonely(
 
 
 def _leaves(who: Person, _: House) -> None:
-    logins.leave(by=who.subject, now=now())
+    logins.logout(by=who.subject, now=now())
 
 
 def _reuses_a_refresh_token(who: Person, _: House) -> None:

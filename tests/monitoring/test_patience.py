@@ -89,7 +89,7 @@ def test_a_commit_that_is_given_up_has_an_unknown_outcome(database: None) -> Non
             )
 
     with patience.database_request_budget(1.0), pytest.raises(commits.OutcomeUnknown):
-        commits.committed(write)
+        commits.run_in_transaction(write)
 
 
 def test_a_thread_without_a_request_waits_as_long_as_it_takes(database: None) -> None:

@@ -11,7 +11,7 @@ from shipments import signals
 from shipments.access import Forbidden, Subject
 from shipments.models import AuditEntry, Membership, User
 from shipments.services import accounts, api_keys
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 from tests import factories
 from tests.factories import NOW
 
@@ -75,7 +75,7 @@ def test_another_organisations_account_is_not_there(admin: Subject) -> None:
 def test_a_driver_of_another_organisation_is_not_there(admin: Subject) -> None:
     theirs = factories.driver(factories.organization())
 
-    with pytest.raises(Invalid, match="no such driver"):
+    with pytest.raises(InvalidArgument, match="no such driver"):
         accounts.create(by=admin, now=NOW, email="d@example.test", role="driver", driver_id=theirs.pk)
 
 
@@ -109,7 +109,7 @@ def test_the_same_role_again_changes_nothing(admin: Subject) -> None:
 def test_a_weak_password_is_refused(admin: Subject) -> None:
     person = _colleague(admin)
 
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidArgument):
         accounts.set_password(by=admin, now=NOW, user_id=person.pk, password="password")
 
 
@@ -125,5 +125,5 @@ def test_removing_a_member_keeps_the_account(admin: Subject) -> None:
 def test_a_name_that_lifts_the_limits_is_not_for_tenants(admin: Subject, settings: Any) -> None:
     settings.RATE_LIMIT_WHITELIST = ["batch-processor"]
 
-    with pytest.raises(Invalid, match="reserved"):
+    with pytest.raises(InvalidArgument, match="reserved"):
         api_keys.create(by=admin, now=NOW, name="batch-processor", scopes=["shipments:read"])

@@ -44,16 +44,16 @@ def by_organization(by: Subject) -> Organization:
 def read_page(subject: Subject, text: str, *, compiled_sql: bool) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
     """This will return the rows of a page and the addresses around it, by kept SQL or by the ORM."""
     query_dict = QueryDict(text)
-    query, page = filters.narrowed(
+    query, page = filters.fetch_list(
         lambda: selectors.visible_shipments(subject.visibility_scope).annotate(reference_key=Upper("reference")),
         query_dict,
-        filters.shipments(subject),
+        filters.shipment_parameters(subject),
         filters.SHIPMENT_ORDERS,
         COLUMNS,
         default="-createdAt",
         shape=subject.visibility_scope if compiled_sql else None,
     )
-    return page.rows, pagination.addresses(RequestFactory().get(f"/api/shipments?{text}"), query, page)
+    return page.rows, pagination.page_links(RequestFactory().get(f"/api/shipments?{text}"), query, page)
 
 
 def read_both_ways(subject: Subject, text: str) -> tuple[list[dict[str, Any]], dict[str, str | None]]:

@@ -121,10 +121,10 @@ def test_an_ended_credential_ends_alone_and_is_told(person: User) -> None:
     key, session = by_key(person), by_session(person)
     version = User.objects.get(pk=person.pk).access_version
 
-    logins.leave(by=one, now=now())
+    logins.logout(by=one, now=now())
     api_keys.revoke(by=other, now=now(), key_id=key.key_id or uuid.uuid4())
     Session.objects.filter(pk=session.session_key).delete()
-    logins.leave(by=session, now=now())
+    logins.logout(by=session, now=now())
 
     assert (subject_again(one), subject_again(key), subject_again(session)) == (None, None, None)
     renewed = subject_again(other)

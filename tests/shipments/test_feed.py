@@ -99,7 +99,7 @@ def test_a_rolled_back_event_has_no_place() -> None:
     shipment = factories.booked(by)
     number_all()
 
-    with pytest.raises(services.Invalid):
+    with pytest.raises(services.InvalidArgument):
         services.amend(by=by, now=NOW, reference=shipment.reference, changes={"driver_id": uuid.uuid4()})
     number_all()
 

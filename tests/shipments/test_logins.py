@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from shipments import bearers
 from shipments.models import AuditEntry, RefreshFamily, User
 from shipments.services import accounts, logins
-from shipments.services.logins import BadCredentials, Origin, Pair, TooManyFailures
+from shipments.services.logins import BadCredentials, Origin, TokenPair, TooManyFailures
 from tests import factories
 from tests.factories import NOW
 
@@ -33,7 +33,7 @@ def person(request: pytest.FixtureRequest) -> User:
     return factories.user(factories.organization(), "dispatcher", password=PASSWORD)
 
 
-def _login(person: User, origin: Origin, password: str = PASSWORD) -> Pair:
+def _login(person: User, origin: Origin, password: str = PASSWORD) -> TokenPair:
     return logins.login(email=person.email, password=password, origin=origin, now=NOW)
 
 
@@ -165,7 +165,7 @@ def test_leaving_ends_access_and_refresh(person: User, origin: Origin) -> None:
     subject = bearers.authenticate(pair.access, now=NOW)
     assert subject is not None
 
-    logins.leave(by=subject, now=NOW)
+    logins.logout(by=subject, now=NOW)
 
     assert bearers.authenticate(pair.access, now=NOW) is None
     with pytest.raises(BadCredentials):

@@ -37,7 +37,7 @@ class Case:
         )[0]
 
     def void(self, checkpoint: Checkpoint, reason: str = "wrong truck") -> None:
-        services.void(
+        services.void_checkpoint(
             by=self.by, now=NOW, reference=self.shipment.reference, checkpoint_id=checkpoint.pk, reason=reason
         )
 
@@ -245,7 +245,7 @@ def test_the_log_with_evidence_folds_to_the_snapshot_at_every_step(case: Case) -
     ],
 )
 def test_what_cannot_be_an_observation_is_refused(case: Case, report: dict[str, Any], field: str) -> None:
-    with pytest.raises(services.Invalid) as refused:
+    with pytest.raises(services.InvalidArgument) as refused:
         case.report(**report)
 
     assert refused.value.field == field

@@ -105,7 +105,7 @@ def test_two_writers_that_cross_each_other_are_both_served() -> None:
                 changes = {"pieces": number + 1}
                 services.amend(by=dispatcher, now=factories.NOW, reference=shipment.reference, changes=changes)
 
-        commits.committed(write)
+        commits.run_in_transaction(write)
 
     assert in_parallel(swap, calls=2) == [None] * 2
     assert sum(rounds.values()) == 3
@@ -124,7 +124,7 @@ def test_what_is_locked_forever_is_not_tried_again() -> None:
             cursor.execute("DO $$ BEGIN RAISE 'held' USING ERRCODE = '55P03'; END $$")
 
     with pytest.raises(OperationalError, match="held"):
-        commits.committed(write)
+        commits.run_in_transaction(write)
     assert len(calls) == 1
 
 
@@ -137,7 +137,7 @@ def test_a_deadlock_is_tried_three_times_again() -> None:
             cursor.execute("DO $$ BEGIN RAISE 'crossed' USING ERRCODE = '40P01'; END $$")
 
     with pytest.raises(OperationalError, match="crossed"):
-        commits.committed(write)
+        commits.run_in_transaction(write)
     assert len(calls) == 1 + 3
 
 
@@ -177,8 +177,8 @@ def test_a_connection_lost_before_is_told_as_not_done() -> None:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(OperationalError):
-        commits.committed(write)
-    assert commits.committed(lambda: 1) == 1
+        commits.run_in_transaction(write)
+    assert commits.run_in_transaction(lambda: 1) == 1
 
 
 def test_bulk_writers_in_opposite_orders_leave_no_gap() -> None:

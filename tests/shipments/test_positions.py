@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shipments import access, intake, services, signals
 from shipments.access import Forbidden, Subject
 from shipments.models import Driver, DriverPosition, Organization, Position
-from shipments.services import DriverNotFound, Fix, Implausible, Invalid, drivers, fixes, partitions
+from shipments.services import DriverNotFound, Fix, Implausible, InvalidArgument, drivers, fixes, partitions
 from tests import factories
 from tests.factories import NOW
 
@@ -104,7 +104,7 @@ def test_without_a_time_it_is_as_of_now_and_measures_are_kept(driver: Subject) -
     ],
 )
 def test_what_cannot_be_is_refused_by_name(driver: Subject, wrong: Any, field: str, code: str) -> None:
-    with pytest.raises(Invalid) as refused:
+    with pytest.raises(InvalidArgument) as refused:
         report(driver, **wrong)
 
     assert (refused.value.field, refused.value.code) == (field, code)
@@ -121,13 +121,13 @@ def test_what_cannot_be_is_refused_by_name(driver: Subject, wrong: Any, field: s
 def test_many_are_judged_as_one_is(latitude: float, longitude: float, accuracy: float | None, seconds: int) -> None:
     fix = Fix(uuid.UUID(int=1), latitude, longitude, NOW + seconds * SECOND, accuracy)
     try:
-        fixes.check(fix, now=NOW)
-    except Invalid:
+        fixes.check_values(fix, now=NOW)
+    except InvalidArgument:
         sound = False
     else:
         sound = True
 
-    assert fixes.is_sound(fix, NOW - fixes.LONGEST_AGE, NOW + timedelta(minutes=5)) == sound
+    assert fixes.is_valid(fix, NOW - fixes.MAX_AGE, NOW + timedelta(minutes=5)) == sound
 
 
 def test_a_jump_that_no_vehicle_makes_is_refused_and_kept_apart(driver: Subject) -> None:
@@ -168,7 +168,7 @@ def test_a_drivers_own_word_stands_for_ten_minutes(house: Organization, driver: 
     shown_then = current_position(driver)
     later = report(system, NEW_YORK, soon + SECOND, now=soon + SECOND, **some)
 
-    assert (at_once, in_bulk.kept, in_bulk.moved, later) == ("late", 1, 0, "latest")
+    assert (at_once, in_bulk.stored, in_bulk.moved, later) == ("late", 1, 0, "latest")
     assert shown_then == (*AMSTERDAM, NOW)
 
 
@@ -271,9 +271,9 @@ def test_many_are_kept_at_once_and_each_driver_is_shown_at_its_newest(
     with recorded_signals() as told, django_capture_on_commit_callbacks(execute=True):
         ingested = services.record_positions(by=by, now=NOW, batch=[*batch, unknown, broken, batch[-1]])
 
-    assert (ingested.kept, ingested.duplicates, ingested.moved) == (60, 1, 3)
+    assert (ingested.stored, ingested.duplicates, ingested.moved) == (60, 1, 3)
     assert [(place, type(why)) for place, why in sorted(ingested.refused, key=lambda each: each[0])] == [
-        (60, DriverNotFound), (61, Invalid),
+        (60, DriverNotFound), (61, InvalidArgument),
     ]  # fmt: skip
     assert Position.objects.filter(driver_id__in=some).count() == 60
     assert sorted(
@@ -289,8 +289,8 @@ def test_the_same_many_again_have_no_effect(house: Organization) -> None:
     first = services.record_positions(by=by, now=NOW, batch=batch)
     again = services.record_positions(by=by, now=NOW, batch=batch)
 
-    assert (first.kept, first.moved) == (10, 10)
-    assert (again.kept, again.duplicates, again.moved, again.refused) == (0, 10, 0, [])
+    assert (first.stored, first.moved) == (10, 10)
+    assert (again.stored, again.duplicates, again.moved, again.refused) == (0, 10, 0, [])
 
 
 def test_what_was_there_already_under_a_newer_time_is_no_obstacle(driver: Subject) -> None:
@@ -303,7 +303,7 @@ def test_what_was_there_already_under_a_newer_time_is_no_obstacle(driver: Subjec
 
     ingested = services.record_positions(by=driver, now=NOW, batch=batch)
 
-    assert (ingested.kept, ingested.duplicates) == (2, 1)
+    assert (ingested.stored, ingested.duplicates) == (2, 1)
     assert current_position(driver) == (*AMSTERDAM, NOW)
 
 
@@ -318,7 +318,7 @@ def test_many_of_a_driver_are_its_own_and_hold_no_jump(house: Organization, driv
 
     ingested = services.record_positions(by=driver, now=NOW, batch=batch)
 
-    assert ingested.kept == 2
+    assert ingested.stored == 2
     assert {place: type(why) for place, why in ingested.refused} == {1: Implausible, 3: DriverNotFound}
     assert stored_times(driver, plausible=False) == [NOW - 2 * SECOND]
 
@@ -337,14 +337,14 @@ def test_a_driver_who_is_removed_leaves_no_track(house: Organization) -> None:
     gone = factories.driver(house)
     factories.seen(gone, 1.0, 2.0)
 
-    drivers.dismiss(by=factories.member(house, "admin"), now=NOW, driver_id=gone.pk)
+    drivers.remove_or_deactivate(by=factories.member(house, "admin"), now=NOW, driver_id=gone.pk)
 
     assert not Position.objects.filter(driver_id=gone.pk).exists()
 
 
 def days() -> set[date]:
     with connection.cursor() as cursor:
-        return partitions._days(cursor)
+        return partitions._existing_days(cursor)
 
 
 def partition_of(when: datetime) -> str:
@@ -363,24 +363,24 @@ def test_days_are_made_ahead_and_take_what_had_to_go_elsewhere(driver: Subject) 
     report(driver, when=when, now=when)
     before = partition_of(when)
 
-    partitions_made = partitions.tend(now=when)
+    partitions_made = partitions.maintain(now=when)
 
     assert before == "shipments_position_other"
     assert partition_of(when) == f"shipments_position_{when:%Y%m%d}"
     assert partitions_made > 0
     assert {when.date() + timedelta(days=n) for n in range(-7, 8)} <= days()
-    assert partitions.tend(now=when) == 0
+    assert partitions.maintain(now=when) == 0
     assert report(driver, when=when + SECOND, now=when + SECOND) == "latest"
 
 
 def test_days_past_retention_are_dropped_and_the_newest_position_stays(driver: Subject) -> None:
     report(driver)
-    partitions.tend(now=NOW)
+    partitions.maintain(now=NOW)
     report(driver, when=NOW + SECOND, now=NOW + SECOND)
 
-    partitions.tend(now=NOW + timedelta(days=30))
+    partitions.maintain(now=NOW + timedelta(days=30))
     still = stored_times(driver)
-    partitions.tend(now=NOW + timedelta(days=31))
+    partitions.maintain(now=NOW + timedelta(days=31))
 
     assert still == [NOW, NOW + SECOND]
     assert stored_times(driver) == []
@@ -389,7 +389,7 @@ def test_days_past_retention_are_dropped_and_the_newest_position_stays(driver: S
 
 
 def test_every_partition_refuses_a_change(driver: Subject) -> None:
-    partitions.tend(now=NOW)
+    partitions.maintain(now=NOW)
     report(driver)
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():

@@ -22,7 +22,7 @@ def test_whoever_brings_the_same_at_once_each_position_is_kept_once(committed: N
     some = [factories.driver(house).pk for _ in range(20)]
     batch = [Fix(one, 50.0, 5.0 + n / 1_000, NOW - (50 - n) * SECOND) for n in range(50) for one in some]
 
-    def bring(turn: int) -> services.Ingested:
+    def bring(turn: int) -> services.BatchResult:
         try:
             return services.record_positions(by=by, now=NOW, batch=batch if turn % 2 else batch[::-1])
         finally:
@@ -31,8 +31,8 @@ def test_whoever_brings_the_same_at_once_each_position_is_kept_once(committed: N
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(bring, range(4)))
 
-    assert sum(each.kept for each in results) == len(batch)
-    assert [each.kept + each.duplicates for each in results] == [len(batch)] * 4
+    assert sum(each.stored for each in results) == len(batch)
+    assert [each.stored + each.duplicates for each in results] == [len(batch)] * 4
     assert [each.refused for each in results] == [[]] * 4
     assert Position.objects.filter(driver_id__in=some).count() == len(batch)
     assert set(DriverPosition.objects.filter(driver_id__in=some).values_list("recorded_at", flat=True)) == {
@@ -57,7 +57,7 @@ def test_a_driver_removed_meanwhile_leaves_nothing(committed: None) -> None:
 
     def remove(driver_id: uuid.UUID) -> None:
         try:
-            drivers.dismiss(by=admin, now=NOW, driver_id=driver_id)
+            drivers.remove_or_deactivate(by=admin, now=NOW, driver_id=driver_id)
         finally:
             connection.close()
 

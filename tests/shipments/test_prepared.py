@@ -194,8 +194,8 @@ def test_with_too_many_unnumbered_events_there_is_no_version() -> None:
 
 def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispatcher: Subject) -> None:
     driver, customer = (
-        drivers.enroll(by=dispatcher, now=NOW, name="Old driver", phone="1"),
-        customers.open_account(by=dispatcher, now=NOW, name="Old customer"),
+        drivers.create(by=dispatcher, now=NOW, name="Old driver", phone="1"),
+        customers.create(by=dispatcher, now=NOW, name="Old customer"),
     )
     reference = factories.booked(dispatcher, driver_id=driver.pk, customer_id=customer.pk).reference
     before = [read_shipment(dispatcher, reference), *read_list(dispatcher)]

@@ -19,8 +19,8 @@ from django.core.management import CommandError, call_command
 
 from shipments import lifecycle, representation
 from shipments.demo import faults, seed, traffic
-from shipments.demo.fleet import Fleet
-from shipments.demo.traffic import FLOOR, WATCHED, Traffic
+from shipments.demo.fleet import DriverSimulator
+from shipments.demo.traffic import MIN_IN_TRANSIT, ETA_POOL, ShipmentSimulator
 from shipments.models import Checkpoint, DriverPosition, Organization, Shipment, ShipmentEvent
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -38,8 +38,8 @@ def demo() -> Organization:
     return Organization.objects.get(slug="demo")
 
 
-def _drive(demo: Organization, turns: int, **options: Any) -> Traffic:
-    simulated = Traffic(demo.pk, **({"seed": 1} | options))
+def _drive(demo: Organization, turns: int, **options: Any) -> ShipmentSimulator:
+    simulated = ShipmentSimulator(demo.pk, **({"seed": 1} | options))
     for turn in range(1, turns + 1):
         simulated.step(NOW + turn * TICK)
     return simulated
@@ -50,16 +50,16 @@ def _written(demo: Organization) -> Any:
 
 
 def test_half_of_the_events_go_around_the_newest_fifty_in_transit(demo: Organization) -> None:
-    newest = list(Shipment.objects.of_organization(demo.pk).filter(status="in_transit").order_by("-created_at", "-id")[:WATCHED])
+    newest = list(Shipment.objects.of_organization(demo.pk).filter(status="in_transit").order_by("-created_at", "-id")[:ETA_POOL])
 
-    _drive(demo, 4 * WATCHED)
+    _drive(demo, 4 * ETA_POOL)
 
     events_by_shipment = Counter(_written(demo).filter(shipment__in=newest).values_list("shipment_id", flat=True))
     still = Shipment.objects.filter(pk__in=events_by_shipment, status="in_transit").count()
     assert set(events_by_shipment) == {shipment.pk for shipment in newest}
     assert max(events_by_shipment.values()) - min(events_by_shipment.values()) <= 1
-    assert sum(events_by_shipment.values()) == pytest.approx(2 * WATCHED, abs=4)
-    assert still == WATCHED
+    assert sum(events_by_shipment.values()) == pytest.approx(2 * ETA_POOL, abs=4)
+    assert still == ETA_POOL
 
 
 def test_nearly_every_turn_writes_an_event(demo: Organization) -> None:
@@ -73,7 +73,7 @@ def test_nearly_every_turn_writes_an_event(demo: Organization) -> None:
 def test_one_round_leaves_the_picture_as_it_was(demo: Organization) -> None:
     before = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
 
-    _drive(demo, 2 * len(traffic._ROUND))
+    _drive(demo, 2 * len(traffic._ROUND_OF_ACTIONS))
 
     after = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
     changed = {status: after[status] - before[status] for status in lifecycle.STATES}
@@ -89,7 +89,7 @@ def test_few_in_transit_are_left_in_transit(demo: Organization, monkeypatch: pyt
 
     simulated = _drive(demo, 10)
 
-    assert FLOOR >= 100
+    assert MIN_IN_TRANSIT >= 100
     assert simulated.counts["bring"] == 0
     assert Shipment.objects.of_organization(demo.pk).filter(status="in_transit").count() == in_transit
 
@@ -135,7 +135,7 @@ def test_faults_are_observations_that_the_services_judge(
 
 
 def test_drivers_move_on_along_their_lanes(demo: Organization) -> None:
-    fleet = Fleet(demo.pk, random.Random(1))
+    fleet = DriverSimulator(demo.pk, random.Random(1))
     before = dict(DriverPosition.objects.values_list("pk", "latitude"))
 
     moved = fleet.move(5, now=NOW + TICK) + fleet.move(5, now=NOW + timedelta(seconds=50))

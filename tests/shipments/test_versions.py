@@ -44,8 +44,8 @@ class RandomWrites:
     def __init__(self, by: Subject, seed: int) -> None:
         self.by = by
         self.chance = random.Random(seed)
-        self.driver = drivers.enroll(by=by, now=NOW, name="Dana", phone="1")
-        self.customer = customers.open_account(by=by, now=NOW, name="Northwind")
+        self.driver = drivers.create(by=by, now=NOW, name="Dana", phone="1")
+        self.customer = customers.create(by=by, now=NOW, name="Northwind")
         self.minutes = 0
         self.acts: list[Callable[[], object]] = [
             self.book, self.book, self.advance, self.advance, self.advance, self.advance, self.amend, self.amend,

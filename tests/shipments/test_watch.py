@@ -24,7 +24,7 @@ class Case:
         self.shipment = factories.booked(self.by, driver_id=factories.driver(org).pk, **fields)
 
     def flags_at(self, now: datetime) -> list[str]:
-        while watch.watch_batch(now=now):
+        while watch.evaluate_batch(now=now):
             pass
         return [each["flag"] for each in Shipment.objects.get(pk=self.shipment.pk).flags]
 

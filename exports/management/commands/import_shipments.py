@@ -18,7 +18,7 @@ from exports.imports.applying import CHUNK_ROWS, DRY_RUN_CHUNK_ROWS, OUTCOMES, C
 from exports.imports.table import ImportTable
 from shipments import access, intake
 from shipments.access import Forbidden, Subject
-from shipments.intake import Judged
+from shipments.intake import RowResult
 from shipments.selectors import accounts
 from shipments.selectors.parameters import InvalidFields
 
@@ -103,7 +103,7 @@ class _AuditTrail:
         )  # fmt: skip
 
 
-def _format_errors(result: Judged, column_map: columns.ColumnMap) -> str:
+def _format_errors(result: RowResult, column_map: columns.ColumnMap) -> str:
     messages = "; ".join(f"{each['column']}: {each['message']}" for each in column_map.errors(result.errors))
     return f"row {result.row} ({result.reference or 'no reference'}): {messages}"
 

@@ -31,36 +31,36 @@ class Command(BaseCommand):
             help=f"wished average of events per shipment, {seed.SHORTEST}…{seed.FULLEST} (6)",
         )
         parser.add_argument("--seed", type=int, default=1, help="the same seed and --now give the same data (1)")
-        parser.add_argument("--now", type=_time, help="the moment at which the story ends (this minute)")
+        parser.add_argument("--now", type=_parse_time, help="the moment at which the story ends (this minute)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        wanted: int | None = options["shipments"]
-        if wanted is not None and wanted < 0:
-            raise CommandError(f"--shipments {wanted} cannot be used: give 0 or more.")
-        found = seed.present()
-        if found is not None:
-            self._leave(found, wanted)
+        requested: int | None = options["shipments"]
+        if requested is not None and requested < 0:
+            raise CommandError(f"--shipments {requested} cannot be used: give 0 or more.")
+        existing = seed.demo_shipment_count()
+        if existing is not None:
+            self._report_existing(existing, requested)
             return
         started = time.monotonic()
         try:
-            loaded = self._load(DEFAULT_SHIPMENTS if wanted is None else wanted, options)
-        except loader.Broken as error:
+            loaded = self._load(DEFAULT_SHIPMENTS if requested is None else requested, options)
+        except loader.InvariantBroken as error:
             raise CommandError(f"Nothing was stored: the data would hold {error}") from error
-        self._say(
+        self._print_json(
             organizations=loaded.organizations, shipments=loaded.shipments, events=loaded.events,
             auditEntries=loaded.events, seed=options["seed"], seconds=round(time.monotonic() - started, 2),
         )  # fmt: skip
 
-    def _leave(self, found: int, wanted: int | None) -> None:
+    def _report_existing(self, existing: int, requested: int | None) -> None:
         """This will say that the data is there; other data than asked for is an error."""
-        if wanted is not None and found < wanted:
+        if requested is not None and existing < requested:
             raise CommandError(
-                f"The organisation {seed.SLUG!r} has {found} shipments already and is never loaded over;"
+                f"The organisation {seed.SLUG!r} has {existing} shipments already and is never loaded over;"
                 " use an empty database."
             )
-        self._say(already=True, shipments=found)
+        self._print_json(already=True, shipments=existing)
 
-    def _load(self, shipments: int, options: dict[str, Any]) -> seed.Loaded:
+    def _load(self, shipments: int, options: dict[str, Any]) -> seed.SeedResult:
         now = options["now"] or timezone.now().replace(second=0, microsecond=0)
         console = Console(stderr=True)
         columns = (TextColumn("Demo shipments"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -71,12 +71,12 @@ class Command(BaseCommand):
                 progress=lambda done: bar.advance(task, done),
             )  # fmt: skip
 
-    def _say(self, **counts: object) -> None:
+    def _print_json(self, **counts: object) -> None:
         self.stdout.write(orjson.dumps({"command": "seed_demo", **counts}).decode())
 
 
-def _time(text: str) -> datetime:
-    found = parse_datetime(text)
-    if found is None or found.tzinfo is None:
+def _parse_time(text: str) -> datetime:
+    moment = parse_datetime(text)
+    if moment is None or moment.tzinfo is None:
         raise CommandError(f"--now {text} cannot be used: give a time such as 2026-03-02T12:00:00Z.")
-    return found
+    return moment

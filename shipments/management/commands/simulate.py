@@ -15,18 +15,18 @@ from django.utils import timezone
 
 from monitoring import runtime
 from shipments.demo import faults
-from shipments.demo.fleet import Fleet
+from shipments.demo.fleet import DriverSimulator
 from shipments.demo.seed import SLUG
-from shipments.demo.traffic import Traffic
+from shipments.demo.traffic import ShipmentSimulator
 from shipments.models import Organization
 
 T = TypeVar("T")
 
-_REPORT_S: Final = 60.0
+_REPORT_SECONDS: Final = 60.0
 # A driver moves at every so many turns.
-_MOVE_EVERY: Final = 2
-_FIRST_WAIT_S: Final = 0.5
-_LONGEST_WAIT_S: Final = 10.0
+_STEPS_PER_MOVE: Final = 2
+_MIN_WAIT_SECONDS: Final = 0.5
+_MAX_WAIT_SECONDS: Final = 10.0
 
 
 class Command(BaseCommand):
@@ -50,62 +50,62 @@ class Command(BaseCommand):
         if not 0 < options["rate"] <= 1000:
             raise CommandError(f"--rate {options['rate']} cannot be used: give events a second, up to 1000.")
         self._stop = threading.Event()
-        self._notice_signals()
+        self._install_signal_handlers()
         runtime.start_reporting("simulate")
-        organization = self._patiently(lambda: Organization.objects.filter(slug=SLUG).first())
+        organization = self._retry_while_unavailable(lambda: Organization.objects.filter(slug=SLUG).first())
         if self._stop.is_set():
             return
         if organization is None:
             raise CommandError("There is no demo organisation; run `manage.py seed_demo` first.")
-        traffic = Traffic(organization.pk, seed=options["seed"], faults=kinds)
-        fleet = Fleet(organization.pk, traffic.rng)
-        self._run(traffic, fleet, rate=options["rate"], count=options["count"])
+        shipment_simulator = ShipmentSimulator(organization.pk, seed=options["seed"], faults=kinds)
+        driver_simulator = DriverSimulator(organization.pk, shipment_simulator.rng)
+        self._run(shipment_simulator, driver_simulator, rate=options["rate"], count=options["count"])
 
-    def _run(self, traffic: Traffic, fleet: Fleet, *, rate: float, count: int | None) -> None:
+    def _run(self, shipment_simulator: ShipmentSimulator, driver_simulator: DriverSimulator, *, rate: float, count: int | None) -> None:
         due = time.monotonic()
-        report_at = due + _REPORT_S
+        report_at = due + _REPORT_SECONDS
         positions = done = 0
         while not self._stop.is_set() and (count is None or done < count):
-            self._patiently(lambda: traffic.step(timezone.now()))
+            self._retry_while_unavailable(lambda: shipment_simulator.step(timezone.now()))
             done += 1
-            if done % _MOVE_EVERY == 0:
-                positions += self._patiently(lambda: fleet.move(1, now=timezone.now())) or 0
+            if done % _STEPS_PER_MOVE == 0:
+                positions += self._retry_while_unavailable(lambda: driver_simulator.move(1, now=timezone.now())) or 0
             if time.monotonic() >= report_at:
-                self._report(traffic.counts, positions)
-                report_at, positions = time.monotonic() + _REPORT_S, 0
+                self._report(shipment_simulator.counts, positions)
+                report_at, positions = time.monotonic() + _REPORT_SECONDS, 0
             # What could not be written in time is not made up for: the rate is a rate, not a debt.
             due = max(due + 1 / rate, time.monotonic() - 1)
             self._stop.wait(max(due - time.monotonic(), 0))
-        self._report(traffic.counts, positions)
+        self._report(shipment_simulator.counts, positions)
         connection.close()
 
-    def _patiently(self, act: Callable[[], T]) -> T | None:
+    def _retry_while_unavailable(self, operation: Callable[[], T]) -> T | None:
         """This will act, again and again while the database is away; None once told to stop."""
-        wait = _FIRST_WAIT_S
+        wait = _MIN_WAIT_SECONDS
         while not self._stop.is_set():
             try:
-                return act()
+                return operation()
             except (OperationalError, InterfaceError) as error:
-                self._say(waiting=wait, reason=str(error).strip().splitlines()[0])
+                self._print_json(waiting=wait, reason=str(error).strip().splitlines()[0])
                 connection.close()
                 self._stop.wait(wait)
-                wait = min(wait * 2, _LONGEST_WAIT_S)
+                wait = min(wait * 2, _MAX_WAIT_SECONDS)
         return None
 
-    def _notice_signals(self) -> None:
+    def _install_signal_handlers(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # signals reach the main thread only
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
 
     def _report(self, counts: Counter[str], positions: int) -> None:
-        self._say(
+        self._print_json(
             events=counts.total() - counts["skipped"], skipped=counts["skipped"], positions=positions,
             byKind={kind: counts[kind] for kind in sorted(counts) if kind != "skipped"},
         )  # fmt: skip
         counts.clear()
 
-    def _say(self, **facts: object) -> None:
+    def _print_json(self, **facts: object) -> None:
         line = {"command": "simulate", "timestamp": timezone.now(), **facts}
         self.stdout.write(orjson.dumps(line).decode())
         self.stdout.flush()

@@ -15,11 +15,11 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **__: Any) -> None:
         """This will print one line and end with 1 where a chain is broken."""
         links, broken = 0, []
-        for found in chain.verify():
-            if isinstance(found, chain.Broken):
-                broken.append(found)
+        for result in chain.verify():
+            if isinstance(result, chain.BrokenLink):
+                broken.append(result)
             else:
-                links += found
+                links += result
         for each in broken:
             self.stderr.write(
                 self.style.ERROR(f"{each.organization}: link {each.n} (entry {each.entry_id}) {each.what}.")

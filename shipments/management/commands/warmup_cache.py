@@ -17,7 +17,7 @@ from shipments.models import Shipment
 from shipments.selectors import prepared
 
 _COLUMNS: Final = ("organization_id", *representation.SHIPMENT_COLUMNS)
-_LARGEST_BATCH: Final = 10_000
+_MAX_BATCH: Final = 10_000
 
 
 class Command(BaseCommand):
@@ -27,12 +27,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--status", default="in_transit", choices=STATES, help="which ones (in_transit)")
-        parser.add_argument("--batch", type=int, default=500, help=f"how many at a time, 1…{_LARGEST_BATCH} (500)")
+        parser.add_argument("--batch", type=int, default=500, help=f"how many at a time, 1…{_MAX_BATCH} (500)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         status, batch = options["status"], options["batch"]
-        if not 1 <= batch <= _LARGEST_BATCH:
-            raise CommandError(f"--batch {batch} cannot be used: give 1 to {_LARGEST_BATCH}.")
+        if not 1 <= batch <= _MAX_BATCH:
+            raise CommandError(f"--batch {batch} cannot be used: give 1 to {_MAX_BATCH}.")
         started = time.monotonic()
         read = stored = 0
         console = Console(stderr=True)
@@ -44,17 +44,17 @@ class Command(BaseCommand):
                 read += len(rows)
                 stored += len(rows) if prepared.warm_up(rows) else 0
                 bar.advance(task, len(rows))
-        told = {
+        report = {
             "command": "warmup_cache", "status": status, "shipments": read, "stored": stored,
             "seconds": round(time.monotonic() - started, 2),
         }  # fmt: skip
-        self.stdout.write(orjson.dumps(told).decode())
+        self.stdout.write(orjson.dumps(report).decode())
 
 
 def _batches(status: str, size: int) -> Iterator[Sequence[dict[str, Any]]]:
     """This will return the rows by id, each batch beginning behind the last one and not counting from the first."""
-    found = Shipment.objects.not_deleted().filter(status=status).order_by("pk")
+    shipments = Shipment.objects.not_deleted().filter(status=status).order_by("pk")
     last = uuid.UUID(int=0)
-    while rows := list(found.filter(pk__gt=last).values(*_COLUMNS)[:size]):
+    while rows := list(shipments.filter(pk__gt=last).values(*_COLUMNS)[:size]):
         yield rows
         last = rows[-1]["id"]

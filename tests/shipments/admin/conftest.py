@@ -19,15 +19,15 @@ def house() -> Organization:
 def operator(house: Organization) -> Operators:
     """Makes a browser in which a member of staff (or a superuser of no organisation) has logged in."""
 
-    def enter(role: str = "admin", *, staff: bool = True) -> Client:
+    def log_in(role: str = "admin", *, staff: bool = True) -> Client:
         if role == "root":
-            person = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", name="Root")
+            user = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", name="Root")
         else:
-            person = factories.user(house, role)
-            person.is_staff = staff
-            person.save(update_fields=["is_staff"])
+            user = factories.user(house, role)
+            user.is_staff = staff
+            user.save(update_fields=["is_staff"])
         client = Client()
-        client.force_login(person)
+        client.force_login(user)
         return client
 
-    return enter
+    return log_in

@@ -14,12 +14,12 @@ from tests.factories import NOW
 Operators = Callable[..., Client]
 
 
-def said(response: Any) -> list[str]:
+def messages_of(response: Any) -> list[str]:
     """This will return the messages that the page shows."""
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
-def filled(house: Organization, rows: int) -> list[Shipment]:
+def create_rows(house: Organization, rows: int) -> list[Shipment]:
     """This will store so many shipments with all that stands beside them, and return them."""
     by = factories.member(house, "admin")
     factories.customer(house)

@@ -16,7 +16,7 @@ from shipments.models import (
 from shipments.services import api_keys
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.admin.operators import Operators, filled, said
+from tests.shipments.admin.operators import Operators, create_rows, messages_of
 
 pytestmark = pytest.mark.django_db
 
@@ -39,14 +39,14 @@ def test_drivers_and_customers_are_made_and_changed_by_the_services(
 
 
 def test_a_customer_in_use_stays(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     response = operator("admin").post(
         "/admin/shipments/customer/", {"action": "close", "_selected_action": [str(shipment.customer_id)]}
     )
 
     assert Customer.objects.filter(pk=shipment.customer_id).exists()
-    assert said(response)[0].endswith("Shipments or people belong to this customer; it must stay.")
+    assert messages_of(response)[0].endswith("Shipments or people belong to this customer; it must stay.")
 
 
 def test_an_account_is_made_and_changed(operator: Operators, house: Organization) -> None:
@@ -80,7 +80,7 @@ def test_a_weak_password_is_refused_as_a_message(operator: Operators, house: Org
     )
 
     assert response.status_code == 302
-    assert "too common" in said(response)[0]
+    assert "too common" in messages_of(response)[0]
     assert not User.objects.filter(email="weak@example.test").exists()
 
 

@@ -14,7 +14,7 @@ from shipments.models import (
     ShipmentEvent,
 )
 from tests import factories
-from tests.shipments.admin.operators import Operators, filled, said
+from tests.shipments.admin.operators import Operators, create_rows, messages_of
 
 pytestmark = pytest.mark.django_db
 PAGES = (
@@ -71,7 +71,7 @@ def test_who_is_no_staff_finds_nothing(operator: Operators) -> None:
 def test_every_list_opens_with_few_queries_whatever_it_holds(
     operator: Operators, house: Organization, page: str, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    filled(house, 5)
+    create_rows(house, 5)
     client = operator("root")
 
     with django_assert_max_num_queries(9):
@@ -82,7 +82,7 @@ def test_every_list_opens_with_few_queries_whatever_it_holds(
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_row_and_every_search_opens(operator: Operators, house: Organization, page: str) -> None:
-    filled(house, 1)
+    create_rows(house, 1)
     for client in (operator("root"), operator("admin")):
         listed = client.get(f"/admin/shipments/{page}/?q=a")
         assert listed.status_code == 200
@@ -94,8 +94,8 @@ def test_every_row_and_every_search_opens(operator: Operators, house: Organizati
 @pytest.mark.parametrize("page", PAGES)
 def test_staff_see_their_own_organisation_alone(operator: Operators, house: Organization, page: str) -> None:
     other = factories.organization("Rival Freight")
-    filled(other, 1)
-    filled(house, 1)
+    create_rows(other, 1)
+    create_rows(house, 1)
 
     rows = operator("admin").get(f"/admin/shipments/{page}/").context["cl"].result_list
 
@@ -116,7 +116,7 @@ def test_a_role_opens_what_it_may_read(operator: Operators, role: str, hidden: s
 
 
 def test_an_auditor_changes_nothing(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     response = operator("auditor").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, notes="x")
@@ -129,7 +129,7 @@ def test_an_auditor_changes_nothing(operator: Operators, house: Organization) ->
 
 
 def test_a_change_goes_through_the_service(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", notes="Ring twice")
@@ -144,7 +144,7 @@ def test_a_change_goes_through_the_service(operator: Operators, house: Organizat
 
 
 def test_a_shipment_is_moved_on_where_the_lifecycle_allows(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, move_to="dispatched", reason="ready")
@@ -155,7 +155,7 @@ def test_a_shipment_is_moved_on_where_the_lifecycle_allows(operator: Operators, 
 
 
 def test_a_state_that_cannot_follow_is_no_choice(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, move_to="delivered")
@@ -168,29 +168,29 @@ def test_a_state_that_cannot_follow_is_no_choice(operator: Operators, house: Org
 def test_a_change_of_what_has_changed_since_is_refused_as_a_message(
     operator: Operators, house: Organization
 ) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", seq_read=0)
     )
 
     assert response.status_code == 302
-    assert said(response) == ["The shipment has changed since you read it."]
+    assert messages_of(response) == ["The shipment has changed since you read it."]
     assert Shipment.objects.get(pk=shipment.pk).pieces is None
 
 
 def test_an_unknown_place_is_refused_as_a_message(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, origin_code="XXXXX")
     )
 
-    assert said(response) == ["There is no UN/LOCODE 'XXXXX'."]
+    assert messages_of(response) == ["There is no UN/LOCODE 'XXXXX'."]
 
 
 def test_another_organisations_customer_is_no_choice(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
     theirs = factories.customer(factories.organization(), "Secret Customer")
 
     response = operator("dispatcher").post(
@@ -202,7 +202,7 @@ def test_another_organisations_customer_is_no_choice(operator: Operators, house:
 
 
 def test_a_shipment_is_booked(operator: Operators, house: Organization) -> None:
-    filled(house, 1)
+    create_rows(house, 1)
 
     operator("dispatcher").post("/admin/shipments/shipment/add/", _form(reference="ADM-1"))
 
@@ -211,17 +211,17 @@ def test_a_shipment_is_booked(operator: Operators, house: Organization) -> None:
 
 
 def test_a_reference_is_given_once(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
 
     response = operator("dispatcher").post(
         "/admin/shipments/shipment/add/", _form(reference=shipment.reference.lower())
     )
 
-    assert said(response) == [f"There is a shipment {shipment.reference.lower()} already."]
+    assert messages_of(response) == [f"There is a shipment {shipment.reference.lower()} already."]
 
 
 def test_a_superuser_acts_anywhere_under_its_own_name(operator: Operators, house: Organization) -> None:
-    [shipment] = filled(house, 1)
+    [shipment] = create_rows(house, 1)
     root = operator("root")
 
     root.post(f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="7"))
@@ -242,14 +242,14 @@ def test_drafts_are_discarded_and_the_rest_is_refused(operator: Operators, house
     )
 
     assert not Shipment.objects.not_deleted().filter(pk=draft.pk).exists()
-    assert sorted(said(response)) == sorted(
+    assert sorted(messages_of(response)) == sorted(
         ["1 discarded.", f"{moving}: The shipment is booked; only a draft can be deleted. Cancel it."]
     )
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_nothing_is_deleted_by_the_admin_itself(operator: Operators, house: Organization, page: str) -> None:
-    filled(house, 1)
+    create_rows(house, 1)
     client = operator("root")
     row = client.get(f"/admin/shipments/{page}/").context["cl"].result_list[0]
 
@@ -258,7 +258,7 @@ def test_nothing_is_deleted_by_the_admin_itself(operator: Operators, house: Orga
 
 @pytest.mark.parametrize("page", ["shipmentevent", "auditentry", "location", "apikey"])
 def test_records_are_only_shown(operator: Operators, house: Organization, page: str) -> None:
-    filled(house, 1)
+    create_rows(house, 1)
     client = operator("root")
     row = client.get(f"/admin/shipments/{page}/").context["cl"].result_list[0]
 

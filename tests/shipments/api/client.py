@@ -7,7 +7,7 @@ import orjson
 from rest_framework.test import APIClient
 
 from shipments.access import Subject
-from shipments.api.authentication import Actor
+from shipments.api.authentication import SubjectUser
 
 
 class Api:
@@ -16,7 +16,7 @@ class Api:
     def __init__(self, subject: Subject | None) -> None:
         self._client = APIClient(raise_request_exception=False)
         if subject is not None:
-            self._client.force_authenticate(user=Actor(subject), token=subject)
+            self._client.force_authenticate(user=SubjectUser(subject), token=subject)
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, **headers: str) -> Any:
         return self._client.get(path, query, headers=_headers(headers))
@@ -37,11 +37,11 @@ class Api:
         return call(path, raw, content_type=content_type, headers=_headers(headers))
 
 
-def _headers(given: Mapping[str, str]) -> dict[str, str]:
-    return {name.replace("_", "-"): value for name, value in given.items()}
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
-def fields_refused(response: Any) -> list[tuple[str, str]]:
+def field_errors(response: Any) -> list[tuple[str, str]]:
     """This will return `(field, code)` of every entry of a validation problem."""
     assert response["Content-Type"] == "application/problem+json"
     return [(error["field"], error["code"]) for error in response.json()["errors"]]

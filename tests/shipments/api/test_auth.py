@@ -16,7 +16,7 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery"
-UNIFORM = "The credentials are missing, wrong or no longer good."
+BAD_CREDENTIALS_DETAIL = "The credentials are missing, wrong or no longer good."
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def _login(api: Client, person: User, password: str = PASSWORD) -> Any:
     return _post(api, "login", {"email": person.email, "password": password})
 
 
-def _enter(user: User) -> str:
+def _issue_access_token(user: User) -> str:
     """This will return an access token without the cost of a password."""
     now = datetime.now(UTC)
     login = RefreshFamily.objects.create(
@@ -79,7 +79,7 @@ def test_a_refused_login_tells_nothing(api: Client, person: User, case: str) -> 
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"
     assert response["WWW-Authenticate"] == 'Bearer realm="freight"'
-    assert response.json()["detail"] == UNIFORM
+    assert response.json()["detail"] == BAD_CREDENTIALS_DETAIL
 
 
 def test_the_sixth_failure_is_429_and_says_when_to_come_back(api: Client, person: User) -> None:
@@ -124,7 +124,7 @@ def test_a_stale_cookie_or_token_does_not_hinder_a_login(api: Client, person: Us
 
 
 def test_me_tells_who_calls(api: Client, person: User) -> None:
-    token = _enter(person)
+    token = _issue_access_token(person)
 
     body = _get(api, "me", token).json()
 
@@ -135,11 +135,11 @@ def test_me_tells_who_calls(api: Client, person: User) -> None:
 def test_a_bad_token_is_401(api: Client, token: str) -> None:
     response = api.get("/api/auth/me", headers={"authorization": f"Bearer {token}"})
 
-    assert (response.status_code, response.json()["detail"]) == (401, UNIFORM)
+    assert (response.status_code, response.json()["detail"]) == (401, BAD_CREDENTIALS_DETAIL)
 
 
 def test_a_token_in_the_query_is_no_token(api: Client, person: User) -> None:
-    token = _enter(person)
+    token = _issue_access_token(person)
 
     assert api.get(f"/api/auth/me?token={token}&access_token={token}").status_code == 401
 
@@ -178,7 +178,7 @@ def test_a_session_reads_without_and_writes_only_with_a_csrf_token(api: Client, 
 
 
 def test_a_user_without_a_membership_is_nobody(api: Client, person: User) -> None:
-    token = _enter(person)
+    token = _issue_access_token(person)
     Membership.objects.filter(user=person).delete()
 
     assert _get(api, "me", token).status_code == 401
@@ -189,7 +189,7 @@ def test_a_user_without_a_membership_is_nobody(api: Client, person: User) -> Non
 
 @pytest.fixture
 def token(person: User) -> str:
-    return _enter(person)
+    return _issue_access_token(person)
 
 
 def _key(api: Client, token: str, **fields: Any) -> Any:
@@ -263,7 +263,7 @@ def test_an_administrator_sees_the_organisations_keys_others_their_own(
     stranger = factories.user(factories.organization(), "admin")
 
     seen = {
-        user.email: [key["id"] for key in _get(api, "api-keys", _enter(user)).json()["results"]]
+        user.email: [key["id"] for key in _get(api, "api-keys", _issue_access_token(user)).json()["results"]]
         for user in (admin, colleague, stranger)
     }
 
@@ -273,7 +273,7 @@ def test_an_administrator_sees_the_organisations_keys_others_their_own(
 def test_another_organisations_key_is_not_there(api: Client, token: str) -> None:
     made = _key(api, token).json()
     stranger = factories.user(factories.organization(), "admin")
-    theirs = _enter(stranger)
+    theirs = _issue_access_token(stranger)
 
     assert _get(api, f"api-keys/{made['id']}", theirs).status_code == 404
     deleted = api.delete(f"/api/auth/api-keys/{made['id']}", headers={"authorization": f"Bearer {theirs}"})

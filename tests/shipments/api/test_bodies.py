@@ -6,7 +6,7 @@ import pytest
 
 from shipments.access import Subject
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments"
@@ -43,7 +43,7 @@ def test_what_is_not_strict_json_is_named(
         response = api.patch(path, raw, If_Match="*") if target == "amend" else api.post(f"{path}/transitions", raw)
 
     assert response.status_code == 400
-    assert fields_refused(response) == [("", code)]
+    assert field_errors(response) == [("", code)]
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 5 * 1024 * 1024])
@@ -74,4 +74,4 @@ def test_other_media_types_are_not_taken(api: Api, content_type: str) -> None:
 def test_no_body_at_all_lacks_everything(api: Api) -> None:
     response = api.post(PATH, b"")
 
-    assert fields_refused(response) == [("origin", "required"), ("destination", "required")]
+    assert field_errors(response) == [("origin", "required"), ("destination", "required")]

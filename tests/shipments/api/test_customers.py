@@ -7,7 +7,7 @@ import pytest
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/customers"
@@ -67,7 +67,7 @@ def test_what_cannot_be_used_is_named(api: Api, body: Any, refused: tuple[str, s
     response = api.post(PATH, body)
 
     assert response.status_code == 400
-    assert fields_refused(response) == [refused]
+    assert field_errors(response) == [refused]
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "driver", "customer", "auditor"])

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from shipments.access import Subject
 from shipments.models import AuditEntry, Driver, Organization
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/drivers"
@@ -48,7 +48,7 @@ def test_what_cannot_be_asked_is_named(api: Api, query: str) -> None:
     response = api.get(f"{PATH}?{query}")
 
     assert response.status_code == 400
-    assert [field for field, _ in fields_refused(response)] == [query.partition("=")[0]]
+    assert [field for field, _ in field_errors(response)] == [query.partition("=")[0]]
 
 
 @pytest.mark.parametrize("rows", [1, 50])
@@ -119,7 +119,7 @@ def test_what_cannot_be_used_is_named(api: Api, body: Any, refused: tuple[str, s
     response = api.post(PATH, body)
 
     assert response.status_code == 400
-    assert fields_refused(response) == [refused]
+    assert field_errors(response) == [refused]
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "driver", "customer", "auditor"])

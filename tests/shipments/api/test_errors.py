@@ -88,7 +88,7 @@ def test_a_database_that_does_not_answer_asks_for_patience(api: Api, dispatcher:
         cursor.execute("SET LOCAL statement_timeout = 1")
         cursor.execute("SELECT pg_sleep(1)")
 
-    response = errors.problem(refused.value, {"request": RequestFactory().get("/api/shipments")})
+    response = errors.exception_handler(refused.value, {"request": RequestFactory().get("/api/shipments")})
 
     assert response is not None
     assert (response.status_code, response["Retry-After"]) == (503, "2")

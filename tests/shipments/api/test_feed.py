@@ -8,7 +8,7 @@ from shipments.models import AuditEntry, FeedEntry, Organization, UnnumberedEven
 from shipments.services import feed
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 
@@ -107,7 +107,7 @@ def test_another_organisations_audit_is_not_shown(house: Organization, rival: Su
 def test_unknown_filters_are_refused(house: Organization) -> None:
     answer = Api(factories.member(house, "auditor")).get("/api/audit-log", {"who": "me", "from": "then"})
 
-    assert fields_refused(answer) == [("who", "unknown_parameter"), ("from", "invalid")]
+    assert field_errors(answer) == [("who", "unknown_parameter"), ("from", "invalid")]
 
 
 def test_a_changed_driver_or_customer_stands_in_the_feed(api: Api) -> None:

@@ -8,7 +8,7 @@ import pytest
 from shipments.models import IdempotencyKey, Organization, Shipment, ShipmentEvent
 from shipments.services import idempotency
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments"
@@ -106,7 +106,7 @@ def test_a_key_that_is_none_is_refused(api: Api, house: Organization, key: str) 
     response = post(api, key)
 
     assert response.status_code == 400
-    assert fields_refused(response) == [("Idempotency-Key", "invalid")]
+    assert field_errors(response) == [("Idempotency-Key", "invalid")]
     assert not Shipment.objects.of_organization(house.pk).exists()
 
 

@@ -12,7 +12,7 @@ from shipments.models import AuditEntry, DeviceKey, Driver, Organization
 from shipments.services import device_keys
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 AMSTERDAM = {"latitude": 52.37, "longitude": 4.89}
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_used_is_named(driver: Subject, path: str, body: Any, ref
     response = Api(driver).post(path, body)
 
     assert response.status_code == 400
-    assert sorted(fields_refused(response)) == refused
+    assert sorted(field_errors(response)) == refused
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_jump_is_refused(driver: Subject, path: str) -> None:
     response = Api(driver).post(path, {"latitude": 40.71, "longitude": -74.01})
 
     assert response.status_code == 400
-    assert fields_refused(response) == [("latitude", "impossible_jump")]
+    assert field_errors(response) == [("latitude", "impossible_jump")]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_keys_of_a_driver_who_has_left_are_dead(api: Api, driver: Subject, keys:
     Driver.objects.filter(pk=driver.driver_id).update(status="inactive")
 
     assert bearers.authenticate_device(secret, now=NOW) is None
-    assert fields_refused(api.post(keys, {"name": "Phone"})) == [("name", "inactive")]
+    assert field_errors(api.post(keys, {"name": "Phone"})) == [("name", "inactive")]
 
 
 def test_there_is_a_bound(

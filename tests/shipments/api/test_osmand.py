@@ -13,7 +13,7 @@ from shipments.access import Subject
 from shipments.api import osmand
 from shipments.models import DeviceKey, Organization, Position
 from shipments.services import device_keys
-from shipments.services.shipments import Invalid
+from shipments.services.shipments import InvalidArgument
 from tests import factories
 
 PATH = "/api/osmand"
@@ -108,15 +108,15 @@ AT = datetime(2026, 3, 2, 12, 0, 5, tzinfo=UTC)
     ],
 )
 def test_every_way_to_write_a_time_is_read(text: Any, at: datetime | None) -> None:
-    [report] = osmand.reports({"lat": "1", "lon": "2", "timestamp": text})
+    [report] = osmand.parse_reports({"lat": "1", "lon": "2", "timestamp": text})
 
     assert report.recorded_at == at
 
 
 @pytest.mark.parametrize("text", ["0", "soon", "9" * 16, "-1", "1e999", "2026-13-01", True, [], {}])
 def test_other_times_are_refused(text: Any) -> None:
-    with pytest.raises(Invalid) as refused:
-        osmand.reports({"lat": "1", "lon": "2", "timestamp": text})
+    with pytest.raises(InvalidArgument) as refused:
+        osmand.parse_reports({"lat": "1", "lon": "2", "timestamp": text})
 
     assert refused.value.field == "timestamp"
 

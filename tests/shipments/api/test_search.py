@@ -10,12 +10,12 @@ from shipments.access import Subject
 from shipments.models import Organization
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 
 
-def found(api: Api, text: str, more: str = "") -> list[str]:
+def search(api: Api, text: str, more: str = "") -> list[str]:
     response = api.get(f"/api/shipments?q={quote(text)}{more}")
     assert response.status_code == 200, response.content
     return [each["reference"] for each in response.json()["results"]]
@@ -69,36 +69,36 @@ def fleet(house: Organization, dispatcher: Subject) -> None:
     ],
 )
 def test_what_is_typed_is_found(api: Api, fleet: None, text: str, references: list[str]) -> None:
-    assert found(api, text) == references
+    assert search(api, text) == references
 
 
 @pytest.mark.parametrize(
     "text", ["%%", "__", "%a%", "'; --", '", "', "\\\\\\", "🚚🚚", "((((", "a" * 200, ":*&|!", "bol", "pro", "po"]
 )
 def test_strange_texts_find_nothing(api: Api, fleet: None, text: str) -> None:
-    assert found(api, text) == []
+    assert search(api, text) == []
 
 
 def test_percent_and_underscore_stand_for_themselves(api: Api, fleet: None, dispatcher: Subject) -> None:
     factories.booked(dispatcher, reference="D-400", references={"pro": "aXbYYc 9"})
 
-    assert found(api, "a_b%c 9") == []
-    assert found(api, "C_3") == []
-    assert found(api, "MAEU7_") == []
+    assert search(api, "a_b%c 9") == []
+    assert search(api, "C_3") == []
+    assert search(api, "MAEU7_") == []
 
 
 def test_exactness_wins_over_likeness(api: Api, fleet: None, house: Organization, dispatcher: Subject) -> None:
     factories.booked(dispatcher, reference="SHIP-000101")
 
-    assert found(api, "SHIP-000101") == ["SHIP-000101"]
+    assert search(api, "SHIP-000101") == ["SHIP-000101"]
 
 
 def test_it_goes_together_with_filters_orders_and_pages(api: Api, fleet: None) -> None:
-    assert found(api, "Hamburg", "&status=draft") == []
-    assert found(api, "Hamburg", "&ordering=reference") == ["C-300", "SHIP-000100", "SHIP-000200"]
+    assert search(api, "Hamburg", "&status=draft") == []
+    assert search(api, "Hamburg", "&ordering=reference") == ["C-300", "SHIP-000100", "SHIP-000200"]
     first = api.get("/api/shipments?q=hamburg&limit=2").json()
     second = api.get(first["next"]).json()
-    assert [each["reference"] for each in first["results"] + second["results"]] == found(api, "Hamburg")
+    assert [each["reference"] for each in first["results"] + second["results"]] == search(api, "Hamburg")
 
 
 def test_nobody_finds_what_is_not_his(api: Api, fleet: None, house: Organization, rival: Subject) -> None:
@@ -107,12 +107,12 @@ def test_nobody_finds_what_is_not_his(api: Api, fleet: None, house: Organization
 
     for stranger in (rival, customer, driver):
         for text in ("SHIP-000100", "SHPI-000100", "4500012345", "Northwind", "Nothwind", "Hamburg"):
-            assert found(Api(stranger), text) == []
+            assert search(Api(stranger), text) == []
 
 
 @pytest.mark.parametrize("text", ["", "a", " a ", "x" * 201])
 def test_a_text_too_short_or_too_long_is_refused(api: Api, text: str) -> None:
-    assert fields_refused(api.get(f"/api/shipments?q={quote(text)}")) == [("q", "invalid")]
+    assert field_errors(api.get(f"/api/shipments?q={quote(text)}")) == [("q", "invalid")]
 
 
 def test_the_number_of_queries_does_not_depend_on_what_is_found(
@@ -120,13 +120,13 @@ def test_the_number_of_queries_does_not_depend_on_what_is_found(
 ) -> None:
     for text in ("Hamburg", "SHIP-000100", "SHPI-000100", "nothing like it"):
         with django_assert_max_num_queries(9):
-            found(api, text)
+            search(api, text)
 
 
 # -- people -----------------------------------------------------------------------------------------------
 
 
-def people(api: Api, text: str) -> list[str]:
+def search_users(api: Api, text: str) -> list[str]:
     return [each["name"] for each in api.get(f"/api/users/search?q={quote(text)}").json()["results"]]
 
 
@@ -140,24 +140,24 @@ def crew(house: Organization) -> None:
 
 
 def test_members_are_found_by_name_address_and_likeness(api: Api, crew: None) -> None:
-    assert people(api, "ada") == ["Ada Lovelace"]
-    assert people(api, "grace.h") == ["Grace Hopper"]
-    assert people(api, "Lovlace") == ["Ada Lovelace"]
-    assert people(api, "crew.test") == []
+    assert search_users(api, "ada") == ["Ada Lovelace"]
+    assert search_users(api, "grace.h") == ["Grace Hopper"]
+    assert search_users(api, "Lovlace") == ["Ada Lovelace"]
+    assert search_users(api, "crew.test") == []
     [shown] = api.get("/api/users/search?q=hopper").json()["results"]
     assert set(shown) == {"id", "name", "email", "role"}
     assert (shown["email"], shown["role"]) == ("grace.hopper@crew.test", "auditor")
 
 
 def test_members_of_others_are_not_found(crew: None, rival: Subject) -> None:
-    assert people(Api(rival), "ada") == []
+    assert search_users(Api(rival), "ada") == []
 
 
 def test_at_most_twenty_members_are_shown(api: Api, house: Organization) -> None:
     for _ in range(21):
         factories.user(house, "auditor")
 
-    assert len(people(api, "auditor")) == 20
+    assert len(search_users(api, "auditor")) == 20
 
 
 @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("driver", 403), ("customer", 403), ("auditor", 403)])
@@ -169,4 +169,4 @@ def test_only_those_who_assign_work_may_look(house: Organization, role: str, sta
     ("query", "problem"), [("", ("q", "required")), ("q=a", ("q", "invalid")), ("p=ab", ("p", "unknown_parameter"))]
 )
 def test_it_must_be_asked_properly(api: Api, query: str, problem: tuple[str, str]) -> None:
-    assert fields_refused(api.get(f"/api/users/search?{query}")) == [problem]
+    assert field_errors(api.get(f"/api/users/search?{query}")) == [problem]

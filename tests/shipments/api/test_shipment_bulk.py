@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from shipments.access import Subject
 from shipments.models import Organization, Shipment, ShipmentEvent
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments/bulk"
@@ -74,7 +74,7 @@ def test_a_list_that_cannot_be_used_is_refused_as_a_whole(api: Api, house: Organ
     response = api.post(PATH, {"items": items})
 
     assert response.status_code == 400
-    assert [field for field, _ in fields_refused(response)] == ["items"]
+    assert [field for field, _ in field_errors(response)] == ["items"]
     assert not Shipment.objects.of_organization(house.pk).exists()
 
 

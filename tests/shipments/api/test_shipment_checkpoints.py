@@ -8,7 +8,7 @@ import pytest
 from shipments.access import Subject
 from shipments.models import Organization, Shipment
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PAST = "2026-03-02T13:00:00Z"
@@ -87,7 +87,7 @@ def test_a_bad_observation_is_refused_by_field(
 ) -> None:
     answer = api.post(f"{path}/checkpoints", report(**changed))
 
-    assert (answer.status_code, fields_refused(answer)) == (400, refused)
+    assert (answer.status_code, field_errors(answer)) == (400, refused)
     assert api.get(path).json()["seq"] == 1
 
 
@@ -135,7 +135,7 @@ def test_flags_open_and_clear(api: Api, path: str) -> None:
 
     assert [(each["flag"], each["reason"]) for each in opened.json()["flags"]] == [("damaged", "wet")]
     assert (cleared.status_code, cleared.json()["flags"]) == (200, [])
-    assert fields_refused(api.delete(f"{path}/flags/ugly")) == [("flag", "unknown_flag")]
+    assert field_errors(api.delete(f"{path}/flags/ugly")) == [("flag", "unknown_flag")]
 
 
 def test_as_of_answers_what_was_said_then(api: Api, path: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization, Shipment, ShipmentEvent
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments"
@@ -145,7 +145,7 @@ def test_what_cannot_be_used_is_named(api: Api, body: Any, refused: list[tuple[s
     response = api.post(PATH, raw)
 
     assert response.status_code == 400
-    assert fields_refused(response) == refused
+    assert field_errors(response) == refused
     assert not Shipment.objects.exists()
 
 
@@ -156,8 +156,8 @@ def test_another_organisations_driver_and_customer_are_unknown(api: Api, rival: 
     by_driver = api.post(PATH, LEAST | {"driverId": str(driver.pk)})
     by_customer = api.post(PATH, LEAST | {"customerId": str(customer.pk)})
 
-    assert fields_refused(by_driver) == [("driverId", "unknown_driver")]
-    assert fields_refused(by_customer) == [("customerId", "unknown_customer")]
+    assert field_errors(by_driver) == [("driverId", "unknown_driver")]
+    assert field_errors(by_customer) == [("customerId", "unknown_customer")]
 
 
 @pytest.mark.parametrize(

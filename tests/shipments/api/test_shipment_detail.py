@@ -11,7 +11,7 @@ from shipments.access import Subject
 from shipments.models import AuditEntry, Organization, Shipment
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 
@@ -164,7 +164,7 @@ def test_what_cannot_be_changed_is_named(api: Api, path: str, body: Any, refused
     response = api.patch(path, body, If_Match="*")
 
     assert response.status_code == 400
-    assert fields_refused(response) == [refused]
+    assert field_errors(response) == [refused]
 
 
 @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("dispatcher", 200), ("auditor", 403)])

@@ -20,7 +20,7 @@ from shipments.models import Organization, RefreshFamily, User
 from shipments.selectors import live
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_what_cannot_be_used_is_named(api: Api, path: str, query: str, field: st
     response = api.get(f"{path}?{query}")
 
     assert response.status_code == 400
-    assert [name for name, _ in fields_refused(response)] == [field]
+    assert [name for name, _ in field_errors(response)] == [field]
 
 
 @pytest.mark.django_db
@@ -96,7 +96,7 @@ def test_the_cost_does_not_grow_with_the_log(api: Api, path: str) -> None:
 # -- waiting ----------------------------------------------------------------------------------------------
 
 
-class Waiting:
+class LongPollClient:
     """A shipment, and an asynchronous client that acts as its dispatcher."""
 
     def __init__(self) -> None:
@@ -139,12 +139,12 @@ class Waiting:
 
 @pytest.fixture
 async def waiting(committed: None) -> Any:
-    made = await sync_to_async(Waiting)()
-    yield made
+    client = await sync_to_async(LongPollClient)()
+    yield client
     await live.close_pools()
 
 
-async def test_waiting_ends_with_the_next_event(waiting: Waiting) -> None:
+async def test_waiting_ends_with_the_next_event(waiting: LongPollClient) -> None:
     asked = asyncio.create_task(waiting.get("after=1&wait=10"))
     await asyncio.sleep(0.3)
 
@@ -156,21 +156,21 @@ async def test_waiting_ends_with_the_next_event(waiting: Waiting) -> None:
     assert seconds < 5
 
 
-async def test_waiting_ends_when_the_time_is_up(waiting: Waiting) -> None:
+async def test_waiting_ends_when_the_time_is_up(waiting: LongPollClient) -> None:
     body, seconds = await waiting.get("after=1&wait=1")
 
     assert (body["events"], body["seq"], body["recovered"]) == ([], 1, True)
     assert 0.9 < seconds < 5
 
 
-async def test_what_is_there_already_is_not_waited_for(waiting: Waiting) -> None:
+async def test_what_is_there_already_is_not_waited_for(waiting: LongPollClient) -> None:
     body, seconds = await waiting.get("after=0&wait=20")
 
     assert [event["seq"] for event in body["events"]] == [1]
     assert seconds < 5
 
 
-async def test_fifty_wait_without_a_thread_each(waiting: Waiting) -> None:
+async def test_fifty_wait_without_a_thread_each(waiting: LongPollClient) -> None:
     before = threading.active_count()
     asked = [asyncio.create_task(waiting.get("after=1&wait=15")) for _ in range(50)]
     await asyncio.sleep(3)

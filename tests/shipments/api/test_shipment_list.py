@@ -11,7 +11,7 @@ from shipments.access import Subject
 from shipments.models import Organization
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments"
@@ -159,7 +159,7 @@ def test_what_cannot_be_used_is_named(api: Api, query: str, refused: list[tuple[
     response = api.get(f"{PATH}?{query}")
 
     assert response.status_code == 400
-    assert fields_refused(response) == refused
+    assert field_errors(response) == refused
 
 
 # -- pages ------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_a_cursor_that_was_changed_is_refused(api: Api, dispatcher: Subject, cha
     response = api.get(PATH, {"limit": 1, "cursor": change(cursor)})
 
     assert response.status_code == 400
-    assert fields_refused(response) == [("cursor", "invalid")]
+    assert field_errors(response) == [("cursor", "invalid")]
 
 
 @pytest.mark.parametrize("other", ["ordering=createdAt", "status=booked", "q=ab"])
@@ -255,7 +255,7 @@ def test_a_cursor_serves_only_its_own_list(api: Api, dispatcher: Subject, other:
     response = api.get(f"{address}&{other}")
 
     assert response.status_code == 400
-    assert fields_refused(response) == [("cursor", "mismatch")]
+    assert field_errors(response) == [("cursor", "mismatch")]
 
 
 def test_a_cursor_of_another_organisation_shows_nothing_of_it(api: Api, rival: Subject) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization, ProofOfDelivery, ProofPicture, ShipmentEvent
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def encoded(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def kept(kind: str) -> Image.Image:
+def stored_picture(kind: str) -> Image.Image:
     return Image.open(io.BytesIO(bytes(ProofPicture.objects.get(kind=kind).content)))
 
 
@@ -53,7 +53,7 @@ def test_a_signature_is_kept_with_its_hash_and_told(api: Api, path: str) -> None
     assert told["signature"] == {
         "mediaType": "image/png", "width": 60, "height": 20, "sha256": hashlib.sha256(raw).hexdigest(),
     }  # fmt: skip
-    assert kept("signature").size == (60, 20)
+    assert stored_picture("signature").size == (60, 20)
 
 
 def test_a_form_with_files_is_as_good(api: Api, path: str) -> None:
@@ -86,7 +86,7 @@ def test_nothing_of_what_stood_beside_the_dots_is_kept(api: Api, path: str, hous
     assert answer.json()["photo"] | {"sha256": ""} == {
         "mediaType": "image/jpeg", "width": 20, "height": 40, "sha256": "",
     }  # fmt: skip
-    assert (b"52.37" in raw, b"52.37" in stored, b"secret" in stored, dict(kept("photo").getexif())) == (
+    assert (b"52.37" in raw, b"52.37" in stored, b"secret" in stored, dict(stored_picture("photo").getexif())) == (
         True, False, False, {},
     )  # fmt: skip
 
@@ -121,15 +121,15 @@ def test_what_is_no_picture_is_refused(api: Api, path: str, house: Organization,
         path, {"signerName": "Erika", "signature": SimpleUploadedFile("a.png", raw)}, format="multipart"
     )
 
-    assert (as_json.status_code, fields_refused(as_json)) == (400, [("signature", code)])
+    assert (as_json.status_code, field_errors(as_json)) == (400, [("signature", code)])
     assert as_form.status_code == 400
     assert ProofOfDelivery.objects.filter(shipment__organization=house).count() == 0
 
 
 def test_a_proof_shows_something(api: Api, path: str) -> None:
-    assert fields_refused(api.post(path, {"signerName": "Erika"})) == [("signature", "required")]
-    assert fields_refused(api.post(path, {"signature": encoded(picture())})) == [("signerName", "required")]
-    assert fields_refused(api.post(path, {"signerName": "E", "signature": "?", "seq": 1})) == [
+    assert field_errors(api.post(path, {"signerName": "Erika"})) == [("signature", "required")]
+    assert field_errors(api.post(path, {"signature": encoded(picture())})) == [("signerName", "required")]
+    assert field_errors(api.post(path, {"signerName": "E", "signature": "?", "seq": 1})) == [
         ("seq", "unknown_field"), ("signature", "invalid"),
     ]  # fmt: skip
 
@@ -137,7 +137,7 @@ def test_a_proof_shows_something(api: Api, path: str) -> None:
 def test_the_future_cannot_have_been_signed(api: Api, path: str) -> None:
     body = {"signerName": "Erika", "signedAt": "2199-01-01T00:00:00Z", "photo": encoded(picture())}
 
-    assert fields_refused(api.post(path, body)) == [("signedAt", "future")]
+    assert field_errors(api.post(path, body)) == [("signedAt", "future")]
 
 
 def test_a_second_proof_takes_the_place_of_the_first_which_stays(api: Api, path: str, house: Organization) -> None:

@@ -7,7 +7,7 @@ import pytest
 from shipments.access import Subject
 from shipments.models import AuditEntry, Organization, ShipmentEvent
 from tests import factories
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 
@@ -62,7 +62,7 @@ def test_what_cannot_be_used_is_named(api: Api, path: str, body: Any, refused: t
     response = api.post(path, body)
 
     assert response.status_code == 400
-    assert fields_refused(response) == [refused]
+    assert field_errors(response) == [refused]
 
 
 def test_if_match_is_honoured_where_it_is_sent(api: Api, path: str) -> None:

@@ -47,14 +47,14 @@ BODIES: dict[str, dict[str, Any]] = {
 def routes(*, all_of_them: bool = False) -> list[tuple[str, tuple[str, ...]]]:
     """This will return the name and the parameters of every route that names an object, or of every route."""
     found = []
-    ahead = [pattern for each in (urls, export_urls) for pattern in get_resolver(each).url_patterns]
-    while ahead:
-        pattern = ahead.pop()
+    pending = [pattern for each in (urls, export_urls) for pattern in get_resolver(each).url_patterns]
+    while pending:
+        pattern = pending.pop()
         if isinstance(pattern, URLPattern):
             if all_of_them or set(pattern.pattern.converters) - {"extension"}:
                 found.append((str(pattern.name), tuple(pattern.pattern.converters)))
         else:
-            ahead.extend(pattern.url_patterns)
+            pending.extend(pattern.url_patterns)
     return sorted(found)
 
 
@@ -64,7 +64,7 @@ ROUTES = routes()
 FILE = ImportTable("csv", "", ["Reference"], 0, b"")
 
 
-class Rival:
+class OneOfEverything:
     """One of everything, in another organisation unless told."""
 
     def __init__(self, org: Organization | None = None) -> None:
@@ -116,11 +116,11 @@ MISSING = {
 
 
 @pytest.fixture
-def rival_org(db: None) -> Rival:
-    return Rival()
+def rival_org(db: None) -> OneOfEverything:
+    return OneOfEverything()
 
 
-def ask(api: Api, method: str, name: str, parameters: tuple[str, ...], names: dict[str, Any]) -> dict[str, Any]:
+def call_route(api: Api, method: str, name: str, parameters: tuple[str, ...], names: dict[str, Any]) -> dict[str, Any]:
     """This will call a route and return what its answer tells, without what tells the request itself."""
     from django.urls import reverse  # the root URLconf is loaded by now
 
@@ -130,11 +130,11 @@ def ask(api: Api, method: str, name: str, parameters: tuple[str, ...], names: di
     else:
         answer = getattr(api, method)(path)
     body = answer.json() if answer.content else {}
-    told = {key: value for key, value in body.items() if key not in {"instance", "requestId"}}
+    body_without_ids = {key: value for key, value in body.items() if key not in {"instance", "requestId"}}
     headers = {
         header: answer.get(header) for header in ("ETag", "Location", "Allow", "Content-Type", "X-Freight-Seq")
     }
-    return {"status": answer.status_code, "body": told, "headers": headers}
+    return {"status": answer.status_code, "body": body_without_ids, "headers": headers}
 
 
 def test_the_routes_that_name_objects_are_known() -> None:
@@ -145,13 +145,13 @@ def test_the_routes_that_name_objects_are_known() -> None:
 @pytest.mark.parametrize("role", Role.values)
 @pytest.mark.parametrize(("name", "parameters"), ROUTES, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_rivals_object_and_a_missing_one_answer_alike(
-    rival_org: Rival, house: Organization, role: str, name: str, parameters: tuple[str, ...]
+    rival_org: OneOfEverything, house: Organization, role: str, name: str, parameters: tuple[str, ...]
 ) -> None:
     api = Api(factories.member(house, role))
 
     for method in METHODS:
-        theirs = ask(api, method, name, parameters, rival_org.names)
-        nobodys = ask(api, method, name, parameters, MISSING)
+        theirs = call_route(api, method, name, parameters, rival_org.names)
+        nobodys = call_route(api, method, name, parameters, MISSING)
 
         assert (method, theirs) == (method, nobodys)
         assert theirs["status"] in {403, 404, 405}
@@ -160,7 +160,7 @@ def test_a_rivals_object_and_a_missing_one_answer_alike(
 @pytest.mark.parametrize("role", Role.values)
 @pytest.mark.parametrize("parameter", ["driverId", "customerId"])
 def test_a_list_narrowed_by_a_rivals_object_is_empty(
-    rival_org: Rival, house: Organization, role: str, parameter: str
+    rival_org: OneOfEverything, house: Organization, role: str, parameter: str
 ) -> None:
     key = rival_org.names["driver_id" if parameter == "driverId" else "customer_id"]
 
@@ -170,7 +170,7 @@ def test_a_list_narrowed_by_a_rivals_object_is_empty(
 
 
 @pytest.mark.parametrize("field", ["driverId", "customerId"])
-def test_a_rivals_driver_or_customer_cannot_be_used(rival_org: Rival, api: Api, field: str) -> None:
+def test_a_rivals_driver_or_customer_cannot_be_used(rival_org: OneOfEverything, api: Api, field: str) -> None:
     theirs = rival_org.names["driver_id" if field == "driverId" else "customer_id"]
     booking = {"origin": "NLRTM", "destination": "DEHAM"}
 
@@ -182,7 +182,7 @@ def test_a_rivals_driver_or_customer_cannot_be_used(rival_org: Rival, api: Api, 
 
 
 @pytest.mark.parametrize("role", Role.values)
-def test_no_list_holds_anything_of_a_rivals(rival_org: Rival, house: Organization, role: str) -> None:
+def test_no_list_holds_anything_of_a_rivals(rival_org: OneOfEverything, house: Organization, role: str) -> None:
     api = Api(factories.member(house, role))
     strange = [str(value) for value in rival_org.names.values() if not isinstance(value, str)] + ["THEIRS"]
 
@@ -219,14 +219,14 @@ def follower(house: Organization) -> Subject:
 
 @pytest.mark.parametrize("made", [phone, follower])
 def test_to_a_phone_or_a_link_a_rivals_object_and_a_missing_one_are_alike(
-    rival_org: Rival, house: Organization, made: Any
+    rival_org: OneOfEverything, house: Organization, made: Any
 ) -> None:
     api = Api(made(house))
 
     for name, parameters in ROUTES:
         for method in METHODS:
-            theirs = ask(api, method, name, parameters, rival_org.names)
-            nobodys = ask(api, method, name, parameters, MISSING)
+            theirs = call_route(api, method, name, parameters, rival_org.names)
+            nobodys = call_route(api, method, name, parameters, MISSING)
 
             assert (name, method, theirs) == (name, method, nobodys)
             assert theirs["status"] in {403, 404, 405}
@@ -237,14 +237,14 @@ def allowed(api: Api, names: dict[str, Any]) -> set[tuple[str, str]]:
     found = set()
     for name, parameters in routes(all_of_them=True):
         for method in METHODS:
-            if name not in OPEN and ask(api, method, name, parameters, names)["status"] not in {403, 404, 405}:
+            if name not in OPEN and call_route(api, method, name, parameters, names)["status"] not in {403, 404, 405}:
                 found.add((name, method))
     return found
 
 
 def test_a_link_opens_its_shipment_and_its_log_and_nothing_else(house: Organization) -> None:
     """Everything here belongs to the very shipment that the link opens."""
-    own = Rival(house)
+    own = OneOfEverything(house)
     api = Api(factories.follower(own.by, "THEIRS"))
 
     assert allowed(api, own.names) == FOLLOWED | HARMLESS
@@ -253,7 +253,7 @@ def test_a_link_opens_its_shipment_and_its_log_and_nothing_else(house: Organizat
 
 def test_a_phones_key_opens_nothing_but_its_drivers_position(house: Organization) -> None:
     subject = phone(house)
-    names = Rival(house).names | {"driver_id": subject.driver_id}
+    names = OneOfEverything(house).names | {"driver_id": subject.driver_id}
 
     assert allowed(Api(subject), names) == {("driver-location", "post")} | HARMLESS
 

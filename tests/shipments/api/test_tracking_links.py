@@ -14,7 +14,7 @@ from shipments.selectors import live
 from shipments.services import links
 from tests import factories
 from tests.factories import NOW
-from tests.shipments.api.client import Api, fields_refused
+from tests.shipments.api.client import Api, field_errors
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def path(shipment: Shipment) -> str:
     return f"/api/shipments/{shipment.reference}/tracking-links"
 
 
-def good(token: str, now: datetime | None = None) -> Subject | None:
+def authenticate_link(token: str, now: datetime | None = None) -> Subject | None:
     return bearers.authenticate(token, now=now or timezone.now())
 
 
@@ -69,11 +69,11 @@ def test_what_cannot_be_used_is_named(api: Api, path: str, body: Any, refused: t
     response = api.post(path, body)
 
     assert response.status_code == 400
-    assert fields_refused(response) == [refused]
+    assert field_errors(response) == [refused]
 
 
 def test_whoever_has_it_sees_the_shipment_as_a_customer_does(api: Api, path: str, shipment: Shipment) -> None:
-    subject = good(api.post(path).json()["token"])
+    subject = authenticate_link(api.post(path).json()["token"])
 
     shown = Api(subject).get(f"/api/shipments/{shipment.reference}").json()
 
@@ -85,7 +85,7 @@ def test_whoever_has_it_sees_the_shipment_as_a_customer_does(api: Api, path: str
 
 @pytest.mark.parametrize("token", ["", "frt_", "frt_unknown-unknown-unkno", "frt_\udcff", "frt_" + "x" * 9000])
 def test_another_token_is_nobodys(db: None, token: str) -> None:
-    assert good(token) is None
+    assert authenticate_link(token) is None
 
 
 def test_it_is_a_bearer_token_until_it_is_revoked(api: Api, path: str, shipment: Shipment) -> None:
@@ -105,7 +105,7 @@ def test_all_are_revoked_at_once(api: Api, path: str) -> None:
     some = [api.post(path).json()["token"] for _ in range(3)]
 
     assert api.delete(path).status_code == 204
-    assert [good(token) for token in some] == [None] * 3
+    assert [authenticate_link(token) for token in some] == [None] * 3
 
 
 def test_it_ends_by_the_clock(dispatcher: Subject, shipment: Shipment) -> None:
@@ -113,8 +113,8 @@ def test_it_ends_by_the_clock(dispatcher: Subject, shipment: Shipment) -> None:
         by=dispatcher, now=NOW, reference=shipment.reference, expires_at=NOW + timedelta(hours=1)
     )
 
-    assert good(token, NOW + timedelta(minutes=59)) is not None
-    assert good(token, NOW + timedelta(hours=1)) is None
+    assert authenticate_link(token, NOW + timedelta(minutes=59)) is not None
+    assert authenticate_link(token, NOW + timedelta(hours=1)) is None
 
 
 def test_links_are_listed_without_their_tokens(api: Api, path: str) -> None:
@@ -178,12 +178,12 @@ def test_a_customers_link_ends_with_its_right_to_see(
 ) -> None:
     customer = factories.member(house, "customer", customer=shipment.customer)
     _, token = links.create(by=customer, now=NOW, reference=shipment.reference)
-    before = good(token, NOW)
+    before = authenticate_link(token, NOW)
 
     services.amend(by=dispatcher, now=NOW, reference=shipment.reference, changes={"customer_id": None})
 
     assert before is not None
-    assert good(token, NOW) is None
+    assert authenticate_link(token, NOW) is None
 
 
 def test_there_is_a_bound(dispatcher: Subject, shipment: Shipment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_there_is_a_bound(dispatcher: Subject, shipment: Shipment, monkeypatch: 
     for _ in range(2):
         links.create(by=dispatcher, now=NOW, reference=shipment.reference)
 
-    with pytest.raises(services.Invalid, match="At most 2"):
+    with pytest.raises(services.InvalidArgument, match="At most 2"):
         links.create(by=dispatcher, now=NOW, reference=shipment.reference)
 
 

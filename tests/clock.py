@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 _TRIES = 3
 
 
-def quickest(work: Callable[[], object], *, under: float) -> float:
+def fastest_seconds(operation: Callable[[], object], *, under: float) -> float:
     """This will return the seconds of the quickest of up to three tries, and end with one that was quick enough.
 
     What else runs on the machine only adds to a time: what one try needs, no more is needed.
@@ -14,18 +14,18 @@ def quickest(work: Callable[[], object], *, under: float) -> float:
     best = float("inf")
     for _ in range(_TRIES):
         started = time.monotonic()
-        work()
+        operation()
         best = min(best, time.monotonic() - started)
         if best < under:
             break
     return best
 
 
-async def quickest_told(work: Callable[[], Awaitable[float]], *, under: float) -> float:
+async def fastest_reported_seconds(operation: Callable[[], Awaitable[float]], *, under: float) -> float:
     """This will do the same with seconds that the work tells itself."""
     best = float("inf")
     for _ in range(_TRIES):
-        best = min(best, await work())
+        best = min(best, await operation())
         if best < under:
             break
     return best

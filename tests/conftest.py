@@ -14,7 +14,7 @@ from freight.drills.delivery.faultproxy import FaultProxy
 from ratelimits import counters
 
 # A drill's evidence begins with what broke, and has pages of logs behind it.
-_LONGEST_REASON = 2_000
+_MAX_REASON_CHARS = 2_000
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -22,7 +22,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in terminalreporter.stats.get("rerun", []):
         crash = getattr(report.longrepr, "reprcrash", None)
         why = str(crash.message if crash else report.longrepr)
-        terminalreporter.write_line(f"RERUN {report.nodeid}: {why[:_LONGEST_REASON]}")
+        terminalreporter.write_line(f"RERUN {report.nodeid}: {why[:_MAX_REASON_CHARS]}")
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def django_db_setup(
     `committed` tests would write into the real database.
     """
     with django_db_blocker.unblock():
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
+        databases = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
     yield
     with django_db_blocker.unblock():
         with connection.cursor() as cursor:
@@ -45,7 +45,7 @@ def django_db_setup(
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 " AND backend_type = 'client backend'"
             )
-        teardown_databases(made, verbosity=0)
+        teardown_databases(databases, verbosity=0)
 
 
 @pytest.fixture
@@ -61,16 +61,16 @@ def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iter
 
 
 @pytest.fixture
-async def between(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultProxy]:
+async def redis_proxy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultProxy]:
     """A way to the real Valkey that can be made slow or silent; counters and cache take it."""
     url = urlsplit(django_settings.REDIS_URL)
-    number = parse_qs(url.query)["db"][0]
+    database_number = parse_qs(url.query)["db"][0]
     monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
     async with FaultProxy(Path(url.path)) as proxy:
-        through = f"redis://127.0.0.1:{proxy.port}/{number}"
-        settings.REDIS_URL = through
+        proxied_url = f"redis://127.0.0.1:{proxy.port}/{database_number}"
+        settings.REDIS_URL = proxied_url
         settings.CACHES = {
             **settings.CACHES,
-            "default": settings.CACHES["default"] | {"LOCATION": through},
+            "default": settings.CACHES["default"] | {"LOCATION": proxied_url},
         }
         yield proxy

@@ -53,19 +53,19 @@ def driver(organization: Organization, name: str = "Dana Driver", phone: str = "
     return Driver.objects.create(organization=organization, name=name, phone=phone, created_at=NOW, updated_at=NOW)
 
 
-def place(locode: str, name: str, country: str, latitude: float, longitude: float) -> Location:
+def location(locode: str, name: str, country: str, latitude: float, longitude: float) -> Location:
     """This will store a UN/LOCODE place unless it is there."""
-    found, _ = Location.objects.get_or_create(
+    stored, _ = Location.objects.get_or_create(
         locode=locode,
         defaults={"name": name, "country": country, "latitude": latitude, "longitude": longitude},
     )
-    return found
+    return stored
 
 
-def booked(by: Subject, *, reference: str | None = None, now: datetime = NOW, **fields: Any) -> Shipment:
+def booked_shipment(by: Subject, *, reference: str | None = None, now: datetime = NOW, **fields: Any) -> Shipment:
     """This will book a shipment Rotterdam → Hamburg, in status `booked` unless told otherwise."""
-    place("NLRTM", "Rotterdam", "NL", 51.9167, 4.5)
-    place("DEHAM", "Hamburg", "DE", 53.55, 10.0)
+    location("NLRTM", "Rotterdam", "NL", 51.9167, 4.5)
+    location("DEHAM", "Hamburg", "DE", 53.55, 10.0)
     return services.book(
         by=by,
         now=now,
@@ -74,7 +74,7 @@ def booked(by: Subject, *, reference: str | None = None, now: datetime = NOW, **
     )
 
 
-def seen(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) -> None:
+def report_position(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) -> None:
     """This will report where a driver is, as the system does."""
     services.record_position(
         by=access.system_subject(driver.organization_id, name="tests"),
@@ -83,15 +83,15 @@ def seen(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) 
     )
 
 
-def delivered(by: Subject, **fields: Any) -> Shipment:
+def delivered_shipment(by: Subject, **fields: Any) -> Shipment:
     """This will book a shipment with a driver and see it delivered 2 hours later."""
-    shipment = booked(by, **fields)
+    shipment = booked_shipment(by, **fields)
     for hours, state in enumerate(("dispatched", "in_transit", "delivered")):
         shipment = services.advance(by=by, now=NOW + timedelta(hours=hours), reference=shipment.reference, to=state)
     return shipment
 
 
-def follower(by: Subject, reference: str) -> Subject:
+def tracking_link_subject(by: Subject, reference: str) -> Subject:
     """This will return the subject of a fresh tracking link, as its token is recognised."""
     _, token = links.create(by=by, now=NOW, reference=reference)
     subject = bearers.authenticate(token, now=NOW)

@@ -25,35 +25,35 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    return (yield from _bounded(item, "setup"))
+    return (yield from _with_timeout(item, "setup"))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    return (yield from _bounded(item, "call"))
+    return (yield from _with_timeout(item, "call"))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
-    return (yield from _bounded(item, "teardown"))
+    return (yield from _with_timeout(item, "teardown"))
 
 
-def _bounded(item: pytest.Item, phase: str) -> Iterator[None]:
+def _with_timeout(item: pytest.Item, phase: str) -> Iterator[None]:
     marker = item.get_closest_marker("phase_seconds")
     seconds = marker.args[0] if marker else PHASE_SECONDS
 
-    def give_up(_signal: int, _frame: FrameType | None) -> None:
+    def fail_test(_signal: int, _frame: FrameType | None) -> None:
         faulthandler.dump_traceback(sys.__stderr__)
         _show_tasks()
         pytest.fail(f"{item.nodeid}: its {phase} did not end within {seconds} s")
 
-    before = signal.signal(signal.SIGALRM, give_up)
+    previous_handler = signal.signal(signal.SIGALRM, fail_test)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         return (yield)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous_handler)
 
 
 def _show_tasks() -> None:

@@ -22,7 +22,7 @@ GROUPS: Final = (
     ("tests/browser/", "browser"),
 )
 # Here a file may hold tests of both kinds; elsewhere it stays together, for what it starts is started once.
-_MIXED: Final = ("tests/shipments/", "tests/ratelimits/")
+_SPLIT_BY_TEST: Final = ("tests/shipments/", "tests/ratelimits/")
 
 
 def group_of(path: str) -> str | None:
@@ -35,23 +35,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """This will put the tests in order, and leave the order that chance has given those of one kind."""
     order = list(dict.fromkeys(group for _, group in GROUPS))
 
-    def turn(item: pytest.Item) -> int:
+    def sort_key(item: pytest.Item) -> int:
         group = group_of(item.nodeid)
         if group:
             return 1 + order.index(group)
         leaves_rows = "committed" in getattr(item, "fixturenames", ())
         return 0 if item.get_closest_marker("django_db") and not leaves_rows else 1 + len(order)
 
-    items.sort(key=turn)
+    items.sort(key=sort_key)
 
 
-class _Grouped(LoadScopeScheduling):
+class _GroupedScheduling(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        alone = nodeid.startswith(_MIXED)
-        return group_of(nodeid) or (nodeid if alone else nodeid.partition("::")[0])
+        split_by_test = nodeid.startswith(_SPLIT_BY_TEST)
+        return group_of(nodeid) or (nodeid if split_by_test else nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Grouped:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _GroupedScheduling:
     """This will hand whole groups to the workers."""
-    return _Grouped(config, log)
+    return _GroupedScheduling(config, log)

@@ -19,7 +19,7 @@ _services: embedded.RunningServices | None = None
 _home: Path | None = None
 
 
-def _begin() -> None:
+def _start() -> None:
     global _services, _home
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:
@@ -38,14 +38,14 @@ def _begin() -> None:
     for policy in ("GENERAL", "EXPORT", "WS_CONNECT"):
         os.environ.setdefault(f"RATE_LIMIT_{policy}_MAX", "1000000")
     postgres, valkey = (not os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
-    atexit.register(_end)
+    atexit.register(_stop)
     if postgres or valkey:
         # No test cuts the power of the machine: what is in the kernel's cache survives a killed server.
         _services = embedded.start(_home, postgres=postgres, valkey=valkey, durable=False)
         _services.wait_ready()
 
 
-def _end() -> None:
+def _stop() -> None:
     global _services, _home
     if _services is not None:
         _services.stop()
@@ -58,7 +58,7 @@ def _end() -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
     """This will stop the services, also after Ctrl-C."""
-    _end()
+    _stop()
 
 
-_begin()
+_start()

@@ -29,18 +29,18 @@ from django.db import connection
 from exports import files, jobs, orders
 from exports.models import Export
 from freight.drills import copies, ground
-from freight.drills.delivery.nursery import Nursery
+from freight.drills.delivery.nursery import ForkServer
 from shipments import services
 from shipments.access import Subject
 from shipments.models import Location
 from shipments.services import api_keys
 
-_PEOPLE: Final = 2
-_LOOK_SECONDS: Final = 0.05
+_DISPATCHERS: Final = 2
+_POLL_SECONDS: Final = 0.05
 _READY_SECONDS: Final = 90.0
 _SETTLE_SECONDS: Final = 60.0
 # How long after an export began a relay lives at most, for each row of it: less than the fastest format takes.
-_LONGEST_SECONDS_A_ROW: Final = 10e-6
+_MAX_SECONDS_PER_ROW: Final = 10e-6
 _UNLIMITED: Final = "10000000"
 Menu = tuple[tuple[str, int | None], ...]
 # What is ordered in turn: format and limit. The slow ones start processes of their own, and are of fewer rows.
@@ -76,80 +76,80 @@ class Evidence:
             self.unfinished or self.wrong or self.cut
         )
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This will return the evidence as one JSON object."""
         return {"drill": "exports", "holds": self.holds} | asdict(self)
 
 
 @dataclass(slots=True)
-class _Scene:
+class _ExportOrders:
     """Who orders what in one organisation."""
 
-    people: list[tuple[Subject, str]]
+    dispatchers: list[tuple[Subject, str]]
     rows: int
     menu: Menu
-    chance: random.Random
+    rng: random.Random
     keys: dict[uuid.UUID, str] = field(default_factory=dict)  # by export, the key of its owner
 
-    def order(self) -> None:
+    def fill_slots(self) -> None:
         """This will order for each person as many as one may have under way."""
-        for by, key in self.people:
-            for _ in range(jobs.MAX_OPEN_PER_USER - self._open(by)):
+        for by, key in self.dispatchers:
+            for _ in range(jobs.MAX_OPEN_PER_USER - self._count_open(by)):
                 format, limit = self.menu[len(self.keys) % len(self.menu)]  # noqa: A001  the wire's own name
                 filters = {"limit": str(limit)} if limit else {}
-                told = orders.create(by=by, now=_now(), report="shipments", format=format, filters=filters)
-                self.keys[told.pk] = key
+                export = orders.create(by=by, now=_now(), report="shipments", format=format, filters=filters)
+                self.keys[export.pk] = key
 
-    def found(self, *states: str) -> list[Export]:
+    def exports_in(self, *states: str) -> list[Export]:
         """This will return the exports, or those in some states."""
-        found = Export.objects.filter(pk__in=list(self.keys))
-        return list(found.filter(state__in=states) if states else found)
+        exports = Export.objects.filter(pk__in=list(self.keys))
+        return list(exports.filter(state__in=states) if states else exports)
 
-    def being_written(self) -> set[tuple[uuid.UUID, int]]:
+    def running_attempts(self) -> set[tuple[uuid.UUID, int]]:
         """This will return the attempts, by export, that say that they run."""
-        return {(export.pk, export.attempt) for export in self.found(State.RUNNING)}
+        return {(export.pk, export.attempt) for export in self.exports_in(State.RUNNING)}
 
-    def at_work(self) -> set[tuple[uuid.UUID, int]]:
+    def order_and_list_running(self) -> set[tuple[uuid.UUID, int]]:
         """This will see to it that there is work, and return what is being written."""
-        self.order()
-        return self.being_written()
+        self.fill_slots()
+        return self.running_attempts()
 
-    def expected(self, export: Export) -> int:
+    def expected_rows(self, export: Export) -> int:
         """This will return how many rows an export must have."""
         return min(self.rows, int(export.filters.get("limit", self.rows)))
 
-    def _open(self, by: Subject) -> int:
+    def _count_open(self, by: Subject) -> int:
         return int(jobs.owned_by(orders.JOB_TYPE, by).filter(state__in=jobs.OPEN_STATES).count())
 
 
 def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, str] | None = None) -> Evidence:
     """This will order exports in an organisation of its own, kill relays, and check every file and download."""
-    scene = _stage(rows, menu, random.Random(seed))  # noqa: S311  a drill is repeatable
+    export_orders = _create_orders(rows, menu, random.Random(seed))  # noqa: S311  a drill is repeatable
     evidence, struck = Evidence(kills), set[tuple[uuid.UUID, int]]()
-    with _house(environment or {}) as house, _taken(scene, house.port, evidence):
+    with _running_processes(environment or {}) as house, _downloading(export_orders, house.port, evidence):
         for _ in range(kills):
-            ground.wait(lambda: scene.at_work() - struck, _SETTLE_SECONDS)
-            time.sleep(scene.chance.uniform(0, _LONGEST_SECONDS_A_ROW * rows))
+            ground.wait_for(lambda: export_orders.order_and_list_running() - struck, _SETTLE_SECONDS)
+            time.sleep(export_orders.rng.uniform(0, _MAX_SECONDS_PER_ROW * rows))
             # What the last one was struck at says that it runs until somebody finds out.
-            met = scene.being_written() - struck
+            running = export_orders.running_attempts() - struck
             house.kill_relay()
-            struck.update(met)
+            struck.update(running)
         evidence.struck = len(struck)
         began = time.monotonic()
-        ground.wait(lambda: not scene.found(State.QUEUED, State.RUNNING), _SETTLE_SECONDS)
+        ground.wait_for(lambda: not export_orders.exports_in(State.QUEUED, State.RUNNING), _SETTLE_SECONDS)
         evidence.settled_s = round(time.monotonic() - began, 2)
-        downloads, last = evidence.downloads, len(scene.keys)
-        ground.wait(lambda: evidence.downloads > downloads + last, _SETTLE_SECONDS)  # the last files are taken too
-    _check(scene, evidence)
+        downloads, last = evidence.downloads, len(export_orders.keys)
+        ground.wait_for(lambda: evidence.downloads > downloads + last, _SETTLE_SECONDS)  # the last files are taken too
+    _check(export_orders, evidence)
     return evidence
 
 
-def _check(scene: _Scene, evidence: Evidence) -> None:
-    for export in scene.found():
+def _check(export_orders: _ExportOrders, evidence: Evidence) -> None:
+    for export in export_orders.exports_in():
         evidence.attempts += export.attempt
         if export.state == State.SUCCEEDED:
             evidence.finished += 1
-            evidence.wrong += not _whole(export, files.path_of(export.file).read_bytes(), scene.expected(export))
+            evidence.wrong += not _is_complete(export, files.path_of(export.file).read_bytes(), export_orders.expected_rows(export))
         elif export.state == State.FAILED and export.attempt >= jobs.MAX_ATTEMPTS:
             evidence.given_up += 1
         else:
@@ -159,36 +159,36 @@ def _check(scene: _Scene, evidence: Evidence) -> None:
     evidence.left_over -= evidence.finished
 
 
-def _whole(export: Export, body: bytes, rows: int) -> bool:
+def _is_complete(export: Export, body: bytes, rows: int) -> bool:
     """This will tell whether a file is what was told of it, down to its last row."""
-    told = (export.total, export.done, export.size, export.sha256)
-    return told == (rows, rows, len(body), hashlib.sha256(body).hexdigest()) and _COUNTS[export.format](body, rows)
+    recorded = (export.total, export.done, export.size, export.sha256)
+    return recorded == (rows, rows, len(body), hashlib.sha256(body).hexdigest()) and _ROW_CHECKS[export.format](body, rows)
 
 
-def _sheet(body: bytes, rows: int) -> bool:
+def _check_xlsx(body: bytes, rows: int) -> bool:
     with zipfile.ZipFile(io.BytesIO(body)) as book:
         return book.read("xl/worksheets/sheet1.xml").count(b"<row ") == rows + 1
 
 
-def _pages(body: bytes, rows: int) -> bool:
+def _check_pdf(body: bytes, rows: int) -> bool:
     """This will tell whether a PDF can be read to its end; its rows are compared in the tests."""
     with pikepdf.open(io.BytesIO(body)) as pdf:
         return len(pdf.pages) > rows // 50
 
 
-_COUNTS: Final[Mapping[str, Callable[[bytes, int], bool]]] = {
+_ROW_CHECKS: Final[Mapping[str, Callable[[bytes, int], bool]]] = {
     "csv": lambda body, rows: body.count(b"\n") == rows + 1,
     "ndjson": lambda body, rows: body.count(b"\n") == rows,
     "json": lambda body, rows: len(orjson.loads(body)) == rows,
-    "xlsx": _sheet,
-    "pdf": _pages,
+    "xlsx": _check_xlsx,
+    "pdf": _check_pdf,
 }
 
 
-class _House:
+class _Processes:
     """A Daphne that serves files, and a relay that writes them."""
 
-    def __init__(self, nursery: Nursery, folder: Path) -> None:
+    def __init__(self, nursery: ForkServer, folder: Path) -> None:
         self._nursery, self._folder = nursery, folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -198,83 +198,83 @@ class _House:
 
     def kill_relay(self) -> None:
         """This will kill the relay as the kernel does, and start another."""
-        self._nursery.ask(do="signal", pid=self._relay, number=int(signal.SIGKILL))
-        ground.wait(lambda: self._nursery.ask(do="status", pid=self._relay)["status"] is not None, 10)
+        self._nursery.request(do="signal", pid=self._relay, number=int(signal.SIGKILL))
+        ground.wait_for(lambda: self._nursery.request(do="status", pid=self._relay)["status"] is not None, 10)
         self._relay = self._start("relay")
 
     def _start(self, command: str, **options: Any) -> int:
         log = str(self._folder / f"{command}.log")
-        return int(self._nursery.ask(do="start", command=command, options=options, log=log)["pid"])
+        return int(self._nursery.request(do="start", command=command, options=options, log=log)["pid"])
 
 
 @contextmanager
-def _house(environment: dict[str, str]) -> Iterator[_House]:
+def _running_processes(environment: dict[str, str]) -> Iterator[_Processes]:
     with tempfile.TemporaryDirectory(prefix="freight-exports-") as name:
         folder = Path(name)
         limits = {f"RATE_LIMIT_{policy}_MAX": _UNLIMITED for policy in ("GENERAL", "EXPORT")}
-        more = {"METRICS_DIR": str(folder / "metrics"), "LOG_LEVEL": "ERROR", "HTTPS": "0"}
-        nursery = Nursery(limits | more | environment, folder / "nursery.log")
+        environment_overrides = {"METRICS_DIR": str(folder / "metrics"), "LOG_LEVEL": "ERROR", "HTTPS": "0"}
+        nursery = ForkServer(limits | environment_overrides | environment, folder / "nursery.log")
         try:
-            house = _House(nursery, folder)
-            ground.wait(
-                lambda: _answer(f"http://127.0.0.1:{house.port}/api/health/ready", "")[0] == 200, _READY_SECONDS
+            processes = _Processes(nursery, folder)
+            ground.wait_for(
+                lambda: _get(f"http://127.0.0.1:{processes.port}/api/health/ready", "")[0] == 200, _READY_SECONDS
             )
-            yield house
+            yield processes
         finally:
             nursery.stop()
 
 
 @contextmanager
-def _taken(scene: _Scene, port: int, evidence: Evidence) -> Iterator[None]:
+def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) -> Iterator[None]:
     """This will try to download every export again and again, and judge each answer, while the block runs."""
-    over = threading.Event()
+    stopped = threading.Event()
 
-    def take() -> None:
-        while not over.is_set():
-            for export_id, key in list(scene.keys.items()):
-                status, etag, body = _answer(f"http://127.0.0.1:{port}/api/exports/{export_id}/file", key)
+    def download_all() -> None:
+        while not stopped.is_set():
+            for export_id, key in list(export_orders.keys.items()):
+                status, etag, body = _get(f"http://127.0.0.1:{port}/api/exports/{export_id}/file", key)
                 if status == 200:
                     evidence.downloads += 1
                     evidence.cut += etag != f'"{hashlib.sha256(body).hexdigest()}"'
                 elif status not in {404, 409}:  # none yet
                     evidence.cut += 1
-                if over.wait(_LOOK_SECONDS):
+                if stopped.wait(_POLL_SECONDS):
                     return
 
-    thread = threading.Thread(target=take, name="downloads")
+    thread = threading.Thread(target=download_all, name="downloads")
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         thread.join()
 
 
-def _answer(url: str, key: str) -> tuple[int, str, bytes]:
+def _get(url: str, key: str) -> tuple[int, str, bytes]:
     """This will return status, ETag and body; status 0 where nobody answers or the answer breaks off."""
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310  our own address
-            return answer.status, answer.headers.get("ETag", ""), answer.read()
+        with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310  our own address
+            return response.status, response.headers.get("ETag", ""), response.read()
     except urllib.error.HTTPError as error:
         return error.code, "", b""
     except OSError:
         return 0, "", b""
 
 
-def _stage(rows: int, menu: Menu, chance: random.Random) -> _Scene:
-    house = ground.organization()
+def _create_orders(rows: int, menu: Menu, rng: random.Random) -> _ExportOrders:
+    organization = ground.organization()
     for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
-        place = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
-        Location.objects.get_or_create(locode=locode, defaults=place)
-    people = [_keyed(ground.dispatcher(house)) for _ in range(_PEOPLE)]
-    first = services.book(by=people[0][0], now=_now(), origin="NLRTM", destination="DEHAM", status="booked")
-    copies.many(first.pk, rows)
+        defaults = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
+        Location.objects.get_or_create(locode=locode, defaults=defaults)
+    people = [_with_api_key(ground.dispatcher(organization)) for _ in range(_DISPATCHERS)]
+    shipment = services.book(by=people[0][0], now=_now(), origin="NLRTM", destination="DEHAM", status="booked")
+    copies.insert_copies(shipment.pk, rows)
     connection.close()
-    return _Scene(people, rows, menu, chance)
+    return _ExportOrders(people, rows, menu, rng)
 
 
-def _keyed(by: Subject) -> tuple[Subject, str]:
+def _with_api_key(by: Subject) -> tuple[Subject, str]:
     return by, api_keys.create(by=by, now=_now(), name="exports drill", scopes=["exports:read"])[1]
 
 

@@ -17,22 +17,22 @@ def organization() -> Organization:
     return Organization.objects.create(name="Drill", slug=slug, created_at=datetime.now(UTC))
 
 
-def dispatcher(house: Organization) -> Subject:
+def dispatcher(organization: Organization) -> Subject:
     """This will store a dispatcher of an organisation, who cannot log in."""
     user = User(email=f"drill-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
     user.set_unusable_password()
     user.save()
-    Membership.objects.create(user=user, organization=house, role="dispatcher")
+    Membership.objects.create(user=user, organization=organization, role="dispatcher")
     by = access.subject_of_user(user)
     if by is None:
         raise RuntimeError("A fresh member is nobody.")
     return by
 
 
-def wait(holds: Callable[[], Any], seconds: float) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float) -> None:
     """This will wait until a condition holds; raises TimeoutError."""
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("The drill waited in vain.")
         time.sleep(0.02)

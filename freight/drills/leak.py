@@ -25,23 +25,23 @@ import psutil
 from django.db import connection
 
 from freight.drills.delivery import sockets
-from freight.drills.delivery.requests import Caller, NoAnswer, NotSent
+from freight.drills.delivery.requests import HttpClient, NoResponse, NotSent
 from shipments import access, services
 from shipments.models import Location, Membership, Organization, User
 from shipments.services import api_keys
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _WARM_UP_ROUNDS: Final = 4
-_AT_ONCE: Final = 4
+_CONCURRENCY: Final = 4
 _READY_SECONDS: Final = 90.0
 _UNLIMITED: Final = "10000000"
 # More than this for each request or socket is a leak; less is the allocator's.
-MOST_BYTES: Final = 2048
-MOST_FILES: Final = 0.02
+MAX_BYTES_PER_OPERATION: Final = 2048
+MAX_FILES_PER_OPERATION: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class LeakScale:
     """How long it takes: rounds, and what is done in each."""
 
     rounds: int
@@ -49,8 +49,8 @@ class Scale:
     sockets: int
 
 
-QUICK: Final = Scale(rounds=9, requests=300, sockets=60)
-LONG: Final = Scale(rounds=24, requests=2000, sockets=400)
+QUICK: Final = LeakScale(rounds=9, requests=300, sockets=60)
+LONG: Final = LeakScale(rounds=24, requests=2000, sockets=400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,23 +68,23 @@ class Evidence:
     @property
     def holds(self) -> bool:
         """Whether nothing leaks."""
-        return self.bytes_each <= MOST_BYTES and self.files_each <= MOST_FILES
+        return self.bytes_each <= MAX_BYTES_PER_OPERATION and self.files_each <= MAX_FILES_PER_OPERATION
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This will return the evidence as one JSON object."""
         return {"drill": "leak", "holds": self.holds} | asdict(self)
 
 
-def run(*, scale: Scale, command: Sequence[str] = (sys.executable, "manage.py")) -> list[Evidence]:
+def run(*, scale: LeakScale, command: Sequence[str] = (sys.executable, "manage.py")) -> list[Evidence]:
     """This will start a server with the command, ask it for both kinds of work, and stop it."""
-    key, reference = _stage()
+    key, reference = _create_data()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     with tempfile.TemporaryDirectory(prefix="freight-leak-") as folder:
         server = _start([*command, "serve", "--role", "all", "--port", str(port)], Path(folder))
         try:
-            return asyncio.run(_rounds(port, key, reference, psutil.Process(server.pid), scale))
+            return asyncio.run(_run_rounds(port, key, reference, psutil.Process(server.pid), scale))
         finally:
             server.terminate()
             try:
@@ -94,7 +94,7 @@ def run(*, scale: Scale, command: Sequence[str] = (sys.executable, "manage.py"))
                 server.wait()
 
 
-def _stage() -> tuple[str, str]:
+def _create_data() -> tuple[str, str]:
     now = datetime.now(UTC)
     organization = Organization.objects.create(name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=now)
     user = User(email=f"leak-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
@@ -105,12 +105,12 @@ def _stage() -> tuple[str, str]:
     if by is None:
         raise RuntimeError("A fresh member is nobody.")
     for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
-        place = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
-        Location.objects.get_or_create(locode=locode, defaults=place)
-    made = [services.book(by=by, now=now, origin="NLRTM", destination="DEHAM", status="booked") for _ in range(20)]
+        defaults = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
+        Location.objects.get_or_create(locode=locode, defaults=defaults)
+    shipments = [services.book(by=by, now=now, origin="NLRTM", destination="DEHAM", status="booked") for _ in range(20)]
     secret = api_keys.create(by=by, now=now, name="leak drill", scopes=["shipments:read"])[1]
     connection.close()
-    return secret, made[0].reference
+    return secret, shipments[0].reference
 
 
 def _start(command: list[str], folder: Path) -> "subprocess.Popen[bytes]":
@@ -120,72 +120,72 @@ def _start(command: list[str], folder: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL)
 
 
-async def _rounds(port: int, key: str, reference: str, process: psutil.Process, scale: Scale) -> list[Evidence]:
-    await _ready(port, process)
-    callers = [Caller(port, key) for _ in range(_AT_ONCE)]
+async def _run_rounds(port: int, key: str, reference: str, process: psutil.Process, scale: LeakScale) -> list[Evidence]:
+    await _wait_ready(port, process)
+    callers = [HttpClient(port, key) for _ in range(_CONCURRENCY)]
 
-    async def ask(number: int) -> None:
-        caller = callers[number % _AT_ONCE]
+    async def request_once(number: int) -> None:
+        caller = callers[number % _CONCURRENCY]
         paths = (f"/api/shipments/{reference}", "/api/shipments?limit=20", f"/api/shipments/{reference}/events",
                  "/api/shipments/NONE", "/api/auth/me")  # fmt: skip
-        await caller.call("GET", paths[number // _AT_ONCE % len(paths)])
+        await caller.request("GET", paths[number // _CONCURRENCY % len(paths)])
 
-    async def sit(number: int) -> None:
-        heard = asyncio.Event()
-        seat = await sockets.connect(port, key, lambda _, frame: heard.set() if b'"room:joined"' in frame else None)
-        seat.say(type="join:room", shipmentId=reference)
+    async def join_once(number: int) -> None:
+        joined = asyncio.Event()
+        websocket = await sockets.connect(port, key, lambda _, frame: joined.set() if b'"room:joined"' in frame else None)
+        websocket.send_json(type="join:room", shipmentId=reference)
         async with asyncio.timeout(20):
-            await heard.wait()
+            await joined.wait()
         if number % 2:
-            seat.drop()
-        await seat.finish()
+            websocket.abort()
+        await websocket.close_or_abort()
 
-    found = [
-        await _watched("requests", ask, scale.requests, process, scale.rounds),
-        await _watched("sockets", sit, scale.sockets, process, scale.rounds),
+    results = [
+        await _measure("requests", request_once, scale.requests, process, scale.rounds),
+        await _measure("sockets", join_once, scale.sockets, process, scale.rounds),
     ]
     for caller in callers:
         await caller.close()
-    return found
+    return results
 
 
-async def _ready(port: int, process: psutil.Process) -> None:
+async def _wait_ready(port: int, process: psutil.Process) -> None:
     deadline = time.monotonic() + _READY_SECONDS
-    caller = Caller(port)
+    client = HttpClient(port)
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         try:
-            if (await caller.call("GET", "/api/health/ready")).status == 200:
-                await caller.close()
+            if (await client.request("GET", "/api/health/ready")).status == 200:
+                await client.close()
                 return
-        except (NotSent, NoAnswer):
+        except (NotSent, NoResponse):
             pass
         await asyncio.sleep(0.1)
     raise RuntimeError("The server did not get ready.")
 
 
-async def _watched(
-    kind: str, act: Callable[[int], Awaitable[None]], times: int, process: psutil.Process, rounds: int
+async def _measure(
+    kind: str, operation: Callable[[int], Awaitable[None]], times: int, process: psutil.Process, rounds: int
 ) -> Evidence:
     """This will do something so many times a round, and measure the process after each round."""
 
     async def worker(first: int) -> None:
-        for number in range(first, times, _AT_ONCE):
-            await act(number)
+        for number in range(first, times, _CONCURRENCY):
+            await operation(number)
 
     began = time.monotonic()
     resident: list[float] = []
-    files: list[float] = []
+    open_files: list[float] = []
     for _ in range(_WARM_UP_ROUNDS + rounds):
-        await asyncio.gather(*(worker(first) for first in range(_AT_ONCE)))
+        await asyncio.gather(*(worker(first) for first in range(_CONCURRENCY)))
         await asyncio.sleep(0.3)  # what is over is reaped and given back
         resident.append(process.memory_info().rss)
-        files.append(process.num_fds())
+        open_files.append(process.num_fds())
     return Evidence(
         kind=kind,
         rounds=rounds,
         operations=times * rounds,
         bytes_each=round(_slope(resident[_WARM_UP_ROUNDS:]) / times),
-        files_each=round(_slope(files[_WARM_UP_ROUNDS:]) / times, 4),
+        files_each=round(_slope(open_files[_WARM_UP_ROUNDS:]) / times, 4),
         resident_mb=round(resident[-1] / 1024 / 1024, 1),
         seconds=round(time.monotonic() - began, 1),
     )

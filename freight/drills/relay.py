@@ -42,7 +42,7 @@ class Evidence:
         """Whether the promise held."""
         return not (self.lost or self.doubled or self.gaps or self.disordered)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This will return the evidence as one JSON object."""
         return {"drill": "relay", "holds": self.holds} | asdict(self)
 
@@ -52,40 +52,40 @@ def run(*, kills: int, seed: int, environment: dict[str, str] | None = None) -> 
 
     Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
     """
-    chance = random.Random(seed)  # noqa: S311  a drill is repeatable
-    by, references = _stage()
-    relay = _start(environment)
+    rng = random.Random(seed)  # noqa: S311  a drill is repeatable
+    by, references = _create_shipments()
+    process = _start(environment)
     try:
         for round_number in range(kills):
-            _write(by, references, chance, until=time.monotonic() + chance.uniform(0.3, 2.5))
-            relay.send_signal(signal.SIGKILL)
-            relay.wait()
-            _write(by, references, chance, until=time.monotonic() + chance.uniform(0, 0.3), start=round_number)
-            relay = _start(environment)
+            _write(by, references, rng, until=time.monotonic() + rng.uniform(0.3, 2.5))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            _write(by, references, rng, until=time.monotonic() + rng.uniform(0, 0.3), start=round_number)
+            process = _start(environment)
         ended_at = time.monotonic()
         _wait(lambda: not UnnumberedEvent.objects.filter(organization_id=by.organization_id).exists())
-        late = time.monotonic() - ended_at
+        late_seconds = time.monotonic() - ended_at
     finally:
-        relay.terminate()
+        process.terminate()
         try:
-            relay.wait(10)
+            process.wait(10)
         except subprocess.TimeoutExpired:
-            relay.kill()
-            relay.wait()
+            process.kill()
+            process.wait()
             raise
-    return _check(by.organization_id, kills=kills, late=late)
+    return _check(by.organization_id, kills=kills, late=late_seconds)
 
 
-def _stage() -> tuple[Subject, list[str]]:
+def _create_shipments() -> tuple[Subject, list[str]]:
     organization = Organization.objects.create(
         name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=datetime.now(UTC)
     )
     by = access.system_subject(organization.pk, name="drill")
-    made = [
+    shipments = [
         services.book(by=by, now=datetime.now(UTC), origin="NLRTM", destination="DEHAM", status="booked")
         for _ in range(_SHIPMENTS)
     ]
-    return by, [shipment.reference for shipment in made]
+    return by, [shipment.reference for shipment in shipments]
 
 
 def _start(environment: dict[str, str] | None) -> "subprocess.Popen[bytes]":
@@ -98,12 +98,12 @@ def _start(environment: dict[str, str] | None) -> "subprocess.Popen[bytes]":
     )
 
 
-def _write(by: Subject, references: list[str], chance: random.Random, *, until: float, start: int = 0) -> None:
+def _write(by: Subject, references: list[str], rng: random.Random, *, until: float, start: int = 0) -> None:
     pieces = start
     while time.monotonic() < until:
         pieces += 1
         services.amend(
-            by=by, now=datetime.now(UTC), reference=chance.choice(references),
+            by=by, now=datetime.now(UTC), reference=rng.choice(references),
             changes={"pieces": pieces, "notes": uuid.uuid4().hex},
         )  # fmt: skip
 

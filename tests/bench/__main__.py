@@ -7,13 +7,13 @@ from pathlib import Path
 
 def main() -> int:
     """This will run them all, or those named, with the options that follow, and fail where one of them does."""
-    named = [each for each in sys.argv[1:] if not each.startswith("-")]
+    selected = [each for each in sys.argv[1:] if not each.startswith("-")]
     options = [each for each in sys.argv[1:] if each.startswith("-")]
-    every = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
+    names = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))
     failed = [
         name
-        for name in every
-        if (not named or name.removeprefix("bench_") in named)
+        for name in names
+        if (not selected or name.removeprefix("bench_") in selected)
         and subprocess.run([sys.executable, "-m", f"tests.bench.{name}", *options], check=False).returncode
     ]
     return len(failed)

@@ -25,55 +25,55 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--events", type=float, default=8.0, help="on average a shipment, when it is loaded")
     parser.add_argument("--rounds", type=int, default=150)
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.load(options.shipments, events=options.events)
-    stage.settled()
-    with stage.daphne() as server:
-        taken = measure(server.url, options.shipments, options.rounds)
-    figures = {name: _figures(times) for name, times in taken.items()}
-    found = {"bench": "api", "shipments": options.shipments, "goalP95Ms": GOAL_MS} | figures | {
+    stage.setup_django()
+    stage.load_shipments(options.shipments, events=options.events)
+    stage.number_feed_and_vacuum()
+    with stage.serving_api() as server:
+        milliseconds = measure(server.url, options.shipments, options.rounds)
+    figures = {name: _figures(times) for name, times in milliseconds.items()}
+    result = {"bench": "api", "shipments": options.shipments, "goalP95Ms": GOAL_MS} | figures | {
         "over": sorted(name for name, each in figures.items() if each["p95"] > GOAL_MS)
     }  # fmt: skip
-    print(json.dumps(found))
-    return found
+    print(json.dumps(result))
+    return result
 
 
 def measure(url: str, shipments: int, rounds: int) -> dict[str, list[float]]:
     """This will ask everything once a round and return the milliseconds by request."""
-    chance = random.Random(3)
-    taken: dict[str, list[float]] = {}
+    rng = random.Random(3)
+    milliseconds: dict[str, list[float]] = {}
     with httpx.Client(base_url=f"{url}/api", timeout=30) as client:
-        who = {"email": "dispatcher@demo.test", "password": "freight-demo"}
-        client.headers["Authorization"] = f"Bearer {client.post('/auth/login', json=who).json()['access']}"
+        credentials = {"email": "dispatcher@demo.test", "password": "freight-demo"}
+        client.headers["Authorization"] = f"Bearer {client.post('/auth/login', json=credentials).json()['access']}"
 
-        def ask(name: str, method: str, path: str, *, measured: bool, **more: Any) -> httpx.Response:
+        def timed_request(name: str, method: str, path: str, *, measured: bool, **more: Any) -> httpx.Response:
             started = time.perf_counter()
-            answer = client.request(method, path, **more)
+            response = client.request(method, path, **more)
             if measured:
-                taken.setdefault(name, []).append((time.perf_counter() - started) * 1000)
-            if answer.status_code not in {200, 409}:
-                raise SystemExit(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
-            return answer
+                milliseconds.setdefault(name, []).append((time.perf_counter() - started) * 1000)
+            if response.status_code not in {200, 409}:
+                raise SystemExit(f"{method} {path}: {response.status_code} {response.text[:300]}")
+            return response
 
         for number in range(-10, rounds):
-            reference = f"SHIP-{chance.randrange(1, shipments + 1):06d}"
+            reference = f"SHIP-{rng.randrange(1, shipments + 1):06d}"
             since = f"2020-01-01T00:00:00.{abs(number):06}Z"
             measured = number >= 0  # the first ten warm the connections up
-            ask("list", "GET", f"/shipments?limit=50&createdAfter={since}", measured=measured)
-            ask("filter", "GET", f"/shipments?status=in_transit&limit=50&createdAfter={since}", measured=measured)
-            ask("searchReference", "GET", f"/shipments?q={reference}", measured=measured)
-            part = f"PO-{chance.randrange(1000, 10_000)}"
-            ask("searchPart", "GET", f"/shipments?q={part}&limit=50&createdAfter={since}", measured=measured)
-            slip = reference[:-2] + reference[-1] + reference[-2]
-            ask("searchSlip", "GET", f"/shipments?q={slip}x&limit=50", measured=measured)
-            city = chance.choice(["rotterdam", "hamburg", "singapore", "santos", "durban"])
-            ask("searchPlace", "GET", f"/shipments?q={city}&limit=50&createdAfter={since}", measured=measured)
-            state = ask("get", "GET", f"/shipments/{reference}", measured=measured).json()["status"]
-            ask("events", "GET", f"/shipments/{reference}/events", measured=measured)
+            timed_request("list", "GET", f"/shipments?limit=50&createdAfter={since}", measured=measured)
+            timed_request("filter", "GET", f"/shipments?status=in_transit&limit=50&createdAfter={since}", measured=measured)
+            timed_request("searchReference", "GET", f"/shipments?q={reference}", measured=measured)
+            partial_reference = f"PO-{rng.randrange(1000, 10_000)}"
+            timed_request("searchPart", "GET", f"/shipments?q={partial_reference}&limit=50&createdAfter={since}", measured=measured)
+            misspelt_reference = reference[:-2] + reference[-1] + reference[-2]
+            timed_request("searchSlip", "GET", f"/shipments?q={misspelt_reference}x&limit=50", measured=measured)
+            city = rng.choice(["rotterdam", "hamburg", "singapore", "santos", "durban"])
+            timed_request("searchPlace", "GET", f"/shipments?q={city}&limit=50&createdAfter={since}", measured=measured)
+            state = timed_request("get", "GET", f"/shipments/{reference}", measured=measured).json()["status"]
+            timed_request("events", "GET", f"/shipments/{reference}/events", measured=measured)
             to = "booked" if state == "draft" else "returning" if state == "delivered" else "dispatched"
-            ask("transition", "POST", f"/shipments/{reference}/transitions", json={"to": to}, measured=measured)
-            ask("feed", "GET", "/events?limit=50", measured=measured)
-    return taken
+            timed_request("transition", "POST", f"/shipments/{reference}/transitions", json={"to": to}, measured=measured)
+            timed_request("feed", "GET", "/events?limit=50", measured=measured)
+    return milliseconds
 
 
 def _figures(times: list[float]) -> dict[str, float]:

@@ -26,7 +26,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench import stage
-from tests.bench.goals import at_least, told
+from tests.bench.goals import at_least, report
 
 SHIPMENTS = 2_000
 # Connections that the readers share.
@@ -42,76 +42,76 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rate", type=float, default=10.0, help="events a second; `make run`'s is 10")
     parser.add_argument("--reads", default="5,10,20,40", help="reads for each write, all readers together")
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.load(SHIPMENTS, events=4.0)
-    stage.settled()
+    stage.setup_django()
+    stage.load_shipments(SHIPMENTS, events=4.0)
+    stage.number_feed_and_vacuum()
     from shipments.models import Shipment
     from tests.journeys import servers  # needs settings
 
     database = servers.database_url()
-    everybody = list(Shipment.objects.filter(organization__slug="demo").values_list("reference", flat=True))
-    found = {}
-    with stage.daphne() as server, _command("relay", database):
+    references = list(Shipment.objects.filter(organization__slug="demo").values_list("reference", flat=True))
+    results = {}
+    with stage.serving_api() as server, _command("relay", database):
         _run("warmup_cache", database)
         with _command("simulate", database, "--rate", str(options.rate)):
             time.sleep(2)
             for reads in map(int, options.reads.split(",")):
-                before = counted(server.url)
-                answers = read(server.port, everybody, options.seconds, options.rate * reads)
-                asked = Counter(counted(server.url))
-                asked.subtract(before)
-                found[reads] = {
+                before = cache_counters(server.url)
+                answers = read(server.port, references, options.seconds, options.rate * reads)
+                counter_delta = Counter(cache_counters(server.url))
+                counter_delta.subtract(before)
+                results[reads] = {
                     "readsPerSecond": round(sum(answers.values()) / options.seconds, 1),
                     "answers": answers,
-                    "hitRate": _rate(asked, None),
-                    "byName": {name: _rate(asked, name) for name in sorted({name for name, _ in asked})},
+                    "hitRate": _rate(counter_delta, None),
+                    "byName": {name: _rate(counter_delta, name) for name in sorted({name for name, _ in counter_delta})},
                 }
-                print(f"{reads} reads a write: {json.dumps(found[reads])}", file=sys.stderr)
-    result = {"bench": "cache", "eventsPerSecond": options.rate, "readsAWrite": found}
-    if READS_A_WRITE in found:
-        result["goals"] = told([at_least("hit rate", found[READS_A_WRITE]["hitRate"], 0.7)])
+                print(f"{reads} reads a write: {json.dumps(results[reads])}", file=sys.stderr)
+    result = {"bench": "cache", "eventsPerSecond": options.rate, "readsAWrite": results}
+    if READS_A_WRITE in results:
+        result["goals"] = report([at_least("hit rate", results[READS_A_WRITE]["hitRate"], 0.7)])
     print(json.dumps(result))
     return result
 
 
-def read(port: int, everybody: list[str], seconds: float, rate: float) -> dict[int, int]:
+def read(port: int, references: list[str], seconds: float, rate: float) -> dict[int, int]:
     """This will read by several readers for so many seconds, and return how often they got which status."""
     with ThreadPoolExecutor(READERS) as threads:
-        told = [threads.submit(_read, port, everybody, seconds, rate / READERS, seed) for seed in range(READERS)]
-        return dict(sum((each.result() for each in told), Counter()))
+        futures = [threads.submit(_read, port, references, seconds, rate / READERS, seed) for seed in range(READERS)]
+        return dict(sum((each.result() for each in futures), Counter()))
 
 
-def _read(port: int, everybody: list[str], seconds: float, rate: float, seed: int) -> Counter[int]:
+def _read(port: int, references: list[str], seconds: float, rate: float, seed: int) -> Counter[int]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     answers: Counter[int] = Counter()
 
-    def ask(path: str, body: str | None = None, **headers: str) -> Any:
+    def send(path: str, body: str | None = None, **headers: str) -> Any:
         connection.request("POST" if body else "GET", path, body, headers)
         answer = connection.getresponse()
         text = answer.read()
         answers[answer.status] += 1
         return json.loads(text) if text else None
 
-    who = json.dumps({"email": "dispatcher@demo.test", "password": "freight-demo"})
-    token = ask("/api/auth/login", who, **{"Content-Type": "application/json"})["access"]
-    shown = everybody[:50]
+    credentials = json.dumps({"email": "dispatcher@demo.test", "password": "freight-demo"})
+    token = send("/api/auth/login", credentials, **{"Content-Type": "application/json"})["access"]
+    listed = references[:50]
     answers.clear()
     due = time.monotonic()
     until = due + seconds
     while time.monotonic() < until:
-        page = chance.choice(["/api/shipments", *(f"/api/shipments?status={each}" for each in STATUSES)])
-        one = f"/api/shipments/{chance.choice(shown if chance.random() < 0.8 else everybody)}"
-        path = page if chance.random() < 0.5 else one
-        answered = ask(path, Authorization=f"Bearer {token}")
-        if answered and "results" in answered:
-            shown = [each["reference"] for each in answered["results"]] or shown
+        page = rng.choice(["/api/shipments", *(f"/api/shipments?status={each}" for each in STATUSES)])
+        one = f"/api/shipments/{rng.choice(listed if rng.random() < 0.8 else references)}"
+        path = page if rng.random() < 0.5 else one
+        body = send(path, Authorization=f"Bearer {token}")
+        if body and "results" in body:
+            listed = [each["reference"] for each in body["results"]] or listed
         due = max(due + 1 / rate, time.monotonic() - 1)
         time.sleep(max(0.0, due - time.monotonic()))
     return answers
 
 
-def counted(url: str) -> dict[tuple[str, str], float]:
+def cache_counters(url: str) -> dict[tuple[str, str], float]:
     """This will return the cache's counters of the process, by name and result."""
     text = httpx.get(f"{url}/api/metrics", timeout=10).text
     return {
@@ -122,9 +122,9 @@ def counted(url: str) -> dict[tuple[str, str], float]:
     }
 
 
-def _rate(found: Mapping[tuple[str, str], float], name: str | None) -> float:
-    hits = sum(number for (each, result), number in found.items() if result == "hit" and name in {None, each})
-    every = sum(number for (each, _), number in found.items() if name in {None, each})
+def _rate(counters: Mapping[tuple[str, str], float], name: str | None) -> float:
+    hits = sum(number for (each, result), number in counters.items() if result == "hit" and name in {None, each})
+    every = sum(number for (each, _), number in counters.items() if name in {None, each})
     return round(hits / every, 3) if every else 0.0
 
 

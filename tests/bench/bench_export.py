@@ -31,78 +31,78 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--peer-rows", type=int, default=250_000, help="how many rows the slow peers are asked for")
     parser.add_argument("--peers", default="node,iterator")
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.load(options.shipments, events=3.9)
-    stage.settled()
+    stage.setup_django()
+    stage.load_shipments(options.shipments, events=3.9)
+    stage.number_feed_and_vacuum()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), options)
-    found = {"bench": "export", "shipments": options.shipments} | figures | {"goals": judged(figures)}
-    print(json.dumps(found))
-    return found
+    result = {"bench": "export", "shipments": options.shipments} | figures | {"goals": check_goals(figures)}
+    print(json.dumps(result))
+    return result
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """This will let everybody take turns and return all figures."""
     from tests.bench.exporting import peers  # needs settings
-    from tests.bench.exporting.house import House
+    from tests.bench.exporting.house import ExportClient
 
     rows = options.shipments
-    cold = [_first_of_a_new_server(rows) for _ in range(COLD_STARTS)]
-    _tell(f"first bytes of new servers: {_ms(cold)} ms")
-    asked = min(rows, options.peer_rows)
-    others = [peers.STARTERS[name](folder, asked) for name in options.peers.split(",") if name]
+    cold = [_cold_first_byte(rows) for _ in range(COLD_STARTS)]
+    _log(f"first bytes of new servers: {_ms(cold)} ms")
+    peer_rows = min(rows, options.peer_rows)
+    peers_running = [peers.STARTERS[name](folder, peer_rows) for name in options.peers.split(",") if name]
     try:
-        for peer in others:
+        for peer in peers_running:
             peer.wait()
-        with stage.daphne() as server:
-            house = House(server)
-            house.check(rows)
-            found, warm = _turns(house, others, options)
-            found["firstByteMs"] = {"cold": _ms(cold), "warm": _ms(warm)}
-            _tell(found)
-            found |= _crowds(house, rows)
-            _tell(found)
-            return found | {"pdf": house.pdf(PDF_ROWS)}
+        with stage.serving_api() as server:
+            export_client = ExportClient(server)
+            export_client.check_row_count(rows)
+            figures, warm = _turns(export_client, peers_running, options)
+            figures["firstByteMs"] = {"cold": _ms(cold), "warm": _ms(warm)}
+            _log(figures)
+            figures |= _measure_concurrency(export_client, rows)
+            _log(figures)
+            return figures | {"pdf": export_client.pdf(PDF_ROWS)}
     finally:
-        for peer in others:
+        for peer in peers_running:
             peer.stop()
 
 
-def _turns(house: Any, others: list[Any], options: argparse.Namespace) -> tuple[dict[str, Any], list[float]]:
+def _turns(export_client: Any, peers_running: list[Any], options: argparse.Namespace) -> tuple[dict[str, Any], list[float]]:
     """This will return rows per second by who took them, and the seconds of Freight's first bytes."""
     from tests.bench.exporting import peers  # needs settings
 
-    statement, rows = peers.same_query(), options.shipments
-    seconds: dict[str, list[float]] = {}
-    warm, growth = [], 0.0
+    statement, rows = peers.export_copy_statement(), options.shipments
+    seconds_by_name: dict[str, list[float]] = {}
+    first_byte_seconds, growth = [], 0.0
     for number in range(options.rounds):
-        seconds.setdefault("copy", []).append(_timed(lambda: peers.copied(statement)))
-        with house.watched() as memory:
-            taken = house.csv(rows)
+        seconds_by_name.setdefault("copy", []).append(_timed(lambda: peers.copy_out_with_psql(statement)))
+        with export_client.watched() as memory:
+            download = export_client.csv(rows)
         growth = max(growth, memory["mb"])
-        seconds.setdefault("freight", []).append(taken.last)
-        warm.append(taken.first)
-        for peer in others if number < options.peer_rounds else ():
-            seconds.setdefault(peer.name, []).append(_timed(peer.take))
-    took = {peer.name: peer.rows for peer in others}
-    speeds = {name: round(took.get(name, rows) / statistics.median(times)) for name, times in seconds.items()}
+        seconds_by_name.setdefault("freight", []).append(download.last)
+        first_byte_seconds.append(download.first)
+        for peer in peers_running if number < options.peer_rounds else ():
+            seconds_by_name.setdefault(peer.name, []).append(_timed(peer.take))
+    rows_by_name = {peer.name: peer.rows for peer in peers_running}
+    speeds = {name: round(rows_by_name.get(name, rows) / statistics.median(times)) for name, times in seconds_by_name.items()}
     ratios = {name: round(speeds["freight"] / speed, 2) for name, speed in speeds.items() if name != "freight"}
-    return {"rowsPerSecond": speeds, "ratios": ratios, "grownMb": growth}, warm
+    return {"rowsPerSecond": speeds, "ratios": ratios, "grownMb": growth}, first_byte_seconds
 
 
-def _crowds(house: Any, rows: int) -> dict[str, Any]:
+def _measure_concurrency(export_client: Any, rows: int) -> dict[str, Any]:
     """This will take four exports at once beside one alone, and ask for a sign of life while three run."""
-    alone = statistics.median(house.at_once(1, rows) for _ in range(3))
-    four = statistics.median(house.at_once(4, rows) for _ in range(2))
-    with house.alive() as taken:
-        house.at_once(3, rows)
+    alone = statistics.median(export_client.at_once(1, rows) for _ in range(3))
+    four = statistics.median(export_client.at_once(4, rows) for _ in range(2))
+    with export_client.alive() as taken:
+        export_client.at_once(3, rows)
     return {
         "fourByOne": round(4 * alone / four, 2),
         "live": {"asked": len(taken), "p99Ms": round(statistics.quantiles(taken, n=100)[-1], 1)},
     }
 
 
-def judged(figures: dict[str, Any]) -> list[dict[str, Any]]:
+def check_goals(figures: dict[str, Any]) -> list[dict[str, Any]]:
     """This will hold the figures against the goals."""
     ratios, first, pdf = figures["ratios"], figures["firstByteMs"], figures["pdf"]
     at_least = [("× \\copy", ratios["copy"], 0.8), ("four at once × one", figures["fourByOne"], 0.8)]
@@ -115,22 +115,22 @@ def judged(figures: dict[str, Any]) -> list[dict[str, Any]]:
         ("live p99 with three exports, ms", figures["live"]["p99Ms"], 100),
         (f"PDF of {pdf['rows']} rows, s", pdf["seconds"], 2), ("PDF again, ms", pdf["againMs"], 50),
     ]  # fmt: skip
-    held = [{"what": what, "is": value, "atLeast": goal, "met": value >= goal} for what, value, goal in at_least]
-    return held + [
+    lower_bounds = [{"what": what, "is": value, "atLeast": goal, "met": value >= goal} for what, value, goal in at_least]
+    return lower_bounds + [
         {"what": what, "is": value, "atMost": goal, "met": value <= goal} for what, value, goal in at_most
     ]
 
 
-def _first_of_a_new_server(rows: int) -> float:
+def _cold_first_byte(rows: int) -> float:
     """This will return the seconds to the first byte of the first export of a server that has just started."""
-    from tests.bench.exporting.house import House  # needs settings
+    from tests.bench.exporting.house import ExportClient  # needs settings
 
-    with stage.daphne() as server:
-        return float(House(server).csv(rows).first)
+    with stage.serving_api() as server:
+        return float(ExportClient(server).csv(rows).first)
 
 
-def _tell(what: object) -> None:
-    print(what, file=sys.stderr, flush=True)
+def _log(message: object) -> None:
+    print(message, file=sys.stderr, flush=True)
 
 
 def _timed(act: Callable[[], Any]) -> float:

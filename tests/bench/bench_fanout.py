@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import stage
-from tests.bench.goals import Goal, at_least, at_most, told
+from tests.bench.goals import Goal, at_least, at_most, report
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -28,60 +28,60 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--large", action="store_true", help="10,000 sockets in one room as well")
     parser.add_argument("--peers", default="freight,textbook,socket.io,bun", help="freight is always among them")
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.load(2_000, events=2.0)
+    stage.setup_django()
+    stage.load_shipments(2_000, events=2.0)
     from tests.bench.fanout import house, scenes, stalled  # needs settings
 
-    planned = [scenes.Scene("200", 200, 1, 8), scenes.Scene("rooms", 500, 100, 8)]
+    scenarios = [scenes.FanoutScenario("200", 200, 1, 8), scenes.FanoutScenario("rooms", 500, 100, 8)]
     if not options.quick:
-        planned = [scenes.Scene(f"{n}", n, 1, s) for n, s in ((500, 40), (2_000, 70))]
-        planned += [scenes.Scene("10000", 10_000, 1, 60)] if options.large else []
-        planned += [scenes.Scene("rooms", 10_000, 2_000, 60)]
+        scenarios = [scenes.FanoutScenario(f"{n}", n, 1, s) for n, s in ((500, 40), (2_000, 70))]
+        scenarios += [scenes.FanoutScenario("10000", 10_000, 1, 60)] if options.large else []
+        scenarios += [scenes.FanoutScenario("rooms", 10_000, 2_000, 60)]
     with tempfile.TemporaryDirectory() as name:
-        ours = house.House(max(scene.rooms for scene in planned) + 1)
-        made = house.peers_of(Path(name), ours, options.peers.split(","))
-        found, slow = {}, set[tuple[str, str]]()
-        for scene in planned:
+        event_source = house.EventSource(max(scene.rooms for scene in scenarios) + 1)
+        servers = house.peers_of(Path(name), event_source, options.peers.split(","))
+        figures_by_scenario, slow = {}, set[tuple[str, str]]()
+        for scene in scenarios:
             print(f"{scene.name}: {scene.sockets} sockets in {scene.rooms} rooms", file=sys.stderr)
-            found[scene.name] = scenes.play(scene, ours, made, slow)
-            for peer, figures in found[scene.name].items():
+            figures_by_scenario[scene.name] = scenes.run_scenario(scene, event_source, servers, slow)
+            for peer, figures in figures_by_scenario[scene.name].items():
                 print(f"  {peer}: {json.dumps(figures)}", file=sys.stderr)
         megabytes = 8 if options.quick else 40
-        stops = {peer.name: stalled.play(ours, peer, megabytes) for peer in made if peer.name != "textbook"}
-    ratios = {name: scenes.ratios(figures) for name, figures in found.items()}
-    one_room = planned[0].name if options.quick else "2000"
-    result = {"bench": "fanout", "scenes": found, "stoppedReader": stops, "ratios": ratios}
-    result["goals"] = told(goals(one_room, found, ratios, stops["freight"]))
+        stopped_readers = {peer.name: stalled.run_stopped_reader(event_source, peer, megabytes) for peer in servers if peer.name != "textbook"}
+    ratios = {name: scenes.ratios(figures) for name, figures in figures_by_scenario.items()}
+    one_room = scenarios[0].name if options.quick else "2000"
+    result = {"bench": "fanout", "scenes": figures_by_scenario, "stoppedReader": stopped_readers, "ratios": ratios}
+    result["goals"] = report(goals(one_room, figures_by_scenario, ratios, stopped_readers["freight"]))
     print(json.dumps(result))
     return result
 
 
 def goals(
-    one_room: str, found: Mapping[str, Any], ratios: Mapping[str, Any], stopped: Mapping[str, Any]
+    one_room: str, figures_by_scenario: Mapping[str, Any], ratios: Mapping[str, Any], stopped: Mapping[str, Any]
 ) -> list[Goal]:
     """This will hold what was found against the goals; of the scenes with one room the named one counts."""
-    times, ours = ratios[one_room], found[one_room]["freight"]
-    node = found[one_room].get("socket.io")
-    of_node, of_bun = times.get("socket.io", {}), times.get("bun", {})
+    times, ours = ratios[one_room], figures_by_scenario[one_room]["freight"]
+    node = figures_by_scenario[one_room].get("socket.io")
+    node_ratios, bun_ratios = times.get("socket.io", {}), times.get("bun", {})
     cut = stopped["cutAfterSeconds"]
     return [
         at_least("each, × textbook", times.get("textbook", {}).get("each"), 20),
-        at_least("each, × socket.io", of_node.get("each"), 1.4),
-        at_least("burst, × socket.io", of_node.get("burst"), 15),
-        at_most("burst p99, of socket.io's", _part(ours, node, "burst", "p99Ms"), 0.1),
-        at_least("burst, × Bun", of_bun.get("burst"), 1.0),
+        at_least("each, × socket.io", node_ratios.get("each"), 1.4),
+        at_least("burst, × socket.io", node_ratios.get("burst"), 15),
+        at_most("burst p99, of socket.io's", _fraction_of(ours, node, "burst", "p99Ms"), 0.1),
+        at_least("burst, × Bun", bun_ratios.get("burst"), 1.0),
         at_least("small rooms, × socket.io", ratios["rooms"].get("socket.io", {}).get("rooms"), 1.5),
         at_most("commit → receipt p50, ms", ours["each"]["p50Ms"], 15),
-        at_most("commit → receipt p95, of socket.io's", _part(ours, node, "each", "p95Ms"), 0.5),
-        at_least("connects/s, × socket.io", of_node.get("connects"), 0.6),
+        at_most("commit → receipt p95, of socket.io's", _fraction_of(ours, node, "each", "p95Ms"), 0.5),
+        at_least("connects/s, × socket.io", node_ratios.get("connects"), 0.6),
         at_most("KB per socket", ours["kbPerSocket"], 30),
         at_most("MB for a reader that stops", stopped["grownMb"], 2),
         at_most("seconds until it is cut", cut if cut is not None else float("inf"), 2),
     ]
 
 
-def _part(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None, way: str, name: str) -> float | None:
-    return round(ours[way][name] / theirs[way][name], 3) if theirs and theirs[way][name] else None
+def _fraction_of(ours: Mapping[str, Any], theirs: Mapping[str, Any] | None, mode: str, name: str) -> float | None:
+    return round(ours[mode][name] / theirs[mode][name], 3) if theirs and theirs[mode][name] else None
 
 
 if __name__ == "__main__":

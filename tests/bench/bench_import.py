@@ -24,11 +24,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--single", type=int, default=500, help="booked one at a time in a round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.database()
-    found = {"bench": "import", "rows": options.rows} | measure(options.rows, options.single, options.rounds)
-    print(json.dumps(found))
-    return found
+    stage.setup_django()
+    stage.use_bench_database()
+    result = {"bench": "import", "rows": options.rows} | measure(options.rows, options.single, options.rounds)
+    print(json.dumps(result))
+    return result
 
 
 def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
@@ -43,43 +43,43 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
     by = access.system_subject(organization.pk, name="bench")
 
     def references(count: int) -> list[str]:
-        mark = uuid.uuid4().hex[:8]
-        return [f"B-{mark}-{n}" for n in range(count)]
+        prefix = uuid.uuid4().hex[:8]
+        return [f"B-{prefix}-{n}" for n in range(count)]
 
-    def file(named: list[str]) -> bytes:
+    def csv_file(names: list[str]) -> bytes:
         lines = [
             f"{name},{PLACES[n % 8]},{PLACES[(n + 3) % 8]},booked,{n % 40},12.5,2026-03-02T12:00:00Z"
-            for n, name in enumerate(named)
+            for n, name in enumerate(names)
         ]
         return "\n".join(["Reference,Origin,Destination,Status,Pieces,Weight kg,ETA", *lines]).encode()
 
-    def bring(raw: bytes, work: Callable[..., Any], size: int, outcome: str) -> None:
-        read = table.read(raw)
-        wishes = applying.ChunkReader(columns.match_header(read.header), decimal_comma=False)
-        for chunk in wishes.chunks(read.rows(), size):
+    def run_import(raw: bytes, work: Callable[..., Any], size: int, outcome: str) -> None:
+        parsed = table.read(raw)
+        wishes = applying.ChunkReader(columns.match_header(parsed.header), decimal_comma=False)
+        for chunk in wishes.chunks(parsed.rows(), size):
             assert {each.outcome for each in work(by=by, now=now, chunk=chunk)} == {outcome}
 
-    def one_by_one(named: list[str]) -> None:
-        for n, name in enumerate(named):
+    def one_by_one(names: list[str]) -> None:
+        for n, name in enumerate(names):
             services.book(
                 by=by, now=now, reference=name, status="booked", origin=PLACES[n % 8],
                 destination=PLACES[(n + 3) % 8], pieces=n % 40,
             )  # fmt: skip
 
-    taken: dict[str, list[float]] = {"one": [], "dryRun": [], "import": [], "again": []}
+    rows_per_second: dict[str, list[float]] = {"one": [], "dryRun": [], "import": [], "again": []}
     for _ in range(rounds):
-        raw = file(references(rows))
+        raw = csv_file(references(rows))
         for name, count, work in (
             ("one", single, lambda: one_by_one(references(single))),
-            ("dryRun", rows, lambda: bring(raw, applying.dry_run_chunk, applying.DRY_RUN_CHUNK_ROWS, "created")),  # noqa: B023
-            ("import", rows, lambda: bring(raw, applying.apply_chunk, applying.CHUNK_ROWS, "created")),  # noqa: B023
-            ("again", rows, lambda: bring(raw, applying.apply_chunk, applying.CHUNK_ROWS, "unchanged")),  # noqa: B023
+            ("dryRun", rows, lambda: run_import(raw, applying.dry_run_chunk, applying.DRY_RUN_CHUNK_ROWS, "created")),  # noqa: B023
+            ("import", rows, lambda: run_import(raw, applying.apply_chunk, applying.CHUNK_ROWS, "created")),  # noqa: B023
+            ("again", rows, lambda: run_import(raw, applying.apply_chunk, applying.CHUNK_ROWS, "unchanged")),  # noqa: B023
         ):
             started = time.perf_counter()
             work()
-            taken[name].append(count / (time.perf_counter() - started))
+            rows_per_second[name].append(count / (time.perf_counter() - started))
     pool.close_shared()
-    medians = {name: round(statistics.median(speeds)) for name, speeds in taken.items()}
+    medians = {name: round(statistics.median(speeds)) for name, speeds in rows_per_second.items()}
     return {"rowsPerSecond": medians, "ratio": round(medians["import"] / medians["one"], 2)}
 
 

@@ -19,10 +19,10 @@ _ROUNDS, _TIMES = 20, 500
 
 def main() -> dict[str, Any]:
     """This will print one JSON line."""
-    stage.begin()
-    found = measure()
-    print(json.dumps(found))
-    return found
+    stage.setup_django()
+    result = measure()
+    print(json.dumps(result))
+    return result
 
 
 def measure() -> dict[str, Any]:
@@ -37,40 +37,40 @@ def measure() -> dict[str, Any]:
     )
     key = f"address:{uuid.uuid4()}"
     limiter.hit_all(three, key)
-    calls, times = _commands(redis), 1000
+    calls, times = _count_commands(redis), 1000
     for _ in range(times):
         limiter.hit_all(three, key)
-    trips = round((_commands(redis) - calls - 1) / times, 3)  # less the question itself
-    took = {
+    trips = round((_count_commands(redis) - calls - 1) / times, 3)  # less the question itself
+    costs = {
         "pingUs": _microseconds(redis.ping),
         "oneUs": _microseconds(lambda: limiter.hit_all(one, key)),
         "threeUs": _microseconds(lambda: limiter.hit_all(three, key)),
         "oneCpuUs": _microseconds(lambda: limiter.hit_all(one, key), clock=time.process_time),
         "pingCpuUs": _microseconds(redis.ping, clock=time.process_time),
     }
-    own = round(took["oneCpuUs"] - took["pingCpuUs"], 1)
+    own_cpu_us = round(costs["oneCpuUs"] - costs["pingCpuUs"], 1)
     return {
-        "bench": "limits", **took, "ownCpuUs": own, "goalOwnCpuUs": GOAL_CPU_US,
+        "bench": "limits", **costs, "ownCpuUs": own_cpu_us, "goalOwnCpuUs": GOAL_CPU_US,
         "roundTrips": trips, "goalRoundTrips": GOAL_ROUND_TRIPS,
-        "over": [*["round trips"] * (trips > GOAL_ROUND_TRIPS), *["processor"] * (own > GOAL_CPU_US)],
+        "over": [*["round trips"] * (trips > GOAL_ROUND_TRIPS), *["processor"] * (own_cpu_us > GOAL_CPU_US)],
     }  # fmt: skip
 
 
-def _commands(redis: Any) -> int:
+def _count_commands(redis: Any) -> int:
     """This will return how many commands came over the wire: those of scripts are taken out."""
     stats = redis.info("commandstats")
     scripted = ("incr", "expire", "hincrby", "zincrby", "zcard", "zremrangebyrank")
     return sum(each["calls"] for name, each in stats.items() if name.removeprefix("cmdstat_") not in scripted)
 
 
-def _microseconds(act: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    taken = []
+def _microseconds(operation: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    samples = []
     for _ in range(_ROUNDS):
         started = clock()
         for _ in range(_TIMES):
-            act()
-        taken.append((clock() - started) / _TIMES * 1_000_000)
-    return round(statistics.median(taken), 1)
+            operation()
+        samples.append((clock() - started) / _TIMES * 1_000_000)
+    return round(statistics.median(samples), 1)
 
 
 if __name__ == "__main__":

@@ -23,27 +23,27 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--pages", type=int, default=5_000, help="how deep the far page lies")
     parser.add_argument("--rounds", type=int, default=200)
     options = parser.parse_args(arguments)
-    found = measure(options.shipments, options.pages, options.rounds)
-    print(json.dumps(found))
-    return found
+    result = measure(options.shipments, options.pages, options.rounds)
+    print(json.dumps(result))
+    return result
 
 
 def measure(shipments: int, pages: int, rounds: int) -> dict[str, Any]:
     """This will load the shipments unless an earlier run left them, and time both pages."""
-    stage.begin()
-    stage.load(shipments, events=1.0)
+    stage.setup_django()
+    stage.load_shipments(shipments, events=1.0)
     client, headers = _dispatcher()
     addresses = {"first": QUERY, "far": f"{QUERY}&cursor={_cursor(pages)}"}
-    seen = {name: _rows(client, headers, address) for name, address in addresses.items()}
-    taken: dict[str, list[float]] = {name: [] for name in addresses}
+    row_counts = {name: _rows(client, headers, address) for name, address in addresses.items()}
+    milliseconds: dict[str, list[float]] = {name: [] for name in addresses}
     for _ in range(rounds):
         for name, address in addresses.items():
             started = time.perf_counter()
             client.get(address, headers=headers)
-            taken[name].append((time.perf_counter() - started) * 1000)
-    medians = {name: statistics.median(times) for name, times in taken.items()}
+            milliseconds[name].append((time.perf_counter() - started) * 1000)
+    medians = {name: statistics.median(times) for name, times in milliseconds.items()}
     return {
-        "bench": "list", "shipments": shipments, "pages": pages, "rows": seen,
+        "bench": "list", "shipments": shipments, "pages": pages, "rows": row_counts,
         "firstMs": round(medians["first"], 2), "farMs": round(medians["far"], 2),
         "ratio": round(medians["far"] / medians["first"], 2), "goal": 1.5,
     }  # fmt: skip
@@ -70,11 +70,11 @@ def _cursor(pages: int) -> str:
 
     rows = Shipment.objects.filter(organization__slug="demo", status="in_transit", deleted_at=None)
     last = pages * LIMIT - 1
-    place = rows.order_by("-created_at", "-id").values_list("created_at", "id")[last : last + 1]
-    if not place:
+    position_values = rows.order_by("-created_at", "-id").values_list("created_at", "id")[last : last + 1]
+    if not position_values:
         raise SystemExit(f"There are no {pages} pages of shipments in transit.")
     query = pagination.ListQuery(filters.SHIPMENT_ORDERS["-createdAt"], {"status": "in_transit"})
-    return query.cursor(pagination.CursorPosition(*place[0]))
+    return query.cursor(pagination.CursorPosition(*position_values[0]))
 
 
 def _rows(client: Any, headers: dict[str, str], address: str) -> int:

@@ -25,11 +25,11 @@ _QUERIES = 5
 
 def main() -> dict[str, Any]:
     """This will print one JSON line."""
-    stage.begin()
+    stage.setup_django()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    found = measure()
-    print(json.dumps(found))
-    return found
+    result = measure()
+    print(json.dumps(result))
+    return result
 
 
 def measure() -> dict[str, Any]:
@@ -44,39 +44,39 @@ def measure() -> dict[str, Any]:
     request = RequestFactory().get("/api/shipments/SHIP-1")
     request.resolver_match = resolve("/api/shipments/SHIP-1")
     answer = HttpResponse()
-    counted = DjangoMetricsMiddleware(lambda _: answer)
+    middleware = DjangoMetricsMiddleware(lambda _: answer)
 
-    def measured() -> None:
-        counted(request)
+    def observe_request() -> None:
+        middleware(request)
         metrics.observe_request(
             method="GET", route="/api/shipments/<reference:reference>", status=200, seconds=0.01
         )
 
-    request_us = _microseconds(measured)
+    request_us = _microseconds(observe_request)
     query_us = _microseconds(lambda: queries.observe_query("SELECT 1", 0.001))
-    each = request_us + _QUERIES * query_us
-    with _company():
-        page_ms = _page()
+    with_queries_us = request_us + _QUERIES * query_us
+    with _other_processes():
+        page_ms = _measure_page()
     return {
         "bench": "metrics", "requestUs": round(request_us, 1), "queryUs": round(query_us, 1),
-        "requestWithQueriesUs": round(each, 1), "goalUs": GOAL_US, **page_ms, "goalPageMs": GOAL_PAGE_MS,
-        "over": [*["request"] * (each > GOAL_US), *["page"] * (page_ms["pageCpuMs"] > GOAL_PAGE_MS)],
+        "requestWithQueriesUs": round(with_queries_us, 1), "goalUs": GOAL_US, **page_ms, "goalPageMs": GOAL_PAGE_MS,
+        "over": [*["request"] * (with_queries_us > GOAL_US), *["page"] * (page_ms["pageCpuMs"] > GOAL_PAGE_MS)],
     }  # fmt: skip
 
 
-def _microseconds(act: Callable[[], object]) -> float:
+def _microseconds(operation: Callable[[], object]) -> float:
     """This will return the median over rounds of what one call takes."""
-    taken = []
+    samples = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()
         for _ in range(_TIMES):
-            act()
-        taken.append((time.perf_counter() - started) / _TIMES * 1_000_000)
-    return statistics.median(taken)
+            operation()
+        samples.append((time.perf_counter() - started) / _TIMES * 1_000_000)
+    return statistics.median(samples)
 
 
 @contextlib.contextmanager
-def _company() -> Any:
+def _other_processes() -> Any:
     """This will have three more processes that have measured as much as this one."""
     import subprocess
 
@@ -94,7 +94,7 @@ def _company() -> Any:
         " for r in range(40) for m in ('GET', 'POST') for s in (200, 400, 404)]\n"
         "print('ready', flush=True); sys.stdin.read()"
     )
-    others = [
+    processes = [
         subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE,
@@ -104,32 +104,32 @@ def _company() -> Any:
         for _ in range(3)
     ]
     try:
-        for other in others:
-            assert other.stdout
-            other.stdout.readline()
+        for process in processes:
+            assert process.stdout
+            process.stdout.readline()
         yield
     finally:
-        for other in others:
-            other.kill()
-            other.communicate()
+        for process in processes:
+            process.kill()
+            process.communicate()
 
 
-def _page() -> dict[str, float]:
+def _measure_page() -> dict[str, float]:
     from django.test import Client
 
     client = Client(REMOTE_ADDR="127.0.0.1", SERVER_NAME="localhost")
-    size, taken, worked = 0, [], []
+    size, wall_ms, cpu_ms = 0, [], []
     for _ in range(20):
         started, began = time.perf_counter(), time.process_time()
         answer = client.get("/api/metrics")
         if answer.status_code != 200:
             raise SystemExit(f"/api/metrics: {answer.status_code}")
         size = len(answer.content)
-        taken.append((time.perf_counter() - started) * 1000)
-        worked.append((time.process_time() - began) * 1000)
+        wall_ms.append((time.perf_counter() - started) * 1000)
+        cpu_ms.append((time.process_time() - began) * 1000)
     # What the processor worked for it, whatever else the machine does.
-    cpu = round(statistics.median(worked), 1)
-    return {"pageMs": round(statistics.median(taken), 1), "pageCpuMs": cpu, "pageKb": round(size / 1024, 1)}
+    cpu = round(statistics.median(cpu_ms), 1)
+    return {"pageMs": round(statistics.median(wall_ms), 1), "pageCpuMs": cpu, "pageKb": round(size / 1024, 1)}
 
 
 if __name__ == "__main__":

@@ -23,23 +23,23 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rows", type=int, nargs="+", default=[60, 2_000, 20_000])
     parser.add_argument("--labels", type=int, default=10)
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.load(SHIPMENTS, events=1.0)
-    _numbered()
-    with stage.daphne() as server, closing(_client(server.url)) as http:
+    stage.setup_django()
+    stage.load_shipments(SHIPMENTS, events=1.0)
+    _number_feed()
+    with stage.serving_api() as server, closing(_client(server.url)) as http:
         _timed(http, "/exports/shipments.pdf?limit=1")  # the renderers load their libraries
         _timed(http, "/exports/shipments.pdf?limit=201")
-        found = {
+        result = {
             "bench": "pdf",
             "reports": {str(rows): _report(http, rows) for rows in options.rows},
             "labelMs": _labels(http, options.labels),
             "goals": {"2000": 2.0, "againMs": 50, "labelMs": 500},
         }
-    print(json.dumps(found))
-    return found
+    print(json.dumps(result))
+    return result
 
 
-def _numbered() -> None:
+def _number_feed() -> None:
     """This will number what was loaded, as the relay would: a list of events without numbers is not kept."""
     from shipments.services import feed  # needs settings
 
@@ -58,14 +58,14 @@ def _client(url: str) -> httpx.Client:
 
 def _report(http: httpx.Client, rows: int) -> dict[str, Any]:
     path = f"/exports/shipments.pdf?limit={rows}"
-    first, made = _timed(http, path)
+    first, pdf = _timed(http, path)
     again = statistics.median(_timed(http, path)[0] for _ in range(10))
-    return {"seconds": round(first, 2), "againMs": round(again * 1000, 1), "bytes": len(made)}
+    return {"seconds": round(first, 2), "againMs": round(again * 1000, 1), "bytes": len(pdf)}
 
 
 def _labels(http: httpx.Client, count: int) -> float:
-    taken = [_timed(http, f"/shipments/SHIP-{n:06d}/documents/label.pdf")[0] for n in range(1, count + 1)]
-    return round(statistics.median(taken) * 1000, 1)
+    seconds = [_timed(http, f"/shipments/SHIP-{n:06d}/documents/label.pdf")[0] for n in range(1, count + 1)]
+    return round(statistics.median(seconds) * 1000, 1)
 
 
 def _timed(http: httpx.Client, path: str) -> tuple[float, bytes]:

@@ -28,7 +28,7 @@ SHIPMENTS = 2_000
 
 
 @dataclass(frozen=True)
-class Way:
+class RequestMode:
     """One way of asking a server: a name, the next request's bytes, and whose CPU counts."""
 
     name: str
@@ -43,8 +43,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.load(SHIPMENTS, events=4.0)
+    stage.setup_django()
+    stage.load_shipments(SHIPMENTS, events=4.0)
     from django.db import connection  # needs settings
 
     from shipments.models import Organization
@@ -55,50 +55,50 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         pass  # pages are kept once the feed has been numbered, as the relay does it
     database = connection.settings_dict | {"PORT": ""}
     organization = str(Organization.objects.get(slug="demo").pk)
-    with tempfile.TemporaryDirectory() as name, stage.daphne() as ours:
-        others = peers.all_of(Path(name), database, organization)
+    with tempfile.TemporaryDirectory() as name, stage.serving_api() as ours:
+        peer_servers = peers.plan_peers(Path(name), database, organization)
         try:
-            for peer in others:
+            for peer in peer_servers:
                 peer.start()
-            ways = _ways(ours, others)
-            rates = asyncio.run(_measure(ways, options.rounds, options.seconds))
+            modes = _request_modes(ours, peer_servers)
+            rates = asyncio.run(_measure(modes, options.rounds, options.seconds))
         finally:
-            for peer in others:
+            for peer in peer_servers:
                 peer.stop()
-    found = {"bench": "peers"} | _judged(rates)
-    print(json.dumps(found))
-    return found
+    result = {"bench": "peers"} | _check_goals(rates)
+    print(json.dumps(result))
+    return result
 
 
-def _ways(ours: Any, others: list[Any]) -> list[Way]:
-    token, reference, etag = _known(ours.url)
-    process = psutil.Process(ours.process.pid)
+def _request_modes(freight: Any, peer_servers: list[Any]) -> list[RequestMode]:
+    token, reference, etag = _login_and_pick(freight.url)
+    process = psutil.Process(freight.process.pid)
     numbers = itertools.count(1)
 
     def cpu() -> float:
         times = process.cpu_times()
         return float(times.user + times.system)
 
-    def mine(name: str, path: Callable[[], str], *more: str) -> Way:
-        return Way(name, ours.port, lambda: _request(path(), f"Authorization: Bearer {token}", *more), cpu)
+    def freight_mode(name: str, path: Callable[[], str], *more: str) -> RequestMode:
+        return RequestMode(name, freight.port, lambda: _request(path(), f"Authorization: Bearer {token}", *more), cpu)
 
-    def fresh() -> str:
+    def uncached_path() -> str:
         return f"/api/shipments?limit=50&createdAfter=2020-01-01T00:00:00.{next(numbers):06}Z"
 
     ways = [
-        mine("listFresh", fresh),
-        mine("listSame", lambda: "/api/shipments?limit=50"),
-        mine("oneWarm", lambda: f"/api/shipments/{reference}"),
-        mine("oneNotModified", lambda: f"/api/shipments/{reference}", f"If-None-Match: {etag}"),
+        freight_mode("listFresh", uncached_path),
+        freight_mode("listSame", lambda: "/api/shipments?limit=50"),
+        freight_mode("oneWarm", lambda: f"/api/shipments/{reference}"),
+        freight_mode("oneNotModified", lambda: f"/api/shipments/{reference}", f"If-None-Match: {etag}"),
     ]
-    for peer in others:
+    for peer in peer_servers:
         for name, path in (("List", "/shipments"), ("One", f"/shipments/{reference}"), ("Empty", "/")):
             request = _request(path)
-            ways.append(Way(f"{peer.name}{name}", peer.port, lambda request=request: request, peer.cpu_seconds))
+            ways.append(RequestMode(f"{peer.name}{name}", peer.port, lambda request=request: request, peer.cpu_seconds))
     return ways
 
 
-def _known(url: str) -> tuple[str, str, str]:
+def _login_and_pick(url: str) -> tuple[str, str, str]:
     """This will return a token, a shipment and its ETag."""
     with httpx.Client(base_url=f"{url}/api", timeout=30) as client:
         who = {"email": "dispatcher@demo.test", "password": "freight-demo"}
@@ -112,38 +112,38 @@ def _request(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: 127.0.0.1", *headers, "", ""]).encode()
 
 
-async def _measure(ways: list[Way], rounds: int, seconds: float) -> dict[str, dict[str, float]]:
-    taken: dict[str, dict[str, list[float]]] = {way.name: {"perSecond": [], "perCpuSecond": []} for way in ways}
+async def _measure(ways: list[RequestMode], rounds: int, seconds: float) -> dict[str, dict[str, float]]:
+    rates: dict[str, dict[str, list[float]]] = {way.name: {"perSecond": [], "perCpuSecond": []} for way in ways}
     for way in ways:
-        await _ask(way, 0.5)  # warm
+        await _run_for(way, 0.5)  # warm
     for _ in range(rounds):
         for way in ways:
             before, started = way.cpu(), time.monotonic()
-            done = await _ask(way, seconds)
-            taken[way.name]["perSecond"].append(done / (time.monotonic() - started))
-            taken[way.name]["perCpuSecond"].append(done / max(way.cpu() - before, 0.01))
+            completed = await _run_for(way, seconds)
+            rates[way.name]["perSecond"].append(completed / (time.monotonic() - started))
+            rates[way.name]["perCpuSecond"].append(completed / max(way.cpu() - before, 0.01))
     return {
         name: {of: round(statistics.median(values), 1) for of, values in each.items()}
-        for name, each in taken.items()
+        for name, each in rates.items()
     }
 
 
-async def _ask(way: Way, seconds: float) -> int:
+async def _run_for(mode: RequestMode, seconds: float) -> int:
     """This will send requests over sixteen kept connections for so long, and return how many were answered."""
     until = time.monotonic() + seconds
-    return sum(await asyncio.gather(*(_keep_asking(way, until) for _ in range(CONNECTIONS))))
+    return sum(await asyncio.gather(*(_request_until(mode, until) for _ in range(CONNECTIONS))))
 
 
-async def _keep_asking(way: Way, until: float) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", way.port, limit=1 << 20)
-    done = 0
+async def _request_until(mode: RequestMode, until: float) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", mode.port, limit=1 << 20)
+    completed = 0
     try:
         while time.monotonic() < until:
-            writer.write(way.next())
+            writer.write(mode.next())
             head = (await reader.readuntil(b"\r\n\r\n")).lower()
             status = int(head[9:12])
             if status not in {200, 304}:
-                raise SystemExit(f"{way.name}: {status} {await reader.read(300)!r}")
+                raise SystemExit(f"{mode.name}: {status} {await reader.read(300)!r}")
             if status == 200:
                 if b"content-length: " in head:
                     await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
@@ -151,13 +151,13 @@ async def _keep_asking(way: Way, until: float) -> int:
                     while size := int(await reader.readline(), 16):
                         await reader.readexactly(size + 2)
                     await reader.readline()
-            done += 1
+            completed += 1
     finally:
         writer.close()
-    return done
+    return completed
 
 
-def _judged(rates: dict[str, dict[str, float]]) -> dict[str, Any]:
+def _check_goals(rates: dict[str, dict[str, float]]) -> dict[str, Any]:
     """This will return the rates, the ratios by processor time, and which goals are met."""
 
     def ratio(one: str, other: str) -> float:

@@ -27,12 +27,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--batch", type=int, default=25_000, help="of one call")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.database()
+    stage.setup_django()
+    stage.use_bench_database()
     figures = measure(options.rows, options.drivers, options.batch, options.rounds)
-    found = {"bench": "positions", "goal": GOAL, "rows": options.rows, "batch": options.batch} | figures
-    print(json.dumps(found))
-    return found
+    result = {"bench": "positions", "goal": GOAL, "rows": options.rows, "batch": options.batch} | figures
+    print(json.dumps(result))
+    return result
 
 
 def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
@@ -43,58 +43,58 @@ def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
     now = datetime.now(UTC)
     organization = Organization.objects.create(name="Bench", slug=f"bench-{uuid.uuid4().hex[:12]}", created_at=now)
     by = access.system_subject(organization.pk, name="bench")
-    chance = random.Random(3)
+    rng = random.Random(3)
 
-    def fixes(count: int) -> list[Any]:
+    def make_fixes(count: int) -> list[Any]:
         """Of drivers of their own, so that all are new; in the order of time, as they come in."""
-        some = Driver.objects.bulk_create(
+        new_drivers = Driver.objects.bulk_create(
             Driver(organization=organization, name=f"Driver {n}", created_at=now, updated_at=now)
             for n in range(drivers)
         )
         each = count // drivers
         return [
             services.Fix(
-                driver.pk, chance.uniform(48, 54), chance.uniform(2, 12), now - timedelta(seconds=each - n),
-                accuracy=8.0, speed=chance.uniform(0, 30), bearing=None,
+                driver.pk, rng.uniform(48, 54), rng.uniform(2, 12), now - timedelta(seconds=each - n),
+                accuracy=8.0, speed=rng.uniform(0, 30), bearing=None,
             )
             for n in range(each)
-            for driver in some
+            for driver in new_drivers
         ]  # fmt: skip
 
-    def ingest(some: Sequence[Any]) -> None:
-        for start in range(0, len(some), batch):
-            services.record_positions(by=by, now=now, batch=some[start : start + batch])
+    def ingest(fixes: Sequence[Any]) -> None:
+        for start in range(0, len(fixes), batch):
+            services.record_positions(by=by, now=now, batch=fixes[start : start + batch])
 
-    def one_by_one(some: Sequence[Any]) -> None:
-        for fix in some:
+    def one_by_one(fixes: Sequence[Any]) -> None:
+        for fix in fixes:
             services.record_position(by=by, now=now, fix=fix)
 
-    taken: dict[str, list[float]] = {"copy": [], "ingest": [], "one": []}
+    rows_per_second: dict[str, list[float]] = {"copy": [], "ingest": [], "one": []}
     for _ in range(rounds):
         for name, bring, count in (("copy", None, rows), ("ingest", ingest, rows), ("one", one_by_one, drivers)):
-            some = fixes(count)
-            work: Callable[[], None] = _copy(_ready(some, now)) if bring is None else lambda: bring(some)  # noqa: B023
+            fixes = make_fixes(count)
+            work: Callable[[], None] = _copy(_copy_rows(fixes, now)) if bring is None else lambda: bring(fixes)  # noqa: B023
             started = time.perf_counter()
             work()
-            taken[name].append(len(some) / (time.perf_counter() - started))
-    medians = {name: round(statistics.median(speeds)) for name, speeds in taken.items()}
+            rows_per_second[name].append(len(fixes) / (time.perf_counter() - started))
+    medians = {name: round(statistics.median(speeds)) for name, speeds in rows_per_second.items()}
     return {"rowsPerSecond": medians, "ratio": round(medians["ingest"] / medians["copy"], 2)}
 
 
-def _ready(some: Sequence[Any], now: datetime) -> bytes:
+def _copy_rows(fixes: Sequence[Any], now: datetime) -> bytes:
     return "".join(
         f"{each.driver_id}\t{each.recorded_at}\t{now}\t{each.latitude}\t{each.longitude}\t{each.accuracy}"
         f"\t{each.speed}\t\\N\tt\n"
-        for each in some
+        for each in fixes
     ).encode()
 
 
-def _copy(ready: bytes) -> Callable[[], None]:
+def _copy(rows: bytes) -> Callable[[], None]:
     from django.db import connection  # needs settings
 
     def work() -> None:
         with connection.cursor() as cursor, cursor.copy(f"COPY shipments_position ({COLUMNS}) FROM STDIN") as copy:
-            copy.write(ready)
+            copy.write(rows)
 
     return work
 

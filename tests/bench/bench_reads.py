@@ -18,7 +18,7 @@ from typing import Any
 SHIPMENTS = 2_000
 
 
-class Caller:
+class TimedClient:
     """One kept connection of one dispatcher."""
 
     def __init__(self, port: int) -> None:
@@ -26,24 +26,24 @@ class Caller:
 
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         self._headers = {"Content-Type": "application/json"}
-        who = json.dumps({"email": "dispatcher@demo.test", "password": seed.PASSWORD})
-        status, _, body = self.ask("POST", "/api/auth/login", who)
+        credentials = json.dumps({"email": "dispatcher@demo.test", "password": seed.PASSWORD})
+        status, _, body = self.send("POST", "/api/auth/login", credentials)
         if status != 200:
             raise SystemExit(f"login: {status} {body[:300]!r}")
         self._headers = {"Authorization": f"Bearer {json.loads(body)['access']}"}
 
-    def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str, bytes]:
+    def send(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str, bytes]:
         self._connection.request(method, path, body, self._headers | headers)
         answer = self._connection.getresponse()
         return answer.status, answer.headers.get("ETag", ""), answer.read()
 
     def timed(self, path: str, expected: int, **headers: str) -> tuple[float, str]:
         started = time.perf_counter()
-        status, etag, body = self.ask("GET", path, **headers)
-        taken = (time.perf_counter() - started) * 1000
+        status, etag, body = self.send("GET", path, **headers)
+        milliseconds = (time.perf_counter() - started) * 1000
         if status != expected:
             raise SystemExit(f"{path}: {status} {body[:300]!r}")
-        return taken, etag
+        return milliseconds, etag
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -59,53 +59,53 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     import django  # isort: skip  after the variables are set
 
     django.setup()
-    _prepare()
+    _load_data()
     from tests.journeys import servers  # needs settings
 
     with tempfile.TemporaryDirectory() as folder:
-        daphne = servers.Daphne(
+        daphne = servers.DaphneProcess(
             "api", servers.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": servers.database_url()}
         )
         daphne.start()
         try:
-            daphne.wait()
-            found = {"bench": "reads"} | measure(Caller(daphne.port), options.rounds)
+            daphne.wait_ready()
+            result = {"bench": "reads"} | measure(TimedClient(daphne.port), options.rounds)
         finally:
             daphne.stop()
-    print(json.dumps(found))
-    return found
+    print(json.dumps(result))
+    return result
 
 
-def measure(caller: Caller, rounds: int) -> dict[str, Any]:
+def measure(client: TimedClient, rounds: int) -> dict[str, Any]:
     """This will time every way of asking, one after the other in each round."""
-    taken: dict[str, list[float]] = {}
+    samples: dict[str, list[float]] = {}
 
-    def note(name: str, path: str, expected: int = 200, **headers: str) -> str:
-        milliseconds, etag = caller.timed(path, expected, **headers)
-        taken.setdefault(name, []).append(milliseconds)
+    def sample(name: str, path: str, expected: int = 200, **headers: str) -> str:
+        milliseconds, etag = client.timed(path, expected, **headers)
+        samples.setdefault(name, []).append(milliseconds)
         return etag
 
-    cold, kept = _references("delivered", rounds), _references("in_transit", rounds)
-    for one, other, number in zip(cold, kept, range(rounds), strict=False):
-        note("floor", "/api/auth/me")  # authentication and limits alone
-        etag = note("oneCold", f"/api/shipments/{one}")
-        note("oneWarm", f"/api/shipments/{one}")
-        note("oneNotModified", f"/api/shipments/{one}", 304, **{"If-None-Match": etag})
-        note("oneFromRedis", f"/api/shipments/{other}")
+    uncached, in_redis = _references("delivered", rounds), _references("in_transit", rounds)
+    for one, other, number in zip(uncached, in_redis, range(rounds), strict=False):
+        sample("floor", "/api/auth/me")  # authentication and limits alone
+        etag = sample("oneCold", f"/api/shipments/{one}")
+        sample("oneWarm", f"/api/shipments/{one}")
+        sample("oneNotModified", f"/api/shipments/{one}", 304, **{"If-None-Match": etag})
+        sample("oneFromRedis", f"/api/shipments/{other}")
         page = f"/api/shipments?limit=50&createdAfter=2020-01-01T00:00:00.{number:06}Z"
-        etag = note("listCold", page)
-        note("listWarm", page)
-        note("listNotModified", page, 304, **{"If-None-Match": etag})
-    medians = {f"{name}Ms": round(statistics.median(times), 2) for name, times in taken.items()}
+        etag = sample("listCold", page)
+        sample("listWarm", page)
+        sample("listNotModified", page, 304, **{"If-None-Match": etag})
+    medians = {f"{name}Ms": round(statistics.median(times), 2) for name, times in samples.items()}
     return medians | {
-        "rounds": min(len(cold), len(kept), rounds),
+        "rounds": min(len(uncached), len(in_redis), rounds),
         "oneWarmByFloor": round(medians["oneWarmMs"] / medians["floorMs"], 2),
         "oneColdByWarm": round(medians["oneColdMs"] / medians["oneWarmMs"], 2),
         "listColdByWarm": round(medians["listColdMs"] / medians["listWarmMs"], 2),
     }
 
 
-def _prepare() -> None:
+def _load_data() -> None:
     """This will load the demo, number its feed, and warm up what is in transit in an otherwise empty cache."""
     from django.core.management import call_command
     from django.db import connection
@@ -123,11 +123,11 @@ def _prepare() -> None:
     call_command("warmup_cache", stdout=sys.stderr)
 
 
-def _references(status: str, most: int) -> list[str]:
+def _references(status: str, limit: int) -> list[str]:
     from shipments.models import Shipment
 
-    found = Shipment.objects.filter(organization__slug="demo", status=status, deleted_at=None)
-    return list(found.order_by("pk").values_list("reference", flat=True)[:most])
+    rows = Shipment.objects.filter(organization__slug="demo", status=status, deleted_at=None)
+    return list(rows.order_by("pk").values_list("reference", flat=True)[:limit])
 
 
 if __name__ == "__main__":

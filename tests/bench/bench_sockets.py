@@ -23,7 +23,7 @@ from typing import Any
 import httpx
 
 from tests.bench import stage
-from tests.bench.goals import at_least, at_most, told
+from tests.bench.goals import at_least, at_most, report
 
 ROOMS = 500
 # Longer than the way from one ping, and one heartbeat, to the next.
@@ -36,28 +36,28 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="bench_sockets", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few sockets and seconds: to see that it works")
     options = parser.parse_args(arguments)
-    many, few, turns = (1_000, 200, 30) if options.quick else (10_000, 2_000, 200)
-    stage.begin()
-    stage.load(2_000, events=2.0)
+    idle_sockets, busy_sockets, turns = (1_000, 200, 30) if options.quick else (10_000, 2_000, 200)
+    stage.setup_django()
+    stage.load_shipments(2_000, events=2.0)
     from tests.bench.fanout import house  # needs settings
 
     with tempfile.TemporaryDirectory() as name:
-        ours = house.House(ROOMS)
+        event_source = house.EventSource(ROOMS)
         result: dict[str, Any] = {
             "bench": "sockets",
-            "idle": idle(ours, Path(name), many),
-            "nginx": through_nginx(ours, Path(name), few),
-            "publish": publish_cost(ours),
-            "company": in_company(ours, Path(name), few, turns),
+            "idle": idle(event_source, Path(name), idle_sockets),
+            "nginx": through_nginx(event_source, Path(name), busy_sockets),
+            "publish": publish_cost(event_source),
+            "company": beside_busy_api(event_source, Path(name), busy_sockets, turns),
         }
-    each = result["idle"]["processes"]
-    result["goals"] = told(
+    processes = result["idle"]["processes"]
+    result["goals"] = report(
         [
-            at_most("MB a process", max(one["rssMb"] for one in each), 512),
-            at_most("KB per socket", max(one["kbPerSocket"] for one in each), 30),
-            at_most("CPU at rest, % of a core", max(one["cpuPercent"] for one in each), 5),
-            at_least("descriptors of a process", min(one["descriptors"] for one in each), many / 2 + 100),
-            at_least("sockets through nginx that heard", result["nginx"]["heard"], few),
+            at_most("MB a process", max(one["rssMb"] for one in processes), 512),
+            at_most("KB per socket", max(one["kbPerSocket"] for one in processes), 30),
+            at_most("CPU at rest, % of a core", max(one["cpuPercent"] for one in processes), 5),
+            at_least("descriptors of a process", min(one["descriptors"] for one in processes), idle_sockets / 2 + 100),
+            at_least("sockets through nginx that heard", result["nginx"]["heard"], busy_sockets),
             at_most("publish inside a request, ms", result["publish"]["announceMs"], 0.3),
             at_most("p99 beside a busy API, × idle", result["company"]["ratio"], 3),
             at_most("p99 beside a busy API, ms", result["company"]["busyP99Ms"], 100),
@@ -67,22 +67,22 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     return result
 
 
-def idle(ours: Any, folder: Path, sockets: int) -> dict[str, Any]:
+def idle(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
     """This will open the sockets on two processes and let them be."""
     from tests.bench.fanout.house import peers_of  # needs settings
-    from tests.bench.fanout.peers import Load
+    from tests.bench.fanout.peers import LoadProcess
 
-    made = [each for _ in range(2) for each in peers_of(folder, ours, ["freight"])]
+    servers = [each for _ in range(2) for each in peers_of(folder, event_source, ["freight"])]
     loads = []
     try:
-        for peer in made:
+        for peer in servers:
             peer.start()
-        before = [peer.memory() for peer in made]
-        loads = [Load(peer.target(sockets=sockets // 2, rooms=ROOMS)) for peer in made]
+        before = [peer.memory() for peer in servers]
+        loads = [LoadProcess(peer.target(sockets=sockets // 2, rooms=ROOMS)) for peer in servers]
         time.sleep(5)
-        cpu = [peer.cpu_seconds() for peer in made]
+        cpu = [peer.cpu_seconds() for peer in servers]
         time.sleep(IDLE_SECONDS)
-        spent = [peer.cpu_seconds() - was for peer, was in zip(made, cpu, strict=True)]
+        cpu_spent = [peer.cpu_seconds() - was for peer, was in zip(servers, cpu, strict=True)]
         return {
             "sockets": sockets,
             "processes": [
@@ -93,38 +93,38 @@ def idle(ours: Any, folder: Path, sockets: int) -> dict[str, Any]:
                     "connectsPerSecond": round(sockets / 2 / load.opened["seconds"]),
                     "descriptors": peer.descriptors(),
                 }
-                for peer, was, seconds, load in zip(made, before, spent, loads, strict=True)
+                for peer, was, seconds, load in zip(servers, before, cpu_spent, loads, strict=True)
             ],
         }
     finally:
-        _stop(loads, made)
+        _stop(loads, servers)
 
 
-def through_nginx(ours: Any, folder: Path, sockets: int) -> dict[str, Any]:
+def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
     """This will open sockets through nginx before two processes, and let all of them hear one event."""
     from dataclasses import replace
 
     from tests.bench.fanout.house import peers_of  # needs settings
-    from tests.bench.fanout.peers import Load
+    from tests.bench.fanout.peers import LoadProcess
 
-    made = [each for _ in range(2) for each in peers_of(folder, ours, ["freight"])]
+    servers = [each for _ in range(2) for each in peers_of(folder, event_source, ["freight"])]
     loads = []
     try:
-        for number, peer in enumerate(made):
+        for number, peer in enumerate(servers):
             peer.unix = folder / f"ws{number}.sock"
             peer.start()
-        with _nginx(folder, [peer.unix for peer in made]) as port:
-            target = replace(made[0].target(sockets=sockets, rooms=1), port=port)
-            loads = [Load(target)]
+        with _nginx(folder, [peer.unix for peer in servers]) as port:
+            target = replace(servers[0].target(sockets=sockets, rooms=1), port=port)
+            loads = [LoadProcess(target)]
             loads[0].expect(sockets)
-            made[0].publish(ours.commit([0]))
+            servers[0].publish(event_source.commit([0]))
             return {
                 "sockets": sockets,
                 "connectsPerSecond": round(sockets / loads[0].opened["seconds"]),
-                "heard": loads[0].heard()["count"],
+                "heard": loads[0].wait_for_deliveries()["count"],
             }
     finally:
-        _stop(loads, made)
+        _stop(loads, servers)
 
 
 @contextmanager
@@ -161,84 +161,84 @@ def _until_ready(port: int) -> None:
     raise SystemExit("nginx did not start")
 
 
-def publish_cost(ours: Any, rounds: int = 2_000) -> dict[str, float]:
+def publish_cost(event_source: Any, rounds: int = 2_000) -> dict[str, float]:
     """This will tell how long a request waits for its event to be announced, and for the hint alone."""
     from realtime import receivers  # needs settings
 
-    [(room, frame)] = ours.commit([0])
-    told = ours.caught()
-    announce = _each_ms(lambda: receivers.publish_event(**told), rounds)
-    return {"announceMs": announce, "hintMs": _each_ms(lambda: ours.hint(room, frame), rounds)}
+    [(room, frame)] = event_source.commit([0])
+    signal_arguments = event_source.caught()
+    announce = _each_ms(lambda: receivers.publish_event(**signal_arguments), rounds)
+    return {"announceMs": announce, "hintMs": _each_ms(lambda: event_source.hint(room, frame), rounds)}
 
 
-def _each_ms(work: Any, rounds: int) -> float:
+def _each_ms(operation: Any, rounds: int) -> float:
     """This will return the median of what one call takes; in small bundles, since the publisher must keep up."""
-    taken = []
+    samples = []
     for _ in range(rounds // 50):
         started = time.perf_counter()
         for _ in range(50):
-            work()
-        taken.append((time.perf_counter() - started) / 50 * 1000)
+            operation()
+        samples.append((time.perf_counter() - started) / 50 * 1000)
         time.sleep(0.02)
-    return round(statistics.median(taken), 4)
+    return round(statistics.median(samples), 4)
 
 
-def in_company(ours: Any, folder: Path, sockets: int, turns: int) -> dict[str, float]:
+def beside_busy_api(event_source: Any, folder: Path, sockets: int, turns: int) -> dict[str, float]:
     """This will publish one event at a time, at rest and while another process is saturated by REST."""
     from tests.bench.fanout.house import peers_of  # needs settings
-    from tests.bench.fanout.peers import Load
+    from tests.bench.fanout.peers import LoadProcess
 
-    [peer] = peers_of(folder, ours, ["freight"])
+    [peer] = peers_of(folder, event_source, ["freight"])
     loads = []
     try:
         peer.start()
-        loads = [Load(peer.target(sockets=sockets, rooms=1))]
-        with stage.daphne() as api:
-            rest = _p99(ours, peer, loads[0], sockets, turns)
-            with _saturated(api.url, ours.token()) as answered:
-                busy = _p99(ours, peer, loads[0], sockets, turns)
+        loads = [LoadProcess(peer.target(sockets=sockets, rooms=1))]
+        with stage.serving_api() as api:
+            idle_p99 = _p99(event_source, peer, loads[0], sockets, turns)
+            with _saturate_api(api.url, event_source.token()) as answered:
+                busy_p99 = _p99(event_source, peer, loads[0], sockets, turns)
         return {
-            "sockets": sockets, "idleP99Ms": rest, "busyP99Ms": busy, "ratio": round(busy / max(rest, 0.1), 2),
+            "sockets": sockets, "idleP99Ms": idle_p99, "busyP99Ms": busy_p99, "ratio": round(busy_p99 / max(idle_p99, 0.1), 2),
             "requestsMeanwhile": len(answered),
         }  # fmt: skip
     finally:
         _stop(loads, [peer])
 
 
-def _p99(ours: Any, peer: Any, load: Any, sockets: int, turns: int) -> float:
-    taken = []
+def _p99(event_source: Any, peer: Any, load: Any, sockets: int, turns: int) -> float:
+    milliseconds = []
     for _ in range(turns):
         load.expect(sockets)
         time.sleep(0.02)
-        frames = ours.commit([0])
+        frames = event_source.commit([0])
         started = time.monotonic()
         peer.publish(frames)
-        taken.append(max(0.0, load.heard()["p99"] - started) * 1000)
-    return round(statistics.median(taken), 2)
+        milliseconds.append(max(0.0, load.heard()["p99"] - started) * 1000)
+    return round(statistics.median(milliseconds), 2)
 
 
 @contextmanager
-def _saturated(url: str, token: str) -> Iterator[list[int]]:
-    over, answered = threading.Event(), list[int]()
+def _saturate_api(url: str, token: str) -> Iterator[list[int]]:
+    stopped, statuses = threading.Event(), list[int]()
 
-    def ask() -> None:
+    def send_requests() -> None:
         with httpx.Client(base_url=url, headers={"Authorization": token}, timeout=30) as http:
-            while not over.is_set():
-                answered.append(http.get("/api/shipments?limit=50").status_code)
+            while not stopped.is_set():
+                statuses.append(http.get("/api/shipments?limit=50").status_code)
 
     with concurrent.futures.ThreadPoolExecutor(CALLERS) as callers:
-        asking = [callers.submit(ask) for _ in range(CALLERS)]
+        futures = [callers.submit(send_requests) for _ in range(CALLERS)]
         try:
             time.sleep(1)
-            yield answered
+            yield statuses
         finally:
-            over.set()
-        for each in asking:
+            stopped.set()
+        for each in futures:
             each.result()
 
 
-def _stop(loads: list[Any], made: list[Any]) -> None:
-    for each in (*loads, *made):
+def _stop(loads: list[Any], servers: list[Any]) -> None:
+    for each in (*loads, *servers):
         each.stop()
 
 

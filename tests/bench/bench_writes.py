@@ -29,31 +29,31 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--shipments", type=int, default=2_000)
     options = parser.parse_args(arguments)
-    stage.begin()
-    stage.load(options.shipments, events=2.0)
-    moving = _in_transit(CALLERS * 20)
-    with stage.daphne() as server:
-        rest = through_rest(server, moving, options.seconds)
-    service = through_service(moving, options.seconds)
-    found = {"bench": "writes"} | rest | service | {"goals": GOALS}
-    print(json.dumps(found | {"met": {name: bool(found[name] >= goal) for name, goal in GOALS.items()}}))
-    return found
+    stage.setup_django()
+    stage.load_shipments(options.shipments, events=2.0)
+    references = _in_transit(CALLERS * 20)
+    with stage.serving_api() as server:
+        rest = through_rest(server, references, options.seconds)
+    service = through_service(references, options.seconds)
+    result = {"bench": "writes"} | rest | service | {"goals": GOALS}
+    print(json.dumps(result | {"met": {name: bool(result[name] >= goal) for name, goal in GOALS.items()}}))
+    return result
 
 
-def through_rest(server: Any, moving: list[str], seconds: float) -> dict[str, float]:
+def through_rest(server: Any, references: list[str], seconds: float) -> dict[str, float]:
     """This will send transitions over eight kept connections; rates a wall second and a second of the Daphne's."""
     token = _login(server.port)
     process = psutil.Process(server.process.pid)
     counts = [0] * CALLERS
-    began = threading.Barrier(CALLERS + 1)
+    start_barrier = threading.Barrier(CALLERS + 1)
     until = [0.0]
 
-    def call(number: int) -> None:
+    def send_transitions(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-        mine, states = moving[number::CALLERS], dict.fromkeys(moving, "in_transit")
-        began.wait()
+        own_references, states = references[number::CALLERS], dict.fromkeys(references, "in_transit")
+        start_barrier.wait()
         while time.monotonic() < until[0]:
-            reference = mine[counts[number] % len(mine)]
+            reference = own_references[counts[number] % len(own_references)]
             states[reference] = _TO[states[reference]]
             body = json.dumps({"to": states[reference]})
             headers = {
@@ -68,25 +68,25 @@ def through_rest(server: Any, moving: list[str], seconds: float) -> dict[str, fl
                 raise SystemExit(f"transition of {reference}: {answer.status} {text[:300]!r}")
             counts[number] += 1
 
-    threads = [threading.Thread(target=call, args=(number,), daemon=True) for number in range(CALLERS)]
+    threads = [threading.Thread(target=send_transitions, args=(number,), daemon=True) for number in range(CALLERS)]
     for thread in threads:
         thread.start()
     until[0] = time.monotonic() + seconds
     before, started = process.cpu_times(), time.monotonic()
-    began.wait()
+    start_barrier.wait()
     for thread in threads:
         thread.join()
-    taken, after = time.monotonic() - started, process.cpu_times()
-    spent = after.user + after.system - before.user - before.system
-    done = sum(counts)
+    wall_seconds, after = time.monotonic() - started, process.cpu_times()
+    cpu_seconds = after.user + after.system - before.user - before.system
+    transitions = sum(counts)
     return {
-        "restPerSecond": round(done / taken, 1),
-        "restPerCpuSecond": round(done / spent, 1),
-        "restCpuMs": round(spent / done * 1000, 2),
+        "restPerSecond": round(transitions / wall_seconds, 1),
+        "restPerCpuSecond": round(transitions / cpu_seconds, 1),
+        "restCpuMs": round(cpu_seconds / transitions * 1000, 2),
     }
 
 
-def through_service(moving: list[str], seconds: float) -> dict[str, float]:
+def through_service(references: list[str], seconds: float) -> dict[str, float]:
     """This will call the service in eight processes with a connection each."""
     from django.db import connection, connections  # needs settings
 
@@ -96,7 +96,7 @@ def through_service(moving: list[str], seconds: float) -> dict[str, float]:
     context = multiprocessing.get_context("fork")
     ready, done = context.Barrier(CALLERS), context.Queue()
     workers = [
-        context.Process(target=_serve_myself, args=(moving[number::CALLERS], seconds, name, ready, done))
+        context.Process(target=_write_until, args=(references[number::CALLERS], seconds, name, ready, done))
         for number in range(CALLERS)
     ]
     for worker in workers:
@@ -107,7 +107,7 @@ def through_service(moving: list[str], seconds: float) -> dict[str, float]:
     return {"servicePerSecond": round(sum(rates), 1)}
 
 
-def _serve_myself(mine: list[str], seconds: float, database: str, ready: Any, done: Any) -> None:
+def _write_until(own_references: list[str], seconds: float, database: str, ready: Any, done: Any) -> None:
     from django.contrib.auth import get_user_model
     from django.db import connection
     from django.utils import timezone
@@ -119,7 +119,7 @@ def _serve_myself(mine: list[str], seconds: float, database: str, ready: Any, do
     user = get_user_model().objects.select_related("membership").get(email="dispatcher@demo.test")
     by = access.subject_of_user(user)
     assert by is not None
-    states = {row.reference: row.status for row in _moving_rows().filter(reference__in=mine)}
+    states = {row.reference: row.status for row in _movable_shipments().filter(reference__in=own_references)}
     answer = idempotency.StoredResponse(200, {"ETag": '"1.0"'}, b"{}" * 300)
 
     def write(reference: str, key: str) -> None:
@@ -130,23 +130,23 @@ def _serve_myself(mine: list[str], seconds: float, database: str, ready: Any, do
     ready.wait()
     number, started = 0, time.monotonic()
     while time.monotonic() - started < seconds:
-        reference = mine[number % len(mine)]
+        reference = own_references[number % len(own_references)]
         states[reference] = _TO[states[reference]]
         commits.run_in_transaction(lambda: write(reference, uuid.uuid4().hex))  # noqa: B023  runs at once
         number += 1
     done.put(number / (time.monotonic() - started))
 
 
-def _moving_rows() -> Any:
+def _movable_shipments() -> Any:
     from shipments.models import Shipment  # needs settings
 
-    found = Shipment.objects.filter(organization__slug="demo", deleted_at=None, status__in=list(_TO))
-    return found.exclude(driver=None)
+    shipments = Shipment.objects.filter(organization__slug="demo", deleted_at=None, status__in=list(_TO))
+    return shipments.exclude(driver=None)
 
 
-def _in_transit(most: int) -> list[str]:
-    rows = _moving_rows().filter(status="in_transit").exclude(flags__contains=[{"flag": "on_hold"}])
-    return list(rows.order_by("pk").values_list("reference", flat=True)[:most])
+def _in_transit(limit: int) -> list[str]:
+    rows = _movable_shipments().filter(status="in_transit").exclude(flags__contains=[{"flag": "on_hold"}])
+    return list(rows.order_by("pk").values_list("reference", flat=True)[:limit])
 
 
 def _login(port: int) -> str:

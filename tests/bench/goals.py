@@ -33,7 +33,7 @@ def at_most(what: str, value: float | None, bound: float) -> Goal:
     return Goal(what, value, "at most", bound)
 
 
-def told(goals: Sequence[Goal]) -> list[dict[str, Any]]:
+def report(goals: Sequence[Goal]) -> list[dict[str, Any]]:
     """This will show them to people on standard error, and return them for the JSON line."""
     words = {True: "met", False: "MISSED", None: "not measured"}
     for goal in goals:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-_NUMBER: Final = """
+_NUMBER_FEED: Final = """
 WITH heads AS (
     SELECT organization_id, max(position) AS position FROM shipments_feedentry GROUP BY organization_id
 ), numbered AS (
@@ -21,7 +21,7 @@ DELETE FROM shipments_unnumberedevent
 """
 
 
-def begin() -> None:
+def setup_django() -> None:
     """This will start what no URL names and set Django up."""
     os.environ["DEMO"] = "1"  # its limits let a benchmark through
     os.environ.setdefault("LOG_LEVEL", "ERROR")
@@ -33,7 +33,7 @@ def begin() -> None:
     django.setup()
 
 
-def database() -> None:
+def use_bench_database() -> None:
     """This will use a database beside the real data, never in it; kept for the next run where the server is."""
     from django.db import connection  # needs settings
 
@@ -41,21 +41,21 @@ def database() -> None:
     connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False, keepdb=True)
 
 
-def load(shipments: int, *, events: float) -> None:
+def load_shipments(shipments: int, *, events: float) -> None:
     """This will load the shipments, with so many events each, unless an earlier run left them."""
     from django.core.management import call_command  # needs settings
 
     from shipments.demo import seed
 
-    database()
-    found = seed.demo_shipment_count()
-    if found is not None and found < shipments:
-        raise SystemExit(f"The benchmark's database holds {found} shipments; drop it for {shipments}.")
-    arguments = {} if found is not None else {"shipments": shipments, "events": events}
+    use_bench_database()
+    present = seed.demo_shipment_count()
+    if present is not None and present < shipments:
+        raise SystemExit(f"The benchmark's database holds {present} shipments; drop it for {shipments}.")
+    arguments = {} if present is not None else {"shipments": shipments, "events": events}
     call_command("seed_demo", **arguments, stdout=sys.stderr)
 
 
-def settled() -> None:
+def number_feed_and_vacuum() -> None:
     """This will number the feed of what was loaded and let the database do what it would do in the next minutes.
 
     One statement where the relay takes many turns: what is loaded is in order, and nobody else numbers here.
@@ -63,24 +63,24 @@ def settled() -> None:
     from django.db import connection  # needs settings
 
     with connection.cursor() as cursor:
-        cursor.execute(_NUMBER)
+        cursor.execute(_NUMBER_FEED)
         tables = ("shipment", "shipmentevent", "auditentry", "unnumberedevent", "feedentry")
         cursor.execute(f"VACUUM (ANALYZE) {', '.join(f'shipments_{table}' for table in tables)}")
     connection.close()
 
 
 @contextmanager
-def daphne() -> Iterator[Any]:
+def serving_api() -> Iterator[Any]:
     """This will serve the api role on the loaded database while the block runs."""
     from tests.journeys import servers  # needs settings
 
     with tempfile.TemporaryDirectory() as folder:
-        server = servers.Daphne(
+        server = servers.DaphneProcess(
             "api", servers.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": servers.database_url()}
         )
         server.start()
         try:
-            server.wait()
+            server.wait_ready()
             yield server
         finally:
             server.stop()

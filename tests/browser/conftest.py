@@ -11,19 +11,19 @@ from pytest_django import DjangoDbBlocker
 from tests import factories
 from tests.browser import chromium
 from tests.browser.site import Site
-from tests.browser.visits import Visit, Visitor
+from tests.browser.visits import OpenPage, BrowserUser
 
 
 @pytest.fixture(scope="session")
 def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
     """The running product."""
     with django_db_blocker.unblock():
-        running = Site()
+        product = Site()
     try:
-        running.start()
-        yield running
+        product.start()
+        yield product
     finally:
-        running.stop()
+        product.stop()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -36,20 +36,20 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(site: Site, browser: Browser, committed: None) -> AsyncIterator[Visitor]:
+async def visitor(site: Site, browser: Browser, committed: None) -> AsyncIterator[BrowserUser]:
     """A dispatcher of an organisation of its own, with a browser in hand."""
 
-    def make() -> Visitor:
+    def make() -> BrowserUser:
         organization = factories.organization()
-        return Visitor(site, browser, organization, factories.member(organization, "dispatcher"))
+        return BrowserUser(site, browser, organization, factories.member(organization, "dispatcher"))
 
-    someone: Visitor = await sync_to_async(make)()
-    yield someone
-    await someone.leave()
+    browser_user: BrowserUser = await sync_to_async(make)()
+    yield browser_user
+    await browser_user.close_pages()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def board(visitor: Visitor) -> Visit:
+async def board(visitor: BrowserUser) -> OpenPage:
     """The live board with one booked shipment that has a driver."""
-    await visitor.books("ONE-1")
-    return await visitor.opens_board()
+    await visitor.book_shipment("ONE-1")
+    return await visitor.open_board()

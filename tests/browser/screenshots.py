@@ -19,7 +19,7 @@ from tests.browser import chromium
 ROOT: Final = Path(__file__).resolve().parents[2]
 EMAIL: Final = "dispatcher@demo.test"
 PASSWORD: Final = "freight-demo"
-LOOK_MS: Final = 5_000  # so that the simulator has something to show
+SETTLE_MS: Final = 5_000  # so that the simulator has something to show
 _EXPORTS: Final = (("deliveries", "pdf"), ("events", "csv"), ("shipments", "xlsx"))
 IMPORTED: Final = """Reference,Origin,Destination,Status,Pieces,Weight kg,Planned Delivery At,Notes
 SPRING-0001,NLRTM,DEHAM,draft,12,830.5,2027-03-02T09:00:00Z,Dock 4
@@ -35,32 +35,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default=f"http://127.0.0.1:{os.environ.get('PORT', '4000')}")
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "images")
-    asked = parser.parse_args()
-    asked.into.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.into.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.FLAGS)
         try:
-            take(browser, asked.url, asked.into)
+            take_all(browser, options.url, options.into)
         except Error as error:
             if "ERR_CONNECTION_REFUSED" in str(error):
-                sys.exit(f"Nothing answers at {asked.url}. Start the product first: make run")
+                sys.exit(f"Nothing answers at {options.url}. Start the product first: make run")
             raise
         finally:
             browser.close()
 
 
-def take(browser: Browser, url: str, into: Path) -> None:
+def take_all(browser: Browser, url: str, into: Path) -> None:
     """This will log in once and take every picture."""
     context = browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    page.goto("/login")
-    page.screenshot(path=into / "login.png")
-    page.fill("#email", EMAIL)
-    page.fill("#password", PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_url(f"{url}/")
+    target_page = context.new_page()
+    target_page.goto("/login")
+    target_page.screenshot(path=into / "login.png")
+    target_page.fill("#email", EMAIL)
+    target_page.fill("#password", PASSWORD)
+    target_page.click("button[type=submit]")
+    target_page.wait_for_url(f"{url}/")
     session = context.storage_state()
-    for name, scheme, width, height, path, show in PICTURES:
+    for name, scheme, width, height, path, prepare in PICTURES:
         fresh = browser.new_context(
             base_url=url,
             storage_state=session,
@@ -69,29 +69,29 @@ def take(browser: Browser, url: str, into: Path) -> None:
             viewport={"width": width, "height": height},
             device_scale_factor=1 if width > 1000 else 2,
         )
-        page = fresh.new_page()
-        page.goto(path)
-        show(page)
-        page.screenshot(path=into / f"{name}.png")
+        target_page = fresh.new_page()
+        target_page.goto(path)
+        prepare(target_page)
+        target_page.screenshot(path=into / f"{name}.png")
         print(into / f"{name}.png")
         fresh.close()
 
 
-def board(page: Page) -> None:
+def show_board(page: Page) -> None:
     """This will wait until the board is live and something has happened."""
     page.wait_for_selector("#connection[data-state=live]")
-    page.wait_for_timeout(LOOK_MS)
+    page.wait_for_timeout(SETTLE_MS)
 
 
-def shipment(page: Page) -> None:
+def show_shipment(page: Page) -> None:
     """This will open the first shipment of the board."""
-    board(page)
+    show_board(page)
     page.locator("#rows tr").first.click()
     page.wait_for_selector(".timeline li")
     page.wait_for_timeout(500)
 
 
-def exports(page: Page) -> None:
+def show_exports(page: Page) -> None:
     """This will order one export of each kind, unless that was done, and wait until all are written."""
     page.wait_for_selector("#connection[data-state=live]")
     for report, kind in _EXPORTS:
@@ -103,7 +103,7 @@ def exports(page: Page) -> None:
     page.evaluate("scrollTo(0, 0)")
 
 
-def imports(page: Page) -> None:
+def show_imports(page: Page) -> None:
     """This will try a file, a part of which is wrong."""
     page.wait_for_selector("#connection[data-state=live]")
     page.set_input_files("#file", files={"name": "spring.csv", "mimeType": "text/csv", "buffer": IMPORTED.encode()})
@@ -114,16 +114,16 @@ def imports(page: Page) -> None:
 
 # name, colour scheme, width, height, path, what is done before the picture
 PICTURES: Final[tuple[tuple[str, Any, int, int, str, Callable[[Page], None]], ...]] = (
-    ("board-light", "light", 1440, 900, "/", board),
-    ("board-dark", "dark", 1440, 900, "/", board),
-    ("shipment-light", "light", 1440, 900, "/?status=in_transit,at_facility", shipment),
-    ("shipment-dark", "dark", 1440, 900, "/?status=in_transit,at_facility", shipment),
-    ("phone-light", "light", 390, 844, "/", board),
-    ("phone-dark", "dark", 390, 844, "/?status=in_transit", board),
-    ("exports-light", "light", 1440, 900, "/exports", exports),
-    ("exports-dark", "dark", 1440, 900, "/exports", exports),
-    ("imports-light", "light", 1440, 900, "/imports", imports),
-    ("imports-dark", "dark", 1440, 900, "/imports", imports),
+    ("board-light", "light", 1440, 900, "/", show_board),
+    ("board-dark", "dark", 1440, 900, "/", show_board),
+    ("shipment-light", "light", 1440, 900, "/?status=in_transit,at_facility", show_shipment),
+    ("shipment-dark", "dark", 1440, 900, "/?status=in_transit,at_facility", show_shipment),
+    ("phone-light", "light", 390, 844, "/", show_board),
+    ("phone-dark", "dark", 390, 844, "/?status=in_transit", show_board),
+    ("exports-light", "light", 1440, 900, "/exports", show_exports),
+    ("exports-dark", "dark", 1440, 900, "/exports", show_exports),
+    ("imports-light", "light", 1440, 900, "/imports", show_imports),
+    ("imports-dark", "dark", 1440, 900, "/imports", show_imports),
 )
 
 

@@ -50,20 +50,20 @@ class Site:
             )
         )
         command = [str(proxy.nginx_program()), "-p", str(self.folder), "-c", str(self.folder / "nginx.conf")]
-        self._run("nginx", [*command, "-g", "daemon off;"])
-        self.wait()
+        self._launch("nginx", [*command, "-g", "daemon off;"])
+        self.wait_ready()
 
     def start_daphne(self) -> None:
         """This will start the Daphne that is not running."""
         command = [sys.executable, "manage.py", "serve", "--role", "all", "--unix", str(self.folder / "daphne")]
-        self._run("daphne", command)
+        self._launch("daphne", command)
 
     def kill_daphne(self) -> None:
         """This will cut every socket as a crash does."""
         self._processes["daphne"].kill()
         self._processes["daphne"].wait(5)
 
-    def wait(self) -> None:
+    def wait_ready(self) -> None:
         """This will return when the login page answers; raises RuntimeError with the end of the log."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
@@ -88,7 +88,7 @@ class Site:
         self._out.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _run(self, name: str, command: list[str]) -> None:
+    def _launch(self, name: str, command: list[str]) -> None:
         environment = os.environ | {
             "DATABASE_URL": servers.database_url(),
             "DATABASE_POOL_SIZE": "6",

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests import factories
-from tests.browser.visits import Visit, Visitor
+from tests.browser.visits import OpenPage, BrowserUser
 
 pytestmark = [
     pytest.mark.browser,
@@ -16,22 +16,22 @@ MARKUP = "<img src=x onerror=\"document.title='taken'\"><b>bold</b>"
 
 
 async def test_a_row_changes_without_a_reload_when_a_transition_is_committed(
-    board: Visit, visitor: Visitor
+    board: OpenPage, visitor: BrowserUser
 ) -> None:
-    await board.shows("ONE-1", "Booked")
+    await board.expect_status("ONE-1", "Booked")
     await board.page.evaluate("window.sameDocument = true")
 
-    await visitor.moves_by_rest("ONE-1", "dispatched")
+    await visitor.advance_by_rest("ONE-1", "dispatched")
 
-    await board.shows("ONE-1", "Dispatched")
+    await board.expect_status("ONE-1", "Dispatched")
     await expect(board.row("ONE-1")).to_have_class(re.compile("flash"))
     await expect(board.page.locator("#ticker .what")).to_have_text(["Dispatched"])
     await expect(board.page.locator('[data-statuses^="dispatched"] .tile-count')).to_have_text("1")
     assert await board.page.evaluate("window.sameDocument") is True
 
 
-async def test_a_new_status_is_announced_politely(board: Visit, visitor: Visitor) -> None:
-    await visitor.moves("ONE-1", "dispatched")
+async def test_a_new_status_is_announced_politely(board: OpenPage, visitor: BrowserUser) -> None:
+    await visitor.advance("ONE-1", "dispatched")
 
     announcer = board.page.locator("#announcer")
     await expect(announcer).to_have_text("ONE-1: Dispatched.", timeout=12_000)
@@ -39,40 +39,40 @@ async def test_a_new_status_is_announced_politely(board: Visit, visitor: Visitor
 
 
 async def test_after_a_crash_of_the_server_the_page_catches_up_with_what_it_missed(
-    board: Visit, visitor: Visitor
+    board: OpenPage, visitor: BrowserUser
 ) -> None:
     visitor.network_may_fail = True
 
     visitor.site.kill_daphne()
-    await board.says("Reconnecting")
-    await visitor.moves("ONE-1", "dispatched", "at_pickup", "in_transit")
+    await board.expect_connection("Reconnecting")
+    await visitor.advance("ONE-1", "dispatched", "at_pickup", "in_transit")
     visitor.site.start_daphne()
 
-    await board.says("Live", within_ms=60_000)  # a start takes its time, and the page's next try may be 30 s away
-    await board.shows("ONE-1", "In transit")
+    await board.expect_connection("Live", within_ms=60_000)  # a start takes its time, and the page's next try may be 30 s away
+    await board.expect_status("ONE-1", "In transit")
     await expect(board.page.locator("#ticker .what")).to_have_text(["In transit", "At pickup", "Dispatched"])
 
 
 async def test_a_page_without_network_says_so_and_catches_up_when_it_is_back(
-    board: Visit, visitor: Visitor
+    board: OpenPage, visitor: BrowserUser
 ) -> None:
     visitor.network_may_fail = True
 
     await board.context.set_offline(True)
-    await board.says("Offline")
-    await visitor.moves("ONE-1", "dispatched", "in_transit")
+    await board.expect_connection("Offline")
+    await visitor.advance("ONE-1", "dispatched", "in_transit")
     await board.context.set_offline(False)
 
-    await board.says("Live")
-    await board.shows("ONE-1", "In transit")
+    await board.expect_connection("Live")
+    await board.expect_status("ONE-1", "In transit")
 
 
-async def test_stored_markup_is_text_everywhere(visitor: Visitor) -> None:
-    customer = await visitor.customer(MARKUP)
-    await visitor.books("ONE-2", customer_id=customer.pk, notes=MARKUP)
-    board = await visitor.opens_board()
+async def test_stored_markup_is_text_everywhere(visitor: BrowserUser) -> None:
+    customer = await visitor.create_customer(MARKUP)
+    await visitor.book_shipment("ONE-2", customer_id=customer.pk, notes=MARKUP)
+    board = await visitor.open_board()
 
-    await visitor.moves("ONE-2", "dispatched", note=MARKUP)
+    await visitor.advance("ONE-2", "dispatched", note=MARKUP)
     await board.row("ONE-2").click()
 
     await expect(board.row("ONE-2").locator(".cell-customer")).to_have_text(MARKUP)
@@ -82,10 +82,10 @@ async def test_stored_markup_is_text_everywhere(visitor: Visitor) -> None:
     assert await board.page.title() == "Board · Freight"
 
 
-async def test_the_keyboard_reaches_opens_and_closes_a_shipment(board: Visit, visitor: Visitor) -> None:
-    await visitor.books("ONE-3")
+async def test_the_keyboard_reaches_opens_and_closes_a_shipment(board: OpenPage, visitor: BrowserUser) -> None:
+    await visitor.book_shipment("ONE-3")
     await board.page.reload()
-    await board.says("Live")
+    await board.expect_connection("Live")
     press = board.page.keyboard.press
 
     await board.page.locator("#q").focus()
@@ -102,7 +102,7 @@ async def test_the_keyboard_reaches_opens_and_closes_a_shipment(board: Visit, vi
     await expect(board.row("ONE-1")).to_be_focused()
 
 
-async def test_the_first_stop_of_the_tab_key_skips_to_the_content(board: Visit) -> None:
+async def test_the_first_stop_of_the_tab_key_skips_to_the_content(board: OpenPage) -> None:
     await board.page.keyboard.press("Tab")
     await expect(board.page.locator(".skip")).to_be_focused()
 
@@ -111,20 +111,20 @@ async def test_the_first_stop_of_the_tab_key_skips_to_the_content(board: Visit) 
     await expect(board.page.locator("main")).to_be_focused()
 
 
-async def test_the_open_panel_follows_the_log(board: Visit, visitor: Visitor) -> None:
+async def test_the_open_panel_follows_the_log(board: OpenPage, visitor: BrowserUser) -> None:
     await board.row("ONE-1").click()
     await expect(board.page.locator("#panel .pill-label")).to_have_text("Booked")
     await expect(board.page.locator(".timeline b")).to_have_text(["Created"])
 
-    await visitor.moves("ONE-1", "dispatched")
+    await visitor.advance("ONE-1", "dispatched")
 
     await expect(board.page.locator("#panel .pill-label")).to_have_text("Dispatched")
     await expect(board.page.locator(".timeline b")).to_have_text(["Dispatched", "Created"])
 
 
-async def test_stages_and_search_narrow_the_rows_and_live_in_the_address(board: Visit, visitor: Visitor) -> None:
-    await visitor.books("TWO-2")
-    await visitor.moves("TWO-2", "dispatched")
+async def test_stages_and_search_narrow_the_rows_and_live_in_the_address(board: OpenPage, visitor: BrowserUser) -> None:
+    await visitor.book_shipment("TWO-2")
+    await visitor.advance("TWO-2", "dispatched")
 
     await board.page.get_by_role("link", name="Pickup").click()
     await expect(board.page.locator("#rows .reference")).to_have_text(["TWO-2"])
@@ -135,12 +135,12 @@ async def test_stages_and_search_narrow_the_rows_and_live_in_the_address(board: 
     assert board.page.url == f"{visitor.site.url}/?q=one"
 
 
-async def test_a_customer_sees_its_own_freight_without_phone_and_notes(visitor: Visitor) -> None:
-    customer = await visitor.customer("Northwind")
-    await visitor.books("MINE-1", customer_id=customer.pk, notes="internal")
-    await visitor.books("THEIRS-1")
+async def test_a_customer_sees_its_own_freight_without_phone_and_notes(visitor: BrowserUser) -> None:
+    customer = await visitor.create_customer("Northwind")
+    await visitor.book_shipment("MINE-1", customer_id=customer.pk, notes="internal")
+    await visitor.book_shipment("THEIRS-1")
 
-    board = await visitor.opens_board("customer", customer=customer)
+    board = await visitor.open_board("customer", customer=customer)
 
     await expect(board.page.locator("#rows .reference")).to_have_text(["MINE-1"])
     document = await board.page.locator("#board-document").text_content()
@@ -149,22 +149,22 @@ async def test_a_customer_sees_its_own_freight_without_phone_and_notes(visitor: 
 
 
 @pytest.mark.parametrize("width", [360, 768, 1024, 1600])
-async def test_the_board_fits_the_window(visitor: Visitor, width: int) -> None:
-    await visitor.books("ONE-4")
+async def test_the_board_fits_the_window(visitor: BrowserUser, width: int) -> None:
+    await visitor.book_shipment("ONE-4")
 
-    board = await visitor.opens_board(viewport={"width": width, "height": 800})
+    board = await visitor.open_board(viewport={"width": width, "height": 800})
 
     assert await board.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-async def test_shipments_on_their_way_stand_on_the_map(board: Visit, visitor: Visitor) -> None:
-    await visitor.books("ONE-5", planned_delivery_at=factories.NOW.replace(year=2099))
-    await visitor.moves("ONE-5", "dispatched")
+async def test_shipments_on_their_way_stand_on_the_map(board: OpenPage, visitor: BrowserUser) -> None:
+    await visitor.book_shipment("ONE-5", planned_delivery_at=factories.NOW.replace(year=2099))
+    await visitor.advance("ONE-5", "dispatched")
     await board.page.reload()
-    await board.says("Live")
+    await board.expect_connection("Live")
     await expect(board.page.locator(".map-dot")).to_have_count(0)
 
-    await visitor.moves("ONE-5", "in_transit")
+    await visitor.advance("ONE-5", "in_transit")
 
     dot = board.page.locator('.map-dot[data-reference="ONE-5"]')
     await expect(dot).to_have_class(re.compile("estimated"))

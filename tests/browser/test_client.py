@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, WebSocketRoute
 
-from tests.browser.visits import Visitor
+from tests.browser.visits import BrowserUser
 
 pytestmark = [
     pytest.mark.browser,
@@ -18,9 +18,9 @@ EPOCH = "7.00000001"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(visitor: Visitor) -> Page:
+async def page(visitor: BrowserUser) -> Page:
     """A page of the site without a client of its own, and the pure parts at `window.log`."""
-    blank_page = (await visitor.visits("/login")).page
+    blank_page = (await visitor.open_page("/login")).page
     await blank_page.evaluate("import('/static/realtime/log.js').then((log) => { window.log = log; })")
     return blank_page
 

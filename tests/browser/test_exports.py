@@ -9,7 +9,7 @@ from django.db import connection
 from playwright.async_api import expect
 
 from exports import work
-from tests.browser.visits import Visit, Visitor
+from tests.browser.visits import OpenPage, BrowserUser
 
 pytestmark = [
     pytest.mark.browser,
@@ -18,15 +18,15 @@ pytestmark = [
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(visitor: Visitor) -> Visit:
+async def page(visitor: BrowserUser) -> OpenPage:
     """The page before a dispatcher with one shipment, who has ordered nothing yet."""
-    await visitor.books("ONE-1")
+    await visitor.book_shipment("ONE-1")
     return await open_page(visitor)
 
 
-async def open_page(visitor: Visitor, **options: Any) -> Visit:
-    visit = await visitor.opens("/exports", **options)
-    await visit.says("Live")
+async def open_page(visitor: BrowserUser, **options: Any) -> OpenPage:
+    visit = await visitor.open_as_member("/exports", **options)
+    await visit.expect_connection("Live")
     return visit
 
 
@@ -40,7 +40,7 @@ async def run_relay_batch() -> None:
     await sync_to_async(batch, thread_sensitive=False)()
 
 
-async def test_what_is_ordered_becomes_ready_without_a_reload_and_is_the_file(page: Visit) -> None:
+async def test_what_is_ordered_becomes_ready_without_a_reload_and_is_the_file(page: OpenPage) -> None:
     await expect(page.page.get_by_text("Nothing ordered yet")).to_be_visible()
     await page.page.get_by_role("button", name="Order export").click()
     pill = page.page.locator(".export .pill-label")
@@ -59,7 +59,7 @@ async def test_what_is_ordered_becomes_ready_without_a_reload_and_is_the_file(pa
     assert (len(lines), lines[0].startswith("ID,Reference"), "ONE-1" in lines[1]) == (2, True, True)
 
 
-async def test_the_keyboard_orders_some_columns_of_some_rows_and_cancels(page: Visit) -> None:
+async def test_the_keyboard_orders_some_columns_of_some_rows_and_cancels(page: OpenPage) -> None:
     press, dom = page.page.keyboard.press, page.page
     await dom.locator("input[name=report]").first.focus()
     await press("ArrowRight")
@@ -82,7 +82,7 @@ async def test_the_keyboard_orders_some_columns_of_some_rows_and_cancels(page: V
     await expect(dom.locator(".export-end")).to_be_hidden()
 
 
-async def test_what_cannot_be_ordered_is_said_where_it_is(page: Visit, visitor: Visitor) -> None:
+async def test_what_cannot_be_ordered_is_said_where_it_is(page: OpenPage, visitor: BrowserUser) -> None:
     visitor.network_may_fail = True  # so Chromium calls an answer of 400
     await page.page.locator("summary").first.click()
     field = page.page.locator(".of-report:not([hidden]) [data-filter=driverId]")
@@ -96,10 +96,10 @@ async def test_what_cannot_be_ordered_is_said_where_it_is(page: Visit, visitor: 
     await expect(page.page.locator(".export")).to_have_count(0)
 
 
-async def test_it_fits_a_phone_and_is_not_offered_to_who_takes_none(visitor: Visitor) -> None:
+async def test_it_fits_a_phone_and_is_not_offered_to_who_takes_none(visitor: BrowserUser) -> None:
     visitor.network_may_fail = True  # so Chromium calls an answer of 403
     small = await open_page(visitor, viewport={"width": 360, "height": 740})
-    driver = await visitor.opens_board("driver")
+    driver = await visitor.open_board("driver")
 
     assert await small.page.evaluate("document.documentElement.scrollWidth") == 360
     await expect(driver.page.get_by_role("link", name="Exports")).to_have_count(0)

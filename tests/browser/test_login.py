@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.visits import Visitor
+from tests.browser.visits import BrowserUser
 
 pytestmark = [
     pytest.mark.browser,
@@ -11,10 +11,10 @@ pytestmark = [
 ]
 
 
-async def test_a_wrong_password_is_said_and_the_address_kept(visitor: Visitor) -> None:
-    email = await visitor.member("dispatcher")
+async def test_a_wrong_password_is_said_and_the_address_kept(visitor: BrowserUser) -> None:
+    email = await visitor.create_member("dispatcher")
     visitor.network_may_fail = True  # the page answers 401, which the console notes
-    visit = await visitor.visits("/login")
+    visit = await visitor.open_page("/login")
 
     await visit.page.fill("#email", email)
     await visit.page.fill("#password", "not this one")
@@ -36,15 +36,15 @@ async def test_a_wrong_password_is_said_and_the_address_kept(visitor: Visitor) -
         ("javascript:alert(1)", "/"),
     ],
 )
-async def test_after_the_login_the_visitor_stays_on_this_site(visitor: Visitor, asked: str, reached: str) -> None:
-    visit = await visitor.logs_in(await visitor.member("auditor"), f"/login?next={asked}")
+async def test_after_the_login_the_visitor_stays_on_this_site(visitor: BrowserUser, asked: str, reached: str) -> None:
+    visit = await visitor.log_in(await visitor.create_member("auditor"), f"/login?next={asked}")
 
-    await visit.says("Live")
+    await visit.expect_connection("Live")
     assert visit.page.url == visitor.site.url + reached
 
 
-async def test_a_demo_account_fills_the_form(visitor: Visitor) -> None:
-    visit = await visitor.visits("/login")
+async def test_a_demo_account_fills_the_form(visitor: BrowserUser) -> None:
+    visit = await visitor.open_page("/login")
 
     await visit.page.get_by_role("button", name="Auditor").click()
 
@@ -52,8 +52,8 @@ async def test_a_demo_account_fills_the_form(visitor: Visitor) -> None:
     await expect(visit.page.locator("#password")).to_have_value("freight-demo")
 
 
-async def test_logging_out_ends_the_session(visitor: Visitor) -> None:
-    visit = await visitor.opens_board()
+async def test_logging_out_ends_the_session(visitor: BrowserUser) -> None:
+    visit = await visitor.open_board()
 
     await visit.page.get_by_role("button", name="Log out").click()
 
@@ -62,17 +62,17 @@ async def test_logging_out_ends_the_session(visitor: Visitor) -> None:
     assert visit.page.url == f"{visitor.site.url}/login?next=/"
 
 
-async def test_a_link_cannot_log_out(visitor: Visitor) -> None:
-    visit = await visitor.opens_board()
+async def test_a_link_cannot_log_out(visitor: BrowserUser) -> None:
+    visit = await visitor.open_board()
 
     answer = await visit.context.request.get("/logout")
 
     assert answer.status == 405
 
 
-async def test_a_missing_page_is_a_page_of_ours(visitor: Visitor) -> None:
+async def test_a_missing_page_is_a_page_of_ours(visitor: BrowserUser) -> None:
     visitor.network_may_fail = True
 
-    visit = await visitor.visits("/nothing-here")
+    visit = await visitor.open_page("/nothing-here")
 
     await expect(visit.page.get_by_role("heading", name="Nothing travels here")).to_be_visible()

@@ -37,7 +37,7 @@ def dispatcher(house: Organization) -> Subject:
 
 @pytest.fixture
 def shipment(house: Organization, dispatcher: Subject) -> Shipment:
-    return factories.booked(
+    return factories.booked_shipment(
         dispatcher, reference="SHIP-1", driver_id=factories.driver(house).pk,
         customer_id=factories.customer(house, NASTY).pk, pieces=12, weight_kg=Decimal("1240.500"),
         volume_m3=Decimal("3.2"), references={"po": "4500012345", "bol": "MAEU123456789"}, notes="Ring at gate 4.",
@@ -117,8 +117,8 @@ def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipm
 
 def test_however_long_its_names_a_label_is_one_piece(house: Organization, dispatcher: Subject) -> None:
     Organization.objects.filter(pk=house.pk).update(name="Acme Freight " + "Kraftwagenspedition" * 4)
-    long = factories.place("DEZZZ", "Niederoberunterbergkirchenhausen am See " * 2, "DE", 50.0, 10.0)
-    factories.booked(
+    long = factories.location("DEZZZ", "Niederoberunterbergkirchenhausen am See " * 2, "DE", 50.0, 10.0)
+    factories.booked_shipment(
         dispatcher, reference="SHIP-1", destination=long.locode, planned_pickup_at=NOW,
         customer_id=factories.customer(house, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk" * 2).pk,
     )  # fmt: skip
@@ -154,7 +154,7 @@ def _decode_code128(widths: list[int]) -> str:
 
 def test_a_reference_too_long_for_bars_is_printed_in_letters(dispatcher: Subject) -> None:
     reference = "L" * 64
-    factories.booked(dispatcher, reference=reference)
+    factories.booked_shipment(dispatcher, reference=reference)
 
     file = document(dispatcher, "label", reference)
 

@@ -44,7 +44,7 @@ def book(content: bytes) -> list[list[Any]]:
 
 def test_json_holds_values_and_not_their_texts(house: Organization, dispatcher: Subject) -> None:
     driver = factories.driver(house, "=1+1", phone="+31 6")
-    shipment = factories.booked(
+    shipment = factories.booked_shipment(
         dispatcher, driver_id=driver.pk, pieces=3, weight_kg=Decimal("12.500"), references={"po": "-7"},
         planned_pickup_at=NOW + timedelta(milliseconds=250),
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_json_holds_values_and_not_their_texts(house: Organization, dispatcher: 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_json_is_one_array_and_ndjson_one_object_a_line(dispatcher: Subject, count: int) -> None:
     for _ in range(count):
-        factories.booked(dispatcher)
+        factories.booked_shipment(dispatcher)
 
     array = fetch_file(dispatcher, path=path("json"))
     lines = fetch_file(dispatcher, path=path("ndjson"))
@@ -75,7 +75,7 @@ def test_json_is_one_array_and_ndjson_one_object_a_line(dispatcher: Subject, cou
 
 
 def test_xlsx_holds_texts_numbers_and_times(house: Organization, dispatcher: Subject) -> None:
-    factories.booked(
+    factories.booked_shipment(
         dispatcher, driver_id=factories.driver(house, "=1+1").pk, pieces=3, weight_kg=Decimal("12.500"),
         planned_pickup_at=NOW + timedelta(milliseconds=250), reference="0042",
     )  # fmt: skip
@@ -93,7 +93,7 @@ def test_xlsx_holds_texts_numbers_and_times(house: Organization, dispatcher: Sub
 def test_xlsx_bears_every_text(house: Organization, dispatcher: Subject) -> None:
     names = [*NASTY, *HARMLESS, "x" * 120, "\U0001f69a \u0645\u0631\u062d\u0628\u0627"]
     for name in names:
-        factories.booked(dispatcher, customer_id=factories.customer(house, name).pk)
+        factories.booked_shipment(dispatcher, customer_id=factories.customer(house, name).pk)
 
     file = fetch_file(dispatcher, {"fields": "customer"}, path=path("xlsx"))
 
@@ -106,7 +106,7 @@ def test_more_rows_than_a_sheet_has_are_refused(dispatcher: Subject, monkeypatch
     one_row_format = formats.Format(xlsx.XLSX.name, xlsx.XLSX.content_type, "json", xlsx.write, max_rows=1)
     monkeypatch.setitem(formats._formats, "xlsx", one_row_format)
     for _ in range(2):
-        factories.booked(dispatcher)
+        factories.booked_shipment(dispatcher)
 
     refused, fits = fetch_file(dispatcher, path=path("xlsx")), fetch_file(dispatcher, {"limit": 1}, path=path("xlsx"))
 
@@ -116,7 +116,7 @@ def test_more_rows_than_a_sheet_has_are_refused(dispatcher: Subject, monkeypatch
 
 def test_a_csv_goes_through_pandas_unspoiled(house: Organization, dispatcher: Subject) -> None:
     for number, name in enumerate(HARMLESS):
-        factories.booked(
+        factories.booked_shipment(
             dispatcher, customer_id=factories.customer(house, name).pk, pieces=number + 1,
             weight_kg=Decimal(number) / 8 + 1, reference=f"00{number}-{house.slug[:8]}",
             planned_delivery_at=NOW + timedelta(days=number),
@@ -144,7 +144,7 @@ def test_the_mark_of_utf_8_is_there_when_asked_for(dispatcher: Subject) -> None:
 
 
 def test_columns_come_as_they_are_asked_for(dispatcher: Subject) -> None:
-    shipment = factories.booked(dispatcher, notes="=inner")
+    shipment = factories.booked_shipment(dispatcher, notes="=inner")
 
     file = fetch_file(dispatcher, {"fields": "notes,reference"})
 
@@ -161,7 +161,7 @@ def test_unknown_columns_are_named(dispatcher: Subject) -> None:
 
 def test_what_a_customer_may_not_see_is_empty_in_every_format(house: Organization, dispatcher: Subject) -> None:
     customer = factories.customer(house)
-    factories.booked(
+    factories.booked_shipment(
         dispatcher, customer_id=customer.pk, driver_id=factories.driver(house).pk, notes="not for customers"
     )
     viewer = factories.member(house, "customer", customer=customer)
@@ -175,7 +175,7 @@ def test_what_a_customer_may_not_see_is_empty_in_every_format(house: Organizatio
 
 
 def test_it_is_compressed_when_the_caller_takes_it(dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     packed = fetch_file(dispatcher, **{"Accept-Encoding": "br, gzip"})
     plain = fetch_file(dispatcher, **{"Accept-Encoding": "gzip;q=0"})
@@ -188,7 +188,7 @@ def test_it_is_compressed_when_the_caller_takes_it(dispatcher: Subject) -> None:
 @pytest.mark.parametrize("report", REPORTS)
 def test_every_report_comes_in_every_format(house: Organization, dispatcher: Subject, report: str) -> None:
     driver = factories.driver(house)
-    factories.delivered(dispatcher, driver_id=driver.pk, planned_delivery_at=NOW + timedelta(minutes=90))
+    factories.delivered_shipment(dispatcher, driver_id=driver.pk, planned_delivery_at=NOW + timedelta(minutes=90))
     auditor = factories.member(house, "auditor")
     key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
 
@@ -204,10 +204,10 @@ def test_every_report_comes_in_every_format(house: Organization, dispatcher: Sub
 
 
 def test_a_delivery_says_how_late_it_was(house: Organization, dispatcher: Subject) -> None:
-    shipment = factories.delivered(
+    shipment = factories.delivered_shipment(
         dispatcher, driver_id=factories.driver(house).pk, planned_delivery_at=NOW + timedelta(minutes=90)
     )
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     file = fetch_file(dispatcher, {"fields": "reference,minutesLate"}, path=path("csv", "deliveries"))
 
@@ -217,9 +217,9 @@ def test_a_delivery_says_how_late_it_was(house: Organization, dispatcher: Subjec
 
 def test_events_of_others_stay_theirs(house: Organization, dispatcher: Subject) -> None:
     customer = factories.customer(house)
-    mine = factories.booked(dispatcher, customer_id=customer.pk)
-    factories.booked(dispatcher)
-    factories.booked(factories.member(factories.organization(), "dispatcher"))
+    mine = factories.booked_shipment(dispatcher, customer_id=customer.pk)
+    factories.booked_shipment(dispatcher)
+    factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
     file = fetch_file(factories.member(house, "customer", customer=customer), path=path("csv", "events"))
 

@@ -71,13 +71,13 @@ def test_an_export_comes_in_again_unchanged(api: Api, house: Organization, dispa
     customer, driver = factories.customer(house, "=Formula Ltd"), factories.driver(house, "@Dana", "+31 6 1")
     names: dict[str, Any] = {"customer_id": customer.pk, "driver_id": driver.pk}
     for reference, notes in (("A-1", "=1+1"), ("A-2", "'=1+1"), ("A-3", '+31 6, "x"\nline'), ("A-4", "''@x")):
-        factories.booked(
+        factories.booked_shipment(
             dispatcher, reference=reference, notes=notes if kind == "csv" else notes.lstrip("'"), pieces=3,
             weight_kg=Decimal("12.345"), references={"po": "-1", "bol": "'+2" if kind == "csv" else "+2"},
             planned_pickup_at=datetime(2026, 3, 3, 4, 5, 6, 789123, UTC), **names,
             origin=services.places.Place("=Depot", "NL", 52.1, 4.3),
         )  # fmt: skip
-    factories.delivered(dispatcher, reference="A-5", **names)
+    factories.delivered_shipment(dispatcher, reference="A-5", **names)
     before = {name: each.seq for name, each in shipments_by_reference(house).items()}
     fields = (
         "id,reference,origin,destination,status,driverId,driverName,driverPhone,createdAt,updatedAt,customer,"
@@ -97,7 +97,7 @@ def test_what_differs_is_amended_and_what_is_left_out_stays(
     api: Api, house: Organization, dispatcher: Subject
 ) -> None:
     driver = factories.driver(house)
-    factories.booked(dispatcher, reference="A-1", pieces=1, driver_id=driver.pk, references={"po": "1", "sku": "2"})
+    factories.booked_shipment(dispatcher, reference="A-1", pieces=1, driver_id=driver.pk, references={"po": "1", "sku": "2"})
 
     done = run_import(
         api, csv_of([{"reference": "a-1", "PIECES": "2", "driver_id": "", "PO": "3", "Status": "draft"}])
@@ -165,8 +165,8 @@ def test_each_row_is_judged_for_itself(api: Api, house: Organization) -> None:
 def test_a_dry_run_says_what_would_be_and_changes_nothing(
     api: Api, house: Organization, dispatcher: Subject
 ) -> None:
-    factories.booked(dispatcher, reference="A-1", pieces=1)
-    factories.delivered(dispatcher, reference="A-2", driver_id=factories.driver(house).pk)
+    factories.booked_shipment(dispatcher, reference="A-1", pieces=1)
+    factories.delivered_shipment(dispatcher, reference="A-2", driver_id=factories.driver(house).pk)
     rows = [
         {"Reference": "A-1", "Pieces": "2", "Origin": ""},
         {"Reference": "A-2", "Origin": "DEBRE"},

@@ -24,7 +24,7 @@ State = Export.State
 
 def test_what_is_ordered_is_written_and_can_be_taken(api: Api, dispatcher: Subject, folder: Path) -> None:
     for _ in range(3):
-        factories.booked(dispatcher)
+        factories.booked_shipment(dispatcher)
     export = create_export(api, filters={"status": ["booked", "draft"], "limit": 2}, fields=["reference", "status"])
     queued = get_export(api, export)
 
@@ -47,7 +47,7 @@ def test_what_is_ordered_is_written_and_can_be_taken(api: Api, dispatcher: Subje
 
 @pytest.mark.parametrize("kind", ["xlsx", "json", "ndjson"])
 def test_every_format_can_be_ordered(api: Api, dispatcher: Subject, kind: str) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     export = create_export(api, format=kind)
 
     work.work_batch()
@@ -71,7 +71,7 @@ def test_every_format_can_be_ordered(api: Api, dispatcher: Subject, kind: str) -
     ],
 )
 def test_a_file_comes_in_parts(api: Api, dispatcher: Subject, header: str, status: int, slice_: slice) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     export = create_export(api)
     work.work_batch()
     _, whole = download(dispatcher, export)
@@ -214,7 +214,7 @@ def test_the_audit_names_who_ordered_and_who_took(api: Api, dispatcher: Subject,
 
 
 def test_a_file_by_a_path_of_its_own_is_the_same(api: Api, dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     export = create_export(api)
     work.work_batch()
 

@@ -186,7 +186,7 @@ def test_renderers_die_with_the_process_that_started_them(tmp_path: Any) -> None
     parent.wait(10)
     parent.stdout.close()
 
-    assert processes.within(10, lambda: not alive(child))
+    assert processes.comes_true(10, lambda: not alive(child))
 
 
 def alive(pid: int) -> bool:

@@ -48,7 +48,7 @@ def dispatcher(house: Organization) -> Subject:
 
 def test_the_header_and_a_row_are_as_promised(house: Organization, dispatcher: Subject) -> None:
     driver, customer = factories.driver(house), factories.customer(house)
-    shipment = factories.booked(
+    shipment = factories.booked_shipment(
         dispatcher, driver_id=driver.pk, customer_id=customer.pk, pieces=3, weight_kg=Decimal("12.500"),
         planned_pickup_at=NOW + timedelta(milliseconds=250), now=NOW,
     )  # fmt: skip
@@ -68,7 +68,7 @@ def test_the_header_and_a_row_are_as_promised(house: Organization, dispatcher: S
 
 def test_the_headers_are_ours(dispatcher: Subject) -> None:
     for _ in range(3):
-        factories.booked(dispatcher)
+        factories.booked_shipment(dispatcher)
 
     file = fetch_file(dispatcher)
 
@@ -81,7 +81,7 @@ def test_the_headers_are_ours(dispatcher: Subject) -> None:
 
 def test_no_cell_is_a_formula(house: Organization, dispatcher: Subject) -> None:
     for name in NASTY:
-        factories.booked(dispatcher, driver_id=factories.driver(house, name).pk)
+        factories.booked_shipment(dispatcher, driver_id=factories.driver(house, name).pk)
 
     file = fetch_file(dispatcher)
 
@@ -91,7 +91,7 @@ def test_no_cell_is_a_formula(house: Organization, dispatcher: Subject) -> None:
 def test_every_column_of_texts_is_neutralised(house: Organization, dispatcher: Subject) -> None:
     place = Place(name="=1+1", country="NL", latitude=1.0, longitude=2.0)
     driver = factories.driver(house, "@x", phone="-1")
-    factories.booked(
+    factories.booked_shipment(
         dispatcher, driver_id=driver.pk, customer_id=factories.customer(house, "+1").pk, origin=place,
         destination=place,
     )  # fmt: skip
@@ -104,7 +104,7 @@ def test_every_column_of_texts_is_neutralised(house: Organization, dispatcher: S
 
 def test_other_texts_come_through_unchanged(house: Organization, dispatcher: Subject) -> None:
     for name in HARMLESS:
-        factories.booked(dispatcher, customer_id=factories.customer(house, name).pk)
+        factories.booked_shipment(dispatcher, customer_id=factories.customer(house, name).pk)
 
     file = fetch_file(dispatcher)
 
@@ -113,8 +113,8 @@ def test_other_texts_come_through_unchanged(house: Organization, dispatcher: Sub
 
 def test_a_customer_sees_its_own_shipments_without_phones(house: Organization, dispatcher: Subject) -> None:
     customer, driver = factories.customer(house), factories.driver(house)
-    mine = factories.booked(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
-    factories.booked(dispatcher, driver_id=driver.pk)
+    mine = factories.booked_shipment(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
+    factories.booked_shipment(dispatcher, driver_id=driver.pk)
 
     file = fetch_file(factories.member(house, "customer", customer=customer))
 
@@ -124,7 +124,7 @@ def test_a_customer_sees_its_own_shipments_without_phones(house: Organization, d
 
 
 def test_a_customer_with_nothing_gets_the_header_alone(house: Organization, dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     file = fetch_file(factories.member(house, "customer"))
 
@@ -135,8 +135,8 @@ def test_a_customer_with_nothing_gets_the_header_alone(house: Organization, disp
 def test_who_oversees_sees_every_row_of_its_organisation_and_no_other(
     house: Organization, dispatcher: Subject, role: str
 ) -> None:
-    ours = {factories.booked(dispatcher).reference for _ in range(2)}
-    factories.booked(factories.member(factories.organization("Rival"), "dispatcher"))
+    ours = {factories.booked_shipment(dispatcher).reference for _ in range(2)}
+    factories.booked_shipment(factories.member(factories.organization("Rival"), "dispatcher"))
 
     file = fetch_file(factories.member(house, role))
 
@@ -155,7 +155,7 @@ def test_a_stranger_may_not_export(committed: None) -> None:
 
 def test_the_filters_narrow(dispatcher: Subject) -> None:
     references = [
-        factories.booked(dispatcher, now=NOW + timedelta(days=day), status=status).reference
+        factories.booked_shipment(dispatcher, now=NOW + timedelta(days=day), status=status).reference
         for day, status in enumerate(["draft", "booked", "booked", "draft"])
     ]
 
@@ -188,7 +188,7 @@ def test_a_limit_that_is_none_is_refused(dispatcher: Subject, limit: str) -> Non
 
 
 def test_the_older_path_gives_the_same_file(dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     assert fetch_file(dispatcher, path="/api/shipments/export/csv").body == fetch_file(dispatcher).body
 
@@ -200,7 +200,7 @@ def test_accept_does_not_matter(dispatcher: Subject) -> None:
 
 
 def test_it_stands_in_the_audit_twice(house: Organization, dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     file = fetch_file(dispatcher, {"status": "booked"})
 

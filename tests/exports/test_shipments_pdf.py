@@ -62,7 +62,7 @@ def pool() -> Pool:
 
 def test_a_row_and_what_stands_around_the_table(house: Organization, dispatcher: Subject) -> None:
     driver, customer = factories.driver(house), factories.customer(house)
-    shipment = factories.booked(
+    shipment = factories.booked_shipment(
         dispatcher, driver_id=driver.pk, customer_id=customer.pk, planned_delivery_at=NOW + timedelta(days=3)
     )
 
@@ -89,8 +89,8 @@ def test_nothing_found_is_a_page_that_says_so(dispatcher: Subject) -> None:
 
 def test_a_customer_sees_its_own_without_phones(house: Organization, dispatcher: Subject) -> None:
     customer, driver = factories.customer(house), factories.driver(house)
-    mine = factories.booked(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
-    others = factories.booked(dispatcher)
+    mine = factories.booked_shipment(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
+    others = factories.booked_shipment(dispatcher)
 
     query = {"fields": "reference,driverName,driverPhone"}
     file = fetch_pdf(factories.member(house, "customer", customer=customer), **query)
@@ -100,7 +100,7 @@ def test_a_customer_sees_its_own_without_phones(house: Organization, dispatcher:
 
 
 def test_named_fields_come_in_their_order_and_no_more_than_a_page_holds(dispatcher: Subject) -> None:
-    factories.booked(dispatcher, pieces=3)
+    factories.booked_shipment(dispatcher, pieces=3)
 
     few_fields = fetch_pdf(dispatcher, fields="status,pieces,reference")
     many_fields = fetch_file(
@@ -115,7 +115,7 @@ def test_named_fields_come_in_their_order_and_no_more_than_a_page_holds(dispatch
 
 @pytest.mark.parametrize("name", ["events", "deliveries", "audit"])
 def test_every_report_prints(house: Organization, dispatcher: Subject, name: str) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     auditor = factories.member(house, "auditor")
     key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
@@ -129,7 +129,7 @@ def test_the_older_path_gives_a_file_too(dispatcher: Subject) -> None:
 
 
 def test_it_stands_in_the_audit_with_rows_and_bytes(house: Organization, dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     file = fetch_pdf(dispatcher)
 
@@ -142,7 +142,7 @@ def test_it_stands_in_the_audit_with_rows_and_bytes(house: Organization, dispatc
 
 
 def test_the_same_state_is_drawn_once_for_all_who_see_the_same(house: Organization, dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     other = factories.member(house, "dispatcher")
     hits = pdf.cache.stats.hits
 
@@ -152,7 +152,7 @@ def test_the_same_state_is_drawn_once_for_all_who_see_the_same(house: Organizati
 
 
 def test_what_was_committed_is_in_the_next_file(dispatcher: Subject) -> None:
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
     before = fetch_pdf(dispatcher)
 
     services.advance(by=dispatcher, now=NOW, reference=shipment.reference, to="cancelled")
@@ -162,7 +162,7 @@ def test_what_was_committed_is_in_the_next_file(dispatcher: Subject) -> None:
 
 
 def test_others_who_see_less_get_a_file_of_their_own(house: Organization, dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     all_of_it = fetch_pdf(dispatcher)
     nothing = fetch_pdf(factories.member(house, "customer"))
@@ -171,7 +171,7 @@ def test_others_who_see_less_get_a_file_of_their_own(house: Organization, dispat
 
 
 def test_it_is_drawn_once_for_all_who_ask_at_that_time(dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     stored = pdf.cache.stats.stored
 
     def ask(_: int) -> bytes:
@@ -205,7 +205,7 @@ def test_a_few_pages_hold_every_row_under_a_repeated_header(pool: Pool) -> None:
 
 
 def test_two_thousand_rows_are_whole_and_in_order(dispatcher: Subject) -> None:
-    copies.many(factories.booked(dispatcher, reference="COPY-1").pk, 2_000)
+    copies.insert_copies(factories.booked_shipment(dispatcher, reference="COPY-1").pk, 2_000)
     while feed.number_batch():
         pass  # as the relay does: with so many events unnumbered nothing is kept
     began = time.monotonic()
@@ -246,7 +246,7 @@ def test_more_rows_than_a_document_holds_are_refused_with_a_way_out(
 ) -> None:
     monkeypatch.setattr(pdf, "PDF", replace(pdf.PDF, most_rows=1))
     for _ in range(2):
-        factories.booked(dispatcher)
+        factories.booked_shipment(dispatcher)
 
     file = fetch_file(dispatcher, path=PATH)
 
@@ -290,7 +290,7 @@ def test_without_its_libraries_the_answer_says_what_to_type(
 def test_a_document_that_cannot_be_drawn_is_a_problem_and_stands_in_the_audit(
     house: Organization, dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     monkeypatch.setattr(report, "MOST_BY_PAGES", -1)
     monkeypatch.setattr(report, "_part", lambda *_, **__: Task("join", {}, [b"no pages"]))
 

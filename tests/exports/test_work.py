@@ -47,7 +47,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 def test_one_that_is_being_written_is_stopped(
     dispatcher: Subject, house: Organization, endless: threading.Event, folder: Path
 ) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     export = create_export_job(dispatcher, format="endless")
     writing = threading.Thread(target=work.work_batch)
     writing.start()
@@ -86,7 +86,7 @@ def test_what_killed_attempts_left_is_swept_away_in_time(folder: Path) -> None:
 
 
 def test_a_report_in_print_is_whole(api: Api, dispatcher: Subject) -> None:
-    booked = [factories.booked(dispatcher, pieces=number + 7) for number in range(60)]
+    booked = [factories.booked_shipment(dispatcher, pieces=number + 7) for number in range(60)]
     fields = ["reference", "status", "pieces"]
     export = create_export(api, format="pdf", filters={"ordering": "reference"}, fields=fields)
 
@@ -107,7 +107,7 @@ def test_a_report_in_print_is_whole(api: Api, dispatcher: Subject) -> None:
 
 
 def test_one_whose_worker_was_killed_is_begun_again(api: Api, dispatcher: Subject, house: Organization) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     export = create_export(api)
     # As a worker leaves it that is killed in the midst: running, begun in the audit, its lock free.
     Export.objects.filter(pk=export["id"]).update(
@@ -128,7 +128,7 @@ def test_one_whose_worker_was_killed_is_begun_again(api: Api, dispatcher: Subjec
 
 
 def test_one_that_is_being_written_is_not_begun_again(dispatcher: Subject, endless: threading.Event) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     export = create_export_job(dispatcher, format="endless")
     writing = threading.Thread(target=work.work_batch)
     writing.start()
@@ -186,7 +186,7 @@ def test_a_writer_that_breaks_leaves_no_file(
 
 def test_progress_is_told_up_to_the_count(dispatcher: Subject) -> None:
     for _ in range(3):
-        factories.booked(dispatcher)
+        factories.booked_shipment(dispatcher)
     events: list[dict[str, Any]] = []
 
     def receiver(**event: Any) -> None:

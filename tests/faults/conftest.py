@@ -7,27 +7,27 @@ import pytest
 from freight.drills.delivery import run
 from freight.drills.delivery.evidence import Evidence
 from freight.drills.delivery.scale import SHORT
-from freight.drills.delivery.stage import Stage, raised
+from freight.drills.delivery.stage import ProductStage, running_stage
 
 SEED = 4
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[ProductStage]:
     """PostgreSQL, Valkey, two `api` and two `ws` Daphnes, a relay and nginx, all private."""
-    with raised() as made:
-        yield made
+    with running_stage() as running:
+        yield running
 
 
 @pytest.fixture
-def holds(stage: Stage) -> Callable[[str], Evidence]:
+def holds(stage: ProductStage) -> Callable[[str], Evidence]:
     """Plays a row in its short form and asserts that every promise held."""
 
-    def played(name: str) -> Evidence:
-        evidence = run.play(stage, name, SHORT, SEED)
+    def run_and_check(name: str) -> Evidence:
+        evidence = run.run_scenario(stage, name, SHORT, SEED)
         print(evidence)
-        assert evidence.holds, f"{evidence}\n{stage.tails()}"
+        assert evidence.holds, f"{evidence}\n{stage.log_tails()}"
         assert evidence.deliveries > 0
         return evidence
 
-    return played
+    return run_and_check

@@ -25,7 +25,7 @@ from shipments.models import Organization, Shipment, User
 from shipments.selectors import live
 from shipments.services import api_keys, logins
 from tests import factories
-from tests.clock import quickest_told
+from tests.clock import fastest_reported_seconds
 
 pytestmark = pytest.mark.usefixtures("committed")
 # What differs from one request to the next by nature, and the methods that DRF names on every answer.
@@ -107,9 +107,9 @@ def house(committed: None) -> Tenant:
     organization = factories.organization()
     driver = factories.driver(organization)
     by = factories.member(organization, "dispatcher")
-    shipment = factories.booked(by, driver_id=driver.pk)
+    shipment = factories.booked_shipment(by, driver_id=driver.pk)
     for _ in range(3):
-        factories.booked(by)
+        factories.booked_shipment(by)
     tokens = {}
     for role in ("dispatcher", "auditor", "driver"):
         links = {"driver": driver} if role == "driver" else {}
@@ -209,7 +209,7 @@ async def test_whatever_is_not_plain_is_left_to_django(house: Tenant, target: st
 async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(house: Tenant) -> None:
     def rival() -> str:
         by = factories.member(factories.organization(), "dispatcher")
-        return factories.booked(by).reference
+        return factories.booked_shipment(by).reference
 
     reference = await sync_to_async(rival)()
 
@@ -245,7 +245,7 @@ async def test_pages_of_several_houses_at_once_are_each_for_whoever_asked(house:
     def more() -> list[str]:
         others = [factories.organization(), factories.organization()]
         headers = [_bearer_token(each, "dispatcher") for each in others]
-        factories.booked(factories.member(others[0], "dispatcher"))
+        factories.booked_shipment(factories.member(others[0], "dispatcher"))
         gone = _bearer_token(others[1], "auditor")
         left = User.objects.get(membership__organization=others[1], membership__role="auditor")
         logins.revoke_all(left, now=timezone.now())
@@ -318,5 +318,5 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
 
     most = waiting.REDIS_REQUEST_BUDGET_SECONDS + 0.4
     # It is at least as slow as one question of the slow Redis: the fault is real.
-    assert SLOW_SECONDS < await quickest_told(slowest, under=most) < most
+    assert SLOW_SECONDS < await fastest_reported_seconds(slowest, under=most) < most
     assert django.paths == []

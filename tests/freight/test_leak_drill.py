@@ -5,11 +5,11 @@ import sys
 import pytest
 
 from freight.drills import leak
-from freight.drills.leak import Scale
+from freight.drills.leak import LeakScale
 from tests.journeys.servers import database_url
 
 pytestmark = pytest.mark.journey
-SHORT = Scale(rounds=6, requests=160, sockets=40)
+SHORT = LeakScale(rounds=6, requests=160, sockets=40)
 
 
 def test_a_planted_leak_is_found_and_named(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.journeys.servers import ROOT
 
 
 def test_each_line_is_of_a_kind_that_is_tried() -> None:
-    assert {line.split(" ")[0] for line in runbook.lines()} == {
+    assert {line.split(" ")[0] for line in runbook.bash_lines()} == {
         "curl",
         "grep",
         "make",
@@ -23,7 +23,7 @@ def test_each_line_is_of_a_kind_that_is_tried() -> None:
     }
 
 
-@pytest.mark.parametrize("line", runbook.of("python"))
+@pytest.mark.parametrize("line", runbook.lines_starting_with("python"))
 def test_a_command_exists_and_takes_its_arguments(line: str) -> None:
     program, manage, name, *arguments = shlex.split(line)
 
@@ -35,10 +35,10 @@ def test_a_command_exists_and_takes_its_arguments(line: str) -> None:
 def test_the_makefile_has_what_is_made() -> None:
     makefile = (ROOT / "Makefile").read_text()
 
-    assert [line for line in runbook.of("make") if f"\n{line.removeprefix('make ')}:" not in makefile] == []
+    assert [line for line in runbook.lines_starting_with("make") if f"\n{line.removeprefix('make ')}:" not in makefile] == []
 
 
-@pytest.mark.parametrize("line", runbook.of("promtool"))
+@pytest.mark.parametrize("line", runbook.lines_starting_with("promtool"))
 def test_promtool_says_yes(line: str) -> None:
     result = subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 

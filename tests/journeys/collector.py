@@ -7,22 +7,22 @@ from typing import Any, Self
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
-class Collector:
+class OtlpCollector:
     """It, for the length of a `with` block."""
 
     def __init__(self) -> None:
         self.spans: list[dict[str, Any]] = []
         self.services: set[str] = set()
-        self._free = threading.Event()
-        self._free.set()
+        self._may_answer = threading.Event()
+        self._may_answer.set()
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                collector._free.wait(60)
+                collector._may_answer.wait(60)
                 sent = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.path == "/v1/traces":
-                    collector.take(sent)
+                    collector.record(sent)
                 self.send_response(200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -45,13 +45,13 @@ class Collector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def hold(self) -> None:
+    def hold_answers(self) -> None:
         """This will leave whatever comes without an answer until `let_go`."""
-        self._free.clear()
+        self._may_answer.clear()
 
-    def let_go(self) -> None:
+    def release_answers(self) -> None:
         """This will answer again."""
-        self._free.set()
+        self._may_answer.set()
 
     def close(self) -> None:
         """This will refuse whatever comes from now on."""
@@ -59,12 +59,12 @@ class Collector:
         self._server.server_close()
         self._thread.join()
 
-    def take(self, sent: bytes) -> None:
+    def record(self, sent: bytes) -> None:
         request = ExportTraceServiceRequest()
         request.ParseFromString(sent)
         for resource in request.resource_spans:
-            told = _values(resource.resource.attributes)
-            self.services.add(told["service.name"])
+            attributes = _values(resource.resource.attributes)
+            self.services.add(attributes["service.name"])
             for scope in resource.scope_spans:
                 self.spans += [
                     {
@@ -72,14 +72,14 @@ class Collector:
                         "trace": span.trace_id.hex(),
                         "id": span.span_id.hex(),
                         "parent": span.parent_span_id.hex(),
-                        "process": told["service.instance.id"].rpartition("/")[2],
+                        "process": attributes["service.instance.id"].rpartition("/")[2],
                         "seconds": (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
                         **_values(span.attributes),
                     }
                     for span in scope.spans
                 ]
 
-    def of(self, trace: str, name: str) -> list[dict[str, Any]]:
+    def spans_of(self, trace: str, name: str) -> list[dict[str, Any]]:
         """This will return a trace's spans of a name."""
         return [span for span in list(self.spans) if span["trace"] == trace and span["name"] == name]
 

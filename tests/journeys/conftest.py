@@ -11,10 +11,10 @@ from tests.journeys import servers
 @pytest.fixture(scope="session")
 def product(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[servers.Product]:
+) -> Iterator[servers.ProductDaphnes]:
     """One `api` and two `ws` Daphnes on the test database."""
     with django_db_blocker.unblock():
-        running = servers.product(tmp_path_factory.mktemp("product"))
+        running = servers.plan_product(tmp_path_factory.mktemp("product"))
     try:
         running.start()
         yield running

@@ -15,7 +15,7 @@ from shipments.access import Subject
 from shipments.models import Organization, RefreshFamily, User
 from shipments.services import api_keys, tickets
 from tests import factories
-from tests.journeys.logins import Socket
+from tests.journeys.logins import SocketClient
 
 
 def now() -> datetime:
@@ -23,50 +23,50 @@ def now() -> datetime:
 
 
 @dataclass
-class Person:
+class MemberCredentials:
     """A member with a login, an API key and a page's session."""
 
     user: User
-    login: RefreshFamily
-    key: str
-    page: Client
+    refresh_family: RefreshFamily
+    api_key: str
+    session_client: Client
 
     @property
     def subject(self) -> Subject:
         """The person, as it stands behind its login."""
-        found = bearers.authenticate(self.token(), now=now())
-        assert found is not None
-        return found
+        subject = bearers.authenticate(self.token(), now=now())
+        assert subject is not None
+        return subject
 
     def token(self, *, life: timedelta | None = None) -> str:
         """This will return an access token of the login, which ends after `life`."""
         full = timedelta(minutes=settings.JWT_ACCESS_MINUTES)
         version = User.objects.get(pk=self.user.pk).authz_version
         return tokens.issue_access(
-            user_id=self.user.pk, login_id=self.login.pk, authz_version=version, now=now() - full + (life or full)
+            user_id=self.user.pk, login_id=self.refresh_family.pk, authz_version=version, now=now() - full + (life or full)
         )[0]
 
-    def bearer(self, **how: Any) -> str:
-        return f"Bearer {self.token(**how)}"
+    def bearer(self, **options: Any) -> str:
+        return f"Bearer {self.token(**options)}"
 
     def ticket(self) -> str:
         return tickets.issue(by=self.subject, now=now())[0]
 
     @property
     def cookie(self) -> str:
-        return f"sessionid={self.page.cookies['sessionid'].value}"
+        return f"sessionid={self.session_client.cookies['sessionid'].value}"
 
 
-def person(organization: Organization, role: str, **links: Any) -> Person:
+def create_member_credentials(organization: Organization, role: str, **links: Any) -> MemberCredentials:
     """This will store a member of a role with one credential of each kind."""
     user = factories.user(organization, role, **links)
-    login = new_login(user)
+    refresh_family = new_login(user)
     subject = access.subject_of_user(user)
     assert subject is not None
-    _, key = api_keys.create(by=subject, now=now(), name="system", scopes=["shipments:read"])
-    page = Client()
-    page.force_login(user)
-    return Person(user, login, key, page)
+    _, api_key = api_keys.create(by=subject, now=now(), name="system", scopes=["shipments:read"])
+    session_client = Client()
+    session_client.force_login(user)
+    return MemberCredentials(user, refresh_family, api_key, session_client)
 
 
 def new_login(user: User) -> RefreshFamily:
@@ -76,7 +76,7 @@ def new_login(user: User) -> RefreshFamily:
     )
 
 
-async def ended(socket: Socket, seconds: float = 20) -> tuple[int, float]:
+async def wait_for_close(socket: SocketClient, seconds: float = 20) -> tuple[int, float]:
     """This will wait until the server closes a socket, and return the code and how long that took."""
     started = time.monotonic()
     async with asyncio.timeout(seconds):
@@ -87,15 +87,15 @@ async def ended(socket: Socket, seconds: float = 20) -> tuple[int, float]:
                 return (closed.rcvd.code if closed.rcvd else 1006), time.monotonic() - started
 
 
-async def greeted(socket: Socket, seconds: float = 20) -> str:
+async def welcome_or_close_code(socket: SocketClient, seconds: float = 20) -> str:
     """This will return `welcome`, or the code by which the server closed the socket instead."""
     try:
-        return str((await socket.hear("welcome", seconds))["type"])
+        return str((await socket.receive("welcome", seconds))["type"])
     except websockets.ConnectionClosed as closed:
         return str(closed.rcvd.code if closed.rcvd else 1006)
 
 
-async def opens(socket: Socket) -> int:
+async def handshake_status(socket: SocketClient) -> int:
     """This will return the status of a handshake: 101, or why it was refused. The socket is closed again."""
     try:
         async with socket:

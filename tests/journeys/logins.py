@@ -12,27 +12,27 @@ from websockets.asyncio.client import ClientConnection
 from realtime.frames import FRAMES_BY_TYPE
 from shipments.models import Organization
 from tests import factories
-from tests.journeys.servers import Daphne
+from tests.journeys.servers import DaphneProcess
 
 PASSWORD = "a-long-demo-password"
 
 
-def client(daphne: Daphne, organization: Organization, role: str, **links: Any) -> httpx.Client:
+def logged_in_client(daphne: DaphneProcess, organization: Organization, role: str, **links: Any) -> httpx.Client:
     """This will return an HTTP client that has logged in as a fresh member."""
     user = factories.user(organization, role, password=PASSWORD, **links)
     http = httpx.Client(base_url=f"{daphne.url}/api", timeout=10)
-    answer = http.post("/auth/login", json={"email": user.email, "password": PASSWORD})
-    if answer.status_code != 200:
+    response = http.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+    if response.status_code != 200:
         http.close()
-        raise AssertionError(f"{answer.status_code} {answer.text}")
-    http.headers["Authorization"] = f"Bearer {answer.json()['access']}"
+        raise AssertionError(f"{response.status_code} {response.text}")
+    http.headers["Authorization"] = f"Bearer {response.json()['access']}"
     return http
 
 
-class Socket:
+class SocketClient:
     """A socket client that keeps every frame it was sent."""
 
-    def __init__(self, daphne: Daphne, token: str | None = None, **options: Any) -> None:
+    def __init__(self, daphne: DaphneProcess, token: str | None = None, **options: Any) -> None:
         headers = {"Authorization": token} if token else {}
         self._options = {
             "additional_headers": headers,
@@ -50,10 +50,10 @@ class Socket:
     async def __aexit__(self, *_: object) -> None:
         await self.connection.close()
 
-    async def say(self, **frame: Any) -> None:
+    async def send(self, **frame: Any) -> None:
         await self.connection.send(orjson.dumps(frame).decode())
 
-    async def hear(self, kind: str, seconds: float = 5) -> dict[str, Any]:
+    async def receive(self, kind: str, seconds: float = 5) -> dict[str, Any]:
         """This will return the next frame of a type; all on the way are kept and are what the reference says."""
         async with asyncio.timeout(seconds):
             while True:
@@ -63,9 +63,9 @@ class Socket:
                 if frame["type"] == kind:
                     return frame
 
-    async def hears_up_to(self, seq: int, seconds: float = 5) -> list[int]:
+    async def receive_updates_until(self, seq: int, seconds: float = 5) -> list[int]:
         """This will return the seqs of all updates until `seq` came."""
         seqs = []
         while not seqs or seqs[-1] < seq:
-            seqs.append((await self.hear("shipment:update", seconds))["seq"])
+            seqs.append((await self.receive("shipment:update", seconds))["seq"])
         return seqs

@@ -38,7 +38,7 @@ class Prometheus:
                 stdout=log, stderr=log,
             )  # fmt: skip
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=10)
-        assert processes.within(30, self._ready), (self._folder / "log").read_text()
+        assert processes.comes_true(30, self._ready), (self._folder / "log").read_text()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,8 +56,8 @@ class Prometheus:
         """This will return the series that an expression gives now."""
         answer = self._http.get("/query", params={"query": expression}).json()
         assert answer["status"] == "success", answer
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
+        series: list[dict[str, Any]] = answer["data"]["result"]
+        return series
 
     def value(self, expression: str) -> float:
         """This will return the sum of an expression's values now."""
@@ -69,18 +69,18 @@ class Prometheus:
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
 
-def dashboard() -> list[str]:
+def dashboard_queries() -> list[str]:
     """This will return every query of the dashboard, over half a minute."""
     panels = yaml.safe_load((DEPLOY / "grafana" / "freight.json").read_text())["panels"]
-    found = [target["expr"] for panel in panels for target in panel.get("targets", [])]
-    return [expression.replace("$__rate_interval", "30s") for expression in found]
+    expressions = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    return [expression.replace("$__rate_interval", "30s") for expression in expressions]
 
 
-def names() -> set[str]:
+def referenced_series() -> set[str]:
     """This will return the names of all series that rules and dashboard ask for."""
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerting.yml").read_text())
-    rules_ask = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
-    words = {
-        word for text in (*rules_ask, *dashboard()) for word in re.findall(r"[a-z][a-z0-9_:]*_[a-z0-9_:]+", text)
+    rule_expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    series = {
+        word for text in (*rule_expressions, *dashboard_queries()) for word in re.findall(r"[a-z][a-z0-9_:]*_[a-z0-9_:]+", text)
     }
-    return words - {"histogram_quantile"}
+    return series - {"histogram_quantile"}

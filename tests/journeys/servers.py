@@ -32,7 +32,7 @@ def database_url() -> str:
 
 
 @dataclass
-class Daphne:
+class DaphneProcess:
     """One `manage.py serve`."""
 
     role: str
@@ -60,7 +60,7 @@ class Daphne:
             stderr=self._out,
         )
 
-    def wait(self) -> None:
+    def wait_ready(self) -> None:
         assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
@@ -92,28 +92,28 @@ class Daphne:
 
 
 @dataclass
-class Product:
+class ProductDaphnes:
     """One `api` and two `ws` Daphnes."""
 
-    api: Daphne
-    sockets: list[Daphne]
+    api: DaphneProcess
+    ws: list[DaphneProcess]
 
     @property
-    def all(self) -> list[Daphne]:
-        return [self.api, *self.sockets]
+    def daphnes(self) -> list[DaphneProcess]:
+        return [self.api, *self.ws]
 
     def start(self) -> None:
-        for daphne in self.all:
+        for daphne in self.daphnes:
             daphne.start()
-        for daphne in self.all:
-            daphne.wait()
+        for daphne in self.daphnes:
+            daphne.wait_ready()
 
     def stop(self) -> None:
-        for daphne in self.all:
+        for daphne in self.daphnes:
             daphne.stop()
 
 
-def product(folder: Path) -> Product:
+def plan_product(folder: Path) -> ProductDaphnes:
     """This will lay out a product whose logs go to the folder; nothing is started yet."""
     ports = [free_port() for _ in range(3)]
     environment = {
@@ -130,7 +130,7 @@ def product(folder: Path) -> Product:
     }
     roles = ["api", "ws", "ws"]
     daphnes = [
-        Daphne(role, port, folder / f"{role}-{port}.log", environment)
+        DaphneProcess(role, port, folder / f"{role}-{port}.log", environment)
         for role, port in zip(roles, ports, strict=True)
     ]
-    return Product(daphnes[0], daphnes[1:])
+    return ProductDaphnes(daphnes[0], daphnes[1:])

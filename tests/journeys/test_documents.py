@@ -12,7 +12,7 @@ from PIL import Image
 from tests import factories
 from tests.exports import printed
 from tests.journeys import logins
-from tests.journeys.servers import Product
+from tests.journeys.servers import ProductDaphnes
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
@@ -24,21 +24,21 @@ def photo() -> bytes:
     return target.getvalue()
 
 
-def test_a_proof_is_posted_and_printed_while_the_server_answers(product: Product) -> None:
+def test_a_proof_is_posted_and_printed_while_the_server_answers(product: ProductDaphnes) -> None:
     house = factories.organization()
-    shipment = factories.booked(factories.member(house, "dispatcher"))
+    shipment = factories.booked_shipment(factories.member(house, "dispatcher"))
     raw = photo()
-    stop, answers = threading.Event(), []
+    stopped, liveness_results = threading.Event(), []
 
-    def ask() -> None:
-        while not stop.is_set():
+    def poll_liveness() -> None:
+        while not stopped.is_set():
             began = time.monotonic()
-            answers.append((httpx.get(f"{product.api.url}/api/health/live", timeout=10), time.monotonic() - began))
+            liveness_results.append((httpx.get(f"{product.api.url}/api/health/live", timeout=10), time.monotonic() - began))
             time.sleep(0.02)
 
-    with closing(logins.client(product.api, house, "dispatcher")) as http:
+    with closing(logins.logged_in_client(product.api, house, "dispatcher")) as http:
         http.timeout = httpx.Timeout(60)
-        watcher = threading.Thread(target=ask)
+        watcher = threading.Thread(target=poll_liveness)
         watcher.start()
         posted = http.post(
             f"/shipments/{shipment.reference}/pod",
@@ -48,7 +48,7 @@ def test_a_proof_is_posted_and_printed_while_the_server_answers(product: Product
             http.get(f"/shipments/{shipment.reference}/documents/{kind}.pdf") for kind in ("pod", "bol", "label")
         ]
         report = http.get("/exports/shipments.pdf")
-        stop.set()
+        stopped.set()
         watcher.join()
 
     assert (2_600_000 < len(raw) < 5_000_000, posted.status_code) == (True, 201)
@@ -56,5 +56,5 @@ def test_a_proof_is_posted_and_printed_while_the_server_answers(product: Product
     assert "Erika Mustermann" in printed.text(papers[0].content)
     assert report.headers["X-Freight-Rows"] == "1"
     # Drawing takes seconds of CPU; the loop that answers this does none of it.
-    assert {answer.status_code for answer, _ in answers} == {200}
-    assert sorted(took for _, took in answers)[len(answers) // 2] < 0.5
+    assert {answer.status_code for answer, _ in liveness_results} == {200}
+    assert sorted(took for _, took in liveness_results)[len(liveness_results) // 2] < 0.5

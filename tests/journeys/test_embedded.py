@@ -46,7 +46,7 @@ def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
-    assert processes.within(5, lambda: not processes.of(home))
+    assert processes.comes_true(5, lambda: not processes.running_in(home))
 
 
 def ask(home: Path, statement: str) -> object:
@@ -64,7 +64,7 @@ def test_both_services_answer_at_endpoints_that_follow_from_the_home(home: Path)
 
     assert services.endpoints == embedded.endpoints(home)
     assert (user, super_user, pong) == ("freight", False, True)
-    assert not processes.of(home)
+    assert not processes.running_in(home)
 
 
 def test_the_database_flushes_what_it_commits(home: Path) -> None:
@@ -79,7 +79,7 @@ def test_sockets_are_reachable_for_their_owner_alone(home: Path) -> None:
         folder = embedded.layout.at(home).sockets
 
         assert folder.stat().st_mode & 0o777 == 0o700
-        assert [port for process in processes.of(home) for port in process.net_connections("inet")] == []
+        assert [port for process in processes.running_in(home) for port in process.net_connections("inet")] == []
 
 
 def test_rows_stay_over_stop_and_start(home: Path) -> None:
@@ -94,7 +94,7 @@ def test_rows_stay_over_stop_and_start(home: Path) -> None:
 def test_one_service_alone_starts(home: Path) -> None:
     with embedded.running(home, postgres=False) as services:
         assert redis.Redis.from_url(services.endpoints.redis_url).ping()
-        assert not [process for process in processes.of(home) if "postgres" in process.name()]
+        assert not [process for process in processes.running_in(home) if "postgres" in process.name()]
 
 
 def test_a_stale_pid_file_of_another_living_program_is_no_obstacle(home: Path) -> None:
@@ -110,7 +110,7 @@ def test_rows_survive_the_kill_of_everything(home: Path, owner: subprocess.Popen
     ask(home, "CREATE TABLE kept (n int)")
     ask(home, "INSERT INTO kept VALUES (7)")
     owner.kill()
-    processes.kill(home)
+    processes.kill_running_in(home)
 
     with embedded.running(home, valkey=False):
         assert ask(home, "SELECT n FROM kept") == 7
@@ -120,25 +120,25 @@ def test_nothing_is_left_five_seconds_after_the_owner_is_killed(home: Path, owne
     owner.kill()
     owner.wait()
 
-    assert processes.within(5, lambda: not processes.of(home))
+    assert processes.comes_true(5, lambda: not processes.running_in(home))
 
 
 def test_nothing_is_left_after_owner_and_keeper_are_killed(home: Path, owner: subprocess.Popen[str]) -> None:
-    keepers = [process for process in processes.of(home) if "freight.embedded.keeper" in process.cmdline()]
+    keepers = [process for process in processes.running_in(home) if "freight.embedded.keeper" in process.cmdline()]
     assert len(keepers) == 1
     owner.kill()
     keepers[0].kill()
     owner.wait()
 
-    assert processes.within(5, lambda: not processes.of(home))
+    assert processes.comes_true(5, lambda: not processes.running_in(home))
 
 
 def test_an_owner_killed_while_starting_leaves_nothing(home: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", OWNER, str(home)], cwd=CHECKOUT, stdout=subprocess.PIPE) as owner:
-        assert processes.within(10, lambda: home.exists() and len(processes.of(home)) > 2)
+        assert processes.comes_true(10, lambda: home.exists() and len(processes.running_in(home)) > 2)
         owner.kill()
 
-    assert processes.within(5, lambda: not processes.of(home))
+    assert processes.comes_true(5, lambda: not processes.running_in(home))
     with embedded.running(home, valkey=False):
         assert ask(home, "SELECT 1") == 1
 
@@ -146,10 +146,10 @@ def test_an_owner_killed_while_starting_leaves_nothing(home: Path) -> None:
 def test_a_killed_service_is_started_again(home: Path) -> None:
     with embedded.running(home) as services:
         client = redis.Redis.from_url(services.endpoints.redis_url)
-        processes.kill(home, "valkey")
-        processes.kill(home, "postgres")
+        processes.kill_running_in(home, "valkey")
+        processes.kill_running_in(home, "postgres")
 
-        assert processes.within(10, lambda: _answers(home))
+        assert processes.comes_true(10, lambda: _answers(home))
         assert client.ping()
 
 
@@ -215,19 +215,19 @@ def test_an_ordinary_user_runs_them_too(home: Path) -> None:
     home.mkdir()
     os.chown(home, nobody, nobody)
     # The one right that is kept lets the user read a checkout and a Python in root's own folders.
-    become = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups",
+    command_prefix = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups",
               "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]  # fmt: skip
 
     with subprocess.Popen(
-        [*become, sys.executable, "-c", OWNER, str(home)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+        [*command_prefix, sys.executable, "-c", OWNER, str(home)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout
         assert owner.stdout.readline() == "ready\n"
         assert ask(home, "SELECT current_user") == "freight"
-        assert {process.uids().effective for process in processes.of(home)} == {nobody}
+        assert {process.uids().effective for process in processes.running_in(home)} == {nobody}
         owner.send_signal(signal.SIGTERM)
 
-    assert processes.within(5, lambda: not processes.of(home))
+    assert processes.comes_true(5, lambda: not processes.running_in(home))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another identity")
@@ -243,7 +243,7 @@ def test_root_without_user_namespaces_runs_postgresql_under_another_user(
     monkeypatch.setenv("PYTHONPATH", f"{patch.parent}:{CHECKOUT}")
 
     with embedded.running(home, valkey=False):
-        server = next(process for process in processes.of(home) if process.name() == "postgres")
+        server = next(process for process in processes.running_in(home) if process.name() == "postgres")
         assert server.uids().effective != 0
         assert ask(home, "SELECT 1") == 1
     monkeypatch.delenv("PYTHONPATH")

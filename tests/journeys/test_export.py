@@ -16,7 +16,7 @@ from freight.drills import copies
 from shipments.models import AuditEntry, Organization
 from tests import factories
 from tests.journeys import logins, processes
-from tests.journeys.servers import Product
+from tests.journeys.servers import ProductDaphnes
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 PATH = "/exports/shipments.csv"
@@ -29,8 +29,8 @@ def stock(django_db_setup: None, django_db_blocker: Any) -> Organization:
     """An organisation with many shipments."""
     with django_db_blocker.unblock():
         organization = factories.organization()
-        first = factories.booked(factories.member(organization, "dispatcher"))
-        copies.many(first.pk, ROWS)
+        first = factories.booked_shipment(factories.member(organization, "dispatcher"))
+        copies.insert_copies(first.pk, ROWS)
         connection.close()
     return organization
 
@@ -41,38 +41,38 @@ def outcomes(organization: Organization) -> list[str]:
     return list(entries.values_list("outcome", flat=True))
 
 
-def readings() -> int:
+def count_reads() -> int:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) {READING}")
         return int(cursor.fetchone()[0])
 
 
-def test_the_whole_file_comes_as_counted(product: Product, stock: Organization) -> None:
-    with closing(logins.client(product.api, stock, "auditor")) as http:
+def test_the_whole_file_comes_as_counted(product: ProductDaphnes, stock: Organization) -> None:
+    with closing(logins.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
         answer = http.get(PATH)
 
     lines = answer.content.count(b"\n")
     assert (answer.status_code, answer.headers["X-Freight-Rows"], lines) == (200, str(ROWS), ROWS + 1)
-    assert processes.within(2, lambda: outcomes(stock) == [*before, "started", "done"])
+    assert processes.comes_true(2, lambda: outcomes(stock) == [*before, "started", "done"])
 
 
-def test_a_killed_reading_breaks_the_answer_off(product: Product, stock: Organization) -> None:
-    with closing(logins.client(product.api, stock, "auditor")) as http:
+def test_a_killed_reading_breaks_the_answer_off(product: ProductDaphnes, stock: Organization) -> None:
+    with closing(logins.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
-        killer = threading.Thread(target=kill_reading)
+        killer = threading.Thread(target=terminate_read)
         killer.start()
 
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             http.get(PATH)
 
         killer.join()
-        assert processes.within(2, lambda: outcomes(stock) == [*before, "started", "failed"])
+        assert processes.comes_true(2, lambda: outcomes(stock) == [*before, "started", "failed"])
         # The server is as well as before.
         assert http.get(PATH, params={"limit": 10}).text.count("\n") == 11
 
 
-def kill_reading() -> None:
+def terminate_read() -> None:
     try:
         with connection.cursor() as cursor:
             for _ in range(2000):
@@ -84,64 +84,64 @@ def kill_reading() -> None:
         connection.close()
 
 
-def test_who_hangs_up_ends_the_reading(product: Product, stock: Organization) -> None:
-    with closing(logins.client(product.api, stock, "auditor")) as http:
+def test_who_hangs_up_ends_the_reading(product: ProductDaphnes, stock: Organization) -> None:
+    with closing(logins.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
         with http.stream("GET", PATH) as answer:
             next(answer.iter_raw())
 
-    assert processes.within(3, lambda: outcomes(stock) == [*before, "started", "cancelled"])
-    assert processes.within(2, lambda: readings() == 0)
+    assert processes.comes_true(3, lambda: outcomes(stock) == [*before, "started", "cancelled"])
+    assert processes.comes_true(2, lambda: count_reads() == 0)
 
 
-def test_fifty_at_once_are_served_two_by_two_or_told_to_come_again(product: Product, stock: Organization) -> None:
-    seen: list[int] = []
-    live: list[int] = []
-    over = threading.Event()
-    watcher = threading.Thread(target=watch, args=(product, over, seen, live))
-    with closing(logins.client(product.api, stock, "auditor")) as http:
+def test_fifty_at_once_are_served_two_by_two_or_told_to_come_again(product: ProductDaphnes, stock: Organization) -> None:
+    read_counts: list[int] = []
+    liveness_statuses: list[int] = []
+    stopped = threading.Event()
+    watcher = threading.Thread(target=sample_reads, args=(product, stopped, read_counts, liveness_statuses))
+    with closing(logins.logged_in_client(product.api, stock, "auditor")) as http:
         before = len(outcomes(stock))
         watcher.start()
-        with ThreadPoolExecutor(50) as crowd:
-            answers = list(crowd.map(lambda _: http.get(PATH, timeout=60), range(50)))
-        over.set()
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: http.get(PATH, timeout=60), range(50)))
+        stopped.set()
         watcher.join()
 
-    told = Counter(answer.status_code for answer in answers)
-    assert set(told) == {200, 429}
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 429}
     assert {answer.content.count(b"\n") for answer in answers if answer.status_code == 200} == {ROWS + 1}
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers if answer.status_code == 429)
-    assert max(seen) <= 2
-    assert set(live) == {200}
+    assert max(read_counts) <= 2
+    assert set(liveness_statuses) == {200}
     # Two entries each, but for refusals: of those at most one a second.
-    assert processes.within(5, lambda: outcomes(stock)[before:].count("done") == told[200])
-    assert 1 <= outcomes(stock)[before:].count("refused") <= told[429]
+    assert processes.comes_true(5, lambda: outcomes(stock)[before:].count("done") == statuses[200])
+    assert 1 <= outcomes(stock)[before:].count("refused") <= statuses[429]
 
 
-def watch(product: Product, over: threading.Event, seen: list[int], live: list[int]) -> None:
+def sample_reads(product: ProductDaphnes, stopped: threading.Event, read_counts: list[int], liveness_statuses: list[int]) -> None:
     """This will look how many COPYs run, and whether the process lives, until it is over."""
     try:
-        while not over.wait(0.02):
-            seen.append(readings())
-            live.append(httpx.get(f"{product.api.url}/api/health/live", timeout=10).status_code)
+        while not stopped.wait(0.02):
+            read_counts.append(count_reads())
+            liveness_statuses.append(httpx.get(f"{product.api.url}/api/health/live", timeout=10).status_code)
     finally:
         connection.close()
 
 
-def test_xlsx_ends_with_its_reader(product: Product, stock: Organization) -> None:
-    with closing(logins.client(product.api, stock, "auditor")) as http:
+def test_xlsx_ends_with_its_reader(product: ProductDaphnes, stock: Organization) -> None:
+    with closing(logins.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
         with pytest.raises(httpx.ReadTimeout):
             http.get("/exports/shipments.xlsx", timeout=0.3)
 
-    assert processes.within(10, lambda: outcomes(stock) == [*before, "started", "cancelled"])
-    assert processes.within(5, lambda: readings() == 0 and writers() == 0)
+    assert processes.comes_true(10, lambda: outcomes(stock) == [*before, "started", "cancelled"])
+    assert processes.comes_true(5, lambda: count_reads() == 0 and count_xlsx_writers() == 0)
 
 
-def writers() -> int:
+def count_xlsx_writers() -> int:
     """This will count the processes that write XLSX."""
-    found = 0
+    count = 0
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            found += any(word.endswith("xlsx_writer.py") for word in process.cmdline())
-    return found
+            count += any(word.endswith("xlsx_writer.py") for word in process.cmdline())
+    return count

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests import factories
 from tests.journeys import logins, processes
-from tests.journeys.servers import Daphne, Product
+from tests.journeys.servers import DaphneProcess, ProductDaphnes
 
 pytestmark = pytest.mark.journey
 
@@ -28,7 +28,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def _scrape(daphne: Daphne) -> list[Any]:
+def _scrape(daphne: DaphneProcess) -> list[Any]:
     answer = httpx.get(f"{daphne.url}/api/metrics", timeout=10)
     assert answer.status_code == 200
     return [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
@@ -38,8 +38,8 @@ def _total(samples: list[Any], name: str, **labels: str) -> float:
     return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
 
 
-def test_every_named_series_is_there_and_each_process_is_shown_once(product: Product) -> None:
-    assert processes.within(10, lambda: _total(_scrape(product.api), "redis_connected") == 1)
+def test_every_named_series_is_there_and_each_process_is_shown_once(product: ProductDaphnes) -> None:
+    assert processes.comes_true(10, lambda: _total(_scrape(product.api), "redis_connected") == 1)
     samples = _scrape(product.api)
 
     assert NAMES - {each.name for each in samples} == set()
@@ -49,35 +49,35 @@ def test_every_named_series_is_there_and_each_process_is_shown_once(product: Pro
     assert len({(each.name, tuple(sorted(each.labels.items()))) for each in samples}) == len(samples)
 
 
-def test_a_request_to_one_process_is_counted_once_and_seen_by_all(product: Product, committed: None) -> None:
+def test_a_request_to_one_process_is_counted_once_and_seen_by_all(product: ProductDaphnes, committed: None) -> None:
     route = {"route": "/api/shipments/<reference:reference>", "status": "404"}
-    before = [_total(_scrape(each), "http_requests_total", **route) for each in product.all]
-    with contextlib.closing(logins.client(product.api, factories.organization(), "dispatcher")) as http:
+    before = [_total(_scrape(each), "http_requests_total", **route) for each in product.daphnes]
+    with contextlib.closing(logins.logged_in_client(product.api, factories.organization(), "dispatcher")) as http:
         for number in range(3):
             http.get(f"/shipments/NONE-{number}")
 
-    after = [_total(_scrape(each), "http_requests_total", **route) for each in product.all]
+    after = [_total(_scrape(each), "http_requests_total", **route) for each in product.daphnes]
 
     assert [late - early for early, late in zip(before, after, strict=True)] == [3, 3, 3]
 
 
-def test_what_strangers_type_adds_no_series(product: Product) -> None:
+def test_what_strangers_type_adds_no_series(product: ProductDaphnes) -> None:
     with httpx.Client(base_url=product.api.url, timeout=10) as http:
 
-        def ask(number: int) -> None:
+        def send_requests(number: int) -> None:
             http.request(f"M{number}", f"/api/none-{number}", headers={"User-Agent": f"agent {number}"})
             http.get(f"/{number}/none?{number}", headers={"User-Agent": f"agent {number}", "Host": "127.0.0.1"})
 
-        ask(-1)
+        send_requests(-1)
         _scrape(product.api)
         before = _series(product)
         for number in range(100):
-            ask(number)
+            send_requests(number)
 
     assert _series(product) == before
 
 
-def _series(product: Product) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+def _series(product: ProductDaphnes) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     """The series, but for those of the other processes alone: nobody asked them, they tell when they first can."""
     return {
         (each.name, tuple(each.labels.items()))
@@ -86,13 +86,13 @@ def _series(product: Product) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     }
 
 
-def test_the_page_is_quick(product: Product) -> None:
-    taken = []
+def test_the_page_is_quick(product: ProductDaphnes) -> None:
+    seconds = []
     with httpx.Client(base_url=product.api.url, timeout=10) as http:
         for _ in range(20):
             started = time.perf_counter()
             http.get("/api/metrics")
-            taken.append(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - started)
 
     # Milliseconds of a machine that does nothing else: others' work stretches them.
-    assert sorted(taken)[len(taken) // 4] < 0.05 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert sorted(seconds)[len(seconds) // 4] < 0.05 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

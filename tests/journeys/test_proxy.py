@@ -56,7 +56,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
-class Server(socketserver.ThreadingUnixStreamServer):
+class EchoServer(socketserver.ThreadingUnixStreamServer):
     """A named server on a unix socket."""
 
     daemon_threads = True
@@ -82,7 +82,7 @@ def nginx(run: Path, *, api: list[Path], ws: list[Path]) -> Iterator[str]:
     )
     command = [str(proxy.nginx_program()), "-p", str(run), "-c", str(configuration), "-g", "daemon off;"]
     with (run / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
-        assert processes.within(5, lambda: _listens(f"http://{listen}")), (run / "log").read_text()
+        assert processes.comes_true(5, lambda: _is_listening(f"http://{listen}")), (run / "log").read_text()
         yield f"http://{listen}"
         process.terminate()
 
@@ -91,7 +91,7 @@ def nginx(run: Path, *, api: list[Path], ws: list[Path]) -> Iterator[str]:
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The door before one server of each kind, and one that is not there."""
     run = tmp_path_factory.mktemp("proxy")
-    servers = [Server(run / f"{name}.sock", name) for name in ("api", "ws")]
+    servers = [EchoServer(run / f"{name}.sock", name) for name in ("api", "ws")]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     with nginx(run, api=[run / "gone.sock", run / "api.sock"], ws=[run / "ws.sock"]) as address:
@@ -101,7 +101,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.server_close()
 
 
-def _listens(address: str) -> bool:
+def _is_listening(address: str) -> bool:
     try:
         return httpx.get(f"{address}/static/page.css").status_code == 200
     except httpx.HTTPError:
@@ -109,7 +109,7 @@ def _listens(address: str) -> bool:
 
 
 def test_what_a_client_says_about_itself_does_not_pass(url: str) -> None:
-    lies = {
+    spoofed = {
         "X-Forwarded-For": "8.8.8.8",
         "X-Forwarded-Proto": "https",
         "X-Forwarded-Host": "evil.example",
@@ -119,11 +119,11 @@ def test_what_a_client_says_about_itself_does_not_pass(url: str) -> None:
         "Upgrade": "websocket",
         "Connection": "upgrade",
     }
-    headers = httpx.get(f"{url}/api/shipments", headers=lies).json()["headers"]
+    headers = httpx.get(f"{url}/api/shipments", headers=spoofed).json()["headers"]
 
     address = url.removeprefix("http://")
-    seen = {name: headers.get(name) for name in (*lies, "Host")}
-    assert seen == {
+    received = {name: headers.get(name) for name in (*spoofed, "Host")}
+    assert received == {
         "X-Forwarded-For": "127.0.0.1",
         "X-Forwarded-Proto": "http",
         "X-Forwarded-Host": address,

@@ -15,7 +15,7 @@ from shipments.services import feed, shipments
 from tests import factories
 from tests.factories import NOW
 from tests.journeys import logins
-from tests.journeys.servers import ROOT, Product
+from tests.journeys.servers import ROOT, ProductDaphnes
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
@@ -37,15 +37,15 @@ def example() -> Iterator[ModuleType]:
 class Case:
     """A shipment, somebody who changes it and somebody who watches."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: ProductDaphnes) -> None:
         self.organization = factories.organization()
         self.by = factories.member(self.organization, "dispatcher")
-        self.reference = factories.booked(self.by).reference
-        http = logins.client(product.api, self.organization, "dispatcher")
+        self.reference = factories.booked_shipment(self.by).reference
+        http = logins.logged_in_client(product.api, self.organization, "dispatcher")
         self.token = str(http.headers["Authorization"]).removeprefix("Bearer ")
         http.close()
 
-    async def fresh(self) -> str:
+    async def get_token(self) -> str:
         return self.token
 
     async def change(self, pieces: int) -> None:
@@ -58,30 +58,30 @@ class Case:
 
 
 @pytest_asyncio.fixture
-async def case(product: Product, committed: None) -> AsyncIterator[Case]:
+async def case(product: ProductDaphnes, committed: None) -> AsyncIterator[Case]:
     yield await sync_to_async(Case)(product)
 
 
-async def told(client: Any, count: int) -> list[Any]:
+async def next_updates(client: Any, count: int) -> list[Any]:
     """This will return the next so many updates."""
-    found = []
+    updates = []
     async with asyncio.timeout(20):
         async for update in client:
-            found.append(update)
-            if len(found) == count:
+            updates.append(update)
+            if len(updates) == count:
                 break
-    return found
+    return updates
 
 
-async def test_every_event_comes_once_over_cut_lines(product: Product, case: Case, example: ModuleType) -> None:
-    async with example.FreightClient(product.sockets[0].ws_url, case.fresh, first_delay=0.05) as client:
+async def test_every_event_comes_once_over_cut_lines(product: ProductDaphnes, case: Case, example: ModuleType) -> None:
+    async with example.FreightClient(product.ws[0].ws_url, case.get_token, first_delay=0.05) as client:
         await client.join(case.reference)
-        (first,) = await told(client, 1)
+        (first,) = await next_updates(client, 1)
         for pieces in range(1, 7):
             if pieces % 2:
                 client._line.transport.abort()
             await case.change(pieces)
-        updates = await told(client, 6)
+        updates = await next_updates(client, 6)
 
     assert (first.seq, first.snapshot["reference"]) == (1, case.reference)
     assert [update.seq for update in updates] == [2, 3, 4, 5, 6, 7]
@@ -89,13 +89,13 @@ async def test_every_event_comes_once_over_cut_lines(product: Product, case: Cas
     assert client.reconnects >= 1
 
 
-async def test_it_goes_on_from_what_a_script_has_kept(product: Product, case: Case, example: ModuleType) -> None:
+async def test_it_goes_on_from_what_a_script_has_kept(product: ProductDaphnes, case: Case, example: ModuleType) -> None:
     await case.change(1)
     await case.change(2)
 
-    async with example.FreightClient(product.sockets[1].ws_url, case.fresh) as client:
+    async with example.FreightClient(product.ws[1].ws_url, case.get_token) as client:
         await client.join("shipments:all", since=1)
-        updates = await told(client, 2)
+        updates = await next_updates(client, 2)
 
     assert [(update.seq, update.event["shipmentId"]) for update in updates] == [
         (2, case.reference),
@@ -104,14 +104,14 @@ async def test_it_goes_on_from_what_a_script_has_kept(product: Product, case: Ca
 
 
 async def test_a_room_that_is_not_there_and_a_bad_token_are_told(
-    product: Product, case: Case, example: ModuleType
+    product: ProductDaphnes, case: Case, example: ModuleType
 ) -> None:
-    async with example.FreightClient(product.sockets[0].ws_url, case.fresh) as client:
+    async with example.FreightClient(product.ws[0].ws_url, case.get_token) as client:
         await client.join("NOT-THERE")
-        (update,) = await told(client, 1)
-    async with example.FreightClient(product.sockets[0].ws_url, lambda: asyncio.sleep(0, "no token")) as refused:
+        (update,) = await next_updates(client, 1)
+    async with example.FreightClient(product.ws[0].ws_url, lambda: asyncio.sleep(0, "no token")) as refused:
         with pytest.raises(example.Refused) as caught:
-            await told(refused, 1)
+            await next_updates(refused, 1)
 
     assert update.left == "not_found"
     assert caught.value.args[0] == 4401

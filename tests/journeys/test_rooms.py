@@ -15,38 +15,38 @@ from shipments.services import feed, shipments
 from tests import factories
 from tests.factories import NOW
 from tests.journeys import logins
-from tests.journeys.logins import Socket
-from tests.journeys.servers import Product
+from tests.journeys.logins import SocketClient
+from tests.journeys.servers import ProductDaphnes
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 
-class House:
+class Tenant:
     """An organisation with a dispatcher and a driver, both logged in."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: ProductDaphnes) -> None:
         self.organization: Organization = factories.organization()
         self.driver: Driver = factories.driver(self.organization)
         self.by = factories.member(self.organization, "dispatcher")
-        self.dispatcher: httpx.Client = logins.client(product.api, self.organization, "dispatcher")
-        self.at_wheel: httpx.Client = logins.client(product.api, self.organization, "driver", driver=self.driver)
+        self.dispatcher: httpx.Client = logins.logged_in_client(product.api, self.organization, "dispatcher")
+        self.driver_http: httpx.Client = logins.logged_in_client(product.api, self.organization, "driver", driver=self.driver)
 
     @staticmethod
     def token(http: httpx.Client) -> str:
         return str(http.headers["Authorization"])
 
-    async def books(self, number: int) -> list[str]:
+    async def book_shipments(self, number: int) -> list[str]:
         """This will book shipments, number what happened and return their references."""
 
         def work() -> list[str]:
-            made = [factories.booked(self.by).reference for _ in range(number)]
+            made = [factories.booked_shipment(self.by).reference for _ in range(number)]
             while feed.number_batch():
                 pass
             return made
 
         return await sync_to_async(work)()
 
-    async def changes(self, reference: str) -> None:
+    async def amend(self, reference: str) -> None:
         def work() -> None:
             shipments.amend(by=self.by, now=NOW, reference=reference, changes={"pieces": 7})
             while feed.number_batch():
@@ -54,40 +54,40 @@ class House:
 
         await sync_to_async(work)()
 
-    async def drives(self, latitude: float) -> None:
-        path, where = f"/drivers/{self.driver.pk}/location", {"latitude": latitude, "longitude": 4.5}
-        answer = await asyncio.to_thread(self.at_wheel.post, path, json=where)
+    async def report_position(self, latitude: float) -> None:
+        path, position = f"/drivers/{self.driver.pk}/location", {"latitude": latitude, "longitude": 4.5}
+        answer = await asyncio.to_thread(self.driver_http.post, path, json=position)
         assert answer.status_code in {200, 201}, answer.text
 
 
 @pytest.fixture
-def house(product: Product, committed: None) -> Iterator[House]:
-    made = House(product)
-    yield made
-    made.dispatcher.close()
-    made.at_wheel.close()
+def house(product: ProductDaphnes, committed: None) -> Iterator[Tenant]:
+    tenant = Tenant(product)
+    yield tenant
+    tenant.dispatcher.close()
+    tenant.driver_http.close()
 
 
 async def test_the_feed_tells_of_every_shipment_and_is_resumed_on_another_daphne(
-    product: Product, house: House
+    product: ProductDaphnes, house: Tenant
 ) -> None:
-    (first,) = await house.books(1)
-    async with Socket(product.sockets[0], house.token(house.dispatcher)) as socket:
-        await socket.say(type="join:room", id=1, room="shipments:all")
-        joined = await socket.hear("room:joined")
-        (second,) = await house.books(1)
-        await house.changes(first)
-        seqs = await socket.hears_up_to(3)
-    told = [frame for frame in socket.frames if frame["type"] == "shipment:update"]
-    missed = await house.books(2)
+    (first,) = await house.book_shipments(1)
+    async with SocketClient(product.ws[0], house.token(house.dispatcher)) as socket:
+        await socket.send(type="join:room", id=1, room="shipments:all")
+        joined = await socket.receive("room:joined")
+        (second,) = await house.book_shipments(1)
+        await house.amend(first)
+        seqs = await socket.receive_updates_until(3)
+    updates = [frame for frame in socket.frames if frame["type"] == "shipment:update"]
+    missed = await house.book_shipments(2)
 
-    async with Socket(product.sockets[1], house.token(house.dispatcher)) as again:
-        await again.say(type="join:room", room="shipments:all", epoch=joined["epoch"], since=seqs[-1])
-        answer = await again.hear("room:joined")
+    async with SocketClient(product.ws[1], house.token(house.dispatcher)) as again:
+        await again.send(type="join:room", room="shipments:all", epoch=joined["epoch"], since=seqs[-1])
+        answer = await again.receive("room:joined")
 
     assert (joined["recovered"], joined["seq"], joined["snapshot"]) == (False, 1, {"seq": 1})
     assert seqs == [2, 3]
-    assert [(f["shipmentId"], f["event"]["seq"], f["shipment"]["reference"]) for f in told] == [
+    assert [(f["shipmentId"], f["event"]["seq"], f["shipment"]["reference"]) for f in updates] == [
         (second, 1, second),
         (first, 2, first),
     ]
@@ -97,11 +97,11 @@ async def test_the_feed_tells_of_every_shipment_and_is_resumed_on_another_daphne
     )
 
 
-async def test_the_feed_on_the_socket_is_the_feed_of_rest(product: Product, house: House) -> None:
-    await house.books(3)
-    async with Socket(product.sockets[0], house.token(house.dispatcher)) as socket:
-        await socket.say(type="join:room", room="shipments:all", since=0)
-        joined = await socket.hear("room:joined")
+async def test_the_feed_on_the_socket_is_the_feed_of_rest(product: ProductDaphnes, house: Tenant) -> None:
+    await house.book_shipments(3)
+    async with SocketClient(product.ws[0], house.token(house.dispatcher)) as socket:
+        await socket.send(type="join:room", room="shipments:all", since=0)
+        joined = await socket.receive("room:joined")
 
     rest = (await asyncio.to_thread(house.dispatcher.get, "/events")).json()
     assert (joined["epoch"], joined["seq"], joined["events"]) == (rest["epoch"], rest["seq"], rest["events"])
@@ -109,11 +109,11 @@ async def test_the_feed_on_the_socket_is_the_feed_of_rest(product: Product, hous
 
 @pytest.mark.parametrize("room", ["shipments:all", "driver:01a20a6a-7a84-7555-a223-22f9160039db"])
 async def test_a_room_that_is_not_for_the_caller_is_answered_as_one_that_is_not_there(
-    product: Product, house: House, room: str
+    product: ProductDaphnes, house: Tenant, room: str
 ) -> None:
-    async with Socket(product.sockets[0], house.token(house.at_wheel)) as socket:
-        await socket.say(type="join:room", id=3, room=room)
-        refused = await socket.hear("error")
+    async with SocketClient(product.ws[0], house.token(house.driver_http)) as socket:
+        await socket.send(type="join:room", id=3, room=room)
+        refused = await socket.receive("error")
 
     assert refused == {
         "type": "error",
@@ -124,33 +124,33 @@ async def test_a_room_that_is_not_for_the_caller_is_answered_as_one_that_is_not_
     }
 
 
-async def test_an_exports_room_shows_how_far_it_is_to_whoever_started_it(product: Product, house: House) -> None:
-    await house.books(3)
+async def test_an_exports_room_shows_how_far_it_is_to_whoever_started_it(product: ProductDaphnes, house: Tenant) -> None:
+    await house.book_shipments(3)
     ordered = await asyncio.to_thread(
         house.dispatcher.post, "/exports", json={"report": "shipments", "format": "csv"}
     )
     export = ordered.json()
     room = f"export:{export['id']}"
     async with (
-        Socket(product.sockets[0], house.token(house.dispatcher)) as owner,
-        Socket(product.sockets[1], house.token(house.at_wheel)) as other,
+        SocketClient(product.ws[0], house.token(house.dispatcher)) as owner,
+        SocketClient(product.ws[1], house.token(house.driver_http)) as other,
     ):
-        await other.say(type="join:room", room=room)
-        refused = await other.hear("error")
-        await owner.say(type="join:room", room=room)
-        joined = await owner.hear("room:joined")
+        await other.send(type="join:room", room=room)
+        refused = await other.receive("error")
+        await owner.send(type="join:room", room=room)
+        joined = await owner.receive("room:joined")
         await sync_to_async(work.work_batch)()
-        told = await owner.hear("export:progress", seconds=15)
-        while told["state"] != "succeeded":
-            told = await owner.hear("export:progress", seconds=15)
+        progress = await owner.receive("export:progress", seconds=15)
+        while progress["state"] != "succeeded":
+            progress = await owner.receive("export:progress", seconds=15)
 
     assert ordered.status_code == 202
     assert refused["code"] == "not_found"
     assert joined["snapshot"] == {"exportId": export["id"], "state": "queued", "done": 0, "total": None}
-    assert (told["exportId"], told["done"], told["total"]) == (export["id"], 3, 3)
+    assert (progress["exportId"], progress["done"], progress["total"]) == (export["id"], 3, 3)
 
 
-async def test_an_imports_room_shows_how_far_it_is_to_whoever_sent_the_file(product: Product, house: House) -> None:
+async def test_an_imports_room_shows_how_far_it_is_to_whoever_sent_the_file(product: ProductDaphnes, house: Tenant) -> None:
     rows = "".join(f"IN-{house.driver.pk}-{at},NLRTM,DEHAM\n" for at in range(3))
     sent = await asyncio.to_thread(
         house.dispatcher.post, "/imports/shipments", headers={"Content-Type": "text/csv"},
@@ -158,38 +158,38 @@ async def test_an_imports_room_shows_how_far_it_is_to_whoever_sent_the_file(prod
     )  # fmt: skip
     own = sent.json()["id"]
     async with (
-        Socket(product.sockets[0], house.token(house.dispatcher)) as owner,
-        Socket(product.sockets[1], house.token(house.at_wheel)) as other,
+        SocketClient(product.ws[0], house.token(house.dispatcher)) as owner,
+        SocketClient(product.ws[1], house.token(house.driver_http)) as other,
     ):
-        await other.say(type="join:room", room=f"import:{own}")
-        refused = await other.hear("error")
-        await owner.say(type="join:room", room=f"import:{own}")
-        joined = await owner.hear("room:joined")
+        await other.send(type="join:room", room=f"import:{own}")
+        refused = await other.receive("error")
+        await owner.send(type="join:room", room=f"import:{own}")
+        joined = await owner.receive("room:joined")
         await sync_to_async(imports.work_batch)()
-        told = await owner.hear("import:progress", seconds=15)
-        while told["state"] != "succeeded":
-            told = await owner.hear("import:progress", seconds=15)
+        progress = await owner.receive("import:progress", seconds=15)
+        while progress["state"] != "succeeded":
+            progress = await owner.receive("import:progress", seconds=15)
 
     assert (sent.status_code, refused["code"]) == (202, "not_found")
     assert joined["snapshot"] == {"importId": own, "state": "queued", "done": 0, "total": 3}
-    assert (told["importId"], told["done"], told["total"]) == (own, 3, 3)
+    assert (progress["importId"], progress["done"], progress["total"]) == (own, 3, 3)
 
 
-async def test_a_drivers_room_shows_where_it_is_and_where_it_goes(product: Product, house: House) -> None:
+async def test_a_drivers_room_shows_where_it_is_and_where_it_goes(product: ProductDaphnes, house: Tenant) -> None:
     room = f"driver:{house.driver.pk}"
     async with (
-        Socket(product.sockets[0], house.token(house.dispatcher)) as early,
-        Socket(product.sockets[1], house.token(house.at_wheel)) as late,
+        SocketClient(product.ws[0], house.token(house.dispatcher)) as early,
+        SocketClient(product.ws[1], house.token(house.driver_http)) as late,
     ):
-        await early.say(type="join:room", room=room)
-        nowhere = await early.hear("room:joined")
-        await house.drives(51.9)
-        told = await early.hear("driver:location:update", seconds=15)
-        await late.say(type="join:room", room=room)
-        somewhere = await late.hear("room:joined")
+        await early.send(type="join:room", room=room)
+        nowhere = await early.receive("room:joined")
+        await house.report_position(51.9)
+        location_update = await early.receive("driver:location:update", seconds=15)
+        await late.send(type="join:room", room=room)
+        somewhere = await late.receive("room:joined")
 
     assert (nowhere["recovered"], nowhere["snapshot"]) == (False, None)
     assert "seq" not in nowhere
-    shown: dict[str, Any] = {key: value for key, value in told.items() if key != "type"}
-    assert (shown["driverId"], shown["latitude"], shown["longitude"]) == (str(house.driver.pk), 51.9, 4.5)
-    assert somewhere["snapshot"] == shown
+    expected: dict[str, Any] = {key: value for key, value in location_update.items() if key != "type"}
+    assert (expected["driverId"], expected["latitude"], expected["longitude"]) == (str(house.driver.pk), 51.9, 4.5)
+    assert somewhere["snapshot"] == expected

@@ -19,17 +19,17 @@ from schemathesis.specs.openapi.checks import (
 
 from tests import factories
 from tests.journeys import logins
-from tests.journeys.servers import Product
+from tests.journeys.servers import ProductDaphnes
 
 pytestmark = [pytest.mark.journey]
 
 
 @pytest.fixture(scope="session")
-def administrator(product: Product, django_db_blocker: DjangoDbBlocker) -> Iterator[httpx.Client]:
+def administrator(product: ProductDaphnes, django_db_blocker: DjangoDbBlocker) -> Iterator[httpx.Client]:
     with django_db_blocker.unblock():
         organization = factories.organization()
-        factories.booked(factories.member(organization, "dispatcher"), reference="FUZZ-1")
-        http = logins.client(product.api, organization, "admin")
+        factories.booked_shipment(factories.member(organization, "dispatcher"), reference="FUZZ-1")
+        http = logins.logged_in_client(product.api, organization, "admin")
     yield http
     http.close()
 
@@ -38,8 +38,8 @@ def operations() -> dict[str, Any]:
     """This will return every operation of the schema but the one that would end the very login that asks."""
     document = SchemaGenerator().get_schema(request=None, public=True)
     del document["paths"]["/api/auth/logout"]
-    found = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]
-    return {operation.label: operation for operation in found}
+    loaded = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]
+    return {operation.label: operation for operation in loaded}
 
 
 OPERATIONS = operations()
@@ -47,7 +47,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_no_request_breaks_the_schema(label: str, product: Product, administrator: httpx.Client) -> None:
+def test_no_request_breaks_the_schema(label: str, product: ProductDaphnes, administrator: httpx.Client) -> None:
     token = administrator.headers["Authorization"]
 
     @given(case=OPERATIONS[label].as_strategy())
@@ -58,18 +58,18 @@ def test_no_request_breaks_the_schema(label: str, product: Product, administrato
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    def ask(case: Any) -> None:
+    def send_case(case: Any) -> None:
         if case.query and "wait" in case.query:
             case.query = {**case.query, "wait": 1}  # a long poll holds; that it answers is enough here
-        where = {"base_url": product.api.url, "headers": {"Authorization": token}}
+        transport = {"base_url": product.api.url, "headers": {"Authorization": token}}
         if OPERATIONS[label].path.endswith("/stream"):
-            with requests.request(**case.as_transport_kwargs(**where), timeout=10, stream=True) as answer:
+            with requests.request(**case.as_transport_kwargs(**transport), timeout=10, stream=True) as answer:
                 if answer.status_code == 200:  # it goes on for ever; that it begins as described is enough here
                     assert answer.headers["Content-Type"].startswith("text/event-stream")
                     assert next(answer.iter_lines()).startswith(b"retry: ")
                     return
                 case.validate_response(answer, checks=CHECKS)
         else:
-            case.call_and_validate(**where, checks=CHECKS)
+            case.call_and_validate(**transport, checks=CHECKS)
 
-    ask()
+    send_case()

@@ -20,13 +20,13 @@ from shipments import tokens
 from shipments.models import Shipment
 from shipments.services import tickets
 from tests import factories
-from tests.journeys.credentials import Person, ended, greeted, now, opens, person
-from tests.journeys.logins import Socket
-from tests.journeys.servers import Product
+from tests.journeys.credentials import MemberCredentials, wait_for_close, welcome_or_close_code, now, handshake_status, create_member_credentials
+from tests.journeys.logins import SocketClient
+from tests.journeys.servers import ProductDaphnes
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
-JUMP = 50 * 1024 * 1024
+MAX_MEMORY_GROWTH = 50 * 1024 * 1024
 
 
 class Case:
@@ -34,10 +34,10 @@ class Case:
 
     def __init__(self) -> None:
         organization = factories.organization()
-        self.who: Person = person(organization, "dispatcher")
-        self.shipment: Shipment = factories.booked(factories.member(organization, "dispatcher"))
+        self.credentials: MemberCredentials = create_member_credentials(organization, "dispatcher")
+        self.shipment: Shipment = factories.booked_shipment(factories.member(organization, "dispatcher"))
         stranger = factories.member(factories.organization(), "dispatcher")
-        self.foreign: Shipment = factories.booked(stranger)
+        self.foreign: Shipment = factories.booked_shipment(stranger)
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def case(committed: None) -> Case:
 
 
 @pytest.fixture(autouse=True)
-def unimpressed(product: Product) -> Iterator[None]:
+def server_stays_healthy(product: ProductDaphnes) -> Iterator[None]:
     """No abuse may cost memory, or bring the server down."""
-    processes = [psutil.Process(each.process.pid) for each in product.sockets if each.process]
+    processes = [psutil.Process(each.process.pid) for each in product.ws if each.process]
     before = [process.memory_info().rss for process in processes]
     yield
-    assert all(each.process and each.process.poll() is None for each in product.sockets)
-    grown = [process.memory_info().rss - was for process, was in zip(processes, before, strict=True)]
-    assert max(grown) < JUMP
+    assert all(each.process and each.process.poll() is None for each in product.ws)
+    growth = [process.memory_info().rss - was for process, was in zip(processes, before, strict=True)]
+    assert max(growth) < MAX_MEMORY_GROWTH
 
 
 # -- who it claims to be ------------------------------------------------------------------------------------
@@ -72,66 +72,66 @@ FOREIGN = [
 @pytest.mark.parametrize("origin", FOREIGN)
 @pytest.mark.parametrize("way", ["cookie", "ticket", "bearer", "nothing"])
 async def test_a_foreign_origin_is_refused_before_accept_whatever_it_brings(
-    product: Product, case: Case, origin: str, way: str
+    product: ProductDaphnes, case: Case, origin: str, way: str
 ) -> None:
     headers = {"Origin": origin.format(port=product.api.port)}
     subprotocols = ["freight.v1"]
     if way == "cookie":
-        headers["Cookie"] = case.who.cookie
+        headers["Cookie"] = case.credentials.cookie
     elif way == "bearer":
-        headers["Authorization"] = await sync_to_async(case.who.bearer)()
+        headers["Authorization"] = await sync_to_async(case.credentials.bearer)()
     elif way == "ticket":
-        subprotocols.append(f"ticket.{await sync_to_async(case.who.ticket)()}")
+        subprotocols.append(f"ticket.{await sync_to_async(case.credentials.ticket)()}")
 
-    status = await opens(Socket(product.sockets[0], additional_headers=headers, subprotocols=subprotocols))
+    status = await handshake_status(SocketClient(product.ws[0], additional_headers=headers, subprotocols=subprotocols))
 
     assert status == 403
 
 
-async def test_without_an_origin_a_cookie_is_refused_and_a_ticket_is_not(product: Product, case: Case) -> None:
-    cookie = {"Cookie": case.who.cookie}
-    ticket = f"ticket.{await sync_to_async(case.who.ticket)()}"
+async def test_without_an_origin_a_cookie_is_refused_and_a_ticket_is_not(product: ProductDaphnes, case: Case) -> None:
+    cookie = {"Cookie": case.credentials.cookie}
+    ticket = f"ticket.{await sync_to_async(case.credentials.ticket)()}"
 
-    refused = await opens(Socket(product.sockets[0], additional_headers=cookie))
-    async with Socket(product.sockets[0], additional_headers=cookie, subprotocols=["freight.v1", ticket]) as socket:
-        answer = await greeted(socket)
+    refused = await handshake_status(SocketClient(product.ws[0], additional_headers=cookie))
+    async with SocketClient(product.ws[0], additional_headers=cookie, subprotocols=["freight.v1", ticket]) as socket:
+        answer = await welcome_or_close_code(socket)
 
     assert (refused, answer) == (403, "welcome")
 
 
-async def test_a_used_or_old_ticket_closes_with_4401(product: Product, case: Case) -> None:
-    used = await sync_to_async(case.who.ticket)()
-    subject = await sync_to_async(lambda: case.who.subject)()
+async def test_a_used_or_old_ticket_closes_with_4401(product: ProductDaphnes, case: Case) -> None:
+    used = await sync_to_async(case.credentials.ticket)()
+    subject = await sync_to_async(lambda: case.credentials.subject)()
     old, _ = await sync_to_async(tickets.issue)(by=subject, now=now() - timedelta(seconds=31))
 
     answers = []
     for ticket in (used, used, old, "never-made", ""):
-        async with Socket(product.sockets[0], subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:
-            answers.append(await greeted(socket))
+        async with SocketClient(product.ws[0], subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:
+            answers.append(await welcome_or_close_code(socket))
 
     assert answers == ["welcome", "4401", "4401", "4401", "4401"]
 
 
-async def test_a_token_in_the_query_string_is_ignored_and_in_no_log(product: Product, case: Case) -> None:
-    token, ticket = await sync_to_async(case.who.token)(), await sync_to_async(case.who.ticket)()
-    socket = Socket(product.sockets[0])
+async def test_a_token_in_the_query_string_is_ignored_and_in_no_log(product: ProductDaphnes, case: Case) -> None:
+    token, ticket = await sync_to_async(case.credentials.token)(), await sync_to_async(case.credentials.ticket)()
+    socket = SocketClient(product.ws[0])
     socket._url += f"?token={token}&access_token={token}&ticket={ticket}"
 
     async with socket:
-        await socket.say(type="join:room", shipmentId=case.shipment.reference)
-        asked = await socket.hear("error")
-    async with Socket(product.sockets[0], subprotocols=["freight.v1", f"ticket.{ticket}"]) as other:
-        await other.hear("welcome")
-    for secret in (f"Bearer {token}", f"Bearer {case.who.key}"):
-        async with Socket(product.sockets[0], secret) as known:
-            await known.hear("welcome")
-            await known.say(type="token:refresh", token=token)
-            await known.hear("token:refreshed")
+        await socket.send(type="join:room", shipmentId=case.shipment.reference)
+        error = await socket.receive("error")
+    async with SocketClient(product.ws[0], subprotocols=["freight.v1", f"ticket.{ticket}"]) as other:
+        await other.receive("welcome")
+    for secret in (f"Bearer {token}", f"Bearer {case.credentials.api_key}"):
+        async with SocketClient(product.ws[0], secret) as authenticated:
+            await authenticated.receive("welcome")
+            await authenticated.send(type="token:refresh", token=token)
+            await authenticated.receive("token:refreshed")
 
-    assert asked["code"] == "bad_request"
-    for daphne in product.all:
+    assert error["code"] == "bad_request"
+    for daphne in product.daphnes:
         written = daphne.log.read_text()
-        assert [secret for secret in (token, ticket, case.who.key) if secret in written] == []
+        assert [secret for secret in (token, ticket, case.credentials.api_key) if secret in written] == []
 
 
 def _unsigned(claims: dict[str, Any]) -> str:
@@ -139,7 +139,7 @@ def _unsigned(claims: dict[str, Any]) -> str:
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
 
 
-def _forged(good: str, forgery: str) -> str:
+def _forge(good: str, forgery: str) -> str:
     claims = jwt.decode(good, options={"verify_signature": False})
     key = tokens._signing_key(settings.SECRET_KEY)
     return {
@@ -160,23 +160,23 @@ def _forged(good: str, forgery: str) -> str:
 )
 @pytest.mark.parametrize("way", ["header", "first frame"])
 async def test_a_token_that_is_not_ours_closes_with_4401(
-    product: Product, case: Case, forgery: str, way: str
+    product: ProductDaphnes, case: Case, forgery: str, way: str
 ) -> None:
-    token = _forged(await sync_to_async(case.who.token)(), forgery)
+    token = _forge(await sync_to_async(case.credentials.token)(), forgery)
 
-    async with Socket(product.sockets[0], f"Bearer {token}" if way == "header" else None) as socket:
+    async with SocketClient(product.ws[0], f"Bearer {token}" if way == "header" else None) as socket:
         if way == "first frame":
-            await socket.say(type="auth", token=token)
-        answer = await greeted(socket)
+            await socket.send(type="auth", token=token)
+        answer = await welcome_or_close_code(socket)
 
     assert answer == "4401"
 
 
-async def test_who_says_nothing_is_closed_with_4408_and_who_expires_with_4401(product: Product, case: Case) -> None:
-    short = await sync_to_async(case.who.bearer)(life=timedelta(seconds=4))
+async def test_who_says_nothing_is_closed_with_4408_and_who_expires_with_4401(product: ProductDaphnes, case: Case) -> None:
+    short = await sync_to_async(case.credentials.bearer)(life=timedelta(seconds=4))
 
-    async with Socket(product.sockets[0]) as silent, Socket(product.sockets[0], short) as expiring:
-        (late, _), (expired, seconds) = await asyncio.gather(ended(silent), ended(expiring))
+    async with SocketClient(product.ws[0]) as silent, SocketClient(product.ws[0], short) as expiring:
+        (late, _), (expired, seconds) = await asyncio.gather(wait_for_close(silent), wait_for_close(expiring))
 
     assert (late, expired) == (4408, 4401)
     # At most five seconds late, and as many for a machine with other work.
@@ -202,17 +202,17 @@ NAMES = [
 ]
 
 
-async def test_a_foreign_room_and_a_strange_one_answer_as_a_missing_one(product: Product, case: Case) -> None:
+async def test_a_foreign_room_and_a_strange_one_answer_as_a_missing_one(product: ProductDaphnes, case: Case) -> None:
     names = ["NOT-THERE", case.foreign.reference, *NAMES]
 
-    async with Socket(product.sockets[0], await sync_to_async(case.who.bearer)()) as socket:
-        await socket.hear("welcome")
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
         answers = []
         for name in names:
-            await socket.say(type="join:room", id=1, shipmentId=name)
-            answers.append(await socket.hear("error"))
-        await socket.say(type="join:room", shipmentId=case.shipment.reference)
-        await socket.hear("room:joined")
+            await socket.send(type="join:room", id=1, shipmentId=name)
+            answers.append(await socket.receive("error"))
+        await socket.send(type="join:room", shipmentId=case.shipment.reference)
+        await socket.receive("room:joined")
 
     missing = answers[0] | {"room": ""}
     assert missing["code"] == "not_found"
@@ -223,91 +223,91 @@ async def test_a_foreign_room_and_a_strange_one_answer_as_a_missing_one(product:
 KINDS = ["admin", "Join:Room", "", "__class__", "websocket.close", "x" * 300, "token:refreshed", "auth"]
 
 
-async def test_unknown_and_binary_frames_are_answered_and_the_socket_stays(product: Product, case: Case) -> None:
+async def test_unknown_and_binary_frames_are_answered_and_the_socket_stays(product: ProductDaphnes, case: Case) -> None:
     frames = [
         *({"type": kind} for kind in KINDS), {"type": 7}, {"type": None}, {}, [], "x", None,
         {"type": "ping", "t": {}}, {"type": "join:room", "rooms": [[]]}, {"type": "join:room", "rooms": {}},
         {"type": "leave:room"}, {"type": "token:refresh", "token": 7},
     ]  # fmt: skip
 
-    async with Socket(product.sockets[0], await sync_to_async(case.who.bearer)()) as socket:
-        await socket.hear("welcome")
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
         for sent in (*(json.dumps(frame) for frame in frames), b"\0\1\2", "{" * 8000, '{"type":"ping","t":1e999}'):
             await socket.connection.send(sent)
-            answer = await socket.hear("error")
+            answer = await socket.receive("error")
             assert (answer["code"], "Traceback" in answer["message"]) == ("bad_request", False)
-        await socket.say(type="ping", t=1)
-        await socket.hear("pong")
+        await socket.send(type="ping", t=1)
+        await socket.receive("pong")
 
 
-async def test_a_frame_beyond_the_limit_is_not_read(product: Product, case: Case) -> None:
-    token = await sync_to_async(case.who.bearer)()
+async def test_a_frame_beyond_the_limit_is_not_read(product: ProductDaphnes, case: Case) -> None:
+    token = await sync_to_async(case.credentials.bearer)()
 
-    async with Socket(product.sockets[0], token) as socket:
-        await socket.hear("welcome")
+    async with SocketClient(product.ws[0], token) as socket:
+        await socket.receive("welcome")
         await socket.connection.send(json.dumps({"type": "ping", "t": "x" * 17_000}))
-        small = await socket.hear("error")
-    async with Socket(product.sockets[0], token) as socket:
-        await socket.hear("welcome")
-        await _send_anyway(socket, json.dumps({"type": "ping", "t": "x" * 2_000_000}).encode(), opcode=1)
-        code, _ = await ended(socket)
+        small = await socket.receive("error")
+    async with SocketClient(product.ws[0], token) as socket:
+        await socket.receive("welcome")
+        await _send_raw_frame(socket, json.dumps({"type": "ping", "t": "x" * 2_000_000}).encode(), opcode=1)
+        code, _ = await wait_for_close(socket)
 
     assert (small["code"], code) == ("bad_request", 1009)
 
 
-async def test_endless_fragments_are_cut(product: Product, case: Case) -> None:
-    async with Socket(product.sockets[0], await sync_to_async(case.who.bearer)()) as socket:
-        await socket.hear("welcome")
-        await _send_anyway(socket, b"{", opcode=1, final=False)
+async def test_endless_fragments_are_cut(product: ProductDaphnes, case: Case) -> None:
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
+        await _send_raw_frame(socket, b"{", opcode=1, final=False)
         flood = asyncio.create_task(_fragments(socket))
-        code, seconds = await ended(socket)
+        code, seconds = await wait_for_close(socket)
         flood.cancel()
 
     assert (code, seconds < 10) == (1009, True)
 
 
-async def test_invalid_utf8_is_closed_with_1007(product: Product, case: Case) -> None:
-    async with Socket(product.sockets[0], await sync_to_async(case.who.bearer)()) as socket:
-        await socket.hear("welcome")
-        await _send_anyway(socket, b'{"type":"ping","t":"\xc3\x28"}', opcode=1)
-        code, _ = await ended(socket)
+async def test_invalid_utf8_is_closed_with_1007(product: ProductDaphnes, case: Case) -> None:
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
+        await _send_raw_frame(socket, b'{"type":"ping","t":"\xc3\x28"}', opcode=1)
+        code, _ = await wait_for_close(socket)
 
     assert code == 1007
 
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_ten_thousand_messages_a_second_are_closed_with_4429(
-    product: Product, case: Case, known: bool
+    product: ProductDaphnes, case: Case, known: bool
 ) -> None:
-    token = await sync_to_async(case.who.bearer)()
+    token = await sync_to_async(case.credentials.bearer)()
 
-    async with Socket(product.sockets[0], token) as neighbour:
-        await neighbour.hear("welcome")
-        async with Socket(product.sockets[0], token if known else None) as socket:
+    async with SocketClient(product.ws[0], token) as neighbour:
+        await neighbour.receive("welcome")
+        async with SocketClient(product.ws[0], token if known else None) as socket:
             flood = asyncio.create_task(_flood(socket))
-            code, seconds = await ended(socket)
+            code, seconds = await wait_for_close(socket)
             flood.cancel()
-        await neighbour.say(type="ping", t=1)
-        await neighbour.hear("pong")
+        await neighbour.send(type="ping", t=1)
+        await neighbour.receive("pong")
 
     assert (code, seconds < 10) == (4429, True)
 
 
-async def test_a_little_too_much_is_refused_and_forgiven(product: Product, case: Case) -> None:
-    async with Socket(product.sockets[0], await sync_to_async(case.who.bearer)()) as socket:
-        await socket.hear("welcome")
+async def test_a_little_too_much_is_refused_and_forgiven(product: ProductDaphnes, case: Case) -> None:
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
         for n in range(60):
-            await socket.say(type="ping", id=n)
-        refused = await socket.hear("error")
+            await socket.send(type="ping", id=n)
+        refused = await socket.receive("error")
         await asyncio.sleep(2)
-        await socket.say(type="ping", id="after")
-        while (await socket.hear("pong"))["id"] != "after":
+        await socket.send(type="ping", id="after")
+        while (await socket.receive("pong"))["id"] != "after":
             pass
 
     assert refused["code"] == "rate_limited"
 
 
-async def _flood(socket: Socket) -> None:
+async def _flood(socket: SocketClient) -> None:
     frame = json.dumps({"type": "ping", "t": 1})
     try:
         for n in range(20_000):
@@ -318,14 +318,14 @@ async def _flood(socket: Socket) -> None:
         pass
 
 
-async def _fragments(socket: Socket) -> None:
+async def _fragments(socket: SocketClient) -> None:
     for n in range(1_000_000):
-        await _send_anyway(socket, b" " * 16, opcode=0, final=False)
+        await _send_raw_frame(socket, b" " * 16, opcode=0, final=False)
         if n % 100 == 0:
             await asyncio.sleep(0)
 
 
-async def _send_anyway(socket: Socket, payload: bytes, *, opcode: int, final: bool = True) -> None:
+async def _send_raw_frame(socket: SocketClient, payload: bytes, *, opcode: int, final: bool = True) -> None:
     """This will write a frame that no library would send."""
     first = opcode | (0x80 if final else 0)
     size = len(payload)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from freight.drills.delivery.services import Hints
+from freight.drills.delivery.services import ValkeyService
 from freight.embedded import layout
 from tests.journeys import processes
 from tests.monitoring.reporting import ReportingProcess
@@ -16,11 +16,11 @@ EXPIRY_SECONDS = 10 + 20
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[tuple[Hints, str]]:
+def redis(tmp_path: Path) -> Iterator[tuple[ValkeyService, str]]:
     """A Valkey of its own that may be killed, and its URL."""
     place = layout.at(tmp_path / "home")
     place.make_folders()
-    made = Hints(place)
+    made = ValkeyService(place)
     made.launch()
     try:
         made.wait_ready()
@@ -41,22 +41,22 @@ def socket_summary(process: ReportingProcess) -> dict[str, Any]:
 
 
 def test_reports_are_of_all_hosts_that_live_and_say_when_they_cannot_be(
-    tmp_path: Path, redis: tuple[Hints, str]
+    tmp_path: Path, redis: tuple[ValkeyService, str]
 ) -> None:
     hints, url = redis
     both = {"active": 7, "total": 7, "hosts": ["a", "b"], "partial": False}
     alone = {"active": 3, "total": 3, "hosts": ["a"], "partial": False}
     with ReportingProcess(tmp_path, "a", url, 3) as one, ReportingProcess(tmp_path, "b", url, 4) as other:
         for each in (one, other):
-            assert processes.within(60, lambda by=each: socket_summary(by) | {"hosts": sorted(socket_summary(by)["hosts"])} == both)
+            assert processes.comes_true(60, lambda by=each: socket_summary(by) | {"hosts": sorted(socket_summary(by)["hosts"])} == both)
 
         hints.kill()
-        assert processes.within(20, lambda: socket_summary(one) == alone | {"partial": True})
+        assert processes.comes_true(20, lambda: socket_summary(one) == alone | {"partial": True})
         assert one.report("performance")["partial"] is True
         assert one.report("cache")["partial"] is True
         hints.launch()
         hints.wait_ready()
-        assert processes.within(20, lambda: socket_summary(one)["active"] == 7 and not socket_summary(one)["partial"])
+        assert processes.comes_true(20, lambda: socket_summary(one)["active"] == 7 and not socket_summary(one)["partial"])
 
         other.process.kill()
-        assert processes.within(EXPIRY_SECONDS, lambda: socket_summary(one) == alone)
+        assert processes.comes_true(EXPIRY_SECONDS, lambda: socket_summary(one) == alone)

@@ -51,7 +51,7 @@ def test_what_two_processes_saw_is_added_up() -> None:
     two.record("SELECT 2", seconds=4.0, route="/a")
     two.record("SELECT 2", seconds=3.0, route="/b")
 
-    assert processes.within(10, lambda: [each.count for each in SlowQueryStore().entries()] == [2, 1])
+    assert processes.comes_true(10, lambda: [each.count for each in SlowQueryStore().entries()] == [2, 1])
     entries = SlowQueryStore().entries()
     assert [(each.sql, each.route, each.max_ms, each.total_ms) for each in entries] == [
         ("SELECT ?", "/a", 4000.0, 6000.0),
@@ -66,7 +66,7 @@ def test_the_store_keeps_those_that_were_seen_last(monkeypatch: pytest.MonkeyPat
     store = SlowQueryStore()
     for number in range(6):
         store.record(f"SELECT a{number}", seconds=1.0, route="/")
-        assert processes.within(10, lambda n=number: f"SELECT a{n}" in {each.sql for each in SlowQueryStore().entries()})
+        assert processes.comes_true(10, lambda n=number: f"SELECT a{n}" in {each.sql for each in SlowQueryStore().entries()})
 
     assert {each.sql for each in SlowQueryStore().entries()} == {"SELECT a3", "SELECT a4", "SELECT a5"}
 
@@ -79,7 +79,7 @@ def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
         store.record("SELECT 1", seconds=1.5, route="/a")
     took = time.monotonic() - started
 
-    assert processes.within(10, lambda: bool(store.entries()))
+    assert processes.comes_true(10, lambda: bool(store.entries()))
     assert store.entries()[0].sql == "SELECT ?"
     assert took < 2
 
@@ -89,7 +89,7 @@ def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
         store._connection = None  # its thread may just have made one with the old address
         return bool(SlowQueryStore().entries())
 
-    assert processes.within(10, carried)
+    assert processes.comes_true(10, carried)
 
 
 @pytest.mark.django_db
@@ -104,7 +104,7 @@ def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
         cursor.execute("SELECT 'quick'")
     queries.request.reset(token)
 
-    assert processes.within(10, lambda: len(slow.entries()) == 1)
+    assert processes.comes_true(10, lambda: len(slow.entries()) == 1)
     summary = slow.entries()[0].to_json()
     assert (summary["sql"], summary["route"], summary["count"]) == ("SELECT pg_sleep(?), ?", "/api/shipments/<reference>", 1)
     assert summary["maxMs"] >= 30
@@ -113,7 +113,7 @@ def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
 @pytest.mark.django_db
 def test_the_command_lists_and_explains() -> None:
     SlowQueryStore().record("SELECT id FROM shipments_shipment WHERE status = %s LIMIT 21", seconds=1.5, route="/a")
-    assert processes.within(10, lambda: bool(slow.entries()))
+    assert processes.comes_true(10, lambda: bool(slow.entries()))
     out = StringIO()
 
     call_command("slow_queries", "--explain", stdout=out)

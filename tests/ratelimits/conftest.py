@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from freight.drills.delivery.services import Hints
+from freight.drills.delivery.services import ValkeyService
 from freight.embedded import layout
 from tests.ratelimits import pair as pair_
 from tests.ratelimits.pair import ServerPair
@@ -20,7 +20,7 @@ def pair(
     folder = tmp_path_factory.mktemp("limits")
     place = layout.at(Path(folder) / "home")
     place.make_folders()
-    redis = Hints(place)
+    redis = ValkeyService(place)
     redis.launch()
     try:
         redis.wait_ready()
@@ -30,7 +30,7 @@ def pair(
             for each in made:
                 each.start()
             for each in made:
-                each.wait()
+                each.wait_ready()
             yield ServerPair(made, redis)
         finally:
             for each in made:

@@ -12,12 +12,12 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from freight.drills.delivery.services import Hints
+from freight.drills.delivery.services import ValkeyService
 from ratelimits import changes
 from shipments import access
 from shipments.models import User
 from tests.journeys import processes, servers
-from tests.journeys.servers import Daphne
+from tests.journeys.servers import DaphneProcess
 
 OPERATOR = access.installation_subject(name="operator")
 GENERAL = 100_000
@@ -29,16 +29,16 @@ CHANGE_SECONDS = 2 + 3
 class ServerPair:
     """Two Daphnes that serve everything, believe the forwarded address, and count in a Valkey of their own."""
 
-    daphnes: list[Daphne]
-    redis: Hints
+    daphnes: list[DaphneProcess]
+    redis: ValkeyService
 
     @property
     def ports(self) -> list[int]:
         return [each.port for each in self.daphnes]
 
 
-def build_daphne(number: int, folder: Path, redis_url: str) -> Daphne:
-    return Daphne(
+def build_daphne(number: int, folder: Path, redis_url: str) -> DaphneProcess:
+    return DaphneProcess(
         "all",
         servers.free_port(),
         folder / f"{number}.log",
@@ -71,7 +71,7 @@ def set_key_limit(policy: str, key: str, most: int) -> None:
     changes.set_key(by=OPERATOR, now=timezone.now(), policy=policy, key=key, most=most)
 
 
-def break_redis(redis: Hints, fault: str) -> None:
+def break_redis(redis: ValkeyService, fault: str) -> None:
     """This will kill or freeze it."""
     if fault == "killed":
         redis.kill()
@@ -79,7 +79,7 @@ def break_redis(redis: Hints, fault: str) -> None:
         redis.freeze()
 
 
-def restore_redis(redis: Hints, fault: str) -> None:
+def restore_redis(redis: ValkeyService, fault: str) -> None:
     """This will bring it back."""
     if fault == "killed":
         redis.launch()
@@ -100,10 +100,10 @@ def share_counters(pair: ServerPair) -> bool:
 
 async def wait_until_shared(pair: ServerPair) -> None:
     """This will wait for that, so that the next test finds what it expects."""
-    assert await asyncio.to_thread(processes.within, 30, lambda: share_counters(pair))
+    assert await asyncio.to_thread(processes.comes_true, 30, lambda: share_counters(pair))
 
 
-def admin_poster(daphne: Daphne) -> Callable[..., None]:
+def admin_poster(daphne: DaphneProcess) -> Callable[..., None]:
     """This will return a way to post to the page of policies as a superuser who has logged in."""
     person = User.objects.create_superuser(f"root-{uuid.uuid4().hex[:8]}@example.test", None)
     browser = Client()

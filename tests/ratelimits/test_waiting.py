@@ -12,7 +12,7 @@ from freight.drills.delivery.faultproxy import FaultProxy
 from ratelimits import counters, limiter, together, waiting
 from ratelimits.policies import Policy
 from shipments.cache import CacheService
-from tests.clock import quickest, quickest_told
+from tests.clock import fastest_seconds, fastest_reported_seconds
 
 POLICY = Policy("general", 1_000_000, 900)
 # Each answer comes before any timeout of the client's, so that nothing fails and no breaker closes.
@@ -39,7 +39,7 @@ async def test_all_that_a_request_asks_a_slow_redis_ends_together(between: Fault
     unbounded = await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)
 
     def bounded() -> float:
-        return quickest(partial(simulate_request, service, bounded=True, reads=5), under=MAX_SECONDS)
+        return fastest_seconds(partial(simulate_request, service, bounded=True, reads=5), under=MAX_SECONDS)
 
     assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
     assert await asyncio.to_thread(bounded) < MAX_SECONDS
@@ -65,7 +65,7 @@ async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(be
         return max(await asyncio.gather(*(counted(each / 40, bounded=True) for each in range(10))))
 
     assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
-    assert await quickest_told(slowest, under=MAX_SECONDS) < MAX_SECONDS
+    assert await fastest_reported_seconds(slowest, under=MAX_SECONDS) < MAX_SECONDS
 
 
 async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(between: FaultProxy) -> None:
@@ -75,7 +75,7 @@ async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afte
     between.faults.silent = True
     with waiting.redis_request_budget():
         alone = [await together.check("general", key) for _ in range(3)]
-    between.heal()
+    between.clear_faults()
     await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
     after = await together.check("general", key)
 
@@ -94,7 +94,7 @@ async def test_a_question_ends_in_time_with_its_connection(between: FaultProxy, 
 
     # Connecting alone takes longer than a question may, and more than one wait.
     most = waiting.REDIS_COMMAND_TIMEOUT_SECONDS + 0.4
-    assert await asyncio.to_thread(partial(quickest, ask, under=most)) < most
+    assert await asyncio.to_thread(partial(fastest_seconds, ask, under=most)) < most
 
 
 async def test_an_answer_that_came_too_late_is_nobody_elses(between: FaultProxy) -> None:
@@ -105,7 +105,7 @@ async def test_an_answer_that_came_too_late_is_nobody_elses(between: FaultProxy)
 
     between.faults.delay = waiting.REDIS_COMMAND_TIMEOUT_SECONDS
     late = await asyncio.to_thread(service.get, next(iter(keys)))
-    between.heal()
+    between.clear_faults()
     await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
     found = {key: await asyncio.to_thread(service.get, key) for key in keys}
 

@@ -86,7 +86,7 @@ async def hub() -> AsyncIterator[RoomHub]:
 @sync_to_async
 def booked() -> tuple[Any, Shipment]:
     by = factories.member(org := factories.organization(), "dispatcher")
-    return by, factories.booked(by, driver_id=factories.driver(org).pk)
+    return by, factories.booked_shipment(by, driver_id=factories.driver(org).pk)
 
 
 @sync_to_async
@@ -347,7 +347,7 @@ async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:
 
 async def test_a_discarded_draft_ends_its_room(hub: RoomHub) -> None:
     by = await sync_to_async(lambda: factories.member(factories.organization(), "dispatcher"))()
-    draft = await sync_to_async(factories.booked)(by, status="draft")
+    draft = await sync_to_async(factories.booked_shipment)(by, status="draft")
     socket = Socket()
     await hub.join(socket, [join_request(draft)])
 

@@ -38,7 +38,7 @@ def booked_shipments() -> tuple[Subject, Subject, list[Shipment]]:
     """A dispatcher, a driver who has the first, and three shipments, the last a draft."""
     by = factories.member(organization := factories.organization(), "dispatcher")
     drives = factories.driver(organization)
-    booked = [factories.booked(by, driver_id=drives.pk), factories.booked(by), factories.booked(by, status="draft")]
+    booked = [factories.booked_shipment(by, driver_id=drives.pk), factories.booked_shipment(by), factories.booked_shipment(by, status="draft")]
     return by, factories.member(organization, "driver", driver=drives), booked
 
 

@@ -16,7 +16,7 @@ from shipments.credentials import Credential
 from shipments.selectors import live
 from shipments.services import accounts
 from tests import factories
-from tests.journeys.credentials import now, person
+from tests.journeys.credentials import now, create_member_credentials
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -42,7 +42,7 @@ class RecordingRevocable:
 
 @pytest_asyncio.fixture
 async def revocable() -> AsyncIterator[RecordingRevocable]:
-    subject = await sync_to_async(lambda: person(factories.organization(), "driver").subject)()
+    subject = await sync_to_async(lambda: create_member_credentials(factories.organization(), "driver").subject)()
     revocable = RecordingRevocable(subject)
     yield revocable
     logins.unregister(revocable)

@@ -49,7 +49,7 @@ class AsgiConnection:
 @sync_to_async
 def dispatcher_with_a_shipment() -> tuple[Subject, str]:
     by = factories.member(factories.organization(), "dispatcher")
-    return by, factories.booked(by).reference
+    return by, factories.booked_shipment(by).reference
 
 
 async def test_a_socket_beats_with_the_heads_of_its_rooms_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 def linked() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     for _ in range(5):
-        factories.booked(by)
+        factories.booked_shipment(by)
     settle()
     while UnlinkedEntry.objects.exists():
         chain.link_batch()
@@ -85,6 +85,6 @@ def test_the_first_broken_link_is_named(sql: str, told: str) -> None:
 
 def test_what_waits_for_its_link_is_not_broken() -> None:
     linked()
-    factories.booked(factories.member(factories.organization(), "dispatcher"))
+    factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
     assert proof()[0] == 0

@@ -14,7 +14,7 @@ from tests.shipments.logs import events_of, snapshot_of
 
 def test_a_rolled_back_call_leaves_neither_state_event_audit_nor_message(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     received: list[object] = []
 
     def listen(**kwargs: object) -> None:
@@ -36,7 +36,7 @@ def test_a_rolled_back_call_leaves_neither_state_event_audit_nor_message(committ
 
 def test_a_committed_call_is_told_once_after_commit(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     received: list[tuple[int, str, int]] = []
 
     def listen(*, event: dict[str, Any], shipment: dict[str, Any], **_: object) -> None:
@@ -53,7 +53,7 @@ def test_a_committed_call_is_told_once_after_commit(committed: None) -> None:
 
 def test_the_frames_event_is_the_logs_event(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     received: list[dict[str, Any]] = []
 
     def listen(*, event: dict[str, Any], **_: object) -> None:

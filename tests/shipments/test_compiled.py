@@ -28,12 +28,12 @@ EVERY_ORDER = tuple(filters.SHIPMENT_ORDERS)
 def dispatcher() -> Subject:
     by = factories.member(factories.organization(), "dispatcher")
     driver, customer = factories.driver(by_organization(by)), factories.customer(by_organization(by))
-    factories.seen(driver, 52.1, 4.9)
+    factories.report_position(driver, 52.1, 4.9)
     for number in range(7):
         more = {"eta": NOW + timedelta(days=number)} if number % 2 else {}
         parties = {"driver_id": driver.pk, "customer_id": customer.pk} if number % 3 == 0 else {}
         now = NOW + timedelta(minutes=number)
-        factories.booked(by, reference=f"SHIP-{number}", now=now, **parties, **more)
+        factories.booked_shipment(by, reference=f"SHIP-{number}", now=now, **parties, **more)
     return by
 
 
@@ -109,7 +109,7 @@ def filtered(subject: Subject) -> list[dict[str, str]]:
 def test_every_filter_finds_what_the_orm_finds_for_every_role(dispatcher: Subject, role: str) -> None:
     viewer = dispatcher
     if role == "tracking":
-        viewer = factories.follower(dispatcher, "SHIP-0")
+        viewer = factories.tracking_link_subject(dispatcher, "SHIP-0")
     elif role != "dispatcher":
         viewer = factories.member(by_organization(dispatcher), role)
 

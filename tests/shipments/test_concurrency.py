@@ -27,7 +27,7 @@ def numbers(reference: str) -> list[int]:
 
 def test_forty_equal_commands_write_one_event() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
     # Fewer threads than writers: each holds a connection of the pool.
     start = Barrier(8)
 
@@ -50,7 +50,7 @@ def test_forty_equal_commands_write_one_event() -> None:
 
 def test_of_rivalling_commands_one_wins_and_the_others_are_told() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
     path = f"/api/shipments/{shipment.reference}/transitions"
 
     def command(number: int) -> int:
@@ -69,7 +69,7 @@ def test_of_rivalling_commands_one_wins_and_the_others_are_told() -> None:
 
 def test_different_commands_leave_no_gap() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
 
     def command(number: int) -> bool:
         try:
@@ -91,7 +91,7 @@ def test_different_commands_leave_no_gap() -> None:
 
 def test_a_lock_that_is_not_let_go_asks_for_patience() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
     locked, done = Event(), Event()
 
     def hold() -> None:

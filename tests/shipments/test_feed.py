@@ -43,7 +43,7 @@ def assert_whole(organization_id: uuid.UUID) -> None:
 
 def test_every_event_gets_one_place_in_order() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipments = [factories.booked(by) for _ in range(3)]
+    shipments = [factories.booked_shipment(by) for _ in range(3)]
     for pieces in range(1, 6):
         for shipment in shipments:
             services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": pieces})
@@ -56,7 +56,7 @@ def test_every_event_gets_one_place_in_order() -> None:
 
 def test_a_clock_that_ran_backwards_does_not_turn_a_shipments_events_round() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     # Another process' clock is an hour behind: its ids sort before those of what it followed.
     early = uuid.UUID(int=shipment.pk.int - (3_600_000 << 80))
     with pytest.MonkeyPatch.context() as patch:
@@ -73,7 +73,7 @@ def test_a_clock_that_ran_backwards_does_not_turn_a_shipments_events_round() -> 
 
 def test_two_at_once_number_nothing_twice() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     stop = threading.Event()
 
     def sequence() -> None:
@@ -96,7 +96,7 @@ def test_two_at_once_number_nothing_twice() -> None:
 
 def test_a_rolled_back_event_has_no_place() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     number_all()
 
     with pytest.raises(services.InvalidArgument):
@@ -116,7 +116,7 @@ def test_a_relay_killed_at_random_leaves_nothing_out_and_numbers_nothing_twice()
 def test_a_feeds_head_is_looked_up_once_and_not_for_every_event() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     number_all()
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     for pieces in range(1, 40):
         services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": pieces})
 
@@ -137,7 +137,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def test_the_feed_cannot_be_rewritten() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    factories.booked(by)
+    factories.booked_shipment(by)
     number_all()
 
     with connection.cursor() as cursor, pytest.raises(Exception, match="append-only"):

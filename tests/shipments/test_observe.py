@@ -23,7 +23,7 @@ class Case:
 
     def __init__(self) -> None:
         self.by = factories.member(org := factories.organization(), "dispatcher")
-        self.shipment: Shipment = factories.booked(
+        self.shipment: Shipment = factories.booked_shipment(
             self.by, driver_id=factories.driver(org).pk, now=NOW - 10 * HOUR, planned_delivery_at=NOW + 50 * HOUR
         )
 

@@ -78,7 +78,7 @@ def test_a_twin_that_takes_too_long_is_told_of() -> None:
 
 def test_of_forty_amendments_of_one_version_one_wins() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
 
     answers = in_parallel(
         lambda number: Api(dispatcher).patch(
@@ -92,7 +92,7 @@ def test_of_forty_amendments_of_one_version_one_wins() -> None:
 
 def test_two_writers_that_cross_each_other_are_both_served() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    shipments = [factories.booked(dispatcher), factories.booked(dispatcher)]
+    shipments = [factories.booked_shipment(dispatcher), factories.booked_shipment(dispatcher)]
     met, rounds = Barrier(2, timeout=10), Counter[int]()
 
     def swap(number: int) -> None:
@@ -183,7 +183,7 @@ def test_a_connection_lost_before_is_told_as_not_done() -> None:
 
 def test_bulk_writers_in_opposite_orders_leave_no_gap() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    shipments = [factories.booked(dispatcher), factories.booked(dispatcher)]
+    shipments = [factories.booked_shipment(dispatcher), factories.booked_shipment(dispatcher)]
 
     def swap(number: int) -> Any:
         items = [{"op": "update", "reference": each.reference, "pieces": number + 1} for each in shipments]
@@ -198,7 +198,7 @@ def test_bulk_writers_in_opposite_orders_leave_no_gap() -> None:
 
 def test_bulk_bookings_of_the_same_references_in_opposite_orders_are_each_done_once() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     def book(number: int) -> Any:
         items = [{"op": "create", "reference": f"R-{nth}", **LEAST} for nth in range(10)]

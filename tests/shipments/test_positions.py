@@ -335,7 +335,7 @@ def test_a_position_never_changes(driver: Subject) -> None:
 
 def test_a_driver_who_is_removed_leaves_no_track(house: Organization) -> None:
     gone = factories.driver(house)
-    factories.seen(gone, 1.0, 2.0)
+    factories.report_position(gone, 1.0, 2.0)
 
     drivers.remove_or_deactivate(by=factories.member(house, "admin"), now=NOW, driver_id=gone.pk)
 

@@ -70,7 +70,7 @@ def keep_busy(done: Event, work: Callable[[], object]) -> int:
 
 
 def test_of_a_thousand_refills_beside_writes_none_is_older_than_the_last_write(dispatcher: Subject) -> None:
-    reference = factories.booked(dispatcher).reference
+    reference = factories.booked_shipment(dispatcher).reference
     written, done, older = [1], Event(), []
 
     def write() -> None:
@@ -105,7 +105,7 @@ def test_of_a_thousand_refills_beside_writes_none_is_older_than_the_last_write(d
 
 
 def test_a_list_is_never_older_than_the_last_write_while_the_feed_is_numbered(dispatcher: Subject) -> None:
-    reference = factories.booked(dispatcher).reference
+    reference = factories.booked_shipment(dispatcher).reference
     written, done, older = [1], Event(), []
     while number_batch():
         pass  # what other tests left is not in the way of this one
@@ -132,7 +132,7 @@ def test_a_list_is_never_older_than_the_last_write_while_the_feed_is_numbered(di
 
 
 def test_what_is_committed_between_the_two_queries_is_shown_with_its_own_etag(dispatcher: Subject) -> None:
-    reference = factories.booked(dispatcher).reference
+    reference = factories.booked_shipment(dispatcher).reference
 
     def changes_meanwhile(_: str) -> bool:
         if amended == [1]:
@@ -147,7 +147,7 @@ def test_what_is_committed_between_the_two_queries_is_shown_with_its_own_etag(di
 
 
 def test_what_a_transaction_sees_is_not_for_others(dispatcher: Subject) -> None:
-    reference = factories.booked(dispatcher).reference
+    reference = factories.booked_shipment(dispatcher).reference
     read_list(dispatcher)
 
     with transaction.atomic():
@@ -161,12 +161,12 @@ def test_what_a_transaction_sees_is_not_for_others(dispatcher: Subject) -> None:
 
 
 def test_numbering_events_changes_no_version(dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     before = versions.current_version(dispatcher.organization_id)
     while number_batch():
         pass
     after = versions.current_version(dispatcher.organization_id)
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     assert before is not None
     assert after is not None
@@ -197,14 +197,14 @@ def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispat
         drivers.create(by=dispatcher, now=NOW, name="Old driver", phone="1"),
         customers.create(by=dispatcher, now=NOW, name="Old customer"),
     )
-    reference = factories.booked(dispatcher, driver_id=driver.pk, customer_id=customer.pk).reference
+    reference = factories.booked_shipment(dispatcher, driver_id=driver.pk, customer_id=customer.pk).reference
     before = [read_shipment(dispatcher, reference), *read_list(dispatcher)]
 
     drivers.amend(by=dispatcher, now=NOW, driver_id=driver.pk, changes={"name": "New driver", "phone": "2"})
     customers.amend(by=dispatcher, now=NOW, customer_id=customer.pk, changes={"name": "New customer"})
-    factories.seen(driver, 1.5, 2.5)
+    factories.report_position(driver, 1.5, 2.5)
     after = [read_shipment(dispatcher, reference), *read_list(dispatcher)]
-    factories.seen(driver, 3.5, 2.5, NOW + timedelta(seconds=1))
+    factories.report_position(driver, 3.5, 2.5, NOW + timedelta(seconds=1))
 
     assert [each["position"] for each in before] == [None, None]
     for each in after:
@@ -220,11 +220,11 @@ def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispat
 def test_a_customer_never_gets_what_staff_have_read(dispatcher: Subject) -> None:
     organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
     customer = factories.member(organization, "customer")
-    booking = factories.booked(
+    booking = factories.booked_shipment(
         dispatcher, customer_id=customer.customer_id, notes="pays late",
         driver_id=factories.driver(organization, phone="+31 6 999").pk,
     )  # fmt: skip
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     ask = [f"/api/shipments/{booking.reference}", "/api/shipments"]
 
     staff = [Api(dispatcher).get(path).content for path in ask for _ in range(2)]
@@ -237,7 +237,7 @@ def test_a_customer_never_gets_what_staff_have_read(dispatcher: Subject) -> None
 
 @pytest.mark.parametrize("role", ["driver", "customer"])
 def test_who_is_bound_to_nothing_sees_nothing_of_what_others_have_read(dispatcher: Subject, role: str) -> None:
-    factories.booked(dispatcher, reference="MINE")
+    factories.booked_shipment(dispatcher, reference="MINE")
     Api(dispatcher).get("/api/shipments")
     nobody = Subject(organization_id=dispatcher.organization_id, role=role, user_id=uuid.uuid4())
 
@@ -248,7 +248,7 @@ def test_who_is_bound_to_nothing_sees_nothing_of_what_others_have_read(dispatche
 def test_one_reference_in_two_organisations_is_two_shipments(dispatcher: Subject) -> None:
     rival = factories.member(factories.organization("Rival"), "dispatcher")
     for by, pieces in ((dispatcher, 1), (rival, 2)):
-        factories.booked(by, reference="SAME", pieces=pieces)
+        factories.booked_shipment(by, reference="SAME", pieces=pieces)
         read_shipment(by, "SAME")
 
     assert [read_shipment(by, "same")["pieces"] for by in (dispatcher, rival)] == [1, 2]
@@ -258,7 +258,7 @@ def test_one_reference_in_two_organisations_is_two_shipments(dispatcher: Subject
 def test_a_lost_assignment_counts_at_once(dispatcher: Subject) -> None:
     organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
     driver = factories.member(organization, "driver")
-    reference = factories.booked(dispatcher, driver_id=driver.driver_id).reference
+    reference = factories.booked_shipment(dispatcher, driver_id=driver.driver_id).reference
     read_shipment(driver, reference)
 
     services.amend(by=dispatcher, now=NOW, reference=reference, changes={"driver_id": None})
@@ -268,7 +268,7 @@ def test_a_lost_assignment_counts_at_once(dispatcher: Subject) -> None:
 
 
 def test_warm_and_cold_are_the_same_bytes(dispatcher: Subject) -> None:
-    reference = factories.booked(dispatcher, notes="fragile").reference
+    reference = factories.booked_shipment(dispatcher, notes="fragile").reference
     path = f"/api/shipments/{reference}"
     cold, warm = (Api(dispatcher).get(path) for _ in range(2))
     known = Api(dispatcher).get(path, If_None_Match=cold["ETag"])
@@ -281,7 +281,7 @@ def test_warm_and_cold_are_the_same_bytes(dispatcher: Subject) -> None:
 
 
 def test_a_list_that_shows_the_same_is_not_sent_again(dispatcher: Subject) -> None:
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
     first = Api(dispatcher).get("/api/shipments")
     again = Api(dispatcher).get("/api/shipments", If_None_Match=first["ETag"])
     amend(dispatcher, shipment.reference, 7)
@@ -293,7 +293,7 @@ def test_a_list_that_shows_the_same_is_not_sent_again(dispatcher: Subject) -> No
 
 def test_nothing_in_redis_is_pickled(dispatcher: Subject) -> None:
     prepared.shipment_cache.set(f"plain:{uuid.uuid4()}", {"a": 1})
-    read_shipment(dispatcher, factories.booked(dispatcher).reference)
+    read_shipment(dispatcher, factories.booked_shipment(dispatcher).reference)
     read_list(dispatcher)
     client = caches["default"].client.get_client(write=True)
     values = [value for key in client.scan_iter(f"{cache.key_prefix()}*{dispatcher.organization_id}*")
@@ -306,7 +306,7 @@ def test_nothing_in_redis_is_pickled(dispatcher: Subject) -> None:
 
 
 def test_warming_up_makes_reads_hits(dispatcher: Subject, capsys: pytest.CaptureFixture[str]) -> None:
-    references = [factories.booked(dispatcher, status="draft").reference for _ in range(30)]
+    references = [factories.booked_shipment(dispatcher, status="draft").reference for _ in range(30)]
     expected = Shipment.objects.not_deleted().filter(status="draft").count()
 
     call_command("warmup_cache", "--status", "draft", "--batch", "7")
@@ -329,7 +329,7 @@ def test_without_redis_reads_are_right_and_quick(
     gone = settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:9/0"}
     settings.CACHES = {**settings.CACHES, "default": gone}
     monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
-    reference = factories.booked(dispatcher).reference
+    reference = factories.booked_shipment(dispatcher).reference
     pieces_read = []
     started = time.monotonic()
 

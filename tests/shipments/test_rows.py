@@ -28,10 +28,10 @@ def open_reader(viewer: Subject, form: rows.CopyFormat = "csv") -> rows.CopyRead
 
 
 def test_what_is_booked_meanwhile_is_neither_counted_nor_read(dispatcher: Subject) -> None:
-    first = factories.booked(dispatcher)
+    first = factories.booked_shipment(dispatcher)
     reading = open_reader(dispatcher)
 
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     content = b"".join(reading.blocks())
     reading.close()
 
@@ -40,7 +40,7 @@ def test_what_is_booked_meanwhile_is_neither_counted_nor_read(dispatcher: Subjec
 
 def test_lines_of_json_are_whole_and_need_no_quotes(dispatcher: Subject) -> None:
     name = 'a "b" \\. \\n \n,\t\x01\x02 {}'
-    factories.booked(
+    factories.booked_shipment(
         dispatcher, customer_id=factories.customer(Organization.objects.get(pk=dispatcher.organization_id), name).pk
     )
 
@@ -53,7 +53,7 @@ def test_lines_of_json_are_whole_and_need_no_quotes(dispatcher: Subject) -> None
 
 def test_a_reading_that_is_cancelled_breaks_off_and_leaves_no_session(dispatcher: Subject) -> None:
     for _ in range(3):
-        factories.booked(dispatcher)
+        factories.booked_shipment(dispatcher)
     endless = {"nap": cells.Cell("pg_sleep(60)::text || {0}", "reference")}
     reading = rows.open_reader(selectors.visible_shipments(dispatcher), endless, "csv")
     leader = backend_pid(reading)
@@ -91,7 +91,7 @@ def test_the_next_reading_goes_on_with_the_session_of_the_last(dispatcher: Subje
     list(first.blocks())
     first.close()
 
-    booked = factories.booked(dispatcher)
+    booked = factories.booked_shipment(dispatcher)
     second = open_reader(dispatcher)
 
     second_read = (backend_pid(second), b"".join(second.blocks()))
@@ -102,7 +102,7 @@ def test_the_next_reading_goes_on_with_the_session_of_the_last(dispatcher: Subje
 @pytest.mark.parametrize("end", ["cancelled", "killed"])
 def test_a_session_that_did_not_end_well_is_not_used_again(dispatcher: Subject, end: str) -> None:
     sessions.pool.close()
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
     first = open_reader(dispatcher)
     used = backend_pid(first)
     list(first.blocks())

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_booking_writes_state_event_and_audit() -> None:
     by = factories.member(factories.organization(), "dispatcher")
 
-    shipment = factories.booked(by, reference="BOL-1")
+    shipment = factories.booked_shipment(by, reference="BOL-1")
 
     assert (shipment.seq, shipment.status) == (1, "booked")
     assert [(e["seq"], e["type"], e["status"]) for e in events_of(shipment)] == [(1, "created", "booked")]
@@ -27,7 +27,7 @@ def test_booking_writes_state_event_and_audit() -> None:
 
 def test_the_log_folds_to_the_snapshot_whatever_happened() -> None:
     by = factories.member(org := factories.organization(), "dispatcher")
-    shipment = factories.booked(by, planned_delivery_at=NOW + timedelta(days=3))
+    shipment = factories.booked_shipment(by, planned_delivery_at=NOW + timedelta(days=3))
     change = {"reference": shipment.reference, "by": by}
     services.amend(**change, now=NOW, changes={"driver_id": factories.driver(org).pk, "notes": "fragile"})
     services.advance(**change, now=NOW, to="dispatched")
@@ -43,7 +43,7 @@ def test_the_log_folds_to_the_snapshot_whatever_happened() -> None:
 
 def test_every_prefix_of_the_log_folds_to_what_was_shown_then() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by, status="draft")
+    shipment = factories.booked_shipment(by, status="draft")
     snapshots = [snapshot_of(shipment)]
     services.amend(by=by, now=NOW, reference=shipment.reference, changes={"customer_id": factories.customer(
         shipment.organization).pk})  # fmt: skip
@@ -59,7 +59,7 @@ def test_every_prefix_of_the_log_folds_to_what_was_shown_then() -> None:
 def test_notes_and_phones_never_reach_the_log() -> None:
     by = factories.member(org := factories.organization(), "dispatcher")
     driver = factories.driver(org, phone="+1 555 0100")
-    shipment = factories.booked(by, notes="the old safe code", driver_id=driver.pk)
+    shipment = factories.booked_shipment(by, notes="the old safe code", driver_id=driver.pk)
 
     services.amend(by=by, now=NOW, reference=shipment.reference, changes={"notes": "the new safe code"})
 
@@ -69,7 +69,7 @@ def test_notes_and_phones_never_reach_the_log() -> None:
 
 def test_asking_for_todays_state_writes_nothing() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
 
     again = services.advance(by=by, now=NOW, reference=shipment.reference, to="booked")
 
@@ -79,7 +79,7 @@ def test_asking_for_todays_state_writes_nothing() -> None:
 
 def test_an_amendment_without_a_change_writes_nothing() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by, pieces=4)
+    shipment = factories.booked_shipment(by, pieces=4)
 
     again = services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": 4})
 
@@ -88,7 +88,7 @@ def test_an_amendment_without_a_change_writes_nothing() -> None:
 
 def test_an_illegal_command_leaves_no_trace() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
 
     with pytest.raises(lifecycle.IllegalTransition):
         services.advance(by=by, now=NOW, reference=shipment.reference, to="delivered")
@@ -99,7 +99,7 @@ def test_an_illegal_command_leaves_no_trace() -> None:
 
 def test_a_stale_write_is_refused() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     services.advance(by=by, now=NOW, reference=shipment.reference, to="dispatched")
 
     with pytest.raises(services.StaleWrite) as refused:
@@ -110,32 +110,32 @@ def test_a_stale_write_is_refused() -> None:
 
 def test_a_reference_is_taken_whatever_its_case() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    factories.booked(by, reference="abc-1")
+    factories.booked_shipment(by, reference="abc-1")
 
     with pytest.raises(services.DuplicateReference):
-        factories.booked(by, reference="ABC-1")
+        factories.booked_shipment(by, reference="ABC-1")
 
 
 def test_a_discarded_draft_frees_its_reference_and_keeps_its_log() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    draft = factories.booked(by, reference="D-1", status="draft")
+    draft = factories.booked_shipment(by, reference="D-1", status="draft")
 
     services.discard(by=by, now=NOW, reference="d-1")
 
     assert [event["type"] for event in events_of(draft)] == ["created", "deleted"]
-    assert factories.booked(by, reference="D-1").seq == 1
+    assert factories.booked_shipment(by, reference="D-1").seq == 1
 
 
 def test_only_a_draft_can_be_discarded() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
 
     with pytest.raises(services.NotADraft):
         services.discard(by=by, now=NOW, reference=shipment.reference)
 
 
 def test_another_organisations_shipment_is_not_there() -> None:
-    shipment = factories.booked(factories.member(factories.organization(), "dispatcher"))
+    shipment = factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
     stranger = factories.member(factories.organization(), "dispatcher")
 
     with pytest.raises(services.ShipmentNotFound):
@@ -145,7 +145,7 @@ def test_another_organisations_shipment_is_not_there() -> None:
 @pytest.mark.parametrize("role", ["driver", "customer"])
 def test_others_shipments_are_not_there_for_restricted_roles(role: str) -> None:
     by = factories.member(org := factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
 
     with pytest.raises(services.ShipmentNotFound):
         services.advance(by=factories.member(org, role), now=NOW, reference=shipment.reference, to="dispatched")
@@ -164,14 +164,14 @@ def test_others_shipments_are_not_there_for_restricted_roles(role: str) -> None:
     ],
 )
 def test_the_database_refuses_what_steps_around_the_services(sql: str) -> None:
-    shipment = factories.booked(factories.member(factories.organization(), "dispatcher"))
+    shipment = factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql, [shipment.pk])
 
 
 def test_the_database_refuses_a_seq_without_its_event() -> None:
-    shipment = factories.booked(factories.member(factories.organization(), "dispatcher"))
+    shipment = factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
     with pytest.raises(DatabaseError, match="has no event for seq 2"), transaction.atomic():
         Shipment.objects.filter(pk=shipment.pk).update(seq=2, pieces=9)
@@ -181,7 +181,7 @@ def test_the_database_refuses_a_seq_without_its_event() -> None:
 
 @pytest.mark.parametrize("ahead", [[2], [3, 2], [2, 3, 4]])
 def test_the_database_refuses_events_ahead_of_their_shipment(ahead: list[int]) -> None:
-    shipment = factories.booked(factories.member(factories.organization(), "dispatcher"))
+    shipment = factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
     event = ShipmentEvent.objects.get(shipment=shipment)
 
     with pytest.raises(DatabaseError, match="runs ahead"), transaction.atomic():
@@ -196,7 +196,7 @@ def test_the_database_refuses_events_ahead_of_their_shipment(ahead: list[int]) -
 
 def test_a_commit_with_many_events_of_one_shipment_looks_it_up_once() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
     with transaction.atomic():
         for pieces in range(2, 42):
             services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": pieces})
@@ -213,7 +213,7 @@ def test_a_commit_with_many_events_of_one_shipment_looks_it_up_once() -> None:
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET request_id = 'x'", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
 def test_the_audit_is_append_only(statement: str) -> None:
-    factories.booked(factories.member(factories.organization(), "dispatcher"))
+    factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -222,7 +222,7 @@ def test_the_audit_is_append_only(statement: str) -> None:
 
 def test_a_command_takes_effect_when_it_is_accepted() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipment = factories.booked(by)
+    shipment = factories.booked_shipment(by)
 
     moved = services.advance(
         by=by, now=NOW + timedelta(hours=2), reference=shipment.reference, to="dispatched",

@@ -36,7 +36,7 @@ def test_an_audit_entry_is_stored_as_the_orm_stores_it() -> None:
 
 def test_an_event_is_stored_as_the_orm_stores_it() -> None:
     by = factories.member(factories.organization(), "dispatcher")
-    shipments = [factories.booked(by) for _ in range(2)]
+    shipments = [factories.booked_shipment(by) for _ in range(2)]
     events = []
     for shipment in shipments:
         shipment.seq += 1
@@ -65,7 +65,7 @@ def test_columns_are_stored_and_others_left_alone() -> None:
 
 
 def test_a_row_that_is_not_there_is_an_error() -> None:
-    shipment = factories.booked(factories.member(factories.organization(), "dispatcher"))
+    shipment = factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
     shipment.pk = uuid.uuid4()
 
     with pytest.raises(DatabaseError):

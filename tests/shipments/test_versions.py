@@ -69,7 +69,7 @@ class RandomWrites:
 
     def book(self) -> None:
         status = self.chance.choice(["draft", "booked"])
-        factories.booked(
+        factories.booked_shipment(
             self.by, now=self.now, driver_id=self.driver.pk, customer_id=self.customer.pk, status=status
         )
 
@@ -141,7 +141,7 @@ def test_whatever_is_done_every_page_is_what_would_be_read_now(
 
 def test_one_that_leaves_behind_the_page_takes_the_next_page_away(dispatcher: Subject, stood: list[bool]) -> None:
     api = Api(dispatcher)
-    older, newer = (factories.booked(dispatcher, now=NOW + timedelta(minutes=number)) for number in range(2))
+    older, newer = (factories.booked_shipment(dispatcher, now=NOW + timedelta(minutes=number)) for number in range(2))
     feed.number_batch()
     page = "/api/shipments?status=booked&limit=1"
     before = api.get(page).json()

@@ -21,7 +21,7 @@ SECOND = timedelta(seconds=1)
 class Case:
     def __init__(self, **fields: Any) -> None:
         self.by = factories.member(org := factories.organization(), "dispatcher")
-        self.shipment = factories.booked(self.by, driver_id=factories.driver(org).pk, **fields)
+        self.shipment = factories.booked_shipment(self.by, driver_id=factories.driver(org).pk, **fields)
 
     def flags_at(self, now: datetime) -> list[str]:
         while watch.evaluate_batch(now=now):

@@ -11,11 +11,11 @@ from typing import Final
 import psycopg
 
 from freight.drills.alerts import faults_machine, faults_sockets
-from freight.drills.alerts.load import Load
-from freight.drills.delivery.stage import SOCKETS, Stage
+from freight.drills.alerts.load import BackgroundTraffic
+from freight.drills.delivery.stage import WS_ROLES, ProductStage
 
-Cause = Callable[[Stage, Load], AbstractAsyncContextManager[None]]
-_LOCKED_SECONDS: Final = 0.8
+FaultInjector = Callable[[ProductStage, BackgroundTraffic], AbstractAsyncContextManager[None]]
+_LOCK_SECONDS: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +28,26 @@ class Fault:
     """
 
     name: str
-    cause: Cause
+    inject: FaultInjector
     alerts: frozenset[str]
     wave: int = 0
     fires_seconds: float = 45.0
     clears_seconds: float = 45.0
-    needs: Callable[[], str] = str
+    missing_requirement: Callable[[], str] = str
 
 
 @asynccontextmanager
-async def _redis_frozen(stage: Stage, _: Load) -> AsyncIterator[None]:
-    stage.frozen(stage.hints.freeze())
+async def _redis_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.register_frozen(stage.valkey.freeze())
     try:
         yield
     finally:
-        stage.hints.thaw()
-        stage.thawed()
+        stage.valkey.thaw()
+        stage.clear_frozen()
 
 
 @asynccontextmanager
-async def _database_stopped(stage: Stage, _: Load) -> AsyncIterator[None]:
+async def _database_stopped(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     stage.database.crash()
     try:
         yield
@@ -57,19 +57,19 @@ async def _database_stopped(stage: Stage, _: Load) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _database_frozen(stage: Stage, _: Load) -> AsyncIterator[None]:
-    stage.frozen(stage.database.freeze())
+async def _database_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.register_frozen(stage.database.freeze())
     try:
         yield
     finally:
         stage.database.thaw()
-        stage.thawed()
+        stage.clear_frozen()
 
 
 @asynccontextmanager
-async def _relay_killed(stage: Stage, _: Load) -> AsyncIterator[None]:
+async def _relay_killed(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     stage.signal("relay", signal.SIGKILL)
-    await stage.gone("relay")
+    await stage.wait_gone("relay")
     try:
         yield
     finally:
@@ -77,19 +77,19 @@ async def _relay_killed(stage: Stage, _: Load) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _tables_locked(stage: Stage, _: Load) -> AsyncIterator[None]:
+async def _tables_locked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     """Somebody's maintenance: queries wait for tables again and again."""
 
     def lock() -> None:
         with psycopg.connect(stage.database.url) as connection:
             connection.execute("LOCK TABLE shipments_shipment, shipments_shipmentevent, shipments_unnumberedevent")
-            time.sleep(_LOCKED_SECONDS)
+            time.sleep(_LOCK_SECONDS)
 
-    async def go_on() -> None:
+    async def lock_repeatedly() -> None:
         while True:
             await asyncio.to_thread(lock)
 
-    task = asyncio.create_task(go_on())
+    task = asyncio.create_task(lock_repeatedly())
     try:
         yield
     finally:
@@ -98,45 +98,45 @@ async def _tables_locked(stage: Stage, _: Load) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _nobody_asks_twice(_: Stage, load: Load) -> AsyncIterator[None]:
-    load.cold = True
+async def _cache_misses(_: ProductStage, traffic: BackgroundTraffic) -> AsyncIterator[None]:
+    traffic.bypass_cache = True
     try:
         yield
     finally:
-        load.cold = False
+        traffic.bypass_cache = False
 
 
 @asynccontextmanager
-async def _loop_held(stage: Stage, _: Load) -> AsyncIterator[None]:
+async def _event_loop_blocked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     """A process that does not get to run for a second, again and again."""
 
-    async def go_on() -> None:
+    async def stop_repeatedly() -> None:
         while True:
-            stage.signal(SOCKETS[1], signal.SIGSTOP)
+            stage.signal(WS_ROLES[1], signal.SIGSTOP)
             await asyncio.sleep(1.2)
-            stage.signal(SOCKETS[1], signal.SIGCONT)
+            stage.signal(WS_ROLES[1], signal.SIGCONT)
             await asyncio.sleep(1.0)
 
-    task = asyncio.create_task(go_on())
+    task = asyncio.create_task(stop_repeatedly())
     try:
         yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        stage.signal(SOCKETS[1], signal.SIGCONT)
+        stage.signal(WS_ROLES[1], signal.SIGCONT)
 
 
 @asynccontextmanager
-async def _proxy_silent(stage: Stage, _: Load) -> AsyncIterator[None]:
-    stage.freeze_proxy()
+async def _nginx_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.freeze_nginx()
     try:
         yield
     finally:
-        stage.thaw_proxy()
+        stage.thaw_nginx()
 
 
-def _disk() -> str:
-    return "" if faults_machine.may_attach_disks() else "only root may attach a disk that can be filled"
+def _missing_for_disk_full() -> str:
+    return "" if faults_machine.can_mount() else "only root may attach a disk that can be filled"
 
 
 _ERRORS: Final = frozenset(
@@ -152,8 +152,8 @@ FAULTS: Final = (
         wave=1,
     ),
     Fault("PostgreSQL stopped", _database_stopped, _ERRORS | {"DatabaseDown"}, wave=2),
-    Fault("nobody asks for the same twice", _nobody_asks_twice, frozenset({"LowCacheHitRate"})),
-    Fault("a ws process does not get to run", _loop_held, frozenset({"EventLoopLags"})),
+    Fault("nobody asks for the same twice", _cache_misses, frozenset({"LowCacheHitRate"})),
+    Fault("a ws process does not get to run", _event_loop_blocked, frozenset({"EventLoopLags"})),
     # `request_duration_ms` is of the last minute, whatever the window of the rule.
     Fault(
         "PostgreSQL frozen",
@@ -164,9 +164,9 @@ FAULTS: Final = (
     ),
     Fault("tables locked", _tables_locked, frozenset({"SlowDatabaseQueries", "SlowAnswers"})),
     Fault("relay killed", _relay_killed, frozenset({"RelayLags"})),
-    Fault("nginx says nothing", _proxy_silent, frozenset({"FreightDown"})),
+    Fault("nginx says nothing", _nginx_frozen, frozenset({"FreightDown"})),
     Fault("every processor busy", faults_machine.processors_busy, frozenset({"HighCpu"})),
-    Fault("the disk is full", faults_machine.disk_full, frozenset({"DiskAlmostFull"}), needs=_disk),
+    Fault("the disk is full", faults_machine.disk_full, frozenset({"DiskAlmostFull"}), missing_requirement=_missing_for_disk_full),
     Fault("clients stop reading", faults_sockets.stopped_reading, frozenset({"SlowConsumers"})),
-    Fault("very many sockets", faults_sockets.many, frozenset({"ManySockets"})),
+    Fault("very many sockets", faults_sockets.many_sockets, frozenset({"ManySockets"})),
 )

@@ -6,75 +6,75 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from freight.drills.alerts.load import Load
+from freight.drills.alerts.load import BackgroundTraffic
 from freight.drills.delivery import sockets
-from freight.drills.delivery.requests import Caller
-from freight.drills.delivery.scene import wide
-from freight.drills.delivery.sockets import Socket
-from freight.drills.delivery.stage import SOCKETS, Stage
+from freight.drills.delivery.requests import HttpClient
+from freight.drills.delivery.scene import wide_references
+from freight.drills.delivery.sockets import WebSocketClient
+from freight.drills.delivery.stage import WS_ROLES, ProductStage
 
-_MANY: Final = 5_100
-_COMING_AT_ONCE: Final = 64
-_STOPPED: Final = 15
+_MANY_SOCKETS: Final = 5_100
+_CONNECT_CONCURRENCY: Final = 64
+_STOPPED_READERS: Final = 15
 # So many events of some 3 KB each, many in a transaction: more than buffers and the megabyte that may wait hold.
-_POURED: Final = 800
-_POURED_AT_ONCE: Final = 50
-_WIDTH: Final = 20
+_EVENTS: Final = 800
+_EVENTS_PER_TRANSACTION: Final = 50
+_REFERENCES_PER_EVENT: Final = 20
 
 
 @asynccontextmanager
-async def many(stage: Stage, _: Load) -> AsyncIterator[None]:
+async def many_sockets(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     """More sockets than one installation is meant for, straight at the two Daphnes."""
-    async with _opened(stage, _MANY, list(SOCKETS)):
+    async with _open_sockets(stage, _MANY_SOCKETS, list(WS_ROLES)):
         yield
 
 
 @asynccontextmanager
-async def stopped_reading(stage: Stage, load: Load) -> AsyncIterator[None]:
+async def stopped_reading(stage: ProductStage, traffic: BackgroundTraffic) -> AsyncIterator[None]:
     """Clients that joined a room in which much happens, and read nothing any more."""
-    async with _opened(stage, _STOPPED, [SOCKETS[0]]) as seats:
-        for seat in seats:
-            seat.say(type="join:room", shipmentId=load.reference)
+    async with _open_sockets(stage, _STOPPED_READERS, [WS_ROLES[0]]) as websockets:
+        for websocket in websockets:
+            websocket.send_json(type="join:room", shipmentId=traffic.reference)
         await asyncio.sleep(1)
-        for seat in seats:
-            seat.pause()
-        pouring = asyncio.create_task(_pour(stage, load.reference))
+        for websocket in websockets:
+            websocket.pause_reading()
+        burst = asyncio.create_task(_write_burst(stage, traffic.reference))
         try:
             yield
         finally:
-            await pouring
+            await burst
 
 
 @asynccontextmanager
-async def _opened(stage: Stage, number: int, roles: list[str]) -> AsyncIterator[list[Socket]]:
+async def _open_sockets(stage: ProductStage, number: int, roles: list[str]) -> AsyncIterator[list[WebSocketClient]]:
     """This will open so many sockets, some at a time, and drop them in the end."""
-    seats: list[Socket] = []
+    websockets: list[WebSocketClient] = []
     addresses = itertools.cycle([stage.roles[name].socket for name in roles])
-    ways = zip(range(number), addresses, itertools.cycle(stage.keys))
+    connections = zip(range(number), addresses, itertools.cycle(stage.api_keys))
 
-    async def come() -> None:
-        for _, address, key in ways:
+    async def connect_next() -> None:
+        for _, address, key in connections:
             if address is not None:
-                seats.append(await sockets.connect(address, key, lambda *_: None))
+                websockets.append(await sockets.connect(address, key, lambda *_: None))
 
     try:
-        await asyncio.gather(*(come() for _ in range(min(number, _COMING_AT_ONCE))))
-        yield seats
+        await asyncio.gather(*(connect_next() for _ in range(min(number, _CONNECT_CONCURRENCY))))
+        yield websockets
     finally:
-        for seat in seats:
-            seat.drop()
+        for websocket in websockets:
+            websocket.abort()
         await asyncio.sleep(0)  # what was dropped is closed in the loop's next turn
 
 
-async def _pour(stage: Stage, reference: str) -> None:
-    caller = Caller(stage.port, stage.keys[0])
+async def _write_burst(stage: ProductStage, reference: str) -> None:
+    client = HttpClient(stage.port, stage.api_keys[0])
     try:
-        for _ in range(_POURED // _POURED_AT_ONCE):
+        for _ in range(_EVENTS // _EVENTS_PER_TRANSACTION):
             items = [
-                {"op": "update", "reference": reference, "references": wide(_WIDTH)} for _ in range(_POURED_AT_ONCE)
+                {"op": "update", "reference": reference, "references": wide_references(_REFERENCES_PER_EVENT)} for _ in range(_EVENTS_PER_TRANSACTION)
             ]
-            answer = await caller.call("POST", "/api/shipments/bulk", {"items": items}, seconds=60)
-            if answer.status != 200 or answer.json()["failed"]:
-                raise RuntimeError(f"Not poured: {answer.status} {answer.body[:500]!r}")
+            response = await client.request("POST", "/api/shipments/bulk", {"items": items}, seconds=60)
+            if response.status != 200 or response.json()["failed"]:
+                raise RuntimeError(f"Not poured: {response.status} {response.body[:500]!r}")
     finally:
-        await caller.close()
+        await client.close()

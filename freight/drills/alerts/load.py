@@ -11,36 +11,36 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from freight.drills.delivery import sockets
-from freight.drills.delivery.requests import Caller, NoAnswer, NotSent
-from freight.drills.delivery.stage import Stage
+from freight.drills.delivery.requests import HttpClient, NoResponse, NotSent
+from freight.drills.delivery.stage import ProductStage
 
 _READERS: Final = 6
 _PAUSE_SECONDS: Final = 0.05
 
 
 @dataclass
-class Load:
+class BackgroundTraffic:
     """What the readers ask: a page that the caches know, or one that nobody has asked for.
 
     `reference`: the shipment that everything is about.
     """
 
     reference: str
-    cold: bool = False
+    bypass_cache: bool = False
 
 
 @asynccontextmanager
-async def running(stage: Stage) -> AsyncIterator[Load]:
+async def running_traffic(stage: ProductStage) -> AsyncIterator[BackgroundTraffic]:
     """This will read, write and listen for as long as the block runs."""
-    reference = await _booked(stage)
-    load = Load(reference)
+    reference = await _book_shipment(stage)
+    traffic = BackgroundTraffic(reference)
     tasks = [
-        *(asyncio.create_task(_read(stage, number, load, reference)) for number in range(_READERS)),
+        *(asyncio.create_task(_read(stage, number, traffic, reference)) for number in range(_READERS)),
         asyncio.create_task(_write(stage, reference)),
-        asyncio.create_task(_sit(stage, reference)),
+        asyncio.create_task(_subscribe(stage, reference)),
     ]
     try:
-        yield load
+        yield traffic
     finally:
         for task in tasks:
             task.cancel()
@@ -48,55 +48,55 @@ async def running(stage: Stage) -> AsyncIterator[Load]:
         await asyncio.sleep(0)  # what was dropped is closed in the loop's next turn
 
 
-async def _booked(stage: Stage) -> str:
-    caller = Caller(stage.port, stage.keys[0])
+async def _book_shipment(stage: ProductStage) -> str:
+    client = HttpClient(stage.port, stage.api_keys[0])
     try:
         body = {"origin": "NLRTM", "destination": "DEHAM", "status": "booked"}
-        return str((await caller.call("POST", "/api/shipments", body)).json()["reference"])
+        return str((await client.request("POST", "/api/shipments", body)).json()["reference"])
     finally:
-        await caller.close()
+        await client.close()
 
 
-async def _read(stage: Stage, number: int, load: Load, reference: str) -> None:
-    caller = Caller(stage.port, stage.keys[number])
-    chance = random.Random(number)  # noqa: S311  nothing depends on it
+async def _read(stage: ProductStage, number: int, traffic: BackgroundTraffic, reference: str) -> None:
+    client = HttpClient(stage.port, stage.api_keys[number])
+    rng = random.Random(number)  # noqa: S311  nothing depends on it
     try:
         while True:
             path = f"/api/shipments/{reference}"
-            if load.cold:
-                path = f"/api/shipments?limit=1&createdAfter=2026-01-01T00:00:{chance.uniform(10, 59):.6f}Z"
-            with contextlib.suppress(NotSent, NoAnswer):
-                await caller.call("GET", path)
+            if traffic.bypass_cache:
+                path = f"/api/shipments?limit=1&createdAfter=2026-01-01T00:00:{rng.uniform(10, 59):.6f}Z"
+            with contextlib.suppress(NotSent, NoResponse):
+                await client.request("GET", path)
             await asyncio.sleep(_PAUSE_SECONDS)
     finally:
-        caller.drop()
+        client.abort()
 
 
-async def _write(stage: Stage, reference: str) -> None:
-    caller = Caller(stage.port, stage.keys[_READERS])
+async def _write(stage: ProductStage, reference: str) -> None:
+    client = HttpClient(stage.port, stage.api_keys[_READERS])
     try:
         while True:
-            with contextlib.suppress(NotSent, NoAnswer):
-                await caller.call("POST", f"/api/shipments/{reference}/checkpoints", _estimate())
+            with contextlib.suppress(NotSent, NoResponse):
+                await client.request("POST", f"/api/shipments/{reference}/checkpoints", _checkpoint_body())
             await asyncio.sleep(4 * _PAUSE_SECONDS)
     finally:
-        caller.drop()
+        client.abort()
 
 
-def _estimate() -> dict[str, Any]:
+def _checkpoint_body() -> dict[str, Any]:
     return {
         "occurredAt": datetime.now(UTC).isoformat(), "classifier": "EST", "source": "drill",
         "sourceEventId": uuid.uuid4().hex,
     }  # fmt: skip
 
 
-async def _sit(stage: Stage, reference: str) -> None:
+async def _subscribe(stage: ProductStage, reference: str) -> None:
     while True:
-        with contextlib.suppress(OSError, TimeoutError, sockets.Refused):
-            seat = await sockets.connect(stage.port, stage.keys[_READERS + 1], lambda *_: None)
-            seat.say(type="join:room", shipmentId=reference)
+        with contextlib.suppress(OSError, TimeoutError, sockets.HandshakeRefused):
+            websocket = await sockets.connect(stage.port, stage.api_keys[_READERS + 1], lambda *_: None)
+            websocket.send_json(type="join:room", shipmentId=reference)
             try:
-                await seat.ended
+                await websocket.closed
             finally:
-                seat.drop()
+                websocket.abort()
         await asyncio.sleep(1)

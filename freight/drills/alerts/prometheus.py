@@ -25,32 +25,32 @@ _WINDOW_SECONDS: Final = (6, 12)
 _READY_SECONDS: Final = 30.0
 
 
-class Missing(Exception):
+class PrometheusMissing(Exception):
     """There is no Prometheus on this machine."""
 
 
-def shortened(expression: str) -> str:
+def shorten_windows(expression: str) -> str:
     """This will return an expression that looks at seconds: windows of an hour and more at twice as many."""
 
-    def window(found: re.Match[str]) -> str:
-        seconds = int(found[1]) * _UNITS[found[2]]
+    def window(match: re.Match[str]) -> str:
+        seconds = int(match[1]) * _UNITS[match[2]]
         return f"[{_WINDOW_SECONDS[seconds >= 3600]}s]"
 
     return _WINDOW.sub(window, expression)
 
 
-def rules() -> dict[str, Any]:
+def shortened_rules() -> dict[str, Any]:
     """This will return the rules that ship, shortened."""
-    found: dict[str, Any] = yaml.safe_load((DEPLOY / "alerting.yml").read_text())
-    for rule in (rule for group in found["groups"] for rule in group["rules"]):
-        rule["expr"] = shortened(rule["expr"])
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / "alerting.yml").read_text())
+    for rule in (rule for group in document["groups"] for rule in group["rules"]):
+        rule["expr"] = shorten_windows(rule["expr"])
         rule.pop("for", None)
-    return found
+    return document
 
 
-def alerts() -> set[str]:
+def alert_names() -> set[str]:
     """This will return the names of all alerts that ship."""
-    return {rule["alert"] for group in rules()["groups"] for rule in group["rules"] if "alert" in rule}
+    return {rule["alert"] for group in shortened_rules()["groups"] for rule in group["rules"] if "alert" in rule}
 
 
 class Prometheus:
@@ -58,7 +58,7 @@ class Prometheus:
 
     def __init__(self, folder: Path, target: str) -> None:
         if shutil.which("prometheus") is None:
-            raise Missing("This drill needs prometheus on the PATH (a package of the distribution).")
+            raise PrometheusMissing("This drill needs prometheus on the PATH (a package of the distribution).")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -66,7 +66,7 @@ class Prometheus:
         config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
         config["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
         config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
-        (folder / "alerting.yml").write_text(yaml.safe_dump(rules()))
+        (folder / "alerting.yml").write_text(yaml.safe_dump(shortened_rules()))
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
 
     def __enter__(self) -> Self:
@@ -92,17 +92,17 @@ class Prometheus:
 
     def firing(self) -> set[str]:
         """This will return the names of the alerts that fire now."""
-        found = self._ask("alerts")["data"]["alerts"]
-        return {each["labels"]["alertname"] for each in found if each["state"] == "firing"}
+        active = self._get("alerts")["data"]["alerts"]
+        return {each["labels"]["alertname"] for each in active if each["state"] == "firing"}
 
     def _ready(self) -> bool:
         # It looks for its targets some seconds after its start: what happened before was never zero to it.
         try:
-            return any(each["health"] == "up" for each in self._ask("targets")["data"]["activeTargets"])
+            return any(each["health"] == "up" for each in self._get("targets")["data"]["activeTargets"])
         except (urllib.error.URLError, OSError):
             return False
 
-    def _ask(self, path: str) -> Mapping[str, Any]:
+    def _get(self, path: str) -> Mapping[str, Any]:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}", timeout=10) as answer:
-            told: dict[str, Any] = json.load(answer)
-        return told
+            document: dict[str, Any] = json.load(answer)
+        return document

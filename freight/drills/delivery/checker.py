@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import psycopg
 
-from freight.drills.delivery.watchers import FEED, Record, Watcher
+from freight.drills.delivery.watchers import FEED, RoomRecord, Subscriber
 from freight.drills.delivery.writers import Ledger, Outcome
 
 _MARKER: Final = re.compile(r"w[0-9a-f]{8}-\d+-\d+-[0-9a-f]{10}")
@@ -36,7 +36,7 @@ SELECT count(*), coalesce(max(position), 0), count(DISTINCT event_id), count(*) 
 
 
 @dataclass(frozen=True, slots=True)
-class Logged:
+class LoggedEvent:
     """One event as the database has it; `at` is when its transaction was committed."""
 
     seq: int
@@ -46,24 +46,24 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
+class EventLog:
     """What the database holds of the shipments of a row, and of the feed."""
 
-    events: Mapping[str, list[Logged]]
-    entries: list[Logged]
+    events: Mapping[str, list[LoggedEvent]]
+    feed_entries: list[LoggedEvent]
     heads: Mapping[str, int]
-    audited: Mapping[str, int]
-    feed: tuple[int, int, int, int]
+    audit_counts: Mapping[str, int]
+    feed_totals: tuple[int, int, int, int]
     total: int
     unnumbered: int
 
-    def of(self, room: str) -> list[Logged]:
+    def history(self, room: str) -> list[LoggedEvent]:
         """This will return the history of a room, number for number."""
-        return self.entries if room == FEED else self.events[room.removeprefix("shipment:")]
+        return self.feed_entries if room == FEED else self.events[room.removeprefix("shipment:")]
 
 
 @dataclass(slots=True)
-class Found:
+class Findings:
     """What the checker counted, and in `broken` every promise that did not hold, as a sentence."""
 
     lost: int = 0
@@ -71,8 +71,8 @@ class Found:
     gaps: int = 0
     deliveries: int = 0
     # Seconds, when committed, when received.
-    late: list[tuple[float, float, float]] = field(default_factory=list)
-    late_in_feed: list[tuple[float, float, float]] = field(default_factory=list)
+    latencies: list[tuple[float, float, float]] = field(default_factory=list)
+    feed_latencies: list[tuple[float, float, float]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, sentence: str) -> None:  # noqa: FBT001  reads as a sentence
@@ -81,89 +81,89 @@ class Found:
             self.broken.append(sentence)
 
 
-def read(url: str, references: Sequence[str]) -> Log:
+def read_event_log(url: str, references: Sequence[str]) -> EventLog:
     """This will read the log of the shipments, past the product."""
     names = list(references)
     with psycopg.connect(url) as connection:
         # One snapshot for all that is compared.
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        events: dict[str, list[Logged]] = {name: [] for name in names}
+        events: dict[str, list[LoggedEvent]] = {name: [] for name in names}
         for reference, seq, identifier, data, at in connection.execute(_EVENTS, [names]):
-            events[reference].append(Logged(seq, identifier, tuple(set(_MARKER.findall(data))), at))
-        return Log(
+            events[reference].append(LoggedEvent(seq, identifier, tuple(set(_MARKER.findall(data))), at))
+        return EventLog(
             events=events,
-            entries=[Logged(number, identifier, (), at) for number, identifier, at in connection.execute(_ENTRIES)],
+            feed_entries=[LoggedEvent(number, identifier, (), at) for number, identifier, at in connection.execute(_ENTRIES)],
             heads=dict(connection.execute(_HEADS, [names]).fetchall()),
-            audited=dict(connection.execute(_AUDIT, [names]).fetchall()),
-            feed=connection.execute(_FEED).fetchone() or (0, 0, 0, 0),
-            total=_number(connection, "SELECT count(*) FROM shipments_shipmentevent"),
-            unnumbered=_number(connection, "SELECT count(*) FROM shipments_unnumberedevent"),
+            audit_counts=dict(connection.execute(_AUDIT, [names]).fetchall()),
+            feed_totals=connection.execute(_FEED).fetchone() or (0, 0, 0, 0),
+            total=_fetch_int(connection, "SELECT count(*) FROM shipments_shipmentevent"),
+            unnumbered=_fetch_int(connection, "SELECT count(*) FROM shipments_unnumberedevent"),
         )
 
 
-def compare(log: Log, ledger: Ledger, watchers: Iterable[Watcher]) -> Found:
+def check_consistency(log: EventLog, ledger: Ledger, watchers: Iterable[Subscriber]) -> Findings:
     """This will hold the ledger and the records against the log."""
-    found = Found()
-    _check_log(log, found)
-    _check_operations(log, ledger, found)
+    findings = Findings()
+    _check_log(log, findings)
+    _check_operations(log, ledger, findings)
     for number, watcher in enumerate(watchers):
-        found.duplicated += watcher.seen.duplicates
-        found.gaps += watcher.seen.gaps
+        findings.duplicated += watcher.stats.duplicates
+        findings.gaps += watcher.stats.gaps
         for room, records in watcher.records.items():
-            _check_records(log, room, records, found, who=f"client {number}")
-    return found
+            _check_records(log, room, records, findings, who=f"client {number}")
+    return findings
 
 
-def _check_log(log: Log, found: Found) -> None:
+def _check_log(log: EventLog, findings: Findings) -> None:
     for reference, events in log.events.items():
         seqs = [event.seq for event in events]
-        found.expect(seqs == list(range(1, len(seqs) + 1)), f"The log of {reference} is not contiguous.")
-        found.expect(
+        findings.expect(seqs == list(range(1, len(seqs) + 1)), f"The log of {reference} is not contiguous.")
+        findings.expect(
             log.heads.get(reference) == len(seqs) == max(seqs, default=0),
             f"{reference} says seq {log.heads.get(reference)} and has {len(seqs)} events.",
         )
-        found.expect(
-            log.audited.get(reference, 0) == len(seqs),
-            f"{reference} has {len(seqs)} events and {log.audited.get(reference, 0)} audit entries.",
+        findings.expect(
+            log.audit_counts.get(reference, 0) == len(seqs),
+            f"{reference} has {len(seqs)} events and {log.audit_counts.get(reference, 0)} audit entries.",
         )
-    numbered, newest, distinct, disordered = log.feed
-    found.expect(
-        numbered == newest == distinct == log.total and not disordered and not log.unnumbered,
-        f"The feed is not whole: {numbered} entries up to {newest} of {log.total} events, {distinct} of them"
+    entry_count, newest, distinct, disordered = log.feed_totals
+    findings.expect(
+        entry_count == newest == distinct == log.total and not disordered and not log.unnumbered,
+        f"The feed is not whole: {entry_count} entries up to {newest} of {log.total} events, {distinct} of them"
         f" different, {disordered} out of order, {log.unnumbered} waiting.",
     )
 
 
-def _check_operations(log: Log, ledger: Ledger, found: Found) -> None:
-    times = Counter(marker for events in log.events.values() for event in events for marker in event.markers)
+def _check_operations(log: EventLog, ledger: Ledger, found: Findings) -> None:
+    occurrences = Counter(marker for events in log.events.values() for event in events for marker in event.markers)
     allowed = {Outcome.OK: {1}, Outcome.FAILED: {0}, Outcome.UNKNOWN: {0, 1}}
     for operation in ledger.operations:
-        seen = times[operation.marker]
-        if seen in allowed[operation.outcome]:
+        occurrence_count = occurrences[operation.marker]
+        if occurrence_count in allowed[operation.outcome]:
             continue
-        if not seen:
+        if not occurrence_count:
             found.lost += 1
         else:
-            found.duplicated += seen > 1
-        found.broken.append(f"{operation.marker} is {operation.outcome} and {seen} times in the log.")
+            found.duplicated += occurrence_count > 1
+        found.broken.append(f"{operation.marker} is {operation.outcome} and {occurrence_count} times in the log.")
 
 
-def _check_records(log: Log, room: str, records: list[Record], found: Found, *, who: str) -> None:
-    events = log.of(room)
-    late = found.late_in_feed if room == FEED else found.late
+def _check_records(log: EventLog, room: str, records: list[RoomRecord], found: Findings, *, who: str) -> None:
+    events = log.history(room)
+    latencies = found.feed_latencies if room == FEED else found.latencies
     found.expect(bool(records), f"{who} never entered {room}.")
     for record in records:
         expected = [event.id for event in events[record.base : record.last]]
         found.expect(record.ids == expected, f"{who} was given other events of {room} than the log has.")
         found.deliveries += len(record.ids)
         for event, at in zip(events[record.base :], record.at, strict=False):
-            late.append((at - event.at, event.at, at))
+            latencies.append((at - event.at, event.at, at))
     if records:
         missing = len(events) - records[-1].last
         found.lost += max(0, missing)
         found.expect(not missing, f"{who} has {room} up to {records[-1].last} and the log up to {len(events)}.")
 
 
-def _number(connection: "psycopg.Connection[Any]", sql: str) -> int:
+def _fetch_int(connection: "psycopg.Connection[Any]", sql: str) -> int:
     row = connection.execute(sql.encode()).fetchone()
     return int(row[0]) if row else 0

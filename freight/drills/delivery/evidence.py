@@ -31,15 +31,15 @@ class Evidence:
         """Whether every promise held."""
         return not (self.broken or self.lost or self.duplicated or self.gaps)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """This will return the evidence as one JSON object."""
         return {"drill": "delivery", "holds": self.holds} | asdict(self)
 
     def cells(self) -> list[str]:
         """This will return the row as it stands in the table."""
-        numbers = (self.ok, self.failed, self.unknown, self.lost, self.duplicated, self.gaps)
-        late = (f"{self.late_p99:.2f} s", f"{self.late_max:.2f} s")
-        return [self.row, *map(str, numbers), *late, str(self.server_errors), "holds" if self.holds else "BROKEN"]
+        counts = (self.ok, self.failed, self.unknown, self.lost, self.duplicated, self.gaps)
+        latency_cells = (f"{self.late_p99:.2f} s", f"{self.late_max:.2f} s")
+        return [self.row, *map(str, counts), *latency_cells, str(self.server_errors), "holds" if self.holds else "BROKEN"]
 
     def __str__(self) -> str:
         lines = [" ".join(f"{name}={value}" for name, value in zip(COLUMNS, self.cells(), strict=True))]

@@ -22,7 +22,7 @@ def _die(*_: object, **__: object) -> None:
 def _between_commit_and_hint() -> None:
     from shipments import log  # only in the child, where everything is loaded
 
-    _replace(log, "_hint", _die)
+    _patch(log, "_hint", _die)
 
 
 def _before_commit() -> None:
@@ -32,7 +32,7 @@ def _before_commit() -> None:
 
     recorded, record, commit = threading.local(), log.record, getattr(BaseDatabaseWrapper, "_commit")  # noqa: B009  unknown to the stubs
 
-    def note(*args: Any, **kwargs: Any) -> Any:
+    def record_and_mark(*args: Any, **kwargs: Any) -> Any:
         event = record(*args, **kwargs)
         recorded.any = True
         return event
@@ -42,11 +42,11 @@ def _before_commit() -> None:
             _die()
         commit(connection)
 
-    _replace(log, "record", note)
-    _replace(BaseDatabaseWrapper, "_commit", die_or_commit)
+    _patch(log, "record", record_and_mark)
+    _patch(BaseDatabaseWrapper, "_commit", die_or_commit)
 
 
-def _replace(owner: Any, name: str, function: Callable[..., Any]) -> None:
+def _patch(owner: Any, name: str, function: Callable[..., Any]) -> None:
     if not hasattr(owner, name):
         raise LookupError(f"{name} has another name now: mend the failpoint.")
     setattr(owner, name, function)

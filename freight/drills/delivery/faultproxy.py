@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Final, Self
 
 # How much of a piece goes on before the connection is cut, None where it is not.
-Cut = Callable[[bytes], int | None]
-_PIECE: Final = 64 * 1024
+CutRule = Callable[[bytes], int | None]
+_CHUNK_BYTES: Final = 64 * 1024
 # In slices of one byte even a page takes a while: what is longer than this goes whole.
-_MOST_SLICES: Final = 400
+_MAX_SLICES: Final = 400
 
 
 @dataclass(slots=True)
@@ -43,8 +43,8 @@ class FaultProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
-        self._word = b""
-        self._arrives = False
+        self._cut_marker = b""
+        self._deliver_before_cut = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -64,14 +64,14 @@ class FaultProxy:
             _reset(writer)
         await asyncio.sleep(0)  # what was reset is closed in the loop's next turn
 
-    def heal(self) -> None:
+    def clear_faults(self) -> None:
         """This will let everything through from now on."""
         self.faults = Faults()
-        self._word = b""
+        self._cut_marker = b""
 
-    def cut_at(self, word: bytes, *, arrives: bool) -> None:
+    def cut_at(self, marker: bytes, *, deliver_first: bool) -> None:
         """This will cut the next connection whose client says the word, before or after it arrived."""
-        self._word, self._arrives = word, arrives
+        self._cut_marker, self._deliver_before_cut = marker, deliver_first
 
     # -- one connection -----------------------------------------------------------------------------------
 
@@ -82,46 +82,46 @@ class FaultProxy:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         try:
-            beyond = await self._connect()
+            upstream = await self._connect()
         except OSError:
             _reset(writer)
             return
-        self._writers.add(beyond[1])
-        ways = [
-            asyncio.create_task(self._carry(reader, beyond[1], self._inwards())),
-            asyncio.create_task(self._carry(beyond[0], writer, self._outwards())),
+        self._writers.add(upstream[1])
+        pumps = [
+            asyncio.create_task(self._pump(reader, upstream[1], self._request_cut_rule())),
+            asyncio.create_task(self._pump(upstream[0], writer, self._response_cut_rule())),
         ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.wait(ways)
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.wait(pumps)
             _reset(writer)
-            _reset(beyond[1])
+            _reset(upstream[1])
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if isinstance(self._target, Path):
             return await asyncio.open_unix_connection(str(self._target))
         return await asyncio.open_connection("127.0.0.1", self._target)
 
-    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, cut: Cut) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, cut: CutRule) -> None:
         """This will hand on what comes, with every fault, until the end or a cut."""
         with contextlib.suppress(OSError):
-            while data := await source.read(_PIECE):
+            while data := await source.read(_CHUNK_BYTES):
                 length = cut(data)
-                await self._hand_on(sink, data if length is None else data[:length])
+                await self._forward(sink, data if length is None else data[:length])
                 if length is not None:
                     self.cuts += 1
                     return
 
-    async def _hand_on(self, sink: asyncio.StreamWriter, data: bytes) -> None:
+    async def _forward(self, sink: asyncio.StreamWriter, data: bytes) -> None:
         faults = self.faults
         if faults.silent:
             return
         if faults.delay:
             await asyncio.sleep(faults.delay)
-        pieces = [data[at : at + 1] for at in range(min(len(data), _MOST_SLICES))] if faults.slices else []
+        pieces = [data[at : at + 1] for at in range(min(len(data), _MAX_SLICES))] if faults.slices else []
         for piece in [*pieces, data[len(pieces) :]]:
             sink.write(piece)
             await sink.drain()
@@ -130,23 +130,23 @@ class FaultProxy:
         if faults.rate:
             await asyncio.sleep(len(data) / faults.rate)
 
-    def _inwards(self) -> Cut:
+    def _request_cut_rule(self) -> CutRule:
         def cut(data: bytes) -> int | None:
-            if not self._word or self._word not in data:
+            if not self._cut_marker or self._cut_marker not in data:
                 return None
-            self._word = b""
-            return len(data) if self._arrives else 0
+            self._cut_marker = b""
+            return len(data) if self._deliver_before_cut else 0
 
         return cut
 
-    def _outwards(self) -> Cut:
-        carried = 0
+    def _response_cut_rule(self) -> CutRule:
+        forwarded = 0
 
         def cut(data: bytes) -> int | None:
-            nonlocal carried
-            most = self.faults.cut_after
-            carried += len(data)
-            return max(0, len(data) - (carried - most)) if most and carried >= most else None
+            nonlocal forwarded
+            limit = self.faults.cut_after
+            forwarded += len(data)
+            return max(0, len(data) - (forwarded - limit)) if limit and forwarded >= limit else None
 
         return cut
 

@@ -5,62 +5,62 @@ from pathlib import Path
 from typing import Any
 
 from freight.drills.delivery import sockets
-from freight.drills.delivery.watchers import Record, Watcher
+from freight.drills.delivery.watchers import RoomRecord, Subscriber
 
 
-class Guest(Watcher):
+class TransientClient(Subscriber):
     """One client. `records` are its stays now, `past` those that it has ended itself."""
 
     def __init__(self, port: int | Path, key: str, *, seed: object) -> None:
         super().__init__(port, key, [], seed=seed)
-        self.past: dict[str, list[Record]] = defaultdict(list)
-        self.stray = 0
+        self.past_records: dict[str, list[RoomRecord]] = defaultdict(list)
+        self.unexpected_updates = 0
         self._leaving: Counter[str] = Counter()
-        self._welcomed: sockets.Socket | None = None
-        self.whole.set()  # nothing was asked yet
+        self._greeted_socket: sockets.WebSocketClient | None = None
+        self.synced.set()  # nothing was asked yet
 
     @property
-    def inside(self) -> bool:
+    def is_connected(self) -> bool:
         """Whether its socket is open and greeted."""
-        return self._welcomed is not None and not self._welcomed.ended.done()
+        return self._greeted_socket is not None and not self._greeted_socket.closed.done()
 
-    def enter(self, room: str) -> None:
+    def join(self, room: str) -> None:
         """This will ask to be let into a room; where the socket is away, once it is back."""
         if room in self.records:
             return
         self.records[room] = []
-        self.whole.clear()
-        if self.inside:
-            self._ask([room])
+        self.synced.clear()
+        if self.is_connected:
+            self._join([room])
 
     def leave(self, room: str) -> None:
         """This will leave a room. What comes of it until the server has heard is not counted."""
-        self.past[room] += self.records.pop(room)
+        self.past_records[room] += self.records.pop(room)
         self._unanswered.discard(room)
         if not self._unanswered:
-            self.whole.set()
-        if self.inside and self.socket is not None:
+            self.synced.set()
+        if self.is_connected and self.socket is not None:
             self._leaving[room] += 1
-            self.socket.say(type="leave:room", room=room)
+            self.socket.send_json(type="leave:room", room=room)
 
-    def stays(self) -> dict[str, list[Record]]:
+    def all_records(self) -> dict[str, list[RoomRecord]]:
         """This will return every record, by room."""
-        found: dict[str, list[Record]] = defaultdict(list)
-        for records in (self.past, self.records):
-            for room, stays in records.items():
-                found[room] += stays
-        return found
+        records_by_room: dict[str, list[RoomRecord]] = defaultdict(list)
+        for records in (self.past_records, self.records):
+            for room, room_records in records.items():
+                records_by_room[room] += room_records
+        return records_by_room
 
-    def _hear(self, heard_from: sockets.Socket, raw: bytes) -> None:
-        if heard_from is not self._welcomed:
-            self._welcomed = heard_from
+    def _hear(self, websocket: sockets.WebSocketClient, raw: bytes) -> None:
+        if websocket is not self._greeted_socket:
+            self._greeted_socket = websocket
             self._leaving.clear()
             if not self.records:
-                self.whole.set()
-        super()._hear(heard_from, raw)
+                self.synced.set()
+        super()._on_frame(websocket, raw)
 
     def _left(self, frame: dict[str, Any]) -> None:
-        super()._left(frame)
+        super()._on_left(frame)
         self._leaving[frame["room"]] -= 1
 
     def _updated(self, frame: dict[str, Any], at: float) -> None:
@@ -68,11 +68,11 @@ class Guest(Watcher):
         if self._leaving[room] > 0:
             return
         if room in self.records:
-            super()._updated(frame, at)
+            super()._on_update(frame, at)
         else:
-            self.stray += 1
+            self.unexpected_updates += 1
 
     def _joined(self, frame: dict[str, Any], at: float) -> None:
         # What answers an earlier asking comes before the leaving that followed it.
         if frame["room"] in self.records and self._leaving[frame["room"]] <= 0:
-            super()._joined(frame, at)
+            super()._on_joined(frame, at)

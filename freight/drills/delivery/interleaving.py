@@ -13,24 +13,24 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from freight.drills.delivery.guests import Guest
-from freight.drills.delivery.requests import Answer, Caller
-from freight.drills.delivery.stage import SOCKETS, Stage
-from freight.drills.delivery.watchers import all_whole
+from freight.drills.delivery.guests import TransientClient
+from freight.drills.delivery.requests import Response, HttpClient
+from freight.drills.delivery.stage import WS_ROLES, ProductStage
+from freight.drills.delivery.watchers import wait_until_synced
 from shipments import lifecycle
 
 REVOKED_SECONDS: Final = 3.0
-_PATIENCE_SECONDS: Final = 20.0
+_MAX_WAIT_SECONDS: Final = 20.0
 _CLOSED_BY_REVOCATION: Final = 4403
-_KILLABLE: Final = (*SOCKETS, "api-1", "relay")
+_KILLABLE: Final = (*WS_ROLES, "api-1", "relay")
 
 
-class Differs(AssertionError):
+class ModelMismatch(AssertionError):
     """The world is not what the model says."""
 
 
 @dataclass(slots=True)
-class Modelled:
+class ModelShipment:
     """A shipment as the model has it: the status after each of its events."""
 
     reference: str
@@ -43,10 +43,10 @@ class Modelled:
 
 
 @dataclass(slots=True)
-class Entered:
+class ModelClient:
     """A guest, the path by which its key is revoked, and when it was."""
 
-    guest: Guest
+    client: TransientClient
     path: str
     revoked_at: float = 0.0
 
@@ -55,25 +55,25 @@ class Entered:
 class World:
     """One run of the machine: shipments and guests of its own, on a stage that others have used before."""
 
-    stage: Stage
+    stage: ProductStage
     seed: object
     steps: Counter[str] = field(default_factory=Counter)
-    shipments: list[Modelled] = field(default_factory=list)
-    guests: list[Entered] = field(default_factory=list)
-    admin: Caller | None = None
-    writer: Caller | None = None
+    shipments: list[ModelShipment] = field(default_factory=list)
+    clients: list[ModelClient] = field(default_factory=list)
+    admin: HttpClient | None = None
+    writer: HttpClient | None = None
     driver: str = ""
 
     async def begin(self) -> None:
         """This will let the administrator log in, and hire a driver."""
-        door = Caller(self.stage.port)
-        entered = await door.call("POST", "/api/auth/login", self.stage.administrator)
-        await door.close()
-        self.admin = Caller(self.stage.port, entered.json()["access"])
-        self.writer = Caller(self.stage.port, self.stage.keys[0])
-        hired = await self.admin.call("POST", "/api/drivers", {"name": "Driver"})
-        _expect(hired, 201, "a driver")
-        self.driver = hired.json()["id"]
+        anonymous = HttpClient(self.stage.port)
+        login = await anonymous.request("POST", "/api/auth/login", self.stage.administrator_login)
+        await anonymous.close()
+        self.admin = HttpClient(self.stage.port, login.json()["access"])
+        self.writer = HttpClient(self.stage.port, self.stage.api_keys[0])
+        driver = await self.admin.request("POST", "/api/drivers", {"name": "Driver"})
+        _expect_status(driver, 201, "a driver")
+        self.driver = driver.json()["id"]
 
     # -- acts ---------------------------------------------------------------------------------------------
 
@@ -84,166 +84,166 @@ class World:
             "reference": reference, "origin": "NLRTM", "destination": "DEHAM", "status": "booked",
             "driverId": self.driver,
         }  # fmt: skip
-        _expect(await self._write("POST", "/api/shipments", body), 201, "booked")
-        self.shipments.append(Modelled(reference, ["booked"]))
+        _expect_status(await self._request("POST", "/api/shipments", body), 201, "booked")
+        self.shipments.append(ModelShipment(reference, ["booked"]))
 
     async def transition(self, number: int, choice: int) -> None:
         """This will ask for a state: mostly for one that may follow."""
-        shipment = self.moving[number % len(self.moving)]
-        now = shipment.statuses[-1]
-        allowed = lifecycle.allowed_transitions(now, assigned=True, on_hold=False)
-        wanted = lifecycle.STATES if choice % 5 == 4 or not allowed else allowed
-        to = wanted[choice // 5 % len(wanted)]
-        answer = await self._write("POST", f"/api/shipments/{shipment.reference}/transitions", {"to": to})
-        if to != now and to not in allowed:
-            _expect(answer, 409, f"{now} → {to}")
+        shipment = self.movable[number % len(self.movable)]
+        current = shipment.statuses[-1]
+        allowed = lifecycle.allowed_transitions(current, assigned=True, on_hold=False)
+        choices = lifecycle.STATES if choice % 5 == 4 or not allowed else allowed
+        to = choices[choice // 5 % len(choices)]
+        response = await self._request("POST", f"/api/shipments/{shipment.reference}/transitions", {"to": to})
+        if to != current and to not in allowed:
+            _expect_status(response, 409, f"{current} → {to}")
             return
-        _expect(answer, 200, f"{now} → {to}")
-        if to != now:  # what it is already, it is without an event
+        _expect_status(response, 200, f"{current} → {to}")
+        if to != current:  # what it is already, it is without an event
             shipment.statuses.append(to)
-        told = answer.json()
-        if (told["status"], told["seq"]) != (to, len(shipment.statuses)):
-            raise Differs(f"{shipment} was answered as {told['status']} {told['seq']}.")
+        shown = response.json()
+        if (shown["status"], shown["seq"]) != (to, len(shipment.statuses)):
+            raise ModelMismatch(f"{shipment} was answered as {shown['status']} {shown['seq']}.")
 
     async def arrive(self) -> None:
         """This will have one more guest open a socket, with a key of its own, for the newest shipment."""
         assert self.admin is not None  # noqa: S101  begun
-        made = await self.admin.call("POST", "/api/auth/api-keys", {"name": "guest", "scopes": ["shipments:read"]})
-        _expect(made, 201, "a key")
-        guest = Guest(self.stage.port, made.json()["secret"], seed=f"{self.seed}/{len(self.guests)}")
-        self.guests.append(Entered(guest, f"/api/auth/api-keys/{made.json()['id']}"))
-        guest.enter(self.shipments[-1].room)
-        guest.start()
+        created = await self.admin.request("POST", "/api/auth/api-keys", {"name": "guest", "scopes": ["shipments:read"]})
+        _expect_status(created, 201, "a key")
+        client = TransientClient(self.stage.port, created.json()["secret"], seed=f"{self.seed}/{len(self.clients)}")
+        self.clients.append(ModelClient(client, f"/api/auth/api-keys/{created.json()['id']}"))
+        client.join(self.shipments[-1].room)
+        client.start()
 
     async def join(self, number: int, room: int) -> None:
         """This will have a guest ask for a room."""
-        self.present[number % len(self.present)].guest.enter(
+        self.active_clients[number % len(self.active_clients)].client.join(
             self.shipments[-1 - room % min(4, len(self.shipments))].room
         )
 
     async def leave(self, number: int, room: int) -> None:
         """This will have a guest leave one of its rooms."""
-        guest = self.present[number % len(self.present)].guest
-        if guest.records:
-            guest.leave(sorted(guest.records)[room % len(guest.records)])
+        client = self.active_clients[number % len(self.active_clients)].client
+        if client.records:
+            client.leave(sorted(client.records)[room % len(client.records)])
 
     async def disconnect(self, number: int) -> None:
         """This will cut a guest's socket; it comes back by itself."""
-        self.present[number % len(self.present)].guest.drop()
+        self.active_clients[number % len(self.active_clients)].client.abort()
 
     async def kill(self, number: int) -> None:
         """This will end a process by SIGKILL and start another in its place, without waiting for it."""
         for name in _KILLABLE:
-            await self.stage.ready(name)  # one at a time: the others stand in for it
+            await self.stage.wait_ready(name)  # one at a time: the others stand in for it
         name = _KILLABLE[number % len(_KILLABLE)]
         self.stage.signal(name, signal.SIGKILL)
-        await self.stage.gone(name)
+        await self.stage.wait_gone(name)
         self.stage.launch(name)
 
     async def flush(self) -> None:
         """This will empty Redis."""
-        with contextlib.closing(self.stage.hints.client()) as client:
+        with contextlib.closing(self.stage.valkey.client()) as client:
             await asyncio.to_thread(client.flushall)
 
     async def revoke(self, number: int) -> None:
         """This will revoke a guest's key: from then on it is told nothing."""
         assert self.admin is not None  # noqa: S101  begun
-        entered = self.present[number % len(self.present)]
-        _expect(await self.admin.call("DELETE", entered.path), 204, "revoked")
-        entered.revoked_at = time.time()
+        target = self.active_clients[number % len(self.active_clients)]
+        _expect_status(await self.admin.request("DELETE", target.path), 204, "revoked")
+        target.revoked_at = time.time()
 
     @property
-    def deliveries(self) -> int:
+    def delivered_count(self) -> int:
         """How many events the guests were told."""
-        stays = (stays for entered in self.guests for stays in entered.guest.stays().values())
-        return sum(len(record.ids) for records in stays for record in records)
+        records_by_room = (stays for entered in self.clients for stays in entered.client.all_records().values())
+        return sum(len(record.ids) for records in records_by_room for record in records)
 
     @property
-    def moving(self) -> list[Modelled]:
+    def movable(self) -> list[ModelShipment]:
         """The shipments that may still go on."""
         return [shipment for shipment in self.shipments if lifecycle.TRANSITIONS[shipment.statuses[-1]]]
 
     @property
-    def present(self) -> list[Entered]:
+    def active_clients(self) -> list[ModelClient]:
         """The guests whose keys are good."""
-        return [entered for entered in self.guests if not entered.revoked_at]
+        return [entered for entered in self.clients if not entered.revoked_at]
 
-    async def _write(self, method: str, path: str, body: dict[str, Any]) -> Answer:
+    async def _request(self, method: str, path: str, body: dict[str, Any]) -> Response:
         assert self.writer is not None  # noqa: S101  begun
-        return await self.writer.call(method, path, body, Idempotency_Key=uuid.uuid4().hex)
+        return await self.writer.request(method, path, body, Idempotency_Key=uuid.uuid4().hex)
 
     # -- the comparison -----------------------------------------------------------------------------------
 
     async def equals_the_model(self) -> None:
         """This will wait until every guest has all that it should have, and compare; raises Differs."""
-        guests = [entered.guest for entered in self.present]
-        if not await all_whole(guests, _PATIENCE_SECONDS):
-            raise Differs(f"Not every guest came in: {[guest.seen for guest in guests]}")
-        logs = {shipment.room: await self._log(shipment) for shipment in self.shipments}
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while not all(_has_all(guest, logs) for guest in guests):
+        clients = [entered.client for entered in self.active_clients]
+        if not await wait_until_synced(clients, _MAX_WAIT_SECONDS):
+            raise ModelMismatch(f"Not every guest came in: {[guest.stats for guest in clients]}")
+        logs = {shipment.room: await self._check_and_list_ids(shipment) for shipment in self.shipments}
+        deadline = time.monotonic() + _MAX_WAIT_SECONDS
+        while not all(_is_caught_up(guest, logs) for guest in clients):
             if time.monotonic() > deadline:
                 break  # the comparison says who has not
             await asyncio.sleep(0.02)
-        for entered in self.guests:
-            _compare(entered.guest, logs, to_the_end=not entered.revoked_at)
+        for entered in self.clients:
+            _compare_records(entered.client, logs, to_the_end=not entered.revoked_at)
             if entered.revoked_at:
-                await _is_out(entered)
+                await _check_revoked(entered)
 
     async def end(self) -> None:
         """This will have everybody go."""
-        for entered in self.present:
+        for entered in self.active_clients:
             if self.admin is not None:
-                await self.admin.call("DELETE", entered.path)
-        await asyncio.gather(*(entered.guest.stop() for entered in self.guests))
+                await self.admin.request("DELETE", entered.path)
+        await asyncio.gather(*(entered.client.stop() for entered in self.clients))
         for caller in (self.admin, self.writer):
             if caller is not None:
                 await caller.close()
 
-    async def _log(self, shipment: Modelled) -> list[str]:
+    async def _check_and_list_ids(self, shipment: ModelShipment) -> list[str]:
         """This will return the ids of a shipment's events, after it was found to be what the model says."""
         assert self.writer is not None  # noqa: S101  begun
         path = f"/api/shipments/{shipment.reference}"
-        shown = (await self.writer.call("GET", path)).json()
-        if (shown["status"], shown["seq"]) != (shipment.statuses[-1], len(shipment.statuses)):
-            raise Differs(f"{shipment} is shown as {shown['status']} {shown['seq']}.")
-        events = (await self.writer.call("GET", f"{path}/events")).json()["events"]
+        shipment_json = (await self.writer.request("GET", path)).json()
+        if (shipment_json["status"], shipment_json["seq"]) != (shipment.statuses[-1], len(shipment.statuses)):
+            raise ModelMismatch(f"{shipment} is shown as {shipment_json['status']} {shipment_json['seq']}.")
+        events = (await self.writer.request("GET", f"{path}/events")).json()["events"]
         if [event["status"] for event in events] != shipment.statuses:
-            raise Differs(f"{shipment} has another log: {[event['status'] for event in events]}.")
+            raise ModelMismatch(f"{shipment} has another log: {[event['status'] for event in events]}.")
         return [event["id"] for event in events]
 
 
-def _expect(answer: Answer, status: int, what: str) -> None:
+def _expect_status(answer: Response, status: int, what: str) -> None:
     if answer.status != status:
-        raise Differs(f"{what}: {answer.status} instead of {status}, {answer.body[:300]!r}")
+        raise ModelMismatch(f"{what}: {answer.status} instead of {status}, {answer.body[:300]!r}")
 
 
-def _has_all(guest: Guest, logs: dict[str, list[str]]) -> bool:
-    newest = {room: guest.newest(room) for room in guest.records}
+def _is_caught_up(guest: TransientClient, logs: dict[str, list[str]]) -> bool:
+    newest = {room: guest.current_record(room) for room in guest.records}
     return all(record is not None and record.last >= len(logs[room]) for room, record in newest.items())
 
 
-def _compare(guest: Guest, logs: dict[str, list[str]], *, to_the_end: bool) -> None:
-    for room, stays in guest.stays().items():
+def _compare_records(guest: TransientClient, logs: dict[str, list[str]], *, to_the_end: bool) -> None:
+    for room, stays in guest.all_records().items():
         for record in stays:
             if record.ids != logs[room][record.base : record.last]:
-                raise Differs(f"A guest was told {record} of {room}, whose log is {logs[room]}.")
-    if to_the_end and not _has_all(guest, logs):
-        raise Differs(f"A guest was not told everything: {guest.records}, {guest.seen}.")
-    if guest.stray or guest.seen.gaps or guest.seen.duplicates:
-        raise Differs(
-            f"A guest was told of rooms it is not in, or twice, or with gaps: {guest.stray}, {guest.seen}."
+                raise ModelMismatch(f"A guest was told {record} of {room}, whose log is {logs[room]}.")
+    if to_the_end and not _is_caught_up(guest, logs):
+        raise ModelMismatch(f"A guest was not told everything: {guest.records}, {guest.stats}.")
+    if guest.unexpected_updates or guest.stats.gaps or guest.stats.duplicates:
+        raise ModelMismatch(
+            f"A guest was told of rooms it is not in, or twice, or with gaps: {guest.unexpected_updates}, {guest.stats}."
         )
 
 
-async def _is_out(entered: Entered) -> None:
-    guest = entered.guest
+async def _check_revoked(entered: ModelClient) -> None:
+    client = entered.client
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(guest.over.wait(), _PATIENCE_SECONDS)
-    if guest.seen.closes[_CLOSED_BY_REVOCATION] + guest.seen.closes[4401] != 1:
-        raise Differs(f"A guest whose key was revoked is not out: {guest.seen}.")
-    told = [at for stays in guest.stays().values() for record in stays for at in record.at]
-    if max(told, default=0.0) > entered.revoked_at + REVOKED_SECONDS:
-        raise Differs(
-            f"A guest was told something {max(told) - entered.revoked_at:.2f} s after its key was revoked."
+        await asyncio.wait_for(client.finished.wait(), _MAX_WAIT_SECONDS)
+    if client.stats.closes[_CLOSED_BY_REVOCATION] + client.stats.closes[4401] != 1:
+        raise ModelMismatch(f"A guest whose key was revoked is not out: {client.stats}.")
+    receipt_times = [at for stays in client.all_records().values() for record in stays for at in record.at]
+    if max(receipt_times, default=0.0) > entered.revoked_at + REVOKED_SECONDS:
+        raise ModelMismatch(
+            f"A guest was told something {max(receipt_times) - entered.revoked_at:.2f} s after its key was revoked."
         )

@@ -4,100 +4,100 @@ import time
 from collections.abc import Collection
 from typing import Any, Protocol
 
-from freight.drills.delivery.checker import Found, Log
+from freight.drills.delivery.checker import Findings, EventLog
 from freight.drills.delivery.evidence import Evidence, percentile
-from freight.drills.delivery.stalls import Stalls
-from freight.drills.delivery.watchers import Watcher
+from freight.drills.delivery.stalls import SchedulingDelay
+from freight.drills.delivery.watchers import Subscriber
 from freight.drills.delivery.writers import Ledger, Outcome
 
 
-class Played(Protocol):
+class CheckedTraffic(Protocol):
     """What a judgement looks at."""
 
     row: str
     ledger: Ledger
-    watchers: list[Watcher]
-    stalls: Stalls
+    subscribers: list[Subscriber]
+    scheduling_delay: SchedulingDelay
 
 
-class Judgement:
+class ServiceLevelCheck:
     """Of one row."""
 
-    def __init__(self, played: Played, found: Found, *, began: float, calm_at: float) -> None:
-        self._found, self._began, self._calm_at = found, began, calm_at
+    def __init__(self, traffic: CheckedTraffic, findings: Findings, *, began: float, faults_over_at: float) -> None:
+        self._found, self._began, self._calm_at = findings, began, faults_over_at
         self._row, self._ledger, self._stalls, self._watchers = (
-            played.row, played.ledger, played.stalls, played.watchers,
+            traffic.row, traffic.ledger, traffic.scheduling_delay, traffic.subscribers,
         )  # fmt: skip
         self._figures: dict[str, Any] = {}
 
-    def settling(self, log: Log, seconds: float) -> None:
+    def check_convergence(self, log: EventLog, seconds: float) -> None:
         """This will expect that every client was at the head so many seconds after the last fault and write."""
         newest = max((event.at for events in log.events.values() for event in events), default=0.0)
         since = max(self._calm_at, newest)
         records = (records[-1] for watcher in self._watchers for records in watcher.records.values() if records)
         last = max((record.at[-1] for record in records if record.at), default=since)
         self._found.expect(
-            last - since <= seconds + self._stalls.within(since, last),
+            last - since <= seconds + self._stalls.seconds_between(since, last),
             f"The last client was at the head {last - since:.1f} s after all was calm.",
         )
 
-    def answers(self, errors: Collection[int], slowest: float | None) -> None:
+    def check_responses(self, allowed_errors: Collection[int], max_seconds: float | None) -> None:
         """This will expect no errors but those allowed, 409 among them, and no request slower than that."""
-        foreign = {
+        unexpected = {
             status: count
             for status, count in self._ledger.statuses.items()
-            if status >= 400 and status not in errors and status != 409
+            if status >= 400 and status not in allowed_errors and status != 409
         }
-        self._found.expect(not foreign, f"Answers that nobody allows: {foreign} {dict(self._ledger.refusals)}")
-        for began, seconds in self._ledger.seconds if slowest is not None else ():
+        self._found.expect(not unexpected, f"Answers that nobody allows: {unexpected} {dict(self._ledger.refusals)}")
+        for began, seconds in self._ledger.request_times if max_seconds is not None else ():
             self._found.expect(
-                seconds <= (slowest or 0)
-                or seconds <= (slowest or 0) + self._stalls.within(began, began + seconds),
+                seconds <= (max_seconds or 0)
+                or seconds <= (max_seconds or 0) + self._stalls.seconds_between(began, began + seconds),
                 f"A request took {seconds:.2f} s, {began - self._began:.1f} s into the row.",
             )
 
-    def lateness(self, limit: float) -> None:
+    def check_latency(self, limit: float) -> None:
         """This will expect that nothing came later than that after its COMMIT, but for the machine."""
-        late = [each for each in self._found.late if each[0] > limit]
-        beyond = [seconds for seconds, begin, end in late if seconds > limit + self._stalls.within(begin, end)]
-        if late:
+        late_deliveries = [each for each in self._found.latencies if each[0] > limit]
+        unexcused = [seconds for seconds, begin, end in late_deliveries if seconds > limit + self._stalls.seconds_between(begin, end)]
+        if late_deliveries:
             self._figures["late but for the machine"] = (
-                f"{len(late)} beyond {limit} s, {len(beyond)} with no excuse"
+                f"{len(late_deliveries)} beyond {limit} s, {len(unexcused)} with no excuse"
             )
         self._found.expect(
-            not beyond,
-            f"{len(beyond)} deliveries came later than {limit} s, the latest {max(beyond, default=0):.2f} s.",
+            not unexcused,
+            f"{len(unexcused)} deliveries came later than {limit} s, the latest {max(unexcused, default=0):.2f} s.",
         )
 
     def evidence(self) -> Evidence:
         """This will return all of it as one row of the table."""
-        found, ledger = self._found, self._ledger
-        late = [seconds for seconds, _, _ in found.late]
+        findings, ledger = self._found, self._ledger
+        latencies = [seconds for seconds, _, _ in findings.latencies]
         return Evidence(
             row=self._row,
-            ok=ledger.told(Outcome.OK),
-            failed=ledger.told(Outcome.FAILED),
-            unknown=ledger.told(Outcome.UNKNOWN),
-            lost=found.lost,
-            duplicated=found.duplicated,
-            gaps=found.gaps,
-            deliveries=found.deliveries,
-            late_p99=percentile(late, 0.99),
-            late_max=max(late, default=0.0),
+            ok=ledger.count(Outcome.OK),
+            failed=ledger.count(Outcome.FAILED),
+            unknown=ledger.count(Outcome.UNKNOWN),
+            lost=findings.lost,
+            duplicated=findings.duplicated,
+            gaps=findings.gaps,
+            deliveries=findings.deliveries,
+            late_p99=percentile(latencies, 0.99),
+            late_max=max(latencies, default=0.0),
             server_errors=sum(count for status, count in ledger.statuses.items() if status >= 500),
             seconds=round(time.time() - self._began, 1),
-            figures=self._told() | self._figures,
-            broken=found.broken,
+            figures=self._summary() | self._figures,
+            broken=findings.broken,
         )
 
-    def _told(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+    def _summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = {
             "deliveries": self._found.deliveries,
             "answers": dict(sorted(self._ledger.statuses.items())),
         }
-        if self._found.late_in_feed:
-            told["late in the feed"] = f"max {max(self._found.late_in_feed)[0]:.2f} s"
-        away = [seconds for watcher in self._watchers for _, seconds in watcher.seen.away]
-        if away:
-            told["whole again"] = f"p95 {percentile(away, 0.95):.2f} s, max {max(away):.2f} s, {len(away)} times"
-        return told
+        if self._found.feed_latencies:
+            summary["late in the feed"] = f"max {max(self._found.feed_latencies)[0]:.2f} s"
+        outage_seconds = [seconds for watcher in self._watchers for _, seconds in watcher.stats.outages]
+        if outage_seconds:
+            summary["whole again"] = f"p95 {percentile(outage_seconds, 0.95):.2f} s, max {max(outage_seconds):.2f} s, {len(outage_seconds)} times"
+        return summary

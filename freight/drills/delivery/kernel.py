@@ -13,14 +13,14 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 def children(pid: int) -> list[int]:
     """This will return the processes that a process has started and that live."""
-    found = []
+    pids = []
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 # The name in brackets may hold anything; behind it stand state and parent.
                 if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
-                    found.append(int(entry.name))
-    return found
+                    pids.append(int(entry.name))
+    return pids
 
 
 def resident_bytes(pid: int) -> int:
@@ -33,15 +33,15 @@ def open_files(pid: int) -> int:
     return sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
 
 
-def waited_seconds(pid: int) -> float:
+def run_delay_seconds(pid: int) -> float:
     """This will return how long a process' first thread, its event loop, has been ready to run and did not run."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int((_PROC / str(pid) / "schedstat").read_text().split()[1]) / 1e9
     return 0.0
 
 
-def send(sent: signal.Signals, pids: Iterable[int]) -> None:
+def send_signal(signum: signal.Signals, pids: Iterable[int]) -> None:
     """This will signal processes of ours; one that has gone is as good as signalled."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sent)
+            os.kill(pid, signum)

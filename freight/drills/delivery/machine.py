@@ -15,10 +15,10 @@ from hypothesis.stateful import (
 )
 
 from freight.drills.delivery.interleaving import World
-from freight.drills.delivery.stage import Stage
+from freight.drills.delivery.stage import ProductStage
 
-_MOST_GUESTS: Final = 5
-_MOST_SHIPMENTS: Final = 3  # that may still move
+_MAX_CLIENTS: Final = 5
+_MAX_MOVABLE_SHIPMENTS: Final = 3  # that may still move
 # A new process takes as long as many other steps.
 _STEPS_BETWEEN_KILLS: Final = 10
 DELIVERIES: Final = "deliveries"
@@ -30,17 +30,17 @@ _KINDS: Final = (
 _NUMBER: Final = st.integers(0, 59)
 
 
-def play(stage: Stage, loop: asyncio.AbstractEventLoop, *, steps: int, runs: int, number: int) -> Counter[str]:
+def run_machine(stage: ProductStage, loop: asyncio.AbstractEventLoop, *, steps: int, runs: int, number: int) -> Counter[str]:
     """This will run the machine in this thread, its acts on the loop of another, and count steps and deliveries.
 
     Its first run is always of the simplest steps alone. Raises Differs, and prints the steps that led to it. It
     looks for no smaller example: each takes real time.
     """
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
 
-    class Machine(Interleaving):
+    class Machine(InterleavingMachine):
         def __init__(self) -> None:
-            super().__init__(stage, loop, f"{number}/{told.total()}", told)
+            super().__init__(stage, loop, f"{number}/{counts.total()}", counts)
 
     seed(number)(Machine)
     run_state_machine_as_test(
@@ -50,58 +50,58 @@ def play(stage: Stage, loop: asyncio.AbstractEventLoop, *, steps: int, runs: int
             suppress_health_check=list(HealthCheck), print_blob=False,
         ),
     )  # fmt: skip
-    return told
+    return counts
 
 
-class Interleaving(RuleBasedStateMachine):
+class InterleavingMachine(RuleBasedStateMachine):
     """Create, transition, join, leave, disconnect, kill, flush, revoke, in any order."""
 
-    def __init__(self, stage: Stage, loop: asyncio.AbstractEventLoop, name: str, told: Counter[str]) -> None:
+    def __init__(self, stage: ProductStage, loop: asyncio.AbstractEventLoop, name: str, counts: Counter[str]) -> None:
         super().__init__()
-        self._loop, self._told = loop, told
+        self._loop, self._counts = loop, counts
         self._world = World(stage, name)
-        self._calm_steps = 0
+        self._steps_since_kill = 0
 
-    def _do(self, act: Callable[..., Coroutine[Any, Any, None]], *chosen: int) -> None:
-        self._told[act.__name__] += 1
-        self._calm_steps += 1
-        asyncio.run_coroutine_threadsafe(act(*chosen), self._loop).result()
+    def _run(self, step: Callable[..., Coroutine[Any, Any, None]], *arguments: int) -> None:
+        self._counts[step.__name__] += 1
+        self._steps_since_kill += 1
+        asyncio.run_coroutine_threadsafe(step(*arguments), self._loop).result()
 
     @initialize()
     def begin(self) -> None:
-        self._do(self._world.begin)
-        self._do(self._world.create)
+        self._run(self._world.begin)
+        self._run(self._world.create)
         for _ in range(2):
-            self._do(self._world.arrive)
+            self._run(self._world.arrive)
 
     # One rule for all acts: of many, hypothesis leaves most out of a run to find small examples.
     @rule(kind=st.sampled_from(_KINDS), one=_NUMBER, other=_NUMBER)
     def act(self, kind: str, one: int, other: int) -> None:
         world = self._world
-        if not world.moving or (kind == "create" and len(world.moving) < _MOST_SHIPMENTS):
-            self._do(world.create)
-        elif kind == "arrive" and len(world.present) < _MOST_GUESTS:
-            self._do(world.arrive)
-        elif kind == "kill" and self._calm_steps >= _STEPS_BETWEEN_KILLS:
-            self._do(world.kill, one)
-            self._calm_steps = 0
-        elif kind == "revoke" and len(world.present) > 1:
-            self._do(world.revoke, one)
+        if not world.movable or (kind == "create" and len(world.movable) < _MAX_MOVABLE_SHIPMENTS):
+            self._run(world.create)
+        elif kind == "arrive" and len(world.active_clients) < _MAX_CLIENTS:
+            self._run(world.arrive)
+        elif kind == "kill" and self._steps_since_kill >= _STEPS_BETWEEN_KILLS:
+            self._run(world.kill, one)
+            self._steps_since_kill = 0
+        elif kind == "revoke" and len(world.active_clients) > 1:
+            self._run(world.revoke, one)
         elif kind in {"join", "leave"}:
-            self._do(getattr(world, kind), one, other)
+            self._run(getattr(world, kind), one, other)
         elif kind == "disconnect":
-            self._do(world.disconnect, one)
+            self._run(world.disconnect, one)
         elif kind == "flush":
-            self._do(world.flush)
+            self._run(world.flush)
         elif kind == "compare":
-            self._do(world.equals_the_model)
+            self._run(world.equals_the_model)
         else:
-            self._do(world.transition, one, other)
+            self._run(world.transition, one, other)
 
     def teardown(self) -> None:
         """This will compare once more, and have everybody go."""
         try:
-            self._do(self._world.equals_the_model)
+            self._run(self._world.equals_the_model)
         finally:
-            self._do(self._world.end)
-            self._told[DELIVERIES] += self._world.deliveries
+            self._run(self._world.end)
+            self._counts[DELIVERIES] += self._world.delivered_count

@@ -19,7 +19,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[3]
 
 
-class Nursery:
+class ForkServer:
     """The owner's side."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
@@ -36,17 +36,17 @@ class Nursery:
             )
         self._log = log
 
-    def ask(self, **question: Any) -> dict[str, Any]:
+    def request(self, **message: Any) -> dict[str, Any]:
         """This will put a question and return its answer; raises RuntimeError where there is none."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("The nursery has no pipes.")
-        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"error": "it is gone"}
-        if "error" in answer:
-            raise RuntimeError(f"The nursery: {answer['error']}\n{self._log.read_text()[-3000:]}")
-        return answer
+        reply: dict[str, Any] = json.loads(line) if line else {"error": "it is gone"}
+        if "error" in reply:
+            raise RuntimeError(f"The nursery: {reply['error']}\n{self._log.read_text()[-3000:]}")
+        return reply
 
     def stop(self) -> None:
         """This will end the nursery, and with it every child."""
@@ -64,49 +64,49 @@ class Nursery:
 def main() -> None:
     """This will load the product and obey until the input ends."""
     # What the product prints while it loads is no answer.
-    answers = os.fdopen(os.dup(1), "w")
+    replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     import freight.asgi  # noqa: F401  the product, loaded before any fork
     from freight.supervisor import children
 
     gc.collect()
     gc.freeze()
-    living: dict[int, children.ChildProcess] = {}
-    frozen: list[int] = []
-    acts: dict[str, Callable[..., dict[str, Any] | None]] = {
-        "start": lambda **how: _start(living, **how),
-        "signal": lambda pid, number: living[pid].signal(signal.Signals(number)),
-        "status": lambda pid: {"status": living[pid].poll()},
-        "froze": lambda pids: frozen.extend(pids),
-        "thawed": frozen.clear,
+    children_by_pid: dict[int, children.ChildProcess] = {}
+    frozen_pids: list[int] = []
+    handlers: dict[str, Callable[..., dict[str, Any] | None]] = {
+        "start": lambda **how: _start_child(children_by_pid, **how),
+        "signal": lambda pid, number: children_by_pid[pid].signal(signal.Signals(number)),
+        "status": lambda pid: {"status": children_by_pid[pid].poll()},
+        "froze": lambda pids: frozen_pids.extend(pids),
+        "thawed": frozen_pids.clear,
     }
     try:
         for line in sys.stdin:
-            question = json.loads(line)
+            message = json.loads(line)
             try:
-                answer = acts[question.pop("do")](**question) or {}
+                reply = handlers[message.pop("do")](**message) or {}
             except (OSError, KeyError, TypeError, ValueError) as error:
-                answer = {"error": repr(error)}
-            answers.write(json.dumps(answer) + "\n")
-            answers.flush()
+                reply = {"error": repr(error)}
+            replies.write(json.dumps(reply) + "\n")
+            replies.flush()
     finally:
-        for pid in frozen:
+        for pid in frozen_pids:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGCONT)
-        for child in living.values():
+        for child in children_by_pid.values():
             child.signal(signal.SIGCONT)
-        children.stop_all(list(living.values()), signal.SIGKILL, seconds=5)
+        children.stop_all(list(children_by_pid.values()), signal.SIGKILL, seconds=5)
 
 
-def _start(living: dict[int, Any], *, log: str, **how: Any) -> dict[str, Any]:
+def _start_child(children_by_pid: dict[int, Any], *, log: str, **arguments: Any) -> dict[str, Any]:
     from freight.supervisor import children
 
-    child = children.fork(lambda: _become(**how), log=Path(log))
-    living[child.pid] = child
+    child = children.fork(lambda: _run_command(**arguments), log=Path(log))
+    children_by_pid[child.pid] = child
     return {"pid": child.pid}
 
 
-def _become(
+def _run_command(
     *, command: str, options: dict[str, Any], failpoint: str | None = None, database: list[Any] | None = None
 ) -> None:
     """This will run one command of the product in a fresh child; `database`: another host and port."""
@@ -120,7 +120,7 @@ def _become(
     if failpoint:
         failpoints.arm(failpoint)
     if command == "prepare":
-        prepare.run(Path(options["into"]))
+        prepare.seed(Path(options["into"]))
     else:
         call_command(command, **options)
 

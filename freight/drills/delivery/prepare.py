@@ -15,12 +15,12 @@ from shipments.models import Location, Membership, Organization, User
 from shipments.services import api_keys
 
 # Sockets are limited by user.
-PEOPLE: Final = 30
+DISPATCHERS: Final = 30
 _SCOPES: Final = ("shipments:read", "shipments:write")
 _PLACES: Final = (("NLRTM", "Rotterdam", "NL", 51.9167, 4.5), ("DEHAM", "Hamburg", "DE", 53.55, 10.0))
 
 
-def run(into: Path) -> None:
+def seed(target: Path) -> None:
     """This will make the tables and the organisation, and write who may enter into a file of the stage."""
     call_command("migrate", verbosity=0, interactive=False)
     now = datetime.now(UTC)
@@ -33,17 +33,17 @@ def run(into: Path) -> None:
         organization = Organization.objects.create(
             name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=now
         )
-        keys = [_person(organization, number, now) for number in range(PEOPLE)]
-        administrator = _administrator(organization)
+        keys = [_create_dispatcher(organization, number, now) for number in range(DISPATCHERS)]
+        administrator = _create_administrator(organization)
     connection.close()
-    fresh = into.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    told = {"organization": str(organization.pk), "keys": keys, "administrator": administrator}
-    fresh.write_text(json.dumps(told))
-    fresh.rename(into)
+    temporary = target.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    contents = {"organization": str(organization.pk), "keys": keys, "administrator": administrator}
+    temporary.write_text(json.dumps(contents))
+    temporary.rename(target)
 
 
-def _person(organization: Organization, number: int, now: datetime) -> str:
+def _create_dispatcher(organization: Organization, number: int, now: datetime) -> str:
     user = User(email=f"dispatcher-{number}@drill.test", name=f"Dispatcher {number}")
     user.set_unusable_password()
     user.save()
@@ -54,11 +54,11 @@ def _person(organization: Organization, number: int, now: datetime) -> str:
     return api_keys.create(by=subject, now=now, name=f"drill {number}", scopes=_SCOPES)[1]
 
 
-def _administrator(organization: Organization) -> dict[str, str]:
+def _create_administrator(organization: Organization) -> dict[str, str]:
     """This will make somebody who can log in, and return with what."""
-    told = {"email": "admin@drill.test", "password": secrets.token_urlsafe(24)}
-    user = User(email=told["email"], name="Administrator")
-    user.set_password(told["password"])
+    credentials = {"email": "admin@drill.test", "password": secrets.token_urlsafe(24)}
+    user = User(email=credentials["email"], name="Administrator")
+    user.set_password(credentials["password"])
     user.save()
     Membership.objects.create(user=user, organization=organization, role="admin")
-    return told
+    return credentials

@@ -6,14 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from freight.drills.delivery.requests import Caller, NoAnswer, NotSent
-from freight.drills.delivery.stage import Stage
+from freight.drills.delivery.requests import HttpClient, NoResponse, NotSent
+from freight.drills.delivery.stage import ProductStage
 
-_EVERY_SECONDS: Final = 0.25
+_INTERVAL_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ProbeResult:
     """One answer of one process; status 0 where none came."""
 
     at: float
@@ -24,19 +24,19 @@ class Said:
     body: Any
 
 
-class Probes:
+class HealthProbes:
     """Asks every Daphne of the stage for `ready` and `live`, four times a second."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: ProductStage) -> None:
         self._stage = stage
         self._tasks: list[asyncio.Task[None]] = []
-        self.said: list[Said] = []
+        self.results: list[ProbeResult] = []
 
     def start(self) -> None:
         """This will begin to ask."""
         for name, role in self._stage.roles.items():
-            if role.socket and self._stage.lives(name):
-                self._tasks.append(asyncio.create_task(self._ask(name)))
+            if role.socket and self._stage.is_alive(name):
+                self._tasks.append(asyncio.create_task(self._probe(name)))
 
     async def stop(self) -> None:
         """This will ask no more."""
@@ -47,38 +47,38 @@ class Probes:
         self._tasks.clear()
 
     @property
-    def names(self) -> set[str]:
+    def probed_roles(self) -> set[str]:
         """Which Daphnes were asked."""
-        return {said.name for said in self.said}
+        return {result.name for result in self.results}
 
-    def first(self, since: float, *, degraded: str | None = None, status: int | None = None) -> dict[str, float]:
+    def seconds_until(self, since: float, *, degraded: str | None = None, status: int | None = None) -> dict[str, float]:
         """This will return when each Daphne first said at `ready` that a part is degraded, or a status."""
-        found: dict[str, float] = {}
-        for said in self.said:
-            if said.at < since or not said.path.endswith("ready") or said.name in found:
+        seconds_by_role: dict[str, float] = {}
+        for result in self.results:
+            if result.at < since or not result.path.endswith("ready") or result.name in seconds_by_role:
                 continue
-            if (degraded and degraded in (said.body or {}).get("degraded", ())) or said.status == status:
-                found[said.name] = said.at - since
-        return found
+            if (degraded and degraded in (result.body or {}).get("degraded", ())) or result.status == status:
+                seconds_by_role[result.name] = result.at - since
+        return seconds_by_role
 
-    def bad(self, path: str) -> list[Said]:
+    def failures(self, path: str) -> list[ProbeResult]:
         """This will return the answers of a path that were not 200."""
-        return [said for said in self.said if said.path.endswith(path) and said.status != 200]
+        return [result for result in self.results if result.path.endswith(path) and result.status != 200]
 
-    async def _ask(self, name: str) -> None:
+    async def _probe(self, name: str) -> None:
         address = self._stage.roles[name].socket
         if address is None:
             return
-        caller = Caller(address)
+        client = HttpClient(address)
         with contextlib.ExitStack() as stack:
-            stack.callback(caller.drop)
+            stack.callback(client.abort)
             while True:
                 for path in ("/api/health/ready", "/api/health/live"):
-                    began, asked = time.monotonic(), time.time()
+                    began, sent_at = time.monotonic(), time.time()
                     try:
-                        answer = await caller.call("GET", path, seconds=5)
-                    except (NotSent, NoAnswer):
-                        self.said.append(Said(asked, name, path, 0, time.monotonic() - began, None))
+                        response = await client.request("GET", path, seconds=5)
+                    except (NotSent, NoResponse):
+                        self.results.append(ProbeResult(sent_at, name, path, 0, time.monotonic() - began, None))
                     else:
-                        self.said.append(Said(asked, name, path, answer.status, answer.seconds, answer.json()))
-                await asyncio.sleep(_EVERY_SECONDS)
+                        self.results.append(ProbeResult(sent_at, name, path, response.status, response.seconds, response.json()))
+                await asyncio.sleep(_INTERVAL_SECONDS)

@@ -17,12 +17,12 @@ class NotSent(Exception):
     """The request did not leave: nothing can have come of it."""
 
 
-class NoAnswer(Exception):
+class NoResponse(Exception):
     """The request left and no whole answer came back: who knows what came of it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What was answered, and how many seconds that took."""
 
     status: int
@@ -37,84 +37,84 @@ class Answer:
         return None
 
 
-class Caller:
+class HttpClient:
     """One keep-alive connection to a port of this machine or to a unix socket, opened anew after a failure."""
 
     def __init__(self, address: int | Path, key: str = "") -> None:
         self._address, self._key = address, key
-        self._pair: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def call(
+    async def request(
         self, method: str, path: str, body: Any = None, *, seconds: float = TIMEOUT_SECONDS, **headers: str
-    ) -> Answer:
+    ) -> Response:
         """This will make one request; raises NotSent, NoAnswer. A header's `_` stands for `-`."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
-                reader, writer = await self._connection()
+                reader, writer = await self._connect()
         except (OSError, TimeoutError) as error:
             raise NotSent(repr(error)) from error
         try:
             async with asyncio.timeout(seconds):
-                writer.write(self._encoded(method, path, body, headers))
+                writer.write(self._encode_request(method, path, body, headers))
                 await writer.drain()
-                status, found, content = await _answer(reader)
+                status, response_headers, content = await _read_response(reader)
         except (OSError, TimeoutError, EOFError, ValueError, IndexError) as error:
-            self.drop()
-            raise NoAnswer(repr(error)) from error
+            self.abort()
+            raise NoResponse(repr(error)) from error
         except BaseException:
-            self.drop()
+            self.abort()
             raise
-        if found.get("connection", "").lower() == "close":
+        if response_headers.get("connection", "").lower() == "close":
             await self.close()
-        return Answer(status, found, content, time.monotonic() - began)
+        return Response(status, response_headers, content, time.monotonic() - began)
 
     async def close(self) -> None:
         """This will end the connection."""
-        if self._pair is not None:
-            writer, self._pair = self._pair[1], None
+        if self._streams is not None:
+            writer, self._streams = self._streams[1], None
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """This will end the connection at once."""
-        if self._pair is not None:
-            self._pair[1].transport.abort()
-            self._pair = None
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+            self._streams = None
 
-    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if self._pair is not None and (self._pair[0].at_eof() or self._pair[1].is_closing()):
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._streams is not None and (self._streams[0].at_eof() or self._streams[1].is_closing()):
             await self.close()
-        if self._pair is None:
+        if self._streams is None:
             if isinstance(self._address, Path):
-                self._pair = await asyncio.open_unix_connection(str(self._address), limit=_MOST_HEADER_BYTES)
+                self._streams = await asyncio.open_unix_connection(str(self._address), limit=_MOST_HEADER_BYTES)
             else:
-                self._pair = await asyncio.open_connection("127.0.0.1", self._address, limit=_MOST_HEADER_BYTES)
-        return self._pair
+                self._streams = await asyncio.open_connection("127.0.0.1", self._address, limit=_MOST_HEADER_BYTES)
+        return self._streams
 
-    def _encoded(self, method: str, path: str, body: Any, headers: dict[str, str]) -> bytes:
+    def _encode_request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> bytes:
         content = b"" if body is None else orjson.dumps(body)
-        given = {"Host": "127.0.0.1", "Content-Length": str(len(content))}
+        all_headers = {"Host": "127.0.0.1", "Content-Length": str(len(content))}
         if self._key:
-            given["Authorization"] = f"Bearer {self._key}"
+            all_headers["Authorization"] = f"Bearer {self._key}"
         if content:
-            given["Content-Type"] = "application/json"
-        given |= {name.replace("_", "-"): value for name, value in headers.items()}
-        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items())]
+            all_headers["Content-Type"] = "application/json"
+        all_headers |= {name.replace("_", "-"): value for name, value in headers.items()}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in all_headers.items())]
         return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+async def _read_response(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     status = int(head[0].split(" ", 2)[1])
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
     if headers.get("transfer-encoding", "").lower() == "chunked":
-        return status, headers, await _chunks(reader)
+        return status, headers, await _read_chunks(reader)
     return status, headers, await reader.readexactly(int(headers.get("content-length", "0")))
 
 
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
     body = b""
     while True:
         size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)

@@ -9,33 +9,33 @@ from typing import Final
 from freight.drills.delivery import checker, kernel
 from freight.drills.delivery.evidence import Evidence, percentile
 from freight.drills.delivery.measures import MIB
-from freight.drills.delivery.scale import Scale
-from freight.drills.delivery.scene import Scene
-from freight.drills.delivery.sockets import Socket
-from freight.drills.delivery.stage import SOCKETS, Stage
-from freight.drills.delivery.watchers import Watcher
+from freight.drills.delivery.scale import ScenarioScale
+from freight.drills.delivery.scene import Traffic
+from freight.drills.delivery.sockets import WebSocketClient
+from freight.drills.delivery.stage import WS_ROLES, ProductStage
+from freight.drills.delivery.watchers import Subscriber
 
-CUT_SECONDS: Final = 2.0
-MOST_MIB_EACH: Final = 2.0
-MOST_SLOWER: Final = 1.1
-_OTHERS: Final = 20
+MAX_CUT_SECONDS: Final = 2.0
+MAX_MIB_PER_READER: Final = 2.0
+MAX_SLOWDOWN: Final = 1.1
+_READING_SUBSCRIBERS: Final = 20
 # Some 3.3 KB an event, which still goes with its hint. What the kernel takes comes before what waits for a reader.
-_EVENTS: Final = 800
+_EVENTS_PER_BURST: Final = 800
 _WARMING_EVENTS: Final = 100
-_WIDTH: Final = 20
-_AT_ONCE: Final = 25
-_LOOK_SECONDS: Final = 0.01
+_REFERENCES_PER_EVENT: Final = 20
+_EVENTS_PER_TRANSACTION: Final = 25
+_POLL_SECONDS: Final = 0.01
 # A p99 of milliseconds is moved by whatever else the machine does, for a while even by more than this.
 _NOISE_SECONDS: Final = 0.05
 _ATTEMPTS: Final = 3
 
 
 @dataclass(slots=True)
-class Stopped:
+class StoppedReader:
     """One reader that has stopped."""
 
-    watcher: Watcher
-    socket: Socket
+    watcher: Subscriber
+    socket: WebSocketClient
     received: int
     cut_at: float = 0.0
 
@@ -45,140 +45,140 @@ class Stopped:
         return self.socket.received - self.received
 
 
-class Poured:
+class BurstMeasurement:
     """What was seen at one Daphne while events were poured into a room, with some of its readers stopped."""
 
-    def __init__(self, pid: int, reader: Watcher, before: int) -> None:
+    def __init__(self, pid: int, reader: Subscriber, before: int) -> None:
         self.began, self.ended = time.time(), 0.0
-        self.before = self.most = before
-        self.stopped: list[Stopped] = []
+        self.initial_memory = self.peak_memory = before
+        self.stopped: list[StoppedReader] = []
         self._pid, self._reader = pid, reader
         # When a reader that reads had received how many bytes.
         self._flow: list[tuple[float, int]] = []
         self._hangups = select.poll()
 
-    def stop(self, watcher: Watcher) -> None:
+    def stop(self, watcher: Subscriber) -> None:
         """This will have somebody read nothing any more, and stay away once they are cut."""
         if watcher.socket is not None:
             watcher.stopped = True
-            watcher.socket.pause()
+            watcher.socket.pause_reading()
             self._hangups.register(watcher.socket.descriptor, 0)
-            self.stopped.append(Stopped(watcher, watcher.socket, watcher.socket.received))
+            self.stopped.append(StoppedReader(watcher, watcher.socket, watcher.socket.received))
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """This will look at memory, flow and cuts."""
         now = time.time()
-        self.most = max(self.most, kernel.resident_bytes(self._pid))
+        self.peak_memory = max(self.peak_memory, kernel.resident_bytes(self._pid))
         self._flow.append((now, self._reader.socket.received if self._reader.socket else 0))
-        gone = {descriptor for descriptor, _ in self._hangups.poll(0)}
+        hung_up = {descriptor for descriptor, _ in self._hangups.poll(0)}
         for each in self.stopped:
-            if not each.cut_at and each.socket.descriptor in gone:
+            if not each.cut_at and each.socket.descriptor in hung_up:
                 each.cut_at = now
                 self._hangups.unregister(each.socket.descriptor)
 
-    def arrived(self, size: int) -> float:
+    def received_at(self, size: int) -> float:
         """This will return when so many bytes had come to those who read."""
         start = self._flow[0][1]
         return next((at for at, received in self._flow if received - start >= size), self.ended)
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class Attempt:
     """One try: how late the others heard (p99 in seconds), and how late a moment before, when all read."""
 
-    poured: Poured
-    late: float
-    usually: float
+    measurement: BurstMeasurement
+    latency: float
+    baseline_latency: float
 
     @property
-    def felt(self) -> bool:
+    def slowed_down(self) -> bool:
         """Whether the others felt those who had stopped."""
-        return self.late > self.usually * MOST_SLOWER + _NOISE_SECONDS
+        return self.latency > self.baseline_latency * MAX_SLOWDOWN + _NOISE_SECONDS
 
 
-async def stopped(stage: Stage, scale: Scale, seed: int) -> Evidence:
+async def stopped_readers(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
     """One client, then very many, that never read, in a room with others on the same Daphne."""
-    async with Scene(stage, "readers that stop", seed=seed, shipments=1, writing=0, watching=0) as scene:
+    async with Traffic(stage, "readers that stop", seed=seed, shipments=1, writer_count=0, subscriber_count=0) as traffic:
         # Straight at the Daphne: a proxy between would take what the client does not.
-        scene.ws_port = stage.roles[SOCKETS[0]].socket or scene.ws_port
-        others = await scene.watch(_OTHERS, references=scene.references)
-        room = f"shipment:{scene.references[0]}"
-        await scene.pour(scene.references[0], _WARMING_EVENTS, width=_WIDTH, at_once=_AT_ONCE)
-        found = []
+        traffic.ws_port = stage.roles[WS_ROLES[0]].socket or traffic.ws_port
+        reading_subscribers = await traffic.add_subscribers(_READING_SUBSCRIBERS, references=traffic.references)
+        room = f"shipment:{traffic.references[0]}"
+        await traffic.write_burst(traffic.references[0], _WARMING_EVENTS, width=_REFERENCES_PER_EVENT, at_once=_EVENTS_PER_TRANSACTION)
+        attempts = []
         for number in scale.stopped_readers:
-            for attempt in range(_ATTEMPTS):
+            for attempt_number in range(_ATTEMPTS):
                 # As many as later: what comes at the end of a long burst has waited for all of it, whoever reads.
                 # Anew beside each try: the machine that it is compared on is another a moment later.
-                usual = await _pour(scene, others[0], [])
-                usually = await _late(scene, usual)
-                readers = [scene.recruit([room]) for _ in range(number)]
-                await scene.let_in(readers)
-                poured = await _pour(scene, others[0], readers)
-                await _read_on(poured)
-                found.append(Tried(poured, await _late(scene, poured), usually))
-                if not attempt and not found[-1].felt:
+                baseline = await _measure_burst(traffic, reading_subscribers[0], [])
+                baseline_latency = await _p99_latency(traffic, baseline)
+                readers = [traffic.new_subscriber([room]) for _ in range(number)]
+                await traffic.connect_all(readers)
+                measurement = await _measure_burst(traffic, reading_subscribers[0], readers)
+                await _drain_stopped_readers(measurement)
+                attempts.append(Attempt(measurement, await _p99_latency(traffic, measurement), baseline_latency))
+                if not attempt_number and not attempts[-1].felt:
                     break  # else two of three tell
-        scene.calm()
-        evidence = await scene.judge(sockets_stay=True)
-        for tried in found:
-            _judge(scene, evidence, tried)
+        traffic.mark_faults_over()
+        evidence = await traffic.evaluate(sockets_stay=True)
+        for attempt in attempts:
+            _check_attempt(traffic, evidence, attempt)
         for number in scale.stopped_readers:
-            tries = [tried for tried in found if len(tried.poured.stopped) == number]
-            if sum(tried.felt for tried in tries) > len(tries) / 2:
-                told = ", ".join(f"{tried.late:.3f} s where it was {tried.usually:.3f} s" for tried in tries)
-                evidence.broken.append(f"The others' p99 became {told}.")
+            reader_attempts = [tried for tried in attempts if len(tried.poured.stopped) == number]
+            if sum(tried.felt for tried in reader_attempts) > len(reader_attempts) / 2:
+                latencies = ", ".join(f"{tried.late:.3f} s where it was {tried.usually:.3f} s" for tried in reader_attempts)
+                evidence.broken.append(f"The others' p99 became {latencies}.")
         return evidence
 
 
-async def _pour(scene: Scene, reader: Watcher, stopped: list[Watcher]) -> Poured:
+async def _measure_burst(traffic: Traffic, reader: Subscriber, stopped: list[Subscriber]) -> BurstMeasurement:
     """This will have readers stop, pour events into their room, and look on until the last is written."""
-    pid = scene.stage.roles[SOCKETS[0]].pid
-    poured = Poured(pid, reader, kernel.resident_bytes(pid))
+    pid = traffic.stage.roles[WS_ROLES[0]].pid
+    measurement = BurstMeasurement(pid, reader, kernel.resident_bytes(pid))
     for watcher in stopped:
-        poured.stop(watcher)
-    pouring = asyncio.create_task(scene.pour(scene.references[0], _EVENTS, width=_WIDTH, at_once=_AT_ONCE))
-    while not pouring.done():
-        poured.look()
-        await asyncio.sleep(_LOOK_SECONDS)
-    await pouring
-    poured.ended = time.time()
-    return poured
+        measurement.stop(watcher)
+    burst = asyncio.create_task(traffic.write_burst(traffic.references[0], _EVENTS_PER_BURST, width=_REFERENCES_PER_EVENT, at_once=_EVENTS_PER_TRANSACTION))
+    while not burst.done():
+        measurement.sample()
+        await asyncio.sleep(_POLL_SECONDS)
+    await burst
+    measurement.ended = time.time()
+    return measurement
 
 
-async def _read_on(poured: Poured) -> None:
+async def _drain_stopped_readers(measurement: BurstMeasurement) -> None:
     """This will have the stopped readers read what the kernel held for them, up to the end."""
-    for stopped in poured.stopped:
-        stopped.socket.resume()
-    await asyncio.wait([asyncio.ensure_future(each.socket.ended) for each in poured.stopped], timeout=5)
-    await asyncio.gather(*(each.watcher.stop() for each in poured.stopped))
+    for reader in measurement.stopped:
+        reader.socket.resume_reading()
+    await asyncio.wait([asyncio.ensure_future(each.socket.closed) for each in measurement.stopped], timeout=5)
+    await asyncio.gather(*(each.watcher.stop() for each in measurement.stopped))
 
 
-def _judge(scene: Scene, evidence: Evidence, tried: Tried) -> None:
-    poured, late, usually = tried.poured, tried.late, tried.usually
-    number = len(poured.stopped)
-    delays = [each.cut_at - poured.arrived(each.in_kernel + MIB) for each in poured.stopped if each.cut_at]
-    each = (poured.most - poured.before) / MIB / number
-    slowest = max(delays, default=0.0)
+def _check_attempt(traffic: Traffic, evidence: Evidence, attempt: Attempt) -> None:
+    measurement, latency, baseline_latency = attempt.measurement, attempt.latency, attempt.baseline_latency
+    number = len(measurement.stopped)
+    delays = [each.cut_at - measurement.received_at(each.in_kernel + MIB) for each in measurement.stopped if each.cut_at]
+    mib_per_reader = (measurement.peak_memory - measurement.initial_memory) / MIB / number
+    slowest_cut = max(delays, default=0.0)
     evidence.figures[f"{number} stopped"] = (
-        f"{len(delays)} cut, {min(delays, default=0):.2f}–{slowest:.2f} s after 1 MiB waited, {each:+.2f} MiB each;"
-        f" p99 of {len(scene.watchers)} others {late * 1000:.0f} ms, before {usually * 1000:.0f} ms"
+        f"{len(delays)} cut, {min(delays, default=0):.2f}–{slowest_cut:.2f} s after 1 MiB waited, {mib_per_reader:+.2f} MiB each;"
+        f" p99 of {len(traffic.subscribers)} others {latency * 1000:.0f} ms, before {baseline_latency * 1000:.0f} ms"
     )
-    if len(delays) < number or slowest > CUT_SECONDS + scene.stalls.within(poured.began, poured.ended):
-        evidence.broken.append(f"{len(delays)} of {number} were cut, the last {slowest:.2f} s after 1 MiB waited.")
-    if each > MOST_MIB_EACH:
-        evidence.broken.append(f"Each of {number} that do not read costs {each:.2f} MiB.")
+    if len(delays) < number or slowest_cut > MAX_CUT_SECONDS + traffic.scheduling_delay.seconds_between(measurement.began, measurement.ended):
+        evidence.broken.append(f"{len(delays)} of {number} were cut, the last {slowest_cut:.2f} s after 1 MiB waited.")
+    if mib_per_reader > MAX_MIB_PER_READER:
+        evidence.broken.append(f"Each of {number} that do not read costs {mib_per_reader:.2f} MiB.")
 
 
-async def _late(scene: Scene, poured: Poured) -> float:
+async def _p99_latency(traffic: Traffic, measurement: BurstMeasurement) -> float:
     """This will return the p99 from COMMIT to receipt, or to now, of what was poured, for those who read."""
-    log = await asyncio.to_thread(checker.read, scene.stage.database.url, scene.references)
+    log = await asyncio.to_thread(checker.read_event_log, traffic.stage.database.url, traffic.references)
     committed = {
-        event.id: event.at for event in log.events[scene.references[0]] if poured.began <= event.at <= poured.ended
+        event.id: event.at for event in log.events[traffic.references[0]] if measurement.began <= event.at <= measurement.ended
     }
-    now, late = time.time(), []
-    for watcher in scene.watchers:
-        seen: dict[str, float] = {}
+    now, latencies = time.time(), []
+    for watcher in traffic.subscribers:
+        received: dict[str, float] = {}
         for record in (each for found in watcher.records.values() for each in found):
-            seen.update(zip(record.ids, record.at, strict=True))
-        late += [seen.get(identifier, now) - at for identifier, at in committed.items()]
-    return percentile(late, 0.99)
+            received.update(zip(record.ids, record.at, strict=True))
+        latencies += [received.get(identifier, now) - at for identifier, at in committed.items()]
+    return percentile(latencies, 0.99)

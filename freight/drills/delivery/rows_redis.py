@@ -9,67 +9,67 @@ from typing import Final
 import redis
 
 from freight.drills.delivery.evidence import Evidence
-from freight.drills.delivery.scale import Scale
-from freight.drills.delivery.scene import Scene
-from freight.drills.delivery.stage import Stage
+from freight.drills.delivery.scale import ScenarioScale
+from freight.drills.delivery.scene import Traffic
+from freight.drills.delivery.stage import ProductStage
 
-LATE_SECONDS: Final = 2.5
-SLOWEST_SECONDS: Final = 1.0
-DEGRADED_SECONDS: Final = 5.0
+MAX_LATENCY_SECONDS: Final = 2.5
+MAX_REQUEST_SECONDS: Final = 1.0
+MAX_DEGRADED_SECONDS: Final = 5.0
 _DOWN_SECONDS: Final = 3.0
 
 
-async def killed(stage: Stage, scale: Scale, seed: int) -> Evidence:
+async def killed(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
     """Redis killed again and again, each time back after three seconds."""
-    chance = random.Random(seed)  # noqa: S311  a drill is repeatable
-    async with Scene(stage, "Redis killed", seed=seed) as scene:
+    rng = random.Random(seed)  # noqa: S311  a drill is repeatable
+    async with Traffic(stage, "Redis killed", seed=seed) as traffic:
         for _ in range(scale.kills):
-            stage.hints.kill()
+            stage.valkey.kill()
             await asyncio.sleep(_DOWN_SECONDS)
-            _back(stage)
-            await asyncio.sleep(chance.uniform(0.2, 1.0))
-        scene.calm()
-        await scene.written(20)
-        return await _judged(scene)
+            _restart_valkey(stage)
+            await asyncio.sleep(rng.uniform(0.2, 1.0))
+        traffic.mark_faults_over()
+        await traffic.wait_for_writes(20)
+        return await _evaluate(traffic)
 
 
-async def down(stage: Stage, scale: Scale, seed: int) -> Evidence:
+async def down(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
     """Redis down from before the first join to the end."""
-    stage.hints.kill()
+    stage.valkey.kill()
     began = time.time()
     try:
-        async with Scene(stage, "Redis down", seed=seed) as scene:
-            await asyncio.sleep(max(DEGRADED_SECONDS, scale.down_seconds))
-            await scene.watch(3)
-            await scene.written(20)
-            scene.calm()
-            return await _judged(scene, degraded_since=began)
+        async with Traffic(stage, "Redis down", seed=seed) as traffic:
+            await asyncio.sleep(max(MAX_DEGRADED_SECONDS, scale.down_seconds))
+            await traffic.add_subscribers(3)
+            await traffic.wait_for_writes(20)
+            traffic.mark_faults_over()
+            return await _evaluate(traffic, degraded_since=began)
     finally:
-        _back(stage)
+        _restart_valkey(stage)
 
 
-async def frozen(stage: Stage, scale: Scale, seed: int) -> Evidence:
+async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
     """Redis frozen: it takes connections and says nothing."""
-    async with Scene(stage, "Redis frozen", seed=seed) as scene:
-        await scene.written(20)
+    async with Traffic(stage, "Redis frozen", seed=seed) as traffic:
+        await traffic.wait_for_writes(20)
         began = time.time()
-        stage.frozen(stage.hints.freeze())
+        stage.register_frozen(stage.valkey.freeze())
         try:
             await asyncio.sleep(scale.freeze_seconds / 2)
-            await scene.watch(3)
+            await traffic.add_subscribers(3)
             await asyncio.sleep(max(0.0, began + scale.freeze_seconds - time.time()))
         finally:
-            stage.hints.thaw()
-            stage.thawed()
-        scene.calm()
-        await scene.written(20)
-        return await _judged(scene, degraded_since=began)
+            stage.valkey.thaw()
+            stage.clear_frozen()
+        traffic.mark_faults_over()
+        await traffic.wait_for_writes(20)
+        return await _evaluate(traffic, degraded_since=began)
 
 
-async def troubled(stage: Stage, scale: Scale, seed: int) -> Evidence:
+async def flushed_and_full(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
     """FLUSHALL and CLIENT KILL each second, and hardly any memory."""
-    async with Scene(stage, "Redis flushed, full, its clients killed", seed=seed) as scene:
-        with contextlib.closing(stage.hints.client()) as client:
+    async with Traffic(stage, "Redis flushed, full, its clients killed", seed=seed) as traffic:
+        with contextlib.closing(stage.valkey.client()) as client:
             client.config_set("maxmemory", "1mb")
             try:
                 for number in range(int(scale.trouble_seconds)):
@@ -78,29 +78,29 @@ async def troubled(stage: Stage, scale: Scale, seed: int) -> Evidence:
                     await asyncio.sleep(1)
             finally:
                 client.config_set("maxmemory", "256mb")
-        scene.calm()
-        await scene.written(20)
-        return await _judged(scene)
+        traffic.mark_faults_over()
+        await traffic.wait_for_writes(20)
+        return await _evaluate(traffic)
 
 
 def _kill_clients(client: "redis.Redis", kind: str) -> None:
     client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")  # type: ignore[no-untyped-call]
 
 
-def _back(stage: Stage) -> None:
-    stage.hints.launch()
-    stage.hints.wait_ready()
+def _restart_valkey(stage: ProductStage) -> None:
+    stage.valkey.launch()
+    stage.valkey.wait_ready()
 
 
-async def _judged(scene: Scene, *, degraded_since: float | None = None) -> Evidence:
-    evidence = await scene.judge(late=LATE_SECONDS, slowest=SLOWEST_SECONDS, sockets_stay=True)
-    evidence.figures["slowest request"] = f"{max((each for _, each in scene.ledger.seconds), default=0):.2f} s"
+async def _evaluate(traffic: Traffic, *, degraded_since: float | None = None) -> Evidence:
+    evidence = await traffic.evaluate(max_latency=MAX_LATENCY_SECONDS, max_seconds=MAX_REQUEST_SECONDS, sockets_stay=True)
+    evidence.figures["slowest request"] = f"{max((each for _, each in traffic.ledger.request_times), default=0):.2f} s"
     if degraded_since is not None:
-        said = scene.probes.first(degraded_since, degraded="redis")
-        evidence.figures["ready says degraded"] = {name: f"{seconds:.1f} s" for name, seconds in said.items()}
-        for name in sorted(scene.probes.names):
-            seconds = said.get(name)
-            slack = scene.stalls.within(degraded_since, degraded_since + DEGRADED_SECONDS)
-            if seconds is None or seconds > DEGRADED_SECONDS + slack:
+        seconds_by_role = traffic.probes.seconds_until(degraded_since, degraded="redis")
+        evidence.figures["ready says degraded"] = {name: f"{seconds:.1f} s" for name, seconds in seconds_by_role.items()}
+        for name in sorted(traffic.probes.probed_roles):
+            seconds = seconds_by_role.get(name)
+            slack = traffic.scheduling_delay.seconds_between(degraded_since, degraded_since + MAX_DEGRADED_SECONDS)
+            if seconds is None or seconds > MAX_DEGRADED_SECONDS + slack:
                 evidence.broken.append(f"{name} said {seconds} s after the fault that Redis is degraded.")
     return evidence

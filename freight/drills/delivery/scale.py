@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ScenarioScale:
     """The numbers of the rows."""
 
     kills: int = 5
@@ -31,8 +31,8 @@ class Scale:
     machine_steps: int = 80
 
 
-SHORT = Scale()
-LONG = Scale(
+SHORT = ScenarioScale()
+LONG = ScenarioScale(
     relay_kills=50,
     failpoints=100,
     restarts=5,

@@ -18,14 +18,14 @@ _LOCAL_SETTINGS: Final = "track_commit_timestamp = on\nmax_connections = {connec
 _CONNECTIONS: Final = 200
 
 
-class Database:
+class PostgresService:
     """The stage's PostgreSQL."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._server = Postgres(layout, durable=False)
-        self._stopped: list[int] = []
-        self.allow(_CONNECTIONS)
+        self._frozen_pids: list[int] = []
+        self.set_max_connections(_CONNECTIONS)
 
     @property
     def url(self) -> str:
@@ -37,7 +37,7 @@ class Database:
         """The unix socket."""
         return self._layout.sockets / ".s.PGSQL.5432"
 
-    def allow(self, connections: int = _CONNECTIONS) -> None:
+    def set_max_connections(self, connections: int = _CONNECTIONS) -> None:
         """This will set how many connections the next start admits."""
         (self._layout.home / "postgres.local.conf").write_text(_LOCAL_SETTINGS.format(connections=connections))
 
@@ -61,15 +61,15 @@ class Database:
             return []
         # The postmaster first: it begins no new backend meanwhile.
         server = self._server.process.pid
-        kernel.send(signal.SIGSTOP, [server])
-        self._stopped = [server, *kernel.children(server)]
-        kernel.send(signal.SIGSTOP, self._stopped)
-        return self._stopped
+        kernel.send_signal(signal.SIGSTOP, [server])
+        self._frozen_pids = [server, *kernel.children(server)]
+        kernel.send_signal(signal.SIGSTOP, self._frozen_pids)
+        return self._frozen_pids
 
     def thaw(self) -> None:
         """This will let the server go on."""
-        kernel.send(signal.SIGCONT, reversed(self._stopped))
-        self._stopped = []
+        kernel.send_signal(signal.SIGCONT, reversed(self._frozen_pids))
+        self._frozen_pids = []
 
     def sessions(self) -> list[int]:
         """This will return the server's processes but the first."""
@@ -88,7 +88,7 @@ class Database:
                 self._server.process.wait(10)
 
 
-class Hints:
+class ValkeyService:
     """The stage's Valkey."""
 
     def __init__(self, layout: Layout) -> None:
@@ -126,6 +126,6 @@ class Hints:
         self.thaw()
         self.kill()
 
-    def _signal(self, sent: signal.Signals) -> None:
+    def _signal(self, signum: signal.Signals) -> None:
         if self._server.process and self._server.process.poll() is None:
-            self._server.process.send_signal(sent)
+            self._server.process.send_signal(signum)

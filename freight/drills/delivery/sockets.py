@@ -17,10 +17,10 @@ ABNORMAL: Final = 1006
 _OPEN_SECONDS: Final = 30.0
 
 
-Hear = Callable[["Socket", bytes], None]
+TextHandler = Callable[["WebSocketClient", bytes], None]
 
 
-class Refused(Exception):
+class HandshakeRefused(Exception):
     """The handshake was answered with something else than 101; `status` is 0 where nothing came."""
 
     def __init__(self, status: int) -> None:
@@ -28,20 +28,20 @@ class Refused(Exception):
         self.status = status
 
 
-class Socket(asyncio.Protocol):
+class WebSocketClient(asyncio.Protocol):
     """One open socket. `hear` takes the socket and each text frame's bytes; `ended` becomes the close code."""
 
-    def __init__(self, hear: "Hear", request: bytes) -> None:
+    def __init__(self, on_text: "TextHandler", request: bytes) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         # Whoever opened it may not wait any more.
         self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
-        self.ended: asyncio.Future[int] = loop.create_future()
+        self.closed: asyncio.Future[int] = loop.create_future()
         self.received = 0  # bytes
-        self._hear, self._request = hear, request
+        self._hear, self._request = on_text, request
         self._buffer = bytearray()
-        self._parts = bytearray()
-        self._code = ABNORMAL
+        self._fragments = bytearray()
+        self._close_code = ABNORMAL
         self._transport: asyncio.Transport | None = None
 
     # -- what the loop calls ------------------------------------------------------------------------------
@@ -56,21 +56,21 @@ class Socket(asyncio.Protocol):
         """This will take the answer to the handshake, then every whole frame."""
         self.received += len(data)
         self._buffer += data
-        if not self.opened.done() and not self._handshake():
+        if not self.opened.done() and not self._parse_handshake():
             return
-        while self._frame():
+        while self._parse_frame():
             pass
 
     def connection_lost(self, _: Exception | None) -> None:
         """This will note the end, with the code that the server gave or 1006."""
         if not self.opened.done():
-            self.opened.set_exception(Refused(0))
-        if not self.ended.done():
-            self.ended.set_result(self._code)
+            self.opened.set_exception(HandshakeRefused(0))
+        if not self.closed.done():
+            self.closed.set_result(self._close_code)
 
     # -- what a drill does --------------------------------------------------------------------------------
 
-    def say(self, **frame: Any) -> None:
+    def send_json(self, **frame: Any) -> None:
         """This will send one frame."""
         self._send(_TEXT, orjson.dumps(frame))
 
@@ -80,17 +80,17 @@ class Socket(asyncio.Protocol):
         raw = self._transport.get_extra_info("socket") if self._transport is not None else None
         return -1 if raw is None else int(raw.fileno())
 
-    def pause(self) -> None:
+    def pause_reading(self) -> None:
         """This will read nothing any more: the slowest client there is."""
         if self._transport is not None:
             self._transport.pause_reading()
 
-    def resume(self) -> None:
+    def resume_reading(self) -> None:
         """This will read again."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """This will cut the connection without a word: the peer sees a reset."""
         if self._transport is not None:
             raw = self._transport.get_extra_info("socket")
@@ -100,34 +100,34 @@ class Socket(asyncio.Protocol):
 
     def close(self) -> None:
         """This will say goodbye; the server closes the connection."""
-        self._code = 1000
+        self._close_code = 1000
         self._send(_CLOSE, struct.pack("!H", 1000))
 
-    async def finish(self) -> None:
+    async def close_or_abort(self) -> None:
         """This will close in an orderly way, and at once where nobody answers."""
-        if not self.ended.done():
+        if not self.closed.done():
             self.close()
-            await asyncio.wait([self.ended], timeout=1)
-        if not self.ended.done():
-            self.drop()
-            await self.ended
+            await asyncio.wait([self.closed], timeout=1)
+        if not self.closed.done():
+            self.abort()
+            await self.closed
 
     # -- frames -------------------------------------------------------------------------------------------
 
-    def _handshake(self) -> bool:
+    def _parse_handshake(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             return False
         status = int(bytes(self._buffer[:end]).split(b" ", 2)[1])
         del self._buffer[: end + 4]
         if status != 101:
-            self.opened.set_exception(Refused(status))
-            self.drop()
+            self.opened.set_exception(HandshakeRefused(status))
+            self.abort()
             return False
         self.opened.set_result(None)
         return True
 
-    def _frame(self) -> bool:
+    def _parse_frame(self) -> bool:
         """This will take one frame from the buffer, and say whether a whole one was there."""
         buffer = self._buffer
         if len(buffer) < 2:
@@ -142,19 +142,19 @@ class Socket(asyncio.Protocol):
             return False
         payload = bytes(buffer[start : start + length])
         del buffer[: start + length]
-        self._take(opcode, payload, final=bool(final))
+        self._handle_frame(opcode, payload, final=bool(final))
         return True
 
-    def _take(self, opcode: int, payload: bytes, *, final: bool) -> None:
+    def _handle_frame(self, opcode: int, payload: bytes, *, final: bool) -> None:
         if opcode in {_TEXT, _CONTINUATION}:
-            self._parts += payload
+            self._fragments += payload
             if final:
-                whole, self._parts = bytes(self._parts), bytearray()
-                self._hear(self, whole)
+                text, self._fragments = bytes(self._fragments), bytearray()
+                self._hear(self, text)
         elif opcode == _PING:
             self._send(_PONG, payload)
         elif opcode == _CLOSE:
-            self._code = struct.unpack("!H", payload[:2])[0] if len(payload) >= 2 else 1005
+            self._close_code = struct.unpack("!H", payload[:2])[0] if len(payload) >= 2 else 1005
             self._send(_CLOSE, payload[:2])
             if self._transport is not None:
                 self._transport.close()
@@ -170,7 +170,7 @@ class Socket(asyncio.Protocol):
         self._transport.write(head + mask + masked)
 
 
-async def connect(address: int | Path, key: str, hear: "Hear") -> Socket:
+async def connect(address: int | Path, key: str, on_text: "TextHandler") -> WebSocketClient:
     """This will open an authenticated socket; raises Refused, OSError, TimeoutError.
 
     `address`: a port of this machine, or a unix socket.
@@ -184,12 +184,12 @@ async def connect(address: int | Path, key: str, hear: "Hear") -> Socket:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(_OPEN_SECONDS):
         if isinstance(address, Path):
-            _, made = await loop.create_unix_connection(lambda: Socket(hear, request), str(address))
+            _, client = await loop.create_unix_connection(lambda: WebSocketClient(on_text, request), str(address))
         else:
-            _, made = await loop.create_connection(lambda: Socket(hear, request), "127.0.0.1", address)
+            _, client = await loop.create_connection(lambda: WebSocketClient(on_text, request), "127.0.0.1", address)
         try:
-            await asyncio.shield(made.opened)
+            await asyncio.shield(client.opened)
         except BaseException:
-            made.drop()
+            client.abort()
             raise
-    return made
+    return client

@@ -15,16 +15,16 @@ from typing import Final
 from freight.drills.delivery import kernel
 
 _TICK_SECONDS: Final = 0.1
-_NOTICED_SECONDS: Final = 0.02
-_LOOK_EVERY: Final = 10
+_MIN_DELAY_SECONDS: Final = 0.02
+_REFRESH_EVERY: Final = 10
 
 
-class Stalls:
+class SchedulingDelay:
     """Watches from `start` to `stop`; `within` tells of any span between. Each group is a link of one chain."""
 
     def __init__(self, *groups: Callable[[], Iterable[int]]) -> None:
         self._groups = groups
-        self._found: list[tuple[float, float]] = []
+        self._delays: list[tuple[float, float]] = []
         self._last: dict[int, float] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -39,26 +39,26 @@ class Stalls:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def within(self, begin: float, end: float) -> float:
+    def seconds_between(self, begin: float, end: float) -> float:
         """This will return how many seconds of a span (of the wall clock) the machine took."""
-        return sum(seconds for at, seconds in self._found if begin < at and at - seconds - _TICK_SECONDS < end)
+        return sum(seconds for at, seconds in self._delays if begin < at and at - seconds - _TICK_SECONDS < end)
 
     async def _watch(self) -> None:
         ticks, groups = 0, list[Sequence[int]]()
         while True:
-            if ticks % _LOOK_EVERY == 0:
+            if ticks % _REFRESH_EVERY == 0:
                 groups = [tuple(group()) for group in self._groups]
             ticks += 1
             began = time.time()
             await asyncio.sleep(_TICK_SECONDS)
-            over = time.time() - began - _TICK_SECONDS
-            taken = over if over > _NOTICED_SECONDS else 0.0
+            overrun = time.time() - began - _TICK_SECONDS
+            delay = overrun if overrun > _MIN_DELAY_SECONDS else 0.0
             # The links wait one after the other; within a link the slowest counts.
-            taken += sum(max((self._waited(pid) for pid in group), default=0.0) for group in groups)
-            if taken:
-                self._found.append((time.time(), taken))
+            delay += sum(max((self._run_delay_since_last(pid) for pid in group), default=0.0) for group in groups)
+            if delay:
+                self._delays.append((time.time(), delay))
 
-    def _waited(self, pid: int) -> float:
-        now = kernel.waited_seconds(pid)
-        before, self._last[pid] = self._last.get(pid, now), now
-        return now - before
+    def _run_delay_since_last(self, pid: int) -> float:
+        total = kernel.run_delay_seconds(pid)
+        before, self._last[pid] = self._last.get(pid, total), total
+        return total - before

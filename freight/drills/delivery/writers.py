@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from freight.drills.delivery.requests import Answer, Caller, NoAnswer, NotSent
+from freight.drills.delivery.requests import Response, HttpClient, NoResponse, NotSent
 
 _PAUSE_SECONDS: Final = (0.01, 0.06)
 _AFTER_FAILURE_SECONDS: Final = (0.1, 0.3)
@@ -38,24 +38,24 @@ class Operation:
     outcome: Outcome = Outcome.FAILED
     attempts: int = 0
 
-    def judge(self, answer: Answer) -> None:
+    def record_response(self, response: Response) -> None:
         """This will note what an answer says."""
-        if answer.status < 300:
+        if response.status < 300:
             self.outcome = Outcome.OK
-        elif self.outcome is Outcome.UNKNOWN or _says_nothing(answer):
+        elif self.outcome is Outcome.UNKNOWN or _leaves_outcome_open(response):
             # A later refusal (the key is in flight, the database away) says nothing of the attempt before it.
             self.outcome = Outcome.UNKNOWN
 
 
-def _says_nothing(answer: Answer) -> bool:
+def _leaves_outcome_open(response: Response) -> bool:
     """This will tell whether the answer leaves open what became of the write."""
-    if answer.status in {502, 504}:
+    if response.status in {502, 504}:
         return True
-    told = answer.json()
-    if not isinstance(told, dict) or answer.status != 503:
-        return answer.status >= 500
+    problem = response.json()
+    if not isinstance(problem, dict) or response.status != 503:
+        return response.status >= 500
     # nginx answers for a process that went away, perhaps after it had read the request.
-    return told.get("outcome") == "unknown" or "No process" in str(told.get("detail"))
+    return problem.get("outcome") == "unknown" or "No process" in str(problem.get("detail"))
 
 
 @dataclass(slots=True)
@@ -66,9 +66,9 @@ class Ledger:
     statuses: Counter[int] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     # When each request that was sent began (by the wall clock), and how many seconds its end took.
-    seconds: list[tuple[float, float]] = field(default_factory=list)
+    request_times: list[tuple[float, float]] = field(default_factory=list)
 
-    def told(self, outcome: Outcome) -> int:
+    def count(self, outcome: Outcome) -> int:
         """This will count the operations with an outcome."""
         return sum(operation.outcome is outcome for operation in self.operations)
 
@@ -78,12 +78,12 @@ class Writer:
 
     def __init__(
         self, name: str, address: int | Path, key: str, references: Sequence[str], ledger: Ledger, *, seed: object,
-        pause: tuple[float, float] = _PAUSE_SECONDS, resolves: float = 0.5,
+        pause: tuple[float, float] = _PAUSE_SECONDS, retry_probability: float = 0.5,
     ) -> None:  # fmt: skip
         self._name, self._references, self._ledger = name, list(references), ledger
-        self._chance = random.Random(f"{seed}/{name.partition('-')[2]}")  # noqa: S311  a drill is repeatable
-        self._caller = Caller(address, key)
-        self._pause, self._resolves = pause, resolves
+        self._rng = random.Random(f"{seed}/{name.partition('-')[2]}")  # noqa: S311  a drill is repeatable
+        self._client = HttpClient(address, key)
+        self._pause, self._resolves = pause, retry_probability
         self._number = 0
         self.stopped = asyncio.Event()
 
@@ -91,51 +91,51 @@ class Writer:
         """This will write until `stopped` is set; an operation under way is brought to its end."""
         try:
             while not self.stopped.is_set():
-                known = (await self.write()).outcome is Outcome.OK
-                await asyncio.sleep(self._chance.uniform(*(self._pause if known else _AFTER_FAILURE_SECONDS)))
+                succeeded = (await self.write()).outcome is Outcome.OK
+                await asyncio.sleep(self._rng.uniform(*(self._pause if succeeded else _AFTER_FAILURE_SECONDS)))
         finally:
-            await self._caller.close()
+            await self._client.close()
 
     async def write(self) -> Operation:
         """This will do one operation, and ask again by its key where its outcome is unknown, mostly."""
-        operation = self._next()
+        operation = self._next_operation()
         self._ledger.operations.append(operation)
         await self._attempt(operation)
-        asks_again = self._chance.random() < self._resolves
-        while operation.outcome is Outcome.UNKNOWN and asks_again and operation.attempts < _RETRIES:
-            await asyncio.sleep(self._chance.uniform(*_AFTER_FAILURE_SECONDS))
+        retries = self._rng.random() < self._resolves
+        while operation.outcome is Outcome.UNKNOWN and retries and operation.attempts < _RETRIES:
+            await asyncio.sleep(self._rng.uniform(*_AFTER_FAILURE_SECONDS))
             await self._attempt(operation)
         return operation
 
     async def close(self) -> None:
         """This will end the connection of a writer that does not `run`."""
-        await self._caller.close()
+        await self._client.close()
 
     async def _attempt(self, operation: Operation) -> None:
         operation.attempts += 1
         began = time.time()
         try:
-            answer = await self._caller.call(
+            response = await self._client.request(
                 operation.method, operation.path, operation.body, If_Match="*", Idempotency_Key=operation.marker
             )
         except NotSent:
             return
-        except NoAnswer:
+        except NoResponse:
             operation.outcome = Outcome.UNKNOWN
-            self._ledger.seconds.append((began, time.time() - began))
+            self._ledger.request_times.append((began, time.time() - began))
             return
-        operation.judge(answer)
-        self._ledger.statuses[answer.status] += 1
-        self._ledger.seconds.append((began, answer.seconds))
-        if answer.status >= 300:
-            self._ledger.refusals[f"{answer.status} {answer.body[:160].decode('latin-1')}"] += 1
+        operation.record_response(response)
+        self._ledger.statuses[response.status] += 1
+        self._ledger.request_times.append((began, response.seconds))
+        if response.status >= 300:
+            self._ledger.refusals[f"{response.status} {response.body[:160].decode('latin-1')}"] += 1
 
-    def _next(self) -> Operation:
+    def _next_operation(self) -> Operation:
         self._number += 1
-        marker = f"{self._name}-{self._number}-{self._chance.getrandbits(40):010x}"
-        reference = self._chance.choice(self._references)
-        if self._chance.random() < 0.7:
-            amendment = {"references": {"po": marker}, "pieces": self._chance.randrange(1, 1000)}
+        marker = f"{self._name}-{self._number}-{self._rng.getrandbits(40):010x}"
+        reference = self._rng.choice(self._references)
+        if self._rng.random() < 0.7:
+            amendment = {"references": {"po": marker}, "pieces": self._rng.randrange(1, 1000)}
             return Operation(marker, reference, "PATCH", f"/api/shipments/{reference}", amendment)
         observation = {
             "classifier": "EST", "occurredAt": datetime.now(UTC).isoformat(), "source": "drill",

@@ -12,7 +12,7 @@ import httpx
 import psutil
 
 from tests.bench.exporting import reader
-from tests.bench.exporting.reader import Taken
+from tests.bench.exporting.reader import Download
 
 WHO: Final = "dispatcher@demo.test"
 CSV: Final = "/api/exports/shipments.csv"
@@ -22,7 +22,7 @@ _SAMPLE_SECONDS: Final = 0.01
 _MEGABYTE: Final = 1024 * 1024
 
 
-class House:
+class ExportClient:
     """The dispatcher before a Daphne."""
 
     def __init__(self, server: Any) -> None:
@@ -33,11 +33,11 @@ class House:
         answer = httpx.post(f"{server.url}/api/auth/login", json=who, timeout=30)
         self.headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
 
-    def csv(self, rows: int) -> Taken:
+    def csv(self, rows: int) -> Download:
         """This will take the whole export, again and again while the server asks to come again."""
         began = time.perf_counter()
         while True:
-            taken = reader.take(self.server.port, CSV, self.headers)
+            taken = reader.download(self.server.port, CSV, self.headers)
             if taken.status != 429:
                 break
             time.sleep(float(taken.headers["retry-after"]))
@@ -46,18 +46,18 @@ class House:
         taken.last = time.perf_counter() - began
         return taken
 
-    def check(self, rows: int) -> None:
+    def check_row_count(self, rows: int) -> None:
         """This will count the lines of the export once."""
         with httpx.stream("GET", f"{self.server.url}{CSV}", headers=self.headers, timeout=300) as answer:
             lines = sum(block.count(b"\n") for block in answer.iter_bytes())
         if lines != rows + 1:  # no cell of the demo has a line break
             raise SystemExit(f"{CSV} has {lines} lines for {rows} rows and a header")
 
-    def at_once(self, count: int, rows: int) -> float:
+    def download_concurrently(self, count: int, rows: int) -> float:
         """This will take as many exports side by side and return the seconds until the last has ended."""
         began = time.perf_counter()
-        with ThreadPoolExecutor(count) as crowd:
-            list(crowd.map(lambda _: self.csv(rows), range(count)))
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(lambda _: self.csv(rows), range(count)))
         return time.perf_counter() - began
 
     def pdf(self, rows: int) -> dict[str, float]:
@@ -69,47 +69,47 @@ class House:
         return {"rows": rows, "seconds": round(first, 2), "againMs": round(again * 1000, 1)}
 
     @contextmanager
-    def watched(self) -> Iterator[dict[str, float]]:
+    def watch_memory(self) -> Iterator[dict[str, float]]:
         """This will tell by how much the server's memory grows while the block runs, in MB."""
-        process, over, seen = psutil.Process(self.server.process.pid), threading.Event(), {"mb": 0.0}
+        process, stopped, growth = psutil.Process(self.server.process.pid), threading.Event(), {"mb": 0.0}
         before = process.memory_info().rss
 
-        def look() -> None:
-            while not over.wait(_SAMPLE_SECONDS):
-                seen["mb"] = max(seen["mb"], round((process.memory_info().rss - before) / _MEGABYTE, 1))
+        def sample() -> None:
+            while not stopped.wait(_SAMPLE_SECONDS):
+                growth["mb"] = max(growth["mb"], round((process.memory_info().rss - before) / _MEGABYTE, 1))
 
-        with _beside(look, over):
-            yield seen
+        with _in_thread(sample, stopped):
+            yield growth
 
     @contextmanager
-    def alive(self) -> Iterator[list[float]]:
+    def poll_liveness(self) -> Iterator[list[float]]:
         """This will ask for the liveness again and again while the block runs; the milliseconds of each answer."""
-        over, taken = threading.Event(), list[float]()
+        stopped, milliseconds = threading.Event(), list[float]()
 
-        def ask() -> None:
+        def poll() -> None:
             with httpx.Client(base_url=self.server.url, timeout=30) as http:
                 http.get(LIVE)
-                while not over.wait(_SAMPLE_SECONDS):
+                while not stopped.wait(_SAMPLE_SECONDS):
                     began = time.perf_counter()
                     http.get(LIVE).raise_for_status()
-                    taken.append((time.perf_counter() - began) * 1000)
+                    milliseconds.append((time.perf_counter() - began) * 1000)
 
-        with _beside(ask, over):
-            yield taken
+        with _in_thread(poll, stopped):
+            yield milliseconds
 
     def _timed(self, path: str) -> float:
-        taken = reader.take(self.server.port, path, self.headers)
+        taken = reader.download(self.server.port, path, self.headers)
         if taken.status != 200:
             raise SystemExit(f"{path}: {taken.status}")
         return taken.last
 
 
 @contextmanager
-def _beside(act: Any, over: threading.Event) -> Iterator[None]:
-    thread = threading.Thread(target=act)
+def _in_thread(target: Any, stopped: threading.Event) -> Iterator[None]:
+    thread = threading.Thread(target=target)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stopped.set()
         thread.join()

@@ -34,12 +34,12 @@ class Echo:
 
 
 async def rows(request: HttpRequest) -> StreamingHttpResponse:
-    found = Shipment.objects.filter(organization__slug="demo", deleted_at=None).order_by("-created_at", "-id")
+    shipments = Shipment.objects.filter(organization__slug="demo", deleted_at=None).order_by("-created_at", "-id")
 
     async def lines() -> AsyncIterator[Any]:
         writer = csv.writer(Echo())
         yield writer.writerow(columns.COLUMNS)
-        chosen = found.select_related("origin", "destination", "driver", "customer")
+        chosen = shipments.select_related("origin", "destination", "driver", "customer")
         async for shipment in chosen[:ROWS].aiterator(chunk_size=CHUNK):
             yield writer.writerow(columns.cells(shipment))
 

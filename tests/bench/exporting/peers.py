@@ -47,11 +47,11 @@ class Peer:
                 return
         raise SystemExit(f"{self.name} did not start: {self._log.read_text()[-2000:]}")
 
-    def take(self) -> None:
+    def download(self) -> None:
         """This will take the rows once."""
-        taken = reader.take(self.port, "/rows.csv", {})
-        if taken.status != 200 or taken.size < 1_000:
-            raise SystemExit(f"{self.name}: {taken.status}, {taken.size} bytes; {self._log.read_text()[-2000:]}")
+        result = reader.download(self.port, "/rows.csv", {})
+        if result.status != 200 or result.size < 1_000:
+            raise SystemExit(f"{self.name}: {result.status}, {result.size} bytes; {self._log.read_text()[-2000:]}")
 
     def stop(self) -> None:
         """This will end it."""
@@ -84,18 +84,18 @@ def iterator(folder: Path, rows: int) -> Peer:
 STARTERS: Final = {"node": node, "iterator": iterator}
 
 
-def same_query() -> str:
+def export_copy_statement() -> str:
     """This will return the very COPY that an export of all shipments runs."""
     subject = access.subject_of_user(User.objects.get(email=house.WHO))
     if subject is None:
         raise SystemExit(f"{house.WHO} is nobody.")
-    asked = asking.parse(tables.SHIPMENTS, subject, QueryDict(""))
-    reading = tables.SHIPMENTS.open(subject, asked.queryset(), asked.fields, "csv")
+    report_query = asking.parse(tables.SHIPMENTS, subject, QueryDict(""))
+    reading = tables.SHIPMENTS.open(subject, report_query.queryset(), report_query.fields, "csv")
     reading.close()
     return reading._copy
 
 
-def copied(statement: str) -> None:
+def copy_out_with_psql(statement: str) -> None:
     """This will copy everything out with psql: what its `\\copy` does, for a statement of several lines too."""
     command = [_psql(), servers.database_url(), "-X", "-q", "-c", statement]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PGOPTIONS": _SESSION})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Taken:
+class Download:
     """One answer, in seconds since it was asked for."""
 
     status: int
@@ -17,34 +17,34 @@ class Taken:
     size: int
 
 
-def take(port: int, path: str, headers: Mapping[str, str]) -> Taken:
+def download(port: int, path: str, headers: Mapping[str, str]) -> Download:
     """This will ask and read to the end; raises SystemExit where a chunked answer broke off."""
     lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     buffer = bytearray(1 << 20)
-    with socket.create_connection(("127.0.0.1", port), timeout=300) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=300) as connection:
         began = time.perf_counter()
-        line.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
         head = b""
         while b"\r\n\r\n" not in head or head.endswith(b"\r\n\r\n"):
-            got = line.recv_into(buffer)
-            if not got:
+            received = connection.recv_into(buffer)
+            if not received:
                 break
-            head += buffer[:got]
+            head += buffer[:received]
         first = time.perf_counter() - began
-        told, _, body = head.partition(b"\r\n\r\n")
+        head_bytes, _, body = head.partition(b"\r\n\r\n")
         size, tail = len(body), body[-16:]
-        while got := line.recv_into(buffer):
-            size += got
-            tail = (tail + buffer[max(0, got - 16) : got])[-16:]
+        while received := connection.recv_into(buffer):
+            size += received
+            tail = (tail + buffer[max(0, received - 16) : received])[-16:]
         last = time.perf_counter() - began
-    found = Taken(*_head(told), first, last, size)
-    if found.headers.get("transfer-encoding") == "chunked" and not tail.endswith(b"0\r\n\r\n"):
+    result = Download(*_parse_head(head_bytes), first, last, size)
+    if result.headers.get("transfer-encoding") == "chunked" and not tail.endswith(b"0\r\n\r\n"):
         raise SystemExit(f"{path} on {port} broke off after {size} bytes")
-    return found
+    return result
 
 
-def _head(told: bytes) -> tuple[int, dict[str, str]]:
-    first, *others = told.decode("latin-1").split("\r\n")
+def _parse_head(head_bytes: bytes) -> tuple[int, dict[str, str]]:
+    first, *others = head_bytes.decode("latin-1").split("\r\n")
     pairs = (line.partition(":") for line in others)
     return int(first.split()[1]), {name.lower(): value.strip() for name, _, value in pairs}

@@ -65,14 +65,14 @@ class Peer(ABC):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                self.ask()
+                self.check_listening()
             except httpx.TransportError:
                 time.sleep(0.1)
             else:
                 return
         raise SystemExit(f"{self.name} did not start: {(self.folder / f'{self.name}.log').read_text()[-2000:]}")
 
-    def ask(self) -> None:
+    def check_listening(self) -> None:
         """This will ask the server for anything; raises httpx.TransportError where nobody listens."""
         httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
 
@@ -142,11 +142,11 @@ class SocketIo(Peer):
         return Target("127.0.0.1", self.port, path, {}, MARK, ["", *says], hears, rooms, sockets)
 
     def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
-        line = redis.Redis.from_url(self.redis_url)
+        client = redis.Redis.from_url(self.redis_url)
         for room, frame in frames:
             packet = {"type": 2, "data": ["u", json.loads(frame)], "nsp": "/"}
             options = {"rooms": [str(room)], "except": [], "flags": {}}
-            line.publish(f"socket.io#/#{room}#", msgpack.packb(["bench", packet, options]))
+            client.publish(f"socket.io#/#{room}#", msgpack.packb(["bench", packet, options]))
 
 
 class Bun(Peer):
@@ -162,9 +162,9 @@ class Bun(Peer):
         return Target("127.0.0.1", self.port, "/", {}, MARK, ["{room}"], ["joined"], rooms, sockets)
 
     def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
-        line = redis.Redis.from_url(self.redis_url)
+        client = redis.Redis.from_url(self.redis_url)
         for room, frame in frames:
-            line.publish("bench", f"{room} ".encode() + frame)
+            client.publish("bench", f"{room} ".encode() + frame)
 
 
 class Freight(Peer):
@@ -187,13 +187,13 @@ class Freight(Peer):
         self.unix: Path | None = None
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        where = ["--unix", str(self.unix)] if self.unix else ["--port", str(self.port)]
-        serve = [sys.executable, "manage.py", "serve", "--role", "ws", *where]
+        listen_arguments = ["--unix", str(self.unix)] if self.unix else ["--port", str(self.port)]
+        serve = [sys.executable, "manage.py", "serve", "--role", "ws", *listen_arguments]
         return serve, {"DATABASE_URL": servers.database_url(), **LIMITS}
 
-    def ask(self) -> None:
+    def check_listening(self) -> None:
         if self.unix is None:
-            super().ask()
+            super().check_listening()
             return
         with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.unix))) as http:
             http.get("http://freight/", timeout=1)
@@ -243,7 +243,7 @@ def install_node(folder: Path) -> None:
     subprocess.run([npm, "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=node, check=True)
 
 
-class Load:
+class LoadProcess:
     """The load process of one peer."""
 
     def __init__(self, target: Target) -> None:
@@ -263,7 +263,7 @@ class Load:
         self._process.stdin.write(json.dumps({"expect": count}) + "\n")
         self._process.stdin.flush()
 
-    def heard(self) -> dict[str, Any]:
+    def wait_for_deliveries(self) -> dict[str, Any]:
         """This will wait until all have come, and return when."""
         return self._read()
 

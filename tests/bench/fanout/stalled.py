@@ -10,35 +10,35 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
-from tests.bench.fanout.house import House
-from tests.bench.fanout.load import Opening
-from tests.bench.fanout.peers import Load, Peer
+from tests.bench.fanout.house import EventSource
+from tests.bench.fanout.load import PendingSocket
+from tests.bench.fanout.peers import LoadProcess, Peer
 
 _FRAME_BYTES: Final = 3500
 _CUT_WITHIN_SECONDS: Final = 20.0
-_LOOK_SECONDS: Final = 0.02
+_POLL_SECONDS: Final = 0.02
 
 
-def play(ours: House, peer: Peer, megabytes: int) -> dict[str, Any]:
+def run_stopped_reader(event_source: EventSource, peer: Peer, megabytes: int) -> dict[str, Any]:
     """This will publish so much to a room of one reader that reads and one that does not, and watch the server."""
-    room, frames = ours.flood(megabytes * 1024 * 1024 // _FRAME_BYTES, size=_FRAME_BYTES)
+    room, frames = event_source.oversized_frames(megabytes * 1024 * 1024 // _FRAME_BYTES, size=_FRAME_BYTES)
     peer.start()
     load = None
     try:
         target = replace(peer.target(sockets=1, rooms=1), first_room=room)
-        load = Load(target)
-        with _stopped(target) as reader, _watched(peer) as grown, ThreadPoolExecutor(1) as beside:
+        load = LoadProcess(target)
+        with _stopped_reader(target) as reader, _watch_memory(peer) as memory_samples, ThreadPoolExecutor(1) as executor:
             load.expect(len(frames))
             time.sleep(0.2)
             before, began = peer.memory(), time.monotonic()
-            cutting = beside.submit(_cut_after, reader, began)
+            cut_future = executor.submit(_seconds_until_cut, reader, began)
             peer.flood([(room, frame) for frame in frames])
-            load.heard()
-            cut = cutting.result()
+            load.wait_for_deliveries()
+            cut_after = cut_future.result()
         return {
             "publishedMb": round(sum(map(len, frames)) / 2**20, 1),
-            "grownMb": round((max(grown) - before) / 2**20, 1),
-            "cutAfterSeconds": cut,
+            "grownMb": round((max(memory_samples) - before) / 2**20, 1),
+            "cutAfterSeconds": cut_after,
         }
     finally:
         if load:
@@ -47,38 +47,38 @@ def play(ours: House, peer: Peer, megabytes: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _stopped(target: Any) -> Iterator[socket.socket]:
+def _stopped_reader(target: Any) -> Iterator[socket.socket]:
     """This will open a socket that reads until it is in its room, and then no more."""
-    opening = Opening(target, 0, receive_buffer=4096)
+    pending = PendingSocket(target, 0, receive_buffer=4096)
     poll = select.poll()
-    poll.register(opening.line, select.POLLOUT)
+    poll.register(pending.connection, select.POLLOUT)
     poll.poll(10_000)
-    poll.modify(opening.line, select.POLLIN)
-    while not opening.go_on():
+    poll.modify(pending.connection, select.POLLIN)
+    while not pending.advance():
         poll.poll(10_000)
-    yield opening.line
-    opening.line.close()
+    yield pending.connection
+    pending.connection.close()
 
 
 @contextmanager
-def _watched(peer: Peer) -> Iterator[list[int]]:
+def _watch_memory(peer: Peer) -> Iterator[list[int]]:
     """This will note the peer's memory while the block runs."""
-    seen, over = [peer.memory()], threading.Event()
+    samples, stopped = [peer.memory()], threading.Event()
 
-    def look() -> None:
-        while not over.wait(_LOOK_SECONDS):
-            seen.append(peer.memory())
+    def sample() -> None:
+        while not stopped.wait(_POLL_SECONDS):
+            samples.append(peer.memory())
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield seen
+        yield samples
     finally:
-        over.set()
+        stopped.set()
         thread.join()
 
 
-def _cut_after(reader: socket.socket, began: float) -> float | None:
+def _seconds_until_cut(reader: socket.socket, began: float) -> float | None:
     """This will return after how many seconds the server ended the connection, None where it does not."""
     poll = select.poll()
     poll.register(reader, select.POLLRDHUP | select.POLLHUP | select.POLLERR)

@@ -58,12 +58,12 @@ class Peer:
         return times.user + times.system
 
 
-def all_of(folder: Path, database: dict[str, Any], organization: str) -> list[Peer]:
+def plan_peers(folder: Path, database: dict[str, Any], organization: str) -> list[Peer]:
     """This will lay the peers out; npm fetches what two of them need."""
     node = _install_node(folder)
     script, where = str(node / "express.mjs"), [database["HOST"], database["NAME"], database["USER"], organization]
     ports = [servers.free_port() for _ in range(3)]
-    textbook = [
+    plain_drf_command = [
         sys.executable,
         "-m",
         "daphne",
@@ -76,7 +76,7 @@ def all_of(folder: Path, database: dict[str, Any], organization: str) -> list[Pe
     return [
         Peer("expressPrisma", ["node", script, str(ports[0]), "prisma", *where], ports[0], folder),
         Peer("expressPg", ["node", script, str(ports[1]), "pg", *where], ports[1], folder),
-        Peer("plainDrf", textbook, ports[2], folder, {
+        Peer("plainDrf", plain_drf_command, ports[2], folder, {
             "BENCH_HOST": database["HOST"], "BENCH_DATABASE": database["NAME"], "BENCH_USER": database["USER"],
             "BENCH_ORGANIZATION": organization,
         }),

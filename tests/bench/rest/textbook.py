@@ -100,7 +100,7 @@ def _serializer(of: type[models.Model], **nested: serializers.Serializer) -> typ
 ShipmentSerializer = _serializer(
     Shipment, driver=_serializer(Driver)(), origin=_serializer(Location)(), destination=_serializer(Location)()
 )
-_shown = Shipment.objects.filter(organization_id=os.environ["BENCH_ORGANIZATION"], deleted_at=None).select_related(
+_visible_shipments = Shipment.objects.filter(organization_id=os.environ["BENCH_ORGANIZATION"], deleted_at=None).select_related(
     "driver", "origin", "destination"
 )
 
@@ -109,7 +109,7 @@ class ListView(generics.ListAPIView):
     """The newest fifty."""
 
     serializer_class = ShipmentSerializer
-    queryset = _shown
+    queryset = _visible_shipments
 
     def filter_queryset(self, queryset: models.QuerySet) -> models.QuerySet:
         return queryset.order_by("-created_at", "-id")[:50]
@@ -119,7 +119,7 @@ class OneView(generics.RetrieveAPIView):
     """One of them."""
 
     serializer_class = ShipmentSerializer
-    queryset = _shown
+    queryset = _visible_shipments
     lookup_field = "reference"
 
 

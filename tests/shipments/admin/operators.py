@@ -25,6 +25,6 @@ def create_rows(house: Organization, rows: int) -> list[Shipment]:
     factories.customer(house)
     api_keys.create(by=by, now=NOW, name="tms", scopes=["shipments:read"])
     return [
-        factories.booked(by, driver_id=factories.driver(house).pk, customer_id=factories.customer(house).pk)
+        factories.booked_shipment(by, driver_id=factories.driver(house).pk, customer_id=factories.customer(house).pk)
         for _ in range(rows)
     ]

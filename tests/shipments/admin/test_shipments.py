@@ -234,7 +234,7 @@ def test_a_superuser_acts_anywhere_under_its_own_name(operator: Operators, house
 
 def test_drafts_are_discarded_and_the_rest_is_refused(operator: Operators, house: Organization) -> None:
     by = factories.member(house, "admin")
-    draft, moving = factories.booked(by, status="draft"), factories.booked(by)
+    draft, moving = factories.booked_shipment(by, status="draft"), factories.booked_shipment(by)
 
     response = operator("dispatcher").post(
         "/admin/shipments/shipment/",

@@ -39,7 +39,7 @@ def test_what_is_not_strict_json_is_named(
     elif target == "driver":
         response = api.post("/api/drivers", raw)
     else:
-        path = f"{PATH}/{factories.booked(dispatcher).reference}"
+        path = f"{PATH}/{factories.booked_shipment(dispatcher).reference}"
         response = api.patch(path, raw, If_Match="*") if target == "amend" else api.post(f"{path}/transitions", raw)
 
     assert response.status_code == 400

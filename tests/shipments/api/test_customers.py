@@ -47,7 +47,7 @@ def test_an_account_is_opened_shown_changed_closed(api: Api) -> None:
 
 def test_an_account_with_shipments_stays(api: Api, house: Organization, dispatcher: Subject) -> None:
     customer = factories.customer(house)
-    factories.booked(dispatcher, customer_id=customer.pk)
+    factories.booked_shipment(dispatcher, customer_id=customer.pk)
 
     response = api.delete(f"{PATH}/{customer.pk}")
 

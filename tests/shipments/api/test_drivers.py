@@ -89,7 +89,7 @@ def test_a_change_is_audited(api: Api, house: Organization) -> None:
 
 def test_a_driver_nobody_refers_to_is_removed(api: Api, house: Organization) -> None:
     driver = factories.driver(house)
-    factories.seen(driver, 1.0, 2.0)
+    factories.report_position(driver, 1.0, 2.0)
 
     assert api.delete(f"{PATH}/{driver.pk}").status_code == 204
     assert api.get(f"{PATH}/{driver.pk}").status_code == 404
@@ -97,7 +97,7 @@ def test_a_driver_nobody_refers_to_is_removed(api: Api, house: Organization) -> 
 
 def test_a_driver_with_shipments_becomes_inactive(api: Api, house: Organization, dispatcher: Subject) -> None:
     driver = factories.driver(house)
-    factories.booked(dispatcher, driver_id=driver.pk)
+    factories.booked_shipment(dispatcher, driver_id=driver.pk)
 
     assert api.delete(f"{PATH}/{driver.pk}").status_code == 204
     assert api.get(f"{PATH}/{driver.pk}").json()["status"] == "inactive"

@@ -20,8 +20,8 @@ def number_all() -> None:
 
 def test_the_feed_pages_gaplessly_through_everything(api: Api, dispatcher: Subject, rival: Subject) -> None:
     for number in range(3):
-        factories.booked(dispatcher, reference=f"F-{number}")
-        factories.booked(rival, reference=f"F-{number}")
+        factories.booked_shipment(dispatcher, reference=f"F-{number}")
+        factories.booked_shipment(rival, reference=f"F-{number}")
     services.advance(by=dispatcher, now=NOW, reference="F-1", to="dispatched")
     number_all()
 
@@ -35,7 +35,7 @@ def test_the_feed_pages_gaplessly_through_everything(api: Api, dispatcher: Subje
 
 
 def test_an_event_of_the_feed_is_the_shipments_event(api: Api, dispatcher: Subject) -> None:
-    factories.booked(dispatcher, reference="F-1")
+    factories.booked_shipment(dispatcher, reference="F-1")
     number_all()
 
     (entry,) = api.get("/api/events").json()["events"]
@@ -45,7 +45,7 @@ def test_an_event_of_the_feed_is_the_shipments_event(api: Api, dispatcher: Subje
 
 
 def test_what_is_not_numbered_is_not_shown_yet(api: Api, dispatcher: Subject) -> None:
-    factories.booked(dispatcher)
+    factories.booked_shipment(dispatcher)
 
     assert api.get("/api/events").json()["events"] == []
     assert FeedEntry.objects.filter(organization=dispatcher.organization_id).count() == 0
@@ -64,7 +64,7 @@ def test_bad_parameters_are_refused(api: Api, query: dict[str, str]) -> None:
 
 
 def test_the_audit_log_lists_newest_first_and_filters(house: Organization, dispatcher: Subject) -> None:
-    factories.booked(dispatcher, reference="A-1")
+    factories.booked_shipment(dispatcher, reference="A-1")
     Api(dispatcher).post("/api/shipments/A-1/transitions", {"to": "dispatched"})
     auditor = Api(factories.member(house, "auditor"))
 
@@ -78,7 +78,7 @@ def test_the_audit_log_lists_newest_first_and_filters(house: Organization, dispa
 
 def test_the_audit_log_pages_by_cursor(house: Organization, dispatcher: Subject) -> None:
     for number in range(5):
-        factories.booked(dispatcher, reference=f"A-{number}")
+        factories.booked_shipment(dispatcher, reference=f"A-{number}")
     auditor = Api(factories.member(house, "auditor"))
 
     page = auditor.get("/api/audit-log", {"limit": 2}).json()
@@ -99,7 +99,7 @@ def test_who_may_read_the_audit(house: Organization, role: str, status: int) -> 
 
 
 def test_another_organisations_audit_is_not_shown(house: Organization, rival: Subject) -> None:
-    factories.booked(rival)
+    factories.booked_shipment(rival)
 
     assert Api(factories.member(house, "auditor")).get("/api/audit-log").json()["results"] == []
 

@@ -39,7 +39,7 @@ def test_without_a_key_everything_counts(api: Api, house: Organization) -> None:
 
 
 def test_the_old_answer_is_given_after_the_shipment_has_gone_on(api: Api, dispatcher: Any) -> None:
-    shipment = factories.booked(dispatcher)
+    shipment = factories.booked_shipment(dispatcher)
     path = f"{PATH}/{shipment.reference}/transitions"
     first = post(api, "go", {"to": "dispatched"}, path)
     assert api.post(path, {"to": "at_pickup"}).status_code == 200
@@ -52,7 +52,7 @@ def test_the_old_answer_is_given_after_the_shipment_has_gone_on(api: Api, dispat
 
 
 def test_every_write_of_a_shipment_takes_a_key(api: Api, dispatcher: Any) -> None:
-    shipment = factories.booked(dispatcher, status="draft")
+    shipment = factories.booked_shipment(dispatcher, status="draft")
     path = f"{PATH}/{shipment.reference}"
     report = {
         "classifier": "ACT", "code": "XX", "codeSystem": "edi214", "occurredAt": "2026-03-01T08:00:00Z",
@@ -93,7 +93,7 @@ def test_the_key_with_another_body_is_refused(api: Api, body: Any) -> None:
 
 
 def test_the_key_with_another_path_is_refused(api: Api, dispatcher: Any) -> None:
-    first, second = factories.booked(dispatcher), factories.booked(dispatcher)
+    first, second = factories.booked_shipment(dispatcher), factories.booked_shipment(dispatcher)
     post(api, "k1", {"to": "dispatched"}, f"{PATH}/{first.reference}/transitions")
 
     response = post(api, "k1", {"to": "dispatched"}, f"{PATH}/{second.reference}/transitions")

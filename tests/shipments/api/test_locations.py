@@ -35,7 +35,7 @@ def keys(driver: Subject) -> str:
 def test_a_driver_reports_its_position_and_is_seen_there(
     api: Api, dispatcher: Subject, driver: Subject, path: str
 ) -> None:
-    reference = factories.booked(dispatcher, driver_id=driver.driver_id).reference
+    reference = factories.booked_shipment(dispatcher, driver_id=driver.driver_id).reference
     before = api.get(f"/api/shipments/{reference}")["ETag"]
     at = representation.instant(timezone.now() - timedelta(seconds=5))
 

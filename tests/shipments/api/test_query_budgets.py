@@ -43,11 +43,11 @@ def grow(house: Organization, dispatcher: Subject) -> Callable[[], None]:
             factories.driver(house, f"Driver {number}"),
             factories.customer(house, f"Customer {number}"),
         )
-        factories.booked(dispatcher, reference=f"B-{number}", driver_id=driver.pk, customer_id=customer.pk)
+        factories.booked_shipment(dispatcher, reference=f"B-{number}", driver_id=driver.pk, customer_id=customer.pk)
         services.advance(by=dispatcher, now=NOW, reference=f"B-{number}", to="dispatched", occurred_at=NOW)
-        factories.seen(driver, 1.0, 2.0)
+        factories.report_position(driver, 1.0, 2.0)
         factories.member(house, "dispatcher")
-        factories.booked(dispatcher, reference=f"C-{number}")
+        factories.booked_shipment(dispatcher, reference=f"C-{number}")
 
     return add
 

@@ -50,11 +50,11 @@ def shape(document: Any, path: str, method: str, status: int) -> Draft202012Vali
 
 def test_the_answers_are_as_described(document: Any, api: Api, house: Organization, dispatcher: Subject) -> None:
     driver, customer = factories.driver(house), factories.customer(house)
-    factories.seen(driver, 1.0, 2.0)
-    full = factories.booked(
+    factories.report_position(driver, 1.0, 2.0)
+    full = factories.booked_shipment(
         dispatcher, driver_id=driver.pk, customer_id=customer.pk, pieces=3, references={"po": "1"}
     )
-    bare = factories.booked(dispatcher)
+    bare = factories.booked_shipment(dispatcher)
     one = "/api/shipments/{reference}"
 
     for path, method, response in [
@@ -86,7 +86,7 @@ def test_nothing_that_is_shown_goes_undescribed(
     document: Any, api: Api, house: Organization, dispatcher: Subject
 ) -> None:
     driver = factories.driver(house)
-    shipment = factories.booked(dispatcher, driver_id=driver.pk)
+    shipment = factories.booked_shipment(dispatcher, driver_id=driver.pk)
     schemas = document["components"]["schemas"]
 
     assert set(api.get(f"/api/shipments/{shipment.reference}").json()) == set(schemas["Shipment"]["properties"])

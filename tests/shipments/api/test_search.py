@@ -25,16 +25,16 @@ def search(api: Api, text: str, more: str = "") -> list[str]:
 def fleet(house: Organization, dispatcher: Subject) -> None:
     """Three shipments of two customers; C-300 is the newest."""
     north, kontor = factories.customer(house), factories.customer(house, "Kōyō Kontor & Sons")
-    factories.booked(
+    factories.booked_shipment(
         dispatcher,
         reference="SHIP-000100",
         customer_id=north.pk,
         references={"po": "PO-4500012345", "bol": "MAEU77"},
     )
-    factories.booked(
+    factories.booked_shipment(
         dispatcher, reference="SHIP-000200", customer_id=kontor.pk, now=NOW + timedelta(minutes=1), origin="BEANR"
     )
-    factories.booked(dispatcher, reference="C-300", now=NOW + timedelta(minutes=2), references={"pro": "a_b%c 9"})
+    factories.booked_shipment(dispatcher, reference="C-300", now=NOW + timedelta(minutes=2), references={"pro": "a_b%c 9"})
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_strange_texts_find_nothing(api: Api, fleet: None, text: str) -> None:
 
 
 def test_percent_and_underscore_stand_for_themselves(api: Api, fleet: None, dispatcher: Subject) -> None:
-    factories.booked(dispatcher, reference="D-400", references={"pro": "aXbYYc 9"})
+    factories.booked_shipment(dispatcher, reference="D-400", references={"pro": "aXbYYc 9"})
 
     assert search(api, "a_b%c 9") == []
     assert search(api, "C_3") == []
@@ -88,7 +88,7 @@ def test_percent_and_underscore_stand_for_themselves(api: Api, fleet: None, disp
 
 
 def test_exactness_wins_over_likeness(api: Api, fleet: None, house: Organization, dispatcher: Subject) -> None:
-    factories.booked(dispatcher, reference="SHIP-000101")
+    factories.booked_shipment(dispatcher, reference="SHIP-000101")
 
     assert search(api, "SHIP-000101") == ["SHIP-000101"]
 

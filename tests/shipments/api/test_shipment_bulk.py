@@ -36,8 +36,8 @@ def test_each_item_is_done_in_turn_and_shown_as_it_is_in_the_end(api: Api) -> No
 
 
 def test_what_fails_fails_alone(api: Api, dispatcher: Subject, rival: Subject) -> None:
-    factories.booked(dispatcher, reference="OLD")
-    factories.booked(rival, reference="THEIRS")
+    factories.booked_shipment(dispatcher, reference="OLD")
+    factories.booked_shipment(rival, reference="THEIRS")
     items = [
         {**LEAST, "reference": "NEW"},
         {**LEAST, "reference": "old"},
@@ -103,7 +103,7 @@ def test_no_shipment_can_be_called_so(api: Api) -> None:
 def test_items_that_change_nothing_cost_three_statements_each(
     api: Api, dispatcher: Subject, django_assert_max_num_queries: Any
 ) -> None:
-    factories.booked(dispatcher, reference="ONE")
+    factories.booked_shipment(dispatcher, reference="ONE")
     item = {"op": "update", "reference": "ONE"}
 
     with django_assert_max_num_queries(4 + 20 * 3):
@@ -113,7 +113,7 @@ def test_items_that_change_nothing_cost_three_statements_each(
 
 
 def test_a_reference_is_taken_by_the_first_who_asks_for_it(api: Api, dispatcher: Subject) -> None:
-    factories.booked(dispatcher, reference="OLD")
+    factories.booked_shipment(dispatcher, reference="OLD")
     items = [
         {**LEAST, "reference": "NEW", "pieces": 1},
         {**LEAST, "reference": "new", "pieces": 2},

@@ -16,7 +16,7 @@ PAST = "2026-03-02T13:00:00Z"
 
 @pytest.fixture
 def shipment(house: Organization, dispatcher: Subject) -> Shipment:
-    return factories.booked(dispatcher, reference="C-1", driver_id=factories.driver(house).pk)
+    return factories.booked_shipment(dispatcher, reference="C-1", driver_id=factories.driver(house).pk)
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_voiding_takes_it_out_of_the_status(api: Api, path: str) -> None:
 
 def test_a_foreign_checkpoint_is_not_there(api: Api, path: str, shipment: Shipment, rival: Subject) -> None:
     wrong = api.post(f"{path}/checkpoints", report()).json()
-    factories.booked(rival, reference="R-1")
+    factories.booked_shipment(rival, reference="R-1")
 
     answer = Api(rival).post(f"/api/shipments/R-1/checkpoints/{wrong['id']}/void", {"reason": "x"})
 

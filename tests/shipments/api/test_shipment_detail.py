@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def path(dispatcher: Subject) -> str:
-    return f"/api/shipments/{factories.booked(dispatcher, reference='Abc-1').reference}"
+    return f"/api/shipments/{factories.booked_shipment(dispatcher, reference='Abc-1').reference}"
 
 
 def without_place(problem: Any) -> Any:
@@ -60,10 +60,10 @@ def test_who_has_an_older_version_gets_the_new_one(api: Api, path: str, dispatch
 
 def test_the_version_covers_what_the_log_does_not(api: Api, house: Organization, dispatcher: Subject) -> None:
     driver = factories.driver(house)
-    shipment = factories.booked(dispatcher, driver_id=driver.pk)
+    shipment = factories.booked_shipment(dispatcher, driver_id=driver.pk)
     etag = api.get(f"/api/shipments/{shipment.reference}")["ETag"]
 
-    factories.seen(driver, 1.0, 2.0)
+    factories.report_position(driver, 1.0, 2.0)
 
     after = api.get(f"/api/shipments/{shipment.reference}")["ETag"]
     assert after != etag
@@ -175,7 +175,7 @@ def test_who_may_change(house: Organization, path: str, role: str, status: int) 
 @pytest.mark.parametrize("role", ["driver", "customer"])
 def test_who_sees_its_own_may_still_not_change_it(house: Organization, dispatcher: Subject, role: str) -> None:
     member = factories.member(house, role)
-    shipment = factories.booked(dispatcher, driver_id=member.driver_id, customer_id=member.customer_id)
+    shipment = factories.booked_shipment(dispatcher, driver_id=member.driver_id, customer_id=member.customer_id)
     path = f"/api/shipments/{shipment.reference}"
 
     assert Api(member).patch(path, {"pieces": 1}, If_Match="*").status_code == 403
@@ -197,7 +197,7 @@ def test_strangers_of_every_role_find_nothing_to_change(path: str, role: str, bo
 
 
 def test_a_draft_can_be_taken_away(api: Api, dispatcher: Subject) -> None:
-    draft = factories.booked(dispatcher, status="draft")
+    draft = factories.booked_shipment(dispatcher, status="draft")
 
     response = api.delete(f"/api/shipments/{draft.reference}")
 
@@ -214,6 +214,6 @@ def test_anything_further_on_stays(api: Api, path: str) -> None:
 
 
 def test_a_stale_version_takes_nothing_away(api: Api, dispatcher: Subject) -> None:
-    draft = factories.booked(dispatcher, status="draft")
+    draft = factories.booked_shipment(dispatcher, status="draft")
 
     assert api.delete(f"/api/shipments/{draft.reference}", If_Match='"7.x"').status_code == 412

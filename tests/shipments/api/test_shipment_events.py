@@ -25,7 +25,7 @@ from tests.shipments.api.client import Api, field_errors
 
 @pytest.fixture
 def path(dispatcher: Subject) -> str:
-    shipment = factories.booked(dispatcher, reference="E-1")
+    shipment = factories.booked_shipment(dispatcher, reference="E-1")
     for pieces in (1, 2, 3):
         services.amend(by=dispatcher, now=NOW, reference="E-1", changes={"pieces": pieces})
     return f"/api/shipments/{shipment.reference}/events"
@@ -104,7 +104,7 @@ class LongPollClient:
         subject = factories.access.subject_of_user(user)
         assert subject is not None
         self.subject = subject
-        self.reference = factories.booked(subject).reference
+        self.reference = factories.booked_shipment(subject).reference
         login = RefreshFamily.objects.create(
             user=user, created_at=NOW, refreshed_at=NOW, expires_at=NOW.replace(year=2126)
         )

@@ -20,7 +20,7 @@ PATH = "/api/shipments"
 def book(by: Subject, *references: str, **fields: Any) -> list[str]:
     """This will book shipments a minute apart, all in the given order."""
     for minute, reference in enumerate(references):
-        factories.booked(by, reference=reference, now=NOW + timedelta(minutes=minute), **fields)
+        factories.booked_shipment(by, reference=reference, now=NOW + timedelta(minutes=minute), **fields)
     return list(references)
 
 
@@ -58,9 +58,9 @@ def test_another_organisations_shipments_are_not_there(api: Api, rival: Subject)
 
 def test_a_driver_and_a_customer_see_their_own_alone(house: Organization, dispatcher: Subject) -> None:
     driver, customer = factories.member(house, "driver"), factories.member(house, "customer")
-    factories.booked(dispatcher, reference="DRIVEN", driver_id=driver.driver_id)
-    factories.booked(dispatcher, reference="ORDERED", customer_id=customer.customer_id)
-    factories.booked(dispatcher, reference="OTHER")
+    factories.booked_shipment(dispatcher, reference="DRIVEN", driver_id=driver.driver_id)
+    factories.booked_shipment(dispatcher, reference="ORDERED", customer_id=customer.customer_id)
+    factories.booked_shipment(dispatcher, reference="OTHER")
 
     assert references(Api(driver).get(PATH)) == ["DRIVEN"]
     assert references(Api(customer).get(PATH)) == ["ORDERED"]
@@ -107,10 +107,10 @@ def test_customers_are_shown_neither_phone_nor_notes(house: Organization, dispat
 def test_filters_and_orders(
     api: Api, house: Organization, dispatcher: Subject, query: dict[str, str], found: list[str]
 ) -> None:
-    factories.booked(dispatcher, reference="A", now=NOW)
-    factories.booked(dispatcher, reference="B", now=NOW + timedelta(minutes=1), status="draft")
+    factories.booked_shipment(dispatcher, reference="A", now=NOW)
+    factories.booked_shipment(dispatcher, reference="B", now=NOW + timedelta(minutes=1), status="draft")
     customer = factories.customer(house, "Northwind Traders")
-    factories.booked(dispatcher, reference="C", now=NOW + timedelta(minutes=2), customer_id=customer.pk)
+    factories.booked_shipment(dispatcher, reference="C", now=NOW + timedelta(minutes=2), customer_id=customer.pk)
 
     assert references(api.get(PATH, query)) == found
 
@@ -189,7 +189,7 @@ def test_rows_inserted_while_paging_shift_nothing(api: Api, dispatcher: Subject)
     book(dispatcher, *"ABCD")
     first = api.get(f"{PATH}?limit=2")
 
-    factories.booked(dispatcher, reference="NEW", now=NOW + timedelta(hours=1))
+    factories.booked_shipment(dispatcher, reference="NEW", now=NOW + timedelta(hours=1))
 
     second = api.get(first.json()["next"])
     assert references(second) == ["B", "A"]
@@ -201,7 +201,7 @@ def test_rows_inserted_while_paging_shift_nothing(api: Api, dispatcher: Subject)
 @pytest.mark.parametrize("ordering", ["createdAt", "-createdAt", "updatedAt", "-updatedAt", "eta", "-eta"])
 def test_ties_are_broken_the_same_way_on_every_page(api: Api, dispatcher: Subject, ordering: str) -> None:
     for number in range(7):
-        factories.booked(dispatcher, reference=f"T{number}", now=NOW, planned_delivery_at=NOW)
+        factories.booked_shipment(dispatcher, reference=f"T{number}", now=NOW, planned_delivery_at=NOW)
 
     whole = references(api.get(PATH, {"ordering": ordering}))
     pages = walk(api, f"{PATH}?limit=2&ordering={ordering}")
@@ -220,7 +220,7 @@ def test_shipments_without_eta_come_last_either_way(
 ) -> None:
     book(dispatcher, "N1", "N2", "N3")
     for day in (2, 1, 3):
-        factories.booked(dispatcher, reference=f"E{day}", planned_delivery_at=NOW + timedelta(days=day))
+        factories.booked_shipment(dispatcher, reference=f"E{day}", planned_delivery_at=NOW + timedelta(days=day))
 
     forward = walk(api, f"{PATH}?limit={limit}&ordering={ordering}")
     end = f"{PATH}?limit={limit}&ordering={ordering}"
@@ -273,9 +273,9 @@ def test_a_page_is_one_query_however_many_rows(
     api: Api, house: Organization, dispatcher: Subject, rows: int
 ) -> None:
     driver, customer = factories.driver(house), factories.customer(house)
-    factories.seen(driver, 52.0, 4.0)
+    factories.report_position(driver, 52.0, 4.0)
     for _ in range(rows):
-        factories.booked(dispatcher, driver_id=driver.pk, customer_id=customer.pk)
+        factories.booked_shipment(dispatcher, driver_id=driver.pk, customer_id=customer.pk)
 
     with CaptureQueriesContext(
         connection,

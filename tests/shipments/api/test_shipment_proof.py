@@ -37,7 +37,7 @@ def stored_picture(kind: str) -> Image.Image:
 
 @pytest.fixture
 def path(dispatcher: Subject) -> str:
-    return f"/api/shipments/{factories.booked(dispatcher, reference='SHIP-1').reference}/pod"
+    return f"/api/shipments/{factories.booked_shipment(dispatcher, reference='SHIP-1').reference}/pod"
 
 
 def test_a_signature_is_kept_with_its_hash_and_told(api: Api, path: str) -> None:
@@ -177,7 +177,7 @@ def test_the_same_key_proves_once(api: Api, path: str, house: Organization) -> N
 
 def test_who_may_prove(house: Organization, dispatcher: Subject) -> None:
     driver, customer = factories.driver(house), factories.customer(house)
-    factories.booked(dispatcher, reference="SHIP-1", driver_id=driver.pk, customer_id=customer.pk)
+    factories.booked_shipment(dispatcher, reference="SHIP-1", driver_id=driver.pk, customer_id=customer.pk)
     body = {"signerName": "Erika", "photo": encoded(picture())}
     links: dict[str, Any] = {"customer": {"customer": customer}}
 

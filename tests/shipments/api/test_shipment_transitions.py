@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def path(dispatcher: Subject) -> str:
-    return f"/api/shipments/{factories.booked(dispatcher, reference='T-1').reference}/transitions"
+    return f"/api/shipments/{factories.booked_shipment(dispatcher, reference='T-1').reference}/transitions"
 
 
 def test_a_legal_command_moves_the_shipment(api: Api, path: str) -> None:
@@ -72,7 +72,7 @@ def test_if_match_is_honoured_where_it_is_sent(api: Api, path: str) -> None:
 
 def test_drivers_advance_what_they_drive(house: Organization, dispatcher: Subject) -> None:
     driver = factories.member(house, "driver")
-    shipment = factories.booked(dispatcher, driver_id=driver.driver_id)
+    shipment = factories.booked_shipment(dispatcher, driver_id=driver.driver_id)
 
     response = Api(driver).post(f"/api/shipments/{shipment.reference}/transitions", {"to": "dispatched"})
 
@@ -86,7 +86,7 @@ def test_drivers_find_nothing_else(house: Organization, path: str) -> None:
 @pytest.mark.parametrize("role", ["customer", "auditor"])
 def test_onlookers_may_not(house: Organization, dispatcher: Subject, role: str) -> None:
     member = factories.member(house, role)
-    shipment = factories.booked(dispatcher, customer_id=member.customer_id)
+    shipment = factories.booked_shipment(dispatcher, customer_id=member.customer_id)
 
     response = Api(member).post(f"/api/shipments/{shipment.reference}/transitions", {"to": "dispatched"})
 

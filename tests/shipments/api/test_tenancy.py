@@ -71,7 +71,7 @@ class OneOfEverything:
         org = org or factories.organization("Rival")
         self.by: Subject = factories.member(org, "admin")
         driver = factories.driver(org)
-        self.shipment = factories.booked(self.by, reference="THEIRS", driver_id=driver.pk)
+        self.shipment = factories.booked_shipment(self.by, reference="THEIRS", driver_id=driver.pk)
         checkpoint, _ = services.observe(
             by=self.by, now=NOW, reference="THEIRS",
             observation=services.Observation(classifier="ACT", occurred_at=NOW, source="x", state="in_transit"),
@@ -214,7 +214,7 @@ def phone(house: Organization) -> Subject:
 def follower(house: Organization) -> Subject:
     """This will return the subject of a tracking link."""
     by = factories.member(house, "dispatcher")
-    return factories.follower(by, factories.booked(by).reference)
+    return factories.tracking_link_subject(by, factories.booked_shipment(by).reference)
 
 
 @pytest.mark.parametrize("made", [phone, follower])
@@ -245,7 +245,7 @@ def allowed(api: Api, names: dict[str, Any]) -> set[tuple[str, str]]:
 def test_a_link_opens_its_shipment_and_its_log_and_nothing_else(house: Organization) -> None:
     """Everything here belongs to the very shipment that the link opens."""
     own = OneOfEverything(house)
-    api = Api(factories.follower(own.by, "THEIRS"))
+    api = Api(factories.tracking_link_subject(own.by, "THEIRS"))
 
     assert allowed(api, own.names) == FOLLOWED | HARMLESS
     assert api.get("/api/auth/api-keys").json()["results"] == []
@@ -260,9 +260,9 @@ def test_a_phones_key_opens_nothing_but_its_drivers_position(house: Organization
 
 def test_a_link_opens_no_other_shipment(house: Organization) -> None:
     by = factories.member(house, "dispatcher")
-    mine, other = factories.booked(by).reference, factories.booked(by).reference
+    mine, other = factories.booked_shipment(by).reference, factories.booked_shipment(by).reference
 
-    api = Api(factories.follower(by, mine))
+    api = Api(factories.tracking_link_subject(by, mine))
 
     assert api.get(f"/api/shipments/{mine}").status_code == 200
     assert api.get(f"/api/shipments/{other}").json()["detail"] == "There is no such shipment."

@@ -19,7 +19,7 @@ from tests.shipments.api.client import Api, field_errors
 
 @pytest.fixture
 def shipment(dispatcher: Subject, house: Organization) -> Shipment:
-    return factories.booked(
+    return factories.booked_shipment(
         dispatcher, driver_id=factories.driver(house).pk, notes="secret", customer_id=factories.customer(house).pk
     )
 
@@ -213,7 +213,7 @@ def test_a_revoked_link_is_told_after_commit(
 
 
 def test_each_address_that_follows_a_link_has_a_limit_of_its_own(dispatcher: Subject, shipment: Shipment) -> None:
-    follower = factories.follower(dispatcher, shipment.reference)
+    follower = factories.tracking_link_subject(dispatcher, shipment.reference)
 
     keys = {follower.with_request_origin(address=address, request_id="").limit_key for address in ("192.0.2.1", "192.0.2.2", "::1")}
 
@@ -224,7 +224,7 @@ async def test_event_loops_can_ask_which_links_have_ended(committed: None) -> No
     def made() -> tuple[Any, ...]:
         house = factories.organization()
         by, customer = factories.member(house, "dispatcher"), factories.member(house, "customer")
-        reference = factories.booked(by, customer_id=customer.customer_id).reference
+        reference = factories.booked_shipment(by, customer_id=customer.customer_id).reference
         lasting, revoked = (links.create(by=by, now=NOW, reference=reference)[0] for _ in range(2))
         given, _ = links.create(by=customer, now=NOW, reference=reference)
         links.revoke(by=by, now=NOW, reference=reference, link_id=revoked.pk)

@@ -49,7 +49,7 @@ def house(committed: None) -> Tenant:
 
 
 @pytest.fixture(scope="module")
-def lonely(
+def daphne_without_redis(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DaphneProcess]:
     """A `ws` Daphne without Redis, with few places for sockets."""
@@ -304,10 +304,10 @@ async def test_of_forty_handshakes_with_one_ticket_one_gets_in(product: ProductD
 
 
 @pytest.mark.parametrize("act", [_log_out, _deactivate])
-async def test_without_redis_the_sweep_ends_what_has_ended(lonely: DaphneProcess, house: Tenant, act: Act) -> None:
+async def test_without_redis_the_sweep_ends_what_has_ended(daphne_without_redis: DaphneProcess, house: Tenant, act: Act) -> None:
     who = await sync_to_async(house.create_credentials)()
 
-    async with SocketClient(lonely, await sync_to_async(who.bearer)()) as socket:
+    async with SocketClient(daphne_without_redis, await sync_to_async(who.bearer)()) as socket:
         await socket.receive("welcome", 20)
         await sync_to_async(act)(who, house)
         code, seconds = await wait_for_close(socket)
@@ -316,12 +316,12 @@ async def test_without_redis_the_sweep_ends_what_has_ended(lonely: DaphneProcess
     assert seconds < SECONDS
 
 
-async def test_without_redis_nothing_is_told_to_who_lost_its_rights(lonely: DaphneProcess, house: Tenant) -> None:
+async def test_without_redis_nothing_is_told_to_who_lost_its_rights(daphne_without_redis: DaphneProcess, house: Tenant) -> None:
     customer = await sync_to_async(factories.customer)(house.organization)
     who = await sync_to_async(house.create_credentials)()
     shipment = await sync_to_async(house.book_shipment)()
 
-    async with SocketClient(lonely, await sync_to_async(who.bearer)()) as socket:
+    async with SocketClient(daphne_without_redis, await sync_to_async(who.bearer)()) as socket:
         await socket.send(type="join:room", shipmentId=shipment.reference)
         await socket.receive("room:joined", 20)
         await sync_to_async(accounts.set_role)(
@@ -335,7 +335,7 @@ async def test_without_redis_nothing_is_told_to_who_lost_its_rights(lonely: Daph
     assert seconds < SECONDS
 
 
-async def test_a_user_has_so_many_sockets_and_an_address_too(lonely: DaphneProcess, house: Tenant) -> None:
+async def test_a_user_has_so_many_sockets_and_an_address_too(daphne_without_redis: DaphneProcess, house: Tenant) -> None:
     one, other = await sync_to_async(house.create_credentials)(), await sync_to_async(house.create_credentials)()
     tokens = [await sync_to_async(who.bearer)() for who in (one, one, one, one, other, other, other)]
 
@@ -343,15 +343,15 @@ async def test_a_user_has_so_many_sockets_and_an_address_too(lonely: DaphneProce
     client_options = {"local_addr": ("127.0.0.2", 0)}
 
     async with AsyncExitStack() as stack:
-        sockets = [await stack.enter_async_context(SocketClient(lonely, token, **client_options)) for token in tokens[:6]]
+        sockets = [await stack.enter_async_context(SocketClient(daphne_without_redis, token, **client_options)) for token in tokens[:6]]
         answers = [await welcome_or_close_code(socket) for socket in sockets]
         # Six are open by now, but for the one that was closed.
-        await stack.enter_async_context(SocketClient(lonely, tokens[6], **client_options))
-        refused = await handshake_status(SocketClient(lonely, tokens[6], **client_options))
+        await stack.enter_async_context(SocketClient(daphne_without_redis, tokens[6], **client_options))
+        refused = await handshake_status(SocketClient(daphne_without_redis, tokens[6], **client_options))
     statuses = [refused]
     while statuses[-1] == 403 and len(statuses) < 100:
         await asyncio.sleep(0.1)
-        statuses.append(await handshake_status(SocketClient(lonely, tokens[0], **client_options)))
+        statuses.append(await handshake_status(SocketClient(daphne_without_redis, tokens[0], **client_options)))
 
     # Four of one user come together: which of them is one too many is a matter of chance.
     assert sorted(answers[:4]) == ["4429", "welcome", "welcome", "welcome"]
@@ -359,16 +359,16 @@ async def test_a_user_has_so_many_sockets_and_an_address_too(lonely: DaphneProce
     assert (refused, statuses[-1]) == (403, 101)
 
 
-async def test_a_subject_has_so_many_handshakes_a_minute(lonely: DaphneProcess, house: Tenant) -> None:
+async def test_a_subject_has_so_many_handshakes_a_minute(daphne_without_redis: DaphneProcess, house: Tenant) -> None:
     who, other = await sync_to_async(house.create_credentials)(), await sync_to_async(house.create_credentials)()
     token = await sync_to_async(who.bearer)()
 
     # Twice as many as a window has, and one: it may end in between.
     answers = []
     for _ in range(17):
-        async with SocketClient(lonely, token) as socket:
+        async with SocketClient(daphne_without_redis, token) as socket:
             answers.append(await welcome_or_close_code(socket))
-    async with SocketClient(lonely, await sync_to_async(other.bearer)()) as socket:
+    async with SocketClient(daphne_without_redis, await sync_to_async(other.bearer)()) as socket:
         unconcerned = await welcome_or_close_code(socket)
 
     assert Counter(answers)["4429"] >= 1

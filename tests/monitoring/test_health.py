@@ -32,7 +32,7 @@ class SwitchableCheck(HealthCheck):
 
 
 @pytest.fixture
-def undrained() -> Iterator[None]:
+def restore_draining() -> Iterator[None]:
     yield
     health._draining.clear()
 
@@ -46,7 +46,7 @@ _built_applications: list[HealthApplication] = []
 
 
 @pytest.fixture(autouse=True)
-def _nobody_looks_on() -> Iterator[None]:
+def _stop_monitors() -> Iterator[None]:
     yield
     while _built_applications:
         _built_applications.pop().monitor.stop()

@@ -21,7 +21,7 @@ async def check_error(check: probes.PostgreSQL) -> str | None:
 
 
 @pytest.fixture
-def test_database(committed: None, settings: Settings) -> None:
+def database_settings(committed: None, settings: Settings) -> None:
     """Django renamed the database for the tests in its connection; the settings follow in pytest-django."""
     assert settings.DATABASES["default"]["NAME"] == connection.settings_dict["NAME"]
 

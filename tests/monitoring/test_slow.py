@@ -20,7 +20,7 @@ from tests.journeys import processes
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _empty_slow_query_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     client = redis.Redis.from_url(django_settings.REDIS_URL)
     monkeypatch.setattr(slow, "_KEY", "freight:slow-test")
     for key in client.scan_iter("freight:slow-test*"):

@@ -22,7 +22,7 @@ def key() -> str:
 
 
 @pytest.fixture
-def redis_gone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def redis_down(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
 

@@ -40,7 +40,7 @@ def own_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def redis_gone(settings: Settings, own_breaker: None) -> None:
+def redis_down(settings: Settings, own_breaker: None) -> None:
     settings.CACHES = {
         **settings.CACHES,
         "default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:9/0"},
@@ -223,7 +223,7 @@ async def test_clear_leaves_sessions_counters_and_subscriptions_alone(service: C
     assert (await layer.receive(channel))["type"] == "still.here"
 
 
-def test_without_redis_values_are_made_at_once(redis_gone: None, service: CacheService, key: str) -> None:
+def test_without_redis_values_are_made_at_once(redis_down: None, service: CacheService, key: str) -> None:
     def ask() -> None:
         service.set(key, "lost")
         assert [service.get_or_set(key, lambda: "made") for _ in range(100)] == ["made"] * 100
@@ -232,7 +232,7 @@ def test_without_redis_values_are_made_at_once(redis_gone: None, service: CacheS
 
 
 def test_without_redis_a_stamped_entry_stays_in_the_process(
-    redis_gone: None, service: CacheService, key: str
+    redis_down: None, service: CacheService, key: str
 ) -> None:
     stamp = b"1" * 16
 
@@ -251,7 +251,7 @@ def test_a_redis_that_hangs_is_paid_for_once(
     assert 0.25 < fastest_seconds(ask, under=0.6) < 0.6
 
 
-def test_clear_does_not_pretend(redis_gone: None, service: CacheService) -> None:
+def test_clear_does_not_pretend(redis_down: None, service: CacheService) -> None:
     with pytest.raises(cache.CacheUnavailable):
         service.clear()
 
@@ -279,7 +279,7 @@ def test_what_is_larger_than_a_cache_takes_is_made_each_time(key: str) -> None:
     assert (bodies, len(calls), client().exists(f"{cache.key_prefix()}{key}")) == ([b"x" * 101] * 2, 2, 0)
 
 
-def test_a_cache_with_room_of_its_own_needs_no_redis_and_takes_no_others(key: str, redis_gone: None) -> None:
+def test_a_cache_with_room_of_its_own_needs_no_redis_and_takes_no_others(key: str, redis_down: None) -> None:
     own = CacheService("own", ttl=60, local_bytes=1000)
     calls: list[int] = []
 

@@ -142,7 +142,7 @@ def test_a_deadlock_is_tried_three_times_again() -> None:
 
 
 @pytest.fixture
-def doomed() -> Iterator[str]:
+def reference_of_lost_commit() -> Iterator[str]:
     """A reference whose COMMIT ends the session: the client cannot know what became of it."""
     reference = "DOOMED"
     with connection.cursor() as cursor:
@@ -160,11 +160,11 @@ def doomed() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency_Key": "one"}])
-def test_a_connection_lost_while_committing_is_told_as_unknown(doomed: str, headers: dict[str, str]) -> None:
+def test_a_connection_lost_while_committing_is_told_as_unknown(reference_of_lost_commit: str, headers: dict[str, str]) -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
     api = Api(dispatcher)
 
-    response = api.post("/api/shipments", {**LEAST, "reference": doomed}, **headers)
+    response = api.post("/api/shipments", {**LEAST, "reference": reference_of_lost_commit}, **headers)
 
     assert (response.status_code, response.json()["outcome"]) == (503, "unknown")
     assert response["Retry-After"] == "2"

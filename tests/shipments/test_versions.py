@@ -103,7 +103,7 @@ class RandomWrites:
 
 
 @pytest.fixture
-def stood(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+def page_checks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """What `stands` has said."""
     results: list[bool] = []
     stands = versions.is_page_current
@@ -118,7 +118,7 @@ def stood(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_is_done_every_page_is_what_would_be_read_now(
-    dispatcher: Subject, seed: int, stood: list[bool]
+    dispatcher: Subject, seed: int, page_checks: list[bool]
 ) -> None:
     world, api = RandomWrites(dispatcher, seed), Api(dispatcher)
     for _ in range(12):
@@ -135,11 +135,11 @@ def test_whatever_is_done_every_page_is_what_would_be_read_now(
             assert cached["Link"] == fresh["Link"] if "Link" in fresh else "Link" not in cached
 
     # Both happen, or this would show nothing.
-    assert stood.count(True) > 15
-    assert stood.count(False) > 15
+    assert page_checks.count(True) > 15
+    assert page_checks.count(False) > 15
 
 
-def test_one_that_leaves_behind_the_page_takes_the_next_page_away(dispatcher: Subject, stood: list[bool]) -> None:
+def test_one_that_leaves_behind_the_page_takes_the_next_page_away(dispatcher: Subject, page_checks: list[bool]) -> None:
     api = Api(dispatcher)
     older, newer = (factories.booked_shipment(dispatcher, now=NOW + timedelta(minutes=number)) for number in range(2))
     feed.number_batch()
@@ -155,7 +155,7 @@ def test_one_that_leaves_behind_the_page_takes_the_next_page_away(dispatcher: Su
     assert before["next"] is not None
     assert amended == before
     assert after == {**before, "next": None}
-    assert stood == [True, False]
+    assert page_checks == [True, False]
 
 
 def test_of_what_others_see_or_ask_events_cannot_tell(dispatcher: Subject) -> None:

@@ -116,7 +116,7 @@ MISSING = {
 
 
 @pytest.fixture
-def rival_org(db: None) -> OneOfEverything:
+def rival_organization(db: None) -> OneOfEverything:
     return OneOfEverything()
 
 
@@ -145,12 +145,12 @@ def test_the_routes_that_name_objects_are_known() -> None:
 @pytest.mark.parametrize("role", Role.values)
 @pytest.mark.parametrize(("name", "parameters"), ROUTES, ids=lambda value: value if isinstance(value, str) else "")
 def test_a_rivals_object_and_a_missing_one_answer_alike(
-    rival_org: OneOfEverything, house: Organization, role: str, name: str, parameters: tuple[str, ...]
+    rival_organization: OneOfEverything, house: Organization, role: str, name: str, parameters: tuple[str, ...]
 ) -> None:
     api = Api(factories.member(house, role))
 
     for method in METHODS:
-        theirs = call_route(api, method, name, parameters, rival_org.names)
+        theirs = call_route(api, method, name, parameters, rival_organization.names)
         nobodys = call_route(api, method, name, parameters, MISSING)
 
         assert (method, theirs) == (method, nobodys)
@@ -160,9 +160,9 @@ def test_a_rivals_object_and_a_missing_one_answer_alike(
 @pytest.mark.parametrize("role", Role.values)
 @pytest.mark.parametrize("parameter", ["driverId", "customerId"])
 def test_a_list_narrowed_by_a_rivals_object_is_empty(
-    rival_org: OneOfEverything, house: Organization, role: str, parameter: str
+    rival_organization: OneOfEverything, house: Organization, role: str, parameter: str
 ) -> None:
-    key = rival_org.names["driver_id" if parameter == "driverId" else "customer_id"]
+    key = rival_organization.names["driver_id" if parameter == "driverId" else "customer_id"]
 
     answer = Api(factories.member(house, role)).get("/api/shipments", {parameter: str(key)})
 
@@ -170,8 +170,8 @@ def test_a_list_narrowed_by_a_rivals_object_is_empty(
 
 
 @pytest.mark.parametrize("field", ["driverId", "customerId"])
-def test_a_rivals_driver_or_customer_cannot_be_used(rival_org: OneOfEverything, api: Api, field: str) -> None:
-    theirs = rival_org.names["driver_id" if field == "driverId" else "customer_id"]
+def test_a_rivals_driver_or_customer_cannot_be_used(rival_organization: OneOfEverything, api: Api, field: str) -> None:
+    theirs = rival_organization.names["driver_id" if field == "driverId" else "customer_id"]
     booking = {"origin": "NLRTM", "destination": "DEHAM"}
 
     refused = api.post("/api/shipments", booking | {field: str(theirs)})
@@ -182,9 +182,9 @@ def test_a_rivals_driver_or_customer_cannot_be_used(rival_org: OneOfEverything, 
 
 
 @pytest.mark.parametrize("role", Role.values)
-def test_no_list_holds_anything_of_a_rivals(rival_org: OneOfEverything, house: Organization, role: str) -> None:
+def test_no_list_holds_anything_of_a_rivals(rival_organization: OneOfEverything, house: Organization, role: str) -> None:
     api = Api(factories.member(house, role))
-    strange = [str(value) for value in rival_org.names.values() if not isinstance(value, str)] + ["THEIRS"]
+    strange = [str(value) for value in rival_organization.names.values() if not isinstance(value, str)] + ["THEIRS"]
 
     for path in ("shipments", "drivers", "customers", "events", "audit-log", "auth/api-keys"):
         told = api.get(f"/api/{path}").content.decode()
@@ -219,13 +219,13 @@ def follower(house: Organization) -> Subject:
 
 @pytest.mark.parametrize("made", [phone, follower])
 def test_to_a_phone_or_a_link_a_rivals_object_and_a_missing_one_are_alike(
-    rival_org: OneOfEverything, house: Organization, made: Any
+    rival_organization: OneOfEverything, house: Organization, made: Any
 ) -> None:
     api = Api(made(house))
 
     for name, parameters in ROUTES:
         for method in METHODS:
-            theirs = call_route(api, method, name, parameters, rival_org.names)
+            theirs = call_route(api, method, name, parameters, rival_organization.names)
             nobodys = call_route(api, method, name, parameters, MISSING)
 
             assert (name, method, theirs) == (name, method, nobodys)

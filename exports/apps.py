@@ -10,8 +10,9 @@ class ExportsConfig(AppConfig):
 
     def ready(self) -> None:
         """This will make the formats known: here, where the models that reports read are loaded."""
-        from exports import csv, formats, json, metrics, xlsx
-        from exports.pdf import format as pdf
+        from exports import metrics
+        from exports.reports import format_registry
+        from exports.reports.formats import csv, json, pdf, xlsx
 
-        formats.register(csv.CSV, xlsx.XLSX, json.JSON, json.NDJSON, pdf.PDF)
-        metrics.declare(formats.names())
+        format_registry.register(csv.CSV, xlsx.XLSX, json.JSON, json.NDJSON, pdf.PDF)
+        metrics.declare(format_registry.names())

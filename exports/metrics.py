@@ -1,4 +1,4 @@
-"""What Prometheus is told of exports; the JSON report is `exports.statistics`."""
+"""What Prometheus is told of exports; the JSON report is `exports.reports.statistics`."""
 
 from typing import Final
 

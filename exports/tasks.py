@@ -4,15 +4,15 @@ import uuid
 
 from procrastinate.contrib.django import app
 
-from exports import orders, work
-from exports.imports import orders as import_orders
-from exports.imports import work as import_work
+from exports.background import export_jobs, export_worker
+from exports.file_imports import import_jobs as import_orders
+from exports.file_imports import import_worker as import_work
 
 
-@app.task(name=orders.JOB_TYPE.task, queue=orders.JOB_TYPE.name)
+@app.task(name=export_jobs.JOB_TYPE.task, queue=export_jobs.JOB_TYPE.name)
 def write(export_id: str) -> None:
     """This will write one background export."""
-    work.write(uuid.UUID(export_id))
+    export_worker.write(uuid.UUID(export_id))
 
 
 @app.task(name=import_orders.JOB_TYPE.task, queue=import_orders.JOB_TYPE.name)

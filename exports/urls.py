@@ -2,8 +2,11 @@
 
 from django.urls import path
 
-from exports import documents_views, views, views_file, views_orders
-from exports.imports import views as imports
+from exports.background import download_views
+from exports.background import views as views_orders
+from exports.documents import views as documents_views
+from exports.file_imports import views as imports
+from exports.reports import views
 
 urlpatterns = [
     *(
@@ -12,7 +15,7 @@ urlpatterns = [
     ),
     path("exports", views_orders.ExportListView.as_view(), name="exports"),
     path("exports/<uuid:export_id>", views_orders.ExportDetailView.as_view(), name="export"),
-    path("exports/<uuid:export_id>/file", views_file.ExportFileView.as_view(), name="export-file"),
+    path("exports/<uuid:export_id>/file", download_views.ExportFileView.as_view(), name="export-file"),
     path("imports", imports.ImportListView.as_view(), name="imports"),
     path("imports/shipments", imports.ShipmentImportView.as_view(), name="import-shipments"),
     path("imports/<uuid:import_id>", imports.ImportDetailView.as_view(), name="import"),

@@ -13,9 +13,9 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from monitoring import addresses
-from shipments import access
+from shipments.auth import subjects
 from shipments.models import User
-from shipments.services import logins
+from shipments.services.accounts import logins
 
 
 class FreightAdminSite(AdminSite):
@@ -26,7 +26,7 @@ class FreightAdminSite(AdminSite):
     index_title = "Administration"
     enable_nav_sidebar = False
 
-    def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002  Django's signature
+    def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
         """This will put the gate before a view of the site."""
         inner = super().admin_view(view, cacheable)
 
@@ -49,7 +49,7 @@ class FreightAdminSite(AdminSite):
         """This will end the session, and write it down."""
         user = request.user
         session_key = request.session.session_key
-        subject = access.subject_of_user(user, session_key=session_key) if isinstance(user, User) else None
+        subject = subjects.subject_of_user(user, session_key=session_key) if isinstance(user, User) else None
         with transaction.atomic():
             response = super().logout(request, extra_context)
             if subject is not None and request.method == "POST":

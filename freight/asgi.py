@@ -9,15 +9,18 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
 django.setup(set_prefix=False)  # loads the apps, which the imports below need
 
-from channels.routing import ProtocolTypeRouter  # noqa: E402
+from channels.routing import ProtocolTypeRouter
 
-from freight import health  # noqa: E402
-from freight.handler import SingleThreadHandler  # noqa: E402
-from freight.lane import FastPathApplication  # noqa: E402
-from monitoring import patience  # noqa: E402
-from ratelimits import runtime, waiting  # noqa: E402
-from realtime.consumers import SocketConsumer  # noqa: E402
-from realtime.streams import StreamApplication  # noqa: E402
+from freight import health
+from freight.fast_path.application import FastPathApplication
+from freight.server.django_handler import SingleThreadHandler
+from monitoring.dependencies import (
+    deadlines,
+    redis_deadlines,
+)
+from ratelimits import overrides
+from realtime.connections.consumers import SocketConsumer
+from realtime.sse.application import StreamApplication
 
 Application = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -38,7 +41,7 @@ _router: Application = ProtocolTypeRouter({"http": _http, "websocket": _refuse})
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """This will serve one request or socket; the first one lets this process follow changes of the limits."""
-    runtime.start_polling()
+    overrides.start_polling()
     if scope["type"] == "websocket" and scope["path"] in _WEBSOCKET_PATHS:
         # Not through the routers: each would stand here, with all of the handshake, as long as the socket lives.
         consumer = SocketConsumer()(scope, receive, send)
@@ -48,5 +51,5 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         await _router(scope, receive, send)
         return
-    with patience.database_request_budget(), waiting.redis_request_budget():
+    with deadlines.database_request_budget(), redis_deadlines.redis_request_budget():
         await _router(scope, receive, send)

@@ -3,12 +3,13 @@
 from django.conf import settings
 
 from exports.pdf import libraries
-from monitoring import detail, reports
-from monitoring.health import Application, HealthApplication
-from monitoring.probes import ChannelLayer, Disk, OptionalFeature, PostgreSQL, redis_check
-from monitoring.watch import Dependency
+from monitoring.dependencies.probes import ChannelLayer, Disk, OptionalFeature, PostgreSQL, redis_check
+from monitoring.health import details
+from monitoring.health.endpoints import Application, HealthApplication
+from monitoring.health.monitor import Dependency
+from monitoring.reports import json_reports
 from realtime import report
-from shipments.selectors import measured
+from shipments.selectors import gauges
 
 
 def application(inner: Application) -> HealthApplication:
@@ -23,10 +24,10 @@ def application(inner: Application) -> HealthApplication:
             Dependency("disk", Disk(settings.FREIGHT_HOME), shown_in_ready=False),
         ],
         detail_providers={
-            "cache": measured.hit_rate,
+            "cache": gauges.hit_rate,
             "websocket": report.health,
-            "memory": detail.memory_detail(reports.process_statuses),
-            "process": detail.process_detail,
+            "memory": details.memory_detail(json_reports.process_statuses),
+            "process": details.process_detail,
         },
         version=settings.VERSION,
         environment=environment_name(),

@@ -15,11 +15,16 @@ import structlog
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from exports import record, statistics, work
-from exports.imports import work as imports
-from exports.pdf import pool
-from monitoring import queries, runtime
-from shipments.services import chain, feed, idempotency, partitions, watch
+from exports.background import export_worker
+from exports.file_imports import import_worker as imports
+from exports.reports import run_recorder, statistics
+from exports.sandbox import pool
+from monitoring import runtime
+from monitoring.queries import query_timing
+from shipments.services import idempotency
+from shipments.services.feed import audit_chain, sequencer
+from shipments.services.fleet import position_partitions
+from shipments.services.shipments import automatic_flags
 
 log = structlog.get_logger(__name__)
 _MAX_PAUSE_SECONDS: Final = 5.0
@@ -40,20 +45,20 @@ class Worker:
 
 
 WORKERS: Final = (
-    Worker("sequencer", feed.number_batch, 0.1),
-    Worker("chain", chain.link_batch, 0.25),
-    Worker("watch", watch.evaluate_batch, 15),
+    Worker("sequencer", sequencer.number_batch, 0.1),
+    Worker("chain", audit_chain.link_batch, 0.25),
+    Worker("watch", automatic_flags.evaluate_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
-    Worker("positions", partitions.maintain, 600),
+    Worker("positions", position_partitions.maintain, 600),
     # Two: a long one must not keep everybody waiting.
-    Worker("exports 1", work.work_batch, 0.5, work.request_shutdown),
-    Worker("exports 2", work.work_batch, 0.5, work.request_shutdown),
-    Worker("killed exports", work.requeue_stalled_batch, 1),
-    Worker("expired exports", lambda: work.expire_batch(timezone.now()), 60),
-    Worker("lost exports", lambda: record.fail_stale_batch(timezone.now()), 60),
+    Worker("exports 1", export_worker.work_batch, 0.5, export_worker.request_shutdown),
+    Worker("exports 2", export_worker.work_batch, 0.5, export_worker.request_shutdown),
+    Worker("killed exports", export_worker.requeue_stalled_batch, 1),
+    Worker("expired exports", lambda: export_worker.expire_batch(timezone.now()), 60),
+    Worker("lost exports", lambda: run_recorder.fail_stale_batch(timezone.now()), 60),
     # Files of shipments on their way in; two for the same reason.
-    Worker("imports 1", imports.work_batch, 0.5, work.request_shutdown),
-    Worker("imports 2", imports.work_batch, 0.5, work.request_shutdown),
+    Worker("imports 1", imports.work_batch, 0.5, export_worker.request_shutdown),
+    Worker("imports 2", imports.work_batch, 0.5, export_worker.request_shutdown),
     Worker("killed imports", imports.requeue_stalled_batch, 1),
     Worker("old imports", lambda: imports.purge_batch(timezone.now()), 600),
     Worker("old exports", lambda: statistics.purge_batch(timezone.now()), 600),
@@ -64,7 +69,8 @@ def run(stop: threading.Event) -> None:
     """This will run every worker in a thread of its own until `stop` is set."""
     runtime.start_reporting("relay")
     threads = [
-        threading.Thread(target=_run_worker, args=(worker, stop), name=worker.name, daemon=True) for worker in WORKERS
+        threading.Thread(target=_run_worker, args=(worker, stop), name=worker.name, daemon=True)
+        for worker in WORKERS
     ]
     for thread in threads:
         thread.start()
@@ -82,18 +88,20 @@ def run(stop: threading.Event) -> None:
 
 
 def _run_worker(worker: Worker, stop: threading.Event) -> None:
-    queries.task_name.set(f"relay {worker.name}")
+    query_timing.task_name.set(f"relay {worker.name}")
     pause = worker.idle_seconds
     while not stop.wait(pause):
         started = time.monotonic()
         try:
             count = worker.run_batch()
-        except Exception as error:  # noqa: BLE001  whatever the database does, the worker comes back
+        except Exception as error:
             connection.close()
-            pause = min(_MAX_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))  # noqa: S311
+            pause = min(_MAX_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))
             log.warning("worker failed", worker=worker.name, error=repr(error), pause=round(pause, 2))
             continue
         close_old_connections()
         pause = 0 if count else worker.idle_seconds
         if time.monotonic() - started > 1:
-            log.info("worker was slow", worker=worker.name, done=count, seconds=round(time.monotonic() - started, 1))
+            log.info(
+                "worker was slow", worker=worker.name, done=count, seconds=round(time.monotonic() - started, 1)
+            )

@@ -5,20 +5,21 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from django.views import defaults
 
-from freight import exports_page, imports_page, pages, reserved
-from shipments.api import errors
+from freight import placeholders
+from freight.pages import account, exports, imports
+from shipments.api.http import errors
 
 urlpatterns = [
-    path("", pages.board, name="board"),
-    path("board.json", pages.board_json, name="board-document"),
-    path("exports", exports_page.exports_page, name="exports-page"),
-    path("imports", imports_page.imports_page, name="imports-page"),
-    path("imports/template.csv", imports_page.import_template, name="imports-template"),
-    path("login", pages.login, name="login-page"),
-    path("logout", pages.logout, name="logout-page"),
+    path("", account.board, name="board"),
+    path("board.json", account.board_json, name="board-document"),
+    path("exports", exports.exports_page, name="exports-page"),
+    path("imports", imports.imports_page, name="imports-page"),
+    path("imports/template.csv", imports.import_template, name="imports-template"),
+    path("login", account.login, name="login-page"),
+    path("logout", account.logout, name="logout-page"),
     path("api/", include("monitoring.urls")),
-    *reserved.placeholder_paths("ai"),
-    *reserved.placeholder_paths("billing"),
+    *placeholders.placeholder_paths("ai"),
+    *placeholders.placeholder_paths("billing"),
     path("api/", include("exports.urls")),
     path("api/", include("shipments.api.urls")),
     path("admin/", admin.site.urls),

@@ -7,13 +7,20 @@ from typing import Any
 
 import ratelimits.report
 import ratelimits.signals
-from exports import pictures as cleaner
-from exports import progress, statistics
 from exports import signals as export_signals
-from monitoring import cluster, performance, reports, runtime
-from realtime import kinds, receivers, report, rooms
-from shipments import access, intake, pictures, signals
-from shipments.selectors import measured
+from exports.background import progress
+from exports.documents import picture_cleaner as cleaner
+from exports.reports import statistics
+from monitoring import runtime
+from monitoring.prometheus import hosts
+from monitoring.reports import json_reports, performance
+from realtime import report
+from realtime.hub import room_types, rooms
+from realtime.publishing import receivers
+from shipments import intake, signals
+from shipments.auth import subjects
+from shipments.domain import pictures
+from shipments.selectors import gauges
 
 
 def connect() -> None:
@@ -26,27 +33,29 @@ def connect() -> None:
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     pictures.register_cleaner(cleaner.clean_picture)
     export_signals.progressed.connect(receivers.publish_export_progress, dispatch_uid="realtime.announce_export")
-    export_signals.import_progressed.connect(receivers.publish_import_progress, dispatch_uid="realtime.announce_import")
-    export_kind = kinds.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
-    import_kind = kinds.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
-    for kind in (*kinds.ROOM_TYPES, export_kind, import_kind):
+    export_signals.import_progressed.connect(
+        receivers.publish_import_progress, dispatch_uid="realtime.announce_import"
+    )
+    export_kind = room_types.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
+    import_kind = room_types.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
+    for kind in (*room_types.ROOM_TYPES, export_kind, import_kind):
         rooms.register(kind)
-    cluster.register_status("performance", performance.process_status)
-    cluster.register_status("websocket", report.process_part)
-    reports.register("performance", performance.report)
-    reports.register("websocket", report.report)
-    reports.register("cache", measured.cache_report)
-    reports.register("exports", statistics.report)
-    reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
+    hosts.register_status("performance", performance.process_status)
+    hosts.register_status("websocket", report.process_part)
+    json_reports.register("performance", performance.report)
+    json_reports.register("websocket", report.report)
+    json_reports.register("cache", gauges.cache_report)
+    json_reports.register("exports", statistics.report)
+    json_reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
     runtime.sample_every_second(report.update_gauges)
-    runtime.measure_once_per_host(measured.sample_relay_lag, interval=2)
-    runtime.measure_once_per_host(measured.sample_states, interval=15)
+    runtime.measure_once_per_host(gauges.sample_relay_lag, interval=2)
+    runtime.measure_once_per_host(gauges.sample_states, interval=15)
 
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:
     """This will return what all processes of this host have decided, by policy and decision."""
     decisions: dict[tuple[str, str], float] = {}
-    for (name, labels), value in reports.host_samples().samples.items():
+    for (name, labels), value in json_reports.host_samples().samples.items():
         if name == "ratelimit_decisions_total":
             values_by_label = dict(labels)
             decisions[values_by_label["policy"], values_by_label["decision"]] = value
@@ -55,7 +64,7 @@ def _decisions_of_host() -> dict[tuple[str, str], float]:
 
 def _record_limit_change(
     *,
-    by: access.Subject | None,
+    by: subjects.Subject | None,
     now: datetime,
     name: str,
     before: Mapping[str, Any] | None,
@@ -64,7 +73,7 @@ def _record_limit_change(
 ) -> None:
     """This will write into the audit, in the same transaction, who changed a limit of the installation."""
     intake.record_audit(
-        by=by or access.installation_subject(name="manage.py limits"),
+        by=by or subjects.installation_subject(name="manage.py limits"),
         now=now,
         action="limit_change",
         entity="rate_limit",

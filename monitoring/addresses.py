@@ -55,7 +55,9 @@ def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
 
 def _is_untrusted_proxy(meta: Mapping[str, Any]) -> bool:
     peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
-    return peer is not None and "HTTP_X_FORWARDED_FOR" in meta and not _is_in_networks(peer, settings.TRUSTED_PROXIES)
+    return (
+        peer is not None and "HTTP_X_FORWARDED_FOR" in meta and not _is_in_networks(peer, settings.TRUSTED_PROXIES)
+    )
 
 
 @lru_cache(maxsize=4096)

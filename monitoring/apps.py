@@ -10,6 +10,6 @@ class MonitoringConfig(AppConfig):
 
     def ready(self) -> None:
         """This will time every query."""
-        from monitoring import queries  # needs the settings
+        from monitoring.queries import query_timing  # needs the settings
 
-        queries.install_timing()
+        query_timing.install_timing()

@@ -14,8 +14,10 @@ from django_prometheus.conf import NAMESPACE, PROMETHEUS_LATENCY_BUCKETS
 from django_prometheus.middleware import Metrics, PrometheusBeforeMiddleware
 from prometheus_client import Counter, Histogram
 
-from monitoring import metrics, queries, tracing
+from monitoring import metrics
 from monitoring.addresses import client_address
+from monitoring.queries import query_timing
+from monitoring.tracing import trace_context
 
 _log = structlog.get_logger("monitoring.requests")
 Response = TypeVar("Response", bound=HttpResponseBase)
@@ -41,18 +43,20 @@ class RequestContextMiddleware:
 def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Response]]:
     """This will name the request while it is answered, and give what counts and logs the answer and returns it."""
     meta = request.META
-    with tracing.server_span("request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")) as trace:
+    with trace_context.server_span(
+        "request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")
+    ) as trace:
         started = time.perf_counter()
         request_id = accept_or_generate_id(meta.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = request_id  # type: ignore[attr-defined]
         request.client_address = client_address(meta)  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
-        token = queries.request.set(request)
+        token = query_timing.request.set(request)
         try:
             yield lambda response: _finish(request, response, time.perf_counter() - started)
         finally:
-            queries.request.reset(token)
+            query_timing.request.reset(token)
 
 
 def _finish(request: HttpRequest, response: Response, seconds: float) -> Response:
@@ -115,7 +119,7 @@ def accept_or_generate_id(request_id: str) -> str:
 def describe_request_span(method: str | None, route: str, status: int) -> None:
     """This will complete the span of a request, where one is recorded."""
     method = metrics.method_label(method)
-    tracing.describe_span(
+    trace_context.describe_span(
         f"{method} {route}",
         {"http.request.method": method, "http.route": route, "http.response.status_code": status},
         failed=status >= 500,

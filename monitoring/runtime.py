@@ -12,8 +12,9 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, close_old_connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from monitoring import metrics, shared
-from monitoring.cluster import HostAggregator
+from monitoring import metrics
+from monitoring.prometheus import multiprocess
+from monitoring.prometheus.hosts import HostAggregator
 
 _log = structlog.get_logger("monitoring.runtime")
 _TICK_SECONDS: Final = 1.0
@@ -41,18 +42,18 @@ def measure_once_per_host(measure: Callable[[], None], *, interval: float) -> No
 
 def start_reporting(role: str) -> None:
     """This will give this process its name among metrics and let it report. Never before a fork."""
-    name = shared.register_process(role)
+    name = multiprocess.register_process(role)
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-        from monitoring import spans  # the extra `tracing`, which nobody else needs
+        from monitoring.tracing import opentelemetry_recorder  # the extra `tracing`, which nobody else needs
 
-        spans.start_exporting(name)
+        opentelemetry_recorder.start_exporting(name)
     with _lock:
         for target in (_report, _measure):
             if target.__name__ not in _threads:
                 thread = threading.Thread(target=target, name=f"metrics{target.__name__}", daemon=True)
                 _threads[target.__name__] = thread
                 thread.start()
-    _log.info("metrics", process=name, folder=str(shared.metrics_directory() or ""))
+    _log.info("metrics", process=name, folder=str(multiprocess.metrics_directory() or ""))
 
 
 def _report() -> None:
@@ -63,7 +64,7 @@ def _report() -> None:
             for sample in _samplers:
                 sample()
             hosts.publish()
-        except Exception:  # noqa: BLE001  what is wrong with reporting must not end it
+        except Exception:
             if not threading.main_thread().is_alive():
                 return
             _log.warning("not reported", exc_info=True)
@@ -82,12 +83,12 @@ def _measure() -> None:
                         measure()
                     finally:
                         close_old_connections()
-                except Exception as error:  # noqa: BLE001  the database is away: the number stays what it was
+                except Exception as error:
                     _log.info("not measured", measure=measure.__name__, error=repr(error))
 
 
 def _sample_pool() -> None:
-    pool: Any = DatabaseWrapper._connection_pools.get(DEFAULT_DB_ALIAS)  # type: ignore[attr-defined]  # noqa: SLF001  the property would open one
+    pool: Any = DatabaseWrapper._connection_pools.get(DEFAULT_DB_ALIAS)  # type: ignore[attr-defined]
     if pool is not None:
         stats = pool.get_stats()
         idle, size = stats.get("pool_available", 0), stats.get("pool_size", 0)
@@ -97,7 +98,7 @@ def _sample_pool() -> None:
 def set_pool_gauges(*, idle: int, size: int, waiting: int, prefix: str = "") -> None:
     """This will show how a pool of this process is used; `prefix` tells it from the one of requests."""
     for state, number in (("used", size - idle), ("idle", idle), ("waiting", waiting)):
-        metrics.pool_connections.labels(shared.process_name(), f"{prefix}{state}").set(number)
+        metrics.pool_connections.labels(multiprocess.process_name(), f"{prefix}{state}").set(number)
 
 
 def measure_loop_lag() -> None:
@@ -114,5 +115,5 @@ async def _measure_loop_lag(loop: asyncio.AbstractEventLoop) -> None:
             expected = loop.time() + _LAG_INTERVAL_SECONDS
             await asyncio.sleep(_LAG_INTERVAL_SECONDS)
             lags = [*lags[-_LAG_SAMPLES + 1 :], max(0.0, loop.time() - expected)]
-            metrics.loop_lag.labels(shared.process_name()).set(max(lags))
+            metrics.loop_lag.labels(multiprocess.process_name()).set(max(lags))
     _lag_tasks.pop(loop, None)

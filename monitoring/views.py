@@ -14,11 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from monitoring import exposition, health, reports, shapes
 from monitoring.addresses import is_within
+from monitoring.health import endpoints
+from monitoring.prometheus import collectors
+from monitoring.reports import json_reports, response_schemas
 from monitoring.runtime import hosts
 
-_registry = exposition.build_registry(hosts.recent_samples)
+_registry = collectors.build_registry(hosts.recent_samples)
 
 
 class InternalView(APIView):
@@ -35,7 +37,7 @@ class InternalView(APIView):
         if subject is None or not subject.may("metrics:read"):
             raise NotFound
 
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: FBT001, FBT002  REST framework's signature
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         """This will leave Accept to the exposition format, which knows more types than our renderers."""
         return super().perform_content_negotiation(request, force=True)
 
@@ -48,20 +50,24 @@ class InternalView(APIView):
 class DetailedHealthView(InternalView):
     """Detailed health for a key from outside; the network inside is answered before Django."""
 
-    @extend_schema(operation_id="healthDetailed", responses=shapes.DETAILED_HEALTH_RESPONSES, tags=["operations"])
+    @extend_schema(
+        operation_id="healthDetailed", responses=response_schemas.DETAILED_HEALTH_RESPONSES, tags=["operations"]
+    )
     def get(self, request: Request) -> HttpResponse:
         """This will tell how each part is; 503 when the whole is unhealthy."""
-        status, body = health.detailed_response(request.path.rstrip("/"))
+        status, body = endpoints.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
 
 class BriefHealthView(InternalView):
     """The state of each part in one word."""
 
-    @extend_schema(operation_id="metricsHealth", responses=shapes.BRIEF_HEALTH_RESPONSES, tags=["operations"])
+    @extend_schema(
+        operation_id="metricsHealth", responses=response_schemas.BRIEF_HEALTH_RESPONSES, tags=["operations"]
+    )
     def get(self, request: Request) -> HttpResponse:
         """This will tell how each part is, in short."""
-        status, body = health.detailed_response(request.path.rstrip("/"))
+        status, body = endpoints.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
 
@@ -73,7 +79,7 @@ class ReportView(InternalView):
     def get(self, request: Request) -> HttpResponse:
         """This will make the report now."""
         try:
-            return _json(reports.render(self.name))
+            return _json(json_reports.render(self.name))
         except KeyError:
             raise NotFound from None
 
@@ -82,12 +88,16 @@ def report_view(name: str) -> type[ReportView]:
     """This will return the view of a report, documented by its schema and example."""
     schema = extend_schema(
         operation_id=f"metrics{name.capitalize()}",
-        description=shapes.DESCRIPTIONS[name],
-        responses=shapes.REPORT_RESPONSES[name],
-        examples=[OpenApiExample(name, value=shapes.EXAMPLES[name])],
+        description=response_schemas.DESCRIPTIONS[name],
+        responses=response_schemas.REPORT_RESPONSES[name],
+        examples=[OpenApiExample(name, value=response_schemas.EXAMPLES[name])],
         tags=["operations"],
     )
-    view = type(f"{name.capitalize()}ReportView", (ReportView,), {"name": name, "__doc__": shapes.DESCRIPTIONS[name]})
+    view = type(
+        f"{name.capitalize()}ReportView",
+        (ReportView,),
+        {"name": name, "__doc__": response_schemas.DESCRIPTIONS[name]},
+    )
     return extend_schema_view(get=schema)(view)
 
 

@@ -81,7 +81,9 @@ def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Ite
         is_finished = True
     finally:
         # What breaks off was neither right nor, unless it said so, wrong.
-        _settle(policy, keys, now, failed=current_attempt.failed, succeeded=is_finished and not current_attempt.failed)
+        _settle(
+            policy, keys, now, failed=current_attempt.failed, succeeded=is_finished and not current_attempt.failed
+        )
 
 
 def purge(now: datetime) -> int:

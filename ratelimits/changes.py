@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import Q
 
-from ratelimits import counters, limiter, policies, runtime, signals
+from ratelimits import counters, limiter, overrides, policies, signals
 from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit
 
 MAX_REQUESTS: Final = 2**31 - 1
@@ -142,4 +142,4 @@ def _announce_change(
 ) -> None:
     signals.limit_changed.send(sender=PolicyLimit, by=by, now=now, name=name, before=before, after=after)
     # The process that changed it follows at once.
-    transaction.on_commit(runtime.refresh, robust=True)
+    transaction.on_commit(overrides.refresh, robust=True)

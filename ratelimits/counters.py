@@ -15,7 +15,7 @@ from django.core.cache.backends.base import BaseCache
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from ratelimits import waiting
+from monitoring.dependencies import redis_deadlines
 
 _log = structlog.get_logger("ratelimits")
 # How long Redis is left alone after a failure; one request then tries again.
@@ -173,9 +173,9 @@ def count_in_redis(increments: Sequence[CounterIncrement]) -> list[int] | None:
 
     None where Redis is left alone or does not answer.
     """
-    if waiting.has_redis_budget() and breaker.allows_call():
+    if redis_deadlines.has_redis_budget() and breaker.allows_call():
         try:
-            with waiting.redis_deadline():
+            with redis_deadlines.redis_deadline():
                 counts = _run_script(increments)
         except (RedisError, OSError):
             breaker.record_result(ok=False)
@@ -187,7 +187,9 @@ def count_in_redis(increments: Sequence[CounterIncrement]) -> list[int] | None:
 
 def count_locally(increments: Sequence[CounterIncrement]) -> list[int]:
     """This will count each once in this process, and return how often it has counted each."""
-    return [local_counters.increment(each.counter, each.seconds, name=each.name, most=each.most) for each in increments]
+    return [
+        local_counters.increment(each.counter, each.seconds, name=each.name, most=each.most) for each in increments
+    ]
 
 
 def redis_client() -> Redis:
@@ -207,8 +209,10 @@ def slot_number(at: float) -> int:
 
 @lru_cache
 def _client(url: str) -> Redis:
-    pool: Any = waiting.DeadlineConnectionPool.from_url(
-        url, socket_connect_timeout=waiting.REDIS_CONNECT_TIMEOUT_SECONDS, socket_timeout=waiting.REDIS_COMMAND_TIMEOUT_SECONDS
+    pool: Any = redis_deadlines.DeadlineConnectionPool.from_url(
+        url,
+        socket_connect_timeout=redis_deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
     )
     return Redis(connection_pool=pool)
 

@@ -7,8 +7,8 @@ from typing import Final
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from ratelimits import limiter
-from ratelimits.drf import count_request
 from ratelimits.limiter import Usage
+from ratelimits.throttling import count_request
 
 _UNLIMITED: Final = re.compile(r"/api/(health|metrics)(/|$)")
 

@@ -1,14 +1,14 @@
 """The declared limits: so many requests (or failures) in a window, under a name.
 
 The environment says what holds by default (`settings.RATE_LIMITS`); what operators have changed since lies
-over it (`ratelimits.runtime`).
+over it (`ratelimits.overrides`).
 """
 
 from dataclasses import dataclass, replace
 
 from django.conf import settings
 
-from ratelimits import runtime
+from ratelimits import overrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ def default(name: str) -> Policy:
 
 def get(name: str) -> Policy:
     """This will return the policy as it stands now; raises KeyError for a name that nobody declared."""
-    changed = runtime.current().policies.get(name)
+    changed = overrides.current().policies.get(name)
     return Policy(name, *changed) if changed else default(name)
 
 
 def for_key(name: str, key: str) -> Policy | None:
     """This will return the policy as it stands now for one key, None where that is held by no limit."""
     policy = get(name)
-    key_overrides = runtime.current().keys
+    key_overrides = overrides.current().keys
     if (name, key) not in key_overrides:
         return policy
     most = key_overrides[name, key]
@@ -49,6 +49,6 @@ def for_key(name: str, key: str) -> Policy | None:
 
 def source(name: str) -> str:
     """This will tell where the policy's numbers come from: `admin`, `environment` or `default`."""
-    if name in runtime.current().policies:
+    if name in overrides.current().policies:
         return "admin"
     return "environment" if name in settings.RATE_LIMITS_SET else "default"

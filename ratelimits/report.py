@@ -31,7 +31,9 @@ def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str
         is_partial = True
     body = {
         "limiters": {name: _limiter_entry(name, totals) for name in policies.names()},
-        "topKeys": [_top_key_entry(name, number, rejections[name]) for name, number in hits.most_common(_MAX_SHOWN)],
+        "topKeys": [
+            _top_key_entry(name, number, rejections[name]) for name, number in hits.most_common(_MAX_SHOWN)
+        ],
         "whitelist": list(settings.RATE_LIMIT_WHITELIST),
     }
     return body | ({"partial": True} if is_partial else {})
@@ -57,7 +59,9 @@ def _totals_from_redis() -> tuple[dict[str, int], Counter[str], Counter[str]]:
     return {name.decode(): int(value) for name, value in raw.items()}, hits, rejections
 
 
-def _totals_of_host(decisions: Mapping[tuple[str, str], float]) -> tuple[dict[str, int], Counter[str], Counter[str]]:
+def _totals_of_host(
+    decisions: Mapping[tuple[str, str], float],
+) -> tuple[dict[str, int], Counter[str], Counter[str]]:
     totals = {}
     for name in policies.names():
         rejected = int(decisions.get((name, "rejected"), 0))

@@ -3,8 +3,9 @@
 from collections import Counter
 from typing import Any, Final
 
-from monitoring import reports
-from realtime import hub, metrics
+from monitoring.reports import json_reports
+from realtime import metrics
+from realtime.hub import room_hub
 
 _LARGEST_ROOMS: Final = 50
 # More sockets than the runbook wants on one installation before it is scaled.
@@ -14,13 +15,13 @@ _WARNING_CONNECTIONS: Final = 5000
 def update_gauges() -> None:
     """This will bring the gauges of this process up to date."""
     metrics.flush_sent_counts()
-    metrics.rooms.set(sum(len(each.rooms) for each in hub.all_hubs()))
+    metrics.rooms.set(sum(len(each.rooms) for each in room_hub.all_hubs()))
 
 
 def process_part() -> dict[str, Any]:
     """This will return this process's part: its open sockets and its largest rooms."""
     sizes = Counter[str]()
-    for each in hub.all_hubs():
+    for each in room_hub.all_hubs():
         for room in list(each.rooms.values()):
             sizes[room.name.name] += len(room.members)
     return {"connections": metrics.open_sockets(), "rooms": dict(sizes.most_common(_LARGEST_ROOMS))}
@@ -28,8 +29,8 @@ def process_part() -> dict[str, Any]:
 
 def report() -> dict[str, Any]:
     """This will return `/api/metrics/websocket`: latencies in milliseconds and rates are of the last minute."""
-    now, recent = reports.current_samples(), reports.recent_samples()
-    parts = [(each, each["websocket"]) for each in reports.process_statuses() if "websocket" in each]
+    now, recent = json_reports.current_samples(), json_reports.recent_samples()
+    parts = [(each, each["websocket"]) for each in json_reports.process_statuses() if "websocket" in each]
     sizes = Counter[str]()
     for _, part in parts:
         sizes.update(part["rooms"])
@@ -52,5 +53,7 @@ def report() -> dict[str, Any]:
 
 def health() -> dict[str, Any]:
     """This will return what detailed health says about sockets; made from what is known, without waiting."""
-    connections = sum(each["websocket"]["connections"] for each in reports.process_statuses() if "websocket" in each)
+    connections = sum(
+        each["websocket"]["connections"] for each in json_reports.process_statuses() if "websocket" in each
+    )
     return {"status": "warning" if connections > _WARNING_CONNECTIONS else "ok", "connectedClients": connections}

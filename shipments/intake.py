@@ -6,11 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from shipments import log, services
-from shipments.access import Forbidden, Subject
-from shipments.services import DriverNotFound, Fix, Implausible, BatchResult, InvalidArgument, PositionResult, imports, tickets
-from shipments.services.commits import OutcomeUnknown, run_in_transaction
-from shipments.services.imports import RowResult, ImportRow
-from shipments.services.places import Place
+from shipments.auth.subjects import Forbidden, Subject
+from shipments.services import BatchResult, DriverNotFound, Fix, Implausible, InvalidArgument, PositionResult
+from shipments.services.accounts import socket_tickets
+from shipments.services.shipments import imports
+from shipments.services.shipments.imports import ImportRow, RowResult
+from shipments.services.shipments.places import Place
+from shipments.services.transactions import OutcomeUnknown, run_in_transaction
 
 __all__ = [
     "DriverNotFound",
@@ -92,4 +94,4 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_ru
 
 def redeem_ticket(*, ticket: str, now: datetime) -> Subject | None:
     """This will use a socket's ticket up and return whom it stands for, None where it is no good."""
-    return tickets.redeem(ticket=ticket, now=now)
+    return socket_tickets.redeem(ticket=ticket, now=now)

@@ -7,8 +7,9 @@ from typing import Any, NotRequired, TypedDict, Unpack
 
 from django.db import transaction
 
-from shipments import metrics, representation, signals, statements
-from shipments.access import Subject
+from shipments import metrics, representation, signals
+from shipments.auth.subjects import Subject
+from shipments.compiled_sql import writes
 from shipments.models import AuditEntry, Location, Shipment, ShipmentEvent
 
 
@@ -85,16 +86,18 @@ def insert_events_and_audit(events: Sequence[ShipmentEvent], entries: Sequence[A
     It stands in the transaction that has saved the events' shipments, as those objects show them.
     """
     if len(events) == 1:
-        statements.insert(events[0])
+        writes.insert(events[0])
     else:
         ShipmentEvent.objects.bulk_create(events)
     AuditEntry.objects.bulk_create(entries)
     for event in events:
-        assert event.shipment is not None  # noqa: S101  those of the organisation go another way
+        assert event.shipment is not None
         transaction.on_commit(partial(_publish_event, event, _summary(event.shipment)), robust=True)
 
 
-def record_organization_event(*, type: str, by: Subject, now: datetime, changes: Mapping[str, Any]) -> ShipmentEvent:  # noqa: A002
+def record_organization_event(
+    *, type: str, by: Subject, now: datetime, changes: Mapping[str, Any]
+) -> ShipmentEvent:
     """This will insert an event of the organisation's feed, inside the caller's transaction.
 
     It says that what is shown beside many shipments (a driver's or customer's name) has changed; `changed` is
@@ -111,7 +114,7 @@ def record_organization_event(*, type: str, by: Subject, now: datetime, changes:
         actor_id=by.user_id,
         data={"changes": dict(changes)},
     )
-    statements.insert(event)
+    writes.insert(event)
     transaction.on_commit(metrics.events.labels(type).inc, robust=True)
     return event
 
@@ -139,7 +142,7 @@ def build_audit_entry(**fields: Unpack[AuditFields]) -> AuditEntry:
 def record_audit(**fields: Unpack[AuditFields]) -> AuditEntry:
     """This will insert one audit entry, inside the caller's transaction where it has one."""
     entry = build_audit_entry(**fields)
-    statements.insert(entry)
+    writes.insert(entry)
     return entry
 
 

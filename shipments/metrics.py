@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-from shipments import lifecycle
+from shipments.domain import lifecycle
 
 # The types of events; models.EventType is the same list, and a test holds them together.
 EVENT_TYPES: Final = (

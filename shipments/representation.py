@@ -211,7 +211,9 @@ def place_of_location(location: Any) -> Json | None:
 
 def summary(snapshot_json: Json) -> Json:
     """This will return what an update carries beside its event: the head of the snapshot."""
-    return {key: snapshot_json[key] for key in ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")}
+    return {
+        key: snapshot_json[key] for key in ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
+    }
 
 
 def driver(row: Row) -> Json:

@@ -1,4 +1,4 @@
-"""Fixtures for every test: real PostgreSQL and Valkey, started by `tests.services`."""
+"""Fixtures for every test: real PostgreSQL and Valkey, started by `tests.backing_services`."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,8 +10,8 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker, Settings
 
-from freight.drills.delivery.faultproxy import FaultProxy
 from ratelimits import counters
+from tests.drills.harness.fault_proxy import FaultProxy
 
 # A drill's evidence begins with what broke, and has pages of logs behind it.
 _MAX_REASON_CHARS = 2_000

@@ -5,10 +5,11 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shipments import access, bearers, services
-from shipments.access import Subject
+from shipments import services
+from shipments.auth import bearers, subjects
+from shipments.auth.subjects import Subject
 from shipments.models import Customer, Driver, Location, Membership, Organization, Shipment, User
-from shipments.services import links
+from shipments.services.shipments import tracking_links
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 _numbers = itertools.count(1)
@@ -38,7 +39,7 @@ def user(organization: Organization, role: str, *, password: str | None = None, 
 
 def member(organization: Organization, role: str, **links: Any) -> Subject:
     """This will return the subject of a fresh member."""
-    subject = access.subject_of_user(user(organization, role, **links))
+    subject = subjects.subject_of_user(user(organization, role, **links))
     assert subject is not None
     return subject
 
@@ -77,7 +78,7 @@ def booked_shipment(by: Subject, *, reference: str | None = None, now: datetime 
 def report_position(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) -> None:
     """This will report where a driver is, as the system does."""
     services.record_position(
-        by=access.system_subject(driver.organization_id, name="tests"),
+        by=subjects.system_subject(driver.organization_id, name="tests"),
         now=at,
         fix=services.Fix(driver.pk, latitude, longitude, at),
     )
@@ -93,7 +94,7 @@ def delivered_shipment(by: Subject, **fields: Any) -> Shipment:
 
 def tracking_link_subject(by: Subject, reference: str) -> Subject:
     """This will return the subject of a fresh tracking link, as its token is recognised."""
-    _, token = links.create(by=by, now=NOW, reference=reference)
+    _, token = tracking_links.create(by=by, now=NOW, reference=reference)
     subject = bearers.authenticate(token, now=NOW)
     assert subject is not None
     return subject

@@ -11,7 +11,7 @@ from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
 from psycopg_pool import ConnectionPool
 
-from monitoring import patience
+from monitoring.dependencies import deadlines
 
 _TIMESTAMPTZ_OID: Final = psycopg.adapters.types["timestamptz"].oid
 
@@ -21,15 +21,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """This will take a connection from the pool; raises at once where the request has given the database up."""
-        with patience.pool_checkout():
+        with deadlines.pool_checkout():
             return super().get_new_connection(conn_params)
 
     @property
     def pool(self) -> Any:
         """The pool. Its look at a connection that it hands out costs no round trip while the connection is well."""
         pool = super().pool
-        if pool is not None and pool._check is not None:  # noqa: SLF001  psycopg_pool takes it only when it is made
-            pool._check = _check_connection  # noqa: SLF001
+        if pool is not None and pool._check is not None:
+            pool._check = _check_connection
         return pool
 
     def get_connection_params(self) -> dict[str, Any]:
@@ -64,6 +64,6 @@ def _check_connection(connection: psycopg.Connection[Any]) -> None:
 def _adapters(django_adapters: AdaptersMap) -> AdaptersMap:
     adapters = AdaptersMap(django_adapters)
     loader = psycopg.adapters.get_loader(_TIMESTAMPTZ_OID, Format.TEXT)
-    assert loader is not None  # noqa: S101  psycopg knows times
+    assert loader is not None
     adapters.register_loader("timestamptz", loader)
     return adapters

@@ -32,4 +32,6 @@ def _find_program(package: str, path: str, product: str) -> Path:
         program = Path(folder) / path
         if program.is_file():
             return program
-    raise EmbeddedError(f"{product}'s wheel ({package}) is not installed: install requirements.lock, or " + _SET_URLS)
+    raise EmbeddedError(
+        f"{product}'s wheel ({package}) is not installed: install requirements.lock, or " + _SET_URLS
+    )

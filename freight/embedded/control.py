@@ -83,7 +83,7 @@ def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bo
     """
     layout = layouts.at(home)
     layout.make_folders()
-    command = [sys.executable, "-m", "freight.embedded.keeper", str(layout.home), str(os.getpid())]
+    command = [sys.executable, "-m", "freight.embedded.service_supervisor", str(layout.home), str(os.getpid())]
     command += ["--postgres"] * postgres + ["--valkey"] * valkey + ["--not-durable"] * (not durable)
     with (layout.logs / "embedded.log").open("a") as log:
         supervisor = subprocess.Popen(
@@ -99,7 +99,9 @@ def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bo
 
 
 @contextlib.contextmanager
-def running(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True) -> Iterator[RunningServices]:
+def running(
+    home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True
+) -> Iterator[RunningServices]:
     """This will run the services of a home for the length of a `with` block."""
     services = start(home, postgres=postgres, valkey=valkey, durable=durable)
     try:

@@ -14,7 +14,7 @@ VALKEY_SOCKET = "valkey.sock"
 # The kernel takes 107 bytes; PostgreSQL puts ".lock" behind the name and people put folders before it.
 LONGEST_SOCKET_PATH = 90
 # Not $TMPDIR: another terminal with another environment must find the same sockets.
-SHORT_ROOT = Path("/tmp")  # noqa: S108  the folder inside is 0700 and its owner is checked
+SHORT_ROOT = Path("/tmp")
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class UserNamespaceIdentity(Identity):
             ("uid_map", f"{self._uid} {outer_uid} 1"),
             ("gid_map", f"{self._uid} {outer_gid} 1"),
         ):
-            with open(f"/proc/self/{name}", "w") as target:  # noqa: PTH123
+            with open(f"/proc/self/{name}", "w") as target:
                 target.write(text)
 
 

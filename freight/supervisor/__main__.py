@@ -4,19 +4,19 @@ import os
 import signal
 import sys
 
-from freight.supervisor import begin
+from freight.supervisor import startup
 
 
 def main() -> int:
     """This will run the whole product on one port; returns an exit status."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for who changes their mind at once
     try:
-        instance = begin.start_instance()
-    except begin.InstanceAlreadyRunning as notice:
-        print(notice)  # noqa: T201
+        instance = startup.start_instance()
+    except startup.InstanceAlreadyRunning as notice:
+        print(notice)
         return 0
-    except begin.StartupError as refusal:
-        print(refusal, file=sys.stderr)  # noqa: T201
+    except startup.StartupError as refusal:
+        print(refusal, file=sys.stderr)
         return 1
     # From here on settings are read and Django loads; both need what `begin` put into the environment.
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
@@ -26,7 +26,7 @@ def main() -> int:
     try:
         django.setup()
     except ImproperlyConfigured as refusal:
-        print(refusal, file=sys.stderr)  # noqa: T201
+        print(refusal, file=sys.stderr)
         instance.release()
         return 1
     from freight.supervisor import supervise  # needs settings

@@ -15,7 +15,7 @@ from pathlib import Path
 from django.conf import settings
 
 from freight.embedded import layout as layouts
-from freight.supervisor.children import ChildProcess, become_child
+from freight.supervisor.child_processes import ChildProcess, become_child
 
 _TEMPLATE = settings.BASE_DIR / "deploy" / "nginx" / "freight.conf"
 _TOKEN = re.compile(r"@([A-Z_]+)@")
@@ -96,8 +96,11 @@ def _execute(command: list[str], *, log: Path) -> ChildProcess:
         return ChildProcess(pid=pid, log=log, started_at=time.monotonic())
     try:
         become_child(log, parent=parent, when_orphaned=signal.SIGTERM)
-        os.write(sys.stderr.fileno(), b"nginx: %d workers, %d descriptors each\n" % (_workers(), descriptors_per_worker()))
-        os.execv(command[0], command)  # noqa: S606
+        os.write(
+            sys.stderr.fileno(),
+            b"nginx: %d workers, %d descriptors each\n" % (_workers(), descriptors_per_worker()),
+        )
+        os.execv(command[0], command)
     finally:
         os._exit(127)
 

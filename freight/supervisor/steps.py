@@ -85,7 +85,7 @@ def _origin(name: str) -> str | None:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         return None
-    return spec.origin if spec and spec.origin and os.path.isabs(spec.origin) else None  # noqa: PTH117
+    return spec.origin if spec and spec.origin and os.path.isabs(spec.origin) else None
 
 
 def _static_sources() -> list[Path]:

@@ -14,12 +14,12 @@ from django.conf import settings
 from exports.pdf import libraries
 from freight import embedded
 from freight.supervisor import proxy
-from freight.supervisor.begin import Instance
-from freight.supervisor.children import ChildProcess, stop_all, fork, rotate_log
+from freight.supervisor.child_processes import ChildProcess, fork, rotate_log, stop_all
 from freight.supervisor.roles import Role, is_ready, servers, workers
+from freight.supervisor.startup import Instance
 from freight.supervisor.steps import Step, database_steps, static_files_step
+from freight.supervisor.supervised_process import SupervisedProcess
 from freight.supervisor.terminal import Terminal
-from freight.supervisor.watched import SupervisedProcess
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _POLL_SECONDS = 0.02

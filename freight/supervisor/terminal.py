@@ -15,7 +15,7 @@ _ACCOUNTS = (
     ("auditor@demo.test", "auditor"),
     ("dispatcher@rival.test", "dispatcher of the second organisation"),
 )
-_PASSWORD = "freight-demo"  # noqa: S105  public: the demo's
+_PASSWORD = "freight-demo"
 
 
 class Terminal:

@@ -10,9 +10,15 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
 
-from shipments.admin.base import RecordAdmin, ServiceAdmin, acting_subject, organization_id_of, is_superuser
+from shipments.admin.service_admin import (
+    RecordAdmin,
+    ServiceAdmin,
+    acting_subject,
+    is_superuser,
+    organization_id_of,
+)
 from shipments.models import ApiKey, Customer, Driver, Organization, Role, User
-from shipments.services import accounts, api_keys, organizations
+from shipments.services.accounts import api_keys, members, organizations
 
 if TYPE_CHECKING:
     Form = forms.ModelForm[User]
@@ -118,14 +124,14 @@ class UserAdmin(ServiceAdmin):
         """This will return nothing where there is a form: its own fields bear the names of columns."""
         return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """This will offer the customers and drivers of the account's organisation."""
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.asks_organization = is_superuser(request) and obj is None
         form.parties_of = None if form.asks_organization else organization_id_of(obj or request.user)
         return form
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
         """This will create or change by the services, each difference by its own."""
         if change:
             self._save_changes(request, obj, form)
@@ -133,7 +139,7 @@ class UserAdmin(ServiceAdmin):
         cleaned = form.cleaned_data
         own_organization_id = organization_id_of(request.user)
         organization = cleaned.get("organization")
-        user = accounts.create(
+        user = members.create(
             by=acting_subject(request, organization.pk if organization else own_organization_id),
             now=timezone.now(),
             email=cleaned["email"],
@@ -152,17 +158,20 @@ class UserAdmin(ServiceAdmin):
         }  # fmt: skip
         changed = set(form.changed_data)
         if changed & {"email", "name"}:
-            accounts.update_profile(**arguments, email=cleaned["email"], name=cleaned["name"])
+            members.update_profile(**arguments, email=cleaned["email"], name=cleaned["name"])
         if changed & {"role", "customer", "driver"}:
-            accounts.set_role(
-                **arguments, role=cleaned["role"], customer_id=form.chosen("customer"), driver_id=form.chosen("driver")
+            members.set_role(
+                **arguments,
+                role=cleaned["role"],
+                customer_id=form.chosen("customer"),
+                driver_id=form.chosen("driver"),
             )
         if cleaned["password_new"]:
-            accounts.set_password(**arguments, password=cleaned["password_new"])
+            members.set_password(**arguments, password=cleaned["password_new"])
         if "is_staff" in changed:
-            accounts.set_staff(**arguments, staff=cleaned["is_staff"])
+            members.set_staff(**arguments, staff=cleaned["is_staff"])
         if "is_active" in changed:
-            accounts.set_active(**arguments, active=cleaned["is_active"])
+            members.set_active(**arguments, active=cleaned["is_active"])
 
     @admin.action(description="Remove the chosen members from their organisation")
     def remove(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
@@ -171,7 +180,9 @@ class UserAdmin(ServiceAdmin):
         self.apply_to_each(
             request,
             queryset.filter(membership__isnull=False),
-            lambda row: accounts.remove(by=acting_subject(request, row.membership.organization_id), now=at, user_id=row.pk),
+            lambda row: members.remove(
+                by=acting_subject(request, row.membership.organization_id), now=at, user_id=row.pk
+            ),
             "removed",
         )
 
@@ -229,7 +240,7 @@ class OrganizationAdmin(ServiceAdmin):
         """This will tell whether the operator runs the installation."""
         return is_superuser(request)
 
-    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
         """This will found an organisation by the service."""
         by = acting_subject(request, None)
         obj.__dict__.update(organizations.create(by=by, now=timezone.now(), name=obj.name, slug=obj.slug).__dict__)

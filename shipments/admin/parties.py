@@ -8,9 +8,16 @@ from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 
-from shipments.admin.base import RecordAdmin, ServiceAdmin, acting_subject, organization_id_of, is_superuser
+from shipments.admin.service_admin import (
+    RecordAdmin,
+    ServiceAdmin,
+    acting_subject,
+    is_superuser,
+    organization_id_of,
+)
 from shipments.models import Customer, Driver, Location
-from shipments.services import customers, drivers
+from shipments.services.accounts import customers
+from shipments.services.fleet import drivers
 
 
 class _PartyAdmin(ServiceAdmin):
@@ -41,7 +48,7 @@ class DriverAdmin(_PartyAdmin):
     fields = ("name", "phone", "status", "license_number", "vehicle")
     actions = ("dismiss",)
 
-    def save_model(self, request: HttpRequest, obj: Driver, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+    def save_model(self, request: HttpRequest, obj: Driver, form: Any, change: bool) -> None:
         """This will enroll or amend by the service."""
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
@@ -57,7 +64,9 @@ class DriverAdmin(_PartyAdmin):
         self.apply_to_each(
             request,
             queryset,
-            lambda row: drivers.remove_or_deactivate(by=acting_subject(request, row.organization_id), now=at, driver_id=row.pk),
+            lambda row: drivers.remove_or_deactivate(
+                by=acting_subject(request, row.organization_id), now=at, driver_id=row.pk
+            ),
             "dismissed",
         )
 
@@ -71,7 +80,7 @@ class CustomerAdmin(_PartyAdmin):
     fields = ("name", "email", "phone")
     actions = ("close",)
 
-    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
         """This will open or amend an account by the service."""
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}

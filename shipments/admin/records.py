@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from shipments.admin.base import RecordAdmin, is_superuser
+from shipments.admin.service_admin import RecordAdmin, is_superuser
 from shipments.models import AuditEntry, ShipmentEvent
 
 

@@ -8,8 +8,9 @@ from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
 
-from shipments import lifecycle, services
-from shipments.admin.base import ServiceAdmin, acting_subject, organization_id_of, is_superuser
+from shipments import services
+from shipments.admin.service_admin import ServiceAdmin, acting_subject, is_superuser, organization_id_of
+from shipments.domain import lifecycle
 from shipments.models import Organization, Shipment
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ class ShipmentForm(_ShipmentForm):
         move: Any = self.fields["move_to"]
         # The service decides; offering what the table allows spares most refusals, and a hold or a driver
         # given in this same form may allow more.
-        offered = [to for to in lifecycle.TRANSITIONS[shipment.status] if to in allowed_states or to == "in_transit"]
+        offered = [
+            to for to in lifecycle.TRANSITIONS[shipment.status] if to in allowed_states or to == "in_transit"
+        ]
         move.choices = [("", f"stay {shipment.status}"), *((to, to.replace("_", " ")) for to in offered)]
         self.initial.update(
             origin_code=shipment.origin.locode,
@@ -111,7 +114,7 @@ class ShipmentAdmin(ServiceAdmin):
         """This will keep what the subject may see, as everywhere else."""
         return rows.visible_to(subject)  # type: ignore[attr-defined,no-any-return]  # ShipmentQuerySet's
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """This will return the form for booking or the one for amending."""
         form: Any = super().get_form(
             request, obj, change, **kwargs | {"form": ShipmentForm if obj else NewShipmentForm}
@@ -139,7 +142,7 @@ class ShipmentAdmin(ServiceAdmin):
         """This will leave the reference to be typed while the shipment is new."""
         return self.readonly_fields if obj else ()
 
-    def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+    def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:
         """This will book or amend, and move on, by the services."""
         if not change:
             self._book(request, obj, form)
@@ -182,6 +185,8 @@ class ShipmentAdmin(ServiceAdmin):
         self.apply_to_each(
             request,
             queryset,
-            lambda row: services.discard(by=acting_subject(request, row.organization_id), now=at, reference=row.reference),
+            lambda row: services.discard(
+                by=acting_subject(request, row.organization_id), now=at, reference=row.reference
+            ),
             "discarded",
         )

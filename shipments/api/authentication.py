@@ -11,8 +11,8 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, Pe
 from rest_framework.request import Request
 
 from monitoring import addresses
-from shipments import access, bearers
-from shipments.access import Subject
+from shipments.auth import bearers, subjects
+from shipments.auth.subjects import Subject
 from shipments.models import User
 
 BAD_CREDENTIALS = "The credentials are missing, wrong or no longer good."
@@ -43,7 +43,7 @@ class SubjectAuthentication(BaseAuthentication):
                 return None
             raise AuthenticationFailed(BAD_CREDENTIALS)
         subject = with_request_origin(subject, request)
-        request._request.subject = subject  # type: ignore[attr-defined]  # noqa: SLF001  read by the lower rooms
+        request._request.subject = subject  # type: ignore[attr-defined]
         return SubjectUser(subject), subject
 
     def authenticate_header(self, request: Request) -> str:
@@ -75,7 +75,9 @@ def subject_of(request: Request) -> Subject:
 
 def with_request_origin(subject: Subject, request: Request | HttpRequest) -> Subject:
     """This will return the subject acting from the request's address, under its id."""
-    return subject.with_request_origin(address=addresses.client_address(request.META), request_id=getattr(request, "request_id", ""))
+    return subject.with_request_origin(
+        address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
+    )
 
 
 def _bearer(request: Request) -> str | None:
@@ -84,12 +86,12 @@ def _bearer(request: Request) -> str | None:
 
 
 def _subject_of_session(request: Request) -> Subject | None:
-    user = getattr(request._request, "user", None)  # noqa: SLF001  what the session middleware found
+    user = getattr(request._request, "user", None)
     if not isinstance(user, User):
         # Django hands out a lazy wrapper: it passes isinstance once it is a user.
         return None
     reason = _csrf_failure(request)
-    subject = access.subject_of_user(user, session_key=request._request.session.session_key)  # noqa: SLF001
+    subject = subjects.subject_of_user(user, session_key=request._request.session.session_key)
     if subject is not None and reason:
         raise PermissionDenied(f"The request could have been forged by another site: {reason}")
     return subject
@@ -98,6 +100,6 @@ def _subject_of_session(request: Request) -> Subject | None:
 def _csrf_failure(request: Request) -> str | None:
     # DRF's check answers with the reason where Django's own would answer with a page.
     check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]
-    check.process_request(request._request)  # noqa: SLF001  as DRF's own SessionAuthentication does
-    reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]  # noqa: SLF001
+    check.process_request(request._request)
+    reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]
     return None if reason is None else str(reason)

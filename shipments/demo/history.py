@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from shipments import representation
-from shipments.demo import names, overdue, plans
-from shipments.demo.cast import DemoOrganization
+from shipments.demo import automatic_flags, names, plans
+from shipments.demo.organization import DemoOrganization
 from shipments.demo.plans import Plan
 
 # The way to each state from `booked`: [optional] steps are left out of short histories.
@@ -84,14 +84,20 @@ AUDIT_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def generate(cast: DemoOrganization, *, number: int, created_at: datetime, status: str, detail: float) -> ShipmentHistory:
+def generate(
+    cast: DemoOrganization, *, number: int, created_at: datetime, status: str, detail: float
+) -> ShipmentHistory:
     """This will return the story of shipment `number` up to `status`.
 
     `detail` (0…1) is the chance of each optional step; 0 is the shortest history that the services allow.
     """
     plan = plans.plan(cast, number, created_at, status)
-    writer = _HistoryWriter(cast, plans.shipment_row(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers)))
-    _write_booking(writer, plan, created_at, as_draft=status == "draft" or (detail > cast.rng.random() and detail > 0.5))
+    writer = _HistoryWriter(
+        cast, plans.shipment_row(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers))
+    )
+    _write_booking(
+        writer, plan, created_at, as_draft=status == "draft" or (detail > cast.rng.random() and detail > 0.5)
+    )
     _write_steps(writer, plan, created_at, detail)
     _write_flags(writer)
     row = writer.row
@@ -102,7 +108,7 @@ def generate(cast: DemoOrganization, *, number: int, created_at: datetime, statu
 def _write_flags(writer: _HistoryWriter) -> None:
     """This will write what the watch has opened since."""
     writer.by = ("system", None, "watch")
-    for opened in overdue.due_flags(writer.row, now=writer.cast.now):
+    for opened in automatic_flags.due_flags(writer.row, now=writer.cast.now):
         writer.row["flags"] = opened.flags
         writer.write(
             "flagged", opened.at, opened.at, {"flags": opened.flags}, None, note=opened.reason,
@@ -136,7 +142,9 @@ def _write_steps(writer: _HistoryWriter, plan: Plan, created_at: datetime, detai
         if index < len(early_steps):
             at = created_at + interval_before * (index + rng.uniform(0.3, 0.9))
         else:
-            at = departs_at + interval_after * (index - len(early_steps) + (rng.uniform(0.1, 0.9) if index > len(early_steps) else 0.01))
+            at = departs_at + interval_after * (
+                index - len(early_steps) + (rng.uniform(0.1, 0.9) if index > len(early_steps) else 0.01)
+            )
         at = max(at.replace(microsecond=0), recorded_at + timedelta(seconds=1))
         recorded_at = at + timedelta(seconds=rng.randrange(40))
         _STEPS.get(step, _write_transition)(writer, plan, step, at, recorded_at)

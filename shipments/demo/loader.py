@@ -69,7 +69,11 @@ class InvariantBroken(Exception):
 
 
 def load(
-    histories: Iterator[list[ShipmentHistory]], *, organization_id: uuid.UUID, expected: int, progress: Callable[[int], None]
+    histories: Iterator[list[ShipmentHistory]],
+    *,
+    organization_id: uuid.UUID,
+    expected: int,
+    progress: Callable[[int], None],
 ) -> tuple[int, int]:
     """This will store the stories of one organisation and return how many shipments and events they were.
 

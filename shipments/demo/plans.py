@@ -8,8 +8,8 @@ from decimal import Decimal
 from functools import cache
 from typing import Any, Final
 
-from shipments.demo import names, world
-from shipments.demo.cast import DemoOrganization, place_columns
+from shipments.demo import lane_network, names
+from shipments.demo.organization import DemoOrganization, place_columns
 from shipments.models import Customer, Driver
 
 # How many of a hundred shipments are in which state; the newest have not had time to get far.
@@ -29,7 +29,7 @@ class Plan:
     """What a story will tell: where, when and how far."""
 
     status: str
-    lane: world.Lane
+    lane: lane_network.Lane
     driver: Driver | None
     departs_at: datetime
     arrives_at: datetime
@@ -66,7 +66,9 @@ def plan(cast: DemoOrganization, number: int, created_at: datetime, status: str)
     return Plan(status, found, driver, departs_at, departs_at + span, min(departs_at + span, latest_event_at))
 
 
-def _plan_with_driver_en_route(cast: DemoOrganization, number: int, created_at: datetime, status: str, latest_event_at: datetime) -> Plan | None:
+def _plan_with_driver_en_route(
+    cast: DemoOrganization, number: int, created_at: datetime, status: str, latest_event_at: datetime
+) -> Plan | None:
     """This will put freight on the way with a driver on the way who set out after it was booked."""
     carriers = cast.drivers_by_status[status]
     for attempt in range(12):
@@ -80,22 +82,24 @@ def _plan_with_driver_en_route(cast: DemoOrganization, number: int, created_at: 
 
 
 @cache
-def _lanes_by_days() -> dict[str, tuple[list[float], list[world.Lane]]]:
+def _lanes_by_days() -> dict[str, tuple[list[float], list[lane_network.Lane]]]:
     """This will return the lanes of each mode, the quickest first, beside their days."""
     lanes_by_mode = {}
     for mode in _MODE_WEIGHTS:
-        lanes = sorted((lane for lane in world.lanes().values() if lane.mode == mode), key=lambda lane: lane.days)
+        lanes = sorted(
+            (lane for lane in lane_network.lanes().values() if lane.mode == mode), key=lambda lane: lane.days
+        )
         lanes_by_mode[mode] = ([lane.days for lane in lanes], lanes)
     return lanes_by_mode
 
 
-def random_lane(rng: random.Random) -> world.Lane:
+def random_lane(rng: random.Random) -> lane_network.Lane:
     """This will choose a lane: the mode first, for there are far more ways by sea than by land."""
     _, lanes = _lanes_by_days()[rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]]
     return rng.choice(lanes)
 
 
-def _lane_within_days(rng: random.Random, max_days: float) -> world.Lane | None:
+def _lane_within_days(rng: random.Random, max_days: float) -> lane_network.Lane | None:
     """This will choose a lane that takes at most so many days, None where there is none."""
     first = rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]
     for mode in (first, "road"):
@@ -106,14 +110,14 @@ def _lane_within_days(rng: random.Random, max_days: float) -> world.Lane | None:
     return None
 
 
-def random_load(rng: random.Random, lane: world.Lane) -> tuple[Decimal, Decimal]:
+def random_load(rng: random.Random, lane: lane_network.Lane) -> tuple[Decimal, Decimal]:
     """This will return a weight in kg and a volume in m³ that the mode can carry."""
     heaviest = {"sea": 26_000_000, "rail": 60_000_000, "road": 22_000_000}[lane.mode]
     grams = rng.randrange(120_000, heaviest) // 500 * 500
     return Decimal(grams).scaleb(-3), Decimal(grams // rng.randrange(180, 520)).scaleb(-3)
 
 
-def random_references(rng: random.Random, lane: world.Lane) -> dict[str, str]:
+def random_references(rng: random.Random, lane: lane_network.Lane) -> dict[str, str]:
     """This will return the numbers of the order, the bill of lading and, on land, the carrier."""
     numbers = {"po": f"PO-45{rng.randrange(10**8):08d}", "bol": f"BOL{rng.randrange(10**7):07d}"}
     return numbers if lane.mode == "sea" else numbers | {"pro": f"{rng.randrange(10**9, 10**10)}"}

@@ -10,10 +10,10 @@ from typing import Final
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 
-from shipments import locodes
-from shipments.demo import cast as demo_organization
-from shipments.demo import history, loader, plans, world
-from shipments.demo.cast import DemoOrganization
+from shipments.demo import history, lane_network, loader, plans
+from shipments.demo import organization as demo_organization
+from shipments.demo.organization import DemoOrganization
+from shipments.domain import locodes
 from shipments.models import (
     Customer,
     Driver,
@@ -26,7 +26,7 @@ from shipments.models import (
     User,
 )
 
-PASSWORD: Final = "freight-demo"  # noqa: S105  public: it is printed at the start of every demo
+PASSWORD: Final = "freight-demo"
 SLUG: Final = "demo"
 RIVAL_SLUG: Final = "rival"
 RIVAL_SHIPMENTS: Final = 50
@@ -105,7 +105,7 @@ _OTHER_TABLES: Final = (
 
 
 def _rng(seed: int, name: str) -> random.Random:
-    return random.Random(f"{seed}:{name}")  # noqa: S311  made to be repeated, not to be secret
+    return random.Random(f"{seed}:{name}")
 
 
 def _organization(
@@ -125,13 +125,16 @@ def _organization(
     _accounts(cast, accounts)
     detail = min(max((events - SHORTEST) / (FULLEST - SHORTEST), 0.0), 1.0)
     return loader.load(
-        _history_chunks(cast, shipments, detail), organization_id=organization.pk, expected=shipments, progress=progress
+        _history_chunks(cast, shipments, detail),
+        organization_id=organization.pk,
+        expected=shipments,
+        progress=progress,
     )
 
 
 def _places() -> dict[str, Location]:
     """This will store what is missing of the hubs, as `services.resolve_place` would one by one."""
-    codes = world.hubs()
+    codes = lane_network.hubs()
     entries = [entry for code in codes if (entry := locodes.find(code))]
     Location.objects.bulk_create(
         [
@@ -168,7 +171,9 @@ def _accounts(cast: DemoOrganization, accounts: tuple[Account, ...]) -> None:
             cast.dispatchers.append((user.pk, user.name))
 
 
-def _history_chunks(cast: DemoOrganization, shipments: int, detail: float) -> Iterator[list[history.ShipmentHistory]]:
+def _history_chunks(
+    cast: DemoOrganization, shipments: int, detail: float
+) -> Iterator[list[history.ShipmentHistory]]:
     """This will tell one story after another, the oldest shipment first."""
     newest = timedelta(minutes=20)
     step = (_WINDOW - newest) / max(shipments, 1)

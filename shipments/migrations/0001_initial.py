@@ -3,7 +3,7 @@
 import django.contrib.postgres.fields
 import django.db.models.deletion
 import django.db.models.functions.text
-import shipments.identifiers
+import shipments.domain.identifiers
 from django.conf import settings
 from django.db import migrations, models
 
@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Customer',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=120)),
                 ('email', models.EmailField(blank=True, max_length=254)),
                 ('phone', models.CharField(blank=True, max_length=32)),
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Driver',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=120)),
                 ('phone', models.CharField(blank=True, max_length=32)),
                 ('status', models.CharField(choices=[('active', 'Active'), ('off_duty', 'Off Duty'), ('inactive', 'Inactive')], default='active', max_length=8)),
@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Organization',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=120)),
                 ('slug', models.SlugField(max_length=40, unique=True)),
                 ('created_at', models.DateTimeField()),
@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ('password', models.CharField(max_length=128, verbose_name='password')),
                 ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
                 ('is_superuser', models.BooleanField(default=False, help_text='Designates that this user has all permissions without explicitly assigning them.', verbose_name='superuser status')),
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('email', models.EmailField(help_text='Kept in lower case.', max_length=254, unique=True)),
                 ('name', models.CharField(blank=True, max_length=120)),
                 ('is_active', models.BooleanField(default=True)),
@@ -79,7 +79,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Membership',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('role', models.CharField(choices=[('admin', 'Admin'), ('dispatcher', 'Dispatcher'), ('driver', 'Driver'), ('customer', 'Customer'), ('auditor', 'Auditor')], max_length=12)),
                 ('customer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='shipments.customer')),
                 ('driver', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='shipments.driver')),
@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Location',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('locode', models.CharField(blank=True, max_length=5, null=True)),
                 ('name', models.CharField(max_length=120)),
                 ('country', models.CharField(help_text='ISO 3166-1 alpha-2', max_length=2)),
@@ -112,7 +112,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='AuditEntry',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('at', models.DateTimeField()),
                 ('actor_role', models.CharField(max_length=16)),
                 ('actor_id', models.UUIDField(blank=True, null=True)),
@@ -134,7 +134,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ApiKey',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=80)),
                 ('prefix', models.CharField(max_length=12)),
                 ('digest', models.BinaryField(max_length=32, unique=True)),
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='RefreshFamily',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('generation', models.PositiveIntegerField(default=1)),
                 ('created_at', models.DateTimeField()),
                 ('refreshed_at', models.DateTimeField()),
@@ -166,7 +166,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Shipment',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('reference', models.CharField(max_length=64)),
                 ('status', models.CharField(choices=[('draft', 'draft'), ('booked', 'booked'), ('dispatched', 'dispatched'), ('at_pickup', 'at pickup'), ('in_transit', 'in transit'), ('at_facility', 'at facility'), ('out_for_delivery', 'out for delivery'), ('at_delivery', 'at delivery'), ('delivery_attempted', 'delivery attempted'), ('available_for_pickup', 'available for pickup'), ('partially_delivered', 'partially delivered'), ('delivered', 'delivered'), ('returning', 'returning'), ('returned', 'returned'), ('cancelled', 'cancelled'), ('lost', 'lost')], default='draft', max_length=20)),
                 ('seq', models.PositiveBigIntegerField(default=1)),
@@ -194,7 +194,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ShipmentEvent',
             fields=[
-                ('id', models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ('id', models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ('seq', models.PositiveBigIntegerField()),
                 ('type', models.CharField(choices=[('created', 'Created'), ('transitioned', 'Transitioned'), ('amended', 'Amended'), ('deleted', 'Deleted')], max_length=16)),
                 ('status', models.CharField(max_length=20)),

@@ -1,7 +1,7 @@
 """Positions in a table partitioned by day; phones' keys and tracking links."""
 
 import django.db.models.deletion
-import shipments.identifiers
+import shipments.domain.identifiers
 from django.db import migrations, models
 
 # The relay makes further days ahead and drops old ones; what lies outside of all days goes to `_other`.
@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DeviceKey",
             fields=[
-                ("id", models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ("name", models.CharField(max_length=80)),
                 ("prefix", models.CharField(max_length=12)),
                 ("digest", models.BinaryField(max_length=32, unique=True)),
@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TrackingLink",
             fields=[
-                ("id", models.UUIDField(default=shipments.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
+                ("id", models.UUIDField(default=shipments.domain.identifiers.new_id, editable=False, primary_key=True, serialize=False)),
                 ("prefix", models.CharField(max_length=12)),
                 ("digest", models.BinaryField(max_length=32, unique=True)),
                 ("created_by_id", models.UUIDField(blank=True, null=True)),

@@ -3,17 +3,17 @@
 from shipments.models.account import ApiKey, Membership, Organization, RefreshFamily, Role, User
 from shipments.models.audit import AuditEntry, AuditLink, UnlinkedEntry
 from shipments.models.checkpoint import Checkpoint
+from shipments.models.customer import Customer
 from shipments.models.driver import Driver, DriverPosition
 from shipments.models.event import EventType, ShipmentEvent
 from shipments.models.feed import FeedEntry, UnnumberedEvent
 from shipments.models.idempotency import IdempotencyKey
-from shipments.models.link import TrackingLink
-from shipments.models.party import Customer
-from shipments.models.place import Location
+from shipments.models.location import Location
 from shipments.models.position import DeviceKey, Position
 from shipments.models.proof import ProofOfDelivery, ProofPicture
 from shipments.models.shipment import Shipment
-from shipments.models.ticket import SocketTicket
+from shipments.models.socket_ticket import SocketTicket
+from shipments.models.tracking_link import TrackingLink
 
 __all__ = [
     "ApiKey",

@@ -7,7 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 
-from shipments.identifiers import new_id
+from shipments.domain.identifiers import new_id
 from shipments.querysets import ApiKeyQuerySet
 
 

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from shipments.identifiers import new_id
+from shipments.domain.identifiers import new_id
 
 
 class AuditEntry(models.Model):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from shipments.identifiers import new_id
+from shipments.domain.identifiers import new_id
 from shipments.querysets import EventQuerySet
 
 

@@ -6,8 +6,8 @@ from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models.functions import Upper
 
-from shipments.identifiers import new_id
-from shipments.lifecycle import STATES
+from shipments.domain.identifiers import new_id
+from shipments.domain.lifecycle import STATES
 from shipments.querysets import ShipmentQuerySet
 
 STATUSES = [(state, state.replace("_", " ")) for state in STATES]

@@ -24,7 +24,9 @@ def document_shipment(viewer: Viewer, variant: str, reference: str) -> DocumentS
     row = selectors.get_shipment(viewer, reference)
     if row is None:
         return None
-    return DocumentShipment(row["id"], organization_name(viewer.organization_id), representation.shipment(row, variant))
+    return DocumentShipment(
+        row["id"], organization_name(viewer.organization_id), representation.shipment(row, variant)
+    )
 
 
 def organization_name(organization_id: uuid.UUID) -> str:

@@ -38,7 +38,10 @@ def entry_json(row: representation.Row) -> representation.Json:
 
 def fetch_entries(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
     """This will return the entries behind a position: one query."""
-    return [entry_json(row) for row in entries_queryset(viewer.organization_id, position, limit=limit).values(*FEED_COLUMNS)]
+    return [
+        entry_json(row)
+        for row in entries_queryset(viewer.organization_id, position, limit=limit).values(*FEED_COLUMNS)
+    ]
 
 
 def head_position(viewer: Viewer) -> int:

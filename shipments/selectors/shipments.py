@@ -4,7 +4,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from shipments import lookup, representation
+from shipments import representation
+from shipments.compiled_sql import one_shipment
 from shipments.models import Shipment, ShipmentEvent, TrackingLink
 from shipments.querysets import EventQuerySet, LinkQuerySet, ShipmentQuerySet, Viewer
 
@@ -16,7 +17,7 @@ def visible_shipments(viewer: Viewer) -> ShipmentQuerySet:
 
 def get_shipment(viewer: Viewer, reference: str) -> dict[str, Any] | None:
     """This will return the row of one shipment, None where it is missing or not for the viewer: one query."""
-    return lookup.fetch_row(viewer, reference, representation.SHIPMENT_COLUMNS)
+    return one_shipment.fetch_row(viewer, reference, representation.SHIPMENT_COLUMNS)
 
 
 def events_of_shipment(shipment_id: uuid.UUID) -> EventQuerySet:
@@ -43,7 +44,12 @@ def snapshot_as_of(viewer: Viewer, reference: str, at: datetime) -> representati
     if identifier is None:
         return None
     snapshot: representation.Json = {}
-    rows = events_of_shipment(identifier).after_seq(0).filter(recorded_at__lte=at).values(*representation.EVENT_COLUMNS)
+    rows = (
+        events_of_shipment(identifier)
+        .after_seq(0)
+        .filter(recorded_at__lte=at)
+        .values(*representation.EVENT_COLUMNS)
+    )
     for row in rows.iterator(chunk_size=500):
         snapshot = representation.apply_event(snapshot, representation.event(row))
     return snapshot or None

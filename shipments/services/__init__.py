@@ -1,21 +1,21 @@
 """The use cases: the only writers. Keyword-only, time is a parameter, each one transaction."""
 
-from shipments.services.bookings import DuplicateReference, book, book_all
-from shipments.services.customers import CustomerInUse, CustomerNotFound
-from shipments.services.denials import record_denial
-from shipments.services.device_keys import DeviceKeyNotFound
-from shipments.services.drivers import DriverNotFound
-from shipments.services.feed import FeedNotFound
-from shipments.services.fixes import Fix, Implausible
-from shipments.services.flags import clear_flag, open_flag
-from shipments.services.ingest import BatchResult, record_positions
-from shipments.services.links import LinkNotFound
-from shipments.services.observations import CheckpointNotFound, Observation, observe, void_checkpoint
-from shipments.services.places import UnknownPlace, resolve_place
-from shipments.services.positions import PositionResult, record_position
-from shipments.services.proofs import record_proof_of_delivery
-from shipments.services.rows import ShipmentNotFound, StaleWrite
-from shipments.services.shipments import InvalidArgument, NotADraft, advance, amend, discard
+from shipments.services.accounts.customers import CustomerInUse, CustomerNotFound
+from shipments.services.accounts.denials import record_denial
+from shipments.services.feed.sequencer import FeedNotFound
+from shipments.services.fleet.device_keys import DeviceKeyNotFound
+from shipments.services.fleet.drivers import DriverNotFound
+from shipments.services.fleet.plausibility import Fix, Implausible
+from shipments.services.fleet.position_batches import BatchResult, record_positions
+from shipments.services.fleet.positions import PositionResult, record_position
+from shipments.services.shipments.bookings import DuplicateReference, book, book_all
+from shipments.services.shipments.commands import InvalidArgument, NotADraft, advance, amend, discard
+from shipments.services.shipments.flags import clear_flag, open_flag
+from shipments.services.shipments.observations import CheckpointNotFound, Observation, observe, void_checkpoint
+from shipments.services.shipments.places import UnknownPlace, resolve_place
+from shipments.services.shipments.proofs import record_proof_of_delivery
+from shipments.services.shipments.tracking_links import LinkNotFound
+from shipments.services.write import ShipmentNotFound, StaleWrite
 
 __all__ = [
     "CheckpointNotFound",

@@ -11,10 +11,10 @@ from typing import Any, Final
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from shipments import statements
-from shipments.access import Subject
+from shipments.auth.subjects import Subject
+from shipments.compiled_sql import writes
 from shipments.models import IdempotencyKey
-from shipments.services import commits
+from shipments.services import transactions
 
 RETENTION: Final = timedelta(hours=24)
 BATCH: Final = 1000
@@ -71,7 +71,7 @@ def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim 
         try:
             cursor.execute(_CLAIM, values)
         except OperationalError as error:
-            if commits.sqlstate(error) == commits.LOCK_NOT_AVAILABLE:
+            if transactions.sqlstate(error) == transactions.LOCK_NOT_AVAILABLE:
                 raise KeyInFlight("A request with this key is being worked on; ask again soon.") from error
             raise
         row = cursor.fetchone()
@@ -88,7 +88,7 @@ def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim 
 def keep(claimed: Claim, answer: StoredResponse) -> None:
     """This will store the answer, in the transaction that made the claim."""
     row = IdempotencyKey(pk=claimed.id, status=answer.status, headers=answer.headers, body=answer.body)
-    statements.update(row, ("status", "headers", "body"))
+    writes.update(row, ("status", "headers", "body"))
 
 
 def expire_batch(*, now: datetime | None = None) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 GOAL_MS = 50.0
 
@@ -25,10 +25,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--events", type=float, default=8.0, help="on average a shipment, when it is loaded")
     parser.add_argument("--rounds", type=int, default=150)
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.load_shipments(options.shipments, events=options.events)
-    stage.number_feed_and_vacuum()
-    with stage.serving_api() as server:
+    bench_database.setup_django()
+    bench_database.load_shipments(options.shipments, events=options.events)
+    bench_database.number_feed_and_vacuum()
+    with bench_database.serving_api() as server:
         milliseconds = measure(server.url, options.shipments, options.rounds)
     figures = {name: _figures(times) for name, times in milliseconds.items()}
     result = {"bench": "api", "shipments": options.shipments, "goalP95Ms": GOAL_MS} | figures | {
@@ -60,18 +60,29 @@ def measure(url: str, shipments: int, rounds: int) -> dict[str, list[float]]:
             since = f"2020-01-01T00:00:00.{abs(number):06}Z"
             measured = number >= 0  # the first ten warm the connections up
             timed_request("list", "GET", f"/shipments?limit=50&createdAfter={since}", measured=measured)
-            timed_request("filter", "GET", f"/shipments?status=in_transit&limit=50&createdAfter={since}", measured=measured)
+            timed_request(
+                "filter", "GET", f"/shipments?status=in_transit&limit=50&createdAfter={since}", measured=measured
+            )
             timed_request("searchReference", "GET", f"/shipments?q={reference}", measured=measured)
             partial_reference = f"PO-{rng.randrange(1000, 10_000)}"
-            timed_request("searchPart", "GET", f"/shipments?q={partial_reference}&limit=50&createdAfter={since}", measured=measured)
+            timed_request(
+                "searchPart",
+                "GET",
+                f"/shipments?q={partial_reference}&limit=50&createdAfter={since}",
+                measured=measured,
+            )
             misspelt_reference = reference[:-2] + reference[-1] + reference[-2]
             timed_request("searchSlip", "GET", f"/shipments?q={misspelt_reference}x&limit=50", measured=measured)
             city = rng.choice(["rotterdam", "hamburg", "singapore", "santos", "durban"])
-            timed_request("searchPlace", "GET", f"/shipments?q={city}&limit=50&createdAfter={since}", measured=measured)
+            timed_request(
+                "searchPlace", "GET", f"/shipments?q={city}&limit=50&createdAfter={since}", measured=measured
+            )
             state = timed_request("get", "GET", f"/shipments/{reference}", measured=measured).json()["status"]
             timed_request("events", "GET", f"/shipments/{reference}/events", measured=measured)
             to = "booked" if state == "draft" else "returning" if state == "delivered" else "dispatched"
-            timed_request("transition", "POST", f"/shipments/{reference}/transitions", json={"to": to}, measured=measured)
+            timed_request(
+                "transition", "POST", f"/shipments/{reference}/transitions", json={"to": to}, measured=measured
+            )
             timed_request("feed", "GET", "/events?limit=50", measured=measured)
     return milliseconds
 

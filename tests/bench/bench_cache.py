@@ -25,8 +25,8 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bench import stage
-from tests.bench.goals import at_least, report
+from tests.bench.harness import bench_database
+from tests.bench.harness.goals import at_least, report
 
 SHIPMENTS = 2_000
 # Connections that the readers share.
@@ -42,16 +42,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rate", type=float, default=10.0, help="events a second; `make run`'s is 10")
     parser.add_argument("--reads", default="5,10,20,40", help="reads for each write, all readers together")
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.load_shipments(SHIPMENTS, events=4.0)
-    stage.number_feed_and_vacuum()
+    bench_database.setup_django()
+    bench_database.load_shipments(SHIPMENTS, events=4.0)
+    bench_database.number_feed_and_vacuum()
     from shipments.models import Shipment
-    from tests.journeys import servers  # needs settings
+    from tests.drills.harness import daphnes  # needs settings
 
-    database = servers.database_url()
+    database = daphnes.database_url()
     references = list(Shipment.objects.filter(organization__slug="demo").values_list("reference", flat=True))
     results = {}
-    with stage.serving_api() as server, _command("relay", database):
+    with bench_database.serving_api() as server, _command("relay", database):
         _run("warmup_cache", database)
         with _command("simulate", database, "--rate", str(options.rate)):
             time.sleep(2)
@@ -64,7 +64,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
                     "readsPerSecond": round(sum(answers.values()) / options.seconds, 1),
                     "answers": answers,
                     "hitRate": _rate(counter_delta, None),
-                    "byName": {name: _rate(counter_delta, name) for name in sorted({name for name, _ in counter_delta})},
+                    "byName": {
+                        name: _rate(counter_delta, name) for name in sorted({name for name, _ in counter_delta})
+                    },
                 }
                 print(f"{reads} reads a write: {json.dumps(results[reads])}", file=sys.stderr)
     result = {"bench": "cache", "eventsPerSecond": options.rate, "readsAWrite": results}
@@ -77,7 +79,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 def read(port: int, references: list[str], seconds: float, rate: float) -> dict[int, int]:
     """This will read by several readers for so many seconds, and return how often they got which status."""
     with ThreadPoolExecutor(READERS) as threads:
-        futures = [threads.submit(_read, port, references, seconds, rate / READERS, seed) for seed in range(READERS)]
+        futures = [
+            threads.submit(_read, port, references, seconds, rate / READERS, seed) for seed in range(READERS)
+        ]
         return dict(sum((each.result() for each in futures), Counter()))
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 COLD_STARTS: Final = 3
 PDF_ROWS: Final = 2_000
@@ -31,9 +31,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--peer-rows", type=int, default=250_000, help="how many rows the slow peers are asked for")
     parser.add_argument("--peers", default="node,iterator")
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.load_shipments(options.shipments, events=3.9)
-    stage.number_feed_and_vacuum()
+    bench_database.setup_django()
+    bench_database.load_shipments(options.shipments, events=3.9)
+    bench_database.number_feed_and_vacuum()
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(Path(folder), options)
     result = {"bench": "export", "shipments": options.shipments} | figures | {"goals": check_goals(figures)}
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """This will let everybody take turns and return all figures."""
     from tests.bench.exporting import peers  # needs settings
-    from tests.bench.exporting.house import ExportClient
+    from tests.bench.exporting.export_client import ExportClient
 
     rows = options.shipments
     cold = [_cold_first_byte(rows) for _ in range(COLD_STARTS)]
@@ -54,7 +54,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     try:
         for peer in peers_running:
             peer.wait()
-        with stage.serving_api() as server:
+        with bench_database.serving_api() as server:
             export_client = ExportClient(server)
             export_client.check_row_count(rows)
             figures, warm = _turns(export_client, peers_running, options)
@@ -68,7 +68,9 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             peer.stop()
 
 
-def _turns(export_client: Any, peers_running: list[Any], options: argparse.Namespace) -> tuple[dict[str, Any], list[float]]:
+def _turns(
+    export_client: Any, peers_running: list[Any], options: argparse.Namespace
+) -> tuple[dict[str, Any], list[float]]:
     """This will return rows per second by who took them, and the seconds of Freight's first bytes."""
     from tests.bench.exporting import peers  # needs settings
 
@@ -85,7 +87,10 @@ def _turns(export_client: Any, peers_running: list[Any], options: argparse.Names
         for peer in peers_running if number < options.peer_rounds else ():
             seconds_by_name.setdefault(peer.name, []).append(_timed(peer.take))
     rows_by_name = {peer.name: peer.rows for peer in peers_running}
-    speeds = {name: round(rows_by_name.get(name, rows) / statistics.median(times)) for name, times in seconds_by_name.items()}
+    speeds = {
+        name: round(rows_by_name.get(name, rows) / statistics.median(times))
+        for name, times in seconds_by_name.items()
+    }
     ratios = {name: round(speeds["freight"] / speed, 2) for name, speed in speeds.items() if name != "freight"}
     return {"rowsPerSecond": speeds, "ratios": ratios, "grownMb": growth}, first_byte_seconds
 
@@ -115,7 +120,9 @@ def check_goals(figures: dict[str, Any]) -> list[dict[str, Any]]:
         ("live p99 with three exports, ms", figures["live"]["p99Ms"], 100),
         (f"PDF of {pdf['rows']} rows, s", pdf["seconds"], 2), ("PDF again, ms", pdf["againMs"], 50),
     ]  # fmt: skip
-    lower_bounds = [{"what": what, "is": value, "atLeast": goal, "met": value >= goal} for what, value, goal in at_least]
+    lower_bounds = [
+        {"what": what, "is": value, "atLeast": goal, "met": value >= goal} for what, value, goal in at_least
+    ]
     return lower_bounds + [
         {"what": what, "is": value, "atMost": goal, "met": value <= goal} for what, value, goal in at_most
     ]
@@ -123,9 +130,9 @@ def check_goals(figures: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _cold_first_byte(rows: int) -> float:
     """This will return the seconds to the first byte of the first export of a server that has just started."""
-    from tests.bench.exporting.house import ExportClient  # needs settings
+    from tests.bench.exporting.export_client import ExportClient  # needs settings
 
-    with stage.serving_api() as server:
+    with bench_database.serving_api() as server:
         return float(ExportClient(server).csv(rows).first)
 
 

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.bench import stage
-from tests.bench.goals import Goal, at_least, at_most, report
+from tests.bench.harness import bench_database
+from tests.bench.harness.goals import Goal, at_least, at_most, report
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -28,9 +28,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--large", action="store_true", help="10,000 sockets in one room as well")
     parser.add_argument("--peers", default="freight,textbook,socket.io,bun", help="freight is always among them")
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.load_shipments(2_000, events=2.0)
-    from tests.bench.fanout import house, scenes, stalled  # needs settings
+    bench_database.setup_django()
+    bench_database.load_shipments(2_000, events=2.0)
+    from tests.bench.fanout import event_source as house  # needs settings
+    from tests.bench.fanout import scenarios as scenes
+    from tests.bench.fanout import stopped_reader
 
     scenarios = [scenes.FanoutScenario("200", 200, 1, 8), scenes.FanoutScenario("rooms", 500, 100, 8)]
     if not options.quick:
@@ -47,7 +49,11 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             for peer, figures in figures_by_scenario[scene.name].items():
                 print(f"  {peer}: {json.dumps(figures)}", file=sys.stderr)
         megabytes = 8 if options.quick else 40
-        stopped_readers = {peer.name: stalled.run_stopped_reader(event_source, peer, megabytes) for peer in servers if peer.name != "textbook"}
+        stopped_readers = {
+            peer.name: stopped_reader.run_stopped_reader(event_source, peer, megabytes)
+            for peer in servers
+            if peer.name != "textbook"
+        }
     ratios = {name: scenes.ratios(figures) for name, figures in figures_by_scenario.items()}
     one_room = scenarios[0].name if options.quick else "2000"
     result = {"bench": "fanout", "scenes": figures_by_scenario, "stoppedReader": stopped_readers, "ratios": ratios}

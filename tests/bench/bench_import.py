@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 PLACES = ("NLRTM", "DEHAM", "BEANR", "FRLEH", "GBFXT", "ESVLC", "ITGOA", "PLGDN")
 
@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--single", type=int, default=500, help="booked one at a time in a round")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.use_bench_database()
+    bench_database.setup_django()
+    bench_database.use_bench_database()
     result = {"bench": "import", "rows": options.rows} | measure(options.rows, options.single, options.rounds)
     print(json.dumps(result))
     return result
@@ -33,14 +33,15 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
     """This will bring shipments in by each way in turn."""
-    from exports.imports import applying, columns, table  # needs settings
-    from exports.pdf import pool
-    from shipments import access, services
+    from exports.file_imports import columns, row_processing, table  # needs settings
+    from exports.sandbox import pool
+    from shipments import services
+    from shipments.auth import subjects
     from shipments.models import Organization
 
     now = datetime.now(UTC)
     organization = Organization.objects.create(name="Bench", slug=f"bench-{uuid.uuid4().hex[:12]}", created_at=now)
-    by = access.system_subject(organization.pk, name="bench")
+    by = subjects.system_subject(organization.pk, name="bench")
 
     def references(count: int) -> list[str]:
         prefix = uuid.uuid4().hex[:8]
@@ -55,7 +56,7 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
 
     def run_import(raw: bytes, work: Callable[..., Any], size: int, outcome: str) -> None:
         parsed = table.read(raw)
-        wishes = applying.ChunkReader(columns.match_header(parsed.header), decimal_comma=False)
+        wishes = row_processing.ChunkReader(columns.match_header(parsed.header), decimal_comma=False)
         for chunk in wishes.chunks(parsed.rows(), size):
             assert {each.outcome for each in work(by=by, now=now, chunk=chunk)} == {outcome}
 
@@ -71,9 +72,21 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
         raw = csv_file(references(rows))
         for name, count, work in (
             ("one", single, lambda: one_by_one(references(single))),
-            ("dryRun", rows, lambda: run_import(raw, applying.dry_run_chunk, applying.DRY_RUN_CHUNK_ROWS, "created")),  # noqa: B023
-            ("import", rows, lambda: run_import(raw, applying.apply_chunk, applying.CHUNK_ROWS, "created")),  # noqa: B023
-            ("again", rows, lambda: run_import(raw, applying.apply_chunk, applying.CHUNK_ROWS, "unchanged")),  # noqa: B023
+            (
+                "dryRun",
+                rows,
+                lambda: run_import(raw, row_processing.dry_run_chunk, row_processing.DRY_RUN_CHUNK_ROWS, "created"),
+            ),
+            (
+                "import",
+                rows,
+                lambda: run_import(raw, row_processing.apply_chunk, row_processing.CHUNK_ROWS, "created"),
+            ),
+            (
+                "again",
+                rows,
+                lambda: run_import(raw, row_processing.apply_chunk, row_processing.CHUNK_ROWS, "unchanged"),
+            ),
         ):
             started = time.perf_counter()
             work()

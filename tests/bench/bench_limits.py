@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 GOAL_ROUND_TRIPS = 1.0
 GOAL_CPU_US = 150.0
@@ -19,7 +19,7 @@ _ROUNDS, _TIMES = 20, 500
 
 def main() -> dict[str, Any]:
     """This will print one JSON line."""
-    stage.setup_django()
+    bench_database.setup_django()
     result = measure()
     print(json.dumps(result))
     return result

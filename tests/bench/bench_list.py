@@ -10,7 +10,7 @@ import statistics
 import time
 from typing import Any
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 LIMIT = 50
 QUERY = f"/api/shipments?status=in_transit&limit={LIMIT}"
@@ -30,8 +30,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def measure(shipments: int, pages: int, rounds: int) -> dict[str, Any]:
     """This will load the shipments unless an earlier run left them, and time both pages."""
-    stage.setup_django()
-    stage.load_shipments(shipments, events=1.0)
+    bench_database.setup_django()
+    bench_database.load_shipments(shipments, events=1.0)
     client, headers = _dispatcher()
     addresses = {"first": QUERY, "far": f"{QUERY}&cursor={_cursor(pages)}"}
     row_counts = {name: _rows(client, headers, address) for name, address in addresses.items()}
@@ -65,7 +65,7 @@ def _dispatcher() -> tuple[Any, dict[str, str]]:
 
 def _cursor(pages: int) -> str:
     """This will make the cursor that following `next` so many times would give: the row is found by its number."""
-    from shipments.api import filters, pagination  # needs settings
+    from shipments.api.lists import filters, pagination  # needs settings
     from shipments.models import Shipment
 
     rows = Shipment.objects.filter(organization__slug="demo", status="in_transit", deleted_at=None)

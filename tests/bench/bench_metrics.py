@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 GOAL_US = 100.0
 GOAL_PAGE_MS = 50.0
@@ -25,7 +25,7 @@ _QUERIES = 5
 
 def main() -> dict[str, Any]:
     """This will print one JSON line."""
-    stage.setup_django()
+    bench_database.setup_django()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     result = measure()
     print(json.dumps(result))
@@ -38,8 +38,9 @@ def measure() -> dict[str, Any]:
     from django.test import RequestFactory
     from django.urls import resolve
 
-    from monitoring import metrics, queries
+    from monitoring import metrics
     from monitoring.middleware import DjangoMetricsMiddleware
+    from monitoring.queries import query_timing
 
     request = RequestFactory().get("/api/shipments/SHIP-1")
     request.resolver_match = resolve("/api/shipments/SHIP-1")
@@ -53,7 +54,7 @@ def measure() -> dict[str, Any]:
         )
 
     request_us = _microseconds(observe_request)
-    query_us = _microseconds(lambda: queries.observe_query("SELECT 1", 0.001))
+    query_us = _microseconds(lambda: query_timing.observe_query("SELECT 1", 0.001))
     with_queries_us = request_us + _QUERIES * query_us
     with _other_processes():
         page_ms = _measure_page()

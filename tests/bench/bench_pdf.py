@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 SHIPMENTS = 20_000
 
@@ -23,10 +23,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--rows", type=int, nargs="+", default=[60, 2_000, 20_000])
     parser.add_argument("--labels", type=int, default=10)
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.load_shipments(SHIPMENTS, events=1.0)
+    bench_database.setup_django()
+    bench_database.load_shipments(SHIPMENTS, events=1.0)
     _number_feed()
-    with stage.serving_api() as server, closing(_client(server.url)) as http:
+    with bench_database.serving_api() as server, closing(_client(server.url)) as http:
         _timed(http, "/exports/shipments.pdf?limit=1")  # the renderers load their libraries
         _timed(http, "/exports/shipments.pdf?limit=201")
         result = {
@@ -41,9 +41,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def _number_feed() -> None:
     """This will number what was loaded, as the relay would: a list of events without numbers is not kept."""
-    from shipments.services import feed  # needs settings
+    from shipments.services.feed import sequencer  # needs settings
 
-    while feed.number_batch():
+    while sequencer.number_batch():
         pass
 
 

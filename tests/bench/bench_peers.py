@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 CONNECTIONS = 16
 SHIPMENTS = 2_000
@@ -43,19 +43,19 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.load_shipments(SHIPMENTS, events=4.0)
+    bench_database.setup_django()
+    bench_database.load_shipments(SHIPMENTS, events=4.0)
     from django.db import connection  # needs settings
 
     from shipments.models import Organization
-    from shipments.services.feed import number_batch
+    from shipments.services.feed.sequencer import number_batch
     from tests.bench.rest import peers
 
     while number_batch():
         pass  # pages are kept once the feed has been numbered, as the relay does it
     database = connection.settings_dict | {"PORT": ""}
     organization = str(Organization.objects.get(slug="demo").pk)
-    with tempfile.TemporaryDirectory() as name, stage.serving_api() as ours:
+    with tempfile.TemporaryDirectory() as name, bench_database.serving_api() as ours:
         peer_servers = peers.plan_peers(Path(name), database, organization)
         try:
             for peer in peer_servers:
@@ -80,7 +80,9 @@ def _request_modes(freight: Any, peer_servers: list[Any]) -> list[RequestMode]:
         return float(times.user + times.system)
 
     def freight_mode(name: str, path: Callable[[], str], *more: str) -> RequestMode:
-        return RequestMode(name, freight.port, lambda: _request(path(), f"Authorization: Bearer {token}", *more), cpu)
+        return RequestMode(
+            name, freight.port, lambda: _request(path(), f"Authorization: Bearer {token}", *more), cpu
+        )
 
     def uncached_path() -> str:
         return f"/api/shipments?limit=50&createdAfter=2020-01-01T00:00:00.{next(numbers):06}Z"
@@ -94,7 +96,9 @@ def _request_modes(freight: Any, peer_servers: list[Any]) -> list[RequestMode]:
     for peer in peer_servers:
         for name, path in (("List", "/shipments"), ("One", f"/shipments/{reference}"), ("Empty", "/")):
             request = _request(path)
-            ways.append(RequestMode(f"{peer.name}{name}", peer.port, lambda request=request: request, peer.cpu_seconds))
+            ways.append(
+                RequestMode(f"{peer.name}{name}", peer.port, lambda request=request: request, peer.cpu_seconds)
+            )
     return ways
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 GOAL = 0.6
 COLUMNS = "driver_id, recorded_at, received_at, latitude, longitude, accuracy, speed, bearing, plausible"
@@ -27,8 +27,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--batch", type=int, default=25_000, help="of one call")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.use_bench_database()
+    bench_database.setup_django()
+    bench_database.use_bench_database()
     figures = measure(options.rows, options.drivers, options.batch, options.rounds)
     result = {"bench": "positions", "goal": GOAL, "rows": options.rows, "batch": options.batch} | figures
     print(json.dumps(result))
@@ -37,12 +37,13 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
     """This will bring as many positions by each way in turn."""
-    from shipments import access, services  # needs settings
+    from shipments import services  # needs settings
+    from shipments.auth import subjects
     from shipments.models import Driver, Organization
 
     now = datetime.now(UTC)
     organization = Organization.objects.create(name="Bench", slug=f"bench-{uuid.uuid4().hex[:12]}", created_at=now)
-    by = access.system_subject(organization.pk, name="bench")
+    by = subjects.system_subject(organization.pk, name="bench")
     rng = random.Random(3)
 
     def make_fixes(count: int) -> list[Any]:
@@ -73,7 +74,7 @@ def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for name, bring, count in (("copy", None, rows), ("ingest", ingest, rows), ("one", one_by_one, drivers)):
             fixes = make_fixes(count)
-            work: Callable[[], None] = _copy(_copy_rows(fixes, now)) if bring is None else lambda: bring(fixes)  # noqa: B023
+            work: Callable[[], None] = _copy(_copy_rows(fixes, now)) if bring is None else lambda: bring(fixes)
             started = time.perf_counter()
             work()
             rows_per_second[name].append(len(fixes) / (time.perf_counter() - started))

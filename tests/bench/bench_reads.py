@@ -54,17 +54,17 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     os.environ["DEMO"] = "1"  # its limits let a benchmark through
     os.environ.setdefault("LOG_LEVEL", "ERROR")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
-    import tests.services  # noqa: F401  starts what no URL names, before settings are read
+    import tests.backing_services
 
     import django  # isort: skip  after the variables are set
 
     django.setup()
     _load_data()
-    from tests.journeys import servers  # needs settings
+    from tests.drills.harness import daphnes  # needs settings
 
     with tempfile.TemporaryDirectory() as folder:
-        daphne = servers.DaphneProcess(
-            "api", servers.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": servers.database_url()}
+        daphne = daphnes.DaphneProcess(
+            "api", daphnes.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": daphnes.database_url()}
         )
         daphne.start()
         try:
@@ -110,8 +110,8 @@ def _load_data() -> None:
     from django.core.management import call_command
     from django.db import connection
 
-    from shipments.selectors import prepared
-    from shipments.services.feed import number_batch
+    from shipments.caching import prepared
+    from shipments.services.feed.sequencer import number_batch
 
     # Beside the real data, never in it.
     connection.settings_dict["TEST"]["NAME"] = f"bench_reads_{connection.settings_dict['NAME']}"

@@ -22,8 +22,8 @@ from typing import Any
 
 import httpx
 
-from tests.bench import stage
-from tests.bench.goals import at_least, at_most, report
+from tests.bench.harness import bench_database
+from tests.bench.harness.goals import at_least, at_most, report
 
 ROOMS = 500
 # Longer than the way from one ping, and one heartbeat, to the next.
@@ -37,9 +37,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--quick", action="store_true", help="few sockets and seconds: to see that it works")
     options = parser.parse_args(arguments)
     idle_sockets, busy_sockets, turns = (1_000, 200, 30) if options.quick else (10_000, 2_000, 200)
-    stage.setup_django()
-    stage.load_shipments(2_000, events=2.0)
-    from tests.bench.fanout import house  # needs settings
+    bench_database.setup_django()
+    bench_database.load_shipments(2_000, events=2.0)
+    from tests.bench.fanout import event_source as house  # needs settings
 
     with tempfile.TemporaryDirectory() as name:
         event_source = house.EventSource(ROOMS)
@@ -56,7 +56,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             at_most("MB a process", max(one["rssMb"] for one in processes), 512),
             at_most("KB per socket", max(one["kbPerSocket"] for one in processes), 30),
             at_most("CPU at rest, % of a core", max(one["cpuPercent"] for one in processes), 5),
-            at_least("descriptors of a process", min(one["descriptors"] for one in processes), idle_sockets / 2 + 100),
+            at_least(
+                "descriptors of a process", min(one["descriptors"] for one in processes), idle_sockets / 2 + 100
+            ),
             at_least("sockets through nginx that heard", result["nginx"]["heard"], busy_sockets),
             at_most("publish inside a request, ms", result["publish"]["announceMs"], 0.3),
             at_most("p99 beside a busy API, × idle", result["company"]["ratio"], 3),
@@ -69,7 +71,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def idle(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
     """This will open the sockets on two processes and let them be."""
-    from tests.bench.fanout.house import peers_of  # needs settings
+    from tests.bench.fanout.event_source import peers_of  # needs settings
     from tests.bench.fanout.peers import LoadProcess
 
     servers = [each for _ in range(2) for each in peers_of(folder, event_source, ["freight"])]
@@ -104,7 +106,7 @@ def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, An
     """This will open sockets through nginx before two processes, and let all of them hear one event."""
     from dataclasses import replace
 
-    from tests.bench.fanout.house import peers_of  # needs settings
+    from tests.bench.fanout.event_source import peers_of  # needs settings
     from tests.bench.fanout.peers import LoadProcess
 
     servers = [each for _ in range(2) for each in peers_of(folder, event_source, ["freight"])]
@@ -130,13 +132,14 @@ def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, An
 @contextmanager
 def _nginx(folder: Path, ws: list[Path]) -> Iterator[int]:
     from freight.supervisor import proxy  # needs settings
-    from tests.journeys import servers, test_proxy
+    from tests.drills.harness import daphnes
+    from tests.journeys.operations import test_nginx
 
-    port, run = servers.free_port(), folder / "nginx"
+    port, run = daphnes.free_port(), folder / "nginx"
     run.mkdir(mode=0o700)
     (run / "nginx.conf").write_text(
         proxy.render(
-            test_proxy.TEMPLATE.read_text(), listen=f"127.0.0.1:{port}", run=run, api=ws, ws=ws, static=folder
+            test_nginx.TEMPLATE.read_text(), listen=f"127.0.0.1:{port}", run=run, api=ws, ws=ws, static=folder
         )
     )
     command = [str(proxy.nginx_program()), "-p", str(run), "-c", str(run / "nginx.conf"), "-g", "daemon off;"]
@@ -163,7 +166,7 @@ def _until_ready(port: int) -> None:
 
 def publish_cost(event_source: Any, rounds: int = 2_000) -> dict[str, float]:
     """This will tell how long a request waits for its event to be announced, and for the hint alone."""
-    from realtime import receivers  # needs settings
+    from realtime.publishing import receivers  # needs settings
 
     [(room, frame)] = event_source.commit([0])
     signal_arguments = event_source.caught()
@@ -185,7 +188,7 @@ def _each_ms(operation: Any, rounds: int) -> float:
 
 def beside_busy_api(event_source: Any, folder: Path, sockets: int, turns: int) -> dict[str, float]:
     """This will publish one event at a time, at rest and while another process is saturated by REST."""
-    from tests.bench.fanout.house import peers_of  # needs settings
+    from tests.bench.fanout.event_source import peers_of  # needs settings
     from tests.bench.fanout.peers import LoadProcess
 
     [peer] = peers_of(folder, event_source, ["freight"])
@@ -193,7 +196,7 @@ def beside_busy_api(event_source: Any, folder: Path, sockets: int, turns: int) -
     try:
         peer.start()
         loads = [LoadProcess(peer.target(sockets=sockets, rooms=1))]
-        with stage.serving_api() as api:
+        with bench_database.serving_api() as api:
             idle_p99 = _p99(event_source, peer, loads[0], sockets, turns)
             with _saturate_api(api.url, event_source.token()) as answered:
                 busy_p99 = _p99(event_source, peer, loads[0], sockets, turns)

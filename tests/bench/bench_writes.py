@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from tests.bench import stage
+from tests.bench.harness import bench_database
 
 CALLERS = 8
 GOALS = {"restPerCpuSecond": 300.0, "servicePerSecond": 1500.0}
@@ -29,10 +29,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--shipments", type=int, default=2_000)
     options = parser.parse_args(arguments)
-    stage.setup_django()
-    stage.load_shipments(options.shipments, events=2.0)
+    bench_database.setup_django()
+    bench_database.load_shipments(options.shipments, events=2.0)
     references = _in_transit(CALLERS * 20)
-    with stage.serving_api() as server:
+    with bench_database.serving_api() as server:
         rest = through_rest(server, references, options.seconds)
     service = through_service(references, options.seconds)
     result = {"bench": "writes"} | rest | service | {"goals": GOALS}
@@ -112,12 +112,13 @@ def _write_until(own_references: list[str], seconds: float, database: str, ready
     from django.db import connection
     from django.utils import timezone
 
-    from shipments import access, services
-    from shipments.services import commits, idempotency
+    from shipments import services
+    from shipments.auth import subjects
+    from shipments.services import idempotency, transactions
 
     connection.settings_dict["NAME"] = database
     user = get_user_model().objects.select_related("membership").get(email="dispatcher@demo.test")
-    by = access.subject_of_user(user)
+    by = subjects.subject_of_user(user)
     assert by is not None
     states = {row.reference: row.status for row in _movable_shipments().filter(reference__in=own_references)}
     answer = idempotency.StoredResponse(200, {"ETag": '"1.0"'}, b"{}" * 300)
@@ -132,7 +133,7 @@ def _write_until(own_references: list[str], seconds: float, database: str, ready
     while time.monotonic() - started < seconds:
         reference = own_references[number % len(own_references)]
         states[reference] = _TO[states[reference]]
-        commits.run_in_transaction(lambda: write(reference, uuid.uuid4().hex))  # noqa: B023  runs at once
+        transactions.run_in_transaction(lambda: write(reference, uuid.uuid4().hex))
         number += 1
     done.put(number / (time.monotonic() - started))
 

@@ -10,8 +10,8 @@ from pytest_django import DjangoDbBlocker
 
 from tests import factories
 from tests.browser import chromium
+from tests.browser.pages import BrowserUser, OpenPage
 from tests.browser.site import Site
-from tests.browser.visits import OpenPage, BrowserUser
 
 
 @pytest.fixture(scope="session")

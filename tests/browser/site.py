@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from freight.supervisor import proxy
-from tests.journeys import servers
+from tests.drills.harness import daphnes
 
 START_SECONDS = 90
 COAST = '{"land":[[[-9,43],[3,51],[14,54],[12,45],[-9,37]]],"borders":[],"attribution":"Test"}'
@@ -26,7 +26,7 @@ class Site:
     def __init__(self) -> None:
         # Short, because the path of a unix socket has at most 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="fb-"))
-        self.port = servers.free_port()
+        self.port = daphnes.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._out: IO[bytes] = (self.folder / "log").open("ab")
@@ -41,7 +41,7 @@ class Site:
         sockets = [self.folder / "daphne"]
         (self.folder / "nginx.conf").write_text(
             proxy.render(
-                (servers.ROOT / "deploy" / "nginx" / "freight.conf").read_text(),
+                (daphnes.ROOT / "deploy" / "nginx" / "freight.conf").read_text(),
                 listen=f"127.0.0.1:{self.port}",
                 run=self.folder,
                 api=sockets,
@@ -90,7 +90,7 @@ class Site:
 
     def _launch(self, name: str, command: list[str]) -> None:
         environment = os.environ | {
-            "DATABASE_URL": servers.database_url(),
+            "DATABASE_URL": daphnes.database_url(),
             "DATABASE_POOL_SIZE": "6",
             "PORT": str(self.port),
             "DEMO": "1",  # the login page lists the demo's accounts
@@ -98,5 +98,5 @@ class Site:
             "WS_CORS_ORIGINS": self.url,
         }
         self._processes[name] = subprocess.Popen(
-            command, cwd=servers.ROOT, env=environment, stdout=self._out, stderr=self._out
+            command, cwd=daphnes.ROOT, env=environment, stdout=self._out, stderr=self._out
         )

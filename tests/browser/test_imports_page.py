@@ -9,10 +9,10 @@ import pytest
 from asgiref.sync import sync_to_async
 from playwright.async_api import expect
 
-from exports.imports import work
+from exports.file_imports import import_worker
 from shipments.models import Shipment
-from tests.browser.visits import OpenPage, BrowserUser
-from tests.exports.sheets import ROUTE, csv_of
+from tests.browser.pages import BrowserUser, OpenPage
+from tests.exports.import_client import ROUTE, csv_of
 
 pytestmark = [
     pytest.mark.browser,
@@ -74,7 +74,7 @@ async def test_a_file_is_tried_looked_at_sent_and_watched(visitor: BrowserUser) 
     await apply.press("Enter")
     await expect(page.locator("#work-state")).to_have_text("Queued")
     await take_screenshot(visit, "imports-queued")
-    await sync_to_async(work.work_batch)()
+    await sync_to_async(import_worker.work_batch)()
 
     await expect(page.locator("#work-state")).to_have_text("Succeeded", timeout=15_000)
     await expect_counts(visit, created=227, updated=1, unchanged=0, failed=2)

@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from exports.models import Export
-from shipments.access import Subject
+from shipments.auth.subjects import Subject
 from shipments.models import Organization
 from tests import factories
 from tests.shipments.api.client import Api

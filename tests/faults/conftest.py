@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from freight.drills.delivery import run
-from freight.drills.delivery.evidence import Evidence
-from freight.drills.delivery.scale import SHORT
-from freight.drills.delivery.stage import ProductStage, running_stage
+from tests.drills.checks.evidence import Evidence
+from tests.drills.harness.product_stage import ProductStage, running_stage
+from tests.drills.scenarios import runner
+from tests.drills.scenarios.scale import SHORT
 
 SEED = 4
 
@@ -24,7 +24,7 @@ def holds(stage: ProductStage) -> Callable[[str], Evidence]:
     """Plays a row in its short form and asserts that every promise held."""
 
     def run_and_check(name: str) -> Evidence:
-        evidence = run.run_scenario(stage, name, SHORT, SEED)
+        evidence = runner.run_scenario(stage, name, SHORT, SEED)
         print(evidence)
         assert evidence.holds, f"{evidence}\n{stage.log_tails()}"
         assert evidence.deliveries > 0

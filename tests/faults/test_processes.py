@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from freight.drills.delivery.evidence import Evidence
+from tests.drills.checks.evidence import Evidence
 
 pytestmark = [pytest.mark.journey]
 Holds = Callable[[str], Evidence]

@@ -8,7 +8,7 @@ import uuid
 import pytest
 from django.db import connection
 
-from tests.journeys.servers import ROOT, database_url
+from tests.drills.harness.daphnes import ROOT, database_url
 
 KEY = "k" * 60
 
@@ -36,7 +36,10 @@ def test_what_an_operator_can_mend_is_a_sentence(environment: dict[str, str], wo
 
 
 def test_whoever_asks_for_it_is_shown_the_traceback() -> None:
-    assert "Traceback" in run_manage("warmup_cache", "--traceback", SECRET_KEY="short", DATABASE_URL="postgresql://x")[1]
+    assert (
+        "Traceback"
+        in run_manage("warmup_cache", "--traceback", SECRET_KEY="short", DATABASE_URL="postgresql://x")[1]
+    )
 
 
 def test_a_database_without_tables_is_told_so(committed: None) -> None:

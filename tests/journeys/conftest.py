@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.journeys import servers
+from tests.drills.harness import daphnes
 
 
 @pytest.fixture(scope="session")
 def product(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[servers.ProductDaphnes]:
+) -> Iterator[daphnes.ProductDaphnes]:
     """One `api` and two `ws` Daphnes on the test database."""
     with django_db_blocker.unblock():
-        running = servers.plan_product(tmp_path_factory.mktemp("product"))
+        running = daphnes.plan_product(tmp_path_factory.mktemp("product"))
     try:
         running.start()
         yield running

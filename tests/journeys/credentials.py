@@ -10,12 +10,12 @@ import websockets
 from django.conf import settings
 from django.test import Client
 
-from shipments import access, bearers, tokens
-from shipments.access import Subject
+from shipments.auth import bearers, subjects, tokens
+from shipments.auth.subjects import Subject
 from shipments.models import Organization, RefreshFamily, User
-from shipments.services import api_keys, tickets
+from shipments.services.accounts import api_keys, socket_tickets
 from tests import factories
-from tests.journeys.logins import SocketClient
+from tests.journeys.clients import SocketClient
 
 
 def now() -> datetime:
@@ -43,14 +43,17 @@ class MemberCredentials:
         full = timedelta(minutes=settings.JWT_ACCESS_MINUTES)
         version = User.objects.get(pk=self.user.pk).authz_version
         return tokens.issue_access(
-            user_id=self.user.pk, login_id=self.refresh_family.pk, authz_version=version, now=now() - full + (life or full)
+            user_id=self.user.pk,
+            login_id=self.refresh_family.pk,
+            authz_version=version,
+            now=now() - full + (life or full),
         )[0]
 
     def bearer(self, **options: Any) -> str:
         return f"Bearer {self.token(**options)}"
 
     def ticket(self) -> str:
-        return tickets.issue(by=self.subject, now=now())[0]
+        return socket_tickets.issue(by=self.subject, now=now())[0]
 
     @property
     def cookie(self) -> str:
@@ -61,7 +64,7 @@ def create_member_credentials(organization: Organization, role: str, **links: An
     """This will store a member of a role with one credential of each kind."""
     user = factories.user(organization, role, **links)
     refresh_family = new_login(user)
-    subject = access.subject_of_user(user)
+    subject = subjects.subject_of_user(user)
     assert subject is not None
     _, api_key = api_keys.create(by=subject, now=now(), name="system", scopes=["shipments:read"])
     session_client = Client()

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from freight.drills.delivery.services import ValkeyService
 from freight.embedded import layout
-from tests.ratelimits import pair as pair_
-from tests.ratelimits.pair import ServerPair
+from tests.drills.harness.backing_services import ValkeyService
+from tests.ratelimits import server_pair as pair_
+from tests.ratelimits.server_pair import ServerPair
 
 
 @pytest.fixture(scope="session")

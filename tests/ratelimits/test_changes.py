@@ -11,25 +11,25 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from ratelimits import changes, counters, limiter, policies, report, runtime
+from ratelimits import changes, counters, limiter, overrides, policies, report
 from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit, Revision
-from shipments import access
+from shipments.auth import subjects
 from shipments.models import AuditEntry, User
-from shipments.services import api_keys
+from shipments.services.accounts import api_keys
 from tests import factories
 from tests.factories import NOW
 
 pytestmark = pytest.mark.django_db
 
-OPERATOR = access.installation_subject(name="operator")
+OPERATOR = subjects.installation_subject(name="operator")
 
 
 @pytest.fixture(autouse=True)
 def environment_limits() -> Iterator[None]:
     """Every test begins and ends with the environment's limits."""
-    runtime._state.overrides = runtime.LimitOverrides()
+    overrides._state.overrides = overrides.LimitOverrides()
     yield
-    runtime._state.overrides = runtime.LimitOverrides()
+    overrides._state.overrides = overrides.LimitOverrides()
 
 
 @pytest.fixture
@@ -47,31 +47,31 @@ def _key() -> str:
 def test_a_changed_policy_holds_until_it_is_taken_back(settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (20, 60)}
     changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
-    runtime.refresh()
+    overrides.refresh()
     changed = policies.get("ai")
 
     changes.clear_policy(by=OPERATOR, now=NOW, policy="ai")
-    runtime.refresh()
+    overrides.refresh()
 
     assert changed == policies.Policy("ai", 3, 30)
     assert policies.get("ai") == policies.Policy("ai", 20, 60)
 
 
 def test_a_row_changed_by_hand_is_noticed_too() -> None:
-    runtime.refresh()
+    overrides.refresh()
 
     PolicyLimit.objects.create(policy="ai", most=7, window=60, changed_at=NOW)
-    runtime.refresh()
+    overrides.refresh()
 
     assert policies.get("ai").most == 7
 
 
 def test_nothing_is_read_again_while_nothing_has_changed(django_assert_num_queries: Any) -> None:
     changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
-    runtime.refresh()
+    overrides.refresh()
 
     with django_assert_num_queries(1):
-        runtime.refresh()
+        overrides.refresh()
 
 
 def test_one_key_may_have_a_limit_of_its_own_or_none() -> None:
@@ -79,7 +79,7 @@ def test_one_key_may_have_a_limit_of_its_own_or_none() -> None:
     changes.set_policy(by=OPERATOR, now=NOW, policy="general", most=4, window=900)
     changes.set_key(by=OPERATOR, now=NOW, policy="general", key=strict, most=2)
     changes.set_key(by=OPERATOR, now=NOW, policy="general", key=free, most=None)
-    runtime.refresh()
+    overrides.refresh()
 
     passed = {
         key: sum(limiter.retry_after(limiter.check(["general"], key)) is None for _ in range(6))

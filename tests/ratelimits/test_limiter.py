@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from ratelimits import counters, limiter, together
+from ratelimits import async_limiter, counters, limiter
 from ratelimits.limiter import Usage
 from ratelimits.policies import Policy
-from tests.ratelimits.trips import captured_commands
+from tests.ratelimits.redis_commands import captured_commands
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_the_busiest_keys_stay_bounded_and_keep_the_busiest(monkeypatch: pytest.
 async def test_coroutines_count_together_and_each_for_itself(key: str, settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ws_connect": (10, 60)}
 
-    usages = await asyncio.gather(*(together.check("ws_connect", f"{key}{n % 2}") for n in range(80)))
+    usages = await asyncio.gather(*(async_limiter.check("ws_connect", f"{key}{n % 2}") for n in range(80)))
 
     assert [sum(usage is not None and usage.allowed for usage in usages[n::2]) for n in range(2)] == [10, 10]
     assert [usage.count for usage in usages[::2] if usage] == list(range(1, 41))

@@ -11,9 +11,9 @@ from pytest_django import Settings
 
 from ratelimits import counters
 from shipments.models import User
-from shipments.services import api_keys
+from shipments.services.accounts import api_keys
 from tests import factories
-from tests.ratelimits.trips import captured_commands
+from tests.ratelimits.redis_commands import captured_commands
 
 pytestmark = pytest.mark.django_db
 

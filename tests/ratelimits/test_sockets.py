@@ -13,12 +13,21 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from realtime.protocol import CloseCode
+from realtime.protocol.frames import CloseCode
 from shipments.models import User
-from shipments.services import api_keys
+from shipments.services.accounts import api_keys
 from tests import factories
-from tests.ratelimits.bursts import SocketResult, open_socket
-from tests.ratelimits.pair import CHANGE_SECONDS, ServerPair, admin_poster, break_redis, set_key_limit, restore_redis, unused_network, wait_until_shared
+from tests.ratelimits.burst_clients import SocketResult, open_socket
+from tests.ratelimits.server_pair import (
+    CHANGE_SECONDS,
+    ServerPair,
+    admin_poster,
+    break_redis,
+    restore_redis,
+    set_key_limit,
+    unused_network,
+    wait_until_shared,
+)
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
@@ -31,7 +40,9 @@ INVALID_TOKEN = "wrong"
 PING = b'{"type":"ping","t":1}'
 
 
-async def open_sockets(pair: ServerPair, address: str, token: str = INVALID_TOKEN, times: int = CONCURRENCY) -> list[SocketResult]:
+async def open_sockets(
+    pair: ServerPair, address: str, token: str = INVALID_TOKEN, times: int = CONCURRENCY
+) -> list[SocketResult]:
     """This will open so many sockets at once, half of them at each Daphne."""
     return await asyncio.gather(
         *(open_socket(pair.ports[number % 2], address=address, token=token) for number in range(times))
@@ -133,7 +144,9 @@ async def background_load(pair: ServerPair) -> AsyncIterator[list[SocketResult]]
 
     async def go_on(number: int) -> None:
         while not over.is_set():
-            seen.append(await open_socket(pair.ports[number % 2], address=f"{unused_network()}::1", token=INVALID_TOKEN))
+            seen.append(
+                await open_socket(pair.ports[number % 2], address=f"{unused_network()}::1", token=INVALID_TOKEN)
+            )
 
     tasks = [asyncio.create_task(go_on(number)) for number in range(8)]
     try:
@@ -148,7 +161,10 @@ async def test_a_limit_of_handshakes_changed_in_the_admin_holds_everywhere_under
 
     async def passing() -> list[int]:
         """This will return how many of three handshakes at each Daphne pass now, of an address each."""
-        sat = [[await open_socket(port, address=address, token=INVALID_TOKEN) for _ in range(3)] for port, address in places()]
+        sat = [
+            [await open_socket(port, address=address, token=INVALID_TOKEN) for _ in range(3)]
+            for port, address in places()
+        ]
         return [close_codes(each)[ALLOWED_CODE] for each in sat]
 
     def places() -> list[tuple[int, str]]:

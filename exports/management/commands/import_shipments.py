@@ -13,14 +13,15 @@ from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from exports.imports import applying, columns, table
-from exports.imports.applying import CHUNK_ROWS, DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
-from exports.imports.table import ImportTable
-from shipments import access, intake
-from shipments.access import Forbidden, Subject
+from exports.file_imports import columns, row_processing, table
+from exports.file_imports.row_processing import CHUNK_ROWS, DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
+from exports.file_imports.table import ImportTable
+from shipments import intake
+from shipments.auth import subjects
+from shipments.auth.subjects import Forbidden, Subject
 from shipments.intake import RowResult
+from shipments.parsing.query_parameters import InvalidFields
 from shipments.selectors import accounts
-from shipments.selectors.parameters import InvalidFields
 
 _MAX_PRINTED_ERRORS: Final = 20
 
@@ -58,10 +59,16 @@ class Command(BaseCommand):
         if counts["failed"]:
             raise SystemExit(1)
 
-    def _import_rows(self, import_table: ImportTable, by: Subject, filename: str, *, dry_run: bool) -> dict[str, int]:
+    def _import_rows(
+        self, import_table: ImportTable, by: Subject, filename: str, *, dry_run: bool
+    ) -> dict[str, int]:
         column_map = columns.match_header(import_table.header)
         row_reader = ChunkReader(column_map, decimal_comma=import_table.decimal_comma)
-        process_chunk, size = (applying.dry_run_chunk, DRY_RUN_CHUNK_ROWS) if dry_run else (applying.apply_chunk, CHUNK_ROWS)
+        process_chunk, size = (
+            (row_processing.dry_run_chunk, DRY_RUN_CHUNK_ROWS)
+            if dry_run
+            else (row_processing.apply_chunk, CHUNK_ROWS)
+        )
         counts = dict.fromkeys(OUTCOMES, 0)
         audit_trail = None if dry_run else _AuditTrail(by, import_table, filename)
         console = Console(stderr=True)
@@ -89,7 +96,12 @@ class _AuditTrail:
 
     def __init__(self, by: Subject, import_table: ImportTable, filename: str) -> None:
         self._by, self._id = by, uuid.uuid4()
-        self._summary = {"filename": filename[:120], "format": import_table.kind, "rows": import_table.count, "sha256": import_table.sha256}
+        self._summary = {
+            "filename": filename[:120],
+            "format": import_table.kind,
+            "rows": import_table.count,
+            "sha256": import_table.sha256,
+        }
         self._write("started", {})
 
     def end(self, outcome: str, counts: dict[str, int]) -> None:
@@ -113,7 +125,7 @@ def _subject(slug: str | None, email: str | None) -> Subject:
     organizations = accounts.organizations(slug)
     if email:
         user = accounts.get_user_by_email(email)
-        subject = access.subject_of_user(user) if user else None
+        subject = subjects.subject_of_user(user) if user else None
         if subject is None or (slug and subject.organization_id not in {each.pk for each in organizations}):
             raise CommandError(f"--as {email}: there is no such active member of the organisation.")
         return subject
@@ -121,7 +133,7 @@ def _subject(slug: str | None, email: str | None) -> Subject:
         raise CommandError(
             f"There is no organisation {slug}." if slug else "Say whose shipments: --organization SLUG."
         )
-    return access.system_subject(organizations[0].pk, name="manage.py import_shipments")
+    return subjects.system_subject(organizations[0].pk, name="manage.py import_shipments")
 
 
 def _read_file(path: Path) -> ImportTable:

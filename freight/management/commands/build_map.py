@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from freight import coastlines
+from freight.pages import coastlines
 
 
 class Command(BaseCommand):

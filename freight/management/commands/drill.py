@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from freight.drills import exports, imports, leak, relay, spreadsheets
-from freight.drills.alerts import run as alerts
-from freight.drills.alerts.prometheus import PrometheusMissing
-from freight.drills.delivery import run as delivery
+from tests.drills import exports, imports, leak, relay, spreadsheets
+from tests.drills.alerts import runner as alerts
+from tests.drills.alerts.prometheus import PrometheusMissing
+from tests.drills.scenarios import runner as delivery
 
 # Kills of the relay, in the quick and in the long form.
 _RELAY_KILLS: Final = (5, 50)
@@ -27,7 +27,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """This will declare a drill each, with its length and its seed."""
         subparsers = parser.add_subparsers(dest="name", required=True)
-        relay_parser = subparsers.add_parser("relay", help="the relay killed at random, on the installation's database")
+        relay_parser = subparsers.add_parser(
+            "relay", help="the relay killed at random, on the installation's database"
+        )
         delivery_parser = subparsers.add_parser(
             "delivery", help="the whole fault table, on a private stage that touches nothing of the installation"
         )
@@ -35,7 +37,9 @@ class Command(BaseCommand):
             "alerts",
             help="each alert's fault caused on a private stage, under a real Prometheus with the shipped rules",
         )
-        leak_parser = subparsers.add_parser("leak", help="a Daphne asked the same round after round: memory must not grow")
+        leak_parser = subparsers.add_parser(
+            "leak", help="a Daphne asked the same round after round: memory must not grow"
+        )
         exports_parser = subparsers.add_parser(
             "exports", help="the relay killed while it writes exports, on the installation's database"
         )
@@ -45,11 +49,22 @@ class Command(BaseCommand):
         subparsers.add_parser(
             "spreadsheets", help="exports opened and saved by LibreOffice, of the installation's database"
         )
-        for parser_with_seed in (relay_parser, delivery_parser, alerts_parser, leak_parser, exports_parser, imports_parser):
+        for parser_with_seed in (
+            relay_parser,
+            delivery_parser,
+            alerts_parser,
+            leak_parser,
+            exports_parser,
+            imports_parser,
+        ):
             parser_with_seed.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
             parser_with_seed.add_argument("--seed", type=int, default=1)
         delivery_parser.add_argument(
-            "--row", action="append", default=[], choices=list(delivery.SCENARIOS), help="only this row; may be repeated"
+            "--row",
+            action="append",
+            default=[],
+            choices=list(delivery.SCENARIOS),
+            help="only this row; may be repeated",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:

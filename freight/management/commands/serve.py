@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from freight import server
+from freight.server import serve
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--drain-seconds",
             type=float,
-            default=server.DRAIN_SECONDS,
+            default=serve.DRAIN_SECONDS,
             help="what requests under way may take at the end",
         )
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         """This will serve until it is told to stop."""
         if bool(options["unix"]) == bool(options["port"]):
             raise CommandError("Give either --unix PATH or --port NUMBER.")
-        server.run(
+        serve.run(
             options["role"],
             unix=options["unix"],
             host=options["host"],

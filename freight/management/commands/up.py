@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from freight.supervisor.begin import CHECKOUT
+from freight.supervisor.startup import CHECKOUT
 
 
 class Command(BaseCommand):
@@ -19,4 +19,4 @@ class Command(BaseCommand):
         """This will become the supervisor: it sets DEMO and FREIGHT_HOME, which settings read only once."""
         paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-        os.execv(sys.executable, [sys.executable, "-m", "freight.supervisor"])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "freight.supervisor"])

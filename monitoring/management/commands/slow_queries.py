@@ -7,7 +7,7 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import DatabaseError, connection, transaction
 
-from monitoring import slow
+from monitoring.queries import slow_queries
 
 _PLACEHOLDER: Final = re.compile(r"\?")
 _EXPLAINABLE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "TABLE")
@@ -25,7 +25,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """This will print them."""
-        entries = slow.entries()[: options["limit"]]
+        entries = slow_queries.entries()[: options["limit"]]
         if not entries:
             self.stdout.write("No slow queries.")
         for entry in entries:

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from redis.exceptions import RedisError
 
-from ratelimits import changes, report, runtime
+from ratelimits import changes, overrides, report
 from ratelimits.models import KeyLimit
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """This will print tables, or what has been reset."""
-        runtime.refresh()
+        overrides.refresh()
         if options["reset"]:
             self._reset(options["reset"])
             return
@@ -38,7 +38,10 @@ class Command(BaseCommand):
         key_limits = KeyLimit.objects.order_by("policy", "key")
         self._table(
             ("policy", "key", "max of its own"),
-            [(row.policy, report.mask_key(row.key), "none" if row.most is None else row.most) for row in key_limits],
+            [
+                (row.policy, report.mask_key(row.key), "none" if row.most is None else row.most)
+                for row in key_limits
+            ],
         )
         self._table(
             ("policy", "busiest keys", "hits", "rejections"),

@@ -4,7 +4,7 @@ import json
 
 from django.core.management.base import BaseCommand
 
-from realtime.asyncapi import document
+from realtime.protocol.asyncapi import document
 
 
 class Command(BaseCommand):

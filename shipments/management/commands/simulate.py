@@ -14,10 +14,10 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from monitoring import runtime
-from shipments.demo import faults
-from shipments.demo.fleet import DriverSimulator
+from shipments.demo import fault_injector
+from shipments.demo.driver_simulator import DriverSimulator
 from shipments.demo.seed import SLUG
-from shipments.demo.traffic import ShipmentSimulator
+from shipments.demo.shipment_simulator import ShipmentSimulator
 from shipments.models import Organization
 
 T = TypeVar("T")
@@ -41,12 +41,16 @@ class Command(BaseCommand):
         parser.add_argument("--rate", type=float, default=10.0, help="events a second (10)")
         parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same choices (1)")
         parser.add_argument("--count", type=int, help="stop after so many turns, refused ones included")
-        parser.add_argument("--faults", default="", help=f"faulty observations too: {','.join(faults.KINDS)}")
+        parser.add_argument(
+            "--faults", default="", help=f"faulty observations too: {','.join(fault_injector.KINDS)}"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         kinds = frozenset(filter(None, options["faults"].split(",")))
-        if unknown := kinds - set(faults.KINDS):
-            raise CommandError(f"--faults {','.join(sorted(unknown))} is unknown: choose {','.join(faults.KINDS)}.")
+        if unknown := kinds - set(fault_injector.KINDS):
+            raise CommandError(
+                f"--faults {','.join(sorted(unknown))} is unknown: choose {','.join(fault_injector.KINDS)}."
+            )
         if not 0 < options["rate"] <= 1000:
             raise CommandError(f"--rate {options['rate']} cannot be used: give events a second, up to 1000.")
         self._stop = threading.Event()
@@ -61,7 +65,14 @@ class Command(BaseCommand):
         driver_simulator = DriverSimulator(organization.pk, shipment_simulator.rng)
         self._run(shipment_simulator, driver_simulator, rate=options["rate"], count=options["count"])
 
-    def _run(self, shipment_simulator: ShipmentSimulator, driver_simulator: DriverSimulator, *, rate: float, count: int | None) -> None:
+    def _run(
+        self,
+        shipment_simulator: ShipmentSimulator,
+        driver_simulator: DriverSimulator,
+        *,
+        rate: float,
+        count: int | None,
+    ) -> None:
         due = time.monotonic()
         report_at = due + _REPORT_SECONDS
         positions = done = 0
@@ -69,7 +80,9 @@ class Command(BaseCommand):
             self._retry_while_unavailable(lambda: shipment_simulator.step(timezone.now()))
             done += 1
             if done % _STEPS_PER_MOVE == 0:
-                positions += self._retry_while_unavailable(lambda: driver_simulator.move(1, now=timezone.now())) or 0
+                positions += (
+                    self._retry_while_unavailable(lambda: driver_simulator.move(1, now=timezone.now())) or 0
+                )
             if time.monotonic() >= report_at:
                 self._report(shipment_simulator.counts, positions)
                 report_at, positions = time.monotonic() + _REPORT_SECONDS, 0

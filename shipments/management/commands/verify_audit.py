@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from shipments.services import chain
+from shipments.services.feed import audit_chain
 
 
 class Command(BaseCommand):
@@ -15,8 +15,8 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **__: Any) -> None:
         """This will print one line and end with 1 where a chain is broken."""
         links, broken = 0, []
-        for result in chain.verify():
-            if isinstance(result, chain.BrokenLink):
+        for result in audit_chain.verify():
+            if isinstance(result, audit_chain.BrokenLink):
                 broken.append(result)
             else:
                 links += result

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from shipments import representation
-from shipments.lifecycle import STATES
+from shipments.caching import prepared
+from shipments.domain.lifecycle import STATES
 from shipments.models import Shipment
-from shipments.selectors import prepared
 
 _COLUMNS: Final = ("organization_id", *representation.SHIPMENT_COLUMNS)
 _MAX_BATCH: Final = 10_000

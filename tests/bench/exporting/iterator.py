@@ -14,13 +14,13 @@ import django
 
 django.setup()
 
-from django.conf import settings  # noqa: E402
-from django.core.handlers.asgi import ASGIHandler  # noqa: E402
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse  # noqa: E402
-from django.urls import path  # noqa: E402
+from django.conf import settings
+from django.core.handlers.asgi import ASGIHandler
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.urls import path
 
-from shipments.models import Shipment  # noqa: E402
-from tests.bench.exporting import columns  # noqa: E402
+from shipments.models import Shipment
+from tests.bench.exporting import columns
 
 CHUNK = 2_000
 ROWS = int(os.environ["BENCH_ROWS"])

@@ -13,12 +13,13 @@ import httpx
 from django.conf import settings
 from django.http import QueryDict
 
-from exports import asking, tables
+from exports.reports import definitions
+from exports.reports import report_query as asking
 from freight.embedded import EmbeddedError, binaries
-from shipments import access
+from shipments.auth import subjects
 from shipments.models import User
-from tests.bench.exporting import columns, house, reader
-from tests.journeys import servers
+from tests.bench.exporting import columns, export_client, reader
+from tests.drills.harness import daphnes
 
 HERE: Final = Path(__file__).parent
 # Times are written for UTC; else the session is psql's own.
@@ -32,8 +33,8 @@ class Peer:
         self.name, self.port, self.rows = name, port, rows
         self._log = folder / f"{name}.log"
         with self._log.open("wb") as out:
-            environment = os.environ | {"DATABASE_URL": servers.database_url(), "BENCH_ROWS": str(rows)}
-            self.process = subprocess.Popen(command, cwd=servers.ROOT, env=environment, stdout=out, stderr=out)
+            environment = os.environ | {"DATABASE_URL": daphnes.database_url(), "BENCH_ROWS": str(rows)}
+            self.process = subprocess.Popen(command, cwd=daphnes.ROOT, env=environment, stdout=out, stderr=out)
 
     def wait(self) -> None:
         """This will wait until it answers."""
@@ -68,7 +69,7 @@ def node(folder: Path, rows: int) -> Peer:
         shutil.copy(HERE / name, folder / name)
     install = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error"]
     subprocess.run(install, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    database, port = settings.DATABASES["default"], servers.free_port()
+    database, port = settings.DATABASES["default"], daphnes.free_port()
     where = [database["HOST"], database["NAME"], database["USER"]]
     query = f"{columns.SQL} LIMIT {rows}"
     return Peer("node", ["node", str(folder / "csv.mjs"), str(port), *where, query], port, folder, rows)
@@ -76,7 +77,7 @@ def node(folder: Path, rows: int) -> Peer:
 
 def iterator(folder: Path, rows: int) -> Peer:
     """This will start the view over the ORM's iterator."""
-    port = servers.free_port()
+    port = daphnes.free_port()
     daphne = [sys.executable, "-m", "daphne", "-p", str(port), "-v", "0"]
     return Peer("iterator", [*daphne, "tests.bench.exporting.iterator:application"], port, folder, rows)
 
@@ -86,18 +87,18 @@ STARTERS: Final = {"node": node, "iterator": iterator}
 
 def export_copy_statement() -> str:
     """This will return the very COPY that an export of all shipments runs."""
-    subject = access.subject_of_user(User.objects.get(email=house.WHO))
+    subject = subjects.subject_of_user(User.objects.get(email=export_client.WHO))
     if subject is None:
-        raise SystemExit(f"{house.WHO} is nobody.")
-    report_query = asking.parse(tables.SHIPMENTS, subject, QueryDict(""))
-    reading = tables.SHIPMENTS.open(subject, report_query.queryset(), report_query.fields, "csv")
+        raise SystemExit(f"{export_client.WHO} is nobody.")
+    report_query = asking.parse(definitions.SHIPMENTS, subject, QueryDict(""))
+    reading = definitions.SHIPMENTS.open(subject, report_query.queryset(), report_query.fields, "csv")
     reading.close()
     return reading._copy
 
 
 def copy_out_with_psql(statement: str) -> None:
     """This will copy everything out with psql: what its `\\copy` does, for a statement of several lines too."""
-    command = [_psql(), servers.database_url(), "-X", "-q", "-c", statement]
+    command = [_psql(), daphnes.database_url(), "-X", "-q", "-c", statement]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PGOPTIONS": _SESSION})
     assert process.stdout
     buffer = bytearray(1 << 20)

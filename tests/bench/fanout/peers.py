@@ -18,8 +18,8 @@ import msgpack
 import psutil
 import redis
 
-from tests.bench.fanout.load import Target
-from tests.journeys import servers
+from tests.bench.fanout.load_generator import Target
+from tests.drills.harness import daphnes
 
 HERE: Final = Path(__file__).parent
 MARK: Final = "shipment:update"
@@ -38,7 +38,7 @@ class Peer(ABC):
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder, self.redis_url = folder, redis_url
-        self.port = servers.free_port()
+        self.port = daphnes.free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @abstractmethod
@@ -61,7 +61,7 @@ class Peer(ABC):
         """This will start the server and wait until it answers."""
         command, more = self.command()
         out = (self.folder / f"{self.name}.log").open("wb")
-        self.process = subprocess.Popen(command, cwd=servers.ROOT, env=os.environ | more, stdout=out, stderr=out)
+        self.process = subprocess.Popen(command, cwd=daphnes.ROOT, env=os.environ | more, stdout=out, stderr=out)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -189,7 +189,7 @@ class Freight(Peer):
     def command(self) -> tuple[list[str], dict[str, str]]:
         listen_arguments = ["--unix", str(self.unix)] if self.unix else ["--port", str(self.port)]
         serve = [sys.executable, "manage.py", "serve", "--role", "ws", *listen_arguments]
-        return serve, {"DATABASE_URL": servers.database_url(), **LIMITS}
+        return serve, {"DATABASE_URL": daphnes.database_url(), **LIMITS}
 
     def check_listening(self) -> None:
         if self.unix is None:
@@ -249,8 +249,8 @@ class LoadProcess:
     def __init__(self, target: Target) -> None:
         self._port = target.port
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.fanout.load", json.dumps(dataclasses.asdict(target))],
-            cwd=servers.ROOT,
+            [sys.executable, "-m", "tests.bench.fanout.load_generator", json.dumps(dataclasses.asdict(target))],
+            cwd=daphnes.ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -27,18 +27,18 @@ settings.configure(
     ]},
 )  # fmt: skip
 
-import django  # noqa: E402
+import django
 
 django.setup()
 
-from django.core.asgi import get_asgi_application  # noqa: E402
-from django.db import models  # noqa: E402
-from django.http import HttpRequest, JsonResponse  # noqa: E402
-from django.urls import path  # noqa: E402
-from rest_framework import generics, serializers  # noqa: E402
+from django.core.asgi import get_asgi_application
+from django.db import models
+from django.http import HttpRequest, JsonResponse
+from django.urls import path
+from rest_framework import generics, serializers
 
 
-class Driver(models.Model):  # noqa: DJ008  shown by nobody
+class Driver(models.Model):
     """A driver."""
 
     id = models.UUIDField(primary_key=True)
@@ -49,7 +49,7 @@ class Driver(models.Model):  # noqa: DJ008  shown by nobody
         app_label, managed, db_table = "bench", False, "shipments_driver"
 
 
-class Location(models.Model):  # noqa: DJ008  shown by nobody
+class Location(models.Model):
     """A place."""
 
     id = models.UUIDField(primary_key=True)
@@ -63,7 +63,7 @@ class Location(models.Model):  # noqa: DJ008  shown by nobody
         app_label, managed, db_table = "bench", False, "shipments_location"
 
 
-class Shipment(models.Model):  # noqa: DJ008  shown by nobody
+class Shipment(models.Model):
     """A shipment."""
 
     id = models.UUIDField(primary_key=True)
@@ -100,9 +100,9 @@ def _serializer(of: type[models.Model], **nested: serializers.Serializer) -> typ
 ShipmentSerializer = _serializer(
     Shipment, driver=_serializer(Driver)(), origin=_serializer(Location)(), destination=_serializer(Location)()
 )
-_visible_shipments = Shipment.objects.filter(organization_id=os.environ["BENCH_ORGANIZATION"], deleted_at=None).select_related(
-    "driver", "origin", "destination"
-)
+_visible_shipments = Shipment.objects.filter(
+    organization_id=os.environ["BENCH_ORGANIZATION"], deleted_at=None
+).select_related("driver", "origin", "destination")
 
 
 class ListView(generics.ListAPIView):

@@ -7,7 +7,7 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from shipments.models import Organization, Shipment
-from shipments.services import api_keys
+from shipments.services.accounts import api_keys
 from tests import factories
 from tests.factories import NOW
 
@@ -25,6 +25,8 @@ def create_rows(house: Organization, rows: int) -> list[Shipment]:
     factories.customer(house)
     api_keys.create(by=by, now=NOW, name="tms", scopes=["shipments:read"])
     return [
-        factories.booked_shipment(by, driver_id=factories.driver(house).pk, customer_id=factories.customer(house).pk)
+        factories.booked_shipment(
+            by, driver_id=factories.driver(house).pk, customer_id=factories.customer(house).pk
+        )
         for _ in range(rows)
     ]

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from shipments import bearers
+from shipments.auth import bearers
 from shipments.models import (
     ApiKey,
     AuditEntry,
@@ -13,7 +13,7 @@ from shipments.models import (
     Organization,
     User,
 )
-from shipments.services import api_keys
+from shipments.services.accounts import api_keys
 from tests import factories
 from tests.factories import NOW
 from tests.shipments.admin.operators import Operators, create_rows, messages_of

@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 from rest_framework.test import APIClient
 
-from shipments.access import Subject
 from shipments.api.authentication import SubjectUser
+from shipments.auth.subjects import Subject
 
 
 class Api:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shipments.access import Subject
+from shipments.auth.subjects import Subject
 from shipments.models import Organization
 from tests import factories
 from tests.shipments.api.client import Api

@@ -7,7 +7,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from shipments import services
-from shipments.access import Subject
+from shipments.auth.subjects import Subject
 from shipments.models import Organization
 from shipments.selectors import epoch
 from tests import factories

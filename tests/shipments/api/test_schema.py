@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator
 
-from shipments.access import Subject
+from shipments.auth.subjects import Subject
 from shipments.models import Organization
 from tests import factories
 from tests.shipments.api.client import Api

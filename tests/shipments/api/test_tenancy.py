@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, get_resolver
 
-from exports import orders
 from exports import urls as export_urls
-from exports.imports import orders as imports
-from exports.imports.table import ImportTable
-from shipments import bearers, services
-from shipments.access import Subject
+from exports.background import export_jobs
+from exports.file_imports import import_jobs as imports
+from exports.file_imports.table import ImportTable
+from shipments import services
 from shipments.api import urls
+from shipments.auth import bearers
+from shipments.auth.subjects import Subject
 from shipments.models import Organization, Role
-from shipments.services import api_keys, device_keys, links
+from shipments.services.accounts import api_keys
+from shipments.services.fleet import device_keys
+from shipments.services.shipments import tracking_links
 from tests import factories
 from tests.factories import NOW
 from tests.shipments.api.client import Api
@@ -79,7 +82,7 @@ class OneOfEverything:
         services.open_flag(by=self.by, now=NOW, reference="THEIRS", flag="damaged")
         key, _ = api_keys.create(by=self.by, now=NOW, name="theirs", scopes=["shipments:read"])
         device_key, _ = device_keys.create(by=self.by, now=NOW, driver_id=driver.pk, name="theirs")
-        link, _ = links.create(by=self.by, now=NOW, reference="THEIRS")
+        link, _ = tracking_links.create(by=self.by, now=NOW, reference="THEIRS")
         self.names = {
             "device_key_id": device_key.pk,
             "link_id": link.pk,
@@ -91,7 +94,7 @@ class OneOfEverything:
             "flag": "damaged",
             "kind": "bol",
             "extension": "csv",
-            "export_id": orders.create(by=self.by, now=NOW, report="shipments", format="csv", filters={}).pk,
+            "export_id": export_jobs.create(by=self.by, now=NOW, report="shipments", format="csv", filters={}).pk,
             "import_id": imports.create(by=self.by, now=NOW, table=FILE, filename="theirs.csv", size=1).pk,
         }
 
@@ -120,7 +123,9 @@ def rival_organization(db: None) -> OneOfEverything:
     return OneOfEverything()
 
 
-def call_route(api: Api, method: str, name: str, parameters: tuple[str, ...], names: dict[str, Any]) -> dict[str, Any]:
+def call_route(
+    api: Api, method: str, name: str, parameters: tuple[str, ...], names: dict[str, Any]
+) -> dict[str, Any]:
     """This will call a route and return what its answer tells, without what tells the request itself."""
     from django.urls import reverse  # the root URLconf is loaded by now
 
@@ -170,7 +175,9 @@ def test_a_list_narrowed_by_a_rivals_object_is_empty(
 
 
 @pytest.mark.parametrize("field", ["driverId", "customerId"])
-def test_a_rivals_driver_or_customer_cannot_be_used(rival_organization: OneOfEverything, api: Api, field: str) -> None:
+def test_a_rivals_driver_or_customer_cannot_be_used(
+    rival_organization: OneOfEverything, api: Api, field: str
+) -> None:
     theirs = rival_organization.names["driver_id" if field == "driverId" else "customer_id"]
     booking = {"origin": "NLRTM", "destination": "DEHAM"}
 
@@ -182,7 +189,9 @@ def test_a_rivals_driver_or_customer_cannot_be_used(rival_organization: OneOfEve
 
 
 @pytest.mark.parametrize("role", Role.values)
-def test_no_list_holds_anything_of_a_rivals(rival_organization: OneOfEverything, house: Organization, role: str) -> None:
+def test_no_list_holds_anything_of_a_rivals(
+    rival_organization: OneOfEverything, house: Organization, role: str
+) -> None:
     api = Api(factories.member(house, role))
     strange = [str(value) for value in rival_organization.names.values() if not isinstance(value, str)] + ["THEIRS"]
 
@@ -237,7 +246,11 @@ def allowed(api: Api, names: dict[str, Any]) -> set[tuple[str, str]]:
     found = set()
     for name, parameters in routes(all_of_them=True):
         for method in METHODS:
-            if name not in OPEN and call_route(api, method, name, parameters, names)["status"] not in {403, 404, 405}:
+            if name not in OPEN and call_route(api, method, name, parameters, names)["status"] not in {
+                403,
+                404,
+                405,
+            }:
                 found.add((name, method))
     return found
 

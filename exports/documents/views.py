@@ -1,0 +1,72 @@
+"""The papers of a shipment over HTTP: for whoever may read it, each one audited."""
+
+from typing import Any, Final, cast
+
+from django.http import Http404, HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from exports.documents import shipment_documents
+from exports.reports import openapi
+from exports.reports.views import IgnoreClientContentNegotiation
+from shipments import intake
+from shipments.auth.subjects import Subject
+from shipments.domain.identifiers import is_valid_reference
+from shipments.selectors import documents as selectors
+
+_KIND: Final = OpenApiParameter(
+    "kind", {"type": "string", "enum": list(shipment_documents.KINDS)}, OpenApiParameter.PATH,
+    description="Bill of lading, shipping label (4 × 6 in), or proof of delivery.",
+)  # fmt: skip
+_REFERENCE: Final = OpenApiParameter(
+    "reference", {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}, OpenApiParameter.PATH,
+    description="The shipment's reference, whatever its case.",
+)  # fmt: skip
+
+
+class DocumentView(APIView):
+    """One document of one shipment."""
+
+    http_method_names = ["get", "options"]
+    content_negotiation_class = IgnoreClientContentNegotiation
+
+    @extend_schema(
+        operation_id="getDocument",
+        tags=["exports"],
+        parameters=[_REFERENCE, _KIND],
+        responses={
+            (200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY, description="The document."),
+            **cast("dict[Any, Any]", openapi.problem_responses(401, 403, 404, 429, 503)),
+        },
+    )
+    def get(self, request: Request, reference: str, kind: str) -> HttpResponse:
+        """Draw a document of a shipment; there is a proof of delivery once one was stored."""
+        subject = cast("Subject", request.auth)  # IsMember has seen to it
+        subject.require("shipments:read")
+        if kind not in shipment_documents.KINDS:
+            raise Http404
+        papers = (
+            selectors.document_shipment(subject, subject.variant, reference)
+            if is_valid_reference(reference)
+            else None
+        )
+        if papers is None:
+            raise NotFound("There is no such shipment.")
+        canonical_reference = papers.shipment["reference"]
+        try:
+            content = shipment_documents.render(papers, kind, by=subject)
+        except shipment_documents.ProofOfDeliveryMissing:
+            raise NotFound(f"{canonical_reference} has no proof of delivery yet.") from None
+        intake.record_audit(
+            by=subject, now=timezone.now(), action="document", entity="shipment", entity_id=canonical_reference,
+            after={"document": kind, "seq": papers.shipment["seq"], "bytes": len(content)}, outcome="done",
+        )  # fmt: skip
+        headers = {
+            "Content-Disposition": f'inline; filename="{canonical_reference}-{kind}.pdf"',
+            "Cache-Control": "private, no-store",
+        }
+        return HttpResponse(content, content_type="application/pdf", headers=headers)

@@ -1,0 +1,195 @@
+"""The columns of a file, those of the report `shipments`: found by label or name, and how their cells are read."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from exports.reports.definitions import SHIPMENTS
+from shipments.intake import ImportRow, Place
+from shipments.parsing import values as texts
+from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
+from shipments.parsing.values import InvalidValue
+from shipments.selectors.reports.cells import FORMULA_PATTERN
+
+# What an export writes before a text that a spreadsheet would take for a formula.
+_ESCAPED_FORMULA: Final = re.compile(FORMULA_PATTERN)
+_PLACE: Final = re.compile(r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}[A-Za-z0-9]{3})\)", re.DOTALL)
+_WHOLE: Final = re.compile(r"(\d{1,19})(?:\.0{1,10})?", re.ASCII)
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?", re.ASCII)
+_SEPARATORS: Final = re.compile(r"[\s_\-]+")
+_MAX_ERRORS: Final = 50
+_OTHER_REFERENCES: Final = ("po", "bol", "pro")
+CellParser = Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMap:
+    """The columns that a file has: the field of each position, and the header as the file writes it."""
+
+    fields: tuple[str | None, ...]
+    header: Mapping[str, str]
+
+    def errors(self, errors: Sequence[FieldError]) -> list[dict[str, str]]:
+        """This will say of each error in which column of the file it is."""
+        return [
+            {
+                "column": self.header.get(each["field"], each["field"]),
+                "code": each["code"],
+                "message": each["message"],
+            }
+            for each in errors
+        ]
+
+
+def match_header(header: Sequence[str]) -> ColumnMap:
+    """This will find the columns of a header by label or field, in any case; raises Invalid with all it refuses."""
+    fields: list[str | None] = []
+    header_by_field: dict[str, str] = {}
+    errors: list[FieldError] = []
+    for text in header:
+        field_name = _FIELD_BY_LABEL.get(_normalize_label(text))
+        fields.append(field_name)
+        if text and field_name is None:
+            available = (
+                "" if any(each["code"] == "unknown_column" for each in errors) else f"; there are {_ALL_LABELS}"
+            )
+            message = f"There is no such column{available}."
+            errors.append(field_error(text[:64], "unknown_column", message))
+        elif field_name in header_by_field:
+            message = f"This is the column {SHIPMENTS.columns[field_name or ''].label}, which stands there already."
+            errors.append(field_error(text[:64], "duplicate_column", message))
+        elif field_name:
+            header_by_field[field_name] = text
+    if "reference" not in header_by_field:
+        errors.append(field_error("Reference", "missing_column", "A file needs the column Reference."))
+    if errors:
+        raise InvalidFields(errors[:_MAX_ERRORS])
+    return ColumnMap(tuple(fields), header_by_field)
+
+
+def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *, decimal_comma: bool) -> ImportRow:
+    """This will read one row; a cell that is empty says nothing."""
+    values: dict[str, Any] = {}
+    errors: list[FieldError] = []
+    reference = ""
+    for position, cell in enumerate(cells):
+        name = column_map.fields[position] if position < len(column_map.fields) else None
+        if cell is None:
+            continue
+        if name is None:
+            errors.append(field_error("", "outside", f"A cell stands outside the columns: {cell[:40]!r}."))
+        elif name == "reference":
+            reference = unescape_formula(cell)[:200]
+        elif parser := _CELL_PARSERS[name]:
+            _parse_cell(
+                values,
+                errors,
+                name,
+                parser,
+                _normalize_decimal(name, unescape_formula(cell), decimal_comma=decimal_comma),
+            )
+    if not reference:
+        errors.append(field_error("reference", "required", "Every row needs a reference."))
+    return ImportRow(number, reference, values, errors)
+
+
+def unescape_formula(cell: str) -> str:
+    """This will take away the apostrophe by which an export keeps a spreadsheet from reckoning with a text."""
+    return cell[1:] if cell.startswith("'") and _ESCAPED_FORMULA.match(cell) else cell
+
+
+def _parse_cell(values: dict[str, Any], errors: list[FieldError], name: str, parser: CellParser, text: str) -> None:
+    try:
+        value = parser(text)
+    except InvalidValue as error:
+        errors.append(field_error(name, "invalid", str(error)))
+        return
+    if name in _OTHER_REFERENCES:
+        values.setdefault("references", {})[name] = value
+    else:
+        values[name] = value
+
+
+def _normalize_decimal(name: str, text: str, *, decimal_comma: bool) -> str:
+    if decimal_comma and name in {"weightKg", "volumeM3"} and "." not in text:
+        return text.replace(",", ".", 1)
+    return text
+
+
+def _place(text: str) -> str | Place:
+    """This will read `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`."""
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        if re.fullmatch(r"[A-Za-z]{2}[A-Za-z0-9]{3}", text, re.ASCII):
+            return text.upper()
+        raise InvalidValue("Give a UN/LOCODE such as NLRTM, or a name with its code or country: Depot 7 (NL).")
+    code = match["code"].upper()
+    return code if len(code) > 2 else Place(name=match["name"].strip(), country=code)
+
+
+def _instant(text: str) -> datetime:
+    """This will read a time; one without an offset is UTC, a day its beginning."""
+    if _DAY.fullmatch(text):
+        return texts.instant(f"{text}T00:00:00Z")
+    if _WITHOUT_ZONE.fullmatch(text):
+        return texts.instant(f"{text}{'' if text.count(':') > 1 else ':00'}Z")
+    if re.fullmatch(r"[\d.,]+", text):
+        raise InvalidValue("This is a number; give the cell a format of dates, or write 2026-03-02T12:00:00Z.")
+    return texts.instant(text).astimezone(UTC)
+
+
+def _pieces(text: str) -> int:
+    match = _WHOLE.fullmatch(text)
+    return _COUNT(match[1] if match else text)
+
+
+def _status(text: str) -> str:
+    return text.lower().replace(" ", "_")[:40]
+
+
+_COUNT: Final = texts.whole_number(0, texts.MAX_PIECES)
+_NAME: Final = texts.text_up_to(120)
+_OTHER: Final = texts.text_up_to(texts.MAX_OTHER_REFERENCE)
+# None: what the product alone writes. It is accepted, so that an export can be sent back, and not looked at.
+_CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
+    "id": None,
+    "reference": str,
+    "origin": _place,
+    "destination": _place,
+    "status": _status,
+    "driverId": texts.identifier,
+    "driverName": _NAME,
+    "driverPhone": None,
+    "createdAt": None,
+    "updatedAt": None,
+    "customer": _NAME,
+    "eta": _instant,
+    "deliveredAt": None,
+    "pieces": _pieces,
+    "weightKg": texts.decimal_number(texts.WEIGHT_DIGITS),
+    "plannedPickupAt": _instant,
+    "plannedDeliveryAt": _instant,
+    "volumeM3": texts.decimal_number(texts.VOLUME_DIGITS),
+    "customerId": texts.identifier,
+    "seq": None,
+    "po": _OTHER,
+    "bol": _OTHER,
+    "pro": _OTHER,
+    "flags": None,
+    "notes": texts.text_up_to(texts.MAX_NOTES),
+}
+# What a new file is begun with: those columns that are looked at, in the order of an export.
+TEMPLATE_FIELDS: Final = tuple(name for name in SHIPMENTS.columns if _CELL_PARSERS[name])
+
+
+def _normalize_label(text: str) -> str:
+    return _SEPARATORS.sub("", text).casefold()
+
+
+_FIELD_BY_LABEL: Final[Mapping[str, str]] = {
+    _normalize_label(text): name for name, column in SHIPMENTS.columns.items() for text in (name, column.label)
+}
+_ALL_LABELS: Final = ", ".join(column.label for column in SHIPMENTS.columns.values())

@@ -1,0 +1,154 @@
+"""The workers' side of imports: apply one chunk by chunk, take up those whose worker was killed, forget old ones.
+
+What a chunk changes, what is told of its rows and how far the import is are one transaction: nothing is done twice.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.db import Error, transaction
+from django.db.models import F
+from django.utils import timezone
+from procrastinate.exceptions import ProcrastinateException
+
+from exports.background import jobs
+from exports.background.jobs import AttemptSuperseded
+from exports.file_imports import columns, import_jobs, row_processing, table
+from exports.file_imports.columns import ColumnMap
+from exports.file_imports.row_processing import CHUNK_ROWS, ChunkReader
+from exports.models import Import, ImportedFile, ImportedRow
+from shipments import intake
+from shipments.auth.subjects import Forbidden, Subject
+from shipments.intake import ImportRow, OutcomeUnknown
+from shipments.parsing.query_parameters import InvalidFields
+
+log: Final = structlog.get_logger("exports")
+State = Import.State
+
+
+class ShuttingDown(Exception):
+    """This process ends; another takes the import up."""
+
+
+def work_batch() -> int:
+    """This will apply what is queued, one after the other, and return how many were waiting."""
+    return jobs.work_batch(import_jobs.JOB_TYPE)
+
+
+def requeue_stalled_batch() -> int:
+    """This will queue again what is running without a worker, which was killed; returns how many."""
+    return jobs.requeue_stalled_batch(import_jobs.JOB_TYPE, _end_exhausted)
+
+
+def purge_batch(now: datetime) -> int:
+    """This will delete reports that nobody may ask for any more, and return how many."""
+    old = Import.objects.filter(created_at__lt=now - timedelta(seconds=settings.IMPORT_KEEP))
+    import_ids = list(
+        old.exclude(state__in=jobs.OPEN_STATES).order_by("created_at").values_list("pk", flat=True)[:10]
+    )
+    with transaction.atomic():
+        ImportedRow.objects.filter(import_id__in=import_ids).delete()
+        Import.objects.filter(pk__in=import_ids).delete()
+    return len(import_ids)
+
+
+def apply(import_id: uuid.UUID) -> None:
+    """This will apply one import from where it stands, unless somebody else does or it was cancelled."""
+    with jobs.claimed(import_jobs.JOB_TYPE, import_id) as import_job:
+        if import_job is not None:
+            _run_attempt(import_job)
+
+
+def _end_exhausted(import_job: Import) -> None:
+    """This will end one that is given up; of others all is stored already, committed with what it did."""
+    if import_job.attempt >= jobs.MAX_ATTEMPTS:
+        ImportedFile.objects.filter(pk=import_job.pk).delete()
+        details = {**import_jobs.counts(import_job), "why": "Its process ended."}
+        import_jobs.record_audit(
+            import_job, by=_audit_subject(import_job), now=timezone.now(), outcome="failed", details=details
+        )
+
+
+def _run_attempt(import_job: Import) -> None:
+    try:
+        _apply_chunks(import_job)
+    except (AttemptSuperseded, ShuttingDown):
+        pass  # it was ended by whoever cancelled it, or goes on elsewhere
+    except (Forbidden, InvalidFields) as error:
+        _store_failure(import_job, error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error))
+    except (Error, psycopg.Error, ProcrastinateException, OutcomeUnknown) as error:
+        # Left as it stands: without its lock it is taken up again, when the database answers.
+        log.warning("import broke off", order=str(import_job.pk), error=type(error).__name__)
+    except Exception:
+        log.exception("import failed", order=str(import_job.pk))
+        _store_failure(import_job, "It could not be applied; the log of the workers says why.")
+
+
+def _apply_chunks(import_job: Import) -> None:
+    by = jobs.subject_of(import_job)
+    by.require("shipments:write")
+    if import_job.attempt == 1:
+        import_jobs.record_audit(import_job, by=by, now=timezone.now(), outcome="started", details={})
+    import_jobs.publish_progress(import_job)
+    column_map = columns.match_header(import_job.header)
+    row_reader = ChunkReader(column_map, decimal_comma=import_job.decimal_comma)
+    rows = table.iter_packed_rows(bytes(ImportedFile.objects.get(pk=import_job.pk).packed))
+    for chunk in row_reader.chunks(rows, CHUNK_ROWS, skip=import_job.done):
+        if jobs.is_shutting_down():
+            raise ShuttingDown
+        _apply_chunk(import_job, chunk, column_map)
+        import_job.refresh_from_db(fields=["done", *row_processing.OUTCOMES])
+        import_jobs.publish_progress(import_job)
+    with transaction.atomic():
+        finished = jobs.current_attempt(import_jobs.JOB_TYPE, import_job).select_for_update().first()
+        if finished is None:
+            raise AttemptSuperseded
+        import_jobs.finish(finished, by=by, now=timezone.now(), state=State.SUCCEEDED)
+    import_jobs.publish_progress(finished)
+
+
+def _apply_chunk(import_job: Import, chunk: Sequence[ImportRow], column_map: ColumnMap) -> None:
+    """This will apply some rows and store what became of them; raises Forbidden, GivenUp, the database's errors."""
+    # Whoever ordered it may have lost the right meanwhile.
+    by: Subject = jobs.subject_of(import_job)
+    now = timezone.now()
+
+    def write() -> None:
+        results = intake.import_rows(by=by, now=now, rows=chunk, dry_run=False)
+        ImportedRow.objects.bulk_create(
+            ImportedRow(import_id=import_job.pk, **row_processing.serialize_result(each, column_map))
+            for each in results
+        )
+        increments: dict[str, Any] = {
+            name: F(name) + count for name, count in row_processing.count_outcomes(results).items()
+        }
+        if not jobs.current_attempt(import_jobs.JOB_TYPE, import_job).update(
+            done=F("done") + len(chunk), **increments
+        ):
+            raise AttemptSuperseded
+
+    intake.run_in_transaction(write)
+
+
+def _store_failure(import_job: Import, error: str) -> None:
+    with transaction.atomic():
+        locked_job = jobs.current_attempt(import_jobs.JOB_TYPE, import_job).select_for_update().first()
+        if locked_job is None:
+            return
+        import_jobs.finish(
+            locked_job, by=_audit_subject(import_job), now=timezone.now(), state=State.FAILED, error=error
+        )
+    import_jobs.publish_progress(locked_job)
+
+
+def _audit_subject(import_job: Import) -> Subject:
+    """This will return whom the audit names where nobody may act for the import any more."""
+    return Subject(
+        organization_id=import_job.organization_id, role="system", user_id=import_job.owner_id, name="import",
+        address=import_job.address, request_id=import_job.request_id,
+    )  # fmt: skip

@@ -1,0 +1,24 @@
+"""JSON: one array of objects, or one object a line. The database writes the objects, numbers as numbers."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from exports.reports.format_registry import Dataset, Format
+
+
+def write_lines(dataset: Dataset) -> Iterator[bytes]:
+    """This will yield one JSON object a line."""
+    return dataset.blocks()
+
+
+def write_array(dataset: Dataset) -> Iterator[bytes]:
+    """This will yield one array; a line break inside a value is an escape, so that every one ends an object."""
+    separator = b"[\n"
+    for block in dataset.blocks():
+        yield separator + block[:-1].replace(b"\n", b",\n")
+        separator = b",\n"
+    yield b"\n]\n" if separator == b",\n" else b"[]\n"
+
+
+JSON: Final = Format("json", "application/json", "json", write_array, compressible=True)
+NDJSON: Final = Format("ndjson", "application/x-ndjson", "json", write_lines, compressible=True)

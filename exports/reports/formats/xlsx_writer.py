@@ -1,0 +1,82 @@
+"""Writes one XLSX file in a process of its own: its work never holds up the server's, and its end frees all of it.
+
+    python -I xlsx_writer.py TARGET < lines
+
+The first line is a JSON array: the title, the labels, the positions of times. Each further line is an object with
+one value a label; the line `null` is the last one. Without it nothing is finished: whoever sent the lines is gone.
+Imports nothing of the product, and so starts at once.
+"""
+
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import xlsxwriter
+
+# What a cell can hold at most; a longer text is cut visibly.
+MAX_CELL_CHARACTERS: Final = 32_767
+_NICE: Final = 10
+_MAX_WIDTH: Final = 40
+
+
+def main(target: str) -> int:
+    """This will write the file and say by the exit status whether it is whole."""
+    os.nice(_NICE)
+    title, labels, datetime_columns = orjson.loads(sys.stdin.buffer.readline())
+    book = xlsxwriter.Workbook(
+        target,
+        {
+            "constant_memory": True,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "strings_to_numbers": False,
+            "tmpdir": str(Path(target).parent),
+        },
+    )
+    sheet = book.add_worksheet(title)
+    head = book.add_format({"bold": True, "bottom": 1})
+    datetime_format = book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+    sheet.freeze_panes(1, 0)
+    for column, label in enumerate(labels):
+        sheet.set_column(column, column, min(_MAX_WIDTH, max(12, len(label) + 2)))
+    sheet.write_row(0, 0, labels, head)
+    is_complete, rows = _write_rows(sheet, set(datetime_columns), datetime_format)
+    if not is_complete:
+        return 1
+    sheet.autofilter(0, 0, rows, len(labels) - 1)
+    book.close()
+    return 0
+
+
+def _write_rows(sheet: Any, datetime_columns: set[int], datetime_format: Any) -> tuple[bool, int]:
+    row = 0
+    for line in sys.stdin.buffer:
+        values = orjson.loads(line)
+        if values is None:
+            return True, row
+        row += 1
+        for column, value in enumerate(values.values()):
+            if value is None:
+                continue
+            if column in datetime_columns:
+                # A spreadsheet knows no zones: the time is UTC, as the labels' documentation says.
+                sheet.write_datetime(
+                    row, column, datetime.fromisoformat(value).replace(tzinfo=None), datetime_format
+                )
+            elif isinstance(value, int | float):
+                sheet.write_number(row, column, value)
+            else:
+                sheet.write_string(row, column, _text(value))
+    return False, row
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= MAX_CELL_CHARACTERS else text[: MAX_CELL_CHARACTERS - 1] + "…"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,160 @@
+"""The trace of an export or document: two entries in the audit, one counted run, and Prometheus' numbers."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from django.db import Error, transaction
+from django.utils import timezone
+
+from exports import metrics
+from exports.models import Run
+from shipments import intake
+from shipments.auth.subjects import Subject
+
+_log: Final = structlog.get_logger("exports")
+_HEARTBEAT_SECONDS: Final = 20.0
+# A run that was not heard of for so long has lost its process: a reader who takes nothing is cut much sooner.
+STALE_AFTER: Final = timedelta(minutes=3)
+_REFUSAL_INTERVAL_SECONDS: Final = 1.0
+_MAX_TRACKED_CALLERS: Final = 1000
+_last_refused: dict[str, float] = {}
+
+
+@dataclass(slots=True)
+class RunRecorder:
+    """One export: who takes what. `rows` is their count in the snapshot, `cached` whether a cache had it."""
+
+    by: Subject
+    report: str
+    format: str
+    filters: Mapping[str, str]
+    rows: int = 0
+    cached: bool | None = None
+    action: str = "export"
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
+    export_id: uuid.UUID | None = None  # the background export that it belongs to
+    started: bool = False
+    _started_monotonic: float = field(default_factory=time.monotonic)
+    _last_heartbeat: float = field(default_factory=time.monotonic)
+
+    def start(self) -> None:
+        """This will write that it starts; nothing may leave before."""
+        now = timezone.now()
+        with transaction.atomic():
+            Run.objects.create(
+                id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
+                rows=self.rows, cached=self.cached, started_at=now, seen_at=now, actor=_actor(self.by),
+                export_id=self.export_id,
+            )  # fmt: skip
+            self._audit("started", {}, now)
+        self.started = True
+
+    def heartbeat(self) -> None:
+        """This will note now and then that it still goes on."""
+        if time.monotonic() - self._last_heartbeat > _HEARTBEAT_SECONDS:
+            self._last_heartbeat = time.monotonic()
+            Run.objects.filter(pk=self.id).update(seen_at=timezone.now())
+
+    def finish(self, outcome: str, *, sent: int) -> None:
+        """This will write how it ended: `done`, `failed` or `cancelled`. A database that is away is only logged."""
+        seconds = time.monotonic() - self._started_monotonic
+        _count(self.format, outcome, seconds)
+        details = {"bytes": sent, "durationMs": round(seconds * 1000)}
+        now = timezone.now()
+        try:
+            with transaction.atomic():
+                Run.objects.filter(pk=self.id).update(
+                    outcome=outcome, rows=self.rows, bytes=sent, cached=self.cached, seen_at=now, ended_at=now
+                )
+                self._audit(outcome, details, now)
+        except Error as error:
+            _log.error(
+                "export not audited", export=str(self.id), outcome=outcome, error=type(error).__name__, **details
+            )
+
+    def record_refusal(self, reason: str) -> None:
+        """This will write that it was refused: of one caller at most once a second, however often it asks."""
+        _count(self.format, "refused", None)
+        if not _should_record_refusal(self.by.limit_key):
+            return
+        now = timezone.now()
+        try:
+            with transaction.atomic():
+                Run.objects.create(
+                    id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
+                    outcome=Run.Outcome.REFUSED, started_at=now, seen_at=now, ended_at=now,
+                )  # fmt: skip
+                self._audit("refused", {"why": reason}, now)
+        except Error as error:
+            _log.error("refusal not audited", report=self.report, error=type(error).__name__)
+
+    def _audit(self, outcome: str, details: Mapping[str, Any], now: datetime) -> None:
+        entry = {"report": self.report, "format": self.format, "filters": dict(self.filters), "rows": self.rows}
+        intake.record_audit(
+            by=self.by, now=now, action=self.action, entity=self.action, entity_id=self.export_id or self.id,
+            after=entry | dict(details), outcome=outcome,
+        )  # fmt: skip
+
+
+def fail_stale_batch(now: datetime) -> int:
+    """This will end runs whose process was killed, in the audit too, and return how many."""
+    stale = Run.objects.filter(outcome=Run.Outcome.RUNNING, seen_at__lt=now - STALE_AFTER)
+    with transaction.atomic():
+        runs = list(stale.order_by("seen_at").select_for_update(skip_locked=True)[:100])
+        for run in runs:
+            _fail_stale(run, now)
+    return len(runs)
+
+
+def fail_stale(run_id: uuid.UUID, now: datetime) -> None:
+    """This will end one run of which it is known that its process was killed, in the caller's transaction."""
+    run = Run.objects.select_for_update().filter(pk=run_id, outcome=Run.Outcome.RUNNING).first()
+    if run is not None:
+        _fail_stale(run, now)
+
+
+def _fail_stale(run: Run, now: datetime) -> None:
+    run.outcome, run.ended_at = Run.Outcome.FAILED, now
+    run.save(update_fields=["outcome", "ended_at"])
+    _count(run.format, run.outcome, None)
+    intake.record_audit(
+        by=_subject(run), now=now, action="export", entity="export", entity_id=run.export_id or run.pk,
+        after={"report": run.report, "format": run.format, "rows": run.rows, "why": "Its process ended."},
+        outcome="failed",
+    )  # fmt: skip
+
+
+def _actor(by: Subject) -> dict[str, Any]:
+    return {
+        "role": by.role, "user": str(by.user_id) if by.user_id else None, "name": by.key_name or by.name,
+        "address": by.address, "request": by.request_id,
+    }  # fmt: skip
+
+
+def _subject(run: Run) -> Subject:
+    actor = run.actor
+    return Subject(
+        organization_id=run.organization_id, role=actor["role"], name=actor["name"], address=actor["address"],
+        user_id=uuid.UUID(actor["user"]) if actor["user"] else None, request_id=actor["request"],
+    )  # fmt: skip
+
+
+def _count(format: str, outcome: str, seconds: float | None) -> None:
+    metrics.TOTAL.labels(format, outcome).inc()
+    if seconds is not None:
+        metrics.DURATION.observe(seconds)
+
+
+def _should_record_refusal(key: str) -> bool:
+    now = time.monotonic()
+    if now - _last_refused.get(key, -_REFUSAL_INTERVAL_SECONDS) < _REFUSAL_INTERVAL_SECONDS:
+        return False
+    if len(_last_refused) >= _MAX_TRACKED_CALLERS:
+        _last_refused.clear()
+    _last_refused[key] = now
+    return True

@@ -1,0 +1,144 @@
+"""From a writer's thread to the event loop: a file block by block, ended, counted and freed whatever happens.
+
+The writer is asked for its next blocks while the last ones leave, and for no more: what holds back the reader holds
+back PostgreSQL.
+"""
+
+import asyncio
+import threading
+import zlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from django.db import connection
+
+from exports.reports.format_registry import Dataset, Format
+from exports.reports.run_recorder import RunRecorder
+
+# Handed over at once: a hop between threads costs as much as it costs to write 100 rows.
+CHUNK_BYTES: Final = 256 * 1024
+_GZIP_LEVEL: Final = 1
+_GZIP_WINDOW: Final = 31  # zlib's number for gzip's frame
+# A file that nobody begins to take gives its place back: its request was given up meanwhile.
+_START_TIMEOUT_SECONDS: Final = 5.0
+
+
+class StreamExpired(Exception):
+    """The file waited for its reader too long."""
+
+
+def gzip_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """This will yield the blocks as one gzip member; the first leave at once."""
+    compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+    first = True
+    for block in blocks:
+        packed = compressor.compress(block)
+        if first:
+            packed += compressor.flush(zlib.Z_SYNC_FLUSH)
+            first = False
+        if packed:
+            yield packed
+    yield compressor.flush()
+
+
+class FileStream:
+    """One file on its way to one reader, begun at once. `release` gives its place back."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        file_format: Format,
+        recorder: RunRecorder,
+        *,
+        gzip: bool,
+        release: Callable[[], None],
+    ) -> None:
+        blocks = file_format.write(dataset)
+        self._blocks = gzip_blocks(blocks) if gzip else blocks
+        self._dataset, self._recorder, self._release = dataset, recorder, release
+        self._sent = 0
+        self._chunk_bytes = 1  # the first block leaves at once
+        self._lock = threading.Lock()
+        self._claimed = False
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._next_chunk = self._executor.submit(self._read_chunk)
+        self._timer = threading.Timer(_START_TIMEOUT_SECONDS, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """This will yield the file and write the end of its record; what breaks off is raised on.
+
+        The answer must not end as if it were whole.
+        """
+        if not self._claim():
+            raise StreamExpired
+        outcome = "cancelled"
+        try:
+            while block := await asyncio.wrap_future(self._next_chunk):
+                self._next_chunk = self._executor.submit(self._read_chunk)
+                self._sent += len(block)
+                yield block
+            outcome = "done"
+        except Exception:
+            outcome = "failed"
+            raise
+        finally:
+            if outcome == "cancelled":
+                # The event loop must not wait for the server that is to end the COPY.
+                threading.Thread(target=self._dataset.reading.cancel, name="export cancel", daemon=True).start()
+                self._end(outcome)
+            else:
+                await asyncio.wrap_future(self._end(outcome))
+
+    def discard(self) -> None:
+        """This will give the file up before anybody takes it, and tell nobody."""
+        if self._claim():
+            self._dataset.reading.cancel()
+            self._executor.submit(self._free)
+            self._executor.shutdown(wait=False)
+
+    def _claim(self) -> bool:
+        self._timer.cancel()
+        with self._lock:
+            already_claimed, self._claimed = self._claimed, True
+        return not already_claimed
+
+    def _expire(self) -> None:
+        if self._claim():
+            self._end("cancelled")
+
+    def _read_chunk(self) -> bytes:
+        parts, size = [], 0
+        for block in self._blocks:
+            parts.append(block)
+            size += len(block)
+            if size >= self._chunk_bytes:
+                break
+        self._chunk_bytes = CHUNK_BYTES
+        self._recorder.heartbeat()
+        return b"".join(parts)
+
+    def _end(self, outcome: str) -> "Future[None]":
+        future = self._executor.submit(self._finish, outcome)
+        self._executor.shutdown(wait=False)
+        return future
+
+    def _finish(self, outcome: str) -> None:
+        """This will free what the file held, in the thread that wrote it, then tell its end."""
+        try:
+            self._free()
+        finally:
+            self._recorder.finish(outcome, sent=self._sent)
+            if not connection.in_atomic_block:
+                connection.close()
+
+    def _free(self) -> None:
+        try:
+            close = getattr(self._blocks, "close", None)
+            if close:
+                close()
+        finally:
+            self._dataset.reading.close()
+            self._release()

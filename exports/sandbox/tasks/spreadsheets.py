@@ -1,0 +1,222 @@
+"""In the renderer: a stranger's CSV or XLSX, read with suspicion into plain rows of texts.
+
+Knows nothing of the product. What is made: one JSON line a row, `[number, [cell, …]]`, compressed; a cell is a text
+or null. Numbers are those that a spreadsheet shows: the header's is usually 1.
+"""
+
+import csv
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+import python_calamine as calamine
+
+from exports.sandbox import isolation
+
+MAX_COLUMNS: Final = 200
+# Of a workbook, when it is unpacked: its cells and its texts.
+MAX_UNPACKED_BYTES: Final = 256 * 1024**2
+MAX_MEMORY_BYTES: Final = 768 * 1024**2
+# Of all cells together; one text may stand in many cells of a workbook.
+MAX_CHARACTERS: Final = 128 * 1024**2
+MAX_CELL_CHARACTERS: Final = 32_767
+_DELIMITERS: Final = (",", ";", "\t")
+_SEP_LINE: Final = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+_BLOCK_BYTES: Final = 1024 * 1024
+Row = tuple[int, list[str | None]]
+
+
+class Unreadable(Exception):
+    """The file cannot be taken; `reason` says why, in words for whoever sent it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Empty(Unreadable):
+    """There is nothing in it, or nothing but a header."""
+
+
+class NotText(Unreadable):
+    """It is neither UTF-8 nor a workbook."""
+
+
+class TooMuch(Unreadable):
+    """It has more rows, columns or bytes than are taken."""
+
+
+class Broken(Unreadable):
+    """It is cut off, or not written by the rules of its format."""
+
+
+def read_table(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
+    """This will read a file whose rows are at most `head["mostRows"]`; raises Unreadable."""
+    raw = pieces[0]
+    if not raw.strip():
+        raise Empty("The file is empty.")
+    if raw.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        kind, decimal_comma, rows = "xlsx", False, _xlsx_rows(raw)
+    elif raw.startswith(b"\xd0\xcf\x11\xe0"):
+        raise NotText("This is an old or protected workbook; save it as XLSX without a password, or as CSV.")
+    else:
+        text = _decode(raw)
+        delimiter = _detect_delimiter(text)
+        # Programs that part cells by semicolons do so because they write commas within numbers.
+        kind, decimal_comma, rows = "csv", delimiter != ",", _csv_rows(text, delimiter)
+    try:
+        return _pack_rows(rows, head["mostRows"], {"kind": kind, "decimalComma": decimal_comma})
+    except MemoryError:
+        raise TooMuch("Its cells take more memory than a file may.") from None
+
+
+# -- CSV --------------------------------------------------------------------------------------------------
+
+
+def _decode(raw: bytes) -> str:
+    is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))  # "Unicode text" of a spreadsheet program
+    try:
+        text = raw.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise NotText(f"Line {line:,} is not UTF-8; save the file as “CSV UTF-8”.") from None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise NotText(f"Line {line:,} holds the character NUL; this is no text.")
+    return text
+
+
+def _detect_delimiter(text: str) -> str:
+    """This will return what parts the most cells of the first line, or what the file itself says."""
+    if declared := _SEP_LINE.match(text):
+        return declared[1]
+    start = text[:_BLOCK_BYTES].lstrip("\r\n")
+    return max(_DELIMITERS, key=lambda each: _count_cells(start, each))
+
+
+def _count_cells(text: str, delimiter: str) -> int:
+    """This will count the cells of the first line."""
+    try:
+        return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
+    except csv.Error:  # one cell without end
+        return 0
+
+
+def _csv_rows(text: str, delimiter: str) -> Iterator[Row]:
+    skipped = declared.end() if (declared := _SEP_LINE.match(text)) else 0
+    lines = io.StringIO(text, newline="")
+    lines.seek(skipped)
+    number = 1 if skipped else 0
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        for number, cells in enumerate(reader, number + 1):
+            yield number, [cell.strip() or None for cell in cells]
+    except csv.Error as error:
+        if "field larger" in str(error):
+            raise TooMuch(f"A cell behind row {number:,} is longer than cells can be.") from None
+        raise Broken(f"What follows row {number:,} cannot be read as CSV: {error}.") from None
+
+
+# -- XLSX -------------------------------------------------------------------------------------------------
+
+
+def _xlsx_rows(raw: bytes) -> Iterator[Row]:
+    _check_unpacked_size(raw)
+    with isolation.limit_memory(MAX_MEMORY_BYTES):
+        try:
+            book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(raw))
+            visible_sheets = [
+                each.name for each in book.sheets_metadata if each.visible is calamine.SheetVisibleEnum.Visible
+            ]
+            if not visible_sheets:
+                raise Empty("The workbook has no sheet that can be seen.")
+            sheet = book.get_sheet_by_name(visible_sheets[0])
+        except calamine.PasswordError:
+            raise NotText("The workbook is protected by a password.") from None
+        except (calamine.CalamineError, OSError, ValueError) as error:
+            raise Broken("The workbook cannot be read: it is broken or no XLSX.") from error
+        for number, cells in enumerate(sheet.iter_rows(), 1):
+            yield number, [_cell_text(cell) for cell in cells]
+
+
+def _check_unpacked_size(raw: bytes) -> None:
+    """This will unpack a workbook to count what is in it: what its directory says of that may be a lie."""
+    bytes_left = MAX_UNPACKED_BYTES
+    try:
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            names = archive.namelist()
+            if "[Content_Types].xml" not in names or not any(name.startswith("xl/") for name in names):
+                raise NotText("This is a ZIP file, but no XLSX workbook.")
+            for name in names:
+                with archive.open(name) as member:
+                    while block := member.read(_BLOCK_BYTES):
+                        bytes_left -= len(block)
+                        if bytes_left < 0:
+                            raise TooMuch(f"The workbook unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB.")
+    except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise Broken("The workbook cannot be unpacked: it is broken or cut off.") from error
+
+
+def _cell_text(cell: Any) -> str | None:
+    """This will write a cell as a CSV would hold it; a spreadsheet knows no zones: its times are UTC."""
+    if isinstance(cell, str):
+        return cell.replace("\0", "").strip() or None
+    if isinstance(cell, bool):
+        return str(cell).upper()
+    if isinstance(cell, float):
+        return format(Decimal(repr(cell)).normalize(), "f")
+    if isinstance(cell, datetime):
+        # The number behind it is exact to some microseconds only.
+        rounded = cell + timedelta(microseconds=500)
+        return f"{rounded.isoformat(timespec='milliseconds').removesuffix('.000')}Z"
+    return cell.isoformat() if isinstance(cell, date | time) else str(cell)
+
+
+# -- both -------------------------------------------------------------------------------------------------
+
+
+def _pack_rows(rows: Iterator[Row], most_rows: int, metadata: dict[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+    """This will compress the rows below the header, without those that are blank."""
+    packer = zlib.compressobj(1)
+    parts: list[bytes] = []
+    header, count, characters = _read_header(rows), 0, 0
+    for number, cells in rows:
+        if not any(cells):
+            continue
+        count += 1
+        characters += sum(map(len, filter(None, cells)))
+        if count > most_rows:
+            raise TooMuch(f"The file has more than {most_rows:,} rows; cut it into several.")
+        if characters > MAX_CHARACTERS:
+            raise TooMuch(f"The cells hold more than {MAX_CHARACTERS >> 20} million characters.")
+        parts.append(packer.compress(orjson.dumps([number, _fit_to_width(cells, len(header), number)]) + b"\n"))
+    if not count:
+        raise Empty("There is a header and no row below it.")
+    parts.append(packer.flush())
+    return b"".join(parts), metadata | {"header": header, "rows": count}
+
+
+def _read_header(rows: Iterator[Row]) -> list[str]:
+    """This will return the first row that is not blank, without blank cells at its end."""
+    for _, cells in rows:
+        while cells and not cells[-1]:
+            cells.pop()
+        if len(cells) > MAX_COLUMNS:
+            raise TooMuch(f"The file has {len(cells):,} columns; there may be {MAX_COLUMNS}.")
+        if cells:
+            return [(cell or "")[:200] for cell in cells]
+    raise Empty("The file is empty.")
+
+
+def _fit_to_width(cells: list[str | None], width: int, number: int) -> list[str | None]:
+    """This will return the cells of a row, and one more where cells stand outside the columns."""
+    if any(cell is not None and len(cell) > MAX_CELL_CHARACTERS for cell in cells):
+        raise TooMuch(f"A cell of row {number:,} has more than {MAX_CELL_CHARACTERS:,} characters.")
+    outside = next(filter(None, cells[width:]), None)
+    return cells[:width] + ([outside] if outside else [])

@@ -1,0 +1,175 @@
+"""The limits in the admin, for those who run the installation; a change holds everywhere within two seconds."""
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.http import HttpRequest
+from django.utils import timezone
+
+from ratelimits import changes, policies
+from ratelimits.models import KeyLimit, PolicyLimit
+from shipments.admin.service_admin import ServiceAdmin, acting_subject, is_superuser
+from shipments.models import ApiKey, User
+
+if TYPE_CHECKING:
+    PolicyForm = forms.ModelForm[PolicyLimit]
+    KeyForm = forms.ModelForm[KeyLimit]
+else:
+    PolicyForm = KeyForm = forms.ModelForm
+
+
+class PolicyLimitForm(PolicyForm):
+    """The numbers of one policy."""
+
+    policy = forms.ChoiceField()
+
+    class Meta:
+        model = PolicyLimit
+        fields = ("policy", "most", "window")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, high in (("most", changes.MAX_REQUESTS), ("window", changes.MAX_WINDOW_SECONDS)):
+            self.fields[name] = forms.IntegerField(
+                label=self.fields[name].label, min_value=1, max_value=high, help_text=self.fields[name].help_text
+            )
+        choice: Any = self.fields.get("policy")
+        if choice is not None:
+            configured = PolicyLimit.objects.values_list("policy", flat=True)
+            choice.choices = [
+                (name, _default_label(name)) for name in policies.names() if name not in set(configured)
+            ]
+
+
+class KeyLimitForm(KeyForm):
+    """A limit of its own for one key, named as an operator knows it."""
+
+    policy = forms.ChoiceField(choices=lambda: [(name, name) for name in policies.names() if name != "auth"])
+    key = forms.CharField(
+        max_length=254,
+        help_text="An API key's beginning (frk_…) or id as key:…, an account's e-mail address or id as user:…,"
+        " or address:<IP address>.",
+    )
+
+    class Meta:
+        model = KeyLimit
+        fields = ("policy", "key", "most")
+
+    def clean_key(self) -> str:
+        """This will return the key as the limiter counts by it."""
+        try:
+            return changes.canonical_key(_limit_key(self.cleaned_data["key"].strip()))
+        except changes.InvalidLimit as error:
+            raise ValidationError(str(error)) from error
+
+
+class _LimitAdmin(ServiceAdmin):
+    """Only for superusers: a limit is the whole installation's."""
+
+    search_fields = ("policy",)
+
+    def may(self, request: HttpRequest, permission: str | None) -> bool:
+        """This will tell whether the operator runs the installation."""
+        return bool(request.user.is_active) and is_superuser(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """This will let a change be taken back."""
+        return self.may(request, None)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """This will take back each by the service, which tells of it."""
+        for row in queryset:
+            self.delete_model(request, row)
+
+
+@admin.register(PolicyLimit)
+class PolicyLimitAdmin(_LimitAdmin):
+    """Policies with other numbers than the environment's."""
+
+    form = PolicyLimitForm
+    list_display = ("policy", "most", "window", "environment", "changed_at")
+    ordering = ("policy",)
+
+    @admin.display(description="in the environment")
+    def environment(self, obj: PolicyLimit) -> str:
+        """This will tell to what deleting the row returns."""
+        return _default_label(obj.policy) if obj.policy in settings.RATE_LIMITS else "not declared any more"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will ask which policy while the row is new."""
+        return ("policy", "environment", "most", "window") if obj else ("policy", "most", "window")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will keep a row with its policy."""
+        return ("policy", "environment") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: PolicyLimit, form: Any, change: bool) -> None:
+        """This will change the policy by the service."""
+        obj.changed_at = timezone.now()
+        changes.set_policy(
+            by=acting_subject(request, None),
+            now=obj.changed_at,
+            policy=obj.policy,
+            most=obj.most,
+            window=obj.window,
+        )
+
+    def delete_model(self, request: HttpRequest, obj: PolicyLimit) -> None:
+        """This will return to the environment's numbers."""
+        changes.clear_policy(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy)
+
+
+@admin.register(KeyLimit)
+class KeyLimitAdmin(_LimitAdmin):
+    """Keys, users and addresses with a limit of their own."""
+
+    form = KeyLimitForm
+    list_display = ("key", "policy", "most", "changed_at")
+    list_filter = ("policy",)
+    search_fields = ("^key",)
+    ordering = ("policy", "key")
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will show whose limit it is, and ask for the number."""
+        return ("policy", "key", "most")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will keep a row with its key."""
+        return ("policy", "key") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: KeyLimit, form: Any, change: bool) -> None:
+        """This will give the key its limit by the service."""
+        obj.changed_at = timezone.now()
+        changes.set_key(
+            by=acting_subject(request, None), now=obj.changed_at, policy=obj.policy, key=obj.key, most=obj.most
+        )
+        obj.pk = KeyLimit.objects.values_list("pk", flat=True).get(policy=obj.policy, key=obj.key)
+
+    def delete_model(self, request: HttpRequest, obj: KeyLimit) -> None:
+        """This will hold the key to the policy again."""
+        changes.clear_key(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy, key=obj.key)
+
+
+def _default_label(name: str) -> str:
+    policy = policies.default(name)
+    return f"{name}: {policy.most} in {policy.window} s"
+
+
+def _limit_key(raw_key: str) -> str:
+    """This will return the limiter's name for a key's beginning or an e-mail address; anything else unchanged."""
+    if re.fullmatch(r"frk_[\w-]{8}", raw_key):
+        ids = list(ApiKey.objects.filter(prefix=raw_key, revoked_at=None).values_list("pk", flat=True)[:2])
+        kind = "key"
+    elif "@" in raw_key:
+        ids = list(User.objects.filter(email=raw_key.lower()).values_list("pk", flat=True))
+        kind = "user"
+    else:
+        return raw_key
+    if len(ids) != 1:
+        raise ValidationError("There is none, or more than one: give its id as it is in the key:… form.")
+    return f"{kind}:{ids[0]}"

@@ -1,0 +1,186 @@
+"""The process that holds the services: it starts them, restarts one that dies, and stops them with its owner.
+
+Run as `python -m freight.embedded.service_supervisor HOME SERVICES`. It tells its owner one JSON object a line on
+standard output: `{"ready": name, "seconds": s}` for each service, then `{"running": true}`, or
+`{"error": sentence}`. It ends the services and itself when told so (SIGTERM or a byte on standard
+input) and when the owner is gone, however it went.
+"""
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import IO
+
+from freight.embedded import layout as layouts
+from freight.embedded.errors import EmbeddedError
+from freight.embedded.postgres import Postgres
+from freight.embedded.processes import wait_until
+from freight.embedded.valkey import Valkey
+
+log = logging.getLogger("freight.embedded")
+
+_POLL_SECONDS = 0.25
+_GRACE_SECONDS = 5.0
+# Nobody waits for an orphan: what is not done after this is done at the next start.
+_ORPHANED_GRACE_SECONDS = 2.5
+_RESTART_SECONDS = 0.5
+_MAX_LOG_BYTES = 20 * 1024 * 1024
+
+
+class ServiceSupervisor:
+    """The services of one home and the one who asked for them."""
+
+    def __init__(self, services: list[Postgres | Valkey], *, owner: int) -> None:
+        self._services = services
+        self._owner = owner
+        self._stop_requested = False
+
+    def start(self) -> None:
+        """This will launch all services side by side and tell when each is ready."""
+        # A recovery may take long: notice meanwhile that nobody wants the services any more.
+        signal.signal(signal.SIGALRM, self._abort_start)
+        signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
+        try:
+            self._start()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        for service in self._services:
+            _rotate(service.log)
+            service.launch()
+        for service in reversed(self._services):  # the quick one first
+            service.wait_ready()
+            send_message(ready=service.name, seconds=round(time.monotonic() - began, 2))
+        send_message(running=True)
+
+    def request_stop(self, *_: object) -> None:
+        """This will have `watch` return; it is the handler of SIGTERM."""
+        self._stop_requested = True
+
+    def watch(self) -> None:
+        """This will restart what dies until somebody wants the end."""
+        while not self._should_stop(within=_POLL_SECONDS):
+            for service in self._services:
+                if service.process is not None and service.process.poll() is not None:
+                    self._restart(service)
+
+    def _should_stop(self, *, within: float = 0) -> bool:
+        # A byte or the end of file: both mean stop.
+        return self._stop_requested or self._is_orphaned or bool(select.select([sys.stdin], [], [], within)[0])
+
+    def _abort_start(self, *_: object) -> None:
+        if self._should_stop():
+            raise SystemExit(1)
+
+    def stop(self) -> None:
+        """This will end all services, by force where they take too long."""
+        grace_seconds = _ORPHANED_GRACE_SECONDS if self._is_orphaned else _GRACE_SECONDS
+        for service in self._services:
+            service.request_stop()
+        if not wait_until(self._all_ended, seconds=grace_seconds):
+            for service in self._services:
+                service.force_stop()
+            if not wait_until(self._all_ended, seconds=1.0):
+                self._kill()
+
+    @property
+    def _is_orphaned(self) -> bool:
+        return os.getppid() != self._owner
+
+    def _all_ended(self) -> bool:
+        return all(service.process is None or service.process.poll() is not None for service in self._services)
+
+    def _kill(self) -> None:
+        for service in self._services:
+            if service.process is not None:
+                service.process.kill()
+
+    def _restart(self, service: Postgres | Valkey) -> None:
+        log.warning("%s ended, starting it again", service.name)
+        time.sleep(_RESTART_SECONDS)
+        try:
+            service.launch()
+            service.wait_ready()
+        except EmbeddedError:
+            log.exception("%s did not start", service.name)
+
+
+def send_message(**message: object) -> None:
+    """This will tell the owner one thing; a gone owner is noticed elsewhere."""
+    try:
+        print(json.dumps(message), flush=True)
+    except BrokenPipeError:
+        log.info("nobody listens any more")
+
+
+def acquire_lock(layout: layouts.Layout, owner: int) -> IO[str]:
+    """This will lock the home for as long as the file stays open; raises BlockingIOError where it is taken."""
+    lock = layout.lock.open("a+")
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    lock.truncate(0)
+    lock.write(json.dumps({"keeper": os.getpid(), "owner": owner}))
+    lock.flush()
+    return lock
+
+
+def main(arguments: list[str]) -> int:
+    """This will keep the services until the owner wants or meets the end; returns an exit status."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("home", type=Path)
+    parser.add_argument("owner", type=int)
+    parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--valkey", action="store_true")
+    parser.add_argument("--not-durable", action="store_true")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    layout = layouts.at(options.home)
+    try:
+        layout.make_folders()
+        lock = acquire_lock(layout, options.owner)
+    except BlockingIOError:
+        send_message(taken=True)
+        return 1
+    except EmbeddedError as error:
+        send_message(error=str(error))
+        return 1
+    with lock:
+        return _supervise(layout, options)
+
+
+def _supervise(layout: layouts.Layout, options: argparse.Namespace) -> int:
+    services: list[Postgres | Valkey] = []
+    supervisor = ServiceSupervisor(services, owner=options.owner)
+    signal.signal(signal.SIGTERM, supervisor.request_stop)
+    try:
+        if options.postgres:
+            services.append(Postgres(layout, durable=not options.not_durable))
+        if options.valkey:
+            services.append(Valkey(layout))
+        supervisor.start()
+        supervisor.watch()
+    except EmbeddedError as error:
+        send_message(error=str(error))
+        return 1
+    finally:
+        supervisor.stop()
+    return 0
+
+
+def _rotate(file: Path) -> None:
+    if file.exists() and file.stat().st_size > _MAX_LOG_BYTES:
+        file.replace(file.with_suffix(".log.1"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""Which requests the lane takes: a program's read of one shipment or of a page of them, and nothing unusual."""
+
+import re
+from typing import Any, Final
+
+from shipments.domain.identifiers import REFERENCE_PATTERN
+
+LIST_PATH: Final = "/api/shipments"
+_RESERVED: Final = frozenset({"bulk", "export"})
+_ACCEPTED: Final = re.compile(rb"\*/\*|application/(\*|json)")
+# A request with one of these is not the plain case.
+_INELIGIBLE_HEADERS: Final = frozenset({b"origin", b"cookie", b"range", b"x-http-method-override"})
+# A search asks several questions, some of them slow: none of the few threads shall wait for it.
+_SEARCHES: Final = re.compile(rb"(^|&)q=")
+
+
+class NotEligible(Exception):
+    """This request is Django's."""
+
+
+def reference_of(path: str) -> str:
+    """This will return the reference in a path that names one shipment, "" for the path of the list."""
+    return path[len(LIST_PATH) + 1 :]
+
+
+def is_eligible(scope: dict[str, Any]) -> bool:
+    """This will tell whether a request looks like a program's read of a shipment or a page of them."""
+    path = scope["path"]
+    if scope["method"] != "GET" or not path.startswith(LIST_PATH):
+        return False
+    reference = reference_of(path)
+    if path != LIST_PATH and (
+        path[len(LIST_PATH)] != "/"
+        or not REFERENCE_PATTERN.fullmatch(reference)
+        or reference in _RESERVED
+        or scope["query_string"]
+    ):
+        return False
+    if _SEARCHES.search(scope["query_string"]):
+        return False
+    names = [name for name, _ in scope["headers"]]
+    accept = next((value for name, value in scope["headers"] if name == b"accept"), b"*/*")
+    headers_eligible = (
+        not _INELIGIBLE_HEADERS.intersection(names)
+        and names.count(b"authorization") == 1
+        and names.count(b"host") == 1
+    )
+    return headers_eligible and bool(_ACCEPTED.search(accept))

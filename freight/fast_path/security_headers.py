@@ -1,0 +1,45 @@
+"""The headers of Django's security middlewares, and its check of the host, for the answers of the lane."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from csp.middleware import CSPMiddleware
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.request import split_domain_port, validate_host
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.security import SecurityMiddleware
+
+from freight.fast_path.eligibility import NotEligible
+
+Headers = Sequence[tuple[str, str]]
+
+
+class SecurityHeaders:
+    """Asks the middlewares once: what they put on an answer is the same on all that come the same way."""
+
+    def __init__(self) -> None:
+        self._middleware_chain: Any = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(_probe_response)))
+        self._headers_by_scheme: dict[bool, Headers] = {}
+
+    def for_request(self, request: HttpRequest) -> Headers:
+        """This will return the headers for the answer; raises Declined where they redirect, or refuse the host."""
+        domain, _ = split_domain_port(request._get_raw_host())  # type: ignore[attr-defined]
+        if not validate_host(domain, settings.ALLOWED_HOSTS):
+            raise NotEligible
+        secure = bool(request.is_secure())
+        headers = self._headers_by_scheme.get(secure)
+        if headers is None:
+            response = self._middleware_chain(request)
+            if response.status_code != _PROBE_STATUS:
+                raise NotEligible
+            del response["Content-Type"]
+            headers = self._headers_by_scheme[secure] = list(response.items())
+        return headers
+
+
+_PROBE_STATUS = 299  # a status that no middleware answers with
+
+
+def _probe_response(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse(status=_PROBE_STATUS)

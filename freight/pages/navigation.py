@@ -1,0 +1,45 @@
+"""What stands around every page: who looks, and where it may go."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.urls import reverse
+
+from shipments.auth import subjects
+from shipments.auth.subjects import Subject
+
+# The pages of the bar: the route, its word, who may go there.
+_ITEMS: Final = (
+    ("board", "Board", "shipments:read"),
+    ("exports-page", "Exports", "exports:read"),
+    ("imports-page", "Imports", "shipments:write"),
+)
+
+
+@dataclass(frozen=True)
+class NavigationItem:
+    """One page of the bar."""
+
+    path: str
+    label: str
+    is_current: bool
+
+
+def viewer_of(request: HttpRequest) -> Subject:
+    """This will return the subject of the session; raises PermissionDenied for a user without organisation."""
+    viewer = subjects.subject_of_user(request.user) if request.user.is_authenticated else None
+    if viewer is None or not viewer.has_permission("shipments:read"):
+        raise PermissionDenied("This account belongs to no organisation yet.")
+    return viewer
+
+
+def context_for(viewer: Subject, route_name: str) -> dict[str, Any]:
+    """This will return what `top.html` shows on the page of this route."""
+    items = [
+        NavigationItem(reverse(name), label, name == route_name)
+        for name, label, permission in _ITEMS
+        if viewer.has_permission(permission)
+    ]
+    return {"viewer": viewer, "places": items}

@@ -1,0 +1,308 @@
+"""All of Freight's settings, driven by the environment; see docs/settings.md for every variable."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from freight import embedded
+from freight.settings import applications, environment, files, logs, rate_limits, secrets
+from monitoring.dependencies import deadlines, redis_deadlines
+from monitoring.prometheus import multiprocess
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+
+# -- where and what ---------------------------------------------------------------------------------------
+
+FREIGHT_HOME = Path(
+    environment.text(
+        "FREIGHT_HOME",
+        str(BASE_DIR / ".freight"),
+        purpose="Folder of the embedded services' data, logs, generated secret key and collected static files.",
+    )
+).absolute()
+DEMO = environment.boolean(
+    "DEMO", default=False, purpose="Demo data, demo accounts and generous limits; set by `make run`."
+)
+DEBUG = environment.boolean("DEBUG", default=False, purpose="Django's debug pages; never in production.")
+PORT = environment.integer("PORT", 4000, low=1, high=65535, purpose="The one public port on the host.")
+API_PROCESSES = environment.integer(
+    "API_PROCESSES", 1, low=1, high=64, purpose="Daphnes that serve REST, pages and the admin."
+)
+WS_PROCESSES = environment.integer(
+    "WS_PROCESSES", 2, low=1, high=64, purpose="Daphnes that serve sockets and streams."
+)
+SIMULATE = environment.boolean(
+    "SIMULATE", default=True, purpose="Whether `make run` drives demo shipments through their lifecycle."
+)
+LOG_LEVEL = environment.choice(
+    "LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"], purpose="The least severe line that is logged."
+)
+MEMORY_BUDGET_MB = environment.integer(
+    "MEMORY_BUDGET_MB", 512, low=64, purpose="Memory a process may use where no cgroup limit says it."
+)
+SLOW_QUERY_MS = environment.integer(
+    "SLOW_QUERY_MS", 1000, low=1, purpose="A query slower than this is recorded as slow."
+)
+
+OTEL_EXPORTER_OTLP_ENDPOINT = environment.url(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "",
+    ["http", "https"],
+    purpose="Collector that spans are sent to by OTLP/HTTP; empty: none are recorded. Needs the extra `tracing`.",
+)
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    environment.require_module("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk", extra="tracing")
+
+METRICS_DIR = environment.text(
+    "METRICS_DIR",
+    str(FREIGHT_HOME / "metrics"),
+    purpose="Folder in which the processes of a host keep their metrics together.",
+)
+HOST_NAME = environment.text(
+    "HOST_NAME", "", purpose="Name of this host among others that share a Redis; empty: the machine's."
+)
+multiprocess.install(Path(METRICS_DIR), HOST_NAME)
+
+DELAYED_AFTER = timedelta(
+    seconds=environment.duration(
+        "DELAYED_AFTER", "30m", purpose="How long after its planned delivery a shipment is flagged `delayed`."
+    )
+)
+STALE_AFTER = timedelta(
+    seconds=environment.duration(
+        "STALE_AFTER", "7d", purpose="How long nothing may be heard of a shipment on its way before it is `stale`."
+    )
+)
+
+POSITION_RETENTION_DAYS = environment.integer(
+    "POSITION_RETENTION_DAYS", 30, low=1, high=3650, purpose="How many days drivers' positions are kept."
+)
+
+# -- parts ------------------------------------------------------------------------------------------------
+
+_endpoints = embedded.endpoints(FREIGHT_HOME)
+DATABASE_URL = environment.url(
+    "DATABASE_URL",
+    _endpoints.database_url,
+    ["postgres", "postgresql"],
+    purpose="PostgreSQL ≥ 15; without it a private one is started under FREIGHT_HOME.",
+)
+REDIS_URL = environment.url(
+    "REDIS_URL",
+    _endpoints.redis_url,
+    ["redis", "rediss", "unix"],
+    purpose="Redis or Valkey; without it a private one is started under FREIGHT_HOME.",
+)
+EMBEDDED_DATABASE = _endpoints.database_url == DATABASE_URL
+EMBEDDED_REDIS = _endpoints.redis_url == REDIS_URL
+DATABASE_POOL_SIZE = environment.integer(
+    "DATABASE_POOL_SIZE", 10, low=2, high=200, purpose="The most database connections of one process."
+)
+
+_conninfo = conninfo_to_dict(DATABASE_URL)
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        "ENGINE": "freight.database",
+        "NAME": str(_conninfo.pop("dbname", "freight")),
+        "USER": str(_conninfo.pop("user", "")),
+        "PASSWORD": str(_conninfo.pop("password", "")),
+        "HOST": str(_conninfo.pop("host", "")),
+        "PORT": str(_conninfo.pop("port", "")),
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "connect_timeout": 3,
+            # A letter lost or mistaken in a name of eight leaves half of the trigrams alike.
+            "options": (
+                "-c lock_timeout=2000 -c idle_in_transaction_session_timeout=60000"
+                " -c pg_trgm.word_similarity_threshold=0.45"
+            ),
+            "application_name": "freight",
+            # What is asked again and again is planned once a connection: planning a read of a shipment with its
+            # places and parties takes PostgreSQL ten times as long as reading it.
+            "server_side_binding": True,
+            "prepare_threshold": 3,
+            "pool": {
+                "min_size": 1,
+                "max_size": DATABASE_POOL_SIZE,
+                "timeout": deadlines.DATABASE_TIMEOUT_SECONDS,
+                "max_idle": 60,
+                "connection_class": deadlines.DeadlineConnection,
+                # After this the next request asks anew, instead of waiting for a longer and longer pause to end.
+                "reconnect_timeout": 1,
+            },
+            **_conninfo,
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHE_TTL_SECONDS = environment.integer(
+    "CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a cached shipment may live, in seconds."
+)
+_files = files.from_environment(FREIGHT_HOME)
+EXPORT_DIR: Path = _files.export_dir
+EXPORT_KEEP: int = _files.export_keep
+EXPORT_CACHE_TTL_SECONDS: int = _files.export_cache_ttl
+IMPORT_MAX_BYTES: int = _files.import_max_bytes
+IMPORT_MAX_ROWS: int = _files.import_max_rows
+IMPORT_KEEP: int = _files.import_keep
+GS1_COMPANY_PREFIX: str = _files.gs1_company_prefix
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "freight",
+        "TIMEOUT": CACHE_TTL_SECONDS,
+        "OPTIONS": {
+            # Never pickle: whoever can write to Redis must not be able to run code here.
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "CONNECTION_POOL_CLASS": "monitoring.dependencies.redis_deadlines.PatientPool",
+            "SOCKET_CONNECT_TIMEOUT": redis_deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
+            "SOCKET_TIMEOUT": redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
+        },
+    },
+    # Where django-ratelimit leaves what it wants counted; the counting has its own way to Redis.
+    "limits": {"BACKEND": "ratelimits.counters.CounterCache"},
+}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "realtime.publishing.channel_layer.HintLayer",
+        "CONFIG": {
+            "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 0.2}],
+            "prefix": "freight",
+        },
+    }
+}
+
+# -- applications -----------------------------------------------------------------------------------------
+
+INSTALLED_APPS = applications.INSTALLED_APPS
+MIDDLEWARE = applications.MIDDLEWARE
+ROOT_URLCONF = "freight.urls"
+ASGI_APPLICATION = "freight.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = applications.templates(BASE_DIR)
+STATIC_URL = "/static/"
+STATIC_ROOT = FREIGHT_HOME / "static"
+# Built files (the map's coastlines) stand beside the apps' own.
+STATICFILES_DIRS = [("map", FREIGHT_HOME / "build" / "map")]
+SILENCED_SYSTEM_CHECKS = ["staticfiles.W004"]  # the folder of built files may not be there yet
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# -- security ---------------------------------------------------------------------------------------------
+
+SECRET_KEY = secrets.secret_key(
+    environment.text(
+        "SECRET_KEY",
+        "",
+        secret=True,
+        minimum=50,
+        purpose="Signs tokens and sessions; made and kept in FREIGHT_HOME with the embedded database.",
+    ),
+    home=FREIGHT_HOME,
+    may_generate=EMBEDDED_DATABASE,
+)
+HTTPS = environment.boolean(
+    "HTTPS",
+    default=not (DEMO or DEBUG or EMBEDDED_DATABASE),
+    purpose="Whether people reach Freight by https: secure cookies, redirect and HSTS.",
+)
+_LOCAL_ORIGINS = [f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"] if EMBEDDED_DATABASE or DEMO else []
+ALLOWED_HOSTS = environment.names(
+    "ALLOWED_HOSTS",
+    ["127.0.0.1", "localhost"],
+    purpose="Host names that Freight answers to.",
+)
+CSRF_TRUSTED_ORIGINS = environment.origins(
+    "CSRF_TRUSTED_ORIGINS", _LOCAL_ORIGINS, purpose="Origins whose forms are accepted."
+)
+WS_CORS_ORIGINS = environment.origins(
+    "WS_CORS_ORIGINS", _LOCAL_ORIGINS, purpose="Origins whose pages may open a socket by cookie."
+)
+CORS_ALLOWED_ORIGINS = environment.origins(
+    "CORS_ORIGINS", [], purpose="Origins of other sites whose scripts may call the API with a token."
+)
+CORS_URLS_REGEX = r"^/api/.*$"
+CORS_EXPOSE_HEADERS = applications.CORS_EXPOSE_HEADERS
+CORS_ALLOW_HEADERS = applications.CORS_ALLOW_HEADERS
+TRUSTED_PROXIES = environment.networks(
+    "TRUSTED_PROXIES",
+    [],
+    purpose="Networks whose X-Forwarded-* headers are believed; a unix-socket peer always is.",
+)
+METRICS_ALLOWED_NETWORKS = environment.networks(
+    "METRICS_ALLOWED_NETWORKS",
+    ["127.0.0.0/8", "::1/128"],
+    purpose="Networks that may read metrics and detailed health without a key.",
+)
+ADMIN_ALLOWED_NETWORKS = environment.networks(
+    "ADMIN_ALLOWED_NETWORKS", ["127.0.0.0/8", "::1/128"], purpose="Networks that may reach /admin."
+)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_SSL_REDIRECT = HTTPS
+# Scrapers and balancers ask inside the network, in plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^api/health", r"^api/metrics"]
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_AGE = 12 * 3600
+CSRF_COOKIE_SECURE = HTTPS
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = applications.CONTENT_SECURITY_POLICY
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+AUTH_USER_MODEL = "shipments.User"
+AUTHENTICATION_BACKENDS = ["shipments.api.authentication.MemberBackend"]
+LOGIN_URL = "/login"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/login"
+PASSWORD_HASHERS = applications.PASSWORD_HASHERS
+AUTH_PASSWORD_VALIDATORS = applications.AUTH_PASSWORD_VALIDATORS
+JWT_ACCESS_MINUTES = environment.integer(
+    "JWT_ACCESS_MINUTES", 15, low=1, high=24 * 60, purpose="How long an access token lives."
+)
+JWT_REFRESH_DAYS = environment.integer(
+    "JWT_REFRESH_DAYS", 30, low=1, high=365, purpose="How long a login lives without being used."
+)
+
+# -- REST -------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = applications.REST_FRAMEWORK
+SPECTACULAR_SETTINGS = applications.SPECTACULAR_SETTINGS | {"VERSION": VERSION}
+
+# -- limits -----------------------------------------------------------------------------------------------
+
+RATE_LIMITS = rate_limits.from_environment(demo=DEMO)
+# Those that the environment has set, for `manage.py limits`.
+RATE_LIMITS_SET = rate_limits.overridden_policies()
+SOCKETS_PER_USER = environment.integer(
+    "RATE_LIMIT_SOCKETS_PER_USER",
+    2_000 if DEMO else 100,
+    low=1,
+    purpose="The most sockets that a user may have open, over all processes.",
+)
+SOCKETS_PER_ADDRESS = environment.integer(
+    "RATE_LIMIT_SOCKETS_PER_ADDRESS",
+    20_000 if DEMO else 1_000,
+    low=1,
+    purpose="The most sockets that may be open from one address (IPv6: /64), over all processes.",
+)
+RATELIMIT_USE_CACHE = "limits"
+RATE_LIMIT_WHITELIST = environment.names(
+    "RATE_LIMIT_WHITELIST",
+    [],
+    purpose="Service subjects that no limit holds back: names of staff's API keys or accounts, or ids of either.",
+)
+
+# -- logs -------------------------------------------------------------------------------------------------
+
+LOGGING_CONFIG = None
+logs.configure(level=LOG_LEVEL)

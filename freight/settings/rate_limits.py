@@ -1,0 +1,42 @@
+"""The declared rate limits, as the environment sets them."""
+
+from freight.settings import environment
+
+_POLICIES = {
+    # name: (requests, window, requests in the demo)
+    "general": (100, "15m", 100_000),
+    "ai": (20, "1m", 20),
+    "billing": (30, "15m", 30),
+    "auth": (5, "15m", 5),
+    "export": (30, "1m", 30),
+    # Handshakes of sockets, and the messages of one socket.
+    "ws_connect": (60, "1m", 10_000),
+    "ws_message": (20, "1s", 20),
+}
+
+
+def from_environment(*, demo: bool) -> dict[str, tuple[int, int]]:
+    """This will return the most requests and the window in seconds of every policy."""
+    return {
+        name: (
+            environment.integer(
+                f"RATE_LIMIT_{name.upper()}_MAX",
+                in_demo if demo else most,
+                low=1,
+                purpose=f"The most requests of the policy `{name}` in one window.",
+            ),
+            environment.duration(
+                f"RATE_LIMIT_{name.upper()}_WINDOW", window, purpose=f"The window of the policy `{name}`."
+            ),
+        )
+        for name, (most, window, in_demo) in _POLICIES.items()
+    }
+
+
+def overridden_policies() -> frozenset[str]:
+    """This will return the policies that the environment has set."""
+    return frozenset(
+        name
+        for name in _POLICIES
+        if environment.is_set(f"RATE_LIMIT_{name.upper()}_MAX", f"RATE_LIMIT_{name.upper()}_WINDOW")
+    )

@@ -1,0 +1,114 @@
+"""Forked children: they log to a file, cannot outlive us, and hear signals only from us."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from freight.embedded.processes import die_with_parent
+from freight.settings import logs
+
+_MAX_LOG_BYTES = 20 * 1024 * 1024
+
+
+@dataclass
+class ChildProcess:
+    """A process that we forked or executed; `status` is None while it lives, else as in subprocess."""
+
+    pid: int
+    log: Path
+    started_at: float
+    status: int | None = None
+
+    def poll(self) -> int | None:
+        """This will return the status, None while the child lives."""
+        if self.status is None:
+            pid, raw = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(raw)
+        return self.status
+
+    def signal(self, signum: signal.Signals) -> None:
+        """This will send a signal to the child if it lives."""
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+    def kill_group(self) -> None:
+        """This will kill the child and whatever it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def tail(self, lines: int = 12) -> str:
+        """This will return the last lines of its log."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+
+def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
+    """This will run `target` in a child of its own session whose output goes to `log`.
+
+    The caller has one thread and no event loop; the child ends with status 0, or 1 after an exception.
+    """
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return ChildProcess(pid=pid, log=log, started_at=time.monotonic())
+    status = 1
+    try:
+        become_child(log, parent=parent)
+        logs.configure(level=settings.LOG_LEVEL)  # to the file now, not to a terminal
+        target()
+        status = 0
+    except SystemExit as exit_request:
+        status = exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def become_child(log: Path, *, parent: int, when_orphaned: signal.Signals = signal.SIGKILL) -> None:
+    """This will give a freshly forked process its own session, default signals and its log."""
+    os.setsid()  # Ctrl-C in the terminal is for the supervisor alone
+    die_with_parent(when_orphaned)
+    if os.getppid() != parent:
+        os._exit(1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    null_device = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    os.dup2(null_device, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+
+
+def rotate_log(log: Path) -> None:
+    """This will move a large log aside before it is opened again."""
+    if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
+        log.replace(log.with_name(f"{log.name}.1"))
+
+
+def stop_all(children: list[ChildProcess], signum: signal.Signals, *, seconds: float) -> None:
+    """This will signal the children, wait for them, and kill those that take longer than `seconds`."""
+    for child in children:
+        child.signal(signum)
+    deadline = time.monotonic() + seconds
+    while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for child in children:
+        child.kill_group()
+    while any(child.poll() is None for child in children):
+        time.sleep(0.01)

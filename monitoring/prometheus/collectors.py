@@ -1,0 +1,136 @@
+"""What a scrape sees: the numbers of every process of the host, the processes, and what follows from both."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from django.conf import settings
+from prometheus_client import PLATFORM_COLLECTOR, CollectorRegistry, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from monitoring.health import endpoints
+from monitoring.prometheus import aggregation, multiprocess
+from monitoring.prometheus.samples import SampleSet
+
+_CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# What version 1 of cgroups says for "no limit" is near the largest number.
+_NO_LIMIT: Final = 1 << 60
+
+
+class HostCollector(Collector):
+    """Every metric that an app declares, summed over the processes of this host, and what is made of them."""
+
+    def __init__(self, recent_samples: Callable[[], SampleSet]) -> None:
+        self._recent_samples = recent_samples
+
+    def collect(self) -> Iterable[Metric]:
+        """This will return the metrics as they stand."""
+        families = aggregation.collect_families()
+        yield from families
+        # Of a page of thousands of samples only these are looked up.
+        cache_requests = [metric for metric in families if metric.name == "cache_requests"]
+        yield from _derived_gauges(SampleSet.from_families(cache_requests), self._recent_samples())
+
+
+class ProcessCollector(Collector):
+    """Memory, processor time and descriptors of each process of this host."""
+
+    def collect(self) -> Iterable[Metric]:
+        """This will ask the system about the processes that live."""
+        gauges = {
+            name: GaugeMetricFamily(name, text, labels=["process"])
+            for name, text in (
+                ("process_resident_memory_bytes", "Memory that a process has in use."),
+                ("process_virtual_memory_bytes", "Memory that a process has reserved."),
+                ("process_open_fds", "Files and sockets that a process has open."),
+                ("process_max_fds", "Files and sockets that a process may open."),
+                ("process_threads", "Threads of a process."),
+                ("process_start_time_seconds", "When a process began, in seconds since 1970."),
+                ("process_heap_used_bytes", "Memory that a process has in use: its resident memory."),
+                ("process_heap_total_bytes", "Memory that a process may use: its cgroup's limit, else the budget."),
+            )
+        }
+        cpu = CounterMetricFamily(
+            "process_cpu_seconds", "Processor time that a process has used.", labels=["process"]
+        )
+        limit = memory_limit()
+        for member in multiprocess.live_processes():
+            for name, value in _process_samples(member.pid, limit):
+                (cpu if name == "process_cpu_seconds" else gauges[name]).add_metric([member.name], value)
+        return [*gauges.values(), cpu, *_host_gauges()]
+
+
+def _host_gauges() -> Iterator[Metric]:
+    yield GaugeMetricFamily("host_cpu_cores", "Processors of this host.", value=os.cpu_count() or 1)
+    with contextlib.suppress(OSError):
+        disk = shutil.disk_usage(next(each for each in _home_and_parents() if each.exists()))
+        yield GaugeMetricFamily("disk_used_ratio", "How full the disk of FREIGHT_HOME is.", value=_used_ratio(disk))
+
+
+def _home_and_parents() -> Iterator[Path]:
+    yield settings.FREIGHT_HOME
+    yield from settings.FREIGHT_HOME.parents
+
+
+def _used_ratio(disk: Any) -> float:
+    # As df counts: what is reserved for root is not free.
+    return float(disk.used / ((disk.used + disk.free) or 1))
+
+
+def _process_samples(pid: int, limit: int) -> Iterator[tuple[str, float]]:
+    with contextlib.suppress(psutil.Error, OSError):  # it may end at any moment
+        process = psutil.Process(pid)
+        with process.oneshot():
+            memory, times = process.memory_info(), process.cpu_times()
+            yield "process_resident_memory_bytes", memory.rss
+            yield "process_virtual_memory_bytes", memory.vms
+            yield "process_heap_used_bytes", memory.rss
+            yield "process_heap_total_bytes", limit
+            yield "process_threads", process.num_threads()
+            yield "process_start_time_seconds", process.create_time()
+            yield "process_cpu_seconds", times.user + times.system
+            yield "process_open_fds", process.num_fds()
+            if hasattr(process, "rlimit"):
+                yield "process_max_fds", process.rlimit(psutil.RLIMIT_NOFILE)[0]
+
+
+def memory_limit() -> int:
+    """This will return how many bytes a process may use: what its cgroup allows, else MEMORY_BUDGET_MB."""
+    for path in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):
+            limit = int(Path(path).read_text())
+            if limit < _NO_LIMIT:
+                return limit
+    return int(settings.MEMORY_BUDGET_MB) * 1024 * 1024
+
+
+def _derived_gauges(current: SampleSet, recent: SampleSet) -> Iterator[Metric]:
+    errors = endpoints.dependency_errors()
+    for name, part, text in (
+        ("database_connected", "database", "Whether PostgreSQL answers: 1 or 0."),
+        ("redis_connected", "redis", "Whether Redis answers: 1 or 0."),
+    ):
+        yield GaugeMetricFamily(name, text, value=float(part in errors and errors[part] is None))
+    hits, lookups = current.total("cache_requests_total", result="hit"), current.total("cache_requests_total")
+    yield GaugeMetricFamily(
+        "cache_hit_ratio", "The part of the questions to caches that were answered, 0 to 1; 1 before any.",
+        value=hits / lookups if lookups else 1.0,
+    )  # fmt: skip
+    quantile = recent.quantile("http_request_duration_seconds", 0.95)
+    yield GaugeMetricFamily(
+        "request_duration_ms", "The 95th percentile of answers in the last minute, in milliseconds.",
+        value=quantile * 1000,
+    )  # fmt: skip
+
+
+def build_registry(recent_samples: Callable[[], SampleSet]) -> CollectorRegistry:
+    """This will return what one scrape collects from."""
+    registry = CollectorRegistry()
+    for collector in (HostCollector(recent_samples), ProcessCollector(), PLATFORM_COLLECTOR):
+        registry.register(collector)
+    return registry

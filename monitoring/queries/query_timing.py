@@ -1,0 +1,56 @@
+"""Times every query; one that takes too long is handed over to whoever keeps the slow ones."""
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final
+
+from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.http import HttpRequest
+
+from monitoring import metrics
+from monitoring.queries import slow_queries
+from monitoring.tracing import trace_context
+
+# What this thread or task works for; set by the middleware, read when a query was slow.
+request: Final[ContextVar[HttpRequest | None]] = ContextVar("request", default=None)
+task_name: Final[ContextVar[str]] = ContextVar("work", default="")
+
+Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
+
+
+def install_timing() -> None:
+    """This will time the queries of every connection that Django opens from now on."""
+    connection_created.connect(_add_timing_wrapper, dispatch_uid="monitoring.queries.query_timing")
+
+
+def observe_query(sql: object, seconds: float) -> None:
+    """This will note how long a query took; it never waits and never raises."""
+    metrics.query_seconds.observe(seconds)
+    trace_context.record_query(sql, seconds)
+    if seconds * 1000 >= settings.SLOW_QUERY_MS:
+        metrics.slow_queries.inc()
+        slow_queries.record(sql if isinstance(sql, str) else str(sql), seconds=seconds, route=_route())
+
+
+def _add_timing_wrapper(connection: BaseDatabaseWrapper, **_: object) -> None:
+    if _timing_wrapper not in connection.execute_wrappers:
+        connection.execute_wrappers.append(_timing_wrapper)
+
+
+def _timing_wrapper(execute: Execute, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    started = time.perf_counter()
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        observe_query(sql, time.perf_counter() - started)
+
+
+def _route() -> str:
+    current_request = request.get()
+    if current_request is None:
+        return task_name.get() or "-"
+    match = current_request.resolver_match
+    return f"/{match.route}" if match else "unmatched"

@@ -1,0 +1,119 @@
+"""Spans for a collector, by OTLP over HTTP; needs the extra `tracing`, imported only where a collector is named.
+
+Nothing here waits for the collector: spans go into a bounded queue, a thread carries them, and what does not fit or
+cannot be delivered is dropped.
+"""
+
+import atexit
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from opentelemetry import context as contexts
+from opentelemetry import trace as otel
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from monitoring.prometheus import multiprocess
+from monitoring.queries import slow_queries
+from monitoring.tracing import trace_context
+from monitoring.tracing.trace_context import TraceContext
+
+# How long a collector may take for a batch, and a process for its last one.
+_EXPORT_TIMEOUT_SECONDS: Final = 2.0
+_SHUTDOWN_TIMEOUT_SECONDS: Final = 1.0
+_MAX_SQL_LENGTH: Final = 500
+
+
+def start_exporting(process_name: str) -> None:
+    """This will record spans in this process from now on. Never before a fork: it starts a thread."""
+    resource: dict[str, str | int] = {
+        "service.instance.id": f"{multiprocess.host_name()}/{process_name}",
+        "process.pid": os.getpid(),
+    }
+    if not os.environ.get("OTEL_SERVICE_NAME"):
+        resource["service.name"] = "freight"
+    provider = TracerProvider(resource=Resource.create(resource), shutdown_on_exit=False)
+    processor = BatchSpanProcessor(OTLPSpanExporter(timeout=_EXPORT_TIMEOUT_SECONDS))
+    provider.add_span_processor(processor)
+    trace_context.set_recorder(OpenTelemetryRecorder(provider.get_tracer("freight")))
+    atexit.register(_shut_down, processor)
+
+
+def _shut_down(processor: BatchSpanProcessor) -> None:
+    """This will send what is left; a collector that is gone keeps no process from ending."""
+    trace_context.set_recorder(None)
+    processor._batch_processor.shutdown(timeout_millis=int(_SHUTDOWN_TIMEOUT_SECONDS * 1000))
+
+
+class OpenTelemetryRecorder:
+    """`tracing.Recorder` by OpenTelemetry."""
+
+    def __init__(self, tracer: otel.Tracer) -> None:
+        self._tracer = tracer
+
+    @contextmanager
+    def server_span(self, name: str, remote: TraceContext | None) -> Iterator[TraceContext]:
+        """This will record a request or a socket."""
+        parent_context = _remote_context(remote) if remote else contexts.Context()
+        with self._tracer.start_as_current_span(name, context=parent_context, kind=SpanKind.SERVER) as span:
+            span_context = span.get_span_context()
+            state = remote.tracestate if remote else ""
+            yield TraceContext(
+                f"{span_context.trace_id:032x}",
+                f"{span_context.span_id:016x}",
+                span_context.trace_flags.sampled,
+                state,
+            )
+
+    @contextmanager
+    def child_span(self, name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
+        """This will record a part of it."""
+        with self._tracer.start_as_current_span(name, attributes=attributes):
+            yield
+
+    def describe_span(self, name: str, attributes: Mapping[str, Any], *, failed: bool) -> None:
+        """This will complete the present span."""
+        span = otel.get_current_span()
+        if span.is_recording():
+            span.update_name(name)
+            span.set_attributes({each: value for each, value in attributes.items() if value is not None})
+            if failed:
+                span.set_status(Status(StatusCode.ERROR))
+
+    def record_query(self, sql: object, seconds: float) -> None:
+        """This will record a query that has ended, without any value; one that nobody waits for is left out."""
+        if otel.get_current_span().is_recording():
+            ended = time.time_ns()
+            text = slow_queries.normalise_sql(str(sql))[:_MAX_SQL_LENGTH]
+            span = self._tracer.start_span(
+                text.partition(" ")[0].upper() or "query",
+                kind=SpanKind.CLIENT,
+                attributes={"db.system.name": "postgresql", "db.query.text": text},
+                start_time=ended - int(seconds * 1e9),
+            )
+            span.end(ended)
+
+    def record_delivery(self, name: str, remote: TraceContext, since: float) -> None:
+        """This will record the way of a message that has arrived."""
+        span = self._tracer.start_span(
+            name, context=_remote_context(remote), kind=SpanKind.CONSUMER, start_time=int(since * 1e9)
+        )
+        span.end()
+
+
+def _remote_context(remote: TraceContext) -> contexts.Context:
+    """This will return the context in which the caller's span is the parent."""
+    parent = otel.SpanContext(
+        int(remote.trace_id, 16),
+        int(remote.span_id, 16),
+        is_remote=True,
+        trace_flags=otel.TraceFlags(int(remote.sampled)),
+        trace_state=otel.TraceState.from_header([remote.tracestate]),
+    )
+    return otel.set_span_in_context(otel.NonRecordingSpan(parent), contexts.Context())

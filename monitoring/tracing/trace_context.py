@@ -1,0 +1,117 @@
+"""Which trace something is done for: W3C Trace Context, taken from the caller, written into logs, passed on.
+
+Ids cost next to nothing and are always there. Spans are recorded only where a collector is named, by
+`monitoring.tracing.opentelemetry_recorder`, which is not even imported elsewhere: see docs/decisions/0032.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+# Version 00 is exactly this long; a later version may say more, which does not concern us.
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+)
+_MAX_TRACEPARENT_LENGTH: Final = 256
+_MAX_TRACESTATE_LENGTH: Final = 512
+_SAMPLED_FLAG: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """The trace, and that part of it which goes on now."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool = False
+    tracestate: str = ""
+
+    @property
+    def traceparent(self) -> str:
+        """The `traceparent` for whoever does a part of this."""
+        return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
+
+
+class SpanRecorder(Protocol):
+    """Who records spans."""
+
+    def server_span(self, name: str, remote: TraceContext | None) -> AbstractContextManager[TraceContext]: ...
+    def child_span(self, name: str, attributes: Mapping[str, Any]) -> AbstractContextManager[None]: ...
+    def describe_span(self, name: str, attributes: Mapping[str, Any], *, failed: bool) -> None: ...
+    def record_query(self, sql: object, seconds: float) -> None: ...
+    def record_delivery(self, name: str, remote: TraceContext, since: float) -> None: ...
+
+
+_current: Final[ContextVar[TraceContext | None]] = ContextVar("trace", default=None)
+_recorder: SpanRecorder | None = None
+
+
+def set_recorder(recorder: SpanRecorder | None) -> None:
+    """This will record spans from now on, or no longer."""
+    global _recorder
+    _recorder = recorder
+
+
+def parse_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | None:
+    """This will return what a `traceparent` says, None where it is missing or malformed."""
+    match = _TRACEPARENT.fullmatch(traceparent) if len(traceparent) <= _MAX_TRACEPARENT_LENGTH else None
+    if match is None or (match[1] == "00" and match[5]):
+        return None
+    valid_tracestate = tracestate if len(tracestate) <= _MAX_TRACESTATE_LENGTH and tracestate.isprintable() else ""
+    return TraceContext(match[2], match[3], bool(int(match[4], 16) & _SAMPLED_FLAG), valid_tracestate)
+
+
+@contextmanager
+def server_span(name: str, traceparent: str, tracestate: str = "") -> Iterator[TraceContext]:
+    """This will let what is done within belong to the caller's trace, or to a new one where it came with none."""
+    remote = parse_traceparent(traceparent, tracestate) if traceparent else None
+    span = nullcontext(_child_or_new_trace(remote)) if _recorder is None else _recorder.server_span(name, remote)
+    with span as trace:
+        token = _current.set(trace)
+        try:
+            yield trace
+        finally:
+            _current.reset(token)
+
+
+def _child_or_new_trace(remote: TraceContext | None) -> TraceContext:
+    random_hex = os.urandom(24).hex()
+    if remote is None:
+        return TraceContext(random_hex[:32], random_hex[32:])
+    return TraceContext(remote.trace_id, random_hex[32:], remote.sampled, remote.tracestate)
+
+
+def child_span(name: str, **attributes: Any) -> AbstractContextManager[None]:
+    """This will record what is done within as a part of the present trace."""
+    return _NO_SPAN if _recorder is None else _recorder.child_span(name, attributes)
+
+
+def describe_span(name: str, attributes: Mapping[str, Any], *, failed: bool = False) -> None:
+    """This will say of what is being served what is known only at its end."""
+    if _recorder is not None:
+        _recorder.describe_span(name, attributes, failed=failed)
+
+
+def record_query(sql: object, seconds: float) -> None:
+    """This will record a query that has just ended, where it was a part of something."""
+    if _recorder is not None:
+        _recorder.record_query(sql, seconds)
+
+
+def outgoing_traceparent() -> str | None:
+    """This will return the `traceparent` for a message to another process; None where nobody would record it."""
+    trace = _current.get()
+    return trace.traceparent if trace is not None and trace.sampled and _recorder is not None else None
+
+
+def record_delivery(name: str, traceparent: str | None, *, sent_at: float) -> None:
+    """This will record that something which was sent at a time (seconds since 1970) has arrived."""
+    if traceparent is not None and _recorder is not None and (remote := parse_traceparent(traceparent)) is not None:
+        _recorder.record_delivery(name, remote, sent_at)
+
+
+_NO_SPAN: Final = nullcontext()

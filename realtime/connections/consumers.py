@@ -1,0 +1,301 @@
+"""One socket's life: opened, heard, closed. Who it is, its rooms and its way out have modules of their own."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+from django.conf import settings
+from django.db import Error as DatabaseError
+from psycopg import OperationalError
+from psycopg_pool import PoolTimeout
+
+from monitoring.middleware import accept_or_generate_id
+from monitoring.tracing import trace_context
+from ratelimits import limiter
+from realtime import metrics
+from realtime.access import authentication, background_tasks, revocation
+from realtime.connections import connection_limits, driver_locations, timer_wheel
+from realtime.connections.identity import Identity
+from realtime.connections.message_rate_limit import MessageTokenBucket, RateDecision
+from realtime.connections.room_memberships import RoomMemberships
+from realtime.hub import room_hub
+from realtime.hub.delivery import DirectSender, FrameSender
+from realtime.protocol import frames
+from realtime.protocol.frames import CloseCode, InvalidFrame
+from shipments import representation
+from shipments.auth.subjects import Subject
+
+log = structlog.get_logger(__name__)
+_HUB_RETRY_SECONDS = 2.0
+ROUTE = "/ws/"
+
+
+class HandshakeRefused(Exception):
+    """The handshake is answered with 403; the sentence is for the log."""
+
+
+class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
+    """One socket."""
+
+    channel_layer_alias = ""  # the hub holds the one subscription; a socket has none
+    sender: FrameSender
+    identity: Identity | None = None
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.message_bucket = MessageTokenBucket(time.monotonic())
+        self.started_at = datetime.now(UTC)
+        self.close_code: int | None = None
+        self.close_reason = ""
+        self.memberships = RoomMemberships(self, room_hub.current())
+        self._address_key: str | None = None
+        self._heartbeat_tick: int | None = None
+
+    @property
+    def subject(self) -> Subject | None:
+        """Who it is, None until it has said so."""
+        return self.identity.subject if self.identity else None
+
+    # -- opened, heard, closed --------------------------------------------------------------------------
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """This will serve the socket; however it ends, nothing of it is left behind but one line in the log."""
+        self.scope, self.base_send = scope, send
+        headers = self.headers = authentication.headers_of(scope)
+        self.origin = headers.get("origin", "")[:200]
+        with trace_context.server_span(
+            "WebSocket", headers.get("traceparent", ""), headers.get("tracestate", "")
+        ) as trace:
+            request_id = accept_or_generate_id(headers.get("x-request-id", ""))
+            structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
+            del scope, headers  # this goes on as long as the socket lives
+            try:
+                while True:
+                    await self.dispatch(await receive())
+            except StopConsumer:
+                pass
+            finally:
+                self._end()
+                self._log_end()
+                # They know it: without them it goes at once, and not only when the collector finds it.
+                self.identity = None
+                del self.memberships
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """This will act on one message of the server's.
+
+        Channels' own does so after a hop through a thread that closes old connections: there are none here.
+        """
+        kind = message["type"]
+        if kind == "websocket.receive":
+            await self.websocket_receive(message)
+        elif kind == "websocket.connect":
+            await self.websocket_connect()
+        else:
+            self.websocket_disconnect(message)
+
+    async def websocket_connect(self) -> None:
+        """This will refuse with 403 whoever must not even ask, accept anybody else and see who it is."""
+        scope, headers = self.scope, self.headers
+        self.scope, self.headers = {}, {}  # nobody asks for them again
+        subprotocols = scope.get("subprotocols", [])
+        credential = authentication.handshake_credential(headers, subprotocols)
+        address = authentication.address_of(scope, headers)
+        try:
+            authentication.check_origin(headers, credential)
+            await self._acquire_slot(limiter.address_key(address))
+        except (authentication.ForbiddenOrigin, HandshakeRefused) as error:
+            self.close_reason = str(error)
+            await self.send({"type": "websocket.close"})
+            raise StopConsumer from None
+        accepted = frames.VERSION if frames.VERSION in subprotocols else None
+        await self.send({"type": "websocket.accept", "subprotocol": accepted})
+        metrics.socket_opened()
+        self.sender = FrameSender(scope, self.base_send)
+        self.identity = Identity(self, credential, address)
+        self._heartbeat_tick = timer_wheel.current().schedule(self, frames.HEARTBEAT_SECONDS)
+        if not room_hub.current().running:
+            background_tasks.spawn(self._start_hub())
+        await self.identity.begin()
+
+    async def _acquire_slot(self, key: str) -> None:
+        if not await connection_limits.current().acquire(key, settings.SOCKETS_PER_ADDRESS):
+            metrics.count_limited("address_sockets")
+            raise HandshakeRefused("This address has too many sockets.")
+        self._address_key = key
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        """This will act on one client frame; a bad one is answered, not punished; no end of them is."""
+        if self.closed or self.identity is None:
+            return
+        echo: Any = None
+        try:
+            decision = self.message_bucket.check(self.subject, now=time.monotonic())
+            if decision is not RateDecision.SERVE:
+                await self._refuse_message(decision)
+                return
+            frame = frames.decode(message.get("text"), message.get("bytes"))
+            echo = frame.get("id")
+            metrics.count_received(frame["type"])
+            await self._dispatch_frame(self.identity, frame, echo)
+        except InvalidFrame as error:
+            self.deliver(frames.error(code="bad_request", message=str(error), echo=echo))
+        except (DatabaseError, OperationalError, PoolTimeout, OSError) as error:
+            log.warning("WebSocket frame not served", error=repr(error))
+            self.deliver(
+                frames.error(code="unavailable", message="The service cannot read now; try again.", echo=echo)
+            )
+
+    async def _refuse_message(self, decision: RateDecision) -> None:
+        metrics.count_limited("messages")
+        if decision is RateDecision.CLOSE:
+            await self.close(CloseCode.TOO_MANY_MESSAGES, "Too many messages.")
+            return
+        self.deliver(frames.error(code="rate_limited", message="Too many messages at once; this one was not read."))
+
+    def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        """This will count one that the server itself has cut or drained."""
+        if not self.closed and message.get("code") in {CloseCode.SLOW_CONSUMER, CloseCode.DRAINING}:
+            metrics.count_close(CloseCode(message["code"]))
+        self.close_code = self.close_code or message.get("code")
+        raise StopConsumer
+
+    async def close(self, code: CloseCode, reason: str) -> None:
+        """This will end the socket with one of our codes."""
+        if not self.closed:
+            self._end()
+            metrics.count_close(code)
+            self.close_code, self.close_reason = int(code), reason
+            await self.send({"type": "websocket.close", "code": int(code), "reason": reason})
+
+    def deliver(self, frame: bytes) -> None:
+        """This will send a frame without waiting, in order; a socket that takes too long is cut."""
+        if self.closed:
+            return
+        metrics.count_sent(frame)
+        if not self.sender.send(frame):
+            background_tasks.spawn(self.close(CloseCode.SLOW_CONSUMER, "Too slow."))
+
+    @property
+    def direct_sender(self) -> DirectSender | None:
+        """The server's way to write to many sockets at once."""
+        return self.sender.direct_sender
+
+    async def drain(self) -> None:
+        """This will wait until what was delivered is on its way, or the socket is gone."""
+        await self.sender.drain()
+
+    def _end(self) -> None:
+        self.closed = True
+        if self.identity is not None:
+            self.identity.end()
+            self.sender.close()
+        if self._heartbeat_tick is not None:
+            timer_wheel.current().cancel(self, self._heartbeat_tick)
+            self._heartbeat_tick = None
+            metrics.socket_closed()
+        self.memberships.leave_all()
+        if self._address_key is not None:
+            connection_limits.current().release(self._address_key)
+            self._address_key = None
+
+    def _log_end(self) -> None:
+        """This will write the one line of its life: who, how long, and how it ended."""
+        subject = self.subject
+        trace_context.describe_span("WebSocket", {"http.route": ROUTE, "websocket.close_code": self.close_code})
+        log.info(
+            "WebSocket closed" if self.identity else "WebSocket refused",
+            route=ROUTE,
+            origin=self.origin,
+            code=self.close_code,
+            reason=self.close_reason,
+            duration_ms=round((datetime.now(UTC) - self.started_at).total_seconds() * 1000, 1),
+            address=self.identity.address if self.identity else None,
+            connection=self.identity.connection_id if self.identity else None,
+            user=str(subject.user_id) if subject and subject.user_id else None,
+            organization=str(subject.organization_id) if subject else None,
+        )
+
+    # -- what it asks -----------------------------------------------------------------------------------
+
+    async def _dispatch_frame(self, identity: Identity, frame: dict[str, Any], echo: object) -> None:
+        kind = frame["type"]
+        if identity.subject is None:
+            await identity.authenticate_first_frame(frame)
+            return
+        handlers: dict[str, Callable[[dict[str, Any], object], Awaitable[None]]] = {
+            "join:room": self._join,
+            "leave:room": self._leave,
+            "token:refresh": identity.refresh,
+            "ping": self._ping,
+            "driver:location": self._record_location,
+        }
+        if kind not in handlers:
+            raise InvalidFrame(f"There is no frame type {kind[:40]!r} for clients.")
+        await handlers[kind](frame, echo)
+
+    async def _join(self, frame: dict[str, Any], echo: object) -> None:
+        subject, before = self.subject, set(self.memberships.rooms)
+        assert subject is not None
+        with trace_context.child_span(
+            "join:room", rooms=len(frame["rooms"]) if isinstance(frame.get("rooms"), list) else 1
+        ):
+            await self.memberships.join(subject, frame, echo)
+        entered = set(self.memberships.rooms) - before
+        # What was permitted when it was asked for may be so no longer, and nobody tells of a room not yet entered.
+        if (
+            entered
+            and self.subject is not None
+            and (self.subject is not subject or revocation.is_restricted(subject))
+        ):
+            await self.memberships.recheck(self.subject, list(entered))
+
+    async def _leave(self, frame: dict[str, Any], echo: object) -> None:
+        self.memberships.leave(frame, echo)
+
+    async def _record_location(self, frame: dict[str, Any], echo: object) -> None:
+        assert self.subject is not None
+        error_frame = await driver_locations.record(self.subject, frame, echo)
+        if error_frame is not None:
+            self.deliver(error_frame)
+
+    async def _ping(self, frame: dict[str, Any], echo: object) -> None:
+        t = frame.get("t")
+        if t is not None and not isinstance(t, int | float | str):
+            raise InvalidFrame('"t" is a number or a string.')
+        self.deliver(frames.pong(echo=echo, t=t, timestamp=representation.instant(datetime.now(UTC)) or ""))
+
+    # -- what happens to it -----------------------------------------------------------------------------
+
+    async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
+        """This will take what its credential stands for now."""
+        if self.identity is not None:
+            await self.identity.update_subject(fresh, recheck_rooms=recheck_rooms)
+
+    async def check_rooms(self, subject: Subject) -> None:
+        """This will put it out of the rooms that the subject may not enter."""
+        if not self.closed and self.memberships.rooms:
+            await self.memberships.recheck(subject)
+
+    def fire(self) -> None:
+        """This will beat: say that the line is alive, and how far its rooms are."""
+        if self._heartbeat_tick is not None:
+            self._heartbeat_tick = timer_wheel.current().schedule(self, frames.HEARTBEAT_SECONDS)
+            if self.subject is not None:
+                self.deliver(frames.heartbeat(self.memberships.heads()))
+
+    async def _start_hub(self) -> None:
+        """This will see to it that the hub runs: what ends a login is heard there, also without any room."""
+        while not self.closed:
+            try:
+                await room_hub.current().ensure_started()
+            except Exception as error:
+                log.debug("hub not started", error=repr(error))
+                await asyncio.sleep(_HUB_RETRY_SECONDS)
+            else:
+                return

@@ -1,0 +1,43 @@
+"""How much one socket may say."""
+
+from enum import Enum
+from typing import Final
+
+from ratelimits import limiter, policies
+from shipments.auth.subjects import Subject
+
+# A client that has been silent may say as much at once as in this many windows.
+_BURST_WINDOWS: Final = 2
+
+
+class RateDecision(Enum):
+    """What becomes of a message."""
+
+    SERVE = "serve"
+    REFUSE = "refuse"
+    CLOSE = "close"
+
+
+class MessageTokenBucket:
+    """A token bucket by the policy `ws_message`: 20 messages a second, 40 at once.
+
+    A message beyond is refused and counts as well: whoever goes on regardless for another burst is closed.
+    """
+
+    __slots__ = ("_at", "_spent")
+
+    def __init__(self, now: float) -> None:
+        self._spent = 0.0
+        self._at = now
+
+    def check(self, subject: Subject | None, *, now: float) -> RateDecision:
+        """This will count one message of a subject (None: nobody yet) at a time of the caller's monotonic clock."""
+        policy = policies.for_key("ws_message", subject.limit_key) if subject else policies.get("ws_message")
+        if policy is None or limiter.is_exempt(subject):
+            return RateDecision.SERVE
+        burst = policy.most * _BURST_WINDOWS
+        self._spent = max(0.0, self._spent - (now - self._at) * policy.most / policy.window) + 1
+        self._at = now
+        if self._spent <= burst:
+            return RateDecision.SERVE
+        return RateDecision.REFUSE if self._spent < 2 * burst else RateDecision.CLOSE

@@ -1,0 +1,118 @@
+"""The rooms of one socket: how it joins and leaves them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from realtime import metrics
+from realtime.hub import rooms
+from realtime.hub.log_room import JoinRequest, LogRoom, Member
+from realtime.hub.room_hub import RoomHub
+from realtime.hub.rooms import RoomName
+from realtime.protocol import frames
+from realtime.protocol.frames import InvalidFrame
+from shipments.auth.subjects import Subject
+
+
+class RoomMemberships:
+    """What one member is in, by group."""
+
+    __slots__ = ("_hub", "_member", "rooms")
+
+    def __init__(self, member: Member, hub: RoomHub) -> None:
+        self.rooms: dict[str, RoomName] = {}
+        self._member = member
+        self._hub = hub
+
+    async def join(self, subject: Subject, frame: dict[str, Any], echo: object) -> None:
+        """This will act on a `join:room` of one or many rooms: each is answered once.
+
+        Raises BadFrame, and what the database raises.
+        """
+        requested = frame.get("rooms", [frame])
+        if (
+            not isinstance(requested, list)
+            or not requested
+            or not all(isinstance(each, dict) for each in requested)
+        ):
+            raise InvalidFrame('"rooms" is a list of objects.')
+        if len(requested) > frames.MAX_ROOMS:
+            raise InvalidFrame(f"At most {frames.MAX_ROOMS} rooms in one frame.")
+        parsed = [(fields, rooms.parse_room(fields)) for fields in requested]
+        permitted = await rooms.find(subject, [name for _, name in parsed if name])
+        requests: dict[str, JoinRequest] = {}
+        for fields, name in parsed:
+            room = permitted.get(name) if name else None
+            if room is None:
+                self._member.deliver(frames.no_such_room(echo=echo, room=_room_as_sent(fields)))
+                continue
+            requests[room.group] = _join_request(fields, room)
+        await self.enter(list(requests.values()), echo)
+
+    async def enter(self, requests: Sequence[JoinRequest], echo: object = None) -> None:
+        """This will join rooms that were found and permitted, as many as a socket may have."""
+        free_slots = frames.MAX_ROOMS - len(self.rooms)
+        accepted = []
+        for request in requests:
+            new = request.room.group not in self.rooms
+            if new and free_slots <= 0:
+                metrics.count_limited("rooms")
+                message = f"A socket is in at most {frames.MAX_ROOMS} rooms."
+                self._member.deliver(
+                    frames.error(code="too_many_rooms", message=message, echo=echo, room=request.room.name)
+                )
+                continue
+            free_slots -= new
+            accepted.append(request)
+        if accepted:
+            # Noted before the answer, so that a disconnect meanwhile leaves what was entered.
+            self.rooms |= {wish.room.group: wish.room for wish in accepted}
+            await self._hub.join(self._member, accepted, echo=echo)
+
+    def leave(self, frame: dict[str, Any], echo: object) -> None:
+        """This will act on a `leave:room`; raises BadFrame where it names no room."""
+        name = rooms.parse_room(frame)
+        if name is None:
+            raise InvalidFrame('Name the room: "shipmentId" or "room".')
+        room_as_sent = _room_as_sent(frame)
+        for group, room in tuple(self.rooms.items()):
+            if (room.type_name, room.identifier.upper()) == (name[0], name[1].upper()):
+                room_as_sent = room.name
+                self._drop(group)
+        self._member.deliver(frames.room_left(room=room_as_sent, reason="left", echo=echo))
+
+    async def recheck(self, subject: Subject, groups: Sequence[str] | None = None) -> None:
+        """This will put the member out of those of its rooms that the subject may not enter (any more)."""
+        joined = {group: room for group, room in self.rooms.items() if groups is None or group in groups}
+        permitted = await rooms.find(subject, [(room.type_name, room.identifier) for room in joined.values()])
+        for group, room in joined.items():
+            if permitted.get((room.type_name, room.identifier)) != room and group in self.rooms:
+                self._drop(group)
+                self._member.deliver(frames.room_left(room=room.name, reason="forbidden"))
+
+    def heads(self) -> dict[str, int]:
+        """This will return the head of every joined room that has numbers."""
+        joined = ((room.name, self._hub.rooms.get(group)) for group, room in self.rooms.items())
+        return {name: room.delivered_seq for name, room in joined if isinstance(room, LogRoom)}
+
+    def leave_all(self) -> None:
+        """This will leave every room without a word."""
+        for group in tuple(self.rooms):
+            self._drop(group)
+
+    def _drop(self, group: str) -> None:
+        del self.rooms[group]
+        self._hub.leave(self._member, group)
+
+
+def _join_request(fields: dict[str, Any], room: RoomName) -> JoinRequest:
+    since, epoch = fields.get("since"), fields.get("epoch")
+    if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 0):
+        raise InvalidFrame('"since" is the last seq you have, a whole number.')
+    if epoch is not None and not isinstance(epoch, str):
+        raise InvalidFrame('"epoch" is a string.')
+    return JoinRequest(room, since, epoch)
+
+
+def _room_as_sent(frame: dict[str, Any]) -> str:
+    """This will return a room as the client called it, cut to a sane length."""
+    return str(frame.get("room") or rooms.shipment_room(str(frame.get("shipmentId", ""))))[:80]

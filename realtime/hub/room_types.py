@@ -1,0 +1,184 @@
+"""The kinds of room that shipments fill: a shipment's log, the organisation's feed, a driver's positions."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from monitoring.dependencies.batching import BatchLoader
+from realtime.hub import rooms
+from realtime.hub.rooms import Json, RoomName, RoomType
+from realtime.protocol import frames
+from shipments.auth.subjects import Subject, VisibilityScope
+from shipments.selectors import async_reads
+
+Newest = Callable[[Sequence[uuid.UUID]], Awaitable[dict[uuid.UUID, tuple[int, Json]]]]
+Owned = Callable[[Subject, Sequence[uuid.UUID]], Awaitable[set[uuid.UUID]]]
+Find = Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
+
+
+class ShipmentLog:
+    """The log of one shipment; its numbers are `seq`."""
+
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
+        return await async_reads.fetch_snapshots(keys)
+
+    async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
+        return await async_reads.fetch_events(key, after, up_to=upto, limit=limit)
+
+    def number(self, event: Json) -> int:
+        return int(event["seq"])
+
+    def summary(self, snapshot: Json) -> Json:
+        return {key: snapshot[key] for key in frames.SUMMARY_FIELDS}
+
+    def summary_after(self, summary: Json, event: Json) -> Json:
+        return frames.fold_summary(summary, event)
+
+    def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
+        return frames.update(
+            room=room.name, reference=room.identifier, epoch=epoch, seq=event["seq"], event=event, shipment=summary
+        )
+
+
+class FeedLog:
+    """The feed of one organisation; its numbers are the sequencer's positions."""
+
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
+        _, heads = await async_reads.fetch_heads(keys)
+        return {key: {"seq": heads[key]} for key in keys if key in heads}
+
+    async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
+        return await async_reads.fetch_feed(key, after, up_to=upto, limit=limit)
+
+    def number(self, event: Json) -> int:
+        return int(event["position"])
+
+    def summary(self, snapshot: Json) -> Json:
+        return {}
+
+    def summary_after(self, summary: Json, event: Json) -> Json:
+        return summary
+
+    def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
+        position, reference = event["position"], event["shipmentId"]
+        shipment = reference and {
+            "reference": reference, "status": event["status"], "updatedAt": event["recordedAt"],
+        }  # fmt: skip
+        event_fields = {name: value for name, value in event.items() if name not in {"position", "shipmentId"}}
+        return frames.update(
+            room=room.name, reference=reference, epoch=epoch, seq=position, event=event_fields, shipment=shipment
+        )
+
+
+class DriverPositions:
+    """Where a driver is; its versions are microseconds of the position's own time."""
+
+    async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
+        return await async_reads.fetch_positions(keys)
+
+    def frame(self, room: RoomName, value: Json) -> bytes:
+        return frames.driver_location(value)
+
+
+async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[str, RoomName]:
+    """This will find shipments by reference in any case, as REST would show them."""
+    if not subject.has_permission("shipment:follow"):
+        return {}
+    sight = subject.visibility_scope
+    visible = await _visible_shipments.load_many((sight, reference.upper()) for reference in references)
+    rooms_by_reference = {}
+    for reference in references:
+        if match := visible.get((sight, reference.upper())):
+            shipment_id, stored_reference = match
+            rooms_by_reference[reference] = RoomName(
+                "shipment",
+                shipment_id,
+                rooms.shipment_room(stored_reference),
+                rooms.shipment_group(subject.organization_id, stored_reference),
+            )
+    return rooms_by_reference
+
+
+async def _find_visible(
+    requests: set[tuple[VisibilityScope, str]],
+) -> dict[tuple[VisibilityScope, str], tuple[uuid.UUID, str]]:
+    by_sight: dict[VisibilityScope, list[str]] = defaultdict(list)
+    for sight, reference in requests:
+        by_sight[sight].append(reference)
+    matches: dict[tuple[VisibilityScope, str], tuple[uuid.UUID, str]] = {}
+    for sight, references in by_sight.items():
+        visible = await async_reads.fetch_visible_references(sight, references)
+        matches |= {(sight, reference): each for reference, each in visible.items()}
+    return matches
+
+
+_visible_shipments: Final = BatchLoader(_find_visible)
+
+
+async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName]:
+    """This will find the feed of the subject's organisation, for those who see every shipment."""
+    if not (subject.sees_all_shipments and subject.has_permission("shipments:read")):
+        return {}
+    organization_id = subject.organization_id
+    return {"all": RoomName("feed", organization_id, rooms.FEED, rooms.feed_group(organization_id))}
+
+
+async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
+    """This will find drivers by id, as REST would show them."""
+    if not subject.has_permission("shipments:read"):
+        return {}
+    ids = {text: uuid.UUID(text) for text in texts}
+    visible = await async_reads.fetch_visible_driver_ids(subject, list(ids.values()))
+    return {
+        text: RoomName("driver", key, f"driver:{key}", rooms.driver_group(key))
+        for text, key in ids.items()
+        if key in visible
+    }
+
+
+class ProgressSource:
+    """How far work in the background is; the two reads come from whoever keeps it."""
+
+    def __init__(self, newest: Newest, make_frame: Callable[[Json], bytes]) -> None:
+        self._newest, self._make_frame = newest, make_frame
+
+    async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
+        return await self._newest(keys)
+
+    def frame(self, room: RoomName, value: Json) -> bytes:
+        return self._make_frame(value)
+
+
+def export_room_type(*, newest: Newest, owned: Owned) -> RoomType:
+    """This will return the rooms of background exports, each open to whoever started it."""
+    find = _find_owned("export", "exports:read", rooms.export_group, owned)
+    return RoomType("export", find, latest=ProgressSource(newest, frames.export_progress))
+
+
+def import_room_type(*, newest: Newest, owned: Owned) -> RoomType:
+    """This will return the rooms of imports, each open to whoever sent the file."""
+    find = _find_owned("import", "shipments:write", rooms.import_group, owned)
+    return RoomType("import", find, latest=ProgressSource(newest, frames.import_progress))
+
+
+def _find_owned(type_name: str, permission: str, group: Callable[[uuid.UUID], str], owned: Owned) -> Find:
+    async def find(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
+        if not subject.has_permission(permission):
+            return {}
+        ids = {text: uuid.UUID(text) for text in texts}
+        own = await owned(subject, list(ids.values()))
+        return {
+            text: RoomName(type_name, key, f"{type_name}:{key}", group(key))
+            for text, key in ids.items()
+            if key in own
+        }
+
+    return find
+
+
+ROOM_TYPES: Final = (
+    RoomType("shipment", find_shipments, log=ShipmentLog()),
+    RoomType("feed", find_feed, log=FeedLog()),
+    RoomType("driver", find_drivers, latest=DriverPositions()),
+)

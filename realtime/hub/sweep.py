@@ -1,0 +1,138 @@
+"""The sweep: every two seconds all rooms of a hub are compared with the table, in one query.
+
+Whatever was lost on the way is healed here, and here it shows that the database goes on with another history or
+cannot be read.
+"""
+
+import asyncio
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+import structlog
+
+from realtime import metrics
+from realtime.access import revocation
+from realtime.hub.latest_room import LatestRoom
+from realtime.hub.log_room import LogRoom
+from realtime.hub.room_reader import RoomReader
+from realtime.hub.subscription import Subscription
+from realtime.protocol import frames
+from shipments import representation
+from shipments.selectors import async_reads
+
+INTERVAL_SECONDS: Final = (1.8, 2.2)
+INTERVAL_WITHOUT_HINTS_SECONDS: Final = 0.5
+# For hints on their way, of a bulk by hundreds: to read what they bring would be work for nothing.
+GRACE_SECONDS: Final = 0.1
+# Sweeps that fail this long are told to the members.
+STALE_SECONDS: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Hub(Protocol):
+    """The hub, as its sweep sees it."""
+
+    rooms: dict[str, LogRoom | LatestRoom]
+    epoch: str
+    reader: RoomReader
+    subscription: Subscription
+
+    def fill_if_behind(self, room: LogRoom) -> None: ...
+    def end_room(self, room: LogRoom | LatestRoom) -> None: ...
+
+
+class Sweep:
+    """One hub's."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._last_success_at = time.monotonic()
+        self._stale_sent = False
+
+    async def run_forever(self) -> None:
+        """This will sweep again and again, more often while hints do not come."""
+        while True:
+            hints_lost = self._hub.subscription.hints_lost
+            await asyncio.sleep(INTERVAL_WITHOUT_HINTS_SECONDS if hints_lost else random.uniform(*INTERVAL_SECONDS))
+            # Side by side: many logins that change must not hold up the rooms.
+            await asyncio.gather(self._try_rooms(), self._try_access())
+
+    async def _try_rooms(self) -> None:
+        try:
+            await self.sweep_rooms()
+            self._last_success_at, self._stale_sent = time.monotonic(), False
+        except Exception as error:
+            log.warning("sweep failed", error=repr(error))
+            self._send_stale()
+
+    async def _try_access(self) -> None:
+        try:
+            await revocation.sweep()
+        except Exception as error:
+            log.warning("logins not swept", error=repr(error))
+
+    def _send_stale(self) -> None:
+        """This will tell everybody, once, that the log cannot be read: what they see may be old."""
+        seconds = time.monotonic() - self._last_success_at
+        if seconds < STALE_SECONDS or self._stale_sent:
+            return
+        self._stale_sent = True
+        frame = frames.stale(since=representation.instant(datetime.now(UTC) - timedelta(seconds=seconds)) or "")
+        for member in {member for room in self._hub.rooms.values() for member in room.members}:
+            member.deliver(frame)
+
+    async def sweep_rooms(self) -> None:
+        """This will compare every room with the table, in one query, and fill what is behind and stays so."""
+        with metrics.sweep_seconds.time():
+            heads = await self._heads()
+        if not self._hub.subscription.hints_lost and any(head > room.known_seq for room, head in heads.items()):
+            await asyncio.sleep(GRACE_SECONDS)
+        for room, head in heads.items():
+            room.known_seq = max(room.known_seq, head)
+            self._hub.fill_if_behind(room)
+        await self._refresh_latest()
+
+    async def _heads(self) -> dict[LogRoom, int]:
+        """This will read the newest number of each log; where another history has begun, all is told at once."""
+        logs = self._log_rooms()
+        if not logs:
+            return {}
+        epoch, heads = await async_reads.fetch_heads([room.key for room in logs])
+        if epoch != self._hub.epoch:
+            await self._begin_epoch(epoch)
+            return {}
+        return {room: heads.get(room.key, 0) for room in logs}
+
+    def _log_rooms(self) -> list[LogRoom]:
+        return [room for room in self._hub.rooms.values() if isinstance(room, LogRoom) and room.members]
+
+    async def _refresh_latest(self) -> None:
+        rooms = [room for room in self._hub.rooms.values() if isinstance(room, LatestRoom) and room.members]
+        values = await self._hub.reader.newest(rooms)
+        for room in rooms:
+            if room.key in values:
+                version, value = values[room.key]
+                room.update(version, room.source.frame(room.name, value))
+
+    async def _begin_epoch(self, epoch: str) -> None:
+        """This will give every member a snapshot: the numbers belong to another history now."""
+        self._hub.epoch = epoch
+        self._hub.reader.clear()
+        rooms = self._log_rooms()
+        snapshots = await self._hub.reader.snapshots(rooms)
+        for room in rooms:
+            snapshot = snapshots.get(room)
+            if snapshot is None:
+                self._hub.end_room(room)
+                continue
+            room.reset(snapshot)
+            room.known_seq = room.head
+            revocation.mark_for_recheck(room.members)
+            frame = frames.joined_with_snapshot(
+                echo=None, room=room.name.name, epoch=epoch, seq=room.head, reason="epoch", snapshot=snapshot
+            )
+            for member in tuple(room.members):
+                member.deliver(frame)

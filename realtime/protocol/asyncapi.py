@@ -1,0 +1,59 @@
+"""The frame reference as an AsyncAPI 3 document, made of the declarations in frames.py and protocol.py."""
+
+from typing import Any
+
+from realtime.protocol.frame_schemas import FRAMES, FrameType
+from realtime.protocol.frames import CLOSE_MEANINGS, VERSION
+
+
+def document() -> dict[str, Any]:
+    """This will return the document, JSON-able."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Freight, live",
+            "version": VERSION.removeprefix("freight.v") + ".0.0",
+            "description": (
+                f"WebSocket, subprotocol `{VERSION}`, JSON in text frames. docs/protocol.md tells how to use it. "
+                "Close codes: "
+                + "; ".join(f"{int(code)} {meaning}" for code, meaning in CLOSE_MEANINGS.items())
+                + "."
+            ),
+            "license": {"name": "MIT"},
+        },
+        "defaultContentType": "application/json",
+        "channels": {
+            "ws": {"address": "/ws/", "messages": {_id(frame): {"$ref": _message(frame)} for frame in FRAMES}}
+        },
+        "operations": {
+            "receive": _operation("receive", "What the server acts on.", "client"),
+            "send": _operation("send", "What the server tells.", "server"),
+        },
+        "components": {
+            "messages": {
+                _id(frame): {"name": frame.type, "summary": frame.summary, "payload": frame.schema}
+                for frame in FRAMES
+            }
+        },
+    }
+
+
+def _operation(action: str, summary: str, sender: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "summary": summary,
+        "channel": {"$ref": "#/channels/ws"},
+        "messages": [
+            {"$ref": f"#/channels/ws/messages/{_id(frame)}"} for frame in FRAMES if frame.sender == sender
+        ],
+    }
+
+
+def _id(frame: FrameType) -> str:
+    """`shipment:update` → `shipmentUpdate`."""
+    first, *rest = frame.type.split(":")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _message(frame: FrameType) -> str:
+    return f"#/components/messages/{_id(frame)}"

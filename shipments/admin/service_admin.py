@@ -1,0 +1,203 @@
+"""What every page of the admin shares: whose rows it shows, as whom it acts, and how it refuses."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db import models, transaction
+from django.http import HttpRequest, HttpResponseRedirect
+
+from monitoring import addresses
+from shipments import services
+from shipments.auth import subjects
+from shipments.auth.subjects import Forbidden, Subject
+from shipments.domain.lifecycle import IllegalTransition
+from shipments.models import User
+from shipments.services.accounts import api_keys, members
+
+if TYPE_CHECKING:
+    Base = admin.ModelAdmin[Any]
+    Pages = Paginator[Any]
+else:
+    Base = admin.ModelAdmin
+    Pages = Paginator
+
+# What the services say no with; everything else is a fault of ours.
+REFUSALS = (
+    services.ShipmentNotFound,
+    services.StaleWrite,
+    services.DuplicateReference,
+    services.NotADraft,
+    services.InvalidArgument,
+    services.UnknownPlace,
+    services.DriverNotFound,
+    services.CustomerNotFound,
+    services.CustomerInUse,
+    members.AccountNotFound,
+    members.DuplicateAccount,
+    api_keys.ApiKeyNotFound,
+    IllegalTransition,
+    Forbidden,
+)
+_MAX_COUNTED = 10_000
+
+
+class BoundedPaginator(Pages):
+    """Counts no further than a person leafs: an exact count of a million rows costs more than their page."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, at most 10,000."""
+        rows: Any = self.object_list
+        return int(rows.order_by()[:_MAX_COUNTED].count())
+
+
+def subject_of(request: HttpRequest) -> Subject | None:
+    """This will return the subject of the operator's membership, None for a superuser of no organisation."""
+    user = request.user
+    subject = subjects.subject_of_user(user) if isinstance(user, User) else None
+    return _with_request_origin(subject, request) if subject else None
+
+
+def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
+    """This will return as whom the operator changes something of an organisation.
+
+    Its own membership there; a superuser elsewhere acts as the system, under its own name.
+    Raises PermissionDenied for anybody else.
+    """
+    subject = subject_of(request)
+    user = request.user
+    if not isinstance(user, User):
+        raise PermissionDenied
+    if user.is_superuser:
+        name = user.name or user.email
+        return replace(
+            _with_request_origin(subjects.system_subject(organization_id, name=name), request), user_id=user.pk
+        )
+    if subject is None or subject.organization_id != organization_id:
+        raise PermissionDenied
+    return subject
+
+
+def is_superuser(request: HttpRequest) -> bool:
+    """This will tell whether the operator runs the whole installation."""
+    return bool(getattr(request.user, "is_superuser", False))
+
+
+def organization_id_of(user: object) -> Any:
+    """This will return the organisation in which a user acts, None where it belongs nowhere."""
+    return getattr(getattr(user, "membership", None), "organization_id", None)
+
+
+def _with_request_origin(subject: Subject, request: HttpRequest) -> Subject:
+    return subject.with_request_origin(
+        address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
+    )
+
+
+class ServiceAdmin(Base):
+    """A page over one model. `reads` and `writes` are the permissions it needs; without `writes` it only shows."""
+
+    reads: ClassVar[str] = "shipments:read"
+    writes: ClassVar[str | None] = None
+    fields: ClassVar[tuple[str, ...] | None] = None
+    search_fields: ClassVar[tuple[str, ...]] = ()
+    paginator = BoundedPaginator
+    show_full_result_count = False
+    list_per_page = 50
+    list_max_show_all = 200
+
+    def has_permission(self, request: HttpRequest, permission: str | None) -> bool:
+        """This will tell whether the operator's role, or being a superuser, allows it."""
+        if permission is None or not request.user.is_active:
+            return False
+        if is_superuser(request):
+            return True
+        subject = subject_of(request)
+        return subject is not None and subject.has_permission(permission)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """This will tell whether the page stands in the index."""
+        return self.has_permission(request, self.reads)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """This will tell whether the rows may be read."""
+        return self.has_permission(request, self.reads)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """This will tell whether a row may be made."""
+        return self.has_permission(request, self.writes)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """This will tell whether a row may be changed."""
+        return self.has_permission(request, self.writes)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """This will always say no: what may go, goes by an action through its service."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """This will keep the rows of the operator's organisation; a superuser sees all."""
+        rows = super().get_queryset(request)
+        if is_superuser(request):
+            return rows
+        subject = subject_of(request)
+        return self.rows_of_organization(rows, subject) if subject else rows.none()
+
+    def rows_of_organization(self, rows: models.QuerySet[Any], subject: Subject) -> models.QuerySet[Any]:
+        """This will keep the rows of the subject's organisation."""
+        return rows.filter(organization_id=subject.organization_id)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """This will offer, and accept, only rows that the operator sees."""
+        related = self.admin_site._registry.get(db_field.remote_field.model)
+        if related is not None and "queryset" not in kwargs:
+            kwargs["queryset"] = related.get_queryset(request)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """This will show a service's refusal as a message on the form; nothing has been changed then."""
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except REFUSALS as refusal:
+            self.message_user(request, _message_of(refusal), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def apply_to_each(
+        self, request: HttpRequest, rows: models.QuerySet[Any], action: Callable[[Any], object], verb: str
+    ) -> None:
+        """This will act on every chosen row, each in a transaction of its own, and say what became of it."""
+        succeeded = 0
+        for row in rows:
+            try:
+                with transaction.atomic():
+                    action(row)
+            except REFUSALS as refusal:
+                self.message_user(request, f"{row}: {_message_of(refusal)}", messages.ERROR)
+            else:
+                succeeded += 1
+        if succeeded:
+            self.message_user(request, f"{succeeded} {verb}.", messages.SUCCESS)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        """This will offer no action, and so run none, to those who may only read."""
+        return super().get_actions(request) if self.has_permission(request, self.writes) else {}
+
+
+class RecordAdmin(ServiceAdmin):
+    """A page that only shows: the database refuses changes of these rows anyway."""
+
+    ordering: ClassVar[tuple[str, ...]] = ("-pk",)
+    sortable_by = ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """This will return every field."""
+        return [field.name for field in self.opts.fields]
+
+
+def _message_of(refusal: Exception) -> str:
+    return str(refusal) or "There is no such thing here."

@@ -1,0 +1,77 @@
+"""What the account endpoints take and give."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from shipments import representation
+from shipments.auth import tokens
+from shipments.auth.subjects import SCOPES, Subject
+from shipments.models import ApiKey, User
+from shipments.services.accounts.logins import TokenPair
+
+
+class LoginSerializer(serializers.Serializer[Any]):
+    """An e-mail address and a password."""
+
+    email = serializers.CharField(max_length=254)
+    password = serializers.CharField(max_length=1024, trim_whitespace=False, write_only=True)
+
+
+class RefreshSerializer(serializers.Serializer[Any]):
+    """A refresh token."""
+
+    refresh = serializers.CharField(max_length=tokens.MAX_LENGTH)
+
+
+class NewApiKeySerializer(serializers.Serializer[Any]):
+    """A key to be made."""
+
+    name = serializers.CharField(max_length=80)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=SCOPES), min_length=1, max_length=16)
+    expiresAt = serializers.DateTimeField(required=False, allow_null=True, source="expires_at")
+
+
+def token_pair_json(login_tokens: TokenPair) -> dict[str, Any]:
+    """This will write what a login or a refresh answers."""
+    return {
+        "access": login_tokens.access,
+        "refresh": login_tokens.refresh,
+        "expiresAt": representation.instant(login_tokens.expires_at),
+        "user": account_json(login_tokens.user),
+    }
+
+
+def account_json(user: User) -> dict[str, Any]:
+    """This will write a member as it sees itself; membership and organisation were fetched with the user."""
+    membership = user.membership
+    return {
+        "id": str(user.pk),
+        "email": user.email,
+        "name": user.name,
+        "role": membership.role,
+        "organization": {"id": str(membership.organization_id), "name": membership.organization.name},
+    }
+
+
+def caller_json(user: User, subject: Subject) -> dict[str, Any]:
+    """This will write who calls, and for a key what it may."""
+    return account_json(user) | {
+        "scopes": None if subject.scopes is None else sorted(subject.scopes),
+        "expiresAt": representation.instant(subject.expires_at),
+    }
+
+
+def api_key_json(key: ApiKey) -> dict[str, Any]:
+    """This will write a key without its secret."""
+    return {
+        "id": str(key.pk),
+        "name": key.name,
+        "prefix": key.prefix,
+        "scopes": key.scopes,
+        "user": {"id": str(key.user_id), "name": key.user.name},
+        "createdAt": representation.instant(key.created_at),
+        "expiresAt": representation.instant(key.expires_at),
+        "lastUsedAt": representation.instant(key.last_used_at),
+        "revokedAt": representation.instant(key.revoked_at),
+    }

@@ -1,0 +1,76 @@
+"""The organisation feed: everything that happened, in one gapless order."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments.api.http import long_poll
+from shipments.api.http.renderers import encode
+from shipments.api.http.requests import require_reader
+from shipments.api.lists import parameters
+from shipments.api.openapi import schemas
+from shipments.api.openapi.documentation import problem_responses
+from shipments.api.shipments.event_views import EVENT_PARAMETERS, release_connection
+from shipments.auth.subjects import Subject
+from shipments.parsing.query_parameters import Parameter
+from shipments.selectors import async_reads, feed
+from shipments.selectors import epoch as epochs
+from shipments.services import FeedNotFound
+
+_PARAMETERS: Final[Mapping[str, Parameter]] = {name: EVENT_PARAMETERS[name] for name in ("after", "limit", "wait")}
+
+
+class FeedView(APIView):
+    """The feed of the caller's organisation."""
+
+    @extend_schema(
+        operation_id="listEvents",
+        parameters=parameters.openapi_parameters(_PARAMETERS),
+        responses={200: schemas.Feed, **problem_responses(400, 404)},
+    )
+    def get(self, request: Request) -> HttpResponseBase:
+        """Page through everything that happened in the organisation, without a gap.
+
+        Only for those who see every shipment; for others there is no feed.
+        """
+        subject = require_reader(request)
+        if not subject.sees_all_shipments:
+            raise FeedNotFound
+        query = parameters.parse_parameters(request.GET, _PARAMETERS)
+        after, limit = query.get("after", 0), query.get("limit", 200)
+        entries = feed.fetch_entries(subject, after, limit=limit)
+        head = feed.head_position(subject)
+        if entries or not query.get("wait"):
+            return Response(_feed_response(epochs.current(), head, entries))
+        release_connection()
+        body = _wait_for_entries(
+            subject, after=after, limit=limit, seconds=query["wait"], epoch=epochs.current(), head=head
+        )
+        return StreamingHttpResponse(body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _feed_response(epoch: str, head: int, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"epoch": epoch, "seq": max(head, entries[-1]["position"] if entries else 0), "events": entries}
+
+
+async def _wait_for_entries(
+    subject: Subject, *, after: int, limit: int, seconds: int, epoch: str, head: int
+) -> AsyncIterator[bytes]:
+    """This will yield the one answer, as soon as something is new or the time is up; it holds no thread."""
+    long_poll.release_sync_thread()
+    head_after = await long_poll.wait_for_head(subject.organization_id, epoch=epoch, after=after, seconds=seconds)
+    if head_after is None:
+        yield encode(_feed_response(epoch, head, []))
+    else:
+        current_epoch, newest = head_after
+        yield encode(
+            _feed_response(
+                current_epoch, newest, await async_reads.fetch_feed(subject.organization_id, after, limit=limit)
+            )
+        )

@@ -1,0 +1,200 @@
+"""Drivers and customers: list, add, show, amend, remove."""
+
+import uuid
+
+from django.urls import reverse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments import representation
+from shipments.api.authentication import subject_of
+from shipments.api.http.idempotency import idempotent_write
+from shipments.api.http.requests import require_reader, validated_body
+from shipments.api.lists import filters, pagination, parameters
+from shipments.api.openapi import schemas
+from shipments.api.openapi.documentation import IDEMPOTENCY_PARAMETERS, LINK, LOCATION, problem_responses
+from shipments.api.shipments import serializers
+from shipments.auth.subjects import Subject
+from shipments.selectors import parties
+from shipments.services import CustomerNotFound, DriverNotFound
+from shipments.services.accounts import customers
+from shipments.services.fleet import drivers
+
+
+class DriversView(APIView):
+    """The drivers that the caller may see."""
+
+    @extend_schema(
+        operation_id="listDrivers",
+        parameters=[*parameters.openapi_parameters(filters.DRIVERS), LINK],
+        responses={200: schemas.DriverPage, **problem_responses(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """List drivers by name; a driver sees itself, a customer nobody."""
+        rows = parties.drivers(require_reader(request))
+        query, page = filters.fetch_list(
+            lambda: rows,
+            request.GET,
+            filters.DRIVERS,
+            filters.NAME_ORDERS,
+            representation.DRIVER_COLUMNS,
+            default="name",
+        )
+        return pagination.page_response(request, query, page, [representation.driver(row) for row in page.rows])
+
+    @extend_schema(
+        operation_id="addDriver",
+        request=serializers.DriverEnrolment,
+        parameters=[LOCATION, *IDEMPOTENCY_PARAMETERS],
+        responses={201: schemas.DriverShape, **problem_responses(body=True, keyed=True)},
+    )
+    @idempotent_write
+    def post(self, request: Request) -> Response:
+        """Add a driver."""
+        subject = subject_of(request)
+        subject.require("shipments:write")
+        driver = drivers.create(
+            by=subject, now=timezone.now(), **validated_body(serializers.DriverEnrolment, request)
+        )
+        return Response(
+            _driver_json(subject, driver.pk), status=201, headers={"Location": reverse("driver", args=[driver.pk])}
+        )
+
+
+class DriverView(APIView):
+    """One driver."""
+
+    @extend_schema(operation_id="getDriver", responses={200: schemas.DriverShape, **problem_responses(404)})
+    def get(self, request: Request, driver_id: uuid.UUID) -> Response:
+        """Show a driver."""
+        return Response(
+            _driver_json(require_reader(request), driver_id), headers={"Cache-Control": "private, no-cache"}
+        )
+
+    @extend_schema(
+        operation_id="amendDriver",
+        request=serializers.DriverAmendment,
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={200: schemas.DriverShape, **problem_responses(404, body=True, keyed=True)},
+    )
+    @idempotent_write
+    def patch(self, request: Request, driver_id: uuid.UUID) -> Response:
+        """Change a driver."""
+        subject = subject_of(request)
+        _driver_json(subject, driver_id)
+        subject.require("shipments:write")
+        changes = validated_body(serializers.DriverAmendment, request)
+        drivers.amend(by=subject, now=timezone.now(), driver_id=driver_id, changes=changes)
+        return Response(_driver_json(subject, driver_id))
+
+    @extend_schema(
+        operation_id="removeDriver",
+        request=None,
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={204: None, **problem_responses(404, keyed=True)},
+    )
+    @idempotent_write
+    def delete(self, request: Request, driver_id: uuid.UUID) -> Response:
+        """Remove a driver; one with shipments or a login becomes `inactive` instead."""
+        subject = subject_of(request)
+        _driver_json(subject, driver_id)
+        subject.require("shipments:write")
+        drivers.remove_or_deactivate(by=subject, now=timezone.now(), driver_id=driver_id)
+        return Response(status=204)
+
+
+class CustomersView(APIView):
+    """The customer accounts that the caller may see."""
+
+    @extend_schema(
+        operation_id="listCustomers",
+        parameters=[*parameters.openapi_parameters(filters.CUSTOMERS), LINK],
+        responses={200: schemas.CustomerPage, **problem_responses(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """List customers by name; a customer sees its own account, a driver none."""
+        rows = parties.customers(require_reader(request))
+        columns = representation.CUSTOMER_COLUMNS
+        query, page = filters.fetch_list(
+            lambda: rows, request.GET, filters.CUSTOMERS, filters.NAME_ORDERS, columns, default="name"
+        )
+        return pagination.page_response(request, query, page, [representation.customer(row) for row in page.rows])
+
+    @extend_schema(
+        operation_id="addCustomer",
+        request=serializers.CustomerOpening,
+        parameters=[LOCATION, *IDEMPOTENCY_PARAMETERS],
+        responses={201: schemas.CustomerShape, **problem_responses(body=True, keyed=True)},
+    )
+    @idempotent_write
+    def post(self, request: Request) -> Response:
+        """Add a customer account."""
+        subject = subject_of(request)
+        subject.require("shipments:write")
+        customer = customers.create(
+            by=subject, now=timezone.now(), **validated_body(serializers.CustomerOpening, request)
+        )
+        return Response(
+            _customer_json(subject, customer.pk),
+            status=201,
+            headers={"Location": reverse("customer", args=[customer.pk])},
+        )
+
+
+class CustomerView(APIView):
+    """One customer account."""
+
+    @extend_schema(operation_id="getCustomer", responses={200: schemas.CustomerShape, **problem_responses(404)})
+    def get(self, request: Request, customer_id: uuid.UUID) -> Response:
+        """Show a customer account."""
+        return Response(
+            _customer_json(require_reader(request), customer_id), headers={"Cache-Control": "private, no-cache"}
+        )
+
+    @extend_schema(
+        operation_id="amendCustomer",
+        request=serializers.CustomerAmendment,
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={200: schemas.CustomerShape, **problem_responses(404, body=True, keyed=True)},
+    )
+    @idempotent_write
+    def patch(self, request: Request, customer_id: uuid.UUID) -> Response:
+        """Change a customer account."""
+        subject = subject_of(request)
+        _customer_json(subject, customer_id)
+        subject.require("shipments:write")
+        changes = validated_body(serializers.CustomerAmendment, request)
+        customers.amend(by=subject, now=timezone.now(), customer_id=customer_id, changes=changes)
+        return Response(_customer_json(subject, customer_id))
+
+    @extend_schema(
+        operation_id="removeCustomer",
+        request=None,
+        parameters=[*IDEMPOTENCY_PARAMETERS],
+        responses={204: None, **problem_responses(404, 409, keyed=True)},
+    )
+    @idempotent_write
+    def delete(self, request: Request, customer_id: uuid.UUID) -> Response:
+        """Remove a customer account to which nothing belongs."""
+        subject = subject_of(request)
+        _customer_json(subject, customer_id)
+        subject.require("shipments:write")
+        customers.remove(by=subject, now=timezone.now(), customer_id=customer_id)
+        return Response(status=204)
+
+
+def _driver_json(subject: Subject, driver_id: uuid.UUID) -> representation.Json:
+    row = parties.driver(subject, driver_id)
+    if row is None:
+        raise DriverNotFound(str(driver_id))
+    return representation.driver(row)
+
+
+def _customer_json(subject: Subject, customer_id: uuid.UUID) -> representation.Json:
+    row = parties.customer(subject, customer_id)
+    if row is None:
+        raise CustomerNotFound(str(customer_id))
+    return representation.customer(row)

@@ -1,0 +1,129 @@
+"""What phone trackers send: the OsmAnd protocol of Traccar Client, in its two formats.
+
+As parameters of the query or of a form (`id`, `lat`, `lon`, `timestamp` …, speed in knots), or since Traccar
+Client 9 as JSON (`device_id` and `location.coords`, speed in metres a second). What else they send is ignored.
+See https://www.traccar.org/osmand/
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from shipments.services import InvalidArgument
+
+_KNOT: Final = 1852 / 3600
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,15}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?", re.ASCII)
+_WHOLE: Final = re.compile(r"\d{1,16}", re.ASCII)
+# More seconds than this are milliseconds: as seconds they would be the year 2286.
+_MAX_SECONDS: Final = 10**10
+_EARLIEST_YEAR: Final = 2000
+_MAX_KEY_LENGTH: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A position as `intake.record_position` takes it, the driver apart; `recorded_at` None: just now."""
+
+    latitude: float
+    longitude: float
+    recorded_at: datetime | None
+    accuracy: float | None
+    speed: float | None
+    bearing: float | None
+
+    def as_arguments(self) -> dict[str, Any]:
+        """This will return them by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def device_key_of(message: Mapping[str, Any]) -> str | None:
+    """This will return the device's key, None where nothing that could be one was sent."""
+    for name in ("id", "deviceid", "device_id"):
+        value = message.get(name)
+        if isinstance(value, str) and 0 < len(value) <= _MAX_KEY_LENGTH:
+            return value
+    return None
+
+
+def parse_reports(message: Mapping[str, Any]) -> list[Report]:
+    """This will return the positions of one message: one, none where it says that it has no fix; raises Invalid."""
+    if "location" in message and not isinstance(message["location"], str):
+        return _parse_json(message["location"])
+    if str(message.get("valid", "true")).lower() in {"false", "0"}:
+        return []
+    latitude, longitude = message.get("lat"), message.get("lon")
+    if isinstance(message.get("location"), str):
+        latitude, _, longitude = message["location"].partition(",")
+    speed = _measure(message.get("speed"))
+    return [
+        Report(
+            latitude=_degrees("lat", latitude),
+            longitude=_degrees("lon", longitude),
+            recorded_at=_instant(message.get("timestamp")),
+            accuracy=_measure(message.get("accuracy")),
+            speed=None if speed is None else speed * _KNOT,
+            bearing=_measure(message.get("bearing", message.get("heading"))),
+        )
+    ]
+
+
+def _parse_json(location: Any) -> list[Report]:
+    coords = location.get("coords") if isinstance(location, Mapping) else None
+    if not isinstance(coords, Mapping):
+        raise InvalidArgument("location", "A location has coords with latitude and longitude.")
+    return [
+        Report(
+            latitude=_degrees("latitude", coords.get("latitude")),
+            longitude=_degrees("longitude", coords.get("longitude")),
+            recorded_at=_instant(location.get("timestamp")),
+            accuracy=_measure(coords.get("accuracy")),
+            speed=_measure(coords.get("speed")),
+            bearing=_measure(coords.get("heading")),
+        )
+    ]
+
+
+def _degrees(name: str, value: Any) -> float:
+    number = _number(value)
+    if number is None:
+        raise InvalidArgument(name, "Give degrees as a number.")
+    return number
+
+
+def _measure(value: Any) -> float | None:
+    """This will return a measured amount; trackers write what they do not know as -1, or leave it out."""
+    number = _number(value)
+    return None if number is None or number < 0 else number
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15:
+        return float(value)
+    return None
+
+
+def _instant(value: Any) -> datetime | None:
+    """This will read seconds or milliseconds since 1970, ISO 8601, or date and time in UTC."""
+    if value is None or value == "":
+        return None
+    try:
+        at = _parse_instant(value)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InvalidArgument(
+            "timestamp", "Give a time in seconds or milliseconds since 1970, or as ISO 8601."
+        ) from error
+    if at.year < _EARLIEST_YEAR:
+        raise InvalidArgument("timestamp", "No phone had a receiver then.")
+    return at
+
+
+def _parse_instant(value: Any) -> datetime:
+    if isinstance(value, float) or (isinstance(value, int | str) and _WHOLE.fullmatch(str(value).strip())):
+        number = float(value)
+        return datetime.fromtimestamp(number if number < _MAX_SECONDS else number / 1000, UTC)
+    at = datetime.fromisoformat(str(value)[:40].strip().upper())
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

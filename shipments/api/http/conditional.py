@@ -1,0 +1,55 @@
+"""Conditional requests (RFC 9110, section 13): what the caller has read decides what it gets or may change."""
+
+import re
+from typing import Final
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from shipments.api.http.errors import PreconditionRequired
+from shipments.auth.subjects import Subject
+from shipments.selectors import shipments as selectors
+from shipments.services import ShipmentNotFound, StaleWrite
+
+_TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
+_SEQ: Final = re.compile(r"\d{1,18}", re.ASCII)
+
+
+def is_fresh(request: HttpRequest | Request, etag: str) -> bool:
+    """This will tell whether the caller has this very version (If-None-Match, compared weakly)."""
+    header = request.META.get("HTTP_IF_NONE_MATCH", "").strip()
+    return header == "*" or etag.strip('"') in _TAG.findall(header)
+
+
+def expected_seq(request: Request, subject: Subject, reference: str, *, required: bool) -> int | None:
+    """This will return the seq that If-Match asks for, None for `*` or, unless `required`, for no header.
+
+    Only the part of a tag before the dot counts: what stands behind it (a name, a position) is not changed by
+    writing. Raises PreconditionRequired, StaleWrite, ShipmentNotFound.
+    """
+    header = request.headers.get("If-Match", "").strip()
+    if not header and required:
+        raise PreconditionRequired
+    if header in {"", "*"}:
+        return None
+    numbers = {int(part) for tag in _TAG.findall(header) if _SEQ.fullmatch(part := tag.partition(".")[0])}
+    if len(numbers) == 1:
+        return numbers.pop()
+    current_seq = (
+        selectors.visible_shipments(subject).with_reference(reference).values_list("seq", flat=True).first()
+    )
+    if current_seq is None:
+        raise ShipmentNotFound(reference)
+    if current_seq not in numbers:
+        raise StaleWrite(current_seq)
+    return int(current_seq)
+
+
+def etag_response(body: bytes | None, etag: str, *, status: int = 200) -> Response:
+    """This will return JSON with its ETag; only the caller itself may keep it, and must ask again.
+
+    Without a body the caller has this version already: 304.
+    """
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    return Response(body, status=304 if body is None else status, headers=headers)

@@ -1,0 +1,220 @@
+"""Every refusal as problem+json (RFC 9457): the one place that turns exceptions into answers."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DataError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.utils import timezone
+from django.utils.encoding import iri_to_uri
+from rest_framework.exceptions import APIException, Throttled, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from shipments import services
+from shipments.api.http.renderers import encode
+from shipments.auth.subjects import Forbidden, Subject
+from shipments.domain.lifecycle import IllegalTransition
+from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
+from shipments.parsing.strict_json import InvalidJson, JsonTooLarge
+from shipments.services.idempotency import KeyInFlight, KeyReused
+from shipments.services.transactions import OutcomeUnknown
+
+CONTENT_TYPE: Final = "application/problem+json"
+# What PostgreSQL needs to come back after a restart, or a lock to be let go.
+RETRY_SECONDS: Final = 2
+_UNAVAILABLE_DETAIL: Final = "The database does not answer just now; try again soon."
+_NOT_FOUND_DETAIL: Final = "There is nothing here."
+# Domain errors whose own words are the whole story.
+_STATUS_BY_ERROR: Final[Mapping[type[Exception], int]] = {
+    services.ShipmentNotFound: 404,
+    services.CheckpointNotFound: 404,
+    services.FeedNotFound: 404,
+    services.DriverNotFound: 404,
+    services.CustomerNotFound: 404,
+    services.DeviceKeyNotFound: 404,
+    services.LinkNotFound: 404,
+    services.DuplicateReference: 409,
+    services.NotADraft: 409,
+    services.CustomerInUse: 409,
+    services.StaleWrite: 412,
+    KeyInFlight: 409,
+    KeyReused: 422,
+    OutcomeUnknown: 503,
+    Forbidden: 403,
+    PermissionDenied: 403,
+    RequestDataTooBig: 413,
+    JsonTooLarge: 413,
+    UnreadablePostError: 400,
+    SuspiciousOperation: 400,
+    DataError: 400,
+    OperationalError: 503,
+    InterfaceError: 503,
+}
+# Errors whose words are the database's, Django's or nobody's: not for the caller.
+_DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
+    services.ShipmentNotFound: "There is no such shipment.",
+    services.FeedNotFound: _NOT_FOUND_DETAIL,
+    services.CheckpointNotFound: "There is no such checkpoint.",
+    services.DriverNotFound: "There is no such driver.",
+    services.CustomerNotFound: "There is no such customer.",
+    services.DeviceKeyNotFound: "There is no such key.",
+    services.LinkNotFound: "There is no such link.",
+    PermissionDenied: "This is not allowed.",
+    RequestDataTooBig: "The body is larger than 1,048,576 bytes.",
+    UnreadablePostError: "The body broke off.",
+    SuspiciousOperation: "The request cannot be understood.",
+    DataError: "A value is out of range.",
+    OperationalError: _UNAVAILABLE_DETAIL,
+    InterfaceError: _UNAVAILABLE_DETAIL,
+    OutcomeUnknown: (
+        "The database went away while this was being committed: it was done as a whole or not at all. Send it"
+        " again with the same Idempotency-Key, or read what became of it."
+    ),
+}
+# Members by which a program tells what the status alone does not say.
+_MEMBERS_BY_ERROR: Final[Mapping[type[Exception], Mapping[str, str]]] = {
+    KeyInFlight: {"code": "in_flight"},
+    KeyReused: {"code": "key_reused"},
+    OutcomeUnknown: {"outcome": "unknown"},
+}
+_log = structlog.get_logger("shipments.api")
+
+
+class PreconditionRequired(APIException):
+    """A change must say which version it changes."""
+
+    status_code = 428
+    default_code = "precondition_required"
+    default_detail = "Send If-Match with the ETag of the version that you have read."
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
+    """This will answer an exception of a view (REST framework's EXCEPTION_HANDLER), None where it is unforeseen."""
+    body = problem_of(exc)
+    if body is None:
+        return None
+    set_rollback()
+    request: Request = context["request"]
+    if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+        _log.warning("database unavailable", error=type(exc).__name__, reason=str(exc).partition("\n")[0][:200])
+    if isinstance(exc, Forbidden) and isinstance(request.auth, Subject):
+        services.record_denial(
+            by=request.auth, now=timezone.now(), method=str(request.method), path=request.path, reason=str(exc)
+        )
+    response = Response(_with_instance(body, request), status=body["status"], content_type=CONTENT_TYPE)
+    for name, value in _headers(exc, body["status"]).items():
+        response[name] = value
+    return response
+
+
+def problem_of(exc: Exception) -> dict[str, Any] | None:
+    """This will return the members of the problem that an exception is, None where it is unforeseen."""
+    if isinstance(exc, InvalidFields):
+        return _problem(400, str(exc), errors=exc.errors)
+    if isinstance(exc, ValidationError):
+        return _problem(400, "Some values cannot be used.", errors=list(_flatten(exc.get_full_details())))
+    if isinstance(exc, services.InvalidArgument):
+        errors = [field_error(exc.field, exc.code, str(exc))]
+        return _problem(400, "Some values cannot be used.", errors=errors)
+    if isinstance(exc, services.UnknownPlace):
+        errors = [field_error("", "unknown_place", str(exc))]
+        return _problem(400, "Some values cannot be used.", errors=errors)
+    if isinstance(exc, IllegalTransition):
+        return _problem(409, str(exc), current=exc.current, allowed=list(exc.allowed))
+    if isinstance(exc, InvalidJson) and not isinstance(exc, JsonTooLarge):
+        return _problem(400, str(exc), errors=[field_error("", exc.code, str(exc))])
+    if isinstance(exc, Throttled):
+        return _problem(429, "The limit of this window is used up.")
+    if isinstance(exc, APIException):
+        return _problem(exc.status_code, str(exc.detail))
+    if isinstance(exc, Http404):
+        return _problem(404, _NOT_FOUND_DETAIL)
+    return _problem_of_domain_error(exc)
+
+
+def _problem_of_domain_error(exc: Exception) -> dict[str, Any] | None:
+    for kind in type(exc).__mro__:
+        if kind in _STATUS_BY_ERROR:
+            return _problem(
+                _STATUS_BY_ERROR[kind], _DETAIL_BY_ERROR.get(kind, str(exc)), **_MEMBERS_BY_ERROR.get(kind, {})
+            )
+    return None
+
+
+def _problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | more
+
+
+def _with_instance(body: dict[str, Any], request: Request | HttpRequest) -> dict[str, Any]:
+    return body | {"instance": iri_to_uri(request.path), "requestId": getattr(request, "request_id", "")}
+
+
+def _headers(exc: Exception, status: int) -> dict[str, str]:
+    headers = {}
+    if isinstance(exc, APIException):
+        if challenge := getattr(exc, "auth_header", None):
+            headers["WWW-Authenticate"] = challenge
+        if wait := getattr(exc, "wait", None):
+            headers["Retry-After"] = str(int(wait) + 1)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(exc, KeyInFlight):
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+        headers["Accept-Encoding"] = "identity"
+    return headers
+
+
+def _flatten(details: Any, path: str = "") -> Iterator[FieldError]:
+    """This will walk REST framework's nested details; a field within a field is named `outer.inner`."""
+    if isinstance(details, Mapping) and set(details) == {"message", "code"}:
+        yield field_error(path, str(details["code"]), str(details["message"]))
+    elif isinstance(details, Mapping):
+        for name, inner in details.items():
+            # An error of the whole object stands at the object's own name.
+            yield from _flatten(inner, path if name == "non_field_errors" else f"{path}.{name}".lstrip("."))
+    else:
+        for position, inner in enumerate(details):
+            plain = isinstance(inner, Mapping) and set(inner) == {"message", "code"}
+            yield from _flatten(inner, path if plain else f"{path}[{position}]")
+
+
+# -- outside of views: hooks for the root URLconf ---------------------------------------------------------
+
+
+def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResponse:
+    """This will answer a request that reached no view, or whose view broke."""
+    response = HttpResponse(
+        encode(_with_instance(_problem(status, detail), request)), status=status, content_type=CONTENT_TYPE
+    )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """This will answer 413 for a body that is too large, 400 for anything else that is suspicious."""
+    if isinstance(exception, RequestDataTooBig):
+        return problem_response(request, 413, _DETAIL_BY_ERROR[RequestDataTooBig])
+    return problem_response(request, 400, _DETAIL_BY_ERROR[SuspiciousOperation])
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """This will answer 403."""
+    return problem_response(request, 403, _DETAIL_BY_ERROR[PermissionDenied])
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """This will answer 404 for a path that no route matches."""
+    return problem_response(request, 404, _NOT_FOUND_DETAIL)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """This will answer 503 where the database is away, else 500; never with a trace."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        return problem_response(request, 503, _UNAVAILABLE_DETAIL)
+    return problem_response(request, 500, "Something broke here; the request id finds it in the log.")

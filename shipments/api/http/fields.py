@@ -1,0 +1,210 @@
+"""Fields that take a value as the schema says it, and no other: no number as text, no text as number."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from shipments.domain import locodes
+from shipments.parsing import values as texts
+from shipments.parsing.values import InvalidValue
+from shipments.services.shipments.places import Place
+
+_REFERENCE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
+_PLACE_SCHEMA: Final[dict[str, Any]] = {
+    "oneOf": [
+        {"type": "string", "pattern": "^[A-Za-z]{2}[A-Za-z0-9]{3}$", "examples": ["NLRTM"]},
+        {
+            "type": "object",
+            "properties": {
+                "locode": {"type": ["string", "null"], "description": "If given, it alone counts."},
+                "name": {"type": "string", "minLength": 1, "maxLength": 120},
+                "country": {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."},
+                "latitude": {"type": ["number", "null"], "minimum": -90, "maximum": 90},
+                "longitude": {"type": ["number", "null"], "minimum": -180, "maximum": 180},
+            },
+            "additionalProperties": False,
+        },
+    ]
+}  # fmt: skip
+
+
+class StrictSerializer(serializers.Serializer[Any]):
+    """Refuses what it does not know, by name: nobody sets an organisation or a seq from outside."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """This will return the values by column; raises ValidationError."""
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
+        errors: dict[str, Any] = {
+            name[:64]: [serializers.ErrorDetail("This cannot be set.", code="unknown_field")]
+            for name in unknown[:50]
+        }
+        try:
+            values: dict[str, Any] = super().to_internal_value(data)
+        except serializers.ValidationError as error:
+            of_fields: Any = error.detail
+            errors |= of_fields
+        if errors:
+            raise serializers.ValidationError(errors)
+        return values
+
+
+class Text(serializers.CharField):
+    """A JSON string."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """This will return the text without spaces around it."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class Count(serializers.IntegerField):
+    """A whole JSON number."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """This will return the number; `5.0` and `"5"` are none."""
+        if isinstance(data, bool) or not isinstance(data, int):
+            self.fail("invalid")
+        return int(data)
+
+
+class Number(serializers.FloatField):
+    """A JSON number."""
+
+    def to_internal_value(self, data: Any) -> float:
+        """This will return the number; a text that reads like one is none."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return float(super().to_internal_value(data))
+
+
+@extend_schema_field({"type": "number", "minimum": 0})
+class Amount(serializers.DecimalField):
+    """A measured amount: a JSON number with at most three decimal places."""
+
+    def __init__(self, *, max_digits: int, **kwargs: Any) -> None:
+        super().__init__(max_digits=max_digits, decimal_places=3, min_value=0, **kwargs)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """This will return a Decimal."""
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class Instant(serializers.Field[Any, Any, Any, Any]):
+    """An RFC 3339 time with its offset."""
+
+    default_error_messages = {"invalid": "{message}"}
+
+    def to_internal_value(self, data: Any) -> Any:
+        """This will return the time in UTC."""
+        return _parse(self, texts.instant, data)
+
+
+@extend_schema_field({"type": "string", "format": "uuid"})
+class Identifier(serializers.Field[Any, Any, Any, Any]):
+    """The id of something."""
+
+    default_error_messages = {"invalid": "{message}"}
+
+    def to_internal_value(self, data: Any) -> Any:
+        """This will return the UUID."""
+        return _parse(self, texts.identifier, data)
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 64},
+        "maxProperties": 20,
+        "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_]{0,31}$"},
+        "examples": [{"po": "4500012345", "bol": "MAEU123456789"}],
+    }
+)
+class References(serializers.Field[Any, Any, Any, Any]):
+    """Numbers under which others know the shipment: purchase order, bill of lading, PRO …"""
+
+    default_error_messages = {
+        "invalid": "Give an object of short texts.",
+        "too_many": "Give at most 20 references.",
+        "name": "{name} is no name: 1–32 letters, digits and underscores, a letter first.",
+        "value": "{name} must be a text of 1 to 64 characters.",
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        """This will return the texts by name."""
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        if len(data) > 20:
+            self.fail("too_many")
+        for name, value in data.items():
+            if not _REFERENCE_NAME.fullmatch(name):
+                self.fail("name", name=ascii(name[:40]))
+            if not isinstance(value, str) or not 1 <= len(value.strip()) <= 64:
+                self.fail("value", name=name)
+        return {name: value.strip() for name, value in data.items()}
+
+
+@extend_schema_field(_PLACE_SCHEMA)
+class PlaceField(serializers.Field[Any, Any, Any, Any]):
+    """A UN/LOCODE, or a place by name, country and perhaps degrees."""
+
+    default_error_messages = {
+        "invalid": "Give a UN/LOCODE such as NLRTM, or a place with name and country.",
+        "unknown_place": "There is no UN/LOCODE {code}.",
+        "unknown_field": "A place has locode, name, country, latitude and longitude; not {name}.",
+        "name": "A place needs a name of 1 to 120 characters.",
+        "country": "A place needs its country as two capital letters (ISO 3166-1).",
+        "degrees": "Latitude (-90 to 90) and longitude (-180 to 180) are numbers, both or none.",
+    }
+
+    def to_internal_value(self, data: Any) -> str | Place:
+        """This will return the code of a known place, or the place described."""
+        if isinstance(data, dict) and isinstance(data.get("locode"), str):
+            data = data["locode"]
+        if isinstance(data, str):
+            return self._locode(data)
+        if not isinstance(data, dict):
+            self.fail("invalid")
+        if unknown := set(data) - {"locode", "name", "country", "latitude", "longitude"}:
+            self.fail("unknown_field", name=ascii(min(unknown)[:40]))
+        name, country = data.get("name"), data.get("country")
+        if not isinstance(name, str) or not 1 <= len(name.strip()) <= 120:
+            self.fail("name")
+        if not isinstance(country, str) or not re.fullmatch("[A-Z]{2}", country):
+            self.fail("country")
+        latitude = self._degrees(data.get("latitude"), 90)
+        longitude = self._degrees(data.get("longitude"), 180)
+        if (latitude is None) != (longitude is None):
+            self.fail("degrees")
+        return Place(name=name.strip(), country=country, latitude=latitude, longitude=longitude)
+
+    def _locode(self, text: str) -> str:
+        try:
+            code = texts.locode(text)
+        except InvalidValue:
+            self.fail("invalid")
+        if locodes.find(code) is None:
+            self.fail("unknown_place", code=code)
+        return code
+
+    def _degrees(self, value: Any, maximum: int) -> float | None:
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not -maximum <= value <= maximum:
+            self.fail("degrees")
+        return float(value)
+
+
+def _parse(field: serializers.Field[Any, Any, Any, Any], reader: Any, data: Any) -> Any:
+    if not isinstance(data, str):
+        field.fail("invalid", message="Give a text.")
+    try:
+        return reader(data)
+    except InvalidValue as error:
+        field.fail("invalid", message=str(error))

@@ -1,0 +1,104 @@
+"""Idempotency-Key: a write that is sent again, because its answer got lost, has its effect once.
+
+`@written` stands on every method that writes: it makes the method one transaction (see `services.commits`), with
+or without a key.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec, TypeVar
+
+from django.http import HttpResponse, RawPostDataException
+from django.utils import timezone
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from shipments.api.authentication import subject_of
+from shipments.api.http.renderers import encode
+from shipments.auth.subjects import Subject
+from shipments.parsing.query_parameters import InvalidFields, field_error
+from shipments.services import idempotency, transactions
+from shipments.services.idempotency import StoredResponse
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED_HEADER: Final = "Idempotency-Replayed"
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+_STORED_HEADERS: Final = ("Cache-Control", "ETag", "Location")
+
+Arguments = ParamSpec("Arguments")
+View = TypeVar("View")
+
+
+def idempotent_write(
+    method: Callable[Concatenate[View, Request, Arguments], HttpResponse],
+) -> Callable[Concatenate[View, Request, Arguments], HttpResponse]:
+    """This will return the view's method as one transaction that has its effect once per key.
+
+    The method may run several times (after a deadlock), and answers with success or raises.
+    """
+
+    @wraps(method)
+    def write(view: View, request: Request, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> HttpResponse:
+        key = _key(request)
+        if key is None:
+            return transactions.run_in_transaction(lambda: method(view, request, *args, **kwargs))
+        subject, fingerprint = subject_of(request), _fingerprint(request)
+
+        def once() -> HttpResponse:
+            return _run_once_per_key(subject, key, fingerprint, lambda: method(view, request, *args, **kwargs))
+
+        return transactions.run_in_transaction(once)
+
+    return write
+
+
+def _run_once_per_key(
+    subject: Subject, key: str, fingerprint: bytes, answer: Callable[[], HttpResponse]
+) -> HttpResponse:
+    claim = idempotency.claim(by=subject, now=timezone.now(), key=key, fingerprint=fingerprint)
+    if isinstance(claim, StoredResponse):
+        return _replay(claim)
+    response = answer()
+    idempotency.keep(claim, _to_stored(response))
+    return response
+
+
+def _key(request: Request) -> str | None:
+    key: str | None = request.headers.get(HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        message = "Give 1 to 255 printable ASCII characters."
+        raise InvalidFields([field_error(HEADER, "invalid", message)])
+    return key
+
+
+def _fingerprint(request: Request) -> bytes:
+    # Neither method nor path holds a line break.
+    head = f"{request.method}\n{request.path}\n".encode("utf-8", "surrogatepass")
+    body_digest: bytes | None = getattr(request, "body_digest", None)
+    if body_digest is not None:  # the view has read a body of its own kind
+        return hashlib.sha256(head + body_digest).digest()
+    try:
+        # The bytes, not the values; the parser then reads what is kept here.
+        body = request._request.body
+    except RawPostDataException as error:  # a form with files, which looking for its CSRF token has read
+        raise UnsupportedMediaType(request.content_type) from error
+    return hashlib.sha256(head + body).digest()
+
+
+def _to_stored(response: HttpResponse) -> StoredResponse:
+    headers = {name: response[name] for name in _STORED_HEADERS if name in response}
+    # Rendered later, when the transaction is over.
+    data = response.data if isinstance(response, Response) else None
+    return StoredResponse(response.status_code, headers, b"" if data is None else encode(data))
+
+
+def _replay(stored: StoredResponse) -> HttpResponse:
+    headers = stored.headers | {REPLAYED_HEADER: "true"}
+    # An answer without a body has no type either.
+    response = HttpResponse(stored.body, status=stored.status, content_type="application/json", headers=headers)
+    if not stored.body:
+        del response["Content-Type"]
+    return response

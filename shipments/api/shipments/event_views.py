@@ -1,0 +1,117 @@
+"""The log of a shipment, and waiting for what comes next."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+
+from django.db import connection
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments import representation
+from shipments.api.http import long_poll
+from shipments.api.http.renderers import encode
+from shipments.api.http.requests import require_follower
+from shipments.api.lists import parameters
+from shipments.api.openapi import schemas
+from shipments.api.openapi.documentation import REFERENCE, problem_responses
+from shipments.auth.subjects import Subject
+from shipments.parsing import values
+from shipments.parsing.query_parameters import Parameter
+from shipments.selectors import async_reads
+from shipments.selectors import epoch as epochs
+from shipments.selectors import shipments as selectors
+from shipments.services import ShipmentNotFound
+
+MAX_EVENTS: Final = 1000
+MAX_WAIT_SECONDS: Final = 25
+EVENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
+    "after": Parameter(
+        values.whole_number(0, 2**63 - 1),
+        "The newest event that the caller has. Default 0.",
+        {"type": "integer", "minimum": 0, "default": 0},
+    ),
+    "epoch": Parameter(values.text_up_to(64), "The epoch that `after` belongs to."),
+    "limit": Parameter(
+        values.whole_number(1, MAX_EVENTS),
+        "The most events. Default 200.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": 200},
+    ),
+    "wait": Parameter(
+        values.whole_number(0, MAX_WAIT_SECONDS),
+        "Where there is nothing new, wait for it so many seconds.",
+        {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
+    ),
+}
+
+
+class EventsView(APIView):
+    """The log of one shipment."""
+
+    @extend_schema(
+        operation_id="listShipmentEvents",
+        parameters=[REFERENCE, *parameters.openapi_parameters(EVENT_PARAMETERS)],
+        responses={200: schemas.EventLog, **problem_responses(400, 404)},
+    )
+    def get(self, request: Request, reference: str) -> HttpResponseBase:
+        """Return every event behind `after`, in order and without a gap, or say that one must start anew."""
+        subject = require_follower(request)
+        query = parameters.parse_parameters(request.GET, EVENT_PARAMETERS)
+        after, limit = query.get("after", 0), query.get("limit", 200)
+        head = selectors.visible_shipments(subject).with_reference(reference).values_list("id", "seq").first()
+        if head is None:
+            raise ShipmentNotFound(reference)
+        shipment_id, seq = head
+        epoch = epochs.current()
+        if query.get("epoch", epoch) != epoch or after > seq:
+            return Response(_epoch_changed_response(epoch, seq))
+        rows = (
+            selectors.events_of_shipment(shipment_id).after_seq(after).values(*representation.EVENT_COLUMNS)[:limit]
+        )
+        events = [representation.event(row) for row in rows]
+        if events or not query.get("wait"):
+            return Response(_log_response(epoch, seq, events))
+        release_connection()
+        body = _wait_for_events(
+            subject, reference, shipment_id, epoch=epoch, after=after, limit=limit, seconds=query["wait"]
+        )
+        return StreamingHttpResponse(body, content_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+def _log_response(epoch: str, seq: int, events: list[dict[str, Any]]) -> dict[str, Any]:
+    newest = max(seq, events[-1]["seq"]) if events else seq
+    return {"epoch": epoch, "seq": newest, "recovered": True, "events": events}
+
+
+def _epoch_changed_response(epoch: str, seq: int) -> dict[str, Any]:
+    return {"epoch": epoch, "seq": seq, "recovered": False, "reason": "epoch", "events": []}
+
+
+def release_connection() -> None:
+    """This will give the thread's connection back now: the request ends only when its body does."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+async def _wait_for_events(
+    subject: Subject, reference: str, shipment_id: uuid.UUID, *, epoch: str, after: int, limit: int, seconds: int
+) -> AsyncIterator[bytes]:
+    """This will yield the one answer, as soon as something is new or the time is up."""
+    long_poll.release_sync_thread()
+    head_after = await long_poll.wait_for_head(shipment_id, epoch=epoch, after=after, seconds=seconds)
+    if head_after is None:
+        answer = _log_response(epoch, after, [])
+    else:
+        current_epoch, head = head_after
+        # The caller may have lost the shipment while it waited.
+        if current_epoch != epoch or not await async_reads.fetch_visible_references(subject, [reference]):
+            answer = _epoch_changed_response(current_epoch, head)
+        else:
+            answer = _log_response(
+                current_epoch, head, await async_reads.fetch_events(shipment_id, after, limit=limit)
+            )
+    yield encode(answer)

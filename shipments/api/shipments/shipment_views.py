@@ -1,0 +1,210 @@
+"""Shipments: list, book, show, amend, discard, advance."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+
+from django.db.models.functions import Upper
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from shipments import representation, services
+from shipments.api.authentication import subject_of
+from shipments.api.http import conditional
+from shipments.api.http.idempotency import idempotent_write
+from shipments.api.http.requests import require_follower, require_reader, shipment_command, validated_body
+from shipments.api.lists import filters, pagination, parameters
+from shipments.api.openapi import schemas
+from shipments.api.openapi.documentation import (
+    ETAG,
+    IDEMPOTENCY_PARAMETERS,
+    IF_NONE_MATCH,
+    LINK,
+    LOCATION,
+    REFERENCE,
+    if_match,
+    problem_responses,
+)
+from shipments.api.shipments import serializers
+from shipments.auth.subjects import Subject
+from shipments.caching import pages, prepared
+from shipments.caching.versions import Version
+from shipments.parsing import values
+from shipments.parsing.query_parameters import Parameter
+from shipments.selectors import shipments as selectors
+
+_SHIPMENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
+    "asOf": Parameter(
+        values.instant, "Answer what the service said at this time.", {"type": "string", "format": "date-time"}
+    ),
+}
+_NOT_MODIFIED: Final = OpenApiResponse(description="The caller has this version.")
+_COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
+
+
+def fetch_shipment_page(
+    request: HttpRequest | Request, subject: Subject, *, version: Version | None = None
+) -> pages.RenderedPage:
+    """This will return the page of shipments that a request asks for; raises parameters.Invalid.
+
+    The version of the organisation is read unless the caller has read it just now.
+    """
+    sight = subject.visibility_scope
+
+    def read() -> pages.PageRows:
+        query, page = filters.fetch_list(
+            lambda: selectors.visible_shipments(sight).annotate(reference_key=Upper("reference")),
+            request.GET,
+            filters.shipment_parameters(subject),
+            filters.SHIPMENT_ORDERS,
+            _COLUMNS,
+            default="-createdAt",
+            shape=sight,
+        )
+        return pages.PageRows(page.rows, **pagination.page_links(request, query, page))
+
+    return pages.fetch_page(subject, subject.variant, request.get_full_path(), read, version=version)
+
+
+class ShipmentsView(APIView):
+    """The caller's shipments."""
+
+    @extend_schema(
+        operation_id="listShipments",
+        parameters=[*parameters.openapi_parameters(filters.SHIPMENTS), IF_NONE_MATCH, ETAG, LINK],
+        responses={200: schemas.ShipmentPage, 304: _NOT_MODIFIED, **problem_responses(400)},
+    )
+    def get(self, request: Request) -> Response:
+        """List the shipments that the caller may see, newest first unless told otherwise."""
+        page = fetch_shipment_page(request, require_reader(request))
+        is_fresh = conditional.is_fresh(request, page.etag)
+        response = conditional.etag_response(None if is_fresh else page.body, page.etag)
+        links = pagination.link_header({"next": page.next, "previous": page.previous})
+        if links:
+            response["Link"] = links
+        return response
+
+    @extend_schema(
+        operation_id="bookShipment",
+        request=serializers.ShipmentBooking,
+        parameters=[ETAG, LOCATION, *IDEMPOTENCY_PARAMETERS],
+        responses={201: schemas.Shipment, **problem_responses(409, body=True, keyed=True)},
+    )
+    @idempotent_write
+    def post(self, request: Request) -> Response:
+        """Book a shipment: as a draft, or with `"status": "booked"`."""
+        subject = subject_of(request)
+        subject.require("shipments:write")
+        shipment = services.book(
+            by=subject, now=timezone.now(), **validated_body(serializers.ShipmentBooking, request)
+        )
+        response = shipment_response(subject, shipment.reference, status=201)
+        response["Location"] = reverse("shipment", args=[shipment.reference])
+        return response
+
+
+class ShipmentView(APIView):
+    """One shipment."""
+
+    @extend_schema(
+        operation_id="getShipment",
+        parameters=[REFERENCE, *parameters.openapi_parameters(_SHIPMENT_PARAMETERS), IF_NONE_MATCH, ETAG],
+        responses={
+            200: schemas.Shipment,
+            304: _NOT_MODIFIED,
+            **problem_responses(400, 404),
+        },
+    )
+    def get(self, request: Request, reference: str) -> Response:
+        """Show a shipment as it is, or as the log told it at an earlier time; also to a tracking link."""
+        subject = require_follower(request)
+        query = parameters.parse_parameters(request.GET, _SHIPMENT_PARAMETERS)
+        if "asOf" in query:
+            return Response(
+                _as_of(subject, reference, query["asOf"]), headers={"Cache-Control": "private, no-cache"}
+            )
+        return shipment_response(subject, reference, client_has=partial(conditional.is_fresh, request))
+
+    @extend_schema(
+        operation_id="amendShipment",
+        request=serializers.ShipmentAmendment,
+        parameters=[REFERENCE, if_match(required=True), ETAG, *IDEMPOTENCY_PARAMETERS],
+        responses={200: schemas.Shipment, **problem_responses(404, 412, 428, body=True, keyed=True)},
+    )
+    @idempotent_write
+    def patch(self, request: Request, reference: str) -> Response:
+        """Change plans, measures, parties, places or notes of the version that was read."""
+        arguments, changes = shipment_command(
+            request,
+            reference,
+            permission="shipments:write",
+            body=serializers.ShipmentAmendment,
+            version_required=True,
+        )
+        services.amend(**arguments, changes=changes)
+        return shipment_response(arguments["by"], reference)
+
+    @extend_schema(
+        operation_id="discardShipment",
+        request=None,
+        parameters=[REFERENCE, if_match(required=False), *IDEMPOTENCY_PARAMETERS],
+        responses={204: None, **problem_responses(404, 409, 412, keyed=True)},
+    )
+    @idempotent_write
+    def delete(self, request: Request, reference: str) -> Response:
+        """Take a draft away; anything further on is cancelled instead."""
+        arguments, _ = shipment_command(request, reference, permission="shipments:write")
+        services.discard(**arguments)
+        return Response(status=204)
+
+
+class TransitionsView(APIView):
+    """Commands that move a shipment from state to state."""
+
+    @extend_schema(
+        operation_id="advanceShipment",
+        request=serializers.Transition,
+        parameters=[REFERENCE, if_match(required=False), ETAG, *IDEMPOTENCY_PARAMETERS],
+        responses={
+            200: schemas.Shipment,
+            **problem_responses(404, 409, 412, body=True, keyed=True, shape=schemas.TransitionProblem),
+        },
+    )
+    @idempotent_write
+    def post(self, request: Request, reference: str) -> Response:
+        """Move a shipment to another state; asking for the state that it has changes nothing."""
+        arguments, transition = shipment_command(
+            request, reference, permission="checkpoints:write", body=serializers.Transition
+        )
+        services.advance(**arguments, **transition)
+        return shipment_response(arguments["by"], reference)
+
+
+def shipment_response(
+    subject: Subject, reference: str, *, status: int = 200, client_has: Callable[[str], bool] = lambda _: False
+) -> Response:
+    """This will answer with the shipment as the subject sees it; `has` tells which version the caller has.
+
+    Raises ShipmentNotFound.
+    """
+    prepared_body = prepared.get_shipment(subject, subject.variant, reference, client_has=client_has)
+    if prepared_body is None:
+        raise services.ShipmentNotFound(reference)
+    return conditional.etag_response(prepared_body.body, prepared_body.etag, status=status)
+
+
+def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:
+    """This will return the snapshot that the log told at that time; notes and positions are no part of the log.
+
+    Raises ShipmentNotFound, also where it was not booked yet.
+    """
+    snapshot = selectors.snapshot_as_of(subject, reference, at)
+    if snapshot is None:
+        raise services.ShipmentNotFound(reference)
+    return snapshot | {"position": None}

@@ -1,0 +1,193 @@
+"""Door: who is asking, and what that subject may do. One place for REST, sockets, exports and the admin."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Self
+
+from ratelimits import limiter
+from shipments.models import Membership, Role, User
+from shipments.querysets import VisibilityScope as VisibilityScope  # upper rooms come in by this door
+
+SCOPES: Final = (
+    "shipments:read",
+    "shipments:write",
+    "exports:read",
+    "billing:read",
+    "billing:write",
+    "ai:use",
+    "audit:read",
+    "metrics:read",
+)
+STAFF_ROLES: Final = frozenset({Role.ADMIN.value, Role.DISPATCHER.value})
+# Roles that see every shipment of their organisation.
+ORGANIZATION_WIDE_ROLES: Final = STAFF_ROLES | {Role.AUDITOR.value}
+# Roles of those who are no members: whoever follows a tracking link, and the phone that reports a driver's way.
+TRACKING_ROLE: Final = "tracking"
+DEVICE_ROLE: Final = "device"
+# To read what one may see; to follow one shipment is less, and all that a tracking link is good for.
+_READ_PERMISSIONS: Final = frozenset({"shipments:read", "shipment:follow"})
+_STAFF_PERMISSIONS: Final = frozenset(
+    {"shipments:write", "checkpoints:write", "exports:read", "links:read", "links:write", "devices:write"}
+)
+# What each role may do; a key narrows it further by its scopes.
+PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
+    "system": frozenset({"shipments:write", "checkpoints:write", "positions:write"}),
+    Role.ADMIN: _READ_PERMISSIONS | _STAFF_PERMISSIONS | {"audit:read", "accounts:write"},
+    Role.DISPATCHER: _READ_PERMISSIONS | _STAFF_PERMISSIONS,
+    Role.DRIVER: _READ_PERMISSIONS | {"checkpoints:write", "positions:write", "devices:write"},
+    Role.CUSTOMER: _READ_PERMISSIONS | {"exports:read", "links:read", "links:write"},
+    Role.AUDITOR: _READ_PERMISSIONS | {"exports:read", "audit:read", "links:read"},
+    TRACKING_ROLE: frozenset({"shipment:follow"}),
+    DEVICE_ROLE: frozenset({"positions:write"}),
+}
+# The scope of a key that a permission needs, where the two are not called the same.
+_SCOPE_BY_PERMISSION: Final[Mapping[str, str]] = {
+    "shipment:follow": "shipments:read",
+    "checkpoints:write": "shipments:write",
+    "positions:write": "shipments:write",
+    "links:read": "shipments:read",
+    "links:write": "shipments:write",
+    "devices:write": "shipments:write",
+}
+
+
+class Forbidden(Exception):
+    """The subject may see the thing but not do this with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whoever acts: a person, a key or the system itself, in one organisation, from one address."""
+
+    organization_id: uuid.UUID
+    role: str
+    user_id: uuid.UUID | None = None
+    name: str = ""
+    customer_id: uuid.UUID | None = None
+    driver_id: uuid.UUID | None = None
+    shipment_id: uuid.UUID | None = None  # the one that a tracking link opens
+    is_staff: bool = False
+    scopes: frozenset[str] | None = None  # None: a person, whom the role alone bounds
+    key_id: uuid.UUID | None = None
+    key_name: str = ""
+    link_id: uuid.UUID | None = None
+    login_id: uuid.UUID | None = None
+    authz_version: int = 0
+    access_version: int = 0
+    expires_at: datetime | None = None
+    address: str | None = None
+    request_id: str = ""
+    session_key: str | None = field(default=None, repr=False)
+
+    @property
+    def visibility_scope(self) -> VisibilityScope:
+        """What decides which shipments it sees."""
+        return VisibilityScope.of(self)
+
+    @property
+    def limit_key(self) -> str:
+        """The name under which a rate limit counts this subject; of a link, in many hands, each address."""
+        if self.link_id:
+            return f"link:{self.link_id}@{limiter.address_key(self.address)}"
+        return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
+
+    @property
+    def variant(self) -> str:
+        """The visibility variant of what it is shown: `staff`, or `restricted` (no phones, no notes)."""
+        return "restricted" if self.role in {Role.CUSTOMER, TRACKING_ROLE} else "staff"
+
+    @property
+    def sees_all_shipments(self) -> bool:
+        """Whether it sees every shipment of its organisation."""
+        return self.role in ORGANIZATION_WIDE_ROLES
+
+    def has_permission(self, permission: str) -> bool:
+        """This will tell whether the role, and the key's scopes where there is one, allow it."""
+        if permission == "metrics:read":
+            return self.is_staff if self.scopes is None else permission in self.scopes
+        if permission not in PERMISSIONS.get(self.role, frozenset()):
+            return False
+        return self.scopes is None or _SCOPE_BY_PERMISSION.get(permission, permission) in self.scopes
+
+    def require(self, permission: str) -> None:
+        """This will raise Forbidden unless it may."""
+        if not self.has_permission(permission):
+            raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
+
+    @property
+    def grantable_scopes(self) -> frozenset[str]:
+        """The scopes that it may give to a key: an administrator all, others what their role does anyway."""
+        if self.role == Role.ADMIN:
+            return frozenset(SCOPES)
+        return PERMISSIONS.get(self.role, frozenset()) & frozenset(SCOPES)
+
+    def with_request_origin(self, *, address: str | None, request_id: str) -> Self:
+        """This will return the same subject acting from an address in one request."""
+        return replace(self, address=address, request_id=request_id)
+
+
+def system_subject(organization_id: uuid.UUID, *, name: str) -> Subject:
+    """This will return the subject that a command or worker acts as."""
+    return Subject(organization_id=organization_id, role="system", name=name)
+
+
+def installation_subject(*, name: str) -> Subject:
+    """This will return the subject of a command that concerns the whole installation."""
+    return Subject(organization_id=None, role="system", name=name)  # type: ignore[arg-type]  # it reads no rows
+
+
+def failed_login_subject(
+    *, name: str, organization_id: uuid.UUID | None, address: str | None, request_id: str
+) -> Subject:
+    """This will return the subject of a failed attempt to log in: it may nothing, and the audit names it.
+
+    Without an organisation the entry concerns the whole installation.
+    """
+    return Subject(
+        organization_id=organization_id,  # type: ignore[arg-type]  # only here: nobody reads rows by it
+        role="nobody",
+        name=name,
+        address=address,
+        request_id=request_id,
+    )
+
+
+def subject_of_user(
+    user: User,
+    *,
+    scopes: frozenset[str] | None = None,
+    key_id: uuid.UUID | None = None,
+    key_name: str = "",
+    login_id: uuid.UUID | None = None,
+    expires_at: datetime | None = None,
+    session_key: str | None = None,
+) -> Subject | None:
+    """This will return the subject that a user acts as, None where it is inactive or belongs nowhere.
+
+    One query unless `membership` was fetched with the user.
+    """
+    try:
+        membership = user.membership
+    except Membership.DoesNotExist:
+        return None
+    if not user.is_active:
+        return None
+    return Subject(
+        organization_id=membership.organization_id,
+        role=membership.role,
+        user_id=user.pk,
+        name=user.name or user.email,
+        customer_id=membership.customer_id,
+        driver_id=membership.driver_id,
+        is_staff=user.is_staff,
+        scopes=scopes,
+        key_id=key_id,
+        key_name=key_name,
+        login_id=login_id,
+        authz_version=user.authz_version,
+        access_version=user.access_version,
+        expires_at=expires_at,
+        session_key=session_key,
+    )

@@ -1,0 +1,79 @@
+"""What a process keeps of a cache for itself, and how its threads make one value once."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class LRUStore:
+    """Stamped entries of this process, the least used forgotten first; bounded in bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
+        self._max_bytes, self._size = max_bytes, 0
+
+    def get(self, key: str) -> tuple[bytes, bytes] | None:
+        """This will return what was kept last, with its stamp."""
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+            return entry
+
+    def put(self, key: str, stamp: bytes, body: bytes) -> None:
+        """This will keep bytes in the place of those with another stamp."""
+        with self._lock:
+            self._drop(key)
+            self._entries[key] = (stamp, body)
+            self._size += len(key) + len(body)
+            while self._size > self._max_bytes:
+                self._drop(next(iter(self._entries)))
+
+    def clear(self) -> None:
+        """This will forget everything."""
+        with self._lock:
+            self._entries.clear()
+            self._size = 0
+
+    def _drop(self, key: str) -> None:
+        dropped = self._entries.pop(key, None)
+        if dropped is not None:
+            self._size -= len(key) + len(dropped[1])
+
+
+class SingleFlight:
+    """Lets one thread make a value while the others that want it wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_flight: dict[object, Future[Any]] = {}
+
+    def run(self, key: object, make: Callable[[], T], wait: float) -> T:
+        """This will return what `make` returns, called here or, at this moment, in another thread.
+
+        That one is waited for so many seconds.
+        """
+        with self._lock:
+            leader = self._in_flight.get(key)
+            own: Future[T] = self._in_flight.setdefault(key, Future())
+        if leader is not None:
+            try:
+                return leader.result(wait)  # type: ignore[no-any-return]
+            except Exception:
+                return make()
+        try:
+            value = make()
+        except BaseException as error:
+            own.set_exception(error)
+            raise
+        else:
+            own.set_result(value)
+            return value
+        finally:
+            with self._lock:
+                del self._in_flight[key]

@@ -1,0 +1,105 @@
+"""One shipment by its reference, in SQL that is written once for each kind of viewer.
+
+Compiling such a question with the ORM takes longer than asking it, and it is asked by every request.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import orjson
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import Model
+
+from shipments.models import Customer, Driver, Location, Shipment
+from shipments.querysets import Viewer, VisibilityScope
+
+AnyModel = TypeVar("AnyModel", bound=Model)
+
+
+@cache
+def column_names(model: type[Model]) -> tuple[str, ...]:
+    """This will return the names of a table's columns, as `from_db` wants them."""
+    return tuple(field.attname for field in model._meta.concrete_fields)
+
+
+# Stands for the reference in the SQL that is kept. In upper case, as the question asks; no reference holds it.
+_PLACEHOLDER: Final = "\0REFERENCE"
+_COLUMNS: Final = column_names(Shipment)
+_RELATED: Final[Mapping[str, type[Model]]] = {
+    "origin": Location, "destination": Location, "customer": Customer, "driver": Driver,
+}  # fmt: skip
+_COLUMNS_WITH_RELATED: Final = (
+    *_COLUMNS,
+    *(f"{name}__{column}" for name, model in _RELATED.items() for column in column_names(model)),
+)
+# Django has the driver leave JSON as it comes.
+_JSON_COLUMNS: Final = frozenset({"references", "flags"})
+
+
+def fetch_row(viewer: Viewer, reference: str, columns: tuple[str, ...]) -> dict[str, Any] | None:
+    """This will return the columns of one shipment, None where it is missing or not for the viewer: one query."""
+    values = _fetch(viewer, reference, columns, for_update=False)
+    return None if values is None else dict(zip(columns, values, strict=True))
+
+
+def fetch_locked(viewer: Viewer, reference: str, *, with_related: bool = False) -> Shipment | None:
+    """This will return one shipment, its row locked until the caller's transaction ends; None as `row` does.
+
+    `whole` brings the places and parties with it.
+    """
+    row_values = _fetch(viewer, reference, _COLUMNS_WITH_RELATED if with_related else _COLUMNS, for_update=True)
+    if row_values is None:
+        return None
+    values = iter(row_values)
+    shipment = _build_instance(Shipment, values)
+    if with_related:
+        for name, model in _RELATED.items():
+            related = _build_instance(model, values)
+            if related.pk is not None:
+                setattr(shipment, name, related)
+    return shipment
+
+
+def _build_instance(model: type[AnyModel], values: Iterator[Any]) -> AnyModel:
+    """This will make one row of a table out of the next values."""
+    columns = column_names(model)
+    return model.from_db(connection.alias, columns, list(islice(values, len(columns))))
+
+
+def _fetch(viewer: Viewer, reference: str, columns: tuple[str, ...], *, for_update: bool) -> list[Any] | None:
+    statement = _compiled_statement(VisibilityScope.of(viewer), columns, locks=for_update)
+    if statement is None:
+        return None
+    sql, params = statement
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [reference.upper() if param == _PLACEHOLDER else param for param in params])
+        row_values = cursor.fetchone()
+    return None if row_values is None else list(map(_read_column, columns, row_values))
+
+
+def read_json(text: str | None) -> Any:
+    """This will read a JSON column as Django reads it, None where it is NULL."""
+    if text == "[]":
+        return []  # most flags of most shipments
+    return None if text is None else orjson.loads(text)
+
+
+def _read_column(column: str, value: Any) -> Any:
+    return read_json(value) if column in _JSON_COLUMNS else value
+
+
+@lru_cache(maxsize=1024)
+def _compiled_statement(
+    scope: VisibilityScope, columns: tuple[str, ...], *, for_update: bool
+) -> tuple[str, tuple[Any, ...]] | None:
+    """This will return SQL and parameters, None where the ORM knows that this viewer sees nothing."""
+    rows = Shipment.objects.visible_to(scope).with_reference(_PLACEHOLDER).values_list(*columns)
+    if for_update:
+        rows = rows.select_for_update(of=("self",))
+    try:
+        return rows.query.sql_with_params()
+    except EmptyResultSet:
+        return None

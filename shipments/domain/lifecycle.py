@@ -1,0 +1,118 @@
+"""The shipment's states, the commands between them and their guards: pure, without Django.
+
+Commands are people's and systems' decisions and are gated by `COMMANDS`. The rank of a state is its index
+in `STATES`.
+"""
+
+from typing import Final
+
+STATES: Final = (
+    "draft",
+    "booked",
+    "dispatched",
+    "at_pickup",
+    "in_transit",
+    "at_facility",
+    "out_for_delivery",
+    "at_delivery",
+    "delivery_attempted",
+    "available_for_pickup",
+    "partially_delivered",
+    "delivered",
+    "returning",
+    "returned",
+    "cancelled",
+    "lost",
+)
+
+TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
+    "draft": ("booked", "cancelled"),
+    "booked": ("dispatched", "draft", "cancelled"),
+    "dispatched": ("at_pickup", "in_transit", "booked", "cancelled"),
+    "at_pickup": ("in_transit", "dispatched", "cancelled"),
+    "in_transit": (
+        "at_facility", "out_for_delivery", "at_delivery", "delivery_attempted", "available_for_pickup",
+        "partially_delivered", "delivered", "returning", "lost",
+    ),
+    "at_facility": (
+        "in_transit", "out_for_delivery", "at_delivery", "delivery_attempted", "available_for_pickup",
+        "partially_delivered", "delivered", "returning", "lost",
+    ),
+    "out_for_delivery": (
+        "at_delivery", "delivery_attempted", "available_for_pickup", "partially_delivered", "delivered",
+        "at_facility", "in_transit", "returning", "lost",
+    ),
+    "at_delivery": ("delivered", "partially_delivered", "delivery_attempted", "in_transit", "returning"),
+    "delivery_attempted": (
+        "out_for_delivery", "at_facility", "in_transit", "at_delivery", "available_for_pickup",
+        "partially_delivered", "delivered", "returning", "lost",
+    ),
+    "available_for_pickup": ("delivered", "partially_delivered", "out_for_delivery", "returning", "lost"),
+    "partially_delivered": (
+        "out_for_delivery", "in_transit", "at_facility", "at_delivery", "delivered", "returning", "lost",
+    ),
+    "delivered": ("returning",),
+    "returning": ("returned", "in_transit", "lost"),
+    "returned": (),
+    "cancelled": (),
+    "lost": ("in_transit", "at_facility", "delivered", "returning"),
+}  # fmt: skip
+
+# What a map shows as moving, and what the carrier has in its hands.
+IN_MOTION: Final = frozenset({"in_transit", "at_facility", "out_for_delivery", "at_delivery", "returning"})
+IN_CUSTODY: Final = frozenset(STATES) - {"draft", "booked", "dispatched", "at_pickup", "cancelled"}
+INITIAL_STATES: Final = ("draft", "booked")
+
+FLAGS: Final = (
+    "delayed",
+    "on_hold",
+    "customs_hold",
+    "damaged",
+    "refused",
+    "address_issue",
+    "temperature",
+    "off_route",
+    "stale",
+)
+
+
+class IllegalTransition(Exception):
+    """A command asks for a state that cannot follow, or a guard forbids it; carries what may follow."""
+
+    def __init__(self, current: str, to: str, allowed: tuple[str, ...], reason: str) -> None:
+        super().__init__(reason)
+        self.current = current
+        self.to = to
+        self.allowed = allowed
+
+
+def allowed_transitions(current: str, *, assigned: bool, on_hold: bool) -> tuple[str, ...]:
+    """This will return the states that a command may ask for now, guards included."""
+    return tuple(
+        to for to in TRANSITIONS[current] if _guard_violation(to, assigned=assigned, on_hold=on_hold) is None
+    )
+
+
+def check_transition(current: str, to: str, *, assigned: bool, on_hold: bool) -> None:
+    """This will raise IllegalTransition unless a command may move a shipment from `current` to `to`.
+
+    `assigned`: a driver is assigned; `on_hold`: the flag `on_hold` is open.
+    """
+    targets = allowed_transitions(current, assigned=assigned, on_hold=on_hold)
+    if to in targets:
+        return
+    if to in TRANSITIONS[current]:
+        reason = _guard_violation(to, assigned=assigned, on_hold=on_hold) or ""
+    elif TRANSITIONS[current]:
+        reason = f"A shipment that is {current} cannot become {to}."
+    else:
+        reason = f"A shipment that is {current} has reached its end; only a correction can change that."
+    raise IllegalTransition(current, to, targets, reason)
+
+
+def _guard_violation(to: str, *, assigned: bool, on_hold: bool) -> str | None:
+    if to == "in_transit" and not assigned:
+        return "Assign a driver before the shipment goes in transit."
+    if on_hold and to in IN_CUSTODY:
+        return "The shipment is on hold; clear the hold before custody moves."
+    return None

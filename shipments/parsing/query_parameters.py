@@ -1,0 +1,79 @@
+"""Query parameters: declared once, read strictly. Lists and reports take the same ones."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.http import QueryDict
+
+from shipments.parsing.values import InvalidValue
+
+DATE_TIME_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+UUID_SCHEMA: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
+STRING_SCHEMA: Final[dict[str, Any]] = {"type": "string"}
+
+FieldError = dict[str, str]
+
+
+class InvalidFields(Exception):
+    """Values that cannot be used: `{field, code, message}` each."""
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        super().__init__("Some values cannot be used.")
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter: how its text is read, and what a list does with the value.
+
+    `narrow` uses the value without looking at it (but for how many words there are), as its SQL is kept for others;
+    with `asks` it does look, and may ask questions of its own.
+    """
+
+    parse: Callable[[str], Any]
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: STRING_SCHEMA)
+    apply_filter: Callable[[Any, Any], Any] | None = None
+    runs_queries: bool = False
+
+
+def field_error(field: str, code: str, message: str) -> FieldError:
+    """This will return one entry of `errors`."""
+    return {"field": field, "code": code, "message": message}
+
+
+def enum_schema(choices: tuple[str, ...]) -> dict[str, Any]:
+    """This will return the schema of one of the words."""
+    return {"type": "string", "enum": list(choices)}
+
+
+def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dict[str, Any]:
+    """This will return the values by name; raises Invalid with every parameter that cannot be used."""
+    values: dict[str, Any] = {}
+    errors: list[FieldError] = []
+    for name, texts in query.lists():
+        parameter = declared.get(name)
+        if parameter is None:
+            errors.append(field_error(name[:64], "unknown_parameter", "There is no such parameter."))
+        elif len(texts) > 1:
+            errors.append(field_error(name, "repeated", "This parameter stands twice."))
+        elif "\0" in texts[0]:
+            errors.append(field_error(name, "invalid", "The value holds the character NUL."))
+        else:
+            try:
+                values[name] = parameter.parse(texts[0])
+            except InvalidValue as error:
+                errors.append(field_error(name, "invalid", str(error)))
+    if errors:
+        raise InvalidFields(errors)
+    return values
+
+
+def apply_filters(rows: Any, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> Any:
+    """This will keep the rows that the values ask for."""
+    for name, value in values.items():
+        apply_filter = declared[name].apply_filter
+        if apply_filter is not None:
+            rows = apply_filter(rows, value)
+    return rows

@@ -1,0 +1,126 @@
+"""How the API's texts become values: instants, ids, numbers and lists out of URLs and JSON strings."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+from shipments.domain.identifiers import REFERENCE_PATTERN
+
+_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_WHOLE_NUMBER: Final = re.compile(r"\d{1,19}", re.ASCII)
+_DECIMAL: Final = re.compile(r"(?=\.?\d)0*(\d{0,12})(?:\.(\d{0,40}))?", re.ASCII)
+# Times outside are slips of a keyboard, and some could not be read back from PostgreSQL.
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+# What can be said of a shipment, in a request and in a file.
+MAX_NOTES: Final = 4000
+MAX_PIECES: Final = 1_000_000
+MAX_OTHER_REFERENCE: Final = 64
+# The digits that are kept of a measure, three of them behind the point.
+WEIGHT_DIGITS: Final = 12
+VOLUME_DIGITS: Final = 10
+
+
+class InvalidValue(ValueError):
+    """A text that stands for nothing; says what is asked for."""
+
+
+def instant(text: str) -> datetime:
+    """This will read an RFC 3339 time with its offset, from 1970 to 2200; raises Unreadable."""
+    if not _RFC3339.fullmatch(text):
+        raise InvalidValue("Give a time as RFC 3339 with an offset, such as 2026-03-02T12:00:00Z.")
+    try:
+        at = datetime.fromisoformat(text.upper()[:11] + text[11:].upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidValue("There is no such time.") from error
+    if not EARLIEST <= at < LATEST:
+        raise InvalidValue("Give a time between the years 1970 and 2200.")
+    return at
+
+
+def identifier(text: str) -> uuid.UUID:
+    """This will read an id; raises Unreadable."""
+    if not _UUID.fullmatch(text):
+        raise InvalidValue("This is not an id.")
+    return uuid.UUID(text)
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """This will return the reader of a whole number between `low` and `high`, both included."""
+
+    def read(text: str) -> int:
+        number = int(text) if _WHOLE_NUMBER.fullmatch(text) else None
+        if number is None or not low <= number <= high:
+            raise InvalidValue(f"Give a whole number from {low:,} to {high:,}.")
+        return number
+
+    return read
+
+
+def decimal_number(digits: int) -> Callable[[str], Decimal]:
+    """This will return the reader of a measure of at most so many digits, three of them behind the point."""
+
+    def read(text: str) -> Decimal:
+        match = _DECIMAL.fullmatch(text)
+        if not match or len(match[1]) > digits - 3 or len((match[2] or "").rstrip("0")) > 3:
+            raise InvalidValue(f"Give a number below {10 ** (digits - 3):,} with at most three decimal places.")
+        return Decimal(text)
+
+    return read
+
+
+def choice(options: Iterable[str]) -> Callable[[str], str]:
+    """This will return the reader of one of the words."""
+    known = tuple(options)
+
+    def read(text: str) -> str:
+        if text not in known:
+            raise InvalidValue(f"{text[:64]!r} is unknown; give one of {', '.join(known)}.")
+        return text
+
+    return read
+
+
+def choice_list(options: Iterable[str]) -> Callable[[str], list[str]]:
+    """This will return the reader of one or several of the words, separated by commas."""
+    read_choice = choice(options)
+
+    def read(text: str) -> list[str]:
+        return sorted({read_choice(part.strip()) for part in text.split(",")})
+
+    return read
+
+
+def text_up_to(length: int) -> Callable[[str], str]:
+    """This will return the reader of a text with at most `length` characters, not empty, without spaces around."""
+    return text_between(1, length)
+
+
+def text_between(min_length: int, max_length: int) -> Callable[[str], str]:
+    """This will return the reader of a text of so many characters, not counting spaces around."""
+
+    def read(text: str) -> str:
+        stripped = text.strip()
+        if not min_length <= len(stripped) <= max_length:
+            raise InvalidValue(f"Give {min_length} to {max_length} characters.")
+        return stripped
+
+    return read
+
+
+def locode(text: str) -> str:
+    """This will read a UN/LOCODE in its form, two letters and three letters or digits; raises Unreadable."""
+    if not re.fullmatch(r"[A-Z]{2}[A-Z0-9]{3}", text.upper(), re.ASCII):
+        raise InvalidValue("Give a UN/LOCODE such as NLRTM.")
+    return text.upper()
+
+
+def has_reference_form(text: str) -> bool:
+    """This will tell whether the text has the form of a reference, reserved or not."""
+    return REFERENCE_PATTERN.fullmatch(text) is not None

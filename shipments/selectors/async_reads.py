@@ -1,0 +1,250 @@
+"""Reads for event loops: asynchronous pools of their own, so that no socket waits for another's thread."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from django.core.exceptions import EmptyResultSet
+from django.db.models import F, Value
+from psycopg_pool import AsyncConnectionPool
+
+from monitoring.dependencies import deadlines
+from monitoring.queries import query_timing
+from shipments import representation
+from shipments.auth import bearers
+from shipments.auth.subjects import Subject
+from shipments.auth.tokens import Claims
+from shipments.models import Driver, Shipment, ShipmentEvent
+from shipments.querysets import EqualsAny, Viewer, VisibilityScope
+from shipments.selectors import epoch as epochs
+from shipments.selectors import feed as feeds
+
+_Pool = AsyncConnectionPool[deadlines.AsyncDeadlineConnection]
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
+# A read waits for a connection and for its answer; both together end before somebody's request is 5 s old.
+_READ_SECONDS = deadlines.DATABASE_TIMEOUT_SECONDS + 0.5
+# A connection that has just answered is not tried again before it is used.
+_CHECK_AFTER_SECONDS: Final = 0.2
+# libpq's words for Django's.
+_LIBPQ_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+
+
+def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
+    """This will return what psycopg needs for a connection of its own to the product's database, in autocommit."""
+    database = settings.DATABASES["default"]
+    excluded = {"pool", "options", "application_name", "server_side_binding"}
+    kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in excluded}
+    kwargs |= {name: database[key] for name, key in _LIBPQ_NAMES.items() if database[key]}
+    return kwargs | {"autocommit": True, "application_name": f"freight {purpose}", "options": options}
+
+
+async def get_pool(purpose: str = "live") -> _Pool:
+    """This will return this loop's pool for a purpose: what takes long must not use up the connections of others.
+
+    Its connections are in autocommit, read only, and end a statement after 3.5 s unless told otherwise.
+    """
+    pools = _pools.setdefault(asyncio.get_running_loop(), {})
+    existing = pools.get(purpose)
+    if existing is None:
+        existing = pools[purpose] = AsyncConnectionPool(
+            connection_class=deadlines.AsyncDeadlineConnection,
+            kwargs=connection_arguments(
+                purpose,
+                f"-c timezone=UTC -c statement_timeout={deadlines.STATEMENT_TIMEOUT_SECONDS * 1000:.0f}"
+                " -c default_transaction_read_only=on",
+            ),
+            min_size=1 if purpose == "live" else 0,
+            max_size=max(2, settings.DATABASE_POOL_SIZE // 2),
+            timeout=deadlines.DATABASE_TIMEOUT_SECONDS,
+            reconnect_timeout=1,
+            check=_check_idle_connection,
+            open=False,
+        )
+        await existing.open()
+    return existing
+
+
+async def _check_idle_connection(connection: Any) -> None:
+    """This will ask a connection whether it lives, unless it has just answered; a busy one always has."""
+    if time.monotonic() - connection.answered_at > _CHECK_AFTER_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
+
+
+async def close_pools() -> None:
+    """This will close this loop's pools."""
+    for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
+        await pool.close()
+
+
+async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """This will return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
+    with deadlines.deadline(_READ_SECONDS):
+        return await _fetch_unbounded(sql, params)
+
+
+async def _fetch_unbounded(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    async with (await get_pool()).connection() as connection:
+        started = time.perf_counter()
+        cursor = await connection.execute(sql.encode(), params)
+        rows = await cursor.fetchall()
+        query_timing.observe_query(sql, time.perf_counter() - started)
+        connection.answered_at = time.monotonic()
+        return rows
+
+
+async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
+    """This will run a queryset of the ORM on the asynchronous pool and return its `.values()`."""
+    try:
+        sql, params = queryset.values_list(*columns).query.sql_with_params()
+    except EmptyResultSet:
+        return []  # the ORM knows without asking: an empty list, or a viewer who sees nothing
+    return [dict(zip(columns, row, strict=True)) for row in await fetch(sql, params)]
+
+
+async def _fetch_compiled(statement: tuple[str, tuple[Any, ...]], keys: Collection[object]) -> Any:
+    """This will ask a question that was compiled for `_NONE`: compiling it takes longer than asking it."""
+    sql, params = statement
+    return await fetch(sql, [list(keys) if param == _PLACEHOLDER else param for param in params])
+
+
+async def current_epoch() -> str:
+    """This will read the epoch now."""
+    return str((await fetch(epochs.EPOCH_SQL))[0][0])
+
+
+async def subjects_of_claims(batch: Collection[Claims]) -> dict[Claims, Subject]:
+    """This will return whom these access tokens stand for now; those that are not good (any more) are left out."""
+    rows = {row[0]: row for row in await fetch(bearers.LOGINS_SQL, [[claims.login_id for claims in batch]])}
+    subjects = {claims: bearers.subject_of_login(claims, rows.get(claims.login_id)) for claims in batch}
+    return {claims: subject for claims, subject in subjects.items() if subject is not None}
+
+
+async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """This will return those users whose `access_version` is another than the known one, and the ended links."""
+    rows = await fetch(
+        "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
+        " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version"
+        " UNION ALL SELECT link.id FROM shipments_trackinglink link"
+        " JOIN shipments_shipment shipment ON shipment.id = link.shipment_id"
+        # What a customer gave away ends with its own right to see the shipment.
+        " WHERE link.id = ANY(%s) AND (link.revoked_at IS NOT NULL OR link.customer_id <> shipment.customer_id"
+        " OR (link.customer_id IS NOT NULL AND shipment.customer_id IS NULL))",
+        [list(known), list(known.values()), list(links)],
+    )
+    return [identifier for (identifier,) in rows]
+
+
+async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
+    """This will return the epoch and the newest number of each log, in one query and one snapshot.
+
+    A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
+    """
+    array_literal = "{" + ",".join(map(str, keys)) + "}"  # the driver takes ten times as long for a list of them
+    rows = await fetch(
+        f"SELECT ({epochs.EPOCH_SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"
+        " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s::uuid[])"
+        " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
+        " WHERE feed.organization_id = organization.id), 0)"
+        " FROM shipments_organization organization WHERE id = ANY(%s::uuid[])) AS head",
+        [array_literal, array_literal],
+    )
+    return str(rows[0][0]), {identifier: seq for _, identifier, seq in rows if identifier}
+
+
+async def fetch_events(
+    shipment_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
+) -> list[representation.Json]:
+    """This will return the events of a shipment behind `after`, in order, up to one where that is given."""
+    rows = ShipmentEvent.objects.filter(shipment_id=shipment_id).after_seq(after)
+    if up_to is not None:
+        rows = rows.filter(seq__lte=up_to)
+    return [representation.event(row) for row in await _fetch_values(representation.EVENT_COLUMNS, rows[:limit])]
+
+
+async def fetch_feed(
+    organization_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
+) -> list[representation.Json]:
+    """This will return an organisation's feed behind a position, in order, up to one where that is given.
+
+    The caller has checked that whoever asks sees every shipment.
+    """
+    rows = feeds.entries_queryset(
+        organization_id, after, limit=limit if up_to is None else min(limit, up_to - after)
+    )
+    return [feeds.entry_json(row) for row in await _fetch_values(feeds.FEED_COLUMNS, rows)]
+
+
+async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
+    """This will return where drivers were last seen, each with the microsecond of it."""
+    rows = await fetch(
+        "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition"
+        " WHERE driver_id = ANY(%s)",
+        [list(driver_ids)],
+    )
+    return {
+        driver_id: (
+            representation.microseconds(recorded_at),
+            representation.driver_position(driver_id, latitude, longitude, recorded_at),
+        )
+        for driver_id, latitude, longitude, recorded_at in rows
+    }
+
+
+async def fetch_visible_driver_ids(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """This will return those drivers that the viewer may see."""
+    drivers = Driver.objects.visible_to(viewer).filter(pk__in=driver_ids)
+    return {row["id"] for row in await _fetch_values(("id",), drivers)}
+
+
+# Stands for all that is asked for in SQL that is kept; of one text for every number PostgreSQL keeps a plan.
+_PLACEHOLDER: Final[list[str]] = []
+
+
+@lru_cache(maxsize=1)
+def _snapshots_statement() -> tuple[str, tuple[Any, ...]]:
+    rows = Shipment.objects.not_deleted().filter(EqualsAny(F("pk"), Value(_PLACEHOLDER)))
+    return rows.values_list(*representation.SHIPMENT_COLUMNS).query.sql_with_params()
+
+
+@lru_cache(maxsize=1024)
+def _visible_statement(scope: VisibilityScope, columns: tuple[str, ...]) -> tuple[str, tuple[Any, ...]] | None:
+    rows = Shipment.objects.visible_to(scope).with_references(_PLACEHOLDER)
+    try:
+        return rows.values_list(*columns).query.sql_with_params()
+    except EmptyResultSet:
+        return None  # a viewer who sees nothing
+
+
+async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:
+    """This will return the public snapshots of these shipments; a discarded one is left out."""
+    ids, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
+    if not ids:
+        return {}
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_compiled(_snapshots_statement(), ids)]
+    return {row["id"]: representation.snapshot(row) for row in rows}
+
+
+async def fetch_visible_references(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:
+    """This will return id and spelling of those shipments that the viewer may see, by upper-case reference."""
+    rows_by_reference = await fetch_visible(VisibilityScope.of(viewer), references, ("id", "reference"))
+    return {key: (row["id"], row["reference"]) for key, row in rows_by_reference.items()}
+
+
+async def fetch_visible(
+    scope: VisibilityScope, references: Collection[str], columns: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """This will return these columns, the reference among them, of those shipments that are in sight.
+
+    They are found by their reference in any case, and stand under it in upper case.
+    """
+    statement = _visible_statement(scope, columns)
+    if statement is None or not references:
+        return {}
+    keys = [reference.upper() for reference in references]
+    rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_compiled(statement, keys)]
+    return {row["reference"].upper(): row for row in rows}

@@ -1,0 +1,151 @@
+"""What can be asked for in lists and reports alike: shipments, drivers, customers, the audit."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from django.db.models.functions import Upper
+
+from shipments.domain import lifecycle
+from shipments.models import Driver, EventType
+from shipments.parsing import query_parameters, values
+from shipments.parsing.query_parameters import DATE_TIME_SCHEMA, UUID_SCHEMA, Parameter
+from shipments.querysets import Viewer
+from shipments.selectors.lists import search
+
+SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
+    "status": Parameter(
+        values.choice_list(lifecycle.STATES),
+        f"One or several of {', '.join(lifecycle.STATES)}, separated by commas.",
+        apply_filter=lambda rows, states: (
+            rows.filter(status=states[0]) if len(states) == 1 else rows.filter(status__in=states)
+        ),
+    ),
+    "driverId": Parameter(
+        values.identifier, "Assigned to this driver.", UUID_SCHEMA, lambda rows, key: rows.filter(driver_id=key)
+    ),
+    "customerId": Parameter(
+        values.identifier, "Of this customer.", UUID_SCHEMA, lambda rows, key: rows.filter(customer_id=key)
+    ),
+    "origin": Parameter(
+        values.locode, "From this UN/LOCODE.", apply_filter=lambda rows, code: rows.filter(origin__locode=code)
+    ),
+    "destination": Parameter(
+        values.locode, "To this UN/LOCODE.", apply_filter=lambda rows, code: rows.filter(destination__locode=code)
+    ),
+    "q": Parameter(
+        values.text_between(search.MIN_LENGTH, 200),
+        "The beginning of a reference, or a part of it, of one of the references, of the customer's name or of the"
+        " name of an end of the way, or its UN/LOCODE. Where nothing holds it: what is most like it.",
+        apply_filter=lambda rows, text: rows,  # depends on who asks: see `shipments`
+    ),
+    "createdAfter": Parameter(
+        values.instant,
+        "Created at this time or later.",
+        DATE_TIME_SCHEMA,
+        lambda rows, at: rows.filter(created_at__gte=at),
+    ),
+    "createdBefore": Parameter(
+        values.instant,
+        "Created before this time.",
+        DATE_TIME_SCHEMA,
+        lambda rows, at: rows.filter(created_at__lt=at),
+    ),
+    "updatedSince": Parameter(
+        values.instant,
+        "Changed at this time or later.",
+        DATE_TIME_SCHEMA,
+        lambda rows, at: rows.filter(updated_at__gte=at),
+    ),
+    "flag": Parameter(
+        values.choice(lifecycle.FLAGS),
+        "With this flag open.",
+        query_parameters.enum_schema(lifecycle.FLAGS),
+        lambda rows, flag: rows.filter(flags__contains=[{"flag": flag}]),
+    ),
+}
+
+
+def shipment_filters(viewer: Viewer) -> Mapping[str, Parameter]:
+    """This will return the parameters of a viewer's shipments: only what it may see decides a search."""
+    search_parameter = replace(
+        SHIPMENT_FILTERS["q"], narrow=lambda rows, text: search.search_shipments(rows, viewer, text), asks=True
+    )
+    return {**SHIPMENT_FILTERS, "q": search_parameter}
+
+
+NAME_FILTER: Final = Parameter(
+    values.text_up_to(120), "Stands in the name.", apply_filter=lambda rows, text: rows.filter(name__icontains=text)
+)
+DRIVER_FILTERS: Final[Mapping[str, Parameter]] = {
+    "q": NAME_FILTER,
+    "status": Parameter(
+        values.choice(Driver.Status.values),
+        "In this state.",
+        query_parameters.enum_schema(tuple(Driver.Status.values)),
+        lambda rows, status: rows.filter(status=status),
+    ),
+}
+EVENT_FILTERS: Final[Mapping[str, Parameter]] = {
+    "shipment": Parameter(
+        values.text_up_to(64),
+        "Of the shipment with this reference.",
+        apply_filter=lambda rows, text: rows.alias(key=Upper("shipment__reference")).filter(key=text.upper()),
+    ),
+    "type": Parameter(
+        values.choice(EventType.values),
+        "Of this type.",
+        query_parameters.enum_schema(tuple(EventType.values)),
+        lambda rows, word: rows.filter(type=word),
+    ),
+    "from": Parameter(
+        values.instant,
+        "Recorded at this time or later.",
+        DATE_TIME_SCHEMA,
+        lambda rows, at: rows.filter(recorded_at__gte=at),
+    ),
+    "to": Parameter(
+        values.instant,
+        "Recorded before this time.",
+        DATE_TIME_SCHEMA,
+        lambda rows, at: rows.filter(recorded_at__lt=at),
+    ),
+}
+DELIVERY_FILTERS: Final[Mapping[str, Parameter]] = {
+    "driverId": SHIPMENT_FILTERS["driverId"],
+    "customerId": SHIPMENT_FILTERS["customerId"],
+    "from": Parameter(
+        values.instant,
+        "Delivered at this time or later.",
+        DATE_TIME_SCHEMA,
+        lambda rows, at: rows.filter(delivered_at__gte=at),
+    ),
+    "to": Parameter(
+        values.instant,
+        "Delivered before this time.",
+        DATE_TIME_SCHEMA,
+        lambda rows, at: rows.filter(delivered_at__lt=at),
+    ),
+}
+AUDIT_FILTERS: Final[Mapping[str, Parameter]] = {
+    "action": Parameter(
+        values.text_up_to(24),
+        "What was done: login, update, export …",
+        apply_filter=lambda rows, text: rows.filter(action=text),
+    ),
+    "actor": Parameter(
+        values.identifier, "Done by this user.", UUID_SCHEMA, lambda rows, key: rows.filter(actor_id=key)
+    ),
+    "entity": Parameter(
+        values.text_up_to(24),
+        "Done to this kind of thing.",
+        apply_filter=lambda rows, text: rows.filter(entity=text),
+    ),
+    "entityId": Parameter(
+        values.text_up_to(64), "Done to this thing.", apply_filter=lambda rows, text: rows.filter(entity_id=text)
+    ),
+    "from": Parameter(
+        values.instant, "At this time or later.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__gte=at)
+    ),
+    "to": Parameter(values.instant, "Before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__lt=at)),
+}

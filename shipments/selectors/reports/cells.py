@@ -1,0 +1,94 @@
+"""The cells of reports, as SQL: what is shown is made by the database, so that its blocks need no further hand."""
+
+from typing import Any, Final, Self
+
+from django.db.models import Func, TextField
+
+# A spreadsheet takes such a text for a formula, whatever blank stands before it; also in their wide forms. Behind
+# apostrophes it is none, and yet gets one more: whoever takes one away again has what was written.
+FORMULA_PATTERN: Final = (
+    r"^'*[ \v\f\u0085\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*"
+    r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
+)
+_QUOTED_PATTERN: Final = FORMULA_PATTERN.replace("'", "''")
+# Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), which asks for no expression to be matched.
+_STARTS_HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
+
+
+class Cell(Func):
+    """A cell made of columns, which stand in the template as `{0}`, `{1}` …; `bare` says it without precautions."""
+
+    output_field = TextField()
+
+    def __init__(self, template: str, *columns: str, raw: str = "") -> None:
+        super().__init__(*columns)
+        self.cell = template
+        self.raw_template = raw or template
+
+    def as_raw(self) -> Self:
+        """This will return the cell as it is, for formats that tell texts from formulas."""
+        return type(self)(self.raw_template, *(each.name for each in self.get_source_expressions()))
+
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[str | int, ...]]:
+        """This will lay the columns into the template; columns have no parameters."""
+        return self.cell.format(*(compiler.compile(each)[0] for each in self.get_source_expressions())), ()
+
+
+class Instant(Cell):
+    """A cell that holds a time."""
+
+
+def plain(column: str) -> Cell:
+    """This will return a cell for numbers, ids and words of the product's own."""
+    return Cell("{0}", column)
+
+
+def amount(column: str) -> Cell:
+    """This will return a cell for a decimal, without zeros at its end."""
+    return Cell("trim_scale({0})", column)
+
+
+def text(column: str, expression: str = "{0}") -> Cell:
+    """This will return a cell for what people wrote: an apostrophe keeps spreadsheets from reckoning with it."""
+    return Cell(_escape_formulas(expression, expression), column, raw=expression)
+
+
+def json_member(column: str, key: str) -> Cell:
+    """This will return a cell for the text under a key of a JSON object; the key is ours."""
+    return text(column, f"({{0}} ->> '{key}')")
+
+
+def json_document(column: str) -> Cell:
+    """This will return a cell for a JSON value: its text, or the value itself within JSON."""
+    return Cell(_escape_formulas("{0}::text", "{0}::text"), column, raw="{0}")
+
+
+def place(name: str) -> Cell:
+    """This will return a cell for a place: its name, then its UN/LOCODE or else its country."""
+    expression = "{0} || ' (' || coalesce({1}, {2}) || ')'"
+    return Cell(
+        _escape_formulas("{0}", expression), f"{name}__name", f"{name}__locode", f"{name}__country", raw=expression
+    )  # fmt: skip
+
+
+def instant(column: str) -> Instant:
+    """This will return a cell for a time: RFC 3339 in UTC, to the millisecond where it has a fraction."""
+    pattern = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
+    return Instant(f"replace(to_char({{0}} AT TIME ZONE 'UTC', '{pattern}'), '.000Z', 'Z')", column)
+
+
+def minutes_between(earlier: str, later: str) -> Cell:
+    """This will return a cell for the whole minutes from one time to another, negative where it came before."""
+    return Cell("floor(extract(epoch FROM {1} - {0}) / 60)::bigint", earlier, later)
+
+
+def empty() -> Cell:
+    """This will return the cell of what the viewer may not see: nothing."""
+    return Cell("NULL::text")
+
+
+def _escape_formulas(tested_sql: str, sql: str) -> str:
+    harmless = _STARTS_HARMLESS.replace("{0}", tested_sql)
+    return (
+        f"CASE WHEN {harmless} THEN {sql} WHEN {tested_sql} ~ '{_QUOTED_PATTERN}' THEN '''' || {sql} ELSE {sql} END"
+    )

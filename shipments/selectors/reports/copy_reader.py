@@ -1,0 +1,119 @@
+"""Reads of whole tables for reports: blocks of lines straight from a COPY, counted in the same snapshot.
+
+Everything here blocks and belongs into a thread: reading a COPY row by row costs an event loop two and a half
+times as much (docs/decisions/0018).
+"""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+import psycopg
+from django.core.exceptions import EmptyResultSet
+from django.db import OperationalError
+from psycopg import ClientCursor, sql
+
+from shipments.selectors.reports import snapshot_pool
+from shipments.selectors.reports.cells import Cell
+from shipments.selectors.reports.snapshot_pool import Connection
+
+CopyFormat = Literal["csv", "json"]
+BLOCK_BYTES: Final = 64 * 1024
+_CANCEL_SECONDS: Final = 2.0
+# A JSON text holds no control characters, so that with these for marks COPY leaves it as it is.
+_COPY_OPTIONS: Final[Mapping[str, str]] = {
+    "csv": "FORMAT csv, ENCODING 'UTF8'",
+    "json": "FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8'",
+}
+_Statement = tuple[str, tuple[Any, ...]]
+
+
+def open_reader(rows: Any, cells: Mapping[str, Cell], copy_format: CopyFormat) -> "CopyReader":
+    """This will open a reading of a queryset, line by line as CSV or as JSON objects with the cells' names.
+
+    Raises OperationalError where the database does not answer.
+    """
+    expressions = cells.values() if copy_format == "csv" else [cell.as_raw() for cell in cells.values()]
+    countable = rows if rows.query.is_sliced else rows.order_by()
+    try:
+        lines, keys = _compile(rows.values_list(*expressions)), _compile(countable.values_list("pk"))
+    except EmptyResultSet:
+        return CopyReader()  # the ORM knows without asking: a viewer who sees nothing
+    try:
+        connection = snapshot_pool.pool.acquire()
+        try:
+            return _start_reader(connection, lines, keys, list(cells), copy_format)
+        except BaseException:
+            connection.close()
+            raise
+    except psycopg.OperationalError as error:
+        raise OperationalError(*error.args) from error  # the name by which the layers above know it
+
+
+class CopyReader:
+    """Rows of one snapshot: `count` of them, to be read once as `blocks()`, then or instead to be closed."""
+
+    def __init__(self, connection: Connection | None = None, *, copy: str = "", count: int = 0) -> None:
+        self.count = count
+        self.rows_read = 0  # how many have been read
+        self.cancelled = threading.Event()
+        self._connection = connection
+        self._copy = copy
+
+    def blocks(self) -> Iterator[bytes]:
+        """This will yield whole lines in blocks of at most 64 KiB, a longer line alone.
+
+        Raises psycopg.Error where they break off.
+        """
+        if self._connection is None:
+            return
+        block: list[bytes] = []
+        size = 0
+        with self._connection.cursor() as cursor, cursor.copy(self._copy.encode()) as lines:
+            for line in lines:
+                length = len(line)
+                if size + length > BLOCK_BYTES and block:
+                    yield b"".join(block)
+                    block, size = [], 0
+                block.append(bytes(line))
+                size += length
+                self.rows_read += 1
+        if block:
+            yield b"".join(block)
+
+    def cancel(self) -> None:
+        """This will end the COPY on the server, from another thread than the one that reads; may take a moment."""
+        self.cancelled.set()
+        connection = self._connection
+        if connection is not None and not connection.closed:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=_CANCEL_SECONDS)
+
+    def close(self) -> None:
+        """This will end the snapshot; again is no harm."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # In this order: a late `cancel` either finds no connection, or one that nobody will use again.
+            snapshot_pool.pool.release(connection, reusable=not self.cancelled.is_set())
+
+
+def _compile(queryset: Any) -> _Statement:
+    statement, params = queryset.query.sql_with_params()
+    return statement, params
+
+
+def _start_reader(
+    connection: Connection, lines: _Statement, keys: _Statement, names: list[str], copy_format: CopyFormat
+) -> CopyReader:
+    # COPY takes no parameters: the client writes the values into the text, by the rules of the connection.
+    writer = ClientCursor(connection)
+    count_sql = writer.mogrify(f"SELECT count(*) FROM ({keys[0]}) AS counted".encode(), keys[1])
+    [(count,)] = connection.execute(count_sql.encode()).fetchall()
+    copy_sql = writer.mogrify(lines[0].encode(), lines[1])
+    if copy_format == "json":
+        columns = sql.SQL(", ").join(map(sql.Identifier, names)).as_string(connection)
+        copy_sql = f"SELECT row_to_json(line) FROM ({copy_sql}) AS line({columns})"
+    return CopyReader(
+        connection, copy=f"COPY ({copy_sql}) TO STDOUT WITH ({_COPY_OPTIONS[copy_format]})", count=count
+    )

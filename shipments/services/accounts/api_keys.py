@@ -1,0 +1,92 @@
+"""API keys: made once, shown once, revoked; only the digest is kept."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from shipments import log
+from shipments.auth import tokens
+from shipments.auth.subjects import Forbidden, Subject
+from shipments.models import ApiKey, User
+from shipments.querysets import ApiKeyQuerySet
+from shipments.services.accounts.access_changes import notify_access_changed
+from shipments.services.shipments.commands import InvalidArgument
+
+# Enough for every system of a user, and a bound for a script that makes one a minute.
+MAX_KEYS = 100
+
+
+class ApiKeyNotFound(Exception):
+    """No such key, or not for this subject."""
+
+
+def create(
+    *, by: Subject, now: datetime, name: str, scopes: Sequence[str], expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """This will store a key that acts for the subject within `scopes`, and return it with its secret.
+
+    A key cannot make keys. Raises Forbidden, Invalid.
+    """
+    user_id = _require_user(by)
+    requested_scopes = sorted(set(scopes))
+    if not requested_scopes:
+        raise InvalidArgument("scopes", "A key needs at least one scope.")
+    ungrantable = [scope for scope in requested_scopes if scope not in by.grantable_scopes]
+    if ungrantable:
+        raise InvalidArgument(
+            "scopes", f"The role {by.role} cannot give {', '.join(ungrantable)}.", code="not_grantable"
+        )
+    if expires_at is not None and expires_at <= now:
+        raise InvalidArgument("expiresAt", "The key would have ended already.", code="past")
+    if name in settings.RATE_LIMIT_WHITELIST and not by.is_staff:
+        # Such a name lifts every limit: the operators give it, not a tenant.
+        raise InvalidArgument("name", "This name is reserved.", code="reserved")
+    secret = tokens.new_api_key()
+    with transaction.atomic():
+        User.objects.select_for_update().only("pk").get(pk=user_id)
+        if ApiKey.objects.filter(user_id=user_id, revoked_at=None).count() >= MAX_KEYS:
+            raise InvalidArgument("name", f"At most {MAX_KEYS} keys at a time; revoke one first.", code="too_many")
+        key = ApiKey.objects.create(
+            organization_id=by.organization_id,
+            user_id=user_id,
+            name=name,
+            prefix=secret[:12],
+            digest=tokens.digest(secret),
+            scopes=requested_scopes,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        log.record_audit(
+            by=by, now=now, action="permission", entity="api_key", entity_id=key.pk,
+            after={"name": name, "scopes": requested_scopes},
+        )  # fmt: skip
+    return key, secret
+
+
+def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
+    """This will end a key at once; one that has ended stays ended. Raises Forbidden, KeyNotFound."""
+    if by.role != "system":
+        _require_user(by)
+    with transaction.atomic():
+        keys: ApiKeyQuerySet = ApiKey.objects.visible_to(by)
+        key = keys.select_for_update().filter(pk=key_id).first()
+        if key is None:
+            raise ApiKeyNotFound(key_id)
+        if key.revoked_at:
+            return
+        key.revoked_at = now
+        key.save(update_fields=["revoked_at"])
+        log.record_audit(
+            by=by, now=now, action="permission", entity="api_key", entity_id=key.pk,
+            before={"name": key.name, "scopes": key.scopes}, after={"revoked": True},
+        )  # fmt: skip
+        notify_access_changed(key.user_id)
+
+
+def _require_user(by: Subject) -> uuid.UUID:
+    if by.user_id is None or by.scopes is not None:
+        raise Forbidden("Keys are managed by people, not by keys.")
+    return by.user_id

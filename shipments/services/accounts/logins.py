@@ -1,0 +1,205 @@
+"""Logins: a password becomes a session or a pair of tokens, the pair is rotated, and ends."""
+
+import time
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+
+from ratelimits import attempts, limiter, policies
+from ratelimits.attempts import TooManyFailures
+from shipments import log
+from shipments.auth import subjects, tokens
+from shipments.auth.subjects import Subject
+from shipments.models import AuditEntry, Membership, RefreshFamily, User
+from shipments.services.accounts.access_changes import notify_access_changed
+
+__all__ = ["BadCredentials", "Origin", "TokenPair", "TooManyFailures", "authenticate", "logout", "login", "refresh"]
+
+
+class BadCredentials(Exception):
+    """Wrong, unknown, inactive or revoked: they all look alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an attempt comes from: the caller's address (None: unknown) and the request's id."""
+
+    address: str | None
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """An access token and when it ends, the refresh token that renews it, and whose they are."""
+
+    access: str
+    refresh: str
+    expires_at: datetime
+    user: User
+
+
+def authenticate(*, email: str, password: str, origin: Origin, now: datetime, members_only: bool = False) -> User:
+    """This will return the user with this password, and write the audit entry `login` or `login_failed`.
+
+    A member, or (unless `members_only`) a superuser of no organisation. The one door of passwords, for
+    API, pages and admin alike. It takes the same time whether or not the account exists. Raises
+    BadCredentials; TooManyFailures where the account or the address has used up the policy `auth`. Not to
+    be called inside a transaction.
+    """
+    account = email.strip().lower().replace("\0", "")[:254]
+    with attempts.attempt(
+        policies.get("auth"), account=account, address=limiter.address_key(origin.address), now=now
+    ) as attempt:
+        user = User.objects.select_related("membership__organization").filter(email=account).first()
+        if user is None:
+            make_password(password)  # as long as a real check
+        is_correct = user is not None and user.check_password(password)
+        subject = (
+            _authorized_subject(user, origin, members_only=members_only)
+            if user is not None and is_correct
+            else None
+        )
+        if user is None or subject is None:
+            attempt.failed = True
+            _audit_failure(user, account, "password", origin, now)
+            raise BadCredentials
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(last_login=now)
+        log.record_audit(by=subject, now=now, action="login", entity="user", entity_id=user.pk)
+    return user
+
+
+def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenPair:
+    """This will check the password and begin a login with its first pair of tokens; raises as `authenticate`."""
+    user = authenticate(email=email, password=password, origin=origin, now=now, members_only=True)
+    family = RefreshFamily.objects.create(
+        user=user,
+        created_at=now,
+        refreshed_at=now,
+        expires_at=now + timedelta(days=settings.JWT_REFRESH_DAYS),
+        address=origin.address,
+    )
+    return _issue_pair(family, user, now)
+
+
+def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
+    """This will rotate a login: the token becomes worthless and the pair that it returns is the next one.
+
+    A token that was rotated away before this request began has been copied: the whole login is revoked.
+    Of requests that run together with the same token exactly one wins; the others are refused, and the
+    login lives on (a page open twice is no theft). `now` is when the request began. Raises BadCredentials.
+    """
+    started = time.monotonic()
+    try:
+        claims = tokens.verify_refresh(token, now)
+    except tokens.InvalidToken as error:
+        raise BadCredentials from error
+    with transaction.atomic():
+        _lock_user(claims.user_id)
+        family = _locked_family(claims.login_id, claims.user_id)
+        if family is None or family.revoked_at or family.expires_at <= now:
+            raise BadCredentials
+        if subjects.subject_of_user(family.user) is None:
+            raise BadCredentials
+        if claims.version == family.generation:
+            family.generation += 1
+            # When the new pair was made, not when it was asked for: see who is late below.
+            family.refreshed_at = now + timedelta(seconds=time.monotonic() - started)
+            family.expires_at = now + timedelta(days=settings.JWT_REFRESH_DAYS)
+            family.save(update_fields=["generation", "refreshed_at", "expires_at"])
+            return _issue_pair(family, family.user, now)
+        is_concurrent = claims.version == family.generation - 1 and now <= family.refreshed_at
+        if not is_concurrent:
+            _revoke(family, now)
+            _audit_failure(family.user, family.user.email, "refresh token reused", origin, now)
+    raise BadCredentials
+
+
+def logout(*, by: Subject, now: datetime) -> None:
+    """This will end the login that the subject came with.
+
+    A session is the caller's to drop, before this and in the same transaction: its sockets are told to look.
+    """
+    if by.key_id is not None or by.user_id is None:
+        return  # a key is revoked, it does not leave
+    with transaction.atomic():
+        _lock_user(by.user_id)
+        family = _locked_family(by.login_id, by.user_id) if by.login_id else None
+        if family is not None and family.revoked_at is None:
+            _revoke(family, now)
+        elif by.session_key:
+            notify_access_changed(by.user_id)
+        log.record_audit(by=by, now=now, action="logout", entity="user", entity_id=by.user_id)
+
+
+def revoke_all(user: User, *, now: datetime) -> None:
+    """This will end every login of a user, inside the caller's transaction."""
+    RefreshFamily.objects.filter(user=user, revoked_at=None).update(revoked_at=now)
+
+
+def _authorized_subject(user: User, origin: Origin, *, members_only: bool) -> Subject | None:
+    subject = subjects.subject_of_user(user)
+    if subject is not None:
+        return subject.with_request_origin(address=origin.address, request_id=origin.request_id)
+    if members_only or not (user.is_active and user.is_superuser):
+        return None
+    anonymous = subjects.failed_login_subject(
+        name=user.email, organization_id=None, address=origin.address, request_id=origin.request_id
+    )
+    return replace(anonymous, role="superuser", user_id=user.pk)
+
+
+def _lock_user(user_id: uuid.UUID) -> None:
+    """This will lock the user before its logins, as those do who change an account: nobody waits crosswise."""
+    User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
+
+
+def _locked_family(login_id: uuid.UUID, user_id: uuid.UUID) -> RefreshFamily | None:
+    return (
+        RefreshFamily.objects.select_for_update(of=("self",))
+        .select_related("user__membership__organization")
+        .filter(pk=login_id, user_id=user_id)
+        .first()
+    )
+
+
+def _revoke(family: RefreshFamily, now: datetime) -> None:
+    family.revoked_at = now
+    family.save(update_fields=["revoked_at"])
+    notify_access_changed(family.user_id)
+
+
+def _issue_pair(family: RefreshFamily, user: User, now: datetime) -> TokenPair:
+    access_token, expires_at = tokens.issue_access(
+        user_id=user.pk, login_id=family.pk, authz_version=user.authz_version, now=now
+    )
+    refresh_token = tokens.issue_refresh(
+        user_id=user.pk,
+        login_id=family.pk,
+        generation=family.generation,
+        now=now,
+        expires_at=family.expires_at,
+    )
+    return TokenPair(access_token, refresh_token, expires_at, user)
+
+
+def _audit_failure(user: User | None, account: str, reason: str, origin: Origin, now: datetime) -> None:
+    membership = Membership.objects.filter(user=user).first() if user else None
+    log.record_audit(
+        by=subjects.failed_login_subject(
+            name=account,
+            organization_id=membership.organization_id if membership else None,
+            address=origin.address,
+            request_id=origin.request_id,
+        ),
+        now=now,
+        action="login_failed",
+        entity="user",
+        entity_id=user.pk if user else "",
+        after={"reason": reason},
+        outcome=AuditEntry.Outcome.REFUSED,
+    )

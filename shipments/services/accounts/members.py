@@ -1,0 +1,234 @@
+"""Accounts: who is a member and as what. Each change counts at once, for tokens, sessions and open sockets."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from shipments import log
+from shipments.auth.subjects import Forbidden, Subject
+from shipments.models import Customer, Driver, Membership, Role, User
+from shipments.services.accounts.access_changes import notify_access_changed
+from shipments.services.accounts.logins import revoke_all
+from shipments.services.shipments.commands import InvalidArgument
+
+
+class AccountNotFound(Exception):
+    """No such account in the subject's organisation."""
+
+
+class DuplicateAccount(Exception):
+    """There is an account with this e-mail address already."""
+
+
+def create(
+    *,
+    by: Subject,
+    now: datetime,
+    email: str,
+    role: str,
+    name: str = "",
+    password: str | None = None,
+    customer_id: uuid.UUID | None = None,
+    driver_id: uuid.UUID | None = None,
+) -> User:
+    """This will store a member of the subject's organisation; without a password it cannot log in yet.
+
+    Raises Forbidden, Invalid, DuplicateAccount.
+    """
+    _require_account_admin(by)
+    email = _normalized_email(email)
+    user = User(email=email, name=name)
+    if password is None:
+        user.set_unusable_password()
+    else:
+        _set_password(user, password)
+    with transaction.atomic():
+        membership = _apply_role(
+            Membership(user=user, organization_id=by.organization_id), role, customer_id, driver_id
+        )
+        _save_with_unique_email(user)
+        membership.save(force_insert=True)
+        _record_permission_change(
+            user, by=by, now=now, before=None, after={"email": email} | _audited_values(membership)
+        )
+    return user
+
+
+def set_role(
+    *,
+    by: Subject,
+    now: datetime,
+    user_id: uuid.UUID,
+    role: str,
+    customer_id: uuid.UUID | None = None,
+    driver_id: uuid.UUID | None = None,
+) -> None:
+    """This will let a member act as something else. Raises Forbidden, AccountNotFound, Invalid."""
+    with transaction.atomic():
+        membership = _locked_membership(user_id, by)
+        before = _audited_values(membership)
+        _apply_role(membership, role, customer_id, driver_id)
+        after = _audited_values(membership)
+        if after == before:
+            return
+        membership.save(update_fields=["role", "customer", "driver"])
+        _record_permission_change(membership.user, by=by, now=now, before=before, after=after)
+
+
+def remove(*, by: Subject, now: datetime, user_id: uuid.UUID) -> None:
+    """This will end a membership and every login of it; the account stays. Raises Forbidden, AccountNotFound."""
+    with transaction.atomic():
+        membership = _locked_membership(user_id, by)
+        before = _audited_values(membership)
+        membership.delete()
+        revoke_all(membership.user, now=now)
+        _record_permission_change(membership.user, by=by, now=now, before=before, after=None)
+
+
+def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) -> None:
+    """This will lock an account out, with every login and key of it, or let it in again.
+
+    Raises Forbidden, AccountNotFound.
+    """
+    with transaction.atomic():
+        user = _locked_membership(user_id, by).user
+        if user.is_active == active:
+            return
+        user.is_active = active
+        user.save(update_fields=["is_active"])
+        if not active:
+            revoke_all(user, now=now)
+        _record_permission_change(user, by=by, now=now, before={"active": not active}, after={"active": active})
+
+
+def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: str) -> None:
+    """This will give an account another password and end its logins. Raises Forbidden, AccountNotFound, Invalid."""
+    with transaction.atomic():
+        user = _locked_membership(user_id, by).user
+        _set_password(user, password)
+        user.save(update_fields=["password"])
+        revoke_all(user, now=now)
+        _record_permission_change(user, by=by, now=now, before=None, after={"password": "changed"})
+
+
+def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) -> None:
+    """This will let an account into the admin site, or no longer. Only for those who run the installation.
+
+    Raises Forbidden, AccountNotFound.
+    """
+    if by.role != "system":
+        raise Forbidden("Only those who run the installation open the admin site to somebody.")
+    with transaction.atomic():
+        user = _locked_membership(user_id, by).user
+        if user.is_staff == staff:
+            return
+        user.is_staff = staff
+        user.save(update_fields=["is_staff"])
+        _record_permission_change(user, by=by, now=now, before={"staff": not staff}, after={"staff": staff})
+
+
+def update_profile(*, by: Subject, now: datetime, user_id: uuid.UUID, email: str, name: str) -> None:
+    """This will change how an account is called. Raises Forbidden, AccountNotFound, Invalid, DuplicateAccount."""
+    email = _normalized_email(email)
+    with transaction.atomic():
+        user = _locked_membership(user_id, by).user
+        before = {"email": user.email, "name": user.name}
+        after = {"email": email, "name": name}
+        if after == before:
+            return
+        user.email, user.name = email, name
+        _save_with_unique_email(user, update_fields=["email", "name"])
+        log.record_audit(
+            by=by, now=now, action="update", entity="user", entity_id=user.pk, before=before, after=after
+        )
+
+
+def _require_account_admin(by: Subject) -> None:
+    if by.role != "system" and not by.has_permission("accounts:write"):
+        raise Forbidden("Only an administrator manages accounts.")
+
+
+def _locked_membership(user_id: uuid.UUID, by: Subject) -> Membership:
+    _require_account_admin(by)
+    membership = (
+        Membership.objects.select_for_update(of=("self", "user"))
+        .select_related("user")
+        .filter(user_id=user_id, organization_id=by.organization_id)
+        .first()
+    )
+    if membership is None:
+        raise AccountNotFound(user_id)
+    return membership
+
+
+def _apply_role(
+    membership: Membership, role: str, customer_id: uuid.UUID | None, driver_id: uuid.UUID | None
+) -> Membership:
+    if role not in Role.values:
+        raise InvalidArgument("role", f"A role is one of {', '.join(Role.values)}.")
+    if role == Role.CUSTOMER and customer_id is None:
+        raise InvalidArgument("customerId", "A customer's account needs its customer.")
+    if role == Role.DRIVER and driver_id is None:
+        raise InvalidArgument("driverId", "A driver's account needs its driver.")
+    organization_filter = {"organization_id": membership.organization_id}
+    if customer_id and not Customer.objects.filter(pk=customer_id, **organization_filter).exists():
+        raise InvalidArgument("customerId", "There is no such customer.", code="unknown_customer")
+    if driver_id and not Driver.objects.filter(pk=driver_id, **organization_filter).exists():
+        raise InvalidArgument("driverId", "There is no such driver.", code="unknown_driver")
+    membership.role = role
+    membership.customer_id = customer_id if role == Role.CUSTOMER else None
+    membership.driver_id = driver_id if role == Role.DRIVER else None
+    return membership
+
+
+def _normalized_email(text: str) -> str:
+    email = text.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        raise InvalidArgument("email", "This is no e-mail address.") from error
+    return email
+
+
+def _set_password(user: User, password: str) -> None:
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidArgument("password", " ".join(error.messages)) from error
+    user.set_password(password)
+
+
+def _save_with_unique_email(user: User, **save_arguments: Any) -> None:
+    try:
+        with transaction.atomic():
+            user.save(**save_arguments)
+    except IntegrityError as error:
+        if "email" not in str(error):
+            raise
+        raise DuplicateAccount(f"There is an account {user.email} already.") from error
+
+
+def _audited_values(membership: Membership) -> dict[str, Any]:
+    return {
+        "role": str(membership.role),
+        "customerId": str(membership.customer_id) if membership.customer_id else None,
+        "driverId": str(membership.driver_id) if membership.driver_id else None,
+    }
+
+
+def _record_permission_change(
+    user: User, *, by: Subject, now: datetime, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
+) -> None:
+    """This will outdate what was issued to the user, in the transaction of the change, and tell the sockets."""
+    User.objects.filter(pk=user.pk).update(authz_version=F("authz_version") + 1)
+    log.record_audit(
+        by=by, now=now, action="permission", entity="user", entity_id=user.pk, before=before, after=after
+    )
+    notify_access_changed(user.pk)

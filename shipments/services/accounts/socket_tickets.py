@@ -1,0 +1,54 @@
+"""Tickets for sockets: made for whoever could call the API, good for one handshake, gone after seconds."""
+
+import json
+import secrets
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db import connection, transaction
+
+from shipments.auth import credentials, tokens
+from shipments.auth.credentials import Credential
+from shipments.auth.subjects import Forbidden, Subject
+from shipments.models import SocketTicket
+
+LIFETIME: Final = timedelta(seconds=30)
+_PURGE_BATCH: Final = 100
+
+
+def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
+    """This will make a ticket that opens one socket as the subject, and say when it ends. Raises Forbidden."""
+    by.require("shipment:follow")
+    credential = credentials.credential_of(by)
+    if credential is None:
+        raise Forbidden("A ticket stands for a login, a session, a key or a link.")
+    ticket, expires_at = secrets.token_urlsafe(32), now + LIFETIME
+    _purge(now)
+    SocketTicket.objects.create(
+        digest=tokens.digest(ticket), credential=credential.to_json(), expires_at=expires_at
+    )
+    return ticket, expires_at
+
+
+def redeem(*, ticket: str, now: datetime) -> Subject | None:
+    """This will use a ticket up and return whom it stands for; None where it is unknown, used, old or revoked.
+
+    Whatever tries at once: the row is deleted by exactly one of them.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM shipments_socketticket WHERE digest = %s RETURNING credential::text, expires_at > %s",
+            [tokens.digest(ticket), now],
+        )
+        row = cursor.fetchone()
+    if row is None or not row[1]:
+        return None
+    return credentials.subject_of(Credential.from_json(json.loads(row[0])), now=now)
+
+
+def _purge(now: datetime) -> None:
+    """This will delete some of the tickets that nobody used; each new one pays for old ones."""
+    with transaction.atomic():
+        old = SocketTicket.objects.filter(expires_at__lte=now).order_by("expires_at")
+        ids = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_PURGE_BATCH])
+        SocketTicket.objects.filter(pk__in=ids).delete()

@@ -1,0 +1,114 @@
+"""The audit chain: each link's hash covers its entry and the link before, so that nothing can be changed,
+left out or put between without breaking it. Built by the relay, after the writes, so that it serialises none.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final, TypeVar
+
+import orjson
+from django.db import connection, transaction
+from django.db.models import Model, QuerySet
+
+from shipments.models import AuditEntry, AuditLink, Organization, UnlinkedEntry
+
+_Row = TypeVar("_Row", bound=Model)
+_LOCK: Final = 0x4652_0002
+BATCH: Final = 1_000
+GENESIS: Final = bytes(32)
+_HASHED_COLUMNS: Final = (
+    "id", "organization_id", "at", "actor_role", "actor_id", "actor_name", "action", "entity", "entity_id",
+    "before", "after", "address", "request_id", "outcome",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenLink:
+    """The first thing that is wrong with a chain."""
+
+    organization: str
+    n: int
+    entry_id: uuid.UUID | None
+    reason: str
+
+
+def link_hash(previous: bytes, entry: dict[str, Any]) -> bytes:
+    """This will return the SHA-256 over the link before and the entry's columns, as JSON with sorted keys."""
+    payload = orjson.dumps(
+        {name: entry[name] for name in _HASHED_COLUMNS}, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z
+    )
+    return hashlib.sha256(previous + payload).digest()
+
+
+def link_batch() -> int:
+    """This will link the next committed audit entries and return how many.
+
+    Zero where there are none or another process is at it.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+            if not cursor.fetchone()[0]:
+                return 0
+        unlinked_ids = UnlinkedEntry.objects.order_by("entry_id").values_list("entry_id", flat=True)[:BATCH]
+        entries = list(AuditEntry.objects.filter(pk__in=list(unlinked_ids)).order_by("id").values(*_HASHED_COLUMNS))
+        entries.sort(key=lambda entry: (str(entry["organization_id"]), entry["id"]))
+        for organization_id, group in groupby(entries, key=lambda entry: entry["organization_id"]):
+            _append_links(organization_id, list(group))
+        UnlinkedEntry.objects.filter(pk__in=[entry["id"] for entry in entries]).delete()
+    return len(entries)
+
+
+def _of_organization(rows: QuerySet[_Row], organization_id: uuid.UUID | None) -> QuerySet[_Row]:
+    if organization_id is None:
+        return rows.filter(organization=None)
+    return rows.filter(organization_id=organization_id)
+
+
+def _append_links(organization_id: uuid.UUID | None, entries: Sequence[dict[str, Any]]) -> None:
+    last = _of_organization(AuditLink.objects.all(), organization_id).order_by("-n").first()
+    n, previous = (last.n, bytes(last.hash)) if last else (0, GENESIS)
+    links = []
+    for number, entry in enumerate(entries, start=n + 1):
+        hashed = link_hash(previous, entry)
+        links.append(
+            AuditLink(
+                entry_id=entry["id"], organization_id=organization_id, n=number, previous=previous, hash=hashed
+            )
+        )
+        previous = hashed
+    AuditLink.objects.bulk_create(links)
+
+
+def verify() -> Iterator[BrokenLink | int]:
+    """This will walk every chain: for each, its number of links where it holds, else the first break."""
+    names: list[tuple[uuid.UUID | None, str]] = list(
+        Organization.objects.order_by("slug").values_list("id", "slug")
+    )
+    for organization_id, name in [*names, (None, "installation")]:
+        yield _verify_chain(organization_id, name)
+
+
+def _verify_chain(organization_id: uuid.UUID | None, name: str) -> BrokenLink | int:
+    previous, n = GENESIS, 0
+    columns = [f"entry__{column}" for column in _HASHED_COLUMNS]
+    links = _of_organization(AuditLink.objects.all(), organization_id).order_by("n")
+    for row in links.values("n", "previous", "hash", "entry_id", *columns).iterator(chunk_size=BATCH):
+        n += 1
+        entry = {column: row[f"entry__{column}"] for column in _HASHED_COLUMNS}
+        if row["n"] != n:
+            return BrokenLink(name, n, None, "is missing")
+        if bytes(row["previous"]) != previous:
+            return BrokenLink(name, n, row["entry_id"], "does not follow the link before")
+        if link_hash(previous, entry) != bytes(row["hash"]):
+            return BrokenLink(name, n, row["entry_id"], "does not fit its entry: the entry was changed")
+        previous = bytes(row["hash"])
+    unlinked = (
+        _of_organization(AuditEntry.objects.filter(link=None), organization_id)
+        .exclude(pk__in=UnlinkedEntry.objects.values("entry_id"))
+        .first()
+    )
+    return BrokenLink(name, n, unlinked.pk, "is the last, but an entry stands outside the chain") if unlinked else n

@@ -1,0 +1,98 @@
+"""Drivers: enroll, amend, dismiss. Each one transaction with its audit entry."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import ProtectedError
+
+from shipments import log
+from shipments.auth.subjects import Subject
+from shipments.models import Driver, EventType, Position
+
+_FIELDS = ("name", "phone", "status", "license_number", "vehicle")
+
+
+class DriverNotFound(Exception):
+    """No such driver, or not for this subject: the two look alike."""
+
+
+def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Driver:
+    """This will store a new driver. `details`: phone, status, license_number, vehicle."""
+    with transaction.atomic():
+        driver = Driver(organization_id=by.organization_id, name=name, created_at=now, updated_at=now, **details)
+        driver.save(force_insert=True)
+        _record_in_feed(driver, driver.pk, by=by, now=now)
+        log.record_audit(
+            by=by, now=now, action="create", entity="driver", entity_id=driver.pk, after=_audited_values(driver)
+        )
+    return driver
+
+
+def amend(*, by: Subject, now: datetime, driver_id: uuid.UUID, changes: Mapping[str, Any]) -> Driver:
+    """This will change name, phone, status, license_number or vehicle; what is the same already is no change.
+
+    Raises DriverNotFound.
+    """
+    with transaction.atomic():
+        driver = _locked_driver(driver_id, by=by)
+        before = _audited_values(driver)
+        for field in _FIELDS:
+            setattr(driver, field, changes.get(field, getattr(driver, field)))
+        _save_changes(driver, by=by, now=now, before=before)
+    return driver
+
+
+def remove_or_deactivate(*, by: Subject, now: datetime, driver_id: uuid.UUID) -> bool:
+    """This will remove a driver that nothing refers to, else set it inactive, and say whether it is removed.
+
+    Raises DriverNotFound.
+    """
+    with transaction.atomic():
+        driver = _locked_driver(driver_id, by=by)
+        before = _audited_values(driver)
+        try:
+            # The lock keeps new references out: a foreign key takes FOR KEY SHARE on the row it names.
+            driver.delete()
+        except ProtectedError:
+            driver.status = Driver.Status.INACTIVE
+            _save_changes(driver, by=by, now=now, before=before)
+            return False
+        # They have no foreign key; the lock keeps new ones out too.
+        Position.objects.filter(driver_id=driver_id).delete()
+        _record_in_feed(driver, driver_id, by=by, now=now)
+        log.record_audit(by=by, now=now, action="delete", entity="driver", entity_id=driver_id, before=before)
+    return True
+
+
+def _locked_driver(driver_id: uuid.UUID, *, by: Subject) -> Driver:
+    driver: Driver | None = Driver.objects.visible_to(by).filter(pk=driver_id).select_for_update().first()
+    if driver is None:
+        raise DriverNotFound(str(driver_id))
+    return driver
+
+
+def _record_in_feed(driver: Driver, driver_id: uuid.UUID, *, by: Subject, now: datetime) -> None:
+    """This will put the change into the organisation's feed: lists that show the driver are another version now."""
+    driver_json = {"id": str(driver_id), "name": driver.name, "status": driver.status}
+    log.record_organization_event(type=EventType.DRIVER_CHANGED, by=by, now=now, changes={"driver": driver_json})
+
+
+def _save_changes(driver: Driver, *, by: Subject, now: datetime, before: Mapping[str, Any]) -> None:
+    after = _audited_values(driver)
+    changed_fields = [field for field in _FIELDS if after[field] != before[field]]
+    if not changed_fields:
+        return
+    driver.updated_at = now
+    driver.save(update_fields=[*changed_fields, "updated_at"])
+    _record_in_feed(driver, driver.pk, by=by, now=now)
+    log.record_audit(
+        by=by, now=now, action="update", entity="driver", entity_id=driver.pk,
+        before={field: before[field] for field in changed_fields}, after={field: after[field] for field in changed_fields},
+    )  # fmt: skip
+
+
+def _audited_values(driver: Driver) -> dict[str, Any]:
+    return {field: str(getattr(driver, field)) for field in _FIELDS}

@@ -1,0 +1,160 @@
+"""What a position must be to be taken: sound values, a believable time, and no way that no vehicle makes."""
+
+import itertools
+import math
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from django.conf import settings
+
+from shipments.services.shipments.commands import CLOCK_SKEW, InvalidArgument
+
+# Phones without a network keep positions for later; what is older than this nobody waits for.
+MAX_AGE: Final = timedelta(days=min(7, settings.POSITION_RETENTION_DAYS))
+MAX_ACCURACY_METRES: Final = 100_000.0
+MAX_METRES_PER_SECOND: Final = 500.0
+MAX_BEARING_DEGREES: Final = 360.0
+# Aircraft do not drive. A kilometre and what the receiver itself doubts are granted: fixes scatter.
+_MAX_KM_PER_SECOND: Final = 1_000 / 3_600
+_TOLERANCE_KM: Final = 1.0
+_MAX_ACCURACY_KM: Final = 5.0
+_KM_PER_DEGREE: Final = 111.32
+_EARTH_KM: Final = 6_371.0
+# So many in a row that agree with each other are the truth; what they disagree with was not.
+_CONSISTENT_FIXES: Final = 3
+
+
+class Sighting(Protocol):
+    """Somewhere at some time."""
+
+    @property
+    def latitude(self) -> float: ...
+    @property
+    def longitude(self) -> float: ...
+    @property
+    def recorded_at(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A position as it was reported: WGS 84 degrees, metres, metres a second, degrees from north."""
+
+    driver_id: uuid.UUID
+    latitude: float
+    longitude: float
+    recorded_at: datetime
+    accuracy: float | None = None
+    speed: float | None = None
+    bearing: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LastSighting:
+    """Where a driver was seen last; `own`: by itself, not by a system that tells of it."""
+
+    latitude: float
+    longitude: float
+    recorded_at: datetime
+    own: bool = True
+
+
+class Implausible(InvalidArgument):
+    """No vehicle gets from the last position to this one in that time. It is kept as evidence, shown nowhere."""
+
+    def __init__(self) -> None:
+        message = "No vehicle gets there from its last position in that time."
+        super().__init__("latitude", message, code="impossible_jump")
+
+
+def check_values(fix: Fix, *, now: datetime) -> None:
+    """This will raise Invalid, with the field as the API names it, for a value that cannot be."""
+    checks = (
+        ("latitude", -90 <= fix.latitude <= 90, "out_of_range", "A latitude is -90 to 90 degrees."),
+        ("longitude", -180 <= fix.longitude <= 180, "out_of_range", "A longitude is -180 to 180 degrees."),
+        ("accuracy", _within(fix.accuracy, MAX_ACCURACY_METRES), "out_of_range", "An accuracy is 0 to 100,000 metres."),
+        ("speed", _within(fix.speed, MAX_METRES_PER_SECOND), "out_of_range", "A speed is 0 to 500 metres a second."),
+        ("bearing", _within(fix.bearing, MAX_BEARING_DEGREES), "out_of_range", "A bearing is 0 to 360 degrees."),
+        ("recordedAt", fix.recorded_at <= now + CLOCK_SKEW, "future", "This time has not come yet."),
+        (
+            "recordedAt", fix.recorded_at >= now - MAX_AGE, "too_old",
+            f"A position is at most {MAX_AGE.days} days old.",
+        ),
+    )  # fmt: skip
+    for field, is_good, code, message in checks:
+        if not is_good:
+            raise InvalidArgument(field, message, code=code)
+
+
+def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:
+    """This will tell the same without a word, for those who check many. NaN is in no range."""
+    return (
+        -90 <= fix.latitude <= 90
+        and -180 <= fix.longitude <= 180
+        and oldest <= fix.recorded_at <= newest
+        and (fix.accuracy is None or 0 <= fix.accuracy <= MAX_ACCURACY_METRES)
+        and (fix.speed is None or 0 <= fix.speed <= MAX_METRES_PER_SECOND)
+        and (fix.bearing is None or 0 <= fix.bearing <= MAX_BEARING_DEGREES)
+    )
+
+
+class PlausibilityTracker:
+    """The way of one driver: which of the next positions it can have taken."""
+
+    __slots__ = ("_doubted", "_last")
+
+    def __init__(self, last: Sighting | None, rejected: tuple[Sighting, ...] = ()) -> None:
+        self._last = last
+        self._rejected: list[Sighting] = list(rejected)
+
+    def accept(self, fix: Fix) -> bool:
+        """This will tell whether the driver can have got there, and go on from there."""
+        if self._last is None or is_reachable(self._last, fix):
+            if self._last is None or fix.recorded_at > self._last.recorded_at:
+                self._last = fix
+            self._rejected.clear()
+            return True
+        self._rejected = [*self._rejected[1 - _CONSISTENT_FIXES :], fix]
+        if len(self._rejected) < _CONSISTENT_FIXES or not _are_consistent(self._rejected):
+            return False
+        self._last = fix
+        self._rejected.clear()
+        return True
+
+
+def is_reachable(start: Sighting, end: Fix) -> bool:
+    """This will tell whether a vehicle gets from one place to the other in the time between, or gets back."""
+    seconds = abs((end.recorded_at - start.recorded_at).total_seconds())
+    accuracy_km = min((end.accuracy or 0.0) / 1_000, _MAX_ACCURACY_KM)
+    reachable_km = _TOLERANCE_KM + accuracy_km + seconds * _MAX_KM_PER_SECOND
+    north, east = abs(end.latitude - start.latitude), abs(end.longitude - start.longitude)
+    # No great circle is longer than the way along the degrees: most pairs need no sine.
+    if (north + min(east, MAX_BEARING_DEGREES - east)) * _KM_PER_DEGREE <= reachable_km:
+        return True
+    return _distance_km(start, end) <= reachable_km
+
+
+def _are_consistent(rejected: list[Sighting]) -> bool:
+    pairs = itertools.pairwise(rejected)
+    return all(
+        one.recorded_at < other.recorded_at and _distance_km(one, other) <= _reachable_km(one, other)
+        for one, other in pairs
+    )
+
+
+def _reachable_km(one: Sighting, other: Sighting) -> float:
+    return _TOLERANCE_KM + (other.recorded_at - one.recorded_at).total_seconds() * _MAX_KM_PER_SECOND
+
+
+def _distance_km(one: Sighting, other: Sighting) -> float:
+    """This will return the great-circle distance (haversine)."""
+    north = math.radians(other.latitude - one.latitude) / 2
+    east = math.radians(other.longitude - one.longitude) / 2
+    cosines = math.cos(math.radians(one.latitude)) * math.cos(math.radians(other.latitude))
+    haversine = math.sin(north) ** 2 + cosines * math.sin(east) ** 2
+    return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, haversine)))
+
+
+def _within(value: float | None, maximum: float) -> bool:
+    return value is None or 0 <= value <= maximum

@@ -1,0 +1,97 @@
+"""The watch: opens `delayed` and `stale` by the clock, and clears what it opened itself.
+
+Opening and clearing stand apart (hysteresis), so that a shipment at the edge does not flap: `delayed` opens
+when the planned delivery has passed by the margin and clears when the plan lies ahead again or the freight
+arrived; `stale` opens when nothing has happened for the whole period and clears when something did within
+half of it.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from shipments.auth import subjects
+from shipments.domain import lifecycle
+from shipments.models import Shipment
+from shipments.services import write
+from shipments.services.shipments import flags
+
+BATCH: Final = 200
+AUTOMATIC: Final = "automatic: "
+_NEVER_LATE_STATES: Final = ("draft", "delivered", "returned", "cancelled", "lost")
+REASONS: Final = {
+    "delayed": AUTOMATIC + "the planned delivery has passed",
+    "stale": AUTOMATIC + "nothing was heard for too long",
+}
+
+
+def evaluate_batch(*, now: datetime | None = None) -> int:
+    """This will judge the next shipments whose automatic flags may be due, and return how many it changed."""
+    now = now or timezone.now()
+    shipments = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
+    return sum(
+        _evaluate(reference, subjects.system_subject(organization_id, name="watch"), now=now)
+        for organization_id, reference in shipments.values_list("organization_id", "reference")[:BATCH]
+    )
+
+
+def _due_to_open(now: datetime) -> Q:
+    is_late = Q(planned_delivery_at__lt=now - settings.DELAYED_AFTER) & ~Q(status__in=_NEVER_LATE_STATES)
+    is_silent = Q(effective_at__lt=now - settings.STALE_AFTER, status__in=sorted(lifecycle.IN_MOTION))
+    return (is_late & ~_has("delayed")) | (is_silent & ~_has("stale"))
+
+
+def _due_to_clear(now: datetime) -> Q:
+    planned_ahead = Q(planned_delivery_at__gte=now) | Q(planned_delivery_at=None)
+    is_heard = Q(effective_at__gte=now - settings.STALE_AFTER / 2) | ~Q(status__in=sorted(lifecycle.IN_MOTION))
+    return (_automatic("delayed") & (planned_ahead | Q(status__in=_NEVER_LATE_STATES))) | (
+        _automatic("stale") & is_heard
+    )
+
+
+def _has(flag: str) -> Q:
+    return Q(flags__contains=[{"flag": flag}])
+
+
+def _automatic(flag: str) -> Q:
+    return Q(flags__contains=[{"flag": flag, "reason": REASONS[flag]}])
+
+
+def _evaluate(reference: str, by: subjects.Subject, *, now: datetime) -> int:
+    """This will judge one shipment again, under its lock, and write what is due; one event a flag."""
+    with transaction.atomic():
+        shipment = write.locked_shipment(reference, by=by, expected_seq=None)
+        changes = list(due_changes(shipment, now))
+        for flag, opens in changes:
+            change = flags.open_flag if opens else flags.clear_flag
+            reason = REASONS[flag] if opens else AUTOMATIC + "over"
+            change(by=by, now=now, reference=reference, flag=flag, reason=reason)
+    return bool(changes)
+
+
+def due_changes(shipment: Any, now: datetime) -> Iterator[tuple[str, bool]]:
+    """This will yield the automatic flags that are due on a shipment, and whether each opens or clears."""
+    is_over, planned = shipment.status in _NEVER_LATE_STATES, shipment.planned_delivery_at
+    moving, last_event_at = shipment.status in lifecycle.IN_MOTION, shipment.effective_at
+    if (
+        planned
+        and not is_over
+        and planned < now - settings.DELAYED_AFTER
+        and not write.has_flag(shipment, "delayed")
+    ):
+        yield "delayed", True
+    if _opened_automatically(shipment, "delayed") and (is_over or planned is None or planned >= now):
+        yield "delayed", False
+    if moving and last_event_at < now - settings.STALE_AFTER and not write.has_flag(shipment, "stale"):
+        yield "stale", True
+    if _opened_automatically(shipment, "stale") and (not moving or last_event_at >= now - settings.STALE_AFTER / 2):
+        yield "stale", False
+
+
+def _opened_automatically(shipment: Any, flag: str) -> bool:
+    return any(each["flag"] == flag and each["reason"] == REASONS[flag] for each in shipment.flags)

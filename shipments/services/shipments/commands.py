@@ -1,0 +1,208 @@
+"""Shipments: advance, amend, discard. Lock the row, check, write, record; all in one transaction."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from shipments import log, representation
+from shipments.auth.subjects import Subject
+from shipments.compiled_sql import writes
+from shipments.domain import lifecycle
+from shipments.models import Customer, Driver, EventType, Location, Shipment
+from shipments.services import transactions, write
+from shipments.services.shipments.places import Place, resolve_place
+
+# How far a clock in the field may run ahead of ours.
+CLOCK_SKEW = timedelta(minutes=5)
+_PLAIN_COLUMNS = (
+    "references",
+    "pieces",
+    "weight_kg",
+    "volume_m3",
+    "planned_pickup_at",
+    "planned_delivery_at",
+    "eta",
+)
+_BEFORE_TRANSIT = frozenset({"draft", "booked"})
+
+
+class NotADraft(Exception):
+    """Only a draft can be discarded."""
+
+
+class InvalidArgument(Exception):
+    """A value cannot be used; `field` names it as the API does."""
+
+    def __init__(self, field: str, message: str, code: str = "invalid") -> None:
+        super().__init__(message)
+        self.field = field
+        self.code = code
+
+
+def advance(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    to: str,
+    occurred_at: datetime | None = None,
+    location: str | Place | Location | None = None,
+    reason: str = "",
+    note: str = "",
+    expected_seq: int | None = None,
+) -> Shipment:
+    """This will move a shipment to another state by command; asking for the state it has changes nothing.
+
+    Raises ShipmentNotFound, StaleWrite, lifecycle.IllegalTransition, UnknownPlace, Invalid.
+    """
+    if to not in lifecycle.STATES:
+        raise InvalidArgument("to", f"{to!r} is not a state.", code="unknown_state")
+    if occurred_at and occurred_at > now + CLOCK_SKEW:
+        raise InvalidArgument("occurredAt", "The time lies in the future.", code="future")
+    with transactions.atomic_or_joined():
+        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq)
+        before = shipment.status
+        if to == before:
+            return shipment
+        lifecycle.check_transition(
+            before, to, assigned=shipment.driver_id is not None, on_hold=write.has_flag(shipment, "on_hold")
+        )
+        place = resolve_place(location, organization_id=by.organization_id) if location else None
+        changes: dict[str, Any] = {"status": to}
+        shipment.effective_at = _effective_at(shipment, to, occurred_at or now)
+        shipment.status = to
+        if to == "delivered":
+            shipment.delivered_at = shipment.effective_at
+            changes["deliveredAt"] = representation.instant(shipment.delivered_at)
+        with writes.batched_writes():
+            write.save_with_next_seq(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
+            log.record(
+                shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
+                effective_at=shipment.effective_at,
+                changes=changes, location=place, note=note,
+            )  # fmt: skip
+            log.record_audit(
+                by=by, now=now, action="transition", entity="shipment", entity_id=shipment.reference,
+                before={"status": before}, after={"status": to} | ({"reason": reason} if reason else {}),
+            )  # fmt: skip
+    return shipment
+
+
+def amend(
+    *, by: Subject, now: datetime, reference: str, changes: Mapping[str, Any], expected_seq: int | None = None
+) -> Shipment:
+    """This will change what a shipment says of itself: plans, measures, parties, places, notes.
+
+    `changes` by column: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at, eta,
+    customer_id, driver_id, origin, destination, notes. What equals today's value is no change; without
+    any change nothing is written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, Invalid.
+    """
+    with transaction.atomic():
+        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True)
+        before = representation.snapshot(write.snapshot_row(shipment)) | {"notes": shipment.notes}
+        _apply_changes(shipment, changes, by=by)
+        check_planned_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
+        after = representation.snapshot(write.snapshot_row(shipment)) | {"notes": shipment.notes}
+        changed = {field: value for field, value in after.items() if value != before[field]}
+        if not changed:
+            return shipment
+        with writes.batched_writes():
+            write.save_with_next_seq(
+                shipment, now=now,
+                fields=(*_PLAIN_COLUMNS, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
+            )  # fmt: skip
+            log.record(
+                shipment, type=EventType.AMENDED, by=by, now=now, occurred_at=now,
+                changes={field: value for field, value in changed.items() if field != "notes"},
+            )  # fmt: skip
+            log.record_audit(
+                by=by, now=now, action="update", entity="shipment", entity_id=shipment.reference,
+                before={field: before[field] for field in changed}, after=changed,
+            )  # fmt: skip
+    return shipment
+
+
+def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | None = None) -> None:
+    """This will take a draft away; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
+    with transaction.atomic():
+        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq)
+        if shipment.status != "draft":
+            raise NotADraft(f"The shipment is {shipment.status}; only a draft can be deleted. Cancel it.")
+        shipment.deleted_at = now
+        with writes.batched_writes():
+            write.save_with_next_seq(shipment, now=now, fields=("deleted_at",))
+            log.record(shipment, type=EventType.DELETED, by=by, now=now, occurred_at=now, changes={})
+            log.record_audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
+
+
+def _effective_at(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
+    """This will return when an accepted command takes effect: not before anything that has been applied.
+
+    At the same instant the fold orders by rank; a command to a lower state then takes the next microsecond,
+    or it would be folded before what it followed.
+    """
+    if occurred_at > shipment.effective_at:
+        return occurred_at
+    is_lower_rank = lifecycle.STATES.index(to) < lifecycle.STATES.index(shipment.status)
+    return shipment.effective_at + timedelta(microseconds=int(is_lower_rank))
+
+
+def _apply_changes(shipment: Shipment, changes: Mapping[str, Any], *, by: Subject) -> None:
+    planned_before = shipment.planned_delivery_at
+    for column, value in changes.items():
+        if column == "driver_id":
+            if value is None and shipment.status in lifecycle.IN_MOTION:
+                raise InvalidArgument("driverId", "A shipment on its way needs a driver; name another one.")
+            shipment.driver = driver_of(value, by)
+        elif column == "customer_id":
+            shipment.customer = customer_of(value, by)
+        elif column in {"origin", "destination"}:
+            setattr(shipment, column, _resolved_end(shipment, column, value, by))
+        elif column in _PLAIN_COLUMNS or column == "notes":
+            setattr(shipment, column, value)
+        else:
+            raise InvalidArgument(column, "This cannot be changed.")
+    if "eta" not in changes and shipment.eta == planned_before:
+        shipment.eta = shipment.planned_delivery_at
+
+
+def _resolved_end(shipment: Shipment, column: str, value: str | Place | Location, by: Subject) -> Location:
+    place = resolve_place(value, organization_id=by.organization_id)
+    if place.pk != getattr(shipment, f"{column}_id"):
+        check_end_may_change(shipment, column)
+    return place
+
+
+def check_end_may_change(shipment: Shipment, column: str) -> None:
+    """This will raise Invalid where the shipment can get no other `origin` or `destination` any more."""
+    if shipment.status not in _BEFORE_TRANSIT:
+        raise InvalidArgument(column, f"The {column} of a shipment that is {shipment.status} is settled.")
+
+
+def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
+    """This will return the subject's customer account, None for none; raises Invalid."""
+    if customer_id is None:
+        return None
+    customer: Customer | None = Customer.objects.of_organization(by.organization_id).filter(pk=customer_id).first()
+    if customer is None:
+        raise InvalidArgument("customerId", "There is no such customer.", code="unknown_customer")
+    return customer
+
+
+def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
+    """This will return the subject's driver, None for none; raises Invalid."""
+    if driver_id is None:
+        return None
+    driver: Driver | None = Driver.objects.of_organization(by.organization_id).filter(pk=driver_id).first()
+    if driver is None:
+        raise InvalidArgument("driverId", "There is no such driver.", code="unknown_driver")
+    return driver
+
+
+def check_planned_times(pickup: datetime | None, delivery: datetime | None) -> None:
+    """This will raise Invalid where delivery is planned before pickup."""
+    if pickup and delivery and delivery < pickup:
+        raise InvalidArgument("plannedDeliveryAt", "Delivery is planned before pickup.")

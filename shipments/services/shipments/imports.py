@@ -1,0 +1,300 @@
+"""Rows of a file become shipments: each judged for itself, then booked or amended as anybody would.
+
+The reference is what makes it idempotent: a row whose reference exists amends that shipment where it differs, and
+what a row leaves out stays as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from shipments.auth.subjects import Subject
+from shipments.domain import lifecycle
+from shipments.domain.identifiers import is_valid_reference
+from shipments.models import Customer, Driver, Location, Shipment
+from shipments.services import write as shipment_rows
+from shipments.services.shipments import commands as services
+from shipments.services.shipments.bookings import DuplicateReference, book_all
+from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.shipments.places import Place
+from shipments.services.shipments.reference_resolver import ReferenceResolver
+
+# What is given as the API names it, and the column that it changes.
+_COLUMNS: Final[Mapping[str, str]] = {
+    "pieces": "pieces",
+    "weightKg": "weight_kg",
+    "volumeM3": "volume_m3",
+    "plannedPickupAt": "planned_pickup_at",
+    "plannedDeliveryAt": "planned_delivery_at",
+    "eta": "eta",
+    "notes": "notes",
+}
+# Files hold times to the millisecond; nearer than that is the same.
+_SAME_INSTANT: Final = timedelta(milliseconds=1)
+Problem = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRow:
+    """One row: what the shipment of this reference shall be like, by the API's names, and what could not be read.
+
+    `values`: origin, destination (UN/LOCODE or Place), status, customerId or customer (a name), driverId or
+    driverName, references, pieces, weightKg, volumeM3, plannedPickupAt, plannedDeliveryAt, eta, notes.
+    """
+
+    row: int
+    reference: str
+    values: Mapping[str, Any]
+    errors: Sequence[Problem] = ()
+
+
+@dataclass(slots=True)
+class RowResult:
+    """What becomes of a row: `created`, `updated`, `unchanged` or `failed`, by which fields, and why not."""
+
+    row: int
+    reference: str
+    outcome: str = "unchanged"
+    changed: list[str] = field(default_factory=list)
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def refuse(self, error: InvalidArgument) -> None:
+        """This will note why the row cannot be taken."""
+        self.outcome = "failed"
+        self.errors.append({"field": error.field, "code": error.code, "message": str(error)})
+
+
+def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_run: bool) -> list[RowResult]:
+    """This will book or amend what each row asks for, in the caller's transaction, and say what became of it.
+
+    A row that fails loses nothing but itself. With `dry_run` nothing is written: what would become of it.
+    """
+    references = [each.reference for each in rows if each.reference]
+    if not dry_run:
+        shipment_rows.lock_shipments_in_order(references, by=by)
+    existing = _existing_shipments(references, by)
+    resolver = ReferenceResolver.load([each.values for each in rows], by, dry_run=dry_run)
+    # In one order for all: two who book the same references wait for each other and never cross.
+    in_order = sorted(rows, key=lambda each: each.reference.upper())
+    new_bookings: list[_NewBooking] = []
+    results = [
+        _process_row(each, existing.get(each.reference.upper()), resolver, new_bookings, by=by, now=now)
+        for each in in_order
+    ]
+    _book_new(new_bookings, resolver, by=by, now=now)
+    return sorted(results, key=lambda each: each.row)
+
+
+def _existing_shipments(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
+    """This will return the shipments that are there, by reference in capitals."""
+    shipments = Shipment.objects.visible_to(by).with_references(references)
+    shipments = shipments.select_related("origin", "destination", "customer", "driver")
+    return {shipment.reference.upper(): shipment for shipment in shipments}
+
+
+@dataclass(frozen=True, slots=True)
+class _NewBooking:
+    """A row that is to be booked."""
+
+    row: ImportRow
+    result: RowResult
+    booking: Mapping[str, Any]
+
+
+def _process_row(
+    row: ImportRow,
+    shipment: Shipment | None,
+    resolver: ReferenceResolver,
+    new_bookings: list[_NewBooking],
+    *,
+    by: Subject,
+    now: datetime,
+) -> RowResult:
+    """This will judge a row, amend the shipment that it differs from, and put what is to be booked to `fresh`."""
+    result = RowResult(row.row, row.reference, errors=list(row.errors))
+    if result.errors:
+        result.outcome = "failed"
+        return result
+    changes = (
+        _booking_arguments(row, resolver, result)
+        if shipment is None
+        else _amendment(row, shipment, resolver, result)
+    )
+    if result.errors or resolver.dry_run or not changes:
+        return result
+    if shipment is None:
+        new_bookings.append(_NewBooking(row, result, changes))
+    else:
+        _amend_existing(shipment, changes, result, by=by, now=now)
+    return result
+
+
+def _amend_existing(
+    shipment: Shipment, changes: Mapping[str, Any], result: RowResult, *, by: Subject, now: datetime
+) -> None:
+    try:
+        amended = services.amend(by=by, now=now, reference=shipment.reference, changes=changes)
+    except InvalidArgument as error:
+        result.refuse(error)
+    else:
+        if amended.seq == shipment.seq:
+            result.outcome, result.changed = "unchanged", []
+
+
+def _book_new(
+    new_bookings: Sequence[_NewBooking], resolver: ReferenceResolver, *, by: Subject, now: datetime
+) -> None:
+    """This will book the new shipments of a chunk together."""
+    bookings = [{"reference": each.row.reference, **each.booking} for each in new_bookings]
+    for each, outcome in zip(new_bookings, book_all(by=by, now=now, bookings=bookings), strict=True):
+        if isinstance(outcome, DuplicateReference):
+            # Somebody else has just booked it.
+            reference = each.row.reference
+            retried = _process_row(
+                each.row, _existing_shipments([reference], by)[reference.upper()], resolver, [], by=by, now=now
+            )
+            for name in ("outcome", "changed", "errors", "warnings"):
+                setattr(each.result, name, getattr(retried, name))
+        elif isinstance(outcome, InvalidArgument):
+            each.result.refuse(outcome)
+
+
+# -- judging ----------------------------------------------------------------------------------------------
+
+
+def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowResult) -> dict[str, Any]:
+    """This will return what a new shipment is booked with."""
+    values, booking = row.values, {}
+    result.outcome, result.changed = "created", sorted(values)
+    for check in (
+        lambda: _check_reference(row.reference),
+        lambda: _check_start(values.get("status")),
+        lambda: services.check_planned_times(values.get("plannedPickupAt"), values.get("plannedDeliveryAt")),
+    ):
+        _collect(result, check)
+    for end in ("origin", "destination"):
+        if end not in values:
+            result.refuse(InvalidArgument(end, "A new shipment needs this.", code="required"))
+        else:
+            booking[end] = _collect(result, lambda end=end: resolver.place(end, values[end]))
+    booking["customer_id"] = _collect(result, lambda: resolver.customer(values))
+    booking["driver_id"] = _collect(result, lambda: resolver.driver(values))
+    booking |= {column: values[name] for name, column in _COLUMNS.items() if name in values}
+    booking |= {name: values[name] for name in ("status", "references") if name in values}
+    return booking
+
+
+def _amendment(
+    row: ImportRow, shipment: Shipment, resolver: ReferenceResolver, result: RowResult
+) -> dict[str, Any]:
+    """This will return what of an existing shipment differs, by column."""
+    values = row.values
+    changes = {
+        column: values[name]
+        for name, column in _COLUMNS.items()
+        if name in values and not _is_same_value(getattr(shipment, column), values[name])
+    }
+    if (merged := shipment.references | values.get("references", {})) != shipment.references:
+        changes["references"] = merged
+    _move_ends(shipment, values, resolver, result, changes)
+    _collect(result, lambda: _change_parties(shipment, values, resolver, changes))
+    _collect(
+        result,
+        lambda: services.check_planned_times(
+            changes.get("planned_pickup_at", shipment.planned_pickup_at),
+            changes.get("planned_delivery_at", shipment.planned_delivery_at),
+        ),
+    )
+    if "status" in values and values["status"] != shipment.status:
+        result.warnings.append(_status_ignored(shipment))
+    if changes and not result.errors:
+        result.outcome, result.changed = "updated", sorted(map(_api_name, changes))
+    if "eta" in values and "planned_delivery_at" in changes:
+        changes.setdefault("eta", shipment.eta)  # the file says it: it does not follow the plan
+    return changes
+
+
+def _move_ends(
+    shipment: Shipment,
+    values: Mapping[str, Any],
+    resolver: ReferenceResolver,
+    result: RowResult,
+    changes: dict[str, Any],
+) -> None:
+    for end in ("origin", "destination"):
+        if end not in values or _is_place(getattr(shipment, end), values[end]):
+            continue
+        place = _collect(result, lambda end=end: resolver.place(end, values[end]))
+        if place is not None:
+            _collect(result, lambda end=end: services.check_end_may_change(shipment, end))
+            changes[end] = place
+
+
+def _change_parties(
+    shipment: Shipment, values: Mapping[str, Any], resolver: ReferenceResolver, changes: dict[str, Any]
+) -> None:
+    by_id = "customerId" in values
+    if by_id or not _is_named(shipment.customer, values.get("customer")):
+        customer_id = resolver.customer(values)
+        if customer_id not in {None, shipment.customer_id}:
+            changes["customer_id"] = customer_id
+    by_id = "driverId" in values
+    if by_id or not _is_named(shipment.driver, values.get("driverName")):
+        driver_id = resolver.driver(values)
+        if driver_id not in {None, shipment.driver_id}:
+            changes["driver_id"] = driver_id
+
+
+def _collect(result: RowResult, check: Any) -> Any:
+    """This will return what a check finds, or note what it refuses."""
+    try:
+        return check()
+    except InvalidArgument as error:
+        result.refuse(error)
+        return None
+
+
+def _check_reference(reference: str) -> None:
+    if not is_valid_reference(reference):
+        raise InvalidArgument("reference", "A reference is 1–64 letters, digits, dots, dashes or underscores.")
+
+
+def _check_start(status: str | None) -> None:
+    if status is not None and status not in lifecycle.INITIAL_STATES:
+        raise InvalidArgument(
+            "status", f"A new shipment starts as draft or booked, not as {status}; what happens to it moves it on."
+        )
+
+
+def _status_ignored(shipment: Shipment) -> Problem:
+    message = f"The shipment is {shipment.status} and stays so: a file does not move it."
+    return {"field": "status", "code": "ignored", "message": message}
+
+
+def _is_same_value(current: Any, given: Any) -> bool:
+    if isinstance(current, datetime) and isinstance(given, datetime):
+        return abs(current - given) < _SAME_INSTANT
+    if isinstance(current, str) and isinstance(given, str):
+        return current.replace("\r\n", "\n").strip() == given.replace("\r\n", "\n")
+    return current is given or bool(current == given)
+
+
+def _is_place(current: Location, given: str | Place) -> bool:
+    """This will tell whether a place is the one that a file names: degrees do not stand in files."""
+    if isinstance(given, str):
+        return current.locode == given
+    return current.locode is None and (current.name.strip(), current.country) == (given.name, given.country)
+
+
+def _is_named(party: Customer | Driver | None, name: str | None) -> bool:
+    """This will tell whether a party is the one that a file names, or the file names none."""
+    return name is None or (party is not None and party.name.strip().casefold() == name.casefold())
+
+
+def _api_name(column: str) -> str:
+    names = {other: name for name, other in _COLUMNS.items()} | {
+        "customer_id": "customerId", "driver_id": "driverId",
+    }  # fmt: skip
+    return names.get(column, column)

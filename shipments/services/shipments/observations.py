@@ -1,0 +1,273 @@
+"""Observations and their correction: evidence is always stored, then judged; the status is re-folded.
+
+See `shipments.domain.status_fold` for the rules of the fold.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from django.db import transaction
+
+from shipments import log, representation
+from shipments.auth.subjects import Subject
+from shipments.compiled_sql import writes
+from shipments.domain import lifecycle, status_codes, status_fold
+from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
+from shipments.services import write
+from shipments.services.shipments import flags
+from shipments.services.shipments.commands import CLOCK_SKEW, InvalidArgument
+from shipments.services.shipments.places import Place, resolve_place
+
+_ACTUAL: Final = Checkpoint.Classifier.ACTUAL
+
+
+class CheckpointNotFound(Exception):
+    """The shipment has no such checkpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What somebody reports; `state` or a `code` of a `code_system`, or neither (an estimate of delivery)."""
+
+    classifier: str
+    occurred_at: datetime
+    source: str
+    source_event_id: str | None = None
+    state: str = ""
+    code: str = ""
+    code_system: str = ""
+    location: str | Place | None = None
+    note: str = ""
+
+
+def observe(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    observation: Observation,
+    supersedes: uuid.UUID | None = None,
+    expected_seq: int | None = None,
+) -> tuple[Checkpoint, bool]:
+    """This will store an observation and judge it; returns it and whether it is new.
+
+    The same `(source, source_event_id)` returns what was stored and writes nothing. `supersedes` voids that
+    checkpoint first, in the same transaction. Every stored observation writes exactly one event.
+    Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, Invalid.
+    """
+    meaning = _translate(observation, now)
+    with transaction.atomic():
+        shipment = write.locked_shipment(reference, by=by, expected_seq=None, with_related=True)
+        stored = _find_stored(shipment, observation)
+        if stored is not None:
+            return stored, False
+        write.check_expected_seq(shipment, expected_seq)
+        if supersedes is not None:
+            _void_checkpoint(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
+        place = (
+            resolve_place(observation.location, organization_id=by.organization_id)
+            if observation.location
+            else None
+        )
+        checkpoint = Checkpoint(
+            shipment=shipment,
+            seq=shipment.seq + 1,
+            classifier=observation.classifier,
+            state=(meaning.state or "") if meaning else "",
+            code=observation.code,
+            code_system=observation.code_system,
+            occurred_at=observation.occurred_at,
+            recorded_at=now,
+            location=place,
+            note=observation.note,
+            source=observation.source,
+            source_event_id=observation.source_event_id,
+        )
+        before = _snapshot(shipment)
+        checkpoint.outcome = _apply(shipment, checkpoint, meaning, now=now)
+        _commit_checkpoint(shipment, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
+        checkpoint.save(force_insert=True)
+    return checkpoint, True
+
+
+def void_checkpoint(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    checkpoint_id: uuid.UUID,
+    reason: str,
+    expected_seq: int | None = None,
+) -> Shipment:
+    """This will take an observation out of the fold, for good and with a reason; its history stays.
+
+    Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
+    """
+    with transaction.atomic():
+        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True)
+        _void_checkpoint(shipment, checkpoint_id, by=by, now=now, reason=reason)
+    return shipment
+
+
+def _void_checkpoint(
+    shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str
+) -> None:
+    checkpoint = Checkpoint.objects.filter(shipment=shipment, pk=checkpoint_id).first()
+    if checkpoint is None:
+        raise CheckpointNotFound(str(checkpoint_id))
+    if checkpoint.voided_at is not None:
+        return
+    checkpoint.voided_at, checkpoint.void_reason = now, reason
+    checkpoint.save(update_fields=["voided_at", "void_reason"])
+    before = _snapshot(shipment)
+    if checkpoint.classifier == _ACTUAL:
+        _refold(shipment, extra=None)
+    elif shipment.eta == checkpoint.occurred_at:
+        shipment.eta = _current_estimate(shipment)
+    _commit_checkpoint(shipment, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason)
+
+
+def _translate(observation: Observation, now: datetime) -> status_codes.Meaning | None:
+    """This will translate what was reported; None for a code that stands in no table."""
+    actual = observation.classifier == _ACTUAL
+    if actual and observation.occurred_at > now + CLOCK_SKEW:
+        raise InvalidArgument("occurredAt", "What lies in the future cannot have happened.", code="future")
+    if observation.state:
+        if observation.state not in lifecycle.STATES:
+            raise InvalidArgument("status", f"{observation.state!r} is not a state.", code="unknown_state")
+        return status_codes.Meaning(state=observation.state)
+    if observation.code:
+        if observation.code_system not in status_codes.CODE_SYSTEMS:
+            code_systems = ", ".join(status_codes.CODE_SYSTEMS)
+            raise InvalidArgument("codeSystem", f"The code systems are {code_systems}.", code="unknown_code_system")
+        return status_codes.translate(observation.code_system, observation.code)
+    if actual:
+        raise InvalidArgument("status", "An actual checkpoint names a status or a code.", code="required")
+    return status_codes.Meaning(state="delivered", is_estimate=True)
+
+
+def _find_stored(shipment: Shipment, observation: Observation) -> Checkpoint | None:
+    if observation.source_event_id is None:
+        return None
+    return Checkpoint.objects.filter(
+        shipment=shipment, source=observation.source, source_event_id=observation.source_event_id
+    ).first()
+
+
+def _apply(
+    shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning | None, *, now: datetime
+) -> str:
+    """This will lay the observation over the locked shipment, unsaved, and say how it was judged."""
+    if meaning is None:
+        return Checkpoint.Outcome.ANOMALOUS  # an unknown code: kept, shown, never guessed
+    if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
+        return _apply_estimate(shipment, checkpoint, meaning)
+    if meaning.opens_flag:
+        flags.add_flag(shipment, meaning.opens_flag, reason=f"{checkpoint.source} {checkpoint.code}", now=now)
+    if meaning.clears_flag:
+        flags.remove_flag(shipment, meaning.clears_flag)
+    if meaning.state is None:
+        return Checkpoint.Outcome.APPLIED
+    newest = shipment.effective_at
+    folded = _refold(shipment, extra=checkpoint)
+    if checkpoint.pk not in folded.applied:
+        return Checkpoint.Outcome.ANOMALOUS
+    if checkpoint.occurred_at < newest or shipment.status != meaning.state:
+        return Checkpoint.Outcome.LATE
+    return Checkpoint.Outcome.APPLIED
+
+
+def _apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning) -> str:
+    """This will move the ETA where the estimate is one of delivery; the newest report wins over a plan."""
+    of_delivery = meaning.is_estimate or meaning.state == "delivered"
+    planned = checkpoint.classifier == Checkpoint.Classifier.PLANNED
+    if not of_delivery or (planned and _estimates(shipment).exclude(classifier="PLN").exists()):
+        return Checkpoint.Outcome.LATE
+    shipment.eta = checkpoint.occurred_at
+    return Checkpoint.Outcome.APPLIED
+
+
+def _estimates(shipment: Shipment) -> Any:
+    return Checkpoint.objects.filter(shipment=shipment, voided_at=None, outcome="applied").exclude(
+        classifier=_ACTUAL, state__gt=""
+    )
+
+
+def _current_estimate(shipment: Shipment) -> datetime | None:
+    """This will return the ETA that the remaining estimates give, else the plan."""
+    newest = _estimates(shipment).filter(state__in=["", "delivered"]).order_by("-seq").first()
+    return newest.occurred_at if newest else shipment.planned_delivery_at
+
+
+def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> status_fold.FoldResult:
+    """This will set status, effective and delivery time from all that counts, `extra` included."""
+    created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
+    checkpoints = list(
+        Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None).exclude(state="")
+    )
+    if extra is not None:
+        checkpoints.append(extra)
+    commands = ShipmentEvent.objects.filter(shipment=shipment, type=EventType.TRANSITIONED)
+    folded = status_fold.fold(
+        created.status,
+        created.recorded_at,
+        [
+            *(status_fold.FoldEntry(c.pk, c.state, c.occurred_at, is_command=False) for c in checkpoints),
+            *(
+                status_fold.FoldEntry(e.pk, e.status, e.effective_at, is_command=True)
+                for e in commands.only("id", "status", "effective_at")
+            ),
+        ],
+    )
+    shipment.status = folded.status
+    shipment.effective_at = folded.effective_at
+    shipment.delivered_at = folded.delivered_at
+    return folded
+
+
+def _snapshot(shipment: Shipment) -> dict[str, Any]:
+    return representation.snapshot(write.snapshot_row(shipment))
+
+
+def _commit_checkpoint(
+    shipment: Shipment,
+    kind: EventType,
+    before: dict[str, Any],
+    *,
+    by: Subject,
+    now: datetime,
+    checkpoint: Checkpoint,
+    reason: str = "",
+) -> None:
+    """This will save the shipment under its next number, with the event and the audit row that explain it."""
+    with writes.batched_writes():
+        write.save_with_next_seq(
+            shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags")
+        )
+        after = _snapshot(shipment)
+        changes = {
+            key: value for key, value in after.items() if value != before[key] and key not in write.VERSION_FIELDS
+        }
+        checkpoint_json = representation.checkpoint(checkpoint)
+        log.record(
+            shipment,
+            type=kind,
+            by=by,
+            now=now,
+            occurred_at=checkpoint.occurred_at,
+            location=checkpoint.location,
+            changes=changes,
+            note=reason or checkpoint.note,
+            checkpoint=checkpoint_json,
+        )
+        log.record_audit(
+            by=by,
+            now=now,
+            action="observe" if kind == EventType.OBSERVED else "void",
+            entity="shipment",
+            entity_id=shipment.reference,
+            before={key: before[key] for key in changes},
+            after=changes | {"checkpoint": checkpoint_json} | ({"reason": reason} if reason else {}),
+        )

@@ -1,0 +1,70 @@
+"""Proofs of delivery: stored with the event that says so; a later one takes the place of the one before."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+from django.db import transaction
+
+from shipments import log, representation
+from shipments.auth.subjects import Subject
+from shipments.domain.pictures import Picture
+from shipments.models import EventType, ProofOfDelivery, ProofPicture
+from shipments.services import write
+from shipments.services.shipments.commands import CLOCK_SKEW, InvalidArgument
+
+
+def record_proof_of_delivery(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    signer_name: str,
+    pictures: Mapping[str, Picture],
+    signed_at: datetime | None = None,
+    note: str = "",
+    expected_seq: int | None = None,
+) -> ProofOfDelivery:
+    """This will store a proof of delivery; the shipment's status stays what it is.
+
+    `pictures` by kind, `signature` or `photo`, at least one, cleaned already. A proof that is there is superseded.
+    Raises ShipmentNotFound, StaleWrite, Invalid.
+    """
+    if not pictures:
+        raise InvalidArgument("signature", "Send a signature, a photo, or both.", code="required")
+    if signed_at and signed_at > now + CLOCK_SKEW:
+        raise InvalidArgument("signedAt", "What lies in the future cannot have been signed.", code="future")
+    with transaction.atomic():
+        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq)
+        write.save_with_next_seq(shipment, now=now, fields=())
+        proof = ProofOfDelivery(
+            shipment=shipment,
+            seq=shipment.seq,
+            signer_name=signer_name,
+            signed_at=signed_at or now,
+            recorded_at=now,
+            note=note,
+            actor_role=by.role,
+            actor_id=by.user_id,
+            supersedes=ProofOfDelivery.objects.filter(shipment=shipment).order_by("-seq").first(),
+        )
+        proof.save(force_insert=True)
+        picture_rows = [
+            ProofPicture(proof=proof, kind=kind, **asdict(picture)) for kind, picture in pictures.items()
+        ]
+        ProofPicture.objects.bulk_create(picture_rows)
+        proof_json = represent(proof)
+        log.record(
+            shipment, type=EventType.PROVEN, by=by, now=now, occurred_at=proof.signed_at, changes={},
+            proof={"id": proof_json["id"], "signedAt": proof_json["signedAt"], "supersedes": proof_json["supersedes"]},
+        )  # fmt: skip
+        log.record_audit(
+            by=by, now=now, action="prove", entity="shipment", entity_id=shipment.reference,
+            after=proof_json,
+        )  # fmt: skip
+    return proof
+
+
+def represent(proof: ProofOfDelivery) -> representation.Json:
+    """This will return the JSON of a proof: one query, for what is to be known of its pictures."""
+    return representation.proof(proof, proof.pictures.values(*representation.PICTURE_COLUMNS))

@@ -1,0 +1,86 @@
+"""What benchmarks stand on: real services, a database of their own with many shipments, a real Daphne."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+_NUMBER_FEED: Final = """
+WITH heads AS (
+    SELECT organization_id, max(position) AS position FROM shipments_feedentry GROUP BY organization_id
+), numbered AS (
+    INSERT INTO shipments_feedentry (event_id, organization_id, position)
+    SELECT event_id, waiting.organization_id, COALESCE(heads.position, 0)
+           + row_number() OVER (PARTITION BY waiting.organization_id ORDER BY event_id)
+    FROM shipments_unnumberedevent waiting LEFT JOIN heads USING (organization_id)
+)
+DELETE FROM shipments_unnumberedevent
+"""
+
+
+def setup_django() -> None:
+    """This will start what no URL names and set Django up."""
+    os.environ["DEMO"] = "1"  # its limits let a benchmark through
+    os.environ.setdefault("LOG_LEVEL", "ERROR")
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
+    import tests.backing_services
+
+    import django  # isort: skip  after the variables are set
+
+    django.setup()
+
+
+def use_bench_database() -> None:
+    """This will use a database beside the real data, never in it; kept for the next run where the server is."""
+    from django.db import connection  # needs settings
+
+    connection.settings_dict["TEST"]["NAME"] = f"bench_{connection.settings_dict['NAME']}"
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False, keepdb=True)
+
+
+def load_shipments(shipments: int, *, events: float) -> None:
+    """This will load the shipments, with so many events each, unless an earlier run left them."""
+    from django.core.management import call_command  # needs settings
+
+    from shipments.demo import seed
+
+    use_bench_database()
+    present = seed.demo_shipment_count()
+    if present is not None and present < shipments:
+        raise SystemExit(f"The benchmark's database holds {present} shipments; drop it for {shipments}.")
+    arguments = {} if present is not None else {"shipments": shipments, "events": events}
+    call_command("seed_demo", **arguments, stdout=sys.stderr)
+
+
+def number_feed_and_vacuum() -> None:
+    """This will number the feed of what was loaded and let the database do what it would do in the next minutes.
+
+    One statement where the relay takes many turns: what is loaded is in order, and nobody else numbers here.
+    """
+    from django.db import connection  # needs settings
+
+    with connection.cursor() as cursor:
+        cursor.execute(_NUMBER_FEED)
+        tables = ("shipment", "shipmentevent", "auditentry", "unnumberedevent", "feedentry")
+        cursor.execute(f"VACUUM (ANALYZE) {', '.join(f'shipments_{table}' for table in tables)}")
+    connection.close()
+
+
+@contextmanager
+def serving_api() -> Iterator[Any]:
+    """This will serve the api role on the loaded database while the block runs."""
+    from tests.drills.harness import daphnes  # needs settings
+
+    with tempfile.TemporaryDirectory() as folder:
+        server = daphnes.DaphneProcess(
+            "api", daphnes.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": daphnes.database_url()}
+        )
+        server.start()
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,177 @@
+"""The live board: what is committed anywhere is seen without a reload, also after the line was cut."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests import factories
+from tests.browser.pages import BrowserUser, OpenPage
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="session"),
+]
+MARKUP = "<img src=x onerror=\"document.title='taken'\"><b>bold</b>"
+
+
+async def test_a_row_changes_without_a_reload_when_a_transition_is_committed(
+    board: OpenPage, visitor: BrowserUser
+) -> None:
+    await board.expect_status("ONE-1", "Booked")
+    await board.page.evaluate("window.sameDocument = true")
+
+    await visitor.advance_by_rest("ONE-1", "dispatched")
+
+    await board.expect_status("ONE-1", "Dispatched")
+    await expect(board.row("ONE-1")).to_have_class(re.compile("flash"))
+    await expect(board.page.locator("#ticker .what")).to_have_text(["Dispatched"])
+    await expect(board.page.locator('[data-statuses^="dispatched"] .tile-count')).to_have_text("1")
+    assert await board.page.evaluate("window.sameDocument") is True
+
+
+async def test_a_new_status_is_announced_politely(board: OpenPage, visitor: BrowserUser) -> None:
+    await visitor.advance("ONE-1", "dispatched")
+
+    announcer = board.page.locator("#announcer")
+    await expect(announcer).to_have_text("ONE-1: Dispatched.", timeout=12_000)
+    await expect(announcer).to_have_attribute("aria-live", "polite")
+
+
+async def test_after_a_crash_of_the_server_the_page_catches_up_with_what_it_missed(
+    board: OpenPage, visitor: BrowserUser
+) -> None:
+    visitor.network_may_fail = True
+
+    visitor.site.kill_daphne()
+    await board.expect_connection("Reconnecting")
+    await visitor.advance("ONE-1", "dispatched", "at_pickup", "in_transit")
+    visitor.site.start_daphne()
+
+    await board.expect_connection(
+        "Live", within_ms=60_000
+    )  # a start takes its time, and the page's next try may be 30 s away
+    await board.expect_status("ONE-1", "In transit")
+    await expect(board.page.locator("#ticker .what")).to_have_text(["In transit", "At pickup", "Dispatched"])
+
+
+async def test_a_page_without_network_says_so_and_catches_up_when_it_is_back(
+    board: OpenPage, visitor: BrowserUser
+) -> None:
+    visitor.network_may_fail = True
+
+    await board.context.set_offline(True)
+    await board.expect_connection("Offline")
+    await visitor.advance("ONE-1", "dispatched", "in_transit")
+    await board.context.set_offline(False)
+
+    await board.expect_connection("Live")
+    await board.expect_status("ONE-1", "In transit")
+
+
+async def test_stored_markup_is_text_everywhere(visitor: BrowserUser) -> None:
+    customer = await visitor.create_customer(MARKUP)
+    await visitor.book_shipment("ONE-2", customer_id=customer.pk, notes=MARKUP)
+    board = await visitor.open_board()
+
+    await visitor.advance("ONE-2", "dispatched", note=MARKUP)
+    await board.row("ONE-2").click()
+
+    await expect(board.row("ONE-2").locator(".cell-customer")).to_have_text(MARKUP)
+    await expect(board.page.locator(".timeline .note")).to_have_text(MARKUP)
+    await expect(board.page.locator(".facts dd").last).to_have_text(MARKUP)
+    assert await board.page.locator("main img, main td b, aside img").count() == 0
+    assert await board.page.title() == "Board · Freight"
+
+
+async def test_the_keyboard_reaches_opens_and_closes_a_shipment(board: OpenPage, visitor: BrowserUser) -> None:
+    await visitor.book_shipment("ONE-3")
+    await board.page.reload()
+    await board.expect_connection("Live")
+    press = board.page.keyboard.press
+
+    await board.page.locator("#q").focus()
+    await press("Tab")
+    await expect(board.row("ONE-3")).to_be_focused()
+    await press("ArrowDown")
+    await expect(board.row("ONE-1")).to_be_focused()
+    await press("Enter")
+
+    await expect(board.page.locator("#panel h2")).to_have_text("ONE-1")
+    await expect(board.page.locator("#panel h2")).to_be_focused()
+    await press("Escape")
+    await expect(board.page.locator("#panel")).to_be_hidden()
+    await expect(board.row("ONE-1")).to_be_focused()
+
+
+async def test_the_first_stop_of_the_tab_key_skips_to_the_content(board: OpenPage) -> None:
+    await board.page.keyboard.press("Tab")
+    await expect(board.page.locator(".skip")).to_be_focused()
+
+    await board.page.keyboard.press("Enter")
+
+    await expect(board.page.locator("main")).to_be_focused()
+
+
+async def test_the_open_panel_follows_the_log(board: OpenPage, visitor: BrowserUser) -> None:
+    await board.row("ONE-1").click()
+    await expect(board.page.locator("#panel .pill-label")).to_have_text("Booked")
+    await expect(board.page.locator(".timeline b")).to_have_text(["Created"])
+
+    await visitor.advance("ONE-1", "dispatched")
+
+    await expect(board.page.locator("#panel .pill-label")).to_have_text("Dispatched")
+    await expect(board.page.locator(".timeline b")).to_have_text(["Dispatched", "Created"])
+
+
+async def test_stages_and_search_narrow_the_rows_and_live_in_the_address(
+    board: OpenPage, visitor: BrowserUser
+) -> None:
+    await visitor.book_shipment("TWO-2")
+    await visitor.advance("TWO-2", "dispatched")
+
+    await board.page.get_by_role("link", name="Pickup").click()
+    await expect(board.page.locator("#rows .reference")).to_have_text(["TWO-2"])
+    await board.page.get_by_role("link", name="All shipments").click()
+    await board.page.fill("#q", "one")
+
+    await expect(board.page.locator("#rows .reference")).to_have_text(["ONE-1"])
+    assert board.page.url == f"{visitor.site.url}/?q=one"
+
+
+async def test_a_customer_sees_its_own_freight_without_phone_and_notes(visitor: BrowserUser) -> None:
+    customer = await visitor.create_customer("Northwind")
+    await visitor.book_shipment("MINE-1", customer_id=customer.pk, notes="internal")
+    await visitor.book_shipment("THEIRS-1")
+
+    board = await visitor.open_board("customer", customer=customer)
+
+    await expect(board.page.locator("#rows .reference")).to_have_text(["MINE-1"])
+    document = await board.page.locator("#board-document").text_content()
+    assert document is not None
+    assert [word for word in ("internal", "phone", "THEIRS") if word in document] == []
+
+
+@pytest.mark.parametrize("width", [360, 768, 1024, 1600])
+async def test_the_board_fits_the_window(visitor: BrowserUser, width: int) -> None:
+    await visitor.book_shipment("ONE-4")
+
+    board = await visitor.open_board(viewport={"width": width, "height": 800})
+
+    assert await board.page.evaluate("document.documentElement.scrollWidth") == width
+
+
+async def test_shipments_on_their_way_stand_on_the_map(board: OpenPage, visitor: BrowserUser) -> None:
+    await visitor.book_shipment("ONE-5", planned_delivery_at=factories.NOW.replace(year=2099))
+    await visitor.advance("ONE-5", "dispatched")
+    await board.page.reload()
+    await board.expect_connection("Live")
+    await expect(board.page.locator(".map-dot")).to_have_count(0)
+
+    await visitor.advance("ONE-5", "in_transit")
+
+    dot = board.page.locator('.map-dot[data-reference="ONE-5"]')
+    await expect(dot).to_have_class(re.compile("estimated"))
+    await dot.hover()
+    await expect(board.page.locator(".map-tip b")).to_have_text("ONE-5 · In transit")
+    await expect(board.page.locator(".map-land")).to_have_count(1)

@@ -1,0 +1,177 @@
+"""The faults: what is done to real processes, which alerts that must fire, and how it is mended."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from tests.drills.alerts import machine_faults, socket_faults
+from tests.drills.alerts.background_traffic import BackgroundTraffic
+from tests.drills.harness.product_stage import WS_ROLES, ProductStage
+
+FaultInjector = Callable[[ProductStage, BackgroundTraffic], AbstractAsyncContextManager[None]]
+_LOCK_SECONDS: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault, for as long as its block runs, and the alerts that it must set off.
+
+    `wave`: those of one number are caused together in the quick form; 0: not at all in that.
+    `fires_seconds`, `clears_seconds`: how long the alerts may take, and stay when it is mended.
+    `needs`: what this machine lacks for it, empty where it can be caused.
+    """
+
+    name: str
+    inject: FaultInjector
+    alerts: frozenset[str]
+    wave: int = 0
+    fires_seconds: float = 45.0
+    clears_seconds: float = 45.0
+    missing_requirement: Callable[[], str] = str
+
+
+@asynccontextmanager
+async def _redis_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.register_frozen(stage.valkey.freeze())
+    try:
+        yield
+    finally:
+        stage.valkey.thaw()
+        stage.clear_frozen()
+
+
+@asynccontextmanager
+async def _database_stopped(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.database.crash()
+    try:
+        yield
+    finally:
+        stage.database.launch()
+        await asyncio.to_thread(stage.database.wait_ready)
+
+
+@asynccontextmanager
+async def _database_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.register_frozen(stage.database.freeze())
+    try:
+        yield
+    finally:
+        stage.database.thaw()
+        stage.clear_frozen()
+
+
+@asynccontextmanager
+async def _relay_killed(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.signal("relay", signal.SIGKILL)
+    await stage.wait_gone("relay")
+    try:
+        yield
+    finally:
+        stage.launch("relay")
+
+
+@asynccontextmanager
+async def _tables_locked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """Somebody's maintenance: queries wait for tables again and again."""
+
+    def lock() -> None:
+        with psycopg.connect(stage.database.url) as connection:
+            connection.execute("LOCK TABLE shipments_shipment, shipments_shipmentevent, shipments_unnumberedevent")
+            time.sleep(_LOCK_SECONDS)
+
+    async def lock_repeatedly() -> None:
+        while True:
+            await asyncio.to_thread(lock)
+
+    task = asyncio.create_task(lock_repeatedly())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _cache_misses(_: ProductStage, traffic: BackgroundTraffic) -> AsyncIterator[None]:
+    traffic.bypass_cache = True
+    try:
+        yield
+    finally:
+        traffic.bypass_cache = False
+
+
+@asynccontextmanager
+async def _event_loop_blocked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """A process that does not get to run for a second, again and again."""
+
+    async def stop_repeatedly() -> None:
+        while True:
+            stage.signal(WS_ROLES[1], signal.SIGSTOP)
+            await asyncio.sleep(1.2)
+            stage.signal(WS_ROLES[1], signal.SIGCONT)
+            await asyncio.sleep(1.0)
+
+    task = asyncio.create_task(stop_repeatedly())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        stage.signal(WS_ROLES[1], signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _nginx_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    stage.freeze_nginx()
+    try:
+        yield
+    finally:
+        stage.thaw_nginx()
+
+
+def _missing_for_disk_full() -> str:
+    return "" if machine_faults.can_mount() else "only root may attach a disk that can be filled"
+
+
+_ERRORS: Final = frozenset(
+    {"HighErrorRate", "AvailabilityBurnsFast", "AvailabilityBurns", "AvailabilityBurnsSlowly"}
+)
+
+FAULTS: Final = (
+    Fault("Redis frozen", _redis_frozen, frozenset({"RedisDown", "HintsFail", "SlowDeliveries"}), wave=1),
+    Fault(
+        "a process eats memory",
+        machine_faults.memory_eaten,
+        frozenset({"HighMemoryUsage", "MemoryAboveBudget"}),
+        wave=1,
+    ),
+    Fault("PostgreSQL stopped", _database_stopped, _ERRORS | {"DatabaseDown"}, wave=2),
+    Fault("nobody asks for the same twice", _cache_misses, frozenset({"LowCacheHitRate"})),
+    Fault("a ws process does not get to run", _event_loop_blocked, frozenset({"EventLoopLags"})),
+    # `request_duration_ms` is of the last minute, whatever the window of the rule.
+    Fault(
+        "PostgreSQL frozen",
+        _database_frozen,
+        frozenset({"DatabaseDown", "SlowAnswers", "HighLatency"}),
+        fires_seconds=100,  # the latency is that of a whole minute, which began well
+        clears_seconds=100,
+    ),
+    Fault("tables locked", _tables_locked, frozenset({"SlowDatabaseQueries", "SlowAnswers"})),
+    Fault("relay killed", _relay_killed, frozenset({"RelayLags"})),
+    Fault("nginx says nothing", _nginx_frozen, frozenset({"FreightDown"})),
+    Fault("every processor busy", machine_faults.processors_busy, frozenset({"HighCpu"})),
+    Fault(
+        "the disk is full",
+        machine_faults.disk_full,
+        frozenset({"DiskAlmostFull"}),
+        missing_requirement=_missing_for_disk_full,
+    ),
+    Fault("clients stop reading", socket_faults.stopped_reading, frozenset({"SlowConsumers"})),
+    Fault("very many sockets", socket_faults.many_sockets, frozenset({"ManySockets"})),
+)

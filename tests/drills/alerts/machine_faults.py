@@ -1,0 +1,80 @@
+"""Faults of the machine: a process that eats memory, processors that have no time, a disk that fills up."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from tests.drills.alerts.background_traffic import BackgroundTraffic
+from tests.drills.harness.fork_server import ROOT
+from tests.drills.harness.product_stage import ProductStage
+
+# More than 90 % of MEMORY_BUDGET_MB (512), and more than 512 MB.
+_MEMORY_PROGRAM: Final = "held = b'x' * (600 << 20); time.sleep(600)"
+_CPU_PROGRAM: Final = "while True: pass"
+_DISK_BYTES: Final = 16 * 1024**2
+_FILL_RATIO: Final = 0.95
+
+
+@asynccontextmanager
+async def memory_eaten(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """A process of this host holds more than its budget."""
+    with _host_processes(stage, _MEMORY_PROGRAM, 1):
+        yield
+
+
+@asynccontextmanager
+async def processors_busy(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """Processes of this host leave no processor idle."""
+    with _host_processes(stage, _CPU_PROGRAM, os.cpu_count() or 1):
+        yield
+
+
+@contextlib.contextmanager
+def _host_processes(stage: ProductStage, work: str, number: int) -> Iterator[None]:
+    """This will have processes of this host do some work: they are measured like all others."""
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom monitoring import shared\n"
+        f"shared.install(Path(sys.argv[1])); shared.enter('guest')\n{work}"
+    )
+    command = [sys.executable, "-c", code, str(stage.layout.home / "metrics")]
+    processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@asynccontextmanager
+async def disk_full(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """The product's home lies on a disk that has no room left; a small one, which root may attach there."""
+    await _run_command(
+        "mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "freight-drill", str(stage.product_home)
+    )
+    try:
+        (stage.product_home / "ballast").write_bytes(b"x" * int(_DISK_BYTES * _FILL_RATIO))
+        yield
+    finally:
+        await _run_command("umount", str(stage.product_home))
+
+
+def can_mount() -> bool:
+    """This will tell whether this process may attach a disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["mount", "-t", "tmpfs", "-o", "size=4096", "freight-drill", folder]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+            return False
+        subprocess.run(["umount", folder], check=True)
+    return True
+
+
+async def _run_command(*command: str) -> None:
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)

@@ -1,0 +1,124 @@
+"""Playing the faults: caused, seen to fire, mended, seen to go away."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.drills.alerts import background_traffic as loads
+from tests.drills.alerts.background_traffic import BackgroundTraffic
+from tests.drills.alerts.faults import FAULTS, Fault
+from tests.drills.alerts.prometheus import Prometheus, alert_names
+from tests.drills.harness.product_stage import ProductStage, running_stage
+
+_QUIET_SECONDS: Final = 45.0
+_POLL_SECONDS: Final = 0.3
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What became of one fault: for each alert the seconds until it fired and, once mended, until it was gone."""
+
+    fault: str
+    fired: dict[str, float] = field(default_factory=dict)
+    cleared: dict[str, float] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every alert fired and went away."""
+        return not self.broken
+
+    def as_json(self) -> dict[str, Any]:
+        """This will return the evidence as one JSON object."""
+        return {"drill": "alerts", "holds": self.holds} | asdict(self)
+
+
+def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
+    """This will play every fault, those of the quick form at once, on a private stage."""
+    with running_stage() as stage:
+        results = run_faults(stage, quick=quick)
+    fired_alerts = {name for evidence in results for name in evidence.fired}
+    missing_requirements = {name: fault.missing_requirement() for fault in FAULTS for name in fault.alerts}
+    for name in sorted(alert_names() - fired_alerts):
+        log(f"not caused: {name}: {missing_requirements.get(name) or 'not in the quick form'}")
+    return results
+
+
+def run_faults(stage: ProductStage, *, quick: bool) -> list[Evidence]:
+    """This will play the faults on a stage and return their evidence."""
+    return asyncio.run(_run_waves(stage, quick=quick))
+
+
+async def _run_waves(stage: ProductStage, *, quick: bool) -> list[Evidence]:
+    fault_groups = [[fault] for fault in FAULTS if not fault.missing_requirement()]
+    if quick:
+        fault_groups = [[fault for fault in FAULTS if fault.wave == number] for number in (1, 2)]
+    results: list[Evidence] = []
+    with tempfile.TemporaryDirectory(prefix="freight-alerts-") as folder:
+        async with _monitored(stage, Path(folder)) as (prometheus, load):
+            for faults in fault_groups:
+                results += await _run_group(stage, load, prometheus, faults)
+    return results
+
+
+@asynccontextmanager
+async def _monitored(stage: ProductStage, folder: Path) -> AsyncIterator[tuple[Prometheus, BackgroundTraffic]]:
+    prometheus = Prometheus(folder, f"127.0.0.1:{stage.port}")
+    async with loads.running_traffic(stage) as traffic:
+        await asyncio.to_thread(prometheus.__enter__)
+        try:
+            yield prometheus, traffic
+        finally:
+            prometheus.__exit__(None, None, None)
+
+
+async def _run_group(
+    stage: ProductStage, traffic: BackgroundTraffic, prometheus: Prometheus, faults: list[Fault]
+) -> list[Evidence]:
+    """This will cause the faults of a wave together, and mend them together."""
+    evidence_by_fault = {fault.name: Evidence(fault.name) for fault in faults}
+    expected_alerts = {alert for fault in faults for alert in fault.alerts}
+    quiet_before = await _wait_for_alerts(prometheus, expected_alerts, firing=False, seconds=_QUIET_SECONDS)
+    async with contextlib.AsyncExitStack() as stack:
+        for fault in faults:
+            await stack.enter_async_context(fault.inject(stage, traffic))
+        longest = max(fault.fires_seconds for fault in faults)
+        fired = await _wait_for_alerts(prometheus, expected_alerts, firing=True, seconds=longest)
+    longest = max(fault.clears_seconds for fault in faults)
+    cleared = await _wait_for_alerts(prometheus, expected_alerts, firing=False, seconds=longest)
+    for fault in faults:
+        evidence = evidence_by_fault[fault.name]
+        for alert in sorted(fault.alerts):
+            for seconds_by_alert, target, words in (
+                (quiet_before, {}, "fired before its fault"),
+                (fired, evidence.fired, "did not fire"),
+                (cleared, evidence.cleared, "did not go away"),
+            ):
+                if alert in seconds_by_alert:
+                    target[alert] = seconds_by_alert[alert]
+                else:
+                    evidence.broken.append(f"{alert} {words}.")
+    return list(evidence_by_fault.values())
+
+
+async def _wait_for_alerts(
+    prometheus: Prometheus, alerts: Collection[str], *, firing: bool, seconds: float
+) -> dict[str, float]:
+    """This will wait until each alert fires, or is gone; returns the seconds of each that did."""
+    began = time.monotonic()
+    seconds_by_alert: dict[str, float] = {}
+    while len(seconds_by_alert) < len(alerts) and (took := time.monotonic() - began) < seconds:
+        firing_now = await asyncio.to_thread(prometheus.firing)
+        for alert in alerts:
+            if (alert in firing_now) is firing:
+                seconds_by_alert.setdefault(alert, round(took, 1))
+            elif not firing:
+                seconds_by_alert.pop(alert, None)  # it came back
+        await asyncio.sleep(_POLL_SECONDS)
+    return seconds_by_alert

@@ -1,0 +1,88 @@
+"""Probes: what the Daphnes say of themselves while a row goes on, asked at their own sockets."""
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
+from tests.drills.harness.product_stage import ProductStage
+
+_INTERVAL_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """One answer of one process; status 0 where none came."""
+
+    at: float
+    name: str
+    path: str
+    status: int
+    seconds: float
+    body: Any
+
+
+class HealthProbes:
+    """Asks every Daphne of the stage for `ready` and `live`, four times a second."""
+
+    def __init__(self, stage: ProductStage) -> None:
+        self._stage = stage
+        self._tasks: list[asyncio.Task[None]] = []
+        self.results: list[ProbeResult] = []
+
+    def start(self) -> None:
+        """This will begin to ask."""
+        for name, role in self._stage.roles.items():
+            if role.socket and self._stage.is_alive(name):
+                self._tasks.append(asyncio.create_task(self._probe(name)))
+
+    async def stop(self) -> None:
+        """This will ask no more."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._tasks.clear()
+
+    @property
+    def probed_roles(self) -> set[str]:
+        """Which Daphnes were asked."""
+        return {result.name for result in self.results}
+
+    def seconds_until(
+        self, since: float, *, degraded: str | None = None, status: int | None = None
+    ) -> dict[str, float]:
+        """This will return when each Daphne first said at `ready` that a part is degraded, or a status."""
+        seconds_by_role: dict[str, float] = {}
+        for result in self.results:
+            if result.at < since or not result.path.endswith("ready") or result.name in seconds_by_role:
+                continue
+            if (degraded and degraded in (result.body or {}).get("degraded", ())) or result.status == status:
+                seconds_by_role[result.name] = result.at - since
+        return seconds_by_role
+
+    def failures(self, path: str) -> list[ProbeResult]:
+        """This will return the answers of a path that were not 200."""
+        return [result for result in self.results if result.path.endswith(path) and result.status != 200]
+
+    async def _probe(self, name: str) -> None:
+        address = self._stage.roles[name].socket
+        if address is None:
+            return
+        client = HttpClient(address)
+        with contextlib.ExitStack() as stack:
+            stack.callback(client.abort)
+            while True:
+                for path in ("/api/health/ready", "/api/health/live"):
+                    began, sent_at = time.monotonic(), time.time()
+                    try:
+                        response = await client.request("GET", path, seconds=5)
+                    except (NotSent, NoResponse):
+                        self.results.append(ProbeResult(sent_at, name, path, 0, time.monotonic() - began, None))
+                    else:
+                        self.results.append(
+                            ProbeResult(sent_at, name, path, response.status, response.seconds, response.json())
+                        )
+                await asyncio.sleep(_INTERVAL_SECONDS)

@@ -1,0 +1,288 @@
+"""The relay killed at random while it writes exports: every file is whole, and nothing else is ever served.
+
+Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
+"""
+
+import hashlib
+import io
+import random
+import signal
+import socket
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pikepdf
+from django.db import connection
+
+from exports.background import export_jobs, file_store, jobs
+from exports.models import Export
+from shipments import services
+from shipments.auth.subjects import Subject
+from shipments.models import Location
+from shipments.services.accounts import api_keys
+from tests.drills.harness import fixtures, shipment_copies
+from tests.drills.harness.fork_server import ForkServer
+
+_DISPATCHERS: Final = 2
+_POLL_SECONDS: Final = 0.05
+_READY_SECONDS: Final = 90.0
+_SETTLE_SECONDS: Final = 60.0
+# How long after an export began a relay lives at most, for each row of it: less than the fastest format takes.
+_MAX_SECONDS_PER_ROW: Final = 10e-6
+_UNLIMITED: Final = "10000000"
+Menu = tuple[tuple[str, int | None], ...]
+# What is ordered in turn: format and limit. The slow ones start processes of their own, and are of fewer rows.
+STREAMED: Final[Menu] = (("csv", None), ("ndjson", None), ("json", None))
+EVERYTHING: Final[Menu] = (*STREAMED, ("pdf", 250), ("csv", None), ("xlsx", 400))
+State = Export.State
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What the drill found.
+
+    `struck`: attempts that were under way when their relay was killed. `wrong`: files whose rows, size or hash
+    are not those that were told. `cut`: downloads that were not the whole file, or came before there was one.
+    """
+
+    kills: int
+    struck: int = 0
+    finished: int = 0
+    given_up: int = 0
+    unfinished: int = 0
+    attempts: int = 0
+    wrong: int = 0
+    downloads: int = 0
+    cut: int = 0
+    left_over: int = 0
+    settled_s: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise held, and was tried."""
+        return bool(self.struck and self.finished and self.downloads) and not (
+            self.unfinished or self.wrong or self.cut
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """This will return the evidence as one JSON object."""
+        return {"drill": "exports", "holds": self.holds} | asdict(self)
+
+
+@dataclass(slots=True)
+class _ExportOrders:
+    """Who orders what in one organisation."""
+
+    dispatchers: list[tuple[Subject, str]]
+    rows: int
+    menu: Menu
+    rng: random.Random
+    keys: dict[uuid.UUID, str] = field(default_factory=dict)  # by export, the key of its owner
+
+    def fill_slots(self) -> None:
+        """This will order for each person as many as one may have under way."""
+        for by, key in self.dispatchers:
+            for _ in range(jobs.MAX_OPEN_PER_USER - self._count_open(by)):
+                format, limit = self.menu[len(self.keys) % len(self.menu)]
+                filters = {"limit": str(limit)} if limit else {}
+                export = export_jobs.create(by=by, now=_now(), report="shipments", format=format, filters=filters)
+                self.keys[export.pk] = key
+
+    def exports_in(self, *states: str) -> list[Export]:
+        """This will return the exports, or those in some states."""
+        exports = Export.objects.filter(pk__in=list(self.keys))
+        return list(exports.filter(state__in=states) if states else exports)
+
+    def running_attempts(self) -> set[tuple[uuid.UUID, int]]:
+        """This will return the attempts, by export, that say that they run."""
+        return {(export.pk, export.attempt) for export in self.exports_in(State.RUNNING)}
+
+    def order_and_list_running(self) -> set[tuple[uuid.UUID, int]]:
+        """This will see to it that there is work, and return what is being written."""
+        self.fill_slots()
+        return self.running_attempts()
+
+    def expected_rows(self, export: Export) -> int:
+        """This will return how many rows an export must have."""
+        return min(self.rows, int(export.filters.get("limit", self.rows)))
+
+    def _count_open(self, by: Subject) -> int:
+        return int(jobs.owned_by(export_jobs.JOB_TYPE, by).filter(state__in=jobs.OPEN_STATES).count())
+
+
+def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, str] | None = None) -> Evidence:
+    """This will order exports in an organisation of its own, kill relays, and check every file and download."""
+    export_orders = _create_orders(rows, menu, random.Random(seed))
+    evidence, struck = Evidence(kills), set[tuple[uuid.UUID, int]]()
+    with _running_processes(environment or {}) as house, _downloading(export_orders, house.port, evidence):
+        for _ in range(kills):
+            fixtures.wait_for(lambda: export_orders.order_and_list_running() - struck, _SETTLE_SECONDS)
+            time.sleep(export_orders.rng.uniform(0, _MAX_SECONDS_PER_ROW * rows))
+            # What the last one was struck at says that it runs until somebody finds out.
+            running = export_orders.running_attempts() - struck
+            house.kill_relay()
+            struck.update(running)
+        evidence.struck = len(struck)
+        began = time.monotonic()
+        fixtures.wait_for(lambda: not export_orders.exports_in(State.QUEUED, State.RUNNING), _SETTLE_SECONDS)
+        evidence.settled_s = round(time.monotonic() - began, 2)
+        downloads, last = evidence.downloads, len(export_orders.keys)
+        fixtures.wait_for(
+            lambda: evidence.downloads > downloads + last, _SETTLE_SECONDS
+        )  # the last files are taken too
+    _check(export_orders, evidence)
+    return evidence
+
+
+def _check(export_orders: _ExportOrders, evidence: Evidence) -> None:
+    for export in export_orders.exports_in():
+        evidence.attempts += export.attempt
+        if export.state == State.SUCCEEDED:
+            evidence.finished += 1
+            evidence.wrong += not _is_complete(
+                export, file_store.path_of(export.file).read_bytes(), export_orders.expected_rows(export)
+            )
+        elif export.state == State.FAILED and export.attempt >= jobs.MAX_ATTEMPTS:
+            evidence.given_up += 1
+        else:
+            evidence.unfinished += 1
+        evidence.left_over += len(list(file_store.folder().glob(f"{export.pk}-*")))
+        file_store.remove(export.file)
+    evidence.left_over -= evidence.finished
+
+
+def _is_complete(export: Export, body: bytes, rows: int) -> bool:
+    """This will tell whether a file is what was told of it, down to its last row."""
+    recorded = (export.total, export.done, export.size, export.sha256)
+    return recorded == (rows, rows, len(body), hashlib.sha256(body).hexdigest()) and _ROW_CHECKS[export.format](
+        body, rows
+    )
+
+
+def _check_xlsx(body: bytes, rows: int) -> bool:
+    with zipfile.ZipFile(io.BytesIO(body)) as book:
+        return book.read("xl/worksheets/sheet1.xml").count(b"<row ") == rows + 1
+
+
+def _check_pdf(body: bytes, rows: int) -> bool:
+    """This will tell whether a PDF can be read to its end; its rows are compared in the tests."""
+    with pikepdf.open(io.BytesIO(body)) as pdf:
+        return len(pdf.pages) > rows // 50
+
+
+_ROW_CHECKS: Final[Mapping[str, Callable[[bytes, int], bool]]] = {
+    "csv": lambda body, rows: body.count(b"\n") == rows + 1,
+    "ndjson": lambda body, rows: body.count(b"\n") == rows,
+    "json": lambda body, rows: len(orjson.loads(body)) == rows,
+    "xlsx": _check_xlsx,
+    "pdf": _check_pdf,
+}
+
+
+class _Processes:
+    """A Daphne that serves files, and a relay that writes them."""
+
+    def __init__(self, nursery: ForkServer, folder: Path) -> None:
+        self._nursery, self._folder = nursery, folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._start("serve", role="api", port=self.port, host="127.0.0.1")
+        self._relay = self._start("relay")
+
+    def kill_relay(self) -> None:
+        """This will kill the relay as the kernel does, and start another."""
+        self._nursery.request(do="signal", pid=self._relay, number=int(signal.SIGKILL))
+        fixtures.wait_for(lambda: self._nursery.request(do="status", pid=self._relay)["status"] is not None, 10)
+        self._relay = self._start("relay")
+
+    def _start(self, command: str, **options: Any) -> int:
+        log = str(self._folder / f"{command}.log")
+        return int(self._nursery.request(do="start", command=command, options=options, log=log)["pid"])
+
+
+@contextmanager
+def _running_processes(environment: dict[str, str]) -> Iterator[_Processes]:
+    with tempfile.TemporaryDirectory(prefix="freight-exports-") as name:
+        folder = Path(name)
+        limits = {f"RATE_LIMIT_{policy}_MAX": _UNLIMITED for policy in ("GENERAL", "EXPORT")}
+        environment_overrides = {"METRICS_DIR": str(folder / "metrics"), "LOG_LEVEL": "ERROR", "HTTPS": "0"}
+        nursery = ForkServer(limits | environment_overrides | environment, folder / "nursery.log")
+        try:
+            processes = _Processes(nursery, folder)
+            fixtures.wait_for(
+                lambda: _get(f"http://127.0.0.1:{processes.port}/api/health/ready", "")[0] == 200, _READY_SECONDS
+            )
+            yield processes
+        finally:
+            nursery.stop()
+
+
+@contextmanager
+def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) -> Iterator[None]:
+    """This will try to download every export again and again, and judge each answer, while the block runs."""
+    stopped = threading.Event()
+
+    def download_all() -> None:
+        while not stopped.is_set():
+            for export_id, key in list(export_orders.keys.items()):
+                status, etag, body = _get(f"http://127.0.0.1:{port}/api/exports/{export_id}/file", key)
+                if status == 200:
+                    evidence.downloads += 1
+                    evidence.cut += etag != f'"{hashlib.sha256(body).hexdigest()}"'
+                elif status not in {404, 409}:  # none yet
+                    evidence.cut += 1
+                if stopped.wait(_POLL_SECONDS):
+                    return
+
+    thread = threading.Thread(target=download_all, name="downloads")
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def _get(url: str, key: str) -> tuple[int, str, bytes]:
+    """This will return status, ETag and body; status 0 where nobody answers or the answer breaks off."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.headers.get("ETag", ""), response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, "", b""
+    except OSError:
+        return 0, "", b""
+
+
+def _create_orders(rows: int, menu: Menu, rng: random.Random) -> _ExportOrders:
+    organization = fixtures.organization()
+    for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
+        defaults = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
+        Location.objects.get_or_create(locode=locode, defaults=defaults)
+    people = [_with_api_key(fixtures.dispatcher(organization)) for _ in range(_DISPATCHERS)]
+    shipment = services.book(by=people[0][0], now=_now(), origin="NLRTM", destination="DEHAM", status="booked")
+    shipment_copies.insert_copies(shipment.pk, rows)
+    connection.close()
+    return _ExportOrders(people, rows, menu, rng)
+
+
+def _with_api_key(by: Subject) -> tuple[Subject, str]:
+    return by, api_keys.create(by=by, now=_now(), name="exports drill", scopes=["exports:read"])[1]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,131 @@
+"""PostgreSQL and Valkey in our own hands: killed, frozen and started again at will, with nobody to restart them."""
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import redis
+
+from freight.embedded.layout import Layout
+from freight.embedded.postgres import Postgres
+from freight.embedded.valkey import Valkey
+from tests.drills.harness import procfs
+
+# The checker reads when a transaction was committed.
+_LOCAL_SETTINGS: Final = "track_commit_timestamp = on\nmax_connections = {connections}\n"
+_CONNECTIONS: Final = 200
+
+
+class PostgresService:
+    """The stage's PostgreSQL."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._server = Postgres(layout, durable=False)
+        self._frozen_pids: list[int] = []
+        self.set_max_connections(_CONNECTIONS)
+
+    @property
+    def url(self) -> str:
+        """Where the checker reads, past every limit and fault that the product meets."""
+        return f"postgresql://postgres@/freight?host={quote(str(self._layout.sockets))}"
+
+    @property
+    def socket(self) -> Path:
+        """The unix socket."""
+        return self._layout.sockets / ".s.PGSQL.5432"
+
+    def set_max_connections(self, connections: int = _CONNECTIONS) -> None:
+        """This will set how many connections the next start admits."""
+        (self._layout.home / "postgres.local.conf").write_text(_LOCAL_SETTINGS.format(connections=connections))
+
+    def launch(self) -> None:
+        """This will start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        self._server.launch()
+
+    def wait_ready(self) -> None:
+        """This will return once connections are taken."""
+        self._server.wait_ready()
+
+    def crash(self) -> None:
+        """This will end the server by its immediate shutdown: the next start recovers from the log."""
+        self._server.force_stop()
+        if self._server.process:
+            self._server.process.wait(20)
+
+    def freeze(self) -> list[int]:
+        """This will stop every process of the server, which keeps its connections, and return which they are."""
+        if self._server.process is None:
+            return []
+        # The postmaster first: it begins no new backend meanwhile.
+        server = self._server.process.pid
+        procfs.send_signal(signal.SIGSTOP, [server])
+        self._frozen_pids = [server, *procfs.children(server)]
+        procfs.send_signal(signal.SIGSTOP, self._frozen_pids)
+        return self._frozen_pids
+
+    def thaw(self) -> None:
+        """This will let the server go on."""
+        procfs.send_signal(signal.SIGCONT, reversed(self._frozen_pids))
+        self._frozen_pids = []
+
+    def sessions(self) -> list[int]:
+        """This will return the server's processes but the first."""
+        process = self._server.process
+        return procfs.children(process.pid) if process and process.poll() is None else []
+
+    def stop(self) -> None:
+        """This will end the server."""
+        self.thaw()
+        self._server.request_stop()
+        if self._server.process:
+            with contextlib.suppress(Exception):
+                self._server.process.wait(10)
+            if self._server.process.poll() is None:
+                self._server.force_stop()
+                self._server.process.wait(10)
+
+
+class ValkeyService:
+    """The stage's Valkey."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._server = Valkey(layout)
+
+    def launch(self) -> None:
+        """This will start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        self._server.launch()
+
+    def wait_ready(self) -> None:
+        """This will return once a PING is answered."""
+        self._server.wait_ready()
+
+    def kill(self) -> None:
+        """This will end the server as the kernel ends it."""
+        self._signal(signal.SIGKILL)
+        if self._server.process:
+            self._server.process.wait(10)
+
+    def freeze(self) -> list[int]:
+        """This will stop the server, and return its process: it takes connections and says nothing."""
+        self._signal(signal.SIGSTOP)
+        return [self._server.process.pid] if self._server.process else []
+
+    def thaw(self) -> None:
+        """This will let the server go on."""
+        self._signal(signal.SIGCONT)
+
+    def client(self) -> "redis.Redis":
+        """This will return a client of our own; the caller closes it."""
+        return redis.Redis(unix_socket_path=str(self._server.socket), socket_timeout=5)
+
+    def stop(self) -> None:
+        """This will end the server."""
+        self.thaw()
+        self.kill()
+
+    def _signal(self, signum: signal.Signals) -> None:
+        if self._server.process and self._server.process.poll() is None:
+            self._server.process.send_signal(signum)

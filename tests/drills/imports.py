@@ -1,0 +1,167 @@
+"""The relay killed at random while it imports: every row takes effect once, and the report tells of each once.
+
+Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
+"""
+
+import random
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from exports.file_imports import columns, import_jobs, row_processing, table
+from exports.file_imports.row_processing import CHUNK_ROWS, ChunkReader
+from exports.models import Import, ImportedFile, ImportedRow
+from exports.sandbox import pool
+from shipments.auth.subjects import Subject
+from shipments.models import AuditEntry, Shipment, ShipmentEvent
+from tests.drills.harness import fixtures
+from tests.drills.harness.fork_server import ForkServer
+
+_MAX_WAIT_SECONDS: Final = 120.0
+# From the moment in which rows have been applied since the last kill to the next one.
+_MAX_KILL_DELAY_SECONDS: Final = 0.3
+# One row in so many is of a shipment that is there already.
+_EXISTING_EVERY: Final = 4
+State = Import.State
+
+
+@dataclass(slots=True)
+class Evidence:
+    """What the drill found.
+
+    `struck`: kills that met the import at work. `wrong`: shipments that were not booked once, or amended once where
+    they were there before. `untold`: rows that the report leaves out or tells twice.
+    """
+
+    kills: int
+    rows: int
+    struck: int = 0
+    attempts: int = 0
+    wrong: int = 0
+    untold: int = 0
+    state: str = ""
+    counts: tuple[int, ...] = ()
+    audited: tuple[str, ...] = ()
+    kept: int = 0
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether the promise held, and was tried."""
+        existing = len(range(0, self.rows, _EXISTING_EVERY))
+        complete = self.state == State.SUCCEEDED and self.counts == (self.rows - existing, existing, 0, 0)
+        audit_is_complete = self.audited == ("started", "done")
+        return bool(self.struck) and complete and audit_is_complete and not (self.wrong or self.untold or self.kept)
+
+    def as_json(self) -> dict[str, Any]:
+        """This will return the evidence as one JSON object."""
+        return {"drill": "imports", "holds": self.holds} | asdict(self)
+
+
+def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
+    """This will import a file in an organisation of its own, kill relays meanwhile, and check every row."""
+    rng = random.Random(seed)
+    by = fixtures.dispatcher(fixtures.organization())
+    _import_now(by, _file(range(0, rows, _EXISTING_EVERY), pieces=1))
+    raw = _file(range(rows), pieces=2)
+    order = import_jobs.create(by=by, now=_now(), table=table.read(raw), filename="drill.csv", size=len(raw))
+    evidence, began = Evidence(kills, rows), time.monotonic()
+    with _running_relay(environment or {}) as relay:
+        rows_done = 0
+        for _ in range(kills):
+            _wait_for(lambda: _reload(order).done > rows_done or _reload(order).state == State.SUCCEEDED)
+            time.sleep(rng.uniform(0, _MAX_KILL_DELAY_SECONDS))
+            relay.kill()
+            latest = _reload(order)
+            evidence.struck += latest.state == State.RUNNING
+            rows_done = latest.done
+        _wait_for(lambda: _reload(order).state not in {State.QUEUED, State.RUNNING})
+    evidence.seconds = round(time.monotonic() - began, 2)
+    _check(_reload(order), evidence)
+    return evidence
+
+
+def _check(order: Import, evidence: Evidence) -> None:
+    evidence.state, evidence.attempts = order.state, order.attempt
+    evidence.counts = tuple(import_jobs.counts(order).values())
+    existing_references = {_reference(number) for number in range(0, evidence.rows, _EXISTING_EVERY)}
+    seqs = dict(Shipment.objects.filter(organization_id=order.organization_id).values_list("reference", "seq"))
+    expected_seqs = {
+        _reference(number): 1 + (_reference(number) in existing_references) for number in range(evidence.rows)
+    }
+    events = ShipmentEvent.objects.filter(organization_id=order.organization_id).count()
+    evidence.wrong = len(seqs.items() ^ expected_seqs.items()) + abs(events - sum(expected_seqs.values()))
+    reported_rows = list(
+        ImportedRow.objects.filter(import_id=order.pk).order_by("row").values_list("row", flat=True)
+    )
+    evidence.untold = (
+        len(set(reported_rows) ^ set(range(2, evidence.rows + 2))) + len(reported_rows) - len(set(reported_rows))
+    )
+    audit_entries = AuditEntry.objects.filter(organization_id=order.organization_id, entity_id=str(order.pk))
+    evidence.audited = tuple(audit_entries.order_by("at", "id").values_list("outcome", flat=True))
+    evidence.kept = ImportedFile.objects.filter(pk=order.pk).count()
+
+
+class _Relay:
+    """A relay that can be killed as the kernel does."""
+
+    def __init__(self, nursery: ForkServer, log: Path) -> None:
+        self._nursery, self._log = nursery, str(log)
+        self._pid = self._start()
+
+    def kill(self) -> None:
+        """This will kill it and start another."""
+        self._nursery.request(do="signal", pid=self._pid, number=int(signal.SIGKILL))
+        _wait_for(lambda: self._nursery.request(do="status", pid=self._pid)["status"] is not None)
+        self._pid = self._start()
+
+    def _start(self) -> int:
+        return int(self._nursery.request(do="start", command="relay", options={}, log=self._log)["pid"])
+
+
+@contextmanager
+def _running_relay(environment: dict[str, str]) -> Iterator[_Relay]:
+    with tempfile.TemporaryDirectory(prefix="freight-imports-") as name:
+        folder = Path(name)
+        environment_overrides = {"METRICS_DIR": str(folder / "metrics"), "LOG_LEVEL": "ERROR", "HTTPS": "0"}
+        nursery = ForkServer(environment_overrides | environment, folder / "nursery.log")
+        try:
+            yield _Relay(nursery, folder / "relay.log")
+        finally:
+            nursery.stop()
+            pool.close_shared()
+
+
+def _import_now(by: Subject, raw: bytes) -> None:
+    parsed = table.read(raw)
+    for chunk in ChunkReader(columns.match_header(parsed.header), decimal_comma=False).chunks(
+        parsed.rows(), CHUNK_ROWS
+    ):
+        row_processing.apply_chunk(by=by, now=_now(), chunk=chunk)
+
+
+def _file(numbers: range, *, pieces: int) -> bytes:
+    lines = [f"{_reference(number)},NLRTM,DEHAM,{pieces}" for number in numbers]
+    return "\n".join(["Reference,Origin,Destination,Pieces", *lines]).encode()
+
+
+def _reference(number: int) -> str:
+    return f"DRILL-{number:06d}"
+
+
+def _reload(order: Import) -> Import:
+    return Import.objects.get(pk=order.pk)
+
+
+def _wait_for(holds: Callable[[], Any]) -> None:
+    fixtures.wait_for(holds, _MAX_WAIT_SECONDS)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

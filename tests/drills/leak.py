@@ -1,0 +1,205 @@
+"""A server asked the same things round after round: memory and open files must end where they began.
+
+It starts a Daphne of its own, asks only that one, and writes in an organisation of its own. What a process
+allocates while it warms up is not counted: the first rounds are thrown away, and of the others the median slope
+is taken, which single jumps do not bend.
+"""
+
+import asyncio
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from django.db import connection
+
+from shipments import services
+from shipments.auth import subjects
+from shipments.models import Location, Membership, Organization, User
+from shipments.services.accounts import api_keys
+from tests.drills.clients import websocket_client
+from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_WARM_UP_ROUNDS: Final = 4
+_CONCURRENCY: Final = 4
+_READY_SECONDS: Final = 90.0
+_UNLIMITED: Final = "10000000"
+# More than this for each request or socket is a leak; less is the allocator's.
+MAX_BYTES_PER_OPERATION: Final = 2048
+MAX_FILES_PER_OPERATION: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LeakScale:
+    """How long it takes: rounds, and what is done in each."""
+
+    rounds: int
+    requests: int
+    sockets: int
+
+
+QUICK: Final = LeakScale(rounds=9, requests=300, sockets=60)
+LONG: Final = LeakScale(rounds=24, requests=2000, sockets=400)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one kind of work left behind, for each time that it was done."""
+
+    kind: str
+    rounds: int
+    operations: int
+    bytes_each: int
+    files_each: float
+    resident_mb: float
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing leaks."""
+        return self.bytes_each <= MAX_BYTES_PER_OPERATION and self.files_each <= MAX_FILES_PER_OPERATION
+
+    def as_json(self) -> dict[str, Any]:
+        """This will return the evidence as one JSON object."""
+        return {"drill": "leak", "holds": self.holds} | asdict(self)
+
+
+def run(*, scale: LeakScale, command: Sequence[str] = (sys.executable, "manage.py")) -> list[Evidence]:
+    """This will start a server with the command, ask it for both kinds of work, and stop it."""
+    key, reference = _create_data()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    with tempfile.TemporaryDirectory(prefix="freight-leak-") as folder:
+        server = _start([*command, "serve", "--role", "all", "--port", str(port)], Path(folder))
+        try:
+            return asyncio.run(_run_rounds(port, key, reference, psutil.Process(server.pid), scale))
+        finally:
+            server.terminate()
+            try:
+                server.wait(15)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def _create_data() -> tuple[str, str]:
+    now = datetime.now(UTC)
+    organization = Organization.objects.create(name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=now)
+    user = User(email=f"leak-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
+    user.set_unusable_password()
+    user.save()
+    Membership.objects.create(user=user, organization=organization, role="dispatcher")
+    by = subjects.subject_of_user(user)
+    if by is None:
+        raise RuntimeError("A fresh member is nobody.")
+    for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
+        defaults = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
+        Location.objects.get_or_create(locode=locode, defaults=defaults)
+    shipments = [
+        services.book(by=by, now=now, origin="NLRTM", destination="DEHAM", status="booked") for _ in range(20)
+    ]
+    secret = api_keys.create(by=by, now=now, name="leak drill", scopes=["shipments:read"])[1]
+    connection.close()
+    return secret, shipments[0].reference
+
+
+def _start(command: list[str], folder: Path) -> "subprocess.Popen[bytes]":
+    limits = ("GENERAL_MAX", "WS_CONNECT_MAX", "SOCKETS_PER_USER", "SOCKETS_PER_ADDRESS")
+    environment = os.environ | {f"RATE_LIMIT_{name}": _UNLIMITED for name in limits}
+    environment |= {"METRICS_DIR": str(folder), "MALLOC_ARENA_MAX": "2", "LOG_LEVEL": "ERROR", "HTTPS": "0"}
+    return subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL)
+
+
+async def _run_rounds(
+    port: int, key: str, reference: str, process: psutil.Process, scale: LeakScale
+) -> list[Evidence]:
+    await _wait_ready(port, process)
+    callers = [HttpClient(port, key) for _ in range(_CONCURRENCY)]
+
+    async def request_once(number: int) -> None:
+        caller = callers[number % _CONCURRENCY]
+        paths = (f"/api/shipments/{reference}", "/api/shipments?limit=20", f"/api/shipments/{reference}/events",
+                 "/api/shipments/NONE", "/api/auth/me")  # fmt: skip
+        await caller.request("GET", paths[number // _CONCURRENCY % len(paths)])
+
+    async def join_once(number: int) -> None:
+        joined = asyncio.Event()
+        websocket = await websocket_client.connect(
+            port, key, lambda _, frame: joined.set() if b'"room:joined"' in frame else None
+        )
+        websocket.send_json(type="join:room", shipmentId=reference)
+        async with asyncio.timeout(20):
+            await joined.wait()
+        if number % 2:
+            websocket.abort()
+        await websocket.close_or_abort()
+
+    results = [
+        await _measure("requests", request_once, scale.requests, process, scale.rounds),
+        await _measure("sockets", join_once, scale.sockets, process, scale.rounds),
+    ]
+    for caller in callers:
+        await caller.close()
+    return results
+
+
+async def _wait_ready(port: int, process: psutil.Process) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    client = HttpClient(port)
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        try:
+            if (await client.request("GET", "/api/health/ready")).status == 200:
+                await client.close()
+                return
+        except (NotSent, NoResponse):
+            pass
+        await asyncio.sleep(0.1)
+    raise RuntimeError("The server did not get ready.")
+
+
+async def _measure(
+    kind: str, operation: Callable[[int], Awaitable[None]], times: int, process: psutil.Process, rounds: int
+) -> Evidence:
+    """This will do something so many times a round, and measure the process after each round."""
+
+    async def worker(first: int) -> None:
+        for number in range(first, times, _CONCURRENCY):
+            await operation(number)
+
+    began = time.monotonic()
+    resident: list[float] = []
+    open_files: list[float] = []
+    for _ in range(_WARM_UP_ROUNDS + rounds):
+        await asyncio.gather(*(worker(first) for first in range(_CONCURRENCY)))
+        await asyncio.sleep(0.3)  # what is over is reaped and given back
+        resident.append(process.memory_info().rss)
+        open_files.append(process.num_fds())
+    return Evidence(
+        kind=kind,
+        rounds=rounds,
+        operations=times * rounds,
+        bytes_each=round(_slope(resident[_WARM_UP_ROUNDS:]) / times),
+        files_each=round(_slope(open_files[_WARM_UP_ROUNDS:]) / times, 4),
+        resident_mb=round(resident[-1] / 1024 / 1024, 1),
+        seconds=round(time.monotonic() - began, 1),
+    )
+
+
+def _slope(values: Sequence[float]) -> float:
+    """This will return the growth a round: the median over every two rounds (Theil and Sen)."""
+    return statistics.median(
+        (late - early) / (second - first) for (first, early), (second, late) in combinations(enumerate(values), 2)
+    )

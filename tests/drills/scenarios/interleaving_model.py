@@ -1,0 +1,251 @@
+"""A world in which anything may happen in any order, and the model that it must equal.
+
+The acts are asynchronous and play on a stage; `machine.py` chooses them. What a shipment is and what happened to it
+is kept here by the rules of the domain alone, and compared with what REST says and what every guest was told.
+"""
+
+import asyncio
+import contextlib
+import signal
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from shipments.domain import lifecycle
+from tests.drills.clients.http_client import HttpClient, Response
+from tests.drills.clients.subscribers import wait_until_synced
+from tests.drills.clients.transient_clients import TransientClient
+from tests.drills.harness.product_stage import WS_ROLES, ProductStage
+
+REVOKED_SECONDS: Final = 3.0
+_MAX_WAIT_SECONDS: Final = 20.0
+_CLOSED_BY_REVOCATION: Final = 4403
+_KILLABLE: Final = (*WS_ROLES, "api-1", "relay")
+
+
+class ModelMismatch(AssertionError):
+    """The world is not what the model says."""
+
+
+@dataclass(slots=True)
+class ModelShipment:
+    """A shipment as the model has it: the status after each of its events."""
+
+    reference: str
+    statuses: list[str]
+
+    @property
+    def room(self) -> str:
+        """Where it is told of."""
+        return f"shipment:{self.reference}"
+
+
+@dataclass(slots=True)
+class ModelClient:
+    """A guest, the path by which its key is revoked, and when it was."""
+
+    client: TransientClient
+    path: str
+    revoked_at: float = 0.0
+
+
+@dataclass(slots=True)
+class World:
+    """One run of the machine: shipments and guests of its own, on a stage that others have used before."""
+
+    stage: ProductStage
+    seed: object
+    steps: Counter[str] = field(default_factory=Counter)
+    shipments: list[ModelShipment] = field(default_factory=list)
+    clients: list[ModelClient] = field(default_factory=list)
+    admin: HttpClient | None = None
+    writer: HttpClient | None = None
+    driver: str = ""
+
+    async def begin(self) -> None:
+        """This will let the administrator log in, and hire a driver."""
+        anonymous = HttpClient(self.stage.port)
+        login = await anonymous.request("POST", "/api/auth/login", self.stage.administrator_login)
+        await anonymous.close()
+        self.admin = HttpClient(self.stage.port, login.json()["access"])
+        self.writer = HttpClient(self.stage.port, self.stage.api_keys[0])
+        driver = await self.admin.request("POST", "/api/drivers", {"name": "Driver"})
+        _expect_status(driver, 201, "a driver")
+        self.driver = driver.json()["id"]
+
+    # -- acts ---------------------------------------------------------------------------------------------
+
+    async def create(self) -> None:
+        """This will book a shipment."""
+        reference = f"M-{uuid.uuid4().hex[:12].upper()}"
+        body = {
+            "reference": reference, "origin": "NLRTM", "destination": "DEHAM", "status": "booked",
+            "driverId": self.driver,
+        }  # fmt: skip
+        _expect_status(await self._request("POST", "/api/shipments", body), 201, "booked")
+        self.shipments.append(ModelShipment(reference, ["booked"]))
+
+    async def transition(self, number: int, choice: int) -> None:
+        """This will ask for a state: mostly for one that may follow."""
+        shipment = self.movable[number % len(self.movable)]
+        current = shipment.statuses[-1]
+        allowed = lifecycle.allowed_transitions(current, assigned=True, on_hold=False)
+        choices = lifecycle.STATES if choice % 5 == 4 or not allowed else allowed
+        to = choices[choice // 5 % len(choices)]
+        response = await self._request("POST", f"/api/shipments/{shipment.reference}/transitions", {"to": to})
+        if to != current and to not in allowed:
+            _expect_status(response, 409, f"{current} → {to}")
+            return
+        _expect_status(response, 200, f"{current} → {to}")
+        if to != current:  # what it is already, it is without an event
+            shipment.statuses.append(to)
+        shown = response.json()
+        if (shown["status"], shown["seq"]) != (to, len(shipment.statuses)):
+            raise ModelMismatch(f"{shipment} was answered as {shown['status']} {shown['seq']}.")
+
+    async def arrive(self) -> None:
+        """This will have one more guest open a socket, with a key of its own, for the newest shipment."""
+        assert self.admin is not None
+        created = await self.admin.request(
+            "POST", "/api/auth/api-keys", {"name": "guest", "scopes": ["shipments:read"]}
+        )
+        _expect_status(created, 201, "a key")
+        client = TransientClient(self.stage.port, created.json()["secret"], seed=f"{self.seed}/{len(self.clients)}")
+        self.clients.append(ModelClient(client, f"/api/auth/api-keys/{created.json()['id']}"))
+        client.join(self.shipments[-1].room)
+        client.start()
+
+    async def join(self, number: int, room: int) -> None:
+        """This will have a guest ask for a room."""
+        self.active_clients[number % len(self.active_clients)].client.join(
+            self.shipments[-1 - room % min(4, len(self.shipments))].room
+        )
+
+    async def leave(self, number: int, room: int) -> None:
+        """This will have a guest leave one of its rooms."""
+        client = self.active_clients[number % len(self.active_clients)].client
+        if client.records:
+            client.leave(sorted(client.records)[room % len(client.records)])
+
+    async def disconnect(self, number: int) -> None:
+        """This will cut a guest's socket; it comes back by itself."""
+        self.active_clients[number % len(self.active_clients)].client.abort()
+
+    async def kill(self, number: int) -> None:
+        """This will end a process by SIGKILL and start another in its place, without waiting for it."""
+        for name in _KILLABLE:
+            await self.stage.wait_ready(name)  # one at a time: the others stand in for it
+        name = _KILLABLE[number % len(_KILLABLE)]
+        self.stage.signal(name, signal.SIGKILL)
+        await self.stage.wait_gone(name)
+        self.stage.launch(name)
+
+    async def flush(self) -> None:
+        """This will empty Redis."""
+        with contextlib.closing(self.stage.valkey.client()) as client:
+            await asyncio.to_thread(client.flushall)
+
+    async def revoke(self, number: int) -> None:
+        """This will revoke a guest's key: from then on it is told nothing."""
+        assert self.admin is not None
+        target = self.active_clients[number % len(self.active_clients)]
+        _expect_status(await self.admin.request("DELETE", target.path), 204, "revoked")
+        target.revoked_at = time.time()
+
+    @property
+    def delivered_count(self) -> int:
+        """How many events the guests were told."""
+        records_by_room = (stays for entered in self.clients for stays in entered.client.all_records().values())
+        return sum(len(record.ids) for records in records_by_room for record in records)
+
+    @property
+    def movable(self) -> list[ModelShipment]:
+        """The shipments that may still go on."""
+        return [shipment for shipment in self.shipments if lifecycle.TRANSITIONS[shipment.statuses[-1]]]
+
+    @property
+    def active_clients(self) -> list[ModelClient]:
+        """The guests whose keys are good."""
+        return [entered for entered in self.clients if not entered.revoked_at]
+
+    async def _request(self, method: str, path: str, body: dict[str, Any]) -> Response:
+        assert self.writer is not None
+        return await self.writer.request(method, path, body, Idempotency_Key=uuid.uuid4().hex)
+
+    # -- the comparison -----------------------------------------------------------------------------------
+
+    async def equals_the_model(self) -> None:
+        """This will wait until every guest has all that it should have, and compare; raises Differs."""
+        clients = [entered.client for entered in self.active_clients]
+        if not await wait_until_synced(clients, _MAX_WAIT_SECONDS):
+            raise ModelMismatch(f"Not every guest came in: {[guest.stats for guest in clients]}")
+        logs = {shipment.room: await self._check_and_list_ids(shipment) for shipment in self.shipments}
+        deadline = time.monotonic() + _MAX_WAIT_SECONDS
+        while not all(_is_caught_up(guest, logs) for guest in clients):
+            if time.monotonic() > deadline:
+                break  # the comparison says who has not
+            await asyncio.sleep(0.02)
+        for entered in self.clients:
+            _compare_records(entered.client, logs, to_the_end=not entered.revoked_at)
+            if entered.revoked_at:
+                await _check_revoked(entered)
+
+    async def end(self) -> None:
+        """This will have everybody go."""
+        for entered in self.active_clients:
+            if self.admin is not None:
+                await self.admin.request("DELETE", entered.path)
+        await asyncio.gather(*(entered.client.stop() for entered in self.clients))
+        for caller in (self.admin, self.writer):
+            if caller is not None:
+                await caller.close()
+
+    async def _check_and_list_ids(self, shipment: ModelShipment) -> list[str]:
+        """This will return the ids of a shipment's events, after it was found to be what the model says."""
+        assert self.writer is not None
+        path = f"/api/shipments/{shipment.reference}"
+        shipment_json = (await self.writer.request("GET", path)).json()
+        if (shipment_json["status"], shipment_json["seq"]) != (shipment.statuses[-1], len(shipment.statuses)):
+            raise ModelMismatch(f"{shipment} is shown as {shipment_json['status']} {shipment_json['seq']}.")
+        events = (await self.writer.request("GET", f"{path}/events")).json()["events"]
+        if [event["status"] for event in events] != shipment.statuses:
+            raise ModelMismatch(f"{shipment} has another log: {[event['status'] for event in events]}.")
+        return [event["id"] for event in events]
+
+
+def _expect_status(answer: Response, status: int, what: str) -> None:
+    if answer.status != status:
+        raise ModelMismatch(f"{what}: {answer.status} instead of {status}, {answer.body[:300]!r}")
+
+
+def _is_caught_up(guest: TransientClient, logs: dict[str, list[str]]) -> bool:
+    newest = {room: guest.current_record(room) for room in guest.records}
+    return all(record is not None and record.last >= len(logs[room]) for room, record in newest.items())
+
+
+def _compare_records(guest: TransientClient, logs: dict[str, list[str]], *, to_the_end: bool) -> None:
+    for room, stays in guest.all_records().items():
+        for record in stays:
+            if record.ids != logs[room][record.base : record.last]:
+                raise ModelMismatch(f"A guest was told {record} of {room}, whose log is {logs[room]}.")
+    if to_the_end and not _is_caught_up(guest, logs):
+        raise ModelMismatch(f"A guest was not told everything: {guest.records}, {guest.stats}.")
+    if guest.unexpected_updates or guest.stats.gaps or guest.stats.duplicates:
+        raise ModelMismatch(
+            f"A guest was told of rooms it is not in, or twice, or with gaps: {guest.unexpected_updates}, {guest.stats}."
+        )
+
+
+async def _check_revoked(entered: ModelClient) -> None:
+    client = entered.client
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(client.finished.wait(), _MAX_WAIT_SECONDS)
+    if client.stats.closes[_CLOSED_BY_REVOCATION] + client.stats.closes[4401] != 1:
+        raise ModelMismatch(f"A guest whose key was revoked is not out: {client.stats}.")
+    receipt_times = [at for stays in client.all_records().values() for record in stays for at in record.at]
+    if max(receipt_times, default=0.0) > entered.revoked_at + REVOKED_SECONDS:
+        raise ModelMismatch(
+            f"A guest was told something {max(receipt_times) - entered.revoked_at:.2f} s after its key was revoked."
+        )

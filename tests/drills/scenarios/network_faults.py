@@ -1,0 +1,39 @@
+"""Row: the network between clients and the service slow, in crumbs, and cut in the middle of frames."""
+
+import asyncio
+import random
+from typing import Final
+
+from tests.drills.checks.evidence import Evidence
+from tests.drills.harness.fault_proxy import FaultProxy, Faults
+from tests.drills.harness.product_stage import ProductStage
+from tests.drills.scenarios.scale import ScenarioScale
+from tests.drills.scenarios.traffic import Traffic
+
+_LATENCY_SECONDS: Final = 0.2
+# From the first frames after a handshake to some dozens of events.
+_CUT_AFTER_BYTES: Final = (600, 20_000)
+_CUT_INTERVAL_SECONDS: Final = 0.2
+
+
+async def slow_and_cut(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
+    """200 ms of latency, every byte for itself, and resets: sockets and writers go through all of it."""
+    rng = random.Random(seed)
+    async with (
+        FaultProxy(stage.port) as proxy,
+        Traffic(stage, "network", seed=seed, ws_port=proxy.port, api_port=proxy.port) as scene,
+    ):
+        for faults in (Faults(delay=_LATENCY_SECONDS), Faults(slices=True), Faults(delay=0.05, slices=True)):
+            proxy.faults = faults
+            await asyncio.sleep(scale.network_seconds)
+        for _ in range(int(scale.network_seconds / _CUT_INTERVAL_SECONDS)):
+            proxy.faults = Faults(cut_after=rng.randrange(*_CUT_AFTER_BYTES))
+            await asyncio.sleep(_CUT_INTERVAL_SECONDS)
+        proxy.clear_faults()
+        scene.mark_faults_over()
+        await scene.wait_for_writes(20)
+        evidence = await scene.evaluate()
+        evidence.figures["connections cut"] = proxy.cuts
+        if not proxy.cuts:
+            evidence.broken.append("Nothing was cut: the row shows nothing.")
+        return evidence

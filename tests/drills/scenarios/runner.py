@@ -1,0 +1,68 @@
+"""The delivery drill: the rows of the fault table, one after the other on one stage."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+from tests.drills.checks.evidence import COLUMNS, Evidence
+from tests.drills.harness.product_stage import ProductStage, running_stage
+from tests.drills.scenarios import (
+    client_load,
+    network_faults,
+    postgres_faults,
+    process_kills,
+    random_interleaving,
+    redis_faults,
+    rolling_restart,
+    slow_consumers,
+)
+from tests.drills.scenarios.scale import LONG, SHORT, ScenarioScale
+
+Scenario = Callable[[ProductStage, ScenarioScale, int], Awaitable[Evidence]]
+
+SCENARIOS: Final[Mapping[str, Scenario]] = {
+    "redis-killed": redis_faults.killed,
+    "redis-down": redis_faults.down,
+    "redis-frozen": redis_faults.frozen,
+    "redis-troubled": redis_faults.flushed_and_full,
+    "sockets-killed": process_kills.sockets_killed,
+    "killed-after-commit": process_kills.killed_after_commit,
+    "killed-before-commit": process_kills.killed_before_commit,
+    "relay-killed": process_kills.relay_killed,
+    "postgres-restarted": postgres_faults.restarted,
+    "postgres-frozen": postgres_faults.frozen,
+    "postgres-crowded": postgres_faults.out_of_connections,
+    "writers-cross": postgres_faults.crossing_writers,
+    "commit-unknown": postgres_faults.unknown_commits,
+    "rolling-restart": rolling_restart.rolling_restart,
+    "network": network_faults.slow_and_cut,
+    "burst": client_load.burst_to_one_room,
+    "readers-stop": slow_consumers.stopped_readers,
+    "dropped-at-once": client_load.all_dropped_at_once,
+    "churn": client_load.socket_churn,
+    "revoked-without-redis": client_load.revoked_without_redis,
+    "interleaving": random_interleaving.random_interleaving,
+}
+
+
+def run_scenario(stage: ProductStage, name: str, scale: ScenarioScale, seed: int) -> Evidence:
+    """This will play one row on a stage and return its evidence."""
+
+    async def run_it() -> Evidence:
+        return await SCENARIOS[name](stage, scale, seed)
+
+    return asyncio.run(run_it())
+
+
+def run(*, quick: bool, seed: int, names: Sequence[str], log: Callable[[str], object]) -> list[Evidence]:
+    """This will play the rows, all of them where none is named, and tell each when it is over."""
+    log(" | ".join(COLUMNS))
+    results = []
+    with running_stage() as stage:
+        for name in names or SCENARIOS:
+            evidence = run_scenario(stage, name, SHORT if quick else LONG, seed)
+            results.append(evidence)
+            log(" | ".join([*evidence.cells(), f"{evidence.seconds:.0f} s"]))
+            for line in str(evidence).splitlines()[1:]:
+                log(line)
+    return results

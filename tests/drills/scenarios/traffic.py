@@ -1,0 +1,289 @@
+"""A scene: shipments, writers and watchers of one row, from the first join to the judgement."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+import uuid
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tests.drills.checks import checker
+from tests.drills.checks.evidence import Evidence
+from tests.drills.checks.health_probes import HealthProbes
+from tests.drills.checks.scheduling_delay import SchedulingDelay
+from tests.drills.checks.service_levels import ServiceLevelCheck
+from tests.drills.clients import subscribers
+from tests.drills.clients.http_client import HttpClient
+from tests.drills.clients.subscribers import Subscriber
+from tests.drills.clients.writers import Ledger, Outcome, Writer
+from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
+
+MAX_CONVERGENCE_SECONDS: Final = 5.0
+# How long we look on before a loss is called one: a scene that settles late is told from one that never does.
+_MAX_WAIT_SECONDS: Final = 30.0
+_FEED_SUBSCRIBER_EVERY: Final = 4
+_HANDSHAKES_AT_ONCE: Final = 100
+# At least so many come back each second, on whatever machine.
+_RECONNECTS_PER_SECOND: Final = 15
+_FRAMES_OF_A_JOIN: Final = 2
+_EVENTS_PER_TRANSACTION: Final = 100
+# Texts are limited in characters.
+_TWO_BYTES_EACH: Final = {ord(digit): 0x430 + number for number, digit in enumerate("0123456789abcdef")}
+
+
+class Traffic:
+    """Traffic on a stage, and in the end the evidence. Its shipments are its own."""
+
+    def __init__(
+        self, stage: ProductStage, row: str, *, seed: int, shipments: int = 6, writer_count: int = 4, subscriber_count: int = 12,
+        ws_port: int | Path | None = None, api_port: int | None = None,
+    ) -> None:  # fmt: skip
+        self.stage, self.row, self.seed = stage, row, seed
+        self.ws_port, self.api_port = ws_port or stage.port, api_port or stage.port
+        self._run = uuid.uuid4().hex[:8]
+        self.references = [f"D-{self._run.upper()}-{number}" for number in range(shipments)]
+        self.ledger = Ledger()
+        self.subscribers: list[Subscriber] = []
+        self.writers: list[Writer] = []
+        self.probes = HealthProbes(stage)
+        self.scheduling_delay = SchedulingDelay(
+            lambda: [stage.roles[name].pid for name in WS_ROLES], stage.database.sessions
+        )
+        self._initial_writers, self._initial_subscribers = writer_count, subscriber_count
+        self._tasks: list[asyncio.Task[None]] = []
+        self._began = time.time()
+        self._faults_over_at = 0.0
+        self._writers_named = self._subscribers_made = 0
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._warm_up()
+            await self._book_shipments()
+            await self.add_subscribers(self._initial_subscribers)
+            self.scheduling_delay.start()
+            self.probes.start()
+            for _ in range(self._initial_writers):
+                self.add_writer(self.api_port)
+        except BaseException:
+            await self._close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close()
+
+    # -- traffic ------------------------------------------------------------------------------------------
+
+    async def add_subscribers(
+        self, number: int, *, references: Sequence[str] | None = None, port: int | Path | None = None
+    ) -> list[Subscriber]:
+        """This will have more watchers of every room, or of those named, and wait until they are in.
+
+        Some of those of every room follow the organisation's feed, too.
+        """
+        shipments = [f"shipment:{reference}" for reference in references or self.references]
+        fresh = [
+            self.new_subscriber(
+                [*shipments, *([] if references or each % _FEED_SUBSCRIBER_EVERY else [subscribers.FEED])],
+                port=port,
+            )
+            for each in range(number)
+        ]
+        self.subscribers += fresh
+        await self.connect_all(fresh)
+        return fresh
+
+    async def add_room_subscribers(self, number: int, *, port: int | Path | None = None) -> list[Subscriber]:
+        """This will have many more watchers, of one room each, and wait until they are in."""
+        names = itertools.cycle(self.references)
+        fresh = [self.new_subscriber([f"shipment:{next(names)}"], port=port) for _ in range(number)]
+        self.subscribers += fresh
+        # A handshake that is not answered in time is begun again: no more at a time than are answered.
+        for first in range(0, number, _HANDSHAKES_AT_ONCE):
+            await self.connect_all(fresh[first : first + _HANDSHAKES_AT_ONCE])
+        return fresh
+
+    def new_subscriber(
+        self, rooms: Sequence[str], *, port: int | Path | None = None, key: str | None = None
+    ) -> Subscriber:
+        """This will return a watcher that nobody has let in yet, and that the judgement does not know of."""
+        self._subscribers_made += 1
+        key = key or self.stage.api_keys[self._subscribers_made % len(self.stage.api_keys)]
+        return Subscriber(port or self.ws_port, key, rooms, seed=f"{self.seed}/{self._subscribers_made}")
+
+    async def connect_all(self, fresh: Sequence[Subscriber]) -> None:
+        """This will start watchers and wait until they are in."""
+        for watcher in fresh:
+            watcher.start()
+        if not await subscribers.wait_until_synced(fresh, _MAX_WAIT_SECONDS):
+            not_synced = [watcher.stats for watcher in fresh if not watcher.synced.is_set()]
+            raise RuntimeError(f"{len(not_synced)} clients did not come in: {not_synced[:5]}")
+
+    def add_writer(self, port: int, *, references: Sequence[str] | None = None, **options: Any) -> Writer:
+        """This will have one more writer."""
+        number = len(self.writers)
+        writer = Writer(
+            self.next_writer_name(), port, self.stage.api_keys[number % len(self.stage.api_keys)],
+            references or self.references, self.ledger, seed=self.seed, **options,
+        )  # fmt: skip
+        self.writers.append(writer)
+        self._tasks.append(asyncio.create_task(writer.run()))
+        return writer
+
+    def next_writer_name(self) -> str:
+        """This will return a name for one more writer: no two markers of a stage are alike."""
+        self._writers_named += 1
+        return f"w{self._run}-{self._writers_named}"
+
+    async def run_visits(self, visitors: Sequence[Subscriber]) -> None:
+        """This will let watchers in, have each be told something, and let them go: every other one says goodbye."""
+        for first in range(0, len(visitors), _HANDSHAKES_AT_ONCE):
+            await self.connect_all(visitors[first : first + _HANDSHAKES_AT_ONCE])
+        deadline = time.monotonic() + _MAX_WAIT_SECONDS
+        while not all(guest.stats.frames > _FRAMES_OF_A_JOIN for guest in visitors):
+            if time.monotonic() > deadline:
+                raise RuntimeError("Not every guest was told something.")
+            await asyncio.sleep(0.02)
+        for rude in visitors[::2]:
+            rude.stopped = True
+            rude.abort()
+        await asyncio.gather(*(guest.stop() for guest in visitors))
+
+    async def wait_until_reconnected(self) -> None:
+        """This will wait until every watcher is in again."""
+        if not await subscribers.wait_until_synced(
+            self.subscribers, max(_MAX_WAIT_SECONDS, len(self.subscribers) / _RECONNECTS_PER_SECOND)
+        ):
+            not_synced = [watcher.stats for watcher in self.subscribers if not watcher.synced.is_set()]
+            raise RuntimeError(f"{len(not_synced)} clients did not come back: {not_synced[:5]}")
+
+    async def write_burst(
+        self, reference: str, events: int, *, width: int = 1, at_once: int = _EVENTS_PER_TRANSACTION
+    ) -> None:
+        """This will write so many events of one shipment, many in each transaction; each has `width` references."""
+        client = HttpClient(self.api_port, self.stage.api_keys[0])
+        try:
+            for first in range(0, events, at_once):
+                items = [
+                    {"op": "update", "reference": reference, "references": wide_references(width)}
+                    for _ in range(min(at_once, events - first))
+                ]
+                answer = await client.request("POST", "/api/shipments/bulk", {"items": items}, seconds=60)
+                if answer.status != 200 or answer.json()["failed"]:
+                    raise RuntimeError(f"Not poured: {answer.status} {answer.body[:500]!r}")
+                self.ledger.statuses[answer.status] += 1
+        finally:
+            await client.close()
+
+    async def wait_for_writes(self, count: int, seconds: float = 30.0) -> None:
+        """This will wait until so many more operations have succeeded."""
+        goal, deadline = self.ledger.count(Outcome.OK) + count, time.monotonic() + seconds
+        while self.ledger.count(Outcome.OK) < goal:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Nothing is written: {self.ledger.statuses} {self.ledger.refusals}")
+            await asyncio.sleep(0.02)
+
+    def mark_faults_over(self) -> None:
+        """This will say that the last fault is over."""
+        self._faults_over_at = time.time()
+
+    @property
+    def closed_sockets(self) -> int:
+        """How many sockets have ended so far."""
+        return sum(watcher.stats.closes.total() for watcher in self.subscribers)
+
+    async def _warm_up(self) -> None:
+        """This will have each api process answer once: its first answer takes its time, whatever is broken."""
+        for name in API_ROLES:
+            role = self.stage.roles[name]
+            if role.socket is None or role.pid in self.stage.warm_pids or not self.stage.is_alive(name):
+                continue
+            client = HttpClient(role.socket, self.stage.api_keys[0])
+            created = await client.request("POST", "/api/shipments", {"origin": "NLRTM", "destination": "DEHAM"})
+            path = f"/api/shipments/{created.json()['reference']}"
+            await client.request("PATCH", path, {"pieces": 1}, If_Match="*", Idempotency_Key=uuid.uuid4().hex)
+            await client.close()
+            self.stage.warm_pids.add(role.pid)
+
+    async def _book_shipments(self) -> None:
+        client = HttpClient(self.api_port, self.stage.api_keys[0])
+        items = [
+            {"op": "create", "reference": reference, "origin": "NLRTM", "destination": "DEHAM", "status": "booked"}
+            for reference in self.references
+        ]
+        answer = await client.request("POST", "/api/shipments/bulk", {"items": items})
+        await client.close()
+        if answer.status != 200 or answer.json()["failed"]:
+            raise RuntimeError(f"The shipments were not booked: {answer.status} {answer.body[:500]!r}")
+
+    # -- judgement ----------------------------------------------------------------------------------------
+
+    async def evaluate(
+        self, *, max_latency: float | None = None, allowed_errors: Collection[int] = (), max_seconds: float | None = None,
+        sockets_stay: bool = False,
+    ) -> Evidence:  # fmt: skip
+        """This will stop the writers, wait until all is quiet, and hold everything against the database.
+
+        `late`: the most seconds from COMMIT to receipt. `errors`: which answers of 500 and more the row allows.
+        `slowest`: the most seconds of a request. `sockets_stay`: no socket may have ended.
+        """
+        self._faults_over_at = self._faults_over_at or time.time()
+        await self._stop_writers()
+        log = await self._wait_until_converged()
+        await self.probes.stop()
+        findings = checker.check_consistency(log, self.ledger, self.subscribers)
+        check = ServiceLevelCheck(self, findings, began=self._began, faults_over_at=self._faults_over_at)
+        check.check_convergence(log, MAX_CONVERGENCE_SECONDS)
+        check.check_responses(allowed_errors, max_seconds)
+        if max_latency is not None:
+            check.check_latency(max_latency)
+        if sockets_stay:
+            findings.expect(not self.closed_sockets, f"{self.closed_sockets} sockets ended.")
+        return check.evidence()
+
+    async def _stop_writers(self) -> None:
+        for writer in self.writers:
+            writer.stopped.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for task in self._tasks:
+            task.result()
+        self._tasks.clear()
+
+    async def _wait_until_converged(self) -> checker.EventLog:
+        """This will wait until every client has every event and the feed has all, or patience ends."""
+        deadline = time.monotonic() + _MAX_WAIT_SECONDS
+        while True:
+            log = await asyncio.to_thread(checker.read_event_log, self.stage.database.url, self.references)
+            converged = all(self._is_caught_up(watcher, log) for watcher in self.subscribers) and not log.unnumbered
+            if converged or time.monotonic() > deadline:
+                # What is sent twice comes a moment later.
+                await asyncio.sleep(0.3)
+                return log
+            await asyncio.sleep(0.05)
+
+    @staticmethod
+    @staticmethod
+    def _is_caught_up(watcher: Subscriber, log: checker.EventLog) -> bool:
+        newest_records = {room: watcher.current_record(room) for room in watcher.records}
+        return all(record and record.last >= len(log.history(room)) for room, record in newest_records.items())
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self.probes.stop()
+        await self.scheduling_delay.stop()
+        with contextlib.suppress(Exception):
+            await asyncio.gather(*(watcher.stop() for watcher in self.subscribers))
+
+
+def wide_references(width: int) -> dict[str, str]:
+    """This will return so many new references of a shipment, some 140 bytes each."""
+    return {f"r{number}": (uuid.uuid4().hex * 2).translate(_TWO_BYTES_EACH) for number in range(width)}

@@ -1,0 +1,207 @@
+"""The workers of background exports: whole files or none, whoever is killed, cancelled or broken."""
+
+import hashlib
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from exports import signals
+from exports.background import export_jobs, export_worker, file_store
+from exports.models import Export, Run
+from exports.reports import format_registry
+from exports.reports.format_registry import Dataset, Format
+from shipments.auth.subjects import Subject
+from shipments.models import ApiKey, AuditEntry, Organization
+from tests import factories
+from tests.exports import pdf_reader
+from tests.exports.export_client import token
+from tests.exports.export_job_client import create_export, create_export_job, download, get_export
+from tests.shipments.api.client import Api
+
+pytestmark = pytest.mark.usefixtures("committed", "folder")
+State = Export.State
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A format that does not end until its reading is cancelled."""
+    started = threading.Event()
+
+    def write(sheet: Dataset) -> Iterator[bytes]:
+        yield b"begun"
+        started.set()
+        if not sheet.reading.cancelled.wait(30):
+            raise AssertionError("it was not cancelled")
+        raise OSError("nobody wants it")
+
+    monkeypatch.setitem(format_registry._formats, "endless", Format("endless", "text/plain", "csv", write))
+    return started
+
+
+def test_one_that_is_being_written_is_stopped(
+    dispatcher: Subject, house: Organization, endless: threading.Event, folder: Path
+) -> None:
+    factories.booked_shipment(dispatcher)
+    export = create_export_job(dispatcher, format="endless")
+    writing = threading.Thread(target=export_worker.work_batch)
+    writing.start()
+    assert endless.wait(10)
+
+    export_jobs.cancel(by=dispatcher, now=timezone.now(), export_id=export.pk)
+
+    writing.join(10)
+    export.refresh_from_db()
+    assert (writing.is_alive(), export.state, list(folder.iterdir())) == (False, "cancelled", [])
+    entries = AuditEntry.objects.filter(organization=house, entity_id=str(export.pk)).order_by("at", "id")
+    assert [entry.outcome for entry in entries] == ["started", "cancelled"]
+
+
+def test_files_are_kept_for_their_time(api: Api, dispatcher: Subject, folder: Path) -> None:
+    old, new = create_export(api), create_export(api)
+    export_worker.work_batch()
+    export_worker.work_batch()
+    Export.objects.filter(pk=old["id"]).update(expires_at=timezone.now() - timedelta(seconds=1))
+
+    export_worker.expire_batch(timezone.now())
+
+    assert (get_export(api, old)["state"], get_export(api, new)["state"]) == ("expired", "succeeded")
+    assert [path.name for path in folder.iterdir()] == [f"{new['id']}-1.csv"]
+
+
+def test_what_killed_attempts_left_is_swept_away_in_time(folder: Path) -> None:
+    file_store.folder()
+    for name, age in (("old.csv.part", 7200), ("new.csv.part", 0), ("kept.csv", 7200)):
+        path = folder / name
+        path.write_bytes(b"x")
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+
+    assert file_store.remove_orphans({"kept.csv"}) == 1
+    assert {path.name for path in folder.iterdir()} == {"new.csv.part", "kept.csv"}
+
+
+def test_a_report_in_print_is_whole(api: Api, dispatcher: Subject) -> None:
+    booked = [factories.booked_shipment(dispatcher, pieces=number + 7) for number in range(60)]
+    fields = ["reference", "status", "pieces"]
+    export = create_export(api, format="pdf", filters={"ordering": "reference"}, fields=fields)
+
+    export_worker.work_batch()
+
+    export_body, (answer, body) = get_export(api, export), download(dispatcher, export)
+    stored = Export.objects.get(pk=export["id"])
+    assert (export_body["state"], stored.done, stored.total, answer.status_code) == ("succeeded", 60, 60, 200)
+    assert (stored.size, stored.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    pages = pdf_reader.pages(body)
+    shown = " ".join(" ".join(pages).split())
+    rows = [f"{each.reference} booked {each.pieces}" for each in sorted(booked, key=lambda each: each.reference)]
+    places = [shown.find(row) for row in rows]
+    assert [row for row, place in zip(rows, places, strict=True) if place < 0] == []
+    assert places == sorted(places)
+    assert [f"Page {n} of {len(pages)}" in page for n, page in enumerate(pages, 1)] == [True] * len(pages)
+    assert len(pages) == 3  # some twenty rows below the summary, then some forty a page
+
+
+def test_one_whose_worker_was_killed_is_begun_again(api: Api, dispatcher: Subject, house: Organization) -> None:
+    factories.booked_shipment(dispatcher)
+    export = create_export(api)
+    # As a worker leaves it that is killed in the midst: running, begun in the audit, its lock free.
+    Export.objects.filter(pk=export["id"]).update(
+        state=State.RUNNING, attempt=1, run_id=(recorder := export_worker.RunRecorder(
+            by=dispatcher, report="shipments", format="csv", filters={}, export_id=uuid.UUID(export["id"])
+        )).id,
+    )  # fmt: skip
+    recorder.start()
+
+    rescued = export_worker.requeue_stalled_batch()
+    export_worker.work_batch()
+
+    assert (rescued, get_export(api, export)["state"]) == (1, "succeeded")
+    assert Export.objects.get(pk=export["id"]).file.endswith("-2.csv")
+    entries = AuditEntry.objects.filter(organization=house, entity_id=export["id"]).order_by("at", "id")
+    assert [entry.outcome for entry in entries] == ["started", "failed", "started", "done"]
+    assert set(Run.objects.filter(export_id=export["id"]).values_list("outcome", flat=True)) == {"failed", "done"}
+
+
+def test_one_that_is_being_written_is_not_begun_again(dispatcher: Subject, endless: threading.Event) -> None:
+    factories.booked_shipment(dispatcher)
+    export = create_export_job(dispatcher, format="endless")
+    writing = threading.Thread(target=export_worker.work_batch)
+    writing.start()
+    assert endless.wait(10)
+
+    export_worker.requeue_stalled_batch()
+
+    export.refresh_from_db()
+    assert (export.state, export.attempt) == ("running", 1)
+    export_jobs.cancel(by=dispatcher, now=timezone.now(), export_id=export.pk)
+    writing.join(10)
+
+
+def test_one_that_kills_its_worker_each_time_is_given_up(api: Api, dispatcher: Subject) -> None:
+    export = create_export(api)
+    Export.objects.filter(pk=export["id"]).update(state=State.RUNNING, attempt=export_worker.MAX_ATTEMPTS)
+
+    export_worker.requeue_stalled_batch()
+
+    assert get_export(api, export)["state"] == "failed"
+    assert export_worker.work_batch() in {0, 1}  # its job finds nothing to do
+    assert get_export(api, export)["state"] == "failed"
+
+
+def test_who_has_lost_the_right_meanwhile_gets_nothing(dispatcher: Subject, folder: Path) -> None:
+    keyed = replace(dispatcher, scopes=frozenset({"exports:read"}))
+    token(dispatcher)
+    key = ApiKey.objects.filter(user_id=dispatcher.user_id).latest("created_at")
+    export = create_export_job(replace(keyed, key_id=key.pk))
+    ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())
+
+    export_worker.work_batch()
+
+    export.refresh_from_db()
+    assert (export.state, export.error) == ("failed", "Whoever ordered it has no access any more.")
+    assert not folder.exists() or list(folder.iterdir()) == []
+
+
+def test_a_writer_that_breaks_leaves_no_file(
+    api: Api, dispatcher: Subject, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(sheet: Dataset) -> Iterator[bytes]:
+        yield b"half"
+        raise RuntimeError("broken")
+
+    monkeypatch.setitem(format_registry._formats, "csv", Format("csv", "text/csv", "csv", write))
+    export = create_export(api)
+
+    export_worker.work_batch()
+
+    export_body = get_export(api, export)
+    assert (export_body["state"], export_body["file"], list(folder.iterdir())) == ("failed", None, [])
+    assert "broken" not in export_body["error"]
+
+
+def test_progress_is_told_up_to_the_count(dispatcher: Subject) -> None:
+    for _ in range(3):
+        factories.booked_shipment(dispatcher)
+    events: list[dict[str, Any]] = []
+
+    def receiver(**event: Any) -> None:
+        events.append(event)
+
+    signals.progressed.connect(receiver)
+    try:
+        export = create_export_job(dispatcher)
+        export_worker.work_batch()
+    finally:
+        signals.progressed.disconnect(receiver)
+
+    assert {each["export_id"] for each in events} == {export.pk}
+    assert events[-1]["value"] == {"exportId": str(export.pk), "state": "succeeded", "done": 3, "total": 3}
+    versions = [each["version"] for each in events]
+    assert versions == sorted(versions)

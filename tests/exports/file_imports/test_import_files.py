@@ -1,0 +1,199 @@
+"""Strangers' files: whatever is in them, a clear refusal or an error of a row; nothing more, in bounded memory."""
+
+import io
+import resource
+import zipfile
+from typing import Any
+
+import pytest
+
+from exports.file_imports import table
+from exports.sandbox import pool
+from exports.sandbox.tasks import spreadsheets
+from shipments.auth.subjects import Subject
+from shipments.parsing.query_parameters import InvalidFields
+from tests.exports.import_client import csv_of, dry_run_report, send, xlsx_of
+from tests.shipments.api.client import Api, field_errors
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def rows(raw: bytes, *, most: int = 1000) -> list[tuple[int, list[str | None]]]:
+    """This will read a file as a renderer does."""
+    made, about = spreadsheets.read_table({"mostRows": most}, [raw])
+    unpacked = list(table.iter_packed_rows(made))
+    assert len(unpacked) == about["rows"]
+    return unpacked
+
+
+def header(raw: bytes) -> list[str]:
+    return list(spreadsheets.read_table({"mostRows": 1000}, [raw])[1]["header"])
+
+
+def rezipped(raw: bytes, name: str, content: bytes) -> bytes:
+    """This will put other content into a workbook."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for each in old.namelist():
+            new.writestr(each, content if each == name else old.read(each))
+    return target.getvalue()
+
+
+WORKBOOK = xlsx_of([["Reference", "Notes"], ["A-1", "x"]])
+FAR = (
+    b'<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+    b'<row r="1"><c r="A1" t="inlineStr"><is><t>Reference</t></is></c></row>'
+    b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
+)
+REFUSED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "empty"),
+    "blank": (b"\xef\xbb\xbf\r\n\r\n", "empty"),
+    "header only": (b"Reference,Origin\r\n", "empty"),
+    "header and blank rows": (b"Reference,Origin\r\n,\r\n,\r\n", "empty"),
+    "not UTF-8": ("Reference\nM\u00fcnchen\n".encode("latin-1"), "not_text"),
+    "NUL": (b"Reference\nA\0B\n", "not_text"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(50), "not_text"),
+    "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "not_text"),
+    "a ZIP of something else": (rezipped(WORKBOOK, "[Content_Types].xml", b"")[:-40], "broken"),
+    "a cut workbook": (WORKBOOK[: len(WORKBOOK) // 2], "broken"),
+    "a workbook without XML": (rezipped(WORKBOOK, SHEET, b"<<<"), "broken"),
+    "a million columns": (b"Reference" + b",x" * 1_000_000 + b"\nA-1\n", "too_much"),
+    "a million semicolons": (b"Reference" + b";" * 1_000_000 + b"x\nA-1\n", "too_much"),
+    "too many rows": (b"Reference\n" + b"A-1\n" * 1001, "too_much"),
+    "a cell without end": (b'Reference\n"' + b"x" * 200_000, "too_much"),
+    "a long cell": (b"Reference\n" + b"x" * 40_000 + b"\n", "too_much"),
+    "an open quote": (b'Reference,Notes\nA-1,"never closed\nA-2,x\n', "broken"),
+    "a quote that does not end a cell": (b'Reference,Notes\nA-1,"x"y\n', "broken"),
+    "a bomb": (rezipped(WORKBOOK, SHEET, b" " * (300 * 1024**2)), "too_much"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_refused_with_the_reason(name: str) -> None:
+    raw, code = REFUSED[name]
+    codes = {
+        "empty": spreadsheets.Empty,
+        "not_text": spreadsheets.NotText,
+        "too_much": spreadsheets.TooMuch,
+        "broken": spreadsheets.Broken,
+    }
+
+    with pytest.raises(spreadsheets.Unreadable) as refused:
+        rows(raw)
+
+    assert type(refused.value) is codes[code], refused.value.reason
+    assert 10 < len(refused.value.reason) < 200
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"a,b\n1,2\n", [(2, ["1", "2"])]),
+        (b"\xef\xbb\xbfa;b\r\n1,5;2\r\n", [(2, ["1,5", "2"])]),
+        (b"a\tb\r1\t2\r", [(2, ["1", "2"])]),
+        (b"sep=;\r\na;b\r\n1;2\r\n", [(3, ["1", "2"])]),
+        ("a,b\n1,ü\n".encode("utf-16"), [(2, ["1", "ü"])]),
+        (b'a,b\n\n"1\n1", 2 \n,\n3\n', [(3, ["1\n1", "2"]), (5, ["3"])]),
+        (b"a,b,,\n1,2,,3\n", [(2, ["1", "2", "3"])]),
+        (b"\n\na,b\n1,2", [(4, ["1", "2"])]),
+    ],
+)
+def test_csv_is_read_as_programs_write_it(raw: bytes, expected: list[Any]) -> None:
+    assert [(number, cells) for number, cells in rows(raw)] == expected
+
+
+def test_a_cell_outside_the_columns_is_kept_to_be_told() -> None:
+    assert rows(b"a,b\n1,2,,,9\n") == [(2, ["1", "2", "9"])]
+    assert header(b"a,b,,\n1,2\n") == ["a", "b"]
+
+
+def test_a_workbook_far_wider_than_its_cells_is_refused_and_takes_no_memory(committed: None) -> None:
+    """One cell in the last corner: laid out as a table that is 400 GB."""
+    with pytest.raises(InvalidFields) as refused:
+        table.read(rezipped(WORKBOOK, SHEET, FAR))
+
+    assert refused.value.errors[0]["field"] == "file"
+    # The largest child that ever ended, in KiB; a renderer may have 2 GiB where it draws. A child begins as a copy
+    # of this process, which counts.
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(own + 1, 1024**2)
+    # The next one is read by a renderer that is well.
+    assert table.read(WORKBOOK).count == 1
+    assert pool.shared().processes()
+
+
+@pytest.mark.parametrize(
+    ("raw", "refused"),
+    [
+        (b"", [("file", "required")]),
+        (b"Reference\n", [("file", "empty")]),
+        (
+            b"Reference,Weight,Reference\nA-1,1,A-1\n",
+            [("Weight", "unknown_column"), ("Reference", "duplicate_column")],
+        ),
+        (
+            b"Origin,Driver ID,driverId\nNLRTM,,\n",
+            [("driverId", "duplicate_column"), ("Reference", "missing_column")],
+        ),
+    ],
+)
+@pytest.mark.parametrize("dry_run", ["true", "false"])
+def test_a_file_that_cannot_be_used_is_a_400(
+    api: Api, raw: bytes, refused: list[tuple[str, str]], dry_run: str
+) -> None:
+    answer = send(api, raw, dryRun=dry_run)
+
+    assert (answer.status_code, field_errors(answer)) == (400, refused)
+
+
+def test_what_is_too_large_is_a_413(api: Api, settings: Any) -> None:
+    settings.IMPORT_MAX_BYTES = 100_000
+    large = csv_of([{"Reference": "A-1", "Notes": "x" * 99}] * 2000)
+
+    assert [send(api, large).status_code, send(api, large, filename="large.csv").status_code] == [413, 413]
+
+
+@pytest.mark.parametrize("filename", [None, "large.csv"])
+def test_a_file_may_be_larger_than_json_may(api: Api, filename: str | None) -> None:
+    rows = [
+        {"Reference": f"A-{at}", "Origin": "NLRTM", "Destination": "DEHAM", "Notes": "x" * 3900}
+        for at in range(300)
+    ]
+
+    trial = dry_run_report(api, csv_of(rows), filename=filename, limit=1)
+
+    assert (trial["counts"]["created"], trial["size"] > 1024**2, trial["next"]) == (300, True, 2)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b"{}", 415),
+        ("text/plain", b"Reference\nA-1\n", 415),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nA\r\n--x--',
+            400,
+        ),
+        ("multipart/form-data; boundary=x", b"nothing", 400),
+        ("multipart/form-data", b"nothing", 400),
+    ],
+)
+def test_other_bodies_are_refused(api: Api, content_type: str, body: bytes, status: int) -> None:
+    answer = api.post("/api/imports/shipments", body, content_type=content_type)
+
+    assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json")
+
+
+def test_compressed_bodies_are_refused(api: Api) -> None:
+    answer = api.post("/api/imports/shipments", b"x", content_type="text/csv", Content_Encoding="gzip")
+
+    assert answer.status_code == 415
+
+
+def test_a_cell_outside_the_columns_is_an_error_of_its_row(api: Api, dispatcher: Subject) -> None:
+    trial = dry_run_report(api, b"Reference,Origin,Destination\nA-1,NLRTM,DEHAM,oops\nA-2,NLRTM,DEHAM,,\n")
+
+    assert [(entry["outcome"], [each["code"] for each in entry["errors"]]) for entry in trial["rows"]] == [
+        ("failed", ["outside"]), ("created", []),
+    ]  # fmt: skip

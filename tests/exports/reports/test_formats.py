@@ -1,0 +1,262 @@
+"""The same rows in every format: numbers are numbers, times are times, and no text is a formula."""
+
+import gzip
+import io
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pandas as pd
+import pytest
+from python_calamine import CalamineWorkbook
+
+from exports import concurrency_limit
+from exports.reports import format_registry
+from exports.reports.formats import xlsx
+from shipments.auth.subjects import Subject
+from shipments.models import AuditEntry, Organization
+from tests import factories
+from tests.exports.export_client import fetch_file, token
+from tests.exports.reports.test_shipments_csv import HARMLESS, NASTY
+from tests.factories import NOW
+
+pytestmark = pytest.mark.usefixtures("committed")
+REPORTS = ("shipments", "events", "deliveries", "audit")
+
+
+@pytest.fixture
+def house(committed: None) -> Organization:
+    return factories.organization()
+
+
+@pytest.fixture
+def dispatcher(house: Organization) -> Subject:
+    return factories.member(house, "dispatcher")
+
+
+def path(extension: str, report: str = "shipments") -> str:
+    return f"/api/exports/{report}.{extension}"
+
+
+def book(content: bytes) -> list[list[Any]]:
+    rows: list[list[Any]] = CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python()
+    return rows
+
+
+def test_json_holds_values_and_not_their_texts(house: Organization, dispatcher: Subject) -> None:
+    driver = factories.driver(house, "=1+1", phone="+31 6")
+    shipment = factories.booked_shipment(
+        dispatcher, driver_id=driver.pk, pieces=3, weight_kg=Decimal("12.500"), references={"po": "-7"},
+        planned_pickup_at=NOW + timedelta(milliseconds=250),
+    )  # fmt: skip
+    query = {"fields": "reference,driverName,driverPhone,pieces,weightKg,plannedPickupAt,eta,po,flags"}
+
+    file = fetch_file(dispatcher, query, path=path("json"))
+
+    assert file.headers["Content-Type"] == "application/json"
+    assert orjson.loads(file.body) == [
+        {
+            "reference": shipment.reference, "driverName": "=1+1", "driverPhone": "+31 6", "pieces": 3,
+            "weightKg": 12.5, "plannedPickupAt": "2026-03-02T12:00:00.250Z", "eta": None, "po": "-7", "flags": [],
+        }
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_json_is_one_array_and_ndjson_one_object_a_line(dispatcher: Subject, count: int) -> None:
+    for _ in range(count):
+        factories.booked_shipment(dispatcher)
+
+    array = fetch_file(dispatcher, path=path("json"))
+    lines = fetch_file(dispatcher, path=path("ndjson"))
+
+    assert (array.headers["X-Freight-Rows"], lines.headers["X-Freight-Rows"]) == (str(count), str(count))
+    assert lines.headers["Content-Type"] == "application/x-ndjson"
+    assert orjson.loads(array.body) == [orjson.loads(line) for line in lines.body.splitlines()]
+
+
+def test_xlsx_holds_texts_numbers_and_times(house: Organization, dispatcher: Subject) -> None:
+    factories.booked_shipment(
+        dispatcher, driver_id=factories.driver(house, "=1+1").pk, pieces=3, weight_kg=Decimal("12.500"),
+        planned_pickup_at=NOW + timedelta(milliseconds=250), reference="0042",
+    )  # fmt: skip
+    query = {"fields": "reference,driverName,pieces,weightKg,plannedPickupAt,eta"}
+
+    file = fetch_file(dispatcher, query, path=path("xlsx"))
+
+    assert file.headers["Content-Disposition"].endswith('.xlsx"')
+    assert book(file.body) == [
+        ["Reference", "Driver Name", "Pieces", "Weight kg", "Planned Pickup At", "ETA"],
+        ["0042", "=1+1", 3.0, 12.5, datetime(2026, 3, 2, 12, 0, 0, 250_000), ""],
+    ]
+
+
+def test_xlsx_bears_every_text(house: Organization, dispatcher: Subject) -> None:
+    names = [*NASTY, *HARMLESS, "x" * 120, "\U0001f69a \u0645\u0631\u062d\u0628\u0627"]
+    for name in names:
+        factories.booked_shipment(dispatcher, customer_id=factories.customer(house, name).pk)
+
+    file = fetch_file(dispatcher, {"fields": "customer"}, path=path("xlsx"))
+
+    # XML knows no bare carriage return; Excel writes it as _x000D_, which readers undo in ways of their own.
+    shown = sorted(row[0].replace("_x000D_", "\r").replace("\r\n", "\n") for row in book(file.body)[1:])
+    assert shown == sorted(names)
+
+
+def test_more_rows_than_a_sheet_has_are_refused(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_row_format = format_registry.Format(xlsx.XLSX.name, xlsx.XLSX.content_type, "json", xlsx.write, max_rows=1)
+    monkeypatch.setitem(format_registry._formats, "xlsx", one_row_format)
+    for _ in range(2):
+        factories.booked_shipment(dispatcher)
+
+    refused, fits = (
+        fetch_file(dispatcher, path=path("xlsx")),
+        fetch_file(dispatcher, {"limit": 1}, path=path("xlsx")),
+    )
+
+    assert (refused.status, fits.status) == (400, 200)
+    assert orjson.loads(refused.body)["errors"][0]["code"] == "too_many_rows"
+
+
+def test_a_csv_goes_through_pandas_unspoiled(house: Organization, dispatcher: Subject) -> None:
+    for number, name in enumerate(HARMLESS):
+        factories.booked_shipment(
+            dispatcher, customer_id=factories.customer(house, name).pk, pieces=number + 1,
+            weight_kg=Decimal(number) / 8 + 1, reference=f"00{number}-{house.slug[:8]}",
+            planned_delivery_at=NOW + timedelta(days=number),
+        )  # fmt: skip
+    file = fetch_file(dispatcher, {"ordering": "reference"})
+
+    frame = pd.read_csv(io.BytesIO(file.body), dtype={"Reference": str}, parse_dates=["Planned Delivery At"])
+
+    assert list(frame["Customer"]) == HARMLESS
+    assert list(frame["Reference"].str[:3]) == [f"00{number}" for number in range(len(HARMLESS))]
+    assert list(frame["Pieces"]) == [number + 1 for number in range(len(HARMLESS))]
+    assert list(frame["Weight kg"]) == [number / 8 + 1 for number in range(len(HARMLESS))]
+    assert list(frame["Planned Delivery At"]) == [NOW + timedelta(days=n) for n in range(len(HARMLESS))]
+    again = frame.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ")
+    assert pd.read_csv(io.StringIO(again), dtype={"Reference": str}, parse_dates=["Planned Delivery At"]).equals(
+        frame
+    )
+
+
+def test_the_mark_of_utf_8_is_there_when_asked_for(dispatcher: Subject) -> None:
+    plain, marked = fetch_file(dispatcher), fetch_file(dispatcher, {"bom": 1})
+
+    assert marked.body == b"\xef\xbb\xbf" + plain.body
+    assert fetch_file(dispatcher, {"bom": 1}, path=path("json")).status == 400
+
+
+def test_columns_come_as_they_are_asked_for(dispatcher: Subject) -> None:
+    shipment = factories.booked_shipment(dispatcher, notes="=inner")
+
+    file = fetch_file(dispatcher, {"fields": "notes,reference"})
+
+    assert file.rows == [["Notes", "Reference"], ["'=inner", shipment.reference]]
+
+
+def test_unknown_columns_are_named(dispatcher: Subject) -> None:
+    file = fetch_file(dispatcher, {"fields": "reference,nme,Satus"})
+
+    [error] = orjson.loads(file.body)["errors"]
+    assert (file.status, error["field"]) == (400, "fields")
+    assert error["message"].startswith("No column is called 'nme', 'Satus'; there are id, reference,")
+
+
+def test_what_a_customer_may_not_see_is_empty_in_every_format(house: Organization, dispatcher: Subject) -> None:
+    customer = factories.customer(house)
+    factories.booked_shipment(
+        dispatcher, customer_id=customer.pk, driver_id=factories.driver(house).pk, notes="not for customers"
+    )
+    viewer = factories.member(house, "customer", customer=customer)
+    query = {"fields": "driverName,driverPhone,notes"}
+
+    bodies = [fetch_file(viewer, query, path=path(extension)).body for extension in ("csv", "ndjson", "xlsx")]
+
+    assert bodies[0].splitlines()[1] == b"Dana Driver,,"
+    assert orjson.loads(bodies[1]) == {"driverName": "Dana Driver", "driverPhone": None, "notes": None}
+    assert book(bodies[2])[1] == ["Dana Driver", "", ""]
+
+
+def test_it_is_compressed_when_the_caller_takes_it(dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+
+    packed = fetch_file(dispatcher, **{"Accept-Encoding": "br, gzip"})
+    plain = fetch_file(dispatcher, **{"Accept-Encoding": "gzip;q=0"})
+
+    assert (packed.headers["Content-Encoding"], "Content-Encoding" in plain.headers) == ("gzip", False)
+    assert (packed.headers["X-Freight-Rows"], packed.headers["Vary"]) == ("1", "Accept-Encoding, origin")
+    assert gzip.decompress(packed.body) == plain.body
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_every_report_comes_in_every_format(house: Organization, dispatcher: Subject, report: str) -> None:
+    driver = factories.driver(house)
+    factories.delivered_shipment(dispatcher, driver_id=driver.pk, planned_delivery_at=NOW + timedelta(minutes=90))
+    auditor = factories.member(house, "auditor")
+    key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
+
+    for extension in ("csv", "json", "ndjson", "xlsx"):
+        file = fetch_file(None, path=path(extension, report), **key)
+
+        assert (report, extension, file.status) == (report, extension, 200)
+        assert int(file.headers["X-Freight-Rows"]) >= 1
+        if extension == "csv":
+            assert len(file.rows) == int(file.headers["X-Freight-Rows"]) + 1
+        if extension == "xlsx":
+            assert len(book(file.body)) == int(file.headers["X-Freight-Rows"]) + 1
+
+
+def test_a_delivery_says_how_late_it_was(house: Organization, dispatcher: Subject) -> None:
+    shipment = factories.delivered_shipment(
+        dispatcher, driver_id=factories.driver(house).pk, planned_delivery_at=NOW + timedelta(minutes=90)
+    )
+    factories.booked_shipment(dispatcher)
+
+    file = fetch_file(dispatcher, {"fields": "reference,minutesLate"}, path=path("csv", "deliveries"))
+
+    late = (shipment.delivered_at - shipment.planned_delivery_at).total_seconds() // 60
+    assert file.rows[1:] == [[shipment.reference, str(round(late))]]
+
+
+def test_events_of_others_stay_theirs(house: Organization, dispatcher: Subject) -> None:
+    customer = factories.customer(house)
+    mine = factories.booked_shipment(dispatcher, customer_id=customer.pk)
+    factories.booked_shipment(dispatcher)
+    factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
+
+    file = fetch_file(factories.member(house, "customer", customer=customer), path=path("csv", "events"))
+
+    assert file.column("Reference") == [mine.reference]
+
+
+def test_the_audit_is_for_those_who_may_read_it(dispatcher: Subject) -> None:
+    assert fetch_file(dispatcher, path=path("csv", "audit")).status == 403
+
+
+@pytest.mark.parametrize("extension", ["exe", "CSV", "csv.gz"])
+def test_there_is_nothing_in_other_formats(dispatcher: Subject, extension: str) -> None:
+    assert fetch_file(dispatcher, path=path(extension)).status == 404
+
+
+def test_a_refusal_stands_in_the_audit(house: Organization) -> None:
+    fetch_file(factories.member(house, "driver"), {"status": "booked"})
+
+    entry = AuditEntry.objects.get(organization=house, action="export")
+    assert (entry.outcome, entry.actor_role) == ("refused", "driver")
+    assert entry.after["report"] == "shipments"
+    assert entry.after["filters"] == {"status": "booked"}
+
+
+def test_who_comes_when_all_places_are_taken_is_told_when_to_come_again(
+    house: Organization, dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        concurrency_limit, "readings", concurrency_limit.ConcurrencyLimit(0, max_waiting=1, timeout=0.01)
+    )
+
+    file = fetch_file(dispatcher)
+
+    assert (file.status, file.headers["Retry-After"]) == (429, "6")
+    assert AuditEntry.objects.get(organization=house, action="export").outcome == "refused"

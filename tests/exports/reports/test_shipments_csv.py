@@ -1,0 +1,215 @@
+"""GET /api/exports/shipments.csv: exactly what the caller may see, safe in a spreadsheet, on record."""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from shipments.auth.subjects import Subject
+from shipments.models import AuditEntry, Organization
+from shipments.services.shipments.places import Place
+from tests import factories
+from tests.exports.export_client import fetch_file
+from tests.factories import NOW
+
+pytestmark = pytest.mark.usefixtures("committed")
+LABELS = (
+    "ID,Reference,Origin,Destination,Status,Driver ID,Driver Name,Driver Phone,Created At,Updated At,"
+    "Customer,ETA,Delivered At,Pieces,Weight kg,Planned Pickup At,Planned Delivery At"
+)
+NASTY = [
+    "=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "  -1", "\u00a0=1", " \u00a0+1", "\u200b=1",
+    "\ufeff@x", "\u3000=1", "\uff1d1", "\uff0b1", "=HYPERLINK(\"http://x\",\"y\")", "-2+3+cmd|' /C calc'!A0",
+]  # fmt: skip
+HARMLESS = [
+    'Ann, "the" van',
+    "O'Neill",
+    "1-2",
+    "a=b",
+    "\u967d\u5149\u96fb\u5b50",
+    "two\nlines",
+    "50 % off",
+    "{0} %s \\N",
+]
+
+
+@pytest.fixture
+def house(committed: None) -> Organization:
+    return factories.organization()
+
+
+@pytest.fixture
+def dispatcher(house: Organization) -> Subject:
+    return factories.member(house, "dispatcher")
+
+
+def test_the_header_and_a_row_are_as_promised(house: Organization, dispatcher: Subject) -> None:
+    driver, customer = factories.driver(house), factories.customer(house)
+    shipment = factories.booked_shipment(
+        dispatcher, driver_id=driver.pk, customer_id=customer.pk, pieces=3, weight_kg=Decimal("12.500"),
+        planned_pickup_at=NOW + timedelta(milliseconds=250), now=NOW,
+    )  # fmt: skip
+
+    file = fetch_file(dispatcher)
+
+    assert file.status == 200
+    assert file.body.splitlines()[0].decode() == LABELS
+    assert file.rows[1:] == [
+        [
+            str(shipment.pk), shipment.reference, "Rotterdam (NLRTM)", "Hamburg (DEHAM)", "booked", str(driver.pk),
+            "Dana Driver", "'+31 6 1234 5678", "2026-03-02T12:00:00Z", "2026-03-02T12:00:00Z", "Northwind Traders",
+            "", "", "3", "12.5", "2026-03-02T12:00:00.250Z", "",
+        ]
+    ]  # fmt: skip
+
+
+def test_the_headers_are_ours(dispatcher: Subject) -> None:
+    for _ in range(3):
+        factories.booked_shipment(dispatcher)
+
+    file = fetch_file(dispatcher)
+
+    assert file.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert re.fullmatch(r'attachment; filename="shipments-\d{8}-\d{6}\.csv"', file.headers["Content-Disposition"])
+    assert file.headers["Cache-Control"] == "no-store"
+    assert file.headers["X-Accel-Buffering"] == "no"
+    assert (file.headers["X-Freight-Rows"], len(file.rows)) == ("3", 4)
+
+
+def test_no_cell_is_a_formula(house: Organization, dispatcher: Subject) -> None:
+    for name in NASTY:
+        factories.booked_shipment(dispatcher, driver_id=factories.driver(house, name).pk)
+
+    file = fetch_file(dispatcher)
+
+    assert sorted(file.column("Driver Name")) == sorted(f"'{name}" for name in NASTY)
+
+
+def test_every_column_of_texts_is_neutralised(house: Organization, dispatcher: Subject) -> None:
+    place = Place(name="=1+1", country="NL", latitude=1.0, longitude=2.0)
+    driver = factories.driver(house, "@x", phone="-1")
+    factories.booked_shipment(
+        dispatcher, driver_id=driver.pk, customer_id=factories.customer(house, "+1").pk, origin=place,
+        destination=place,
+    )  # fmt: skip
+
+    file = fetch_file(dispatcher)
+
+    shown = [file.column(label) for label in ("Origin", "Destination", "Driver Name", "Driver Phone", "Customer")]
+    assert shown == [["'=1+1 (NL)"], ["'=1+1 (NL)"], ["'@x"], ["'-1"], ["'+1"]]
+
+
+def test_other_texts_come_through_unchanged(house: Organization, dispatcher: Subject) -> None:
+    for name in HARMLESS:
+        factories.booked_shipment(dispatcher, customer_id=factories.customer(house, name).pk)
+
+    file = fetch_file(dispatcher)
+
+    assert sorted(file.column("Customer")) == sorted(HARMLESS)
+
+
+def test_a_customer_sees_its_own_shipments_without_phones(house: Organization, dispatcher: Subject) -> None:
+    customer, driver = factories.customer(house), factories.driver(house)
+    mine = factories.booked_shipment(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
+    factories.booked_shipment(dispatcher, driver_id=driver.pk)
+
+    file = fetch_file(factories.member(house, "customer", customer=customer))
+
+    assert file.column("Reference") == [mine.reference]
+    assert (file.column("Driver Name"), file.column("Driver Phone")) == ([driver.name], [""])
+    assert file.headers["X-Freight-Rows"] == "1"
+
+
+def test_a_customer_with_nothing_gets_the_header_alone(house: Organization, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+
+    file = fetch_file(factories.member(house, "customer"))
+
+    assert file.body.decode() == f"{LABELS}\n"
+
+
+@pytest.mark.parametrize("role", ["admin", "dispatcher", "auditor"])
+def test_who_oversees_sees_every_row_of_its_organisation_and_no_other(
+    house: Organization, dispatcher: Subject, role: str
+) -> None:
+    ours = {factories.booked_shipment(dispatcher).reference for _ in range(2)}
+    factories.booked_shipment(factories.member(factories.organization("Rival"), "dispatcher"))
+
+    file = fetch_file(factories.member(house, role))
+
+    assert set(file.column("Reference")) == ours
+
+
+def test_a_driver_may_not_export(house: Organization) -> None:
+    file = fetch_file(factories.member(house, "driver"))
+
+    assert (file.status, file.headers["Content-Type"]) == (403, "application/problem+json")
+
+
+def test_a_stranger_may_not_export(committed: None) -> None:
+    assert fetch_file(None).status == 401
+
+
+def test_the_filters_narrow(dispatcher: Subject) -> None:
+    references = [
+        factories.booked_shipment(dispatcher, now=NOW + timedelta(days=day), status=status).reference
+        for day, status in enumerate(["draft", "booked", "booked", "draft"])
+    ]
+
+    def exported_references(**query: Any) -> list[str]:
+        file = fetch_file(dispatcher, query)
+        assert file.headers["X-Freight-Rows"] == str(len(file.rows) - 1)
+        return file.column("Reference")
+
+    assert exported_references() == references[::-1]
+    assert exported_references(status="draft") == [references[3], references[0]]
+    assert exported_references(status="draft,booked", limit=3) == references[:0:-1]
+    assert exported_references(createdAfter="2026-03-03T12:00:00Z", createdBefore="2026-03-04T13:00:00+01:00") == [
+        references[1]
+    ]
+
+
+def test_what_cannot_be_used_is_named(dispatcher: Subject) -> None:
+    query = {"sort": "x", "status": "nowhere", "limit": "0", "createdAfter": "yesterday", "fields": "id,nme"}
+
+    file = fetch_file(dispatcher, query)
+
+    assert (file.status, file.headers["Content-Type"]) == (400, "application/problem+json")
+    assert {error["field"]: error["code"] for error in orjson.loads(file.body)["errors"]} == {
+        "sort": "unknown_parameter", "status": "invalid", "limit": "invalid", "createdAfter": "invalid",
+        "fields": "invalid",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", ["1000000000", "-1", "1.5", "\u0661", "", "1\0"])
+def test_a_limit_that_is_none_is_refused(dispatcher: Subject, limit: str) -> None:
+    assert fetch_file(dispatcher, {"limit": limit}).status == 400
+
+
+def test_the_older_path_gives_the_same_file(dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+
+    assert fetch_file(dispatcher, path="/api/shipments/export/csv").body == fetch_file(dispatcher).body
+
+
+def test_accept_does_not_matter(dispatcher: Subject) -> None:
+    assert [fetch_file(dispatcher, Accept=accept).status for accept in ("text/csv", "*/*", "application/json")] == [
+        200
+    ] * 3
+
+
+def test_it_stands_in_the_audit_twice(house: Organization, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+
+    file = fetch_file(dispatcher, {"status": "booked"})
+
+    started, done = AuditEntry.objects.filter(organization=house, action="export").order_by("at", "id")
+    told = {"report": "shipments", "format": "csv", "filters": {"status": "booked"}, "rows": 1}
+    assert (started.outcome, started.entity, started.after) == ("started", "export", told)
+    assert done.after.pop("durationMs") >= 0
+    assert (done.outcome, done.after) == ("done", told | {"bytes": len(file.body)})
+    assert {entry.actor_id for entry in (started, done)} == {dispatcher.user_id}
+    assert started.entity_id == done.entity_id

@@ -1,0 +1,304 @@
+"""GET /api/exports/*.pdf: the rows as printed pages, the same from every engine, and never a stale one."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+from django.db import connection
+
+from exports.pdf import libraries, report_layout
+from exports.pdf.report_layout import PrintedColumn, PrintedReport
+from exports.reports.formats import pdf
+from exports.sandbox.pool import Pool, Task, shared
+from shipments import services
+from shipments.auth.subjects import Subject
+from shipments.models import AuditEntry, Organization
+from shipments.services.feed import sequencer
+from tests import factories
+from tests.drills.harness import shipment_copies
+from tests.exports import pdf_reader
+from tests.exports.export_client import File, fetch_file, token
+from tests.factories import NOW
+
+pytestmark = pytest.mark.usefixtures("committed")
+PATH = "/api/exports/shipments.pdf"
+LABELS = "Reference Origin Destination Status Customer Driver Name Created At ETA"
+
+
+@pytest.fixture
+def house(committed: None) -> Organization:
+    return factories.organization("Acme Freight")
+
+
+@pytest.fixture
+def dispatcher(house: Organization) -> Subject:
+    return factories.member(house, "dispatcher")
+
+
+def fetch_pdf(subject: Subject, **query: Any) -> File:
+    file = fetch_file(subject, query, path=PATH)
+    assert (file.status, file.headers["Content-Type"]) == (200, "application/pdf")
+    return file
+
+
+def printed_report(rows: list[list[str]], **changes: Any) -> PrintedReport:
+    return PrintedReport(
+        **{
+            "title": "Shipments", "organisation": "Acme Freight", "made_at": NOW, "facts": [("Filters", "None")],
+            "columns": [PrintedColumn("Reference"), PrintedColumn("Customer"), PrintedColumn("Status")], "rows": rows,
+            "states": ["in_transit"] * len(rows),
+        } | changes
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    return shared()
+
+
+def test_a_row_and_what_stands_around_the_table(house: Organization, dispatcher: Subject) -> None:
+    driver, customer = factories.driver(house), factories.customer(house)
+    shipment = factories.booked_shipment(
+        dispatcher, driver_id=driver.pk, customer_id=customer.pk, planned_delivery_at=NOW + timedelta(days=3)
+    )
+
+    file = fetch_pdf(dispatcher, status="booked", createdAfter="2026-01-01T00:00:00Z")
+
+    shown = pdf_reader.text(file.body)
+    assert LABELS in shown
+    assert (
+        f"{shipment.reference} Rotterdam (NLRTM) Hamburg (DEHAM) booked Northwind Traders Dana Driver"
+        " 2026-03-02 12:00 2026-03-05 12:00"
+    ) in shown.replace("- ", "-")
+    for words in (
+        "Shipments", "Acme Freight", "Status: booked", "Created after: 2026-01-01T00:00:00Z", "booked 1",
+        "Page 1 of 1", "The whole organisation",
+    ):  # fmt: skip
+        assert words in shown
+    assert file.headers["X-Freight-Rows"] == "1"
+    assert file.headers["Content-Disposition"].endswith('.pdf"')
+
+
+def test_nothing_found_is_a_page_that_says_so(dispatcher: Subject) -> None:
+    assert "Nothing matches these filters." in pdf_reader.text(fetch_pdf(dispatcher).body)
+
+
+def test_a_customer_sees_its_own_without_phones(house: Organization, dispatcher: Subject) -> None:
+    customer, driver = factories.customer(house), factories.driver(house)
+    mine = factories.booked_shipment(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
+    others = factories.booked_shipment(dispatcher)
+
+    query = {"fields": "reference,driverName,driverPhone"}
+    file = fetch_pdf(factories.member(house, "customer", customer=customer), **query)
+
+    shown = pdf_reader.text(file.body).replace("- ", "-")
+    assert (mine.reference in shown, others.reference in shown, driver.phone in shown) == (True, False, False)
+
+
+def test_named_fields_come_in_their_order_and_no_more_than_a_page_holds(dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher, pieces=3)
+
+    few_fields = fetch_pdf(dispatcher, fields="status,pieces,reference")
+    many_fields = fetch_file(
+        dispatcher,
+        {"fields": "id,reference,origin,destination,status,driverId,driverName,createdAt,updatedAt,eta,po,bol,pro"},
+        path=PATH,
+    )
+
+    assert "Status Pieces Reference" in pdf_reader.text(few_fields.body)
+    assert (many_fields.status, orjson.loads(many_fields.body)["errors"][0]["field"]) == (400, "fields")
+
+
+@pytest.mark.parametrize("name", ["events", "deliveries", "audit"])
+def test_every_report_prints(house: Organization, dispatcher: Subject, name: str) -> None:
+    factories.booked_shipment(dispatcher)
+
+    auditor = factories.member(house, "auditor")
+    key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
+    file = fetch_file(None, path=f"/api/exports/{name}.pdf", **key)
+
+    assert (file.status, file.body[:5]) == (200, b"%PDF-")
+
+
+def test_the_older_path_gives_a_file_too(dispatcher: Subject) -> None:
+    assert fetch_file(dispatcher, path="/api/shipments/export/pdf").body[:5] == b"%PDF-"
+
+
+def test_it_stands_in_the_audit_with_rows_and_bytes(house: Organization, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+
+    file = fetch_pdf(dispatcher)
+
+    started, done = AuditEntry.objects.filter(organization=house, action="export").order_by("at", "id")
+    assert (started.outcome, done.outcome) == ("started", "done")
+    assert (done.after["rows"], done.after["bytes"], done.after["format"]) == (1, len(file.body), "pdf")
+
+
+# -- the cache --------------------------------------------------------------------------------------------
+
+
+def test_the_same_state_is_drawn_once_for_all_who_see_the_same(house: Organization, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+    other = factories.member(house, "dispatcher")
+    hits = pdf.cache.stats.hits
+
+    files = [fetch_pdf(subject).body for subject in (dispatcher, dispatcher, other)]
+
+    assert (len(set(files)), pdf.cache.stats.hits) == (1, hits + 2)
+
+
+def test_what_was_committed_is_in_the_next_file(dispatcher: Subject) -> None:
+    shipment = factories.booked_shipment(dispatcher)
+    before = fetch_pdf(dispatcher)
+
+    services.advance(by=dispatcher, now=NOW, reference=shipment.reference, to="cancelled")
+    after = fetch_pdf(dispatcher)
+
+    assert ("booked 1" in pdf_reader.text(before.body), "cancelled 1" in pdf_reader.text(after.body)) == (
+        True,
+        True,
+    )
+
+
+def test_others_who_see_less_get_a_file_of_their_own(house: Organization, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+
+    all_of_it = fetch_pdf(dispatcher)
+    nothing = fetch_pdf(factories.member(house, "customer"))
+
+    assert (all_of_it.headers["X-Freight-Rows"], nothing.headers["X-Freight-Rows"]) == ("1", "0")
+
+
+def test_it_is_drawn_once_for_all_who_ask_at_that_time(dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher)
+    stored = pdf.cache.stats.stored
+
+    def ask(_: int) -> bytes:
+        try:
+            return fetch_pdf(dispatcher).body
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as threads:
+        files = set(threads.map(ask, range(4)))
+
+    assert (len(files), pdf.cache.stats.stored) == (1, stored + 1)
+
+
+# -- many pages -------------------------------------------------------------------------------------------
+
+
+def test_a_few_pages_hold_every_row_under_a_repeated_header(pool: Pool) -> None:
+    rows = [[f"SHIP-{n:06d}", f"Customer {n}", "in transit"] for n in range(60)]
+
+    content = report_layout.render(printed_report(rows), pool=pool).content
+
+    pages = pdf_reader.pages(content)
+    shown = " ".join(" ".join(pages).split())
+    assert [row for row in rows if " ".join(row) not in shown] == []
+    assert [("Reference Customer Status" in page, f"Page {n} of {len(pages)}" in page) for n, page in
+            enumerate(pages, 1)] == [(True, True)] * len(pages)  # fmt: skip
+    assert {embedded for _, embedded in pdf_reader.fonts(content)} == {True}
+    with pdf_reader.open_pdf(content) as file:
+        assert ("/StructTreeRoot" in file.Root, str(file.Root.Lang)) == (True, "en")
+
+
+def test_two_thousand_rows_are_whole_and_in_order(dispatcher: Subject) -> None:
+    shipment_copies.insert_copies(factories.booked_shipment(dispatcher, reference="COPY-1").pk, 2_000)
+    while sequencer.number_batch():
+        pass  # as the relay does: with so many events unnumbered nothing is kept
+    began = time.monotonic()
+
+    file = fetch_pdf(dispatcher, ordering="reference", fields="reference,status,createdAt")
+
+    first = time.monotonic() - began
+    pages = pdf_reader.pages(file.body)
+    shown = " ".join(" ".join(pages).split())
+    assert shown.count("booked 2026-03-02 12:00") == 2_000
+    assert all(f"COPY-{n} booked" in shown for n in range(1, 2_001))
+    assert [f"Page {n} of {len(pages)}" in page for n, page in enumerate(pages, 1)] == [True] * len(pages)
+    assert all("Reference Status Created At" in page for page in pages)
+    began, hits = time.monotonic(), pdf.cache.stats.hits
+    assert fetch_pdf(dispatcher, ordering="reference", fields="reference,status,createdAt").body == file.body
+    assert pdf.cache.stats.hits == hits + 1
+    # The goal is 50 ms against 2 s on a quiet machine; making an API key and a loop are measured here too.
+    assert time.monotonic() - began < first
+
+
+def test_a_report_in_parts_has_no_seam(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_layout, "MOST_IN_ONE", 300)
+    rows = [[f"SHIP-{n:06d}", "A name that is long enough for lines " * (n % 7 == 0), "x"] for n in range(1000)]
+
+    content = report_layout.render(printed_report(rows), pool=pool).content
+
+    pages = pdf_reader.pages(content)
+    references = [word for page in pages for word in page.split() if word.startswith("SHIP-")]
+    assert references == [row[0] for row in rows]
+    assert [f"Page {n} of {len(pages)}" in page for n, page in enumerate(pages, 1)] == [True] * len(pages)
+    # But for the first, which has the summary, and the last, all pages are about as full.
+    lines = [page.count("SHIP-") for page in pages[1:-1]]
+    assert min(lines) > max(lines) * 0.7
+
+
+def test_more_rows_than_a_document_holds_are_refused_with_a_way_out(
+    dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pdf, "PDF", replace(pdf.PDF, most_rows=1))
+    for _ in range(2):
+        factories.booked_shipment(dispatcher)
+
+    file = fetch_file(dispatcher, path=PATH)
+
+    [error] = orjson.loads(file.body)["errors"]
+    assert (file.status, error["field"], error["code"]) == (400, "limit", "too_many_rows")
+
+
+SCRIPTS = ["שלום עולם", "陽光電子", "ひらがな", "한국어", "Ελλάδα", "Україна", "Łódź Ñandú", "กขค", "अमर"]
+LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft"
+
+
+@pytest.mark.parametrize("filler", [0, 250], ids=["weasyprint", "typst"])
+def test_every_script_is_printed(pool: Pool, filler: int) -> None:
+    rows = [[f"R{n}", name, "x"] for n, name in enumerate([*SCRIPTS, LONG, "شركة النقل", "🚚"])]
+
+    content = report_layout.render(printed_report(rows + [["-", "-", "-"]] * filler, states=[]), pool=pool).content
+
+    page = pdf_reader.pages(content)[0]
+    shown = "".join(page.split())
+    assert [name for name in [*SCRIPTS[1:], LONG] if "".join(name.split()) not in shown] == []
+    # Readers differ in the direction and the forms in which they tell these.
+    assert any(word in shown for word in ("שלום", "םולש"))
+    assert any(0x0600 <= ord(letter) < 0x0700 or 0xFB50 <= ord(letter) < 0xFF00 for letter in shown)
+    assert {embedded for _, embedded in pdf_reader.fonts(content)} == {True}
+    # Not every reader is told what an emoji is, but everybody sees it: nothing else here has a bright colour.
+    assert sum(max(dot) - min(dot) > 120 for dot in pdf_reader.pixels(content)) > 20
+
+
+def test_without_its_libraries_the_answer_says_what_to_type(
+    dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libraries, "present", lambda: False)
+
+    file = fetch_file(dispatcher, path=PATH)
+
+    body = orjson.loads(file.body)
+    assert (file.status, file.headers["Content-Type"]) == (503, "application/problem+json")
+    assert "apt-get install libpango-1.0-0" in body["detail"]
+
+
+def test_a_document_that_cannot_be_drawn_is_a_problem_and_stands_in_the_audit(
+    house: Organization, dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factories.booked_shipment(dispatcher)
+    monkeypatch.setattr(report_layout, "MOST_BY_PAGES", -1)
+    monkeypatch.setattr(report_layout, "_part", lambda *_, **__: Task("join", {}, [b"no pages"]))
+
+    file = fetch_file(dispatcher, path=PATH)
+
+    assert (file.status, orjson.loads(file.body)["detail"]) == (503, "The document could not be drawn.")
+    entries = AuditEntry.objects.filter(organization=house, action="export").order_by("at", "id")
+    assert [entry.outcome for entry in entries] == ["started", "failed"]

@@ -1,0 +1,334 @@
+"""The read lane answers what Django would have answered, byte for byte, or leaves it to Django."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+from pytest_django import Settings
+
+from freight.fast_path.application import FastPathApplication
+from freight.server.django_handler import SingleThreadHandler
+from monitoring.dependencies import redis_deadlines
+from monitoring.queries import query_timing
+from shipments import services
+from shipments.models import Organization, Shipment, User
+from shipments.selectors import async_reads
+from shipments.services.accounts import api_keys, logins
+from tests import factories
+from tests.drills.harness.fault_proxy import FaultProxy
+from tests.timing import fastest_reported_seconds
+
+pytestmark = pytest.mark.usefixtures("committed")
+# What differs from one request to the next by nature, and the methods that DRF names on every answer.
+_VARYING_HEADERS = ("ratelimit", "allow")
+# Each answer of Redis comes before any timeout of its client's.
+SLOW_SECONDS = 0.24
+PASSWORD = "a-long-demo-password"
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def comparable(self) -> tuple[int, dict[str, str], bytes]:
+        return (
+            self.status,
+            {k: self.headers[k] for k in sorted(self.headers) if k not in _VARYING_HEADERS},
+            self.body,
+        )
+
+
+class RecordingDjango:
+    """The handler behind the lane, which notes what is left to it."""
+
+    def __init__(self) -> None:
+        self.handler = SingleThreadHandler()
+        self.paths: list[str] = []
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        self.paths.append(scope["path"])
+        await self.handler(scope, receive, send)
+
+
+async def ask(application: Any, target: str, **headers: str) -> Answer:
+    path, _, query = target.partition("?")
+    all_headers = {
+        "host": "localhost",
+        "x-request-id": "the-same",
+        **{k.replace("_", "-"): v for k, v in headers.items()},
+    }
+    scope = {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()], "scheme": "http",
+        "client": ("127.0.0.1", 5000), "server": ("127.0.0.1", 80), "http_version": "1.1", "root_path": "",
+        "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    sent: list[dict[str, Any]] = []
+
+    events: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        if events:
+            await asyncio.Event().wait()  # nothing more comes, and nobody leaves
+        events.append(1)
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    await application(scope, receive, send)
+    response_headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return Answer(sent[0]["status"], response_headers, b"".join(message.get("body", b"") for message in sent[1:]))
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def pools() -> AsyncIterator[None]:
+    yield
+    await async_reads.close_pools()
+
+
+@dataclass
+class Tenant:
+    organization: Organization
+    shipment: Shipment
+    tokens: dict[str, str]
+
+
+@pytest.fixture
+def house(committed: None) -> Tenant:
+    organization = factories.organization()
+    driver = factories.driver(organization)
+    by = factories.member(organization, "dispatcher")
+    shipment = factories.booked_shipment(by, driver_id=driver.pk)
+    for _ in range(3):
+        factories.booked_shipment(by)
+    tokens = {}
+    for role in ("dispatcher", "auditor", "driver"):
+        links = {"driver": driver} if role == "driver" else {}
+        tokens[role] = _bearer_token(organization, role, **links)
+    return Tenant(organization, shipment, tokens)
+
+
+def _bearer_token(organization: Organization, role: str, **links: Any) -> str:
+    """This will return the authorization of a fresh member who has logged in."""
+    user = factories.user(organization, role, password=PASSWORD, **links)
+    origin = logins.Origin("127.0.0.1", "")
+    return f"Bearer {logins.login(email=user.email, password=PASSWORD, origin=origin, now=timezone.now()).access}"
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "auditor", "driver"])
+@pytest.mark.parametrize("target", ["one", "list", "page"])
+async def test_a_plain_read_is_answered_as_django_answers_it(house: Tenant, role: str, target: str) -> None:
+    django = RecordingDjango()
+    path = {
+        "one": f"/api/shipments/{house.shipment.reference.lower()}",
+        "list": "/api/shipments",
+        "page": "/api/shipments?limit=1&ordering=-updatedAt",
+    }[target]
+    theirs = await ask(django, path, authorization=house.tokens[role])
+    django.paths.clear()
+
+    fast_path = FastPathApplication(django)
+    ours = [await ask(fast_path, path, authorization=house.tokens[role]) for _ in range(2)]
+
+    assert django.paths == []
+    assert [each.comparable for each in ours] == [theirs.comparable] * 2
+    assert theirs.status == 200
+
+
+@pytest.mark.parametrize("https", [True, False])
+async def test_the_next_answers_have_the_headers_of_the_first(
+    house: Tenant, settings: Settings, https: bool
+) -> None:
+    settings.SECURE_HSTS_SECONDS = 60
+    settings.SECURE_SSL_REDIRECT = True
+    more = {"x_forwarded_proto": "https"} if https else {}
+    django, path, token = (
+        RecordingDjango(),
+        f"/api/shipments/{house.shipment.reference}",
+        house.tokens["dispatcher"],
+    )
+    fast_path = FastPathApplication(RecordingDjango())
+    theirs = await ask(django, path, authorization=token, **more)
+
+    ours = [await ask(fast_path, path, authorization=token, **more) for _ in range(3)]
+
+    assert [each.comparable for each in ours] == [theirs.comparable] * 3
+    assert theirs.status == (200 if https else 301)
+    assert ("strict-transport-security" in theirs.headers) is https
+
+
+async def test_who_has_this_version_is_told_so_as_by_django(house: Tenant) -> None:
+    django = RecordingDjango()
+    path = f"/api/shipments/{house.shipment.reference}"
+    token = house.tokens["dispatcher"]
+    etag = (await ask(django, path, authorization=token)).headers["etag"]
+    theirs = await ask(django, path, authorization=token, if_none_match=etag)
+    django.paths.clear()
+
+    ours = await ask(FastPathApplication(django), path, authorization=token, if_none_match=etag)
+
+    assert django.paths == []
+    assert ours.comparable == theirs.comparable
+    assert (ours.status, ours.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/api/shipments/NOT-THERE", {}),
+        ("/api/shipments?limit=0", {}),
+        ("/api/shipments?colour=red", {}),
+        ("/api/shipments?limit=1&q=ship", {}),
+        ("/api/shipments?cursor=forged", {}),
+        ("/api/shipments/bulk", {}),
+        ("/api/shipments", {"authorization": "Bearer wrong"}),
+        ("/api/shipments", {"authorization": "Basic eDp5"}),
+        ("/api/shipments", {"origin": "https://elsewhere.example"}),
+        ("/api/shipments", {"host": "evil.example"}),
+        ("/api/shipments", {"accept": "text/html"}),
+        ("/api/shipments/", {}),
+    ],
+)
+async def test_whatever_is_not_plain_is_left_to_django(house: Tenant, target: str, headers: dict[str, str]) -> None:
+    django = RecordingDjango()
+    all_headers = {"authorization": house.tokens["dispatcher"]} | headers
+    theirs = await ask(django, target, **all_headers)
+    django.paths.clear()
+
+    ours = await ask(FastPathApplication(django), target, **all_headers)
+
+    assert django.paths == [target.partition("?")[0]]
+    assert ours.comparable == theirs.comparable
+
+
+async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(house: Tenant) -> None:
+    def rival() -> str:
+        by = factories.member(factories.organization(), "dispatcher")
+        return factories.booked_shipment(by).reference
+
+    reference = await sync_to_async(rival)()
+
+    answer = await ask(
+        FastPathApplication(RecordingDjango()),
+        f"/api/shipments/{reference}",
+        authorization=house.tokens["dispatcher"],
+    )
+
+    assert answer.status == 404
+
+
+async def test_many_at_once_are_answered_by_few_questions_each_with_its_own(
+    house: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast_path, path = FastPathApplication(RecordingDjango()), f"/api/shipments/{house.shipment.reference}"
+    alone = {role: await ask(fast_path, path, authorization=token) for role, token in house.tokens.items()}
+    statements = Counter[str]()
+    observe = query_timing.observe_query
+
+    def record_query(sql: object, seconds: float) -> None:
+        statements[str(sql).split(maxsplit=1)[0]] += 1
+        observe(sql, seconds)
+
+    monkeypatch.setattr(query_timing, "observe", record_query)
+    roles = [role for role in house.tokens for _ in range(20)]
+    answers = await asyncio.gather(*(ask(fast_path, path, authorization=house.tokens[role]) for role in roles))
+
+    assert [each.comparable for each in answers] == [alone[role].comparable for role in roles]
+    assert sum(statements.values()) < len(roles) / 2
+
+
+async def test_pages_of_several_houses_at_once_are_each_for_whoever_asked(house: Tenant) -> None:
+    django = RecordingDjango()
+    fast_path = FastPathApplication(django)
+
+    def more() -> list[str]:
+        others = [factories.organization(), factories.organization()]
+        headers = [_bearer_token(each, "dispatcher") for each in others]
+        factories.booked_shipment(factories.member(others[0], "dispatcher"))
+        gone = _bearer_token(others[1], "auditor")
+        left = User.objects.get(membership__organization=others[1], membership__role="auditor")
+        logins.revoke_all(left, now=timezone.now())
+        by = factories.member(house.organization, "admin")
+        _, secret = api_keys.create(by=by, now=timezone.now(), name="board", scopes=["shipments:read"])
+        return [*headers, house.tokens["dispatcher"], house.tokens["driver"], f"Bearer {secret}", gone]
+
+    tokens = await sync_to_async(more)()
+    theirs = [await ask(django, "/api/shipments", authorization=token) for token in tokens]
+    django.paths.clear()
+
+    for _ in range(2):  # made, and kept
+        ours = await asyncio.gather(*(ask(fast_path, "/api/shipments", authorization=token) for token in tokens))
+
+        assert [each.comparable for each in ours] == [each.comparable for each in theirs]
+    assert [len(orjson.loads(each.body).get("results", [])) for each in ours] == [1, 0, 4, 1, 4, 0]
+    assert [each.status for each in ours] == [200] * 5 + [401]
+    assert django.paths == ["/api/shipments"] * 2  # the ended login's
+
+
+async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: Tenant) -> None:
+    fast_path, reference = FastPathApplication(RecordingDjango()), house.shipment.reference
+    token, by = house.tokens["dispatcher"], await sync_to_async(factories.member)(house.organization, "dispatcher")
+    committed, seqs, over = 1, set[int](), asyncio.Event()
+
+    async def follow() -> None:
+        while not over.is_set():
+            committed_before = committed
+            answer = await ask(fast_path, f"/api/shipments/{reference}", authorization=token)
+            seq = orjson.loads(answer.body)["seq"]
+            assert committed_before <= seq
+            seqs.add(seq)
+
+    followers = [asyncio.create_task(follow()) for _ in range(8)]
+    for pieces in range(1, 1001):
+        if len(seqs) > 20:
+            break
+        written = await sync_to_async(services.amend)(
+            by=by, now=timezone.now() + timedelta(seconds=pieces), reference=reference, changes={"pieces": pieces}
+        )
+        committed = written.seq
+    over.set()
+    await asyncio.gather(*followers)
+
+    assert len(seqs) > 20
+
+
+@pytest.mark.parametrize("target", ["one", "list"])
+async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
+    house: Tenant, between: FaultProxy, target: str
+) -> None:
+    django, token = RecordingDjango(), house.tokens["dispatcher"]
+    fast_path = FastPathApplication(django)
+    path = {"one": f"/api/shipments/{house.shipment.reference}", "list": "/api/shipments?limit=2"}[target]
+
+    async def read(begins: float) -> float:
+        await asyncio.sleep(begins)
+        began = time.monotonic()
+        with redis_deadlines.redis_request_budget():
+            answer = await ask(fast_path, path, authorization=token)
+        assert answer.status == 200
+        assert "ratelimit" in answer.headers
+        return time.monotonic() - began
+
+    await read(0)  # the connections are there
+    between.faults.delay = SLOW_SECONDS / 2
+
+    async def slowest() -> float:
+        return max(await asyncio.gather(*(read(each / 20) for each in range(10))))
+
+    most = redis_deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
+    # It is at least as slow as one question of the slow Redis: the fault is real.
+    assert SLOW_SECONDS < await fastest_reported_seconds(slowest, under=most) < most
+    assert django.paths == []

@@ -1,0 +1,25 @@
+"""What is written into the log: no secret, wherever it stands."""
+
+import pytest
+
+from freight.settings import logs
+from shipments.auth import tokens
+
+
+@pytest.mark.parametrize("make", [tokens.new_api_key, tokens.new_device_key, tokens.new_tracking_token])
+def test_a_key_of_ours_is_masked_within_any_text(make: object) -> None:
+    key = make()  # type: ignore[operator]
+
+    line = logs.scrub(None, "", f'{{"event": "GET /api/osmand?id={key}&lat=1"}}')
+
+    assert line == f'{{"event": "GET /api/osmand?id={key[:4]}***&lat=1"}}'
+
+
+def test_other_words_stay() -> None:
+    line = '{"event": "freight from frd_x to frk_", "logger": "freight.relay"}'
+
+    assert logs.scrub(None, "", line) == line
+
+
+def test_values_that_sound_secret_are_masked() -> None:
+    assert logs.mask(None, "", {"refreshToken": "x", "count": 1}) == {"refreshToken": "***", "count": 1}

@@ -1,0 +1,215 @@
+"""The nginx file that deploy/ ships, in front of a server that tells what reached it."""
+
+import contextlib
+import http.server
+import json
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from freight.supervisor import proxy
+from tests.drills.harness import home_processes
+
+pytestmark = pytest.mark.journey
+
+TEMPLATE = Path(__file__).resolve().parent.parent.parent / "deploy" / "nginx" / "freight.conf"
+TEXT = "x" * 5000
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers with the headers that arrived; a stream sends one line, waits, and sends another."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if "stream" in self.path or "/exports/" in self.path:
+            self.answer_slowly()
+            return
+        body = json.dumps({"headers": dict(self.headers), "who": self.server.name, "text": TEXT}).encode()  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("ETag", '"44.abc"')
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer_slowly(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", "12")
+        self.end_headers()
+        self.wfile.write(b"first\n")
+        time.sleep(1)
+        self.wfile.write(b"later\n")
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+class EchoServer(socketserver.ThreadingUnixStreamServer):
+    """A named server on a unix socket."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.name = name
+        super().__init__(str(path), Echo)
+
+
+@contextlib.contextmanager
+def nginx(run: Path, *, api: list[Path], ws: list[Path]) -> Iterator[str]:
+    """nginx with the rendered file on a free port; the address is what is yielded."""
+    static = run / "static"
+    static.mkdir()
+    for name in ("page.css", "page.0123456789ab.css"):
+        (static / name).write_text("a{}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{probe.getsockname()[1]}"
+    configuration = run / "nginx.conf"
+    configuration.write_text(
+        proxy.render(TEMPLATE.read_text(), listen=listen, run=run, api=api, ws=ws, static=static)
+    )
+    command = [str(proxy.nginx_program()), "-p", str(run), "-c", str(configuration), "-g", "daemon off;"]
+    with (run / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
+        assert home_processes.comes_true(5, lambda: _is_listening(f"http://{listen}")), (run / "log").read_text()
+        yield f"http://{listen}"
+        process.terminate()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The door before one server of each kind, and one that is not there."""
+    run = tmp_path_factory.mktemp("proxy")
+    servers = [EchoServer(run / f"{name}.sock", name) for name in ("api", "ws")]
+    for server in servers:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with nginx(run, api=[run / "gone.sock", run / "api.sock"], ws=[run / "ws.sock"]) as address:
+        yield address
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def _is_listening(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/static/page.css").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_what_a_client_says_about_itself_does_not_pass(url: str) -> None:
+    spoofed = {
+        "X-Forwarded-For": "8.8.8.8",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.example",
+        "X-Real-IP": "8.8.8.8",
+        "Forwarded": "for=8.8.8.8",
+        "Daphne-Root-Path": "/evil",
+        "Upgrade": "websocket",
+        "Connection": "upgrade",
+    }
+    headers = httpx.get(f"{url}/api/shipments", headers=spoofed).json()["headers"]
+
+    address = url.removeprefix("http://")
+    received = {name: headers.get(name) for name in (*spoofed, "Host")}
+    assert received == {
+        "X-Forwarded-For": "127.0.0.1",
+        "X-Forwarded-Proto": "http",
+        "X-Forwarded-Host": address,
+        "X-Real-IP": None,
+        "Forwarded": None,
+        "Daphne-Root-Path": None,
+        "Upgrade": None,
+        "Connection": None,
+        "Host": address,
+    }
+
+
+@pytest.mark.parametrize("path", ["/ws", "/ws/"])
+def test_a_websocket_is_upgraded_by_the_socket_processes(url: str, path: str) -> None:
+    asked = {"Upgrade": "websocket", "Connection": "upgrade"}
+    answer = httpx.get(f"{url}{path}", headers=asked).json()
+
+    assert answer["who"] == "ws"
+    assert (answer["headers"]["Upgrade"], answer["headers"]["Connection"]) == ("websocket", "upgrade")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/shipments/A-1/stream", "/api/events/stream", "/api/exports/a.csv", "/api/shipments/export/stream"],
+)
+def test_streams_pass_unbuffered_and_uncompressed(url: str, path: str) -> None:
+    with httpx.stream("GET", f"{url}{path}", headers={"Accept-Encoding": "gzip"}) as answer:
+        chunks = answer.iter_raw()
+        began = time.monotonic()
+        first = next(chunks)
+        waited = time.monotonic() - began
+        rest = b"".join(chunks)
+
+    assert (first, rest) == (b"first\n", b"later\n")
+    assert waited < 0.5
+    assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ["/api/exports", "/api/imports"])
+def test_a_collection_is_not_taken_for_the_folder_of_its_members(url: str, path: str) -> None:
+    answer = httpx.get(f"{url}{path}")
+
+    assert (answer.status_code, answer.json()["who"]) == (200, "api")
+
+
+def test_a_list_is_compressed_and_one_shipment_keeps_its_strong_etag(url: str) -> None:
+    many = httpx.get(f"{url}/api/shipments")
+    one = httpx.get(f"{url}/api/shipments/A-1")
+
+    assert many.headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in one.headers
+    assert one.headers["etag"] == '"44.abc"'
+
+
+def test_a_process_that_is_gone_is_passed_over(url: str) -> None:
+    assert {httpx.get(f"{url}/api/shipments").json()["who"] for _ in range(20)} == {"api"}
+
+
+def test_static_files_have_a_lifetime_by_their_name(url: str) -> None:
+    plain, hashed = (httpx.get(f"{url}/static/{name}") for name in ("page.css", "page.0123456789ab.css"))
+
+    assert plain.headers["cache-control"] == "no-cache"
+    assert hashed.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert plain.headers["server"] == "nginx"
+
+
+def test_too_large_a_body_is_a_problem(url: str) -> None:
+    answer = httpx.post(f"{url}/api/shipments?q=1", content=b"x" * 12_000_000)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert answer.json()["instance"] == "/api/shipments"
+
+
+def test_nobody_behind_the_door_is_a_problem(tmp_path: Path) -> None:
+    with nginx(tmp_path, api=[tmp_path / "a"], ws=[tmp_path / "b"]) as address:
+        answer = httpx.get(f'{address}/api/x"y?key=1', headers={"X-Request-ID": "mine-1"})
+        page = httpx.get(f"{address}/")
+
+    assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
+    assert answer.headers["retry-after"] == "2"
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Service unavailable",
+        "status": 502,
+        "detail": "No process can answer right now; try again.",
+        "instance": "/api/x%22y",
+        "requestId": "mine-1",
+    }
+    assert (page.status_code, page.headers["content-type"]) == (502, "text/html; charset=utf-8")

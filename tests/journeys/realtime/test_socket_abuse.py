@@ -1,0 +1,358 @@
+"""Whatever a stranger or a broken client sends to the socket: a clear answer, and nothing else."""
+
+import asyncio
+import base64
+import json
+import struct
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import jwt
+import psutil
+import pytest
+import websockets
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from shipments.auth import tokens
+from shipments.models import Shipment
+from shipments.services.accounts import socket_tickets
+from tests import factories
+from tests.drills.harness.daphnes import ProductDaphnes
+from tests.journeys.clients import SocketClient
+from tests.journeys.credentials import (
+    MemberCredentials,
+    create_member_credentials,
+    handshake_status,
+    now,
+    wait_for_close,
+    welcome_or_close_code,
+)
+
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
+
+MAX_MEMORY_GROWTH = 50 * 1024 * 1024
+
+
+class Case:
+    """A member with one shipment, and a shipment of somebody else."""
+
+    def __init__(self) -> None:
+        organization = factories.organization()
+        self.credentials: MemberCredentials = create_member_credentials(organization, "dispatcher")
+        self.shipment: Shipment = factories.booked_shipment(factories.member(organization, "dispatcher"))
+        stranger = factories.member(factories.organization(), "dispatcher")
+        self.foreign: Shipment = factories.booked_shipment(stranger)
+
+
+@pytest.fixture
+def case(committed: None) -> Case:
+    return Case()
+
+
+@pytest.fixture(autouse=True)
+def server_stays_healthy(product: ProductDaphnes) -> Iterator[None]:
+    """No abuse may cost memory, or bring the server down."""
+    processes = [psutil.Process(each.process.pid) for each in product.ws if each.process]
+    before = [process.memory_info().rss for process in processes]
+    yield
+    assert all(each.process and each.process.poll() is None for each in product.ws)
+    growth = [process.memory_info().rss - was for process, was in zip(processes, before, strict=True)]
+    assert max(growth) < MAX_MEMORY_GROWTH
+
+
+# -- who it claims to be ------------------------------------------------------------------------------------
+
+FOREIGN = [
+    "https://evil.example",
+    "null",
+    "https://127.0.0.1:{port}",
+    "http://127.0.0.1:1",
+    "http://127.0.0.1",
+    "http://127.0.0.1.evil.com:{port}",
+    "http://evil.com/http://127.0.0.1:{port}",
+]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+@pytest.mark.parametrize("way", ["cookie", "ticket", "bearer", "nothing"])
+async def test_a_foreign_origin_is_refused_before_accept_whatever_it_brings(
+    product: ProductDaphnes, case: Case, origin: str, way: str
+) -> None:
+    headers = {"Origin": origin.format(port=product.api.port)}
+    subprotocols = ["freight.v1"]
+    if way == "cookie":
+        headers["Cookie"] = case.credentials.cookie
+    elif way == "bearer":
+        headers["Authorization"] = await sync_to_async(case.credentials.bearer)()
+    elif way == "ticket":
+        subprotocols.append(f"ticket.{await sync_to_async(case.credentials.ticket)()}")
+
+    status = await handshake_status(
+        SocketClient(product.ws[0], additional_headers=headers, subprotocols=subprotocols)
+    )
+
+    assert status == 403
+
+
+async def test_without_an_origin_a_cookie_is_refused_and_a_ticket_is_not(
+    product: ProductDaphnes, case: Case
+) -> None:
+    cookie = {"Cookie": case.credentials.cookie}
+    ticket = f"ticket.{await sync_to_async(case.credentials.ticket)()}"
+
+    refused = await handshake_status(SocketClient(product.ws[0], additional_headers=cookie))
+    async with SocketClient(
+        product.ws[0], additional_headers=cookie, subprotocols=["freight.v1", ticket]
+    ) as socket:
+        answer = await welcome_or_close_code(socket)
+
+    assert (refused, answer) == (403, "welcome")
+
+
+async def test_a_used_or_old_ticket_closes_with_4401(product: ProductDaphnes, case: Case) -> None:
+    used = await sync_to_async(case.credentials.ticket)()
+    subject = await sync_to_async(lambda: case.credentials.subject)()
+    old, _ = await sync_to_async(socket_tickets.issue)(by=subject, now=now() - timedelta(seconds=31))
+
+    answers = []
+    for ticket in (used, used, old, "never-made", ""):
+        async with SocketClient(product.ws[0], subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:
+            answers.append(await welcome_or_close_code(socket))
+
+    assert answers == ["welcome", "4401", "4401", "4401", "4401"]
+
+
+async def test_a_token_in_the_query_string_is_ignored_and_in_no_log(product: ProductDaphnes, case: Case) -> None:
+    token, ticket = await sync_to_async(case.credentials.token)(), await sync_to_async(case.credentials.ticket)()
+    socket = SocketClient(product.ws[0])
+    socket._url += f"?token={token}&access_token={token}&ticket={ticket}"
+
+    async with socket:
+        await socket.send(type="join:room", shipmentId=case.shipment.reference)
+        error = await socket.receive("error")
+    async with SocketClient(product.ws[0], subprotocols=["freight.v1", f"ticket.{ticket}"]) as other:
+        await other.receive("welcome")
+    for secret in (f"Bearer {token}", f"Bearer {case.credentials.api_key}"):
+        async with SocketClient(product.ws[0], secret) as authenticated:
+            await authenticated.receive("welcome")
+            await authenticated.send(type="token:refresh", token=token)
+            await authenticated.receive("token:refreshed")
+
+    assert error["code"] == "bad_request"
+    for daphne in product.daphnes:
+        written = daphne.log.read_text()
+        assert [secret for secret in (token, ticket, case.credentials.api_key) if secret in written] == []
+
+
+def _unsigned(claims: dict[str, Any]) -> str:
+    parts = (json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, claims))
+    return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
+
+
+def _forge(good: str, forgery: str) -> str:
+    claims = jwt.decode(good, options={"verify_signature": False})
+    key = tokens._signing_key(settings.SECRET_KEY)
+    return {
+        "alg none": lambda: _unsigned(claims),
+        "wrong key": lambda: jwt.encode(claims, "another key of thirty-two bytes!", algorithm="HS256"),
+        "other algorithm": lambda: jwt.encode(claims, key.ljust(64, b"\0"), algorithm="HS512"),
+        "no exp": lambda: jwt.encode({k: v for k, v in claims.items() if k != "exp"}, key, algorithm="HS256"),
+        "expired": lambda: jwt.encode(claims | {"exp": int(time.time()) - 1}, key, algorithm="HS256"),
+        "refresh token": lambda: jwt.encode(claims | {"typ": "refresh"}, key, algorithm="HS256"),
+        "no token": lambda: "",
+        "endless": lambda: "x" * 5000,
+    }[forgery]()
+
+
+@pytest.mark.parametrize(
+    "forgery",
+    ["alg none", "wrong key", "other algorithm", "no exp", "expired", "refresh token", "no token", "endless"],
+)
+@pytest.mark.parametrize("way", ["header", "first frame"])
+async def test_a_token_that_is_not_ours_closes_with_4401(
+    product: ProductDaphnes, case: Case, forgery: str, way: str
+) -> None:
+    token = _forge(await sync_to_async(case.credentials.token)(), forgery)
+
+    async with SocketClient(product.ws[0], f"Bearer {token}" if way == "header" else None) as socket:
+        if way == "first frame":
+            await socket.send(type="auth", token=token)
+        answer = await welcome_or_close_code(socket)
+
+    assert answer == "4401"
+
+
+async def test_who_says_nothing_is_closed_with_4408_and_who_expires_with_4401(
+    product: ProductDaphnes, case: Case
+) -> None:
+    short = await sync_to_async(case.credentials.bearer)(life=timedelta(seconds=4))
+
+    async with SocketClient(product.ws[0]) as silent, SocketClient(product.ws[0], short) as expiring:
+        (late, _), (expired, seconds) = await asyncio.gather(wait_for_close(silent), wait_for_close(expiring))
+
+    assert (late, expired) == (4408, 4401)
+    # At most five seconds late, and as many for a machine with other work.
+    assert seconds < 4 + 5 + 5
+
+
+# -- what it says -------------------------------------------------------------------------------------------
+
+NAMES = [
+    "SHIP-*",
+    "*",
+    "?",
+    "[a-z]",
+    "SHIP-%",
+    "ŠHIP-1",
+    "📦",
+    "x" * 10_240,
+    "../admin",
+    "a b",
+    "",
+    "shipment:",
+    "\0",
+]
+
+
+async def test_a_foreign_room_and_a_strange_one_answer_as_a_missing_one(
+    product: ProductDaphnes, case: Case
+) -> None:
+    names = ["NOT-THERE", case.foreign.reference, *NAMES]
+
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
+        answers = []
+        for name in names:
+            await socket.send(type="join:room", id=1, shipmentId=name)
+            answers.append(await socket.receive("error"))
+        await socket.send(type="join:room", shipmentId=case.shipment.reference)
+        await socket.receive("room:joined")
+
+    missing = answers[0] | {"room": ""}
+    assert missing["code"] == "not_found"
+    assert [answer | {"room": ""} for answer in answers] == [missing] * len(names)
+    assert max(len(answer["room"]) for answer in answers) <= 80
+
+
+KINDS = ["admin", "Join:Room", "", "__class__", "websocket.close", "x" * 300, "token:refreshed", "auth"]
+
+
+async def test_unknown_and_binary_frames_are_answered_and_the_socket_stays(
+    product: ProductDaphnes, case: Case
+) -> None:
+    frames = [
+        *({"type": kind} for kind in KINDS), {"type": 7}, {"type": None}, {}, [], "x", None,
+        {"type": "ping", "t": {}}, {"type": "join:room", "rooms": [[]]}, {"type": "join:room", "rooms": {}},
+        {"type": "leave:room"}, {"type": "token:refresh", "token": 7},
+    ]  # fmt: skip
+
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
+        for sent in (*(json.dumps(frame) for frame in frames), b"\0\1\2", "{" * 8000, '{"type":"ping","t":1e999}'):
+            await socket.connection.send(sent)
+            answer = await socket.receive("error")
+            assert (answer["code"], "Traceback" in answer["message"]) == ("bad_request", False)
+        await socket.send(type="ping", t=1)
+        await socket.receive("pong")
+
+
+async def test_a_frame_beyond_the_limit_is_not_read(product: ProductDaphnes, case: Case) -> None:
+    token = await sync_to_async(case.credentials.bearer)()
+
+    async with SocketClient(product.ws[0], token) as socket:
+        await socket.receive("welcome")
+        await socket.connection.send(json.dumps({"type": "ping", "t": "x" * 17_000}))
+        small = await socket.receive("error")
+    async with SocketClient(product.ws[0], token) as socket:
+        await socket.receive("welcome")
+        await _send_raw_frame(socket, json.dumps({"type": "ping", "t": "x" * 2_000_000}).encode(), opcode=1)
+        code, _ = await wait_for_close(socket)
+
+    assert (small["code"], code) == ("bad_request", 1009)
+
+
+async def test_endless_fragments_are_cut(product: ProductDaphnes, case: Case) -> None:
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
+        await _send_raw_frame(socket, b"{", opcode=1, final=False)
+        flood = asyncio.create_task(_fragments(socket))
+        code, seconds = await wait_for_close(socket)
+        flood.cancel()
+
+    assert (code, seconds < 10) == (1009, True)
+
+
+async def test_invalid_utf8_is_closed_with_1007(product: ProductDaphnes, case: Case) -> None:
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
+        await _send_raw_frame(socket, b'{"type":"ping","t":"\xc3\x28"}', opcode=1)
+        code, _ = await wait_for_close(socket)
+
+    assert code == 1007
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_ten_thousand_messages_a_second_are_closed_with_4429(
+    product: ProductDaphnes, case: Case, known: bool
+) -> None:
+    token = await sync_to_async(case.credentials.bearer)()
+
+    async with SocketClient(product.ws[0], token) as neighbour:
+        await neighbour.receive("welcome")
+        async with SocketClient(product.ws[0], token if known else None) as socket:
+            flood = asyncio.create_task(_flood(socket))
+            code, seconds = await wait_for_close(socket)
+            flood.cancel()
+        await neighbour.send(type="ping", t=1)
+        await neighbour.receive("pong")
+
+    assert (code, seconds < 10) == (4429, True)
+
+
+async def test_a_little_too_much_is_refused_and_forgiven(product: ProductDaphnes, case: Case) -> None:
+    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
+        await socket.receive("welcome")
+        for n in range(60):
+            await socket.send(type="ping", id=n)
+        refused = await socket.receive("error")
+        await asyncio.sleep(2)
+        await socket.send(type="ping", id="after")
+        while (await socket.receive("pong"))["id"] != "after":
+            pass
+
+    assert refused["code"] == "rate_limited"
+
+
+async def _flood(socket: SocketClient) -> None:
+    frame = json.dumps({"type": "ping", "t": 1})
+    try:
+        for n in range(20_000):
+            await socket.connection.send(frame)
+            if n % 100 == 99:
+                await asyncio.sleep(0.01)  # ten thousand a second, and time to hear the answer
+    except websockets.ConnectionClosed:
+        pass
+
+
+async def _fragments(socket: SocketClient) -> None:
+    for n in range(1_000_000):
+        await _send_raw_frame(socket, b" " * 16, opcode=0, final=False)
+        if n % 100 == 0:
+            await asyncio.sleep(0)
+
+
+async def _send_raw_frame(socket: SocketClient, payload: bytes, *, opcode: int, final: bool = True) -> None:
+    """This will write a frame that no library would send."""
+    first = opcode | (0x80 if final else 0)
+    size = len(payload)
+    if size < 126:
+        head = struct.pack("!BB", first, 0x80 | size)
+    elif size < 65_536:
+        head = struct.pack("!BBH", first, 0x80 | 126, size)
+    else:
+        head = struct.pack("!BBQ", first, 0x80 | 127, size)
+    # A mask of zeros leaves the payload as it is.
+    socket.connection.transport.write(head + b"\0\0\0\0" + payload)

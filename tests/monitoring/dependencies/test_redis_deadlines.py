@@ -1,0 +1,114 @@
+"""A slow Redis costs a request no more than one that is gone: its waits do not add up."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from functools import partial
+
+import pytest
+
+from monitoring.dependencies import redis_deadlines
+from ratelimits import async_limiter, counters, limiter
+from ratelimits.policies import Policy
+from shipments.caching.service import CacheService
+from tests.drills.harness.fault_proxy import FaultProxy
+from tests.timing import fastest_reported_seconds, fastest_seconds
+
+POLICY = Policy("general", 1_000_000, 900)
+# Each answer comes before any timeout of the client's, so that nothing fails and no breaker closes.
+SLOW_SECONDS = 0.24
+# One second is promised of a whole request; the rest is for its own work and a crowded machine.
+MAX_SECONDS = redis_deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
+
+
+def simulate_request(service: CacheService, *, bounded: bool, reads: int) -> float:
+    """This will ask Redis as a request does, for the limit and for prepared answers; it returns the seconds."""
+    began = time.monotonic()
+    with redis_deadlines.redis_request_budget() if bounded else contextlib.nullcontext():
+        assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").allowed
+        for _ in range(reads):
+            assert service.get_or_set(f"test:{uuid.uuid4()}", lambda: "made") == "made"
+    return time.monotonic() - began
+
+
+async def test_all_that_a_request_asks_a_slow_redis_ends_together(between: FaultProxy) -> None:
+    service = CacheService("test", ttl=60)
+    await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)  # the connections are there
+
+    between.faults.delay = SLOW_SECONDS / 2
+    unbounded = await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)
+
+    def bounded() -> float:
+        return fastest_seconds(partial(simulate_request, service, bounded=True, reads=5), under=MAX_SECONDS)
+
+    assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
+    assert await asyncio.to_thread(bounded) < MAX_SECONDS
+
+
+async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(between: FaultProxy) -> None:
+    async def counted(begins: float, *, bounded: bool) -> float:
+        await asyncio.sleep(begins)  # the question of others is under way
+        began = time.monotonic()
+        with redis_deadlines.redis_request_budget() if bounded else contextlib.nullcontext():
+            for _ in range(4):
+                usage = await async_limiter.check("general", f"address:{uuid.uuid4()}")
+                assert usage is not None
+                assert usage.allowed
+        return time.monotonic() - began
+
+    await counted(0, bounded=False)  # the connections are there
+
+    between.faults.delay = SLOW_SECONDS / 2
+    unbounded = await counted(0, bounded=False)
+
+    async def slowest() -> float:
+        return max(await asyncio.gather(*(counted(each / 40, bounded=True) for each in range(10))))
+
+    assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
+    assert await fastest_reported_seconds(slowest, under=MAX_SECONDS) < MAX_SECONDS
+
+
+async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(between: FaultProxy) -> None:
+    key = f"address:{uuid.uuid4()}"
+    await async_limiter.check("general", key)
+
+    between.faults.silent = True
+    with redis_deadlines.redis_request_budget():
+        alone = [await async_limiter.check("general", key) for _ in range(3)]
+    between.clear_faults()
+    await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
+    after = await async_limiter.check("general", key)
+
+    assert [each and each.count for each in alone] == [1, 2, 3]
+    assert after is not None
+    assert after.count <= 3  # the first, what Redis may have got as it fell silent, and this
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_question_ends_in_time_with_its_connection(between: FaultProxy, silent: bool) -> None:
+    between.faults.delay, between.faults.silent = SLOW_SECONDS / 2, silent
+
+    def ask() -> None:
+        counters.breaker.record_result(ok=True)  # it asks each time
+        assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").count == 1
+
+    # Connecting alone takes longer than a question may, and more than one wait.
+    most = redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS + 0.4
+    assert await asyncio.to_thread(partial(fastest_seconds, ask, under=most)) < most
+
+
+async def test_an_answer_that_came_too_late_is_nobody_elses(between: FaultProxy) -> None:
+    service = CacheService("test", ttl=60, breaker=counters.CircuitBreaker())
+    keys = {f"test:{uuid.uuid4()}": each for each in range(5)}
+    for key, value in keys.items():
+        await asyncio.to_thread(service.set, key, value)
+
+    between.faults.delay = redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS
+    late = await asyncio.to_thread(service.get, next(iter(keys)))
+    between.clear_faults()
+    await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
+    found = {key: await asyncio.to_thread(service.get, key) for key in keys}
+
+    assert late is None
+    assert found == keys

@@ -1,0 +1,144 @@
+"""Slow queries: noted without values, added up over processes, bounded, and in nobody's way."""
+
+import time
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.db import connection
+from django.test import RequestFactory
+from django.urls import ResolverMatch
+from pytest_django import Settings
+
+from monitoring.management.commands.slow_queries import explain
+from monitoring.queries import query_timing, slow_queries
+from monitoring.queries.slow_queries import SlowQueryStore
+from tests.drills.harness import home_processes
+
+
+@pytest.fixture(autouse=True)
+def _empty_slow_query_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    monkeypatch.setattr(slow_queries, "_KEY", "freight:slow-test")
+    for key in client.scan_iter("freight:slow-test*"):
+        client.delete(key)
+    yield
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "shape"),
+    [
+        ("SELECT a FROM t WHERE b = %s AND c = %(name)s", "SELECT a FROM t WHERE b = ? AND c = ?"),
+        ("SELECT a FROM t1 WHERE b = 'it''s' LIMIT 21", "SELECT a FROM t1 WHERE b = ? LIMIT ?"),
+        ("SELECT 1.5, $$secret$$, x2", "SELECT ?, ?, x2"),
+        ('SELECT "T3"."a1" FROM "T3"', 'SELECT "T3"."a1" FROM "T3"'),
+        ("SELECT a -- a secret\n  FROM t /* and\n another */", "SELECT a FROM t"),
+        ("SELECT a FROM t WHERE b IN (%s, %s, %s)", "SELECT a FROM t WHERE b IN (?)"),
+        ("INSERT INTO t VALUES (%s, %s), (%s, %s)", "INSERT INTO t VALUES (?)"),
+    ],
+)
+def test_no_value_is_kept(sql: str, shape: str) -> None:
+    assert slow_queries.normalise_sql(sql) == shape
+
+
+def test_what_two_processes_saw_is_added_up() -> None:
+    one, two = SlowQueryStore(), SlowQueryStore()
+    one.record("SELECT 1", seconds=2.0, route="/a")
+    two.record("SELECT 2", seconds=4.0, route="/a")
+    two.record("SELECT 2", seconds=3.0, route="/b")
+
+    assert home_processes.comes_true(10, lambda: [each.count for each in SlowQueryStore().entries()] == [2, 1])
+    entries = SlowQueryStore().entries()
+    assert [(each.sql, each.route, each.max_ms, each.total_ms) for each in entries] == [
+        ("SELECT ?", "/a", 4000.0, 6000.0),
+        ("SELECT ?", "/b", 3000.0, 3000.0),
+    ]
+    assert entries[0].to_json()["meanMs"] == 3000.0
+    assert abs(entries[0].last_at - time.time()) < 60
+
+
+def test_the_store_keeps_those_that_were_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slow_queries, "MOST", 3)
+    store = SlowQueryStore()
+    for number in range(6):
+        store.record(f"SELECT a{number}", seconds=1.0, route="/")
+        assert home_processes.comes_true(
+            10, lambda n=number: f"SELECT a{n}" in {each.sql for each in SlowQueryStore().entries()}
+        )
+
+    assert {each.sql for each in SlowQueryStore().entries()} == {"SELECT a3", "SELECT a4", "SELECT a5"}
+
+
+def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
+    url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:9/0"
+    store = SlowQueryStore()
+    started = time.monotonic()
+    for _ in range(1500):  # more than the queue holds
+        store.record("SELECT 1", seconds=1.5, route="/a")
+    took = time.monotonic() - started
+
+    assert home_processes.comes_true(10, lambda: bool(store.entries()))
+    assert store.entries()[0].sql == "SELECT ?"
+    assert took < 2
+
+    settings.REDIS_URL = url
+
+    def carried() -> bool:
+        store._connection = None  # its thread may just have made one with the old address
+        return bool(SlowQueryStore().entries())
+
+    assert home_processes.comes_true(10, carried)
+
+
+@pytest.mark.django_db
+def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
+    settings.SLOW_QUERY_MS = 20
+    request = RequestFactory().get("/api/shipments/geheim")
+    request.resolver_match = ResolverMatch(lambda: None, (), {}, route="api/shipments/<reference>")
+
+    token = query_timing.request.set(request)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(%s), 'geheim'", [0.03])
+        cursor.execute("SELECT 'quick'")
+    query_timing.request.reset(token)
+
+    assert home_processes.comes_true(10, lambda: len(slow_queries.entries()) == 1)
+    summary = slow_queries.entries()[0].to_json()
+    assert (summary["sql"], summary["route"], summary["count"]) == (
+        "SELECT pg_sleep(?), ?",
+        "/api/shipments/<reference>",
+        1,
+    )
+    assert summary["maxMs"] >= 30
+
+
+@pytest.mark.django_db
+def test_the_command_lists_and_explains() -> None:
+    SlowQueryStore().record("SELECT id FROM shipments_shipment WHERE status = %s LIMIT 21", seconds=1.5, route="/a")
+    assert home_processes.comes_true(10, lambda: bool(slow_queries.entries()))
+    out = StringIO()
+
+    call_command("slow_queries", "--explain", stdout=out)
+
+    lines = out.getvalue().splitlines()
+    assert lines[0].startswith("1500 ms at most, 1500 ms on average, 1 times, last ")
+    assert lines[1] == "  SELECT id FROM shipments_shipment WHERE status = ? LIMIT ?"
+    assert lines[2].startswith("  | Limit  (cost=")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("VACUUM", "only a single query has a plan"),
+        ("SELECT ?; DROP TABLE x", "only a single query has a plan"),
+        ("SELECT nothing FROM nowhere", "cannot be explained: relation"),
+    ],
+)
+def test_what_has_no_plan_says_so(sql: str, said: str) -> None:
+    assert explain(sql)[0].startswith(said)
+    assert explain("SELECT ?")[0].startswith("Result")

@@ -1,0 +1,124 @@
+"""Two Daphnes and a Valkey of their own, what they are asked by, and what happens to them."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from ratelimits import changes
+from shipments.auth import subjects
+from shipments.models import User
+from tests.drills.harness import daphnes as servers
+from tests.drills.harness import home_processes
+from tests.drills.harness.backing_services import ValkeyService
+from tests.drills.harness.daphnes import DaphneProcess
+
+OPERATOR = subjects.installation_subject(name="operator")
+GENERAL = 100_000
+# Promised are two seconds; the rest is for a machine that has other things to do.
+CHANGE_SECONDS = 2 + 3
+
+
+@dataclass
+class ServerPair:
+    """Two Daphnes that serve everything, believe the forwarded address, and count in a Valkey of their own."""
+
+    daphnes: list[DaphneProcess]
+    redis: ValkeyService
+
+    @property
+    def ports(self) -> list[int]:
+        return [each.port for each in self.daphnes]
+
+
+def build_daphne(number: int, folder: Path, redis_url: str) -> DaphneProcess:
+    return DaphneProcess(
+        "all",
+        servers.free_port(),
+        folder / f"{number}.log",
+        {
+            "DATABASE_URL": servers.database_url(),
+            "REDIS_URL": redis_url,
+            "METRICS_DIR": str(folder / "metrics"),
+            "HTTPS": "0",
+            "TRUSTED_PROXIES": "127.0.0.0/8",
+            "ADMIN_ALLOWED_NETWORKS": "10.0.0.0/8",
+            "RATE_LIMIT_GENERAL_MAX": str(GENERAL),
+            # No window may end in the midst of a burst.
+            "RATE_LIMIT_GENERAL_WINDOW": "7d",
+            "RATE_LIMIT_WS_CONNECT_WINDOW": "7d",
+            "RATE_LIMIT_WS_MESSAGE_WINDOW": "7d",
+            "RATE_LIMIT_WS_MESSAGE_MAX": "1000000",
+            "RATE_LIMIT_WHITELIST": "batch-processor",
+            "RATE_LIMIT_AUTH_MAX": "5",
+        },
+    )
+
+
+def unused_network() -> str:
+    """This will return the first half of an IPv6 address that nobody has used yet."""
+    return f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}"
+
+
+def set_key_limit(policy: str, key: str, most: int) -> None:
+    """This will give a key a limit of its own."""
+    changes.set_key(by=OPERATOR, now=timezone.now(), policy=policy, key=key, most=most)
+
+
+def break_redis(redis: ValkeyService, fault: str) -> None:
+    """This will kill or freeze it."""
+    if fault == "killed":
+        redis.kill()
+    else:
+        redis.freeze()
+
+
+def restore_redis(redis: ValkeyService, fault: str) -> None:
+    """This will bring it back."""
+    if fault == "killed":
+        redis.launch()
+        redis.wait_ready()
+    else:
+        redis.thaw()
+
+
+def share_counters(pair: ServerPair) -> bool:
+    """This will tell whether both ask Redis: each leaves it alone for a second after it has failed them."""
+    address = f"{unused_network()}::1"
+    left = []
+    for port in pair.ports:
+        answer = httpx.get(f"http://127.0.0.1:{port}/api/nothing", headers={"X-Forwarded-For": address}, timeout=30)
+        left.append(int(answer.headers["ratelimit"].partition("r=")[2].partition(";")[0]))
+    return left[0] - left[1] == 1
+
+
+async def wait_until_shared(pair: ServerPair) -> None:
+    """This will wait for that, so that the next test finds what it expects."""
+    assert await asyncio.to_thread(home_processes.comes_true, 30, lambda: share_counters(pair))
+
+
+def admin_poster(daphne: DaphneProcess) -> Callable[..., None]:
+    """This will return a way to post to the page of policies as a superuser who has logged in."""
+    person = User.objects.create_superuser(f"root-{uuid.uuid4().hex[:8]}@example.test", None)
+    browser = Client()
+    browser.force_login(person)
+    cookie = browser.cookies[settings.SESSION_COOKIE_NAME].value
+
+    def post(page: str, **fields: object) -> None:
+        url = f"{daphne.url}/admin/ratelimits/policylimit/{page}"
+        with httpx.Client(
+            cookies={settings.SESSION_COOKIE_NAME: cookie}, headers={"X-Forwarded-For": "10.0.0.9"}, timeout=30
+        ) as http:
+            token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', http.get(url).text)
+            assert token is not None
+            answer = http.post(url, data={"csrfmiddlewaretoken": token[1], **fields})
+        assert answer.status_code == 302, answer.text
+
+    return post

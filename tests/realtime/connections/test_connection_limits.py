@@ -1,0 +1,106 @@
+"""Sockets counted over all processes: exactly, without a leak, and alone where Redis is gone."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from django.conf import settings
+from redis.asyncio import Redis
+
+from realtime.connections import connection_limits
+from realtime.connections.connection_limits import ConnectionCounter
+
+DEADLINE = 20
+
+
+@pytest.fixture
+def key() -> str:
+    return f"user:{uuid.uuid4()}"
+
+
+@pytest_asyncio.fixture
+async def processes() -> AsyncIterator[list[ConnectionCounter]]:
+    """Two processes' counts."""
+    counters = [ConnectionCounter(settings.REDIS_URL), ConnectionCounter(settings.REDIS_URL)]
+    yield counters
+    for counter in counters:
+        await counter.close()
+
+
+async def wait_until_refused(counter: ConnectionCounter, key: str, limit: int, *, refused: bool = True) -> None:
+    """This will wait until a process knows what others have told."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            acquired = await counter.acquire(key, limit)
+            if acquired:
+                counter.release(key)
+            if acquired is not refused:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_forty_handshakes_at_two_processes_share_ten_places(
+    processes: list[ConnectionCounter], key: str
+) -> None:
+    one, other = processes
+
+    acquired = await asyncio.gather(*((one if n % 2 else other).acquire(key, 10) for n in range(40)))
+
+    assert acquired.count(True) == 10
+    assert one.counts[key] + other.counts[key] == 10
+
+
+async def test_what_is_given_back_is_free_everywhere(processes: list[ConnectionCounter], key: str) -> None:
+    one, other = processes
+    assert await one.acquire(key, 1)
+    assert not await other.acquire(key, 1)
+
+    one.release(key)
+
+    await wait_until_refused(other, key, 1, refused=False)
+    assert (one.counts, other.counts) == ({}, {})
+
+
+async def test_keys_do_not_count_for_each_other(processes: list[ConnectionCounter], key: str) -> None:
+    one, _ = processes
+
+    assert [await one.acquire(f"{key}{n}", 1) for n in range(3)] == [True, True, True]
+
+
+async def test_a_process_that_died_takes_its_sockets_with_it(
+    processes: list[ConnectionCounter], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_limits, "FORGOTTEN_SECONDS", 1)
+    stopped, living = processes
+    assert await stopped.acquire(key, 1)
+    assert not await living.acquire(key, 1)
+
+    await stopped.close()
+
+    await wait_until_refused(living, key, 1, refused=False)
+
+
+async def test_a_redis_that_was_emptied_is_told_again(
+    processes: list[ConnectionCounter], key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_limits, "BEAT_SECONDS", 0.2)
+    one, other = processes
+    assert await one.acquire(key, 1)
+    redis = Redis.from_url(settings.REDIS_URL)
+    await redis.delete("freight:sockets", f"freight:sockets:{one.process_name}")
+    await redis.aclose()
+
+    await wait_until_refused(other, key, 1)
+
+
+async def test_without_redis_a_process_counts_alone(key: str, unused_tcp_port: int) -> None:
+    counter = ConnectionCounter(f"redis://127.0.0.1:{unused_tcp_port}/0")
+
+    acquired = [await counter.acquire(key, 3) for _ in range(5)]
+    counter.release(key)
+    again = await counter.acquire(key, 3)
+    await counter.close()
+
+    assert (acquired, again) == ([True, True, True, False, False], True)

@@ -1,0 +1,384 @@
+"""The hub against the real log: whatever hints arrive, in whatever order, each member's record is the log."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import pytest
+import pytest_asyncio
+from asgiref.sync import sync_to_async
+
+from realtime.hub import rooms, sweep
+from realtime.hub.log_room import JoinRequest
+from realtime.hub.room_hub import RoomHub
+from realtime.hub.rooms import RoomName
+from realtime.protocol import frames
+from shipments import services
+from shipments.models import Shipment
+from shipments.selectors import async_reads
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+class Socket:
+    """A member that writes down what it is given, and applies it as clients must."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.direct_sender = None
+        self.waits = 0
+        self.frames: list[dict[str, Any]] = []
+        self.seqs: list[int] = []
+        self.snapshot: dict[str, Any] | None = None
+        self.frame_received = asyncio.Event()
+
+    def deliver(self, frame: bytes) -> None:
+        message = orjson.loads(frame)
+        self.frames.append(message)
+        if message["type"] == "room:joined":
+            if message["recovered"]:
+                for event in message["events"]:
+                    self._apply(event)
+            else:
+                self.snapshot, self.seqs = message["snapshot"], [message["seq"]]
+        elif message["type"] == "shipment:update":
+            self._apply(message["event"])
+        self.frame_received.set()
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        assert not self.seqs or event["seq"] == self.seqs[-1] + 1
+        self.seqs.append(event["seq"])
+        if self.snapshot is not None:
+            self.snapshot = {
+                **self.snapshot, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"],
+            }  # fmt: skip
+
+    async def drain(self) -> None:
+        self.waits += 1
+        await asyncio.sleep(0.05)
+
+    async def reaches(self, seq: int, seconds: float = 5) -> None:
+        async with asyncio.timeout(seconds):
+            while not self.seqs or self.seqs[-1] < seq:
+                self.frame_received.clear()
+                await self.frame_received.wait()
+
+
+class Watcher(Socket):
+    """A member of many rooms, which only writes down."""
+
+    def deliver(self, frame: bytes) -> None:
+        self.frames.append(orjson.loads(frame))
+
+
+@pytest_asyncio.fixture
+async def hub() -> AsyncIterator[RoomHub]:
+    made = RoomHub()
+    yield made
+    await made.stop()
+    await async_reads.close_pools()
+
+
+@sync_to_async
+def booked() -> tuple[Any, Shipment]:
+    by = factories.member(org := factories.organization(), "dispatcher")
+    return by, factories.booked_shipment(by, driver_id=factories.driver(org).pk)
+
+
+@sync_to_async
+def amend(by: Any, shipment: Shipment, pieces: int) -> int:
+    amended: Shipment = services.amend(
+        by=by, now=NOW + timedelta(seconds=pieces), reference=shipment.reference, changes={"pieces": pieces}
+    )
+    return amended.seq
+
+
+def join_request(shipment: Shipment, since: int | None = None, epoch: str | None = None) -> JoinRequest:
+    reference = shipment.reference
+    group = rooms.shipment_group(shipment.organization_id, reference)
+    return JoinRequest(RoomName("shipment", shipment.pk, rooms.shipment_room(reference), group), since, epoch)
+
+
+async def test_a_member_is_given_what_is_committed_after_it_joined(hub: RoomHub) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [join_request(shipment)])
+
+    for pieces in range(1, 6):
+        await amend(by, shipment, pieces)
+
+    await socket.reaches(6)
+    assert socket.seqs == [1, 2, 3, 4, 5, 6]
+    assert socket.snapshot == (await async_reads.fetch_snapshots([shipment.pk]))[shipment.pk]
+
+
+async def test_a_member_that_was_away_is_given_what_it_missed(hub: RoomHub) -> None:
+    by, shipment = await booked()
+    for pieces in range(1, 6):
+        await amend(by, shipment, pieces)
+    socket = Socket()
+
+    await hub.join(socket, [join_request(shipment, since=3, epoch=await async_reads.current_epoch())])
+
+    assert [frame["recovered"] for frame in socket.frames] == [True]
+    assert socket.seqs == [4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("since", "epoch", "reason"),
+    [(None, None, "new"), (1, "another", "epoch"), (99, None, "epoch")],
+)
+async def test_a_join_that_cannot_be_resumed_is_given_a_snapshot(
+    hub: RoomHub, since: int | None, epoch: str | None, reason: str
+) -> None:
+    _, shipment = await booked()
+    socket = Socket()
+
+    await hub.join(socket, [join_request(shipment, since, epoch)])
+
+    assert [(f["recovered"], f["reason"], f["seq"]) for f in socket.frames] == [(False, reason, 1)]
+
+
+async def test_a_replay_too_long_becomes_a_snapshot(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    for pieces in range(1, 5):
+        await amend(by, shipment, pieces)
+    monkeypatch.setattr(frames, "MAX_REPLAY", 3)
+    socket = Socket()
+
+    await hub.join(socket, [join_request(shipment, since=1)])
+
+    assert [frame["reason"] for frame in socket.frames] == ["too_far"]
+
+
+async def test_a_replay_of_too_many_bytes_becomes_a_snapshot(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    for pieces in range(1, 5):
+        await amend(by, shipment, pieces)
+    monkeypatch.setattr(frames, "MAX_REPLAY_BYTES", 500)
+    socket = Socket()
+
+    await hub.join(socket, [join_request(shipment, since=1)])
+
+    assert [(frame["recovered"], frame["reason"], frame["seq"]) for frame in socket.frames] == [
+        (False, "too_far", 5)
+    ]
+
+
+async def test_many_answers_wait_for_the_socket_and_miss_nothing_meanwhile(
+    hub: RoomHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = [await booked() for _ in range(6)]
+    early = Watcher()
+    await hub.join(early, [join_request(shipment) for _, shipment in pairs])
+    monkeypatch.setattr(frames, "MAX_REPLAY_BYTES", 100)  # less than any answer has
+    late = Watcher()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(hub.join(late, [join_request(shipment) for _, shipment in pairs]))
+        for by, shipment in pairs:
+            await amend(by, shipment, 1)
+    await hub.sweep()
+    for _ in range(100):
+        last_by_room = {frame["room"]: frame for frame in late.frames}
+        if all(frame["seq"] == 2 for frame in last_by_room.values()):
+            break
+        await asyncio.sleep(0.05)
+
+    assert late.waits == len(pairs)
+    assert {name: frame["seq"] for name, frame in last_by_room.items()} == {
+        rooms.shipment_room(shipment.reference): 2 for _, shipment in pairs
+    }
+
+
+async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [join_request(shipment)])
+    monkeypatch.setattr(hub, "take", lambda _: None)
+
+    for pieces in range(1, 4):
+        await amend(by, shipment, pieces)
+
+    await socket.reaches(4, seconds=2.5)
+    assert socket.seqs == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
+    hub: RoomHub, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(seed)
+    by, shipment = await booked()
+    take = hub.handle_message
+    delayed: list[dict[str, Any]] = []
+
+    def deliver_disturbed(message: dict[str, Any]) -> None:
+        fate = chance.random()
+        if fate < 0.25:
+            return
+        if fate < 0.5:
+            delayed.append(message)
+            return
+        for each in (message, *delayed, message):
+            take(each)
+        delayed.clear()
+
+    monkeypatch.setattr(hub, "take", deliver_disturbed)
+    sockets: list[Socket] = []
+    for pieces in range(1, 30):
+        if chance.random() < 0.3:
+            sockets.append(Socket())
+            await hub.join(
+                sockets[-1], [join_request(shipment, since=chance.choice([None, 1, pieces - 1]) or None)]
+            )
+        await amend(by, shipment, pieces)
+    late = Socket()
+    await hub.join(late, [join_request(shipment)])
+
+    await asyncio.gather(*(socket.reaches(30) for socket in sockets))
+
+    for socket in sockets:
+        assert socket.seqs == list(range(socket.seqs[0], 31))
+    assert late.seqs == [30]
+
+
+async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await booked()
+    by_hint, by_fill = Socket(), Socket()
+    await hub.join(by_hint, [join_request(shipment)])
+    hintless = RoomHub()
+    monkeypatch.setattr(hintless, "take", lambda _: None)
+    await hintless.join(by_fill, [join_request(shipment)])
+
+    for pieces in range(1, 4):
+        await amend(by, shipment, pieces)
+    await asyncio.gather(by_hint.reaches(4), by_fill.reaches(4))
+    await hintless.stop()
+
+    assert by_fill.frames[1:] == by_hint.frames[1:]
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each time that the log is read."""
+    reads: list[int] = []
+    read = async_reads.fetch_events
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        reads.append(1)
+        return await read(*args, **kwargs)
+
+    monkeypatch.setattr(async_reads, "events", counted)
+    return reads
+
+
+async def test_members_of_one_room_cost_one_fill(
+    hub: RoomHub, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, shipment = await booked()
+    sockets = [Socket() for _ in range(20)]
+    for socket in sockets:
+        await hub.join(socket, [join_request(shipment)])
+    monkeypatch.setattr(hub, "take", lambda _: None)
+    for pieces in range(1, 6):
+        await amend(by, shipment, pieces)
+
+    await hub.sweep()
+    await asyncio.gather(*(socket.reaches(6) for socket in sockets))
+
+    assert len(reads) == 1
+
+
+async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(
+    hub: RoomHub, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [join_request(shipment)])
+    take = hub.handle_message
+    queued: asyncio.Queue[Any] = asyncio.Queue()
+    monkeypatch.setattr(hub, "take", queued.put_nowait)
+    await amend(by, shipment, 1)
+    hint = await queued.get()
+
+    sweeping = asyncio.create_task(hub.sweep())
+    await asyncio.sleep(sweep.GRACE_SECONDS / 2)
+    assert socket.seqs == [1]
+    take(hint)
+    await sweeping
+
+    await socket.reaches(2)
+    assert reads == []
+
+
+async def test_what_fails_for_rooms_of_newest_values_keeps_no_log_from_being_healed(
+    hub: RoomHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [join_request(shipment)])
+    monkeypatch.setattr(hub, "take", lambda _: None)
+
+    async def fails(_: Any) -> Any:
+        raise OSError("away")
+
+    monkeypatch.setattr(hub.reader, "newest", fails)
+    await amend(by, shipment, 1)
+    with pytest.raises(OSError, match="away"):
+        await hub.sweep()
+
+    await socket.reaches(2)
+
+
+async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:
+    _, shipment = await booked()
+    socket = Socket()
+    await hub.join(socket, [join_request(shipment)])
+    hub.epoch = "of a database that was restored since"
+
+    await hub.sweep()
+
+    assert [frame.get("reason") for frame in socket.frames] == ["new", "epoch"]
+    assert hub.epoch == await async_reads.current_epoch()
+
+
+async def test_a_discarded_draft_ends_its_room(hub: RoomHub) -> None:
+    by = await sync_to_async(lambda: factories.member(factories.organization(), "dispatcher"))()
+    draft = await sync_to_async(factories.booked_shipment)(by, status="draft")
+    socket = Socket()
+    await hub.join(socket, [join_request(draft)])
+
+    await sync_to_async(services.discard)(by=by, now=NOW, reference=draft.reference)
+    await socket.reaches(2)
+
+    assert [frame["type"] for frame in socket.frames] == ["room:joined", "shipment:update", "room:left"]
+    assert hub.rooms == {}
+
+
+async def test_a_room_ends_with_its_last_member(hub: RoomHub) -> None:
+    _, shipment = await booked()
+    one, other = Socket(), Socket()
+    await hub.join(one, [join_request(shipment)])
+    await hub.join(other, [join_request(shipment)])
+
+    assert hub.leave(one, join_request(shipment).room.group) is True
+    assert list(hub.rooms) == [join_request(shipment).room.group]
+    assert hub.leave(other, join_request(shipment).room.group) is True
+    assert hub.rooms == {}
+    assert hub.leave(other, join_request(shipment).room.group) is False
+
+
+async def test_a_socket_that_closed_while_it_joined_stays_outside(hub: RoomHub) -> None:
+    _, shipment = await booked()
+    socket = Socket()
+    socket.closed = True
+
+    await hub.join(socket, [join_request(shipment)])
+
+    assert hub.rooms == {}

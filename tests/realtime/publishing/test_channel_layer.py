@@ -1,0 +1,111 @@
+"""What a process hears through the channel layer, on real Valkey."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import redis.asyncio
+from django.conf import settings
+
+from realtime.publishing.channel_layer import HintChannelLayer
+
+pytestmark = pytest.mark.asyncio
+NAME = "specific.test"
+
+
+class Listener:
+    """Writes down what comes."""
+
+    def __init__(self) -> None:
+        self.received: list[Any] = []
+        self.arrived = asyncio.Event()
+
+    def receive(self, message: dict[str, Any]) -> None:
+        self.received.append(message["n"])
+        self.arrived.set()
+
+    async def wait_for(self, count: int) -> list[Any]:
+        async with asyncio.timeout(10):
+            while len(self.received) < count:
+                self.arrived.clear()
+                await self.arrived.wait()
+        return self.received
+
+
+@pytest_asyncio.fixture
+async def layer() -> AsyncIterator[HintChannelLayer]:
+    config = settings.CHANNEL_LAYERS["default"]["CONFIG"]
+    channel_layer = HintChannelLayer(**config | {"prefix": "layertest"})
+    yield channel_layer
+    await channel_layer.flush()
+
+
+@pytest_asyncio.fixture
+async def listener(layer: HintChannelLayer) -> Listener:
+    added = Listener()
+    layer.add_listener(NAME, added.receive)
+    await layer.group_add("room", NAME)
+    await asyncio.sleep(0.1)  # the subscription is on its way
+    return added
+
+
+async def test_what_is_sent_to_a_group_comes_in_order_and_as_it_was(
+    layer: HintChannelLayer, listener: Listener
+) -> None:
+    for number in range(200):
+        await layer.group_send("room", {"n": number})
+    await layer.group_send("room", {"n": b"\x00bytes"})
+
+    assert await listener.wait_for(201) == [*range(200), b"\x00bytes"]
+
+
+async def test_many_messages_at_once_come_in_their_order_whatever_their_groups(
+    layer: HintChannelLayer, listener: Listener
+) -> None:
+    await layer.group_add("second", NAME)
+    await asyncio.sleep(0.1)
+
+    await layer.publish([(("room", "second")[number % 2], {"n": number}) for number in range(100)])
+
+    assert await listener.wait_for(100) == list(range(100))
+
+
+async def test_other_groups_and_left_ones_are_not_heard(layer: HintChannelLayer, listener: Listener) -> None:
+    await layer.group_add("left", NAME)
+    await layer.group_discard("left", NAME)
+    await asyncio.sleep(0.1)
+
+    for group in ("other", "left", "room"):
+        await layer.group_send(group, {"n": group})
+
+    assert await listener.wait_for(1) == ["room"]
+
+
+async def test_what_is_no_message_is_passed_over_and_the_connection_stays(
+    layer: HintChannelLayer, listener: Listener
+) -> None:
+    client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+    for nonsense in (b"", b"\xc1", b"nonsense"):
+        await client.publish("layertest__group__room", nonsense)
+    await layer.group_send("room", {"n": "whole"})
+
+    assert await listener.wait_for(1) == ["whole"]  # a connection made anew would not have been told
+    await client.aclose()
+
+
+async def test_it_hears_again_after_its_connection_was_killed(layer: HintChannelLayer, listener: Listener) -> None:
+    client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
+    numbers = await client.pubsub_numsub("layertest__group__room")
+    await client.client_kill_filter(_type="pubsub")
+    async with asyncio.timeout(10):
+        while True:
+            await layer.group_send("room", {"n": "again"})
+            if listener.received:
+                break
+            await asyncio.sleep(0.05)
+
+    assert numbers[0][1] == 1
+    assert listener.received[0] == "again"
+    await client.aclose()

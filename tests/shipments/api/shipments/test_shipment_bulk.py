@@ -1,0 +1,145 @@
+"""POST /api/shipments/bulk."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from shipments.auth.subjects import Subject
+from shipments.models import Organization, Shipment, ShipmentEvent
+from tests import factories
+from tests.shipments.api.client import Api, field_errors
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/shipments/bulk"
+LEAST = {"op": "create", "origin": "NLRTM", "destination": "DEHAM"}
+
+
+def outcomes(response: Any) -> list[tuple[int, int, str | None]]:
+    assert response.status_code == 200, response.content
+    return [(each["index"], each["status"], each["reference"]) for each in response.json()["results"]]
+
+
+def test_each_item_is_done_in_turn_and_shown_as_it_is_in_the_end(api: Api) -> None:
+    response = api.post(PATH, {"items": [
+        {**LEAST, "reference": "A-1", "status": "booked"},
+        {"op": "update", "reference": "a-1", "ifMatch": '"1.whatever"', "pieces": 7},
+        {"op": "transition", "reference": "A-1", "to": "dispatched"},
+    ]})  # fmt: skip
+
+    assert outcomes(response) == [(0, 201, "A-1"), (1, 200, "A-1"), (2, 200, "A-1")]
+    assert (response.json()["succeeded"], response.json()["failed"]) == (3, 0)
+    shown = api.get("/api/shipments/A-1").json()
+    assert [each["shipment"] for each in response.json()["results"]] == [shown] * 3
+    assert (shown["seq"], shown["pieces"], shown["status"]) == (3, 7, "dispatched")
+
+
+def test_what_fails_fails_alone(api: Api, dispatcher: Subject, rival: Subject) -> None:
+    factories.booked_shipment(dispatcher, reference="OLD")
+    factories.booked_shipment(rival, reference="THEIRS")
+    items = [
+        {**LEAST, "reference": "NEW"},
+        {**LEAST, "reference": "old"},
+        {**LEAST, "reference": "bad name"},
+        {"op": "create"},
+        {"op": "update", "reference": "THEIRS", "pieces": 1},
+        {"op": "update", "reference": "OLD", "ifMatch": '"9.x"', "pieces": 1},
+        {"op": "transition", "reference": "OLD", "to": "delivered"},
+        {"op": "update", "reference": "OLD", "organization": "x"},
+        {"op": "destroy", "reference": "OLD"},
+        {"op": ["create"]},
+        "nonsense",
+        None,
+        {"op": "update", "reference": "OLD", "ifMatch": 1},
+        {"op": "update", "reference": "OLD", "notes": "at last"},
+    ]
+
+    response = api.post(PATH, {"items": items})
+
+    statuses = [status for _, status, _ in outcomes(response)]
+    assert statuses == [201, 409, 400, 400, 404, 412, 409, 400, 400, 400, 400, 400, 400, 200]
+    results = response.json()["results"]
+    assert results[6]["problem"]["current"] == "booked"
+    assert [error["field"] for error in results[3]["problem"]["errors"]] == ["origin", "destination"]
+    assert results[7]["problem"]["errors"][0]["field"] == "organization"
+    assert [each["reference"] for each in results[9:12]] == [None, None, None]
+    old = Shipment.objects.of_organization(dispatcher.organization_id).get(reference="OLD")
+    assert (old.seq, old.notes) == (2, "at last")
+    assert ShipmentEvent.objects.filter(organization_id=dispatcher.organization_id).count() == 3
+
+
+@pytest.mark.parametrize("items", [[], "x", {}, None, [LEAST] * 1001])
+def test_a_list_that_cannot_be_used_is_refused_as_a_whole(api: Api, house: Organization, items: Any) -> None:
+    response = api.post(PATH, {"items": items})
+
+    assert response.status_code == 400
+    assert [field for field, _ in field_errors(response)] == ["items"]
+    assert not Shipment.objects.of_organization(house.pk).exists()
+
+
+def test_one_key_covers_all_items(api: Api, house: Organization) -> None:
+    body = {"items": [LEAST, {"op": "create"}]}
+
+    first, again = (api.post(PATH, body, Idempotency_Key="k") for _ in range(2))
+
+    assert outcomes(first)[1] == (1, 400, None)
+    assert (again.content, again["Idempotency-Replayed"]) == (first.content, "true")
+    assert Shipment.objects.of_organization(house.pk).count() == 1
+
+
+@pytest.mark.parametrize("role", ["driver", "customer", "auditor"])
+def test_only_who_may_write_may_write_in_bulk(house: Organization, role: str) -> None:
+    response = Api(factories.member(house, role)).post(PATH, {"items": [LEAST]})
+
+    assert response.status_code == 403
+
+
+def test_no_shipment_can_be_called_so(api: Api) -> None:
+    assert api.get(PATH).status_code == 405
+    assert outcomes(api.post(PATH, {"items": [{**LEAST, "reference": "bulk"}]})) == [(0, 400, "bulk")]
+
+
+def test_items_that_change_nothing_cost_three_statements_each(
+    api: Api, dispatcher: Subject, django_assert_max_num_queries: Any
+) -> None:
+    factories.booked_shipment(dispatcher, reference="ONE")
+    item = {"op": "update", "reference": "ONE"}
+
+    with django_assert_max_num_queries(4 + 20 * 3):
+        response = api.post(PATH, {"items": [item] * 20})
+
+    assert response.json()["succeeded"] == 20
+
+
+def test_a_reference_is_taken_by_the_first_who_asks_for_it(api: Api, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher, reference="OLD")
+    items = [
+        {**LEAST, "reference": "NEW", "pieces": 1},
+        {**LEAST, "reference": "new", "pieces": 2},
+        {**LEAST, "reference": "old"},
+        {"op": "update", "reference": "NEW", "pieces": 3},
+        {**LEAST, "reference": "New"},
+    ]
+
+    response = api.post(PATH, {"items": items})
+
+    assert [status for _, status, _ in outcomes(response)] == [201, 409, 409, 200, 409]
+    shown = api.get("/api/shipments/NEW").json()
+    assert (shown["pieces"], shown["seq"]) == (3, 2)
+
+
+def test_a_thousand_are_booked_in_a_few_statements(api: Api, house: Organization) -> None:
+    driver = factories.driver(house)
+    items = [{**LEAST, "reference": f"M-{number}", "driverId": str(driver.pk)} for number in range(1000)]
+
+    with CaptureQueriesContext(connection) as queries:
+        response = api.post(PATH, {"items": items})
+
+    assert response.json()["succeeded"] == 1000
+    written = [query["sql"].split('"')[1] for query in queries if query["sql"].startswith("INSERT INTO")]
+    assert sorted(set(written)) == [
+        "shipments_auditentry", "shipments_location", "shipments_shipment", "shipments_shipmentevent",
+    ]  # fmt: skip
+    assert len(queries) < 30
+    assert ShipmentEvent.objects.filter(organization_id=house.pk, seq=1, type="created").count() == 1000

@@ -1,0 +1,164 @@
+"""POST /api/shipments/{reference}/checkpoints, its void, flags, and ?asOf."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from shipments.auth.subjects import Subject
+from shipments.models import Organization, Shipment
+from tests import factories
+from tests.shipments.api.client import Api, field_errors
+
+pytestmark = pytest.mark.django_db
+PAST = "2026-03-02T13:00:00Z"
+
+
+@pytest.fixture
+def shipment(house: Organization, dispatcher: Subject) -> Shipment:
+    return factories.booked_shipment(dispatcher, reference="C-1", driver_id=factories.driver(house).pk)
+
+
+@pytest.fixture
+def path(shipment: Shipment) -> str:
+    return f"/api/shipments/{shipment.reference}"
+
+
+def report(**fields: Any) -> dict[str, Any]:
+    return {"classifier": "ACT", "occurredAt": PAST, "source": "carrier", "status": "in_transit"} | fields
+
+
+def test_an_observation_is_stored_judged_and_answered(api: Api, path: str) -> None:
+    answer = api.post(f"{path}/checkpoints", report(location="NLRTM", sourceEventId="7", note="gate out"))
+
+    body = answer.json()
+    assert answer.status_code == 201
+    assert {name: body[name] for name in ("outcome", "seq", "status", "classifier", "sourceEventId", "note")} == {
+        "outcome": "applied", "seq": 2, "status": "in_transit", "classifier": "ACT", "sourceEventId": "7",
+        "note": "gate out",
+    }  # fmt: skip
+    assert body["location"]["locode"] == "NLRTM"
+    assert api.get(path).json()["status"] == "in_transit"
+
+
+def test_a_repeated_source_event_answers_200_with_the_same_body(api: Api, path: str) -> None:
+    first = api.post(f"{path}/checkpoints", report(sourceEventId="7"))
+
+    again = api.post(f"{path}/checkpoints", report(sourceEventId="7"))
+
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert api.get(path).json()["seq"] == 2
+
+
+@pytest.mark.parametrize(("code", "status", "outcome"), [("X3", "at_pickup", "applied"), ("Q9", None, "anomalous")])
+def test_a_carriers_code_is_kept_verbatim(api: Api, path: str, code: str, status: str | None, outcome: str) -> None:
+    coded = report(code=code, codeSystem="edi214")
+    del coded["status"]
+
+    stored = api.post(f"{path}/checkpoints", coded).json()
+
+    assert (stored["code"], stored["status"], stored["outcome"]) == (code, status, outcome)
+
+
+def test_an_estimate_without_a_status_is_one_of_delivery(api: Api, path: str) -> None:
+    answer = api.post(
+        f"{path}/checkpoints", {"classifier": "EST", "occurredAt": "2030-01-01T00:00:00Z", "source": "planner"}
+    )
+
+    assert answer.status_code == 201
+    assert api.get(path).json()["eta"] == "2030-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({"classifier": "MAYBE"}, [("classifier", "invalid_choice")]),
+        ({"status": "flying"}, [("status", "invalid_choice")]),
+        ({"code": "X3"}, [("codeSystem", "invalid")]),
+        ({"code": "X3", "codeSystem": "edi214"}, [("status", "invalid")]),
+        ({"occurredAt": "yesterday"}, [("occurredAt", "invalid")]),
+        ({"occurredAt": "2098-01-01T00:00:00Z"}, [("occurredAt", "future")]),
+        ({"seq": 9}, [("seq", "unknown_field")]),
+        ({"source": ""}, [("source", "blank")]),
+    ],
+)
+def test_a_bad_observation_is_refused_by_field(
+    api: Api, path: str, changed: dict[str, Any], refused: list[tuple[str, str]]
+) -> None:
+    answer = api.post(f"{path}/checkpoints", report(**changed))
+
+    assert (answer.status_code, field_errors(answer)) == (400, refused)
+    assert api.get(path).json()["seq"] == 1
+
+
+def test_voiding_takes_it_out_of_the_status(api: Api, path: str) -> None:
+    wrong = api.post(f"{path}/checkpoints", report(status="delivered")).json()
+
+    answer = api.post(f"{path}/checkpoints/{wrong['id']}/void", {"reason": "wrong dock"})
+
+    assert (answer.status_code, answer.json()["status"], answer.json()["deliveredAt"]) == (200, "booked", None)
+    assert api.post(f"{path}/checkpoints/{wrong['id']}/void", {}).status_code == 400
+
+
+def test_a_foreign_checkpoint_is_not_there(api: Api, path: str, shipment: Shipment, rival: Subject) -> None:
+    wrong = api.post(f"{path}/checkpoints", report()).json()
+    factories.booked_shipment(rival, reference="R-1")
+
+    answer = Api(rival).post(f"/api/shipments/R-1/checkpoints/{wrong['id']}/void", {"reason": "x"})
+
+    assert answer.status_code == 404
+
+
+def test_a_stale_if_match_is_refused_and_a_repetition_is_not(api: Api, path: str) -> None:
+    api.post(f"{path}/checkpoints", report(sourceEventId="7"))
+
+    assert api.post(f"{path}/checkpoints", report(sourceEventId="8"), if_match='"1.x"').status_code == 412
+    assert api.post(f"{path}/checkpoints", report(sourceEventId="7"), if_match='"1.x"').status_code == 200
+
+
+@pytest.mark.parametrize(("role", "status"), [("customer", 403), ("driver", 201), ("auditor", 403), ("admin", 201)])
+def test_who_may_report(house: Organization, shipment: Shipment, path: str, role: str, status: int) -> None:
+    links = {"driver": shipment.driver} if role == "driver" else {}
+    if role == "customer":
+        account = factories.customer(house)
+        Api(factories.member(house, "dispatcher")).patch(path, {"customerId": str(account.pk)}, if_match="*")
+        links = {"customer": account}
+
+    answer = Api(factories.member(house, role, **links)).post(f"{path}/checkpoints", report())
+
+    assert answer.status_code == status
+
+
+def test_flags_open_and_clear(api: Api, path: str) -> None:
+    opened = api.post(f"{path}/flags", {"flag": "damaged", "reason": "wet"})
+    cleared = api.delete(f"{path}/flags/damaged")
+
+    assert [(each["flag"], each["reason"]) for each in opened.json()["flags"]] == [("damaged", "wet")]
+    assert (cleared.status_code, cleared.json()["flags"]) == (200, [])
+    assert field_errors(api.delete(f"{path}/flags/ugly")) == [("flag", "unknown_flag")]
+
+
+def test_as_of_answers_what_was_said_then(api: Api, path: str) -> None:
+    before = api.get(path).json()
+    middle = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    api.post(f"{path}/checkpoints", report(status="delivered"))
+
+    then = api.get(path, {"asOf": middle}).json()
+
+    assert then == {name: value for name, value in before.items() if name != "notes"} | {
+        "driver": {name: before["driver"][name] for name in ("id", "name")}
+    }
+    assert api.get(path).json()["status"] == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("at", "status"), [("2001-01-01T00:00:00Z", 404), ("then", 400), ("2098-01-01T00:00:00Z", 200)]
+)
+def test_as_of_odd_times(api: Api, path: str, at: str, status: int) -> None:
+    assert api.get(path, {"asOf": at}).status_code == status
+
+
+def test_the_future_is_not_far_for_a_clock_that_runs_ahead(api: Api, path: str) -> None:
+    ahead = (datetime.now(UTC) + timedelta(minutes=2)).isoformat().replace("+00:00", "Z")
+
+    assert api.post(f"{path}/checkpoints", report(occurredAt=ahead)).status_code == 201

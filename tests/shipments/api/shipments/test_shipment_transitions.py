@@ -1,0 +1,93 @@
+"""POST /api/shipments/{reference}/transitions."""
+
+from typing import Any
+
+import pytest
+
+from shipments.auth.subjects import Subject
+from shipments.models import AuditEntry, Organization, ShipmentEvent
+from tests import factories
+from tests.shipments.api.client import Api, field_errors
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def path(dispatcher: Subject) -> str:
+    return f"/api/shipments/{factories.booked_shipment(dispatcher, reference='T-1').reference}/transitions"
+
+
+def test_a_legal_command_moves_the_shipment(api: Api, path: str) -> None:
+    response = api.post(
+        path, {"to": "dispatched", "location": "NLRTM", "reason": "slot free", "note": "Gate 4", "occurredAt": None}
+    )
+
+    assert response.status_code == 200
+    assert (response.json()["status"], response.json()["seq"]) == ("dispatched", 2)
+    assert response["ETag"].startswith('"2.')
+    event = ShipmentEvent.objects.select_related("location").get(shipment__reference="T-1", seq=2)
+    assert (event.location.locode, event.data["note"]) == ("NLRTM", "Gate 4")
+    assert AuditEntry.objects.get(action="transition", entity_id="T-1").after["reason"] == "slot free"
+
+
+def test_an_illegal_command_says_what_is_allowed(api: Api, path: str) -> None:
+    response = api.post(path, {"to": "delivered"})
+
+    assert response.status_code == 409
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["current"] == "booked"
+    assert response.json()["allowed"] == ["dispatched", "draft", "cancelled"]
+
+
+def test_asking_for_the_state_it_has_changes_nothing(api: Api, path: str) -> None:
+    response = api.post(path, {"to": "booked"})
+
+    assert (response.status_code, response.json()["seq"]) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        ({}, ("to", "required")),
+        ({"to": "teleported"}, ("to", "invalid_choice")),
+        ({"to": ["dispatched"]}, ("to", "invalid_choice")),
+        ({"to": None}, ("to", "null")),
+        ({"to": "dispatched", "occurredAt": "2150-01-01T00:00:00Z"}, ("occurredAt", "future")),
+        ({"to": "dispatched", "location": "Gate"}, ("location", "invalid")),
+        ({"to": "dispatched", "note": "x" * 501}, ("note", "max_length")),
+        ({"to": "dispatched", "seq": 9}, ("seq", "unknown_field")),
+    ],
+)
+def test_what_cannot_be_used_is_named(api: Api, path: str, body: Any, refused: tuple[str, str]) -> None:
+    response = api.post(path, body)
+
+    assert response.status_code == 400
+    assert field_errors(response) == [refused]
+
+
+def test_if_match_is_honoured_where_it_is_sent(api: Api, path: str) -> None:
+    assert api.post(path, {"to": "dispatched"}, If_Match='"7.x"').status_code == 412
+    assert api.post(path, {"to": "dispatched"}, If_Match='"1.x"').status_code == 200
+
+
+def test_drivers_advance_what_they_drive(house: Organization, dispatcher: Subject) -> None:
+    driver = factories.member(house, "driver")
+    shipment = factories.booked_shipment(dispatcher, driver_id=driver.driver_id)
+
+    response = Api(driver).post(f"/api/shipments/{shipment.reference}/transitions", {"to": "dispatched"})
+
+    assert (response.status_code, response.json()["status"]) == (200, "dispatched")
+
+
+def test_drivers_find_nothing_else(house: Organization, path: str) -> None:
+    assert Api(factories.member(house, "driver")).post(path, {"to": "dispatched"}).status_code == 404
+
+
+@pytest.mark.parametrize("role", ["customer", "auditor"])
+def test_onlookers_may_not(house: Organization, dispatcher: Subject, role: str) -> None:
+    member = factories.member(house, role)
+    shipment = factories.booked_shipment(dispatcher, customer_id=member.customer_id)
+
+    response = Api(member).post(f"/api/shipments/{shipment.reference}/transitions", {"to": "dispatched"})
+
+    assert response.status_code == 403

@@ -1,0 +1,157 @@
+"""What stands behind a subject: asked again, it answers as things are today."""
+
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.test import Client
+
+from shipments.auth import bearers, credentials, subjects, tokens
+from shipments.auth.subjects import Subject
+from shipments.models import ApiKey, RefreshFamily, User
+from shipments.services.accounts import api_keys, logins, members
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+Change = Callable[[User, Subject], Any]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def person() -> User:
+    return factories.user(factories.organization(), "dispatcher")
+
+
+@pytest.fixture
+def admin(person: User) -> Subject:
+    return factories.member(person.membership.organization, "admin")
+
+
+def by_login(person: User) -> Subject:
+    login = RefreshFamily.objects.create(
+        user=person, created_at=now(), refreshed_at=now(), expires_at=now() + timedelta(days=1)
+    )
+    token, _ = tokens.issue_access(
+        user_id=person.pk, login_id=login.pk, authz_version=person.authz_version, now=now()
+    )
+    subject = bearers.authenticate(token, now=now())
+    assert subject is not None
+    return subject
+
+
+def by_key(person: User) -> Subject:
+    maker = subjects.subject_of_user(person)
+    assert maker is not None
+    _, secret = api_keys.create(by=maker, now=now(), name="system", scopes=["shipments:read"])
+    subject = bearers.authenticate(secret, now=now())
+    assert subject is not None
+    return subject
+
+
+def by_session(person: User) -> Subject:
+    page = Client()
+    page.force_login(person)
+    subject = credentials.subject_of_session(page.cookies["sessionid"].value, now=now())
+    assert subject is not None
+    return subject
+
+
+CREDENTIAL_KINDS = [by_login, by_key, by_session]
+
+
+def subject_again(subject: Subject) -> Subject | None:
+    credential = credentials.credential_of(subject)
+    assert credential is not None
+    restored = credentials.Credential.from_json(credential.to_json())
+    assert restored == credential
+    return credentials.subject_of(restored, now=now())
+
+
+@pytest.mark.parametrize("way", CREDENTIAL_KINDS)
+def test_a_good_credential_stands_for_the_same_subject(person: User, way: Callable[[User], Subject]) -> None:
+    subject = way(person)
+
+    assert subject_again(subject) == subject
+
+
+@pytest.mark.parametrize("way", CREDENTIAL_KINDS)
+def test_a_changed_role_is_seen_and_ends_nothing(
+    person: User, admin: Subject, way: Callable[[User], Subject]
+) -> None:
+    subject = way(person)
+
+    members.set_role(by=admin, now=now(), user_id=person.pk, role="auditor")
+
+    renewed = subject_again(subject)
+    assert renewed is not None
+    assert (renewed.role, renewed.access_version) == ("auditor", subject.access_version + 1)
+
+
+@pytest.mark.parametrize("way", CREDENTIAL_KINDS)
+def test_a_locked_or_removed_account_has_no_credentials(
+    person: User, admin: Subject, way: Callable[[User], Subject]
+) -> None:
+    locked, removed = way(person), way(factories.user(person.membership.organization, "dispatcher"))
+
+    members.set_active(by=admin, now=now(), user_id=person.pk, active=False)
+    members.remove(by=admin, now=now(), user_id=removed.user_id or uuid.uuid4())
+
+    assert (subject_again(locked), subject_again(removed)) == (None, None)
+
+
+def test_a_changed_password_ends_logins_and_sessions_and_leaves_keys(person: User, admin: Subject) -> None:
+    login, session, key = by_login(person), by_session(person), by_key(person)
+
+    members.set_password(by=admin, now=now(), user_id=person.pk, password="another long password")
+
+    assert (subject_again(login), subject_again(session)) == (None, None)
+    assert subject_again(key) is not None
+
+
+def test_an_ended_credential_ends_alone_and_is_told(person: User) -> None:
+    one, other = by_login(person), by_login(person)
+    key, session = by_key(person), by_session(person)
+    version = User.objects.get(pk=person.pk).access_version
+
+    logins.logout(by=one, now=now())
+    api_keys.revoke(by=other, now=now(), key_id=key.key_id or uuid.uuid4())
+    Session.objects.filter(pk=session.session_key).delete()
+    logins.logout(by=session, now=now())
+
+    assert (subject_again(one), subject_again(key), subject_again(session)) == (None, None, None)
+    renewed = subject_again(other)
+    assert renewed is not None
+    assert (renewed.access_version, renewed.authz_version) == (version + 3, other.authz_version)
+
+
+def test_credentials_end_with_their_time(person: User) -> None:
+    login, key, session = by_login(person), by_key(person), by_session(person)
+    ApiKey.objects.filter(pk=key.key_id).update(expires_at=now() + timedelta(hours=1))
+    late = now() + timedelta(days=1)
+
+    results = [credentials.subject_of(kept, now=late) for each in (login, key, session)
+             if (kept := credentials.credential_of(each))]  # fmt: skip
+
+    assert results == [None, None, None]
+
+
+def test_a_session_ends_when_its_row_says(person: User) -> None:
+    subject = by_session(person)
+
+    assert subject.expires_at == Session.objects.get(pk=subject.session_key).expire_date
+
+
+def test_nothing_stands_behind_a_subject_that_came_without(person: User) -> None:
+    bare = subjects.subject_of_user(person)
+    assert bare is not None
+
+    assert credentials.credential_of(bare) is None
+    assert credentials.credential_of(subjects.system_subject(bare.organization_id, name="relay")) is None

@@ -1,0 +1,149 @@
+"""A list's SQL that is kept answers exactly as the ORM does, for every filter, order, direction and viewer."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+from django.db.models.functions import Upper
+from django.http import QueryDict
+from django.test import RequestFactory
+
+from shipments import representation
+from shipments.api.lists import filters, pagination
+from shipments.auth.subjects import Subject
+from shipments.compiled_sql import lists
+from shipments.models import Organization
+from shipments.selectors import shipments as selectors
+from tests import factories
+from tests.factories import NOW
+
+pytestmark = pytest.mark.django_db
+COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
+EVERY_ORDER = tuple(filters.SHIPMENT_ORDERS)
+
+
+@pytest.fixture
+def dispatcher() -> Subject:
+    by = factories.member(factories.organization(), "dispatcher")
+    driver, customer = factories.driver(by_organization(by)), factories.customer(by_organization(by))
+    factories.report_position(driver, 52.1, 4.9)
+    for number in range(7):
+        more = {"eta": NOW + timedelta(days=number)} if number % 2 else {}
+        parties = {"driver_id": driver.pk, "customer_id": customer.pk} if number % 3 == 0 else {}
+        now = NOW + timedelta(minutes=number)
+        factories.booked_shipment(by, reference=f"SHIP-{number}", now=now, **parties, **more)
+    return by
+
+
+def by_organization(by: Subject) -> Organization:
+    return Organization.objects.get(pk=by.organization_id)
+
+
+def read_page(
+    subject: Subject, text: str, *, compiled_sql: bool
+) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
+    """This will return the rows of a page and the addresses around it, by kept SQL or by the ORM."""
+    query_dict = QueryDict(text)
+    query, page = filters.fetch_list(
+        lambda: selectors.visible_shipments(subject.visibility_scope).annotate(reference_key=Upper("reference")),
+        query_dict,
+        filters.shipment_parameters(subject),
+        filters.SHIPMENT_ORDERS,
+        COLUMNS,
+        default="-createdAt",
+        shape=subject.visibility_scope if compiled_sql else None,
+    )
+    return page.rows, pagination.page_links(RequestFactory().get(f"/api/shipments?{text}"), query, page)
+
+
+def read_both_ways(subject: Subject, text: str) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
+    """This will ask both ways, twice the kept one, hold their answers equal, and return it."""
+    theirs = read_page(subject, text, compiled_sql=False)
+    assert [read_page(subject, text, compiled_sql=True) for _ in range(2)] == [theirs, theirs]
+    return theirs
+
+
+@pytest.mark.parametrize("order", EVERY_ORDER)
+def test_every_page_there_and_back_is_what_the_orm_finds(dispatcher: Subject, order: str) -> None:
+    references: list[str] = []
+    text: str | None = urlencode({"ordering": order, "limit": 3})
+    last = text
+    while text is not None:
+        last = text
+        rows, around = read_both_ways(dispatcher, text)
+        references += [row["reference"] for row in rows]
+        text = urlsplit(around["next"]).query if around["next"] else None
+    back: list[str] = []
+    text = last
+    while text is not None:
+        rows, around = read_both_ways(dispatcher, text)
+        back = [row["reference"] for row in rows] + back
+        text = urlsplit(around["previous"]).query if around["previous"] else None
+
+    assert sorted(references) == [f"SHIP-{number}" for number in range(7)]
+    assert back == references
+
+
+def filtered(subject: Subject) -> list[dict[str, str]]:
+    row = selectors.visible_shipments(subject).filter(driver__isnull=False).values("driver_id", "customer_id")[0]
+    return [
+        {"status": "booked"},
+        {"status": "booked,delivered"},
+        {"status": "draft,booked,delivered"},
+        {"driverId": str(row["driver_id"])},
+        {"customerId": str(row["customer_id"])},
+        {"customerId": str(row["driver_id"])},
+        {"origin": "NLRTM"},
+        {"destination": "DEHAM", "status": "booked"},
+        {"createdAfter": (NOW + timedelta(minutes=2)).isoformat()},
+        {"createdAfter": (NOW + timedelta(minutes=3)).isoformat()},
+        {"createdBefore": (NOW + timedelta(minutes=3)).isoformat(), "createdAfter": NOW.isoformat()},
+        {"updatedSince": (NOW + timedelta(minutes=4)).isoformat()},
+        {"flag": "delayed"},
+        {"q": "ship"},
+        {"q": "SHIP-3"},
+    ]
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "driver", "customer", "auditor", "tracking"])
+def test_every_filter_finds_what_the_orm_finds_for_every_role(dispatcher: Subject, role: str) -> None:
+    viewer = dispatcher
+    if role == "tracking":
+        viewer = factories.tracking_link_subject(dispatcher, "SHIP-0")
+    elif role != "dispatcher":
+        viewer = factories.member(by_organization(dispatcher), role)
+
+    for asked, order in itertools.product(filtered(dispatcher), ("-createdAt", "eta")):
+        read_both_ways(viewer, urlencode(asked | {"ordering": order, "limit": 2}))
+
+
+def test_one_shape_is_compiled_once_and_another_viewers_is_another(dispatcher: Subject) -> None:
+    lists._compiled_queries.clear()
+    for minute in range(5):
+        rows, _ = read_page(dispatcher, f"createdAfter=2026-01-01T00:0{minute}:00Z&limit=5", compiled_sql=True)
+
+    assert len(lists._compiled_queries) == 1
+    stranger = factories.member(factories.organization(), "dispatcher")
+    assert rows
+    assert read_page(stranger, "createdAfter=2026-01-01T00:00:00Z&limit=5", compiled_sql=True)[0] == []
+    assert len(lists._compiled_queries) == 2
+
+
+def test_what_cannot_be_found_in_the_parameters_is_left_to_the_orm(dispatcher: Subject) -> None:
+    lists._compiled_queries.clear()
+
+    read_both_ways(dispatcher, "flag=delayed")
+
+    assert list(lists._compiled_queries.values()) == [None]
+
+
+def test_shapes_without_end_are_forgotten(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lists, "_MOST", 3)
+    lists._compiled_queries.clear()
+
+    for limit in range(1, 8):
+        read_both_ways(dispatcher, f"limit={limit}")
+
+    assert len(lists._compiled_queries) <= 3

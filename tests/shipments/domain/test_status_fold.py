@@ -1,0 +1,107 @@
+"""Evidence: the observation graph and the fold, over every pair and many random histories."""
+
+import itertools
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shipments.domain.lifecycle import IN_CUSTODY, STATES, TRANSITIONS
+from shipments.domain.status_fold import OBSERVATION_EDGES, REACHABLE, FoldEntry, fold, next_status
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+OBSERVED = st.lists(st.tuples(st.sampled_from(STATES), st.integers(0, 12)), max_size=12)
+
+
+def entries(observed: list[tuple[str, int]]) -> list[FoldEntry]:
+    return [
+        FoldEntry(key=number, state=state, effective_at=START + timedelta(hours=hours), is_command=False)
+        for number, (state, hours) in enumerate(observed)
+    ]
+
+
+def test_the_graph_is_the_command_table_less_and_plus_what_the_rules_say() -> None:
+    commands = {(state, to) for state, after in TRANSITIONS.items() for to in after}
+    observed = {(state, to) for state, after in OBSERVATION_EDGES.items() for to in after}
+
+    assert observed - commands == {("delivered", "returned")}
+    assert commands - observed == {
+        ("booked", "draft"),
+        ("dispatched", "booked"),
+        ("at_pickup", "dispatched"),
+        ("returning", "in_transit"),
+        *((state, "lost") for state, after in TRANSITIONS.items() if "lost" in after),
+    }
+
+
+def test_delivered_can_only_be_returned() -> None:
+    assert REACHABLE["delivered"] == {"returning", "returned"}
+
+
+def test_no_state_but_the_ends_is_stuck() -> None:
+    assert {state for state in STATES if not REACHABLE[state]} == {"returned", "cancelled"}
+
+
+def test_what_is_in_custody_never_goes_back_to_the_shipper() -> None:
+    for state in IN_CUSTODY:
+        assert REACHABLE[state] & {"draft", "booked", "dispatched", "at_pickup", "cancelled"} == set()
+
+
+def test_nobody_observes_a_loss() -> None:
+    assert all("lost" not in REACHABLE[state] for state in STATES)
+
+
+def test_every_pair_of_states_is_judged() -> None:
+    for status, observed in itertools.product(STATES, repeat=2):
+        after = next_status(status, observed, is_command=False)
+
+        if observed == status or (status == "returning" and observed in {"in_transit", "at_facility"}):
+            assert after == status
+        else:
+            assert after == (observed if observed in REACHABLE[status] else None)
+
+
+@given(OBSERVED, st.randoms(use_true_random=False))
+def test_any_order_of_arrival_gives_the_same_status(observed: list[tuple[str, int]], chance: random.Random) -> None:
+    arrived = entries(observed)
+    shuffled = arrived.copy()
+    chance.shuffle(shuffled)
+
+    one, other = (replace(fold("booked", START, each), applied=frozenset()) for each in (arrived, shuffled))
+
+    assert one == other
+
+
+@given(OBSERVED, st.sampled_from(["delivered", "returned", "cancelled"]))
+def test_nothing_observed_later_takes_a_shipment_out_of_its_end(observed: list[tuple[str, int]], end: str) -> None:
+    after = fold(end, START, entries(observed)).status
+
+    assert after in {end} | REACHABLE[end]
+
+
+@given(OBSERVED, st.integers(0, 11))
+def test_a_voided_observation_leaves_the_status_as_if_it_had_never_been(
+    observed: list[tuple[str, int]], number: int
+) -> None:
+    remaining = [entry for entry in entries(observed) if entry.key != number]
+    without = observed[:number] + observed[number + 1 :]
+
+    assert fold("booked", START, remaining).status == fold("booked", START, entries(without)).status
+
+
+def test_a_late_scan_lands_in_the_history_and_moves_nothing() -> None:
+    history = entries([("in_transit", 1), ("delivered", 5), ("at_facility", 3)])
+
+    folded = fold("booked", START, history)
+
+    assert (folded.status, folded.delivered_at) == ("delivered", START + timedelta(hours=5))
+    assert folded.applied == {0, 1, 2}
+
+
+def test_a_scan_after_delivery_is_out_of_order() -> None:
+    folded = fold("booked", START, entries([("delivered", 1), ("in_transit", 2)]))
+
+    assert folded.status == "delivered"
+    assert folded.applied == {0}

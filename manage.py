@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """This will run one management command; what an operator can mend is told in a sentence."""
+    """Run one management command; what an operator can mend is told in a sentence."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
     from django.core.exceptions import ImproperlyConfigured  # after the variable is set
     from django.core.management import execute_from_command_line
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _mendable(error: Exception) -> str | None:
-    """This will return what an operator can do about an error, None for one of the program's own."""
+    """Return what an operator can do about an error, None for one of the program's own."""
     from django.core.exceptions import ImproperlyConfigured
     from django.db import OperationalError
 

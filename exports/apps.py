@@ -9,7 +9,7 @@ class ExportsConfig(AppConfig):
     name = "exports"
 
     def ready(self) -> None:
-        """This will make the formats known: here, where the models that reports read are loaded."""
+        """Make the formats known: here, where the models that reports read are loaded."""
         from exports import metrics
         from exports.reports import format_registry
         from exports.reports.formats import csv, json, pdf, xlsx

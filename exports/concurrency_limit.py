@@ -31,7 +31,7 @@ class ConcurrencyLimit:
         self._timeout = timeout
 
     def acquire(self) -> Callable[[], None]:
-        """This will take a place and return what gives it back; raises Busy.
+        """Take a place and return what gives it back; raises Busy.
 
         While it waits, the thread holds no connection that others need.
         """

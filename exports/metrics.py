@@ -14,7 +14,7 @@ DURATION: Final = Histogram(
 
 
 def declare(formats: tuple[str, ...]) -> None:
-    """This will make every series exist from the first scrape."""
+    """Make every series exist from the first scrape."""
     for name in formats:
         for outcome in OUTCOMES:
             TOTAL.labels(name, outcome)

@@ -11,11 +11,11 @@ from exports.file_imports import import_worker as import_work
 
 @app.task(name=export_jobs.JOB_TYPE.task, queue=export_jobs.JOB_TYPE.name)
 def write(export_id: str) -> None:
-    """This will write one background export."""
+    """Write one background export."""
     export_worker.write(uuid.UUID(export_id))
 
 
 @app.task(name=import_orders.JOB_TYPE.task, queue=import_orders.JOB_TYPE.name)
 def apply(import_id: str) -> None:
-    """This will apply one import."""
+    """Apply one import."""
     import_work.apply(uuid.UUID(import_id))

@@ -27,7 +27,7 @@ class FreightAdminSite(AdminSite):
     enable_nav_sidebar = False
 
     def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
-        """This will put the gate before a view of the site."""
+        """Put the gate before a view of the site."""
         inner = super().admin_view(view, cacheable)
 
         def gated(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -37,7 +37,7 @@ class FreightAdminSite(AdminSite):
         return gated
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """This will send a stranger to the login page, where the limit on guessing and the audit are."""
+        """Send a stranger to the login page, where the limit on guessing and the audit are."""
         _require_allowed_network(request)
         if request.user.is_authenticated:
             if self.has_permission(request):
@@ -46,7 +46,7 @@ class FreightAdminSite(AdminSite):
         return redirect_to_login(request.GET.get("next") or request.get_full_path(), settings.LOGIN_URL)
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """This will end the session, and write it down."""
+        """End the session, and write it down."""
         user = request.user
         session_key = request.session.session_key
         subject = subjects.subject_of_user(user, session_key=session_key) if isinstance(user, User) else None
@@ -60,7 +60,7 @@ class FreightAdminSite(AdminSite):
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """This will lead to the account's own form: a password is changed by the service alone."""
+        """Lead to the account's own form: a password is changed by the service alone."""
         return redirect("admin:shipments_user_change", request.user.pk)
 
 

@@ -11,7 +11,7 @@ class FreightConfig(AppConfig):
     verbose_name = "Freight"
 
     def ready(self) -> None:
-        """This will connect the rooms once every app has loaded."""
+        """Connect the rooms once every app has loaded."""
         from freight import wiring  # needs the loaded apps
 
         wiring.connect()

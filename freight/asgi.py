@@ -29,7 +29,7 @@ _WEBSOCKET_PATHS = frozenset({"/ws", "/ws/"})
 
 
 async def _refuse(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """This will refuse a socket at an unknown path with 403 instead of an error in the log."""
+    """Refuse a socket at an unknown path with 403 instead of an error in the log."""
     await receive()
     await send({"type": "websocket.close"})
 
@@ -40,7 +40,7 @@ _router: Application = ProtocolTypeRouter({"http": _http, "websocket": _refuse})
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """This will serve one request or socket; the first one lets this process follow changes of the limits."""
+    """Serve one request or socket; the first one lets this process follow changes of the limits."""
     overrides.start_polling()
     if scope["type"] == "websocket" and scope["path"] in _WEBSOCKET_PATHS:
         # Not through the routers: each would stand here, with all of the handshake, as long as the socket lives.

@@ -13,7 +13,7 @@ from shipments.selectors import gauges
 
 
 def application(inner: Application) -> HealthApplication:
-    """This will put the health answers before an ASGI application."""
+    """Put the health answers before an ASGI application."""
     return HealthApplication(
         inner,
         dependencies=[
@@ -35,7 +35,7 @@ def application(inner: Application) -> HealthApplication:
 
 
 def environment_name() -> str:
-    """This will name the kind of installation."""
+    """Name the kind of installation."""
     if settings.DEBUG:
         return "development"
     return "demo" if settings.DEMO else "production"

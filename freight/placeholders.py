@@ -17,12 +17,12 @@ class PlaceholderView(APIView):
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """This will see who asks, and count."""
+        """See who asks, and count."""
         super().initial(request, *args, **kwargs)
         raise NotFound
 
 
 def placeholder_paths(policy: str) -> list[URLPattern]:
-    """This will return the routes of everything below `/api/<policy>`."""
+    """Return the routes of everything below `/api/<policy>`."""
     view = PlaceholderView.as_view(rate_policies=(policy,))
     return [path(f"api/{policy}{rest}", view) for rest in ("", "/", "/<path:rest>")]

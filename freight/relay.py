@@ -66,7 +66,7 @@ WORKERS: Final = (
 
 
 def run(stop: threading.Event) -> None:
-    """This will run every worker in a thread of its own until `stop` is set."""
+    """Run every worker in a thread of its own until `stop` is set."""
     runtime.start_reporting("relay")
     threads = [
         threading.Thread(target=_run_worker, args=(worker, stop), name=worker.name, daemon=True)

@@ -27,22 +27,22 @@ urlpatterns = [
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """This will answer a suspicious request: the API with a problem, everything else with a page."""
+    """Answer a suspicious request: the API with a problem, everything else with a page."""
     return (errors.bad_request if _is_api(request) else defaults.bad_request)(request, exception)
 
 
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """This will answer what is not allowed."""
+    """Answer what is not allowed."""
     return (errors.permission_denied if _is_api(request) else defaults.permission_denied)(request, exception)
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """This will answer a path that nothing is at."""
+    """Answer a path that nothing is at."""
     return (errors.not_found if _is_api(request) else defaults.page_not_found)(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """This will answer what nobody foresaw."""
+    """Answer what nobody foresaw."""
     return (errors.server_error if _is_api(request) else defaults.server_error)(request)
 
 

@@ -24,7 +24,7 @@ from shipments.selectors import gauges
 
 
 def connect() -> None:
-    """This will connect signals and registries of the lower apps to the upper ones."""
+    """Connect signals and registries of the lower apps to the upper ones."""
     signals.event_committed.connect(receivers.publish_event, dispatch_uid="realtime.announce")
     signals.access_changed.connect(receivers.publish_access_change, dispatch_uid="realtime.announce_access")
     signals.link_revoked.connect(receivers.publish_link_revoked, dispatch_uid="realtime.announce_link")
@@ -53,7 +53,7 @@ def connect() -> None:
 
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:
-    """This will return what all processes of this host have decided, by policy and decision."""
+    """Return what all processes of this host have decided, by policy and decision."""
     decisions: dict[tuple[str, str], float] = {}
     for (name, labels), value in json_reports.host_samples().samples.items():
         if name == "ratelimit_decisions_total":
@@ -71,7 +71,7 @@ def _record_limit_change(
     after: Mapping[str, Any] | None,
     **_: object,
 ) -> None:
-    """This will write into the audit, in the same transaction, who changed a limit of the installation."""
+    """Write into the audit, in the same transaction, who changed a limit of the installation."""
     intake.record_audit(
         by=by or subjects.installation_subject(name="manage.py limits"),
         now=now,

@@ -14,7 +14,7 @@ _MAX_HOPS = 20
 
 
 def client_address(meta: Mapping[str, Any]) -> str | None:
-    """This will return the caller's IP address from a request's META, None where it cannot be known.
+    """Return the caller's IP address from a request's META, None where it cannot be known.
 
     X-Forwarded-For counts only behind a unix socket (no REMOTE_ADDR: only our proxy can open it) or a
     peer in TRUSTED_PROXIES; then it is the rightmost hop that is no trusted proxy. A proxied request
@@ -35,7 +35,7 @@ def client_address(meta: Mapping[str, Any]) -> str | None:
 
 
 def meta_from_scope(scope: Mapping[str, Any]) -> dict[str, str]:
-    """This will return what of an ASGI scope tells where it comes from, as a request's META would."""
+    """Return what of an ASGI scope tells where it comes from, as a request's META would."""
     client = scope.get("client")
     meta = {"REMOTE_ADDR": client[0] if client else ""}
     forwarded_for = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
@@ -43,7 +43,7 @@ def meta_from_scope(scope: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
-    """This will tell whether the caller's address is known and lies in one of the networks.
+    """Tell whether the caller's address is known and lies in one of the networks.
 
     A loopback peer that forwards for somebody without being a trusted proxy is not local.
     """
@@ -62,7 +62,7 @@ def _is_untrusted_proxy(meta: Mapping[str, Any]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> IPAddress | None:
-    """This will read an address; an IPv4 address mapped into IPv6 is IPv4, a zone is no address."""
+    """Read an address; an IPv4 address mapped into IPv6 is IPv4, a zone is no address."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -9,7 +9,7 @@ class MonitoringConfig(AppConfig):
     name = "monitoring"
 
     def ready(self) -> None:
-        """This will time every query."""
+        """Time every query."""
         from monitoring.queries import query_timing  # needs the settings
 
         query_timing.install_timing()

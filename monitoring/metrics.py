@@ -43,12 +43,12 @@ requests.labels("GET", "unmatched", "500")
 
 
 def method_label(method: str | None) -> str:
-    """This will return the method as a label: anything that HTTP does not name is OTHER."""
+    """Return the method as a label: anything that HTTP does not name is OTHER."""
     return method if method in METHODS else "OTHER"
 
 
 def observe_request(*, method: str | None, route: str, status: int, seconds: float) -> None:
-    """This will count one answer."""
+    """Count one answer."""
     method = method_label(method)
     requests.labels(method, route, str(status)).inc()
     request_seconds.labels(method, route).observe(seconds)

@@ -41,7 +41,7 @@ class RequestContextMiddleware:
 
 @contextmanager
 def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Response]]:
-    """This will name the request while it is answered, and give what counts and logs the answer and returns it."""
+    """Name the request while it is answered, and give what counts and logs the answer and returns it."""
     meta = request.META
     with trace_context.server_span(
         "request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")
@@ -80,7 +80,7 @@ class _DjangoMetrics(Metrics):  # type: ignore[misc]  # the library is untyped
     """Of django-prometheus's numbers those about Django as a whole; ours tell more about each route."""
 
     def register(self) -> None:
-        """This will declare them under the library's names."""
+        """Declare them under the library's names."""
         names = {"requests_total": "requests", "responses_total": "responses"}
         for attribute, noun in names.items():
             metric = self.register_metric(
@@ -112,12 +112,12 @@ class DjangoMetricsMiddleware(PrometheusBeforeMiddleware):  # type: ignore[misc]
 
 
 def accept_or_generate_id(request_id: str) -> str:
-    """This will return the id that the caller gave if it is 1–64 printable ASCII characters, else a fresh one."""
+    """Return the id that the caller gave if it is 1–64 printable ASCII characters, else a fresh one."""
     return request_id if _ACCEPTED_ID.fullmatch(request_id) else uuid.uuid4().hex
 
 
 def describe_request_span(method: str | None, route: str, status: int) -> None:
-    """This will complete the span of a request, where one is recorded."""
+    """Complete the span of a request, where one is recorded."""
     method = metrics.method_label(method)
     trace_context.describe_span(
         f"{method} {route}",
@@ -127,13 +127,13 @@ def describe_request_span(method: str | None, route: str, status: int) -> None:
 
 
 def route_template(request: HttpRequest) -> str:
-    """This will return the template of the route, one of a bounded set; `unmatched` where no route answers."""
+    """Return the template of the route, one of a bounded set; `unmatched` where no route answers."""
     match = request.resolver_match
     return f"/{match.route}" if match else "unmatched"
 
 
 def _caller_fields(request: HttpRequest) -> dict[str, str]:
-    """This will name user and organisation, as the view's authentication left them on the request."""
+    """Name user and organisation, as the view's authentication left them on the request."""
     subject = getattr(request, "subject", None)
     return {
         name: str(value)

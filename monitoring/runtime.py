@@ -31,17 +31,17 @@ _lag_tasks: dict[asyncio.AbstractEventLoop, "asyncio.Task[None]"] = {}
 
 
 def sample_every_second(sample: Callable[[], None]) -> None:
-    """This will call `sample` once a second in every process that has entered; it sets gauges and returns soon."""
+    """Call `sample` once a second in every process that has entered; it sets gauges and returns soon."""
     _samplers.append(sample)
 
 
 def measure_once_per_host(measure: Callable[[], None], *, interval: float) -> None:
-    """This will call `measure` every so many seconds in one process of the host; it may query and wait."""
+    """Call `measure` every so many seconds in one process of the host; it may query and wait."""
     _host_measurements.append((interval, measure))
 
 
 def start_reporting(role: str) -> None:
-    """This will give this process its name among metrics and let it report. Never before a fork."""
+    """Give this process its name among metrics and let it report. Never before a fork."""
     name = multiprocess.register_process(role)
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
         from monitoring.tracing import opentelemetry_recorder  # the extra `tracing`, which nobody else needs
@@ -96,13 +96,13 @@ def _sample_pool() -> None:
 
 
 def set_pool_gauges(*, idle: int, size: int, waiting: int, prefix: str = "") -> None:
-    """This will show how a pool of this process is used; `prefix` tells it from the one of requests."""
+    """Show how a pool of this process is used; `prefix` tells it from the one of requests."""
     for state, number in (("used", size - idle), ("idle", idle), ("waiting", waiting)):
         metrics.pool_connections.labels(multiprocess.process_name(), f"{prefix}{state}").set(number)
 
 
 def measure_loop_lag() -> None:
-    """This will measure the lag of the running event loop from now on; asked for again it changes nothing."""
+    """Measure the lag of the running event loop from now on; asked for again it changes nothing."""
     loop = asyncio.get_running_loop()
     if loop not in _lag_tasks:
         _lag_tasks[loop] = loop.create_task(_measure_loop_lag(loop))

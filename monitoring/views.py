@@ -30,7 +30,7 @@ class InternalView(APIView):
     throttle_classes = ()
 
     def perform_authentication(self, request: Request) -> None:
-        """This will ask who calls only where the network does not already answer; metrics outlive a database."""
+        """Ask who calls only where the network does not already answer; metrics outlive a database."""
         if is_within(request.META, settings.METRICS_ALLOWED_NETWORKS):
             return
         subject: Any = request.auth
@@ -38,11 +38,11 @@ class InternalView(APIView):
             raise NotFound
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """This will leave Accept to the exposition format, which knows more types than our renderers."""
+        """Leave Accept to the exposition format, which knows more types than our renderers."""
         return super().perform_content_negotiation(request, force=True)
 
     def handle_exception(self, exc: Exception) -> Response:
-        """This will answer bad credentials like none."""
+        """Answer bad credentials like none."""
         is_auth_error = isinstance(exc, APIException) and exc.status_code in {401, 403}
         return super().handle_exception(NotFound() if is_auth_error else exc)
 
@@ -54,7 +54,7 @@ class DetailedHealthView(InternalView):
         operation_id="healthDetailed", responses=response_schemas.DETAILED_HEALTH_RESPONSES, tags=["operations"]
     )
     def get(self, request: Request) -> HttpResponse:
-        """This will tell how each part is; 503 when the whole is unhealthy."""
+        """Tell how each part is; 503 when the whole is unhealthy."""
         status, body = endpoints.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
@@ -66,7 +66,7 @@ class BriefHealthView(InternalView):
         operation_id="metricsHealth", responses=response_schemas.BRIEF_HEALTH_RESPONSES, tags=["operations"]
     )
     def get(self, request: Request) -> HttpResponse:
-        """This will tell how each part is, in short."""
+        """Tell how each part is, in short."""
         status, body = endpoints.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
@@ -77,7 +77,7 @@ class ReportView(InternalView):
     name = ""
 
     def get(self, request: Request) -> HttpResponse:
-        """This will make the report now."""
+        """Make the report now."""
         try:
             return _json(json_reports.render(self.name))
         except KeyError:
@@ -85,7 +85,7 @@ class ReportView(InternalView):
 
 
 def report_view(name: str) -> type[ReportView]:
-    """This will return the view of a report, documented by its schema and example."""
+    """Return the view of a report, documented by its schema and example."""
     schema = extend_schema(
         operation_id=f"metrics{name.capitalize()}",
         description=response_schemas.DESCRIPTIONS[name],
@@ -112,6 +112,6 @@ class MetricsView(InternalView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        """This will write them as Prometheus text, or as OpenMetrics where Accept asks for it."""
+        """Write them as Prometheus text, or as OpenMetrics where Accept asks for it."""
         encode, content_type = choose_encoder(request.META.get("HTTP_ACCEPT", ""))
         return HttpResponse(encode(_registry), content_type=content_type)

@@ -24,7 +24,7 @@ _MAX_BATCH: Final = 200
 
 
 async def check(policy: str, key: str, *, subject: object = None) -> Usage | None:
-    """This will count once and tell how the key stands; None where no limit holds it.
+    """Count once and tell how the key stands; None where no limit holds it.
 
     `key` is the subject's `limit_key`, or `address_key` of where it comes from.
     """
@@ -44,7 +44,7 @@ class _PendingHit:
     future: "asyncio.Future[Usage]"
 
     def resolve(self, usage: Usage | None = None) -> None:
-        """This will tell the count, else that of this process, unless whoever asked is gone or knows it already."""
+        """Tell the count, else that of this process, unless whoever asked is gone or knows it already."""
         if not self.future.done():
             self.future.set_result(usage or limiter.hit_locally([(self.policy, self.key)])[0])
 

@@ -64,7 +64,7 @@ class Attempt:
 
 @contextmanager
 def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Iterator[Attempt]:
-    """This will hold a place for one attempt of the account and of the address while it is checked.
+    """Hold a place for one attempt of the account and of the address while it is checked.
 
     An account has `policy.most` failures a window from wherever they come, an address ten times that.
 
@@ -87,14 +87,14 @@ def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Ite
 
 
 def purge(now: datetime) -> int:
-    """This will remove up to 100 counts whose window is over, and return how many."""
+    """Remove up to 100 counts whose window is over, and return how many."""
     with connection.cursor() as cursor:
         cursor.execute(_PURGE_SQL, [now, now])
         return int(cursor.rowcount)
 
 
 def _reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
-    """This will take a place for every key; it waits a little for attempts that may yet succeed."""
+    """Take a place for every key; it waits a little for attempts that may yet succeed."""
     started = time.monotonic()
     while True:
         elapsed = time.monotonic() - started
@@ -107,7 +107,7 @@ def _reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
 
 
 def _try_reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> int | None:
-    """This will return None where it took every place, else the seconds to wait; 0: until others are checked."""
+    """Return None where it took every place, else the seconds to wait; 0: until others are checked."""
     with transaction.atomic(), connection.cursor() as cursor:
         # Always the account first: two attempts can then never wait for each other.
         for key, most in keys.items():

@@ -29,7 +29,7 @@ class InvalidLimit(ValueError):
 
 
 def set_policy(*, by: object, now: datetime, policy: str, most: int, window: int) -> None:
-    """This will let `most` requests in `window` seconds be the policy, whatever the environment says.
+    """Let `most` requests in `window` seconds be the policy, whatever the environment says.
 
     Raises InvalidLimit.
     """
@@ -45,7 +45,7 @@ def set_policy(*, by: object, now: datetime, policy: str, most: int, window: int
 
 
 def clear_policy(*, by: object, now: datetime, policy: str) -> None:
-    """This will let the environment's numbers hold again."""
+    """Let the environment's numbers hold again."""
     with transaction.atomic():
         before = _lock_policy(policy)
         if PolicyLimit.objects.filter(policy=policy).delete()[0]:
@@ -53,7 +53,7 @@ def clear_policy(*, by: object, now: datetime, policy: str) -> None:
 
 
 def set_key(*, by: object, now: datetime, policy: str, key: str, most: int | None) -> None:
-    """This will give one key a limit of its own, or none at all; the window stays the policy's.
+    """Give one key a limit of its own, or none at all; the window stays the policy's.
 
     Raises InvalidLimit.
     """
@@ -70,7 +70,7 @@ def set_key(*, by: object, now: datetime, policy: str, key: str, most: int | Non
 
 
 def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
-    """This will hold the key to the policy again."""
+    """Hold the key to the policy again."""
     with transaction.atomic():
         before = _lock_key(policy, key)
         if KeyLimit.objects.filter(policy=policy, key=key).delete()[0]:
@@ -78,7 +78,7 @@ def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
 
 
 def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
-    """This will forget what a key has used up in the present windows, and return that by policy.
+    """Forget what a key has used up in the present windows, and return that by policy.
 
     Failed logins too: of an account (`account:<e-mail address>`) or an address. Raises redis' errors where
     Redis is gone; the processes then count by themselves.
@@ -101,7 +101,7 @@ def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
 
 
 def canonical_key(key: str) -> str:
-    """This will return the key as the limiter counts by it; raises InvalidLimit."""
+    """Return the key as the limiter counts by it; raises InvalidLimit."""
     kind, _, rest = key.strip().partition(":")
     if kind == "address":
         try:

@@ -78,7 +78,7 @@ class CircuitBreaker:
         self._retry_at = 0.0
 
     def allows_call(self) -> bool:
-        """This will say whether to ask Redis; while it is failing, one caller a second gets a yes."""
+        """Say whether to ask Redis; while it is failing, one caller a second gets a yes."""
         if not self._retry_at:
             return True
         now = time.monotonic()
@@ -91,7 +91,7 @@ class CircuitBreaker:
             return True
 
     def record_result(self, *, ok: bool) -> None:
-        """This will note how the try went."""
+        """Note how the try went."""
         if ok and not self._retry_at:
             return
         with self._lock:
@@ -109,7 +109,7 @@ class LocalCounters:
         self._counts: dict[str, tuple[int, float, str, int]] = {}
 
     def increment(self, key: str, seconds: float, *, name: str = "", most: int = 0) -> int:
-        """This will return how often the key has been counted, this time included."""
+        """Return how often the key has been counted, this time included."""
         now = time.monotonic()
         with self._lock:
             if len(self._counts) >= _MAX_LOCAL_KEYS:
@@ -123,7 +123,7 @@ class LocalCounters:
             return count
 
     def busiest_keys(self) -> list[tuple[str, int, int]]:
-        """This will return names with their hits and rejections in the present windows."""
+        """Return names with their hits and rejections in the present windows."""
         now = time.monotonic()
         with self._lock:
             current = [each for each in self._counts.values() if each[1] > now]
@@ -146,7 +146,7 @@ class CounterCache(BaseCache):
         timeout: float | None = None,
         version: int | None = None,
     ) -> bool:
-        """This will note a counter and how long it is to live."""
+        """Note a counter and how long it is to live."""
         _capture.counters.append((key, int(timeout or 1)))
         return True
 
@@ -163,13 +163,13 @@ local_counters = LocalCounters()
 
 @contextmanager
 def capture_counters() -> Iterator[list[tuple[str, int]]]:
-    """This will collect the counters, and their seconds, that `get_usage` names within the block."""
+    """Collect the counters, and their seconds, that `get_usage` names within the block."""
     _capture.counters = []
     yield _capture.counters
 
 
 def count_in_redis(increments: Sequence[CounterIncrement]) -> list[int] | None:
-    """This will count each once and return how often each has been counted, all in one round trip.
+    """Count each once and return how often each has been counted, all in one round trip.
 
     None where Redis is left alone or does not answer.
     """
@@ -186,24 +186,24 @@ def count_in_redis(increments: Sequence[CounterIncrement]) -> list[int] | None:
 
 
 def count_locally(increments: Sequence[CounterIncrement]) -> list[int]:
-    """This will count each once in this process, and return how often it has counted each."""
+    """Count each once in this process, and return how often it has counted each."""
     return [
         local_counters.increment(each.counter, each.seconds, name=each.name, most=each.most) for each in increments
     ]
 
 
 def redis_client() -> Redis:
-    """This will return the client of the counters; it gives up soon."""
+    """Return the client of the counters; it gives up soon."""
     return _client(settings.REDIS_URL)
 
 
 def redis_key(*parts: object) -> str:
-    """This will return the name of a key of ours in Redis."""
+    """Return the name of a key of ours in Redis."""
     return f"freight:limits:{':'.join(map(str, parts))}"
 
 
 def slot_number(at: float) -> int:
-    """This will return the number of the slot of the busiest keys at a time."""
+    """Return the number of the slot of the busiest keys at a time."""
     return int(at // SLOT_SECONDS)
 
 

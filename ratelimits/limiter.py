@@ -32,7 +32,7 @@ class Usage:
 
 
 def headers(usages: Sequence[Usage]) -> dict[str, str]:
-    """This will return the fields of draft-ietf-httpapi-ratelimit-headers, and Retry-After for a refusal."""
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers, and Retry-After for a refusal."""
     if not usages:
         return {}
     fields = {
@@ -48,12 +48,12 @@ def headers(usages: Sequence[Usage]) -> dict[str, str]:
 
 
 def retry_after(usages: Iterable[Usage]) -> int | None:
-    """This will return the seconds until every exceeded window is over, None where none is exceeded."""
+    """Return the seconds until every exceeded window is over, None where none is exceeded."""
     return max((usage.reset for usage in usages if not usage.allowed), default=None)
 
 
 def hit(policy: Policy, key: str) -> Usage:
-    """This will count one request of the key and tell how it stands; one round trip to Redis.
+    """Count one request of the key and tell how it stands; one round trip to Redis.
 
     While Redis is gone, this process counts for itself: the limit then holds per process.
     """
@@ -61,22 +61,22 @@ def hit(policy: Policy, key: str) -> Usage:
 
 
 def hit_all(applied_policies: Sequence[Policy], key: str) -> list[Usage]:
-    """This will count one request of the key against several policies, still in one round trip."""
+    """Count one request of the key against several policies, still in one round trip."""
     return hit_many([(policy, key) for policy in applied_policies])
 
 
 def hit_many(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
-    """This will count each key once against the policy beside it, in this order and one round trip."""
+    """Count each key once against the policy beside it, in this order and one round trip."""
     return (hit_in_redis(hits) or hit_locally(hits)) if hits else []
 
 
 def hit_in_redis(hits: Sequence[tuple[Policy, str]]) -> list[Usage] | None:
-    """This will do the same, but return None where Redis does not answer."""
+    """Do the same, but return None where Redis does not answer."""
     return _hit(hits, counters.count_in_redis)
 
 
 def hit_locally(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
-    """This will count each key once in this process and not in Redis."""
+    """Count each key once in this process and not in Redis."""
     return _hit(hits, counters.count_locally) or []
 
 
@@ -107,7 +107,7 @@ def _hit(
 
 
 def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usage]:
-    """This will count one request of a subject under a key against the policies of these names, as they stand now.
+    """Count one request of a subject under a key against the policies of these names, as they stand now.
 
     Empty where nothing holds it: the subject is exempt, or the key has no limit.
     """
@@ -115,7 +115,7 @@ def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usa
 
 
 def applicable_policies(names: Sequence[str], key: str, *, subject: object = None) -> list[Policy]:
-    """This will return those of the policies that hold the subject under a key, as they stand now."""
+    """Return those of the policies that hold the subject under a key, as they stand now."""
     exempt = is_exempt(subject)
     applicable = []
     for name in names:
@@ -128,7 +128,7 @@ def applicable_policies(names: Sequence[str], key: str, *, subject: object = Non
 
 
 def current_counters(key: str) -> dict[str, str]:
-    """This will return the counters of a key in the present windows, by policy."""
+    """Return the counters of a key in the present windows, by policy."""
     counter_names = {}
     for name in policies.names():
         with counters.capture_counters() as captured:
@@ -138,7 +138,7 @@ def current_counters(key: str) -> dict[str, str]:
 
 
 def address_key(address: str | None) -> str:
-    """This will return what an address is counted by: IPv4 itself, IPv6 its /64, which is one subscriber's."""
+    """Return what an address is counted by: IPv4 itself, IPv6 its /64, which is one subscriber's."""
     if address is None:
         return "address:unknown"
     parsed = ipaddress.ip_address(address)
@@ -146,7 +146,7 @@ def address_key(address: str | None) -> str:
 
 
 def is_exempt(subject: object) -> bool:
-    """This will tell whether the subject is a service that no limit holds back (RATE_LIMIT_WHITELIST).
+    """Tell whether the subject is a service that no limit holds back (RATE_LIMIT_WHITELIST).
 
     It is named by its id, or by the name of its key or account where that is staff's: anybody else may call
     a key what they like.

@@ -21,14 +21,14 @@ _series: Final = {
 
 
 def count_decision(policy: str, decision: str) -> None:
-    """This will count one decision."""
+    """Count one decision."""
     series = _series.get((policy, decision))
     if series is not None:
         series.inc()
 
 
 def process_decisions() -> dict[tuple[str, str], int]:
-    """This will return the decisions that this process has counted."""
+    """Return the decisions that this process has counted."""
     return {
         (sample.labels["policy"], sample.labels["decision"]): int(sample.value)
         for metric in _decisions.collect()

@@ -42,7 +42,7 @@ class RateLimitHeadersMiddleware:
 
 
 def refusal(request: HttpRequest, wait: int) -> HttpResponse:
-    """This will return the answer to a request that is over a limit for so many seconds."""
+    """Return the answer to a request that is over a limit for so many seconds."""
     return JsonResponse(
         {
             "type": "about:blank",

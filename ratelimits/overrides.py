@@ -40,12 +40,12 @@ _start_lock: Final = threading.Lock()
 
 
 def current() -> LimitOverrides:
-    """This will return the changes that this process knows of."""
+    """Return the changes that this process knows of."""
     return _state.overrides
 
 
 def refresh() -> None:
-    """This will read the changes, where there are new ones."""
+    """Read the changes, where there are new ones."""
     # Before the rows: whatever comes in between is read twice rather than not at all.
     revision = Revision.objects.values_list("number", flat=True).first() or 0
     if revision != _state.overrides.revision:
@@ -57,7 +57,7 @@ def refresh() -> None:
 
 
 def start_polling() -> None:
-    """This will keep the changes fresh by a thread of this process; a second call does nothing."""
+    """Keep the changes fresh by a thread of this process; a second call does nothing."""
     if _state.poller_pid == os.getpid():
         return
     with _start_lock:

@@ -21,24 +21,24 @@ class Policy:
 
 
 def names() -> tuple[str, ...]:
-    """This will return the name of every policy that is declared."""
+    """Return the name of every policy that is declared."""
     return tuple(settings.RATE_LIMITS)
 
 
 def default(name: str) -> Policy:
-    """This will return the policy as the environment has it; raises KeyError for a name that nobody declared."""
+    """Return the policy as the environment has it; raises KeyError for a name that nobody declared."""
     most, window = settings.RATE_LIMITS[name]
     return Policy(name, most, window)
 
 
 def get(name: str) -> Policy:
-    """This will return the policy as it stands now; raises KeyError for a name that nobody declared."""
+    """Return the policy as it stands now; raises KeyError for a name that nobody declared."""
     changed = overrides.current().policies.get(name)
     return Policy(name, *changed) if changed else default(name)
 
 
 def for_key(name: str, key: str) -> Policy | None:
-    """This will return the policy as it stands now for one key, None where that is held by no limit."""
+    """Return the policy as it stands now for one key, None where that is held by no limit."""
     policy = get(name)
     key_overrides = overrides.current().keys
     if (name, key) not in key_overrides:
@@ -48,7 +48,7 @@ def for_key(name: str, key: str) -> Policy | None:
 
 
 def source(name: str) -> str:
-    """This will tell where the policy's numbers come from: `admin`, `environment` or `default`."""
+    """Tell where the policy's numbers come from: `admin`, `environment` or `default`."""
     if name in overrides.current().policies:
         return "admin"
     return "environment" if name in settings.RATE_LIMITS_SET else "default"

@@ -18,7 +18,7 @@ Decisions = Callable[[], Mapping[tuple[str, str], float]]
 
 
 def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str, Any]:
-    """This will return the limits with their counts over all processes; of this host, and `partial`, without Redis.
+    """Return the limits with their counts over all processes; of this host, and `partial`, without Redis.
 
     `hits` are the requests counted since Redis began, `rejections` those of them that were refused. The
     busiest keys are those of the last quarter of an hour (up to two).
@@ -40,7 +40,7 @@ def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str
 
 
 def mask_key(key: str) -> str:
-    """This will return the key as it may be shown: an id, an address, an account; else only the beginning."""
+    """Return the key as it may be shown: an id, an address, an account; else only the beginning."""
     return key if key.startswith(_PUBLIC_PREFIXES) else f"{key[:4]}…"
 
 

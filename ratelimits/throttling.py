@@ -11,7 +11,7 @@ from ratelimits.limiter import Usage
 
 
 def count_request(request: HttpRequest, *names: str) -> list[Usage]:
-    """This will count a request by its subject, else by its address; empty for an exempt service.
+    """Count a request by its subject, else by its address; empty for an exempt service.
 
     What it found stays at `request.rate_limits`, from which the middleware writes the headers.
     """
@@ -28,11 +28,11 @@ class GeneralThrottle(BaseThrottle):
     _usages: list[Usage] = []
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """This will count the request and tell whether it may go on."""
+        """Count the request and tell whether it may go on."""
         names = (*getattr(view, "rate_policies", ()), "general")
         self._usages = count_request(request._request, *names)
         return limiter.retry_after(self._usages) is None
 
     def wait(self) -> float | None:
-        """This will return the seconds until the window ends."""
+        """Return the seconds until the window ends."""
         return limiter.retry_after(self._usages)

@@ -75,7 +75,7 @@ _TYPE_AT: Final = slice(9, 24)
 
 
 def socket_opened() -> None:
-    """This will count a socket that was accepted."""
+    """Count a socket that was accepted."""
     global _open
     _open += 1
     connections.inc()
@@ -83,29 +83,29 @@ def socket_opened() -> None:
 
 
 def socket_closed() -> None:
-    """This will count a socket down that had been accepted."""
+    """Count a socket down that had been accepted."""
     global _open
     _open -= 1
     connections.dec()
 
 
 def open_sockets() -> int:
-    """This will return how many sockets this process has open."""
+    """Return how many sockets this process has open."""
     return _open
 
 
 def count_received(kind: str) -> None:
-    """This will count one frame of a client."""
+    """Count one frame of a client."""
     messages.labels("in", kind if kind in IN_TYPES else "other").inc()
 
 
 def count_sent(frame: bytes, sockets: int = 1) -> None:
-    """This will count one frame to so many sockets."""
+    """Count one frame to so many sockets."""
     sent_by_type[frame[_TYPE_AT]] += sockets
 
 
 def flush_sent_counts() -> None:
-    """This will add what was sent since the last time to the counter."""
+    """Add what was sent since the last time to the counter."""
     for letters, number in list(sent_by_type.items()):
         more = number - _flushed.get(letters, 0)
         if more:
@@ -116,24 +116,24 @@ def flush_sent_counts() -> None:
 
 
 def observe_delivery(committed_at: Iterable[float]) -> None:
-    """This will note that events, committed at those times (seconds since 1970), have been written to a room."""
+    """Note that events, committed at those times (seconds since 1970), have been written to a room."""
     now = time.time()
     for at in committed_at:
         delivery_seconds.observe(max(0.0, now - at))
 
 
 def count_limited(limit: str) -> None:
-    """This will count one socket or frame that a limit held back."""
+    """Count one socket or frame that a limit held back."""
     _limited.labels(limit).inc()
 
 
 def count_close(code: int) -> None:
-    """This will count one socket that the server ended with one of our codes."""
+    """Count one socket that the server ended with one of our codes."""
     _closed.labels(str(code)).inc()
     if code == _SLOW_CONSUMER:
         slow_consumers.inc()
 
 
 def count_recheck(outcome: str) -> None:
-    """This will count one socket whose credential was looked at again: kept, changed or revoked."""
+    """Count one socket whose credential was looked at again: kept, changed or revoked."""
     _rechecks.labels(outcome).inc()

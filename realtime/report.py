@@ -13,13 +13,13 @@ _WARNING_CONNECTIONS: Final = 5000
 
 
 def update_gauges() -> None:
-    """This will bring the gauges of this process up to date."""
+    """Bring the gauges of this process up to date."""
     metrics.flush_sent_counts()
     metrics.rooms.set(sum(len(each.rooms) for each in room_hub.all_hubs()))
 
 
 def process_part() -> dict[str, Any]:
-    """This will return this process's part: its open sockets and its largest rooms."""
+    """Return this process's part: its open sockets and its largest rooms."""
     sizes = Counter[str]()
     for each in room_hub.all_hubs():
         for room in list(each.rooms.values()):
@@ -28,7 +28,7 @@ def process_part() -> dict[str, Any]:
 
 
 def report() -> dict[str, Any]:
-    """This will return `/api/metrics/websocket`: latencies in milliseconds and rates are of the last minute."""
+    """Return `/api/metrics/websocket`: latencies in milliseconds and rates are of the last minute."""
     now, recent = json_reports.current_samples(), json_reports.recent_samples()
     parts = [(each, each["websocket"]) for each in json_reports.process_statuses() if "websocket" in each]
     sizes = Counter[str]()
@@ -52,7 +52,7 @@ def report() -> dict[str, Any]:
 
 
 def health() -> dict[str, Any]:
-    """This will return what detailed health says about sockets; made from what is known, without waiting."""
+    """Return what detailed health says about sockets; made from what is known, without waiting."""
     connections = sum(
         each["websocket"]["connections"] for each in json_reports.process_statuses() if "websocket" in each
     )

@@ -46,7 +46,7 @@ def record_position(
     bearing: float | None = None,
     driver_id: uuid.UUID | None = None,
 ) -> PositionResult:
-    """This will keep where a driver is, without `driver_id` the caller's own, without `recorded_at` as of now.
+    """Keep where a driver is, without `driver_id` the caller's own, without `recorded_at` as of now.
 
     WGS 84 degrees, metres, metres a second. Raises Forbidden, DriverNotFound (there is none, or it is not the
     caller's own), Invalid; Implausible, an Invalid, for a jump that no vehicle makes.
@@ -60,7 +60,7 @@ def record_position(
 
 
 def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
-    """This will keep many positions in one transaction and say what became of them. Raises Forbidden."""
+    """Keep many positions in one transaction and say what became of them. Raises Forbidden."""
     return services.record_positions(by=by, now=now, batch=batch)
 
 
@@ -75,7 +75,7 @@ def record_audit(
     outcome: str,
     before: Mapping[str, Any] | None = None,
 ) -> None:
-    """This will write one audit entry on an act of a room above, in the caller's transaction if there is one."""
+    """Write one audit entry on an act of a room above, in the caller's transaction if there is one."""
     log.record_audit(
         by=by, now=now, action=action, entity=entity, entity_id=entity_id, before=before, after=after,
         outcome=outcome,
@@ -83,7 +83,7 @@ def record_audit(
 
 
 def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_run: bool) -> list[RowResult]:
-    """This will book or amend what each row asks for, in the caller's transaction, and say what became of it.
+    """Book or amend what each row asks for, in the caller's transaction, and say what became of it.
 
     The reference makes it idempotent; a row that fails loses nothing but itself; with `dry_run` nothing is written.
     Raises Forbidden.
@@ -93,5 +93,5 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_ru
 
 
 def redeem_ticket(*, ticket: str, now: datetime) -> Subject | None:
-    """This will use a socket's ticket up and return whom it stands for, None where it is no good."""
+    """Use a socket's ticket up and return whom it stands for, None where it is no good."""
     return socket_tickets.redeem(ticket=ticket, now=now)

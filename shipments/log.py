@@ -46,7 +46,7 @@ class AuditFields(TypedDict):
 
 
 def record(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
-    """This will insert the event that explains `shipment.seq` and send its hint after COMMIT.
+    """Insert the event that explains `shipment.seq` and send its hint after COMMIT.
 
     The caller holds the row lock, has saved the shipment with `seq` bumped by one in this same transaction.
     """
@@ -56,7 +56,7 @@ def record(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
 
 
 def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
-    """This will return the event that explains `shipment.seq`, to be written."""
+    """Return the event that explains `shipment.seq`, to be written."""
     by, note = fields["by"], fields.get("note")
     data: dict[str, Any] = {"changes": dict(fields["changes"])}
     if note:
@@ -81,7 +81,7 @@ def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEv
 
 
 def insert_events_and_audit(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> None:
-    """This will insert events and audit entries, a statement a table, and send the events' hints after COMMIT.
+    """Insert events and audit entries, a statement a table, and send the events' hints after COMMIT.
 
     It stands in the transaction that has saved the events' shipments, as those objects show them.
     """
@@ -98,7 +98,7 @@ def insert_events_and_audit(events: Sequence[ShipmentEvent], entries: Sequence[A
 def record_organization_event(
     *, type: str, by: Subject, now: datetime, changes: Mapping[str, Any]
 ) -> ShipmentEvent:
-    """This will insert an event of the organisation's feed, inside the caller's transaction.
+    """Insert an event of the organisation's feed, inside the caller's transaction.
 
     It says that what is shown beside many shipments (a driver's or customer's name) has changed; `changed` is
     shown to everybody who may read the feed.
@@ -120,7 +120,7 @@ def record_organization_event(
 
 
 def build_audit_entry(**fields: Unpack[AuditFields]) -> AuditEntry:
-    """This will return an audit entry, to be written."""
+    """Return an audit entry, to be written."""
     by = fields["by"]
     return AuditEntry(
         organization_id=by.organization_id,
@@ -140,14 +140,14 @@ def build_audit_entry(**fields: Unpack[AuditFields]) -> AuditEntry:
 
 
 def record_audit(**fields: Unpack[AuditFields]) -> AuditEntry:
-    """This will insert one audit entry, inside the caller's transaction where it has one."""
+    """Insert one audit entry, inside the caller's transaction where it has one."""
     entry = build_audit_entry(**fields)
     writes.insert(entry)
     return entry
 
 
 def event_row(event: ShipmentEvent) -> dict[str, Any]:
-    """This will return the row from which `representation.event` is made, without a query."""
+    """Return the row from which `representation.event` is made, without a query."""
     place = event.location
     row = {name: getattr(event, name) for name in representation.EVENT_COLUMNS if "__" not in name}
     for column in ("locode", "name", "country", "latitude", "longitude"):

@@ -16,7 +16,7 @@ class _RawLookup(models.Lookup):
     sql_template: ClassVar[str]
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        """This will return SQL and parameters."""
+        """Return SQL and parameters."""
         left, params = self.process_lhs(compiler, connection)
         right, values = self.process_rhs(compiler, connection)
         return self.sql_template.format(left, right), (*params, *values)
@@ -71,7 +71,7 @@ class VisibilityScope:
 
     @classmethod
     def of(cls, viewer: Viewer) -> Self:
-        """This will return the sight of a viewer."""
+        """Return the sight of a viewer."""
         return cls(viewer.organization_id, viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id)
 
 
@@ -79,7 +79,7 @@ class OrganizationQuerySet(models.QuerySet[Any]):
     """Rows that belong to one organisation."""
 
     def of_organization(self, organization_id: uuid.UUID) -> Self:
-        """This will keep the rows of one organisation."""
+        """Keep the rows of one organisation."""
         return self.filter(organization_id=organization_id)
 
 
@@ -87,11 +87,11 @@ class ShipmentQuerySet(OrganizationQuerySet):
     """Shipments; a discarded draft is gone for everybody but the log."""
 
     def not_deleted(self) -> Self:
-        """This will leave out discarded drafts."""
+        """Leave out discarded drafts."""
         return self.filter(deleted_at=None)
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """This will keep what the viewer may see: a driver its assignments, a customer its account's.
+        """Keep what the viewer may see: a driver its assignments, a customer its account's.
 
         Whoever follows a tracking link sees its one shipment; a phone that reports positions sees none.
         """
@@ -107,11 +107,11 @@ class ShipmentQuerySet(OrganizationQuerySet):
         return rows
 
     def with_reference(self, reference: str) -> Self:
-        """This will keep the one shipment with this reference, whatever its case."""
+        """Keep the one shipment with this reference, whatever its case."""
         return self.alias(reference_key=Upper("reference")).filter(reference_key=reference.upper())
 
     def with_references(self, references: Sequence[str]) -> Self:
-        """This will keep the shipments with these references, whatever their case."""
+        """Keep the shipments with these references, whatever their case."""
         keys = [reference.upper() for reference in references]
         return self.filter(EqualsAny(Upper("reference"), models.Value(keys)))
 
@@ -120,7 +120,7 @@ class EventQuerySet(models.QuerySet[Any]):
     """The log."""
 
     def after_seq(self, seq: int) -> Self:
-        """This will keep the events behind `seq`, in order."""
+        """Keep the events behind `seq`, in order."""
         return self.filter(seq__gt=seq).order_by("seq")
 
 
@@ -128,7 +128,7 @@ class DriverQuerySet(OrganizationQuerySet):
     """Drivers."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """This will keep what the viewer may see: a driver and its phone itself, customers and links nobody."""
+        """Keep what the viewer may see: a driver and its phone itself, customers and links nobody."""
         rows = self.of_organization(viewer.organization_id)
         if viewer.role in {"driver", "device"}:
             return rows.filter(pk=viewer.driver_id) if viewer.driver_id else rows.none()
@@ -139,7 +139,7 @@ class CustomerQuerySet(OrganizationQuerySet):
     """Customer accounts."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """This will keep what the viewer may see: a customer its own account, drivers and links none."""
+        """Keep what the viewer may see: a customer its own account, drivers and links none."""
         rows = self.of_organization(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(pk=viewer.customer_id) if viewer.customer_id else rows.none()
@@ -150,7 +150,7 @@ class ApiKeyQuerySet(OrganizationQuerySet):
     """API keys."""
 
     def visible_to(self, viewer: OwningViewer) -> Self:
-        """This will keep what the viewer manages: an administrator the organisation's keys, others their own."""
+        """Keep what the viewer manages: an administrator the organisation's keys, others their own."""
         rows = self.of_organization(viewer.organization_id)
         return rows if viewer.role in {"admin", "system"} else rows.filter(user_id=viewer.user_id)
 
@@ -159,7 +159,7 @@ class LinkQuerySet(OrganizationQuerySet):
     """Tracking links."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """This will keep what the viewer manages: a customer its account's, the house all, others none."""
+        """Keep what the viewer manages: a customer its account's, the house all, others none."""
         rows = self.of_organization(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(customer_id=viewer.customer_id) if viewer.customer_id else rows.none()

@@ -42,7 +42,7 @@ CUSTOMER_COLUMNS: Final = ("id", "name", "email", "phone", "created_at", "update
 
 
 def instant(at: datetime | None) -> str | None:
-    """This will write a time as RFC 3339 in UTC, to the millisecond where it has a fraction."""
+    """Write a time as RFC 3339 in UTC, to the millisecond where it has a fraction."""
     if at is None:
         return None
     utc = at if at.tzinfo is UTC else at.astimezone(UTC)
@@ -51,17 +51,17 @@ def instant(at: datetime | None) -> str | None:
 
 
 def identifier(value: uuid.UUID | str) -> str:
-    """This will write an id; a quarter of the time of `str`, and a page has 150."""
+    """Write an id; a quarter of the time of `str`, and a page has 150."""
     return orjson.dumps(value)[1:-1].decode()
 
 
 def microseconds(at: datetime) -> int:
-    """This will return a time as microseconds since 1970: a version that a JSON reader may round, but we do not."""
+    """Return a time as microseconds since 1970: a version that a JSON reader may round, but we do not."""
     return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
 
 
 def driver_position(driver_id: uuid.UUID, latitude: float, longitude: float, recorded_at: datetime) -> Json:
-    """This will write where a driver is, as its room tells it."""
+    """Write where a driver is, as its room tells it."""
     return {
         "driverId": identifier(driver_id),
         "latitude": latitude,
@@ -71,21 +71,21 @@ def driver_position(driver_id: uuid.UUID, latitude: float, longitude: float, rec
 
 
 def amount(number: Decimal | None) -> float | int | None:
-    """This will write a measured amount (kg, m³) as a JSON number."""
+    """Write a measured amount (kg, m³) as a JSON number."""
     if number is None:
         return None
     return int(number) if number == number.to_integral_value() else float(number)
 
 
 def place(row: Row, prefix: str = "") -> Json | None:
-    """This will return `{locode, name, country, latitude, longitude}`, None where the row has no place."""
+    """Return `{locode, name, country, latitude, longitude}`, None where the row has no place."""
     if row[f"{prefix}name"] is None:
         return None
     return {column: row[f"{prefix}{column}"] for column in _PLACE}
 
 
 def position(row: Row, prefix: str) -> Json | None:
-    """This will return where a driver was last seen, None where that is not known."""
+    """Return where a driver was last seen, None where that is not known."""
     if row[f"{prefix}recorded_at"] is None:
         return None
     return {
@@ -96,7 +96,7 @@ def position(row: Row, prefix: str) -> Json | None:
 
 
 def snapshot(row: Row) -> Json:
-    """This will return the shipment as everybody in its room may see it: what the log alone determines.
+    """Return the shipment as everybody in its room may see it: what the log alone determines.
 
     No phone, no notes, no position: laying the `changes` of the events n+1…m over snapshot(n) gives
     snapshot(m).
@@ -125,7 +125,7 @@ def snapshot(row: Row) -> Json:
 
 
 def shipment(row: Row, variant: str) -> Json:
-    """This will return the shipment as REST shows it to one visibility variant."""
+    """Return the shipment as REST shows it to one visibility variant."""
     body = snapshot(row)
     body["position"] = position(row, "driver__last_position__")
     if variant == "staff":
@@ -136,12 +136,12 @@ def shipment(row: Row, variant: str) -> Json:
 
 
 def party(party_id: uuid.UUID | str | None, name: str | None) -> Json | None:
-    """This will return `{id, name}`, None where there is nobody."""
+    """Return `{id, name}`, None where there is nobody."""
     return None if party_id is None else {"id": identifier(party_id), "name": name}
 
 
 def event(row: Row) -> Json:
-    """This will return one entry of the log, the same for everybody who may see its shipment."""
+    """Return one entry of the log, the same for everybody who may see its shipment."""
     return {
         "id": identifier(row["id"]),
         "seq": row["seq"],
@@ -156,13 +156,13 @@ def event(row: Row) -> Json:
 
 
 def apply_event(snapshot_json: Json, event_json: Json) -> Json:
-    """This will return the snapshot after one more event: its `changes` laid over, as every client does."""
+    """Return the snapshot after one more event: its `changes` laid over, as every client does."""
     changes: Json = event_json["data"]["changes"]
     return snapshot_json | changes | {"seq": event_json["seq"], "updatedAt": event_json["recordedAt"]}
 
 
 def checkpoint(instance: Any) -> Json:
-    """This will return an observation as it was stored: the same at every later time, but for its voiding."""
+    """Return an observation as it was stored: the same at every later time, but for its voiding."""
     return {
         "id": str(instance.pk),
         "outcome": instance.outcome,
@@ -181,7 +181,7 @@ def checkpoint(instance: Any) -> Json:
 
 
 def proof(instance: Any, pictures: Iterable[Row]) -> Json:
-    """This will return a proof of delivery with what is to be known of its pictures (`PICTURE_COLUMNS`)."""
+    """Return a proof of delivery with what is to be known of its pictures (`PICTURE_COLUMNS`)."""
     by_kind = {
         row["kind"]: {
             "mediaType": row["media_type"],
@@ -205,19 +205,19 @@ def proof(instance: Any, pictures: Iterable[Row]) -> Json:
 
 
 def place_of_location(location: Any) -> Json | None:
-    """This will return the JSON of a stored place."""
+    """Return the JSON of a stored place."""
     return None if location is None else {column: getattr(location, column) for column in _PLACE}
 
 
 def summary(snapshot_json: Json) -> Json:
-    """This will return what an update carries beside its event: the head of the snapshot."""
+    """Return what an update carries beside its event: the head of the snapshot."""
     return {
         key: snapshot_json[key] for key in ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
     }
 
 
 def driver(row: Row) -> Json:
-    """This will return a driver as those who may see drivers see it."""
+    """Return a driver as those who may see drivers see it."""
     return {
         "id": identifier(row["id"]),
         "name": row["name"],
@@ -230,7 +230,7 @@ def driver(row: Row) -> Json:
 
 
 def customer(row: Row) -> Json:
-    """This will return a customer account."""
+    """Return a customer account."""
     return {
         "id": identifier(row["id"]),
         "name": row["name"],
@@ -242,7 +242,7 @@ def customer(row: Row) -> Json:
 
 
 def audit_entry(row: Row) -> Json:
-    """This will return one entry of the audit trail."""
+    """Return one entry of the audit trail."""
     return {
         "id": identifier(row["id"]),
         "at": instant(row["at"]),

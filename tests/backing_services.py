@@ -57,7 +57,7 @@ def _stop() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure() -> None:
-    """This will stop the services, also after Ctrl-C."""
+    """Stop the services, also after Ctrl-C."""
     _stop()
 
 

@@ -16,12 +16,12 @@ _numbers = itertools.count(1)
 
 
 def organization(name: str = "Acme Freight") -> Organization:
-    """This will store an organisation with a slug of its own."""
+    """Store an organisation with a slug of its own."""
     return Organization.objects.create(name=name, slug=f"o{uuid.uuid4().hex[:20]}", created_at=NOW)
 
 
 def user(organization: Organization, role: str, *, password: str | None = None, **links: Any) -> User:
-    """This will store a user with a membership; a driver or customer role gets what it is bound to."""
+    """Store a user with a membership; a driver or customer role gets what it is bound to."""
     if role == "driver" and "driver" not in links:
         links["driver"] = driver(organization)
     if role == "customer" and "customer" not in links:
@@ -38,24 +38,24 @@ def user(organization: Organization, role: str, *, password: str | None = None, 
 
 
 def member(organization: Organization, role: str, **links: Any) -> Subject:
-    """This will return the subject of a fresh member."""
+    """Return the subject of a fresh member."""
     subject = subjects.subject_of_user(user(organization, role, **links))
     assert subject is not None
     return subject
 
 
 def customer(organization: Organization, name: str = "Northwind Traders") -> Customer:
-    """This will store a customer account."""
+    """Store a customer account."""
     return Customer.objects.create(organization=organization, name=name, created_at=NOW, updated_at=NOW)
 
 
 def driver(organization: Organization, name: str = "Dana Driver", phone: str = "+31 6 1234 5678") -> Driver:
-    """This will store a driver."""
+    """Store a driver."""
     return Driver.objects.create(organization=organization, name=name, phone=phone, created_at=NOW, updated_at=NOW)
 
 
 def location(locode: str, name: str, country: str, latitude: float, longitude: float) -> Location:
-    """This will store a UN/LOCODE place unless it is there."""
+    """Store a UN/LOCODE place unless it is there."""
     stored, _ = Location.objects.get_or_create(
         locode=locode,
         defaults={"name": name, "country": country, "latitude": latitude, "longitude": longitude},
@@ -64,7 +64,7 @@ def location(locode: str, name: str, country: str, latitude: float, longitude: f
 
 
 def booked_shipment(by: Subject, *, reference: str | None = None, now: datetime = NOW, **fields: Any) -> Shipment:
-    """This will book a shipment Rotterdam → Hamburg, in status `booked` unless told otherwise."""
+    """Book a shipment Rotterdam → Hamburg, in status `booked` unless told otherwise."""
     location("NLRTM", "Rotterdam", "NL", 51.9167, 4.5)
     location("DEHAM", "Hamburg", "DE", 53.55, 10.0)
     return services.book(
@@ -76,7 +76,7 @@ def booked_shipment(by: Subject, *, reference: str | None = None, now: datetime 
 
 
 def report_position(driver: Driver, latitude: float, longitude: float, at: datetime = NOW) -> None:
-    """This will report where a driver is, as the system does."""
+    """Report where a driver is, as the system does."""
     services.record_position(
         by=subjects.system_subject(driver.organization_id, name="tests"),
         now=at,
@@ -85,7 +85,7 @@ def report_position(driver: Driver, latitude: float, longitude: float, at: datet
 
 
 def delivered_shipment(by: Subject, **fields: Any) -> Shipment:
-    """This will book a shipment with a driver and see it delivered 2 hours later."""
+    """Book a shipment with a driver and see it delivered 2 hours later."""
     shipment = booked_shipment(by, **fields)
     for hours, state in enumerate(("dispatched", "in_transit", "delivered")):
         shipment = services.advance(by=by, now=NOW + timedelta(hours=hours), reference=shipment.reference, to=state)
@@ -93,7 +93,7 @@ def delivered_shipment(by: Subject, **fields: Any) -> Shipment:
 
 
 def tracking_link_subject(by: Subject, reference: str) -> Subject:
-    """This will return the subject of a fresh tracking link, as its token is recognised."""
+    """Return the subject of a fresh tracking link, as its token is recognised."""
     _, token = tracking_links.create(by=by, now=NOW, reference=reference)
     subject = bearers.authenticate(token, now=NOW)
     assert subject is not None

@@ -19,7 +19,7 @@ PHASE_SECONDS: Final = 240
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """This will name the marker by which a test asks for another time."""
+    """Name the marker by which a test asks for another time."""
     config.addinivalue_line("markers", "phase_seconds(seconds): how long each phase of this test may last")
 
 

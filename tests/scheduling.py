@@ -26,13 +26,13 @@ _SPLIT_BY_TEST: Final = ("tests/shipments/", "tests/ratelimits/")
 
 
 def group_of(path: str) -> str | None:
-    """This will return the group of a file, or of a node's id, None for none."""
+    """Return the group of a file, or of a node's id, None for none."""
     return next((group for start, group in GROUPS if path.startswith(start)), None)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """This will put the tests in order, and leave the order that chance has given those of one kind."""
+    """Put the tests in order, and leave the order that chance has given those of one kind."""
     order = list(dict.fromkeys(group for _, group in GROUPS))
 
     def sort_key(item: pytest.Item) -> int:
@@ -53,5 +53,5 @@ class _GroupedScheduling(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _GroupedScheduling:
-    """This will hand whole groups to the workers."""
+    """Hand whole groups to the workers."""
     return _GroupedScheduling(config, log)

@@ -7,7 +7,7 @@ _TRIES = 3
 
 
 def fastest_seconds(operation: Callable[[], object], *, under: float) -> float:
-    """This will return the seconds of the quickest of up to three tries, and end with one that was quick enough.
+    """Return the seconds of the quickest of up to three tries, and end with one that was quick enough.
 
     What else runs on the machine only adds to a time: what one try needs, no more is needed.
     """
@@ -22,7 +22,7 @@ def fastest_seconds(operation: Callable[[], object], *, under: float) -> float:
 
 
 async def fastest_reported_seconds(operation: Callable[[], Awaitable[float]], *, under: float) -> float:
-    """This will do the same with seconds that the work tells itself."""
+    """Do the same with seconds that the work tells itself."""
     best = float("inf")
     for _ in range(_TRIES):
         best = min(best, await operation())

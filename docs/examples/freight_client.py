@@ -82,7 +82,7 @@ class FreightClient:
         raise update
 
     async def join(self, *names: str, epoch: str | None = None, since: int | None = None) -> None:
-        """This will enter rooms: references, `shipments:all`, `driver:…`, `export:…`, `import:…`."""
+        """Enter rooms: references, `shipments:all`, `driver:…`, `export:…`, `import:…`."""
         added = [_Room(name if ":" in name else f"shipment:{name}", epoch, since) for name in names]
         self.rooms |= {room.name.lower(): room for room in added}
         if self._known:
@@ -103,7 +103,7 @@ class FreightClient:
             await asyncio.sleep(jitter if delay is None else delay)
 
     async def _follow(self) -> None:
-        """This will act on the frames of one line until it is lost; raises Refused where that is final."""
+        """Act on the frames of one line until it is lost; raises Refused where that is final."""
         async with websockets.connect(self.url, subprotocols=[websockets.Subprotocol("freight.v1")]) as line:
             self._line = line
             self.reconnects += 1
@@ -123,7 +123,7 @@ class FreightClient:
             await (self._line.send(json.dumps(frame)) if self._line else asyncio.sleep(0))
 
     async def _ask(self, *rooms: _Room) -> None:
-        """This will join rooms with what is known of them."""
+        """Join rooms with what is known of them."""
         wishes: list[dict[str, Any]] = []
         for room in rooms:
             room.asked = True

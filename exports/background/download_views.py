@@ -115,7 +115,7 @@ def _file_response(export: Export, path: Path, start: int, end: int, *, partial:
 
 
 def _file_path(export: Export) -> Path:
-    """This will return where the file lies; raises NotReady, Gone."""
+    """Return where the file lies; raises NotReady, Gone."""
     if export.state == Export.State.EXPIRED:
         raise FileExpired
     if export.state != Export.State.SUCCEEDED:
@@ -127,13 +127,13 @@ def _file_path(export: Export) -> Path:
 
 
 def _if_range_mismatch(request: Request, export: Export) -> bool:
-    """This will tell whether the caller's first part is of another file."""
+    """Tell whether the caller's first part is of another file."""
     if_range = request.headers.get("If-Range")
     return if_range is not None and if_range != f'"{export.sha256}"'
 
 
 def _record_download(subject: Subject, export: Export) -> None:
-    """This will write into the audit that somebody takes the file."""
+    """Write into the audit that somebody takes the file."""
     intake.record_audit(
         by=subject, now=timezone.now(), action="download", entity="export", entity_id=export.pk,
         after={"report": export.report, "format": export.format, "rows": export.total, "bytes": export.size},

@@ -34,7 +34,7 @@ _LIST_LIMIT: Final = 50
 
 
 def create(*, by: Subject, now: datetime, report: str, format: str, filters: Mapping[str, str]) -> Export:
-    """This will store an order and hand it to the workers, in one transaction.
+    """Store an order and hand it to the workers, in one transaction.
 
     Raises Forbidden, Invalid, TooMany.
     """
@@ -59,18 +59,18 @@ def create(*, by: Subject, now: datetime, report: str, format: str, filters: Map
 
 
 def list_own(viewer: Subject) -> list[Export]:
-    """This will return the viewer's own exports, newest first."""
+    """Return the viewer's own exports, newest first."""
     return list(jobs.owned_by(JOB_TYPE, viewer).order_by("-created_at", "-id")[:_LIST_LIMIT])
 
 
 def get_own(viewer: Subject, export_id: uuid.UUID) -> Export | None:
-    """This will return one of the viewer's own exports, None where there is none."""
+    """Return one of the viewer's own exports, None where there is none."""
     export: Export | None = jobs.owned_by(JOB_TYPE, viewer).filter(pk=export_id).first()
     return export
 
 
 def cancel(*, by: Subject, now: datetime, export_id: uuid.UUID) -> bool:
-    """This will end an export that is under way, or take away the file of a finished one; False: there is none."""
+    """End an export that is under way, or take away the file of a finished one; False: there is none."""
     with transaction.atomic():
         export = jobs.owned_by(JOB_TYPE, by).select_for_update().filter(pk=export_id).first()
         if export is None:
@@ -89,7 +89,7 @@ def cancel(*, by: Subject, now: datetime, export_id: uuid.UUID) -> bool:
 
 
 def serialize(export: Export) -> dict[str, Any]:
-    """This will return the JSON of an export."""
+    """Return the JSON of an export."""
     instant = representation.instant
     ready = export.state == Export.State.SUCCEEDED
     return {
@@ -111,7 +111,7 @@ def serialize(export: Export) -> dict[str, Any]:
 
 
 def publish_progress(export: Export) -> None:
-    """This will tell whoever listens how far an export is."""
+    """Tell whoever listens how far an export is."""
     signals.progressed.send_robust(
         sender=Export,
         export_id=export.pk,
@@ -121,5 +121,5 @@ def publish_progress(export: Export) -> None:
 
 
 def to_query_dict(filters: Mapping[str, str]) -> QueryDict:
-    """This will return the filters of an order as they would stand in a URL."""
+    """Return the filters of an order as they would stand in a URL."""
     return QueryDict(urlencode(filters))

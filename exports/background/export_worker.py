@@ -31,24 +31,24 @@ State = Export.State
 
 
 def work_batch() -> int:
-    """This will write what is queued, one after the other, and return how many were taken."""
+    """Write what is queued, one after the other, and return how many were taken."""
     return jobs.work_batch(export_jobs.JOB_TYPE)
 
 
 def request_shutdown() -> None:
-    """This will make the writing of this process stop; what it had begun is begun again by the next one."""
+    """Make the writing of this process stop; what it had begun is begun again by the next one."""
     jobs.request_shutdown()
 
 
 def write(export_id: uuid.UUID) -> None:
-    """This will write one export from the beginning, unless somebody else does or it was cancelled."""
+    """Write one export from the beginning, unless somebody else does or it was cancelled."""
     with jobs.claimed(export_jobs.JOB_TYPE, export_id, done=0, total=None, run_id=uuid.uuid4()) as export:
         if export is not None:
             _run_attempt(export)
 
 
 def requeue_stalled_batch() -> int:
-    """This will queue again what is running without a worker, which was killed; returns how many."""
+    """Queue again what is running without a worker, which was killed; returns how many."""
     return jobs.requeue_stalled_batch(export_jobs.JOB_TYPE, _reset_stalled)
 
 
@@ -59,7 +59,7 @@ def _reset_stalled(export: Export) -> None:
 
 
 def expire_batch(now: datetime) -> int:
-    """This will let old exports expire and remove their files, and files that nobody knows; returns how many."""
+    """Let old exports expire and remove their files, and files that nobody knows; returns how many."""
     with transaction.atomic():
         old = Export.objects.filter(state=State.SUCCEEDED, expires_at__lt=now).select_for_update(skip_locked=True)
         expired = list(old[:100])
@@ -87,7 +87,7 @@ def _run_attempt(export: Export) -> None:
 
 
 def _write_file(export: Export, by: Subject) -> None:
-    """This will write the file and store what it is; raises whatever stops it."""
+    """Write the file and store what it is; raises whatever stops it."""
     report, file_format = REPORTS[export.report], format_registry.get(export.format)
     if file_format is None:
         raise report_query.parameter_error("format", "invalid", "There is no such format any more.")
@@ -120,7 +120,7 @@ def _write_file(export: Export, by: Subject) -> None:
 
 @contextmanager
 def _progress_reported(export: Export, dataset: Dataset, recorder: RunRecorder) -> Iterator[None]:
-    """This will tell twice a second how far the writing is, and stop it where the export was cancelled."""
+    """Tell twice a second how far the writing is, and stop it where the export was cancelled."""
     finished = threading.Event()
     watcher = threading.Thread(
         target=_report_progress, args=(export, dataset, recorder, finished), name="export watch", daemon=True
@@ -151,7 +151,7 @@ def _report_progress(export: Export, dataset: Dataset, recorder: RunRecorder, fi
 
 
 def _store_progress(export: Export, dataset: Dataset) -> bool:
-    """This will store and tell how many rows are written; False where this attempt is not wanted any more."""
+    """Store and tell how many rows are written; False where this attempt is not wanted any more."""
     export.done, export.total = dataset.reading.rows_read, dataset.reading.count
     if not jobs.current_attempt(export_jobs.JOB_TYPE, export).update(done=export.done, total=export.total):
         return False
@@ -173,7 +173,7 @@ def _finish(export: Export, stored_file: file_store.StoredFile, rows: int) -> No
 
 
 def _store_failure(export: Export, error: Exception) -> None:
-    """This will store that the export failed; one that was cancelled is that already."""
+    """Store that the export failed; one that was cancelled is that already."""
     if not isinstance(error, AttemptSuperseded):
         message = error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error)
         is_expected = isinstance(error, InvalidFields | Forbidden)

@@ -34,19 +34,19 @@ class RangeNotSatisfiable(Exception):
 
 
 def folder() -> Path:
-    """This will return the folder, made where it is missing; nobody else may look into it."""
+    """Return the folder, made where it is missing; nobody else may look into it."""
     path: Path = settings.EXPORT_DIR
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 
 def path_of(name: str) -> Path:
-    """This will return where a file lies."""
+    """Return where a file lies."""
     return folder() / name
 
 
 def write(name: str, blocks: Iterable[bytes]) -> StoredFile:
-    """This will write a file whole and lasting, or leave nothing under its name."""
+    """Write a file whole and lasting, or leave nothing under its name."""
     target = path_of(name)
     part = target.with_name(target.name + _PART_SUFFIX)
     digest, size = hashlib.sha256(), 0
@@ -67,14 +67,14 @@ def write(name: str, blocks: Iterable[bytes]) -> StoredFile:
 
 
 def remove(name: str) -> None:
-    """This will take a file away; one that is gone is no error."""
+    """Take a file away; one that is gone is no error."""
     if name:
         with suppress(OSError):
             path_of(name).unlink()
 
 
 def remove_orphans(live_names: Collection[str]) -> int:
-    """This will remove old files that nobody knows: those of attempts that were killed. Returns how many."""
+    """Remove old files that nobody knows: those of attempts that were killed. Returns how many."""
     removed = 0
     for path in folder().iterdir():
         with suppress(OSError):
@@ -85,7 +85,7 @@ def remove_orphans(live_names: Collection[str]) -> int:
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """This will return the bytes `[start, end)` that a Range header asks for, None for the whole file.
+    """Return the bytes `[start, end)` that a Range header asks for, None for the whole file.
 
     What is no single range of bytes is ignored, as RFC 9110 has it. Raises Unsatisfiable.
     """
@@ -104,7 +104,7 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 async def read_range(path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
-    """This will yield the bytes `[start, end)` of a file, each block read in a thread."""
+    """Yield the bytes `[start, end)` of a file, each block read in a thread."""
     file = await asyncio.to_thread(path.open, "rb")
     try:
         await asyncio.to_thread(file.seek, start)
@@ -119,7 +119,7 @@ async def read_range(path: Path, start: int, end: int) -> AsyncGenerator[bytes, 
 
 
 def _fsync_directory(path: Path) -> None:
-    """This will make the names of a folder survive a loss of power."""
+    """Make the names of a folder survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -67,14 +67,14 @@ class AttemptSuperseded(Exception):
 
 
 def require_user_id(subject: Subject) -> uuid.UUID:
-    """This will return the user for whom a subject acts; raises Invalid for one who is none."""
+    """Return the user for whom a subject acts; raises Invalid for one who is none."""
     if subject.user_id is None:
         raise InvalidFields([field_error("", "invalid", "Only users order this.")])
     return subject.user_id
 
 
 def lock_and_check_quota(job_type: JobType, owner: uuid.UUID) -> None:
-    """This will let orders of one user wait for each other until the transaction ends; raises TooMany."""
+    """Let orders of one user wait for each other until the transaction ends; raises TooMany."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{job_type.name} of {owner}"])
     if job_type.jobs.filter(owner_id=owner, state__in=OPEN_STATES).count() >= MAX_OPEN_PER_USER:
@@ -84,14 +84,14 @@ def lock_and_check_quota(job_type: JobType, owner: uuid.UUID) -> None:
 
 
 def enqueue(job_type: JobType, job: Job) -> None:
-    """This will put an order into the workers' queue, in the caller's transaction."""
+    """Put an order into the workers' queue, in the caller's transaction."""
     task_arguments = {f"{job_type.singular}_id": str(job.pk)}
     job.job_id = app.configure_task(job_type.task, queue=job_type.name).defer(**task_arguments)
     job.save(update_fields=["job_id"])
 
 
 def owned_by(job_type: JobType, viewer: Subject) -> Any:
-    """This will return the orders that are the viewer's own."""
+    """Return the orders that are the viewer's own."""
     return job_type.jobs.filter(organization_id=viewer.organization_id, owner_id=require_user_id(viewer))
 
 
@@ -99,7 +99,7 @@ def owned_by(job_type: JobType, viewer: Subject) -> Any:
 
 
 def work_batch(job_type: JobType) -> int:
-    """This will do what is queued, one after the other, and return how many were waiting."""
+    """Do what is queued, one after the other, and return how many were waiting."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM procrastinate_jobs WHERE queue_name = %s AND status = 'todo'", [job_type.name]
@@ -112,12 +112,12 @@ def work_batch(job_type: JobType) -> int:
 
 
 def request_shutdown() -> None:
-    """This will make the work of this process stop; what it had begun is taken up by the next one."""
+    """Make the work of this process stop; what it had begun is taken up by the next one."""
     _shutdown.set()
 
 
 def is_shutting_down() -> bool:
-    """This will tell whether this process is to stop its work."""
+    """Tell whether this process is to stop its work."""
     return _shutdown.is_set()
 
 
@@ -135,7 +135,7 @@ async def _run_worker(job_type: JobType) -> None:
 
 @contextmanager
 def claimed(job_type: JobType, job_id: uuid.UUID, **initial: Any) -> Iterator[Any]:
-    """This will hold an order and count its attempt, unless somebody else has it or it was cancelled: then None.
+    """Hold an order and count its attempt, unless somebody else has it or it was cancelled: then None.
 
     The session is the witness: PostgreSQL frees the lock in the moment in which a killed process's socket closes.
     `fresh`: what else an attempt begins with.
@@ -151,12 +151,12 @@ def claimed(job_type: JobType, job_id: uuid.UUID, **initial: Any) -> Iterator[An
 
 
 def current_attempt(job_type: JobType, job: Job) -> Any:
-    """This will return the order as long as this attempt is the one that counts."""
+    """Return the order as long as this attempt is the one that counts."""
     return job_type.jobs.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING)
 
 
 def subject_of(job: Job) -> Subject:
-    """This will return whom an order is done for, as they may today; raises Forbidden."""
+    """Return whom an order is done for, as they may today; raises Forbidden."""
     subject = credentials.subject_of_user(job.owner_id, key_id=job.key_id, now=timezone.now())
     if subject is None or subject.organization_id != job.organization_id:
         raise Forbidden("Whoever ordered it has no access any more.")
@@ -164,7 +164,7 @@ def subject_of(job: Job) -> Subject:
 
 
 def requeue_stalled_batch(job_type: JobType, on_stalled: Callable[[Any], None]) -> int:
-    """This will queue again what is running without a worker, which was killed; returns how many.
+    """Queue again what is running without a worker, which was killed; returns how many.
 
     `lost` ends what the killed attempt had begun, in the transaction that queues it again; it may set `done`.
     """
@@ -198,6 +198,6 @@ def _requeue(job_type: JobType, stalled: Job, on_stalled: Callable[[Any], None])
 
 
 def _delete_queue_entry(job_id: int | None) -> None:
-    """This will take the killed worker's job out of the queue's table."""
+    """Take the killed worker's job out of the queue's table."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [job_id])

@@ -16,7 +16,7 @@ _STAGE: Final = {
 
 
 def version(*, attempt: int, state: str, done: int) -> int:
-    """This will return a number that grows with everything that happens to an order."""
+    """Return a number that grows with everything that happens to an order."""
     return (attempt * 10 + _STAGE[Job.State(state)]) * 10**12 + done
 
 
@@ -27,11 +27,11 @@ class ProgressReader:
         self._table, self._id_key = table, id_key
 
     def payload(self, job_id: uuid.UUID, *, state: str, done: int, total: int | None) -> dict[str, Any]:
-        """This will write how far an order is: `total` is None before it is counted."""
+        """Write how far an order is: `total` is None before it is counted."""
         return {self._id_key: str(job_id), "state": str(state), "done": done, "total": total}
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, dict[str, Any]]]:
-        """This will return how far these orders are, each with its version."""
+        """Return how far these orders are, each with its version."""
         columns = "id, attempt, state, done, total"
         rows = await _rows(f"SELECT {columns} FROM {self._table} WHERE id = ANY(%s)", [list(keys)])
         return {
@@ -43,7 +43,7 @@ class ProgressReader:
         }
 
     async def owned(self, viewer: Subject, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-        """This will return those orders that are the viewer's own, as REST would show them."""
+        """Return those orders that are the viewer's own, as REST would show them."""
         rows = await _rows(
             f"SELECT id FROM {self._table} WHERE id = ANY(%s) AND organization_id = %s AND owner_id = %s",
             [list(keys), viewer.organization_id, viewer.user_id],

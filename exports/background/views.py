@@ -31,7 +31,7 @@ class ExportListView(APIView):
     rate_policies: tuple[str, ...] = ("export",)
 
     def get_throttles(self) -> list[Any]:
-        """This will count orders and not looks at them as exports."""
+        """Count orders and not looks at them as exports."""
         if self.request.method != "POST":
             self.rate_policies = ()
         return super().get_throttles()
@@ -102,14 +102,14 @@ class ExportDetailView(APIView):
 
 
 def require_exporter(request: Request) -> Subject:
-    """This will return who asks; raises Forbidden where they may not export."""
+    """Return who asks; raises Forbidden where they may not export."""
     subject = cast("Subject", request.auth)  # IsMember has seen to it
     subject.require("exports:read")
     return subject
 
 
 def get_export_or_404(request: Request, export_id: uuid.UUID) -> Export:
-    """This will return an export of whoever asks; raises Http404."""
+    """Return an export of whoever asks; raises Http404."""
     export = export_jobs.get_own(require_exporter(request), export_id)
     if export is None:
         raise Http404
@@ -117,14 +117,14 @@ def get_export_or_404(request: Request, export_id: uuid.UUID) -> Export:
 
 
 def serialize_export(export: Export) -> dict[str, Any]:
-    """This will return the JSON of an export, with the address of its file where it has one."""
+    """Return the JSON of an export, with the address of its file where it has one."""
     ready = export.state == Export.State.SUCCEEDED
     file = reverse("export-file", kwargs={"export_id": export.pk}) if ready else None
     return export_jobs.serialize(export) | {"file": file}
 
 
 def _parse_request(body: Any) -> dict[str, Any]:
-    """This will return report, format and filters of an order; raises Invalid with all that cannot be used."""
+    """Return report, format and filters of an order; raises Invalid with all that cannot be used."""
     if not isinstance(body, dict):
         raise report_query.parameter_error("", "invalid", "Give an object.")
     unknown, missing = set(body) - _MEMBERS, {name for name in _REQUIRED if not isinstance(body.get(name), str)}
@@ -142,7 +142,7 @@ def _parse_request(body: Any) -> dict[str, Any]:
 
 
 def _parse_filters(raw_filters: Any, errors: list[FieldError]) -> dict[str, str]:
-    """This will return the filters as texts, as they would stand in a URL."""
+    """Return the filters as texts, as they would stand in a URL."""
     if raw_filters is None:
         return {}
     if not isinstance(raw_filters, dict):

@@ -10,7 +10,7 @@ _TIMEOUT_SECONDS: Final = 15.0
 
 
 def clean_picture(raw: bytes) -> Picture:
-    """This will return the picture written anew; raises NotAPicture or CannotClean."""
+    """Return the picture written anew; raises NotAPicture or CannotClean."""
     try:
         result = pool.shared().run(pool.Task("picture", {}, [raw], seconds=_TIMEOUT_SECONDS))
     except pool.PoolBusy:

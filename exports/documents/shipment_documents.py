@@ -33,7 +33,7 @@ class ProofOfDeliveryMissing(Exception):
 
 
 def render(papers: DocumentShipment, kind: str, *, by: Subject) -> bytes:
-    """This will return the document as PDF, out of the cache where just this was drawn before.
+    """Return the document as PDF, out of the cache where just this was drawn before.
 
     Raises NoProof, Busy and CannotDraw.
     """
@@ -53,7 +53,7 @@ def render(papers: DocumentShipment, kind: str, *, by: Subject) -> bytes:
 
 
 def _context(papers: DocumentShipment, kind: str) -> tuple[Context, uuid.UUID | None]:
-    """This will return what the template shows, and whose pictures go with it."""
+    """Return what the template shows, and whose pictures go with it."""
     shared = _shared_context(papers)
     if kind == "label":
         return shared | _label_context(papers, shared["sscc"]), None
@@ -85,7 +85,7 @@ def _shared_context(papers: DocumentShipment) -> Context:
 
 
 def sscc(shipment_id: uuid.UUID) -> str:
-    """This will return the shipment's SSCC: under the own prefix with the serial that it was given once."""
+    """Return the shipment's SSCC: under the own prefix with the serial that it was given once."""
     prefix = settings.GS1_COMPANY_PREFIX
     if not prefix:
         return barcodes.demo_sscc(shipment_id)

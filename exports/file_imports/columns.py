@@ -33,7 +33,7 @@ class ColumnMap:
     header: Mapping[str, str]
 
     def errors(self, errors: Sequence[FieldError]) -> list[dict[str, str]]:
-        """This will say of each error in which column of the file it is."""
+        """Say of each error in which column of the file it is."""
         return [
             {
                 "column": self.header.get(each["field"], each["field"]),
@@ -45,7 +45,7 @@ class ColumnMap:
 
 
 def match_header(header: Sequence[str]) -> ColumnMap:
-    """This will find the columns of a header by label or field, in any case; raises Invalid with all it refuses."""
+    """Find the columns of a header by label or field, in any case; raises Invalid with all it refuses."""
     fields: list[str | None] = []
     header_by_field: dict[str, str] = {}
     errors: list[FieldError] = []
@@ -71,7 +71,7 @@ def match_header(header: Sequence[str]) -> ColumnMap:
 
 
 def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *, decimal_comma: bool) -> ImportRow:
-    """This will read one row; a cell that is empty says nothing."""
+    """Read one row; a cell that is empty says nothing."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     reference = ""
@@ -97,7 +97,7 @@ def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *
 
 
 def unescape_formula(cell: str) -> str:
-    """This will take away the apostrophe by which an export keeps a spreadsheet from reckoning with a text."""
+    """Take away the apostrophe by which an export keeps a spreadsheet from reckoning with a text."""
     return cell[1:] if cell.startswith("'") and _ESCAPED_FORMULA.match(cell) else cell
 
 
@@ -120,7 +120,7 @@ def _normalize_decimal(name: str, text: str, *, decimal_comma: bool) -> str:
 
 
 def _place(text: str) -> str | Place:
-    """This will read `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`."""
+    """Read `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`."""
     match = _PLACE.fullmatch(text)
     if match is None:
         if re.fullmatch(r"[A-Za-z]{2}[A-Za-z0-9]{3}", text, re.ASCII):
@@ -131,7 +131,7 @@ def _place(text: str) -> str | Place:
 
 
 def _instant(text: str) -> datetime:
-    """This will read a time; one without an offset is UTC, a day its beginning."""
+    """Read a time; one without an offset is UTC, a day its beginning."""
     if _DAY.fullmatch(text):
         return texts.instant(f"{text}T00:00:00Z")
     if _WITHOUT_ZONE.fullmatch(text):

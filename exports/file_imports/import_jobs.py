@@ -23,7 +23,7 @@ _ROW_FIELDS: Final = ("row", "reference", "outcome", "changed", "errors", "warni
 
 
 def create(*, by: Subject, now: datetime, table: ImportTable, filename: str, size: int) -> Import:
-    """This will store a file that was read and hand it to the workers, in one transaction.
+    """Store a file that was read and hand it to the workers, in one transaction.
 
     Raises Forbidden, Invalid (its columns), TooMany.
     """
@@ -43,18 +43,18 @@ def create(*, by: Subject, now: datetime, table: ImportTable, filename: str, siz
 
 
 def list_own(viewer: Subject) -> list[Import]:
-    """This will return the viewer's own imports, newest first."""
+    """Return the viewer's own imports, newest first."""
     return list(jobs.owned_by(JOB_TYPE, viewer).order_by("-created_at", "-id")[:_LIST_LIMIT])
 
 
 def get_own(viewer: Subject, import_id: uuid.UUID) -> Import | None:
-    """This will return one of the viewer's own imports, None where there is none."""
+    """Return one of the viewer's own imports, None where there is none."""
     import_job: Import | None = jobs.owned_by(JOB_TYPE, viewer).filter(pk=import_id).first()
     return import_job
 
 
 def cancel(*, by: Subject, now: datetime, import_id: uuid.UUID) -> bool:
-    """This will end an import that is under way; what it has applied stays. False: there is none."""
+    """End an import that is under way; what it has applied stays. False: there is none."""
     with transaction.atomic():
         import_job = jobs.owned_by(JOB_TYPE, by).select_for_update().filter(pk=import_id).first()
         if import_job is None:
@@ -67,7 +67,7 @@ def cancel(*, by: Subject, now: datetime, import_id: uuid.UUID) -> bool:
 
 
 def finish(import_job: Import, *, by: Subject, now: datetime, state: str, error: str = "") -> None:
-    """This will store how an import ended, write it into the audit and let go of its file.
+    """Store how an import ended, write it into the audit and let go of its file.
 
     The caller holds the row's lock, and its transaction.
     """
@@ -89,7 +89,7 @@ def finish(import_job: Import, *, by: Subject, now: datetime, state: str, error:
 def record_audit(
     import_job: Import, *, by: Subject, now: datetime, outcome: str, details: Mapping[str, Any]
 ) -> None:
-    """This will write one entry on an import, in the caller's transaction."""
+    """Write one entry on an import, in the caller's transaction."""
     summary = {
         "filename": import_job.filename,
         "format": import_job.kind,
@@ -103,7 +103,7 @@ def record_audit(
 
 
 def list_rows(import_job: Import, *, after: int, limit: int, outcome: str | None) -> list[dict[str, Any]]:
-    """This will return the report's entries behind a row, in the file's order."""
+    """Return the report's entries behind a row, in the file's order."""
     entries = ImportedRow.objects.filter(import_id=import_job.pk, row__gt=after).order_by("row")
     if outcome:
         entries = entries.filter(outcome=outcome)
@@ -111,14 +111,14 @@ def list_rows(import_job: Import, *, after: int, limit: int, outcome: str | None
 
 
 def counts(import_job: Import) -> dict[str, int]:
-    """This will return how many rows ended how."""
+    """Return how many rows ended how."""
     return {
         "created": import_job.created, "updated": import_job.updated, "unchanged": import_job.unchanged, "failed": import_job.failed,
     }  # fmt: skip
 
 
 def serialize(import_job: Import) -> dict[str, Any]:
-    """This will return the JSON of an import."""
+    """Return the JSON of an import."""
     return {
         "id": str(import_job.pk),
         "dryRun": False,
@@ -138,7 +138,7 @@ def serialize(import_job: Import) -> dict[str, Any]:
 
 
 def publish_progress(import_job: Import) -> None:
-    """This will tell whoever listens how far an import is."""
+    """Tell whoever listens how far an import is."""
     signals.import_progressed.send_robust(
         sender=Import,
         import_id=import_job.pk,

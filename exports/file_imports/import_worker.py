@@ -36,17 +36,17 @@ class ShuttingDown(Exception):
 
 
 def work_batch() -> int:
-    """This will apply what is queued, one after the other, and return how many were waiting."""
+    """Apply what is queued, one after the other, and return how many were waiting."""
     return jobs.work_batch(import_jobs.JOB_TYPE)
 
 
 def requeue_stalled_batch() -> int:
-    """This will queue again what is running without a worker, which was killed; returns how many."""
+    """Queue again what is running without a worker, which was killed; returns how many."""
     return jobs.requeue_stalled_batch(import_jobs.JOB_TYPE, _end_exhausted)
 
 
 def purge_batch(now: datetime) -> int:
-    """This will delete reports that nobody may ask for any more, and return how many."""
+    """Delete reports that nobody may ask for any more, and return how many."""
     old = Import.objects.filter(created_at__lt=now - timedelta(seconds=settings.IMPORT_KEEP))
     import_ids = list(
         old.exclude(state__in=jobs.OPEN_STATES).order_by("created_at").values_list("pk", flat=True)[:10]
@@ -58,14 +58,14 @@ def purge_batch(now: datetime) -> int:
 
 
 def apply(import_id: uuid.UUID) -> None:
-    """This will apply one import from where it stands, unless somebody else does or it was cancelled."""
+    """Apply one import from where it stands, unless somebody else does or it was cancelled."""
     with jobs.claimed(import_jobs.JOB_TYPE, import_id) as import_job:
         if import_job is not None:
             _run_attempt(import_job)
 
 
 def _end_exhausted(import_job: Import) -> None:
-    """This will end one that is given up; of others all is stored already, committed with what it did."""
+    """End one that is given up; of others all is stored already, committed with what it did."""
     if import_job.attempt >= jobs.MAX_ATTEMPTS:
         ImportedFile.objects.filter(pk=import_job.pk).delete()
         details = {**import_jobs.counts(import_job), "why": "Its process ended."}
@@ -113,7 +113,7 @@ def _apply_chunks(import_job: Import) -> None:
 
 
 def _apply_chunk(import_job: Import, chunk: Sequence[ImportRow], column_map: ColumnMap) -> None:
-    """This will apply some rows and store what became of them; raises Forbidden, GivenUp, the database's errors."""
+    """Apply some rows and store what became of them; raises Forbidden, GivenUp, the database's errors."""
     # Whoever ordered it may have lost the right meanwhile.
     by: Subject = jobs.subject_of(import_job)
     now = timezone.now()
@@ -147,7 +147,7 @@ def _store_failure(import_job: Import, error: str) -> None:
 
 
 def _audit_subject(import_job: Import) -> Subject:
-    """This will return whom the audit names where nobody may act for the import any more."""
+    """Return whom the audit names where nobody may act for the import any more."""
     return Subject(
         organization_id=import_job.organization_id, role="system", user_id=import_job.owner_id, name="import",
         address=import_job.address, request_id=import_job.request_id,

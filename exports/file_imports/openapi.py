@@ -88,7 +88,7 @@ _PROBLEM_DESCRIPTIONS: Final = {
 
 
 def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
-    """This will return the refusals of an operation."""
+    """Return the refusals of an operation."""
     responses = openapi.problem_responses(*statuses)
     for (status, _), response in responses.items():
         response.description = _PROBLEM_DESCRIPTIONS.get(status, response.description)
@@ -96,7 +96,7 @@ def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
 
 
 def query_parameters(definitions: Mapping[str, Parameter]) -> list[OpenApiParameter]:
-    """This will return the parameters of an operation."""
+    """Return the parameters of an operation."""
     return [
         OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
         for name, each in definitions.items()

@@ -29,7 +29,7 @@ class MultipartFileParser(MultiPartParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """This will return the file; raises TooLarge, Invalid."""
+        """Return the file; raises TooLarge, Invalid."""
         _check_headers(parser_context, media_type, overhead=_MULTIPART_OVERHEAD_BYTES)
         parsed: DataAndFiles[Any, Any] = super().parse(stream, media_type, parser_context)
         return upload_from_form(parsed.data, parsed.files)
@@ -41,7 +41,7 @@ class _RawFileParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """This will return the file; raises TooLarge."""
+        """Return the file; raises TooLarge."""
         _check_headers(parser_context, media_type)
         raw = stream.read(settings.IMPORT_MAX_BYTES + 1)
         if len(raw) > settings.IMPORT_MAX_BYTES:
@@ -62,7 +62,7 @@ class XLSXParser(_RawFileParser):
 
 
 def upload_from_form(data: Any, files: Any) -> Upload:
-    """This will return the file of a form that Django has taken apart; raises Invalid, TooLarge."""
+    """Return the file of a form that Django has taken apart; raises Invalid, TooLarge."""
     unexpected = [name for name in (*files, *data) if name != "file"]
     uploaded_files: list[UploadedFile[Any]] = files.getlist("file")
     if unexpected or len(uploaded_files) != 1:

@@ -30,7 +30,7 @@ class ChunkReader:
     _first_row_by_reference: dict[str, int] = field(default_factory=dict)
 
     def chunks(self, rows: Rows, size: int, *, skip: int = 0) -> Iterator[list[ImportRow]]:
-        """This will yield chunks of the rows behind the first `skip`, which are only looked at for references."""
+        """Yield chunks of the rows behind the first `skip`, which are only looked at for references."""
         import_rows = (self._parse_row(number, cells) for number, cells in rows)
         for _ in islice(import_rows, skip):
             pass
@@ -51,17 +51,17 @@ class ChunkReader:
 
 
 def dry_run_chunk(*, by: Subject, now: datetime, chunk: Sequence[ImportRow]) -> list[RowResult]:
-    """This will say what would become of the rows; nothing is written."""
+    """Say what would become of the rows; nothing is written."""
     return intake.import_rows(by=by, now=now, rows=chunk, dry_run=True)
 
 
 def apply_chunk(*, by: Subject, now: datetime, chunk: Sequence[ImportRow]) -> list[RowResult]:
-    """This will book and amend what the rows ask for, in one transaction; raises OutcomeUnknown."""
+    """Book and amend what the rows ask for, in one transaction; raises OutcomeUnknown."""
     return intake.run_in_transaction(lambda: intake.import_rows(by=by, now=now, rows=chunk, dry_run=False))
 
 
 def serialize_result(result: RowResult, column_map: ColumnMap) -> dict[str, Any]:
-    """This will return the entry of a row in the report, in the words of the file's header."""
+    """Return the entry of a row in the report, in the words of the file's header."""
     return {
         "row": result.row,
         "reference": result.reference,
@@ -73,7 +73,7 @@ def serialize_result(result: RowResult, column_map: ColumnMap) -> dict[str, Any]
 
 
 def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
-    """This will count the outcomes."""
+    """Count the outcomes."""
     counts = dict.fromkeys(OUTCOMES, 0)
     for each in results:
         counts[each.outcome] += 1

@@ -36,12 +36,12 @@ class ImportTable:
     decimal_comma: bool = False
 
     def rows(self) -> Iterator[tuple[int, list[str | None]]]:
-        """This will yield the number of each row and its cells, holding few of them at a time."""
+        """Yield the number of each row and its cells, holding few of them at a time."""
         return iter_packed_rows(self.packed)
 
 
 def read(raw: bytes) -> ImportTable:
-    """This will have a file read where it can do no harm; raises Invalid, or Busy where too many are read."""
+    """Have a file read where it can do no harm; raises Invalid, or Busy where too many are read."""
     parameters = {"mostRows": settings.IMPORT_MAX_ROWS}
     try:
         result = pool.shared().run(pool.Task("table", parameters, [raw], seconds=_TIMEOUT_SECONDS))
@@ -69,7 +69,7 @@ def read(raw: bytes) -> ImportTable:
 
 
 def iter_packed_rows(packed: bytes) -> Iterator[tuple[int, list[str | None]]]:
-    """This will yield the rows of what was packed."""
+    """Yield the rows of what was packed."""
     unpacker, rest = zlib.decompressobj(), b""
     remaining = packed
     while remaining:

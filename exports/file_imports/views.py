@@ -155,7 +155,7 @@ def _require_importer(request: Request) -> Subject:
 
 
 def _get_upload(request: Request) -> Upload:
-    """This will return the file of a request; raises Invalid, TooLarge."""
+    """Return the file of a request; raises Invalid, TooLarge."""
     data = request.data
     if isinstance(data, Upload):
         return data
@@ -172,7 +172,7 @@ def _serialize(import_job: Import, rows: list[dict[str, Any]], *, full: bool = F
 
 
 def _dry_run(import_table: ImportTable, subject: Subject, values: Mapping[str, Any]) -> dict[str, Any]:
-    """This will judge every row, and return the counts and a page of what would become of them."""
+    """Judge every row, and return the counts and a page of what would become of them."""
     column_map = columns.match_header(import_table.header)
     row_reader = ChunkReader(column_map, decimal_comma=import_table.decimal_comma)
     counts = dict.fromkeys(OUTCOMES, 0)

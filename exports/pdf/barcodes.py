@@ -26,7 +26,7 @@ class Barcode:
 
 
 def sscc(prefix: str, serial: int) -> str:
-    """This will return a Serial Shipping Container Code: 18 digits.
+    """Return a Serial Shipping Container Code: 18 digits.
 
     Extension digit, company prefix and serial reference, check digit (GS1 General Specifications, application
     identifier 00). Extension digit and serial reference count together; they begin anew when they are used up.
@@ -38,7 +38,7 @@ def sscc(prefix: str, serial: int) -> str:
 
 
 def demo_sscc(shipment_id: uuid.UUID) -> str:
-    """This will return a code under the demo prefix, always the same one for a shipment: its serial is a hash.
+    """Return a code under the demo prefix, always the same one for a shipment: its serial is a hash.
 
     Of 2,000 organisations with a million shipments each, one has two with the same number.
     """
@@ -46,7 +46,7 @@ def demo_sscc(shipment_id: uuid.UUID) -> str:
 
 
 def check_digit(digits: str) -> str:
-    """This will return the digit that makes the weighted sum a multiple of ten: weights 3, 1, 3 … from the right.
+    """Return the digit that makes the weighted sum a multiple of ten: weights 3, 1, 3 … from the right.
 
     GS1 General Specifications, standard check digit calculations.
     """
@@ -55,17 +55,17 @@ def check_digit(digits: str) -> str:
 
 
 def code_128(text: str) -> Barcode:
-    """This will return the bars of a text of ASCII."""
+    """Return the bars of a text of ASCII."""
     return _linear_barcode(get_barcode_class("code128")(text).build()[0])
 
 
 def gs1_128(element: str) -> Barcode:
-    """This will return the bars of an element string such as `00` and an SSCC: Code 128 that begins with FNC1."""
+    """Return the bars of an element string such as `00` and an SSCC: Code 128 that begins with FNC1."""
     return _linear_barcode(get_barcode_class("gs1_128")(element).build()[0])
 
 
 def qr(text: str) -> Barcode:
-    """This will return a QR code with error correction M, its quiet zone around it."""
+    """Return a QR code with error correction M, its quiet zone around it."""
     code = segno.make_qr(text, error="m")
     rows = [list(row) for row in code.matrix_iter(border=4)]
     squares = [f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
@@ -73,7 +73,7 @@ def qr(text: str) -> Barcode:
 
 
 def fits(code: Barcode, *, millimetres: float) -> bool:
-    """This will tell whether the bars can be read when the code is drawn so wide."""
+    """Tell whether the bars can be read when the code is drawn so wide."""
     return millimetres / code.width >= MIN_MODULE_MM
 
 

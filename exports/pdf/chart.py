@@ -46,7 +46,7 @@ class Chart:
 
 
 def state_chart(counts: Mapping[str, int]) -> Chart:
-    """This will draw how many there are in each state, in the order of their lives."""
+    """Draw how many there are in each state, in the order of their lives."""
     order = {state: place for place, state in enumerate(COLOURS)}
     states = sorted((state for state in counts if counts[state]), key=lambda state: order.get(state, len(order)))
     total, offset = sum(counts.values()), 0
@@ -64,5 +64,5 @@ def state_chart(counts: Mapping[str, int]) -> Chart:
 
 
 def state_label(state: str) -> str:
-    """This will return the state as people write it."""
+    """Return the state as people write it."""
     return state.replace("_", " ")

@@ -13,7 +13,7 @@ REMEDY: Final = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-su
 
 @lru_cache(maxsize=1)
 def present() -> bool:
-    """This will tell whether documents can be drawn here; looked for once."""
+    """Tell whether documents can be drawn here; looked for once."""
     try:
         for name in _PANGO_MAC if sys.platform == "darwin" else _PANGO:
             ctypes.CDLL(name)

@@ -22,7 +22,7 @@ class PDFUnavailable(APIException):
 
 
 def require_libraries() -> None:
-    """This will raise CannotDraw where the libraries are missing."""
+    """Raise CannotDraw where the libraries are missing."""
     if not libraries.present():
         raise PDFUnavailable(
             f"PDFs are drawn with pango, which is not installed here. On Debian or Ubuntu: {libraries.REMEDY};"
@@ -31,7 +31,7 @@ def require_libraries() -> None:
 
 
 def render_report(printed_report: reports.PrintedReport) -> bytes:
-    """This will return a report as PDF; raises Busy or CannotDraw."""
+    """Return a report as PDF; raises Busy or CannotDraw."""
     try:
         return reports.render(printed_report, pool=pool.shared()).content
     except pool.PoolBusy:
@@ -41,7 +41,7 @@ def render_report(printed_report: reports.PrintedReport) -> bytes:
 
 
 def render_document(template: str, context: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
-    """This will return a document as PDF; raises Busy or CannotDraw."""
+    """Return a document as PDF; raises Busy or CannotDraw."""
     parameters = {"template": template, "context": context, "pictures": list(pictures)}
     try:
         return pool.shared().run(Task("page", parameters, list(pictures.values()))).content

@@ -53,7 +53,7 @@ class PrintedReport:
 
 
 def render(report: PrintedReport, *, pool: Pool) -> TaskResult:
-    """This will return the report as PDF; raises `pool.Busy` or `pool.Failed`."""
+    """Return the report as PDF; raises `pool.Busy` or `pool.Failed`."""
     shared_context = _shared_context(report)
     if len(report.rows) <= MAX_WEASYPRINT_ROWS:
         context = shared_context | {"factRows": _in_pairs(shared_context["facts"]), "rows": report.rows}
@@ -87,7 +87,7 @@ def _typst_part(
 
 
 def _shared_context(report: PrintedReport) -> dict[str, Any]:
-    """This will return what both engines' templates show around the rows."""
+    """Return what both engines' templates show around the rows."""
     counts = Counter(report.states)
     state_chart = chart.state_chart(counts)
     total = sum(column.width for column in report.columns)
@@ -128,15 +128,15 @@ def _in_pairs(facts: Sequence[Sequence[str]]) -> list[tuple[Sequence[str], Seque
 
 
 def _breakable(text: str) -> str:
-    """This will let typst break a long word anywhere, as CSS can: by spaces of no width within it."""
+    """Let typst break a long word anywhere, as CSS can: by spaces of no width within it."""
     return _LONG_WORD.sub(lambda word: "\u200b".join(re.findall(".{1,6}", word[0])), text)
 
 
 def state_label(state: str) -> str:
-    """This will return a state as people write it."""
+    """Return a state as people write it."""
     return chart.state_label(state)
 
 
 def format_instant(at: datetime) -> str:
-    """This will return the time as the documents write it, in UTC to the minute."""
+    """Return the time as the documents write it, in UTC to the minute."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -39,7 +39,7 @@ class Report:
     orderings: Mapping[str, tuple[str, ...]]
 
     def require(self, subject: Subject) -> None:
-        """This will raise Forbidden unless the subject may have the report."""
+        """Raise Forbidden unless the subject may have the report."""
         for permission in self.permissions:
             subject.require(permission)
 
@@ -49,7 +49,7 @@ class Report:
         return tuple(name for name, column in self.columns.items() if column.default)
 
     def cells(self, subject: Subject, fields: tuple[str, ...]) -> dict[str, Cell]:
-        """This will return the cells of these fields as the subject may see them."""
+        """Return the cells of these fields as the subject may see them."""
         is_restricted = subject.variant == "restricted"
         return {
             name: cells.empty() if is_restricted and self.columns[name].restricted else self.columns[name].cell
@@ -57,7 +57,7 @@ class Report:
         }
 
     def open(self, subject: Subject, queryset: Any, fields: tuple[str, ...], form: CopyFormat) -> CopyReader:
-        """This will open a reading of the narrowed rows; raises OperationalError."""
+        """Open a reading of the narrowed rows; raises OperationalError."""
         return copy_reader.open_reader(queryset, self.cells(subject, fields), form)
 
 

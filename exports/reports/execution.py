@@ -14,14 +14,14 @@ from exports.reports.streaming import FileStream
 
 
 def check_format(query: ReportQuery, file_format: Format) -> None:
-    """This will raise Invalid where the format cannot do what was asked."""
+    """Raise Invalid where the format cannot do what was asked."""
     if query.bom and file_format.name != "csv":
         raise report_query.parameter_error("bom", "invalid", "Only a CSV has a byte order mark.")
     file_format.adapt_query(query)
 
 
 def open_dataset(query: ReportQuery, file_format: Format) -> Dataset:
-    """This will open the rows that were asked for; raises Invalid where the format cannot hold as many."""
+    """Open the rows that were asked for; raises Invalid where the format cannot hold as many."""
     query = file_format.adapt_query(query)
     reading = query.report.open(query.by, query.queryset(), query.fields, file_format.row_format)
     if file_format.max_rows is not None and reading.count > file_format.max_rows:
@@ -36,7 +36,7 @@ def open_dataset(query: ReportQuery, file_format: Format) -> Dataset:
 
 
 def start_stream(query: ReportQuery, file_format: Format, recorder: RunRecorder, *, gzip: bool) -> FileStream:
-    """This will begin an export for one reader; raises Busy, Invalid, OperationalError."""
+    """Begin an export for one reader; raises Busy, Invalid, OperationalError."""
     with ExitStack() as undo:
         release: Callable[[], None] = concurrency_limit.report_reads.acquire()
         undo.callback(release)

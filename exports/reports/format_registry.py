@@ -26,11 +26,11 @@ class Dataset:
         return self.query.labels
 
     def blocks(self) -> Iterator[bytes]:
-        """This will yield the lines as the format's form says: CSV or JSON objects, whole lines in each block."""
+        """Yield the lines as the format's form says: CSV or JSON objects, whole lines in each block."""
         return self.reading.blocks()
 
     def rows(self) -> Iterator[list[object]]:
-        """This will yield the values of each row in the order of the labels; for formats of the form `json`."""
+        """Yield the values of each row in the order of the labels; for formats of the form `json`."""
         names = self.query.fields
         for block in self.blocks():
             for line in block.splitlines():
@@ -63,21 +63,21 @@ _formats: dict[str, Format] = {}
 
 
 def register(*formats: Format) -> None:
-    """This will make formats known, in the order in which they are offered."""
+    """Make formats known, in the order in which they are offered."""
     for each in formats:
         _formats[each.name] = each
 
 
 def get(name: str) -> Format | None:
-    """This will return a format, None where there is none of that name."""
+    """Return a format, None where there is none of that name."""
     return _formats.get(name)
 
 
 def names() -> tuple[str, ...]:
-    """This will return the names of all formats."""
+    """Return the names of all formats."""
     return tuple(_formats)
 
 
 def all_formats() -> tuple[Format, ...]:
-    """This will return all formats."""
+    """Return all formats."""
     return tuple(_formats.values())

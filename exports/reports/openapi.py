@@ -78,7 +78,7 @@ _FILE_DESCRIPTION: Final = "The file. It breaks off without its last chunk where
 
 
 def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
-    """This will return the refusals of an operation."""
+    """Return the refusals of an operation."""
     return {
         (status, "application/problem+json"): OpenApiResponse(_PROBLEM, description=_PROBLEM_DESCRIPTIONS[status])
         for status in statuses
@@ -86,7 +86,7 @@ def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
 
 
 def document_view(report: Report, view: type[_View]) -> type[_View]:
-    """This will describe the view of a report."""
+    """Describe the view of a report."""
     return _document_view(
         report, view, f"export{report.name.title()}",
         f"Export the report `{report.name}` ({report.title.lower()}) of what the caller may see.",
@@ -94,7 +94,7 @@ def document_view(report: Report, view: type[_View]) -> type[_View]:
 
 
 def document_legacy_view(report: Report, view: type[_View]) -> type[_View]:
-    """This will describe the view at the older path."""
+    """Describe the view at the older path."""
     return _document_view(
         report, view, f"export{report.name.title()}OlderPath",
         f"The same as `/exports/{report.name}.…`, at the path that it had in the system before.",

@@ -42,7 +42,7 @@ class ReportQuery:
         return {name: text for name, text in self.raw_values.items() if name not in _COMMON_NAMES}
 
     def queryset(self) -> Any:
-        """This will return the queryset of the rows that were asked for; a search asks the database."""
+        """Return the queryset of the rows that were asked for; a search asks the database."""
         report = self.report
         filtered = query_parameters.apply_filters(
             report.source(self.by), self.values, report_parameters(report, self.by)
@@ -52,7 +52,7 @@ class ReportQuery:
 
 
 def report_parameters(report: Report, subject: Subject | None = None) -> dict[str, Parameter]:
-    """This will return the parameters of a report; without a subject, as the schema tells them."""
+    """Return the parameters of a report; without a subject, as the schema tells them."""
     filter_parameters = report.filters(subject or _NO_SUBJECT)
     ordering = Parameter(
         texts.choice(report.orderings),
@@ -63,7 +63,7 @@ def report_parameters(report: Report, subject: Subject | None = None) -> dict[st
 
 
 def parse(report: Report, subject: Subject, query: QueryDict) -> ReportQuery:
-    """This will return what the query asks for; raises Invalid with everything that cannot be used."""
+    """Return what the query asks for; raises Invalid with everything that cannot be used."""
     values = query_parameters.parse_parameters(query, report_parameters(report, subject))
     raw_values = {name: str(text) for name, text in query.items()}
     fields = values.pop("fields", report.default_fields)
@@ -71,7 +71,7 @@ def parse(report: Report, subject: Subject, query: QueryDict) -> ReportQuery:
 
 
 def parameter_error(field: str, code: str, message: str) -> InvalidFields:
-    """This will return the error of one parameter."""
+    """Return the error of one parameter."""
     return InvalidFields([field_error(field, code, message)])
 
 

@@ -43,7 +43,7 @@ class RunRecorder:
     _last_heartbeat: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
-        """This will write that it starts; nothing may leave before."""
+        """Write that it starts; nothing may leave before."""
         now = timezone.now()
         with transaction.atomic():
             Run.objects.create(
@@ -55,13 +55,13 @@ class RunRecorder:
         self.started = True
 
     def heartbeat(self) -> None:
-        """This will note now and then that it still goes on."""
+        """Note now and then that it still goes on."""
         if time.monotonic() - self._last_heartbeat > _HEARTBEAT_SECONDS:
             self._last_heartbeat = time.monotonic()
             Run.objects.filter(pk=self.id).update(seen_at=timezone.now())
 
     def finish(self, outcome: str, *, sent: int) -> None:
-        """This will write how it ended: `done`, `failed` or `cancelled`. A database that is away is only logged."""
+        """Write how it ended: `done`, `failed` or `cancelled`. A database that is away is only logged."""
         seconds = time.monotonic() - self._started_monotonic
         _count(self.format, outcome, seconds)
         details = {"bytes": sent, "durationMs": round(seconds * 1000)}
@@ -78,7 +78,7 @@ class RunRecorder:
             )
 
     def record_refusal(self, reason: str) -> None:
-        """This will write that it was refused: of one caller at most once a second, however often it asks."""
+        """Write that it was refused: of one caller at most once a second, however often it asks."""
         _count(self.format, "refused", None)
         if not _should_record_refusal(self.by.limit_key):
             return
@@ -102,7 +102,7 @@ class RunRecorder:
 
 
 def fail_stale_batch(now: datetime) -> int:
-    """This will end runs whose process was killed, in the audit too, and return how many."""
+    """End runs whose process was killed, in the audit too, and return how many."""
     stale = Run.objects.filter(outcome=Run.Outcome.RUNNING, seen_at__lt=now - STALE_AFTER)
     with transaction.atomic():
         runs = list(stale.order_by("seen_at").select_for_update(skip_locked=True)[:100])
@@ -112,7 +112,7 @@ def fail_stale_batch(now: datetime) -> int:
 
 
 def fail_stale(run_id: uuid.UUID, now: datetime) -> None:
-    """This will end one run of which it is known that its process was killed, in the caller's transaction."""
+    """End one run of which it is known that its process was killed, in the caller's transaction."""
     run = Run.objects.select_for_update().filter(pk=run_id, outcome=Run.Outcome.RUNNING).first()
     if run is not None:
         _fail_stale(run, now)

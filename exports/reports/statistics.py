@@ -24,12 +24,12 @@ FROM (SELECT extract(epoch FROM ended_at - started_at) * 1000 AS ms
 
 
 def report() -> dict[str, Any]:
-    """This will return the members of `/api/metrics/exports`: those of the last 24 hours."""
+    """Return the members of `/api/metrics/exports`: those of the last 24 hours."""
     return since(timezone.now() - WINDOW)
 
 
 def since(at: datetime) -> dict[str, Any]:
-    """This will return the same for the runs that began at a time or later, and all that are running."""
+    """Return the same for the runs that began at a time or later, and all that are running."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS, [at])
         counts = cursor.fetchall()
@@ -63,7 +63,7 @@ def since(at: datetime) -> dict[str, Any]:
 
 
 def purge_batch(now: datetime) -> int:
-    """This will delete up to 1,000 runs that nobody counts any more, and return how many."""
+    """Delete up to 1,000 runs that nobody counts any more, and return how many."""
     old = Run.objects.filter(started_at__lt=now - RETENTION).order_by("started_at").values("pk")[:1000]
     deleted, _ = Run.objects.filter(pk__in=old).delete()
     return deleted

@@ -29,7 +29,7 @@ class StreamExpired(Exception):
 
 
 def gzip_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """This will yield the blocks as one gzip member; the first leave at once."""
+    """Yield the blocks as one gzip member; the first leave at once."""
     compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
     first = True
     for block in blocks:
@@ -68,7 +68,7 @@ class FileStream:
         self._timer.start()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """This will yield the file and write the end of its record; what breaks off is raised on.
+        """Yield the file and write the end of its record; what breaks off is raised on.
 
         The answer must not end as if it were whole.
         """
@@ -93,7 +93,7 @@ class FileStream:
                 await asyncio.wrap_future(self._end(outcome))
 
     def discard(self) -> None:
-        """This will give the file up before anybody takes it, and tell nobody."""
+        """Give the file up before anybody takes it, and tell nobody."""
         if self._claim():
             self._dataset.reading.cancel()
             self._executor.submit(self._free)
@@ -126,7 +126,7 @@ class FileStream:
         return future
 
     def _finish(self, outcome: str) -> None:
-        """This will free what the file held, in the thread that wrote it, then tell its end."""
+        """Free what the file held, in the thread that wrote it, then tell its end."""
         try:
             self._free()
         finally:

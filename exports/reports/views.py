@@ -30,11 +30,11 @@ class IgnoreClientContentNegotiation(BaseContentNegotiation):
     """The path names the format; Accept is not asked. Problems are JSON."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
-        """This will take the first parser: nothing is posted."""
+        """Take the first parser: nothing is posted."""
         return parsers[0]
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        """This will take the first renderer, which writes problems only."""
+        """Take the first renderer, which writes problems only."""
         return renderers[0], renderers[0].media_type
 
 
@@ -51,7 +51,7 @@ class ExportView(APIView):
         return _stream_response(request, self.report, _get_format_or_404(extension))
 
     def handle_exception(self, exc: Exception) -> Response:
-        """This will write into the audit that an export was refused, then answer as ever."""
+        """Write into the audit that an export was refused, then answer as ever."""
         subject = self.request.auth
         if isinstance(exc, Forbidden | Throttled | ServerBusy) and isinstance(subject, Subject):
             raw_values = {name[:64]: str(text)[:200] for name, text in self.request.GET.items()}
@@ -63,12 +63,12 @@ class ExportView(APIView):
 
 
 def report_views() -> dict[str, type[ExportView]]:
-    """This will return one view a report, each with a description of its own."""
+    """Return one view a report, each with a description of its own."""
     return {name: openapi.document_view(report, _view_for(report)) for name, report in REPORTS.items()}
 
 
 def legacy_view() -> type[ExportView]:
-    """This will return the view at the path that the report had in the system before."""
+    """Return the view at the path that the report had in the system before."""
     return openapi.document_legacy_view(REPORTS["shipments"], _view_for(REPORTS["shipments"]))
 
 
@@ -104,7 +104,7 @@ def _stream_response(request: Request, report: Report, file_format: Format) -> H
 
 
 def _file_response(query: ReportQuery, file_format: Format, recorder: RunRecorder) -> HttpResponseBase:
-    """This will answer with a file that was made before its answer begins: what cannot be made is a problem."""
+    """Answer with a file that was made before its answer begins: what cannot be made is a problem."""
     content = b""
     outcome = "failed"
     try:

@@ -12,7 +12,7 @@ _LENGTH: Final = struct.Struct(">I")
 
 
 def send(stream: IO[bytes], head: Mapping[str, Any], pieces: Sequence[bytes] = ()) -> None:
-    """This will write one message; raises OSError where nobody reads it."""
+    """Write one message; raises OSError where nobody reads it."""
     parts = [orjson.dumps(head), *pieces]
     stream.write(_LENGTH.pack(len(parts)))
     for part in parts:
@@ -22,7 +22,7 @@ def send(stream: IO[bytes], head: Mapping[str, Any], pieces: Sequence[bytes] = (
 
 
 def receive(stream: IO[bytes]) -> tuple[dict[str, Any], list[bytes]]:
-    """This will read one message; raises EOFError where the other side is gone."""
+    """Read one message; raises EOFError where the other side is gone."""
     head, *pieces = [_read_exactly(stream, _read_length(stream)) for _ in range(_read_length(stream))]
     message_head: dict[str, Any] = orjson.loads(head)
     return message_head, pieces

@@ -21,7 +21,7 @@ _CLONE_NEWUSER_AND_NET: Final = 0x1000_0000 | 0x4000_0000
 
 
 def isolate(parent_pid: int) -> None:
-    """This will bind this process, which has no threads yet, to its limits and to its parent's life."""
+    """Bind this process, which has no threads yet, to its limits and to its parent's life."""
     if os.uname().sysname == "Linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -44,7 +44,7 @@ def isolate(parent_pid: int) -> None:
 
 
 def limit_cpu(seconds: int) -> None:
-    """This will give the next task so many seconds of CPU; the kernel ends a process that uses more."""
+    """Give the next task so many seconds of CPU; the kernel ends a process that uses more."""
     used = int(cpu_seconds()) + 1
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, CPU_SECONDS), CPU_SECONDS))
@@ -52,7 +52,7 @@ def limit_cpu(seconds: int) -> None:
 
 @contextlib.contextmanager
 def limit_memory(extra_bytes: int) -> Iterator[None]:
-    """This will let this process take so much more memory than it has, and no more, for as long as it lasts."""
+    """Let this process take so much more memory than it has, and no more, for as long as it lasts."""
     try:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:  # a system that does not tell: its own limit stands
@@ -70,13 +70,13 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
 
 
 def cpu_seconds() -> float:
-    """This will return what this process has used up."""
+    """Return what this process has used up."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def peak_resident_bytes() -> int:
-    """This will return the most memory that this process has had at once.
+    """Return the most memory that this process has had at once.
 
     Linux's `getrusage` also knows what the process was before `exec`: a copy of its parent, however large.
     """

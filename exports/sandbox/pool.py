@@ -86,7 +86,7 @@ class _Renderer:
         self.idle_since = time.monotonic()
 
     def call(self, task: Task) -> tuple[dict[str, Any], list[bytes]]:
-        """This will have the task done; raises Failed where the process dies of it or takes too long."""
+        """Have the task done; raises Failed where the process dies of it or takes too long."""
         watchdog = threading.Timer(task.seconds, self.process.kill)
         watchdog.daemon = True
         watchdog.start()
@@ -103,7 +103,7 @@ class _Renderer:
             watchdog.cancel()
 
     def end(self) -> None:
-        """This will end the process."""
+        """End the process."""
         self.process.kill()
         self.process.wait()
         for stream in (self._requests, self._responses):
@@ -129,7 +129,7 @@ class Pool:
         remove_orphaned()
 
     def run(self, task: Task) -> TaskResult:
-        """This will have a task done, in turn; raises Busy or Failed."""
+        """Have a task done, in turn; raises Busy or Failed."""
         renderer = self._acquire()
         retire = True
         try:
@@ -144,7 +144,7 @@ class Pool:
         return TaskResult(pieces[0], response)
 
     def warm(self) -> None:
-        """This will start a renderer unless one is there."""
+        """Start a renderer unless one is there."""
         with self._change:
             if self._running or self._closed:
                 return
@@ -152,12 +152,12 @@ class Pool:
         self._release(self._start(), retire=False)
 
     def processes(self) -> list[int]:
-        """This will return the ids of the renderers that wait for work."""
+        """Return the ids of the renderers that wait for work."""
         with self._change:
             return [renderer.process.pid for renderer in self._idle]
 
     def close(self) -> None:
-        """This will end the renderers that wait for work; those at work end when they have done it."""
+        """End the renderers that wait for work; those at work end when they have done it."""
         with self._change:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -216,7 +216,7 @@ class Pool:
             self._idle_timer.start()
 
     def _end_idle(self) -> None:
-        """This will end the renderers that nobody has needed for a while."""
+        """End the renderers that nobody has needed for a while."""
         since = time.monotonic() - IDLE_SECONDS
         with self._change:
             self._idle_timer = None
@@ -235,7 +235,7 @@ _pool_lock: Final = threading.Lock()
 
 
 def shared() -> Pool:
-    """This will return the pool of this process; one that a fork brought along is the parent's."""
+    """Return the pool of this process; one that a fork brought along is the parent's."""
     global _pool, _owner_pid
     with _pool_lock:
         if _pool is None or _owner_pid != os.getpid():
@@ -245,7 +245,7 @@ def shared() -> Pool:
 
 @atexit.register
 def close_shared() -> None:
-    """This will end the renderers of this process; whoever asks after that gets others."""
+    """End the renderers of this process; whoever asks after that gets others."""
     global _pool
     with _pool_lock:
         pool, _pool = _pool, None

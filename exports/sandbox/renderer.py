@@ -18,7 +18,7 @@ MAX_RESIDENT_BYTES: Final = 640 * 1024**2
 
 
 def _load_task(name: str) -> TaskFunction:
-    """This will find a task; what it needs is loaded with its first use, since it takes a second."""
+    """Find a task; what it needs is loaded with its first use, since it takes a second."""
     if name == "page":
         from exports.sandbox.tasks import weasyprint_pdf  # loads WeasyPrint
 
@@ -37,7 +37,7 @@ def _load_task(name: str) -> TaskFunction:
 
 
 def main(parent_pid: int) -> None:
-    """This will draw what it is told until nobody tells it any more."""
+    """Draw what it is told until nobody tells it any more."""
     requests, responses = _claim_stdio()
     isolation.isolate(parent_pid)
     done = 0
@@ -65,7 +65,7 @@ def _run_task(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[dict[str, 
 
 
 def _claim_stdio() -> tuple[IO[bytes], IO[bytes]]:
-    """This will return where tasks come from and answers go; whatever else prints goes to the log."""
+    """Return where tasks come from and answers go; whatever else prints goes to the log."""
     requests = os.fdopen(os.dup(0), "rb", buffering=1024 * 1024)
     responses = os.fdopen(os.dup(1), "wb", buffering=1024 * 1024)
     devnull = os.open(os.devnull, os.O_RDONLY)

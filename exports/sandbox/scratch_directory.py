@@ -22,7 +22,7 @@ class ScratchDirectory:
         fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
 
     def remove(self) -> None:
-        """This will remove it with what is in it; once more does nothing."""
+        """Remove it with what is in it; once more does nothing."""
         shutil.rmtree(self.path, ignore_errors=True)
         lock_fd, self._lock_fd = self._lock_fd, -1
         if lock_fd >= 0:
@@ -30,7 +30,7 @@ class ScratchDirectory:
 
 
 def remove_orphaned() -> None:
-    """This will remove the folders of processes that were killed before they could do it."""
+    """Remove the folders of processes that were killed before they could do it."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             lock_fd = _open_directory(path)

@@ -61,7 +61,7 @@ class KeyLimitForm(KeyForm):
         fields = ("policy", "key", "most")
 
     def clean_key(self) -> str:
-        """This will return the key as the limiter counts by it."""
+        """Return the key as the limiter counts by it."""
         try:
             return changes.canonical_key(_limit_key(self.cleaned_data["key"].strip()))
         except changes.InvalidLimit as error:
@@ -74,15 +74,15 @@ class _LimitAdmin(ServiceAdmin):
     search_fields = ("policy",)
 
     def may(self, request: HttpRequest, permission: str | None) -> bool:
-        """This will tell whether the operator runs the installation."""
+        """Tell whether the operator runs the installation."""
         return bool(request.user.is_active) and is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """This will let a change be taken back."""
+        """Let a change be taken back."""
         return self.may(request, None)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """This will take back each by the service, which tells of it."""
+        """Take back each by the service, which tells of it."""
         for row in queryset:
             self.delete_model(request, row)
 
@@ -97,19 +97,19 @@ class PolicyLimitAdmin(_LimitAdmin):
 
     @admin.display(description="in the environment")
     def environment(self, obj: PolicyLimit) -> str:
-        """This will tell to what deleting the row returns."""
+        """Tell to what deleting the row returns."""
         return _default_label(obj.policy) if obj.policy in settings.RATE_LIMITS else "not declared any more"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will ask which policy while the row is new."""
+        """Ask which policy while the row is new."""
         return ("policy", "environment", "most", "window") if obj else ("policy", "most", "window")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will keep a row with its policy."""
+        """Keep a row with its policy."""
         return ("policy", "environment") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: PolicyLimit, form: Any, change: bool) -> None:
-        """This will change the policy by the service."""
+        """Change the policy by the service."""
         obj.changed_at = timezone.now()
         changes.set_policy(
             by=acting_subject(request, None),
@@ -120,7 +120,7 @@ class PolicyLimitAdmin(_LimitAdmin):
         )
 
     def delete_model(self, request: HttpRequest, obj: PolicyLimit) -> None:
-        """This will return to the environment's numbers."""
+        """Return to the environment's numbers."""
         changes.clear_policy(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy)
 
 
@@ -135,15 +135,15 @@ class KeyLimitAdmin(_LimitAdmin):
     ordering = ("policy", "key")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will show whose limit it is, and ask for the number."""
+        """Show whose limit it is, and ask for the number."""
         return ("policy", "key", "most")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will keep a row with its key."""
+        """Keep a row with its key."""
         return ("policy", "key") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: KeyLimit, form: Any, change: bool) -> None:
-        """This will give the key its limit by the service."""
+        """Give the key its limit by the service."""
         obj.changed_at = timezone.now()
         changes.set_key(
             by=acting_subject(request, None), now=obj.changed_at, policy=obj.policy, key=obj.key, most=obj.most
@@ -151,7 +151,7 @@ class KeyLimitAdmin(_LimitAdmin):
         obj.pk = KeyLimit.objects.values_list("pk", flat=True).get(policy=obj.policy, key=obj.key)
 
     def delete_model(self, request: HttpRequest, obj: KeyLimit) -> None:
-        """This will hold the key to the policy again."""
+        """Hold the key to the policy again."""
         changes.clear_key(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy, key=obj.key)
 
 
@@ -161,7 +161,7 @@ def _default_label(name: str) -> str:
 
 
 def _limit_key(raw_key: str) -> str:
-    """This will return the limiter's name for a key's beginning or an e-mail address; anything else unchanged."""
+    """Return the limiter's name for a key's beginning or an e-mail address; anything else unchanged."""
     if re.fullmatch(r"frk_[\w-]{8}", raw_key):
         ids = list(ApiKey.objects.filter(prefix=raw_key, revoked_at=None).values_list("pk", flat=True)[:2])
         kind = "key"

@@ -20,7 +20,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Django's own, but a wait for the pool counts as a wait for the database, and times are read by the driver."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """This will take a connection from the pool; raises at once where the request has given the database up."""
+        """Take a connection from the pool; raises at once where the request has given the database up."""
         with deadlines.pool_checkout():
             return super().get_new_connection(conn_params)
 
@@ -33,7 +33,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return pool
 
     def get_connection_params(self) -> dict[str, Any]:
-        """This will return what psycopg connects with.
+        """Return what psycopg connects with.
 
         Django reads each time by a class in Python, so that a connection may have any time zone. All of ours have
         UTC, in which psycopg's own returns the same objects 25 times as fast: a page of 50 shipments has 300.
@@ -44,7 +44,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return params
 
     def create_cursor(self, name: str | None = None) -> Any:
-        """This will return a cursor; a named one stays on the server."""
+        """Return a cursor; a named one stays on the server."""
         if self.timezone is not UTC:
             return super().create_cursor(name)
         if name is None:
@@ -53,7 +53,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _check_connection(connection: psycopg.Connection[Any]) -> None:
-    """This will raise where a connection is over: a server that ends it says so, and that waits unread."""
+    """Raise where a connection is over: a server that ends it says so, and that waits unread."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if poll.poll(0):

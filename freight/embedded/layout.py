@@ -75,24 +75,24 @@ class Layout:
         return f"postgresql://postgres@/postgres?host={quote(str(self.sockets))}"
 
     def make_folders(self) -> None:
-        """This will create the home's private folders; raises EmbeddedError where one is not ours alone."""
+        """Create the home's private folders; raises EmbeddedError where one is not ours alone."""
         self.home.mkdir(parents=True, exist_ok=True)
         for folder in (self.valkey, self.logs, self.sockets):
             private_folder(folder)
 
 
 def at(home: Path) -> Layout:
-    """This will return the layout of a home, the same one through whatever symlink it is named."""
+    """Return the layout of a home, the same one through whatever symlink it is named."""
     return Layout(Path(os.path.realpath(home)))
 
 
 def endpoints(home: Path) -> Endpoints:
-    """This will return where the services of this home answer, whether they run or not."""
+    """Return where the services of this home answer, whether they run or not."""
     return at(home).endpoints
 
 
 def private_folder(folder: Path) -> None:
-    """This will create a folder of mode 0700, or check that the one there is ours alone; else EmbeddedError.
+    """Create a folder of mode 0700, or check that the one there is ours alone; else EmbeddedError.
 
     In a shared place somebody may have put a symlink or a folder of their own under the name.
     """

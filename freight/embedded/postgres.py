@@ -72,7 +72,7 @@ class Postgres:
         return self._layout.logs / "postgres.log"
 
     def launch(self) -> None:
-        """This will start the server without waiting for it; raises EmbeddedError where it cannot."""
+        """Start the server without waiting for it; raises EmbeddedError where it cannot."""
         data = self._layout.database
         self._identity = unprivileged_identity(self._programs / "postgres", data)
         self._clean_up_after_crash()
@@ -96,7 +96,7 @@ class Postgres:
         )
 
     def wait_ready(self) -> None:
-        """This will return once connections are taken and role and database exist, else EmbeddedError."""
+        """Return once connections are taken and role and database exist, else EmbeddedError."""
         if not wait_until(self._ready, seconds=_START_SECONDS):
             raise EmbeddedError(f"PostgreSQL is not ready after {_START_SECONDS:.0f} s: see {self.log}.")
         marker = self._layout.home / "postgres.ready"
@@ -106,12 +106,12 @@ class Postgres:
             marker.touch()
 
     def request_stop(self) -> None:
-        """This will ask for the fast shutdown: sessions end, a checkpoint is written."""
+        """Ask for the fast shutdown: sessions end, a checkpoint is written."""
         if self.process:
             self.process.send_signal(signal.SIGINT)
 
     def force_stop(self) -> None:
-        """This will end the server at once; the next start recovers from the log."""
+        """End the server at once; the next start recovers from the log."""
         if self.process:
             self.process.send_signal(signal.SIGQUIT)
 
@@ -150,7 +150,7 @@ class Postgres:
         (data / "pg_hba.conf").write_text(_ACCESS)
 
     def _clean_up_after_crash(self) -> None:
-        """This will end what a killed keeper left behind and drop a stale pid file.
+        """End what a killed keeper left behind and drop a stale pid file.
 
         PostgreSQL itself only knows that *some* process has the number in its pid file; after a reboot or
         in a restarted container that is often another program, and it would refuse to start for ever.

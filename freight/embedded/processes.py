@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(signum: signal.Signals) -> None:
-    """This will have the kernel send us the signal when the thread that forked us ends."""
+    """Have the kernel send us the signal when the thread that forked us ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
 
 
@@ -32,7 +32,7 @@ def spawn(
     when_orphaned: signal.Signals,
     identity: "Identity | None" = None,
 ) -> subprocess.Popen[bytes]:
-    """This will start a program in a process group of its own, its output appended to `log`."""
+    """Start a program in a process group of its own, its output appended to `log`."""
     run_as = identity or Identity()
     parent = os.getpid()
 
@@ -55,7 +55,7 @@ def spawn(
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 0.02) -> bool:
-    """This will poll until `done()` is true and return whether that came within `seconds`."""
+    """Poll until `done()` is true and return whether that came within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -65,7 +65,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 
 
 
 def pids_with_cwd(folder: Path) -> list[int]:
-    """This will return the ids of processes whose working folder is `folder`: a service left from a crash."""
+    """Return the ids of processes whose working folder is `folder`: a service left from a crash."""
     pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -81,10 +81,10 @@ class Identity:
     prefix: tuple[str, ...] = ()
 
     def enter(self) -> None:
-        """This will change the identity in the child before it executes the program."""
+        """Change the identity in the child before it executes the program."""
 
     def adopt(self, folder: Path) -> None:
-        """This will make a folder that we created belong to this identity."""
+        """Make a folder that we created belong to this identity."""
 
 
 class UserNamespaceIdentity(Identity):
@@ -94,7 +94,7 @@ class UserNamespaceIdentity(Identity):
         self._uid = uid
 
     def enter(self) -> None:
-        """This will enter a user namespace in which we are an ordinary user."""
+        """Enter a user namespace in which we are an ordinary user."""
         outer_uid, outer_gid = os.geteuid(), os.getegid()
         if _libc.unshare(_CLONE_NEWUSER):
             raise OSError(ctypes.get_errno(), "unshare")
@@ -124,13 +124,13 @@ class OtherUserIdentity(Identity):
         )
 
     def adopt(self, folder: Path) -> None:
-        """This will give the folder and what is in it to the other user."""
+        """Give the folder and what is in it to the other user."""
         for path in (folder, *folder.rglob("*")):
             os.chown(path, self._uid, self._gid, follow_symlinks=False)
 
 
 def unprivileged_identity(program: Path, owned: Path) -> Identity:
-    """This will return as whom `program` may run; `owned` is its data folder if there is one already.
+    """Return as whom `program` may run; `owned` is its data folder if there is one already.
 
     PostgreSQL refuses root, and initdb a user id without a name. We create no users: as root the same
     files are used under another number in a user namespace; where namespaces are forbidden, under

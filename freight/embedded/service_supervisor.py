@@ -43,7 +43,7 @@ class ServiceSupervisor:
         self._stop_requested = False
 
     def start(self) -> None:
-        """This will launch all services side by side and tell when each is ready."""
+        """Launch all services side by side and tell when each is ready."""
         # A recovery may take long: notice meanwhile that nobody wants the services any more.
         signal.signal(signal.SIGALRM, self._abort_start)
         signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
@@ -63,11 +63,11 @@ class ServiceSupervisor:
         send_message(running=True)
 
     def request_stop(self, *_: object) -> None:
-        """This will have `watch` return; it is the handler of SIGTERM."""
+        """Have `watch` return; it is the handler of SIGTERM."""
         self._stop_requested = True
 
     def watch(self) -> None:
-        """This will restart what dies until somebody wants the end."""
+        """Restart what dies until somebody wants the end."""
         while not self._should_stop(within=_POLL_SECONDS):
             for service in self._services:
                 if service.process is not None and service.process.poll() is not None:
@@ -82,7 +82,7 @@ class ServiceSupervisor:
             raise SystemExit(1)
 
     def stop(self) -> None:
-        """This will end all services, by force where they take too long."""
+        """End all services, by force where they take too long."""
         grace_seconds = _ORPHANED_GRACE_SECONDS if self._is_orphaned else _GRACE_SECONDS
         for service in self._services:
             service.request_stop()
@@ -115,7 +115,7 @@ class ServiceSupervisor:
 
 
 def send_message(**message: object) -> None:
-    """This will tell the owner one thing; a gone owner is noticed elsewhere."""
+    """Tell the owner one thing; a gone owner is noticed elsewhere."""
     try:
         print(json.dumps(message), flush=True)
     except BrokenPipeError:
@@ -123,7 +123,7 @@ def send_message(**message: object) -> None:
 
 
 def acquire_lock(layout: layouts.Layout, owner: int) -> IO[str]:
-    """This will lock the home for as long as the file stays open; raises BlockingIOError where it is taken."""
+    """Lock the home for as long as the file stays open; raises BlockingIOError where it is taken."""
     lock = layout.lock.open("a+")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     lock.truncate(0)
@@ -133,7 +133,7 @@ def acquire_lock(layout: layouts.Layout, owner: int) -> IO[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """This will keep the services until the owner wants or meets the end; returns an exit status."""
+    """Keep the services until the owner wants or meets the end; returns an exit status."""
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("owner", type=int)

@@ -35,7 +35,7 @@ class Valkey:
         return self._layout.sockets / VALKEY_SOCKET
 
     def launch(self) -> None:
-        """This will start the server without waiting for it."""
+        """Start the server without waiting for it."""
         self.socket.unlink(missing_ok=True)
         self.process = spawn(
             [
@@ -61,17 +61,17 @@ class Valkey:
         )
 
     def wait_ready(self) -> None:
-        """This will return once a PING is answered, else raise EmbeddedError."""
+        """Return once a PING is answered, else raise EmbeddedError."""
         if not wait_until(self._ready, seconds=_START_SECONDS):
             raise EmbeddedError(f"Valkey is not ready after {_START_SECONDS:.0f} s: see {self.log}.")
 
     def request_stop(self) -> None:
-        """This will ask for an orderly end."""
+        """Ask for an orderly end."""
         if self.process:
             self.process.send_signal(signal.SIGTERM)
 
     def force_stop(self) -> None:
-        """This will end the server at once."""
+        """End the server at once."""
         if self.process:
             self.process.send_signal(signal.SIGKILL)
 

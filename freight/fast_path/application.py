@@ -36,7 +36,7 @@ class FastPathApplication:
         self._resolver_matches: dict[bool, ResolverMatch] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """This will answer a hot read, and hand everything else on."""
+        """Answer a hot read, and hand everything else on."""
         response = None
         if scope["type"] == "http" and is_eligible(scope):
             try:
@@ -59,7 +59,7 @@ class FastPathApplication:
         return request
 
     async def _respond(self, request: HttpRequest) -> HttpResponse:
-        """This will do what those of settings.MIDDLEWARE do that have to do with it, in their order."""
+        """Do what those of settings.MIDDLEWARE do that have to do with it, in their order."""
         with request_context(request) as finish_response:
             headers = self._security_headers.for_request(request)
             subject, response = await (self._page if request.path == LIST_PATH else self._shipment)(request)

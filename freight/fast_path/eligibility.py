@@ -19,12 +19,12 @@ class NotEligible(Exception):
 
 
 def reference_of(path: str) -> str:
-    """This will return the reference in a path that names one shipment, "" for the path of the list."""
+    """Return the reference in a path that names one shipment, "" for the path of the list."""
     return path[len(LIST_PATH) + 1 :]
 
 
 def is_eligible(scope: dict[str, Any]) -> bool:
-    """This will tell whether a request looks like a program's read of a shipment or a page of them."""
+    """Tell whether a request looks like a program's read of a shipment or a page of them."""
     path = scope["path"]
     if scope["method"] != "GET" or not path.startswith(LIST_PATH):
         return False

@@ -46,12 +46,12 @@ class Reads:
         self._positions = BatchLoader(loaders.load_positions, linger=0)
 
     async def subject(self, request: HttpRequest) -> Subject:
-        """This will return who asks, which is then known of the request; raises Declined where nobody does."""
+        """Return who asks, which is then known of the request; raises Declined where nobody does."""
         with deadlines.pool_checkout():
             return _attach_subject(request, await self._tokens.authenticate(_bearer(request)))
 
     async def subject_with_version(self, request: HttpRequest) -> tuple[Subject, Version | None]:
-        """This will return who asks, as `subject` does, and the version of their organisation."""
+        """Return who asks, as `subject` does, and the version of their organisation."""
         raw = _bearer(request)
         if bearers.is_opaque_token(raw):
             subject = await self.subject(request)
@@ -70,7 +70,7 @@ class Reads:
     async def shipment(
         self, request: HttpRequest, subject: Subject, reference: str
     ) -> prepared.PreparedShipment | None:
-        """This will return one shipment, None where it is missing or not for the subject."""
+        """Return one shipment, None where it is missing or not for the subject."""
         key = subject.visibility_scope, reference.upper()
         with deadlines.pool_checkout():
             row = (await self._rows.load_many([key])).get(key)
@@ -86,7 +86,7 @@ class Reads:
     async def page(
         self, request: HttpRequest, subject: Subject, version: Version | None
     ) -> tuple[pages.RenderedPage, str]:
-        """This will return the page that is asked for, and its ETag; raises what the view does.
+        """Return the page that is asked for, and its ETag; raises what the view does.
 
         The version is that of the subject's organisation, read just now.
         """
@@ -111,7 +111,7 @@ def _bearer(request: HttpRequest) -> str:
 
 
 def _attach_subject(request: HttpRequest, subject: Subject | None) -> Subject:
-    """This will have the subject known of the request: limiter and log read it there."""
+    """Have the subject known of the request: limiter and log read it there."""
     if subject is None:
         raise NotEligible
     subject = authentication.with_request_origin(subject, request)
@@ -123,7 +123,7 @@ RowKey = tuple[VisibilityScope, str]
 
 
 async def _load_rows(keys: Collection[RowKey]) -> dict[RowKey, Row]:
-    """This will return what stands now of these shipments, where they are in sight: one question for each sight."""
+    """Return what stands now of these shipments, where they are in sight: one question for each sight."""
     references_by_sight: dict[VisibilityScope, list[str]] = {}
     for sight, reference in keys:
         references_by_sight.setdefault(sight, []).append(reference)

@@ -23,7 +23,7 @@ class SecurityHeaders:
         self._headers_by_scheme: dict[bool, Headers] = {}
 
     def for_request(self, request: HttpRequest) -> Headers:
-        """This will return the headers for the answer; raises Declined where they redirect, or refuse the host."""
+        """Return the headers for the answer; raises Declined where they redirect, or refuse the host."""
         domain, _ = split_domain_port(request._get_raw_host())  # type: ignore[attr-defined]
         if not validate_host(domain, settings.ALLOWED_HOSTS):
             raise NotEligible

@@ -41,7 +41,7 @@ MAX_FIELD_LENGTH: Final = 254
 @never_cache
 @login_required
 def board(request: HttpRequest) -> HttpResponse:
-    """This will show the live board, whole at first paint; its script keeps it so."""
+    """Show the live board, whole at first paint; its script keeps it so."""
     viewer = navigation.viewer_of(request)
     board_filter = BoardFilter.from_query(request.GET.get("status", ""), request.GET.get("q", ""))
     rows = boards.board_rows(viewer, board_filter)
@@ -65,7 +65,7 @@ def board(request: HttpRequest) -> HttpResponse:
 @require_GET
 @never_cache
 def board_json(request: HttpRequest) -> HttpResponse:
-    """This will return the board's rows, movers and counts as JSON, or 401 where the session has ended."""
+    """Return the board's rows, movers and counts as JSON, or 401 where the session has ended."""
     if not request.user.is_authenticated:
         return JsonResponse({"title": "The session has ended."}, status=401)
     viewer = navigation.viewer_of(request)
@@ -77,7 +77,7 @@ def board_json(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_http_methods(["GET", "POST"])
 def login(request: HttpRequest) -> HttpResponse:
-    """This will start a session for an e-mail address and password, then go where the visitor was headed."""
+    """Start a session for an e-mail address and password, then go where the visitor was headed."""
     target = _safe_redirect(request, request.POST.get("next") or request.GET.get("next") or "")
     if request.method == "GET":
         return redirect(target) if request.user.is_authenticated else _login_form(request, target)
@@ -103,7 +103,7 @@ def login(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 def logout(request: HttpRequest) -> HttpResponse:
-    """This will end the session and go to the login page."""
+    """End the session and go to the login page."""
     viewer = None
     if request.user.is_authenticated:
         viewer = subjects.subject_of_user(request.user, session_key=request.session.session_key)
@@ -122,7 +122,7 @@ def _request_id(request: HttpRequest) -> str:
 
 
 def _safe_redirect(request: HttpRequest, target: str) -> str:
-    """This will return the target where it stays on this site, else the board."""
+    """Return the target where it stays on this site, else the board."""
     is_same_site = url_has_allowed_host_and_scheme(
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )

@@ -42,7 +42,7 @@ class BoardFilter:
 
     @classmethod
     def from_query(cls, status: str, query: str) -> "BoardFilter":
-        """This will keep the states that exist, in their own order, and cut the query to a sane length."""
+        """Keep the states that exist, in their own order, and cut the query to a sane length."""
         names = set(status.split(","))
         statuses = tuple(state for state in lifecycle.STATES if state in names)
         return cls(statuses, query.replace("\0", "").strip()[:MAX_QUERY_LENGTH])
@@ -63,12 +63,12 @@ class BoardRow:
 
 
 def status_label(status: str) -> str:
-    """This will write a state as people read it: `Out for delivery`."""
+    """Write a state as people read it: `Out for delivery`."""
     return status.replace("_", " ").capitalize()
 
 
 def board_rows(viewer: Subject, board_filter: BoardFilter) -> list[BoardRow]:
-    """This will return the rows with the newest activity first."""
+    """Return the rows with the newest activity first."""
     queryset = shipments.visible_shipments(viewer)
     if board_filter.statuses:
         queryset = queryset.filter(status__in=board_filter.statuses)
@@ -89,7 +89,7 @@ def _arrival(row: representation.Row) -> datetime | None:
 
 
 def board_document(viewer: Subject, rows: Sequence[BoardRow]) -> dict[str, Any]:
-    """This will return what the script works with: `{epoch, shipments, movers, counts}`."""
+    """Return what the script works with: `{epoch, shipments, movers, counts}`."""
     current_epoch = epoch.current()  # before the rows: a promotion in between then only costs a snapshot
     return {
         "epoch": current_epoch,
@@ -100,14 +100,14 @@ def board_document(viewer: Subject, rows: Sequence[BoardRow]) -> dict[str, Any]:
 
 
 def counts(viewer: Subject) -> dict[str, int]:
-    """This will count the visible shipments of each state, zeros included."""
+    """Count the visible shipments of each state, zeros included."""
     rows = shipments.visible_shipments(viewer).order_by().values("status").annotate(number=Count("id"))
     count_by_status = {row["status"]: row["number"] for row in rows}
     return {state: count_by_status.get(state, 0) for state in lifecycle.STATES}
 
 
 def stages(count_by_status: dict[str, int], board_filter: BoardFilter) -> list[dict[str, Any]]:
-    """This will return the tiles above the table, each with its states and how many are in them."""
+    """Return the tiles above the table, each with its states and how many are in them."""
     return [
         {
             "name": name,

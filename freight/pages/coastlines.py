@@ -40,7 +40,7 @@ class Shape:
 
 
 def build(target: Path) -> bool:
-    """This will write the map unless it is there and newer than its sources, and say whether it did.
+    """Write the map unless it is there and newer than its sources, and say whether it did.
 
     The file is `{"land": [rings], "borders": [lines], "attribution"}`, points are `[longitude, latitude]`.
     Rings of land run against the clock, those of great lakes with it: both fill rules leave lakes blank.
@@ -65,7 +65,7 @@ def build(target: Path) -> bool:
 
 
 def simplify(line: Polyline) -> Polyline:
-    """This will drop the points within `_STRAY` of the line that remains (Ramer–Douglas–Peucker) and round.
+    """Drop the points within `_STRAY` of the line that remains (Ramer–Douglas–Peucker) and round.
 
     A ring is halved at the point farthest from its start first.
     """
@@ -88,7 +88,7 @@ def simplify(line: Polyline) -> Polyline:
 
 
 def _farthest(line: Polyline, first: int, final: int) -> tuple[int, float]:
-    """This will return the point between two others that strays most from the segment between them."""
+    """Return the point between two others that strays most from the segment between them."""
     (x, y), (x_end, y_end) = line[first], line[final]
     width, height = x_end - x, y_end - y
     square = width * width + height * height
@@ -104,7 +104,7 @@ def _farthest(line: Polyline, first: int, final: int) -> tuple[int, float]:
 
 
 def _ring(shape: Shape) -> Polyline | None:
-    """This will return a polygon worth showing, turned as `build` says, else None."""
+    """Return a polygon worth showing, turned as `build` says, else None."""
     land = shape.kind in {_LAND, _ANTARCTICA}
     if shape.km2 < (_MIN_ISLAND_KM2 if land else _MIN_LAKE_KM2) or not (land or shape.kind == _LAKE):
         return None
@@ -116,7 +116,7 @@ def _ring(shape: Shape) -> Polyline | None:
 
 
 def _read_polygons(folder: Path, name: str) -> Iterator[Shape]:
-    """This will read one data set at low resolution (5 km).
+    """Read one data set at low resolution (5 km).
 
     A line of `*meta*` is type, area in km², points, south, north, offset, bytes, id; the data are pairs of
     little-endian 32-bit floats, as basemap's `_readboundarydata` reads them.

@@ -36,7 +36,7 @@ _HINTS: Final = {"origin": "NLRTM", "destination": "DEHAM", "q": "reference, cus
 @never_cache
 @login_required
 def exports_page(request: HttpRequest) -> HttpResponse:
-    """This will show the viewer's exports and a form for the next one, whole at first paint."""
+    """Show the viewer's exports and a form for the next one, whole at first paint."""
     viewer = navigation.viewer_of(request)
     if not viewer.has_permission("exports:read"):
         raise PermissionDenied("This account takes no exports.")
@@ -70,7 +70,7 @@ def _report_form(report: Report, viewer: Subject) -> dict[str, Any]:
 
 
 def _filter_field(name: str, parameter: Parameter) -> dict[str, Any]:
-    """This will return how a filter is asked for: by a choice, a time or a text."""
+    """Return how a filter is asked for: by a choice, a time or a text."""
     kind = "time" if parameter.schema == DATE_TIME_SCHEMA else "text"
     options = list(parameter.schema.get("enum", ()))
     if name == "status" and not options:
@@ -90,5 +90,5 @@ def _ordering_label(order: str) -> str:
 
 
 def _humanize(name: str) -> str:
-    """This will write a name of the wire as words: `createdAfter` is `Created after`."""
+    """Write a name of the wire as words: `createdAfter` is `Created after`."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()

@@ -21,7 +21,7 @@ from shipments.auth.subjects import Subject
 @never_cache
 @login_required
 def imports_page(request: HttpRequest) -> HttpResponse:
-    """This will show the page with the viewer's last imports; its script does the rest by the API."""
+    """Show the page with the viewer's last imports; its script does the rest by the API."""
     viewer = _require_importer(request)
     context = {
         "known": [import_jobs.serialize(each) for each in import_jobs.list_own(viewer)],
@@ -35,7 +35,7 @@ def imports_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def import_template(request: HttpRequest) -> HttpResponse:
-    """This will answer a CSV with the columns that are looked at and one row to be overwritten."""
+    """Answer a CSV with the columns that are looked at and one row to be overwritten."""
     _require_importer(request)
     example = {
         "reference": "MY-0001", "origin": "NLRTM", "destination": "Hamburg (DEHAM)", "status": "booked",

@@ -28,7 +28,7 @@ class NavigationItem:
 
 
 def viewer_of(request: HttpRequest) -> Subject:
-    """This will return the subject of the session; raises PermissionDenied for a user without organisation."""
+    """Return the subject of the session; raises PermissionDenied for a user without organisation."""
     viewer = subjects.subject_of_user(request.user) if request.user.is_authenticated else None
     if viewer is None or not viewer.has_permission("shipments:read"):
         raise PermissionDenied("This account belongs to no organisation yet.")
@@ -36,7 +36,7 @@ def viewer_of(request: HttpRequest) -> Subject:
 
 
 def context_for(viewer: Subject, route_name: str) -> dict[str, Any]:
-    """This will return what `top.html` shows on the page of this route."""
+    """Return what `top.html` shows on the page of this route."""
     items = [
         NavigationItem(reverse(name), label, name == route_name)
         for name, label, permission in _ITEMS

@@ -41,7 +41,7 @@ class DaphneServer(Server):  # type: ignore[misc]
         return self.drain.started
 
     def run(self) -> None:
-        """This will serve until it is told to stop, and then has drained."""
+        """Serve until it is told to stop, and then has drained."""
         self.connections: dict[Any, dict[str, Any]] = {}
         self.http_factory = RequestFactory(self)
         self.ws_factory = SocketFactory(self, server=self.server_name)
@@ -72,7 +72,7 @@ class DaphneServer(Server):  # type: ignore[misc]
         reactor.run(installSignalHandlers=False)
 
     def stop(self) -> None:
-        """This will end the process now."""
+        """End the process now."""
         if reactor.running:
             reactor.stop()
         else:
@@ -81,7 +81,7 @@ class DaphneServer(Server):  # type: ignore[misc]
     # -- applications ---------------------------------------------------------------------------------------
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> ReceiveQueue | None:
-        """This will start the application of one request or socket and watch for its end."""
+        """Start the application of one request or socket and watch for its end."""
         details = self.connections.get(protocol)
         if details is None:
             return None
@@ -97,7 +97,7 @@ class DaphneServer(Server):  # type: ignore[misc]
         return queue
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """This will hand an event of the application to its connection, and wait for a slow reader of a stream."""
+        """Hand an event of the application to its connection, and wait for a slow reader of a stream."""
         await super().handle_reply(protocol, message)
         if message.get("more_body") and message["type"] == "http.response.body":
             if protocol.channel is None:
@@ -106,7 +106,7 @@ class DaphneServer(Server):  # type: ignore[misc]
                 await protocol.drained()
 
     def _reap(self, protocol: Any) -> None:
-        """This will forget an application that is over, and say what went wrong with one that failed."""
+        """Forget an application that is over, and say what went wrong with one that failed."""
         self._disconnected.discard(protocol)
         details = self.connections.get(protocol)
         task = details and details.get("application_instance")
@@ -126,7 +126,7 @@ class DaphneServer(Server):  # type: ignore[misc]
             del self.connections[protocol]
 
     def protocol_disconnected(self, protocol: Any) -> None:
-        """This will note the end of a connection, and forget it where its application is over."""
+        """Note the end of a connection, and forget it where its application is over."""
         details = self.connections.get(protocol)
         if details is None:
             return
@@ -137,7 +137,7 @@ class DaphneServer(Server):  # type: ignore[misc]
             self._disconnected.add(protocol)
 
     def application_checker(self) -> None:
-        """This will end applications that live on long after their connection; Daphne looks at all others too."""
+        """End applications that live on long after their connection; Daphne looks at all others too."""
         cutoff = time.time() - self.application_close_timeout
         for protocol in tuple(self._disconnected):
             if self.connections[protocol]["disconnected"] < cutoff:
@@ -146,14 +146,14 @@ class DaphneServer(Server):  # type: ignore[misc]
         reactor.callLater(1, self.application_checker)
 
     def kill_all_applications(self) -> Any:
-        """This will cancel what still runs; Daphne expects every connection to have an application."""
+        """Cancel what still runs; Daphne expects every connection to have an application."""
         for details in self.connections.values():
             details.setdefault("application_instance", _finished_future())
         return super().kill_all_applications()
 
 
 def _log_failure(event: dict[str, Any]) -> None:
-    """This will log what broke inside Twisted or Autobahn, and nothing of what they say of every connection."""
+    """Log what broke inside Twisted or Autobahn, and nothing of what they say of every connection."""
     failure = event.get("log_failure")
     if failure is not None:
         log.error("server broke", error=repr(failure.value), trace=failure.getTraceback()[-2000:])

@@ -50,11 +50,11 @@ class SingleThreadHandler(ASGIHandler):
         self._idle_threads: list[_RequestThread] = []
 
     def load_middleware(self, is_async: bool = False) -> None:
-        """This will build the synchronous chain."""
+        """Build the synchronous chain."""
         super().load_middleware(is_async=False)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """This will answer one HTTP request."""
+        """Answer one HTTP request."""
         thread = self._idle_threads.pop() if self._idle_threads else _RequestThread()
         try:
             async with ThreadSensitiveContext(executor=thread):
@@ -67,7 +67,7 @@ class SingleThreadHandler(ASGIHandler):
                 thread.shutdown(wait=False)
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
-        """This will read the body, have the answer made, and send it."""
+        """Read the body, have the answer made, and send it."""
         try:
             body = await self.read_body(receive)
         except RequestAborted:
@@ -83,7 +83,7 @@ class SingleThreadHandler(ASGIHandler):
                 await sync_to_async(response.close, thread_sensitive=True)()
 
     def _respond(self, scope: Any, body: Any) -> Any:
-        """This will do all of a request that blocks."""
+        """Do all of a request that blocks."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
         request, error_response = self.create_request(scope, body)
@@ -96,7 +96,7 @@ class SingleThreadHandler(ASGIHandler):
         return response
 
     async def _stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
-        """This will send a stream until it ends or nobody is there any more."""
+        """Send a stream until it ends or nobody is there any more."""
         disconnect = asyncio.create_task(self.listen_for_disconnect(receive))
         sending = asyncio.create_task(self.send_response(response, send))
         try:

@@ -55,13 +55,13 @@ class Drain:
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, server: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """This will begin on SIGTERM or SIGINT; a second SIGINT ends the process at once."""
+        """Begin on SIGTERM or SIGINT; a second SIGINT ends the process at once."""
         self._server = server
         loop.add_signal_handler(signal.SIGTERM, self.start)
         loop.add_signal_handler(signal.SIGINT, lambda: server.stop() if self.started else self.start())
 
     def start(self) -> None:
-        """This will begin to drain; saying it again changes nothing."""
+        """Begin to drain; saying it again changes nothing."""
         if not self.started:
             self.started = True
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -123,7 +123,7 @@ def _is_open(channel: Any) -> bool:
 
 
 def _stop_accepting(port: Any) -> None:
-    """This will close a listening socket so that nobody who has connected is turned away.
+    """Close a listening socket so that nobody who has connected is turned away.
 
     A unix socket loses its name first, so that its queue can only get shorter.
     """

@@ -34,11 +34,11 @@ class Request(WebRequest):  # type: ignore[misc]
     _pending_start: dict[str, Any] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """This will make a request whose body Twisted does not look into, for forms that nobody asks it for."""
+        """Make a request whose body Twisted does not look into, for forms that nobody asks it for."""
         super().__init__(*args, parsePOSTFormSubmission=False, **options)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """This will write a part of the response, one that is there as a whole at once."""
+        """Write a part of the response, one that is there as a whole at once."""
         kind, head = message.get("type"), self._pending_start
         if kind == "http.response.start" and self._can_defer_start(message):
             self._pending_start, self._response_started = message, True
@@ -59,19 +59,19 @@ class Request(WebRequest):  # type: ignore[misc]
             super().handle_reply(message)
 
     def _can_defer_start(self, head: dict[str, Any]) -> bool:
-        """This will tell whether the beginning of a response can be written together with what follows it."""
+        """Tell whether the beginning of a response can be written together with what follows it."""
         open_ = not self.finished and self.channel is not None and not self._response_started
         return open_ and "status" in head and not self.server.draining and not self.server.action_logger
 
     def _start_response(self, head: dict[str, Any]) -> None:
-        """This will begin a response; while the process drains it is the connection's last."""
+        """Begin a response; while the process drains it is the connection's last."""
         if self.server.draining and self.channel is not None:
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
         super().handle_reply(head)
 
     def _write_complete_response(self, head: dict[str, Any], message: dict[str, Any]) -> bool:
-        """This will write the whole response and end it, unless it has to go the usual way."""
+        """Write the whole response and end it, unless it has to go the usual way."""
         body = message.get("body", b"")
         if self.finished or self.channel is None or self._disconnected or self.server.draining:
             return False
@@ -86,7 +86,7 @@ class Request(WebRequest):  # type: ignore[misc]
         return True
 
     async def drain(self) -> None:
-        """This will wait while much has not been taken by the client, and end when it goes."""
+        """Wait while much has not been taken by the client, and end when it goes."""
         transport = self.channel.transport
         if transport_buffer.buffered_bytes(transport) <= transport_buffer.PAUSE_BYTES:
             return
@@ -101,7 +101,7 @@ class Request(WebRequest):  # type: ignore[misc]
             self.producer = None
 
     def finish(self) -> None:
-        """This will end the response, and look after a reader who does not take the rest of it."""
+        """End the response, and look after a reader who does not take the rest of it."""
         transport = self.channel.transport if self.channel is not None else None
         super().finish()
         if transport is not None and transport_buffer.buffered_bytes(transport) > transport.bufferSize:
@@ -114,7 +114,7 @@ class Channel(HTTPChannel):
     _is_first_read = True
 
     def dataReceived(self, data: bytes) -> None:
-        """This will take what came."""
+        """Take what came."""
         if self._is_first_read:
             self._is_first_read = False
             handshake_request = handshake_parser.parse(data)
@@ -142,10 +142,10 @@ class RequestFactory(HTTPFactory):  # type: ignore[misc]
         self.channels: WeakSet[Any] = WeakSet()
 
     def log(self, request: Any) -> None:
-        """This will log nothing: the application has a line of its own, and Twisted would format one for nobody."""
+        """Log nothing: the application has a line of its own, and Twisted would format one for nobody."""
 
     def buildProtocol(self, addr: Any) -> Any:
-        """This will make the protocol of a fresh connection."""
+        """Make the protocol of a fresh connection."""
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
         self.channels.add(protocol)

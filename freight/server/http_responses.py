@@ -16,7 +16,7 @@ _LENGTH: Final = b"Content-Length"
 
 
 def serialize_response(request: Any, head: dict[str, Any], body: bytes) -> bytes | None:
-    """This will return the answer to a request as it stands on the wire, None where it is not an ordinary one."""
+    """Return the answer to a request as it stands on the wire, None where it is not an ordinary one."""
     if request.method == b"HEAD" or request.queued or any(request.responseHeaders.getAllRawHeaders()):
         return None
     code = head["status"]
@@ -34,7 +34,7 @@ def serialize_response(request: Any, head: dict[str, Any], body: bytes) -> bytes
 
 
 def write_now(transport: Any, data: bytes) -> None:
-    """This will send what comes next on a connection: to the kernel, what that does not take to the transport."""
+    """Send what comes next on a connection: to the kernel, what that does not take to the transport."""
     sent = 0
     if not transport_buffer.buffered_bytes(transport) and transport.connected and not transport.disconnecting:
         try:
@@ -47,7 +47,7 @@ def write_now(transport: Any, data: bytes) -> None:
 
 @lru_cache(maxsize=512)
 def _canonical_name(name: bytes) -> bytes:
-    """This will return a name as Twisted writes it."""
+    """Return a name as Twisted writes it."""
     headers = Headers()
     headers.addRawHeader(name, b"")
     return next(iter(headers.getAllRawHeaders()))[0]

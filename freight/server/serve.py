@@ -31,7 +31,7 @@ def run(
     port: int | None = None,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> None:
-    """This will serve one role on a unix socket or on host and port until SIGTERM or SIGINT, and then drain.
+    """Serve one role on a unix socket or on host and port until SIGTERM or SIGINT, and then drain.
 
     The reactor is installed here and not at import: a process that forks roles must not have one.
     """
@@ -65,7 +65,7 @@ def run(
 
 
 def raise_descriptor_limit() -> int:
-    """This will raise the number of files and sockets that the process may have open to the hard limit; returns it.
+    """Raise the number of files and sockets that the process may have open to the hard limit; returns it.
 
     Login shells and systemd give 1,024 by default, which would be the most sockets of a process.
     """
@@ -77,7 +77,7 @@ def raise_descriptor_limit() -> int:
 def serve_application(
     application: Any, endpoint_description: str, *, drain: dict[str, Any], stalled_seconds: float = 60.0
 ) -> None:
-    """This will serve an ASGI application; the reactor is installed."""
+    """Serve an ASGI application; the reactor is installed."""
     from freight.server.daphne import DaphneServer  # after the reactor
     from freight.server.drain import Drain
     from freight.server.transport_buffer import StalledConnections
@@ -101,7 +101,7 @@ def serve_application(
 
 
 def endpoint(*, unix: str | None = None, host: str | None = None, port: int | None = None) -> str:
-    """This will return what Twisted listens on, as it wants it written."""
+    """Return what Twisted listens on, as it wants it written."""
     if unix:
         Path(unix).unlink(missing_ok=True)  # what a killed server left
         return f"unix:{_escaped(unix)}:mode=600:backlog={BACKLOG}:lockfile=0"
@@ -113,7 +113,7 @@ def _escaped(text: str) -> str:
 
 
 def install_reactor() -> None:
-    """This will put uvloop under Twisted; before anything that imports the reactor."""
+    """Put uvloop under Twisted; before anything that imports the reactor."""
     if "twisted.internet.reactor" in sys.modules:
         return
     import uvloop  # only a server needs it
@@ -123,14 +123,14 @@ def install_reactor() -> None:
 
 
 def _set_statement_timeout(seconds: float) -> None:
-    """This will have the database end what takes longer than so many seconds; before the first connection."""
+    """Have the database end what takes longer than so many seconds; before the first connection."""
     from django.conf import settings
 
     settings.DATABASES["default"]["OPTIONS"]["options"] += f" -c statement_timeout={seconds * 1000:.0f}"
 
 
 def tune_garbage_collector() -> None:
-    """This will take what was loaded out of the garbage collector's sight, and let it look less often."""
+    """Take what was loaded out of the garbage collector's sight, and let it look less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)

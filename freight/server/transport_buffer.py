@@ -13,12 +13,12 @@ _POLLS_PER_STALL: Final = 12
 
 
 def buffered_bytes(transport: Any) -> int:
-    """This will return the bytes that the process keeps for a Twisted transport."""
+    """Return the bytes that the process keeps for a Twisted transport."""
     return len(transport.dataBuffer) - transport.offset + transport._tempDataLen  # type: ignore[no-any-return]
 
 
 def unacknowledged_bytes(transport: Any) -> int:
-    """This will return the bytes that the other side has not taken yet, with those in the kernel.
+    """Return the bytes that the other side has not taken yet, with those in the kernel.
 
     A reader may take so little at a time that the process has long nothing new to give to the kernel.
     """
@@ -37,7 +37,7 @@ class StalledConnections:
         self._watched: dict[Any, tuple[int, float]] = {}
 
     def watch(self, transport: Any) -> None:
-        """This will look after a transport until nothing waits in it any more."""
+        """Look after a transport until nothing waits in it any more."""
         if not self._watched:
             self._schedule_check()
         self._watched.setdefault(transport, (unacknowledged_bytes(transport), asyncio.get_running_loop().time()))

@@ -11,7 +11,7 @@ from freight.settings import applications, environment, files, logs, rate_limits
 from monitoring.dependencies import deadlines, redis_deadlines
 from monitoring.prometheus import multiprocess
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+BASE_DIR = Path(__file__).resolve().parents[2]
 VERSION = "0.1.0"
 
 # -- where and what ---------------------------------------------------------------------------------------

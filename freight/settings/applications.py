@@ -101,7 +101,7 @@ SPECTACULAR_SETTINGS = {
 
 
 def templates(root: Path) -> list[dict[str, Any]]:
-    """This will return what draws the pages; theirs stand in `templates` below the root."""
+    """Return what draws the pages; theirs stand in `templates` below the root."""
     return [
         {
             "BACKEND": "django.template.backends.django.DjangoTemplates",

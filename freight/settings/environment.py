@@ -44,7 +44,7 @@ class InvalidVariable(ImproperlyConfigured):
 
 
 def read(name: str, default: T, parse: Callable[[str], T], *, hint: str, purpose: str, secret: bool = False) -> T:
-    """This will return the parsed variable, or the default where it is unset or empty; raises Refused."""
+    """Return the parsed variable, or the default where it is unset or empty; raises Refused."""
     default_text = ",".join(map(str, default)) if isinstance(default, list) else str(default)
     variables[name] = Variable(name, purpose, "" if default is None else default_text)
     raw = _env.str(name, default="").strip()
@@ -57,12 +57,12 @@ def read(name: str, default: T, parse: Callable[[str], T], *, hint: str, purpose
 
 
 def is_set(*names: str) -> bool:
-    """This will tell whether any of the variables has a value."""
+    """Tell whether any of the variables has a value."""
     return any(_env.str(name, default="").strip() for name in names)
 
 
 def text(name: str, default: str, *, purpose: str, secret: bool = False, minimum: int = 0) -> str:
-    """This will return a string of at least `minimum` characters."""
+    """Return a string of at least `minimum` characters."""
 
     def parse(raw: str) -> str:
         if len(raw) < minimum:
@@ -73,7 +73,7 @@ def text(name: str, default: str, *, purpose: str, secret: bool = False, minimum
 
 
 def integer(name: str, default: int, *, purpose: str, low: int = 0, high: int = 2**31 - 1) -> int:
-    """This will return a whole number between `low` and `high`, both included."""
+    """Return a whole number between `low` and `high`, both included."""
 
     def parse(raw: str) -> int:
         number = int(raw)
@@ -85,7 +85,7 @@ def integer(name: str, default: int, *, purpose: str, low: int = 0, high: int = 
 
 
 def boolean(name: str, *, default: bool, purpose: str) -> bool:
-    """This will return True for 1/true/yes/on and False for 0/false/no/off."""
+    """Return True for 1/true/yes/on and False for 0/false/no/off."""
 
     def parse(raw: str) -> bool:
         if raw.lower() in _TRUE:
@@ -98,7 +98,7 @@ def boolean(name: str, *, default: bool, purpose: str) -> bool:
 
 
 def choice(name: str, default: str, options: list[str], *, purpose: str) -> str:
-    """This will return one of the options, whatever its case."""
+    """Return one of the options, whatever its case."""
 
     def parse(raw: str) -> str:
         canonical = {option.lower(): option for option in options}.get(raw.lower())
@@ -110,7 +110,7 @@ def choice(name: str, default: str, options: list[str], *, purpose: str) -> str:
 
 
 def duration(name: str, default: str, *, purpose: str) -> int:
-    """This will return seconds from forms like 30s, 15m, 2h, 1d or a bare number of seconds."""
+    """Return seconds from forms like 30s, 15m, 2h, 1d or a bare number of seconds."""
 
     def parse(raw: str) -> int:
         match = re.fullmatch(r"(\d{1,9})([smhd]?)", raw.lower())
@@ -125,12 +125,12 @@ def duration(name: str, default: str, *, purpose: str) -> int:
 
 
 def names(name: str, default: list[str], *, purpose: str) -> list[str]:
-    """This will return the comma-separated parts, stripped, empty ones left out."""
+    """Return the comma-separated parts, stripped, empty ones left out."""
     return read(name, default, _split, purpose=purpose, hint="give names separated by commas.")
 
 
 def origins(name: str, default: list[str], *, purpose: str) -> list[str]:
-    """This will return a list of `scheme://host[:port]`, nothing behind it."""
+    """Return a list of `scheme://host[:port]`, nothing behind it."""
 
     def parse(raw: str) -> list[str]:
         parsed = _split(raw)
@@ -152,7 +152,7 @@ def origins(name: str, default: list[str], *, purpose: str) -> list[str]:
 
 
 def networks(name: str, default: list[str], *, purpose: str) -> list[IPNetwork]:
-    """This will return IP networks in CIDR form."""
+    """Return IP networks in CIDR form."""
 
     def parse(raw: str) -> list[IPNetwork]:
         return [ipaddress.ip_network(part) for part in _split(raw)]
@@ -167,7 +167,7 @@ def networks(name: str, default: list[str], *, purpose: str) -> list[IPNetwork]:
 
 
 def url(name: str, default: str, schemes: list[str], *, purpose: str) -> str:
-    """This will return a URL with one of the schemes; its value is never shown, it may hold a password."""
+    """Return a URL with one of the schemes; its value is never shown, it may hold a password."""
 
     def parse(raw: str) -> str:
         if urlsplit(raw).scheme not in schemes:
@@ -187,7 +187,7 @@ def url(name: str, default: str, schemes: list[str], *, purpose: str) -> str:
 
 
 def require_module(name: str, module: str, *, extra: str) -> None:
-    """This will raise Refused where what a variable switches on is not installed."""
+    """Raise Refused where what a variable switches on is not installed."""
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:

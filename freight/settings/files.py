@@ -21,7 +21,7 @@ class FileSettings:
 
 
 def from_environment(home: Path) -> FileSettings:
-    """This will read the variables."""
+    """Read the variables."""
     return FileSettings(
         export_dir=Path(
             environment.text(

@@ -13,7 +13,7 @@ _API_KEY: Final = re.compile(r"\b(fr[kdt]_)[A-Za-z0-9_-]{16,}")
 
 
 def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """This will replace the values of keys that sound secret, so that no careless call can leak one."""
+    """Replace the values of keys that sound secret, so that no careless call can leak one."""
     for key in event:
         if any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "***"
@@ -21,12 +21,12 @@ def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.type
 
 
 def scrub(_: object, __: str, line: str) -> str:
-    """This will mask keys of ours in a finished line: in an exception's words or a URL they have no name."""
+    """Mask keys of ours in a finished line: in an exception's words or a URL they have no name."""
     return _API_KEY.sub(r"\1***", line)
 
 
 def configure(*, level: str) -> None:
-    """This will route structlog and the standard library's logs through one chain to standard error."""
+    """Route structlog and the standard library's logs through one chain to standard error."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -16,7 +16,7 @@ _POLICIES = {
 
 
 def from_environment(*, demo: bool) -> dict[str, tuple[int, int]]:
-    """This will return the most requests and the window in seconds of every policy."""
+    """Return the most requests and the window in seconds of every policy."""
     return {
         name: (
             environment.integer(
@@ -34,7 +34,7 @@ def from_environment(*, demo: bool) -> dict[str, tuple[int, int]]:
 
 
 def overridden_policies() -> frozenset[str]:
-    """This will return the policies that the environment has set."""
+    """Return the policies that the environment has set."""
     return frozenset(
         name
         for name in _POLICIES

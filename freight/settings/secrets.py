@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def secret_key(configured: str, *, home: Path, may_generate: bool) -> str:
-    """This will return the key that was given, else the one kept in `home`, made on first use.
+    """Return the key that was given, else the one kept in `home`, made on first use.
 
     Raises ImproperlyConfigured where none is given and none may be generated (an external database:
     several hosts must then share one key).

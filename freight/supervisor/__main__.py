@@ -8,7 +8,7 @@ from freight.supervisor import startup
 
 
 def main() -> int:
-    """This will run the whole product on one port; returns an exit status."""
+    """Run the whole product on one port; returns an exit status."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback for who changes their mind at once
     try:
         instance = startup.start_instance()

@@ -28,7 +28,7 @@ class ChildProcess:
     status: int | None = None
 
     def poll(self) -> int | None:
-        """This will return the status, None while the child lives."""
+        """Return the status, None while the child lives."""
         if self.status is None:
             pid, raw = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -36,24 +36,24 @@ class ChildProcess:
         return self.status
 
     def signal(self, signum: signal.Signals) -> None:
-        """This will send a signal to the child if it lives."""
+        """Send a signal to the child if it lives."""
         if self.poll() is None:
             os.kill(self.pid, signum)
 
     def kill_group(self) -> None:
-        """This will kill the child and whatever it started."""
+        """Kill the child and whatever it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def tail(self, lines: int = 12) -> str:
-        """This will return the last lines of its log."""
+        """Return the last lines of its log."""
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
 
 
 def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
-    """This will run `target` in a child of its own session whose output goes to `log`.
+    """Run `target` in a child of its own session whose output goes to `log`.
 
     The caller has one thread and no event loop; the child ends with status 0, or 1 after an exception.
     """
@@ -81,7 +81,7 @@ def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
 
 
 def become_child(log: Path, *, parent: int, when_orphaned: signal.Signals = signal.SIGKILL) -> None:
-    """This will give a freshly forked process its own session, default signals and its log."""
+    """Give a freshly forked process its own session, default signals and its log."""
     os.setsid()  # Ctrl-C in the terminal is for the supervisor alone
     die_with_parent(when_orphaned)
     if os.getppid() != parent:
@@ -96,13 +96,13 @@ def become_child(log: Path, *, parent: int, when_orphaned: signal.Signals = sign
 
 
 def rotate_log(log: Path) -> None:
-    """This will move a large log aside before it is opened again."""
+    """Move a large log aside before it is opened again."""
     if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.1"))
 
 
 def stop_all(children: list[ChildProcess], signum: signal.Signals, *, seconds: float) -> None:
-    """This will signal the children, wait for them, and kill those that take longer than `seconds`."""
+    """Signal the children, wait for them, and kill those that take longer than `seconds`."""
     for child in children:
         child.signal(signum)
     deadline = time.monotonic() + seconds

@@ -27,7 +27,7 @@ class NginxNotFound(Exception):
 
 
 def nginx_program() -> Path:
-    """This will return the nginx on the PATH, else the wheel's; raises NoProxy where there is none."""
+    """Return the nginx on the PATH, else the wheel's; raises NoProxy where there is none."""
     path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if path:
         return Path(path)
@@ -40,7 +40,7 @@ def nginx_program() -> Path:
 
 
 def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Sequence[Path], static: Path) -> str:
-    """This will return the template with every token replaced; raises KeyError for one that it does not know."""
+    """Return the template with every token replaced; raises KeyError for one that it does not know."""
     files = descriptors_per_worker()
     values = {
         "USER": "user root;" if os.geteuid() == 0 else "",
@@ -57,7 +57,7 @@ def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Se
 
 
 def descriptors_per_worker() -> int:
-    """This will return how many files and sockets each worker may have open: as many as may be, within reason.
+    """Return how many files and sockets each worker may have open: as many as may be, within reason.
 
     nginx lays out memory for all of them when it starts.
     """
@@ -70,7 +70,7 @@ def _workers() -> int:
 
 
 def start(api: Sequence[Path], ws: Sequence[Path]) -> ChildProcess:
-    """This will render the file and start nginx in the foreground of a child."""
+    """Render the file and start nginx in the foreground of a child."""
     nginx = nginx_program()
     run = settings.FREIGHT_HOME / "nginx"
     layouts.private_folder(run)
@@ -106,6 +106,6 @@ def _execute(command: list[str], *, log: Path) -> ChildProcess:
 
 
 def _servers(sockets: Sequence[Path], *, backups: Sequence[Path]) -> str:
-    """This will list the processes of a role, and those of the other for when none of them is there."""
+    """List the processes of a role, and those of the other for when none of them is there."""
     own = [f"server unix:{path} max_fails=0;" for path in sockets]
     return "\n        ".join(own + [f"server unix:{path} max_fails=0 backup;" for path in backups])

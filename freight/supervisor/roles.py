@@ -31,18 +31,18 @@ class Role:
         return settings.FREIGHT_HOME / "logs" / f"{self.name}.log"
 
     def ready(self) -> bool:
-        """This will ask the server whether it is ready; a worker is ready once it lives."""
+        """Ask the server whether it is ready; a worker is ready once it lives."""
         return self.socket is None or is_ready(str(self.socket))
 
 
 def servers() -> list[Role]:
-    """This will return the Daphnes: REST and pages apart from sockets, each with a socket of its own."""
+    """Return the Daphnes: REST and pages apart from sockets, each with a socket of its own."""
     counts = {"api": settings.API_PROCESSES, "ws": settings.WS_PROCESSES}
     return [_server(kind, number) for kind, count in counts.items() for number in range(1, count + 1)]
 
 
 def workers() -> list[Role]:
-    """This will return the processes without a socket, as far as their commands exist."""
+    """Return the processes without a socket, as far as their commands exist."""
     roles = [_worker("relay")]
     if settings.SIMULATE and settings.DEMO:
         roles.append(_worker("simulate", "--rate", "10"))
@@ -68,7 +68,7 @@ def _worker(command: str, *arguments: str) -> Role:
 
 
 def is_ready(address: str | tuple[str, int]) -> bool:
-    """This will return whether a unix socket or host and port answers 200 to the readiness check."""
+    """Return whether a unix socket or host and port answers 200 to the readiness check."""
     request = (
         b"GET /api/health/ready HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n"
         b"Connection: close\r\n\r\n"

@@ -38,20 +38,20 @@ class Instance:
         return f"http://127.0.0.1:{self.port}"
 
     def start_services(self) -> None:
-        """This will begin to start the services for which no URL is given; raises EmbeddedError."""
+        """Begin to start the services for which no URL is given; raises EmbeddedError."""
         postgres, valkey = not _env("DATABASE_URL"), not _env("REDIS_URL")
         if postgres or valkey:
             self.services = embedded.start(self.home, postgres=postgres, valkey=valkey)
 
     def release(self) -> None:
-        """This will stop the services and let another start."""
+        """Stop the services and let another start."""
         if self.services:
             self.services.stop()
         self.lock.close()
 
 
 def start_instance() -> Instance:
-    """This will take the home's lock, prepare the environment and begin to start the services.
+    """Take the home's lock, prepare the environment and begin to start the services.
 
     Raises NothingToDo where Freight runs in this home, CannotBegin where it cannot start.
     """

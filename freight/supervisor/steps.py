@@ -28,12 +28,12 @@ class Step:
 
 
 def static_files_step() -> Step:
-    """This will return the step that builds and collects static files; it needs no service."""
+    """Return the step that builds and collects static files; it needs no service."""
     return Step("static files", _build_static_files)
 
 
 def database_steps() -> list[Step]:
-    """This will return the steps that need the services, in order."""
+    """Return the steps that need the services, in order."""
     commands = get_commands()
     steps = [Step("migrations", _migrate)]
     if settings.DEMO and "seed_demo" in commands:
@@ -59,7 +59,7 @@ def _build_static_files() -> None:
 
 
 def _build_if_changed(name: str, sources: Callable[[], list[Path]], build: Callable[[], object]) -> None:
-    """This will build, unless the sources have the names, sizes and times that they had at the last build."""
+    """Build, unless the sources have the names, sizes and times that they had at the last build."""
     digest = hashlib.sha256(settings.VERSION.encode())
     for path in sorted(sources()):
         status = path.stat()

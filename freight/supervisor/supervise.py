@@ -63,11 +63,11 @@ class Supervisor:
     steps: list[ChildProcess] = field(default_factory=list)
 
     def on_signal(self, _: int, __: FrameType | None) -> None:
-        """This will note that somebody wants the end; saying it often changes nothing."""
+        """Note that somebody wants the end; saying it often changes nothing."""
         self.stop_requested = True
 
     def start(self) -> None:
-        """This will bring everything up, the public port last."""
+        """Bring everything up, the public port last."""
         static_files = self._start_step(static_files_step())
         _preload_application()
         self._wait_for_services()
@@ -85,7 +85,7 @@ class Supervisor:
         self._open_port(server_roles)
 
     def watch(self) -> None:
-        """This will start again what ends, until somebody wants the end."""
+        """Start again what ends, until somebody wants the end."""
         while not self.stop_requested:
             if self.instance.services and self.instance.services.supervisor.poll() is not None:
                 self.terminal.say("The keeper of the services ended, starting them again")
@@ -96,7 +96,7 @@ class Supervisor:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """This will stop everything in order (≤ 20 s): drain, work, proxy, services."""
+        """Stop everything in order (≤ 20 s): drain, work, proxy, services."""
         stop_all(self.steps, signal.SIGTERM, seconds=_WORKER_SECONDS)
         for worker in self.workers:
             if worker.name == "simulate":  # it writes without pause: not after the drain but with it
@@ -157,7 +157,7 @@ class Supervisor:
 
 
 def run(instance: Instance) -> int:
-    """This will live until SIGTERM or Ctrl-C; returns 0 after an asked-for end, 1 where it cannot start."""
+    """Live until SIGTERM or Ctrl-C; returns 0 after an asked-for end, 1 where it cannot start."""
     terminal = Terminal()
     supervisor = Supervisor(instance, terminal)
     for number in _SIGNALS:
@@ -189,7 +189,7 @@ def run(instance: Instance) -> int:
 
 
 def _preload_application() -> None:
-    """This will import the product once, out of the garbage collector's sight: the forks then share it."""
+    """Import the product once, out of the garbage collector's sight: the forks then share it."""
     for name in ("freight.asgi", settings.ROOT_URLCONF, *_SERVER_LIBRARIES):
         importlib.import_module(name)
     if "twisted.internet.reactor" in sys.modules:

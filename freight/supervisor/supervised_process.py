@@ -24,7 +24,7 @@ class SupervisedProcess:
     start_at: float | None = None
 
     def restart_if_ended(self, terminal: Terminal) -> None:
-        """This will start the process again when it has ended and its pause is over."""
+        """Start the process again when it has ended and its pause is over."""
         if self.child.poll() is None:
             return
         now = time.monotonic()

@@ -26,22 +26,22 @@ class Terminal:
         self._unicode = "utf" in (self._console.encoding or "").lower()
 
     def done(self, what: str, since: float | None = None) -> None:
-        """This will say that a step is done, and how long it took since a `time.monotonic()`."""
+        """Say that a step is done, and how long it took since a `time.monotonic()`."""
         took = "" if since is None else f" [dim]{time.monotonic() - since:.1f} s[/dim]"
         self._console.print(f"[green]{'✓' if self._unicode else 'ok'}[/green] {what}{took}")
 
     def say(self, text: str) -> None:
-        """This will say something that needs no tick."""
+        """Say something that needs no tick."""
         self._console.print(f"[yellow]{'•' if self._unicode else '-'}[/yellow] {text}")
 
     def failed(self, what: str, *, detail: str = "") -> None:
-        """This will say what failed, and show the last lines of why."""
+        """Say what failed, and show the last lines of why."""
         self._console.print(f"[red]{'✗' if self._unicode else 'failed:'}[/red] {what}")
         if detail:
             self._console.print(detail, style="dim", markup=False)
 
     def show_summary(self, *, url: str, home: Path, demo: bool, seconds: float) -> None:
-        """This will show the addresses and accounts."""
+        """Show the addresses and accounts."""
         grid = Table.grid(padding=(0, 2))
         for name, address in (
             ("Board", f"{url}/"),

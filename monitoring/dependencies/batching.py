@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-Key = TypeVar("Asked", bound=Hashable)
-Value = TypeVar("Found")
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 MAX_CONCURRENT_READS: Final = 2
 # What is asked for by one read, from here on, is a crowd's.
@@ -44,14 +44,14 @@ class BatchLoader(Generic[Key, Value]):
         *,
         linger: float = LINGER_SECONDS,
     ) -> None:
-        """This will gather for `read`; in a crowd for so many seconds more than the reads before it last."""
+        """Gather for `read`; in a crowd for so many seconds more than the reads before it last."""
         self._read, self._linger = read, linger
         self._loop_states: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopState[Key, Value]] = (
             WeakKeyDictionary()
         )
 
     async def load_many(self, keys: Iterable[Key]) -> dict[Key, Value]:
-        """This will return what was found; raises what the reading raises."""
+        """Return what was found; raises what the reading raises."""
         key_list = list(keys)
         if not key_list:
             return {}

@@ -41,13 +41,13 @@ _process_timeout: list[float | None] = [None]
 
 
 def set_process_timeout(seconds: float = DATABASE_TIMEOUT_SECONDS) -> None:
-    """This will have every wait of this process end, also those of threads that work for no request."""
+    """Have every wait of this process end, also those of threads that work for no request."""
     _process_timeout[0] = seconds
 
 
 @contextlib.contextmanager
 def database_request_budget(seconds: float = DATABASE_TIMEOUT_SECONDS) -> Iterator[RequestBudget]:
-    """This will have the threads of one request share their patience, from here to the end of the block."""
+    """Have the threads of one request share their patience, from here to the end of the block."""
     budget = RequestBudget(seconds)
     token = _request_budget.set(budget)
     try:
@@ -58,7 +58,7 @@ def database_request_budget(seconds: float = DATABASE_TIMEOUT_SECONDS) -> Iterat
 
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """This will have all waits in the block end after so many seconds together, or with an outer block."""
+    """Have all waits in the block end after so many seconds together, or with an outer block."""
     outer_deadline = _deadline_at.get()
     deadline_at = time.monotonic() + seconds
     token = _deadline_at.set(deadline_at if outer_deadline is None else min(outer_deadline, deadline_at))
@@ -70,7 +70,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pool_checkout() -> Iterator[None]:
-    """This will have a pool find and try its connections within the patience that is left.
+    """Have a pool find and try its connections within the patience that is left.
 
     A pool hands out what answers: one that found nothing in time has none, and whoever asked it does not ask again.
     """
@@ -94,7 +94,7 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
     """A connection whose waits come to an end."""
 
     def wait(self, gen: PQGen[RV], interval: float = _POLL_SECONDS, timeout: float | None = None) -> RV:
-        """This will wait for the answer, and end the connection where none comes."""
+        """Wait for the answer, and end the connection where none comes."""
         budget = _request_budget.get()
         limit = _effective_timeout(timeout, budget.remaining if budget else _process_timeout[0])
         try:
@@ -116,7 +116,7 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[TupleRow]):
         interval: float = _POLL_SECONDS,
         timeout: float | None = None,
     ) -> RV:
-        """This will wait for the answer, and end the connection where none comes."""
+        """Wait for the answer, and end the connection where none comes."""
         limit = _effective_timeout(timeout, DATABASE_TIMEOUT_SECONDS)
         try:
             return await super().wait(gen, interval, limit)
@@ -135,6 +135,6 @@ def _effective_timeout(*timeouts: float | None) -> float | None:
 def _close_silent_connection(
     connection: "psycopg.BaseConnection[Any]", limit: float | None
 ) -> psycopg.OperationalError:
-    """This will end a connection, on which an answer may still come, and return the error to raise."""
+    """End a connection, on which an answer may still come, and return the error to raise."""
     connection.pgconn.finish()
     return psycopg.OperationalError(f"The database has said nothing for {limit:.1f} s; the connection was ended.")

@@ -37,7 +37,7 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
         self._is_migrated = False
 
     async def run(self) -> None:
-        """This will raise ServiceUnavailable unless the database answers and is migrated."""
+        """Raise ServiceUnavailable unless the database answers and is migrated."""
         try:
             if self._connection is None:
                 self._connection = await _connect(self.database or settings.DATABASES["default"])
@@ -74,7 +74,7 @@ class OptionalFeature(HealthCheck):  # type: ignore[misc]  # the library is unty
         self._is_present: bool | None = None
 
     def run(self) -> None:
-        """This will raise ServiceWarning where the part is missing."""
+        """Raise ServiceWarning where the part is missing."""
         if self._is_present is None:
             self._is_present = self.is_present()
         if not self._is_present:
@@ -86,7 +86,7 @@ class ChannelLayer(HealthCheck):  # type: ignore[misc]  # the library is untyped
     """Publishes to a group that nobody is in, as a hint would be."""
 
     async def run(self) -> None:
-        """This will raise ServiceUnavailable unless the layer takes a message in time."""
+        """Raise ServiceUnavailable unless the layer takes a message in time."""
         layer: Any = get_channel_layer()
         try:
             await asyncio.wait_for(layer.group_send("freight-health", {"type": "health"}), _CHANNEL_LAYER_SECONDS)
@@ -102,7 +102,7 @@ class Disk(psutil.Disk):  # type: ignore[misc]  # the library is untyped
 
 
 def redis_check() -> Redis:
-    """This will return the library's check of Redis, with deadlines and without retries."""
+    """Return the library's check of Redis, with deadlines and without retries."""
     return Redis(
         client_factory=lambda: redis.asyncio.Redis.from_url(
             settings.REDIS_URL,
@@ -131,7 +131,7 @@ async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
 
 
 def _known_migrations() -> set[tuple[str, str]]:
-    """This will return the migrations on disk, those that a squashed one replaces left out."""
+    """Return the migrations on disk, those that a squashed one replaces left out."""
     known = MigrationLoader(None).disk_migrations or {}
     replaced = {each for migration in known.values() for each in migration.replaces}
     return set(known) - replaced

@@ -38,7 +38,7 @@ _redis_deadline_at: Final[ContextVar[float | None]] = ContextVar("waits_for_redi
 
 @contextlib.contextmanager
 def redis_request_budget() -> Iterator[None]:
-    """This will have all that the request in the block asks Redis share one patience, in whatever thread."""
+    """Have all that the request in the block asks Redis share one patience, in whatever thread."""
     token = _redis_budget.set(_RedisBudget())
     try:
         yield
@@ -47,13 +47,13 @@ def redis_request_budget() -> Iterator[None]:
 
 
 def has_redis_budget() -> bool:
-    """This will tell whether this request has patience left."""
+    """Tell whether this request has patience left."""
     budget = _redis_budget.get()
     return budget is None or budget.spent_seconds < REDIS_REQUEST_BUDGET_SECONDS - _SLOW_REPLY_SECONDS
 
 
 def redis_timeout() -> float | None:
-    """This will return the seconds that this request waits for its next question; None outside of requests."""
+    """Return the seconds that this request waits for its next question; None outside of requests."""
     budget = _redis_budget.get()
     return (
         None
@@ -67,7 +67,7 @@ def redis_timeout() -> float | None:
 
 @contextlib.contextmanager
 def redis_deadline() -> Iterator[None]:
-    """This will have the question in the block end in time: RedisTimeoutError is raised where no answer comes."""
+    """Have the question in the block end in time: RedisTimeoutError is raised where no answer comes."""
     budget, started = _redis_budget.get(), time.monotonic()
     token = _redis_deadline_at.set(started + (redis_timeout() or REDIS_COMMAND_TIMEOUT_SECONDS))
     try:
@@ -101,7 +101,7 @@ class _DeadlineConnection(AbstractConnection):
             self.socket_connect_timeout = configured
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """This will read an answer; without one in time the connection is ended, on which it may still come."""
+        """Read an answer; without one in time the connection is ended, on which it may still come."""
         try:
             remaining = _remaining_timeout(self.socket_timeout)
         except RedisTimeoutError:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def run_in_thread(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    """This will do the work in one of the threads, which gives its connection back if that is worn out."""
+    """Do the work in one of the threads, which gives its connection back if that is worn out."""
 
     def call() -> T:
         try:

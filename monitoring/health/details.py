@@ -21,7 +21,7 @@ _MEMORY_WARNING_RATIO: Final = 0.9
 def check_statuses(
     monitor: "HealthMonitor", providers: Mapping[str, DetailProvider], *, draining: bool
 ) -> dict[str, dict[str, Any]]:
-    """This will return each check: `status` is ok, warning or critical; `reason` says what is wrong."""
+    """Return each check: `status` is ok, warning or critical; `reason` says what is wrong."""
     statuses: dict[str, dict[str, Any]] = {}
     results = monitor.results
     for part in monitor.dependencies:
@@ -40,7 +40,7 @@ def check_statuses(
 
 
 def overall_status(statuses: Mapping[str, Mapping[str, Any]]) -> str:
-    """This will say how the whole is."""
+    """Say how the whole is."""
     levels = {each["status"] for each in statuses.values()}
     if "critical" in levels:
         return "unhealthy"
@@ -48,7 +48,7 @@ def overall_status(statuses: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def detailed_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float, took_ms: float) -> dict[str, Any]:
-    """This will return `/api/health/detailed`."""
+    """Return `/api/health/detailed`."""
     return {
         "status": overall_status(statuses),
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -59,7 +59,7 @@ def detailed_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float, t
 
 
 def brief_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float) -> dict[str, Any]:
-    """This will return `/api/metrics/health`."""
+    """Return `/api/metrics/health`."""
     return {
         "status": overall_status(statuses),
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -70,7 +70,7 @@ def brief_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float) -> d
 
 
 def memory_detail(process_statuses: Callable[[], list[dict[str, Any]]]) -> DetailProvider:
-    """This will make the fact about memory: how full the fullest process is, 0 to 1."""
+    """Make the fact about memory: how full the fullest process is, 0 to 1."""
 
     def provider() -> dict[str, Any]:
         limit = memory_limit()
@@ -85,7 +85,7 @@ def memory_detail(process_statuses: Callable[[], list[dict[str, Any]]]) -> Detai
 
 
 def process_detail() -> dict[str, Any]:
-    """This will return what the answering process is and how it fares."""
+    """Return what the answering process is and how it fares."""
     process = psutil.Process()
     name = multiprocess.process_name()
     pool = {

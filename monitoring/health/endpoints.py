@@ -29,27 +29,27 @@ _instances: "list[HealthApplication]" = []
 
 
 def start_draining() -> None:
-    """This will make `ready` say no from now on: the process is going to stop."""
+    """Make `ready` say no from now on: the process is going to stop."""
     _draining.set()
 
 
 def is_draining() -> bool:
-    """This will tell whether the process is going to stop."""
+    """Tell whether the process is going to stop."""
     return _draining.is_set()
 
 
 def dependency_errors() -> Mapping[str, str | None]:
-    """This will return what is wrong with each part (None: nothing) as this process last saw it."""
+    """Return what is wrong with each part (None: nothing) as this process last saw it."""
     return _instances[-1].monitor.results.errors if _instances else {}
 
 
 def process_started_at() -> float:
-    """This will return when this process began, in seconds since 1970."""
+    """Return when this process began, in seconds since 1970."""
     return time.time() - (time.monotonic() - _started_at)
 
 
 def detailed_response(path: str) -> tuple[int, dict[str, Any]]:
-    """This will return status and body of a detailed answer, for who is let in by a key."""
+    """Return status and body of a detailed answer, for who is let in by a key."""
     if not _instances:
         return 503, {"status": "unhealthy", "checks": {}, "issues": ["the checks do not run"]}
     return _instances[-1].internal_endpoints[path]()

@@ -70,14 +70,14 @@ class HealthMonitor:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """This will start the thread unless it runs. Never before a fork."""
+        """Start the thread unless it runs. Never before a fork."""
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="health", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
-        """This will end the thread after its present look, for good."""
+        """End the thread after its present look, for good."""
         self._stopped.set()
 
     @property
@@ -120,7 +120,7 @@ class HealthMonitor:
 
 
 async def _timed_check(check: HealthCheck, executor: ThreadPoolExecutor) -> tuple[str | None, float]:
-    """This will return what is wrong, in words fit for strangers, or None; and how many milliseconds it took."""
+    """Return what is wrong, in words fit for strangers, or None; and how many milliseconds it took."""
     started = time.monotonic()
     error = await _check_error(check, executor)
     return error, round((time.monotonic() - started) * 1000, 1)

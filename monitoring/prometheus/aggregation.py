@@ -48,7 +48,7 @@ class _Totals:
     set_at: dict[str, float] = field(default_factory=dict)
 
     def add(self, kind: str, numbers: Iterable[tuple[str, float, float]]) -> None:
-        """This will add the numbers `(key, value, set at)` of one process."""
+        """Add the numbers `(key, value, set at)` of one process."""
         values = self.by_kind.setdefault(kind, {})
         if kind in {"counter", "histogram", "summary", "gauge_livesum"}:
             for key, value, _ in numbers:
@@ -63,7 +63,7 @@ class _Totals:
 
 
 def collect_families() -> list[Metric]:
-    """This will return every metric that the apps declare, over all processes of this host."""
+    """Return every metric that the apps declare, over all processes of this host."""
     directory = multiprocess.metrics_directory()
     if directory is None:
         return [metric for metric in REGISTRY.collect() if not metric.name.startswith(_PROCESS_PREFIXES)]
@@ -73,7 +73,7 @@ def collect_families() -> list[Metric]:
 
 
 def _aggregate_directory(directory: Path, *, retire: bool) -> _Totals:
-    """This will add up the folder; the dead are retired on the way where nobody else is at it."""
+    """Add up the folder; the dead are retired on the way where nobody else is at it."""
     retired = _read_retired(directory)
     totals, dead_totals = _Totals(), _Totals()
     for kind, numbers in retired["sums"].items():
@@ -110,7 +110,7 @@ def _read_retired(directory: Path) -> dict[str, Any]:
 
 
 def _retire_dead(directory: Path, dead_totals: _Totals, dead_identities: set[str]) -> None:
-    """This will write the counts of the dead down, and only then remove their files."""
+    """Write the counts of the dead down, and only then remove their files."""
     with contextlib.suppress(OSError):
         temporary = directory / f"{_RETIRED_FILE}.{os.getpid()}"
         temporary.write_bytes(orjson.dumps({"holds": sorted(dead_identities), "sums": dead_totals.by_kind}))
@@ -164,7 +164,7 @@ class _Histogram:
     sum: float = 0.0
 
     def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
-        """This will return the samples as they are exposed: each bucket holds those below it."""
+        """Return the samples as they are exposed: each bucket holds those below it."""
         cumulative = 0.0
         for bound, value in sorted(self.bounds):
             cumulative += value

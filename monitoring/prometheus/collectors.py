@@ -29,7 +29,7 @@ class HostCollector(Collector):
         self._recent_samples = recent_samples
 
     def collect(self) -> Iterable[Metric]:
-        """This will return the metrics as they stand."""
+        """Return the metrics as they stand."""
         families = aggregation.collect_families()
         yield from families
         # Of a page of thousands of samples only these are looked up.
@@ -41,7 +41,7 @@ class ProcessCollector(Collector):
     """Memory, processor time and descriptors of each process of this host."""
 
     def collect(self) -> Iterable[Metric]:
-        """This will ask the system about the processes that live."""
+        """Ask the system about the processes that live."""
         gauges = {
             name: GaugeMetricFamily(name, text, labels=["process"])
             for name, text in (
@@ -100,7 +100,7 @@ def _process_samples(pid: int, limit: int) -> Iterator[tuple[str, float]]:
 
 
 def memory_limit() -> int:
-    """This will return how many bytes a process may use: what its cgroup allows, else MEMORY_BUDGET_MB."""
+    """Return how many bytes a process may use: what its cgroup allows, else MEMORY_BUDGET_MB."""
     for path in _CGROUP_LIMITS:
         with contextlib.suppress(OSError, ValueError):
             limit = int(Path(path).read_text())
@@ -129,7 +129,7 @@ def _derived_gauges(current: SampleSet, recent: SampleSet) -> Iterator[Metric]:
 
 
 def build_registry(recent_samples: Callable[[], SampleSet]) -> CollectorRegistry:
-    """This will return what one scrape collects from."""
+    """Return what one scrape collects from."""
     registry = CollectorRegistry()
     for collector in (HostCollector(recent_samples), ProcessCollector(), PLATFORM_COLLECTOR):
         registry.register(collector)

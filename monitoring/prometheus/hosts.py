@@ -39,7 +39,7 @@ _status_providers: dict[str, Callable[[], Mapping[str, Any]]] = {}
 
 
 def register_status(name: str, provider: Callable[[], Mapping[str, Any]]) -> None:
-    """This will put what `note` returns (JSON, quickly made) under a name into the note of this process."""
+    """Put what `note` returns (JSON, quickly made) under a name into the note of this process."""
     _status_providers[name] = provider
 
 
@@ -54,7 +54,7 @@ class HostSnapshot:
     processes: list[dict[str, Any]] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
-        """This will return it as JSON."""
+        """Return it as JSON."""
         return orjson.dumps(
             {
                 "name": self.name,
@@ -67,7 +67,7 @@ class HostSnapshot:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "HostSnapshot":
-        """This will read what `written` returned; raises ValueError or KeyError for anything else."""
+        """Read what `written` returned; raises ValueError or KeyError for anything else."""
         document = orjson.loads(raw)
         return cls(
             document["name"], document["at"], SampleSet.from_json(document["now"]), SampleSet.from_json(document["recent"]),
@@ -92,7 +92,7 @@ class HostAggregator:
     # -- reading --------------------------------------------------------------------------------------------
 
     def snapshots(self) -> list[HostSnapshot]:
-        """This will return this host and those others that said something lately."""
+        """Return this host and those others that said something lately."""
         return [self.own_snapshot(), *self._other_hosts]
 
     @property
@@ -106,7 +106,7 @@ class HostAggregator:
         return self._leader_lock is not None or multiprocess.metrics_directory() is None
 
     def own_snapshot(self) -> HostSnapshot:
-        """This will return this host: as its leader wrote it down, else as this process alone knows it."""
+        """Return this host: as its leader wrote it down, else as this process alone knows it."""
         if self._leader_lock is None and (directory := multiprocess.metrics_directory()) is not None:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 snapshot = self._read_snapshot(directory / "host.json")
@@ -125,14 +125,14 @@ class HostAggregator:
         return snapshot
 
     def current_samples(self) -> SampleSet:
-        """This will return the numbers of all hosts, this one's to the moment."""
+        """Return the numbers of all hosts, this one's to the moment."""
         samples = SampleSet.from_families(aggregation.collect_families())
         for host in self._other_hosts:
             samples = samples.plus(host.current)
         return samples
 
     def recent_samples(self) -> SampleSet:
-        """This will return the growth of all hosts' numbers over the last minute."""
+        """Return the growth of all hosts' numbers over the last minute."""
         own, *others = self.snapshots()
         samples = own.recent
         for host in others:
@@ -140,13 +140,13 @@ class HostAggregator:
         return samples
 
     def process_statuses(self) -> list[dict[str, Any]]:
-        """This will return the notes of all living processes, by host and name."""
+        """Return the notes of all living processes, by host and name."""
         return [note for host in self.snapshots() for note in host.processes]
 
     # -- keeping it up to date ------------------------------------------------------------------------------
 
     def publish(self) -> None:
-        """This will write this process's note and, every other second, what the host has to say."""
+        """Write this process's note and, every other second, what the host has to say."""
         self._ticks += 1
         directory = multiprocess.metrics_directory()
         status = _process_status()
@@ -193,7 +193,7 @@ class HostAggregator:
         )
 
     def _exchange_snapshots(self) -> None:
-        """This will lay this host's copy into Redis and fetch the others'."""
+        """Lay this host's copy into Redis and fetch the others'."""
         own_name = self._own_snapshot.name
         try:
             connection = self._connection = self._connection or _connect()

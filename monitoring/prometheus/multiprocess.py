@@ -38,7 +38,7 @@ _state: Final = _State()
 
 
 def install(folder: Path, host: str = "") -> None:
-    """This will keep the numbers of this process, and of those that it forks, in files under the folder.
+    """Keep the numbers of this process, and of those that it forks, in files under the folder.
 
     Before any metric is declared. Where the folder cannot be used, a process keeps its numbers to itself.
     A host has a folder of its own: on a shared disk, too, an id means a process of this host. `host` names it
@@ -60,27 +60,27 @@ def install(folder: Path, host: str = "") -> None:
 
 
 def host_name() -> str:
-    """This will name this host as no other may be named."""
+    """Name this host as no other may be named."""
     return _state.host or socket.gethostname()
 
 
 def metrics_directory() -> Path | None:
-    """This will return the folder of this host, None where processes keep their numbers to themselves."""
+    """Return the folder of this host, None where processes keep their numbers to themselves."""
     return _state.folder
 
 
 def process_identity() -> str:
-    """This will name this process as no other has ever been named: its id and its start."""
+    """Name this process as no other has ever been named: its id and its start."""
     return _state.identity
 
 
 def process_name() -> str:
-    """This will return the name of this process among metrics: its role and a number."""
+    """Return the name of this process among metrics: its role and a number."""
     return _state.name or "other"
 
 
 def register_process(role: str) -> str:
-    """This will take the lowest free name of the role (`ws-2`) for this process, and return it."""
+    """Take the lowest free name of the role (`ws-2`) for this process, and return it."""
     directory = _state.folder
     _state.name = f"{role}-1"
     if directory is not None:
@@ -108,7 +108,7 @@ class Process:
 
 
 def live_processes() -> list[Process]:
-    """This will return the living processes of this host that have entered, by name; at least this one."""
+    """Return the living processes of this host that have entered, by name; at least this one."""
     directory = _state.folder
     processes = [Process(_state.identity or _identity_of(os.getpid()), process_name())] if directory is None else []
     if directory is not None:
@@ -120,14 +120,14 @@ def live_processes() -> list[Process]:
 
 
 def is_alive(identity: str) -> bool:
-    """This will tell whether the process that was named so still runs."""
+    """Tell whether the process that was named so still runs."""
     pid = identity.partition("-")[0]
     return pid.isdecimal() and _identity_of(int(pid)) == identity
 
 
 @contextlib.contextmanager
 def directory_lock(directory: Path) -> Iterator[bool]:
-    """This will hold the folder's lock, and say so; it gives up soon, for its holder may be frozen."""
+    """Hold the folder's lock, and say so; it gives up soon, for its holder may be frozen."""
     deadline = time.monotonic() + _LOCK_SECONDS
     with (directory / "lock").open("a") as lock:
         while True:
@@ -157,7 +157,7 @@ def _open_files(directory: Path) -> None:
 
 
 def _reset_after_fork() -> None:
-    """This will give a forked child an identity and files of its own."""
+    """Give a forked child an identity and files of its own."""
     if _state.folder is not None:
         try:
             _open_files(_state.folder)
@@ -167,7 +167,7 @@ def _reset_after_fork() -> None:
 
 
 def _identity_of(pid: int) -> str:
-    """This will return `<id>-<start>`; the start is empty for a process that is over."""
+    """Return `<id>-<start>`; the start is empty for a process that is over."""
     if sys.platform != "linux":
         try:
             return f"{pid}-{psutil.Process(pid).create_time():.2f}"

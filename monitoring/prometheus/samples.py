@@ -19,7 +19,7 @@ class SampleSet:
 
     @classmethod
     def from_families(cls, families: Iterable[Metric]) -> Self:
-        """This will take the samples of metrics as they stand."""
+        """Take the samples of metrics as they stand."""
         return cls(
             {
                 (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -30,21 +30,21 @@ class SampleSet:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """This will read what `written` returned, in this or another process."""
+        """Read what `written` returned, in this or another process."""
         return cls(
             {(name, tuple(sorted(labels.items()))): value for name, labels, value in document["samples"]},
             document["seconds"],
         )
 
     def to_json(self) -> dict[str, Any]:
-        """This will return it as JSON knows it."""
+        """Return it as JSON knows it."""
         return {
             "seconds": self.seconds,
             "samples": [[name, dict(labels), value] for (name, labels), value in self.samples.items()],
         }
 
     def total(self, name: str, **labels: str) -> float:
-        """This will add up the samples of a name that have these labels; 0 where there are none."""
+        """Add up the samples of a name that have these labels; 0 where there are none."""
         label_filter = set(labels.items())
         return sum(
             value
@@ -53,7 +53,7 @@ class SampleSet:
         )
 
     def total_by(self, label: str, name: str, **labels: str) -> dict[str, float]:
-        """This will add up the samples of a name for each value of a label."""
+        """Add up the samples of a name for each value of a label."""
         label_filter = set(labels.items())
         totals: dict[str, float] = {}
         for (each, carried), value in self.samples.items():
@@ -63,7 +63,7 @@ class SampleSet:
         return totals
 
     def quantile(self, name: str, rank: float, **labels: str) -> float:
-        """This will estimate a quantile of a histogram as Prometheus does, evenly between bounds; 0 for none."""
+        """Estimate a quantile of a histogram as Prometheus does, evenly between bounds; 0 for none."""
         bucket_counts = self.total_by("le", f"{name}_bucket", **labels)
         buckets = sorted((float(bound), count) for bound, count in bucket_counts.items())
         if not buckets or buckets[-1][1] <= 0:
@@ -80,18 +80,18 @@ class SampleSet:
         return lower_bound
 
     def mean(self, name: str, **labels: str) -> float:
-        """This will return the mean of what a histogram observed; 0 for none."""
+        """Return the mean of what a histogram observed; 0 for none."""
         count = self.total(f"{name}_count", **labels)
         return self.total(f"{name}_sum", **labels) / count if count > 0 else 0.0
 
     def growth_since(self, earlier: "SampleSet", *, seconds: float) -> "SampleSet":
-        """This will return by how much counters and histograms have grown; gauges mean nothing in it."""
+        """Return by how much counters and histograms have grown; gauges mean nothing in it."""
         return SampleSet(
             {key: max(0.0, value - earlier.samples.get(key, 0.0)) for key, value in self.samples.items()}, seconds
         )
 
     def plus(self, other: "SampleSet") -> "SampleSet":
-        """This will add another host's numbers."""
+        """Add another host's numbers."""
         totals = dict(self.samples)
         for key, value in other.samples.items():
             totals[key] = totals.get(key, 0.0) + value

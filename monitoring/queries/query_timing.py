@@ -22,12 +22,12 @@ Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
 
 
 def install_timing() -> None:
-    """This will time the queries of every connection that Django opens from now on."""
+    """Time the queries of every connection that Django opens from now on."""
     connection_created.connect(_add_timing_wrapper, dispatch_uid="monitoring.queries.query_timing")
 
 
 def observe_query(sql: object, seconds: float) -> None:
-    """This will note how long a query took; it never waits and never raises."""
+    """Note how long a query took; it never waits and never raises."""
     metrics.query_seconds.observe(seconds)
     trace_context.record_query(sql, seconds)
     if seconds * 1000 >= settings.SLOW_QUERY_MS:

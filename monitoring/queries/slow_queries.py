@@ -69,14 +69,14 @@ class SlowQuery:
     last_at: float = 0.0
 
     def add(self, milliseconds: float, at: float) -> None:
-        """This will count it once more."""
+        """Count it once more."""
         self.count += 1
         self.total_ms += milliseconds
         self.max_ms = max(self.max_ms, milliseconds)
         self.last_at = max(self.last_at, at)
 
     def to_json(self) -> dict[str, Any]:
-        """This will return it as reports show it."""
+        """Return it as reports show it."""
         at = datetime.fromtimestamp(self.last_at, UTC).isoformat(timespec="milliseconds")
         return {
             "sql": self.sql,
@@ -89,7 +89,7 @@ class SlowQuery:
 
 
 def normalise_sql(sql: str) -> str:
-    """This will return the query on one line with `?` in the place of every value."""
+    """Return the query on one line with `?` in the place of every value."""
     stripped = " ".join(_LITERALS.sub("?", _COMMENTS.sub(" ", sql)).split())
     return _ROWS.sub(r"\1", _LISTS.sub("(?)", stripped))[:_MAX_SQL_LENGTH]
 
@@ -105,7 +105,7 @@ class SlowQueryStore:
         self._connection: redis.Redis | None = None
 
     def record(self, sql: str, *, seconds: float, route: str) -> None:
-        """This will hand a slow query over; where too many come at once it is dropped."""
+        """Hand a slow query over; where too many come at once it is dropped."""
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait((sql, seconds, route, time.time()))
         if self._thread is None or not self._thread.is_alive():
@@ -115,7 +115,7 @@ class SlowQueryStore:
                     self._thread.start()
 
     def entries(self) -> list[SlowQuery]:
-        """This will return what all processes have carried in and this one still holds, the worst first."""
+        """Return what all processes have carried in and this one still holds, the worst first."""
         by_key: dict[tuple[str, str], SlowQuery] = {}
         with contextlib.suppress(redis.RedisError, OSError):
             connection = self._connect()
@@ -192,7 +192,7 @@ _store = SlowQueryStore()
 
 
 def _reset_after_fork() -> None:
-    """This will give a forked child a store of its own: threads and locks do not cross a fork."""
+    """Give a forked child a store of its own: threads and locks do not cross a fork."""
     global _store
     _store = SlowQueryStore()
 
@@ -201,10 +201,10 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def record(sql: str, *, seconds: float, route: str) -> None:
-    """This will note a slow query; it returns at once and never raises."""
+    """Note a slow query; it returns at once and never raises."""
     _store.record(sql, seconds=seconds, route=route)
 
 
 def entries() -> list[SlowQuery]:
-    """This will return the slow queries of all processes, the worst first."""
+    """Return the slow queries of all processes, the worst first."""
     return _store.entries()

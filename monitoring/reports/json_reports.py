@@ -12,7 +12,7 @@ _reports: dict[str, Report] = {}
 
 
 def register(name: str, report: Report) -> None:
-    """This will answer `/api/metrics/<name>` with what `report` returns, a timestamp and, where it must, `partial`.
+    """Answer `/api/metrics/<name>` with what `report` returns, a timestamp and, where it must, `partial`.
 
     It is called in a request's thread and returns JSON; what it adds up is `now()`, `recent()`, `processes()`.
     """
@@ -20,12 +20,12 @@ def register(name: str, report: Report) -> None:
 
 
 def names() -> list[str]:
-    """This will return the names of all reports."""
+    """Return the names of all reports."""
     return sorted(_reports)
 
 
 def render(name: str) -> dict[str, Any]:
-    """This will make one report; raises KeyError where nobody registered it."""
+    """Make one report; raises KeyError where nobody registered it."""
     body = dict(_reports[name]()) | {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     }
@@ -33,25 +33,25 @@ def render(name: str) -> dict[str, Any]:
 
 
 def is_partial() -> bool:
-    """This will tell whether Redis does not answer, so that other hosts are out of sight."""
+    """Tell whether Redis does not answer, so that other hosts are out of sight."""
     return hosts.is_partial
 
 
 def current_samples() -> SampleSet:
-    """This will return the numbers of all processes of all hosts: sums since they were first counted."""
+    """Return the numbers of all processes of all hosts: sums since they were first counted."""
     return hosts.current_samples()
 
 
 def host_samples() -> SampleSet:
-    """This will return this host's numbers as they were a moment ago: quicker than `now`, it only reads."""
+    """Return this host's numbers as they were a moment ago: quicker than `now`, it only reads."""
     return hosts.own_snapshot().current
 
 
 def recent_samples() -> SampleSet:
-    """This will return by how much those numbers have grown in the last minute."""
+    """Return by how much those numbers have grown in the last minute."""
     return hosts.recent_samples()
 
 
 def process_statuses() -> list[dict[str, Any]]:
-    """This will return the note of each living process: `process, host, pid, at` and what rooms contributed."""
+    """Return the note of each living process: `process, host, pid, at` and what rooms contributed."""
     return hosts.process_statuses()

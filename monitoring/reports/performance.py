@@ -29,13 +29,13 @@ _MEMORY_ALERT_PERCENT: Final = 90.0
 
 
 def process_status() -> dict[str, Any]:
-    """This will return this process's part."""
+    """Return this process's part."""
     memory = psutil.Process().memory_info()
     return {"rss": memory.rss, "vms": memory.vms, "startedAt": endpoints.process_started_at()}
 
 
 def report() -> dict[str, Any]:
-    """This will return the report: percentiles in milliseconds and rates are of the last minute."""
+    """Return the report: percentiles in milliseconds and rates are of the last minute."""
     statuses = [each["performance"] | each for each in json_reports.process_statuses() if "performance" in each]
     memory = _memory([each["rss"] for each in statuses], [each["vms"] for each in statuses])
     requests = _requests(json_reports.current_samples(), json_reports.recent_samples())
@@ -70,7 +70,7 @@ def report() -> dict[str, Any]:
 
 
 def _memory(resident: list[int], virtual: list[int]) -> dict[str, float]:
-    """This will add memory up; how full it is, is said of the fullest process."""
+    """Add memory up; how full it is, is said of the fullest process."""
     used, limit = sum(resident), memory_limit()
     return {
         "rss_mb": _megabytes(used),

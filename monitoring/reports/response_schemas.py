@@ -107,7 +107,7 @@ _MAPPING_FIELDS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", 
 
 
 def _schema_of(example: Any, *, name: str = "") -> dict[str, Any]:
-    """This will make the schema that the example fits."""
+    """Make the schema that the example fits."""
     if isinstance(example, dict) and name in _MAPPING_FIELDS:
         return {"type": "object", "additionalProperties": _schema_of(next(iter(example.values())))}
     if isinstance(example, dict):

@@ -31,7 +31,7 @@ _MAX_SQL_LENGTH: Final = 500
 
 
 def start_exporting(process_name: str) -> None:
-    """This will record spans in this process from now on. Never before a fork: it starts a thread."""
+    """Record spans in this process from now on. Never before a fork: it starts a thread."""
     resource: dict[str, str | int] = {
         "service.instance.id": f"{multiprocess.host_name()}/{process_name}",
         "process.pid": os.getpid(),
@@ -46,7 +46,7 @@ def start_exporting(process_name: str) -> None:
 
 
 def _shut_down(processor: BatchSpanProcessor) -> None:
-    """This will send what is left; a collector that is gone keeps no process from ending."""
+    """Send what is left; a collector that is gone keeps no process from ending."""
     trace_context.set_recorder(None)
     processor._batch_processor.shutdown(timeout_millis=int(_SHUTDOWN_TIMEOUT_SECONDS * 1000))
 
@@ -59,7 +59,7 @@ class OpenTelemetryRecorder:
 
     @contextmanager
     def server_span(self, name: str, remote: TraceContext | None) -> Iterator[TraceContext]:
-        """This will record a request or a socket."""
+        """Record a request or a socket."""
         parent_context = _remote_context(remote) if remote else contexts.Context()
         with self._tracer.start_as_current_span(name, context=parent_context, kind=SpanKind.SERVER) as span:
             span_context = span.get_span_context()
@@ -73,12 +73,12 @@ class OpenTelemetryRecorder:
 
     @contextmanager
     def child_span(self, name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
-        """This will record a part of it."""
+        """Record a part of it."""
         with self._tracer.start_as_current_span(name, attributes=attributes):
             yield
 
     def describe_span(self, name: str, attributes: Mapping[str, Any], *, failed: bool) -> None:
-        """This will complete the present span."""
+        """Complete the present span."""
         span = otel.get_current_span()
         if span.is_recording():
             span.update_name(name)
@@ -87,7 +87,7 @@ class OpenTelemetryRecorder:
                 span.set_status(Status(StatusCode.ERROR))
 
     def record_query(self, sql: object, seconds: float) -> None:
-        """This will record a query that has ended, without any value; one that nobody waits for is left out."""
+        """Record a query that has ended, without any value; one that nobody waits for is left out."""
         if otel.get_current_span().is_recording():
             ended = time.time_ns()
             text = slow_queries.normalise_sql(str(sql))[:_MAX_SQL_LENGTH]
@@ -100,7 +100,7 @@ class OpenTelemetryRecorder:
             span.end(ended)
 
     def record_delivery(self, name: str, remote: TraceContext, since: float) -> None:
-        """This will record the way of a message that has arrived."""
+        """Record the way of a message that has arrived."""
         span = self._tracer.start_span(
             name, context=_remote_context(remote), kind=SpanKind.CONSUMER, start_time=int(since * 1e9)
         )
@@ -108,7 +108,7 @@ class OpenTelemetryRecorder:
 
 
 def _remote_context(remote: TraceContext) -> contexts.Context:
-    """This will return the context in which the caller's span is the parent."""
+    """Return the context in which the caller's span is the parent."""
     parent = otel.SpanContext(
         int(remote.trace_id, 16),
         int(remote.span_id, 16),

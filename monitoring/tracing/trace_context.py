@@ -51,13 +51,13 @@ _recorder: SpanRecorder | None = None
 
 
 def set_recorder(recorder: SpanRecorder | None) -> None:
-    """This will record spans from now on, or no longer."""
+    """Record spans from now on, or no longer."""
     global _recorder
     _recorder = recorder
 
 
 def parse_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | None:
-    """This will return what a `traceparent` says, None where it is missing or malformed."""
+    """Return what a `traceparent` says, None where it is missing or malformed."""
     match = _TRACEPARENT.fullmatch(traceparent) if len(traceparent) <= _MAX_TRACEPARENT_LENGTH else None
     if match is None or (match[1] == "00" and match[5]):
         return None
@@ -67,7 +67,7 @@ def parse_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | 
 
 @contextmanager
 def server_span(name: str, traceparent: str, tracestate: str = "") -> Iterator[TraceContext]:
-    """This will let what is done within belong to the caller's trace, or to a new one where it came with none."""
+    """Let what is done within belong to the caller's trace, or to a new one where it came with none."""
     remote = parse_traceparent(traceparent, tracestate) if traceparent else None
     span = nullcontext(_child_or_new_trace(remote)) if _recorder is None else _recorder.server_span(name, remote)
     with span as trace:
@@ -86,30 +86,30 @@ def _child_or_new_trace(remote: TraceContext | None) -> TraceContext:
 
 
 def child_span(name: str, **attributes: Any) -> AbstractContextManager[None]:
-    """This will record what is done within as a part of the present trace."""
+    """Record what is done within as a part of the present trace."""
     return _NO_SPAN if _recorder is None else _recorder.child_span(name, attributes)
 
 
 def describe_span(name: str, attributes: Mapping[str, Any], *, failed: bool = False) -> None:
-    """This will say of what is being served what is known only at its end."""
+    """Say of what is being served what is known only at its end."""
     if _recorder is not None:
         _recorder.describe_span(name, attributes, failed=failed)
 
 
 def record_query(sql: object, seconds: float) -> None:
-    """This will record a query that has just ended, where it was a part of something."""
+    """Record a query that has just ended, where it was a part of something."""
     if _recorder is not None:
         _recorder.record_query(sql, seconds)
 
 
 def outgoing_traceparent() -> str | None:
-    """This will return the `traceparent` for a message to another process; None where nobody would record it."""
+    """Return the `traceparent` for a message to another process; None where nobody would record it."""
     trace = _current.get()
     return trace.traceparent if trace is not None and trace.sampled and _recorder is not None else None
 
 
 def record_delivery(name: str, traceparent: str | None, *, sent_at: float) -> None:
-    """This will record that something which was sent at a time (seconds since 1970) has arrived."""
+    """Record that something which was sent at a time (seconds since 1970) has arrived."""
     if traceparent is not None and _recorder is not None and (remote := parse_traceparent(traceparent)) is not None:
         _recorder.record_delivery(name, remote, sent_at)
 

@@ -47,12 +47,12 @@ class AuthenticationResult:
 
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
-    """This will return the handshake's headers by lower-case name."""
+    """Return the handshake's headers by lower-case name."""
     return {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
 
 
 def handshake_credential(headers: Mapping[str, str], subprotocols: Sequence[str]) -> HandshakeCredential | None:
-    """This will return what the handshake shows, None where the first frame has to."""
+    """Return what the handshake shows, None where the first frame has to."""
     scheme, _, raw = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return HandshakeCredential("token", raw.strip())
@@ -64,7 +64,7 @@ def handshake_credential(headers: Mapping[str, str], subprotocols: Sequence[str]
 
 
 def check_origin(headers: Mapping[str, str], credential: HandshakeCredential | None) -> None:
-    """This will raise ForbiddenOrigin for a page of another site, and for a cookie without any Origin.
+    """Raise ForbiddenOrigin for a page of another site, and for a cookie without any Origin.
 
     Programs send no Origin; they show a header, a ticket or a first frame, which no foreign page can forge.
     """
@@ -85,7 +85,7 @@ def _session_key(headers: Mapping[str, str]) -> str | None:
 
 
 def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
-    """This will return the client's address, by the same rule as for requests."""
+    """Return the client's address, by the same rule as for requests."""
     client = scope.get("client")
     meta = {"REMOTE_ADDR": client[0] if client else "", "HTTP_X_FORWARDED_FOR": headers.get("x-forwarded-for", "")}
     return addresses.client_address({name: value for name, value in meta.items() if value or name == "REMOTE_ADDR"})
@@ -94,7 +94,7 @@ def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | No
 async def authenticate(
     credential: HandshakeCredential | None, *, address: str | None, request_id: str
 ) -> AuthenticationResult:
-    """This will tell who it is, and count the handshake: for whom it is, else for where it comes from."""
+    """Tell who it is, and count the handshake: for whom it is, else for where it comes from."""
     subject = await _subject_of(credential) if credential else None
     if subject is not None:
         subject = subject.with_request_origin(address=address, request_id=request_id)
@@ -116,5 +116,5 @@ async def _subject_of(credential: HandshakeCredential) -> Subject | None:
 
 
 async def current_subject(credential: Credential) -> Subject | None:
-    """This will return whom a credential that was good once stands for now, None where it has ended."""
+    """Return whom a credential that was good once stands for now, None where it has ended."""
     return await run_in_thread(_recheck_threads, lambda: credentials.subject_of(credential, now=timezone.now()))

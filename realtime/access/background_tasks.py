@@ -8,7 +8,7 @@ _running: Final[set[asyncio.Task[None]]] = set()
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
-    """This will do some work on the running loop, in the caller's context."""
+    """Do some work on the running loop, in the caller's context."""
     task = asyncio.get_running_loop().create_task(coroutine)
     _running.add(task)
     task.add_done_callback(_running.discard)

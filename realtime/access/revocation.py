@@ -34,7 +34,7 @@ class Revocable(Protocol):
     @property
     def subject(self) -> Subject | None: ...
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """This will take what the credential stands for now; `anew`: look at the rooms in any case."""
+        """Take what the credential stands for now; `anew`: look at the rooms in any case."""
 
 
 _revocables: dict[uuid.UUID, set[Revocable]] = defaultdict(set)
@@ -46,13 +46,13 @@ _rooms_unchecked: set[uuid.UUID] = set()
 
 
 def register(revocable: Revocable) -> None:
-    """This will remember a visitor that has said who it is."""
+    """Remember a visitor that has said who it is."""
     if revocable.subject is not None and (principal_id := _principal_id(revocable.subject)):
         _revocables[principal_id].add(revocable)
 
 
 def unregister(revocable: Revocable) -> None:
-    """This will forget a visitor."""
+    """Forget a visitor."""
     principal_id = _principal_id(revocable.subject) if revocable.subject else None
     if principal_id in _revocables:
         _revocables[principal_id].discard(revocable)
@@ -63,17 +63,17 @@ def unregister(revocable: Revocable) -> None:
 
 
 def _principal_id(subject: Subject) -> uuid.UUID | None:
-    """This will return the user or tracking link that a subject's visitors stand under."""
+    """Return the user or tracking link that a subject's visitors stand under."""
     return subject.user_id or subject.link_id
 
 
 def is_restricted(subject: Subject) -> bool:
-    """This will tell whether the subject sees some shipments of its organisation only."""
+    """Tell whether the subject sees some shipments of its organisation only."""
     return subject.role in _RESTRICTED_ROLES
 
 
 def restricted_principals(members: Iterable[object]) -> set[uuid.UUID]:
-    """This will return whose members of a room lose it when the shipment goes to somebody else."""
+    """Return whose members of a room lose it when the shipment goes to somebody else."""
     subjects = (member.subject for member in members if isinstance(member, Revocable))
     return {
         principal_id
@@ -83,7 +83,7 @@ def restricted_principals(members: Iterable[object]) -> set[uuid.UUID]:
 
 
 def handle_control(message: Mapping[str, Any]) -> None:
-    """This will take a message from the group `control`: `{"type": "control", "whose": "…"}`."""
+    """Take a message from the group `control`: `{"type": "control", "whose": "…"}`."""
     principal_id = uuid.UUID(message["whose"])
     if principal_id in _revocables and principal_id not in _pending:
         _pending.add(principal_id)
@@ -91,7 +91,7 @@ def handle_control(message: Mapping[str, Any]) -> None:
 
 
 async def recheck_restricted(members: Iterable[object]) -> None:
-    """This will put out those of a room's members to whom its shipment belongs no longer.
+    """Put out those of a room's members to whom its shipment belongs no longer.
 
     Raises what the database raises; the next sweep then looks again.
     """
@@ -101,12 +101,12 @@ async def recheck_restricted(members: Iterable[object]) -> None:
 
 
 def mark_for_recheck(members: Iterable[object]) -> None:
-    """This will let the next sweep look at those whose shipment may have gone to somebody else unnoticed."""
+    """Let the next sweep look at those whose shipment may have gone to somebody else unnoticed."""
     _rooms_unchecked.update(restricted_principals(members))
 
 
 async def sweep() -> None:
-    """This will let everybody look again whose rights are others than a socket of theirs saw: one query."""
+    """Let everybody look again whose rights are others than a socket of theirs saw: one query."""
     users, links = {}, []
     for principal_id, revocables in _revocables.items():
         subjects = [revocable.subject for revocable in revocables if revocable.subject]
@@ -127,7 +127,7 @@ async def _try_recheck(principal_id: uuid.UUID) -> None:
 
 
 async def _recheck(principal_id: uuid.UUID) -> None:
-    """This will read what each of somebody's credentials stands for now, and tell its visitors; one at a time."""
+    """Read what each of somebody's credentials stands for now, and tell its visitors; one at a time."""
     async with _locks.setdefault(principal_id, asyncio.Lock()):
         _pending.discard(principal_id)
         recheck_rooms = principal_id in _rooms_unchecked

@@ -21,7 +21,7 @@ class TokenAuthenticator:
         self._subjects_by_claims = BatchLoader(async_reads.subjects_of_claims, linger=linger)
 
     async def authenticate(self, raw: str) -> Subject | None:
-        """This will return whom it stands for now, None where it is no good."""
+        """Return whom it stands for now, None where it is no good."""
         now = timezone.now()
         if bearers.is_opaque_token(raw):
             return await run_in_thread(self._threads, partial(bearers.authenticate, raw, now=now))

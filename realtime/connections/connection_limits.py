@@ -103,7 +103,7 @@ class ConnectionCounter:
         self._publish_task: asyncio.Task[None] | None = None
 
     async def acquire(self, key: str, limit: int) -> bool:
-        """This will count one more socket of a key, unless there are `most` already, and say whether it did.
+        """Count one more socket of a key, unless there are `most` already, and say whether it did.
 
         Those who ask while Redis is asked for others are asked for together.
         """
@@ -144,14 +144,14 @@ class ConnectionCounter:
                 self.counts[key] += 1
 
     def release(self, key: str) -> None:
-        """This will count one less."""
+        """Count one less."""
         self.counts[key] -= 1
         if self.counts[key] <= 0:
             del self.counts[key]
         self._schedule_publish(key)
 
     async def _free_slots(self, requested: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], int]:
-        """This will return how many of the wanted places of each key there are, over all processes."""
+        """Return how many of the wanted places of each key there are, over all processes."""
         if time.monotonic() < self._redis_retry_at:
             return requested
         args: list[str | int] = [self.process_name, PROCESS_TTL_SECONDS]
@@ -181,7 +181,7 @@ class ConnectionCounter:
             self._publish_task = asyncio.get_running_loop().create_task(self._publish_forever(), context=Context())
 
     async def _publish_forever(self) -> None:
-        """This will tell what changed, and every few seconds that the process lives, while it has sockets."""
+        """Tell what changed, and every few seconds that the process lives, while it has sockets."""
         heartbeat_at = 0.0
         while self.counts or self._unpublished:
             with suppress(TimeoutError):
@@ -226,7 +226,7 @@ class ConnectionCounter:
                 raise
 
     async def close(self) -> None:
-        """This will end the telling; what was told is forgotten after a while."""
+        """End the telling; what was told is forgotten after a while."""
         for task in (self._publish_task, self._acquire_task):
             if task is not None:
                 task.cancel()
@@ -238,7 +238,7 @@ _counters: dict[asyncio.AbstractEventLoop, ConnectionCounter] = {}
 
 
 def current() -> ConnectionCounter:
-    """This will return the census of this process and event loop."""
+    """Return the census of this process and event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _counters:
         _counters[loop] = ConnectionCounter(settings.REDIS_URL)

@@ -64,7 +64,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     # -- opened, heard, closed --------------------------------------------------------------------------
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """This will serve the socket; however it ends, nothing of it is left behind but one line in the log."""
+        """Serve the socket; however it ends, nothing of it is left behind but one line in the log."""
         self.scope, self.base_send = scope, send
         headers = self.headers = authentication.headers_of(scope)
         self.origin = headers.get("origin", "")[:200]
@@ -87,7 +87,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
                 del self.memberships
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """This will act on one message of the server's.
+        """Act on one message of the server's.
 
         Channels' own does so after a hop through a thread that closes old connections: there are none here.
         """
@@ -100,7 +100,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             self.websocket_disconnect(message)
 
     async def websocket_connect(self) -> None:
-        """This will refuse with 403 whoever must not even ask, accept anybody else and see who it is."""
+        """Refuse with 403 whoever must not even ask, accept anybody else and see who it is."""
         scope, headers = self.scope, self.headers
         self.scope, self.headers = {}, {}  # nobody asks for them again
         subprotocols = scope.get("subprotocols", [])
@@ -130,7 +130,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self._address_key = key
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
-        """This will act on one client frame; a bad one is answered, not punished; no end of them is."""
+        """Act on one client frame; a bad one is answered, not punished; no end of them is."""
         if self.closed or self.identity is None:
             return
         echo: Any = None
@@ -159,14 +159,14 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self.deliver(frames.error(code="rate_limited", message="Too many messages at once; this one was not read."))
 
     def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        """This will count one that the server itself has cut or drained."""
+        """Count one that the server itself has cut or drained."""
         if not self.closed and message.get("code") in {CloseCode.SLOW_CONSUMER, CloseCode.DRAINING}:
             metrics.count_close(CloseCode(message["code"]))
         self.close_code = self.close_code or message.get("code")
         raise StopConsumer
 
     async def close(self, code: CloseCode, reason: str) -> None:
-        """This will end the socket with one of our codes."""
+        """End the socket with one of our codes."""
         if not self.closed:
             self._end()
             metrics.count_close(code)
@@ -174,7 +174,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             await self.send({"type": "websocket.close", "code": int(code), "reason": reason})
 
     def deliver(self, frame: bytes) -> None:
-        """This will send a frame without waiting, in order; a socket that takes too long is cut."""
+        """Send a frame without waiting, in order; a socket that takes too long is cut."""
         if self.closed:
             return
         metrics.count_sent(frame)
@@ -187,7 +187,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         return self.sender.direct_sender
 
     async def drain(self) -> None:
-        """This will wait until what was delivered is on its way, or the socket is gone."""
+        """Wait until what was delivered is on its way, or the socket is gone."""
         await self.sender.drain()
 
     def _end(self) -> None:
@@ -205,7 +205,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             self._address_key = None
 
     def _log_end(self) -> None:
-        """This will write the one line of its life: who, how long, and how it ended."""
+        """Write the one line of its life: who, how long, and how it ended."""
         subject = self.subject
         trace_context.describe_span("WebSocket", {"http.route": ROUTE, "websocket.close_code": self.close_code})
         log.info(
@@ -273,24 +273,24 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
     # -- what happens to it -----------------------------------------------------------------------------
 
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """This will take what its credential stands for now."""
+        """Take what its credential stands for now."""
         if self.identity is not None:
             await self.identity.update_subject(fresh, recheck_rooms=recheck_rooms)
 
     async def check_rooms(self, subject: Subject) -> None:
-        """This will put it out of the rooms that the subject may not enter."""
+        """Put it out of the rooms that the subject may not enter."""
         if not self.closed and self.memberships.rooms:
             await self.memberships.recheck(subject)
 
     def fire(self) -> None:
-        """This will beat: say that the line is alive, and how far its rooms are."""
+        """Beat: say that the line is alive, and how far its rooms are."""
         if self._heartbeat_tick is not None:
             self._heartbeat_tick = timer_wheel.current().schedule(self, frames.HEARTBEAT_SECONDS)
             if self.subject is not None:
                 self.deliver(frames.heartbeat(self.memberships.heads()))
 
     async def _start_hub(self) -> None:
-        """This will see to it that the hub runs: what ends a login is heard there, also without any room."""
+        """See to it that the hub runs: what ends a login is heard there, also without any room."""
         while not self.closed:
             try:
                 await room_hub.current().ensure_started()

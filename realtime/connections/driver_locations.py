@@ -24,7 +24,7 @@ _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-p
 
 
 async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> bytes | None:
-    """This will keep the position and return nothing, else the error frame that says why not; raises BadFrame."""
+    """Keep the position and return nothing, else the error frame that says why not; raises BadFrame."""
     position = _parse(frame)
     try:
         await run_in_thread(_threads, partial(intake.record_position, by=subject, now=timezone.now(), **position))

@@ -37,7 +37,7 @@ class Identity:
     """The subject of one socket, None until it has said who it is."""
 
     __slots__ = (
-        "_counted", "_credential", "_rings_at", "_rooms_unchecked", "_socket", "_then", "address", "connection_id",
+        "_counted_key", "_credential", "_timer_tick", "_rooms_unchecked", "_socket", "_timer_action", "address", "connection_id",
         "subject",
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ class Identity:
     # -- saying so --------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """This will look at what the handshake showed; without anything it waits for the first frame, a while."""
+        """Look at what the handshake showed; without anything it waits for the first frame, a while."""
         credential, self._credential = self._credential, None
         if credential is None:
             self._schedule(frames.AUTHENTICATION_SECONDS, self._close_unauthenticated)
@@ -63,14 +63,14 @@ class Identity:
             await self._authenticate(credential)
 
     async def authenticate_first_frame(self, frame: dict[str, Any]) -> None:
-        """This will take the token of an `auth`; nothing else is heard from a stranger."""
+        """Take the token of an `auth`; nothing else is heard from a stranger."""
         if frame["type"] != "auth" or not isinstance(frame.get("token"), str):
             raise InvalidFrame('First say who you are: {"type":"auth","token":…}.')
         self._cancel_timer()
         await self._authenticate(HandshakeCredential("token", frame["token"]))
 
     async def refresh(self, frame: dict[str, Any], echo: object) -> None:
-        """This will let the socket go on with a newer token of the same user."""
+        """Let the socket go on with a newer token of the same user."""
         if not isinstance(frame.get("token"), str):
             raise InvalidFrame('Send the new token: {"type":"token:refresh","token":…}.')
         fresh = await authentication.token_authenticator.authenticate(frame["token"])
@@ -132,7 +132,7 @@ class Identity:
         self._schedule_expiry()
 
     async def _close_unauthenticated(self) -> None:
-        """This will close who has said nothing: a handshake of its address, as one with a wrong token."""
+        """Close who has said nothing: a handshake of its address, as one with a wrong token."""
         metrics.count_limited("unauthenticated")
         within_limit = True
         with suppress(Exception):
@@ -151,7 +151,7 @@ class Identity:
     # -- rights that change -----------------------------------------------------------------------------
 
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """This will take what the credential stands for now; `anew`: look at the rooms in any case."""
+        """Take what the credential stands for now; `anew`: look at the rooms in any case."""
         before = self.subject
         if before is None or self._socket.closed:
             return
@@ -164,7 +164,7 @@ class Identity:
         await self._set_subject(fresh, recheck_rooms=must_recheck)
 
     async def _set_subject(self, fresh: Subject, *, recheck_rooms: bool) -> None:
-        """This will act as a fresh subject, out of the rooms that it may not enter."""
+        """Act as a fresh subject, out of the rooms that it may not enter."""
         before = self.subject
         fresh = fresh.with_request_origin(address=self.address, request_id=self.connection_id)
         if recheck_rooms and before is not None:
@@ -202,7 +202,7 @@ class Identity:
         self._timer_tick = timer_wheel.current().schedule(self, max(0.0, seconds))
 
     def fire(self) -> None:
-        """This will do what was to be done at this time."""
+        """Do what was to be done at this time."""
         action, self._timer_action, self._timer_tick = self._timer_action, None, None
         coroutine = action() if action is not None else None
         if coroutine is not None:
@@ -214,7 +214,7 @@ class Identity:
         self._timer_tick = self._timer_action = None
 
     def end(self) -> None:
-        """This will stop the clock and count the socket no longer."""
+        """Stop the clock and count the socket no longer."""
         self._cancel_timer()
         revocation.unregister(self._socket)
         self._release_slot()
@@ -234,5 +234,5 @@ def _principal(subject: Subject) -> tuple[object, ...]:
 
 
 def _access_rights(subject: Subject) -> tuple[object, ...]:
-    """This will return what decides which rooms a subject may enter."""
+    """Return what decides which rooms a subject may enter."""
     return subject.role, subject.customer_id, subject.driver_id, subject.scopes

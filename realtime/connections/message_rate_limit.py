@@ -31,7 +31,7 @@ class MessageTokenBucket:
         self._at = now
 
     def check(self, subject: Subject | None, *, now: float) -> RateDecision:
-        """This will count one message of a subject (None: nobody yet) at a time of the caller's monotonic clock."""
+        """Count one message of a subject (None: nobody yet) at a time of the caller's monotonic clock."""
         policy = policies.for_key("ws_message", subject.limit_key) if subject else policies.get("ws_message")
         if policy is None or limiter.is_exempt(subject):
             return RateDecision.SERVE

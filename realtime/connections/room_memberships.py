@@ -24,7 +24,7 @@ class RoomMemberships:
         self._hub = hub
 
     async def join(self, subject: Subject, frame: dict[str, Any], echo: object) -> None:
-        """This will act on a `join:room` of one or many rooms: each is answered once.
+        """Act on a `join:room` of one or many rooms: each is answered once.
 
         Raises BadFrame, and what the database raises.
         """
@@ -49,7 +49,7 @@ class RoomMemberships:
         await self.enter(list(requests.values()), echo)
 
     async def enter(self, requests: Sequence[JoinRequest], echo: object = None) -> None:
-        """This will join rooms that were found and permitted, as many as a socket may have."""
+        """Join rooms that were found and permitted, as many as a socket may have."""
         free_slots = frames.MAX_ROOMS - len(self.rooms)
         accepted = []
         for request in requests:
@@ -69,7 +69,7 @@ class RoomMemberships:
             await self._hub.join(self._member, accepted, echo=echo)
 
     def leave(self, frame: dict[str, Any], echo: object) -> None:
-        """This will act on a `leave:room`; raises BadFrame where it names no room."""
+        """Act on a `leave:room`; raises BadFrame where it names no room."""
         name = rooms.parse_room(frame)
         if name is None:
             raise InvalidFrame('Name the room: "shipmentId" or "room".')
@@ -81,7 +81,7 @@ class RoomMemberships:
         self._member.deliver(frames.room_left(room=room_as_sent, reason="left", echo=echo))
 
     async def recheck(self, subject: Subject, groups: Sequence[str] | None = None) -> None:
-        """This will put the member out of those of its rooms that the subject may not enter (any more)."""
+        """Put the member out of those of its rooms that the subject may not enter (any more)."""
         joined = {group: room for group, room in self.rooms.items() if groups is None or group in groups}
         permitted = await rooms.find(subject, [(room.type_name, room.identifier) for room in joined.values()])
         for group, room in joined.items():
@@ -90,12 +90,12 @@ class RoomMemberships:
                 self._member.deliver(frames.room_left(room=room.name, reason="forbidden"))
 
     def heads(self) -> dict[str, int]:
-        """This will return the head of every joined room that has numbers."""
+        """Return the head of every joined room that has numbers."""
         joined = ((room.name, self._hub.rooms.get(group)) for group, room in self.rooms.items())
         return {name: room.delivered_seq for name, room in joined if isinstance(room, LogRoom)}
 
     def leave_all(self) -> None:
-        """This will leave every room without a word."""
+        """Leave every room without a word."""
         for group in tuple(self.rooms):
             self._drop(group)
 
@@ -114,5 +114,5 @@ def _join_request(fields: dict[str, Any], room: RoomName) -> JoinRequest:
 
 
 def _room_as_sent(frame: dict[str, Any]) -> str:
-    """This will return a room as the client called it, cut to a sane length."""
+    """Return a room as the client called it, cut to a sane length."""
     return str(frame.get("room") or rooms.shipment_room(str(frame.get("shipmentId", ""))))[:80]

@@ -32,7 +32,7 @@ class TimerWheel:
         self._next_tick = 0
 
     def schedule(self, timer: Timer, seconds: float) -> int:
-        """This will ring after so many seconds, never before, and return what `unset` wants to know."""
+        """Ring after so many seconds, never before, and return what `unset` wants to know."""
         tick = math.ceil((self._loop.time() + seconds) / TICK_SECONDS)
         self._timers.setdefault(tick, set()).add(timer)
         if self._handle is None or tick < self._next_tick:
@@ -40,7 +40,7 @@ class TimerWheel:
         return tick
 
     def cancel(self, timer: Timer, tick: int) -> None:
-        """This will not ring."""
+        """Not ring."""
         timers = self._timers.get(tick)
         if timers is not None:
             timers.discard(timer)
@@ -71,7 +71,7 @@ _wheels: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
 
 
 def current() -> TimerWheel:
-    """This will return the clock of this event loop."""
+    """Return the clock of this event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _wheels:
         _wheels[loop] = TimerWheel()

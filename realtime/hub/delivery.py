@@ -17,10 +17,10 @@ class DirectSender(Protocol):
 
     def write(self, frame: bytes, /) -> None: ...
     async def drain(self) -> None:
-        """This will wait until what was written is on its way."""
+        """Wait until what was written is on its way."""
 
     def broadcast(self, frames: Sequence[bytes], senders: Sequence[Any], /) -> None:
-        """This will write the same frames to many lines, of which this is one."""
+        """Write the same frames to many lines, of which this is one."""
 
 
 class Recipient(Protocol):
@@ -32,7 +32,7 @@ class Recipient(Protocol):
 class FrameSender:
     """The server's direct way, else a queue and a task of its own."""
 
-    __slots__ = ("_draining", "_send", "_waiting", "line")
+    __slots__ = ("_queue", "_send", "_send_task", "direct_sender")
 
     def __init__(self, scope: Mapping[str, Any], send: Send) -> None:
         self.direct_sender: DirectSender | None = (scope.get("extensions") or {}).get("freight.frames")
@@ -43,7 +43,7 @@ class FrameSender:
             self._send_task = asyncio.get_running_loop().create_task(self._send_queued())
 
     def send(self, frame: bytes) -> bool:
-        """This will send a frame, and say whether there was room for it."""
+        """Send a frame, and say whether there was room for it."""
         if self.direct_sender is not None:
             self.direct_sender.write(frame)
             return True
@@ -54,12 +54,12 @@ class FrameSender:
         return True
 
     async def drain(self) -> None:
-        """This will wait until what was put is on its way; where the server cannot tell, it does not wait."""
+        """Wait until what was put is on its way; where the server cannot tell, it does not wait."""
         if self.direct_sender is not None:
             await self.direct_sender.drain()
 
     def close(self) -> None:
-        """This will drop what still waits."""
+        """Drop what still waits."""
         if self._send_task is not None:
             self._send_task.cancel()
 
@@ -70,7 +70,7 @@ class FrameSender:
 
 
 def broadcast(frames: Sequence[bytes], recipients: Mapping[Any, DirectSender | None]) -> None:
-    """This will give frames to many recipients: together to those that have a line, else one by one."""
+    """Give frames to many recipients: together to those that have a line, else one by one."""
     senders = [line for line in recipients.values() if line is not None]
     if senders:
         for frame in frames:

@@ -20,7 +20,7 @@ class RoomFlusher:
         self._pending: dict[LogRoom, list[float]] = {}
 
     def schedule(self, room: LogRoom, committed_at: float | None = None) -> None:
-        """This will write to a room at the end of this turn of the loop, with whatever else it is given in it.
+        """Write to a room at the end of this turn of the loop, with whatever else it is given in it.
 
         A large room then rests for as long as that takes: of a burst most comes meanwhile, and leaves together.
         """

@@ -38,13 +38,13 @@ class LatestRoom:
         return not self.members and not self.joining
 
     def admit(self, member: Member, version: int) -> None:
-        """This will let somebody in who has just been given a version; a newer one that came meanwhile follows."""
+        """Let somebody in who has just been given a version; a newer one that came meanwhile follows."""
         self.members[member] = member.direct_sender
         if self.frame is not None and self.version > version:
             member.deliver(self.frame)
 
     def discard(self, member: Member) -> bool:
-        """This will let a member go, and say whether it was in."""
+        """Let a member go, and say whether it was in."""
         was_member = member in self.members
         self.members.pop(member, None)
         if not self.members and self._timer:
@@ -53,7 +53,7 @@ class LatestRoom:
         return was_member
 
     def update(self, version: int, frame: bytes) -> None:
-        """This will take a value: given at once, or with the next beat where the last was just now."""
+        """Take a value: given at once, or with the next beat where the last was just now."""
         if version <= self.version:
             return
         self.version, self.frame = version, frame
@@ -74,7 +74,7 @@ class LatestRoom:
         broadcast([self.frame], self.members)
 
     def remove_all(self) -> tuple[Member, ...]:
-        """This will put everybody out, and return them."""
+        """Put everybody out, and return them."""
         members = tuple(self.members)
         for member in members:
             self.discard(member)

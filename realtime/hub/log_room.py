@@ -37,7 +37,7 @@ class Member(Protocol):
 
     def deliver(self, frame: bytes) -> None: ...
     async def drain(self) -> None:
-        """This will wait until what was delivered is on its way."""
+        """Wait until what was delivered is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class LogRoom:
         return self.head - len(self.pending)
 
     def reset(self, snapshot: Json) -> None:
-        """This will take a snapshot as the state that all members have."""
+        """Take a snapshot as the state that all members have."""
         self.flush()
         self.head = snapshot["seq"]
         self.known_seq = max(self.known_seq, self.head)
@@ -96,7 +96,7 @@ class LogRoom:
         self.ahead.clear()
 
     def admit(self, member: Member, snapshot: Json) -> None:
-        """This will let somebody in who has just been given the state of a snapshot, not older than the head."""
+        """Let somebody in who has just been given the state of a snapshot, not older than the head."""
         self.flush()
         if not self.members:
             self.reset(snapshot)
@@ -107,7 +107,7 @@ class LogRoom:
             self.known_seq = max(self.known_seq, snapshot["seq"])
 
     def discard(self, member: Member) -> bool:
-        """This will let a member go, and say whether it was in."""
+        """Let a member go, and say whether it was in."""
         if member not in self.members:
             return False
         self.flush()
@@ -116,7 +116,7 @@ class LogRoom:
         return True
 
     def apply_hint(self, number: int, frame: bytes | None) -> bool:
-        """This will note that a number exists, give its frame where it is the next, and say whether it did.
+        """Note that a number exists, give its frame where it is the next, and say whether it did.
 
         While a fill is under way it is only noted: the fill will find it in its place.
         """
@@ -128,7 +128,7 @@ class LogRoom:
         return True
 
     def apply_event(self, event: Json, epoch: str, summary_of: Any) -> bool:
-        """This will give an event that was read from the log, and say whether it was the next.
+        """Give an event that was read from the log, and say whether it was the next.
 
         `decode` reads the summary out of the last hinted frame.
         """
@@ -143,7 +143,7 @@ class LogRoom:
         return True
 
     def forget_unlogged_seq(self) -> None:
-        """This will forget a number that a hint promised and the log does not have; the sweep knows better."""
+        """Forget a number that a hint promised and the log does not have; the sweep knows better."""
         self.known_seq = self.head
 
     def _append(self, number: int, frame: bytes) -> None:
@@ -161,13 +161,13 @@ class LogRoom:
                 del ahead[member]
 
     def flush(self) -> None:
-        """This will write to the members what they were given."""
+        """Write to the members what they were given."""
         if self.pending:
             frames, self.pending = self.pending, []
             broadcast(frames, self.members)
 
     def remove_all(self) -> tuple[Member, ...]:
-        """This will put everybody out, and return them."""
+        """Put everybody out, and return them."""
         self.flush()
         members = tuple(self.members)
         self.members.clear()
@@ -176,7 +176,7 @@ class LogRoom:
 
 
 def snapshot_reason(request: JoinRequest, *, epoch: str, seq: int, max_replay: int) -> str | None:
-    """This will return why a join cannot be resumed over at most `reach` events, None where it can."""
+    """Return why a join cannot be resumed over at most `reach` events, None where it can."""
     if request.since is None:
         return "new"
     if (request.epoch is not None and request.epoch != epoch) or request.since > seq:

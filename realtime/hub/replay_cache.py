@@ -39,11 +39,11 @@ class ReplayCache:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def clear(self) -> None:
-        """This will have everything read anew: the numbers belong to another history now."""
+        """Have everything read anew: the numbers belong to another history now."""
         self._ranges = {}
 
     async def events(self, room: LogRoom, after: int, upto: int) -> list[Json]:
-        """This will return the events with `after < number <= upto`, in order; raises what the reading raises."""
+        """Return the events with `after < number <= upto`, in order; raises what the reading raises."""
         group = room.name.group
         lock = self._locks.setdefault(group, asyncio.Lock())
         async with lock:  # who asks for the same meanwhile finds it here

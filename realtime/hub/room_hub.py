@@ -50,7 +50,7 @@ class RoomHub:
     # -- joining and leaving ----------------------------------------------------------------------------
 
     async def join(self, member: Member, requests: Sequence[JoinRequest], *, echo: object = None) -> None:
-        """This will let a member into rooms and answer each with the events behind `since` or a snapshot.
+        """Let a member into rooms and answer each with the events behind `since` or a snapshot.
 
         From the answer on, the member is given every event. Raises what the database raises; then the
         member is in none of the rooms that were not answered.
@@ -72,7 +72,7 @@ class RoomHub:
     async def _answer(
         self, member: Member, unanswered: list[tuple[LogRoom, JoinRequest]], *, echo: object
     ) -> list[tuple[LogRoom, JoinRequest]]:
-        """This will answer those joins whose reading is not behind their room, and return the others."""
+        """Answer those joins whose reading is not behind their room, and return the others."""
         epoch = self.epoch
         snapshots = await self.reader.snapshots(room for room, _ in unanswered)
         missing = {
@@ -127,7 +127,7 @@ class RoomHub:
                 room.admit(member, version)
 
     def leave(self, member: Member, group: str) -> bool:
-        """This will end a membership, and say whether there was one."""
+        """End a membership, and say whether there was one."""
         room = self.rooms.get(group)
         if room is None or not room.discard(member):
             return False
@@ -160,7 +160,7 @@ class RoomHub:
     # -- delivering -------------------------------------------------------------------------------------
 
     def handle_message(self, message: dict[str, Any]) -> None:
-        """This will act on one message from the channel layer."""
+        """Act on one message from the channel layer."""
         if message["type"] == "control":
             revocation.handle_control(message)
             return
@@ -180,19 +180,19 @@ class RoomHub:
             self.fill_if_behind(room)
 
     def end_room(self, room: LogRoom | LatestRoom) -> None:
-        """This will tell the members that what the room is about is gone, and let them go."""
+        """Tell the members that what the room is about is gone, and let them go."""
         for member in room.remove_all():
             member.deliver(frames.room_left(room=room.name.name, reason="deleted"))
         self._close_if_idle(room)
 
     def fill_if_behind(self, room: LogRoom) -> None:
-        """This will begin to read the log where the room's members wait for something that it has."""
+        """Begin to read the log where the room's members wait for something that it has."""
         if room.behind and not room.filling:
             room.filling = True
             self._spawn(self._fill(room))
 
     async def _fill(self, room: LogRoom) -> None:
-        """This will read the log from the head on until the room is no longer behind."""
+        """Read the log from the head on until the room is no longer behind."""
         try:
             while room.behind:
                 async with self._fill_slots:
@@ -220,7 +220,7 @@ class RoomHub:
     # -- running ----------------------------------------------------------------------------------------
 
     async def ensure_started(self) -> None:
-        """This will start the hub at its first use; a start that failed is tried again by the next."""
+        """Start the hub at its first use; a start that failed is tried again by the next."""
         if self.running:
             return
         if self._start_task is None or self._start_task.done():
@@ -240,7 +240,7 @@ class RoomHub:
         self._spawn(self._sweep.run_forever())
 
     async def sweep(self) -> None:
-        """This will compare every room with the table now."""
+        """Compare every room with the table now."""
         await self._sweep.sweep_rooms()
 
     def _spawn(self, work: Any) -> asyncio.Task[None]:
@@ -251,7 +251,7 @@ class RoomHub:
         return task
 
     async def stop(self) -> None:
-        """This will end the hub's tasks."""
+        """End the hub's tasks."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -261,7 +261,7 @@ class RoomHub:
 def _missing_range(
     room: LogRoom, request: JoinRequest, snapshot: dict[str, Any] | None, epoch: str
 ) -> MissingRange | None:
-    """This will return the events that a resumed join is owed, None where there are none or it gets a snapshot."""
+    """Return the events that a resumed join is owed, None where there are none or it gets a snapshot."""
     if snapshot is None or snapshot_reason(request, epoch=epoch, seq=snapshot["seq"], max_replay=frames.MAX_REPLAY):
         return None
     return (
@@ -270,7 +270,7 @@ def _missing_range(
 
 
 def _summary_of(frame: bytes) -> dict[str, Any]:
-    """This will read the summary out of a frame."""
+    """Read the summary out of a frame."""
     summary: dict[str, Any] = orjson.loads(frame)["shipment"]
     return summary
 
@@ -279,7 +279,7 @@ _hubs: dict[asyncio.AbstractEventLoop, RoomHub] = {}
 
 
 def current() -> RoomHub:
-    """This will return the hub of this process and event loop."""
+    """Return the hub of this process and event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _hubs:
         _hubs[loop] = RoomHub()
@@ -287,5 +287,5 @@ def current() -> RoomHub:
 
 
 def all_hubs() -> list[RoomHub]:
-    """This will return the hubs of all event loops of this process."""
+    """Return the hubs of all event loops of this process."""
     return list(_hubs.values())

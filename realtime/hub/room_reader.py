@@ -33,15 +33,15 @@ class RoomReader:
         self._replay_cache = ReplayCache()
 
     async def snapshots(self, rooms: Iterable[LogRoom]) -> dict[LogRoom, Json]:
-        """This will return today's state of each room; what is gone is left out."""
+        """Return today's state of each room; what is gone is left out."""
         return await self._snapshot_loader.load_many(rooms)
 
     async def events(self, spans: Iterable[MissingRange]) -> dict[MissingRange, list[Json]]:
-        """This will return the events of each span, in order."""
+        """Return the events of each span, in order."""
         return await self._range_loader.load_many(spans)
 
     async def newest(self, rooms: Iterable[LatestRoom]) -> dict[uuid.UUID, tuple[int, Json]]:
-        """This will return the newest value of each room without a history, with its version, by the room's key."""
+        """Return the newest value of each room without a history, with its version, by the room's key."""
         by_source: dict[LatestSource, list[uuid.UUID]] = defaultdict(list)
         for room in rooms:
             by_source[room.source].append(room.key)
@@ -51,7 +51,7 @@ class RoomReader:
         return values
 
     def clear(self) -> None:
-        """This will have everything read anew: the numbers belong to another history now."""
+        """Have everything read anew: the numbers belong to another history now."""
         self._replay_cache.clear()
 
     async def _read_ranges(self, ranges: set[MissingRange]) -> dict[MissingRange, list[Json]]:

@@ -82,7 +82,7 @@ class DriverPositions:
 
 
 async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[str, RoomName]:
-    """This will find shipments by reference in any case, as REST would show them."""
+    """Find shipments by reference in any case, as REST would show them."""
     if not subject.has_permission("shipment:follow"):
         return {}
     sight = subject.visibility_scope
@@ -117,7 +117,7 @@ _visible_shipments: Final = BatchLoader(_find_visible)
 
 
 async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName]:
-    """This will find the feed of the subject's organisation, for those who see every shipment."""
+    """Find the feed of the subject's organisation, for those who see every shipment."""
     if not (subject.sees_all_shipments and subject.has_permission("shipments:read")):
         return {}
     organization_id = subject.organization_id
@@ -125,7 +125,7 @@ async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName
 
 
 async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
-    """This will find drivers by id, as REST would show them."""
+    """Find drivers by id, as REST would show them."""
     if not subject.has_permission("shipments:read"):
         return {}
     ids = {text: uuid.UUID(text) for text in texts}
@@ -151,13 +151,13 @@ class ProgressSource:
 
 
 def export_room_type(*, newest: Newest, owned: Owned) -> RoomType:
-    """This will return the rooms of background exports, each open to whoever started it."""
+    """Return the rooms of background exports, each open to whoever started it."""
     find = _find_owned("export", "exports:read", rooms.export_group, owned)
     return RoomType("export", find, latest=ProgressSource(newest, frames.export_progress))
 
 
 def import_room_type(*, newest: Newest, owned: Owned) -> RoomType:
-    """This will return the rooms of imports, each open to whoever sent the file."""
+    """Return the rooms of imports, each open to whoever sent the file."""
     find = _find_owned("import", "shipments:write", rooms.import_group, owned)
     return RoomType("import", find, latest=ProgressSource(newest, frames.import_progress))
 

@@ -34,32 +34,32 @@ class RoomLog(Protocol):
     """What a room with a numbered history reads. The numbers are contiguous and start at 1."""
 
     async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
-        """This will return today's state of each, with its `seq`; what is gone is left out."""
+        """Return today's state of each, with its `seq`; what is gone is left out."""
 
     async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
-        """This will return the events behind a number, in order and up to one where that is given."""
+        """Return the events behind a number, in order and up to one where that is given."""
 
     def number(self, event: Json) -> int:
-        """This will return an event's number in this room."""
+        """Return an event's number in this room."""
 
     def summary(self, snapshot: Json) -> Json:
-        """This will return what of the state goes beside every event."""
+        """Return what of the state goes beside every event."""
 
     def summary_after(self, summary: Json, event: Json) -> Json:
-        """This will return the summary after an event."""
+        """Return the summary after an event."""
 
     def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
-        """This will return the frame of an event: the same bytes that its hint carries."""
+        """Return the frame of an event: the same bytes that its hint carries."""
 
 
 class LatestSource(Protocol):
     """What a room without a history reads: the newest value wins."""
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
-        """This will return each value with a version that grows with every change."""
+        """Return each value with a version that grows with every change."""
 
     def frame(self, room: RoomName, value: Json) -> bytes:
-        """This will return the frame that tells a value."""
+        """Return the frame that tells a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +76,22 @@ _room_types: dict[str, RoomType] = {}
 
 
 def register(room_type: RoomType) -> None:
-    """This will make rooms of a kind enterable; freight.wiring calls it."""
+    """Make rooms of a kind enterable; freight.wiring calls it."""
     _room_types[room_type.name] = room_type
 
 
 def room_type(name: str) -> RoomType:
-    """This will return a registered kind; raises KeyError for another."""
+    """Return a registered kind; raises KeyError for another."""
     return _room_types[name]
 
 
 def shipment_room(reference: str) -> str:
-    """This will return the name by which clients know a shipment's room."""
+    """Return the name by which clients know a shipment's room."""
     return f"shipment:{reference}"
 
 
 def shipment_group(organization_id: uuid.UUID, reference: str) -> str:
-    """This will return the channel layer's group of a shipment's room: organisation first, ≤ 96 characters.
+    """Return the channel layer's group of a shipment's room: organisation first, ≤ 96 characters.
 
     Group names allow letters, digits, `-`, `_` and `.` and fewer than 100 of them, so the organisation is
     written in 22 characters of base64url and the colons become dots.
@@ -101,27 +101,27 @@ def shipment_group(organization_id: uuid.UUID, reference: str) -> str:
 
 
 def feed_group(organization_id: uuid.UUID) -> str:
-    """This will return the group of an organisation's feed."""
+    """Return the group of an organisation's feed."""
     return f"feed.{organization_id}"
 
 
 def driver_group(driver_id: uuid.UUID) -> str:
-    """This will return the group of a driver's positions."""
+    """Return the group of a driver's positions."""
     return f"driver.{driver_id}"
 
 
 def export_group(export_id: uuid.UUID) -> str:
-    """This will return the group of a background export's progress."""
+    """Return the group of a background export's progress."""
     return f"export.{export_id}"
 
 
 def import_group(import_id: uuid.UUID) -> str:
-    """This will return the group of an import's progress."""
+    """Return the group of an import's progress."""
     return f"import.{import_id}"
 
 
 def parse_room(frame: Mapping[str, object]) -> tuple[str, str] | None:
-    """This will return the kind and key that a join or leave names, None where it names none that can be."""
+    """Return the kind and key that a join or leave names, None where it names none that can be."""
     room = frame.get("room")
     if "shipmentId" in frame and room is None:
         room = f"shipment:{frame['shipmentId']}" if isinstance(frame["shipmentId"], str) else None
@@ -140,7 +140,7 @@ def _is_id(text: str) -> bool:
 
 
 async def find(subject: Subject, requested: Sequence[tuple[str, str]]) -> dict[tuple[str, str], RoomName]:
-    """This will return those rooms that exist and that the subject may enter, one query for each kind.
+    """Return those rooms that exist and that the subject may enter, one query for each kind.
 
     What is missing and what is forbidden are left out alike.
     """

@@ -41,7 +41,7 @@ class Subscription:
         self._echo_received = asyncio.Event()
 
     async def subscribe(self, group: str) -> None:
-        """This will ask for a group's messages; while Redis does not answer, it is asked for later."""
+        """Ask for a group's messages; while Redis does not answer, it is asked for later."""
         self._groups.add(group)
         if not self.hints_lost:
             await self._subscribe(group)
@@ -55,7 +55,7 @@ class Subscription:
             log.debug("group not heard", group=group, error=repr(error))
 
     async def unsubscribe(self, group: str) -> None:
-        """This will end the interest in a group."""
+        """End the interest in a group."""
         self._groups.discard(group)
         self._subscribed.discard(group)
         try:
@@ -66,7 +66,7 @@ class Subscription:
     # -- running ----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """This will begin to receive."""
+        """Begin to receive."""
         self._layer.hear(self._channel, self._on_layer_message)
         await asyncio.gather(self.subscribe(self._own_group), self.subscribe(CONTROL_GROUP))
 
@@ -80,7 +80,7 @@ class Subscription:
             log.warning("hint not taken", error=repr(error))
 
     async def watch_forever(self) -> None:
-        """This will send the echoes, and mend what they show to be broken."""
+        """Send the echoes, and mend what they show to be broken."""
         while True:
             await asyncio.sleep(ECHO_SECONDS)
             sent = await self._send_echo()
@@ -94,7 +94,7 @@ class Subscription:
                 await self._subscribe(group)
 
     async def _send_echo(self) -> bool:
-        """This will send an echo, and say whether Redis took it."""
+        """Send an echo, and say whether Redis took it."""
         self._echo_received.clear()
         try:
             await asyncio.wait_for(self._layer.group_send(self._own_group, {"type": "echo"}), ECHO_DEADLINE_SECONDS)
@@ -111,7 +111,7 @@ class Subscription:
         return True
 
     async def _resubscribe(self) -> None:
-        """This will begin again on new connections: a subscription can be dead without an error."""
+        """Begin again on new connections: a subscription can be dead without an error."""
         self.resubscriptions += 1
         self._last_echo_at = time.monotonic()
         self._subscribed.clear()
@@ -120,7 +120,7 @@ class Subscription:
         await self._subscribe(self._own_group)
 
     async def close(self) -> None:
-        """This will end the subscription."""
+        """End the subscription."""
         try:
             await asyncio.wait_for(self._layer.flush(), SUBSCRIBE_DEADLINE_SECONDS)
         except Exception as error:

@@ -53,7 +53,7 @@ class Sweep:
         self._stale_sent = False
 
     async def run_forever(self) -> None:
-        """This will sweep again and again, more often while hints do not come."""
+        """Sweep again and again, more often while hints do not come."""
         while True:
             hints_lost = self._hub.subscription.hints_lost
             await asyncio.sleep(INTERVAL_WITHOUT_HINTS_SECONDS if hints_lost else random.uniform(*INTERVAL_SECONDS))
@@ -75,7 +75,7 @@ class Sweep:
             log.warning("logins not swept", error=repr(error))
 
     def _send_stale(self) -> None:
-        """This will tell everybody, once, that the log cannot be read: what they see may be old."""
+        """Tell everybody, once, that the log cannot be read: what they see may be old."""
         seconds = time.monotonic() - self._last_success_at
         if seconds < STALE_SECONDS or self._stale_sent:
             return
@@ -85,7 +85,7 @@ class Sweep:
             member.deliver(frame)
 
     async def sweep_rooms(self) -> None:
-        """This will compare every room with the table, in one query, and fill what is behind and stays so."""
+        """Compare every room with the table, in one query, and fill what is behind and stays so."""
         with metrics.sweep_seconds.time():
             heads = await self._heads()
         if not self._hub.subscription.hints_lost and any(head > room.known_seq for room, head in heads.items()):
@@ -96,7 +96,7 @@ class Sweep:
         await self._refresh_latest()
 
     async def _heads(self) -> dict[LogRoom, int]:
-        """This will read the newest number of each log; where another history has begun, all is told at once."""
+        """Read the newest number of each log; where another history has begun, all is told at once."""
         logs = self._log_rooms()
         if not logs:
             return {}
@@ -118,7 +118,7 @@ class Sweep:
                 room.update(version, room.source.frame(room.name, value))
 
     async def _begin_epoch(self, epoch: str) -> None:
-        """This will give every member a snapshot: the numbers belong to another history now."""
+        """Give every member a snapshot: the numbers belong to another history now."""
         self._hub.epoch = epoch
         self._hub.reader.clear()
         rooms = self._log_rooms()

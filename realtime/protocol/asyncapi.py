@@ -7,7 +7,7 @@ from realtime.protocol.frames import CLOSE_MEANINGS, VERSION
 
 
 def document() -> dict[str, Any]:
-    """This will return the document, JSON-able."""
+    """Return the document, JSON-able."""
     return {
         "asyncapi": "3.0.0",
         "info": {

@@ -37,12 +37,12 @@ JOIN_REQUEST: Final[dict[str, Schema]] = {
 
 
 def nullable(schema: Schema) -> Schema:
-    """This will allow null as well."""
+    """Allow null as well."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
 def object_schema(fields: Mapping[str, Schema]) -> Schema:
-    """This will return the schema of an object with these fields; more may come with a later version."""
+    """Return the schema of an object with these fields; more may come with a later version."""
     return {
         "type": "object",
         "required": [name for name in fields if not name.endswith("?")],

@@ -57,7 +57,7 @@ class InvalidFrame(Exception):
 
 
 def decode(text: str | None, binary: bytes | None) -> Json:
-    """This will return a client's frame; raises BadFrame for anything but a small JSON object with a type."""
+    """Return a client's frame; raises BadFrame for anything but a small JSON object with a type."""
     if text is None:
         raise InvalidFrame("Send JSON in text frames; binary frames are not understood.")
     if len(text) > MAX_MESSAGE_BYTES or len(text.encode()) > MAX_MESSAGE_BYTES:
@@ -81,12 +81,12 @@ def _is_valid_id(identifier: object) -> bool:
 
 
 def encode(frame: Json) -> bytes:
-    """This will return a frame as it goes over the wire."""
+    """Return a frame as it goes over the wire."""
     return orjson.dumps(frame)
 
 
 def welcome(*, connection_id: str, expires_at: str | None) -> bytes:
-    """This will greet an authenticated client and name its limits."""
+    """Greet an authenticated client and name its limits."""
     return encode(
         {
             "type": "welcome",
@@ -99,7 +99,7 @@ def welcome(*, connection_id: str, expires_at: str | None) -> bytes:
 
 
 def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Json, shipment: Json | None) -> bytes:
-    """This will tell one event, with what the room shows of its shipment; `seq` is the room's number."""
+    """Tell one event, with what the room shows of its shipment; `seq` is the room's number."""
     return encode(
         {
             "type": "shipment:update",
@@ -114,30 +114,30 @@ def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Jso
 
 
 def is_reassignment(event: Json) -> bool:
-    """This will tell whether a shipment went to somebody else by this event."""
+    """Tell whether a shipment went to somebody else by this event."""
     return not REASSIGNMENT_FIELDS.isdisjoint(event["data"]["changes"])
 
 
 def fold_summary(summary: Json, event: Json) -> Json:
-    """This will return the summary after an event: its `changes` laid over, as clients do with snapshots."""
+    """Return the summary after an event: its `changes` laid over, as clients do with snapshots."""
     changes = event["data"]["changes"]
     return {key: changes.get(key, value) for key, value in summary.items()} | {"updatedAt": event["recordedAt"]}
 
 
 def joined_with_events(*, echo: object, room: str, epoch: str, seq: int, events: list[Json]) -> bytes:
-    """This will answer a join that could be resumed: every event behind the client's `since`."""
+    """Answer a join that could be resumed: every event behind the client's `since`."""
     return encode(_room_joined(echo, room, epoch, seq) | {"recovered": True, "events": events})
 
 
 def joined_with_snapshot(*, echo: object, room: str, epoch: str, seq: int, reason: str, snapshot: Json) -> bytes:
-    """This will answer a join with today's state; `reason` is new, epoch, too_far or pruned."""
+    """Answer a join with today's state; `reason` is new, epoch, too_far or pruned."""
     return encode(
         _room_joined(echo, room, epoch, seq) | {"recovered": False, "reason": reason, "snapshot": snapshot}
     )
 
 
 def joined_latest(*, echo: object, room: str, value: Json | None) -> bytes:
-    """This will answer a join to a room without a history: here is the newest value, null where there is none."""
+    """Answer a join to a room without a history: here is the newest value, null where there is none."""
     return encode(
         _with_echo(
             {"type": "room:joined", "room": room, "recovered": False, "reason": "new", "snapshot": value}, echo
@@ -146,62 +146,62 @@ def joined_latest(*, echo: object, room: str, value: Json | None) -> bytes:
 
 
 def driver_location(value: Json) -> bytes:
-    """This will tell where a driver is: `{driverId, latitude, longitude, recordedAt}`."""
+    """Tell where a driver is: `{driverId, latitude, longitude, recordedAt}`."""
     return encode({"type": "driver:location:update", **value})
 
 
 def export_progress(value: Json) -> bytes:
-    """This will tell how far a background export is: `{exportId, state, done, total}`."""
+    """Tell how far a background export is: `{exportId, state, done, total}`."""
     return encode({"type": "export:progress", **value})
 
 
 def import_progress(value: Json) -> bytes:
-    """This will tell how far an import is: `{importId, state, done, total}`."""
+    """Tell how far an import is: `{importId, state, done, total}`."""
     return encode({"type": "import:progress", **value})
 
 
 def stale(*, since: str) -> bytes:
-    """This will say that the log cannot be read: what the client has may be old since then."""
+    """Say that the log cannot be read: what the client has may be old since then."""
     return encode({"type": "stale", "since": since})
 
 
 def drain(*, retry_ms: int) -> bytes:
-    """This will say that the server ends soon: come again after so many milliseconds, to any other."""
+    """Say that the server ends soon: come again after so many milliseconds, to any other."""
     return encode({"type": "drain", "retryMs": retry_ms})
 
 
 def room_left(*, room: str, reason: str, echo: object = None) -> bytes:
-    """This will say that a room's updates stop; `reason` is left, forbidden or deleted."""
+    """Say that a room's updates stop; `reason` is left, forbidden or deleted."""
     return encode(_with_echo({"type": "room:left", "room": room, "reason": reason}, echo))
 
 
 def heartbeat(heads: dict[str, int]) -> bytes:
-    """This will say that the line is alive, with the head of every joined room."""
+    """Say that the line is alive, with the head of every joined room."""
     return encode({"type": "heartbeat", "heads": heads})
 
 
 def pong(*, echo: object, t: object, timestamp: str) -> bytes:
-    """This will answer a ping."""
+    """Answer a ping."""
     return encode(_with_echo({"type": "pong", "t": t, "timestamp": timestamp}, echo))
 
 
 def token_expiring(*, expires_at: str) -> bytes:
-    """This will say that the credentials end soon, so that the client sends newer ones."""
+    """Say that the credentials end soon, so that the client sends newer ones."""
     return encode({"type": "token:expiring", "expiresAt": expires_at})
 
 
 def token_refreshed(*, expires_at: str | None, echo: object) -> bytes:
-    """This will answer newer credentials with the time when they end."""
+    """Answer newer credentials with the time when they end."""
     return encode(_with_echo({"type": "token:refreshed", "expiresAt": expires_at}, echo))
 
 
 def error(*, code: str, message: str, echo: object = None, **extra: Any) -> bytes:
-    """This will refuse one frame; the socket stays open."""
+    """Refuse one frame; the socket stays open."""
     return encode(_with_echo({"type": "error", "code": code, "message": message, **extra}, echo))
 
 
 def no_such_room(*, echo: object, room: str) -> bytes:
-    """This will answer a join to a room that is missing or forbidden, both alike."""
+    """Answer a join to a room that is missing or forbidden, both alike."""
     return error(code="not_found", message="There is no such room.", echo=echo, room=room)
 
 

@@ -24,7 +24,7 @@ class HintChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
     """One for all event loops of a process, as channels-redis has it."""
 
     def add_listener(self, channel: str, callback: Callable[[dict[str, Any]], None]) -> None:
-        """This will hand each message of the channel's groups to `take`, which must not wait and not raise."""
+        """Hand each message of the channel's groups to `take`, which must not wait and not raise."""
 
         def on_data(data: bytes) -> None:
             try:
@@ -37,7 +37,7 @@ class HintChannelLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
         self._get_layer().channels[channel] = _CallbackQueue(on_data)
 
     async def publish(self, messages: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """This will send messages to their groups, in order and in one word with each Redis."""
+        """Send messages to their groups, in order and in one word with each Redis."""
         layer = self._get_layer()
         by_shard: dict[_Shard, list[tuple[str, bytes]]] = defaultdict(list)
         for group, message in messages:
@@ -65,7 +65,7 @@ class _Shard(RedisSingleShardConnection):  # type: ignore[misc]
     """One Redis: publishes on one connection, hears on another."""
 
     async def publish_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
-        """This will publish messages to their channels."""
+        """Publish messages to their channels."""
         async with self._lock:
             self._ensure_redis()
             pipeline = self._redis.pipeline(transaction=False)
@@ -128,11 +128,11 @@ class _PubSubReader(asyncio.Protocol):
         self.data_received(buffered)
 
     def reads_from(self, connection: Any) -> bool:
-        """This will tell whether the connection is still the one that was taken over."""
+        """Tell whether the connection is still the one that was taken over."""
         return connection._reader is self._stream
 
     def data_received(self, data: bytes) -> None:
-        """This will tell every whole message; what cannot be read ends the connection."""
+        """Tell every whole message; what cannot be read ends the connection."""
         try:
             self._parser.feed(data)
             while isinstance(reply := self._parser.gets(), list):

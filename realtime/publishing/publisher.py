@@ -42,7 +42,7 @@ class Publisher:
         self.failed = 0
 
     def publish(self, group: str, message: dict[str, Any]) -> None:
-        """This will hand the hint over and return at once; a full queue drops it and counts."""
+        """Hand the hint over and return at once; a full queue drops it and counts."""
         self._ensure_thread()
         try:
             self._queue.put_nowait((group, message))
@@ -77,7 +77,7 @@ class Publisher:
                 log.warning("hint not published", error=repr(error), failed=self.failed)
 
     def _next_batch(self) -> list[tuple[str, dict[str, Any]]]:
-        """This will wait for a hint and return it with those that wait behind it."""
+        """Wait for a hint and return it with those that wait behind it."""
         hints = [self._queue.get()]
         with suppress(queue.Empty):
             while len(hints) < MAX_BATCH:
@@ -89,7 +89,7 @@ _publisher = Publisher()
 
 
 def _replace_after_fork() -> None:
-    """This will give a forked child a publisher of its own: threads and loops do not cross a fork."""
+    """Give a forked child a publisher of its own: threads and loops do not cross a fork."""
     global _publisher
     _publisher = Publisher()
 
@@ -100,7 +100,7 @@ os.register_at_fork(after_in_child=_replace_after_fork)
 def publish_hint(
     group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool = False, reassigns: bool = False
 ) -> None:
-    """This will publish that a room has a new head, with the frame itself where it is small.
+    """Publish that a room has a new head, with the frame itself where it is small.
 
     `ends`: what the room is about is gone; `reassigns`: it may be another driver's or customer's now.
     """
@@ -121,15 +121,15 @@ def publish_hint(
 
 
 def publish_latest(group: str, *, version: int, frame: bytes) -> None:
-    """This will publish the newest value of a room without a history."""
+    """Publish the newest value of a room without a history."""
     _publisher.publish(group, {"type": "latest", "group": group, "version": version, "frame": frame})
 
 
 def publish_recheck(principal_id: uuid.UUID) -> None:
-    """This will ask every process to look again at the living sockets of a user or tracking link."""
+    """Ask every process to look again at the living sockets of a user or tracking link."""
     _publisher.publish(CONTROL_GROUP, {"type": "control", "whose": str(principal_id)})
 
 
 def current() -> Publisher:
-    """This will return this process's publisher, for its counters."""
+    """Return this process's publisher, for its counters."""
     return _publisher

@@ -12,7 +12,7 @@ from shipments.selectors import epoch
 def publish_event(
     *, organization_id: uuid.UUID, event: dict[str, Any], shipment: dict[str, Any], **_: object
 ) -> None:
-    """This will hint a committed event to every hub that has members in the shipment's room."""
+    """Hint a committed event to every hub that has members in the shipment's room."""
     current_epoch = epoch.current()
     publisher.publish_hint(
         rooms.shipment_group(organization_id, shipment["reference"]),
@@ -25,7 +25,7 @@ def publish_event(
 
 
 def event_frame(current_epoch: str, event: dict[str, Any], shipment: dict[str, Any]) -> bytes:
-    """This will return the frame of an event, encoded once for every socket of every process."""
+    """Return the frame of an event, encoded once for every socket of every process."""
     reference = shipment["reference"]
     return frames.update(
         room=rooms.shipment_room(reference),
@@ -38,32 +38,32 @@ def event_frame(current_epoch: str, event: dict[str, Any], shipment: dict[str, A
 
 
 def publish_access_change(*, user_id: uuid.UUID, **_: object) -> None:
-    """This will let the living sockets of a user look again at what they may."""
+    """Let the living sockets of a user look again at what they may."""
     publisher.publish_recheck(user_id)
 
 
 def publish_link_revoked(*, link_id: uuid.UUID, **_: object) -> None:
-    """This will let the living sockets of a tracking link look again whether it is good."""
+    """Let the living sockets of a tracking link look again whether it is good."""
     publisher.publish_recheck(link_id)
 
 
 def publish_feed_head(*, organization_id: uuid.UUID, position: int, **_: object) -> None:
-    """This will hint that an organisation's feed has grown; the hubs read what by themselves."""
+    """Hint that an organisation's feed has grown; the hubs read what by themselves."""
     publisher.publish_hint(
         rooms.feed_group(organization_id), seq=position, epoch=epoch.current(), frame=None, ends=False
     )
 
 
 def publish_position(*, driver_id: uuid.UUID, position: dict[str, Any], version: int, **_: object) -> None:
-    """This will publish where a driver is now; a later position overtakes it."""
+    """Publish where a driver is now; a later position overtakes it."""
     publisher.publish_latest(rooms.driver_group(driver_id), version=version, frame=frames.driver_location(position))
 
 
 def publish_export_progress(*, export_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
-    """This will publish how far a background export is."""
+    """Publish how far a background export is."""
     publisher.publish_latest(rooms.export_group(export_id), version=version, frame=frames.export_progress(value))
 
 
 def publish_import_progress(*, import_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
-    """This will publish how far an import is."""
+    """Publish how far an import is."""
     publisher.publish_latest(rooms.import_group(import_id), version=version, frame=frames.import_progress(value))

@@ -82,7 +82,7 @@ class _StreamRequest:
         self._subject: Subject | None = None
 
     async def answer(self, receive: Any, send: Any) -> None:
-        """This will stream until either side has enough, or answer with a problem."""
+        """Stream until either side has enough, or answer with a problem."""
         headers = self._headers
         with trace_context.server_span(
             "stream", headers.get("traceparent", ""), headers.get("tracestate", "")
@@ -111,7 +111,7 @@ class _StreamRequest:
     # -- whether it may ---------------------------------------------------------------------------------
 
     async def _admit(self) -> EventStream:
-        """This will return a stream that is in its room; raises Refused."""
+        """Return a stream that is in its room; raises Refused."""
         if self._scope["method"] != "GET":
             raise RequestRefused(405, "Method Not Allowed", "A stream is read by GET.", {"Allow": "GET"})
         credential = authentication.handshake_credential(self._headers, ())
@@ -149,7 +149,7 @@ class _StreamRequest:
             raise RequestRefused(404, "Not Found", "There is no such stream.")
 
     def _check_same_site(self) -> None:
-        """This will raise Refused for a page of another site; a page of ours sends no Origin with a GET."""
+        """Raise Refused for a page of another site; a page of ours sends no Origin with a GET."""
         origin, site = self._headers.get("origin"), self._headers.get("sec-fetch-site", "same-origin")
         if site not in {"same-origin", "none"} or (origin is not None and origin not in settings.WS_CORS_ORIGINS):
             raise RequestRefused(403, "Forbidden", _CROSS_SITE)
@@ -165,7 +165,7 @@ class _StreamRequest:
             raise RequestRefused(429, "Too Many Requests", detail)
 
     def _cursor(self) -> tuple[int | None, str | None]:
-        """This will return the number and epoch that the client has; raises Refused for nonsense."""
+        """Return the number and epoch that the client has; raises Refused for nonsense."""
         query = parse_qs(self._scope["query_string"].decode("latin1"), keep_blank_values=True)
         if unknown := sorted(set(query) - {"lastEventId"}):
             raise RequestRefused(400, "Bad Request", f"There is no parameter {unknown[0][:64]!r}.")

@@ -34,13 +34,13 @@ _open_streams: "set[EventStream]" = set()
 
 
 def close_all() -> None:
-    """This will end every stream of the process, each told when to come again: the process is going to stop."""
+    """End every stream of the process, each told when to come again: the process is going to stop."""
     for stream in tuple(_open_streams):
         stream.send_drain()
 
 
 def encode_event(frame: bytes) -> bytes:
-    """This will return a socket's frame as one event, whose id is the cursor behind it: `epoch:seq`.
+    """Return a socket's frame as one event, whose id is the cursor behind it: `epoch:seq`.
 
     The answer to a join becomes `snapshot` or `replay`; the others keep their type.
     """
@@ -90,7 +90,7 @@ class EventStream:
         return self.identity.subject
 
     async def admit(self) -> None:
-        """This will see who it is and count it among the sockets; `refused` says why it may not stay."""
+        """See who it is and count it among the sockets; `refused` says why it may not stay."""
         if not await connection_limits.current().acquire(self._address_key, settings.SOCKETS_PER_ADDRESS):
             metrics.count_limited("address_sockets")
             self.close_code = CloseCode.TOO_MANY_MESSAGES
@@ -102,7 +102,7 @@ class EventStream:
     # -- what the hub calls -----------------------------------------------------------------------------
 
     def deliver(self, frame: bytes) -> None:
-        """This will send a frame as an event, without waiting; the end of its room is the end of the stream."""
+        """Send a frame as an event, without waiting; the end of its room is the end of the stream."""
         if self.closed or frame.startswith(_SOCKET_ONLY):
             return
         self.answered = True
@@ -111,10 +111,10 @@ class EventStream:
             self.end()
 
     async def drain(self) -> None:
-        """This will not wait: a stream has one room, and its first answer may be as long as it is."""
+        """Not wait: a stream has one room, and its first answer may be as long as it is."""
 
     def write(self, text: bytes) -> None:
-        """This will send ready text; a reader for whom too much waits is cut."""
+        """Send ready text; a reader for whom too much waits is cut."""
         self._buffer.append(text)
         self._buffered_bytes += len(text)
         self._wakeup.set()
@@ -125,14 +125,14 @@ class EventStream:
             self._aborted.set_result(None)
 
     def send_drain(self) -> None:
-        """This will end the stream, told when to come again."""
+        """End the stream, told when to come again."""
         retry_ms = random.randint(*_RETRY_MS)
         self.write(b"retry: %d\n" % retry_ms)
         self.deliver(frames.drain(retry_ms=retry_ms))
         self.end()
 
     def end(self) -> None:
-        """This will leave the room; what waits still goes out."""
+        """Leave the room; what waits still goes out."""
         self.closed = True
         _open_streams.discard(self)
         self.memberships.leave_all()
@@ -145,22 +145,22 @@ class EventStream:
     # -- what its identity calls ------------------------------------------------------------------------
 
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """This will take what the credential stands for now."""
+        """Take what the credential stands for now."""
         await self.identity.update_subject(fresh, recheck_rooms=recheck_rooms)
 
     async def check_rooms(self, subject: Subject) -> None:
-        """This will end the stream where the subject may not enter its room any more."""
+        """End the stream where the subject may not enter its room any more."""
         await self.memberships.recheck(subject)
 
     async def close(self, code: CloseCode, reason: str) -> None:
-        """This will end the stream as it would a socket; the client's next request is answered with why."""
+        """End the stream as it would a socket; the client's next request is answered with why."""
         self.close_code = code
         self.end()
 
     # -- what the response does -------------------------------------------------------------------------
 
     async def run(self, receive: Callable[[], Awaitable[dict[str, Any]]], send: Send) -> str:
-        """This will send until the stream ends, and return why it did.
+        """Send until the stream ends, and return why it did.
 
         A reader who is cut finds the response broken off, not ended.
         """
@@ -193,7 +193,7 @@ class EventStream:
                 await self._wait_for_frames()
 
     async def _wait_for_frames(self) -> None:
-        """This will wait for news, and make some where there are none for long."""
+        """Wait for news, and make some where there are none for long."""
         self._wakeup.clear()
         try:
             async with asyncio.timeout(random.uniform(*KEEPALIVE_SECONDS)):

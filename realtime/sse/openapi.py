@@ -69,7 +69,7 @@ _EXAMPLES: Final = {
 
 
 def describe_streams(result: Json, **_: object) -> Json:
-    """This will add the streams to a document that drf-spectacular has made."""
+    """Add the streams to a document that drf-spectacular has made."""
     paths = result["paths"]
     for polling_path, (path, name, text) in _STREAMS.items():
         polling_operation = paths[polling_path]["get"]

@@ -69,11 +69,11 @@ class UserForm(Form):
                 field.queryset = field.queryset.of(self.parties_organization_id)
 
     def clean_email(self) -> str:
-        """This will return the address as it is kept."""
+        """Return the address as it is kept."""
         return str(self.cleaned_data["email"]).strip().lower()
 
     def party_id(self, party: str) -> uuid.UUID | None:
-        """This will return the id of the chosen customer or driver."""
+        """Return the id of the chosen customer or driver."""
         party_row = self.cleaned_data.get(party)
         return party_row.pk if party_row else None
 
@@ -93,26 +93,26 @@ class UserAdmin(ServiceAdmin):
 
     @admin.display(ordering="membership__role")
     def role(self, obj: User) -> str:
-        """This will tell as what the account acts."""
+        """Tell as what the account acts."""
         membership = getattr(obj, "membership", None)
         return membership.role if membership else ("superuser" if obj.is_superuser else "—")
 
     @admin.display(ordering="membership__organization__name")
     def organization(self, obj: User) -> str:
-        """This will tell where it acts."""
+        """Tell where it acts."""
         membership = getattr(obj, "membership", None)
         return str(membership.organization) if membership else "—"
 
     def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
-        """This will keep the members of the subject's organisation."""
+        """Keep the members of the subject's organisation."""
         return rows.filter(membership__organization_id=subject.organization_id)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """This will leave accounts of no organisation to the command line."""
+        """Leave accounts of no organisation to the command line."""
         return super().has_change_permission(request, obj) and (obj is None or hasattr(obj, "membership"))
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will ask for what the operator may give."""
+        """Ask for what the operator may give."""
         if not self.has_change_permission(request, obj):
             return ("email", "name", "role", "organization", "is_active", "is_staff", "last_login")
         root = is_superuser(request)
@@ -121,18 +121,18 @@ class UserAdmin(ServiceAdmin):
         return (*first, "email", "name", "role", "customer", "driver", "password_new", *last)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will return nothing where there is a form: its own fields bear the names of columns."""
+        """Return nothing where there is a form: its own fields bear the names of columns."""
         return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """This will offer the customers and drivers of the account's organisation."""
+        """Offer the customers and drivers of the account's organisation."""
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.asks_organization = is_superuser(request) and obj is None
         form.parties_of = None if form.asks_organization else organization_id_of(obj or request.user)
         return form
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """This will create or change by the services, each difference by its own."""
+        """Create or change by the services, each difference by its own."""
         if change:
             self._save_changes(request, obj, form)
             return
@@ -175,7 +175,7 @@ class UserAdmin(ServiceAdmin):
 
     @admin.action(description="Remove the chosen members from their organisation")
     def remove(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """This will end memberships; the accounts stay."""
+        """End memberships; the accounts stay."""
         at = timezone.now()
         self.apply_to_each(
             request,
@@ -204,16 +204,16 @@ class ApiKeyAdmin(RecordAdmin):
     actions = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """This will say no."""
+        """Say no."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """This will say no."""
+        """Say no."""
         return False
 
     @admin.action(description="Revoke the chosen keys")
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """This will end keys at once."""
+        """End keys at once."""
         at = timezone.now()
         self.apply_to_each(
             request,
@@ -233,14 +233,14 @@ class OrganizationAdmin(ServiceAdmin):
     fields = ("name", "slug")
 
     def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
-        """This will keep the subject's own organisation."""
+        """Keep the subject's own organisation."""
         return rows.filter(pk=subject.organization_id)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """This will tell whether the operator runs the installation."""
+        """Tell whether the operator runs the installation."""
         return is_superuser(request)
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
-        """This will found an organisation by the service."""
+        """Found an organisation by the service."""
         by = acting_subject(request, None)
         obj.__dict__.update(organizations.create(by=by, now=timezone.now(), name=obj.name, slug=obj.slug).__dict__)

@@ -29,12 +29,12 @@ class _PartyAdmin(ServiceAdmin):
     ordering = ("name", "id")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will ask a superuser, who may act anywhere, for the organisation of a new row."""
+        """Ask a superuser, who may act anywhere, for the organisation of a new row."""
         asks_organization = obj is None and is_superuser(request)
         return ("organization", *self.fields) if asks_organization and self.fields else self.fields
 
     def organization_of(self, request: HttpRequest, obj: Any) -> Any:
-        """This will return the organisation that was chosen, else the operator's own."""
+        """Return the organisation that was chosen, else the operator's own."""
         return obj.organization_id or organization_id_of(request.user)
 
 
@@ -49,7 +49,7 @@ class DriverAdmin(_PartyAdmin):
     actions = ("dismiss",)
 
     def save_model(self, request: HttpRequest, obj: Driver, form: Any, change: bool) -> None:
-        """This will enroll or amend by the service."""
+        """Enroll or amend by the service."""
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
@@ -59,7 +59,7 @@ class DriverAdmin(_PartyAdmin):
 
     @admin.action(description="Dismiss the chosen drivers")
     def dismiss(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """This will remove drivers that nothing refers to, and set the others inactive."""
+        """Remove drivers that nothing refers to, and set the others inactive."""
         at = timezone.now()
         self.apply_to_each(
             request,
@@ -81,7 +81,7 @@ class CustomerAdmin(_PartyAdmin):
     actions = ("close",)
 
     def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
-        """This will open or amend an account by the service."""
+        """Open or amend an account by the service."""
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
@@ -91,7 +91,7 @@ class CustomerAdmin(_PartyAdmin):
 
     @admin.action(description="Close the chosen accounts")
     def close(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """This will remove accounts that nothing refers to."""
+        """Remove accounts that nothing refers to."""
         at = timezone.now()
         self.apply_to_each(
             request,
@@ -112,5 +112,5 @@ class LocationAdmin(RecordAdmin):
     ordering = ("name", "id")
 
     def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
-        """This will keep the shared places and the organisation's own."""
+        """Keep the shared places and the organisation's own."""
         return rows.filter(Q(organization=None) | Q(organization_id=subject.organization_id))

@@ -31,5 +31,5 @@ class AuditEntryAdmin(RecordAdmin):
     search_help_text = "An entity's id or reference, an actor's name, or a request's id"
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """This will order by the index that serves the operator's rows."""
+        """Order by the index that serves the operator's rows."""
         return ("-pk",) if is_superuser(request) else ("-at", "-id")

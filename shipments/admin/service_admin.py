@@ -57,14 +57,14 @@ class BoundedPaginator(Pages):
 
 
 def subject_of(request: HttpRequest) -> Subject | None:
-    """This will return the subject of the operator's membership, None for a superuser of no organisation."""
+    """Return the subject of the operator's membership, None for a superuser of no organisation."""
     user = request.user
     subject = subjects.subject_of_user(user) if isinstance(user, User) else None
     return _with_request_origin(subject, request) if subject else None
 
 
 def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
-    """This will return as whom the operator changes something of an organisation.
+    """Return as whom the operator changes something of an organisation.
 
     Its own membership there; a superuser elsewhere acts as the system, under its own name.
     Raises PermissionDenied for anybody else.
@@ -84,12 +84,12 @@ def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
 
 
 def is_superuser(request: HttpRequest) -> bool:
-    """This will tell whether the operator runs the whole installation."""
+    """Tell whether the operator runs the whole installation."""
     return bool(getattr(request.user, "is_superuser", False))
 
 
 def organization_id_of(user: object) -> Any:
-    """This will return the organisation in which a user acts, None where it belongs nowhere."""
+    """Return the organisation in which a user acts, None where it belongs nowhere."""
     return getattr(getattr(user, "membership", None), "organization_id", None)
 
 
@@ -112,7 +112,7 @@ class ServiceAdmin(Base):
     list_max_show_all = 200
 
     def has_permission(self, request: HttpRequest, permission: str | None) -> bool:
-        """This will tell whether the operator's role, or being a superuser, allows it."""
+        """Tell whether the operator's role, or being a superuser, allows it."""
         if permission is None or not request.user.is_active:
             return False
         if is_superuser(request):
@@ -121,27 +121,27 @@ class ServiceAdmin(Base):
         return subject is not None and subject.has_permission(permission)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """This will tell whether the page stands in the index."""
+        """Tell whether the page stands in the index."""
         return self.has_permission(request, self.reads)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """This will tell whether the rows may be read."""
+        """Tell whether the rows may be read."""
         return self.has_permission(request, self.reads)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """This will tell whether a row may be made."""
+        """Tell whether a row may be made."""
         return self.has_permission(request, self.writes)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """This will tell whether a row may be changed."""
+        """Tell whether a row may be changed."""
         return self.has_permission(request, self.writes)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """This will always say no: what may go, goes by an action through its service."""
+        """Always say no: what may go, goes by an action through its service."""
         return False
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
-        """This will keep the rows of the operator's organisation; a superuser sees all."""
+        """Keep the rows of the operator's organisation; a superuser sees all."""
         rows = super().get_queryset(request)
         if is_superuser(request):
             return rows
@@ -149,18 +149,18 @@ class ServiceAdmin(Base):
         return self.rows_of_organization(rows, subject) if subject else rows.none()
 
     def rows_of_organization(self, rows: models.QuerySet[Any], subject: Subject) -> models.QuerySet[Any]:
-        """This will keep the rows of the subject's organisation."""
+        """Keep the rows of the subject's organisation."""
         return rows.filter(organization_id=subject.organization_id)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """This will offer, and accept, only rows that the operator sees."""
+        """Offer, and accept, only rows that the operator sees."""
         related = self.admin_site._registry.get(db_field.remote_field.model)
         if related is not None and "queryset" not in kwargs:
             kwargs["queryset"] = related.get_queryset(request)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """This will show a service's refusal as a message on the form; nothing has been changed then."""
+        """Show a service's refusal as a message on the form; nothing has been changed then."""
         try:
             return super().changeform_view(request, *args, **kwargs)
         except REFUSALS as refusal:
@@ -170,7 +170,7 @@ class ServiceAdmin(Base):
     def apply_to_each(
         self, request: HttpRequest, rows: models.QuerySet[Any], action: Callable[[Any], object], verb: str
     ) -> None:
-        """This will act on every chosen row, each in a transaction of its own, and say what became of it."""
+        """Act on every chosen row, each in a transaction of its own, and say what became of it."""
         succeeded = 0
         for row in rows:
             try:
@@ -184,7 +184,7 @@ class ServiceAdmin(Base):
             self.message_user(request, f"{succeeded} {verb}.", messages.SUCCESS)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """This will offer no action, and so run none, to those who may only read."""
+        """Offer no action, and so run none, to those who may only read."""
         return super().get_actions(request) if self.has_permission(request, self.writes) else {}
 
 
@@ -195,7 +195,7 @@ class RecordAdmin(ServiceAdmin):
     sortable_by = ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will return every field."""
+        """Return every field."""
         return [field.name for field in self.opts.fields]
 
 

@@ -111,11 +111,11 @@ class ShipmentAdmin(ServiceAdmin):
     actions = ("discard",)
 
     def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
-        """This will keep what the subject may see, as everywhere else."""
+        """Keep what the subject may see, as everywhere else."""
         return rows.visible_to(subject)  # type: ignore[attr-defined,no-any-return]  # ShipmentQuerySet's
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """This will return the form for booking or the one for amending."""
+        """Return the form for booking or the one for amending."""
         form: Any = super().get_form(
             request, obj, change, **kwargs | {"form": ShipmentForm if obj else NewShipmentForm}
         )
@@ -124,7 +124,7 @@ class ShipmentAdmin(ServiceAdmin):
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will lay the fields out."""
+        """Lay the fields out."""
         party_fields = ["origin_code", "destination_code", "customer", "driver"]
         if not self.has_change_permission(request):
             party_fields[:2] = ["origin", "destination"]
@@ -139,11 +139,11 @@ class ShipmentAdmin(ServiceAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """This will leave the reference to be typed while the shipment is new."""
+        """Leave the reference to be typed while the shipment is new."""
         return self.readonly_fields if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:
-        """This will book or amend, and move on, by the services."""
+        """Book or amend, and move on, by the services."""
         if not change:
             self._book(request, obj, form)
             return
@@ -180,7 +180,7 @@ class ShipmentAdmin(ServiceAdmin):
 
     @admin.action(description="Discard the chosen drafts")
     def discard(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """This will take drafts away; anything further on is refused."""
+        """Take drafts away; anything further on is refused."""
         at = timezone.now()
         self.apply_to_each(
             request,

@@ -22,7 +22,7 @@ class MemberBackend(ModelBackend):
     """Loads the user of a session together with its membership: one query instead of two."""
 
     def get_user(self, user_id: Any) -> User | None:
-        """This will return the active user, None where there is none."""
+        """Return the active user, None where there is none."""
         try:
             key = uuid.UUID(str(user_id))
         except ValueError:
@@ -35,7 +35,7 @@ class SubjectAuthentication(BaseAuthentication):
     """Puts the Subject at `request.auth` (and the bare request's `subject`, for limiter and logs)."""
 
     def authenticate(self, request: Request) -> tuple[Any, Subject] | None:
-        """This will return `(user, subject)`, None where nobody says who it is; raises AuthenticationFailed."""
+        """Return `(user, subject)`, None where nobody says who it is; raises AuthenticationFailed."""
         token = _bearer(request)
         subject = _subject_of_session(request) if token is None else bearers.authenticate(token, now=timezone.now())
         if subject is None:
@@ -47,7 +47,7 @@ class SubjectAuthentication(BaseAuthentication):
         return SubjectUser(subject), subject
 
     def authenticate_header(self, request: Request) -> str:
-        """This will name the scheme, which makes a refusal 401 and not 403."""
+        """Name the scheme, which makes a refusal 401 and not 403."""
         return 'Bearer realm="freight"'
 
 
@@ -67,14 +67,14 @@ class SubjectUser:
 
 
 def subject_of(request: Request) -> Subject:
-    """This will return who calls; raises NotAuthenticated where nobody does."""
+    """Return who calls; raises NotAuthenticated where nobody does."""
     if isinstance(request.auth, Subject):
         return request.auth
     raise NotAuthenticated(BAD_CREDENTIALS)
 
 
 def with_request_origin(subject: Subject, request: Request | HttpRequest) -> Subject:
-    """This will return the subject acting from the request's address, under its id."""
+    """Return the subject acting from the request's address, under its id."""
     return subject.with_request_origin(
         address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
     )

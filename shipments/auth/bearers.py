@@ -28,7 +28,7 @@ WHERE login.id = ANY(%s) AND login.revoked_at IS NULL AND person.is_active
 
 
 def authenticate(raw: str, *, now: datetime) -> Subject | None:
-    """This will return the subject of an access token, API key or tracking link, None where it is not good.
+    """Return the subject of an access token, API key or tracking link, None where it is not good.
 
     One query; role, account and login are today's, not those of the moment when the token was made.
     """
@@ -45,12 +45,12 @@ def authenticate(raw: str, *, now: datetime) -> Subject | None:
 
 
 def is_opaque_token(raw: str) -> bool:
-    """This will tell whether it looks like an API key or tracking link; anything else may be an access token."""
+    """Tell whether it looks like an API key or tracking link; anything else may be an access token."""
     return raw.startswith((tokens.API_KEY_PREFIX, tokens.TRACKING_PREFIX))
 
 
 def verify_claims(raw: str, *, now: datetime) -> Claims | None:
-    """This will return what an access token says, None where it is not good. No query: see `of_login`."""
+    """Return what an access token says, None where it is not good. No query: see `of_login`."""
     try:
         return tokens.verify_access(raw, now)
     except tokens.InvalidToken:
@@ -58,7 +58,7 @@ def verify_claims(raw: str, *, now: datetime) -> Claims | None:
 
 
 def subject_of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | None:
-    """This will return the subject of an access token by its login's row of LOGINS, None where it is not good."""
+    """Return the subject of an access token by its login's row of LOGINS, None where it is not good."""
     if row is None or tuple(row[:3]) != (claims.login_id, claims.user_id, claims.version):
         return None
     organization_id, role, name, customer_id, driver_id, is_staff, access_version = row[3:]
@@ -78,7 +78,7 @@ def subject_of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | Non
 
 
 def subject_of_api_key(key: ApiKey) -> Subject | None:
-    """This will return the subject of a key that is good, None where its owner is not (any more)."""
+    """Return the subject of a key that is good, None where its owner is not (any more)."""
     subject = subject_of_user(
         key.user, scopes=frozenset(key.scopes), key_id=key.pk, key_name=key.name, expires_at=key.expires_at
     )
@@ -99,7 +99,7 @@ def _authenticate_api_key(raw: str, now: datetime) -> Subject | None:
 
 
 def authenticate_device(raw: str, *, now: datetime) -> Subject | None:
-    """This will return the subject of a phone's key, which reports positions of its driver and nothing else.
+    """Return the subject of a phone's key, which reports positions of its driver and nothing else.
 
     A door of its own: such a key stands in URLs, so nothing else takes it. None where it is not good.
     """
@@ -117,7 +117,7 @@ def authenticate_device(raw: str, *, now: datetime) -> Subject | None:
 
 
 def subject_of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
-    """This will return the subject of the one link that is looked for, None where it is not good (any more)."""
+    """Return the subject of the one link that is looked for, None where it is not good (any more)."""
     # What a customer gave away ends with its own right to see the shipment.
     link_still_granted = Q(customer=None) | Q(customer=F("shipment__customer"))
     link = links.filter(link_still_granted, revoked_at=None, expires_at__gt=now, shipment__deleted_at=None).first()
@@ -134,7 +134,7 @@ def subject_of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
 
 
 def _record_use(key: ApiKey | DeviceKey, now: datetime) -> None:
-    """This will note the use of a key; a database that takes no writes must not stop a read."""
+    """Note the use of a key; a database that takes no writes must not stop a read."""
     if key.last_used_at is not None and key.last_used_at > now - _LAST_USED_INTERVAL:
         return
     not_recently_used = Q(last_used_at=None) | Q(last_used_at__lte=now - _LAST_USED_INTERVAL)

@@ -32,7 +32,7 @@ class Credential:
     expires_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """This will return it as JSON holds it."""
+        """Return it as JSON holds it."""
         ids = {name: getattr(self, f"{name}_id") for name in _IDS}
         return {
             **{name: str(value) for name, value in ids.items() if value},
@@ -42,7 +42,7 @@ class Credential:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """This will return what `kept` wrote."""
+        """Return what `kept` wrote."""
         return cls(
             **{f"{name}_id": uuid.UUID(stored[name]) for name in _IDS if name in stored},
             session_key=stored["session"],
@@ -51,7 +51,7 @@ class Credential:
 
 
 def credential_of(subject: Subject) -> Credential | None:
-    """This will return the credential that a subject came with, None for one that came with none."""
+    """Return the credential that a subject came with, None for one that came with none."""
     by_user = subject.user_id and (subject.login_id or subject.key_id or subject.session_key)
     if not (by_user or subject.link_id):
         return None
@@ -66,7 +66,7 @@ def credential_of(subject: Subject) -> Credential | None:
 
 
 def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
-    """This will return whom a credential stands for today, None where it has ended.
+    """Return whom a credential stands for today, None where it has ended.
 
     An access token that an account's change made worthless for requests is still its login here: what
     changed is in the subject that is returned.
@@ -81,7 +81,7 @@ def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
 
 
 def subject_of_user(user_id: uuid.UUID, *, key_id: uuid.UUID | None, now: datetime) -> Subject | None:
-    """This will return whom a user, or one of its keys, stands for today: for what was ordered and is done later.
+    """Return whom a user, or one of its keys, stands for today: for what was ordered and is done later.
 
     A login may end meanwhile, as people go home; a revoked key or account may not.
     """
@@ -93,7 +93,7 @@ def subject_of_user(user_id: uuid.UUID, *, key_id: uuid.UUID | None, now: dateti
 
 
 def subject_of_session(key: str, *, now: datetime) -> Subject | None:
-    """This will return whom a page's session stands for, None where it is no good."""
+    """Return whom a page's session stands for, None where it is no good."""
     session = Session.objects.filter(session_key=key, expire_date__gt=now).first()
     if session is None:
         return None

@@ -104,7 +104,7 @@ class Subject:
         return self.role in ORGANIZATION_WIDE_ROLES
 
     def has_permission(self, permission: str) -> bool:
-        """This will tell whether the role, and the key's scopes where there is one, allow it."""
+        """Tell whether the role, and the key's scopes where there is one, allow it."""
         if permission == "metrics:read":
             return self.is_staff if self.scopes is None else permission in self.scopes
         if permission not in PERMISSIONS.get(self.role, frozenset()):
@@ -112,7 +112,7 @@ class Subject:
         return self.scopes is None or _SCOPE_BY_PERMISSION.get(permission, permission) in self.scopes
 
     def require(self, permission: str) -> None:
-        """This will raise Forbidden unless it may."""
+        """Raise Forbidden unless it may."""
         if not self.has_permission(permission):
             raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
 
@@ -124,24 +124,24 @@ class Subject:
         return PERMISSIONS.get(self.role, frozenset()) & frozenset(SCOPES)
 
     def with_request_origin(self, *, address: str | None, request_id: str) -> Self:
-        """This will return the same subject acting from an address in one request."""
+        """Return the same subject acting from an address in one request."""
         return replace(self, address=address, request_id=request_id)
 
 
 def system_subject(organization_id: uuid.UUID, *, name: str) -> Subject:
-    """This will return the subject that a command or worker acts as."""
+    """Return the subject that a command or worker acts as."""
     return Subject(organization_id=organization_id, role="system", name=name)
 
 
 def installation_subject(*, name: str) -> Subject:
-    """This will return the subject of a command that concerns the whole installation."""
+    """Return the subject of a command that concerns the whole installation."""
     return Subject(organization_id=None, role="system", name=name)  # type: ignore[arg-type]  # it reads no rows
 
 
 def failed_login_subject(
     *, name: str, organization_id: uuid.UUID | None, address: str | None, request_id: str
 ) -> Subject:
-    """This will return the subject of a failed attempt to log in: it may nothing, and the audit names it.
+    """Return the subject of a failed attempt to log in: it may nothing, and the audit names it.
 
     Without an organisation the entry concerns the whole installation.
     """
@@ -164,7 +164,7 @@ def subject_of_user(
     expires_at: datetime | None = None,
     session_key: str | None = None,
 ) -> Subject | None:
-    """This will return the subject that a user acts as, None where it is inactive or belongs nowhere.
+    """Return the subject that a user acts as, None where it is inactive or belongs nowhere.
 
     One query unless `membership` was fetched with the user.
     """

@@ -50,7 +50,7 @@ class Claims:
 def issue_access(
     *, user_id: uuid.UUID, login_id: uuid.UUID, authz_version: int, now: datetime
 ) -> tuple[str, datetime]:
-    """This will return an access token and when it ends."""
+    """Return an access token and when it ends."""
     expires_at = now + timedelta(minutes=settings.JWT_ACCESS_MINUTES)
     return _issue(ACCESS, user_id, login_id, authz_version, now, expires_at), expires_at
 
@@ -58,37 +58,37 @@ def issue_access(
 def issue_refresh(
     *, user_id: uuid.UUID, login_id: uuid.UUID, generation: int, now: datetime, expires_at: datetime
 ) -> str:
-    """This will return the refresh token of one generation of a login."""
+    """Return the refresh token of one generation of a login."""
     return _issue(REFRESH, user_id, login_id, generation, now, expires_at)
 
 
 def verify_access(token: str, now: datetime) -> Claims:
-    """This will return the claims of an access token; raises BadToken."""
+    """Return the claims of an access token; raises BadToken."""
     return _verify(ACCESS, token, now)
 
 
 def verify_refresh(token: str, now: datetime) -> Claims:
-    """This will return the claims of a refresh token; raises BadToken."""
+    """Return the claims of a refresh token; raises BadToken."""
     return _verify(REFRESH, token, now)
 
 
 def new_api_key() -> str:
-    """This will make the secret of an API key: `frk_` and 43 characters, 256 random bits."""
+    """Make the secret of an API key: `frk_` and 43 characters, 256 random bits."""
     return API_KEY_PREFIX + secrets.token_urlsafe(32)
 
 
 def new_device_key() -> str:
-    """This will make the secret of a phone: `frd_` and 22 characters, 128 random bits; people may type it."""
+    """Make the secret of a phone: `frd_` and 22 characters, 128 random bits; people may type it."""
     return DEVICE_KEY_PREFIX + secrets.token_urlsafe(16)
 
 
 def new_tracking_token() -> str:
-    """This will make the secret of a tracking link: `frt_` and 22 characters, 128 random bits."""
+    """Make the secret of a tracking link: `frt_` and 22 characters, 128 random bits."""
     return TRACKING_PREFIX + secrets.token_urlsafe(16)
 
 
 def digest(secret: str) -> bytes:
-    """This will return the digest under which a secret of ours is stored; so many random bits need no slow hash."""
+    """Return the digest under which a secret of ours is stored; so many random bits need no slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -124,7 +124,7 @@ def _verify(kind: str, token: str, now: datetime) -> Claims:
 
 @lru_cache(maxsize=4096)
 def _decode(token: str, key: bytes) -> tuple[str, Claims]:
-    """This will return the type and claims of a token that this key has signed, at whatever time; raises BadToken.
+    """Return the type and claims of a token that this key has signed, at whatever time; raises BadToken.
 
     What a token says does not change: whoever comes again with the same is read once.
     """
@@ -150,7 +150,7 @@ def _decode(token: str, key: bytes) -> tuple[str, Claims]:
 
 
 def _decode_own(token: str, key: bytes) -> dict[str, Any] | None:
-    """This will return the claims of a token exactly as `_issue` writes it; PyJWT judges everything else.
+    """Return the claims of a token exactly as `_issue` writes it; PyJWT judges everything else.
 
     It takes a third of PyJWT's time, which every request and handshake would pay.
     """
@@ -173,5 +173,5 @@ def _decode_own(token: str, key: bytes) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=4)
 def _signing_key(secret: str) -> bytes:
-    """This will derive the signing key, so that no other use of SECRET_KEY can make a token."""
+    """Derive the signing key, so that no other use of SECRET_KEY can make a token."""
     return hashlib.blake2b(secret.encode(), key=b"freight.tokens.v1", digest_size=32).digest()

@@ -21,7 +21,7 @@ JOIN ({versions.version_sql("(SELECT DISTINCT organization_id FROM who)")}) AS v
 
 
 async def load_versions(organizations: Collection[uuid.UUID]) -> dict[uuid.UUID, Version]:
-    """This will return the version of each organisation, as `versions.now` does; those without one are left out."""
+    """Return the version of each organisation, as `versions.now` does; those without one are left out."""
     rows = await async_reads.fetch(versions.VERSION_SQL, [list(organizations)])
     versions_by_organization = {organization: versions.version_of_row(row) for organization, *row in rows}
     return {
@@ -30,7 +30,7 @@ async def load_versions(organizations: Collection[uuid.UUID]) -> dict[uuid.UUID,
 
 
 async def load_subjects_with_versions(batch: Collection[Claims]) -> dict[Claims, tuple[Subject, Version | None]]:
-    """This will return whom these access tokens stand for, and the version of the organisation that they are of.
+    """Return whom these access tokens stand for, and the version of the organisation that they are of.
 
     Tokens that are not good (any more) are left out.
     """
@@ -47,7 +47,7 @@ async def load_subjects_with_versions(batch: Collection[Claims]) -> dict[Claims,
 
 
 async def load_positions(drivers: Collection[str]) -> pages.PositionsByDriver:
-    """This will return where drivers are, by their ids as text; those who were never seen may be left out."""
+    """Return where drivers are, by their ids as text; those who were never seen may be left out."""
     return pages.positions_by_driver(
         await async_reads.fetch(pages.POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
     )

@@ -18,7 +18,7 @@ class LRUStore:
         self._max_bytes, self._size = max_bytes, 0
 
     def get(self, key: str) -> tuple[bytes, bytes] | None:
-        """This will return what was kept last, with its stamp."""
+        """Return what was kept last, with its stamp."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
@@ -26,7 +26,7 @@ class LRUStore:
             return entry
 
     def put(self, key: str, stamp: bytes, body: bytes) -> None:
-        """This will keep bytes in the place of those with another stamp."""
+        """Keep bytes in the place of those with another stamp."""
         with self._lock:
             self._drop(key)
             self._entries[key] = (stamp, body)
@@ -35,7 +35,7 @@ class LRUStore:
                 self._drop(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """This will forget everything."""
+        """Forget everything."""
         with self._lock:
             self._entries.clear()
             self._size = 0
@@ -54,7 +54,7 @@ class SingleFlight:
         self._in_flight: dict[object, Future[Any]] = {}
 
     def run(self, key: object, make: Callable[[], T], wait: float) -> T:
-        """This will return what `make` returns, called here or, at this moment, in another thread.
+        """Return what `make` returns, called here or, at this moment, in another thread.
 
         That one is waited for so many seconds.
         """

@@ -67,7 +67,7 @@ class CachedPage:
         return {driver for driver in self._metadata["drivers"] if driver}
 
     def render(self, positions: PositionsByDriver) -> RenderedPage:
-        """This will make the page of it, and of where its drivers are."""
+        """Make the page of it, and of where its drivers are."""
         metadata = self._metadata
         results = b",".join(
             prepared.with_position(line, positions.get(driver))
@@ -78,7 +78,7 @@ class CachedPage:
 
 
 def get_local(viewer: Viewer, variant: str, full_path: str, version: Version) -> CachedPage | None:
-    """This will return the page that was asked for at this version, None where it is not at hand.
+    """Return the page that was asked for at this version, None where it is not at hand.
 
     Nothing is waited for.
     """
@@ -94,7 +94,7 @@ def fetch_page(
     *,
     version: Version | None = None,
 ) -> RenderedPage:
-    """This will return the page that `asked` (path and query, as written) stands for; `read` finds its rows.
+    """Return the page that `asked` (path and query, as written) stands for; `read` finds its rows.
 
     The version is read unless the caller has read it just now.
     """
@@ -133,7 +133,7 @@ def fetch_page(
 
 
 def positions_by_driver(rows: Sequence[Sequence[Any]]) -> PositionsByDriver:
-    """This will return where drivers are by rows of `WHERE_ARE`."""
+    """Return where drivers are by rows of `WHERE_ARE`."""
     return {
         str(driver): representation.position(dict(zip(_POSITION_FIELDS, position_values, strict=True)), "")
         for driver, *position_values in rows
@@ -151,7 +151,7 @@ def _stamp(version: Version) -> bytes:
 
 
 def _serialize(page_rows: PageRows, variant: str, baseline: representation.Json) -> bytes:
-    """This will write a page down: a line about it, then a line for each shipment."""
+    """Write a page down: a line about it, then a line for each shipment."""
     metadata = baseline | {
         "at": time.time(),
         "drivers": [row["driver_id"] for row in page_rows.rows],
@@ -164,12 +164,12 @@ def _serialize(page_rows: PageRows, variant: str, baseline: representation.Json)
 
 
 def _positions_in_rows(page_rows: PageRows) -> PositionsByDriver:
-    """This will return where the drivers are as the rows, which were read at this moment, tell it."""
+    """Return where the drivers are as the rows, which were read at this moment, tell it."""
     return {str(row["driver_id"]): representation.position(row, prepared.POSITION_PREFIX) for row in page_rows.rows}
 
 
 def _fetch_positions(drivers: set[str]) -> PositionsByDriver:
-    """This will return where the drivers are at this moment: one query."""
+    """Return where the drivers are at this moment: one query."""
     if not drivers:
         return {}
     with connection.cursor() as cursor:

@@ -52,7 +52,7 @@ class PreparedShipment:
 def get_shipment(
     viewer: Viewer, variant: str, reference: str, *, client_has: Callable[[str], bool] = lambda _: False
 ) -> PreparedShipment | None:
-    """This will return one shipment, None where it is missing or not for the viewer.
+    """Return one shipment, None where it is missing or not for the viewer.
 
     `has` tells whether the caller has the version of an ETag. One small query, and one more where nobody has
     asked for this state before.
@@ -71,7 +71,7 @@ def get_shipment(
 def get_local(
     viewer: Viewer, variant: str, row: representation.Row, *, client_has: Callable[[str], bool] = lambda _: False
 ) -> PreparedShipment | None:
-    """This will return a shipment whose columns `SEEN` were read just now, None where its JSON is not at hand.
+    """Return a shipment whose columns `SEEN` were read just now, None where its JSON is not at hand.
 
     Nothing is waited for.
     """
@@ -89,7 +89,7 @@ def get_local(
 def get_or_make(
     viewer: Viewer, variant: str, row: representation.Row, *, client_has: Callable[[str], bool] = lambda _: False
 ) -> PreparedShipment | None:
-    """This will return the same where it is not at hand: of Redis, else of one more query."""
+    """Return the same where it is not at hand: of Redis, else of one more query."""
     try:
         cached = _cached_body(viewer.organization_id, row, variant)
     except _ConcurrentUpdate:
@@ -100,7 +100,7 @@ def get_or_make(
 
 
 def warm_up(rows: Iterable[representation.Row]) -> bool:
-    """This will keep these shipments (`SHIPMENT_COLUMNS` and organization_id) for every variant.
+    """Keep these shipments (`SHIPMENT_COLUMNS` and organization_id) for every variant.
 
     It says whether Redis took them. What is overtaken meanwhile is kept and never shown.
     """
@@ -121,7 +121,7 @@ class _ConcurrentUpdate(Exception):
 def _read_uncached(
     viewer: Viewer, variant: str, reference: str, *, client_has: Callable[[str], bool]
 ) -> PreparedShipment | None:
-    """This will return a shipment past the cache."""
+    """Return a shipment past the cache."""
     row = selectors.get_shipment(viewer, reference)
     if row is None:
         return None
@@ -152,12 +152,12 @@ def _key(organization_id: uuid.UUID, reference: str, variant: str) -> str:
 
 
 def _stamp(row: representation.Row) -> bytes:
-    """This will return the digest of all that decides what is shown, but for the position."""
+    """Return the digest of all that decides what is shown, but for the position."""
     return digest(*(row[column] for column in _STAMPED_COLUMNS))
 
 
 def _etag(row: representation.Row, variant: str) -> str:
-    """This will return `"<seq>.<hash>"`: the hash covers what the number does not determine."""
+    """Return `"<seq>.<hash>"`: the hash covers what the number does not determine."""
     etag_digest = digest(variant, _stamp(row), *(row[column] for column in _POSITION_COLUMNS))
     return f'"{row["seq"]}.{etag_digest[:6].hex()}"'
 
@@ -166,25 +166,25 @@ def _etag(row: representation.Row, variant: str) -> str:
 
 
 def without_position(row: representation.Row, variant: str) -> bytes:
-    """This will write a shipment, without its position, as JSON on one line."""
+    """Write a shipment, without its position, as JSON on one line."""
     body = representation.shipment(row, variant)
     del body["position"]
     return orjson.dumps(body)
 
 
 def with_position(body: bytes, position: representation.Json | None) -> bytes:
-    """This will put the position into the JSON of a shipment."""
+    """Put the position into the JSON of a shipment."""
     return body[:-1] + b',"position":' + orjson.dumps(position) + b"}"
 
 
 def digest(*parts: object) -> bytes:
-    """This will return 16 bytes that stand for these parts, and for the code that prepares."""
+    """Return 16 bytes that stand for these parts, and for the code that prepares."""
     text = repr((_code_version(), [_canonical(part) for part in parts]))
     return hashlib.blake2b(text.encode(), digest_size=STAMP_BYTES).digest()
 
 
 def _canonical(part: object) -> object:
-    """This will return what prints the same in every process."""
+    """Return what prints the same in every process."""
     if isinstance(part, datetime):
         return part.astimezone(UTC).isoformat()
     return str(part) if isinstance(part, uuid.UUID) else part
@@ -192,7 +192,7 @@ def _canonical(part: object) -> object:
 
 @lru_cache(maxsize=1)
 def _code_version() -> str:
-    """This will name the code that prepares, and the key that signs cursors: others' entries are no answers."""
+    """Name the code that prepares, and the key that signs cursors: others' entries are no answers."""
     pages = Path(__file__).with_name("pages.py")
     sources = b"".join(
         Path(file).read_bytes() for file in (representation.__file__, versions.__file__, pages, __file__)

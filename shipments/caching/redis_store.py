@@ -30,15 +30,15 @@ class RedisStore:
     def __init__(
         self, alias: str, breaker: counters.CircuitBreaker | None, on_unavailable: Callable[[], None]
     ) -> None:
-        """This will ask the Redis of one of Django's caches; `unanswered` is called where it does not answer."""
+        """Ask the Redis of one of Django's caches; `unanswered` is called where it does not answer."""
         self._alias, self._breaker, self._on_unavailable = alias, breaker, on_unavailable
 
     def get(self, key: str) -> bytes | None:
-        """This will return an entry, None also where there is none."""
+        """Return an entry, None also where there is none."""
         return self._call(lambda redis: redis.get(key))
 
     def get_or_lock(self, key: str, lock: str, *, required_prefix: bytes, milliseconds: int) -> bytes | int | None:
-        """This will return an entry that begins so, else whether (1 or 0) it is ours to make: one round trip.
+        """Return an entry that begins so, else whether (1 or 0) it is ours to make: one round trip.
 
         Ours it is for so long at most.
         """
@@ -60,7 +60,7 @@ class RedisStore:
         long_running: bool = False,
         release_lock: str | None = None,
     ) -> bool:
-        """This will store entries for about `ttl` seconds, let go of a lock, and say whether it could."""
+        """Store entries for about `ttl` seconds, let go of a lock, and say whether it could."""
 
         # What was made together must not expire together.
         def run_pipeline(redis: Any) -> bool:
@@ -75,11 +75,11 @@ class RedisStore:
         return bool(self._call(run_pipeline, long_running=long_running))
 
     def unlink(self, *keys: str) -> None:
-        """This will remove entries, or a lock."""
+        """Remove entries, or a lock."""
         self._call(lambda redis: redis.unlink(*keys))
 
     def clear(self, prefix: str) -> int | None:
-        """This will remove all that begins so, and return how much that was."""
+        """Remove all that begins so, and return how much that was."""
 
         def unlink_matching(redis: Any) -> int:
             removed = 0
@@ -94,7 +94,7 @@ class RedisStore:
         return self._call(unlink_matching, long_running=True)
 
     def _call(self, command: Callable[[Any], T], *, long_running: bool = False) -> T | None:
-        """This will ask Redis; after a failure it is left alone for a second.
+        """Ask Redis; after a failure it is left alone for a second.
 
         `at_length`: it may answer for long as long as it goes on answering.
         """

@@ -60,13 +60,13 @@ _RESULT_LABELS: Final = {"hits": "hit", "misses": "miss"}
 
 
 def key_prefix() -> str:
-    """This will return how every key of ours begins; sessions, counters and channel layers have other keys."""
+    """Return how every key of ours begins; sessions, counters and channel layers have other keys."""
     default = cast("dict[str, Any]", settings.CACHES["default"])
     return f"{default['KEY_PREFIX']}:cache:"
 
 
 def stats_by_cache() -> dict[str, dict[str, float]]:
-    """This will return the counts of this process by the name of the cache."""
+    """Return the counts of this process by the name of the cache."""
     return {
         name: asdict(service.stats) | {"hit_rate": service.stats.hit_rate} for name, service in _services.items()
     }
@@ -86,7 +86,7 @@ class CacheService:
         max_bytes: int | None = None,
         local_bytes: int | None = None,
     ) -> None:
-        """This will make a cache; `wait` is for how many seconds somebody else's making is waited for.
+        """Make a cache; `wait` is for how many seconds somebody else's making is waited for.
 
         Stamped entries of more than `most_bytes` are not kept. With `local_bytes` this process keeps its own apart
         from those of other caches.
@@ -104,21 +104,21 @@ class CacheService:
     # -- plain entries ------------------------------------------------------------------------------------
 
     def get(self, key: str) -> Value | None:
-        """This will return the value, None where there is none or Redis does not answer."""
+        """Return the value, None where there is none or Redis does not answer."""
         raw = self._redis_store.get(self._key(key))
         self._count(hits=raw is not None, misses=raw is None)
         return None if raw is None else _decode(raw)
 
     def set(self, key: str, value: Value, *, ttl: int | None = None) -> None:
-        """This will keep the value for about `ttl` seconds."""
+        """Keep the value for about `ttl` seconds."""
         self._store([(self._key(key), _encode(value))], ttl or self.ttl)
 
     def delete(self, *keys: str) -> None:
-        """This will forget the values."""
+        """Forget the values."""
         self._redis_store.unlink(*map(self._key, keys))
 
     def get_or_set(self, key: str, make: Callable[[], Value], *, ttl: int | None = None) -> Value:
-        """This will return the value; `make` makes it where it is missing, once for all who ask at that time."""
+        """Return the value; `make` makes it where it is missing, once for all who ask at that time."""
         value = self.get(key)
         if value is not None:
             return value
@@ -140,7 +140,7 @@ class CacheService:
         *,
         is_current: Callable[[bytes], bool] | None = None,
     ) -> bytes:
-        """This will return the bytes that were made under this very stamp (16 bytes), else make them.
+        """Return the bytes that were made under this very stamp (16 bytes), else make them.
 
         `make` returns what the stamp stands for, or something newer where the caller does not mind. `still` tells
         of bytes that this process has kept under another stamp whether they are what would be made now.
@@ -170,7 +170,7 @@ class CacheService:
         return body
 
     def get_local(self, key: str, stamp: bytes) -> bytes | None:
-        """This will return what this process itself has kept under this very stamp; it waits for nothing."""
+        """Return what this process itself has kept under this very stamp; it waits for nothing."""
         local_entry = self._local.get(self._key(key))
         if local_entry is None or local_entry[0] != stamp:
             return None
@@ -178,7 +178,7 @@ class CacheService:
         return local_entry[1]
 
     def set_many_stamped(self, entries: Iterable[tuple[str, bytes, bytes]]) -> bool:
-        """This will store stamped entries `(key, stamp, body)` in one round trip, and say whether it could."""
+        """Store stamped entries `(key, stamp, body)` in one round trip, and say whether it could."""
         return self._store(
             [(self._key(key), stamp + body) for key, stamp, body in entries], self.ttl, long_running=True
         )
@@ -186,7 +186,7 @@ class CacheService:
     # -- both ---------------------------------------------------------------------------------------------
 
     def clear(self) -> int:
-        """This will forget everything that any cache of ours holds, and nothing else; returns how many entries.
+        """Forget everything that any cache of ours holds, and nothing else; returns how many entries.
 
         Raises Unavailable.
         """
@@ -213,7 +213,7 @@ class CacheService:
         *,
         deadline: float,
     ) -> tuple[bytes, bool]:
-        """This will return an entry that begins so, and whether it was there at once.
+        """Return an entry that begins so, and whether it was there at once.
 
         Else it is made and stored, unless another process is at it and ends before `until`.
         """

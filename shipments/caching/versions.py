@@ -31,7 +31,7 @@ MAX_UNNUMBERED: Final = 1_000
 
 
 def version_sql(organizations: str) -> str:
-    """This will return the SQL of the versions of what `organizations` selects as `asked(id)`, for `of_row`."""
+    """Return the SQL of the versions of what `organizations` selects as `asked(id)`, for `of_row`."""
     return f"""
 SELECT asked.id,
        COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id = asked.id
@@ -67,7 +67,7 @@ class Version(NamedTuple):
 
 
 def current_version(organization_id: uuid.UUID) -> Version | None:
-    """This will return the version: no two states share `events` and `epoch`.
+    """Return the version: no two states share `events` and `epoch`.
 
     Events are only ever added, and of two snapshots of one server one contains the other; so the same number
     means the same events. Numbered ones have the places 1…n without a gap, the others are counted in the same
@@ -80,7 +80,7 @@ def current_version(organization_id: uuid.UUID) -> Version | None:
 
 
 def version_of_row(row: Sequence[Any]) -> Version | None:
-    """This will return the version that a row of `SQL` tells behind the organisation, None as `now` does."""
+    """Return the version that a row of `SQL` tells behind the organisation, None as `now` does."""
     numbered, unnumbered, history = row
     return Version(numbered + unnumbered, history, numbered) if unnumbered <= MAX_UNNUMBERED else None
 
@@ -94,7 +94,7 @@ class TrackablePage:
 
 
 def trackable_page(viewer: Viewer, full_path: str) -> TrackablePage | None:
-    """This will return the kind of page that a path and query ask for, None where events cannot tell of it."""
+    """Return the kind of page that a path and query ask for, None where events cannot tell of it."""
     if viewer.role not in ORGANIZATION_WIDE_ROLES:
         return None
     pairs = parse_qsl(full_path.partition("?")[2], keep_blank_values=True)
@@ -108,12 +108,12 @@ def trackable_page(viewer: Viewer, full_path: str) -> TrackablePage | None:
 
 
 def page_baseline(rows: Iterable[Mapping[str, Any]], version: Version) -> dict[str, Any]:
-    """This will return what `stands` wants to know of a page; the version is of before the page was read."""
+    """Return what `stands` wants to know of a page; the version is of before the page was read."""
     return {"ids": [row["id"] for row in rows], "numbered": version.numbered, "epoch": version.epoch}
 
 
 def is_page_current(trackable: TrackablePage, page: Mapping[str, Any], version: Version) -> bool:
-    """This will tell whether nothing that has been committed until now changes the page; one query."""
+    """Tell whether nothing that has been committed until now changes the page; one query."""
     if page["epoch"] != version.epoch:
         return False
     with connection.cursor() as cursor:

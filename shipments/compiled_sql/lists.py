@@ -42,7 +42,7 @@ class _Placeholder:
     index: int | None = None
 
     def value_from(self, values: Values) -> Any:
-        """This will return it."""
+        """Return it."""
         value = values[self.name]
         return value if self.index is None else value[self.index]
 
@@ -55,7 +55,7 @@ _compiled_queries: Final[dict[Hashable, _CompiledQuery | None]] = {}
 
 
 def fetch_rows(shape: Hashable, values: Values, build: BuildQuerySet) -> list[Row]:
-    """This will return the rows of `build(values)`, a queryset of `.values()`: one query.
+    """Return the rows of `build(values)`, a queryset of `.values()`: one query.
 
     `shape` tells all else that decides what `build` returns, which may not look at the values: only use them.
     """
@@ -111,7 +111,7 @@ def _compile(values: Values, build: BuildQuerySet) -> _CompiledQuery | None:
 
 
 def _placeholder_value(name: str, value: Any, placeholders: dict[Any, _Placeholder]) -> Any:
-    """This will return what stands for a value while its question is compiled: nobody can ask for it."""
+    """Return what stands for a value while its question is compiled: nobody can ask for it."""
     if type(value) is list and value and all(type(each) is str for each in value):
         words = [f"\0{name} {place}" for place in range(len(value))]
         placeholders.update({word: _Placeholder(name, place) for place, word in enumerate(words)})
@@ -130,7 +130,7 @@ def _placeholder_value(name: str, value: Any, placeholders: dict[Any, _Placehold
 
 
 def _value_reader(converters: list[Callable[[Any, Any, Any], Any]], expression: Any) -> Callable[[Any], Any]:
-    """This will return what makes a value of a column of what the driver brings, as the ORM does."""
+    """Return what makes a value of a column of what the driver brings, as the ORM does."""
     field = getattr(expression, "target", None)
     if type(field) is JSONField and field.decoder is None:
         return one_shipment.read_json

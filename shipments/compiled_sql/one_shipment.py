@@ -21,7 +21,7 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 @cache
 def column_names(model: type[Model]) -> tuple[str, ...]:
-    """This will return the names of a table's columns, as `from_db` wants them."""
+    """Return the names of a table's columns, as `from_db` wants them."""
     return tuple(field.attname for field in model._meta.concrete_fields)
 
 
@@ -40,13 +40,13 @@ _JSON_COLUMNS: Final = frozenset({"references", "flags"})
 
 
 def fetch_row(viewer: Viewer, reference: str, columns: tuple[str, ...]) -> dict[str, Any] | None:
-    """This will return the columns of one shipment, None where it is missing or not for the viewer: one query."""
+    """Return the columns of one shipment, None where it is missing or not for the viewer: one query."""
     values = _fetch(viewer, reference, columns, for_update=False)
     return None if values is None else dict(zip(columns, values, strict=True))
 
 
 def fetch_locked(viewer: Viewer, reference: str, *, with_related: bool = False) -> Shipment | None:
-    """This will return one shipment, its row locked until the caller's transaction ends; None as `row` does.
+    """Return one shipment, its row locked until the caller's transaction ends; None as `row` does.
 
     `whole` brings the places and parties with it.
     """
@@ -64,7 +64,7 @@ def fetch_locked(viewer: Viewer, reference: str, *, with_related: bool = False) 
 
 
 def _build_instance(model: type[AnyModel], values: Iterator[Any]) -> AnyModel:
-    """This will make one row of a table out of the next values."""
+    """Make one row of a table out of the next values."""
     columns = column_names(model)
     return model.from_db(connection.alias, columns, list(islice(values, len(columns))))
 
@@ -81,7 +81,7 @@ def _fetch(viewer: Viewer, reference: str, columns: tuple[str, ...], *, for_upda
 
 
 def read_json(text: str | None) -> Any:
-    """This will read a JSON column as Django reads it, None where it is NULL."""
+    """Read a JSON column as Django reads it, None where it is NULL."""
     if text == "[]":
         return []  # most flags of most shipments
     return None if text is None else orjson.loads(text)
@@ -95,7 +95,7 @@ def _read_column(column: str, value: Any) -> Any:
 def _compiled_statement(
     scope: VisibilityScope, columns: tuple[str, ...], *, for_update: bool
 ) -> tuple[str, tuple[Any, ...]] | None:
-    """This will return SQL and parameters, None where the ORM knows that this viewer sees nothing."""
+    """Return SQL and parameters, None where the ORM knows that this viewer sees nothing."""
     rows = Shipment.objects.visible_to(scope).with_reference(_PLACEHOLDER).values_list(*columns)
     if for_update:
         rows = rows.select_for_update(of=("self",))

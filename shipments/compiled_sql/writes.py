@@ -21,7 +21,7 @@ _batch: ContextVar[list[Statement] | None] = ContextVar("gathered", default=None
 
 @contextmanager
 def batched_writes() -> Iterator[None]:
-    """This will write the rows of the block in one statement at its end: one word with the database, not several.
+    """Write the rows of the block in one statement at its end: one word with the database, not several.
 
     Nothing in the block sees what it writes, nor whether a row was there to be changed.
     """
@@ -38,7 +38,7 @@ def batched_writes() -> Iterator[None]:
 
 
 def insert(row: Model) -> None:
-    """This will insert a row that has its key."""
+    """Insert a row that has its key."""
     sql, fields = _insert_sql(type(row))
     _execute(sql, _values(row, fields))
     state = row._state
@@ -46,14 +46,14 @@ def insert(row: Model) -> None:
 
 
 def update(row: Model, columns: tuple[str, ...]) -> None:
-    """This will store columns (by attribute) of the row with this key; raises DatabaseError where there is none."""
+    """Store columns (by attribute) of the row with this key; raises DatabaseError where there is none."""
     sql, fields = _update_sql(type(row), columns)
     if _execute(sql, _values(row, fields)) == 0:
         raise DatabaseError(f"There is no row {row.pk} any more.")
 
 
 def _execute(sql: str, values: list[Any]) -> int | None:
-    """This will return the number of rows, None where they are only gathered."""
+    """Return the number of rows, None where they are only gathered."""
     writes = _batch.get()
     if writes is not None:
         writes.append((sql, values))

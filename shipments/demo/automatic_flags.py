@@ -21,7 +21,7 @@ class OpenedFlag(NamedTuple):
 
 
 def due_flags(row: Mapping[str, Any], *, now: datetime) -> list[OpenedFlag]:
-    """This will return what the watch has to open on a shipment, each behind the one before; none lies ahead."""
+    """Return what the watch has to open on a shipment, each behind the one before; none lies ahead."""
     due = [flag for flag, opens in automatic_flags.due_changes(SimpleNamespace(**row), now) if opens]
     due_at = {
         "delayed": lambda: row["planned_delivery_at"] + settings.DELAYED_AFTER,

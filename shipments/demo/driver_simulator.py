@@ -38,7 +38,7 @@ class DriverSimulator:
         self._loaded_at: datetime | None = None
 
     def move(self, count: int, *, now: datetime) -> int:
-        """This will move the next `count` drivers, in turn, and return how many positions were new."""
+        """Move the next `count` drivers, in turn, and return how many positions were new."""
         if self._loaded_at is None or now - self._loaded_at >= _REFRESH:
             self._load_trips(now)
         moved = 0
@@ -53,7 +53,7 @@ class DriverSimulator:
         return moved
 
     def _report(self, driver_id: uuid.UUID, latitude: float, longitude: float, now: datetime) -> bool:
-        """This will report a position; not that of a driver who was dismissed or removed meanwhile."""
+        """Report a position; not that of a driver who was dismissed or removed meanwhile."""
         try:
             result = intake.record_position(
                 by=self._by, now=now, driver_id=driver_id, latitude=latitude, longitude=longitude
@@ -63,7 +63,7 @@ class DriverSimulator:
         return result.outcome == "latest"
 
     def _load_trips(self, now: datetime) -> None:
-        """This will learn who carries what; the freight that set out last decides where a driver is."""
+        """Learn who carries what; the freight that set out last decides where a driver is."""
         rows = (
             Shipment.objects.of_organization(self._organization_id)
             .not_deleted()
@@ -93,7 +93,7 @@ class DriverSimulator:
 
 
 def _progress_at(lane: lane_network.Lane, point: lane_network.Point) -> float:
-    """This will return the share of the lane where it passes a point; far from the lane, its start."""
+    """Return the share of the lane where it passes a point; far from the lane, its start."""
     share, km = min(
         ((step / 100, lane_network.distance_km(lane.at(step / 100), point)) for step in range(101)),
         key=lambda pair: pair[1],

@@ -23,7 +23,7 @@ class FaultInjector:
         self._rng = rng
 
     def maybe_inject(self, shipment: Shipment, to: str, now: datetime) -> bool:
-        """This will report that a shipment reached `to`, wrongly, and say whether it did; mostly it does not."""
+        """Report that a shipment reached `to`, wrongly, and say whether it did; mostly it does not."""
         if not self._kinds or self._rng.randrange(10) >= _FAULTS_IN_TEN:
             return False
         kind = self._rng.choice(self._kinds)

@@ -53,7 +53,7 @@ class _HistoryWriter:
         self, kind: str, at: datetime, recorded_at: datetime, changes: Mapping[str, Any], place: uuid.UUID | None,
         *, action: str, before: Mapping[str, Any] | None, after: Mapping[str, Any], note: str = "",
     ) -> None:  # fmt: skip
-        """This will add an event and its audit entry."""
+        """Add an event and its audit entry."""
         row, (role, actor_id, actor_name) = self.row, self.by
         row["seq"] = len(self.history.events) + 1
         row["updated_at"] = recorded_at
@@ -87,7 +87,7 @@ AUDIT_COLUMNS: Final = (
 def generate(
     cast: DemoOrganization, *, number: int, created_at: datetime, status: str, detail: float
 ) -> ShipmentHistory:
-    """This will return the story of shipment `number` up to `status`.
+    """Return the story of shipment `number` up to `status`.
 
     `detail` (0…1) is the chance of each optional step; 0 is the shortest history that the services allow.
     """
@@ -106,7 +106,7 @@ def generate(
 
 
 def _write_flags(writer: _HistoryWriter) -> None:
-    """This will write what the watch has opened since."""
+    """Write what the watch has opened since."""
     writer.by = ("system", None, "watch")
     for opened in automatic_flags.due_flags(writer.row, now=writer.cast.now):
         writer.row["flags"] = opened.flags
@@ -131,7 +131,7 @@ def _write_booking(writer: _HistoryWriter, plan: Plan, created_at: datetime, *, 
 
 
 def _write_steps(writer: _HistoryWriter, plan: Plan, created_at: datetime, detail: float) -> None:
-    """This will write every step behind the booking, at times that only grow."""
+    """Write every step behind the booking, at times that only grow."""
     rng, steps = writer.cast.rng, _steps(writer, plan, detail)
     departs_at = min(plan.departs_at, plan.ends_at)
     early_steps = [step for step in steps if step in plans.BEFORE_DEPARTURE or step == "driver"]

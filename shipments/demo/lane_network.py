@@ -106,7 +106,7 @@ class Lane:
         return self.km / KM_PER_DAY[self.mode]
 
     def at(self, share: float) -> Point:
-        """This will return the point where `share` (0…1) of the way is done."""
+        """Return the point where `share` (0…1) of the way is done."""
         travelled_km = min(max(share, 0.0), 1.0) * self.km
         for index, (before, after) in enumerate(pairwise(self.distances_km)):
             if travelled_km <= after:
@@ -117,7 +117,7 @@ class Lane:
 
 
 def distance_km(here: Point, there: Point) -> float:
-    """This will return the great-circle distance in km (haversine)."""
+    """Return the great-circle distance in km (haversine)."""
     north_1, east_1, north_2, east_2 = map(math.radians, (*here, *there))
     half = math.sin((north_2 - north_1) / 2) ** 2
     half += math.cos(north_1) * math.cos(north_2) * math.sin((east_2 - east_1) / 2) ** 2
@@ -125,7 +125,7 @@ def distance_km(here: Point, there: Point) -> float:
 
 
 def point_between(here: Point, there: Point, share: float) -> Point:
-    """This will return the point at `share` of the great circle between two points that are not antipodes."""
+    """Return the point at `share` of the great circle between two points that are not antipodes."""
     angle = distance_km(here, there) / EARTH_KM
     if angle < 1e-9:
         return here
@@ -139,7 +139,7 @@ def point_between(here: Point, there: Point, share: float) -> Point:
 
 
 def position(code: str) -> Point:
-    """This will return where a hub lies."""
+    """Return where a hub lies."""
     entry = locodes.find(code)
     if entry is None or entry.latitude is None or entry.longitude is None:
         raise LookupError(f"The demo's hub {code} has no position.")
@@ -148,7 +148,7 @@ def position(code: str) -> Point:
 
 @cache
 def lanes() -> dict[tuple[str, str], Lane]:
-    """This will return every lane by its ends: a truck or train where the land allows it, else a ship."""
+    """Return every lane by its ends: a truck or train where the land allows it, else a ship."""
     lanes_by_ends: dict[tuple[str, str], Lane] = {}
     for land in LAND_NETWORKS:
         for ends in permutations(land.split(), 2):
@@ -168,12 +168,12 @@ def lanes() -> dict[tuple[str, str], Lane]:
 
 
 def hubs() -> list[str]:
-    """This will return every place that a lane touches, in order."""
+    """Return every place that a lane touches, in order."""
     return sorted({end for ends in lanes() for end in ends})
 
 
 def lane(origin: str, destination: str) -> Lane:
-    """This will return the lane between two places of the list; where no mode is known, straight by road."""
+    """Return the lane between two places of the list; where no mode is known, straight by road."""
     return lanes().get((origin, destination)) or _lane(
         origin, destination, "road", (position(origin), position(destination))
     )
@@ -202,7 +202,7 @@ def _sea_graph() -> dict[str, dict[str, float]]:
 
 @cache
 def _shortest_sea_path(start: str, goal: str) -> tuple[str, ...]:
-    """This will return the waters on the shortest way (Dijkstra's algorithm)."""
+    """Return the waters on the shortest way (Dijkstra's algorithm)."""
     heap: list[tuple[float, tuple[str, ...]]] = [(0.0, (start,))]
     seen: set[str] = set()
     while heap:

@@ -75,7 +75,7 @@ def load(
     expected: int,
     progress: Callable[[int], None],
 ) -> tuple[int, int]:
-    """This will store the stories of one organisation and return how many shipments and events they were.
+    """Store the stories of one organisation and return how many shipments and events they were.
 
     The caller holds a transaction and owns the tables. Memory is bounded by two chunks of stories.
     Raises Broken where the result breaks an invariant that the guards would have kept.
@@ -100,7 +100,7 @@ def load(
 
 
 def check_invariants(organization_id: uuid.UUID) -> None:
-    """This will raise Broken unless the organisation's log and its shipments agree: three queries."""
+    """Raise Broken unless the organisation's log and its shipments agree: three queries."""
     with connection.cursor() as cursor:
         for rule, sql in _INVARIANTS.items():
             cursor.execute(sql, {"organization": organization_id})
@@ -134,7 +134,7 @@ def _copy_text(rows: Iterator[tuple[Any, ...]]) -> bytes:
 
 
 def _copy_value(value: object) -> str:
-    """This will write one value in COPY's text format."""
+    """Write one value in COPY's text format."""
     if value is None:
         return "\\N"
     if isinstance(value, str):
@@ -151,14 +151,14 @@ def _copy(cursor: CursorWrapper, table: str, rows: bytes) -> None:
 
 
 def _flush_deferred_constraints(cursor: CursorWrapper) -> None:
-    """This will make deferred checks now: a table with checks outstanding cannot be altered."""
+    """Make deferred checks now: a table with checks outstanding cannot be altered."""
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 @contextmanager
 def _triggers_disabled(cursor: CursorWrapper) -> Iterator[None]:
-    """This will silence the row triggers inside this transaction."""
+    """Silence the row triggers inside this transaction."""
     cursor.execute("SET LOCAL lock_timeout = '30s'")
     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     for trigger, table in _TRIGGERS.items():
@@ -170,7 +170,7 @@ def _triggers_disabled(cursor: CursorWrapper) -> Iterator[None]:
 
 @contextmanager
 def _indexes_dropped(cursor: CursorWrapper, expected: int) -> Iterator[None]:
-    """This will take indexes, unique and foreign keys away while very many rows come, and build them again."""
+    """Take indexes, unique and foreign keys away while very many rows come, and build them again."""
     if expected < _BULK_THRESHOLD:
         yield
         return

@@ -48,12 +48,12 @@ class DemoOrganization:
     dispatchers: list[tuple[uuid.UUID, str]] = field(default_factory=list)  # id and name
 
     def new_id(self, at: datetime) -> uuid.UUID:
-        """This will return the UUIDv7 of a moment, its random bits from the seed."""
+        """Return the UUIDv7 of a moment, its random bits from the seed."""
         return seeded_id(self.rng, at)
 
 
 def seeded_id(rng: random.Random, at: datetime) -> uuid.UUID:
-    """This will return a UUIDv7 (RFC 9562) whose random bits come from `rng`."""
+    """Return a UUIDv7 (RFC 9562) whose random bits come from `rng`."""
     milliseconds = int(at.timestamp() * 1000)
     bits = rng.getrandbits(74)
     number = milliseconds << 80 | 7 << 76 | bits >> 62 << 64 | 2 << 62 | bits & (1 << 62) - 1
@@ -61,7 +61,7 @@ def seeded_id(rng: random.Random, at: datetime) -> uuid.UUID:
 
 
 def populate(cast: DemoOrganization, *, drivers: int) -> None:
-    """This will fill the cast with customers and drivers; every fifth driver has nothing to do now."""
+    """Fill the cast with customers and drivers; every fifth driver has nothing to do now."""
     cast.customers = [_customer(cast, name) for name in names.CUSTOMERS]
     lanes = list(lane_network.lanes().values())
     by_land = [lane for lane in lanes if lane.mode != "sea"]
@@ -88,7 +88,7 @@ def populate(cast: DemoOrganization, *, drivers: int) -> None:
 
 
 def latest_positions(cast: DemoOrganization) -> list[DriverPosition]:
-    """This will return where each driver with a run was seen last, some seconds or minutes ago."""
+    """Return where each driver with a run was seen last, some seconds or minutes ago."""
     rows = []
     for driver_id, run in cast.runs.items():
         latitude, longitude = run.lane.at(run.progress)
@@ -104,7 +104,7 @@ def latest_positions(cast: DemoOrganization) -> list[DriverPosition]:
 
 
 def position_history(cast: DemoOrganization, latest: list[DriverPosition]) -> list[Position]:
-    """This will return the positions behind those that are shown: what was seen last is kept like any other."""
+    """Return the positions behind those that are shown: what was seen last is kept like any other."""
     return [
         Position(
             driver_id=each.driver_id,
@@ -118,7 +118,7 @@ def position_history(cast: DemoOrganization, latest: list[DriverPosition]) -> li
 
 
 def place_columns(place: Location, prefix: str) -> dict[str, Any]:
-    """This will return a place as `representation` wants it in a row."""
+    """Return a place as `representation` wants it in a row."""
     return {
         f"{prefix}__{column}": getattr(place, column)
         for column in ("locode", "name", "country", "latitude", "longitude")

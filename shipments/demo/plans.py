@@ -37,7 +37,7 @@ class Plan:
 
 
 def choose_status(rng: random.Random, *, number: int, age: timedelta) -> str:
-    """This will choose a state fit for the age; the oldest shipments show every state once."""
+    """Choose a state fit for the age; the oldest shipments show every state once."""
     if number <= len(WEIGHTS):
         return [*WEIGHTS][number - 1]
     weights = WEIGHTS if age >= _MIN_LEAD * 2 else NEW_WEIGHTS
@@ -45,7 +45,7 @@ def choose_status(rng: random.Random, *, number: int, age: timedelta) -> str:
 
 
 def plan(cast: DemoOrganization, number: int, created_at: datetime, status: str) -> Plan:
-    """This will find a lane and times that fit the state; who has had no time to get there is booked."""
+    """Find a lane and times that fit the state; who has had no time to get there is booked."""
     latest_event_at = cast.now - timedelta(minutes=2)
     if status in cast.drivers_by_status:
         return _plan_with_driver_en_route(cast, number, created_at, status, latest_event_at) or plan(
@@ -69,7 +69,7 @@ def plan(cast: DemoOrganization, number: int, created_at: datetime, status: str)
 def _plan_with_driver_en_route(
     cast: DemoOrganization, number: int, created_at: datetime, status: str, latest_event_at: datetime
 ) -> Plan | None:
-    """This will put freight on the way with a driver on the way who set out after it was booked."""
+    """Put freight on the way with a driver on the way who set out after it was booked."""
     carriers = cast.drivers_by_status[status]
     for attempt in range(12):
         # The driver who can log in always has something to do.
@@ -83,7 +83,7 @@ def _plan_with_driver_en_route(
 
 @cache
 def _lanes_by_days() -> dict[str, tuple[list[float], list[lane_network.Lane]]]:
-    """This will return the lanes of each mode, the quickest first, beside their days."""
+    """Return the lanes of each mode, the quickest first, beside their days."""
     lanes_by_mode = {}
     for mode in _MODE_WEIGHTS:
         lanes = sorted(
@@ -94,13 +94,13 @@ def _lanes_by_days() -> dict[str, tuple[list[float], list[lane_network.Lane]]]:
 
 
 def random_lane(rng: random.Random) -> lane_network.Lane:
-    """This will choose a lane: the mode first, for there are far more ways by sea than by land."""
+    """Choose a lane: the mode first, for there are far more ways by sea than by land."""
     _, lanes = _lanes_by_days()[rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]]
     return rng.choice(lanes)
 
 
 def _lane_within_days(rng: random.Random, max_days: float) -> lane_network.Lane | None:
-    """This will choose a lane that takes at most so many days, None where there is none."""
+    """Choose a lane that takes at most so many days, None where there is none."""
     first = rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]
     for mode in (first, "road"):
         days, lanes = _lanes_by_days()[mode]
@@ -111,20 +111,20 @@ def _lane_within_days(rng: random.Random, max_days: float) -> lane_network.Lane 
 
 
 def random_load(rng: random.Random, lane: lane_network.Lane) -> tuple[Decimal, Decimal]:
-    """This will return a weight in kg and a volume in m³ that the mode can carry."""
+    """Return a weight in kg and a volume in m³ that the mode can carry."""
     heaviest = {"sea": 26_000_000, "rail": 60_000_000, "road": 22_000_000}[lane.mode]
     grams = rng.randrange(120_000, heaviest) // 500 * 500
     return Decimal(grams).scaleb(-3), Decimal(grams // rng.randrange(180, 520)).scaleb(-3)
 
 
 def random_references(rng: random.Random, lane: lane_network.Lane) -> dict[str, str]:
-    """This will return the numbers of the order, the bill of lading and, on land, the carrier."""
+    """Return the numbers of the order, the bill of lading and, on land, the carrier."""
     numbers = {"po": f"PO-45{rng.randrange(10**8):08d}", "bol": f"BOL{rng.randrange(10**7):07d}"}
     return numbers if lane.mode == "sea" else numbers | {"pro": f"{rng.randrange(10**9, 10**10)}"}
 
 
 def shipment_row(cast: DemoOrganization, number: int, plan: Plan) -> dict[str, Any]:
-    """This will return a fresh row: what is shipped, for whom, and when it is planned to be where."""
+    """Return a fresh row: what is shipped, for whom, and when it is planned to be where."""
     rng = cast.rng
     customer: Customer | None = rng.choice(cast.customers) if rng.random() < 0.95 else None
     origin, destination = cast.places[plan.lane.origin], cast.places[plan.lane.destination]

@@ -66,7 +66,7 @@ class SeedResult:
 
 
 def demo_shipment_count() -> int | None:
-    """This will return how many shipments the demo organisation has, None where there is no such organisation."""
+    """Return how many shipments the demo organisation has, None where there is no such organisation."""
     organization = Organization.objects.filter(slug=SLUG).first()
     return None if organization is None else organization.shipments.count()
 
@@ -74,7 +74,7 @@ def demo_shipment_count() -> int | None:
 def seed(
     *, shipments: int, events: float, seed: int, now: datetime, progress: Callable[[int], None] = lambda done: None
 ) -> SeedResult:
-    """This will store both organisations in one transaction; the same arguments give the same data.
+    """Store both organisations in one transaction; the same arguments give the same data.
 
     `events` is the wished average per shipment, kept between what the services allow. Raises loader.Broken.
     """
@@ -133,7 +133,7 @@ def _organization(
 
 
 def _places() -> dict[str, Location]:
-    """This will store what is missing of the hubs, as `services.resolve_place` would one by one."""
+    """Store what is missing of the hubs, as `services.resolve_place` would one by one."""
     codes = lane_network.hubs()
     entries = [entry for code in codes if (entry := locodes.find(code))]
     Location.objects.bulk_create(
@@ -151,7 +151,7 @@ def _places() -> dict[str, Location]:
 
 @cache
 def _password_hash() -> str:
-    """This will hash the password once for all accounts: it is public, and each hash takes a tenth of a second."""
+    """Hash the password once for all accounts: it is public, and each hash takes a tenth of a second."""
     return make_password(PASSWORD, salt="0f1e2d3c4b5a69788796a5b4c3d2e1f0")
 
 
@@ -174,7 +174,7 @@ def _accounts(cast: DemoOrganization, accounts: tuple[Account, ...]) -> None:
 def _history_chunks(
     cast: DemoOrganization, shipments: int, detail: float
 ) -> Iterator[list[history.ShipmentHistory]]:
-    """This will tell one story after another, the oldest shipment first."""
+    """Tell one story after another, the oldest shipment first."""
     newest = timedelta(minutes=20)
     step = (_WINDOW - newest) / max(shipments, 1)
     chunk: list[history.ShipmentHistory] = []

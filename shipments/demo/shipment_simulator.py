@@ -64,7 +64,7 @@ class ShipmentSimulator:
         self._lane = plans.random_lane(self.rng)
 
     def step(self, now: datetime) -> bool:
-        """This will write the next event and say whether it did; a refusal by the services is counted."""
+        """Write the next event and say whether it did; a refusal by the services is counted."""
         self._step_count += 1
         name = "watched" if self._step_count % 2 else self._next_name()
         try:
@@ -127,7 +127,7 @@ class ShipmentSimulator:
     # -- the others --------------------------------------------------------------------------------------
 
     def _choose_shipment(self, status: str, **where: object) -> Shipment | None:
-        """This will choose among the oldest of a state; what is due first arrives first."""
+        """Choose among the oldest of a state; what is due first arrives first."""
         rows = (
             Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status=status, **where)
         )
@@ -142,7 +142,7 @@ class ShipmentSimulator:
         return shipment is not None and self._refine(shipment, now)
 
     def _refine(self, shipment: Shipment, now: datetime) -> bool:
-        """This will move the estimate by a few minutes, never into the past."""
+        """Move the estimate by a few minutes, never into the past."""
         base = max(shipment.eta or now + timedelta(days=1), now + timedelta(minutes=30))
         eta = base.replace(second=0, microsecond=0) + timedelta(minutes=self.rng.choice((-15, -10, -5, 5, 10, 20)))
         services.amend(by=self.by, now=now, reference=shipment.reference, changes={"eta": eta})
@@ -179,7 +179,7 @@ class ShipmentSimulator:
         return shipment is not None and self._advance(shipment, "dispatched", now)
 
     def _driver_for(self, shipment: Shipment) -> uuid.UUID | None:
-        """This will choose a driver who waits for freight on the same lane, else one with little to do."""
+        """Choose a driver who waits for freight on the same lane, else one with little to do."""
         rows = Driver.objects.of_organization(self.by.organization_id).filter(status=Driver.Status.ACTIVE)
         is_waiting = Q(shipments__status__in=("booked", "dispatched", "at_pickup"))
         is_same_lane = Q(shipments__origin=shipment.origin_id, shipments__destination=shipment.destination_id)

@@ -10,10 +10,10 @@ RESERVED_REFERENCES = frozenset({"bulk", "export"})
 
 
 def new_id() -> uuid.UUID:
-    """This will return a UUIDv7 (RFC 9562): ordered by time, so that fresh rows share index pages."""
+    """Return a UUIDv7 (RFC 9562): ordered by time, so that fresh rows share index pages."""
     return uuid7()
 
 
 def is_valid_reference(text: str) -> bool:
-    """This will tell whether the text may name a shipment."""
+    """Tell whether the text may name a shipment."""
     return REFERENCE_PATTERN.fullmatch(text) is not None and text.lower() not in RESERVED_REFERENCES

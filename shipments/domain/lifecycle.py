@@ -87,14 +87,14 @@ class IllegalTransition(Exception):
 
 
 def allowed_transitions(current: str, *, assigned: bool, on_hold: bool) -> tuple[str, ...]:
-    """This will return the states that a command may ask for now, guards included."""
+    """Return the states that a command may ask for now, guards included."""
     return tuple(
         to for to in TRANSITIONS[current] if _guard_violation(to, assigned=assigned, on_hold=on_hold) is None
     )
 
 
 def check_transition(current: str, to: str, *, assigned: bool, on_hold: bool) -> None:
-    """This will raise IllegalTransition unless a command may move a shipment from `current` to `to`.
+    """Raise IllegalTransition unless a command may move a shipment from `current` to `to`.
 
     `assigned`: a driver is assigned; `on_hold`: the flag `on_hold` is open.
     """

@@ -60,7 +60,7 @@ class Locode:
 
 @lru_cache(maxsize=4096)
 def find(code: str) -> Locode | None:
-    """This will return the place with this five-character code, whatever its case.
+    """Return the place with this five-character code, whatever its case.
 
     A place to which the list gives no position, an impossible one or one far outside its country has none.
     """
@@ -88,13 +88,13 @@ def _position(code: str, latitude: float, longitude: float) -> tuple[float, floa
 
 
 def _parse_degrees(text: str) -> float:
-    """This will read the list's notation, DDMM[NS] or DDDMM[EW], as degrees."""
+    """Read the list's notation, DDMM[NS] or DDDMM[EW], as degrees."""
     degrees = int(text[:-3]) + int(text[-3:-1]) / 60
     return round(-degrees if text[-1] in "SW" else degrees, 4)
 
 
 def _decode_position(latitude: float, longitude: float) -> tuple[float, float] | None:
-    """This will turn the package's numbers, DDMM / 100 with a sign, into degrees.
+    """Turn the package's numbers, DDMM / 100 with a sign, into degrees.
 
     27.29 stands for 27°29′. Minutes above 59 or degrees off the globe are slips of the list: None.
     """
@@ -111,7 +111,7 @@ def _decode_position(latitude: float, longitude: float) -> tuple[float, float] |
 
 
 def _is_near_country(country: str, latitude: float, longitude: float) -> bool:
-    """This will tell whether a place lies near most others of its country.
+    """Tell whether a place lies near most others of its country.
 
     About 300 of 92,700 do not: the list confuses east with west, or degrees with minutes.
     """
@@ -125,7 +125,7 @@ def _is_near_country(country: str, latitude: float, longitude: float) -> bool:
 
 @cache
 def _country_extent(country: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """This will return the middle and the reach, in degrees, of a country's latitudes and longitudes."""
+    """Return the middle and the reach, in degrees, of a country's latitudes and longitudes."""
     rows = _query("SELECT latitude, longitude FROM location WHERE country_code = ?", (country,))
     positions = [found for row in rows if (found := _decode_position(*row))]
     if len(positions) < _MIN_SAMPLE:
@@ -136,7 +136,7 @@ def _country_extent(country: str) -> tuple[tuple[float, float], tuple[float, flo
 
 
 def _median_and_reach(degrees: Sequence[float]) -> tuple[float, float]:
-    """This will return the median, and twice the width of the middle nine tenths with 3° of grace."""
+    """Return the median, and twice the width of the middle nine tenths with 3° of grace."""
     ordered = sorted(degrees)
     tail = len(ordered) // 20
     return statistics.median(ordered), 2 * (ordered[-1 - tail] - ordered[tail]) + 3
@@ -149,7 +149,7 @@ def _query(sql: str, parameters: tuple[str, ...]) -> list[tuple[Any, ...]]:
 
 @cache
 def _database() -> sqlite3.Connection:
-    """This will open the package's file for reading only, without running the package."""
+    """Open the package's file for reading only, without running the package."""
     spec = find_spec("pyunlocode")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("The package pyunlocode is missing; install requirements.lock.")

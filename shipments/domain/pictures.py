@@ -38,12 +38,12 @@ _cleaners: Final[list[Cleaner]] = []
 
 
 def register_cleaner(cleaner: Cleaner) -> None:
-    """This will have the cleaner called for every picture. It raises NotAPicture or CannotClean."""
+    """Have the cleaner called for every picture. It raises NotAPicture or CannotClean."""
     _cleaners[:] = [cleaner]
 
 
 def clean(raw: bytes) -> Picture:
-    """This will return the picture as it may be kept; raises NotAPicture or CannotClean."""
+    """Return the picture as it may be kept; raises NotAPicture or CannotClean."""
     if len(raw) > MAX_BYTES:
         raise InvalidPicture(f"It is larger than {MAX_BYTES:,} bytes.")
     if not is_supported_format(raw):
@@ -54,5 +54,5 @@ def clean(raw: bytes) -> Picture:
 
 
 def is_supported_format(raw: bytes) -> bool:
-    """This will tell, by how it begins, whether it may be a picture of a kind that is taken."""
+    """Tell, by how it begins, whether it may be a picture of a kind that is taken."""
     return raw.startswith((_PNG, _JPEG)) or (raw[:4] == b"RIFF" and raw[8:12] == b"WEBP")

@@ -144,5 +144,5 @@ ROUND_TRIP_STATES: Final[Mapping[str, frozenset[str]]] = {
 
 
 def translate(system: str, code: str) -> Meaning | None:
-    """This will return what a code means, None for one that the system's table does not hold."""
+    """Return what a code means, None for one that the system's table does not hold."""
     return CODE_SYSTEMS[system].get(code)

@@ -19,7 +19,7 @@ _STILL_RETURNING: Final = frozenset({"in_transit", "at_facility"})
 
 
 def _observation_edges() -> dict[str, frozenset[str]]:
-    """This will derive the observation graph from the command table, as lifecycle rules say.
+    """Derive the observation graph from the command table, as lifecycle rules say.
 
     Without: every edge out of `delivered`, `returning → in_transit`, every edge into `lost` (people declare
     loss), every edge back into draft, booked or dispatched. With: the explicit return codes after delivery.
@@ -80,7 +80,7 @@ class FoldResult:
 
 
 def fold(start: str, started_at: datetime, entries: Iterable[FoldEntry]) -> FoldResult:
-    """This will judge all entries in their order; each applies iff it may follow the state so far."""
+    """Judge all entries in their order; each applies iff it may follow the state so far."""
     status, effective_at, delivered_at = start, started_at, None
     applied: set[object] = set()
     for entry in sorted(entries, key=lambda each: each.sort_key):
@@ -96,7 +96,7 @@ def fold(start: str, started_at: datetime, entries: Iterable[FoldEntry]) -> Fold
 
 
 def next_status(status: str, observed: str, *, is_command: bool) -> str | None:
-    """This will return the state after one entry, None where it may not follow."""
+    """Return the state after one entry, None where it may not follow."""
     if is_command:
         return observed if observed in TRANSITIONS[status] else None
     if observed == status:

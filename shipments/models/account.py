@@ -27,18 +27,18 @@ class UserManager(BaseUserManager["User"]):
     """Makes users by e-mail address."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """This will store a user with a hashed password; None makes it unusable."""
+        """Store a user with a hashed password; None makes it unusable."""
         user = self.model(email=email.strip().lower(), **fields)
         user.set_password(password)
         user.save(using=self._db)
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """This will store a user that may do everything in the admin."""
+        """Store a user that may do everything in the admin."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """This will find a user by e-mail address, whatever its case."""
+        """Find a user by e-mail address, whatever its case."""
         return self.get(email=(username or "").strip().lower())
 
 

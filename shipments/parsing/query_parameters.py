@@ -39,17 +39,17 @@ class Parameter:
 
 
 def field_error(field: str, code: str, message: str) -> FieldError:
-    """This will return one entry of `errors`."""
+    """Return one entry of `errors`."""
     return {"field": field, "code": code, "message": message}
 
 
 def enum_schema(choices: tuple[str, ...]) -> dict[str, Any]:
-    """This will return the schema of one of the words."""
+    """Return the schema of one of the words."""
     return {"type": "string", "enum": list(choices)}
 
 
 def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dict[str, Any]:
-    """This will return the values by name; raises Invalid with every parameter that cannot be used."""
+    """Return the values by name; raises Invalid with every parameter that cannot be used."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, texts in query.lists():
@@ -71,7 +71,7 @@ def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dic
 
 
 def apply_filters(rows: Any, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> Any:
-    """This will keep the rows that the values ask for."""
+    """Keep the rows that the values ask for."""
     for name, value in values.items():
         apply_filter = declared[name].apply_filter
         if apply_filter is not None:

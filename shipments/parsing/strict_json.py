@@ -29,7 +29,7 @@ class JsonTooLarge(InvalidJson):
 
 
 def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
-    """This will return the parsed value; raises NotStrict or TooLarge."""
+    """Return the parsed value; raises NotStrict or TooLarge."""
     if len(raw) > max_bytes:
         raise JsonTooLarge("too_large", f"The body is larger than {max_bytes:,} bytes.")
     try:
@@ -97,7 +97,7 @@ def _parse_int(digits: str) -> int:
 
 
 def _check_characters(value: Any) -> None:
-    """This will refuse what PostgreSQL cannot store as text; the depth is bounded already."""
+    """Refuse what PostgreSQL cannot store as text; the depth is bounded already."""
     if isinstance(value, str):
         for character in value:
             if character == "\0":

@@ -32,7 +32,7 @@ class InvalidValue(ValueError):
 
 
 def instant(text: str) -> datetime:
-    """This will read an RFC 3339 time with its offset, from 1970 to 2200; raises Unreadable."""
+    """Read an RFC 3339 time with its offset, from 1970 to 2200; raises Unreadable."""
     if not _RFC3339.fullmatch(text):
         raise InvalidValue("Give a time as RFC 3339 with an offset, such as 2026-03-02T12:00:00Z.")
     try:
@@ -45,14 +45,14 @@ def instant(text: str) -> datetime:
 
 
 def identifier(text: str) -> uuid.UUID:
-    """This will read an id; raises Unreadable."""
+    """Read an id; raises Unreadable."""
     if not _UUID.fullmatch(text):
         raise InvalidValue("This is not an id.")
     return uuid.UUID(text)
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """This will return the reader of a whole number between `low` and `high`, both included."""
+    """Return the reader of a whole number between `low` and `high`, both included."""
 
     def read(text: str) -> int:
         number = int(text) if _WHOLE_NUMBER.fullmatch(text) else None
@@ -64,7 +64,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def decimal_number(digits: int) -> Callable[[str], Decimal]:
-    """This will return the reader of a measure of at most so many digits, three of them behind the point."""
+    """Return the reader of a measure of at most so many digits, three of them behind the point."""
 
     def read(text: str) -> Decimal:
         match = _DECIMAL.fullmatch(text)
@@ -76,7 +76,7 @@ def decimal_number(digits: int) -> Callable[[str], Decimal]:
 
 
 def choice(options: Iterable[str]) -> Callable[[str], str]:
-    """This will return the reader of one of the words."""
+    """Return the reader of one of the words."""
     known = tuple(options)
 
     def read(text: str) -> str:
@@ -88,7 +88,7 @@ def choice(options: Iterable[str]) -> Callable[[str], str]:
 
 
 def choice_list(options: Iterable[str]) -> Callable[[str], list[str]]:
-    """This will return the reader of one or several of the words, separated by commas."""
+    """Return the reader of one or several of the words, separated by commas."""
     read_choice = choice(options)
 
     def read(text: str) -> list[str]:
@@ -98,12 +98,12 @@ def choice_list(options: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def text_up_to(length: int) -> Callable[[str], str]:
-    """This will return the reader of a text with at most `length` characters, not empty, without spaces around."""
+    """Return the reader of a text with at most `length` characters, not empty, without spaces around."""
     return text_between(1, length)
 
 
 def text_between(min_length: int, max_length: int) -> Callable[[str], str]:
-    """This will return the reader of a text of so many characters, not counting spaces around."""
+    """Return the reader of a text of so many characters, not counting spaces around."""
 
     def read(text: str) -> str:
         stripped = text.strip()
@@ -115,12 +115,12 @@ def text_between(min_length: int, max_length: int) -> Callable[[str], str]:
 
 
 def locode(text: str) -> str:
-    """This will read a UN/LOCODE in its form, two letters and three letters or digits; raises Unreadable."""
+    """Read a UN/LOCODE in its form, two letters and three letters or digits; raises Unreadable."""
     if not re.fullmatch(r"[A-Z]{2}[A-Z0-9]{3}", text.upper(), re.ASCII):
         raise InvalidValue("Give a UN/LOCODE such as NLRTM.")
     return text.upper()
 
 
 def has_reference_form(text: str) -> bool:
-    """This will tell whether the text has the form of a reference, reserved or not."""
+    """Tell whether the text has the form of a reference, reserved or not."""
     return REFERENCE_PATTERN.fullmatch(text) is not None

@@ -12,7 +12,7 @@ MAX_MATCHES: Final = 20
 
 
 def search_members(viewer: Viewer, text: str) -> list[Membership]:
-    """This will return up to 20 active members of the viewer's organisation, with their users, by name.
+    """Return up to 20 active members of the viewer's organisation, with their users, by name.
 
     Those whose name holds the text or whose address begins with it; where there are none, those whose name is
     like it. It reads the members of one organisation, who are few, and so needs no index but theirs.
@@ -25,22 +25,22 @@ def search_members(viewer: Viewer, text: str) -> list[Membership]:
 
 
 def get_member(user_id: uuid.UUID) -> User:
-    """This will return a user with its membership and organisation: one query."""
+    """Return a user with its membership and organisation: one query."""
     return User.objects.select_related("membership__organization").get(pk=user_id)
 
 
 def get_user_by_email(email: str) -> User | None:
-    """This will return the user with this address, in any case, with its membership; None where there is none."""
+    """Return the user with this address, in any case, with its membership; None where there is none."""
     return User.objects.select_related("membership").filter(email__iexact=email).first()
 
 
 def organizations(slug: str | None) -> list[Organization]:
-    """This will return the organisation of this slug, or all of them where none is named; two at most."""
+    """Return the organisation of this slug, or all of them where none is named; two at most."""
     rows = Organization.objects.order_by("slug")
     return list(rows.filter(slug=slug) if slug else rows[:2])
 
 
 def api_keys(viewer: OwningViewer) -> ApiKeyQuerySet:
-    """This will return the keys that the viewer manages, newest first, with their owners."""
+    """Return the keys that the viewer manages, newest first, with their owners."""
     keys: ApiKeyQuerySet = ApiKey.objects.visible_to(viewer).select_related("user").order_by("-created_at", "-id")
     return keys

@@ -35,7 +35,7 @@ _LIBPQ_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host"
 
 
 def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
-    """This will return what psycopg needs for a connection of its own to the product's database, in autocommit."""
+    """Return what psycopg needs for a connection of its own to the product's database, in autocommit."""
     database = settings.DATABASES["default"]
     excluded = {"pool", "options", "application_name", "server_side_binding"}
     kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in excluded}
@@ -44,7 +44,7 @@ def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
 
 
 async def get_pool(purpose: str = "live") -> _Pool:
-    """This will return this loop's pool for a purpose: what takes long must not use up the connections of others.
+    """Return this loop's pool for a purpose: what takes long must not use up the connections of others.
 
     Its connections are in autocommit, read only, and end a statement after 3.5 s unless told otherwise.
     """
@@ -70,19 +70,19 @@ async def get_pool(purpose: str = "live") -> _Pool:
 
 
 async def _check_idle_connection(connection: Any) -> None:
-    """This will ask a connection whether it lives, unless it has just answered; a busy one always has."""
+    """Ask a connection whether it lives, unless it has just answered; a busy one always has."""
     if time.monotonic() - connection.answered_at > _CHECK_AFTER_SECONDS:
         await AsyncConnectionPool.check_connection(connection)
 
 
 async def close_pools() -> None:
-    """This will close this loop's pools."""
+    """Close this loop's pools."""
     for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
         await pool.close()
 
 
 async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """This will return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
+    """Return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
     with deadlines.deadline(_READ_SECONDS):
         return await _fetch_unbounded(sql, params)
 
@@ -98,7 +98,7 @@ async def _fetch_unbounded(sql: str, params: Sequence[Any]) -> list[tuple[Any, .
 
 
 async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
-    """This will run a queryset of the ORM on the asynchronous pool and return its `.values()`."""
+    """Run a queryset of the ORM on the asynchronous pool and return its `.values()`."""
     try:
         sql, params = queryset.values_list(*columns).query.sql_with_params()
     except EmptyResultSet:
@@ -107,25 +107,25 @@ async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str,
 
 
 async def _fetch_compiled(statement: tuple[str, tuple[Any, ...]], keys: Collection[object]) -> Any:
-    """This will ask a question that was compiled for `_NONE`: compiling it takes longer than asking it."""
+    """Ask a question that was compiled for `_NONE`: compiling it takes longer than asking it."""
     sql, params = statement
     return await fetch(sql, [list(keys) if param == _PLACEHOLDER else param for param in params])
 
 
 async def current_epoch() -> str:
-    """This will read the epoch now."""
+    """Read the epoch now."""
     return str((await fetch(epochs.EPOCH_SQL))[0][0])
 
 
 async def subjects_of_claims(batch: Collection[Claims]) -> dict[Claims, Subject]:
-    """This will return whom these access tokens stand for now; those that are not good (any more) are left out."""
+    """Return whom these access tokens stand for now; those that are not good (any more) are left out."""
     rows = {row[0]: row for row in await fetch(bearers.LOGINS_SQL, [[claims.login_id for claims in batch]])}
     subjects = {claims: bearers.subject_of_login(claims, rows.get(claims.login_id)) for claims in batch}
     return {claims: subject for claims, subject in subjects.items() if subject is not None}
 
 
 async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """This will return those users whose `access_version` is another than the known one, and the ended links."""
+    """Return those users whose `access_version` is another than the known one, and the ended links."""
     rows = await fetch(
         "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
         " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version"
@@ -140,7 +140,7 @@ async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.
 
 
 async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
-    """This will return the epoch and the newest number of each log, in one query and one snapshot.
+    """Return the epoch and the newest number of each log, in one query and one snapshot.
 
     A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
     """
@@ -159,7 +159,7 @@ async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, i
 async def fetch_events(
     shipment_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
 ) -> list[representation.Json]:
-    """This will return the events of a shipment behind `after`, in order, up to one where that is given."""
+    """Return the events of a shipment behind `after`, in order, up to one where that is given."""
     rows = ShipmentEvent.objects.filter(shipment_id=shipment_id).after_seq(after)
     if up_to is not None:
         rows = rows.filter(seq__lte=up_to)
@@ -169,7 +169,7 @@ async def fetch_events(
 async def fetch_feed(
     organization_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
 ) -> list[representation.Json]:
-    """This will return an organisation's feed behind a position, in order, up to one where that is given.
+    """Return an organisation's feed behind a position, in order, up to one where that is given.
 
     The caller has checked that whoever asks sees every shipment.
     """
@@ -180,7 +180,7 @@ async def fetch_feed(
 
 
 async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
-    """This will return where drivers were last seen, each with the microsecond of it."""
+    """Return where drivers were last seen, each with the microsecond of it."""
     rows = await fetch(
         "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition"
         " WHERE driver_id = ANY(%s)",
@@ -196,7 +196,7 @@ async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tu
 
 
 async def fetch_visible_driver_ids(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """This will return those drivers that the viewer may see."""
+    """Return those drivers that the viewer may see."""
     drivers = Driver.objects.visible_to(viewer).filter(pk__in=driver_ids)
     return {row["id"] for row in await _fetch_values(("id",), drivers)}
 
@@ -221,7 +221,7 @@ def _visible_statement(scope: VisibilityScope, columns: tuple[str, ...]) -> tupl
 
 
 async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:
-    """This will return the public snapshots of these shipments; a discarded one is left out."""
+    """Return the public snapshots of these shipments; a discarded one is left out."""
     ids, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
     if not ids:
         return {}
@@ -230,7 +230,7 @@ async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, 
 
 
 async def fetch_visible_references(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:
-    """This will return id and spelling of those shipments that the viewer may see, by upper-case reference."""
+    """Return id and spelling of those shipments that the viewer may see, by upper-case reference."""
     rows_by_reference = await fetch_visible(VisibilityScope.of(viewer), references, ("id", "reference"))
     return {key: (row["id"], row["reference"]) for key, row in rows_by_reference.items()}
 
@@ -238,7 +238,7 @@ async def fetch_visible_references(viewer: Viewer, references: Sequence[str]) ->
 async def fetch_visible(
     scope: VisibilityScope, references: Collection[str], columns: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
-    """This will return these columns, the reference among them, of those shipments that are in sight.
+    """Return these columns, the reference among them, of those shipments that are in sight.
 
     They are found by their reference in any case, and stand under it in upper case.
     """

@@ -7,5 +7,5 @@ from shipments.querysets import Viewer
 
 
 def audit_entries(viewer: Viewer) -> Any:
-    """This will return the audit of the viewer's organisation, to be filtered further."""
+    """Return the audit of the viewer's organisation, to be filtered further."""
     return AuditEntry.objects.filter(organization_id=viewer.organization_id)

@@ -20,7 +20,7 @@ class DocumentShipment:
 
 
 def document_shipment(viewer: Viewer, variant: str, reference: str) -> DocumentShipment | None:
-    """This will return what a document begins with, None where there is no such shipment for the viewer."""
+    """Return what a document begins with, None where there is no such shipment for the viewer."""
     row = selectors.get_shipment(viewer, reference)
     if row is None:
         return None
@@ -30,13 +30,13 @@ def document_shipment(viewer: Viewer, variant: str, reference: str) -> DocumentS
 
 
 def organization_name(organization_id: uuid.UUID) -> str:
-    """This will return what an organisation is called."""
+    """Return what an organisation is called."""
     name: str = Organization.objects.values_list("name", flat=True).get(pk=organization_id)
     return name
 
 
 def current_proof(shipment_id: uuid.UUID) -> representation.Json | None:
-    """This will return the proof of delivery that counts, None where there is none."""
+    """Return the proof of delivery that counts, None where there is none."""
     newest = ProofOfDelivery.objects.filter(shipment_id=shipment_id).order_by("-seq").first()
     if newest is None:
         return None
@@ -44,6 +44,6 @@ def current_proof(shipment_id: uuid.UUID) -> representation.Json | None:
 
 
 def proof_pictures(proof_id: uuid.UUID) -> dict[str, bytes]:
-    """This will return the pictures of a proof by their kind: `signature`, `photo`."""
+    """Return the pictures of a proof by their kind: `signature`, `photo`."""
     rows: Any = ProofPicture.objects.filter(proof=proof_id).values_list("kind", "content")
     return {kind: bytes(content) for kind, content in rows}

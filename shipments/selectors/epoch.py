@@ -19,7 +19,7 @@ _cached: tuple[float, str] | None = None
 
 
 def current() -> str:
-    """This will return today's epoch, at most one second old."""
+    """Return today's epoch, at most one second old."""
     global _cached
     with _lock:
         if _cached and time.monotonic() - _cached[0] < _CACHE_SECONDS:

@@ -24,14 +24,14 @@ SELECT COALESCE(EXTRACT(epoch FROM clock_timestamp() - (
 
 
 def sample_relay_lag() -> None:
-    """This will measure for how long the oldest committed event has waited for its number."""
+    """Measure for how long the oldest committed event has waited for its number."""
     with connection.cursor() as cursor:
         cursor.execute(_LAG)
         metrics.relay_lag.set(max(0.0, float(cursor.fetchone()[0])))
 
 
 def sample_states() -> None:
-    """This will count the shipments in each state."""
+    """Count the shipments in each state."""
     rows = Shipment.objects.not_deleted().order_by().values("status").annotate(number=Count("id"))
     counts = {row["status"]: row["number"] for row in rows}
     for state in lifecycle.STATES:
@@ -39,12 +39,12 @@ def sample_states() -> None:
 
 
 def hit_rate() -> dict[str, Any]:
-    """This will return what detailed health adds about the cache: how often it had the answer, 0 to 1."""
+    """Return what detailed health adds about the cache: how often it had the answer, 0 to 1."""
     return {"hitRate": _hit_rates(json_reports.host_samples())["hitRate"]}
 
 
 def cache_report() -> dict[str, Any]:
-    """This will return `/api/metrics/cache`; size, time to live (s) and evictions are of the whole Redis."""
+    """Return `/api/metrics/cache`; size, time to live (s) and evictions are of the whole Redis."""
     numbers = json_reports.current_samples()
     names = numbers.total_by("cache", "cache_requests_total")
     return (

@@ -9,28 +9,28 @@ from shipments.querysets import CustomerQuerySet, DriverQuerySet, Viewer
 
 
 def drivers(viewer: Viewer) -> DriverQuerySet:
-    """This will return the drivers that the viewer may see, to be filtered further."""
+    """Return the drivers that the viewer may see, to be filtered further."""
     return Driver.objects.visible_to(viewer)
 
 
 def driver(viewer: Viewer, driver_id: uuid.UUID) -> dict[str, Any] | None:
-    """This will return the row of one driver, None where it is missing or not for the viewer: one query."""
+    """Return the row of one driver, None where it is missing or not for the viewer: one query."""
     row: dict[str, Any] | None = drivers(viewer).filter(pk=driver_id).values(*representation.DRIVER_COLUMNS).first()
     return row
 
 
 def device_keys(driver_id: uuid.UUID) -> Any:
-    """This will return the keys of a driver's phones, newest first; the caller has found the driver visible."""
+    """Return the keys of a driver's phones, newest first; the caller has found the driver visible."""
     return DeviceKey.objects.filter(driver_id=driver_id).order_by("-created_at", "-id")
 
 
 def customers(viewer: Viewer) -> CustomerQuerySet:
-    """This will return the customer accounts that the viewer may see, to be filtered further."""
+    """Return the customer accounts that the viewer may see, to be filtered further."""
     return Customer.objects.visible_to(viewer)
 
 
 def customer(viewer: Viewer, customer_id: uuid.UUID) -> dict[str, Any] | None:
-    """This will return the row of one account, None where it is missing or not for the viewer: one query."""
+    """Return the row of one account, None where it is missing or not for the viewer: one query."""
     found = customers(viewer).filter(pk=customer_id)
     row: dict[str, Any] | None = found.values(*representation.CUSTOMER_COLUMNS).first()
     return row

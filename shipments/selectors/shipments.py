@@ -11,22 +11,22 @@ from shipments.querysets import EventQuerySet, LinkQuerySet, ShipmentQuerySet, V
 
 
 def visible_shipments(viewer: Viewer) -> ShipmentQuerySet:
-    """This will return the shipments that the viewer may see, to be filtered further."""
+    """Return the shipments that the viewer may see, to be filtered further."""
     return Shipment.objects.visible_to(viewer)
 
 
 def get_shipment(viewer: Viewer, reference: str) -> dict[str, Any] | None:
-    """This will return the row of one shipment, None where it is missing or not for the viewer: one query."""
+    """Return the row of one shipment, None where it is missing or not for the viewer: one query."""
     return one_shipment.fetch_row(viewer, reference, representation.SHIPMENT_COLUMNS)
 
 
 def events_of_shipment(shipment_id: uuid.UUID) -> EventQuerySet:
-    """This will return the log of a shipment that the caller has found visible."""
+    """Return the log of a shipment that the caller has found visible."""
     return ShipmentEvent.objects.filter(shipment_id=shipment_id)
 
 
 def visible_events(viewer: Viewer) -> EventQuerySet:
-    """This will return the log of every shipment that the viewer may see, to be filtered further."""
+    """Return the log of every shipment that the viewer may see, to be filtered further."""
     rows: EventQuerySet = ShipmentEvent.objects.filter(organization_id=viewer.organization_id)
     if viewer.role in {"driver", "customer"}:
         return rows.filter(shipment__in=visible_shipments(viewer))
@@ -34,12 +34,12 @@ def visible_events(viewer: Viewer) -> EventQuerySet:
 
 
 def delivered_shipments(viewer: Viewer) -> ShipmentQuerySet:
-    """This will return the shipments that a driver has delivered, of those that the viewer may see."""
+    """Return the shipments that a driver has delivered, of those that the viewer may see."""
     return visible_shipments(viewer).filter(driver__isnull=False, delivered_at__isnull=False)
 
 
 def snapshot_as_of(viewer: Viewer, reference: str, at: datetime) -> representation.Json | None:
-    """This will return the snapshot that the log told at a time, None where there was nothing to tell."""
+    """Return the snapshot that the log told at a time, None where there was nothing to tell."""
     identifier = visible_shipments(viewer).with_reference(reference).values_list("id", flat=True).first()
     if identifier is None:
         return None
@@ -56,6 +56,6 @@ def snapshot_as_of(viewer: Viewer, reference: str, at: datetime) -> representati
 
 
 def tracking_links(viewer: Viewer, shipment_id: uuid.UUID) -> LinkQuerySet:
-    """This will return the tracking links of a shipment that the viewer manages, newest first."""
+    """Return the tracking links of a shipment that the viewer manages, newest first."""
     links: LinkQuerySet = TrackingLink.objects.visible_to(viewer).filter(shipment_id=shipment_id)
     return links.order_by("-created_at", "-id")

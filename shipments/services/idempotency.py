@@ -54,7 +54,7 @@ class Claim:
 
 
 def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim | StoredResponse:
-    """This will take the key for the caller's transaction, or return the answer that was given to it before.
+    """Take the key for the caller's transaction, or return the answer that was given to it before.
 
     It must be the transaction's first statement: a twin then waits here, for `lock_timeout`, before it has read
     anything. Raises KeyInFlight where the twin takes longer, KeyReused where the request was another one.
@@ -86,13 +86,13 @@ def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim 
 
 
 def keep(claimed: Claim, answer: StoredResponse) -> None:
-    """This will store the answer, in the transaction that made the claim."""
+    """Store the answer, in the transaction that made the claim."""
     row = IdempotencyKey(pk=claimed.id, status=answer.status, headers=answer.headers, body=answer.body)
     writes.update(row, ("status", "headers", "body"))
 
 
 def expire_batch(*, now: datetime | None = None) -> int:
-    """This will delete the next keys that are older than a day, and return how many they were."""
+    """Delete the next keys that are older than a day, and return how many they were."""
     expired = IdempotencyKey.objects.filter(created_at__lt=(now or timezone.now()) - RETENTION).order_by(
         "created_at"
     )

@@ -23,7 +23,7 @@ class OutcomeUnknown(Exception):
 
 
 def run_in_transaction(write: Callable[[], Result]) -> Result:
-    """This will run the write in one transaction, up to three times more after a deadlock, and return its result.
+    """Run the write in one transaction, up to three times more after a deadlock, and return its result.
 
     `write` may run several times, so it does nothing but use the database. Raises OutcomeUnknown, and whatever
     `write` raises; nothing is kept then.
@@ -40,7 +40,7 @@ def run_in_transaction(write: Callable[[], Result]) -> Result:
 
 
 def atomic_or_joined() -> AbstractContextManager[None]:
-    """This will return the transaction of a service that refuses before it writes: the caller's, where it has one.
+    """Return the transaction of a service that refuses before it writes: the caller's, where it has one.
 
     A savepoint would be two round trips more, for what nobody has to undo. An error of the database itself ends
     the caller's transaction.
@@ -49,7 +49,7 @@ def atomic_or_joined() -> AbstractContextManager[None]:
 
 
 def sqlstate(error: BaseException) -> str:
-    """This will return the five characters by which PostgreSQL names an error, none where it could not say."""
+    """Return the five characters by which PostgreSQL names an error, none where it could not say."""
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 

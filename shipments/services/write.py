@@ -28,7 +28,7 @@ class StaleWrite(Exception):
 def locked_shipment(
     reference: str, *, by: Subject, expected_seq: int | None, with_related: bool = False
 ) -> Shipment:
-    """This will return the row, locked until the transaction ends; `whole` with what `row` needs."""
+    """Return the row, locked until the transaction ends; `whole` with what `row` needs."""
     shipment = one_shipment.fetch_locked(by, reference, with_related=with_related)
     if shipment is None:
         raise ShipmentNotFound(reference)
@@ -37,7 +37,7 @@ def locked_shipment(
 
 
 def lock_shipments_in_order(references: Sequence[str], *, by: Subject) -> None:
-    """This will lock the rows until the transaction ends, in ascending pk: two who do so never cross each other.
+    """Lock the rows until the transaction ends, in ascending pk: two who do so never cross each other.
 
     Raises nothing for a shipment that is not there.
     """
@@ -46,25 +46,25 @@ def lock_shipments_in_order(references: Sequence[str], *, by: Subject) -> None:
 
 
 def check_expected_seq(shipment: Shipment, expected_seq: int | None) -> None:
-    """This will raise StaleWrite where the caller has read another version; None expects nothing."""
+    """Raise StaleWrite where the caller has read another version; None expects nothing."""
     if expected_seq is not None and shipment.seq != expected_seq:
         raise StaleWrite(shipment.seq)
 
 
 def save_with_next_seq(shipment: Shipment, *, now: datetime, fields: tuple[str, ...]) -> None:
-    """This will store the fields under the next number; the caller records the event that explains it."""
+    """Store the fields under the next number; the caller records the event that explains it."""
     shipment.seq += 1
     shipment.updated_at = now
     writes.update(shipment, (*fields, "seq", "updated_at"))
 
 
 def has_flag(shipment: Any, flag: str) -> bool:
-    """This will tell whether a flag is open."""
+    """Tell whether a flag is open."""
     return any(each["flag"] == flag for each in shipment.flags)
 
 
 def snapshot_row(shipment: Shipment) -> dict[str, Any]:
-    """This will return the row from which `representation.snapshot` is made, without a query."""
+    """Return the row from which `representation.snapshot` is made, without a query."""
     columns: dict[str, Any] = {}
     for column in representation.SHIPMENT_COLUMNS:
         value: Any = shipment

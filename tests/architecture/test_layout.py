@@ -38,7 +38,7 @@ def modules() -> list[Path]:
 
 
 def parse(source: str) -> ast.Module:
-    """This will parse a module while nothing is collected.
+    """Parse a module while nothing is collected.
 
     A finalizer that runs in the midst of it and parses too (a warning that is shown does) upsets CPython
     3.11's count of its recursion: "AST constructor recursion depth mismatch".

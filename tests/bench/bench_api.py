@@ -19,7 +19,7 @@ GOAL_MS = 50.0
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with the milliseconds of every request."""
+    """Print one JSON line with the milliseconds of every request."""
     parser = argparse.ArgumentParser(prog="bench_api", description=__doc__)
     parser.add_argument("--shipments", type=int, default=1_000_000)
     parser.add_argument("--events", type=float, default=8.0, help="on average a shipment, when it is loaded")
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(url: str, shipments: int, rounds: int) -> dict[str, list[float]]:
-    """This will ask everything once a round and return the milliseconds by request."""
+    """Ask everything once a round and return the milliseconds by request."""
     rng = random.Random(3)
     milliseconds: dict[str, list[float]] = {}
     with httpx.Client(base_url=f"{url}/api", timeout=30) as client:

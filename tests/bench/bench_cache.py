@@ -36,7 +36,7 @@ STATUSES = ("booked", "dispatched", "in_transit", "at_facility", "out_for_delive
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with the hit rates, in all and by name."""
+    """Print one JSON line with the hit rates, in all and by name."""
     parser = argparse.ArgumentParser(prog="bench_cache", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="for each number of reads")
     parser.add_argument("--rate", type=float, default=10.0, help="events a second; `make run`'s is 10")
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def read(port: int, references: list[str], seconds: float, rate: float) -> dict[int, int]:
-    """This will read by several readers for so many seconds, and return how often they got which status."""
+    """Read by several readers for so many seconds, and return how often they got which status."""
     with ThreadPoolExecutor(READERS) as threads:
         futures = [
             threads.submit(_read, port, references, seconds, rate / READERS, seed) for seed in range(READERS)
@@ -116,7 +116,7 @@ def _read(port: int, references: list[str], seconds: float, rate: float, seed: i
 
 
 def cache_counters(url: str) -> dict[tuple[str, str], float]:
-    """This will return the cache's counters of the process, by name and result."""
+    """Return the cache's counters of the process, by name and result."""
     text = httpx.get(f"{url}/api/metrics", timeout=10).text
     return {
         (sample.labels["cache"], sample.labels["result"]): sample.value
@@ -143,7 +143,7 @@ def _run(command: str, database: str) -> None:
 
 @contextmanager
 def _command(command: str, database: str, *arguments: str) -> Iterator[None]:
-    """This will run a command of the product while the block runs."""
+    """Run a command of the product while the block runs."""
     process = subprocess.Popen(
         [sys.executable, "manage.py", command, *arguments],
         env=os.environ | {"DATABASE_URL": database},

@@ -23,7 +23,7 @@ PDF_ROWS: Final = 2_000
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line."""
+    """Print one JSON line."""
     parser = argparse.ArgumentParser(prog="bench_export", description=__doc__)
     parser.add_argument("--shipments", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """This will let everybody take turns and return all figures."""
+    """Let everybody take turns and return all figures."""
     from tests.bench.exporting import peers  # needs settings
     from tests.bench.exporting.export_client import ExportClient
 
@@ -71,7 +71,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def _turns(
     export_client: Any, peers_running: list[Any], options: argparse.Namespace
 ) -> tuple[dict[str, Any], list[float]]:
-    """This will return rows per second by who took them, and the seconds of Freight's first bytes."""
+    """Return rows per second by who took them, and the seconds of Freight's first bytes."""
     from tests.bench.exporting import peers  # needs settings
 
     statement, rows = peers.export_copy_statement(), options.shipments
@@ -96,7 +96,7 @@ def _turns(
 
 
 def _measure_concurrency(export_client: Any, rows: int) -> dict[str, Any]:
-    """This will take four exports at once beside one alone, and ask for a sign of life while three run."""
+    """Take four exports at once beside one alone, and ask for a sign of life while three run."""
     alone = statistics.median(export_client.at_once(1, rows) for _ in range(3))
     four = statistics.median(export_client.at_once(4, rows) for _ in range(2))
     with export_client.alive() as taken:
@@ -108,7 +108,7 @@ def _measure_concurrency(export_client: Any, rows: int) -> dict[str, Any]:
 
 
 def check_goals(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """This will hold the figures against the goals."""
+    """Hold the figures against the goals."""
     ratios, first, pdf = figures["ratios"], figures["firstByteMs"], figures["pdf"]
     at_least = [("× \\copy", ratios["copy"], 0.8), ("four at once × one", figures["fourByOne"], 0.8)]
     at_least += [
@@ -129,7 +129,7 @@ def check_goals(figures: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _cold_first_byte(rows: int) -> float:
-    """This will return the seconds to the first byte of the first export of a server that has just started."""
+    """Return the seconds to the first byte of the first export of a server that has just started."""
     from tests.bench.exporting.export_client import ExportClient  # needs settings
 
     with bench_database.serving_api() as server:

@@ -22,7 +22,7 @@ from tests.bench.harness.goals import Goal, at_least, at_most, report
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line, and the goals on standard error."""
+    """Print one JSON line, and the goals on standard error."""
     parser = argparse.ArgumentParser(prog="bench_fanout", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few sockets and seconds: to see that it works")
     parser.add_argument("--large", action="store_true", help="10,000 sockets in one room as well")
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 def goals(
     one_room: str, figures_by_scenario: Mapping[str, Any], ratios: Mapping[str, Any], stopped: Mapping[str, Any]
 ) -> list[Goal]:
-    """This will hold what was found against the goals; of the scenes with one room the named one counts."""
+    """Hold what was found against the goals; of the scenes with one room the named one counts."""
     times, ours = ratios[one_room], figures_by_scenario[one_room]["freight"]
     node = figures_by_scenario[one_room].get("socket.io")
     node_ratios, bun_ratios = times.get("socket.io", {}), times.get("bun", {})

@@ -18,7 +18,7 @@ PLACES = ("NLRTM", "DEHAM", "BEANR", "FRLEH", "GBFXT", "ESVLC", "ITGOA", "PLGDN"
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with rows a second of each way, and the ratio of importing to booking."""
+    """Print one JSON line with rows a second of each way, and the ratio of importing to booking."""
     parser = argparse.ArgumentParser(prog="bench_import", description=__doc__)
     parser.add_argument("--rows", type=int, default=4_000, help="of one file")
     parser.add_argument("--single", type=int, default=500, help="booked one at a time in a round")
@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
-    """This will bring shipments in by each way in turn."""
+    """Bring shipments in by each way in turn."""
     from exports.file_imports import columns, row_processing, table  # needs settings
     from exports.sandbox import pool
     from shipments import services

@@ -18,7 +18,7 @@ _ROUNDS, _TIMES = 20, 500
 
 
 def main() -> dict[str, Any]:
-    """This will print one JSON line."""
+    """Print one JSON line."""
     bench_database.setup_django()
     result = measure()
     print(json.dumps(result))
@@ -26,7 +26,7 @@ def main() -> dict[str, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """This will measure a limit alone and three together, beside a bare PING."""
+    """Measure a limit alone and three together, beside a bare PING."""
     from ratelimits import counters, limiter
     from ratelimits.policies import Policy
 
@@ -57,7 +57,7 @@ def measure() -> dict[str, Any]:
 
 
 def _count_commands(redis: Any) -> int:
-    """This will return how many commands came over the wire: those of scripts are taken out."""
+    """Return how many commands came over the wire: those of scripts are taken out."""
     stats = redis.info("commandstats")
     scripted = ("incr", "expire", "hincrby", "zincrby", "zcard", "zremrangebyrank")
     return sum(each["calls"] for name, each in stats.items() if name.removeprefix("cmdstat_") not in scripted)

@@ -17,7 +17,7 @@ QUERY = f"/api/shipments?status=in_transit&limit={LIMIT}"
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with the medians in milliseconds and their ratio."""
+    """Print one JSON line with the medians in milliseconds and their ratio."""
     parser = argparse.ArgumentParser(prog="bench_list", description=__doc__)
     parser.add_argument("--shipments", type=int, default=1_000_000)
     parser.add_argument("--pages", type=int, default=5_000, help="how deep the far page lies")
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(shipments: int, pages: int, rounds: int) -> dict[str, Any]:
-    """This will load the shipments unless an earlier run left them, and time both pages."""
+    """Load the shipments unless an earlier run left them, and time both pages."""
     bench_database.setup_django()
     bench_database.load_shipments(shipments, events=1.0)
     client, headers = _dispatcher()
@@ -64,7 +64,7 @@ def _dispatcher() -> tuple[Any, dict[str, str]]:
 
 
 def _cursor(pages: int) -> str:
-    """This will make the cursor that following `next` so many times would give: the row is found by its number."""
+    """Make the cursor that following `next` so many times would give: the row is found by its number."""
     from shipments.api.lists import filters, pagination  # needs settings
     from shipments.models import Shipment
 

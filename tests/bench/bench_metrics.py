@@ -24,7 +24,7 @@ _QUERIES = 5
 
 
 def main() -> dict[str, Any]:
-    """This will print one JSON line."""
+    """Print one JSON line."""
     bench_database.setup_django()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     result = measure()
@@ -33,7 +33,7 @@ def main() -> dict[str, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """This will measure, and stop what it started."""
+    """Measure, and stop what it started."""
     from django.http import HttpResponse
     from django.test import RequestFactory
     from django.urls import resolve
@@ -66,7 +66,7 @@ def measure() -> dict[str, Any]:
 
 
 def _microseconds(operation: Callable[[], object]) -> float:
-    """This will return the median over rounds of what one call takes."""
+    """Return the median over rounds of what one call takes."""
     samples = []
     for _ in range(_ROUNDS):
         started = time.perf_counter()
@@ -78,7 +78,7 @@ def _microseconds(operation: Callable[[], object]) -> float:
 
 @contextlib.contextmanager
 def _other_processes() -> Any:
-    """This will have three more processes that have measured as much as this one."""
+    """Have three more processes that have measured as much as this one."""
     import subprocess
 
     from monitoring import metrics

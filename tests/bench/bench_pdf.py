@@ -18,7 +18,7 @@ SHIPMENTS = 20_000
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with seconds for what is drawn, milliseconds for what is kept."""
+    """Print one JSON line with seconds for what is drawn, milliseconds for what is kept."""
     parser = argparse.ArgumentParser(prog="bench_pdf", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[60, 2_000, 20_000])
     parser.add_argument("--labels", type=int, default=10)
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def _number_feed() -> None:
-    """This will number what was loaded, as the relay would: a list of events without numbers is not kept."""
+    """Number what was loaded, as the relay would: a list of events without numbers is not kept."""
     from shipments.services.feed import sequencer  # needs settings
 
     while sequencer.number_batch():

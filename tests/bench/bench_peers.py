@@ -38,7 +38,7 @@ class RequestMode:
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with rates and the ratios that the goals are about."""
+    """Print one JSON line with rates and the ratios that the goals are about."""
     parser = argparse.ArgumentParser(prog="bench_peers", description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=5)
@@ -103,7 +103,7 @@ def _request_modes(freight: Any, peer_servers: list[Any]) -> list[RequestMode]:
 
 
 def _login_and_pick(url: str) -> tuple[str, str, str]:
-    """This will return a token, a shipment and its ETag."""
+    """Return a token, a shipment and its ETag."""
     with httpx.Client(base_url=f"{url}/api", timeout=30) as client:
         who = {"email": "dispatcher@demo.test", "password": "freight-demo"}
         token = client.post("/auth/login", json=who).json()["access"]
@@ -133,7 +133,7 @@ async def _measure(ways: list[RequestMode], rounds: int, seconds: float) -> dict
 
 
 async def _run_for(mode: RequestMode, seconds: float) -> int:
-    """This will send requests over sixteen kept connections for so long, and return how many were answered."""
+    """Send requests over sixteen kept connections for so long, and return how many were answered."""
     until = time.monotonic() + seconds
     return sum(await asyncio.gather(*(_request_until(mode, until) for _ in range(CONNECTIONS))))
 
@@ -162,7 +162,7 @@ async def _request_until(mode: RequestMode, until: float) -> int:
 
 
 def _check_goals(rates: dict[str, dict[str, float]]) -> dict[str, Any]:
-    """This will return the rates, the ratios by processor time, and which goals are met."""
+    """Return the rates, the ratios by processor time, and which goals are met."""
 
     def ratio(one: str, other: str) -> float:
         return round(rates[one]["perCpuSecond"] / rates[other]["perCpuSecond"], 2)

@@ -20,7 +20,7 @@ COLUMNS = "driver_id, recorded_at, received_at, latitude, longitude, accuracy, s
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with rows a second of both, and their ratio."""
+    """Print one JSON line with rows a second of both, and their ratio."""
     parser = argparse.ArgumentParser(prog="bench_positions", description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000, help="of one round")
     parser.add_argument("--drivers", type=int, default=1_000)
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
-    """This will bring as many positions by each way in turn."""
+    """Bring as many positions by each way in turn."""
     from shipments import services  # needs settings
     from shipments.auth import subjects
     from shipments.models import Driver, Organization

@@ -47,7 +47,7 @@ class TimedClient:
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with the medians in milliseconds and their ratios."""
+    """Print one JSON line with the medians in milliseconds and their ratios."""
     parser = argparse.ArgumentParser(prog="bench_reads", description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     options = parser.parse_args(arguments)
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(client: TimedClient, rounds: int) -> dict[str, Any]:
-    """This will time every way of asking, one after the other in each round."""
+    """Time every way of asking, one after the other in each round."""
     samples: dict[str, list[float]] = {}
 
     def sample(name: str, path: str, expected: int = 200, **headers: str) -> str:
@@ -106,7 +106,7 @@ def measure(client: TimedClient, rounds: int) -> dict[str, Any]:
 
 
 def _load_data() -> None:
-    """This will load the demo, number its feed, and warm up what is in transit in an otherwise empty cache."""
+    """Load the demo, number its feed, and warm up what is in transit in an otherwise empty cache."""
     from django.core.management import call_command
     from django.db import connection
 

@@ -32,7 +32,7 @@ CALLERS = 16
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line, and the goals on standard error."""
+    """Print one JSON line, and the goals on standard error."""
     parser = argparse.ArgumentParser(prog="bench_sockets", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few sockets and seconds: to see that it works")
     options = parser.parse_args(arguments)
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def idle(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
-    """This will open the sockets on two processes and let them be."""
+    """Open the sockets on two processes and let them be."""
     from tests.bench.fanout.event_source import peers_of  # needs settings
     from tests.bench.fanout.peers import LoadProcess
 
@@ -103,7 +103,7 @@ def idle(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
 
 
 def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
-    """This will open sockets through nginx before two processes, and let all of them hear one event."""
+    """Open sockets through nginx before two processes, and let all of them hear one event."""
     from dataclasses import replace
 
     from tests.bench.fanout.event_source import peers_of  # needs settings
@@ -165,7 +165,7 @@ def _until_ready(port: int) -> None:
 
 
 def publish_cost(event_source: Any, rounds: int = 2_000) -> dict[str, float]:
-    """This will tell how long a request waits for its event to be announced, and for the hint alone."""
+    """Tell how long a request waits for its event to be announced, and for the hint alone."""
     from realtime.publishing import receivers  # needs settings
 
     [(room, frame)] = event_source.commit([0])
@@ -175,7 +175,7 @@ def publish_cost(event_source: Any, rounds: int = 2_000) -> dict[str, float]:
 
 
 def _each_ms(operation: Any, rounds: int) -> float:
-    """This will return the median of what one call takes; in small bundles, since the publisher must keep up."""
+    """Return the median of what one call takes; in small bundles, since the publisher must keep up."""
     samples = []
     for _ in range(rounds // 50):
         started = time.perf_counter()
@@ -187,7 +187,7 @@ def _each_ms(operation: Any, rounds: int) -> float:
 
 
 def beside_busy_api(event_source: Any, folder: Path, sockets: int, turns: int) -> dict[str, float]:
-    """This will publish one event at a time, at rest and while another process is saturated by REST."""
+    """Publish one event at a time, at rest and while another process is saturated by REST."""
     from tests.bench.fanout.event_source import peers_of  # needs settings
     from tests.bench.fanout.peers import LoadProcess
 

@@ -24,7 +24,7 @@ _TO = {"in_transit": "at_facility", "at_facility": "in_transit"}
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """This will print one JSON line with the rates and their goals."""
+    """Print one JSON line with the rates and their goals."""
     parser = argparse.ArgumentParser(prog="bench_writes", description=__doc__)
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--shipments", type=int, default=2_000)
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def through_rest(server: Any, references: list[str], seconds: float) -> dict[str, float]:
-    """This will send transitions over eight kept connections; rates a wall second and a second of the Daphne's."""
+    """Send transitions over eight kept connections; rates a wall second and a second of the Daphne's."""
     token = _login(server.port)
     process = psutil.Process(server.process.pid)
     counts = [0] * CALLERS
@@ -87,7 +87,7 @@ def through_rest(server: Any, references: list[str], seconds: float) -> dict[str
 
 
 def through_service(references: list[str], seconds: float) -> dict[str, float]:
-    """This will call the service in eight processes with a connection each."""
+    """Call the service in eight processes with a connection each."""
     from django.db import connection, connections  # needs settings
 
     name = connection.settings_dict["NAME"]

@@ -17,7 +17,7 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
 def executable() -> str:
-    """This will return the path of the browser; raises RuntimeError with the line to type."""
+    """Return the path of the browser; raises RuntimeError with the line to type."""
     for name in NAMES:
         if found := shutil.which(name):
             return found

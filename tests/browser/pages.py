@@ -40,11 +40,11 @@ class OpenPage:
         return self.page.locator(f'#rows tr[data-reference="{reference}"]')
 
     async def expect_status(self, reference: str, status: str) -> None:
-        """This will wait until the row's pill says the status."""
+        """Wait until the row's pill says the status."""
         await expect(self.row(reference).locator(".pill-label")).to_have_text(status, timeout=LIVE_TIMEOUT_MS)
 
     async def expect_connection(self, text: str, *, within_ms: int = 2 * LIVE_TIMEOUT_MS) -> None:
-        """This will wait until the connection pill says it."""
+        """Wait until the connection pill says it."""
         await expect(self.page.locator(".connection-label")).to_contain_text(text, timeout=within_ms)
 
 
@@ -60,7 +60,7 @@ class BrowserUser:
         self.network_may_fail = False
 
     async def create_member(self, role: str, **links: Any) -> str:
-        """This will store a member with a password and return its e-mail address."""
+        """Store a member with a password and return its e-mail address."""
         make = sync_to_async(factories.user)
         return str((await make(self.organization, role, password=PASSWORD, **links)).email)
 
@@ -76,14 +76,14 @@ class BrowserUser:
         await sync_to_async(book_with_driver)()
 
     async def advance(self, reference: str, *states: str, note: str = "") -> None:
-        """This will commit transitions in another process than the page's server."""
+        """Commit transitions in another process than the page's server."""
         for state in states:
             await sync_to_async(services.advance)(
                 by=self._by, now=timezone.now(), reference=reference, to=state, note=note
             )
 
     async def advance_by_rest(self, reference: str, state: str) -> None:
-        """This will ask the API for a transition, as another system does."""
+        """Ask the API for a transition, as another system does."""
         email = await self.create_member("dispatcher")
         async with httpx.AsyncClient(base_url=f"{self.site.url}/api", timeout=10) as http:
             login = await http.post("/auth/login", json={"email": email, "password": PASSWORD})
@@ -95,7 +95,7 @@ class BrowserUser:
         assert response.status_code == 200, response.text
 
     async def open_page(self, path: str, *, cookies: dict[str, str] | None = None, **options: Any) -> OpenPage:
-        """This will open a page in a context of its own."""
+        """Open a page in a context of its own."""
         context = await self._browser.new_context(locale="en-GB", base_url=self.site.url, **options)
         await context.add_cookies(
             [{"name": name, "value": value, "url": self.site.url} for name, value in (cookies or {}).items()]
@@ -106,7 +106,7 @@ class BrowserUser:
         return opened
 
     async def log_in(self, email: str, path: str = "/", **options: Any) -> OpenPage:
-        """This will go where a login is needed, and log in."""
+        """Go where a login is needed, and log in."""
         visit = await self.open_page(path, **options)
         await visit.page.fill("#email", email)
         await visit.page.fill("#password", PASSWORD)
@@ -116,7 +116,7 @@ class BrowserUser:
     async def open_board(
         self, role: str = "dispatcher", *, viewport: ViewportSize | None = None, **links: Any
     ) -> OpenPage:
-        """This will open the board as a fresh member, logged in already, and wait until it is live."""
+        """Open the board as a fresh member, logged in already, and wait until it is live."""
         visit = await self.open_as_member("/", role, viewport=viewport, **links)
         await visit.expect_connection("Live")
         return visit
@@ -124,12 +124,12 @@ class BrowserUser:
     async def open_as_member(
         self, path: str, role: str = "dispatcher", *, viewport: ViewportSize | None = None, **links: Any
     ) -> OpenPage:
-        """This will open a page as a fresh member, logged in already."""
+        """Open a page as a fresh member, logged in already."""
         cookie = await sync_to_async(self._create_session)(role, **links)
         return await self.open_page(path, cookies={settings.SESSION_COOKIE_NAME: cookie}, viewport=viewport)
 
     def _create_session(self, role: str, **links: Any) -> str:
-        """This will store a session of a fresh member, as a login does, and return its key."""
+        """Store a session of a fresh member, as a login does, and return its key."""
         user = factories.user(self.organization, role, **links)
         session = SessionStore()
         session[SESSION_KEY] = str(user.pk)
@@ -139,7 +139,7 @@ class BrowserUser:
         return str(session.session_key)
 
     async def close_pages(self) -> None:
-        """This will close every page; raises AssertionError where a console complained."""
+        """Close every page; raises AssertionError where a console complained."""
         complaints = [line for visit in self._pages for line in visit.console_errors]
         for visit in self._pages:
             await visit.context.close()

@@ -31,7 +31,7 @@ SHIP-000007,,,,16,,,Two pieces more
 
 
 def main() -> None:
-    """This will write one PNG a picture and name each."""
+    """Write one PNG a picture and name each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default=f"http://127.0.0.1:{os.environ.get('PORT', '4000')}")
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "images")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def take_all(browser: Browser, url: str, into: Path) -> None:
-    """This will log in once and take every picture."""
+    """Log in once and take every picture."""
     context = browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
     target_page = context.new_page()
     target_page.goto("/login")
@@ -78,13 +78,13 @@ def take_all(browser: Browser, url: str, into: Path) -> None:
 
 
 def show_board(page: Page) -> None:
-    """This will wait until the board is live and something has happened."""
+    """Wait until the board is live and something has happened."""
     page.wait_for_selector("#connection[data-state=live]")
     page.wait_for_timeout(SETTLE_MS)
 
 
 def show_shipment(page: Page) -> None:
-    """This will open the first shipment of the board."""
+    """Open the first shipment of the board."""
     show_board(page)
     page.locator("#rows tr").first.click()
     page.wait_for_selector(".timeline li")
@@ -92,7 +92,7 @@ def show_shipment(page: Page) -> None:
 
 
 def show_exports(page: Page) -> None:
-    """This will order one export of each kind, unless that was done, and wait until all are written."""
+    """Order one export of each kind, unless that was done, and wait until all are written."""
     page.wait_for_selector("#connection[data-state=live]")
     for report, kind in _EXPORTS:
         if page.locator(".export").count() < len(_EXPORTS):
@@ -104,7 +104,7 @@ def show_exports(page: Page) -> None:
 
 
 def show_imports(page: Page) -> None:
-    """This will try a file, a part of which is wrong."""
+    """Try a file, a part of which is wrong."""
     page.wait_for_selector("#connection[data-state=live]")
     page.set_input_files("#file", files={"name": "spring.csv", "mimeType": "text/csv", "buffer": IMPORTED.encode()})
     page.wait_for_selector("#rows tbody tr")

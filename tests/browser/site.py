@@ -32,7 +32,7 @@ class Site:
         self._out: IO[bytes] = (self.folder / "log").open("ab")
 
     def start(self) -> None:
-        """This will collect the static files and start everything."""
+        """Collect the static files and start everything."""
         coast = settings.FREIGHT_HOME / "build" / "map" / "world.json"
         coast.parent.mkdir(parents=True, exist_ok=True)
         coast.write_text(COAST)
@@ -54,17 +54,17 @@ class Site:
         self.wait_ready()
 
     def start_daphne(self) -> None:
-        """This will start the Daphne that is not running."""
+        """Start the Daphne that is not running."""
         command = [sys.executable, "manage.py", "serve", "--role", "all", "--unix", str(self.folder / "daphne")]
         self._launch("daphne", command)
 
     def kill_daphne(self) -> None:
-        """This will cut every socket as a crash does."""
+        """Cut every socket as a crash does."""
         self._processes["daphne"].kill()
         self._processes["daphne"].wait(5)
 
     def wait_ready(self) -> None:
-        """This will return when the login page answers; raises RuntimeError with the end of the log."""
+        """Return when the login page answers; raises RuntimeError with the end of the log."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -76,7 +76,7 @@ class Site:
         raise RuntimeError("The site did not get ready:\n" + (self.folder / "log").read_text()[-3000:])
 
     def stop(self) -> None:
-        """This will end everything and take the folder away."""
+        """End everything and take the folder away."""
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():

@@ -31,7 +31,7 @@ async def open_page(visitor: BrowserUser, **options: Any) -> OpenPage:
 
 
 async def run_relay_batch() -> None:
-    """This will do what the relay does with what is queued."""
+    """Do what the relay does with what is queued."""
 
     def batch() -> None:
         export_worker.work_batch()

@@ -31,7 +31,7 @@ async def expect_counts(visit: OpenPage, **expected: int) -> None:
 
 
 async def take_screenshot(visit: OpenPage, name: str) -> None:
-    """This will keep a picture where somebody wants to look."""
+    """Keep a picture where somebody wants to look."""
     if folder := os.environ.get("FREIGHT_PICTURES"):
         await visit.page.evaluate("scrollTo(0, 0)")
         for scheme in ("light", "dark"):

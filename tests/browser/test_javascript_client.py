@@ -98,7 +98,7 @@ class Server:
         self.send(type="shipment:update", room="shipment:A", epoch=epoch, seq=seq, event=_event(seq, {"n": seq}))
 
     async def wait_for_frames(self, count: int) -> dict[str, Any]:
-        """This will return the last frame once so many have come."""
+        """Return the last frame once so many have come."""
         for _ in range(500):
             if len(self.received) >= count:
                 return self.received[-1]
@@ -106,7 +106,7 @@ class Server:
         raise AssertionError(f"heard only {self.received}")
 
     async def take_calls(self) -> list[Any]:
-        """This will return what the client told its caller of all that was said so far."""
+        """Return what the client told its caller of all that was said so far."""
         self.marks += 1
         self.send(type="mark", number=self.marks)
         await self.page.wait_for_function(f"window.mark === {self.marks}")

@@ -77,7 +77,7 @@ class Evidence:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """This will return the evidence as one JSON object."""
+        """Return the evidence as one JSON object."""
         return {"drill": "exports", "holds": self.holds} | asdict(self)
 
 
@@ -92,7 +92,7 @@ class _ExportOrders:
     keys: dict[uuid.UUID, str] = field(default_factory=dict)  # by export, the key of its owner
 
     def fill_slots(self) -> None:
-        """This will order for each person as many as one may have under way."""
+        """Order for each person as many as one may have under way."""
         for by, key in self.dispatchers:
             for _ in range(jobs.MAX_OPEN_PER_USER - self._count_open(by)):
                 format, limit = self.menu[len(self.keys) % len(self.menu)]
@@ -101,21 +101,21 @@ class _ExportOrders:
                 self.keys[export.pk] = key
 
     def exports_in(self, *states: str) -> list[Export]:
-        """This will return the exports, or those in some states."""
+        """Return the exports, or those in some states."""
         exports = Export.objects.filter(pk__in=list(self.keys))
         return list(exports.filter(state__in=states) if states else exports)
 
     def running_attempts(self) -> set[tuple[uuid.UUID, int]]:
-        """This will return the attempts, by export, that say that they run."""
+        """Return the attempts, by export, that say that they run."""
         return {(export.pk, export.attempt) for export in self.exports_in(State.RUNNING)}
 
     def order_and_list_running(self) -> set[tuple[uuid.UUID, int]]:
-        """This will see to it that there is work, and return what is being written."""
+        """See to it that there is work, and return what is being written."""
         self.fill_slots()
         return self.running_attempts()
 
     def expected_rows(self, export: Export) -> int:
-        """This will return how many rows an export must have."""
+        """Return how many rows an export must have."""
         return min(self.rows, int(export.filters.get("limit", self.rows)))
 
     def _count_open(self, by: Subject) -> int:
@@ -123,7 +123,7 @@ class _ExportOrders:
 
 
 def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, str] | None = None) -> Evidence:
-    """This will order exports in an organisation of its own, kill relays, and check every file and download."""
+    """Order exports in an organisation of its own, kill relays, and check every file and download."""
     export_orders = _create_orders(rows, menu, random.Random(seed))
     evidence, struck = Evidence(kills), set[tuple[uuid.UUID, int]]()
     with _running_processes(environment or {}) as house, _downloading(export_orders, house.port, evidence):
@@ -164,7 +164,7 @@ def _check(export_orders: _ExportOrders, evidence: Evidence) -> None:
 
 
 def _is_complete(export: Export, body: bytes, rows: int) -> bool:
-    """This will tell whether a file is what was told of it, down to its last row."""
+    """Tell whether a file is what was told of it, down to its last row."""
     recorded = (export.total, export.done, export.size, export.sha256)
     return recorded == (rows, rows, len(body), hashlib.sha256(body).hexdigest()) and _ROW_CHECKS[export.format](
         body, rows
@@ -177,7 +177,7 @@ def _check_xlsx(body: bytes, rows: int) -> bool:
 
 
 def _check_pdf(body: bytes, rows: int) -> bool:
-    """This will tell whether a PDF can be read to its end; its rows are compared in the tests."""
+    """Tell whether a PDF can be read to its end; its rows are compared in the tests."""
     with pikepdf.open(io.BytesIO(body)) as pdf:
         return len(pdf.pages) > rows // 50
 
@@ -203,7 +203,7 @@ class _Processes:
         self._relay = self._start("relay")
 
     def kill_relay(self) -> None:
-        """This will kill the relay as the kernel does, and start another."""
+        """Kill the relay as the kernel does, and start another."""
         self._nursery.request(do="signal", pid=self._relay, number=int(signal.SIGKILL))
         fixtures.wait_for(lambda: self._nursery.request(do="status", pid=self._relay)["status"] is not None, 10)
         self._relay = self._start("relay")
@@ -232,7 +232,7 @@ def _running_processes(environment: dict[str, str]) -> Iterator[_Processes]:
 
 @contextmanager
 def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) -> Iterator[None]:
-    """This will try to download every export again and again, and judge each answer, while the block runs."""
+    """Try to download every export again and again, and judge each answer, while the block runs."""
     stopped = threading.Event()
 
     def download_all() -> None:
@@ -257,7 +257,7 @@ def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) ->
 
 
 def _get(url: str, key: str) -> tuple[int, str, bytes]:
-    """This will return status, ETag and body; status 0 where nobody answers or the answer breaks off."""
+    """Return status, ETag and body; status 0 where nobody answers or the answer breaks off."""
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
         with urllib.request.urlopen(request, timeout=20) as response:

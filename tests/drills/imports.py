@@ -60,12 +60,12 @@ class Evidence:
         return bool(self.struck) and complete and audit_is_complete and not (self.wrong or self.untold or self.kept)
 
     def as_json(self) -> dict[str, Any]:
-        """This will return the evidence as one JSON object."""
+        """Return the evidence as one JSON object."""
         return {"drill": "imports", "holds": self.holds} | asdict(self)
 
 
 def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
-    """This will import a file in an organisation of its own, kill relays meanwhile, and check every row."""
+    """Import a file in an organisation of its own, kill relays meanwhile, and check every row."""
     rng = random.Random(seed)
     by = fixtures.dispatcher(fixtures.organization())
     _import_now(by, _file(range(0, rows, _EXISTING_EVERY), pieces=1))
@@ -116,7 +116,7 @@ class _Relay:
         self._pid = self._start()
 
     def kill(self) -> None:
-        """This will kill it and start another."""
+        """Kill it and start another."""
         self._nursery.request(do="signal", pid=self._pid, number=int(signal.SIGKILL))
         _wait_for(lambda: self._nursery.request(do="status", pid=self._pid)["status"] is not None)
         self._pid = self._start()

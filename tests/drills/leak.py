@@ -72,12 +72,12 @@ class Evidence:
         return self.bytes_each <= MAX_BYTES_PER_OPERATION and self.files_each <= MAX_FILES_PER_OPERATION
 
     def as_json(self) -> dict[str, Any]:
-        """This will return the evidence as one JSON object."""
+        """Return the evidence as one JSON object."""
         return {"drill": "leak", "holds": self.holds} | asdict(self)
 
 
 def run(*, scale: LeakScale, command: Sequence[str] = (sys.executable, "manage.py")) -> list[Evidence]:
-    """This will start a server with the command, ask it for both kinds of work, and stop it."""
+    """Start a server with the command, ask it for both kinds of work, and stop it."""
     key, reference = _create_data()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -173,7 +173,7 @@ async def _wait_ready(port: int, process: psutil.Process) -> None:
 async def _measure(
     kind: str, operation: Callable[[int], Awaitable[None]], times: int, process: psutil.Process, rounds: int
 ) -> Evidence:
-    """This will do something so many times a round, and measure the process after each round."""
+    """Do something so many times a round, and measure the process after each round."""
 
     async def worker(first: int) -> None:
         for number in range(first, times, _CONCURRENCY):
@@ -199,7 +199,7 @@ async def _measure(
 
 
 def _slope(values: Sequence[float]) -> float:
-    """This will return the growth a round: the median over every two rounds (Theil and Sen)."""
+    """Return the growth a round: the median over every two rounds (Theil and Sen)."""
     return statistics.median(
         (late - early) / (second - first) for (first, early), (second, late) in combinations(enumerate(values), 2)
     )

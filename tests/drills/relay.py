@@ -44,12 +44,12 @@ class Evidence:
         return not (self.lost or self.doubled or self.gaps or self.disordered)
 
     def as_json(self) -> dict[str, Any]:
-        """This will return the evidence as one JSON object."""
+        """Return the evidence as one JSON object."""
         return {"drill": "relay", "holds": self.holds} | asdict(self)
 
 
 def run(*, kills: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
-    """This will write in an organisation of its own while it starts and kills relays, and then check the feed.
+    """Write in an organisation of its own while it starts and kills relays, and then check the feed.
 
     Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
     """

@@ -99,11 +99,11 @@ class Evidence:
         return looked_at and self.rows == len(TEXTS) and not (self.formulas or self.spoiled)
 
     def as_json(self) -> dict[str, Any]:
-        """This will return the evidence as one JSON object."""
+        """Return the evidence as one JSON object."""
         return {"drill": "spreadsheets", "holds": self.holds} | asdict(self)
 
     def compare(self, exported: Table, saved: Table) -> None:
-        """This will compare two tables cell for cell; a cell that only one of them has is spoiled too."""
+        """Compare two tables cell for cell; a cell that only one of them has is spoiled too."""
         for row in range(max(len(exported), len(saved))):
             for column, name in enumerate(FIELDS):
                 expected, actual = _cell(exported, row, column), _cell(saved, row, column)
@@ -128,7 +128,7 @@ class Evidence:
 
 
 def run() -> Iterator[Evidence]:
-    """This will export an organisation of its own and have each file opened and saved; raises Missing."""
+    """Export an organisation of its own and have each file opened and saved; raises Missing."""
     program = shutil.which("soffice")
     if program is None:
         raise LibreOfficeMissing(f"This drill has LibreOffice open the exports, and there is none here: {INSTALL}")
@@ -152,7 +152,7 @@ class _LibreOffice:
     def evaluate(
         self, kind: str, raw: bytes, saved_as: str, *, marked: bool = True, control: bool = False
     ) -> Evidence:
-        """This will have a file opened and saved, and compare both."""
+        """Have a file opened and saved, and compare both."""
         exported, began = _read_table(kind, raw), time.monotonic()
         evidence = Evidence(kind, saved_as, len(exported) - 1, marked, control)
         saved = self._convert(kind, raw, saved_as, marked=marked)
@@ -183,13 +183,13 @@ class _LibreOffice:
 
 
 def _csv_filter(*, marked: bool) -> str:
-    """This will return how a CSV is read: in UTF-8, formulas reckoned, values as they look but for marked texts."""
+    """Return how a CSV is read: in UTF-8, formulas reckoned, values as they look but for marked texts."""
     texts = "/".join(f"{at}/2" for at, name in enumerate(FIELDS, 1) if marked and name not in _TYPED_FIELDS)
     return f"44,34,76,1,{texts},1033,false,true,false,false,false,,true"
 
 
 def _count_formulas(saved: bytes) -> int:
-    """This will count the formulas of a workbook."""
+    """Count the formulas of a workbook."""
     with zipfile.ZipFile(io.BytesIO(saved)) as book:
         sheets = [book.read(name) for name in book.namelist() if name.startswith("xl/worksheets/sheet")]
     return sum(sheet.count(b"<f>") + sheet.count(b"<f ") for sheet in sheets)
@@ -206,7 +206,7 @@ def _cell(rows: Table, row: int, column: int) -> Any:
 
 
 def _looks_like_number(value: Any) -> bool:
-    """This will tell whether a text looks like a number or a time to a spreadsheet."""
+    """Tell whether a text looks like a number or a time to a spreadsheet."""
     return isinstance(value, str) and (value in _NUMBER_LIKE_TEXTS or value.isdigit())
 
 
@@ -220,7 +220,7 @@ def _to_datetime(value: Any) -> datetime:
 
 
 def _normalize_line_breaks(value: Any) -> Any:
-    """This will write every line break the same way: in a workbook there is one kind, and `_x000D_` beside it."""
+    """Write every line break the same way: in a workbook there is one kind, and `_x000D_` beside it."""
     if not isinstance(value, str):
         return value
     return value.replace("_x000D_", "\r").replace("\r\n", "\n").replace("\r", "\n")
@@ -240,14 +240,14 @@ def _export(by: Subject, kind: str, **parameters: str) -> bytes:
 
 
 def _unescaped_csv(by: Subject) -> bytes:
-    """This will return the rows as a CSV that takes no care."""
+    """Return the rows as a CSV that takes no care."""
     target = io.StringIO(newline="")
     csv.writer(target).writerows([FIELDS, *(row.values() for row in orjson.loads(_export(by, "json")))])
     return target.getvalue().encode()
 
 
 def _create_shipments() -> Subject:
-    """This will book a shipment a text: as its customer's name, its order number and its notes."""
+    """Book a shipment a text: as its customer's name, its order number and its notes."""
     now = datetime.now(UTC)
     organization = fixtures.organization()
     by = fixtures.dispatcher(organization)

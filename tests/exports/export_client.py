@@ -29,13 +29,13 @@ class File:
         return list(csv.reader(io.StringIO(self.body.decode(), newline="")))
 
     def column(self, label: str) -> list[str]:
-        """This will return the cells below a label."""
+        """Return the cells below a label."""
         index = self.rows[0].index(label)
         return [row[index] for row in self.rows[1:]]
 
 
 def token(subject: Subject, *, scopes: tuple[str, ...] = ("exports:read",)) -> str:
-    """This will return an API key of the subject's user."""
+    """Return an API key of the subject's user."""
     _, secret = api_keys.create(by=subject, now=datetime.now(UTC), name="files", scopes=list(scopes))
     return secret
 
@@ -43,7 +43,7 @@ def token(subject: Subject, *, scopes: tuple[str, ...] = ("exports:read",)) -> s
 def fetch_file(
     subject: Subject | None, query: dict[str, Any] | None = None, *, path: str = PATH, **headers: str
 ) -> File:
-    """This will take a file as the subject, in an event loop of its own."""
+    """Take a file as the subject, in an event loop of its own."""
     if subject is not None:
         scope = "exports:read" if subject.has_permission("exports:read") else "shipments:read"
         headers["Authorization"] = f"Bearer {token(subject, scopes=(scope,))}"

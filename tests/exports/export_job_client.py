@@ -33,7 +33,7 @@ def get_export(api: Api, export: dict[str, Any]) -> dict[str, Any]:
 
 
 def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
-    """This will take the file, or a part of it, in an event loop of its own."""
+    """Take the file, or a part of it, in an event loop of its own."""
 
     async def ask() -> Any:
         try:

@@ -22,7 +22,7 @@ TYPES = {
 
 
 def csv_of(rows: Sequence[Mapping[str, str]]) -> bytes:
-    """This will write rows whose keys are the columns."""
+    """Write rows whose keys are the columns."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     target = io.StringIO()
     writer = csv.DictWriter(target, names, restval="")
@@ -32,7 +32,7 @@ def csv_of(rows: Sequence[Mapping[str, str]]) -> bytes:
 
 
 def xlsx_of(rows: Sequence[Sequence[Any]]) -> bytes:
-    """This will write a workbook with one sheet."""
+    """Write a workbook with one sheet."""
     target = io.BytesIO()
     book = xlsxwriter.Workbook(target, {"in_memory": True})
     sheet, datetime_format = book.add_worksheet(), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
@@ -47,20 +47,20 @@ def xlsx_of(rows: Sequence[Sequence[Any]]) -> bytes:
 
 
 def form(raw: bytes, filename: str) -> tuple[bytes, str]:
-    """This will lay a file into a form, and return it with its type."""
+    """Lay a file into a form, and return it with its type."""
     head = f'--edge\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'
     return head.encode() + raw + b"\r\n--edge--\r\n", "multipart/form-data; boundary=edge"
 
 
 def send(api: Api, raw: bytes, *, kind: str = "csv", filename: str | None = None, **query: Any) -> Any:
-    """This will send a file, in a form where it has a name."""
+    """Send a file, in a form where it has a name."""
     body, content_type = form(raw, filename) if filename else (raw, TYPES[kind])
     path = f"{PATH}?{urlencode(query)}" if query else PATH
     return api.post(path, body, content_type=content_type)
 
 
 def dry_run_report(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
-    """This will return what a dry run says."""
+    """Return what a dry run says."""
     answer = send(api, raw, dryRun="true", **how)
     assert (answer.status_code, answer.content) == (200, answer.content)
     report: dict[str, Any] = answer.json()
@@ -73,12 +73,12 @@ def get_import(api: Api, import_id: str) -> dict[str, Any]:
 
 
 def row_errors(report: Mapping[str, Any]) -> dict[int, list[tuple[str, str]]]:
-    """This will return the problems of each row, as column and code."""
+    """Return the problems of each row, as column and code."""
     return {entry["row"]: [(each["column"], each["code"]) for each in entry["errors"]] for entry in report["rows"]}
 
 
 def run_import(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
-    """This will send a file, let the workers do it and return what became of it."""
+    """Send a file, let the workers do it and return what became of it."""
     response = send(api, raw, **how)
     assert (response.status_code, response.content) == (202, response.content)
     assert response["Location"] == f"/api/imports/{response.json()['id']}"

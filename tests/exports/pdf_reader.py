@@ -10,7 +10,7 @@ _WITH_FILES = ("/CIDFontType0", "/CIDFontType2", "/TrueType", "/Type1")
 
 
 def pages(content: bytes) -> list[str]:
-    """This will return the text of each page; breaks within a word leave no trace."""
+    """Return the text of each page; breaks within a word leave no trace."""
     document = pypdfium2.PdfDocument(content)
     try:
         texts = []
@@ -26,17 +26,17 @@ def pages(content: bytes) -> list[str]:
 
 
 def text(content: bytes) -> str:
-    """This will return the text of all pages in one line."""
+    """Return the text of all pages in one line."""
     return " ".join(" ".join(pages(content)).split())
 
 
 def open_pdf(content: bytes) -> Any:
-    """This will open the file to look at its parts."""
+    """Open the file to look at its parts."""
     return pikepdf.open(io.BytesIO(content))
 
 
 def render_page(content: bytes, *, page: int = 0, scale: float = 2.0) -> Any:
-    """This will draw one page."""
+    """Draw one page."""
     document = pypdfium2.PdfDocument(content)
     try:
         return document[page].render(scale=scale).to_pil()
@@ -45,13 +45,13 @@ def render_page(content: bytes, *, page: int = 0, scale: float = 2.0) -> Any:
 
 
 def pixels(content: bytes) -> list[tuple[int, int, int]]:
-    """This will return the colours of all dots of the first page."""
+    """Return the colours of all dots of the first page."""
     raw = render_page(content).convert("RGB").tobytes()
     return list(zip(raw[::3], raw[1::3], raw[2::3], strict=True))
 
 
 def fonts(content: bytes) -> set[tuple[str, bool]]:
-    """This will return the fonts of the pages, and whether each is embedded."""
+    """Return the fonts of the pages, and whether each is embedded."""
     embedded_fonts = set()
     with open_pdf(content) as pdf:
         for each in pdf.objects:

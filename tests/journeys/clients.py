@@ -18,7 +18,7 @@ PASSWORD = "a-long-demo-password"
 
 
 def logged_in_client(daphne: DaphneProcess, organization: Organization, role: str, **links: Any) -> httpx.Client:
-    """This will return an HTTP client that has logged in as a fresh member."""
+    """Return an HTTP client that has logged in as a fresh member."""
     user = factories.user(organization, role, password=PASSWORD, **links)
     http = httpx.Client(base_url=f"{daphne.url}/api", timeout=10)
     response = http.post("/auth/login", json={"email": user.email, "password": PASSWORD})
@@ -54,7 +54,7 @@ class SocketClient:
         await self.connection.send(orjson.dumps(frame).decode())
 
     async def receive(self, kind: str, seconds: float = 5) -> dict[str, Any]:
-        """This will return the next frame of a type; all on the way are kept and are what the reference says."""
+        """Return the next frame of a type; all on the way are kept and are what the reference says."""
         async with asyncio.timeout(seconds):
             while True:
                 frame: dict[str, Any] = orjson.loads(await self.connection.recv())
@@ -64,7 +64,7 @@ class SocketClient:
                     return frame
 
     async def receive_updates_until(self, seq: int, seconds: float = 5) -> list[int]:
-        """This will return the seqs of all updates until `seq` came."""
+        """Return the seqs of all updates until `seq` came."""
         seqs = []
         while not seqs or seqs[-1] < seq:
             seqs.append((await self.receive("shipment:update", seconds))["seq"])

@@ -39,7 +39,7 @@ class MemberCredentials:
         return subject
 
     def token(self, *, life: timedelta | None = None) -> str:
-        """This will return an access token of the login, which ends after `life`."""
+        """Return an access token of the login, which ends after `life`."""
         full = timedelta(minutes=settings.JWT_ACCESS_MINUTES)
         version = User.objects.get(pk=self.user.pk).authz_version
         return tokens.issue_access(
@@ -61,7 +61,7 @@ class MemberCredentials:
 
 
 def create_member_credentials(organization: Organization, role: str, **links: Any) -> MemberCredentials:
-    """This will store a member of a role with one credential of each kind."""
+    """Store a member of a role with one credential of each kind."""
     user = factories.user(organization, role, **links)
     refresh_family = new_login(user)
     subject = subjects.subject_of_user(user)
@@ -73,14 +73,14 @@ def create_member_credentials(organization: Organization, role: str, **links: An
 
 
 def new_login(user: User) -> RefreshFamily:
-    """This will begin another login of a user."""
+    """Begin another login of a user."""
     return RefreshFamily.objects.create(
         user=user, created_at=now(), refreshed_at=now(), expires_at=now() + timedelta(days=1)
     )
 
 
 async def wait_for_close(socket: SocketClient, seconds: float = 20) -> tuple[int, float]:
-    """This will wait until the server closes a socket, and return the code and how long that took."""
+    """Wait until the server closes a socket, and return the code and how long that took."""
     started = time.monotonic()
     async with asyncio.timeout(seconds):
         while True:
@@ -91,7 +91,7 @@ async def wait_for_close(socket: SocketClient, seconds: float = 20) -> tuple[int
 
 
 async def welcome_or_close_code(socket: SocketClient, seconds: float = 20) -> str:
-    """This will return `welcome`, or the code by which the server closed the socket instead."""
+    """Return `welcome`, or the code by which the server closed the socket instead."""
     try:
         return str((await socket.receive("welcome", seconds))["type"])
     except websockets.ConnectionClosed as closed:
@@ -99,7 +99,7 @@ async def welcome_or_close_code(socket: SocketClient, seconds: float = 20) -> st
 
 
 async def handshake_status(socket: SocketClient) -> int:
-    """This will return the status of a handshake: 101, or why it was refused. The socket is closed again."""
+    """Return the status of a handshake: 101, or why it was refused. The socket is closed again."""
     try:
         async with socket:
             return 101

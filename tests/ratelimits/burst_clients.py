@@ -35,7 +35,7 @@ class Connection:
         self._writer.close()
 
     async def request(self, path: str, *, address: str, body: bytes | None = None, **headers: str) -> Answer:
-        """This will ask as the proxy would for somebody at an address."""
+        """Ask as the proxy would for somebody at an address."""
         began = time.perf_counter()
         fields = {"Host": "127.0.0.1", "X-Forwarded-For": address} | headers
         if body is not None:
@@ -68,7 +68,7 @@ class SocketResult:
 async def open_socket(
     port: int, *, address: str, token: str, messages: Sequence[bytes] = (), frame_count: int = 1
 ) -> SocketResult:
-    """This will open a socket with a token, say all at once after the welcome, and hear so many frames or a close.
+    """Open a socket with a token, say all at once after the welcome, and hear so many frames or a close.
 
     A client of the `websockets` package costs more than the server that it asks.
     """
@@ -97,7 +97,7 @@ async def open_socket(
 
 
 async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """This will return the code of a close frame, or a text."""
+    """Return the code of a close frame, or a text."""
     kind, length = await reader.readexactly(2)
     if length == 126:
         length = int.from_bytes(await reader.readexactly(2))
@@ -125,5 +125,5 @@ class ClientPool:
             each.close()
 
     async def request_all(self, path: str, *, address: str, **headers: str) -> list[Answer]:
-        """This will ask the same over every connection at once."""
+        """Ask the same over every connection at once."""
         return await asyncio.gather(*(each.request(path, address=address, **headers) for each in self.connections))

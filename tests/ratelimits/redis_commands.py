@@ -8,7 +8,7 @@ from typing import Any
 
 @contextmanager
 def captured_commands(redis: Any) -> Iterator[list[str]]:
-    """This will name, after the block, the commands that came meanwhile for the database of this client.
+    """Name, after the block, the commands that came meanwhile for the database of this client.
 
     Others use the same Valkey, each in a database of its own; what a script calls costs no way.
     """

@@ -63,17 +63,17 @@ def build_daphne(number: int, folder: Path, redis_url: str) -> DaphneProcess:
 
 
 def unused_network() -> str:
-    """This will return the first half of an IPv6 address that nobody has used yet."""
+    """Return the first half of an IPv6 address that nobody has used yet."""
     return f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}"
 
 
 def set_key_limit(policy: str, key: str, most: int) -> None:
-    """This will give a key a limit of its own."""
+    """Give a key a limit of its own."""
     changes.set_key(by=OPERATOR, now=timezone.now(), policy=policy, key=key, most=most)
 
 
 def break_redis(redis: ValkeyService, fault: str) -> None:
-    """This will kill or freeze it."""
+    """Kill or freeze it."""
     if fault == "killed":
         redis.kill()
     else:
@@ -81,7 +81,7 @@ def break_redis(redis: ValkeyService, fault: str) -> None:
 
 
 def restore_redis(redis: ValkeyService, fault: str) -> None:
-    """This will bring it back."""
+    """Bring it back."""
     if fault == "killed":
         redis.launch()
         redis.wait_ready()
@@ -90,7 +90,7 @@ def restore_redis(redis: ValkeyService, fault: str) -> None:
 
 
 def share_counters(pair: ServerPair) -> bool:
-    """This will tell whether both ask Redis: each leaves it alone for a second after it has failed them."""
+    """Tell whether both ask Redis: each leaves it alone for a second after it has failed them."""
     address = f"{unused_network()}::1"
     left = []
     for port in pair.ports:
@@ -100,12 +100,12 @@ def share_counters(pair: ServerPair) -> bool:
 
 
 async def wait_until_shared(pair: ServerPair) -> None:
-    """This will wait for that, so that the next test finds what it expects."""
+    """Wait for that, so that the next test finds what it expects."""
     assert await asyncio.to_thread(home_processes.comes_true, 30, lambda: share_counters(pair))
 
 
 def admin_poster(daphne: DaphneProcess) -> Callable[..., None]:
-    """This will return a way to post to the page of policies as a superuser who has logged in."""
+    """Return a way to post to the page of policies as a superuser who has logged in."""
     person = User.objects.create_superuser(f"root-{uuid.uuid4().hex[:8]}@example.test", None)
     browser = Client()
     browser.force_login(person)

@@ -21,7 +21,7 @@ def name() -> str:
 
 
 def attempt_login(account: str, address: str, *, right: bool = False, now: datetime = NOW) -> bool:
-    """This will return whether the attempt was checked at all."""
+    """Return whether the attempt was checked at all."""
     try:
         with attempt(POLICY, account=account, address=address, now=now) as current_attempt:
             current_attempt.failed = not right

@@ -43,7 +43,7 @@ PING = b'{"type":"ping","t":1}'
 async def open_sockets(
     pair: ServerPair, address: str, token: str = INVALID_TOKEN, times: int = CONCURRENCY
 ) -> list[SocketResult]:
-    """This will open so many sockets at once, half of them at each Daphne."""
+    """Open so many sockets at once, half of them at each Daphne."""
     return await asyncio.gather(
         *(open_socket(pair.ports[number % 2], address=address, token=token) for number in range(times))
     )
@@ -54,7 +54,7 @@ def close_codes(sat: Sequence[SocketResult]) -> Counter[int]:
 
 
 async def wait_until_applied(pair: ServerPair, limited: Callable[[str], object]) -> None:
-    """This will wait until both Daphnes know of a limit that `limited` has just set for an address."""
+    """Wait until both Daphnes know of a limit that `limited` has just set for an address."""
     address = f"{unused_network()}::1"
     await sync_to_async(limited)(address)
     began = time.monotonic()
@@ -79,7 +79,7 @@ async def test_of_forty_handshakes_at_once_exactly_the_limit_passes_whatever_the
 
 
 def build_api_keys(number: int, *, name: str = "scanner", is_staff: bool = False) -> list[tuple[str, str]]:
-    """This will return how the limiter counts keys of a fresh member, and their secrets."""
+    """Return how the limiter counts keys of a fresh member, and their secrets."""
     owner = factories.member(factories.organization(), "admin")
     if is_staff:
         User.objects.filter(pk=owner.user_id).update(is_staff=True)
@@ -160,7 +160,7 @@ async def test_a_limit_of_handshakes_changed_in_the_admin_holds_everywhere_under
     admin = await sync_to_async(admin_poster)(pair.daphnes[0])
 
     async def passing() -> list[int]:
-        """This will return how many of three handshakes at each Daphne pass now, of an address each."""
+        """Return how many of three handshakes at each Daphne pass now, of an address each."""
         sat = [
             [await open_socket(port, address=address, token=INVALID_TOKEN) for _ in range(3)]
             for port, address in places()

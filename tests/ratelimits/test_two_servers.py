@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 async def seconds_until_quota(
     clients: ClientPool, quota: int, *, address: str, seconds: float = CHANGE_SECONDS
 ) -> float:
-    """This will ask until every server holds the address to the limit, and return how long that took."""
+    """Ask until every server holds the address to the limit, and return how long that took."""
     began = time.monotonic()
     while {each.quota for each in await clients.request_all("/api/nothing", address=address)} != {quota}:
         assert time.monotonic() - began < seconds

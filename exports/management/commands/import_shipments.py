@@ -42,7 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would become of each row")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """This will print one line of counts, and the first rows that failed to the standard error."""
+        """Print one line of counts, and the first rows that failed to the standard error."""
         started = time.monotonic()
         by = _subject(options["organization"], options["email"])
         import_table = _read_file(options["file"])
@@ -105,7 +105,7 @@ class _AuditTrail:
         self._write("started", {})
 
     def end(self, outcome: str, counts: dict[str, int]) -> None:
-        """This will write how it ended."""
+        """Write how it ended."""
         self._write(outcome, counts)
 
     def _write(self, outcome: str, counts: dict[str, int]) -> None:
@@ -121,7 +121,7 @@ def _format_errors(result: RowResult, column_map: columns.ColumnMap) -> str:
 
 
 def _subject(slug: str | None, email: str | None) -> Subject:
-    """This will return who imports, and by that for whom; raises CommandError."""
+    """Return who imports, and by that for whom; raises CommandError."""
     organizations = accounts.organizations(slug)
     if email:
         user = accounts.get_user_by_email(email)
@@ -137,7 +137,7 @@ def _subject(slug: str | None, email: str | None) -> Subject:
 
 
 def _read_file(path: Path) -> ImportTable:
-    """This will read the file; raises CommandError."""
+    """Read the file; raises CommandError."""
     try:
         with path.open("rb") as file:
             raw = file.read(settings.IMPORT_MAX_BYTES + 1)

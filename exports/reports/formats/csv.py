@@ -9,7 +9,7 @@ BOM: Final = "\ufeff".encode()
 
 
 def write(dataset: Dataset) -> Iterator[bytes]:
-    """This will yield the file; labels are ours and need no quotes."""
+    """Yield the file; labels are ours and need no quotes."""
     yield (BOM if dataset.query.bom else b"") + (",".join(dataset.labels) + "\n").encode()
     yield from dataset.blocks()
 

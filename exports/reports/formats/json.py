@@ -7,12 +7,12 @@ from exports.reports.format_registry import Dataset, Format
 
 
 def write_lines(dataset: Dataset) -> Iterator[bytes]:
-    """This will yield one JSON object a line."""
+    """Yield one JSON object a line."""
     return dataset.blocks()
 
 
 def write_array(dataset: Dataset) -> Iterator[bytes]:
-    """This will yield one array; a line break inside a value is an escape, so that every one ends an object."""
+    """Yield one array; a line break inside a value is an escape, so that every one ends an object."""
     separator = b"[\n"
     for block in dataset.blocks():
         yield separator + block[:-1].replace(b"\n", b",\n")

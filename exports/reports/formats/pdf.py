@@ -56,7 +56,7 @@ cache: Final = CacheService(
 
 
 def fit_to_page(query: ReportQuery) -> ReportQuery:
-    """This will return what a page has room for: chosen fields, where none are named. Raises Invalid."""
+    """Return what a page has room for: chosen fields, where none are named. Raises Invalid."""
     if "fields" not in query.raw_values:
         return replace(query, fields=_DEFAULT_FIELDS.get(query.report.name, query.fields[:MAX_FIELDS]))
     if len(query.fields) > MAX_FIELDS:
@@ -67,12 +67,12 @@ def fit_to_page(query: ReportQuery) -> ReportQuery:
 
 
 def write(dataset: Dataset) -> Iterator[bytes]:
-    """This will yield the file; raises what `drawing` raises."""
+    """Yield the file; raises what `drawing` raises."""
     yield _render(dataset)
 
 
 def render_file(query: ReportQuery, recorder: RunRecorder) -> bytes:
-    """This will return the file, out of the cache where the same state was drawn before; `record` is started.
+    """Return the file, out of the cache where the same state was drawn before; `record` is started.
 
     Raises Busy, Invalid, OperationalError and what `drawing` raises.
     """
@@ -185,12 +185,12 @@ def _describe_visibility(query: ReportQuery) -> str:
 
 
 def _label(name: str) -> str:
-    """This will write a name of the wire as words: `createdAfter` is `Created after`."""
+    """Write a name of the wire as words: `createdAfter` is `Created after`."""
     return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()
 
 
 def _cache_key(query: ReportQuery) -> str:
-    """This will name what was asked, by whoever sees the same."""
+    """Name what was asked, by whoever sees the same."""
     by = query.by
     audience = (by.organization_id, by.role, by.customer_id, by.driver_id, by.variant)
     parameters = sorted((name, text) for name, text in query.raw_values.items() if name != "bom")
@@ -203,13 +203,13 @@ def _digest(*parts: object) -> bytes:
 
 @lru_cache(maxsize=1)
 def code_fingerprint() -> str:
-    """This will name the code and the templates that draw: what another release drew is not ours."""
+    """Name the code and the templates that draw: what another release drew is not ours."""
     here = Path(__file__).resolve().parent
     sources = sorted([*here.glob("*.py"), *(here.parents[1] / "templates" / "exports").iterdir()])
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest() + settings.VERSION
 
 
 def _release_connection() -> None:
-    """This will give the request's connection back: drawing takes long and needs none."""
+    """Give the request's connection back: drawing takes long and needs none."""
     if not connection.in_atomic_block:
         connection.close()

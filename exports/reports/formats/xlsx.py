@@ -25,7 +25,7 @@ class WriterFailed(Exception):
 
 
 def write(dataset: Dataset) -> Iterator[bytes]:
-    """This will yield the file once it is whole; in the product's memory stands one block at a time."""
+    """Yield the file once it is whole; in the product's memory stands one block at a time."""
     with tempfile.TemporaryDirectory(prefix="freight-xlsx-") as folder:
         target = Path(folder) / "sheet.xlsx"
         with _writer_process(target) as process:
@@ -38,7 +38,7 @@ def write(dataset: Dataset) -> Iterator[bytes]:
 
 @contextmanager
 def _writer_process(target: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """This will run the writer, which never outlives the block."""
+    """Run the writer, which never outlives the block."""
     command = [sys.executable, "-I", str(_WRITER), str(target)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:

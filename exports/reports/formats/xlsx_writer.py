@@ -23,7 +23,7 @@ _MAX_WIDTH: Final = 40
 
 
 def main(target: str) -> int:
-    """This will write the file and say by the exit status whether it is whole."""
+    """Write the file and say by the exit status whether it is whole."""
     os.nice(_NICE)
     title, labels, datetime_columns = orjson.loads(sys.stdin.buffer.readline())
     book = xlsxwriter.Workbook(

@@ -27,7 +27,7 @@ class AssetFetcher(URLFetcher):  # type: ignore[misc]  # the library is untyped
         self.refused_count = 0
 
     def fetch(self, url: str, headers: Any = None) -> URLFetcherResponse:
-        """This will return the asset; raises Refused."""
+        """Return the asset; raises Refused."""
         name = url.removeprefix(SCHEME) if url.startswith(SCHEME) else ""
         if name in _FONT_FILES:
             path = FONTS / f"SourceSansPro-{_FONT_FILES[name]}.ttf"

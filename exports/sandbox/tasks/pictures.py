@@ -27,7 +27,7 @@ class NotAPicture(Exception):
 
 
 def clean(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """This will write a picture anew: upright, at most 2,000 pixels a side, without anything that stood beside it.
+    """Write a picture anew: upright, at most 2,000 pixels a side, without anything that stood beside it.
 
     A photo becomes JPEG; one that may be transparent (a signature) PNG. Raises NotAPicture.
     """
@@ -50,7 +50,7 @@ def clean(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping
 
 
 def _check_header(source: Image.Image) -> None:
-    """This will look at what the head of the file says, before anything of it is read."""
+    """Look at what the head of the file says, before anything of it is read."""
     if source.width * source.height > MAX_PIXELS:
         raise NotAPicture(f"It has more than {MAX_PIXELS:,} pixels.")
     if getattr(source, "n_frames", 1) > 1:

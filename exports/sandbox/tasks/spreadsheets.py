@@ -57,7 +57,7 @@ class Broken(Unreadable):
 
 
 def read_table(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """This will read a file whose rows are at most `head["mostRows"]`; raises Unreadable."""
+    """Read a file whose rows are at most `head["mostRows"]`; raises Unreadable."""
     raw = pieces[0]
     if not raw.strip():
         raise Empty("The file is empty.")
@@ -93,7 +93,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _detect_delimiter(text: str) -> str:
-    """This will return what parts the most cells of the first line, or what the file itself says."""
+    """Return what parts the most cells of the first line, or what the file itself says."""
     if declared := _SEP_LINE.match(text):
         return declared[1]
     start = text[:_BLOCK_BYTES].lstrip("\r\n")
@@ -101,7 +101,7 @@ def _detect_delimiter(text: str) -> str:
 
 
 def _count_cells(text: str, delimiter: str) -> int:
-    """This will count the cells of the first line."""
+    """Count the cells of the first line."""
     try:
         return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
     except csv.Error:  # one cell without end
@@ -146,7 +146,7 @@ def _xlsx_rows(raw: bytes) -> Iterator[Row]:
 
 
 def _check_unpacked_size(raw: bytes) -> None:
-    """This will unpack a workbook to count what is in it: what its directory says of that may be a lie."""
+    """Unpack a workbook to count what is in it: what its directory says of that may be a lie."""
     bytes_left = MAX_UNPACKED_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
@@ -164,7 +164,7 @@ def _check_unpacked_size(raw: bytes) -> None:
 
 
 def _cell_text(cell: Any) -> str | None:
-    """This will write a cell as a CSV would hold it; a spreadsheet knows no zones: its times are UTC."""
+    """Write a cell as a CSV would hold it; a spreadsheet knows no zones: its times are UTC."""
     if isinstance(cell, str):
         return cell.replace("\0", "").strip() or None
     if isinstance(cell, bool):
@@ -182,7 +182,7 @@ def _cell_text(cell: Any) -> str | None:
 
 
 def _pack_rows(rows: Iterator[Row], most_rows: int, metadata: dict[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
-    """This will compress the rows below the header, without those that are blank."""
+    """Compress the rows below the header, without those that are blank."""
     packer = zlib.compressobj(1)
     parts: list[bytes] = []
     header, count, characters = _read_header(rows), 0, 0
@@ -203,7 +203,7 @@ def _pack_rows(rows: Iterator[Row], most_rows: int, metadata: dict[str, Any]) ->
 
 
 def _read_header(rows: Iterator[Row]) -> list[str]:
-    """This will return the first row that is not blank, without blank cells at its end."""
+    """Return the first row that is not blank, without blank cells at its end."""
     for _, cells in rows:
         while cells and not cells[-1]:
             cells.pop()
@@ -215,7 +215,7 @@ def _read_header(rows: Iterator[Row]) -> list[str]:
 
 
 def _fit_to_width(cells: list[str | None], width: int, number: int) -> list[str | None]:
-    """This will return the cells of a row, and one more where cells stand outside the columns."""
+    """Return the cells of a row, and one more where cells stand outside the columns."""
     if any(cell is not None and len(cell) > MAX_CELL_CHARACTERS for cell in cells):
         raise TooMuch(f"A cell of row {number:,} has more than {MAX_CELL_CHARACTERS:,} characters.")
     outside = next(filter(None, cells[width:]), None)

@@ -17,7 +17,7 @@ _NO_PACKAGES: Final = "/nonexistent"
 
 
 def render_part(head: dict[str, Any], _: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """This will set a part of a report, `head["context"]`: whole and tagged where it is `numbered`.
+    """Set a part of a report, `head["context"]`: whole and tagged where it is `numbered`.
 
     Of a part that others follow (`head["goesOn"]`) the last page is left away unless it is the only one: it may be
     part empty. `rows` of the answer tells how many rows stand on the others, `pages` how many there are.
@@ -35,7 +35,7 @@ def render_part(head: dict[str, Any], _: Sequence[bytes]) -> tuple[bytes, Mappin
 
 
 def join_parts(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """This will join the parts and number their pages."""
+    """Join the parts and number their pages."""
     with pikepdf.new() as whole:
         for piece in pieces:
             with pikepdf.open(io.BytesIO(piece)) as part:

@@ -23,7 +23,7 @@ _fonts: Final = FontConfiguration()
 
 
 def render(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """This will draw `head["template"]` with `head["context"]`; the pieces are the pictures it names."""
+    """Draw `head["template"]` with `head["context"]`; the pieces are the pictures it names."""
     fetcher = AssetFetcher(dict(zip(head["pictures"], pieces, strict=True)))
     html = _engine.get_template(head["template"]).render(Context(head["context"]))
     document = weasyprint.HTML(string=html, url_fetcher=fetcher, base_url="asset:document").render(

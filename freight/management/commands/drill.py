@@ -25,7 +25,7 @@ class Command(BaseCommand):
     help = "Inject a section's faults, check the promise, print the evidence as JSON; exit status 1 where it broke."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """This will declare a drill each, with its length and its seed."""
+        """Declare a drill each, with its length and its seed."""
         subparsers = parser.add_subparsers(dest="name", required=True)
         relay_parser = subparsers.add_parser(
             "relay", help="the relay killed at random, on the installation's database"
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """This will run the drill and print what it found."""
+        """Run the drill and print what it found."""
         long = not options.get("quick")
         if options["name"] == "spreadsheets":
             results: list[Any] = _spreadsheets()

@@ -14,7 +14,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """This will declare the role and the address."""
+        """Declare the role and the address."""
         parser.add_argument("--role", choices=["api", "ws", "all"], default="all")
         parser.add_argument("--unix", help="path of a unix socket")
         parser.add_argument("--host", default="127.0.0.1")
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """This will serve until it is told to stop."""
+        """Serve until it is told to stop."""
         if bool(options["unix"]) == bool(options["port"]):
             raise CommandError("Give either --unix PATH or --port NUMBER.")
         serve.run(

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *_: Any, **__: Any) -> None:
-        """This will become the supervisor: it sets DEMO and FREIGHT_HOME, which settings read only once."""
+        """Become the supervisor: it sets DEMO and FREIGHT_HOME, which settings read only once."""
         paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
         os.execv(sys.executable, [sys.executable, "-m", "freight.supervisor"])

@@ -8,7 +8,7 @@ _FINAL_BINARY: Final = 0x82
 
 
 def encode_frame(payload: bytes, *, binary: bool = False) -> bytes:
-    """This will put the header of RFC 6455 (section 5.2) before a payload."""
+    """Put the header of RFC 6455 (section 5.2) before a payload."""
     first, length = _FINAL_BINARY if binary else _FINAL_TEXT, len(payload)
     if length < 126:
         return bytes((first, length)) + payload

@@ -26,7 +26,7 @@ _HANDSHAKE_ATTRIBUTES: Final = (
 )  # fmt: skip
 _LIFETIME_ATTRIBUTES: Final = (
     "application_queue", "client_addr", "current_frame", "data", "factory", "handshake_deferred", "inside_message",
-    "last_ping", "openHandshakeTimeoutCall", "outbox", "path", "server", "socket_opened", "state",
+    "last_ping", "openHandshakeTimeoutCall", "path", "send_buffer", "server", "socket_opened", "state",
     "transport", "utf8validator", "websocket_protocol_in_use", "websocket_version",
 )  # fmt: skip
 
@@ -35,7 +35,7 @@ class _NullFuture:
     """Whom Autobahn tells of a socket's beginning and end: nobody waits for that."""
 
     def callback(self, result: object) -> None:
-        """This will do nothing."""
+        """Do nothing."""
 
 
 class _HandshakeResult:
@@ -47,11 +47,11 @@ class _HandshakeResult:
         self._socket = socket
 
     def callback(self, subprotocol: str | None) -> None:
-        """This will open the socket."""
+        """Open the socket."""
         self._socket.succeedHandshake(subprotocol)
 
     def errback(self, denied: ConnectionDeny) -> None:
-        """This will refuse it."""
+        """Refuse it."""
         self._socket.failHandshake(denied.reason, denied.code)
 
 
@@ -79,10 +79,10 @@ class HandshakeProtocol(WebSocketProtocol):  # type: ignore[misc]
     _perMessageCompress = None
 
     def __init__(self) -> None:
-        """This will lay out nothing: Autobahn's two futures and its events are for those who subscribe to them."""
+        """Lay out nothing: Autobahn's two futures and its events are for those who subscribe to them."""
 
     def connectionMade(self) -> None:
-        """This will begin; TCP_NODELAY is on since the HTTP channel had the connection."""
+        """Begin; TCP_NODELAY is on since the HTTP channel had the connection."""
         self.state = self.STATE_CONNECTING
         self.data = b""
         self.utf8validator = Utf8Validator()  # type: ignore[no-untyped-call]
@@ -93,11 +93,11 @@ class HandshakeProtocol(WebSocketProtocol):  # type: ignore[misc]
         self.factory.countConnections += 1
 
     def dataReceived(self, data: bytes) -> None:
-        """This will take what came."""
+        """Take what came."""
         self._dataReceived(data)
 
     def start_handshake(self, handshake: HandshakeRequest) -> None:
-        """This will go on as Autobahn and Daphne do when they have read an opening and found it good."""
+        """Go on as Autobahn and Daphne do when they have read an opening and found it good."""
         self.websocket_protocols, self.websocket_version, self._wskey = handshake.subprotocols, 13, handshake.key
         self.path, self.request = handshake.path, handshake
         self.socket_opened = self.last_ping = time.time()
@@ -122,16 +122,16 @@ class HandshakeProtocol(WebSocketProtocol):  # type: ignore[misc]
         self.application_queue.put_nowait({"type": "websocket.connect"})
 
     def serverAccept(self, subprotocol: str | None = None) -> None:
-        """This will accept on behalf of the application; raises ValueError for what the client has not offered."""
+        """Accept on behalf of the application; raises ValueError for what the client has not offered."""
         if subprotocol is not None and subprotocol not in self.websocket_protocols:
             raise ValueError(f"The client has not offered the subprotocol {subprotocol!r}.")
         super().serverAccept(subprotocol)
 
     def succeedHandshake(self, subprotocol: str | None) -> None:
-        """This will answer and open the socket; no extension that the client may have offered is taken up."""
+        """Answer and open the socket; no extension that the client may have offered is taken up."""
         accept = base64.b64encode(hashlib.sha1(self._wskey.encode() + self._WS_MAGIC).digest()).decode()
         subprotocol_header = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol is not None else ""
-        self.outbox.put(
+        self.send_buffer.put(
             f"HTTP/1.1 101 Switching Protocols\r\nServer: {self.factory.server}\r\nUpgrade: WebSocket\r\n"
             f"Connection: Upgrade\r\n{subprotocol_header}Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
         )

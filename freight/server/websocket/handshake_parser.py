@@ -40,7 +40,7 @@ class HandshakeRequest(NamedTuple):
 
 
 def parse(data: bytes) -> HandshakeRequest | None:
-    """This will return the opening that `data` is, None where it is something else or out of the ordinary."""
+    """Return the opening that `data` is, None where it is something else or out of the ordinary."""
     head = _HEAD.fullmatch(data) if len(data) <= _MAX_HEAD_BYTES else None
     if head is None:
         return None

@@ -19,7 +19,7 @@ class LoopThrottle:
         self._scheduled = False
 
     def add(self, callback: Callable[[], object]) -> None:
-        """This will do the work in its turn."""
+        """Do the work in its turn."""
         self._queue.append(callback)
         if not self._scheduled:
             self._scheduled = True

@@ -30,7 +30,7 @@ class SocketProtocol(HandshakeProtocol):
     _fragments = 0
 
     def makeConnection(self, transport: Any) -> None:
-        """This will take the connection over from the HTTP request that asked for the upgrade."""
+        """Take the connection over from the HTTP request that asked for the upgrade."""
         super().makeConnection(transport)
         with suppress(OSError):
             transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
@@ -41,34 +41,34 @@ class SocketProtocol(HandshakeProtocol):
     # -- outwards -------------------------------------------------------------------------------------------
 
     def serverSend(self, content: Any, binary: bool = False) -> None:
-        """This will send a message of the application; one for a socket that closes goes nowhere."""
+        """Send a message of the application; one for a socket that closes goes nowhere."""
         if self.state == self.STATE_OPEN:
             payload = content if binary else content.encode()
             self.send_buffer.put(framing.encode_frame(payload, binary=binary))
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """This will send what Autobahn has framed: control frames; and the answer to an opening that is refused."""
+        """Send what Autobahn has framed: control frames; and the answer to an opening that is refused."""
         if self.state in {self.STATE_OPEN, self.STATE_CLOSING} and not sync and not chopsize:
             self.send_buffer.put(data)
         else:
             super().sendData(data, sync, chopsize)
 
     def close_slow(self) -> None:
-        """This will end a socket that does not take what it is sent: a close frame, and a second for it."""
+        """End a socket that does not take what it is sent: a close frame, and a second for it."""
         self.send_buffer.clear()
         if not self.is_slow:
             self.is_slow = True
             self.sendClose(code=SLOW_CONSUMER, reason="The client reads too slowly.")
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """This will do as the application says; Daphne itself forgets the reason of a close."""
+        """Do as the application says; Daphne itself forgets the reason of a close."""
         if message.get("type") == "websocket.close" and self.state == self.STATE_OPEN:
             self.sendClose(code=message.get("code") or 1000, reason=message.get("reason") or None)
         else:
             super().handle_reply(message)
 
     def sendCloseFrame(self, *args: Any, **kwargs: Any) -> None:
-        """This will begin the closing handshake, and read on for the client's part of it."""
+        """Begin the closing handshake, and read on for the client's part of it."""
         super().sendCloseFrame(*args, **kwargs)
         self._resume_reading()
 
@@ -80,7 +80,7 @@ class SocketProtocol(HandshakeProtocol):
     # -- inwards --------------------------------------------------------------------------------------------
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        """This will hand a message to the application, and stop reading while it has many to take."""
+        """Hand a message to the application, and stop reading while it has many to take."""
         if self.state != self.STATE_OPEN:
             return  # after our close frame nothing counts but the client's
         super().onMessage(payload, isBinary)
@@ -91,7 +91,7 @@ class SocketProtocol(HandshakeProtocol):
             self.transport.pauseProducing()
 
     def processData(self) -> bool:
-        """This will take the next piece of what has been read, unless the application is behind."""
+        """Take the next piece of what has been read, unless the application is behind."""
         return not self._paused and not self._ignores_input and bool(super().processData())
 
     def _resume_reading(self) -> None:
@@ -106,19 +106,19 @@ class SocketProtocol(HandshakeProtocol):
             super()._dataReceived(data)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """This will begin to count a message's fragments."""
+        """Begin to count a message's fragments."""
         super().onMessageBegin(isBinary)
         self._fragments = 0
 
     def onMessageFrameBegin(self, length: int) -> None:
-        """This will refuse a message of endless fragments, as its size is refused."""
+        """Refuse a message of endless fragments, as its size is refused."""
         super().onMessageFrameBegin(length)
         self._fragments += 1
         if self._fragments > _MAX_FRAGMENTS and not self.failedByMe:
             self._fail_connection(_MESSAGE_TOO_BIG, "The message has too many fragments.")
 
     def _fail_connection(self, code: int = _MESSAGE_TOO_BIG, reason: str = "") -> None:
-        """This will say by a close frame what was wrong, where Autobahn just drops the connection.
+        """Say by a close frame what was wrong, where Autobahn just drops the connection.
 
         What follows on the line cannot be understood; the connection ends with the client or in a second.
         """
@@ -131,7 +131,7 @@ class SocketProtocol(HandshakeProtocol):
         self.sendCloseFrame(code=code, reasonUtf8=reason.encode()[:120], isReply=False)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        """This will tell the application, and why where we cut the socket."""
+        """Tell the application, and why where we cut the socket."""
         if hasattr(self, "server"):
             self.server.protocol_disconnected(self)
         if hasattr(self, "application_queue"):
@@ -140,9 +140,9 @@ class SocketProtocol(HandshakeProtocol):
             )
 
     def connectionLost(self, reason: Any = None) -> None:
-        """This will end, and let go of what would keep the socket in memory until the next whole collection."""
+        """End, and let go of what would keep the socket in memory until the next whole collection."""
         super().connectionLost(reason)
-        if hasattr(self, "outbox"):
+        if hasattr(self, "send_buffer"):
             self.send_buffer.detach()
 
 
@@ -156,7 +156,7 @@ class SocketFactory(WebSocketFactory):  # type: ignore[misc]
         self.flush_scheduler = FlushScheduler()
 
     def share_options(self) -> None:
-        """This will put the options where every socket finds them.
+        """Put the options where every socket finds them.
 
         Autobahn would copy thirty of them into each, and print them into a string that nobody logs: a third
         of the time of a handshake.

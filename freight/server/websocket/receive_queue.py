@@ -9,7 +9,7 @@ _LOW_WATER_MARK: Final = 4
 class ReceiveQueue:
     """The events for one application; says when few are left."""
 
-    __slots__ = ("_come", "_events", "on_few")
+    __slots__ = ("_arrival", "_events", "on_low_water")
 
     def __init__(self) -> None:
         self._events: list[dict[str, Any]] = []
@@ -17,17 +17,17 @@ class ReceiveQueue:
         self.on_low_water: Any = None
 
     def put_nowait(self, event: dict[str, Any]) -> None:
-        """This will add an event and wake who waits for one."""
+        """Add an event and wake who waits for one."""
         self._events.append(event)
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
     def qsize(self) -> int:
-        """This will return how many events have not been taken."""
+        """Return how many events have not been taken."""
         return len(self._events)
 
     async def get(self) -> dict[str, Any]:
-        """This will wait for the next event and take it; an event is never lost with who was to take it."""
+        """Wait for the next event and take it; an event is never lost with who was to take it."""
         while not self._events:
             if self._arrival is not None:
                 await asyncio.wait([self._arrival])  # somebody else waits too

@@ -39,7 +39,7 @@ class FlushScheduler:
         self.scheduled = False
 
     def schedule(self) -> None:
-        """This will write to the sockets when the turn is over."""
+        """Write to the sockets when the turn is over."""
         self.scheduled = True
         asyncio.get_running_loop().call_soon(self._flush_pending)
 
@@ -59,7 +59,7 @@ class _ClosedProtocol:
     state = 0  # STATE_CLOSED
 
     def close_slow(self) -> None:
-        """This will do nothing."""
+        """Do nothing."""
 
 
 _CLOSED_PROTOCOL: Final = _ClosedProtocol()
@@ -69,7 +69,7 @@ class SendBuffer:
     """One socket's frames; also the producer that its transport tells when it is empty."""
 
     __slots__ = (
-        "_paused", "_frames", "_free", "_flush_scheduled", "_protocol", "_send", "_size", "_transport", "_scheduler",
+        "_paused", "_drained", "_frames", "_flush_scheduled", "_protocol", "_send", "_size", "_transport", "_scheduler",
     )  # fmt: skip
 
     def __init__(self, protocol: Any, transport: Any, scheduler: FlushScheduler) -> None:
@@ -85,7 +85,7 @@ class SendBuffer:
         self._drained: asyncio.Future[None] | None = None
 
     def write(self, payload: bytes) -> None:
-        """This will send a text message at the end of this turn, unless the socket is closing; never waits."""
+        """Send a text message at the end of this turn, unless the socket is closing; never waits."""
         if self._protocol.state != 3:  # STATE_OPEN, without the look-up
             return
         scheduler = self._scheduler
@@ -95,12 +95,12 @@ class SendBuffer:
 
     @staticmethod
     def broadcast(payloads: Sequence[bytes], buffers: "Sequence[SendBuffer]") -> None:
-        """This will send the same text messages to many sockets: now to those that can take them, else as `put`."""
+        """Send the same text messages to many sockets: now to those that can take them, else as `put`."""
         for batch in batched(payloads):
             _broadcast(b"".join(map(framing.encode_frame, batch)), buffers)
 
     def put(self, frame: bytes) -> None:
-        """This will send a ready frame at the end of this turn; never waits."""
+        """Send a ready frame at the end of this turn; never waits."""
         self._frames.append(frame)
         self._size += len(frame)
         if not self._flush_scheduled:
@@ -113,7 +113,7 @@ class SendBuffer:
             self._overflow()
 
     def _overflow(self) -> None:
-        """This will give the kernel a chance, and cut the socket where it takes too little."""
+        """Give the kernel a chance, and cut the socket where it takes too little."""
         self.flush()
         if self._size > MAX_BUFFERED_BYTES:
             self.clear()
@@ -121,7 +121,7 @@ class SendBuffer:
             self.detach()  # nothing more is written but the close frame
 
     def flush(self) -> None:
-        """This will write what waits, as far as the kernel takes it."""
+        """Write what waits, as far as the kernel takes it."""
         self._flush_scheduled = False
         if self._paused:
             return
@@ -140,22 +140,22 @@ class SendBuffer:
             self._resolve_drained()
 
     def write_remainder(self, batch: bytes, sent: int) -> None:
-        """This will leave to the transport what the kernel has not taken; it calls when it has nothing any more."""
+        """Leave to the transport what the kernel has not taken; it calls when it has nothing any more."""
         self._transport.write(batch[sent:] if sent else batch)
         self._paused = self._transport.producerPaused = True
 
     def flush_to_transport(self) -> None:
-        """This will leave everything to the transport, which closes after it has written."""
+        """Leave everything to the transport, which closes after it has written."""
         self._transport.write(b"".join(self._frames))
         self.clear()
 
     def clear(self) -> None:
-        """This will throw away what waits here. What the transport holds ends with a whole frame."""
+        """Throw away what waits here. What the transport holds ends with a whole frame."""
         self._frames.clear()
         self._size = 0
 
     async def drain(self) -> None:
-        """This will wait until nothing waits here, or the socket is gone."""
+        """Wait until nothing waits here, or the socket is gone."""
         if self._size:
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
@@ -181,7 +181,7 @@ class SendBuffer:
         self._drained = None
 
     def detach(self) -> None:
-        """This will let go of the protocol, which holds the outbox: neither is needed any more."""
+        """Let go of the protocol, which holds the outbox: neither is needed any more."""
         self._protocol = _CLOSED_PROTOCOL
 
     # -- what Twisted calls on a producer -------------------------------------------------------------------
@@ -201,7 +201,7 @@ class SendBuffer:
 
 
 def batched(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """This will part messages into as many as are written together."""
+    """Part messages into as many as are written together."""
     first = size = 0
     for number, payload in enumerate(payloads):
         if size and size + len(payload) > _BATCH_BYTES:

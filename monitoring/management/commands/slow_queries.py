@@ -19,12 +19,12 @@ class Command(BaseCommand):
     help = "List the slow queries of all processes, the worst first; with --explain also the plan of each."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """This will declare how many and whether to explain."""
+        """Declare how many and whether to explain."""
         parser.add_argument("--explain", action="store_true", help="ask PostgreSQL for a plan, without running it")
         parser.add_argument("--limit", type=int, default=20)
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """This will print them."""
+        """Print them."""
         entries = slow_queries.entries()[: options["limit"]]
         if not entries:
             self.stdout.write("No slow queries.")
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def explain(sql: str) -> list[str]:
-    """This will return the plan that PostgreSQL makes without knowing the values; the query does not run."""
+    """Return the plan that PostgreSQL makes without knowing the values; the query does not run."""
     if not sql.upper().startswith(_EXPLAINABLE) or ";" in sql:
         return ["only a single query has a plan"]
     positions = iter(range(1, sql.count("?") + 1))

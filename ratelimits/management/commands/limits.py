@@ -16,13 +16,13 @@ class Command(BaseCommand):
     help = "Show the rate limits with their source and the busiest keys; --reset KEY gives a key its window anew."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """This will declare the option."""
+        """Declare the option."""
         parser.add_argument(
             "--reset", metavar="KEY", help="as it is shown: key:…, user:…, address:…; account:<e-mail> for logins"
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """This will print tables, or what has been reset."""
+        """Print tables, or what has been reset."""
         overrides.refresh()
         if options["reset"]:
             self._reset(options["reset"])

@@ -14,5 +14,5 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *_: object, **__: object) -> None:
-        """This will print the document."""
+        """Print the document."""
         self.stdout.write(json.dumps(document(), indent=1, ensure_ascii=False))

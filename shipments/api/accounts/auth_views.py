@@ -33,11 +33,11 @@ class _AnonymousView(APIView):
     permission_classes = (AllowAny,)
 
     def get_authenticate_header(self, request: Request) -> str:
-        """This will name the scheme, which makes a refusal 401 and not 403."""
+        """Name the scheme, which makes a refusal 401 and not 403."""
         return 'Bearer realm="freight"'
 
     def handle_exception(self, exc: Exception) -> Response:
-        """This will answer every refused login in the same words."""
+        """Answer every refused login in the same words."""
         if isinstance(exc, logins.BadCredentials):
             exc = AuthenticationFailed(BAD_CREDENTIALS)
         elif isinstance(exc, logins.TooManyFailures):
@@ -54,7 +54,7 @@ class LoginView(_AnonymousView):
         responses={200: schemas.TokenPair, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
-        """This will exchange e-mail address and password for a pair of tokens."""
+        """Exchange e-mail address and password for a pair of tokens."""
         body = _validated(serializers.LoginSerializer(data=request.data))
         tokens = logins.login(
             email=body["email"], password=body["password"], origin=_request_origin(request), now=timezone.now()
@@ -71,7 +71,7 @@ class RefreshView(_AnonymousView):
         responses={200: schemas.TokenPair, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
-        """This will exchange a refresh token for the next pair; presenting an old one ends the login."""
+        """Exchange a refresh token for the next pair; presenting an old one ends the login."""
         now = timezone.now()
         body = _validated(serializers.RefreshSerializer(data=request.data))
         tokens = logins.refresh(token=body["refresh"], origin=_request_origin(request), now=now)
@@ -83,7 +83,7 @@ class LogoutView(APIView):
 
     @extend_schema(operation_id="logout", request=None, responses={204: None, **problem_responses()})
     def post(self, request: Request) -> Response:
-        """This will end the login (or session) that the request came with."""
+        """End the login (or session) that the request came with."""
         subject = subject_of(request)
         with transaction.atomic():
             if subject.session_key:
@@ -101,7 +101,7 @@ class SocketTicketView(APIView):
         responses={200: schemas.SocketTicket, **problem_responses()},
     )
     def post(self, request: Request) -> Response:
-        """This will make a ticket: the subprotocol `ticket.<ticket>` beside `freight.v1` opens one socket."""
+        """Make a ticket: the subprotocol `ticket.<ticket>` beside `freight.v1` opens one socket."""
         ticket, expires_at = socket_tickets.issue(by=subject_of(request), now=timezone.now())
         return Response({"ticket": ticket, "expiresAt": representation.instant(expires_at)}, headers=_NO_STORE)
 
@@ -111,7 +111,7 @@ class MeView(APIView):
 
     @extend_schema(operation_id="getMe", responses={200: schemas.Caller, **problem_responses(404)})
     def get(self, request: Request) -> Response:
-        """This will tell who calls, as what, in which organisation."""
+        """Tell who calls, as what, in which organisation."""
         subject = subject_of(request)
         if subject.user_id is None:
             raise NotFound
@@ -123,7 +123,7 @@ class ApiKeysView(APIView):
 
     @extend_schema(operation_id="listApiKeys", responses={200: schemas.ApiKeyList, **problem_responses()})
     def get(self, request: Request) -> Response:
-        """This will list the keys, newest first: an administrator's organisation's, anybody else's own."""
+        """List the keys, newest first: an administrator's organisation's, anybody else's own."""
         keys = accounts.api_keys(subject_of(request))[:_MAX_KEYS_LISTED]
         return Response(
             {"results": [serializers.api_key_json(key) for key in keys], "next": None, "previous": None}
@@ -135,7 +135,7 @@ class ApiKeysView(APIView):
         responses={201: schemas.NewApiKey, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
-        """This will make a key; its secret is in this answer and nowhere else."""
+        """Make a key; its secret is in this answer and nowhere else."""
         body = _validated(serializers.NewApiKeySerializer(data=request.data))
         key, secret = api_keys.create(by=subject_of(request), now=timezone.now(), **body)
         return Response(serializers.api_key_json(key) | {"secret": secret}, status=201, headers=_NO_STORE)
@@ -146,7 +146,7 @@ class ApiKeyView(APIView):
 
     @extend_schema(operation_id="getApiKey", responses={200: schemas.ApiKey, **problem_responses(404)})
     def get(self, request: Request, key_id: uuid.UUID) -> Response:
-        """This will show a key without its secret."""
+        """Show a key without its secret."""
         key = accounts.api_keys(subject_of(request)).filter(pk=key_id).first()
         if key is None:
             raise NotFound
@@ -154,7 +154,7 @@ class ApiKeyView(APIView):
 
     @extend_schema(operation_id="revokeApiKey", responses={204: None, **problem_responses(404)})
     def delete(self, request: Request, key_id: uuid.UUID) -> Response:
-        """This will revoke a key at once."""
+        """Revoke a key at once."""
         try:
             api_keys.revoke(by=subject_of(request), now=timezone.now(), key_id=key_id)
         except api_keys.ApiKeyNotFound as error:

@@ -33,7 +33,7 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
 
 
 def token_pair_json(login_tokens: TokenPair) -> dict[str, Any]:
-    """This will write what a login or a refresh answers."""
+    """Write what a login or a refresh answers."""
     return {
         "access": login_tokens.access,
         "refresh": login_tokens.refresh,
@@ -43,7 +43,7 @@ def token_pair_json(login_tokens: TokenPair) -> dict[str, Any]:
 
 
 def account_json(user: User) -> dict[str, Any]:
-    """This will write a member as it sees itself; membership and organisation were fetched with the user."""
+    """Write a member as it sees itself; membership and organisation were fetched with the user."""
     membership = user.membership
     return {
         "id": str(user.pk),
@@ -55,7 +55,7 @@ def account_json(user: User) -> dict[str, Any]:
 
 
 def caller_json(user: User, subject: Subject) -> dict[str, Any]:
-    """This will write who calls, and for a key what it may."""
+    """Write who calls, and for a key what it may."""
     return account_json(user) | {
         "scopes": None if subject.scopes is None else sorted(subject.scopes),
         "expiresAt": representation.instant(subject.expires_at),
@@ -63,7 +63,7 @@ def caller_json(user: User, subject: Subject) -> dict[str, Any]:
 
 
 def api_key_json(key: ApiKey) -> dict[str, Any]:
-    """This will write a key without its secret."""
+    """Write a key without its secret."""
     return {
         "id": str(key.pk),
         "name": key.name,

@@ -62,7 +62,7 @@ def _feed_response(epoch: str, head: int, entries: list[dict[str, Any]]) -> dict
 async def _wait_for_entries(
     subject: Subject, *, after: int, limit: int, seconds: int, epoch: str, head: int
 ) -> AsyncIterator[bytes]:
-    """This will yield the one answer, as soon as something is new or the time is up; it holds no thread."""
+    """Yield the one answer, as soon as something is new or the time is up; it holds no thread."""
     long_poll.release_sync_thread()
     head_after = await long_poll.wait_for_head(subject.organization_id, epoch=epoch, after=after, seconds=seconds)
     if head_after is None:

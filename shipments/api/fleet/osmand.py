@@ -34,12 +34,12 @@ class Report:
     bearing: float | None
 
     def as_arguments(self) -> dict[str, Any]:
-        """This will return them by name."""
+        """Return them by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def device_key_of(message: Mapping[str, Any]) -> str | None:
-    """This will return the device's key, None where nothing that could be one was sent."""
+    """Return the device's key, None where nothing that could be one was sent."""
     for name in ("id", "deviceid", "device_id"):
         value = message.get(name)
         if isinstance(value, str) and 0 < len(value) <= _MAX_KEY_LENGTH:
@@ -48,7 +48,7 @@ def device_key_of(message: Mapping[str, Any]) -> str | None:
 
 
 def parse_reports(message: Mapping[str, Any]) -> list[Report]:
-    """This will return the positions of one message: one, none where it says that it has no fix; raises Invalid."""
+    """Return the positions of one message: one, none where it says that it has no fix; raises Invalid."""
     if "location" in message and not isinstance(message["location"], str):
         return _parse_json(message["location"])
     if str(message.get("valid", "true")).lower() in {"false", "0"}:
@@ -93,7 +93,7 @@ def _degrees(name: str, value: Any) -> float:
 
 
 def _measure(value: Any) -> float | None:
-    """This will return a measured amount; trackers write what they do not know as -1, or leave it out."""
+    """Return a measured amount; trackers write what they do not know as -1, or leave it out."""
     number = _number(value)
     return None if number is None or number < 0 else number
 
@@ -107,7 +107,7 @@ def _number(value: Any) -> float | None:
 
 
 def _instant(value: Any) -> datetime | None:
-    """This will read seconds or milliseconds since 1970, ISO 8601, or date and time in UTC."""
+    """Read seconds or milliseconds since 1970, ISO 8601, or date and time in UTC."""
     if value is None or value == "":
         return None
     try:

@@ -77,7 +77,7 @@ class DeviceAuthentication(BaseAuthentication):
     """Recognises a phone by its key, and by nothing else that it may send along."""
 
     def authenticate(self, request: Request) -> tuple[Any, Subject]:
-        """This will return the phone's subject; raises AuthenticationFailed."""
+        """Return the phone's subject; raises AuthenticationFailed."""
         raw = osmand.device_key_of(_message(request))
         subject = None if raw is None else bearers.authenticate_device(raw, now=timezone.now())
         if subject is None:
@@ -87,7 +87,7 @@ class DeviceAuthentication(BaseAuthentication):
         return SubjectUser(subject), subject
 
     def authenticate_header(self, request: Request) -> str:
-        """This will name the scheme, which makes a refusal 401 and not 403."""
+        """Name the scheme, which makes a refusal 401 and not 403."""
         return 'Device realm="freight"'
 
 
@@ -98,7 +98,7 @@ class DeviceScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
     name = "deviceKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """This will return the one way in."""
+        """Return the one way in."""
         return {
             "type": "apiKey",
             "in": "query",
@@ -153,7 +153,7 @@ class OsmandView(APIView):
         return _accept_report(request)
 
     def handle_exception(self, exc: Exception) -> Response:
-        """This will answer a refusal in plain text, as trackers show it."""
+        """Answer a refusal in plain text, as trackers show it."""
         response = super().handle_exception(exc)
         body = response.data if isinstance(response.data, Mapping) else {}
         text = "\n".join([str(body.get("detail", "")), *(_error_line(error) for error in body.get("errors", ()))])
@@ -166,7 +166,7 @@ class OsmandView(APIView):
 
 
 def _message(request: Request) -> Mapping[str, Any]:
-    """This will return what was sent; raises what refuses a body."""
+    """Return what was sent; raises what refuses a body."""
     message: dict[str, Any] = request.GET.dict()
     kind = (request.content_type or "").partition(";")[0].strip().lower()
     if request.method == "POST" and kind in {"application/json", "application/x-www-form-urlencoded"}:
@@ -183,7 +183,7 @@ def _accept_report(request: Request) -> HttpResponse:
 
 
 def _record(subject: Subject, now: datetime, report: osmand.Report) -> None:
-    """This will keep a position. What is sound and yet not taken is no better next time: the phone goes on.
+    """Keep a position. What is sound and yet not taken is no better next time: the phone goes on.
 
     A refusal would make it send the same again for ever, and keep back all that comes after.
     """

@@ -17,13 +17,13 @@ _SEQ: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def is_fresh(request: HttpRequest | Request, etag: str) -> bool:
-    """This will tell whether the caller has this very version (If-None-Match, compared weakly)."""
+    """Tell whether the caller has this very version (If-None-Match, compared weakly)."""
     header = request.META.get("HTTP_IF_NONE_MATCH", "").strip()
     return header == "*" or etag.strip('"') in _TAG.findall(header)
 
 
 def expected_seq(request: Request, subject: Subject, reference: str, *, required: bool) -> int | None:
-    """This will return the seq that If-Match asks for, None for `*` or, unless `required`, for no header.
+    """Return the seq that If-Match asks for, None for `*` or, unless `required`, for no header.
 
     Only the part of a tag before the dot counts: what stands behind it (a name, a position) is not changed by
     writing. Raises PreconditionRequired, StaleWrite, ShipmentNotFound.
@@ -47,7 +47,7 @@ def expected_seq(request: Request, subject: Subject, reference: str, *, required
 
 
 def etag_response(body: bytes | None, etag: str, *, status: int = 200) -> Response:
-    """This will return JSON with its ETag; only the caller itself may keep it, and must ask again.
+    """Return JSON with its ETag; only the caller itself may keep it, and must ask again.
 
     Without a body the caller has this version already: 304.
     """

@@ -95,7 +95,7 @@ class PreconditionRequired(APIException):
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
-    """This will answer an exception of a view (REST framework's EXCEPTION_HANDLER), None where it is unforeseen."""
+    """Answer an exception of a view (REST framework's EXCEPTION_HANDLER), None where it is unforeseen."""
     body = problem_of(exc)
     if body is None:
         return None
@@ -114,7 +114,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 
 def problem_of(exc: Exception) -> dict[str, Any] | None:
-    """This will return the members of the problem that an exception is, None where it is unforeseen."""
+    """Return the members of the problem that an exception is, None where it is unforeseen."""
     if isinstance(exc, InvalidFields):
         return _problem(400, str(exc), errors=exc.errors)
     if isinstance(exc, ValidationError):
@@ -170,7 +170,7 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
 
 
 def _flatten(details: Any, path: str = "") -> Iterator[FieldError]:
-    """This will walk REST framework's nested details; a field within a field is named `outer.inner`."""
+    """Walk REST framework's nested details; a field within a field is named `outer.inner`."""
     if isinstance(details, Mapping) and set(details) == {"message", "code"}:
         yield field_error(path, str(details["code"]), str(details["message"]))
     elif isinstance(details, Mapping):
@@ -187,7 +187,7 @@ def _flatten(details: Any, path: str = "") -> Iterator[FieldError]:
 
 
 def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResponse:
-    """This will answer a request that reached no view, or whose view broke."""
+    """Answer a request that reached no view, or whose view broke."""
     response = HttpResponse(
         encode(_with_instance(_problem(status, detail), request)), status=status, content_type=CONTENT_TYPE
     )
@@ -197,24 +197,24 @@ def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResp
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """This will answer 413 for a body that is too large, 400 for anything else that is suspicious."""
+    """Answer 413 for a body that is too large, 400 for anything else that is suspicious."""
     if isinstance(exception, RequestDataTooBig):
         return problem_response(request, 413, _DETAIL_BY_ERROR[RequestDataTooBig])
     return problem_response(request, 400, _DETAIL_BY_ERROR[SuspiciousOperation])
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """This will answer 403."""
+    """Answer 403."""
     return problem_response(request, 403, _DETAIL_BY_ERROR[PermissionDenied])
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """This will answer 404 for a path that no route matches."""
+    """Answer 404 for a path that no route matches."""
     return problem_response(request, 404, _NOT_FOUND_DETAIL)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """This will answer 503 where the database is away, else 500; never with a trace."""
+    """Answer 503 where the database is away, else 500; never with a trace."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         return problem_response(request, 503, _UNAVAILABLE_DETAIL)
     return problem_response(request, 500, "Something broke here; the request id finds it in the log.")

@@ -35,7 +35,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     """Refuses what it does not know, by name: nobody sets an organisation or a seq from outside."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """This will return the values by column; raises ValidationError."""
+        """Return the values by column; raises ValidationError."""
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, Mapping) else []
         errors: dict[str, Any] = {
             name[:64]: [serializers.ErrorDetail("This cannot be set.", code="unknown_field")]
@@ -55,7 +55,7 @@ class Text(serializers.CharField):
     """A JSON string."""
 
     def to_internal_value(self, data: Any) -> str:
-        """This will return the text without spaces around it."""
+        """Return the text without spaces around it."""
         if not isinstance(data, str):
             self.fail("invalid")
         return str(super().to_internal_value(data))
@@ -65,7 +65,7 @@ class Count(serializers.IntegerField):
     """A whole JSON number."""
 
     def to_internal_value(self, data: Any) -> int:
-        """This will return the number; `5.0` and `"5"` are none."""
+        """Return the number; `5.0` and `"5"` are none."""
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return int(data)
@@ -75,7 +75,7 @@ class Number(serializers.FloatField):
     """A JSON number."""
 
     def to_internal_value(self, data: Any) -> float:
-        """This will return the number; a text that reads like one is none."""
+        """Return the number; a text that reads like one is none."""
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("invalid")
         return float(super().to_internal_value(data))
@@ -89,7 +89,7 @@ class Amount(serializers.DecimalField):
         super().__init__(max_digits=max_digits, decimal_places=3, min_value=0, **kwargs)
 
     def to_internal_value(self, data: Any) -> Any:
-        """This will return a Decimal."""
+        """Return a Decimal."""
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("invalid")
         return super().to_internal_value(data)
@@ -102,7 +102,7 @@ class Instant(serializers.Field[Any, Any, Any, Any]):
     default_error_messages = {"invalid": "{message}"}
 
     def to_internal_value(self, data: Any) -> Any:
-        """This will return the time in UTC."""
+        """Return the time in UTC."""
         return _parse(self, texts.instant, data)
 
 
@@ -113,7 +113,7 @@ class Identifier(serializers.Field[Any, Any, Any, Any]):
     default_error_messages = {"invalid": "{message}"}
 
     def to_internal_value(self, data: Any) -> Any:
-        """This will return the UUID."""
+        """Return the UUID."""
         return _parse(self, texts.identifier, data)
 
 
@@ -137,7 +137,7 @@ class References(serializers.Field[Any, Any, Any, Any]):
     }
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        """This will return the texts by name."""
+        """Return the texts by name."""
         if not isinstance(data, dict):
             self.fail("invalid")
         if len(data) > 20:
@@ -164,7 +164,7 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
     }
 
     def to_internal_value(self, data: Any) -> str | Place:
-        """This will return the code of a known place, or the place described."""
+        """Return the code of a known place, or the place described."""
         if isinstance(data, dict) and isinstance(data.get("locode"), str):
             data = data["locode"]
         if isinstance(data, str):

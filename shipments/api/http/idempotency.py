@@ -35,7 +35,7 @@ View = TypeVar("View")
 def idempotent_write(
     method: Callable[Concatenate[View, Request, Arguments], HttpResponse],
 ) -> Callable[Concatenate[View, Request, Arguments], HttpResponse]:
-    """This will return the view's method as one transaction that has its effect once per key.
+    """Return the view's method as one transaction that has its effect once per key.
 
     The method may run several times (after a deadlock), and answers with success or raises.
     """

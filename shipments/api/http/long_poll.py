@@ -57,7 +57,7 @@ class _LoopPoller:
                         waiter.future.set_result((epoch, head))
 
     def _time_out_all(self) -> None:
-        """This will answer everybody with what they have: the process is going to stop."""
+        """Answer everybody with what they have: the process is going to stop."""
         for waiters in self.waiters.values():
             for waiter in waiters:
                 if not waiter.future.done():
@@ -68,7 +68,7 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPoller] = WeakKeyDic
 
 
 async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: float) -> tuple[str, int] | None:
-    """This will return epoch and head once either has gone on, None when the time is up first.
+    """Return epoch and head once either has gone on, None when the time is up first.
 
     The key is a shipment or, for its feed, an organisation.
     """
@@ -85,7 +85,7 @@ async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: floa
 
 
 def release_sync_thread() -> None:
-    """This will end the thread that Django keeps for this request's synchronous parts; the next one makes another.
+    """End the thread that Django keeps for this request's synchronous parts; the next one makes another.
 
     Django (5.2) opens an asgiref ThreadSensitiveContext around each request and holds its thread until the
     last byte is out.

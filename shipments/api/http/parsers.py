@@ -20,7 +20,7 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """This will return the object; raises NotStrict, TooLarge or UnsupportedMediaType."""
+        """Return the object; raises NotStrict, TooLarge or UnsupportedMediaType."""
         headers = (parser_context or {})["request"].headers
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity"}:
@@ -43,7 +43,7 @@ class SmallFormParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> QueryDict:
-        """This will return the fields; raises TooLarge, or SuspiciousOperation for a thousand of them."""
+        """Return the fields; raises TooLarge, or SuspiciousOperation for a thousand of them."""
         body = stream.read(strict_json.MAX_BYTES + 1)
         if len(body) > strict_json.MAX_BYTES:
             raise JsonTooLarge("too_large", f"The body is larger than {strict_json.MAX_BYTES:,} bytes.")

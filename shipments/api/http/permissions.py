@@ -12,5 +12,5 @@ class IsMember(BasePermission):
     """Admits whoever acts in an organisation."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """This will tell whether somebody was recognised."""
+        """Tell whether somebody was recognised."""
         return isinstance(request.auth, Subject)

@@ -21,12 +21,12 @@ class JSONRenderer(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """This will return the bytes of the answer, none for an answer without a body."""
+        """Return the bytes of the answer, none for an answer without a body."""
         return b"" if data is None else encode(data)
 
 
 def encode(value: Any) -> bytes:
-    """This will write JSON; what has no JSON form of its own (ids, lazy texts) is written as its text.
+    """Write JSON; what has no JSON form of its own (ids, lazy texts) is written as its text.
 
     Bytes are JSON already: what the cache has kept.
     """

@@ -20,21 +20,21 @@ from shipments.services import ShipmentNotFound
 
 
 def require_reader(request: Request) -> Subject:
-    """This will return the caller, who may read shipments; raises Forbidden."""
+    """Return the caller, who may read shipments; raises Forbidden."""
     subject = subject_of(request)
     subject.require("shipments:read")
     return subject
 
 
 def require_follower(request: Request) -> Subject:
-    """This will return the caller, a member or a tracking link, who may follow a shipment; raises Forbidden."""
+    """Return the caller, a member or a tracking link, who may follow a shipment; raises Forbidden."""
     subject = subject_of(request)
     subject.require("shipment:follow")
     return subject
 
 
 def validated_body(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    """This will return the body's values by column; raises ValidationError, NotStrict, TooLarge."""
+    """Return the body's values by column; raises ValidationError, NotStrict, TooLarge."""
     checked = serializer(data=request.data)
     checked.is_valid(raise_exception=True)
     body_values: dict[str, Any] = checked.validated_data
@@ -43,7 +43,7 @@ def validated_body(serializer: type[Serializer[Any]], request: Request) -> dict[
 
 @contextmanager
 def not_found_unless_visible(subject: Subject, reference: str) -> Iterator[None]:
-    """This will turn any refusal into ShipmentNotFound where the subject may not see the shipment.
+    """Turn any refusal into ShipmentNotFound where the subject may not see the shipment.
 
     Otherwise 403 or 400 would tell a stranger that something is there. Costs a query only when refusing.
     """
@@ -63,7 +63,7 @@ def shipment_command(
     body: type[Serializer[Any]] | None = None,
     version_required: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """This will return what every service that changes a shipment takes, and the body's values.
+    """Return what every service that changes a shipment takes, and the body's values.
 
     The first are `by, now, reference, expected_seq`. Raises what refuses the request; ShipmentNotFound in
     place of any of it where the caller may not see the shipment.

@@ -37,7 +37,7 @@ CUSTOMERS: Final[Mapping[str, Parameter]] = {
 
 
 def shipment_parameters(viewer: Viewer) -> Mapping[str, Parameter]:
-    """This will return the parameters of a viewer's list of shipments."""
+    """Return the parameters of a viewer's list of shipments."""
     return {**SHIPMENTS, **filters.shipment_filters(viewer)}
 
 
@@ -51,7 +51,7 @@ def fetch_list(
     default: str,
     shape: Hashable = None,
 ) -> tuple[ListQuery, Page]:
-    """This will return the page that was asked for; `shape` tells what decides which `rows` there are.
+    """Return the page that was asked for; `shape` tells what decides which `rows` there are.
 
     Raises errors.Invalid.
     """

@@ -47,7 +47,7 @@ class Ordering:
 
 
 def orderings(*ascending: Ordering) -> dict[str, Ordering]:
-    """This will return the orders and their reverses by name."""
+    """Return the orders and their reverses by name."""
     return {each.name: each for order in ascending for each in (order, order.reversed)}
 
 
@@ -84,7 +84,7 @@ class RowSource:
 def fetch_keyset_page(
     source: RowSource, order: Ordering, columns: tuple[str, ...], *, at: CursorPosition | None, limit: int
 ) -> Page:
-    """This will read one page: one query, two where the rows without a sort value begin."""
+    """Read one page: one query, two where the rows without a sort value begin."""
     backward = at is not None and at.backward
     rows: list[Row] = []
     for part, start in _segments(order, at):
@@ -111,7 +111,7 @@ def _fetch_segment(
     backward: bool,
     limit: int,
 ) -> list[Row]:
-    """This will read the rows of one part, at most so many."""
+    """Read the rows of one part, at most so many."""
     cursor_values = {} if start is None else {_VALUE: start.value, _ID: start.id}
     values = {**source.values, **{name: value for name, value in cursor_values.items() if value is not None}}
 
@@ -126,7 +126,7 @@ def _fetch_segment(
 
 
 def _segments(order: Ordering, at: CursorPosition | None) -> list[tuple[Any, CursorPosition | None]]:
-    """This will return the stretches to read in turn, the first of them from where the position stands.
+    """Return the stretches to read in turn, the first of them from where the position stands.
 
     Rows without a value are a stretch of their own: `(NULL, id) > (…)` is never true, and two stretches can
     each be read from the index.
@@ -191,12 +191,12 @@ class ListQuery:
         return hashlib.blake2b(repr(sorted(self.filters.items())).encode(), digest_size=6).hexdigest()
 
     def cursor(self, at: CursorPosition) -> str:
-        """This will write a position as an opaque text."""
+        """Write a position as an opaque text."""
         value = at.value.isoformat() if isinstance(at.value, datetime) else at.value
         return _signer.sign_object([self.order.name, self.fingerprint, int(at.backward), value, str(at.id)])
 
     def position(self, cursor: str) -> CursorPosition:
-        """This will read a cursor back; raises Invalid for one that was changed or belongs to another list."""
+        """Read a cursor back; raises Invalid for one that was changed or belongs to another list."""
         try:
             name, fingerprint, backward, value, identifier = _signer.unsign_object(cursor)
         except (BadSignature, ValueError) as error:
@@ -209,7 +209,7 @@ class ListQuery:
 
 
 def page_links(request: HttpRequest, query: ListQuery, page: Page) -> dict[str, str | None]:
-    """This will return the paths and queries of the pages behind and before."""
+    """Return the paths and queries of the pages behind and before."""
     return {
         "next": _page_url(request, query, page.next),
         "previous": _page_url(request, query, page.previous),
@@ -217,14 +217,14 @@ def page_links(request: HttpRequest, query: ListQuery, page: Page) -> dict[str, 
 
 
 def link_header(pages: Mapping[str, str | None]) -> str:
-    """This will return the field `Link` that says the same; empty where there is no other page."""
+    """Return the field `Link` that says the same; empty where there is no other page."""
     return ", ".join(
         f'<{address}>; rel="{"prev" if rel == "previous" else rel}"' for rel, address in pages.items() if address
     )
 
 
 def page_response(request: HttpRequest, query: ListQuery, page: Page, results: list[Row]) -> Response:
-    """This will return `{results, next, previous}` with the same two addresses in `Link`."""
+    """Return `{results, next, previous}` with the same two addresses in `Link`."""
     pages = page_links(request, query, page)
     response = Response({"results": results} | pages)
     links = link_header(pages)
@@ -235,7 +235,7 @@ def page_response(request: HttpRequest, query: ListQuery, page: Page, results: l
 
 
 def _page_url(request: HttpRequest, query: ListQuery, at: CursorPosition | None) -> str | None:
-    """This will return the page's path and query; without a host, which only the client knows for sure."""
+    """Return the page's path and query; without a host, which only the client knows for sure."""
     if at is None:
         return None
     parameters = [(name, text) for name, text in request.GET.items() if name != "cursor"]

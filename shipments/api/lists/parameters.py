@@ -15,7 +15,7 @@ DEFAULT_LIMIT: Final = 50
 
 
 def paging(orders: tuple[str, ...], default: str) -> dict[str, Parameter]:
-    """This will return the parameters of every list."""
+    """Return the parameters of every list."""
     return {
         "ordering": Parameter(
             choice(orders), f"The order; `-` turns it round. Default `{default}`.", enum_schema(orders)
@@ -33,7 +33,7 @@ def paging(orders: tuple[str, ...], default: str) -> dict[str, Parameter]:
 
 
 def openapi_parameters(parameters: Mapping[str, Parameter]) -> list[OpenApiParameter]:
-    """This will return the parameters as the schema lists them."""
+    """Return the parameters as the schema lists them."""
     return [
         OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
         for name, each in parameters.items()

@@ -68,7 +68,7 @@ IDEMPOTENCY_PARAMETERS: Final = (IDEMPOTENCY_KEY, REPLAYED)
 
 
 def if_match(*, required: bool) -> OpenApiParameter:
-    """This will return the header that names the version to be changed."""
+    """Return the header that names the version to be changed."""
     return OpenApiParameter(
         "If-Match", str, OpenApiParameter.HEADER, required=required,
         description="The ETag that was read, or `*`; 412 where the log has gone on since.",
@@ -78,7 +78,7 @@ def if_match(*, required: bool) -> OpenApiParameter:
 def problem_responses(
     *statuses: int, body: bool = False, keyed: bool = False, shape: Any = schemas.Problem
 ) -> dict[Any, OpenApiResponse]:
-    """This will return the refusals of an operation: all have some, then its own, those of a body or of a key."""
+    """Return the refusals of an operation: all have some, then its own, those of a body or of a key."""
     statuses_documented = sorted(
         {*statuses, *_ALWAYS, *(_WITH_BODY if body else ()), *(_WITH_KEY if keyed else ())}
     )
@@ -97,7 +97,7 @@ class SubjectScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
     name = ["bearer", "session"]
 
     def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
-        """This will return the two ways in."""
+        """Return the two ways in."""
         return [
             {"type": "http", "scheme": "bearer", "description": "An access token or an API key."},
             {
@@ -109,7 +109,7 @@ class SubjectScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         ]
 
     def get_security_requirement(self, auto_schema: Any) -> list[dict[str, Any]]:
-        """This will say that either way is enough."""
+        """Say that either way is enough."""
         return [{name: []} for name in self.name]
 
 
@@ -125,7 +125,7 @@ class SchemaView(SpectacularJSONAPIView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """This will return OpenAPI 3.1 as JSON."""
+        """Return OpenAPI 3.1 as JSON."""
         return Response(_document())
 
 

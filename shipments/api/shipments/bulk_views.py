@@ -45,7 +45,7 @@ class Version(fields.Field[Any, Any, Any, Any]):
     default_error_messages = {"invalid": 'Give an ETag such as "4.0f3a", quotes included, or *.'}
 
     def to_internal_value(self, data: object) -> int | None:
-        """This will return the expected seq, None for any."""
+        """Return the expected seq, None for any."""
         tag = _TAG.fullmatch(data) if isinstance(data, str) else None
         if tag is None:
             self.fail("invalid")
@@ -79,7 +79,7 @@ class _Items(fields.Field[Any, Any, Any, Any]):
     default_error_messages = {"invalid": f"Give a list of 1 to {MAX_ITEMS:,} items."}
 
     def to_internal_value(self, data: object) -> list[Any]:
-        """This will return the list; its items are judged one by one, each with an answer of its own."""
+        """Return the list; its items are judged one by one, each with an answer of its own."""
         if not isinstance(data, list) or not 1 <= len(data) <= MAX_ITEMS:
             self.fail("invalid")
         return data
@@ -176,7 +176,7 @@ def _is_creation(item: Any) -> bool:
 
 
 def _book_items(items: list[Any], *, by: Subject, now: datetime, place: Resolver) -> list[_ItemResult]:
-    """This will book what follows one another in one go; what an item is refused for is its answer."""
+    """Book what follows one another in one go; what an item is refused for is its answer."""
     parsed = [_attempt(partial(_values, _CREATION, item, place), item) for item in items]
     bookings = [each for each in parsed if not isinstance(each, _ItemResult)]
     booked = iter(services.book_all(by=by, now=now, bookings=bookings))
@@ -191,7 +191,7 @@ def _booking_result(outcome: Shipment | Exception, item: Any) -> _ItemResult:
 
 
 def _attempt(attempt: Callable[[], Result], item: Any) -> Result | _ItemResult:
-    """This will do something with one item; what it is refused for is its answer."""
+    """Do something with one item; what it is refused for is its answer."""
     try:
         return attempt()
     except Exception as error:
@@ -199,7 +199,7 @@ def _attempt(attempt: Callable[[], Result], item: Any) -> Result | _ItemResult:
 
 
 def _refused(error: Exception, item: Any) -> _ItemResult:
-    """This will tell what an item is refused for.
+    """Tell what an item is refused for.
 
     Raises what is nobody's fault in particular: a database that is away, a deadlock.
     """

@@ -39,7 +39,7 @@ class CheckpointReport(StrictSerializer):
     supersedes = Identifier(required=False, help_text="A checkpoint that this one corrects; it is voided.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """This will refuse a code without its system, and a status beside a code."""
+        """Refuse a code without its system, and a status beside a code."""
         if bool(attrs.get("code")) != bool(attrs.get("code_system")):
             raise serializers.ValidationError({"codeSystem": "A code and its system go together."})
         if attrs.get("code") and attrs.get("state"):

@@ -92,7 +92,7 @@ def _epoch_changed_response(epoch: str, seq: int) -> dict[str, Any]:
 
 
 def release_connection() -> None:
-    """This will give the thread's connection back now: the request ends only when its body does."""
+    """Give the thread's connection back now: the request ends only when its body does."""
     if not connection.in_atomic_block:
         connection.close()
 
@@ -100,7 +100,7 @@ def release_connection() -> None:
 async def _wait_for_events(
     subject: Subject, reference: str, shipment_id: uuid.UUID, *, epoch: str, after: int, limit: int, seconds: int
 ) -> AsyncIterator[bytes]:
-    """This will yield the one answer, as soon as something is new or the time is up."""
+    """Yield the one answer, as soon as something is new or the time is up."""
     long_poll.release_sync_thread()
     head_after = await long_poll.wait_for_head(shipment_id, epoch=epoch, after=after, seconds=seconds)
     if head_after is None:

@@ -55,7 +55,7 @@ class PictureField(serializers.Field[Any, Any, Any, Any]):
     }
 
     def to_internal_value(self, data: Any) -> bytes:
-        """This will return the bytes, which begin as those of a picture do."""
+        """Return the bytes, which begin as those of a picture do."""
         if isinstance(data, UploadedFile):
             if (data.size or 0) > pictures.MAX_BYTES:
                 self.fail("too_large", most=pictures.MAX_BYTES)
@@ -84,7 +84,7 @@ class Proof(StrictSerializer):
     note = Text(required=False, allow_blank=True, max_length=500)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """This will take `name` for `signerName`, and refuse a proof that shows nothing."""
+        """Take `name` for `signerName`, and refuse a proof that shows nothing."""
         if "name" in data and "signerName" not in data:
             data = {("signerName" if key == "name" else key): data[key] for key in data}
         values = super().to_internal_value(data)
@@ -106,7 +106,7 @@ class PlainMultiPartParser(MultiPartParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """This will return fields and files; raises NotStrict."""
+        """Return fields and files; raises NotStrict."""
         parsed = super().parse(stream, media_type, parser_context)
         for name, texts in parsed.data.lists():
             if len(texts) > 1:
@@ -160,7 +160,7 @@ def _clean_picture(kind: str, raw: bytes) -> Picture:
 
 
 def _body_digest(values: Mapping[str, Any], sent: Mapping[str, bytes]) -> bytes:
-    """This will return what two requests for the same proof have in common, however their forms are cut."""
+    """Return what two requests for the same proof have in common, however their forms are cut."""
     values_lines = [f"{name}={values[name]}" for name in sorted(values)]
     picture_lines = [f"{kind}={hashlib.sha256(raw).hexdigest()}" for kind, raw in sorted(sent.items())]
     return hashlib.sha256("\n".join(values_lines + picture_lines).encode()).digest()

@@ -25,7 +25,7 @@ class Choice(serializers.ChoiceField):
     """One of some words."""
 
     def to_internal_value(self, data: object) -> str:
-        """This will return the word; a number that reads like one is none."""
+        """Return the word; a number that reads like one is none."""
         if not isinstance(data, str):
             self.fail("invalid_choice", input=data if isinstance(data, int | float) else "this")
         return str(super().to_internal_value(data))
@@ -94,7 +94,7 @@ class Email(serializers.EmailField):
     """An e-mail address."""
 
     def to_internal_value(self, data: object) -> str:
-        """This will return the address."""
+        """Return the address."""
         if not isinstance(data, str):
             self.fail("invalid")
         return str(super().to_internal_value(data))

@@ -51,7 +51,7 @@ _COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
 def fetch_shipment_page(
     request: HttpRequest | Request, subject: Subject, *, version: Version | None = None
 ) -> pages.RenderedPage:
-    """This will return the page of shipments that a request asks for; raises parameters.Invalid.
+    """Return the page of shipments that a request asks for; raises parameters.Invalid.
 
     The version of the organisation is read unless the caller has read it just now.
     """
@@ -189,7 +189,7 @@ class TransitionsView(APIView):
 def shipment_response(
     subject: Subject, reference: str, *, status: int = 200, client_has: Callable[[str], bool] = lambda _: False
 ) -> Response:
-    """This will answer with the shipment as the subject sees it; `has` tells which version the caller has.
+    """Answer with the shipment as the subject sees it; `has` tells which version the caller has.
 
     Raises ShipmentNotFound.
     """
@@ -200,7 +200,7 @@ def shipment_response(
 
 
 def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:
-    """This will return the snapshot that the log told at that time; notes and positions are no part of the log.
+    """Return the snapshot that the log told at that time; notes and positions are no part of the log.
 
     Raises ShipmentNotFound, also where it was not booked yet.
     """

@@ -34,7 +34,7 @@ class LinkOrder(StrictSerializer):
     days = Count(required=False, min_value=1, max_value=tracking_links.MAX_LIFETIME.days)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """This will refuse two ends at once."""
+        """Refuse two ends at once."""
         if attrs.get("expires_at") and "days" in attrs:
             raise serializers.ValidationError({"days": "Give expiresAt or days, not both."})
         return attrs

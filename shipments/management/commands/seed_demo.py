@@ -52,7 +52,7 @@ class Command(BaseCommand):
         )  # fmt: skip
 
     def _report_existing(self, existing: int, requested: int | None) -> None:
-        """This will say that the data is there; other data than asked for is an error."""
+        """Say that the data is there; other data than asked for is an error."""
         if requested is not None and existing < requested:
             raise CommandError(
                 f"The organisation {seed.SLUG!r} has {existing} shipments already and is never loaded over;"

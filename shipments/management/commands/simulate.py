@@ -93,7 +93,7 @@ class Command(BaseCommand):
         connection.close()
 
     def _retry_while_unavailable(self, operation: Callable[[], T]) -> T | None:
-        """This will act, again and again while the database is away; None once told to stop."""
+        """Act, again and again while the database is away; None once told to stop."""
         wait = _MIN_WAIT_SECONDS
         while not self._stop.is_set():
             try:

@@ -13,7 +13,7 @@ class Command(BaseCommand):
     help = "Prove that no audit entry was changed, left out or put in; names the first broken link, exit status 1."
 
     def handle(self, *_: Any, **__: Any) -> None:
-        """This will print one line and end with 1 where a chain is broken."""
+        """Print one line and end with 1 where a chain is broken."""
         links, broken = 0, []
         for result in audit_chain.verify():
             if isinstance(result, audit_chain.BrokenLink):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
                 links += result
         for each in broken:
             self.stderr.write(
-                self.style.ERROR(f"{each.organization}: link {each.n} (entry {each.entry_id}) {each.what}.")
+                self.style.ERROR(f"{each.organization}: link {each.n} (entry {each.entry_id}) {each.reason}.")
             )
         if broken:
             raise SystemExit(1)

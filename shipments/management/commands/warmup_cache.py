@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
 
 def _batches(status: str, size: int) -> Iterator[Sequence[dict[str, Any]]]:
-    """This will return the rows by id, each batch beginning behind the last one and not counting from the first."""
+    """Return the rows by id, each batch beginning behind the last one and not counting from the first."""
     shipments = Shipment.objects.not_deleted().filter(status=status).order_by("pk")
     last = uuid.UUID(int=0)
     while rows := list(shipments.filter(pk__gt=last).values(*_COLUMNS)[:size]):

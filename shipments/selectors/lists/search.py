@@ -44,7 +44,7 @@ BuildQuerySet = Callable[[Viewer, Mapping[str, Any]], Any]
 
 
 def search_shipments(rows: Any, viewer: Viewer, text: str) -> Any:
-    """This will keep the rows that the text finds, in the order that they have; `text` has two characters or more.
+    """Keep the rows that the text finds, in the order that they have; `text` has two characters or more.
 
     Three to seven short queries, whatever stands in the text.
     """
@@ -53,7 +53,7 @@ def search_shipments(rows: Any, viewer: Viewer, text: str) -> Any:
 
 
 def _containing_condition(viewer: Viewer, text: str) -> Q:
-    """This will return what holds the text: the beginning of a name, or from three characters on any part of it."""
+    """Return what holds the text: the beginning of a name, or from three characters on any part of it."""
     prefix_pattern = _prefix_pattern(text)
     name_pattern = f"%{prefix_pattern}" if len(text) >= _TRIGRAM_LENGTH else prefix_pattern
     condition = _foreign_key_condition("customer_id", _customers_by_name, viewer, pattern=name_pattern)
@@ -72,7 +72,7 @@ def _containing_condition(viewer: Viewer, text: str) -> Q:
 
 
 def _fetch_substring_matches(viewer: Viewer, text: str) -> list[uuid.UUID]:
-    """This will return shipments that hold the text, at most one more than a few."""
+    """Return shipments that hold the text, at most one more than a few."""
     selective_part = _selective_part(viewer, text)
     if selective_part is None:
         return _fetch_keys(_shipments_by_substring, viewer, _MAX_KEYS, pattern=f"%{_prefix_pattern(text)}")
@@ -86,7 +86,7 @@ def _fetch_substring_matches(viewer: Viewer, text: str) -> list[uuid.UUID]:
 
 
 def _selective_part(viewer: Viewer, text: str) -> str | None:
-    """This will return what to ask the index for, where that is less than the text.
+    """Return what to ask the index for, where that is less than the text.
 
     For each row that holds the rest of a number, the index looks up every three letters of what nearly all numbers
     begin with (SHIP-, PO-): of 30 ms, 25. The newest shipments tell what that is.
@@ -102,7 +102,7 @@ def _selective_part(viewer: Viewer, text: str) -> str | None:
 
 
 def _similar_condition(viewer: Viewer, text: str) -> Q:
-    """This will return what is like the text: names by their trigrams, references that differ by one slip."""
+    """Return what is like the text: names by their trigrams, references that differ by one slip."""
     upper_text, condition = text.upper(), Q()
     if len(text) in _SIMILARITY_LENGTHS:
         condition |= _foreign_key_condition("customer_id", _customers_by_similarity, viewer, text=upper_text)
@@ -119,7 +119,7 @@ def _similar_condition(viewer: Viewer, text: str) -> Q:
 def _foreign_key_condition(
     columns: str | tuple[str, ...], build_queryset: BuildQuerySet, viewer: Viewer, **values: str
 ) -> Q:
-    """This will return the shipments in one of whose columns stands a key of the answer."""
+    """Return the shipments in one of whose columns stands a key of the answer."""
     keys: Any = _fetch_keys(build_queryset, viewer, _MAX_NAMES, **values)
     if len(keys) > _MAX_NAMES:
         keys = build_queryset(viewer, values).values("pk")
@@ -136,7 +136,7 @@ def _in_condition(column: str, keys: Any) -> Q:
 
 
 def _fetch_keys(build_queryset: BuildQuerySet, viewer: Viewer, limit: int, **values: str) -> list[uuid.UUID]:
-    """This will return the keys of the answer, at most one more than `most`."""
+    """Return the keys of the answer, at most one more than `most`."""
 
     def build_keys(given: Mapping[str, Any]) -> Any:
         return build_queryset(viewer, given).values("pk")[: limit + 1]
@@ -200,7 +200,7 @@ def _newest_shipments(viewer: Viewer, _: Mapping[str, Any]) -> Any:
 
 
 def _single_edits(text: str) -> Iterator[str]:
-    """This will yield what is one slip away: a character lost, doubled, mistaken, or two exchanged."""
+    """Yield what is one slip away: a character lost, doubled, mistaken, or two exchanged."""
     for at in range(len(text) + 1):
         head, tail = text[:at], text[at:]
         yield from (head + letter + tail for letter in _ALPHABET)

@@ -26,11 +26,11 @@ class Cell(Func):
         self.raw_template = raw or template
 
     def as_raw(self) -> Self:
-        """This will return the cell as it is, for formats that tell texts from formulas."""
+        """Return the cell as it is, for formats that tell texts from formulas."""
         return type(self)(self.raw_template, *(each.name for each in self.get_source_expressions()))
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[str | int, ...]]:
-        """This will lay the columns into the template; columns have no parameters."""
+        """Lay the columns into the template; columns have no parameters."""
         return self.cell.format(*(compiler.compile(each)[0] for each in self.get_source_expressions())), ()
 
 
@@ -39,32 +39,32 @@ class Instant(Cell):
 
 
 def plain(column: str) -> Cell:
-    """This will return a cell for numbers, ids and words of the product's own."""
+    """Return a cell for numbers, ids and words of the product's own."""
     return Cell("{0}", column)
 
 
 def amount(column: str) -> Cell:
-    """This will return a cell for a decimal, without zeros at its end."""
+    """Return a cell for a decimal, without zeros at its end."""
     return Cell("trim_scale({0})", column)
 
 
 def text(column: str, expression: str = "{0}") -> Cell:
-    """This will return a cell for what people wrote: an apostrophe keeps spreadsheets from reckoning with it."""
+    """Return a cell for what people wrote: an apostrophe keeps spreadsheets from reckoning with it."""
     return Cell(_escape_formulas(expression, expression), column, raw=expression)
 
 
 def json_member(column: str, key: str) -> Cell:
-    """This will return a cell for the text under a key of a JSON object; the key is ours."""
+    """Return a cell for the text under a key of a JSON object; the key is ours."""
     return text(column, f"({{0}} ->> '{key}')")
 
 
 def json_document(column: str) -> Cell:
-    """This will return a cell for a JSON value: its text, or the value itself within JSON."""
+    """Return a cell for a JSON value: its text, or the value itself within JSON."""
     return Cell(_escape_formulas("{0}::text", "{0}::text"), column, raw="{0}")
 
 
 def place(name: str) -> Cell:
-    """This will return a cell for a place: its name, then its UN/LOCODE or else its country."""
+    """Return a cell for a place: its name, then its UN/LOCODE or else its country."""
     expression = "{0} || ' (' || coalesce({1}, {2}) || ')'"
     return Cell(
         _escape_formulas("{0}", expression), f"{name}__name", f"{name}__locode", f"{name}__country", raw=expression
@@ -72,18 +72,18 @@ def place(name: str) -> Cell:
 
 
 def instant(column: str) -> Instant:
-    """This will return a cell for a time: RFC 3339 in UTC, to the millisecond where it has a fraction."""
+    """Return a cell for a time: RFC 3339 in UTC, to the millisecond where it has a fraction."""
     pattern = 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'
     return Instant(f"replace(to_char({{0}} AT TIME ZONE 'UTC', '{pattern}'), '.000Z', 'Z')", column)
 
 
 def minutes_between(earlier: str, later: str) -> Cell:
-    """This will return a cell for the whole minutes from one time to another, negative where it came before."""
+    """Return a cell for the whole minutes from one time to another, negative where it came before."""
     return Cell("floor(extract(epoch FROM {1} - {0}) / 60)::bigint", earlier, later)
 
 
 def empty() -> Cell:
-    """This will return the cell of what the viewer may not see: nothing."""
+    """Return the cell of what the viewer may not see: nothing."""
     return Cell("NULL::text")
 
 

@@ -30,7 +30,7 @@ _Statement = tuple[str, tuple[Any, ...]]
 
 
 def open_reader(rows: Any, cells: Mapping[str, Cell], copy_format: CopyFormat) -> "CopyReader":
-    """This will open a reading of a queryset, line by line as CSV or as JSON objects with the cells' names.
+    """Open a reading of a queryset, line by line as CSV or as JSON objects with the cells' names.
 
     Raises OperationalError where the database does not answer.
     """
@@ -62,7 +62,7 @@ class CopyReader:
         self._copy = copy
 
     def blocks(self) -> Iterator[bytes]:
-        """This will yield whole lines in blocks of at most 64 KiB, a longer line alone.
+        """Yield whole lines in blocks of at most 64 KiB, a longer line alone.
 
         Raises psycopg.Error where they break off.
         """
@@ -83,7 +83,7 @@ class CopyReader:
             yield b"".join(block)
 
     def cancel(self) -> None:
-        """This will end the COPY on the server, from another thread than the one that reads; may take a moment."""
+        """End the COPY on the server, from another thread than the one that reads; may take a moment."""
         self.cancelled.set()
         connection = self._connection
         if connection is not None and not connection.closed:
@@ -91,7 +91,7 @@ class CopyReader:
                 connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def close(self) -> None:
-        """This will end the snapshot; again is no harm."""
+        """End the snapshot; again is no harm."""
         connection, self._connection = self._connection, None
         if connection is not None:
             # In this order: a late `cancel` either finds no connection, or one that nobody will use again.

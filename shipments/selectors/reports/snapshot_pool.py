@@ -36,7 +36,7 @@ class SnapshotPool:
         self._sweeper: threading.Timer | None = None
 
     def acquire(self) -> Connection:
-        """This will return a connection with a snapshot of its own; raises psycopg.OperationalError."""
+        """Return a connection with a snapshot of its own; raises psycopg.OperationalError."""
         while (idle := self._pop_idle()) is not None:
             # Its server may be gone meanwhile, or have ended it.
             with suppress(psycopg.OperationalError):
@@ -52,7 +52,7 @@ class SnapshotPool:
         return fresh
 
     def release(self, connection: Connection, *, reusable: bool) -> None:
-        """This will end the snapshot and keep the connection, unless that is not wanted or it is not at rest."""
+        """End the snapshot and keep the connection, unless that is not wanted or it is not at rest."""
         if reusable and connection.info.transaction_status == TransactionStatus.INTRANS:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK")
@@ -64,7 +64,7 @@ class SnapshotPool:
         connection.close()
 
     def close(self) -> None:
-        """This will close what is kept."""
+        """Close what is kept."""
         with self._lock:
             idle, self._idle = self._idle, []
             if self._sweeper is not None:
@@ -84,7 +84,7 @@ class SnapshotPool:
             self._sweeper.start()
 
     def _close_expired(self) -> None:
-        """This will close those that nobody has needed for a while."""
+        """Close those that nobody has needed for a while."""
         since = time.monotonic() - IDLE_SECONDS
         with self._lock:
             self._sweeper = None

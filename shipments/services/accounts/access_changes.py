@@ -11,7 +11,7 @@ from shipments.models import User
 
 
 def notify_access_changed(user_id: uuid.UUID) -> None:
-    """This will note that what a user may do has changed, or that one of its logins, sessions or keys ended.
+    """Note that what a user may do has changed, or that one of its logins, sessions or keys ended.
 
     Inside the caller's transaction; `signals.access_changed` goes out once that has committed. Living
     sockets look again: at the signal, or when they see the number.

@@ -26,7 +26,7 @@ class ApiKeyNotFound(Exception):
 def create(
     *, by: Subject, now: datetime, name: str, scopes: Sequence[str], expires_at: datetime | None = None
 ) -> tuple[ApiKey, str]:
-    """This will store a key that acts for the subject within `scopes`, and return it with its secret.
+    """Store a key that acts for the subject within `scopes`, and return it with its secret.
 
     A key cannot make keys. Raises Forbidden, Invalid.
     """
@@ -67,7 +67,7 @@ def create(
 
 
 def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
-    """This will end a key at once; one that has ended stays ended. Raises Forbidden, KeyNotFound."""
+    """End a key at once; one that has ended stays ended. Raises Forbidden, KeyNotFound."""
     if by.role != "system":
         _require_user(by)
     with transaction.atomic():

@@ -24,7 +24,7 @@ class CustomerInUse(Exception):
 
 
 def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Customer:
-    """This will store a new customer account. `details`: email, phone."""
+    """Store a new customer account. `details`: email, phone."""
     with transaction.atomic():
         customer = Customer(
             organization_id=by.organization_id, name=name, created_at=now, updated_at=now, **details
@@ -43,7 +43,7 @@ def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Customer
 
 
 def amend(*, by: Subject, now: datetime, customer_id: uuid.UUID, changes: Mapping[str, Any]) -> Customer:
-    """This will change name, email or phone; what is the same already is no change. Raises CustomerNotFound."""
+    """Change name, email or phone; what is the same already is no change. Raises CustomerNotFound."""
     with transaction.atomic():
         customer = _locked_customer(customer_id, by=by)
         before = _audited_values(customer)
@@ -64,7 +64,7 @@ def amend(*, by: Subject, now: datetime, customer_id: uuid.UUID, changes: Mappin
 
 
 def remove(*, by: Subject, now: datetime, customer_id: uuid.UUID) -> None:
-    """This will remove an account that nothing refers to. Raises CustomerNotFound, CustomerInUse."""
+    """Remove an account that nothing refers to. Raises CustomerNotFound, CustomerInUse."""
     with transaction.atomic():
         customer = _locked_customer(customer_id, by=by)
         before = _audited_values(customer)
@@ -84,7 +84,7 @@ def _locked_customer(customer_id: uuid.UUID, *, by: Subject) -> Customer:
 
 
 def _record_in_feed(customer_id: uuid.UUID, name: str, *, by: Subject, now: datetime) -> None:
-    """This will put the change into the organisation's feed: lists that show the name are another version now."""
+    """Put the change into the organisation's feed: lists that show the name are another version now."""
     customer_json = {"id": str(customer_id), "name": name}
     log.record_organization_event(
         type=EventType.CUSTOMER_CHANGED, by=by, now=now, changes={"customer": customer_json}

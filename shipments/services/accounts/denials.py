@@ -13,7 +13,7 @@ _MAX_ID_LENGTH = 64
 
 
 def record_denial(*, by: Subject, now: datetime, method: str, path: str, reason: str) -> None:
-    """This will record that a subject was refused; a database that takes no writes must not hide the refusal."""
+    """Record that a subject was refused; a database that takes no writes must not hide the refusal."""
     with suppress(DatabaseError), transaction.atomic():
         log.record_audit(
             by=by,

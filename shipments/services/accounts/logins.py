@@ -43,7 +43,7 @@ class TokenPair:
 
 
 def authenticate(*, email: str, password: str, origin: Origin, now: datetime, members_only: bool = False) -> User:
-    """This will return the user with this password, and write the audit entry `login` or `login_failed`.
+    """Return the user with this password, and write the audit entry `login` or `login_failed`.
 
     A member, or (unless `members_only`) a superuser of no organisation. The one door of passwords, for
     API, pages and admin alike. It takes the same time whether or not the account exists. Raises
@@ -74,7 +74,7 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime, me
 
 
 def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenPair:
-    """This will check the password and begin a login with its first pair of tokens; raises as `authenticate`."""
+    """Check the password and begin a login with its first pair of tokens; raises as `authenticate`."""
     user = authenticate(email=email, password=password, origin=origin, now=now, members_only=True)
     family = RefreshFamily.objects.create(
         user=user,
@@ -87,7 +87,7 @@ def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenP
 
 
 def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
-    """This will rotate a login: the token becomes worthless and the pair that it returns is the next one.
+    """Rotate a login: the token becomes worthless and the pair that it returns is the next one.
 
     A token that was rotated away before this request began has been copied: the whole login is revoked.
     Of requests that run together with the same token exactly one wins; the others are refused, and the
@@ -120,7 +120,7 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
 
 
 def logout(*, by: Subject, now: datetime) -> None:
-    """This will end the login that the subject came with.
+    """End the login that the subject came with.
 
     A session is the caller's to drop, before this and in the same transaction: its sockets are told to look.
     """
@@ -137,7 +137,7 @@ def logout(*, by: Subject, now: datetime) -> None:
 
 
 def revoke_all(user: User, *, now: datetime) -> None:
-    """This will end every login of a user, inside the caller's transaction."""
+    """End every login of a user, inside the caller's transaction."""
     RefreshFamily.objects.filter(user=user, revoked_at=None).update(revoked_at=now)
 
 
@@ -154,7 +154,7 @@ def _authorized_subject(user: User, origin: Origin, *, members_only: bool) -> Su
 
 
 def _lock_user(user_id: uuid.UUID) -> None:
-    """This will lock the user before its logins, as those do who change an account: nobody waits crosswise."""
+    """Lock the user before its logins, as those do who change an account: nobody waits crosswise."""
     User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
 
 

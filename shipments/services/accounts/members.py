@@ -38,7 +38,7 @@ def create(
     customer_id: uuid.UUID | None = None,
     driver_id: uuid.UUID | None = None,
 ) -> User:
-    """This will store a member of the subject's organisation; without a password it cannot log in yet.
+    """Store a member of the subject's organisation; without a password it cannot log in yet.
 
     Raises Forbidden, Invalid, DuplicateAccount.
     """
@@ -70,7 +70,7 @@ def set_role(
     customer_id: uuid.UUID | None = None,
     driver_id: uuid.UUID | None = None,
 ) -> None:
-    """This will let a member act as something else. Raises Forbidden, AccountNotFound, Invalid."""
+    """Let a member act as something else. Raises Forbidden, AccountNotFound, Invalid."""
     with transaction.atomic():
         membership = _locked_membership(user_id, by)
         before = _audited_values(membership)
@@ -83,7 +83,7 @@ def set_role(
 
 
 def remove(*, by: Subject, now: datetime, user_id: uuid.UUID) -> None:
-    """This will end a membership and every login of it; the account stays. Raises Forbidden, AccountNotFound."""
+    """End a membership and every login of it; the account stays. Raises Forbidden, AccountNotFound."""
     with transaction.atomic():
         membership = _locked_membership(user_id, by)
         before = _audited_values(membership)
@@ -93,7 +93,7 @@ def remove(*, by: Subject, now: datetime, user_id: uuid.UUID) -> None:
 
 
 def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) -> None:
-    """This will lock an account out, with every login and key of it, or let it in again.
+    """Lock an account out, with every login and key of it, or let it in again.
 
     Raises Forbidden, AccountNotFound.
     """
@@ -109,7 +109,7 @@ def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) 
 
 
 def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: str) -> None:
-    """This will give an account another password and end its logins. Raises Forbidden, AccountNotFound, Invalid."""
+    """Give an account another password and end its logins. Raises Forbidden, AccountNotFound, Invalid."""
     with transaction.atomic():
         user = _locked_membership(user_id, by).user
         _set_password(user, password)
@@ -119,7 +119,7 @@ def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: st
 
 
 def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) -> None:
-    """This will let an account into the admin site, or no longer. Only for those who run the installation.
+    """Let an account into the admin site, or no longer. Only for those who run the installation.
 
     Raises Forbidden, AccountNotFound.
     """
@@ -135,7 +135,7 @@ def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) ->
 
 
 def update_profile(*, by: Subject, now: datetime, user_id: uuid.UUID, email: str, name: str) -> None:
-    """This will change how an account is called. Raises Forbidden, AccountNotFound, Invalid, DuplicateAccount."""
+    """Change how an account is called. Raises Forbidden, AccountNotFound, Invalid, DuplicateAccount."""
     email = _normalized_email(email)
     with transaction.atomic():
         user = _locked_membership(user_id, by).user
@@ -226,7 +226,7 @@ def _audited_values(membership: Membership) -> dict[str, Any]:
 def _record_permission_change(
     user: User, *, by: Subject, now: datetime, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> None:
-    """This will outdate what was issued to the user, in the transaction of the change, and tell the sockets."""
+    """Outdate what was issued to the user, in the transaction of the change, and tell the sockets."""
     User.objects.filter(pk=user.pk).update(authz_version=F("authz_version") + 1)
     log.record_audit(
         by=by, now=now, action="permission", entity="user", entity_id=user.pk, before=before, after=after

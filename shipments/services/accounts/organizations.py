@@ -12,7 +12,7 @@ from shipments.services.shipments.commands import InvalidArgument
 
 
 def create(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:
-    """This will store a new organisation. Only for a subject of the installation; raises Forbidden, Invalid."""
+    """Store a new organisation. Only for a subject of the installation; raises Forbidden, Invalid."""
     if by.role != "system":
         raise Forbidden("Only those who run the installation found organisations.")
     with transaction.atomic():

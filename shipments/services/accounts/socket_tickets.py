@@ -17,7 +17,7 @@ _PURGE_BATCH: Final = 100
 
 
 def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
-    """This will make a ticket that opens one socket as the subject, and say when it ends. Raises Forbidden."""
+    """Make a ticket that opens one socket as the subject, and say when it ends. Raises Forbidden."""
     by.require("shipment:follow")
     credential = credentials.credential_of(by)
     if credential is None:
@@ -31,7 +31,7 @@ def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
 
 
 def redeem(*, ticket: str, now: datetime) -> Subject | None:
-    """This will use a ticket up and return whom it stands for; None where it is unknown, used, old or revoked.
+    """Use a ticket up and return whom it stands for; None where it is unknown, used, old or revoked.
 
     Whatever tries at once: the row is deleted by exactly one of them.
     """
@@ -47,7 +47,7 @@ def redeem(*, ticket: str, now: datetime) -> Subject | None:
 
 
 def _purge(now: datetime) -> None:
-    """This will delete some of the tickets that nobody used; each new one pays for old ones."""
+    """Delete some of the tickets that nobody used; each new one pays for old ones."""
     with transaction.atomic():
         old = SocketTicket.objects.filter(expires_at__lte=now).order_by("expires_at")
         ids = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_PURGE_BATCH])

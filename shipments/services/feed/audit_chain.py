@@ -36,7 +36,7 @@ class BrokenLink:
 
 
 def link_hash(previous: bytes, entry: dict[str, Any]) -> bytes:
-    """This will return the SHA-256 over the link before and the entry's columns, as JSON with sorted keys."""
+    """Return the SHA-256 over the link before and the entry's columns, as JSON with sorted keys."""
     payload = orjson.dumps(
         {name: entry[name] for name in _HASHED_COLUMNS}, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z
     )
@@ -44,7 +44,7 @@ def link_hash(previous: bytes, entry: dict[str, Any]) -> bytes:
 
 
 def link_batch() -> int:
-    """This will link the next committed audit entries and return how many.
+    """Link the next committed audit entries and return how many.
 
     Zero where there are none or another process is at it.
     """
@@ -84,7 +84,7 @@ def _append_links(organization_id: uuid.UUID | None, entries: Sequence[dict[str,
 
 
 def verify() -> Iterator[BrokenLink | int]:
-    """This will walk every chain: for each, its number of links where it holds, else the first break."""
+    """Walk every chain: for each, its number of links where it holds, else the first break."""
     names: list[tuple[uuid.UUID | None, str]] = list(
         Organization.objects.order_by("slug").values_list("id", "slug")
     )

@@ -56,7 +56,7 @@ class FeedNotFound(Exception):
 
 
 def number_batch() -> int:
-    """This will number the next committed events, all or none, tell the feeds' listeners, and return how many.
+    """Number the next committed events, all or none, tell the feeds' listeners, and return how many.
 
     Zero where there are none or another process is at it. Being the only assigner is what makes
     `position > last` safe to read by: positions become visible in their order.

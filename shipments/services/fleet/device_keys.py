@@ -21,7 +21,7 @@ class DeviceKeyNotFound(Exception):
 
 
 def create(*, by: Subject, now: datetime, driver_id: uuid.UUID, name: str) -> tuple[DeviceKey, str]:
-    """This will store a key that reports this driver's position and nothing else, and return it with its secret.
+    """Store a key that reports this driver's position and nothing else, and return it with its secret.
 
     A key cannot make keys. Raises Forbidden, DriverNotFound, Invalid.
     """
@@ -49,7 +49,7 @@ def create(*, by: Subject, now: datetime, driver_id: uuid.UUID, name: str) -> tu
 
 
 def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUID) -> None:
-    """This will end a key at once; one that has ended stays ended.
+    """End a key at once; one that has ended stays ended.
 
     Raises Forbidden, DriverNotFound, DeviceKeyNotFound.
     """

@@ -20,7 +20,7 @@ class DriverNotFound(Exception):
 
 
 def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Driver:
-    """This will store a new driver. `details`: phone, status, license_number, vehicle."""
+    """Store a new driver. `details`: phone, status, license_number, vehicle."""
     with transaction.atomic():
         driver = Driver(organization_id=by.organization_id, name=name, created_at=now, updated_at=now, **details)
         driver.save(force_insert=True)
@@ -32,7 +32,7 @@ def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Driver:
 
 
 def amend(*, by: Subject, now: datetime, driver_id: uuid.UUID, changes: Mapping[str, Any]) -> Driver:
-    """This will change name, phone, status, license_number or vehicle; what is the same already is no change.
+    """Change name, phone, status, license_number or vehicle; what is the same already is no change.
 
     Raises DriverNotFound.
     """
@@ -46,7 +46,7 @@ def amend(*, by: Subject, now: datetime, driver_id: uuid.UUID, changes: Mapping[
 
 
 def remove_or_deactivate(*, by: Subject, now: datetime, driver_id: uuid.UUID) -> bool:
-    """This will remove a driver that nothing refers to, else set it inactive, and say whether it is removed.
+    """Remove a driver that nothing refers to, else set it inactive, and say whether it is removed.
 
     Raises DriverNotFound.
     """
@@ -75,7 +75,7 @@ def _locked_driver(driver_id: uuid.UUID, *, by: Subject) -> Driver:
 
 
 def _record_in_feed(driver: Driver, driver_id: uuid.UUID, *, by: Subject, now: datetime) -> None:
-    """This will put the change into the organisation's feed: lists that show the driver are another version now."""
+    """Put the change into the organisation's feed: lists that show the driver are another version now."""
     driver_json = {"id": str(driver_id), "name": driver.name, "status": driver.status}
     log.record_organization_event(type=EventType.DRIVER_CHANGED, by=by, now=now, changes={"driver": driver_json})
 

@@ -69,7 +69,7 @@ class Implausible(InvalidArgument):
 
 
 def check_values(fix: Fix, *, now: datetime) -> None:
-    """This will raise Invalid, with the field as the API names it, for a value that cannot be."""
+    """Raise Invalid, with the field as the API names it, for a value that cannot be."""
     checks = (
         ("latitude", -90 <= fix.latitude <= 90, "out_of_range", "A latitude is -90 to 90 degrees."),
         ("longitude", -180 <= fix.longitude <= 180, "out_of_range", "A longitude is -180 to 180 degrees."),
@@ -88,7 +88,7 @@ def check_values(fix: Fix, *, now: datetime) -> None:
 
 
 def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:
-    """This will tell the same without a word, for those who check many. NaN is in no range."""
+    """Tell the same without a word, for those who check many. NaN is in no range."""
     return (
         -90 <= fix.latitude <= 90
         and -180 <= fix.longitude <= 180
@@ -102,14 +102,14 @@ def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:
 class PlausibilityTracker:
     """The way of one driver: which of the next positions it can have taken."""
 
-    __slots__ = ("_doubted", "_last")
+    __slots__ = ("_last", "_rejected")
 
     def __init__(self, last: Sighting | None, rejected: tuple[Sighting, ...] = ()) -> None:
         self._last = last
         self._rejected: list[Sighting] = list(rejected)
 
     def accept(self, fix: Fix) -> bool:
-        """This will tell whether the driver can have got there, and go on from there."""
+        """Tell whether the driver can have got there, and go on from there."""
         if self._last is None or is_reachable(self._last, fix):
             if self._last is None or fix.recorded_at > self._last.recorded_at:
                 self._last = fix
@@ -124,7 +124,7 @@ class PlausibilityTracker:
 
 
 def is_reachable(start: Sighting, end: Fix) -> bool:
-    """This will tell whether a vehicle gets from one place to the other in the time between, or gets back."""
+    """Tell whether a vehicle gets from one place to the other in the time between, or gets back."""
     seconds = abs((end.recorded_at - start.recorded_at).total_seconds())
     accuracy_km = min((end.accuracy or 0.0) / 1_000, _MAX_ACCURACY_KM)
     reachable_km = _TOLERANCE_KM + accuracy_km + seconds * _MAX_KM_PER_SECOND
@@ -148,7 +148,7 @@ def _reachable_km(one: Sighting, other: Sighting) -> float:
 
 
 def _distance_km(one: Sighting, other: Sighting) -> float:
-    """This will return the great-circle distance (haversine)."""
+    """Return the great-circle distance (haversine)."""
     north = math.radians(other.latitude - one.latitude) / 2
     east = math.radians(other.longitude - one.longitude) / 2
     cosines = math.cos(math.radians(one.latitude)) * math.cos(math.radians(other.latitude))

@@ -93,7 +93,7 @@ class _ClassifiedFixes:
 
 
 def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
-    """This will keep many positions in one transaction; see `record_position`.
+    """Keep many positions in one transaction; see `record_position`.
 
     What cannot be taken is left out and named in the result; all others are kept. Quickest where each driver's
     come in the order of their times. Raises Forbidden.
@@ -126,7 +126,7 @@ def _record(by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
 
 
 def _driver_states(cursor: CursorWrapper, by: Subject, batch: Sequence[Fix]) -> dict[int, _DriverState]:
-    """This will return the drivers of the batch by the number of their id, which is quicker to look up."""
+    """Return the drivers of the batch by the number of their id, which is quicker to look up."""
     own = is_own(by)
     ids = {fix.driver_id.int: fix.driver_id for fix in batch}
     driver_ids = [each for each in ids.values() if not own or each == by.driver_id]
@@ -145,7 +145,7 @@ def _driver_states(cursor: CursorWrapper, by: Subject, batch: Sequence[Fix]) -> 
 def _classify(
     now: datetime, batch: Sequence[Fix], classified: _ClassifiedFixes, result: BatchResult
 ) -> Iterator[Fix]:
-    """This will yield what is new, in the order in which it came, and put aside everything else."""
+    """Yield what is new, in the order in which it came, and put aside everything else."""
     oldest, newest = now - plausibility.MAX_AGE, now + CLOCK_SKEW
     drivers, fresh = classified.drivers, classified.fresh
     for index, fix in enumerate(batch):
@@ -176,7 +176,7 @@ def _validation_error(fix: Fix, now: datetime) -> Exception:
 
 
 def _copy(cursor: CursorWrapper, rows: Iterator[Fix], now: datetime) -> None:
-    """This will append by COPY; raises IntegrityError where one of them is there, and keeps none then."""
+    """Append by COPY; raises IntegrityError where one of them is there, and keeps none then."""
     blocks = _blocks(rows, now)
     first = next(blocks, None)
     if first is None:
@@ -193,7 +193,7 @@ def _copy(cursor: CursorWrapper, rows: Iterator[Fix], now: datetime) -> None:
 
 
 def _blocks(rows: Iterator[Fix], now: datetime) -> Iterator[bytes]:
-    """This will write rows in COPY's binary format: each value after its length, NULL as the length -1."""
+    """Write rows in COPY's binary format: each value after its length, NULL as the length -1."""
     received = _postgres_microseconds(now)
     lines: list[bytes] = []
     for fix in rows:
@@ -216,13 +216,13 @@ def _blocks(rows: Iterator[Fix], now: datetime) -> Iterator[bytes]:
 
 
 def _postgres_microseconds(at: datetime) -> int:
-    """This will return a time as PostgreSQL counts it, since 2000."""
+    """Return a time as PostgreSQL counts it, since 2000."""
     since = at - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _insert_missing(cursor: CursorWrapper, rows: Sequence[Fix], now: datetime, *, plausible: bool) -> int:
-    """This will append what is not there yet, and return how many that were."""
+    """Append what is not there yet, and return how many that were."""
     if not rows:
         return 0
     names = ("driver_id", "recorded_at", "latitude", "longitude", "accuracy", "speed", "bearing")
@@ -231,7 +231,7 @@ def _insert_missing(cursor: CursorWrapper, rows: Sequence[Fix], now: datetime, *
 
 
 def _update_latest(cursor: CursorWrapper, by: Subject, newest: Sequence[Fix]) -> int:
-    """This will show each driver at its newest position, and return how many moved."""
+    """Show each driver at its newest position, and return how many moved."""
     if not newest:
         return 0
     names = ("driver_id", "latitude", "longitude", "recorded_at")

@@ -26,7 +26,7 @@ INSERT INTO {} SELECT * FROM moved
 
 
 def maintain(*, now: datetime | None = None) -> int:
-    """This will make the days that positions may come for, drop those past retention, and return how many.
+    """Make the days that positions may come for, drop those past retention, and return how many.
 
     One does it at a time; whoever finds another at it does nothing.
     """
@@ -60,7 +60,7 @@ def _existing_days(cursor: CursorWrapper) -> set[date]:
 
 
 def _create_partition(cursor: CursorWrapper, day: date) -> None:
-    """This will make the partition of a day, with whatever had to go elsewhere without it."""
+    """Make the partition of a day, with whatever had to go elsewhere without it."""
     span = [_midnight(day), _midnight(day + timedelta(days=1))]
     name = _partition_name(day)
     cursor.execute(f"CREATE TABLE {name} (LIKE shipments_position INCLUDING DEFAULTS INCLUDING INDEXES)")

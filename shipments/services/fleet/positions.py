@@ -69,7 +69,7 @@ class PositionResult:
 
 
 def record_position(*, by: Subject, now: datetime, fix: Fix) -> PositionResult:
-    """This will keep a position, and show it unless a newer one is known; the same again has no further effect.
+    """Keep a position, and show it unless a newer one is known; the same again has no further effect.
 
     A driver reports its own position only, and what it reports must fit together; the system (simulator,
     imports) reports any and is believed. Raises Forbidden, DriverNotFound, Invalid; Implausible for what is
@@ -85,7 +85,7 @@ def record_position(*, by: Subject, now: datetime, fix: Fix) -> PositionResult:
 
 
 def is_own(by: Subject) -> bool:
-    """This will tell whether the subject speaks for one driver, and not for a system that tells of many."""
+    """Tell whether the subject speaks for one driver, and not for a system that tells of many."""
     return by.role != "system"
 
 
@@ -128,7 +128,7 @@ LockedDrivers = Mapping[uuid.UUID, tuple[str, LastSighting | None]]
 
 
 def lock_drivers(cursor: CursorWrapper, by: Subject, driver_ids: Collection[uuid.UUID]) -> LockedDrivers:
-    """This will return those drivers that there are, locked against removal: status and where each is shown."""
+    """Return those drivers that there are, locked against removal: status and where each is shown."""
     cursor.execute(_LOCK_DRIVERS, [by.organization_id, list(driver_ids)])
     return {
         driver_id: (status, None if latest[2] is None else LastSighting(*latest))
@@ -137,7 +137,7 @@ def lock_drivers(cursor: CursorWrapper, by: Subject, driver_ids: Collection[uuid
 
 
 def refusal_of(drivers: LockedDrivers, driver_id: uuid.UUID) -> DriverNotFound | Forbidden | None:
-    """This will return why a position of this driver is not taken, None where it is."""
+    """Return why a position of this driver is not taken, None where it is."""
     if driver_id not in drivers:
         return DriverNotFound(str(driver_id))
     if drivers[driver_id][0] == Driver.Status.INACTIVE:
@@ -146,7 +146,7 @@ def refusal_of(drivers: LockedDrivers, driver_id: uuid.UUID) -> DriverNotFound |
 
 
 def notify_position_recorded(by: Subject, fix: Fix) -> None:
-    """This will send `signals.position_recorded` once the caller's transaction has committed."""
+    """Send `signals.position_recorded` once the caller's transaction has committed."""
     transaction.on_commit(partial(_send_position_recorded, by.organization_id, fix), robust=True)
 
 

@@ -31,7 +31,7 @@ REASONS: Final = {
 
 
 def evaluate_batch(*, now: datetime | None = None) -> int:
-    """This will judge the next shipments whose automatic flags may be due, and return how many it changed."""
+    """Judge the next shipments whose automatic flags may be due, and return how many it changed."""
     now = now or timezone.now()
     shipments = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
     return sum(
@@ -63,7 +63,7 @@ def _automatic(flag: str) -> Q:
 
 
 def _evaluate(reference: str, by: subjects.Subject, *, now: datetime) -> int:
-    """This will judge one shipment again, under its lock, and write what is due; one event a flag."""
+    """Judge one shipment again, under its lock, and write what is due; one event a flag."""
     with transaction.atomic():
         shipment = write.locked_shipment(reference, by=by, expected_seq=None)
         changes = list(due_changes(shipment, now))
@@ -75,7 +75,7 @@ def _evaluate(reference: str, by: subjects.Subject, *, now: datetime) -> int:
 
 
 def due_changes(shipment: Any, now: datetime) -> Iterator[tuple[str, bool]]:
-    """This will yield the automatic flags that are due on a shipment, and whether each opens or clears."""
+    """Yield the automatic flags that are due on a shipment, and whether each opens or clears."""
     is_over, planned = shipment.status in _NEVER_LATE_STATES, shipment.planned_delivery_at
     moving, last_event_at = shipment.status in lifecycle.IN_MOTION, shipment.effective_at
     if (

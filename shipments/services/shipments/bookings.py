@@ -43,7 +43,7 @@ def book(
     notes: str = "",
     **details: Any,
 ) -> Shipment:
-    """This will store a new shipment at seq 1, as `draft` or `booked`; a missing reference is made.
+    """Store a new shipment at seq 1, as `draft` or `booked`; a missing reference is made.
 
     `details`: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at.
     Raises DuplicateReference, UnknownPlace, Invalid.
@@ -60,7 +60,7 @@ def book(
 
 
 def book_all(*, by: Subject, now: datetime, bookings: Sequence[Mapping[str, Any]]) -> list[Shipment | Refusal]:
-    """This will book many shipments, each given as the arguments of `book`, in one transaction.
+    """Book many shipments, each given as the arguments of `book`, in one transaction.
 
     Each is answered in its place: by the shipment, or by what it alone is refused for.
     """
@@ -111,7 +111,7 @@ def _attempt(make: Callable[[], Shipment | Refusal]) -> Shipment | Refusal:
 
 
 def _build_shipment(booking: Mapping[str, Any], parties: _PartyCache, now: datetime) -> Shipment:
-    """This will return the shipment that a booking describes, not stored yet."""
+    """Return the shipment that a booking describes, not stored yet."""
     details = dict(booking)
     reference = details.pop("reference", None) or _new_reference()
     status = details.pop("status", "draft")
@@ -136,7 +136,7 @@ def _build_shipment(booking: Mapping[str, Any], parties: _PartyCache, now: datet
 
 
 def _refuse_duplicates(answers: list[Shipment | Refusal], by: Subject) -> None:
-    """This will put a refusal in the place of each shipment whose reference is taken, or given twice."""
+    """Put a refusal in the place of each shipment whose reference is taken, or given twice."""
     references = [each.reference for each in answers if isinstance(each, Shipment)]
     taken = {
         name.upper() for name in Shipment.objects.of_organization(by.organization_id).not_deleted().with_references(references).values_list(
@@ -151,7 +151,7 @@ def _refuse_duplicates(answers: list[Shipment | Refusal], by: Subject) -> None:
 
 
 def _insert(shipments: Sequence[Shipment]) -> None:
-    """This will store new shipments, in an order in which two who book the same references never cross."""
+    """Store new shipments, in an order in which two who book the same references never cross."""
     try:
         with transaction.atomic():
             Shipment.objects.bulk_create(sorted(shipments, key=lambda each: each.reference.upper()))
@@ -168,7 +168,7 @@ def _insert_one(answer: Shipment | Refusal) -> Shipment | Refusal:
 
 
 def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetime) -> None:
-    """This will write the events and audit rows that explain new shipments."""
+    """Write the events and audit rows that explain new shipments."""
     events: list[ShipmentEvent] = []
     entries: list[AuditEntry] = []
     for shipment in shipments:
@@ -189,7 +189,7 @@ def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetim
 
 
 def _new_reference() -> str:
-    """This will make a reference that nobody typed: 12 characters of Crockford's base 32, 60 random bits."""
+    """Make a reference that nobody typed: 12 characters of Crockford's base 32, 60 random bits."""
     alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
     number = new_id().int & ((1 << 60) - 1)
     return "FR-" + "".join(alphabet[(number >> shift) & 31] for shift in range(55, -1, -5))

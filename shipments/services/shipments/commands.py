@@ -54,7 +54,7 @@ def advance(
     note: str = "",
     expected_seq: int | None = None,
 ) -> Shipment:
-    """This will move a shipment to another state by command; asking for the state it has changes nothing.
+    """Move a shipment to another state by command; asking for the state it has changes nothing.
 
     Raises ShipmentNotFound, StaleWrite, lifecycle.IllegalTransition, UnknownPlace, Invalid.
     """
@@ -94,7 +94,7 @@ def advance(
 def amend(
     *, by: Subject, now: datetime, reference: str, changes: Mapping[str, Any], expected_seq: int | None = None
 ) -> Shipment:
-    """This will change what a shipment says of itself: plans, measures, parties, places, notes.
+    """Change what a shipment says of itself: plans, measures, parties, places, notes.
 
     `changes` by column: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at, eta,
     customer_id, driver_id, origin, destination, notes. What equals today's value is no change; without
@@ -126,7 +126,7 @@ def amend(
 
 
 def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | None = None) -> None:
-    """This will take a draft away; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
+    """Take a draft away; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
     with transaction.atomic():
         shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq)
         if shipment.status != "draft":
@@ -139,7 +139,7 @@ def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | N
 
 
 def _effective_at(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
-    """This will return when an accepted command takes effect: not before anything that has been applied.
+    """Return when an accepted command takes effect: not before anything that has been applied.
 
     At the same instant the fold orders by rank; a command to a lower state then takes the next microsecond,
     or it would be folded before what it followed.
@@ -177,13 +177,13 @@ def _resolved_end(shipment: Shipment, column: str, value: str | Place | Location
 
 
 def check_end_may_change(shipment: Shipment, column: str) -> None:
-    """This will raise Invalid where the shipment can get no other `origin` or `destination` any more."""
+    """Raise Invalid where the shipment can get no other `origin` or `destination` any more."""
     if shipment.status not in _BEFORE_TRANSIT:
         raise InvalidArgument(column, f"The {column} of a shipment that is {shipment.status} is settled.")
 
 
 def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
-    """This will return the subject's customer account, None for none; raises Invalid."""
+    """Return the subject's customer account, None for none; raises Invalid."""
     if customer_id is None:
         return None
     customer: Customer | None = Customer.objects.of_organization(by.organization_id).filter(pk=customer_id).first()
@@ -193,7 +193,7 @@ def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
 
 
 def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
-    """This will return the subject's driver, None for none; raises Invalid."""
+    """Return the subject's driver, None for none; raises Invalid."""
     if driver_id is None:
         return None
     driver: Driver | None = Driver.objects.of_organization(by.organization_id).filter(pk=driver_id).first()
@@ -203,6 +203,6 @@ def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
 
 
 def check_planned_times(pickup: datetime | None, delivery: datetime | None) -> None:
-    """This will raise Invalid where delivery is planned before pickup."""
+    """Raise Invalid where delivery is planned before pickup."""
     if pickup and delivery and delivery < pickup:
         raise InvalidArgument("plannedDeliveryAt", "Delivery is planned before pickup.")

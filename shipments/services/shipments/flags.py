@@ -17,7 +17,7 @@ from shipments.services.shipments.commands import InvalidArgument
 def open_flag(
     *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
 ) -> Shipment:
-    """This will open a flag; one that is open stays as it is and nothing is written.
+    """Open a flag; one that is open stays as it is and nothing is written.
 
     Raises ShipmentNotFound, StaleWrite, Invalid.
     """
@@ -32,7 +32,7 @@ def open_flag(
 def clear_flag(
     *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
 ) -> Shipment:
-    """This will clear a flag; one that is not open changes nothing.
+    """Clear a flag; one that is not open changes nothing.
 
     Raises ShipmentNotFound, StaleWrite, Invalid.
     """
@@ -45,7 +45,7 @@ def clear_flag(
 
 
 def add_flag(shipment: Shipment, flag: str, *, reason: str, now: datetime) -> bool:
-    """This will add the flag to the locked, unsaved shipment, and say whether it was not open."""
+    """Add the flag to the locked, unsaved shipment, and say whether it was not open."""
     if write.has_flag(shipment, flag):
         return False
     entry: dict[str, Any] = {"flag": flag, "reason": reason, "openedAt": representation.instant(now)}
@@ -54,7 +54,7 @@ def add_flag(shipment: Shipment, flag: str, *, reason: str, now: datetime) -> bo
 
 
 def remove_flag(shipment: Shipment, flag: str) -> bool:
-    """This will take the flag from the locked, unsaved shipment, and say whether it was open."""
+    """Take the flag from the locked, unsaved shipment, and say whether it was open."""
     if not write.has_flag(shipment, flag):
         return False
     shipment.flags = [each for each in shipment.flags if each["flag"] != flag]

@@ -61,13 +61,13 @@ class RowResult:
     warnings: list[Problem] = field(default_factory=list)
 
     def refuse(self, error: InvalidArgument) -> None:
-        """This will note why the row cannot be taken."""
+        """Note why the row cannot be taken."""
         self.outcome = "failed"
         self.errors.append({"field": error.field, "code": error.code, "message": str(error)})
 
 
 def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_run: bool) -> list[RowResult]:
-    """This will book or amend what each row asks for, in the caller's transaction, and say what became of it.
+    """Book or amend what each row asks for, in the caller's transaction, and say what became of it.
 
     A row that fails loses nothing but itself. With `dry_run` nothing is written: what would become of it.
     """
@@ -88,7 +88,7 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_ru
 
 
 def _existing_shipments(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
-    """This will return the shipments that are there, by reference in capitals."""
+    """Return the shipments that are there, by reference in capitals."""
     shipments = Shipment.objects.visible_to(by).with_references(references)
     shipments = shipments.select_related("origin", "destination", "customer", "driver")
     return {shipment.reference.upper(): shipment for shipment in shipments}
@@ -112,7 +112,7 @@ def _process_row(
     by: Subject,
     now: datetime,
 ) -> RowResult:
-    """This will judge a row, amend the shipment that it differs from, and put what is to be booked to `fresh`."""
+    """Judge a row, amend the shipment that it differs from, and put what is to be booked to `fresh`."""
     result = RowResult(row.row, row.reference, errors=list(row.errors))
     if result.errors:
         result.outcome = "failed"
@@ -146,7 +146,7 @@ def _amend_existing(
 def _book_new(
     new_bookings: Sequence[_NewBooking], resolver: ReferenceResolver, *, by: Subject, now: datetime
 ) -> None:
-    """This will book the new shipments of a chunk together."""
+    """Book the new shipments of a chunk together."""
     bookings = [{"reference": each.row.reference, **each.booking} for each in new_bookings]
     for each, outcome in zip(new_bookings, book_all(by=by, now=now, bookings=bookings), strict=True):
         if isinstance(outcome, DuplicateReference):
@@ -165,7 +165,7 @@ def _book_new(
 
 
 def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowResult) -> dict[str, Any]:
-    """This will return what a new shipment is booked with."""
+    """Return what a new shipment is booked with."""
     values, booking = row.values, {}
     result.outcome, result.changed = "created", sorted(values)
     for check in (
@@ -189,7 +189,7 @@ def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowR
 def _amendment(
     row: ImportRow, shipment: Shipment, resolver: ReferenceResolver, result: RowResult
 ) -> dict[str, Any]:
-    """This will return what of an existing shipment differs, by column."""
+    """Return what of an existing shipment differs, by column."""
     values = row.values
     changes = {
         column: values[name]
@@ -248,7 +248,7 @@ def _change_parties(
 
 
 def _collect(result: RowResult, check: Any) -> Any:
-    """This will return what a check finds, or note what it refuses."""
+    """Return what a check finds, or note what it refuses."""
     try:
         return check()
     except InvalidArgument as error:
@@ -282,14 +282,14 @@ def _is_same_value(current: Any, given: Any) -> bool:
 
 
 def _is_place(current: Location, given: str | Place) -> bool:
-    """This will tell whether a place is the one that a file names: degrees do not stand in files."""
+    """Tell whether a place is the one that a file names: degrees do not stand in files."""
     if isinstance(given, str):
         return current.locode == given
     return current.locode is None and (current.name.strip(), current.country) == (given.name, given.country)
 
 
 def _is_named(party: Customer | Driver | None, name: str | None) -> bool:
-    """This will tell whether a party is the one that a file names, or the file names none."""
+    """Tell whether a party is the one that a file names, or the file names none."""
     return name is None or (party is not None and party.name.strip().casefold() == name.casefold())
 
 

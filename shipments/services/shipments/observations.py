@@ -51,7 +51,7 @@ def observe(
     supersedes: uuid.UUID | None = None,
     expected_seq: int | None = None,
 ) -> tuple[Checkpoint, bool]:
-    """This will store an observation and judge it; returns it and whether it is new.
+    """Store an observation and judge it; returns it and whether it is new.
 
     The same `(source, source_event_id)` returns what was stored and writes nothing. `supersedes` voids that
     checkpoint first, in the same transaction. Every stored observation writes exactly one event.
@@ -101,7 +101,7 @@ def void_checkpoint(
     reason: str,
     expected_seq: int | None = None,
 ) -> Shipment:
-    """This will take an observation out of the fold, for good and with a reason; its history stays.
+    """Take an observation out of the fold, for good and with a reason; its history stays.
 
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
@@ -130,7 +130,7 @@ def _void_checkpoint(
 
 
 def _translate(observation: Observation, now: datetime) -> status_codes.Meaning | None:
-    """This will translate what was reported; None for a code that stands in no table."""
+    """Translate what was reported; None for a code that stands in no table."""
     actual = observation.classifier == _ACTUAL
     if actual and observation.occurred_at > now + CLOCK_SKEW:
         raise InvalidArgument("occurredAt", "What lies in the future cannot have happened.", code="future")
@@ -159,7 +159,7 @@ def _find_stored(shipment: Shipment, observation: Observation) -> Checkpoint | N
 def _apply(
     shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning | None, *, now: datetime
 ) -> str:
-    """This will lay the observation over the locked shipment, unsaved, and say how it was judged."""
+    """Lay the observation over the locked shipment, unsaved, and say how it was judged."""
     if meaning is None:
         return Checkpoint.Outcome.ANOMALOUS  # an unknown code: kept, shown, never guessed
     if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
@@ -180,7 +180,7 @@ def _apply(
 
 
 def _apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning) -> str:
-    """This will move the ETA where the estimate is one of delivery; the newest report wins over a plan."""
+    """Move the ETA where the estimate is one of delivery; the newest report wins over a plan."""
     of_delivery = meaning.is_estimate or meaning.state == "delivered"
     planned = checkpoint.classifier == Checkpoint.Classifier.PLANNED
     if not of_delivery or (planned and _estimates(shipment).exclude(classifier="PLN").exists()):
@@ -196,13 +196,13 @@ def _estimates(shipment: Shipment) -> Any:
 
 
 def _current_estimate(shipment: Shipment) -> datetime | None:
-    """This will return the ETA that the remaining estimates give, else the plan."""
+    """Return the ETA that the remaining estimates give, else the plan."""
     newest = _estimates(shipment).filter(state__in=["", "delivered"]).order_by("-seq").first()
     return newest.occurred_at if newest else shipment.planned_delivery_at
 
 
 def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> status_fold.FoldResult:
-    """This will set status, effective and delivery time from all that counts, `extra` included."""
+    """Set status, effective and delivery time from all that counts, `extra` included."""
     created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
     checkpoints = list(
         Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None).exclude(state="")
@@ -241,7 +241,7 @@ def _commit_checkpoint(
     checkpoint: Checkpoint,
     reason: str = "",
 ) -> None:
-    """This will save the shipment under its next number, with the event and the audit row that explain it."""
+    """Save the shipment under its next number, with the event and the audit row that explain it."""
     with writes.batched_writes():
         write.save_with_next_seq(
             shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags")

@@ -22,7 +22,7 @@ class Place:
 
 
 def resolve_place(place: str | Place | Location, *, organization_id: uuid.UUID) -> Location:
-    """This will return the stored place for a UN/LOCODE such as `NLRTM`, or for a place of one's own.
+    """Return the stored place for a UN/LOCODE such as `NLRTM`, or for a place of one's own.
 
     One that has been resolved already, for many shipments at once, is taken as it is.
     Raises UnknownPlace for a code that the UN/LOCODE list does not hold.

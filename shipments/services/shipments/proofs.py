@@ -25,7 +25,7 @@ def record_proof_of_delivery(
     note: str = "",
     expected_seq: int | None = None,
 ) -> ProofOfDelivery:
-    """This will store a proof of delivery; the shipment's status stays what it is.
+    """Store a proof of delivery; the shipment's status stays what it is.
 
     `pictures` by kind, `signature` or `photo`, at least one, cleaned already. A proof that is there is superseded.
     Raises ShipmentNotFound, StaleWrite, Invalid.
@@ -66,5 +66,5 @@ def record_proof_of_delivery(
 
 
 def represent(proof: ProofOfDelivery) -> representation.Json:
-    """This will return the JSON of a proof: one query, for what is to be known of its pictures."""
+    """Return the JSON of a proof: one query, for what is to be known of its pictures."""
     return representation.proof(proof, proof.pictures.values(*representation.PICTURE_COLUMNS))

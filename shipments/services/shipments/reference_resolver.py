@@ -27,7 +27,7 @@ class ReferenceResolver:
 
     @classmethod
     def load(cls, values: Sequence[Mapping[str, Any]], by: Subject, *, dry_run: bool) -> "ReferenceResolver":
-        """This will look up what the rows' values name."""
+        """Look up what the rows' values name."""
         codes = {
             each[end] for each in values for end in ("origin", "destination") if isinstance(each.get(end), str)
         }
@@ -40,15 +40,15 @@ class ReferenceResolver:
         )
 
     def customer(self, values: Mapping[str, Any]) -> uuid.UUID | None:
-        """This will return the id of the customer that a row names, None where it names none; raises Invalid."""
+        """Return the id of the customer that a row names, None where it names none; raises Invalid."""
         return _resolve_party(self.customers, values, "customerId", "customer", "customer")
 
     def driver(self, values: Mapping[str, Any]) -> uuid.UUID | None:
-        """This will return the id of the driver that a row names, None where it names none; raises Invalid."""
+        """Return the id of the driver that a row names, None where it names none; raises Invalid."""
         return _resolve_party(self.drivers, values, "driverId", "driverName", "driver")
 
     def place(self, end: str, place_given: str | Place) -> Location:
-        """This will return the place that a row names; in a dry run a new one is not stored. Raises Invalid."""
+        """Return the place that a row names; in a dry run a new one is not stored. Raises Invalid."""
         if place_given not in self.places:
             if isinstance(place_given, str) and locodes.find(place_given) is None:
                 raise InvalidArgument(end, f"There is no UN/LOCODE {place_given}.", code="unknown_place")
@@ -72,7 +72,7 @@ class ReferenceResolver:
 def _ids_by_key(
     model: Any, values: Iterable[Mapping[str, Any]], by_id: str, by_name: str, by: Subject
 ) -> dict[object, list[uuid.UUID]]:
-    """This will return the ids of those who are named, by id and by name without regard to case."""
+    """Return the ids of those who are named, by id and by name without regard to case."""
     ids = {each[by_id] for each in values if by_id in each}
     names = {each[by_name] for each in values if by_name in each and by_id not in each}
     ids_by_key: dict[object, list[uuid.UUID]] = {}

@@ -27,7 +27,7 @@ class LinkNotFound(Exception):
 def create(
     *, by: Subject, now: datetime, reference: str, expires_at: datetime | None = None
 ) -> tuple[TrackingLink, str]:
-    """This will store a link that opens exactly this shipment, for 30 days unless told, and return its token too.
+    """Store a link that opens exactly this shipment, for 30 days unless told, and return its token too.
 
     A customer's link ends with its account's right to see the shipment. Raises Forbidden, ShipmentNotFound,
     Invalid.
@@ -62,7 +62,7 @@ def create(
 
 
 def revoke(*, by: Subject, now: datetime, reference: str, link_id: uuid.UUID | None = None) -> int:
-    """This will end a link, or every link of the shipment that the subject manages, and return how many ended.
+    """End a link, or every link of the shipment that the subject manages, and return how many ended.
 
     What has ended stays ended. Raises Forbidden, ShipmentNotFound, LinkNotFound.
     """

@@ -28,7 +28,7 @@ ORDER BY shipment.created_at DESC, shipment.id DESC
 
 
 def cells(shipment: Any) -> list[Any]:
-    """This will return one row."""
+    """Return one row."""
     driver, customer = shipment.driver, shipment.customer
     return [
         shipment.id, shipment.reference, _place(shipment.origin), _place(shipment.destination), shipment.status,

@@ -34,7 +34,7 @@ class ExportClient:
         self.headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
 
     def csv(self, rows: int) -> Download:
-        """This will take the whole export, again and again while the server asks to come again."""
+        """Take the whole export, again and again while the server asks to come again."""
         began = time.perf_counter()
         while True:
             taken = reader.download(self.server.port, CSV, self.headers)
@@ -47,21 +47,21 @@ class ExportClient:
         return taken
 
     def check_row_count(self, rows: int) -> None:
-        """This will count the lines of the export once."""
+        """Count the lines of the export once."""
         with httpx.stream("GET", f"{self.server.url}{CSV}", headers=self.headers, timeout=300) as answer:
             lines = sum(block.count(b"\n") for block in answer.iter_bytes())
         if lines != rows + 1:  # no cell of the demo has a line break
             raise SystemExit(f"{CSV} has {lines} lines for {rows} rows and a header")
 
     def download_concurrently(self, count: int, rows: int) -> float:
-        """This will take as many exports side by side and return the seconds until the last has ended."""
+        """Take as many exports side by side and return the seconds until the last has ended."""
         began = time.perf_counter()
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(lambda _: self.csv(rows), range(count)))
         return time.perf_counter() - began
 
     def pdf(self, rows: int) -> dict[str, float]:
-        """This will draw a report with warm renderers, then ask for it again."""
+        """Draw a report with warm renderers, then ask for it again."""
         for warming in (1, 201):  # each engine's libraries
             self._timed(f"{PDF}?limit={warming}")
         first = self._timed(f"{PDF}?limit={rows}")
@@ -70,7 +70,7 @@ class ExportClient:
 
     @contextmanager
     def watch_memory(self) -> Iterator[dict[str, float]]:
-        """This will tell by how much the server's memory grows while the block runs, in MB."""
+        """Tell by how much the server's memory grows while the block runs, in MB."""
         process, stopped, growth = psutil.Process(self.server.process.pid), threading.Event(), {"mb": 0.0}
         before = process.memory_info().rss
 
@@ -83,7 +83,7 @@ class ExportClient:
 
     @contextmanager
     def poll_liveness(self) -> Iterator[list[float]]:
-        """This will ask for the liveness again and again while the block runs; the milliseconds of each answer."""
+        """Ask for the liveness again and again while the block runs; the milliseconds of each answer."""
         stopped, milliseconds = threading.Event(), list[float]()
 
         def poll() -> None:

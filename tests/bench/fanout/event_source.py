@@ -41,7 +41,7 @@ class EventSource:
         self._signals.append(arguments)
 
     def commit(self, room_numbers: Sequence[int]) -> list[tuple[int, bytes]]:
-        """This will commit one event for each room named, and return the frames that its hints would carry.
+        """Commit one event for each room named, and return the frames that its hints would carry.
 
         All in one transaction: the sweep of Freight's own server must not find a part of them before the hints.
         """
@@ -55,7 +55,7 @@ class EventSource:
         return [(number, self._frame(told)) for number, told in zip(room_numbers, self._signals, strict=True)]
 
     def last_signal(self) -> dict[str, Any]:
-        """This will return what the last committed event told its listeners."""
+        """Return what the last committed event told its listeners."""
         return self._signals[-1]
 
     def _frame(self, arguments: dict[str, Any]) -> bytes:
@@ -64,7 +64,7 @@ class EventSource:
         return frame
 
     def oversized_frames(self, count: int, *, size: int) -> tuple[int, list[bytes]]:
-        """This will return a room and so many frames of a size for it, each the next of the one before.
+        """Return a room and so many frames of a size for it, each the next of the one before.
 
         They are in no log: nobody but the readers of this room would miss them there.
         """
@@ -79,7 +79,7 @@ class EventSource:
         return room, frames
 
     def message(self, number: int, frame: bytes) -> tuple[str, dict[str, Any]]:
-        """This will return group and message of a hint, as the publisher would send it."""
+        """Return group and message of a hint, as the publisher would send it."""
         group = rooms.shipment_group(self.by.organization_id, self.references[number])
         return group, {
             "type": "hint", "group": group, "seq": self._seqs[frame], "epoch": epoch.current(), "frame": frame,
@@ -87,12 +87,12 @@ class EventSource:
         }  # fmt: skip
 
     def hint(self, number: int, frame: bytes) -> None:
-        """This will publish a hint as the writer's process would."""
+        """Publish a hint as the writer's process would."""
         group = rooms.shipment_group(self.by.organization_id, self.references[number])
         publisher.publish_hint(group, seq=self._seqs[frame], epoch=epoch.current(), frame=frame, ends=False)
 
     def token(self) -> str:
-        """This will log in as the dispatcher and return the header."""
+        """Log in as the dispatcher and return the header."""
         credentials = {"email": "dispatcher@demo.test", "password": "freight-demo"}
         answer = Client(SERVER_NAME="localhost").post(
             "/api/auth/login", credentials, content_type="application/json"
@@ -101,7 +101,7 @@ class EventSource:
 
 
 def peers_of(folder: Path, event_source: EventSource, names: Sequence[str]) -> list[peers.Peer]:
-    """This will lay out the peers that were asked for."""
+    """Lay out the peers that were asked for."""
     if {"socket.io", "bun"} & set(names):
         peers.install_node(folder)
     url = settings.REDIS_URL

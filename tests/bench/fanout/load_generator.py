@@ -42,7 +42,7 @@ class Target:
 
 
 def text_frame(text: str) -> bytes:
-    """This will return a client's frame; its mask is zero, which is a mask like any other."""
+    """Return a client's frame; its mask is zero, which is a mask like any other."""
     payload = text.encode()
     size = len(payload)
     head = struct.pack("!BB", 0x81, 0x80 | size) if size < 126 else struct.pack("!BBH", 0x81, 0x80 | 126, size)
@@ -75,7 +75,7 @@ class PendingSocket:
         self._connected = False
 
     def advance(self) -> bool:
-        """This will do what can be done now, and say whether the socket is in its room."""
+        """Do what can be done now, and say whether the socket is in its room."""
         if not self._connected:
             self._connected = True  # writable: the connection stands
             self._send_next()
@@ -98,7 +98,7 @@ class PendingSocket:
 
 
 def open_all(target: Target) -> dict[int, socket.socket]:
-    """This will return the sockets by their numbers, opened with a steady crowd on its way in."""
+    """Return the sockets by their numbers, opened with a steady crowd on its way in."""
     poll, pending, opened = select.epoll(), dict[int, PendingSocket](), dict[int, socket.socket]()
     numbers = iter(range(target.sockets))
     deadline = time.monotonic() + DEADLINE_SECONDS
@@ -134,7 +134,7 @@ class DeliveryCounter:
             self.poll.register(fd, select.EPOLLIN)
 
     def count(self, expect: int) -> dict[str, float]:
-        """This will read until so many marks came, and return when the median, 95th, 99th and last came."""
+        """Read until so many marks came, and return when the median, 95th, 99th and last came."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while self._count < expect:
             if time.monotonic() > deadline:
@@ -146,7 +146,7 @@ class DeliveryCounter:
         return {"count": seen} | {name: _time_of(times, seen * share) for name, share in PERCENTILES.items()}
 
     def read(self, fd: int) -> None:
-        """This will take what one socket has to read, behind what it may have left of a mark."""
+        """Take what one socket has to read, behind what it may have left of a mark."""
         buffer, tail = self._buffer, self._tails[fd]
         try:
             end = _OVERLAP_BYTES + self._lines[fd].recv_into(self._free)
@@ -191,7 +191,7 @@ def _time_of(times: list[tuple[float, int]], nth: float) -> float:
 
 
 def main() -> None:
-    """This will open the sockets and serve the counts."""
+    """Open the sockets and serve the counts."""
     target = Target(**json.loads(sys.argv[1]))
     started = time.monotonic()
     counter = DeliveryCounter(open_all(target), target.marker.encode())

@@ -43,22 +43,22 @@ class Peer(ABC):
 
     @abstractmethod
     def command(self) -> tuple[list[str], dict[str, str]]:
-        """This will return what starts the server, and its further environment."""
+        """Return what starts the server, and its further environment."""
 
     @abstractmethod
     def target(self, *, sockets: int, rooms: int) -> Target:
-        """This will return how its sockets are opened."""
+        """Return how its sockets are opened."""
 
     @abstractmethod
     def publish(self, frames: Sequence[tuple[int, bytes]]) -> None:
-        """This will publish frames to rooms, from this process, as fast as it can."""
+        """Publish frames to rooms, from this process, as fast as it can."""
 
     def flood(self, frames: Sequence[tuple[int, bytes]]) -> None:
-        """This will publish more than the product itself would hold ready."""
+        """Publish more than the product itself would hold ready."""
         self.publish(frames)
 
     def start(self) -> None:
-        """This will start the server and wait until it answers."""
+        """Start the server and wait until it answers."""
         command, more = self.command()
         out = (self.folder / f"{self.name}.log").open("wb")
         self.process = subprocess.Popen(command, cwd=daphnes.ROOT, env=os.environ | more, stdout=out, stderr=out)
@@ -73,22 +73,22 @@ class Peer(ABC):
         raise SystemExit(f"{self.name} did not start: {(self.folder / f'{self.name}.log').read_text()[-2000:]}")
 
     def check_listening(self) -> None:
-        """This will ask the server for anything; raises httpx.TransportError where nobody listens."""
+        """Ask the server for anything; raises httpx.TransportError where nobody listens."""
         httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
 
     def descriptors(self) -> int:
-        """This will return how many files and sockets it may have open."""
+        """Return how many files and sockets it may have open."""
         assert self.process
         return psutil.Process(self.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0]
 
     def stop(self) -> None:
-        """This will end the server."""
+        """End the server."""
         if self.process:
             self.process.kill()
             self.process.wait()
 
     def cpu_seconds(self) -> float:
-        """This will return the CPU time that the server's threads have used so far, to the microsecond.
+        """Return the CPU time that the server's threads have used so far, to the microsecond.
 
         The usual figure comes in steps of 10 ms, which is longer than many a turn.
         """
@@ -97,7 +97,7 @@ class Peer(ABC):
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def memory(self) -> int:
-        """This will return its resident memory in bytes."""
+        """Return its resident memory in bytes."""
         assert self.process
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
@@ -232,7 +232,7 @@ class Freight(Peer):
 
 
 def install_node(folder: Path) -> None:
-    """This will fetch the peers' packages by npm, beside the bench's data."""
+    """Fetch the peers' packages by npm, beside the bench's data."""
     node = folder / "node"
     node.mkdir(exist_ok=True)
     for name in ("package.json", "socketio.mjs", "bun.js"):
@@ -258,13 +258,13 @@ class LoadProcess:
         self.opened = self._read()
 
     def expect(self, count: int) -> None:
-        """This will have it count from now on."""
+        """Have it count from now on."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"expect": count}) + "\n")
         self._process.stdin.flush()
 
     def wait_for_deliveries(self) -> dict[str, Any]:
-        """This will wait until all have come, and return when."""
+        """Wait until all have come, and return when."""
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -276,6 +276,6 @@ class LoadProcess:
         return read
 
     def stop(self) -> None:
-        """This will end it."""
+        """End it."""
         self._process.kill()
         self._process.wait()

@@ -41,7 +41,7 @@ def run_scenario(
     servers: Sequence[Peer],
     slow: set[tuple[str, str]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """This will start the peers, open their sockets, let them take turns, and return the figures of each.
+    """Start the peers, open their sockets, let them take turns, and return the figures of each.
 
     `slow` gathers who took too long for which way; who did so in a smaller scene does not play it in this one.
     """
@@ -105,7 +105,7 @@ def _run_turn(
     room_numbers: Sequence[int],
     frames: list[tuple[int, bytes]],
 ) -> dict[str, float]:
-    """This will publish and wait for every delivery. The first peer's turn commits the events, for all of them.
+    """Publish and wait for every delivery. The first peer's turn commits the events, for all of them.
 
     Of Freight whatever happens from the end of the commit on counts, also what its sweep finds before the hint
     comes; not what its sockets need while many events are being made.
@@ -141,7 +141,7 @@ def _median(turns: Sequence[Mapping[str, float]], name: str) -> float:
 
 
 def ratios(figures_by_peer: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """This will return Freight's deliveries and connects per CPU-second as multiples of each peer's."""
+    """Return Freight's deliveries and connects per CPU-second as multiples of each peer's."""
     return {
         name: dict(_ratios(figures_by_peer["freight"], each))
         for name, each in figures_by_peer.items()

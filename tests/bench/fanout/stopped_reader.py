@@ -20,7 +20,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 def run_stopped_reader(event_source: EventSource, peer: Peer, megabytes: int) -> dict[str, Any]:
-    """This will publish so much to a room of one reader that reads and one that does not, and watch the server."""
+    """Publish so much to a room of one reader that reads and one that does not, and watch the server."""
     room, frames = event_source.oversized_frames(megabytes * 1024 * 1024 // _FRAME_BYTES, size=_FRAME_BYTES)
     peer.start()
     load = None
@@ -52,7 +52,7 @@ def run_stopped_reader(event_source: EventSource, peer: Peer, megabytes: int) ->
 
 @contextmanager
 def _stopped_reader(target: Any) -> Iterator[socket.socket]:
-    """This will open a socket that reads until it is in its room, and then no more."""
+    """Open a socket that reads until it is in its room, and then no more."""
     pending = PendingSocket(target, 0, receive_buffer=4096)
     poll = select.poll()
     poll.register(pending.connection, select.POLLOUT)
@@ -66,7 +66,7 @@ def _stopped_reader(target: Any) -> Iterator[socket.socket]:
 
 @contextmanager
 def _watch_memory(peer: Peer) -> Iterator[list[int]]:
-    """This will note the peer's memory while the block runs."""
+    """Note the peer's memory while the block runs."""
     samples, stopped = [peer.memory()], threading.Event()
 
     def sample() -> None:
@@ -83,7 +83,7 @@ def _watch_memory(peer: Peer) -> Iterator[list[int]]:
 
 
 def _seconds_until_cut(reader: socket.socket, began: float) -> float | None:
-    """This will return after how many seconds the server ended the connection, None where it does not."""
+    """Return after how many seconds the server ended the connection, None where it does not."""
     poll = select.poll()
     poll.register(reader, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
     return round(time.monotonic() - began, 2) if poll.poll(_CUT_WITHIN_SECONDS * 1000) else None

@@ -22,7 +22,7 @@ DELETE FROM shipments_unnumberedevent
 
 
 def setup_django() -> None:
-    """This will start what no URL names and set Django up."""
+    """Start what no URL names and set Django up."""
     os.environ["DEMO"] = "1"  # its limits let a benchmark through
     os.environ.setdefault("LOG_LEVEL", "ERROR")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
@@ -34,7 +34,7 @@ def setup_django() -> None:
 
 
 def use_bench_database() -> None:
-    """This will use a database beside the real data, never in it; kept for the next run where the server is."""
+    """Use a database beside the real data, never in it; kept for the next run where the server is."""
     from django.db import connection  # needs settings
 
     connection.settings_dict["TEST"]["NAME"] = f"bench_{connection.settings_dict['NAME']}"
@@ -42,7 +42,7 @@ def use_bench_database() -> None:
 
 
 def load_shipments(shipments: int, *, events: float) -> None:
-    """This will load the shipments, with so many events each, unless an earlier run left them."""
+    """Load the shipments, with so many events each, unless an earlier run left them."""
     from django.core.management import call_command  # needs settings
 
     from shipments.demo import seed
@@ -56,7 +56,7 @@ def load_shipments(shipments: int, *, events: float) -> None:
 
 
 def number_feed_and_vacuum() -> None:
-    """This will number the feed of what was loaded and let the database do what it would do in the next minutes.
+    """Number the feed of what was loaded and let the database do what it would do in the next minutes.
 
     One statement where the relay takes many turns: what is loaded is in order, and nobody else numbers here.
     """
@@ -71,7 +71,7 @@ def number_feed_and_vacuum() -> None:
 
 @contextmanager
 def serving_api() -> Iterator[Any]:
-    """This will serve the api role on the loaded database while the block runs."""
+    """Serve the api role on the loaded database while the block runs."""
     from tests.drills.harness import daphnes  # needs settings
 
     with tempfile.TemporaryDirectory() as folder:

@@ -24,17 +24,17 @@ class Goal:
 
 
 def at_least(what: str, value: float | None, bound: float) -> Goal:
-    """This will hold a value against its lower bound."""
+    """Hold a value against its lower bound."""
     return Goal(what, value, "at least", bound)
 
 
 def at_most(what: str, value: float | None, bound: float) -> Goal:
-    """This will hold a value against its upper bound."""
+    """Hold a value against its upper bound."""
     return Goal(what, value, "at most", bound)
 
 
 def report(goals: Sequence[Goal]) -> list[dict[str, Any]]:
-    """This will show them to people on standard error, and return them for the JSON line."""
+    """Show them to people on standard error, and return them for the JSON line."""
     words = {True: "met", False: "MISSED", None: "not measured"}
     for goal in goals:
         value = "–" if goal.value is None else f"{goal.value:g}"

@@ -30,7 +30,7 @@ class Peer:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """This will start the server and wait until it answers."""
+        """Start the server and wait until it answers."""
         out = (self.folder / f"{self.name}.log").open("wb")
         self.process = subprocess.Popen(
             self.command, cwd=daphnes.ROOT, env=os.environ | self.environment, stdout=out, stderr=out
@@ -46,20 +46,20 @@ class Peer:
         raise SystemExit(f"{self.name} did not start: {(self.folder / f'{self.name}.log').read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """This will end the server."""
+        """End the server."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
 
     def cpu_seconds(self) -> float:
-        """This will return the CPU time that the server has used so far."""
+        """Return the CPU time that the server has used so far."""
         assert self.process
         times = psutil.Process(self.process.pid).cpu_times()
         return times.user + times.system
 
 
 def plan_peers(folder: Path, database: dict[str, Any], organization: str) -> list[Peer]:
-    """This will lay the peers out; npm fetches what two of them need."""
+    """Lay the peers out; npm fetches what two of them need."""
     node = _install_node(folder)
     script, where = str(node / "express.mjs"), [database["HOST"], database["NAME"], database["USER"], organization]
     ports = [daphnes.free_port() for _ in range(3)]

@@ -31,7 +31,7 @@ class BackgroundTraffic:
 
 @asynccontextmanager
 async def running_traffic(stage: ProductStage) -> AsyncIterator[BackgroundTraffic]:
-    """This will read, write and listen for as long as the block runs."""
+    """Read, write and listen for as long as the block runs."""
     reference = await _book_shipment(stage)
     traffic = BackgroundTraffic(reference)
     tasks = [

@@ -38,7 +38,7 @@ async def processors_busy(stage: ProductStage, _: BackgroundTraffic) -> AsyncIte
 
 @contextlib.contextmanager
 def _host_processes(stage: ProductStage, work: str, number: int) -> Iterator[None]:
-    """This will have processes of this host do some work: they are measured like all others."""
+    """Have processes of this host do some work: they are measured like all others."""
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom monitoring import shared\n"
         f"shared.install(Path(sys.argv[1])); shared.enter('guest')\n{work}"
@@ -67,7 +67,7 @@ async def disk_full(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[
 
 
 def can_mount() -> bool:
-    """This will tell whether this process may attach a disk."""
+    """Tell whether this process may attach a disk."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["mount", "-t", "tmpfs", "-o", "size=4096", "freight-drill", folder]
         if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:

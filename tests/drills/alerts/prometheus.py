@@ -30,7 +30,7 @@ class PrometheusMissing(Exception):
 
 
 def shorten_windows(expression: str) -> str:
-    """This will return an expression that looks at seconds: windows of an hour and more at twice as many."""
+    """Return an expression that looks at seconds: windows of an hour and more at twice as many."""
 
     def window(match: re.Match[str]) -> str:
         seconds = int(match[1]) * _UNITS[match[2]]
@@ -40,7 +40,7 @@ def shorten_windows(expression: str) -> str:
 
 
 def shortened_rules() -> dict[str, Any]:
-    """This will return the rules that ship, shortened."""
+    """Return the rules that ship, shortened."""
     document: dict[str, Any] = yaml.safe_load((DEPLOY / "alerting.yml").read_text())
     for rule in (rule for group in document["groups"] for rule in group["rules"]):
         rule["expr"] = shorten_windows(rule["expr"])
@@ -49,7 +49,7 @@ def shortened_rules() -> dict[str, Any]:
 
 
 def alert_names() -> set[str]:
-    """This will return the names of all alerts that ship."""
+    """Return the names of all alerts that ship."""
     return {rule["alert"] for group in shortened_rules()["groups"] for rule in group["rules"] if "alert" in rule}
 
 
@@ -91,7 +91,7 @@ class Prometheus:
         self._process.wait()
 
     def firing(self) -> set[str]:
-        """This will return the names of the alerts that fire now."""
+        """Return the names of the alerts that fire now."""
         active = self._get("alerts")["data"]["alerts"]
         return {each["labels"]["alertname"] for each in active if each["state"] == "firing"}
 

@@ -35,12 +35,12 @@ class Evidence:
         return not self.broken
 
     def as_json(self) -> dict[str, Any]:
-        """This will return the evidence as one JSON object."""
+        """Return the evidence as one JSON object."""
         return {"drill": "alerts", "holds": self.holds} | asdict(self)
 
 
 def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
-    """This will play every fault, those of the quick form at once, on a private stage."""
+    """Play every fault, those of the quick form at once, on a private stage."""
     with running_stage() as stage:
         results = run_faults(stage, quick=quick)
     fired_alerts = {name for evidence in results for name in evidence.fired}
@@ -51,7 +51,7 @@ def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
 
 
 def run_faults(stage: ProductStage, *, quick: bool) -> list[Evidence]:
-    """This will play the faults on a stage and return their evidence."""
+    """Play the faults on a stage and return their evidence."""
     return asyncio.run(_run_waves(stage, quick=quick))
 
 
@@ -81,7 +81,7 @@ async def _monitored(stage: ProductStage, folder: Path) -> AsyncIterator[tuple[P
 async def _run_group(
     stage: ProductStage, traffic: BackgroundTraffic, prometheus: Prometheus, faults: list[Fault]
 ) -> list[Evidence]:
-    """This will cause the faults of a wave together, and mend them together."""
+    """Cause the faults of a wave together, and mend them together."""
     evidence_by_fault = {fault.name: Evidence(fault.name) for fault in faults}
     expected_alerts = {alert for fault in faults for alert in fault.alerts}
     quiet_before = await _wait_for_alerts(prometheus, expected_alerts, firing=False, seconds=_QUIET_SECONDS)
@@ -110,7 +110,7 @@ async def _run_group(
 async def _wait_for_alerts(
     prometheus: Prometheus, alerts: Collection[str], *, firing: bool, seconds: float
 ) -> dict[str, float]:
-    """This will wait until each alert fires, or is gone; returns the seconds of each that did."""
+    """Wait until each alert fires, or is gone; returns the seconds of each that did."""
     began = time.monotonic()
     seconds_by_alert: dict[str, float] = {}
     while len(seconds_by_alert) < len(alerts) and (took := time.monotonic() - began) < seconds:

@@ -47,7 +47,7 @@ async def stopped_reading(stage: ProductStage, traffic: BackgroundTraffic) -> As
 
 @asynccontextmanager
 async def _open_sockets(stage: ProductStage, number: int, roles: list[str]) -> AsyncIterator[list[WebSocketClient]]:
-    """This will open so many sockets, some at a time, and drop them in the end."""
+    """Open so many sockets, some at a time, and drop them in the end."""
     websockets: list[WebSocketClient] = []
     addresses = itertools.cycle([stage.roles[name].socket for name in roles])
     connections = zip(range(number), addresses, itertools.cycle(stage.api_keys))

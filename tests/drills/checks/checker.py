@@ -58,7 +58,7 @@ class EventLog:
     unnumbered: int
 
     def history(self, room: str) -> list[LoggedEvent]:
-        """This will return the history of a room, number for number."""
+        """Return the history of a room, number for number."""
         return self.feed_entries if room == FEED else self.events[room.removeprefix("shipment:")]
 
 
@@ -76,13 +76,13 @@ class Findings:
     broken: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, sentence: str) -> None:
-        """This will note the sentence unless it holds."""
+        """Note the sentence unless it holds."""
         if not holds:
             self.broken.append(sentence)
 
 
 def read_event_log(url: str, references: Sequence[str]) -> EventLog:
-    """This will read the log of the shipments, past the product."""
+    """Read the log of the shipments, past the product."""
     names = list(references)
     with psycopg.connect(url) as connection:
         # One snapshot for all that is compared.
@@ -104,7 +104,7 @@ def read_event_log(url: str, references: Sequence[str]) -> EventLog:
 
 
 def check_consistency(log: EventLog, ledger: Ledger, watchers: Iterable[Subscriber]) -> Findings:
-    """This will hold the ledger and the records against the log."""
+    """Hold the ledger and the records against the log."""
     findings = Findings()
     _check_log(log, findings)
     _check_operations(log, ledger, findings)

@@ -32,11 +32,11 @@ class Evidence:
         return not (self.broken or self.lost or self.duplicated or self.gaps)
 
     def as_json(self) -> dict[str, Any]:
-        """This will return the evidence as one JSON object."""
+        """Return the evidence as one JSON object."""
         return {"drill": "delivery", "holds": self.holds} | asdict(self)
 
     def cells(self) -> list[str]:
-        """This will return the row as it stands in the table."""
+        """Return the row as it stands in the table."""
         counts = (self.ok, self.failed, self.unknown, self.lost, self.duplicated, self.gaps)
         latency_cells = (f"{self.late_p99:.2f} s", f"{self.late_max:.2f} s")
         return [
@@ -54,6 +54,6 @@ class Evidence:
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """This will return the value below which a part (0…1) of the values lie; 0 of none."""
+    """Return the value below which a part (0…1) of the values lie; 0 of none."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else 0.0

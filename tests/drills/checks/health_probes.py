@@ -33,13 +33,13 @@ class HealthProbes:
         self.results: list[ProbeResult] = []
 
     def start(self) -> None:
-        """This will begin to ask."""
+        """Begin to ask."""
         for name, role in self._stage.roles.items():
             if role.socket and self._stage.is_alive(name):
                 self._tasks.append(asyncio.create_task(self._probe(name)))
 
     async def stop(self) -> None:
-        """This will ask no more."""
+        """Ask no more."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -54,7 +54,7 @@ class HealthProbes:
     def seconds_until(
         self, since: float, *, degraded: str | None = None, status: int | None = None
     ) -> dict[str, float]:
-        """This will return when each Daphne first said at `ready` that a part is degraded, or a status."""
+        """Return when each Daphne first said at `ready` that a part is degraded, or a status."""
         seconds_by_role: dict[str, float] = {}
         for result in self.results:
             if result.at < since or not result.path.endswith("ready") or result.name in seconds_by_role:
@@ -64,7 +64,7 @@ class HealthProbes:
         return seconds_by_role
 
     def failures(self, path: str) -> list[ProbeResult]:
-        """This will return the answers of a path that were not 200."""
+        """Return the answers of a path that were not 200."""
         return [result for result in self.results if result.path.endswith(path) and result.status != 200]
 
     async def _probe(self, name: str) -> None:

@@ -31,7 +31,7 @@ SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_roles ON pg_roles
 
 
 def resident_memory(stage: ProductStage) -> dict[str, int]:
-    """This will return the memory of each ws Daphne."""
+    """Return the memory of each ws Daphne."""
     return {name: procfs.resident_bytes(stage.roles[name].pid) for name in WS_ROLES}
 
 
@@ -69,13 +69,13 @@ class PeakUsage:
 
 
 def reset_query_statistics(stage: ProductStage) -> None:
-    """This will have PostgreSQL count queries from now on."""
+    """Have PostgreSQL count queries from now on."""
     with psycopg.connect(stage.database.url, autocommit=True) as session:
         session.execute("SELECT pg_stat_statements_reset()")
 
 
 def count_event_log_reads(stage: ProductStage) -> int:
-    """This will return how often events were read, by whomever, since the queries were forgotten."""
+    """Return how often events were read, by whomever, since the queries were forgotten."""
     with psycopg.connect(stage.database.url, autocommit=True) as session:
         return _fetch_int(session, _EVENT_LOG_READS)
 
@@ -91,7 +91,7 @@ class ResourceUsage:
     redis: int
 
     def bounded_counts(self) -> dict[str, int]:
-        """This will return what must stay flat."""
+        """Return what must stay flat."""
         return {f"descriptors of {name}": files for name, files in self.files.items()} | {
             "sessions of PostgreSQL": self.sessions,
             "connections of Redis": self.redis,
@@ -99,7 +99,7 @@ class ResourceUsage:
 
 
 def sample_usage(stage: ProductStage) -> ResourceUsage:
-    """This will look at the stage now."""
+    """Look at the stage now."""
     with contextlib.closing(stage.valkey.client()) as client:
         client_info: Any = client.info("clients")
         connections = int(client_info["connected_clients"])
@@ -110,7 +110,7 @@ def sample_usage(stage: ProductStage) -> ResourceUsage:
 
 
 def check_growth(samples: list[ResourceUsage], evidence: Evidence) -> None:
-    """This will expect that nothing has grown since the processes were warm."""
+    """Expect that nothing has grown since the processes were warm."""
     warm = samples[_WARM_UP_ROUNDS:]
     for name in WS_ROLES:
         growth = (warm[-1].memory[name] - warm[0].memory[name]) / MIB
@@ -130,7 +130,7 @@ def check_growth(samples: list[ResourceUsage], evidence: Evidence) -> None:
 
 
 def _slope(points: list[tuple[float, float]]) -> float:
-    """This will return the median of the slopes between all pairs, which single jumps do not bend."""
+    """Return the median of the slopes between all pairs, which single jumps do not bend."""
     return median((later[1] - earlier[1]) / (later[0] - earlier[0]) for earlier, later in combinations(points, 2))
 
 

@@ -29,18 +29,18 @@ class SchedulingDelay:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """This will begin to watch."""
+        """Begin to watch."""
         self._task = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """This will end the watch."""
+        """End the watch."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
     def seconds_between(self, begin: float, end: float) -> float:
-        """This will return how many seconds of a span (of the wall clock) the machine took."""
+        """Return how many seconds of a span (of the wall clock) the machine took."""
         return sum(seconds for at, seconds in self._delays if begin < at and at - seconds - _TICK_SECONDS < end)
 
     async def _watch(self) -> None:

@@ -31,7 +31,7 @@ class ServiceLevelCheck:
         self._figures: dict[str, Any] = {}
 
     def check_convergence(self, log: EventLog, seconds: float) -> None:
-        """This will expect that every client was at the head so many seconds after the last fault and write."""
+        """Expect that every client was at the head so many seconds after the last fault and write."""
         newest = max((event.at for events in log.events.values() for event in events), default=0.0)
         since = max(self._calm_at, newest)
         records = (records[-1] for watcher in self._watchers for records in watcher.records.values() if records)
@@ -42,7 +42,7 @@ class ServiceLevelCheck:
         )
 
     def check_responses(self, allowed_errors: Collection[int], max_seconds: float | None) -> None:
-        """This will expect no errors but those allowed, 409 among them, and no request slower than that."""
+        """Expect no errors but those allowed, 409 among them, and no request slower than that."""
         unexpected = {
             status: count
             for status, count in self._ledger.statuses.items()
@@ -59,7 +59,7 @@ class ServiceLevelCheck:
             )
 
     def check_latency(self, limit: float) -> None:
-        """This will expect that nothing came later than that after its COMMIT, but for the machine."""
+        """Expect that nothing came later than that after its COMMIT, but for the machine."""
         late_deliveries = [each for each in self._found.latencies if each[0] > limit]
         unexcused = [
             seconds
@@ -76,7 +76,7 @@ class ServiceLevelCheck:
         )
 
     def evidence(self) -> Evidence:
-        """This will return all of it as one row of the table."""
+        """Return all of it as one row of the table."""
         findings, ledger = self._found, self._ledger
         latencies = [seconds for seconds, _, _ in findings.latencies]
         return Evidence(

@@ -31,7 +31,7 @@ class Response:
     seconds: float
 
     def json(self) -> Any:
-        """This will return the body's value, None where it is no JSON."""
+        """Return the body's value, None where it is no JSON."""
         with contextlib.suppress(orjson.JSONDecodeError):
             return orjson.loads(self.body)
         return None
@@ -47,7 +47,7 @@ class HttpClient:
     async def request(
         self, method: str, path: str, body: Any = None, *, seconds: float = TIMEOUT_SECONDS, **headers: str
     ) -> Response:
-        """This will make one request; raises NotSent, NoAnswer. A header's `_` stands for `-`."""
+        """Make one request; raises NotSent, NoAnswer. A header's `_` stands for `-`."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
@@ -70,7 +70,7 @@ class HttpClient:
         return Response(status, response_headers, content, time.monotonic() - began)
 
     async def close(self) -> None:
-        """This will end the connection."""
+        """End the connection."""
         if self._streams is not None:
             writer, self._streams = self._streams[1], None
             writer.close()
@@ -78,7 +78,7 @@ class HttpClient:
                 await writer.wait_closed()
 
     def abort(self) -> None:
-        """This will end the connection at once."""
+        """End the connection at once."""
         if self._streams is not None:
             self._streams[1].transport.abort()
             self._streams = None

@@ -78,11 +78,11 @@ class Subscriber:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """This will begin to connect."""
+        """Begin to connect."""
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """This will end the socket and the coming back."""
+        """End the socket and the coming back."""
         self.stopped = True
         if self._rejoin_timer is not None:
             self._rejoin_timer.cancel()
@@ -93,13 +93,13 @@ class Subscriber:
             await asyncio.wait([self._task])
 
     def abort(self) -> None:
-        """This will cut the socket without a word; the watcher comes back by itself unless it is stopped."""
+        """Cut the socket without a word; the watcher comes back by itself unless it is stopped."""
         if self.socket is not None:
             self.synced.clear()
             self.socket.abort()
 
     def current_record(self, room: str) -> RoomRecord | None:
-        """This will return the record that goes on."""
+        """Return the record that goes on."""
         return self.records[room][-1] if self.records[room] else None
 
     # -- the connection -----------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def _apply(record: RoomRecord, number: int, event: dict[str, Any], at: float) ->
 
 
 async def wait_until_synced(watchers: Sequence[Subscriber], seconds: float) -> bool:
-    """This will wait until every watcher has been answered for every room, and say whether that came in time."""
+    """Wait until every watcher has been answered for every room, and say whether that came in time."""
     try:
         async with asyncio.timeout(seconds):
             for watcher in watchers:

@@ -25,7 +25,7 @@ class TransientClient(Subscriber):
         return self._greeted_socket is not None and not self._greeted_socket.closed.done()
 
     def join(self, room: str) -> None:
-        """This will ask to be let into a room; where the socket is away, once it is back."""
+        """Ask to be let into a room; where the socket is away, once it is back."""
         if room in self.records:
             return
         self.records[room] = []
@@ -34,7 +34,7 @@ class TransientClient(Subscriber):
             self._join([room])
 
     def leave(self, room: str) -> None:
-        """This will leave a room. What comes of it until the server has heard is not counted."""
+        """Leave a room. What comes of it until the server has heard is not counted."""
         self.past_records[room] += self.records.pop(room)
         self._unanswered.discard(room)
         if not self._unanswered:
@@ -44,7 +44,7 @@ class TransientClient(Subscriber):
             self.socket.send_json(type="leave:room", room=room)
 
     def all_records(self) -> dict[str, list[RoomRecord]]:
-        """This will return every record, by room."""
+        """Return every record, by room."""
         records_by_room: dict[str, list[RoomRecord]] = defaultdict(list)
         for records in (self.past_records, self.records):
             for room, room_records in records.items():

@@ -47,13 +47,13 @@ class WebSocketClient(asyncio.Protocol):
     # -- what the loop calls ------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """This will ask for the upgrade."""
+        """Ask for the upgrade."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
             transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """This will take the answer to the handshake, then every whole frame."""
+        """Take the answer to the handshake, then every whole frame."""
         self.received += len(data)
         self._buffer += data
         if not self.opened.done() and not self._parse_handshake():
@@ -62,7 +62,7 @@ class WebSocketClient(asyncio.Protocol):
             pass
 
     def connection_lost(self, _: Exception | None) -> None:
-        """This will note the end, with the code that the server gave or 1006."""
+        """Note the end, with the code that the server gave or 1006."""
         if not self.opened.done():
             self.opened.set_exception(HandshakeRefused(0))
         if not self.closed.done():
@@ -71,7 +71,7 @@ class WebSocketClient(asyncio.Protocol):
     # -- what a drill does --------------------------------------------------------------------------------
 
     def send_json(self, **frame: Any) -> None:
-        """This will send one frame."""
+        """Send one frame."""
         self._send(_TEXT, orjson.dumps(frame))
 
     @property
@@ -81,17 +81,17 @@ class WebSocketClient(asyncio.Protocol):
         return -1 if raw is None else int(raw.fileno())
 
     def pause_reading(self) -> None:
-        """This will read nothing any more: the slowest client there is."""
+        """Read nothing any more: the slowest client there is."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """This will read again."""
+        """Read again."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def abort(self) -> None:
-        """This will cut the connection without a word: the peer sees a reset."""
+        """Cut the connection without a word: the peer sees a reset."""
         if self._transport is not None:
             raw = self._transport.get_extra_info("socket")
             if raw is not None and raw.fileno() >= 0 and raw.family != socket.AF_UNIX:
@@ -99,12 +99,12 @@ class WebSocketClient(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """This will say goodbye; the server closes the connection."""
+        """Say goodbye; the server closes the connection."""
         self._close_code = 1000
         self._send(_CLOSE, struct.pack("!H", 1000))
 
     async def close_or_abort(self) -> None:
-        """This will close in an orderly way, and at once where nobody answers."""
+        """Close in an orderly way, and at once where nobody answers."""
         if not self.closed.done():
             self.close()
             await asyncio.wait([self.closed], timeout=1)
@@ -128,7 +128,7 @@ class WebSocketClient(asyncio.Protocol):
         return True
 
     def _parse_frame(self) -> bool:
-        """This will take one frame from the buffer, and say whether a whole one was there."""
+        """Take one frame from the buffer, and say whether a whole one was there."""
         buffer = self._buffer
         if len(buffer) < 2:
             return False
@@ -171,7 +171,7 @@ class WebSocketClient(asyncio.Protocol):
 
 
 async def connect(address: int | Path, key: str, on_text: "TextHandler") -> WebSocketClient:
-    """This will open an authenticated socket; raises Refused, OSError, TimeoutError.
+    """Open an authenticated socket; raises Refused, OSError, TimeoutError.
 
     `address`: a port of this machine, or a unix socket.
     """

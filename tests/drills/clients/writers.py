@@ -39,7 +39,7 @@ class Operation:
     attempts: int = 0
 
     def record_response(self, response: Response) -> None:
-        """This will note what an answer says."""
+        """Note what an answer says."""
         if response.status < 300:
             self.outcome = Outcome.OK
         elif self.outcome is Outcome.UNKNOWN or _leaves_outcome_open(response):
@@ -48,7 +48,7 @@ class Operation:
 
 
 def _leaves_outcome_open(response: Response) -> bool:
-    """This will tell whether the answer leaves open what became of the write."""
+    """Tell whether the answer leaves open what became of the write."""
     if response.status in {502, 504}:
         return True
     problem = response.json()
@@ -69,7 +69,7 @@ class Ledger:
     request_times: list[tuple[float, float]] = field(default_factory=list)
 
     def count(self, outcome: Outcome) -> int:
-        """This will count the operations with an outcome."""
+        """Count the operations with an outcome."""
         return sum(operation.outcome is outcome for operation in self.operations)
 
 
@@ -88,7 +88,7 @@ class Writer:
         self.stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """This will write until `stopped` is set; an operation under way is brought to its end."""
+        """Write until `stopped` is set; an operation under way is brought to its end."""
         try:
             while not self.stopped.is_set():
                 succeeded = (await self.write()).outcome is Outcome.OK
@@ -97,7 +97,7 @@ class Writer:
             await self._client.close()
 
     async def write(self) -> Operation:
-        """This will do one operation, and ask again by its key where its outcome is unknown, mostly."""
+        """Do one operation, and ask again by its key where its outcome is unknown, mostly."""
         operation = self._next_operation()
         self._ledger.operations.append(operation)
         await self._attempt(operation)
@@ -108,7 +108,7 @@ class Writer:
         return operation
 
     async def close(self) -> None:
-        """This will end the connection of a writer that does not `run`."""
+        """End the connection of a writer that does not `run`."""
         await self._client.close()
 
     async def _attempt(self, operation: Operation) -> None:

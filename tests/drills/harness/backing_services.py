@@ -38,25 +38,25 @@ class PostgresService:
         return self._layout.sockets / ".s.PGSQL.5432"
 
     def set_max_connections(self, connections: int = _CONNECTIONS) -> None:
-        """This will set how many connections the next start admits."""
+        """Set how many connections the next start admits."""
         (self._layout.home / "postgres.local.conf").write_text(_LOCAL_SETTINGS.format(connections=connections))
 
     def launch(self) -> None:
-        """This will start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        """Start the server without waiting for it. Only from the main thread: it ends with its parent."""
         self._server.launch()
 
     def wait_ready(self) -> None:
-        """This will return once connections are taken."""
+        """Return once connections are taken."""
         self._server.wait_ready()
 
     def crash(self) -> None:
-        """This will end the server by its immediate shutdown: the next start recovers from the log."""
+        """End the server by its immediate shutdown: the next start recovers from the log."""
         self._server.force_stop()
         if self._server.process:
             self._server.process.wait(20)
 
     def freeze(self) -> list[int]:
-        """This will stop every process of the server, which keeps its connections, and return which they are."""
+        """Stop every process of the server, which keeps its connections, and return which they are."""
         if self._server.process is None:
             return []
         # The postmaster first: it begins no new backend meanwhile.
@@ -67,17 +67,17 @@ class PostgresService:
         return self._frozen_pids
 
     def thaw(self) -> None:
-        """This will let the server go on."""
+        """Let the server go on."""
         procfs.send_signal(signal.SIGCONT, reversed(self._frozen_pids))
         self._frozen_pids = []
 
     def sessions(self) -> list[int]:
-        """This will return the server's processes but the first."""
+        """Return the server's processes but the first."""
         process = self._server.process
         return procfs.children(process.pid) if process and process.poll() is None else []
 
     def stop(self) -> None:
-        """This will end the server."""
+        """End the server."""
         self.thaw()
         self._server.request_stop()
         if self._server.process:
@@ -95,34 +95,34 @@ class ValkeyService:
         self._server = Valkey(layout)
 
     def launch(self) -> None:
-        """This will start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        """Start the server without waiting for it. Only from the main thread: it ends with its parent."""
         self._server.launch()
 
     def wait_ready(self) -> None:
-        """This will return once a PING is answered."""
+        """Return once a PING is answered."""
         self._server.wait_ready()
 
     def kill(self) -> None:
-        """This will end the server as the kernel ends it."""
+        """End the server as the kernel ends it."""
         self._signal(signal.SIGKILL)
         if self._server.process:
             self._server.process.wait(10)
 
     def freeze(self) -> list[int]:
-        """This will stop the server, and return its process: it takes connections and says nothing."""
+        """Stop the server, and return its process: it takes connections and says nothing."""
         self._signal(signal.SIGSTOP)
         return [self._server.process.pid] if self._server.process else []
 
     def thaw(self) -> None:
-        """This will let the server go on."""
+        """Let the server go on."""
         self._signal(signal.SIGCONT)
 
     def client(self) -> "redis.Redis":
-        """This will return a client of our own; the caller closes it."""
+        """Return a client of our own; the caller closes it."""
         return redis.Redis(unix_socket_path=str(self._server.socket), socket_timeout=5)
 
     def stop(self) -> None:
-        """This will end the server."""
+        """End the server."""
         self.thaw()
         self.kill()
 

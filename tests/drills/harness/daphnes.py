@@ -18,14 +18,14 @@ START_SECONDS = 90
 
 
 def free_port() -> int:
-    """This will return a port that was free a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def database_url() -> str:
-    """This will return the URL of the test database, as a server process needs it."""
+    """Return the URL of the test database, as a server process needs it."""
     database = settings.DATABASES["default"]
     host, port = quote(database["HOST"], safe=""), database["PORT"]
     return f"postgresql://{database['USER']}@/{database['NAME']}?host={host}" + (f"&port={port}" if port else "")
@@ -114,7 +114,7 @@ class ProductDaphnes:
 
 
 def plan_product(folder: Path) -> ProductDaphnes:
-    """This will lay out a product whose logs go to the folder; nothing is started yet."""
+    """Lay out a product whose logs go to the folder; nothing is started yet."""
     ports = [free_port() for _ in range(3)]
     environment = {
         "DATABASE_URL": database_url(),

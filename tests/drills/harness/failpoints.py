@@ -11,7 +11,7 @@ BEFORE_COMMIT: Final = "before-commit"
 
 
 def arm(name: str) -> None:
-    """This will have this process die by SIGKILL at the failpoint of the first event that it writes."""
+    """Have this process die by SIGKILL at the failpoint of the first event that it writes."""
     {AFTER_COMMIT: _between_commit_and_hint, BEFORE_COMMIT: _before_commit}[name]()
 
 

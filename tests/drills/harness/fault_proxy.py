@@ -65,12 +65,12 @@ class FaultProxy:
         await asyncio.sleep(0)  # what was reset is closed in the loop's next turn
 
     def clear_faults(self) -> None:
-        """This will let everything through from now on."""
+        """Let everything through from now on."""
         self.faults = Faults()
         self._cut_marker = b""
 
     def cut_at(self, marker: bytes, *, deliver_first: bool) -> None:
-        """This will cut the next connection whose client says the word, before or after it arrived."""
+        """Cut the next connection whose client says the word, before or after it arrived."""
         self._cut_marker, self._deliver_before_cut = marker, deliver_first
 
     # -- one connection -----------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class FaultProxy:
         return await asyncio.open_connection("127.0.0.1", self._target)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, cut: CutRule) -> None:
-        """This will hand on what comes, with every fault, until the end or a cut."""
+        """Hand on what comes, with every fault, until the end or a cut."""
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK_BYTES):
                 length = cut(data)
@@ -152,7 +152,7 @@ class FaultProxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """This will end a connection so that its peer sees a reset."""
+    """End a connection so that its peer sees a reset."""
     raw = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
         if raw is not None and raw.family != socket.AF_UNIX:

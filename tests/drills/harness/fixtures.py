@@ -12,13 +12,13 @@ from shipments.models import Membership, Organization, User
 
 
 def organization() -> Organization:
-    """This will store an organisation that no other drill knows."""
+    """Store an organisation that no other drill knows."""
     slug = f"drill-{uuid.uuid4().hex[:12]}"
     return Organization.objects.create(name="Drill", slug=slug, created_at=datetime.now(UTC))
 
 
 def dispatcher(organization: Organization) -> Subject:
-    """This will store a dispatcher of an organisation, who cannot log in."""
+    """Store a dispatcher of an organisation, who cannot log in."""
     user = User(email=f"drill-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
     user.set_unusable_password()
     user.save()
@@ -30,7 +30,7 @@ def dispatcher(organization: Organization) -> Subject:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float) -> None:
-    """This will wait until a condition holds; raises TimeoutError."""
+    """Wait until a condition holds; raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -37,7 +37,7 @@ class ForkServer:
         self._log = log
 
     def request(self, **message: Any) -> dict[str, Any]:
-        """This will put a question and return its answer; raises RuntimeError where there is none."""
+        """Put a question and return its answer; raises RuntimeError where there is none."""
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("The nursery has no pipes.")
         self._process.stdin.write(json.dumps(message) + "\n")
@@ -49,7 +49,7 @@ class ForkServer:
         return reply
 
     def stop(self) -> None:
-        """This will end the nursery, and with it every child."""
+        """End the nursery, and with it every child."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -62,7 +62,7 @@ class ForkServer:
 
 
 def main() -> None:
-    """This will load the product and obey until the input ends."""
+    """Load the product and obey until the input ends."""
     # What the product prints while it loads is no answer.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -109,7 +109,7 @@ def _start_child(children_by_pid: dict[int, Any], *, log: str, **arguments: Any)
 def _run_command(
     *, command: str, options: dict[str, Any], failpoint: str | None = None, database: list[Any] | None = None
 ) -> None:
-    """This will run one command of the product in a fresh child; `database`: another host and port."""
+    """Run one command of the product in a fresh child; `database`: another host and port."""
     from django.conf import settings
     from django.core.management import call_command
 

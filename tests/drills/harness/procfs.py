@@ -12,7 +12,7 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def children(pid: int) -> list[int]:
-    """This will return the processes that a process has started and that live."""
+    """Return the processes that a process has started and that live."""
     pids = []
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
@@ -24,24 +24,24 @@ def children(pid: int) -> list[int]:
 
 
 def resident_bytes(pid: int) -> int:
-    """This will return the memory that a process holds."""
+    """Return the memory that a process holds."""
     return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
 
 
 def open_files(pid: int) -> int:
-    """This will return the number of descriptors that a process holds."""
+    """Return the number of descriptors that a process holds."""
     return sum(1 for _ in (_PROC / str(pid) / "fd").iterdir())
 
 
 def run_delay_seconds(pid: int) -> float:
-    """This will return how long a process' first thread, its event loop, has been ready to run and did not run."""
+    """Return how long a process' first thread, its event loop, has been ready to run and did not run."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int((_PROC / str(pid) / "schedstat").read_text().split()[1]) / 1e9
     return 0.0
 
 
 def send_signal(signum: signal.Signals, pids: Iterable[int]) -> None:
-    """This will signal processes of ours; one that has gone is as good as signalled."""
+    """Signal processes of ours; one that has gone is as good as signalled."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)

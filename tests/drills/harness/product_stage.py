@@ -69,7 +69,7 @@ class ProductStage:
     # -- start and stop -----------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """This will start all of it, and return when the public port answers."""
+        """Start all of it, and return when the public port answers."""
         began = time.monotonic()
         self.database.launch()
         self.valkey.launch()
@@ -84,7 +84,7 @@ class ProductStage:
         _wait_until(lambda: is_ready(("127.0.0.1", self.port)), began + _START_SECONDS, self.log_tails)
 
     def stop(self) -> None:
-        """This will end every process of the stage, whatever state it is in."""
+        """End every process of the stage, whatever state it is in."""
         with contextlib.ExitStack() as stack:
             stack.callback(self.database.stop)
             stack.callback(self.valkey.stop)
@@ -158,11 +158,11 @@ class ProductStage:
                 self._nginx.wait()
 
     def freeze_nginx(self) -> None:
-        """This will stop nginx: it takes connections and says nothing."""
+        """Stop nginx: it takes connections and says nothing."""
         self.register_frozen(self._signal_nginx(signal.SIGSTOP))
 
     def thaw_nginx(self) -> None:
-        """This will let nginx go on."""
+        """Let nginx go on."""
         self._signal_nginx(signal.SIGCONT)
         self.clear_frozen()
 
@@ -174,7 +174,7 @@ class ProductStage:
     # -- one process --------------------------------------------------------------------------------------
 
     def launch(self, name: str, *, failpoint: str | None = None, database: tuple[str, int] | None = None) -> int:
-        """This will start a role and return its process, without waiting for it to be ready."""
+        """Start a role and return its process, without waiting for it to be ready."""
         role = self.roles[name]
         role.pid = self._request(
             "start", command=role.command, options=role.options, log=self._log_path(name), failpoint=failpoint,
@@ -183,26 +183,26 @@ class ProductStage:
         return role.pid
 
     def declare_spare_api(self, name: str) -> Path:
-        """This will declare one more api Daphne, which nginx does not know, and return its unix socket."""
+        """Declare one more api Daphne, which nginx does not know, and return its unix socket."""
         path = self.layout.sockets / f"{name}.sock"
         self.roles.setdefault(name, Role(name, "serve", {"role": "api", "unix": str(path)}, path))
         return path
 
     def signal(self, name: str, signum: signal.Signals) -> None:
-        """This will signal a role's process."""
+        """Signal a role's process."""
         self._request("signal", pid=self.roles[name].pid, number=int(signum))
 
     def is_alive(self, name: str) -> bool:
-        """This will tell whether a role's process lives."""
+        """Tell whether a role's process lives."""
         return bool(self.roles[name].pid) and self._request("status", pid=self.roles[name].pid)["status"] is None
 
     def is_ready(self, name: str) -> bool:
-        """This will tell whether a role answers the readiness check with 200; a relay is ready while it lives."""
+        """Tell whether a role answers the readiness check with 200; a relay is ready while it lives."""
         role = self.roles[name]
         return is_ready(str(role.socket)) if role.socket else self.is_alive(name)
 
     async def wait_ready(self, name: str, seconds: float = _START_SECONDS) -> None:
-        """This will wait until a role is ready."""
+        """Wait until a role is ready."""
         deadline = time.monotonic() + seconds
         while not await asyncio.to_thread(self.is_ready, name):
             if time.monotonic() > deadline or not self.is_alive(name):
@@ -210,7 +210,7 @@ class ProductStage:
             await asyncio.sleep(0.05)
 
     async def wait_gone(self, name: str, seconds: float = 30) -> None:
-        """This will wait until a role's process has ended."""
+        """Wait until a role's process has ended."""
         deadline = time.monotonic() + seconds
         while self.is_alive(name):
             if time.monotonic() > deadline:
@@ -218,22 +218,22 @@ class ProductStage:
             await asyncio.sleep(0.02)
 
     async def kill_and_restart(self, name: str) -> None:
-        """This will kill a role at once, start it again and wait until it is ready."""
+        """Kill a role at once, start it again and wait until it is ready."""
         self.signal(name, signal.SIGKILL)
         await self.wait_gone(name)
         self.launch(name)
         await self.wait_ready(name)
 
     def register_frozen(self, pids: list[int]) -> None:
-        """This will have the nursery thaw these processes if we die before `thawed`."""
+        """Have the nursery thaw these processes if we die before `thawed`."""
         self._request("froze", pids=pids)
 
     def clear_frozen(self) -> None:
-        """This will tell the nursery that nothing is frozen any more."""
+        """Tell the nursery that nothing is frozen any more."""
         self._request("thawed")
 
     def log_tails(self) -> str:
-        """This will return the last lines of every log."""
+        """Return the last lines of every log."""
         tail_lines = []
         for log in sorted(self.layout.logs.glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-12:]
@@ -251,7 +251,7 @@ class ProductStage:
 
 @contextlib.contextmanager
 def running_stage() -> Iterator[ProductStage]:
-    """This will have a stage for the length of a `with` block, in a temporary folder that goes with it."""
+    """Have a stage for the length of a `with` block, in a temporary folder that goes with it."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
     home = Path(tempfile.mkdtemp(prefix="freight-drill-"))

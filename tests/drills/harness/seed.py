@@ -21,7 +21,7 @@ _PLACES: Final = (("NLRTM", "Rotterdam", "NL", 51.9167, 4.5), ("DEHAM", "Hamburg
 
 
 def seed(target: Path) -> None:
-    """This will make the tables and the organisation, and write who may enter into a file of the stage."""
+    """Make the tables and the organisation, and write who may enter into a file of the stage."""
     call_command("migrate", verbosity=0, interactive=False)
     now = datetime.now(UTC)
     with transaction.atomic():
@@ -55,7 +55,7 @@ def _create_dispatcher(organization: Organization, number: int, now: datetime) -
 
 
 def _create_administrator(organization: Organization) -> dict[str, str]:
-    """This will make somebody who can log in, and return with what."""
+    """Make somebody who can log in, and return with what."""
     credentials = {"email": "admin@drill.test", "password": secrets.token_urlsafe(24)}
     user = User(email=credentials["email"], name="Administrator")
     user.set_password(credentials["password"])

@@ -18,7 +18,7 @@ FROM shipments_shipmentevent AS original, copies WHERE original.shipment_id = %(
 
 
 def insert_copies(original: uuid.UUID, rows: int) -> None:
-    """This will store copies of a freshly booked shipment until there are `rows` of it."""
+    """Store copies of a freshly booked shipment until there are `rows` of it."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in _STATEMENTS.split(";\n"):
             cursor.execute(statement, {"rows": rows, "id": original})

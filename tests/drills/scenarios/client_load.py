@@ -93,7 +93,7 @@ async def socket_churn(stage: ProductStage, scale: ScenarioScale, seed: int) -> 
 async def _wait_until_closed(
     stage: ProductStage, initial: resource_usage.ResourceUsage
 ) -> resource_usage.ResourceUsage:
-    """This will look once the servers have closed what their clients have; after two seconds in any case."""
+    """Look once the servers have closed what their clients have; after two seconds in any case."""
     deadline = time.monotonic() + 2
     while True:
         usage = resource_usage.sample_usage(stage)
@@ -132,7 +132,7 @@ async def revoked_without_redis(stage: ProductStage, scale: ScenarioScale, seed:
 
 
 async def _create_key(traffic: Traffic) -> tuple[HttpClient, str, str]:
-    """This will return an administrator's connection, and the path and the secret of a fresh key of theirs."""
+    """Return an administrator's connection, and the path and the secret of a fresh key of theirs."""
     anonymous = HttpClient(traffic.api_port)
     login = await anonymous.request("POST", "/api/auth/login", traffic.stage.administrator_login)
     await anonymous.close()

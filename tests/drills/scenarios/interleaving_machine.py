@@ -33,7 +33,7 @@ _NUMBER: Final = st.integers(0, 59)
 def run_machine(
     stage: ProductStage, loop: asyncio.AbstractEventLoop, *, steps: int, runs: int, number: int
 ) -> Counter[str]:
-    """This will run the machine in this thread, its acts on the loop of another, and count steps and deliveries.
+    """Run the machine in this thread, its acts on the loop of another, and count steps and deliveries.
 
     Its first run is always of the simplest steps alone. Raises Differs, and prints the steps that led to it. It
     looks for no smaller example: each takes real time.
@@ -103,7 +103,7 @@ class InterleavingMachine(RuleBasedStateMachine):
             self._run(world.transition, one, other)
 
     def teardown(self) -> None:
-        """This will compare once more, and have everybody go."""
+        """Compare once more, and have everybody go."""
         try:
             self._run(self._world.equals_the_model)
         finally:

@@ -65,7 +65,7 @@ class World:
     driver: str = ""
 
     async def begin(self) -> None:
-        """This will let the administrator log in, and hire a driver."""
+        """Let the administrator log in, and hire a driver."""
         anonymous = HttpClient(self.stage.port)
         login = await anonymous.request("POST", "/api/auth/login", self.stage.administrator_login)
         await anonymous.close()
@@ -78,7 +78,7 @@ class World:
     # -- acts ---------------------------------------------------------------------------------------------
 
     async def create(self) -> None:
-        """This will book a shipment."""
+        """Book a shipment."""
         reference = f"M-{uuid.uuid4().hex[:12].upper()}"
         body = {
             "reference": reference, "origin": "NLRTM", "destination": "DEHAM", "status": "booked",
@@ -88,7 +88,7 @@ class World:
         self.shipments.append(ModelShipment(reference, ["booked"]))
 
     async def transition(self, number: int, choice: int) -> None:
-        """This will ask for a state: mostly for one that may follow."""
+        """Ask for a state: mostly for one that may follow."""
         shipment = self.movable[number % len(self.movable)]
         current = shipment.statuses[-1]
         allowed = lifecycle.allowed_transitions(current, assigned=True, on_hold=False)
@@ -106,7 +106,7 @@ class World:
             raise ModelMismatch(f"{shipment} was answered as {shown['status']} {shown['seq']}.")
 
     async def arrive(self) -> None:
-        """This will have one more guest open a socket, with a key of its own, for the newest shipment."""
+        """Have one more guest open a socket, with a key of its own, for the newest shipment."""
         assert self.admin is not None
         created = await self.admin.request(
             "POST", "/api/auth/api-keys", {"name": "guest", "scopes": ["shipments:read"]}
@@ -118,23 +118,23 @@ class World:
         client.start()
 
     async def join(self, number: int, room: int) -> None:
-        """This will have a guest ask for a room."""
+        """Have a guest ask for a room."""
         self.active_clients[number % len(self.active_clients)].client.join(
             self.shipments[-1 - room % min(4, len(self.shipments))].room
         )
 
     async def leave(self, number: int, room: int) -> None:
-        """This will have a guest leave one of its rooms."""
+        """Have a guest leave one of its rooms."""
         client = self.active_clients[number % len(self.active_clients)].client
         if client.records:
             client.leave(sorted(client.records)[room % len(client.records)])
 
     async def disconnect(self, number: int) -> None:
-        """This will cut a guest's socket; it comes back by itself."""
+        """Cut a guest's socket; it comes back by itself."""
         self.active_clients[number % len(self.active_clients)].client.abort()
 
     async def kill(self, number: int) -> None:
-        """This will end a process by SIGKILL and start another in its place, without waiting for it."""
+        """End a process by SIGKILL and start another in its place, without waiting for it."""
         for name in _KILLABLE:
             await self.stage.wait_ready(name)  # one at a time: the others stand in for it
         name = _KILLABLE[number % len(_KILLABLE)]
@@ -143,12 +143,12 @@ class World:
         self.stage.launch(name)
 
     async def flush(self) -> None:
-        """This will empty Redis."""
+        """Empty Redis."""
         with contextlib.closing(self.stage.valkey.client()) as client:
             await asyncio.to_thread(client.flushall)
 
     async def revoke(self, number: int) -> None:
-        """This will revoke a guest's key: from then on it is told nothing."""
+        """Revoke a guest's key: from then on it is told nothing."""
         assert self.admin is not None
         target = self.active_clients[number % len(self.active_clients)]
         _expect_status(await self.admin.request("DELETE", target.path), 204, "revoked")
@@ -177,7 +177,7 @@ class World:
     # -- the comparison -----------------------------------------------------------------------------------
 
     async def equals_the_model(self) -> None:
-        """This will wait until every guest has all that it should have, and compare; raises Differs."""
+        """Wait until every guest has all that it should have, and compare; raises Differs."""
         clients = [entered.client for entered in self.active_clients]
         if not await wait_until_synced(clients, _MAX_WAIT_SECONDS):
             raise ModelMismatch(f"Not every guest came in: {[guest.stats for guest in clients]}")
@@ -193,7 +193,7 @@ class World:
                 await _check_revoked(entered)
 
     async def end(self) -> None:
-        """This will have everybody go."""
+        """Have everybody go."""
         for entered in self.active_clients:
             if self.admin is not None:
                 await self.admin.request("DELETE", entered.path)
@@ -203,7 +203,7 @@ class World:
                 await caller.close()
 
     async def _check_and_list_ids(self, shipment: ModelShipment) -> list[str]:
-        """This will return the ids of a shipment's events, after it was found to be what the model says."""
+        """Return the ids of a shipment's events, after it was found to be what the model says."""
         assert self.writer is not None
         path = f"/api/shipments/{shipment.reference}"
         shipment_json = (await self.writer.request("GET", path)).json()

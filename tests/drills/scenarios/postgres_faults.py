@@ -122,7 +122,7 @@ async def unknown_commits(stage: ProductStage, scale: ScenarioScale, seed: int) 
 async def _resolve_cut_commits(
     traffic: Traffic, proxy: FaultProxy, path: Path, rng: random.Random, times: int
 ) -> int:
-    """This will cut one COMMIT after the other, and count those that were told as unknown and then resolved."""
+    """Cut one COMMIT after the other, and count those that were told as unknown and then resolved."""
     resolved = 0
     for number in range(times):
         writer = Writer(
@@ -164,7 +164,7 @@ def _end_sessions(stage: ProductStage) -> None:
 
 
 def _mark_keys_used(stage: ProductStage) -> None:
-    """This will note the use of every key for an hour to come: else a request does so by a COMMIT of its own."""
+    """Note the use of every key for an hour to come: else a request does so by a COMMIT of its own."""
     with psycopg.connect(stage.database.url, autocommit=True) as connection:
         connection.execute("UPDATE shipments_apikey SET last_used_at = now() + interval '1 hour'")
 

@@ -76,7 +76,7 @@ async def killed_before_commit(stage: ProductStage, scale: ScenarioScale, seed: 
 
 
 async def _die_at_failpoint(traffic: Traffic, times: int, failpoint: str, seed: int) -> list[str]:
-    """This will have api processes die at a failpoint, one write each, and return the writes' markers."""
+    """Have api processes die at a failpoint, one write each, and return the writes' markers."""
     markers: list[str] = []
     while len(markers) < times:
         batch = range(min(_BATCH, times - len(markers)))

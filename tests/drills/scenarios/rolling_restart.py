@@ -50,7 +50,7 @@ async def _restart(stage: ProductStage, name: str) -> None:
 
 
 async def _read_forever(traffic: Traffic, number: int, stopped: asyncio.Event, results: Counter[str]) -> None:
-    """This will ask for a shipment and then wait for news that never come, again and again."""
+    """Ask for a shipment and then wait for news that never come, again and again."""
     client = HttpClient(traffic.stage.port, traffic.stage.api_keys[number])
     created = await client.request("POST", "/api/shipments", {"origin": "NLRTM", "destination": "DEHAM"})
     long_poll_path = f"/api/shipments/{created.json()['reference']}/events?after=1&wait={_LONG_POLL_SECONDS}"
@@ -77,7 +77,7 @@ def _check_sockets(traffic: Traffic, evidence: Evidence) -> None:
 
 
 def _was_announced(watcher: Subscriber) -> bool:
-    """This will tell whether each end of a socket was announced by a frame."""
+    """Tell whether each end of a socket was announced by a frame."""
     return watcher.stats.drain_frames >= watcher.stats.closes.total() > 0
 
 

@@ -46,7 +46,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 
 
 def run_scenario(stage: ProductStage, name: str, scale: ScenarioScale, seed: int) -> Evidence:
-    """This will play one row on a stage and return its evidence."""
+    """Play one row on a stage and return its evidence."""
 
     async def run_it() -> Evidence:
         return await SCENARIOS[name](stage, scale, seed)
@@ -55,7 +55,7 @@ def run_scenario(stage: ProductStage, name: str, scale: ScenarioScale, seed: int
 
 
 def run(*, quick: bool, seed: int, names: Sequence[str], log: Callable[[str], object]) -> list[Evidence]:
-    """This will play the rows, all of them where none is named, and tell each when it is over."""
+    """Play the rows, all of them where none is named, and tell each when it is over."""
     log(" | ".join(COLUMNS))
     results = []
     with running_stage() as stage:

@@ -59,7 +59,7 @@ class BurstMeasurement:
         self._hangups = select.poll()
 
     def stop(self, watcher: Subscriber) -> None:
-        """This will have somebody read nothing any more, and stay away once they are cut."""
+        """Have somebody read nothing any more, and stay away once they are cut."""
         if watcher.socket is not None:
             watcher.stopped = True
             watcher.socket.pause_reading()
@@ -67,7 +67,7 @@ class BurstMeasurement:
             self.stopped.append(StoppedReader(watcher, watcher.socket, watcher.socket.received))
 
     def sample(self) -> None:
-        """This will look at memory, flow and cuts."""
+        """Look at memory, flow and cuts."""
         now = time.time()
         self.peak_memory = max(self.peak_memory, procfs.resident_bytes(self._pid))
         self._flow.append((now, self._reader.socket.received if self._reader.socket else 0))
@@ -78,7 +78,7 @@ class BurstMeasurement:
                 self._hangups.unregister(each.socket.descriptor)
 
     def received_at(self, size: int) -> float:
-        """This will return when so many bytes had come to those who read."""
+        """Return when so many bytes had come to those who read."""
         start = self._flow[0][1]
         return next((at for at, received in self._flow if received - start >= size), self.ended)
 
@@ -121,24 +121,24 @@ async def stopped_readers(stage: ProductStage, scale: ScenarioScale, seed: int) 
                 measurement = await _measure_burst(traffic, reading_subscribers[0], readers)
                 await _drain_stopped_readers(measurement)
                 attempts.append(Attempt(measurement, await _p99_latency(traffic, measurement), baseline_latency))
-                if not attempt_number and not attempts[-1].felt:
+                if not attempt_number and not attempts[-1].slowed_down:
                     break  # else two of three tell
         traffic.mark_faults_over()
         evidence = await traffic.evaluate(sockets_stay=True)
         for attempt in attempts:
             _check_attempt(traffic, evidence, attempt)
         for number in scale.stopped_readers:
-            reader_attempts = [tried for tried in attempts if len(tried.poured.stopped) == number]
-            if sum(tried.felt for tried in reader_attempts) > len(reader_attempts) / 2:
+            reader_attempts = [attempt for attempt in attempts if len(attempt.measurement.stopped) == number]
+            if sum(attempt.slowed_down for attempt in reader_attempts) > len(reader_attempts) / 2:
                 latencies = ", ".join(
-                    f"{tried.late:.3f} s where it was {tried.usually:.3f} s" for tried in reader_attempts
+                    f"{attempt.latency:.3f} s where it was {attempt.baseline_latency:.3f} s" for attempt in reader_attempts
                 )
                 evidence.broken.append(f"The others' p99 became {latencies}.")
         return evidence
 
 
 async def _measure_burst(traffic: Traffic, reader: Subscriber, stopped: list[Subscriber]) -> BurstMeasurement:
-    """This will have readers stop, pour events into their room, and look on until the last is written."""
+    """Have readers stop, pour events into their room, and look on until the last is written."""
     pid = traffic.stage.roles[WS_ROLES[0]].pid
     measurement = BurstMeasurement(pid, reader, procfs.resident_bytes(pid))
     for watcher in stopped:
@@ -157,7 +157,7 @@ async def _measure_burst(traffic: Traffic, reader: Subscriber, stopped: list[Sub
 
 
 async def _drain_stopped_readers(measurement: BurstMeasurement) -> None:
-    """This will have the stopped readers read what the kernel held for them, up to the end."""
+    """Have the stopped readers read what the kernel held for them, up to the end."""
     for reader in measurement.stopped:
         reader.socket.resume_reading()
     await asyncio.wait([asyncio.ensure_future(each.socket.closed) for each in measurement.stopped], timeout=5)
@@ -187,7 +187,7 @@ def _check_attempt(traffic: Traffic, evidence: Evidence, attempt: Attempt) -> No
 
 
 async def _p99_latency(traffic: Traffic, measurement: BurstMeasurement) -> float:
-    """This will return the p99 from COMMIT to receipt, or to now, of what was poured, for those who read."""
+    """Return the p99 from COMMIT to receipt, or to now, of what was poured, for those who read."""
     log = await asyncio.to_thread(checker.read_event_log, traffic.stage.database.url, traffic.references)
     committed = {
         event.id: event.at

@@ -82,7 +82,7 @@ class Traffic:
     async def add_subscribers(
         self, number: int, *, references: Sequence[str] | None = None, port: int | Path | None = None
     ) -> list[Subscriber]:
-        """This will have more watchers of every room, or of those named, and wait until they are in.
+        """Have more watchers of every room, or of those named, and wait until they are in.
 
         Some of those of every room follow the organisation's feed, too.
         """
@@ -99,7 +99,7 @@ class Traffic:
         return fresh
 
     async def add_room_subscribers(self, number: int, *, port: int | Path | None = None) -> list[Subscriber]:
-        """This will have many more watchers, of one room each, and wait until they are in."""
+        """Have many more watchers, of one room each, and wait until they are in."""
         names = itertools.cycle(self.references)
         fresh = [self.new_subscriber([f"shipment:{next(names)}"], port=port) for _ in range(number)]
         self.subscribers += fresh
@@ -111,13 +111,13 @@ class Traffic:
     def new_subscriber(
         self, rooms: Sequence[str], *, port: int | Path | None = None, key: str | None = None
     ) -> Subscriber:
-        """This will return a watcher that nobody has let in yet, and that the judgement does not know of."""
+        """Return a watcher that nobody has let in yet, and that the judgement does not know of."""
         self._subscribers_made += 1
         key = key or self.stage.api_keys[self._subscribers_made % len(self.stage.api_keys)]
         return Subscriber(port or self.ws_port, key, rooms, seed=f"{self.seed}/{self._subscribers_made}")
 
     async def connect_all(self, fresh: Sequence[Subscriber]) -> None:
-        """This will start watchers and wait until they are in."""
+        """Start watchers and wait until they are in."""
         for watcher in fresh:
             watcher.start()
         if not await subscribers.wait_until_synced(fresh, _MAX_WAIT_SECONDS):
@@ -125,7 +125,7 @@ class Traffic:
             raise RuntimeError(f"{len(not_synced)} clients did not come in: {not_synced[:5]}")
 
     def add_writer(self, port: int, *, references: Sequence[str] | None = None, **options: Any) -> Writer:
-        """This will have one more writer."""
+        """Have one more writer."""
         number = len(self.writers)
         writer = Writer(
             self.next_writer_name(), port, self.stage.api_keys[number % len(self.stage.api_keys)],
@@ -136,12 +136,12 @@ class Traffic:
         return writer
 
     def next_writer_name(self) -> str:
-        """This will return a name for one more writer: no two markers of a stage are alike."""
+        """Return a name for one more writer: no two markers of a stage are alike."""
         self._writers_named += 1
         return f"w{self._run}-{self._writers_named}"
 
     async def run_visits(self, visitors: Sequence[Subscriber]) -> None:
-        """This will let watchers in, have each be told something, and let them go: every other one says goodbye."""
+        """Let watchers in, have each be told something, and let them go: every other one says goodbye."""
         for first in range(0, len(visitors), _HANDSHAKES_AT_ONCE):
             await self.connect_all(visitors[first : first + _HANDSHAKES_AT_ONCE])
         deadline = time.monotonic() + _MAX_WAIT_SECONDS
@@ -155,7 +155,7 @@ class Traffic:
         await asyncio.gather(*(guest.stop() for guest in visitors))
 
     async def wait_until_reconnected(self) -> None:
-        """This will wait until every watcher is in again."""
+        """Wait until every watcher is in again."""
         if not await subscribers.wait_until_synced(
             self.subscribers, max(_MAX_WAIT_SECONDS, len(self.subscribers) / _RECONNECTS_PER_SECOND)
         ):
@@ -165,7 +165,7 @@ class Traffic:
     async def write_burst(
         self, reference: str, events: int, *, width: int = 1, at_once: int = _EVENTS_PER_TRANSACTION
     ) -> None:
-        """This will write so many events of one shipment, many in each transaction; each has `width` references."""
+        """Write so many events of one shipment, many in each transaction; each has `width` references."""
         client = HttpClient(self.api_port, self.stage.api_keys[0])
         try:
             for first in range(0, events, at_once):
@@ -181,7 +181,7 @@ class Traffic:
             await client.close()
 
     async def wait_for_writes(self, count: int, seconds: float = 30.0) -> None:
-        """This will wait until so many more operations have succeeded."""
+        """Wait until so many more operations have succeeded."""
         goal, deadline = self.ledger.count(Outcome.OK) + count, time.monotonic() + seconds
         while self.ledger.count(Outcome.OK) < goal:
             if time.monotonic() > deadline:
@@ -189,7 +189,7 @@ class Traffic:
             await asyncio.sleep(0.02)
 
     def mark_faults_over(self) -> None:
-        """This will say that the last fault is over."""
+        """Say that the last fault is over."""
         self._faults_over_at = time.time()
 
     @property
@@ -198,7 +198,7 @@ class Traffic:
         return sum(watcher.stats.closes.total() for watcher in self.subscribers)
 
     async def _warm_up(self) -> None:
-        """This will have each api process answer once: its first answer takes its time, whatever is broken."""
+        """Have each api process answer once: its first answer takes its time, whatever is broken."""
         for name in API_ROLES:
             role = self.stage.roles[name]
             if role.socket is None or role.pid in self.stage.warm_pids or not self.stage.is_alive(name):
@@ -227,7 +227,7 @@ class Traffic:
         self, *, max_latency: float | None = None, allowed_errors: Collection[int] = (), max_seconds: float | None = None,
         sockets_stay: bool = False,
     ) -> Evidence:  # fmt: skip
-        """This will stop the writers, wait until all is quiet, and hold everything against the database.
+        """Stop the writers, wait until all is quiet, and hold everything against the database.
 
         `late`: the most seconds from COMMIT to receipt. `errors`: which answers of 500 and more the row allows.
         `slowest`: the most seconds of a request. `sockets_stay`: no socket may have ended.
@@ -256,7 +256,7 @@ class Traffic:
         self._tasks.clear()
 
     async def _wait_until_converged(self) -> checker.EventLog:
-        """This will wait until every client has every event and the feed has all, or patience ends."""
+        """Wait until every client has every event and the feed has all, or patience ends."""
         deadline = time.monotonic() + _MAX_WAIT_SECONDS
         while True:
             log = await asyncio.to_thread(checker.read_event_log, self.stage.database.url, self.references)
@@ -285,5 +285,5 @@ class Traffic:
 
 
 def wide_references(width: int) -> dict[str, str]:
-    """This will return so many new references of a shipment, some 140 bytes each."""
+    """Return so many new references of a shipment, some 140 bytes each."""
     return {f"r{number}": (uuid.uuid4().hex * 2).translate(_TWO_BYTES_EACH) for number in range(width)}

@@ -61,7 +61,7 @@ def store_proof(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[s
 
 
 def modules(content: bytes, box: tuple[float, float, float, float]) -> list[int]:
-    """This will return the widths of the dark and light stripes across the middle of a part of the page."""
+    """Return the widths of the dark and light stripes across the middle of a part of the page."""
     drawn = pdf_reader.render_page(content, scale=8).convert("L")
     left, top, right, bottom = (int(part * size) for part, size in zip(box, drawn.size * 2, strict=True))
     row = [drawn.getpixel((x, (top + bottom) // 2)) < 128 for x in range(left, right)]
@@ -141,7 +141,7 @@ def test_the_bars_on_the_label_are_those_of_the_sscc(dispatcher: Subject, shipme
 
 
 def _decode_code128(widths: list[int]) -> str:
-    """This will read Code 128 (ISO/IEC 15417) in the code set of pairs of digits, by its own table of patterns."""
+    """Read Code 128 (ISO/IEC 15417) in the code set of pairs of digits, by its own table of patterns."""
     from barcode.charsets import code128
 
     patterns = {}

@@ -24,7 +24,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def run(file: Path, house: Organization, **options: Any) -> dict[str, Any]:
-    """This will run the command and return the line that it prints."""
+    """Run the command and return the line that it prints."""
     out = StringIO()
     call_command("import_shipments", str(file), organization=house.slug, stdout=out, **options)
     summary: dict[str, Any] = json.loads(out.getvalue())

@@ -19,7 +19,7 @@ SHEET = "xl/worksheets/sheet1.xml"
 
 
 def rows(raw: bytes, *, most: int = 1000) -> list[tuple[int, list[str | None]]]:
-    """This will read a file as a renderer does."""
+    """Read a file as a renderer does."""
     made, about = spreadsheets.read_table({"mostRows": most}, [raw])
     unpacked = list(table.iter_packed_rows(made))
     assert len(unpacked) == about["rows"]
@@ -31,7 +31,7 @@ def header(raw: bytes) -> list[str]:
 
 
 def rezipped(raw: bytes, name: str, content: bytes) -> bytes:
-    """This will put other content into a workbook."""
+    """Put other content into a workbook."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
         for each in old.namelist():

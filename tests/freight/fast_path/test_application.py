@@ -122,7 +122,7 @@ def house(committed: None) -> Tenant:
 
 
 def _bearer_token(organization: Organization, role: str, **links: Any) -> str:
-    """This will return the authorization of a fresh member who has logged in."""
+    """Return the authorization of a fresh member who has logged in."""
     user = factories.user(organization, role, password=PASSWORD, **links)
     origin = logins.Origin("127.0.0.1", "")
     return f"Bearer {logins.login(email=user.email, password=PASSWORD, origin=origin, now=timezone.now()).access}"

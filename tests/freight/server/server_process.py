@@ -45,7 +45,7 @@ class ServerProcess:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
     def connect(self, *, receive_buffer: int = 0) -> socket.socket:
-        """This will return a plain connection, with a small buffer where it is to fill up soon."""
+        """Return a plain connection, with a small buffer where it is to fill up soon."""
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -54,7 +54,7 @@ class ServerProcess:
         return client
 
     def upgrade(self, path: bytes, **options: Any) -> socket.socket:
-        """This will return a connection that has become a WebSocket, to be read and written by hand."""
+        """Return a connection that has become a WebSocket, to be read and written by hand."""
         client = self.connect(**options)
         client.sendall(UPGRADE % path)
         answer = b""
@@ -66,7 +66,7 @@ class ServerProcess:
 
 @contextlib.contextmanager
 def run_server(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float = 60) -> Iterator[ServerProcess]:
-    """This will serve the applications while the block runs."""
+    """Serve the applications while the block runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

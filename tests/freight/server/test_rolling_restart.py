@@ -43,7 +43,7 @@ class Deployment:
         assert wait_until(60, lambda: _answers(self.path(name))), (self.folder / f"{name}.log").read_text()
 
     def restart(self, name: str) -> int:
-        """This will end the process and start another on the same socket; returns the status of the first."""
+        """End the process and start another on the same socket; returns the status of the first."""
         process = self.processes[name]
         process.send_signal(signal.SIGTERM)
         status = process.wait(30)

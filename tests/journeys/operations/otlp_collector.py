@@ -46,15 +46,15 @@ class OtlpCollector:
         self.close()
 
     def hold_answers(self) -> None:
-        """This will leave whatever comes without an answer until `let_go`."""
+        """Leave whatever comes without an answer until `let_go`."""
         self._may_answer.clear()
 
     def release_answers(self) -> None:
-        """This will answer again."""
+        """Answer again."""
         self._may_answer.set()
 
     def close(self) -> None:
-        """This will refuse whatever comes from now on."""
+        """Refuse whatever comes from now on."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -80,7 +80,7 @@ class OtlpCollector:
                 ]
 
     def spans_of(self, trace: str, name: str) -> list[dict[str, Any]]:
-        """This will return a trace's spans of a name."""
+        """Return a trace's spans of a name."""
         return [span for span in list(self.spans) if span["trace"] == trace and span["name"] == name]
 
 

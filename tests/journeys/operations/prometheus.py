@@ -53,31 +53,31 @@ class Prometheus:
             return False
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """This will return the series that an expression gives now."""
+        """Return the series that an expression gives now."""
         answer = self._http.get("/query", params={"query": expression}).json()
         assert answer["status"] == "success", answer
         series: list[dict[str, Any]] = answer["data"]["result"]
         return series
 
     def value(self, expression: str) -> float:
-        """This will return the sum of an expression's values now."""
+        """Return the sum of an expression's values now."""
         return sum(float(each["value"][1]) for each in self.query(expression))
 
     def firing(self) -> set[str]:
-        """This will return the names of the alerts that fire now."""
+        """Return the names of the alerts that fire now."""
         alerts = self._http.get("/alerts").json()["data"]["alerts"]
         return {each["labels"]["alertname"] for each in alerts if each["state"] == "firing"}
 
 
 def dashboard_queries() -> list[str]:
-    """This will return every query of the dashboard, over half a minute."""
+    """Return every query of the dashboard, over half a minute."""
     panels = yaml.safe_load((DEPLOY / "grafana" / "freight.json").read_text())["panels"]
     expressions = [target["expr"] for panel in panels for target in panel.get("targets", [])]
     return [expression.replace("$__rate_interval", "30s") for expression in expressions]
 
 
 def referenced_series() -> set[str]:
-    """This will return the names of all series that rules and dashboard ask for."""
+    """Return the names of all series that rules and dashboard ask for."""
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerting.yml").read_text())
     rule_expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     series = {

@@ -62,7 +62,7 @@ def busy(up: UpProcess) -> UpProcess:
 
 
 def _count_requests(http: httpx.Client) -> int:
-    """This will ask once more, and return how many requests have been counted."""
+    """Ask once more, and return how many requests have been counted."""
     assert http.get("/shipments/SHIP-000001").status_code == 200
     return int(http.get("/metrics/ratelimit").json()["limiters"]["general"]["hits"])
 
@@ -94,7 +94,7 @@ async def _join_feed(up: UpProcess, ticket: str) -> None:
 
 
 def _partial_reports(up: UpProcess) -> list[str]:
-    """This will return the reports that do not know of every host just now."""
+    """Return the reports that do not know of every host just now."""
     return [name for name in REPORTS if "partial" in httpx.get(f"{up.url}/api/metrics/{name}", timeout=10).json()]
 
 
@@ -103,7 +103,7 @@ def _service_processes(up: UpProcess, names: list[str]) -> list[psutil.Process]:
 
 
 def _run_while_locked(up: UpProcess, seconds: float, work: Callable[[], object]) -> None:
-    """This will let a query of `work` wait for a table."""
+    """Let a query of `work` wait for a table."""
     worker = threading.Thread(target=work)
     with psycopg.connect(embedded.endpoints(up.home).database_url) as connection:
         connection.execute("LOCK TABLE shipments_shipment IN ACCESS EXCLUSIVE MODE")
@@ -203,7 +203,7 @@ def test_a_line_of_our_page_answers(busy: UpProcess, line: str) -> None:
 
 
 def _follow_jq_path(found: Any, way: str, path: str) -> None:
-    """This will follow jq's path; `failed` stands only in the answer of a process that is not ready."""
+    """Follow jq's path; `failed` stands only in the answer of a process that is not ready."""
     for name in filter(None, way.split(".")):
         if (path, name) != ("/api/health/ready", "failed"):
             found = found[name]

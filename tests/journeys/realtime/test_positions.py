@@ -40,7 +40,7 @@ class Case:
         return self.dispatcher.get(f"/drivers/{self.driver.pk}").json()["position"]
 
     async def wait_for_position(self, place: dict[str, float]) -> Any:
-        """This will wait until the driver is shown there."""
+        """Wait until the driver is shown there."""
         async with asyncio.timeout(20):
             while True:
                 position = await asyncio.to_thread(self.shown_position)

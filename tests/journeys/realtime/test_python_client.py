@@ -64,7 +64,7 @@ async def case(product: ProductDaphnes, committed: None) -> AsyncIterator[Case]:
 
 
 async def next_updates(client: Any, count: int) -> list[Any]:
-    """This will return the next so many updates."""
+    """Return the next so many updates."""
     updates = []
     async with asyncio.timeout(20):
         async for update in client:

@@ -39,7 +39,7 @@ class Tenant:
         return str(http.headers["Authorization"])
 
     async def book_shipments(self, number: int) -> list[str]:
-        """This will book shipments, number what happened and return their references."""
+        """Book shipments, number what happened and return their references."""
 
         def work() -> list[str]:
             made = [factories.booked_shipment(self.by).reference for _ in range(number)]

@@ -345,7 +345,7 @@ async def _fragments(socket: SocketClient) -> None:
 
 
 async def _send_raw_frame(socket: SocketClient, payload: bytes, *, opcode: int, final: bool = True) -> None:
-    """This will write a frame that no library would send."""
+    """Write a frame that no library would send."""
     first = opcode | (0x80 if final else 0)
     size = len(payload)
     if size < 126:

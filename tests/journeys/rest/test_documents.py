@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 
 def photo() -> bytes:
-    """This will return a picture of more than 2.5 MiB, which a server keeps in a file while it reads the form."""
+    """Return a picture of more than 2.5 MiB, which a server keeps in a file while it reads the form."""
     target = io.BytesIO()
     Image.effect_noise((2400, 1800), 90).convert("RGB").save(target, "JPEG", quality=95)
     return target.getvalue()

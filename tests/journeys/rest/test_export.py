@@ -36,7 +36,7 @@ def stock(django_db_setup: None, django_db_blocker: Any) -> Organization:
 
 
 def outcomes(organization: Organization) -> list[str]:
-    """This will return how the exports went, in order."""
+    """Return how the exports went, in order."""
     entries = AuditEntry.objects.filter(organization=organization, action="export").order_by("at", "id")
     return list(entries.values_list("outcome", flat=True))
 
@@ -123,7 +123,7 @@ def test_fifty_at_once_are_served_two_by_two_or_told_to_come_again(
 def sample_reads(
     product: ProductDaphnes, stopped: threading.Event, read_counts: list[int], liveness_statuses: list[int]
 ) -> None:
-    """This will look how many COPYs run, and whether the process lives, until it is over."""
+    """Look how many COPYs run, and whether the process lives, until it is over."""
     try:
         while not stopped.wait(0.02):
             read_counts.append(count_reads())
@@ -143,7 +143,7 @@ def test_xlsx_ends_with_its_reader(product: ProductDaphnes, stock: Organization)
 
 
 def count_xlsx_writers() -> int:
-    """This will count the processes that write XLSX."""
+    """Count the processes that write XLSX."""
     count = 0
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -35,7 +35,7 @@ def administrator(product: ProductDaphnes, django_db_blocker: DjangoDbBlocker) -
 
 
 def operations() -> dict[str, Any]:
-    """This will return every operation of the schema but the one that would end the very login that asks."""
+    """Return every operation of the schema but the one that would end the very login that asks."""
     document = SchemaGenerator().get_schema(request=None, public=True)
     del document["paths"]["/api/auth/logout"]
     loaded = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]

@@ -23,7 +23,7 @@ MAX_SECONDS = redis_deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
 
 
 def simulate_request(service: CacheService, *, bounded: bool, reads: int) -> float:
-    """This will ask Redis as a request does, for the limit and for prepared answers; it returns the seconds."""
+    """Ask Redis as a request does, for the limit and for prepared answers; it returns the seconds."""
     began = time.monotonic()
     with redis_deadlines.redis_request_budget() if bounded else contextlib.nullcontext():
         assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").allowed

@@ -153,7 +153,7 @@ async def test_health_only_answers_questions() -> None:
 
 
 async def seconds_until(application: HealthApplication, status: int) -> float:
-    """This will return after how many seconds `ready` answers so."""
+    """Return after how many seconds `ready` answers so."""
     began = time.perf_counter()
     while (await _get(application, "/api/health/ready"))[0] != status:
         assert time.perf_counter() - began < 10

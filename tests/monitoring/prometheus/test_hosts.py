@@ -30,7 +30,7 @@ def redis(tmp_path: Path) -> Iterator[tuple[ValkeyService, str]]:
 
 
 def socket_summary(process: ReportingProcess) -> dict[str, Any]:
-    """This will return what a process tells of the sockets of all hosts."""
+    """Return what a process tells of the sockets of all hosts."""
     body = process.report("websocket")
     return {
         "active": body["activeConnections"],

@@ -32,7 +32,7 @@ class ReportingProcess:
         self.kill()
 
     def report(self, name: str) -> dict[str, Any]:
-        """This will return a JSON report as this process makes it now."""
+        """Return a JSON report as this process makes it now."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(name.encode() + b"\n")

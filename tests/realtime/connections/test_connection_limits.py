@@ -30,7 +30,7 @@ async def processes() -> AsyncIterator[list[ConnectionCounter]]:
 
 
 async def wait_until_refused(counter: ConnectionCounter, key: str, limit: int, *, refused: bool = True) -> None:
-    """This will wait until a process knows what others have told."""
+    """Wait until a process knows what others have told."""
     async with asyncio.timeout(DEADLINE):
         while True:
             acquired = await counter.acquire(key, limit)

@@ -15,12 +15,12 @@ Operators = Callable[..., Client]
 
 
 def messages_of(response: Any) -> list[str]:
-    """This will return the messages that the page shows."""
+    """Return the messages that the page shows."""
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 def create_rows(house: Organization, rows: int) -> list[Shipment]:
-    """This will store so many shipments with all that stands beside them, and return them."""
+    """Store so many shipments with all that stands beside them, and return them."""
     by = factories.member(house, "admin")
     factories.customer(house)
     api_keys.create(by=by, now=NOW, name="tms", scopes=["shipments:read"])

@@ -31,7 +31,7 @@ PAGES = (
 
 
 def _form(shipment: Shipment | None = None, **fields: Any) -> dict[str, Any]:
-    """This will return what the browser posts: the form as it was shown, with fields changed."""
+    """Return what the browser posts: the form as it was shown, with fields changed."""
     shown: dict[str, Any] = {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM"}
     if shipment is None:
         shown |= {"reference": "", "start": "booked"}

@@ -42,6 +42,6 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def field_errors(response: Any) -> list[tuple[str, str]]:
-    """This will return `(field, code)` of every entry of a validation problem."""
+    """Return `(field, code)` of every entry of a validation problem."""
     assert response["Content-Type"] == "application/problem+json"
     return [(error["field"], error["code"]) for error in response.json()["errors"]]

@@ -100,7 +100,7 @@ def test_every_route_is_described(document: Any) -> None:
 
 
 def routes(resolver: Any = None, prefix: str = "") -> list[tuple[str, str | None]]:
-    """This will return template and name of every route of shipments.api."""
+    """Return template and name of every route of shipments.api."""
     found = []
     for each in (resolver or get_resolver("shipments.api.urls")).url_patterns:
         route = prefix + str(each.pattern)

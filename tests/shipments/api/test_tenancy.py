@@ -48,7 +48,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 def routes(*, all_of_them: bool = False) -> list[tuple[str, tuple[str, ...]]]:
-    """This will return the name and the parameters of every route that names an object, or of every route."""
+    """Return the name and the parameters of every route that names an object, or of every route."""
     found = []
     pending = [pattern for each in (urls, export_urls) for pattern in get_resolver(each).url_patterns]
     while pending:
@@ -126,7 +126,7 @@ def rival_organization(db: None) -> OneOfEverything:
 def call_route(
     api: Api, method: str, name: str, parameters: tuple[str, ...], names: dict[str, Any]
 ) -> dict[str, Any]:
-    """This will call a route and return what its answer tells, without what tells the request itself."""
+    """Call a route and return what its answer tells, without what tells the request itself."""
     from django.urls import reverse  # the root URLconf is loaded by now
 
     path = reverse(name, kwargs={parameter: names[parameter] for parameter in parameters})
@@ -212,7 +212,7 @@ HARMLESS = {("logout", "post"), ("api-keys", "get")}
 
 
 def phone(house: Organization) -> Subject:
-    """This will return the subject of a driver's phone."""
+    """Return the subject of a driver's phone."""
     by, driver = factories.member(house, "dispatcher"), factories.driver(house)
     _, secret = device_keys.create(by=by, now=NOW, driver_id=driver.pk, name="Phone")
     subject = bearers.authenticate_device(secret, now=NOW)
@@ -221,7 +221,7 @@ def phone(house: Organization) -> Subject:
 
 
 def follower(house: Organization) -> Subject:
-    """This will return the subject of a tracking link."""
+    """Return the subject of a tracking link."""
     by = factories.member(house, "dispatcher")
     return factories.tracking_link_subject(by, factories.booked_shipment(by).reference)
 
@@ -242,7 +242,7 @@ def test_to_a_phone_or_a_link_a_rivals_object_and_a_missing_one_are_alike(
 
 
 def allowed(api: Api, names: dict[str, Any]) -> set[tuple[str, str]]:
-    """This will try every method of every route and return what was not refused."""
+    """Try every method of every route and return what was not refused."""
     found = set()
     for name, parameters in routes(all_of_them=True):
         for method in METHODS:

@@ -44,7 +44,7 @@ def by_organization(by: Subject) -> Organization:
 def read_page(
     subject: Subject, text: str, *, compiled_sql: bool
 ) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
-    """This will return the rows of a page and the addresses around it, by kept SQL or by the ORM."""
+    """Return the rows of a page and the addresses around it, by kept SQL or by the ORM."""
     query_dict = QueryDict(text)
     query, page = filters.fetch_list(
         lambda: selectors.visible_shipments(subject.visibility_scope).annotate(reference_key=Upper("reference")),
@@ -59,7 +59,7 @@ def read_page(
 
 
 def read_both_ways(subject: Subject, text: str) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
-    """This will ask both ways, twice the kept one, hold their answers equal, and return it."""
+    """Ask both ways, twice the kept one, hold their answers equal, and return it."""
     theirs = read_page(subject, text, compiled_sql=False)
     assert [read_page(subject, text, compiled_sql=True) for _ in range(2)] == [theirs, theirs]
     return theirs

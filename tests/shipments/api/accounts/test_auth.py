@@ -46,7 +46,7 @@ def _login(api: Client, person: User, password: str = PASSWORD) -> Any:
 
 
 def _issue_access_token(user: User) -> str:
-    """This will return an access token without the cost of a password."""
+    """Return an access token without the cost of a password."""
     now = datetime.now(UTC)
     login = RefreshFamily.objects.create(
         user=user, created_at=now, refreshed_at=now, expires_at=now + timedelta(days=1)

@@ -18,7 +18,7 @@ PATH = "/api/shipments"
 
 
 def book(by: Subject, *references: str, **fields: Any) -> list[str]:
-    """This will book shipments a minute apart, all in the given order."""
+    """Book shipments a minute apart, all in the given order."""
     for minute, reference in enumerate(references):
         factories.booked_shipment(by, reference=reference, now=NOW + timedelta(minutes=minute), **fields)
     return list(references)
@@ -30,7 +30,7 @@ def references(response: Any) -> list[str]:
 
 
 def walk(api: Api, address: str, rel: str = "next") -> list[list[str]]:
-    """This will return the references page by page, from the address on."""
+    """Return the references page by page, from the address on."""
     pages = []
     while address:
         response = api.get(address)

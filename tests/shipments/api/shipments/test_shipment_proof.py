@@ -92,7 +92,7 @@ def test_nothing_of_what_stood_beside_the_dots_is_kept(api: Api, path: str, hous
 
 
 def bomb() -> bytes:
-    """This will return a PNG whose head promises 2.5 billion dots."""
+    """Return a PNG whose head promises 2.5 billion dots."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))

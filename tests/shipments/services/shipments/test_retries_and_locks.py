@@ -27,7 +27,7 @@ def numbers(shipment: Shipment) -> list[int]:
 
 
 def in_parallel(call: Callable[[int], Any], calls: int = REQUESTS) -> list[Any]:
-    """This will return what the calls returned; fewer threads than calls, each holds a connection of the pool."""
+    """Return what the calls returned; fewer threads than calls, each holds a connection of the pool."""
 
     def closing(number: int) -> Any:
         try:

@@ -13,9 +13,9 @@ from xdist.scheduler import LoadScopeScheduling
 # The beginning of a path and its group, the longest-lasting first.
 GROUPS: Final = (
     ("tests/faults/", "faults"),
-    ("tests/journeys/test_operations", "operations"),
-    ("tests/journeys/test_up", "up"),
-    ("tests/journeys/test_embedded", "up"),
+    ("tests/journeys/operations/test_operations", "operations"),
+    ("tests/journeys/operations/test_up", "up"),
+    ("tests/journeys/operations/test_embedded", "up"),
     ("tests/journeys/", "journeys"),
     ("tests/ratelimits/test_daphnes", "limits"),
     ("tests/ratelimits/test_sockets", "limits"),

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 from django.conf import settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 START_SECONDS = 90
 
 

@@ -21,7 +21,7 @@ from monitoring.dependencies import redis_deadlines
 from monitoring.queries import query_timing
 from shipments import services
 from shipments.models import Organization, Shipment, User
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 from shipments.services.accounts import api_keys, logins
 from tests import factories
 from tests.drills.harness.fault_proxy import FaultProxy
@@ -96,7 +96,7 @@ async def ask(application: Any, target: str, **headers: str) -> Answer:
 @pytest_asyncio.fixture(autouse=True)
 async def pools() -> AsyncIterator[None]:
     yield
-    await async_reads.close_pools()
+    await async_pool.close_pools()
 
 
 @dataclass
@@ -307,7 +307,7 @@ async def test_a_read_that_begins_after_a_write_was_answered_shows_it(house: Ten
 
 @pytest.mark.parametrize("target", ["one", "list"])
 async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
-    house: Tenant, between: FaultProxy, target: str
+    house: Tenant, redis_proxy: FaultProxy, target: str
 ) -> None:
     django, token = RecordingDjango(), house.tokens["dispatcher"]
     fast_path = FastPathApplication(django)
@@ -323,7 +323,7 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
         return time.monotonic() - began
 
     await read(0)  # the connections are there
-    between.faults.delay = SLOW_SECONDS / 2
+    redis_proxy.faults.delay = SLOW_SECONDS / 2
 
     async def slowest() -> float:
         return max(await asyncio.gather(*(read(each / 20) for each in range(10))))

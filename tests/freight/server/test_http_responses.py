@@ -94,7 +94,7 @@ def test_a_connection_serves_many_requests(served: ServerProcess) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("version", ["1.1", "1.0"])
 @pytest.mark.parametrize(
-    "told",
+    "query",
     [
         "status=200&size=5&line=content-length:5&line=eTaG:a&line=x-frame-options:DENY&line=www-authenticate:b",
         "status=200&size=5",

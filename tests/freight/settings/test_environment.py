@@ -9,7 +9,7 @@ import pytest
 
 from freight.settings import environment
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_every_variable_is_documented() -> None:
@@ -21,7 +21,7 @@ def test_every_variable_is_documented() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "mend"),
+    ("name", "value", "hint"),
     [
         ("PORT", "eighty", "give a whole number from 1 to 65535"),
         ("PORT", "70000", "give a whole number from 1 to 65535"),

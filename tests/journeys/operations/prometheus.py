@@ -11,7 +11,7 @@ import yaml
 from tests.drills.harness import home_processes
 from tests.drills.harness.daphnes import free_port
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
 
 
 class Prometheus:

@@ -17,7 +17,7 @@ from tests.drills.harness import home_processes
 
 pytestmark = pytest.mark.journey
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHECKOUT = Path(__file__).resolve().parents[3]
 OWNER = """
 import sys, time
 from pathlib import Path

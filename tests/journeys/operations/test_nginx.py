@@ -19,7 +19,7 @@ from tests.drills.harness import home_processes
 
 pytestmark = pytest.mark.journey
 
-TEMPLATE = Path(__file__).resolve().parent.parent.parent / "deploy" / "nginx" / "freight.conf"
+TEMPLATE = Path(__file__).resolve().parents[3] / "deploy" / "nginx" / "freight.conf"
 TEXT = "x" * 5000
 
 

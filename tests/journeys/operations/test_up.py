@@ -23,7 +23,7 @@ from tests.drills.harness import home_processes
 
 pytestmark = pytest.mark.journey
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+CHECKOUT = Path(__file__).resolve().parents[3]
 REMOVED_VARIABLES = {
     "DATABASE_URL",
     "REDIS_URL",

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 
 from freight.server import serve
 from monitoring.dependencies import deadlines
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool, async_reads
 from shipments.services import transactions
 
 # To us a statement that sleeps is a database that is frozen.
@@ -105,9 +105,9 @@ async def test_a_read_of_an_event_loop_is_given_up(committed: None) -> None:
 
     try:
         with deadlines.deadline(_TIMEOUT_SECONDS), pytest.raises(psycopg.OperationalError, match="said nothing"):
-            await async_reads.fetch(_SLEEPING_SQL)
+            await async_pool.fetch(_SLEEPING_SQL)
     finally:
-        await async_reads.close_pools()
+        await async_pool.close_pools()
 
     assert time.monotonic() - began < _MAX_SECONDS
 
@@ -120,6 +120,6 @@ def test_a_server_has_its_statements_ended_by_the_database(
 
     serve._set_statement_timeout(deadlines.STATEMENT_TIMEOUT_SECONDS)
 
-    with psycopg.connect(**async_reads.connection_arguments("test", options["options"])) as session:
+    with psycopg.connect(**async_pool.connection_arguments("test", options["options"])) as session:
         assert session.execute("SHOW statement_timeout").fetchone() == ("3500ms",)
     assert deadlines.STATEMENT_TIMEOUT_SECONDS < deadlines.DATABASE_TIMEOUT_SECONDS

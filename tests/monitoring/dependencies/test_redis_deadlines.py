@@ -32,11 +32,11 @@ def simulate_request(service: CacheService, *, bounded: bool, reads: int) -> flo
     return time.monotonic() - began
 
 
-async def test_all_that_a_request_asks_a_slow_redis_ends_together(between: FaultProxy) -> None:
+async def test_all_that_a_request_asks_a_slow_redis_ends_together(redis_proxy: FaultProxy) -> None:
     service = CacheService("test", ttl=60)
     await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)  # the connections are there
 
-    between.faults.delay = SLOW_SECONDS / 2
+    redis_proxy.faults.delay = SLOW_SECONDS / 2
     unbounded = await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)
 
     def bounded() -> float:
@@ -46,7 +46,7 @@ async def test_all_that_a_request_asks_a_slow_redis_ends_together(between: Fault
     assert await asyncio.to_thread(bounded) < MAX_SECONDS
 
 
-async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(between: FaultProxy) -> None:
+async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(redis_proxy: FaultProxy) -> None:
     async def counted(begins: float, *, bounded: bool) -> float:
         await asyncio.sleep(begins)  # the question of others is under way
         began = time.monotonic()
@@ -59,7 +59,7 @@ async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(be
 
     await counted(0, bounded=False)  # the connections are there
 
-    between.faults.delay = SLOW_SECONDS / 2
+    redis_proxy.faults.delay = SLOW_SECONDS / 2
     unbounded = await counted(0, bounded=False)
 
     async def slowest() -> float:
@@ -69,14 +69,14 @@ async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(be
     assert await fastest_reported_seconds(slowest, under=MAX_SECONDS) < MAX_SECONDS
 
 
-async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(between: FaultProxy) -> None:
+async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(redis_proxy: FaultProxy) -> None:
     key = f"address:{uuid.uuid4()}"
     await async_limiter.check("general", key)
 
-    between.faults.silent = True
+    redis_proxy.faults.silent = True
     with redis_deadlines.redis_request_budget():
         alone = [await async_limiter.check("general", key) for _ in range(3)]
-    between.clear_faults()
+    redis_proxy.clear_faults()
     await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
     after = await async_limiter.check("general", key)
 
@@ -86,8 +86,8 @@ async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afte
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_a_question_ends_in_time_with_its_connection(between: FaultProxy, silent: bool) -> None:
-    between.faults.delay, between.faults.silent = SLOW_SECONDS / 2, silent
+async def test_a_question_ends_in_time_with_its_connection(redis_proxy: FaultProxy, silent: bool) -> None:
+    redis_proxy.faults.delay, redis_proxy.faults.silent = SLOW_SECONDS / 2, silent
 
     def ask() -> None:
         counters.breaker.record_result(ok=True)  # it asks each time
@@ -98,15 +98,15 @@ async def test_a_question_ends_in_time_with_its_connection(between: FaultProxy, 
     assert await asyncio.to_thread(partial(fastest_seconds, ask, under=most)) < most
 
 
-async def test_an_answer_that_came_too_late_is_nobody_elses(between: FaultProxy) -> None:
+async def test_an_answer_that_came_too_late_is_nobody_elses(redis_proxy: FaultProxy) -> None:
     service = CacheService("test", ttl=60, breaker=counters.CircuitBreaker())
     keys = {f"test:{uuid.uuid4()}": each for each in range(5)}
     for key, value in keys.items():
         await asyncio.to_thread(service.set, key, value)
 
-    between.faults.delay = redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS
+    redis_proxy.faults.delay = redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS
     late = await asyncio.to_thread(service.get, next(iter(keys)))
-    between.clear_faults()
+    redis_proxy.clear_faults()
     await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
     found = {key: await asyncio.to_thread(service.get, key) for key in keys}
 

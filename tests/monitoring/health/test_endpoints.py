@@ -133,7 +133,7 @@ async def test_a_frozen_part_slows_no_answer() -> None:
     assert (time.perf_counter() - began) / 100 < 0.05
 
 
-@pytest.mark.usefixtures("undrained")
+@pytest.mark.usefixtures("restore_draining")
 async def test_a_draining_process_is_not_ready() -> None:
     endpoints.start_draining()
 

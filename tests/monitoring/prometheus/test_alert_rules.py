@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
+FOLDER = Path(__file__).resolve().parents[3] / "deploy" / "prometheus"
 
 
 def _promtool(*arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import orjson
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class ReportingProcess:

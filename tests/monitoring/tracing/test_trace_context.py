@@ -12,7 +12,7 @@ from django.test import RequestFactory
 from monitoring.middleware import RequestContextMiddleware
 from monitoring.tracing import trace_context
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 

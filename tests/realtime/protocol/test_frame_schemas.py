@@ -9,10 +9,10 @@ import pytest
 
 from realtime.protocol import frames
 from realtime.protocol.asyncapi import document
+from realtime.protocol.close_codes import CLOSE_MEANINGS, CloseCode
 from realtime.protocol.frame_schemas import FRAMES, FRAMES_BY_TYPE
-from realtime.protocol.frames import CLOSE_MEANINGS, CloseCode
 
-REFERENCE = Path(__file__).parents[2] / "docs" / "asyncapi.json"
+REFERENCE = Path(__file__).parents[3] / "docs" / "asyncapi.json"
 EVENT = {
     "id": "01a2", "seq": 3, "type": "amended", "status": "booked", "occurredAt": "2026-03-02T12:00:00Z",
     "recordedAt": "2026-03-02T12:00:00Z", "location": None, "actor": {"role": "driver", "id": None},

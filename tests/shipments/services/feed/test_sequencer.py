@@ -17,7 +17,7 @@ from tests.drills import relay
 from tests.drills.harness.daphnes import database_url
 from tests.factories import NOW
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 pytestmark = pytest.mark.usefixtures("committed")
 
 

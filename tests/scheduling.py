@@ -17,7 +17,7 @@ GROUPS: Final = (
     ("tests/journeys/operations/test_up", "up"),
     ("tests/journeys/operations/test_embedded", "up"),
     ("tests/journeys/", "journeys"),
-    ("tests/ratelimits/test_daphnes", "limits"),
+    ("tests/ratelimits/test_two_servers", "limits"),
     ("tests/ratelimits/test_sockets", "limits"),
     ("tests/browser/", "browser"),
 )

@@ -68,7 +68,7 @@ def test_a_count_is_one_round_trip(key: str) -> None:
     assert commands == ["EVALSHA"]
 
 
-@pytest.mark.usefixtures("redis_gone")
+@pytest.mark.usefixtures("redis_down")
 def test_without_redis_the_process_counts_for_itself(key: str) -> None:
     policy = Policy("general", 3, 900)
 

@@ -26,12 +26,12 @@ def database_settings(committed: None, settings: Settings) -> None:
     assert settings.DATABASES["default"]["NAME"] == connection.settings_dict["NAME"]
 
 
-@pytest.mark.usefixtures("test_database")
+@pytest.mark.usefixtures("database_settings")
 async def test_a_migrated_database_is_well() -> None:
     assert await check_error(probes.PostgreSQL()) is None
 
 
-@pytest.mark.usefixtures("test_database")
+@pytest.mark.usefixtures("database_settings")
 async def test_a_migration_that_has_not_run_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     known = probes._known_migrations() | {("shipments", "9999_tomorrow")}
     monkeypatch.setattr(probes, "_known_migrations", lambda: known)

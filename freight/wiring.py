@@ -15,10 +15,11 @@ from monitoring import runtime
 from monitoring.prometheus import hosts
 from monitoring.reports import json_reports, performance
 from realtime import report
-from realtime.hub import room_types, rooms
+from realtime.hub import room_registry, room_types
 from realtime.publishing import receivers
 from shipments import intake, signals
 from shipments.auth import subjects
+from shipments.caching import report as cache_report
 from shipments.domain import pictures
 from shipments.selectors import gauges
 
@@ -39,12 +40,12 @@ def connect() -> None:
     export_kind = room_types.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
     import_kind = room_types.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
     for kind in (*room_types.ROOM_TYPES, export_kind, import_kind):
-        rooms.register(kind)
+        room_registry.register(kind)
     hosts.register_status("performance", performance.process_status)
     hosts.register_status("websocket", report.process_part)
     json_reports.register("performance", performance.report)
     json_reports.register("websocket", report.report)
-    json_reports.register("cache", gauges.cache_report)
+    json_reports.register("cache", cache_report.cache_report)
     json_reports.register("exports", statistics.report)
     json_reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
     runtime.sample_every_second(report.update_gauges)

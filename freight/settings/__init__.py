@@ -170,7 +170,7 @@ CACHES = {
 }
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "realtime.publishing.channel_layer.HintLayer",
+        "BACKEND": "realtime.publishing.channel_layer.HintChannelLayer",
         "CONFIG": {
             "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 0.2}],
             "prefix": "freight",

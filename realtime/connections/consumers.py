@@ -26,7 +26,8 @@ from realtime.connections.room_memberships import RoomMemberships
 from realtime.hub import room_hub
 from realtime.hub.delivery import DirectSender, FrameSender
 from realtime.protocol import frames
-from realtime.protocol.frames import CloseCode, InvalidFrame
+from realtime.protocol.close_codes import CloseCode
+from realtime.protocol.frames import InvalidFrame
 from shipments import representation
 from shipments.auth.subjects import Subject
 

@@ -16,7 +16,8 @@ from realtime.access import authentication, background_tasks, revocation
 from realtime.access.authentication import HandshakeCredential
 from realtime.connections import connection_limits, timer_wheel
 from realtime.protocol import frames
-from realtime.protocol.frames import CloseCode, InvalidFrame
+from realtime.protocol.close_codes import CloseCode
+from realtime.protocol.frames import InvalidFrame
 from shipments import representation
 from shipments.auth.subjects import Subject
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from realtime import metrics
-from realtime.hub import rooms
+from realtime.hub import room_registry
 from realtime.hub.log_room import JoinRequest, LogRoom, Member
 from realtime.hub.room_hub import RoomHub
-from realtime.hub.rooms import RoomName
-from realtime.protocol import frames
+from realtime.protocol import frames, room_names
 from realtime.protocol.frames import InvalidFrame
+from realtime.protocol.room_names import RoomName
 from shipments.auth.subjects import Subject
 
 
@@ -37,8 +37,8 @@ class RoomMemberships:
             raise InvalidFrame('"rooms" is a list of objects.')
         if len(requested) > frames.MAX_ROOMS:
             raise InvalidFrame(f"At most {frames.MAX_ROOMS} rooms in one frame.")
-        parsed = [(fields, rooms.parse_room(fields)) for fields in requested]
-        permitted = await rooms.find(subject, [name for _, name in parsed if name])
+        parsed = [(fields, room_names.parse_room(fields)) for fields in requested]
+        permitted = await room_registry.find(subject, [name for _, name in parsed if name])
         requests: dict[str, JoinRequest] = {}
         for fields, name in parsed:
             room = permitted.get(name) if name else None
@@ -70,7 +70,7 @@ class RoomMemberships:
 
     def leave(self, frame: dict[str, Any], echo: object) -> None:
         """Act on a `leave:room`; raises BadFrame where it names no room."""
-        name = rooms.parse_room(frame)
+        name = room_names.parse_room(frame)
         if name is None:
             raise InvalidFrame('Name the room: "shipmentId" or "room".')
         room_as_sent = _room_as_sent(frame)
@@ -83,7 +83,9 @@ class RoomMemberships:
     async def recheck(self, subject: Subject, groups: Sequence[str] | None = None) -> None:
         """Put the member out of those of its rooms that the subject may not enter (any more)."""
         joined = {group: room for group, room in self.rooms.items() if groups is None or group in groups}
-        permitted = await rooms.find(subject, [(room.type_name, room.identifier) for room in joined.values()])
+        permitted = await room_registry.find(
+            subject, [(room.type_name, room.identifier) for room in joined.values()]
+        )
         for group, room in joined.items():
             if permitted.get((room.type_name, room.identifier)) != room and group in self.rooms:
                 self._drop(group)
@@ -115,4 +117,4 @@ def _join_request(fields: dict[str, Any], room: RoomName) -> JoinRequest:
 
 def _room_as_sent(frame: dict[str, Any]) -> str:
     """Return a room as the client called it, cut to a sane length."""
-    return str(frame.get("room") or rooms.shipment_room(str(frame.get("shipmentId", ""))))[:80]
+    return str(frame.get("room") or room_names.shipment_room(str(frame.get("shipmentId", ""))))[:80]

@@ -7,7 +7,8 @@ from typing import Final
 
 from realtime.hub.delivery import DirectSender, broadcast
 from realtime.hub.log_room import Member
-from realtime.hub.rooms import LatestSource, RoomName
+from realtime.hub.room_registry import LatestSource
+from realtime.protocol.room_names import RoomName
 
 # Between two frames of one room; what comes faster is conflated.
 MIN_INTERVAL_SECONDS: Final = 0.25

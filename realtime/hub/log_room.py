@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from realtime.hub.delivery import DirectSender, broadcast
-from realtime.hub.rooms import Json, RoomLog, RoomName
+from realtime.hub.room_registry import RoomLog
+from realtime.protocol.frames import Json
+from realtime.protocol.room_names import RoomName
 
 
 class Member(Protocol):

@@ -10,7 +10,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from realtime.hub.log_room import LogRoom
-from realtime.hub.rooms import Json
+from realtime.protocol.frames import Json
 
 # Longer than the slowest comes back.
 TTL_SECONDS: Final = 60.0

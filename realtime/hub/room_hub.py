@@ -17,14 +17,14 @@ import structlog
 from monitoring.tracing import trace_context
 from realtime import metrics
 from realtime.access import revocation
-from realtime.hub import rooms
+from realtime.hub import room_registry
 from realtime.hub.flush import RoomFlusher
 from realtime.hub.latest_room import LatestRoom
 from realtime.hub.log_room import JoinRequest, LogRoom, Member, snapshot_reason
 from realtime.hub.room_reader import MissingRange, RoomReader
 from realtime.hub.subscription import Subscription
 from realtime.hub.sweep import Sweep
-from realtime.protocol import frames
+from realtime.protocol import frames, room_names
 from shipments.selectors import async_reads
 
 FILL_EVENTS: Final = 500
@@ -138,7 +138,7 @@ class RoomHub:
         name = request.room
         room = self.rooms.get(name.group)
         if room is None:
-            room_type = rooms.room_type(name.type_name)
+            room_type = room_registry.room_type(name.type_name)
             if room_type.log:
                 room = LogRoom(name, room_type.log)
             else:
@@ -205,7 +205,7 @@ class RoomHub:
                     if not room.members or not room.apply_event(event, self.epoch, _summary_of):
                         continue
                     # The feed's hints bring no frame, and it has a lag of its own.
-                    if room.name.name == rooms.FEED:
+                    if room.name.name == room_names.FEED:
                         self._flusher.schedule(room)
                     else:
                         metrics.healed_events.inc()

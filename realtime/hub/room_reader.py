@@ -12,7 +12,8 @@ from monitoring.dependencies.batching import BatchLoader
 from realtime.hub.latest_room import LatestRoom
 from realtime.hub.log_room import LogRoom
 from realtime.hub.replay_cache import ReplayCache
-from realtime.hub.rooms import Json, LatestSource, RoomLog
+from realtime.hub.room_registry import LatestSource, RoomLog
+from realtime.protocol.frames import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from monitoring.dependencies.batching import BatchLoader
-from realtime.hub import rooms
-from realtime.hub.rooms import Json, RoomName, RoomType
-from realtime.protocol import frames
+from realtime.hub.room_registry import RoomType
+from realtime.protocol import frames, room_names
+from realtime.protocol.frames import Json
+from realtime.protocol.room_names import RoomName
 from shipments.auth.subjects import Subject, VisibilityScope
 from shipments.selectors import async_reads
 
@@ -94,8 +95,8 @@ async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[st
             rooms_by_reference[reference] = RoomName(
                 "shipment",
                 shipment_id,
-                rooms.shipment_room(stored_reference),
-                rooms.shipment_group(subject.organization_id, stored_reference),
+                room_names.shipment_room(stored_reference),
+                room_names.shipment_group(subject.organization_id, stored_reference),
             )
     return rooms_by_reference
 
@@ -121,7 +122,7 @@ async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName
     if not (subject.sees_all_shipments and subject.has_permission("shipments:read")):
         return {}
     organization_id = subject.organization_id
-    return {"all": RoomName("feed", organization_id, rooms.FEED, rooms.feed_group(organization_id))}
+    return {"all": RoomName("feed", organization_id, room_names.FEED, room_names.feed_group(organization_id))}
 
 
 async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
@@ -131,7 +132,7 @@ async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, Room
     ids = {text: uuid.UUID(text) for text in texts}
     visible = await async_reads.fetch_visible_driver_ids(subject, list(ids.values()))
     return {
-        text: RoomName("driver", key, f"driver:{key}", rooms.driver_group(key))
+        text: RoomName("driver", key, f"driver:{key}", room_names.driver_group(key))
         for text, key in ids.items()
         if key in visible
     }
@@ -152,13 +153,13 @@ class ProgressSource:
 
 def export_room_type(*, newest: Newest, owned: Owned) -> RoomType:
     """Return the rooms of background exports, each open to whoever started it."""
-    find = _find_owned("export", "exports:read", rooms.export_group, owned)
+    find = _find_owned("export", "exports:read", room_names.export_group, owned)
     return RoomType("export", find, latest=ProgressSource(newest, frames.export_progress))
 
 
 def import_room_type(*, newest: Newest, owned: Owned) -> RoomType:
     """Return the rooms of imports, each open to whoever sent the file."""
-    find = _find_owned("import", "shipments:write", rooms.import_group, owned)
+    find = _find_owned("import", "shipments:write", room_names.import_group, owned)
     return RoomType("import", find, latest=ProgressSource(newest, frames.import_progress))
 
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 import structlog
 from channels.layers import get_channel_layer
 
+from realtime.protocol.room_names import CONTROL_GROUP
+
 SUBSCRIBE_DEADLINE_SECONDS: Final = 1.0
 ECHO_SECONDS: Final = 1.0
 ECHO_DEADLINE_SECONDS: Final = 0.5
 RESUBSCRIBE_AFTER_SECONDS: Final = 4.0
-# Heard by every process: what concerns logins rather than rooms.
-CONTROL_GROUP: Final = "control"
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +67,7 @@ class Subscription:
 
     async def open(self) -> None:
         """Begin to receive."""
-        self._layer.hear(self._channel, self._on_layer_message)
+        self._layer.add_listener(self._channel, self._on_layer_message)
         await asyncio.gather(self.subscribe(self._own_group), self.subscribe(CONTROL_GROUP))
 
     def _on_layer_message(self, message: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ class Subscription:
         self._last_echo_at = time.monotonic()
         self._subscribed.clear()
         await self.close()
-        self._layer.hear(self._channel, self._on_layer_message)
+        self._layer.add_listener(self._channel, self._on_layer_message)
         await self._subscribe(self._own_group)
 
     async def close(self) -> None:

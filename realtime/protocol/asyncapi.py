@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from realtime.protocol.close_codes import CLOSE_MEANINGS
 from realtime.protocol.frame_schemas import FRAMES, FrameType
-from realtime.protocol.frames import CLOSE_MEANINGS, VERSION
+from realtime.protocol.frames import VERSION
 
 
 def document() -> dict[str, Any]:

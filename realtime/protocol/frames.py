@@ -3,7 +3,6 @@
 Frames are JSON text. The makers below return bytes, encoded once and sent to every member as they are.
 """
 
-from enum import IntEnum
 from typing import Any, Final
 
 import orjson
@@ -27,29 +26,6 @@ SUMMARY_FIELDS: Final = ("id", "reference", "status", "eta", "deliveredAt", "fla
 REASSIGNMENT_FIELDS: Final = frozenset({"driver", "customer"})
 
 Json = dict[str, Any]
-
-
-class CloseCode(IntEnum):
-    """Why the server closes a socket."""
-
-    PROTOCOL_ERROR = 4400
-    UNAUTHENTICATED = 4401
-    REVOKED = 4403
-    NOT_AUTHENTICATED_IN_TIME = 4408
-    TOO_MANY_MESSAGES = 4429
-    SLOW_CONSUMER = 4431
-    DRAINING = 4503
-
-
-CLOSE_MEANINGS: Final = {
-    CloseCode.PROTOCOL_ERROR: "protocol error",
-    CloseCode.UNAUTHENTICATED: "not authenticated, or the credentials have expired",
-    CloseCode.REVOKED: "login, key, link, session or account revoked",
-    CloseCode.NOT_AUTHENTICATED_IN_TIME: "no authentication in time",
-    CloseCode.TOO_MANY_MESSAGES: "too many messages, handshakes or sockets",
-    CloseCode.SLOW_CONSUMER: "the client reads too slowly",
-    CloseCode.DRAINING: "the server drains or cannot check credentials: reconnect with jitter",
-}
 
 
 class InvalidFrame(Exception):

@@ -19,7 +19,7 @@ from channels.layers import get_channel_layer
 
 from monitoring.tracing import trace_context
 from realtime import metrics
-from realtime.hub.subscription import CONTROL_GROUP
+from realtime.protocol.room_names import CONTROL_GROUP
 
 DEADLINE_SECONDS: Final = 0.3
 QUEUE_SIZE: Final = 10_000

@@ -3,8 +3,7 @@
 import uuid
 from typing import Any
 
-from realtime.hub import rooms
-from realtime.protocol import frames
+from realtime.protocol import frames, room_names
 from realtime.publishing import publisher
 from shipments.selectors import epoch
 
@@ -15,7 +14,7 @@ def publish_event(
     """Hint a committed event to every hub that has members in the shipment's room."""
     current_epoch = epoch.current()
     publisher.publish_hint(
-        rooms.shipment_group(organization_id, shipment["reference"]),
+        room_names.shipment_group(organization_id, shipment["reference"]),
         seq=event["seq"],
         epoch=current_epoch,
         frame=event_frame(current_epoch, event, shipment),
@@ -28,7 +27,7 @@ def event_frame(current_epoch: str, event: dict[str, Any], shipment: dict[str, A
     """Return the frame of an event, encoded once for every socket of every process."""
     reference = shipment["reference"]
     return frames.update(
-        room=rooms.shipment_room(reference),
+        room=room_names.shipment_room(reference),
         reference=reference,
         epoch=current_epoch,
         seq=event["seq"],
@@ -50,20 +49,26 @@ def publish_link_revoked(*, link_id: uuid.UUID, **_: object) -> None:
 def publish_feed_head(*, organization_id: uuid.UUID, position: int, **_: object) -> None:
     """Hint that an organisation's feed has grown; the hubs read what by themselves."""
     publisher.publish_hint(
-        rooms.feed_group(organization_id), seq=position, epoch=epoch.current(), frame=None, ends=False
+        room_names.feed_group(organization_id), seq=position, epoch=epoch.current(), frame=None, ends=False
     )
 
 
 def publish_position(*, driver_id: uuid.UUID, position: dict[str, Any], version: int, **_: object) -> None:
     """Publish where a driver is now; a later position overtakes it."""
-    publisher.publish_latest(rooms.driver_group(driver_id), version=version, frame=frames.driver_location(position))
+    publisher.publish_latest(
+        room_names.driver_group(driver_id), version=version, frame=frames.driver_location(position)
+    )
 
 
 def publish_export_progress(*, export_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
     """Publish how far a background export is."""
-    publisher.publish_latest(rooms.export_group(export_id), version=version, frame=frames.export_progress(value))
+    publisher.publish_latest(
+        room_names.export_group(export_id), version=version, frame=frames.export_progress(value)
+    )
 
 
 def publish_import_progress(*, import_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
     """Publish how far an import is."""
-    publisher.publish_latest(rooms.import_group(import_id), version=version, frame=frames.import_progress(value))
+    publisher.publish_latest(
+        room_names.import_group(import_id), version=version, frame=frames.import_progress(value)
+    )

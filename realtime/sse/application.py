@@ -20,9 +20,10 @@ from monitoring.middleware import accept_or_generate_id, describe_request_span
 from monitoring.tracing import trace_context
 from ratelimits import async_limiter, limiter
 from realtime.access import authentication
-from realtime.hub import room_hub, rooms
+from realtime.hub import room_hub, room_registry
 from realtime.hub.log_room import JoinRequest
-from realtime.protocol.frames import CloseCode
+from realtime.protocol import room_names
+from realtime.protocol.close_codes import CloseCode
 from realtime.sse.event_stream import EventStream
 from shipments.auth.subjects import Subject
 
@@ -59,7 +60,7 @@ class StreamApplication:
         if not path.endswith("/stream") or scope["method"] == "OPTIONS":
             await self.inner(scope, receive, send)
         elif path == _FEED:
-            await _StreamRequest(scope, "/api/events/stream", {"room": rooms.FEED}).answer(receive, send)
+            await _StreamRequest(scope, "/api/events/stream", {"room": room_names.FEED}).answer(receive, send)
         elif match := _SHIPMENT.fullmatch(path):
             route = "/api/shipments/<reference>/stream"
             await _StreamRequest(scope, route, {"shipmentId": match[1]}).answer(receive, send)
@@ -141,8 +142,8 @@ class _StreamRequest:
                 401, "Unauthorized", _UNAUTHENTICATED, {"WWW-Authenticate": 'Bearer realm="freight"'}
             )
         since, epoch = self._cursor()
-        room_key = rooms.parse_room(self._room_fields)
-        permitted = await rooms.find(subject, [room_key]) if room_key else {}
+        room_key = room_names.parse_room(self._room_fields)
+        permitted = await room_registry.find(subject, [room_key]) if room_key else {}
         if room_key in permitted:
             await stream.memberships.enter([JoinRequest(permitted[room_key], since, epoch)])
         if not stream.answered:  # also where the shipment went between the look for it and the join

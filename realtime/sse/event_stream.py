@@ -17,7 +17,7 @@ from realtime.connections.identity import Identity
 from realtime.connections.room_memberships import RoomMemberships
 from realtime.hub.room_hub import RoomHub
 from realtime.protocol import frames
-from realtime.protocol.frames import CloseCode
+from realtime.protocol.close_codes import CloseCode
 from shipments.auth.subjects import Subject
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]

@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from realtime.protocol.frames import CloseCode
+from realtime.protocol.close_codes import CloseCode
 from shipments.models import User
 from shipments.services.accounts import api_keys
 from tests import factories

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from realtime.hub import rooms
+from realtime.protocol import room_names
 from realtime.publishing import publisher, receivers
 from shipments import services, signals
 from shipments.auth import subjects
@@ -80,7 +80,7 @@ class EventSource:
 
     def message(self, number: int, frame: bytes) -> tuple[str, dict[str, Any]]:
         """Return group and message of a hint, as the publisher would send it."""
-        group = rooms.shipment_group(self.by.organization_id, self.references[number])
+        group = room_names.shipment_group(self.by.organization_id, self.references[number])
         return group, {
             "type": "hint", "group": group, "seq": self._seqs[frame], "epoch": epoch.current(), "frame": frame,
             "ends": False, "reassigns": False, "at": time.time(),
@@ -88,7 +88,7 @@ class EventSource:
 
     def hint(self, number: int, frame: bytes) -> None:
         """Publish a hint as the writer's process would."""
-        group = rooms.shipment_group(self.by.organization_id, self.references[number])
+        group = room_names.shipment_group(self.by.organization_id, self.references[number])
         publisher.publish_hint(group, seq=self._seqs[frame], epoch=epoch.current(), frame=frame, ends=False)
 
     def token(self) -> str:

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from realtime.access import authentication, revocation
 from shipments.auth.credentials import Credential
 from shipments.auth.subjects import Subject
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 from shipments.services.accounts import members
 from tests import factories
 from tests.journeys.credentials import create_member_credentials, now
@@ -46,7 +46,7 @@ async def revocable() -> AsyncIterator[RecordingRevocable]:
     revocable = RecordingRevocable(subject)
     yield revocable
     revocation.unregister(revocable)
-    await async_reads.close_pools()
+    await async_pool.close_pools()
 
 
 @sync_to_async
@@ -101,7 +101,7 @@ async def test_messages_that_come_together_are_one_look(
         reads.append(credential)
         return await read(credential)
 
-    monkeypatch.setattr(authentication, "today", counting)
+    monkeypatch.setattr(authentication, "current_subject", counting)
     assert revocable.subject is not None
     for _ in range(50):
         revocation.handle_control({"type": "control", "whose": str(revocable.subject.user_id)})
@@ -124,7 +124,7 @@ async def test_many_sockets_of_one_login_are_one_read(
         reads.append(credential)
         return await read(credential)
 
-    monkeypatch.setattr(authentication, "today", counting)
+    monkeypatch.setattr(authentication, "current_subject", counting)
     await promote(revocable)
     await revocation.sweep()
     for other in others:

@@ -72,7 +72,7 @@ async def test_keys_do_not_count_for_each_other(processes: list[ConnectionCounte
 async def test_a_process_that_died_takes_its_sockets_with_it(
     processes: list[ConnectionCounter], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_limits, "FORGOTTEN_SECONDS", 1)
+    monkeypatch.setattr(connection_limits, "PROCESS_TTL_SECONDS", 1)
     stopped, living = processes
     assert await stopped.acquire(key, 1)
     assert not await living.acquire(key, 1)
@@ -85,7 +85,7 @@ async def test_a_process_that_died_takes_its_sockets_with_it(
 async def test_a_redis_that_was_emptied_is_told_again(
     processes: list[ConnectionCounter], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_limits, "BEAT_SECONDS", 0.2)
+    monkeypatch.setattr(connection_limits, "HEARTBEAT_SECONDS", 0.2)
     one, other = processes
     assert await one.acquire(key, 1)
     redis = Redis.from_url(settings.REDIS_URL)

@@ -17,7 +17,7 @@ from realtime.connections.consumers import SocketConsumer
 from realtime.hub import room_hub
 from realtime.protocol import frames
 from shipments.auth.subjects import Subject
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 from tests import factories
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -59,10 +59,10 @@ def dispatcher_with_a_shipment() -> tuple[Subject, str]:
 async def test_a_socket_beats_with_the_heads_of_its_rooms_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     by, reference = await dispatcher_with_a_shipment()
 
-    async def admit(*_: Any, **__: Any) -> AuthenticationResult:
+    async def authenticate(*_: Any, **__: Any) -> AuthenticationResult:
         return AuthenticationResult(by)
 
-    monkeypatch.setattr(authentication, "admit", admit)
+    monkeypatch.setattr(authentication, "authenticate", authenticate)
     monkeypatch.setattr(frames, "HEARTBEAT_SECONDS", 0.3)
     before = metrics.open_sockets()
     connection = AsgiConnection()
@@ -95,4 +95,4 @@ async def test_a_socket_beats_with_the_heads_of_its_rooms_until_it_ends(monkeypa
         gc.enable()
     await room_hub.current().stop()
     await connection_limits.current().close()
-    await async_reads.close_pools()
+    await async_pool.close_pools()

@@ -8,7 +8,7 @@ import pytest
 
 from realtime.connections.identity import Identity
 from realtime.protocol import frames
-from realtime.protocol.frames import CloseCode
+from realtime.protocol.close_codes import CloseCode
 from shipments.auth.subjects import Subject
 
 pytestmark = pytest.mark.usefixtures("committed")

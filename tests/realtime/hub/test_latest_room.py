@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from realtime.hub.latest_room import MIN_INTERVAL_SECONDS, LatestRoom
-from realtime.hub.rooms import RoomName
+from realtime.protocol.room_names import RoomName
 from shipments.domain.identifiers import new_id
 
 NAME = RoomName("driver", new_id(), "driver:x", "driver.x")

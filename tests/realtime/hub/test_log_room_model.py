@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from realtime.hub.log_room import JoinRequest, LogRoom, snapshot_reason
-from realtime.hub.rooms import RoomName
+from realtime.protocol.room_names import RoomName
 from shipments.domain.identifiers import new_id
 
 EPOCH = "1.00000001"
@@ -162,7 +162,7 @@ class RoomModel(RuleBasedStateMachine):
             assert client.seqs == list(range(client.started + 1, client.started + 1 + len(client.seqs)))
             upto = client.started + len(client.seqs)
             assert client.total == sum(event["weight"] for event in self.log.events[:upto])
-            assert client.told == client.total
+            assert client.summary_total == client.total
 
     def teardown(self) -> None:
         if not hasattr(self, "room"):

@@ -8,7 +8,7 @@ import pytest
 
 from realtime.hub.log_room import LogRoom
 from realtime.hub.replay_cache import ReplayCache
-from realtime.hub.rooms import RoomName
+from realtime.protocol.room_names import RoomName
 
 
 class RecordingLog:

@@ -2,106 +2,21 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
-import orjson
 import pytest
-import pytest_asyncio
 from asgiref.sync import sync_to_async
 
-from realtime.hub import rooms, sweep
-from realtime.hub.log_room import JoinRequest
+from realtime.hub import sweep
 from realtime.hub.room_hub import RoomHub
-from realtime.hub.rooms import RoomName
-from realtime.protocol import frames
+from realtime.protocol import frames, room_names
 from shipments import services
-from shipments.models import Shipment
 from shipments.selectors import async_reads
 from tests import factories
 from tests.factories import NOW
+from tests.realtime.hub.members import Socket, Watcher, amend, booked, join_request
 
 pytestmark = pytest.mark.usefixtures("committed")
-
-
-class Socket:
-    """A member that writes down what it is given, and applies it as clients must."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.direct_sender = None
-        self.waits = 0
-        self.frames: list[dict[str, Any]] = []
-        self.seqs: list[int] = []
-        self.snapshot: dict[str, Any] | None = None
-        self.frame_received = asyncio.Event()
-
-    def deliver(self, frame: bytes) -> None:
-        message = orjson.loads(frame)
-        self.frames.append(message)
-        if message["type"] == "room:joined":
-            if message["recovered"]:
-                for event in message["events"]:
-                    self._apply(event)
-            else:
-                self.snapshot, self.seqs = message["snapshot"], [message["seq"]]
-        elif message["type"] == "shipment:update":
-            self._apply(message["event"])
-        self.frame_received.set()
-
-    def _apply(self, event: dict[str, Any]) -> None:
-        assert not self.seqs or event["seq"] == self.seqs[-1] + 1
-        self.seqs.append(event["seq"])
-        if self.snapshot is not None:
-            self.snapshot = {
-                **self.snapshot, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"],
-            }  # fmt: skip
-
-    async def drain(self) -> None:
-        self.waits += 1
-        await asyncio.sleep(0.05)
-
-    async def reaches(self, seq: int, seconds: float = 5) -> None:
-        async with asyncio.timeout(seconds):
-            while not self.seqs or self.seqs[-1] < seq:
-                self.frame_received.clear()
-                await self.frame_received.wait()
-
-
-class Watcher(Socket):
-    """A member of many rooms, which only writes down."""
-
-    def deliver(self, frame: bytes) -> None:
-        self.frames.append(orjson.loads(frame))
-
-
-@pytest_asyncio.fixture
-async def hub() -> AsyncIterator[RoomHub]:
-    made = RoomHub()
-    yield made
-    await made.stop()
-    await async_reads.close_pools()
-
-
-@sync_to_async
-def booked() -> tuple[Any, Shipment]:
-    by = factories.member(org := factories.organization(), "dispatcher")
-    return by, factories.booked_shipment(by, driver_id=factories.driver(org).pk)
-
-
-@sync_to_async
-def amend(by: Any, shipment: Shipment, pieces: int) -> int:
-    amended: Shipment = services.amend(
-        by=by, now=NOW + timedelta(seconds=pieces), reference=shipment.reference, changes={"pieces": pieces}
-    )
-    return amended.seq
-
-
-def join_request(shipment: Shipment, since: int | None = None, epoch: str | None = None) -> JoinRequest:
-    reference = shipment.reference
-    group = rooms.shipment_group(shipment.organization_id, reference)
-    return JoinRequest(RoomName("shipment", shipment.pk, rooms.shipment_room(reference), group), since, epoch)
 
 
 async def test_a_member_is_given_what_is_committed_after_it_joined(hub: RoomHub) -> None:
@@ -192,7 +107,7 @@ async def test_many_answers_wait_for_the_socket_and_miss_nothing_meanwhile(
 
     assert late.waits == len(pairs)
     assert {name: frame["seq"] for name, frame in last_by_room.items()} == {
-        rooms.shipment_room(shipment.reference): 2 for _, shipment in pairs
+        room_names.shipment_room(shipment.reference): 2 for _, shipment in pairs
     }
 
 
@@ -200,7 +115,7 @@ async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkey
     by, shipment = await booked()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
-    monkeypatch.setattr(hub, "take", lambda _: None)
+    monkeypatch.setattr(hub, "handle_message", lambda _: None)
 
     for pieces in range(1, 4):
         await amend(by, shipment, pieces)
@@ -215,7 +130,7 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
 ) -> None:
     chance = random.Random(seed)
     by, shipment = await booked()
-    take = hub.handle_message
+    handle_message = hub.handle_message
     delayed: list[dict[str, Any]] = []
 
     def deliver_disturbed(message: dict[str, Any]) -> None:
@@ -226,10 +141,10 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
             delayed.append(message)
             return
         for each in (message, *delayed, message):
-            take(each)
+            handle_message(each)
         delayed.clear()
 
-    monkeypatch.setattr(hub, "take", deliver_disturbed)
+    monkeypatch.setattr(hub, "handle_message", deliver_disturbed)
     sockets: list[Socket] = []
     for pieces in range(1, 30):
         if chance.random() < 0.3:
@@ -253,7 +168,7 @@ async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch
     by_hint, by_fill = Socket(), Socket()
     await hub.join(by_hint, [join_request(shipment)])
     hintless = RoomHub()
-    monkeypatch.setattr(hintless, "take", lambda _: None)
+    monkeypatch.setattr(hintless, "handle_message", lambda _: None)
     await hintless.join(by_fill, [join_request(shipment)])
 
     for pieces in range(1, 4):
@@ -274,7 +189,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         reads.append(1)
         return await read(*args, **kwargs)
 
-    monkeypatch.setattr(async_reads, "events", counted)
+    monkeypatch.setattr(async_reads, "fetch_events", counted)
     return reads
 
 
@@ -285,7 +200,7 @@ async def test_members_of_one_room_cost_one_fill(
     sockets = [Socket() for _ in range(20)]
     for socket in sockets:
         await hub.join(socket, [join_request(shipment)])
-    monkeypatch.setattr(hub, "take", lambda _: None)
+    monkeypatch.setattr(hub, "handle_message", lambda _: None)
     for pieces in range(1, 6):
         await amend(by, shipment, pieces)
 
@@ -301,16 +216,16 @@ async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(
     by, shipment = await booked()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
-    take = hub.handle_message
+    handle_message = hub.handle_message
     queued: asyncio.Queue[Any] = asyncio.Queue()
-    monkeypatch.setattr(hub, "take", queued.put_nowait)
+    monkeypatch.setattr(hub, "handle_message", queued.put_nowait)
     await amend(by, shipment, 1)
     hint = await queued.get()
 
     sweeping = asyncio.create_task(hub.sweep())
     await asyncio.sleep(sweep.GRACE_SECONDS / 2)
     assert socket.seqs == [1]
-    take(hint)
+    handle_message(hint)
     await sweeping
 
     await socket.reaches(2)
@@ -323,7 +238,7 @@ async def test_what_fails_for_rooms_of_newest_values_keeps_no_log_from_being_hea
     by, shipment = await booked()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
-    monkeypatch.setattr(hub, "take", lambda _: None)
+    monkeypatch.setattr(hub, "handle_message", lambda _: None)
 
     async def fails(_: Any) -> Any:
         raise OSError("away")

@@ -92,7 +92,7 @@ async def test_a_reader_for_whom_too_much_waits_is_cut_and_the_response_not_ende
 async def test_a_stream_without_news_still_says_something(
     stream: EventStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_stream, "BEAT_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(event_stream, "KEEPALIVE_SECONDS", (0.01, 0.02))
     response = Response()
     running = asyncio.create_task(stream.run(response.receive, response.send))
 

@@ -1,0 +1,87 @@
+"""Members of a hub for tests, and the changes that they receive."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import orjson
+from asgiref.sync import sync_to_async
+
+from realtime.hub.log_room import JoinRequest
+from realtime.protocol import room_names
+from realtime.protocol.room_names import RoomName
+from shipments import services
+from shipments.models import Shipment
+from tests import factories
+from tests.factories import NOW
+
+
+class Socket:
+    """A member that writes down what it is given, and applies it as clients must."""
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.direct_sender = None
+        self.waits = 0
+        self.frames: list[dict[str, Any]] = []
+        self.seqs: list[int] = []
+        self.snapshot: dict[str, Any] | None = None
+        self.frame_received = asyncio.Event()
+
+    def deliver(self, frame: bytes) -> None:
+        message = orjson.loads(frame)
+        self.frames.append(message)
+        if message["type"] == "room:joined":
+            if message["recovered"]:
+                for event in message["events"]:
+                    self._apply(event)
+            else:
+                self.snapshot, self.seqs = message["snapshot"], [message["seq"]]
+        elif message["type"] == "shipment:update":
+            self._apply(message["event"])
+        self.frame_received.set()
+
+    def _apply(self, event: dict[str, Any]) -> None:
+        assert not self.seqs or event["seq"] == self.seqs[-1] + 1
+        self.seqs.append(event["seq"])
+        if self.snapshot is not None:
+            self.snapshot = {
+                **self.snapshot, **event["data"]["changes"], "seq": event["seq"], "updatedAt": event["recordedAt"],
+            }  # fmt: skip
+
+    async def drain(self) -> None:
+        self.waits += 1
+        await asyncio.sleep(0.05)
+
+    async def reaches(self, seq: int, seconds: float = 5) -> None:
+        async with asyncio.timeout(seconds):
+            while not self.seqs or self.seqs[-1] < seq:
+                self.frame_received.clear()
+                await self.frame_received.wait()
+
+
+class Watcher(Socket):
+    """A member of many rooms, which only writes down."""
+
+    def deliver(self, frame: bytes) -> None:
+        self.frames.append(orjson.loads(frame))
+
+
+@sync_to_async
+def booked() -> tuple[Any, Shipment]:
+    by = factories.member(org := factories.organization(), "dispatcher")
+    return by, factories.booked_shipment(by, driver_id=factories.driver(org).pk)
+
+
+@sync_to_async
+def amend(by: Any, shipment: Shipment, pieces: int) -> int:
+    amended: Shipment = services.amend(
+        by=by, now=NOW + timedelta(seconds=pieces), reference=shipment.reference, changes={"pieces": pieces}
+    )
+    return amended.seq
+
+
+def join_request(shipment: Shipment, since: int | None = None, epoch: str | None = None) -> JoinRequest:
+    reference = shipment.reference
+    group = room_names.shipment_group(shipment.organization_id, reference)
+    return JoinRequest(RoomName("shipment", shipment.pk, room_names.shipment_room(reference), group), since, epoch)

@@ -9,7 +9,7 @@ from monitoring.health.endpoints import Application, HealthApplication
 from monitoring.health.monitor import Dependency
 from monitoring.reports import json_reports
 from realtime import report
-from shipments.selectors import gauges
+from shipments.caching import report as cache_report
 
 
 def application(inner: Application) -> HealthApplication:
@@ -24,7 +24,7 @@ def application(inner: Application) -> HealthApplication:
             Dependency("disk", Disk(settings.FREIGHT_HOME), shown_in_ready=False),
         ],
         detail_providers={
-            "cache": gauges.hit_rate,
+            "cache": cache_report.hit_rate,
             "websocket": report.health,
             "memory": details.memory_detail(json_reports.process_statuses),
             "process": details.process_detail,

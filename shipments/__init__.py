@@ -1,0 +1,1 @@
+"""The domain: shipments, their log, the people and parties around them."""

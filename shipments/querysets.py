@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Protocol, Self
 
 from django.db import models
@@ -26,14 +27,14 @@ class EqualsAny(_RawLookup):
     """Equal to one of many values that are given as one array: `IN` has a parameter, and SQL, for each of them."""
 
     lookup_name = "any_of"
-    written = "{} = ANY({})"
+    sql_template = "{} = ANY({})"
 
 
 class Like(_RawLookup):
     """A text that has a pattern."""
 
     lookup_name = "like"
-    written = "{} LIKE {}"
+    sql_template = "{} LIKE {}"
 
 
 class Viewer(Protocol):
@@ -153,6 +154,10 @@ class ApiKeyQuerySet(OrganizationQuerySet):
         """Keep what the viewer manages: an administrator the organisation's keys, others their own."""
         rows = self.of_organization(viewer.organization_id)
         return rows if viewer.role in {"admin", "system"} else rows.filter(user_id=viewer.user_id)
+
+    def usable(self, now: datetime) -> Self:
+        """Keep the keys that are neither revoked nor expired at `now`."""
+        return self.filter(models.Q(expires_at=None) | models.Q(expires_at__gt=now), revoked_at=None)
 
 
 class LinkQuerySet(OrganizationQuerySet):

@@ -25,7 +25,7 @@ from exports.models import Job
 from shipments.auth import credentials
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.parsing.query_parameters import InvalidFields, field_error
-from shipments.selectors.async_reads import connection_arguments
+from shipments.selectors.async_pool import connection_arguments
 
 log: Final = structlog.get_logger("exports")
 MAX_OPEN_PER_USER: Final = 2

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from exports.models import Job
 from shipments.auth.subjects import Subject
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 
 # A later state of the same attempt is newer however many rows were written.
 _STAGE: Final = {
@@ -56,6 +56,6 @@ IMPORTS: Final = ProgressReader("exports_import", "importId")
 
 
 async def _rows(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with (await async_reads.get_pool()).connection() as connection:
+    async with (await async_pool.get_pool()).connection() as connection:
         cursor = await connection.execute(sql.encode(), params)
         return await cursor.fetchall()

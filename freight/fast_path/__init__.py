@@ -1,0 +1,1 @@
+"""The fast path: an ASGI application that answers the two hottest reads before Django's middleware and DRF."""

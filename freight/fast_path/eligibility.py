@@ -3,10 +3,9 @@
 import re
 from typing import Any, Final
 
-from shipments.domain.identifiers import REFERENCE_PATTERN
+from shipments.domain.identifiers import is_valid_reference
 
 LIST_PATH: Final = "/api/shipments"
-_RESERVED: Final = frozenset({"bulk", "export"})
 _ACCEPTED: Final = re.compile(rb"\*/\*|application/(\*|json)")
 # A request with one of these is not the plain case.
 _INELIGIBLE_HEADERS: Final = frozenset({b"origin", b"cookie", b"range", b"x-http-method-override"})
@@ -30,10 +29,7 @@ def is_eligible(scope: dict[str, Any]) -> bool:
         return False
     reference = reference_of(path)
     if path != LIST_PATH and (
-        path[len(LIST_PATH)] != "/"
-        or not REFERENCE_PATTERN.fullmatch(reference)
-        or reference in _RESERVED
-        or scope["query_string"]
+        path[len(LIST_PATH)] != "/" or not is_valid_reference(reference) or scope["query_string"]
     ):
         return False
     if _SEARCHES.search(scope["query_string"]):

@@ -160,7 +160,7 @@ CACHES = {
         "OPTIONS": {
             # Never pickle: whoever can write to Redis must not be able to run code here.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "CONNECTION_POOL_CLASS": "monitoring.dependencies.redis_deadlines.PatientPool",
+            "CONNECTION_POOL_CLASS": "monitoring.dependencies.redis_deadlines.DeadlineConnectionPool",
             "SOCKET_CONNECT_TIMEOUT": redis_deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
             "SOCKET_TIMEOUT": redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
         },

@@ -76,7 +76,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["shipments.api.http.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["shipments.api.http.parsers.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "shipments.api.http.errors.problem",
+    "EXCEPTION_HANDLER": "shipments.api.http.errors.exception_handler",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -94,7 +94,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "ShipmentStatus": "shipments.domain.lifecycle.STATES",
-        "StartStatus": "shipments.domain.lifecycle.START",
+        "StartStatus": "shipments.domain.lifecycle.INITIAL_STATES",
         "DriverStatus": "shipments.models.Driver.Status",
     },
 }

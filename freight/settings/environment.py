@@ -1,22 +1,23 @@
-"""Typed readers of environment variables; each refuses a bad value with its name, the value and the mend.
+"""Typed readers of environment variables; each raises InvalidVariable, which names the variable, its value and a hint.
 
-Every variable is declared once, by the call that reads it; `declared` lists them for `docs/settings.md`.
+Every variable is declared once, by the call that reads it; `variables` registers them, and a test holds
+`docs/settings.md` against it. Surrounding white space is ignored and an empty value means unset.
+Why no library reads them: docs/decisions/0044-settings-are-read-by-our-own-readers.md.
 """
 
 import importlib.util
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
 
-_env = environ.Env()
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -26,7 +27,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class Variable:
-    """A variable that the settings read: its name, what it is for, and its default as written by a person."""
+    """A declared variable: its name, its purpose, and its default as a person would write it."""
 
     name: str
     purpose: str
@@ -37,17 +38,20 @@ variables: dict[str, Variable] = {}
 
 
 class InvalidVariable(ImproperlyConfigured):
-    """An environment variable has a value that cannot be used."""
+    """An environment variable has a value that cannot be used; the hint says which values can."""
 
     def __init__(self, name: str, value: str, hint: str) -> None:
         super().__init__(f"{name}={value!r} cannot be used: {hint}")
 
 
 def read(name: str, default: T, parse: Callable[[str], T], *, hint: str, purpose: str, secret: bool = False) -> T:
-    """Return the parsed variable, or the default where it is unset or empty; raises Refused."""
+    """Declare a variable and return its parsed value, or the default where it is unset or empty.
+
+    `parse` raises ValueError for a bad value, which becomes InvalidVariable; `secret` keeps the value out of it.
+    """
     default_text = ",".join(map(str, default)) if isinstance(default, list) else str(default)
     variables[name] = Variable(name, purpose, "" if default is None else default_text)
-    raw = _env.str(name, default="").strip()
+    raw = os.environ.get(name, "").strip()
     if not raw:
         return default
     try:
@@ -57,8 +61,8 @@ def read(name: str, default: T, parse: Callable[[str], T], *, hint: str, purpose
 
 
 def is_set(*names: str) -> bool:
-    """Tell whether any of the variables has a value."""
-    return any(_env.str(name, default="").strip() for name in names)
+    """Return whether any of the variables has a value."""
+    return any(os.environ.get(name, "").strip() for name in names)
 
 
 def text(name: str, default: str, *, purpose: str, secret: bool = False, minimum: int = 0) -> str:
@@ -98,7 +102,7 @@ def boolean(name: str, *, default: bool, purpose: str) -> bool:
 
 
 def choice(name: str, default: str, options: list[str], *, purpose: str) -> str:
-    """Return one of the options, whatever its case."""
+    """Return one of the options, matched without regard to case."""
 
     def parse(raw: str) -> str:
         canonical = {option.lower(): option for option in options}.get(raw.lower())
@@ -110,7 +114,7 @@ def choice(name: str, default: str, options: list[str], *, purpose: str) -> str:
 
 
 def duration(name: str, default: str, *, purpose: str) -> int:
-    """Return seconds from forms like 30s, 15m, 2h, 1d or a bare number of seconds."""
+    """Return seconds from `30s`, `15m`, `2h`, `1d` or a plain number of seconds; zero is refused."""
 
     def parse(raw: str) -> int:
         match = re.fullmatch(r"(\d{1,9})([smhd]?)", raw.lower())
@@ -125,12 +129,12 @@ def duration(name: str, default: str, *, purpose: str) -> int:
 
 
 def names(name: str, default: list[str], *, purpose: str) -> list[str]:
-    """Return the comma-separated parts, stripped, empty ones left out."""
+    """Return the comma-separated items, stripped, without empty ones."""
     return read(name, default, _split, purpose=purpose, hint="give names separated by commas.")
 
 
 def origins(name: str, default: list[str], *, purpose: str) -> list[str]:
-    """Return a list of `scheme://host[:port]`, nothing behind it."""
+    """Return comma-separated web origins, `scheme://host[:port]` with nothing after it."""
 
     def parse(raw: str) -> list[str]:
         parsed = _split(raw)
@@ -152,7 +156,7 @@ def origins(name: str, default: list[str], *, purpose: str) -> list[str]:
 
 
 def networks(name: str, default: list[str], *, purpose: str) -> list[IPNetwork]:
-    """Return IP networks in CIDR form."""
+    """Return comma-separated IP networks in CIDR notation."""
 
     def parse(raw: str) -> list[IPNetwork]:
         return [ipaddress.ip_network(part) for part in _split(raw)]
@@ -167,7 +171,7 @@ def networks(name: str, default: list[str], *, purpose: str) -> list[IPNetwork]:
 
 
 def url(name: str, default: str, schemes: list[str], *, purpose: str) -> str:
-    """Return a URL with one of the schemes; its value is never shown, it may hold a password."""
+    """Return a URL with one of the schemes; errors do not show it, since it may hold a password."""
 
     def parse(raw: str) -> str:
         if urlsplit(raw).scheme not in schemes:
@@ -187,7 +191,7 @@ def url(name: str, default: str, schemes: list[str], *, purpose: str) -> str:
 
 
 def require_module(name: str, module: str, *, extra: str) -> None:
-    """Raise Refused where what a variable switches on is not installed."""
+    """Raise InvalidVariable where the module that a variable needs is not installed."""
     try:
         spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:

@@ -86,11 +86,8 @@ def subject_of_api_key(key: ApiKey) -> Subject | None:
 
 
 def _authenticate_api_key(raw: str, now: datetime) -> Subject | None:
-    key = (
-        ApiKey.objects.select_related("user__membership")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now), digest=tokens.digest(raw), revoked_at=None)
-        .first()
-    )
+    keys = ApiKey.objects.select_related("user__membership").usable(now)
+    key = keys.filter(digest=tokens.digest(raw)).first()
     subject = subject_of_api_key(key) if key else None
     if key is None or subject is None:
         return None

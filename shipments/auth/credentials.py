@@ -10,7 +10,6 @@ from typing import Any, Final, Self
 
 from django.contrib.auth import HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
-from django.db.models import Q
 from django.utils.crypto import constant_time_compare
 
 from shipments.auth import bearers, subjects
@@ -108,11 +107,7 @@ def subject_of_session(key: str, *, now: datetime) -> Subject | None:
 
 
 def _subject_of_key(key_id: uuid.UUID, now: datetime) -> Subject | None:
-    key = (
-        ApiKey.objects.select_related("user__membership")
-        .filter(Q(expires_at=None) | Q(expires_at__gt=now), pk=key_id, revoked_at=None)
-        .first()
-    )
+    key = ApiKey.objects.select_related("user__membership").usable(now).filter(pk=key_id).first()
     return bearers.subject_of_api_key(key) if key else None
 
 

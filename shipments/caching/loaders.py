@@ -9,7 +9,7 @@ from shipments.auth.subjects import Subject
 from shipments.auth.tokens import Claims
 from shipments.caching import pages, versions
 from shipments.caching.versions import Version
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 
 # The version of an organisation (so many columns), and behind it who asks: of one snapshot.
 _VERSION_COLUMNS: Final = 4
@@ -22,7 +22,7 @@ JOIN ({versions.version_sql("(SELECT DISTINCT organization_id FROM who)")}) AS v
 
 async def load_versions(organizations: Collection[uuid.UUID]) -> dict[uuid.UUID, Version]:
     """Return the version of each organisation, as `versions.now` does; those without one are left out."""
-    rows = await async_reads.fetch(versions.VERSION_SQL, [list(organizations)])
+    rows = await async_pool.fetch(versions.VERSION_SQL, [list(organizations)])
     versions_by_organization = {organization: versions.version_of_row(row) for organization, *row in rows}
     return {
         organization: version for organization, version in versions_by_organization.items() if version is not None
@@ -34,7 +34,7 @@ async def load_subjects_with_versions(batch: Collection[Claims]) -> dict[Claims,
 
     Tokens that are not good (any more) are left out.
     """
-    rows = await async_reads.fetch(_SUBJECTS_WITH_VERSIONS_SQL, [[claims.login_id for claims in batch]])
+    rows = await async_pool.fetch(_SUBJECTS_WITH_VERSIONS_SQL, [[claims.login_id for claims in batch]])
     # Behind the id of the organisation, which stands in the login too.
     rows_by_login = {row[_VERSION_COLUMNS]: (row[_VERSION_COLUMNS:], row[1:_VERSION_COLUMNS]) for row in rows}
     loaded = {}
@@ -49,5 +49,5 @@ async def load_subjects_with_versions(batch: Collection[Claims]) -> dict[Claims,
 async def load_positions(drivers: Collection[str]) -> pages.PositionsByDriver:
     """Return where drivers are, by their ids as text; those who were never seen may be left out."""
     return pages.positions_by_driver(
-        await async_reads.fetch(pages.POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
+        await async_pool.fetch(pages.POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
     )

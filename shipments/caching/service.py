@@ -17,8 +17,9 @@ from django.conf import settings
 
 from ratelimits import counters
 from shipments import metrics
-from shipments.caching.local_store import LRUStore, SingleFlight
+from shipments.caching.local_store import LRUStore
 from shipments.caching.redis_store import RedisStore
+from shipments.caching.single_flight import SingleFlight
 
 T = TypeVar("T")
 Value = bytes | str | int | float | bool | list[Any] | dict[str, Any]

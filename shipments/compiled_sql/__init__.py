@@ -1,0 +1,1 @@
+"""SQL that is compiled once for each shape and executed with other values: one shipment, lists, writes."""

@@ -70,7 +70,7 @@ def _build_instance(model: type[AnyModel], values: Iterator[Any]) -> AnyModel:
 
 
 def _fetch(viewer: Viewer, reference: str, columns: tuple[str, ...], *, for_update: bool) -> list[Any] | None:
-    statement = _compiled_statement(VisibilityScope.of(viewer), columns, locks=for_update)
+    statement = _compiled_statement(VisibilityScope.of(viewer), columns, for_update=for_update)
     if statement is None:
         return None
     sql, params = statement

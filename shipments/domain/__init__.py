@@ -1,0 +1,1 @@
+"""The rules of freight: pure Python without Django or a database."""

@@ -1,1 +1,1 @@
-"""Door: reads. `shipments` answers synchronous callers, `live` the event loops of the hub and the streams."""
+"""Reads of the database: rows ready for `representation`, and for event loops the same by `async_reads`."""

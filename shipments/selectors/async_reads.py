@@ -1,100 +1,22 @@
 """Reads for event loops: asynchronous pools of their own, so that no socket waits for another's thread."""
 
-import asyncio
-import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
-from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db.models import F, Value
-from psycopg_pool import AsyncConnectionPool
 
-from monitoring.dependencies import deadlines
-from monitoring.queries import query_timing
 from shipments import representation
 from shipments.auth import bearers
 from shipments.auth.subjects import Subject
 from shipments.auth.tokens import Claims
 from shipments.models import Driver, Shipment, ShipmentEvent
 from shipments.querysets import EqualsAny, Viewer, VisibilityScope
+from shipments.selectors import async_pool
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
-
-_Pool = AsyncConnectionPool[deadlines.AsyncDeadlineConnection]
-_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
-# A read waits for a connection and for its answer; both together end before somebody's request is 5 s old.
-_READ_SECONDS = deadlines.DATABASE_TIMEOUT_SECONDS + 0.5
-# A connection that has just answered is not tried again before it is used.
-_CHECK_AFTER_SECONDS: Final = 0.2
-# libpq's words for Django's.
-_LIBPQ_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-
-
-def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
-    """Return what psycopg needs for a connection of its own to the product's database, in autocommit."""
-    database = settings.DATABASES["default"]
-    excluded = {"pool", "options", "application_name", "server_side_binding"}
-    kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in excluded}
-    kwargs |= {name: database[key] for name, key in _LIBPQ_NAMES.items() if database[key]}
-    return kwargs | {"autocommit": True, "application_name": f"freight {purpose}", "options": options}
-
-
-async def get_pool(purpose: str = "live") -> _Pool:
-    """Return this loop's pool for a purpose: what takes long must not use up the connections of others.
-
-    Its connections are in autocommit, read only, and end a statement after 3.5 s unless told otherwise.
-    """
-    pools = _pools.setdefault(asyncio.get_running_loop(), {})
-    existing = pools.get(purpose)
-    if existing is None:
-        existing = pools[purpose] = AsyncConnectionPool(
-            connection_class=deadlines.AsyncDeadlineConnection,
-            kwargs=connection_arguments(
-                purpose,
-                f"-c timezone=UTC -c statement_timeout={deadlines.STATEMENT_TIMEOUT_SECONDS * 1000:.0f}"
-                " -c default_transaction_read_only=on",
-            ),
-            min_size=1 if purpose == "live" else 0,
-            max_size=max(2, settings.DATABASE_POOL_SIZE // 2),
-            timeout=deadlines.DATABASE_TIMEOUT_SECONDS,
-            reconnect_timeout=1,
-            check=_check_idle_connection,
-            open=False,
-        )
-        await existing.open()
-    return existing
-
-
-async def _check_idle_connection(connection: Any) -> None:
-    """Ask a connection whether it lives, unless it has just answered; a busy one always has."""
-    if time.monotonic() - connection.answered_at > _CHECK_AFTER_SECONDS:
-        await AsyncConnectionPool.check_connection(connection)
-
-
-async def close_pools() -> None:
-    """Close this loop's pools."""
-    for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
-        await pool.close()
-
-
-async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
-    with deadlines.deadline(_READ_SECONDS):
-        return await _fetch_unbounded(sql, params)
-
-
-async def _fetch_unbounded(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    async with (await get_pool()).connection() as connection:
-        started = time.perf_counter()
-        cursor = await connection.execute(sql.encode(), params)
-        rows = await cursor.fetchall()
-        query_timing.observe_query(sql, time.perf_counter() - started)
-        connection.answered_at = time.monotonic()
-        return rows
 
 
 async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
@@ -103,30 +25,32 @@ async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str,
         sql, params = queryset.values_list(*columns).query.sql_with_params()
     except EmptyResultSet:
         return []  # the ORM knows without asking: an empty list, or a viewer who sees nothing
-    return [dict(zip(columns, row, strict=True)) for row in await fetch(sql, params)]
+    return [dict(zip(columns, row, strict=True)) for row in await async_pool.fetch(sql, params)]
 
 
 async def _fetch_compiled(statement: tuple[str, tuple[Any, ...]], keys: Collection[object]) -> Any:
     """Ask a question that was compiled for `_NONE`: compiling it takes longer than asking it."""
     sql, params = statement
-    return await fetch(sql, [list(keys) if param == _PLACEHOLDER else param for param in params])
+    return await async_pool.fetch(sql, [list(keys) if param == _PLACEHOLDER else param for param in params])
 
 
 async def current_epoch() -> str:
     """Read the epoch now."""
-    return str((await fetch(epochs.EPOCH_SQL))[0][0])
+    return str((await async_pool.fetch(epochs.EPOCH_SQL))[0][0])
 
 
 async def subjects_of_claims(batch: Collection[Claims]) -> dict[Claims, Subject]:
     """Return whom these access tokens stand for now; those that are not good (any more) are left out."""
-    rows = {row[0]: row for row in await fetch(bearers.LOGINS_SQL, [[claims.login_id for claims in batch]])}
+    rows = {
+        row[0]: row for row in await async_pool.fetch(bearers.LOGINS_SQL, [[claims.login_id for claims in batch]])
+    }
     subjects = {claims: bearers.subject_of_login(claims, rows.get(claims.login_id)) for claims in batch}
     return {claims: subject for claims, subject in subjects.items() if subject is not None}
 
 
 async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
     """Return those users whose `access_version` is another than the known one, and the ended links."""
-    rows = await fetch(
+    rows = await async_pool.fetch(
         "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
         " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version"
         " UNION ALL SELECT link.id FROM shipments_trackinglink link"
@@ -145,7 +69,7 @@ async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, i
     A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
     """
     array_literal = "{" + ",".join(map(str, keys)) + "}"  # the driver takes ten times as long for a list of them
-    rows = await fetch(
+    rows = await async_pool.fetch(
         f"SELECT ({epochs.EPOCH_SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"
         " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s::uuid[])"
         " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
@@ -181,7 +105,7 @@ async def fetch_feed(
 
 async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
     """Return where drivers were last seen, each with the microsecond of it."""
-    rows = await fetch(
+    rows = await async_pool.fetch(
         "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition"
         " WHERE driver_id = ANY(%s)",
         [list(driver_ids)],

@@ -1,14 +1,10 @@
 """What is measured in the database now and then, for metrics: by one process of a host, never for a request."""
 
-from typing import Any, Final, cast
+from typing import Final
 
-from django.core.cache import caches as django_caches
 from django.db import connection
 from django.db.models import Count
-from redis.exceptions import RedisError
 
-from monitoring.prometheus.samples import SampleSet
-from monitoring.reports import json_reports
 from shipments import metrics
 from shipments.domain import lifecycle
 from shipments.models import Shipment
@@ -36,48 +32,3 @@ def sample_states() -> None:
     counts = {row["status"]: row["number"] for row in rows}
     for state in lifecycle.STATES:
         metrics.by_status.labels(state).set(counts.get(state, 0))
-
-
-def hit_rate() -> dict[str, Any]:
-    """Return what detailed health adds about the cache: how often it had the answer, 0 to 1."""
-    return {"hitRate": _hit_rates(json_reports.host_samples())["hitRate"]}
-
-
-def cache_report() -> dict[str, Any]:
-    """Return `/api/metrics/cache`; size, time to live (s) and evictions are of the whole Redis."""
-    numbers = json_reports.current_samples()
-    names = numbers.total_by("cache", "cache_requests_total")
-    return (
-        _hit_rates(numbers)
-        | _redis_memory()
-        | {"byName": {name: _hit_rates(numbers, cache=name) for name in sorted(names)}}
-    )
-
-
-def _hit_rates(samples: SampleSet, **labels: str) -> dict[str, Any]:
-    hits = int(samples.total("cache_requests_total", result="hit", **labels))
-    misses = int(samples.total("cache_requests_total", result="miss", **labels))
-    return {"hits": hits, "misses": misses, "hitRate": round(hits / (hits + misses), 4) if hits + misses else 0.0}
-
-
-def _redis_memory() -> dict[str, Any]:
-    redis_info: dict[str, Any] = {}
-    if not json_reports.is_partial():
-        try:
-            redis_info = cast("Any", django_caches["default"]).client.get_client().info()
-        except (RedisError, OSError):
-            redis_info = {}
-    # Of all databases the one that holds most: the others are not ours to name.
-    database: dict[str, Any] = max(
-        (each for name, each in redis_info.items() if name.startswith("db")), key=_key_count, default={}
-    )
-    return {
-        "size": int(database.get("keys", 0)),
-        "maxSize": redis_info.get("maxmemory") or None,
-        "ttlAverage": round(database["avg_ttl"] / 1000, 1) if database.get("avg_ttl") else None,
-        "evictions": int(redis_info.get("evicted_keys", 0)),
-    }
-
-
-def _key_count(database: dict[str, Any]) -> int:
-    return int(database.get("keys", 0))

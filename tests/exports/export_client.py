@@ -10,7 +10,7 @@ from typing import Any
 from django.test import AsyncClient
 
 from shipments.auth.subjects import Subject
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 from shipments.services.accounts import api_keys
 
 PATH = "/api/exports/shipments.csv"
@@ -56,4 +56,4 @@ async def _fetch(path: str, query: dict[str, Any], headers: dict[str, str]) -> F
         body = b"".join([part async for part in response]) if response.streaming else response.content
         return File(response.status_code, dict(response.items()), body)
     finally:
-        await async_reads.close_pools()
+        await async_pool.close_pools()

@@ -9,7 +9,7 @@ from django.utils import timezone
 from exports.background import export_jobs
 from exports.models import Export
 from shipments.auth.subjects import Subject
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 from tests.exports.export_client import token
 from tests.shipments.api.client import Api
 
@@ -41,7 +41,7 @@ def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
             body = b"".join([part async for part in response]) if response.streaming else response.content
             return response, body
         finally:
-            await async_reads.close_pools()
+            await async_pool.close_pools()
 
     request_headers = {name.replace("_", "-"): value for name, value in headers.items()}
     request_headers["Authorization"] = f"Bearer {token(by)}"

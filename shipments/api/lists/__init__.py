@@ -1,0 +1,1 @@
+"""What every list of the API shares: its query parameters and its response."""

@@ -1,0 +1,1 @@
+"""Lists and their queries: filters, search, the parsed `ListQuery` and keyset pages."""

@@ -69,7 +69,9 @@ SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
 def shipment_filters(viewer: Viewer) -> Mapping[str, Parameter]:
     """Return the parameters of a viewer's shipments: only what it may see decides a search."""
     search_parameter = replace(
-        SHIPMENT_FILTERS["q"], apply_filter=lambda rows, text: search.search_shipments(rows, viewer, text), runs_queries=True
+        SHIPMENT_FILTERS["q"],
+        apply_filter=lambda rows, text: search.search_shipments(rows, viewer, text),
+        runs_queries=True,
     )
     return {**SHIPMENT_FILTERS, "q": search_parameter}
 

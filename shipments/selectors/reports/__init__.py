@@ -1,0 +1,1 @@
+"""Whole tables for reports: COPY from one snapshot, cells as SQL expressions."""

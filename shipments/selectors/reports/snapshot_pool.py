@@ -13,7 +13,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from shipments.selectors.async_reads import connection_arguments
+from shipments.selectors.async_pool import connection_arguments
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 # Cells are written for these settings. Reading takes as long as it takes, but not for a reader who is gone.

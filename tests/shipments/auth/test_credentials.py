@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
-from django.test import Client
 
-from shipments.auth import bearers, credentials, subjects, tokens
+from shipments.auth import credentials, subjects
 from shipments.auth.subjects import Subject
-from shipments.models import ApiKey, RefreshFamily, User
+from shipments.models import ApiKey, User
 from shipments.services.accounts import api_keys, logins, members
 from tests import factories
+from tests.shipments.auth.credentials import by_key, by_login, by_session
 
 pytestmark = pytest.mark.django_db
 
@@ -33,35 +33,6 @@ def person() -> User:
 @pytest.fixture
 def admin(person: User) -> Subject:
     return factories.member(person.membership.organization, "admin")
-
-
-def by_login(person: User) -> Subject:
-    login = RefreshFamily.objects.create(
-        user=person, created_at=now(), refreshed_at=now(), expires_at=now() + timedelta(days=1)
-    )
-    token, _ = tokens.issue_access(
-        user_id=person.pk, login_id=login.pk, authz_version=person.authz_version, now=now()
-    )
-    subject = bearers.authenticate(token, now=now())
-    assert subject is not None
-    return subject
-
-
-def by_key(person: User) -> Subject:
-    maker = subjects.subject_of_user(person)
-    assert maker is not None
-    _, secret = api_keys.create(by=maker, now=now(), name="system", scopes=["shipments:read"])
-    subject = bearers.authenticate(secret, now=now())
-    assert subject is not None
-    return subject
-
-
-def by_session(person: User) -> Subject:
-    page = Client()
-    page.force_login(person)
-    subject = credentials.subject_of_session(page.cookies["sessionid"].value, now=now())
-    assert subject is not None
-    return subject
 
 
 CREDENTIAL_KINDS = [by_login, by_key, by_session]

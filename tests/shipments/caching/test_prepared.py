@@ -141,7 +141,7 @@ def test_what_is_committed_between_the_two_queries_is_shown_with_its_own_etag(di
         return False
 
     amended = [1]
-    body = read_shipment(dispatcher, reference, has=changes_meanwhile)
+    body = read_shipment(dispatcher, reference, client_has=changes_meanwhile)
 
     assert (body["seq"], body["pieces"]) == (2, 9)
     assert read_shipment(dispatcher, reference)["seq"] == 2

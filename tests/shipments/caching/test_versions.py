@@ -116,7 +116,7 @@ def page_checks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         results.append(stands(*args))
         return results[-1]
 
-    monkeypatch.setattr(versions, "stands", recording)
+    monkeypatch.setattr(versions, "is_page_current", recording)
     return results
 
 

@@ -140,7 +140,7 @@ def test_what_cannot_be_found_in_the_parameters_is_left_to_the_orm(dispatcher: S
 
 
 def test_shapes_without_end_are_forgotten(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists, "_MOST", 3)
+    monkeypatch.setattr(lists, "_MAX_SHAPES", 3)
     lists._compiled_queries.clear()
 
     for limit in range(1, 8):

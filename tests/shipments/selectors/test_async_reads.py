@@ -12,7 +12,7 @@ from asgiref.sync import sync_to_async
 from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.models import Shipment
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool, async_reads
 from tests import factories
 
 pytestmark = pytest.mark.usefixtures("committed")
@@ -22,15 +22,15 @@ pytestmark = pytest.mark.usefixtures("committed")
 async def queries(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
     """The texts of what is asked."""
     statements: list[str] = []
-    fetch = async_reads.fetch
+    fetch = async_pool.fetch
 
     async def recorded_fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         statements.append(sql)
         return await fetch(sql, params)
 
-    monkeypatch.setattr(async_reads, "fetch", recorded_fetch)
+    monkeypatch.setattr(async_pool, "fetch", recorded_fetch)
     yield statements
-    await async_reads.close_pools()
+    await async_pool.close_pools()
 
 
 @sync_to_async

@@ -18,7 +18,7 @@ from shipments import services
 from shipments.auth import tokens
 from shipments.auth.subjects import Subject
 from shipments.models import Organization, RefreshFamily, User
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 from tests import factories
 from tests.factories import NOW
 from tests.shipments.api.client import Api, field_errors
@@ -142,7 +142,7 @@ class LongPollClient:
 async def waiting(committed: None) -> Any:
     client = await sync_to_async(LongPollClient)()
     yield client
-    await async_reads.close_pools()
+    await async_pool.close_pools()
 
 
 async def test_waiting_ends_with_the_next_event(waiting: LongPollClient) -> None:

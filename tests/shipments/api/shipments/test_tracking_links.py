@@ -11,7 +11,7 @@ from shipments import services, signals
 from shipments.auth import bearers
 from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Organization, Shipment, TrackingLink
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool, async_reads
 from shipments.services.shipments import tracking_links
 from tests import factories
 from tests.factories import NOW
@@ -240,7 +240,7 @@ async def test_event_loops_can_ask_which_links_have_ended(committed: None) -> No
         await sync_to_async(services.amend)(by=by, now=NOW, reference=reference, changes={"customer_id": None})
         after = await async_reads.changed_access({}, [lasting, revoked, given])
     finally:
-        await async_reads.close_pools()
+        await async_pool.close_pools()
 
     assert before == [revoked]
     assert set(after) == {revoked, given}

@@ -14,7 +14,7 @@ from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import SocketTicket, User
 from shipments.services.accounts import api_keys, socket_tickets
 from tests import factories
-from tests.shipments.auth.test_credentials import by_key, by_login, by_session
+from tests.shipments.auth.credentials import by_key, by_login, by_session
 
 HANDSHAKES = 40
 

@@ -1,4 +1,8 @@
-"""Who opens a socket: by header, ticket, a page's session with an allowed Origin, or token in the first frame."""
+"""Authentication of sockets and streams.
+
+A handshake is authenticated by an Authorization header, a single-use ticket or a page's session cookie (with an
+allowed Origin); a socket may also send a token in its first frame.
+"""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,21 +22,21 @@ from shipments.auth import credentials
 from shipments.auth.credentials import Credential
 from shipments.auth.subjects import Subject
 
-# Handshakes must not wait for each other's queries in Channels' one thread.
+# Channels runs synchronous code of a process in one thread: there, handshakes would wait for each other's queries.
 _threads: Final = ThreadPoolExecutor(max_workers=4, thread_name_prefix="socket-auth")
-# Nor must a revocation wait for a thousand handshakes.
+# Separate threads, so that a revocation does not queue behind a thousand handshakes.
 _recheck_threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-access")
 token_authenticator: Final = TokenAuthenticator(_threads)
 _TICKET_PREFIX: Final = "ticket."
 
 
 class ForbiddenOrigin(Exception):
-    """The page that opens the socket is not on the list, or hides where it comes from."""
+    """The Origin is not in WS_CORS_ORIGINS, or is missing beside a session cookie."""
 
 
 @dataclass(frozen=True, slots=True)
 class HandshakeCredential:
-    """What somebody shows to say who it is."""
+    """A credential as the client presented it, not verified yet."""
 
     kind: Literal["token", "ticket", "session"]
     secret: str = field(repr=False)
@@ -40,19 +44,22 @@ class HandshakeCredential:
 
 @dataclass(frozen=True, slots=True)
 class AuthenticationResult:
-    """Who it is, None for nobody; and whether it has not tried too often (`ws_connect`)."""
+    """The subject, None for invalid credentials, and whether the rate limit `ws_connect` allows the handshake."""
 
     subject: Subject | None
     within_limit: bool = True
 
 
 def headers_of(scope: Mapping[str, Any]) -> dict[str, str]:
-    """Return the handshake's headers by lower-case name."""
+    """Return the headers of an ASGI scope by lower-case name."""
     return {name.decode("latin1"): value.decode("latin1") for name, value in scope["headers"]}
 
 
 def handshake_credential(headers: Mapping[str, str], subprotocols: Sequence[str]) -> HandshakeCredential | None:
-    """Return what the handshake shows, None where the first frame has to."""
+    """Return the credential of a handshake, None where the first frame has to bring one.
+
+    A header counts before a ticket and a ticket before a cookie; the others are not tried.
+    """
     scheme, _, raw = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return HandshakeCredential("token", raw.strip())
@@ -64,9 +71,9 @@ def handshake_credential(headers: Mapping[str, str], subprotocols: Sequence[str]
 
 
 def check_origin(headers: Mapping[str, str], credential: HandshakeCredential | None) -> None:
-    """Raise ForbiddenOrigin for a page of another site, and for a cookie without any Origin.
+    """Raise ForbiddenOrigin for a page of another site, and for a cookie without an Origin.
 
-    Programs send no Origin; they show a header, a ticket or a first frame, which no foreign page can forge.
+    Programs send no Origin. They authenticate by header, ticket or first frame, which a foreign page cannot forge.
     """
     origin = headers.get("origin")
     if origin is None:
@@ -85,7 +92,7 @@ def _session_key(headers: Mapping[str, str]) -> str | None:
 
 
 def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
-    """Return the client's address, by the same rule as for requests."""
+    """Return the client's address, by the rule for HTTP requests: forwarded headers count from the proxy only."""
     client = scope.get("client")
     meta = {"REMOTE_ADDR": client[0] if client else "", "HTTP_X_FORWARDED_FOR": headers.get("x-forwarded-for", "")}
     return addresses.client_address({name: value for name, value in meta.items() if value or name == "REMOTE_ADDR"})
@@ -94,7 +101,10 @@ def address_of(scope: Mapping[str, Any], headers: Mapping[str, str]) -> str | No
 async def authenticate(
     credential: HandshakeCredential | None, *, address: str | None, request_id: str
 ) -> AuthenticationResult:
-    """Tell who it is, and count the handshake: for whom it is, else for where it comes from."""
+    """Verify a credential and count the handshake under `ws_connect`, by subject, else by address.
+
+    Raise what the database raises.
+    """
     subject = await _subject_of(credential) if credential else None
     if subject is not None:
         subject = subject.with_request_origin(address=address, request_id=request_id)
@@ -116,5 +126,8 @@ async def _subject_of(credential: HandshakeCredential) -> Subject | None:
 
 
 async def current_subject(credential: Credential) -> Subject | None:
-    """Return whom a credential that was good once stands for now, None where it has ended."""
+    """Return the current subject of a credential that was valid once, None where it has ended or was revoked.
+
+    Raise what the database raises.
+    """
     return await run_in_thread(_recheck_threads, lambda: credentials.subject_of(credential, now=timezone.now()))

@@ -1,4 +1,4 @@
-"""Work that nobody waits for: it is kept here until it has ended, for an event loop holds its tasks weakly."""
+"""Tasks that no caller awaits. An event loop keeps weak references to tasks, so they are held here until done."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ _running: Final[set[asyncio.Task[None]]] = set()
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Do some work on the running loop, in the caller's context."""
+    """Run a coroutine as a task of the running loop, in a copy of the caller's context."""
     task = asyncio.get_running_loop().create_task(coroutine)
     _running.add(task)
     task.add_done_callback(_running.discard)

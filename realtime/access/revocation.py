@@ -1,9 +1,9 @@
-"""Living sockets by whom they belong to: what ends or changes with an account reaches them within seconds.
+"""Revocation: open sockets and streams by principal, re-checked within seconds when an account changes.
 
-Two ways lead here and either is enough. `control` takes a message that some process sent right after COMMIT;
-`sweep`, which the hub runs beside its own, compares the users' `access_version` with what each socket saw when
-it was last looked at. Both only say *whose* sockets must look again; what they then find is read from the
-database: gone, as before, or with other rights.
+Two signals trigger a re-check and either is enough. `handle_control` receives a message that a process published
+right after COMMIT; `sweep`, which the hub runs beside its own, compares the users' `access_version` with the
+version that each socket was last checked at. Both only name the principal (a user or a tracking link). The
+outcome is read from the database: revoked, unchanged, or with other rights.
 """
 
 import asyncio
@@ -21,38 +21,42 @@ from shipments.auth.subjects import TRACKING_ROLE, Subject
 from shipments.selectors import async_reads
 
 log = structlog.get_logger(__name__)
-# Sockets of one user that ask the database for their rooms at the same time.
+# Sockets of one principal that query their rooms at the same time.
 _MAX_CONCURRENT_CHECKS: Final = 8
-# Roles that see some shipments only: what they see changes when a shipment goes to somebody else.
+# Roles that see only some shipments of their organisation, and lose one when it is reassigned.
 _RESTRICTED_ROLES: Final = frozenset({"driver", "customer", TRACKING_ROLE})
 
 
 @runtime_checkable
 class Revocable(Protocol):
-    """A socket or stream that lives on after it has shown its credential."""
+    """A socket or stream that stays open after its credential was verified."""
 
     @property
     def subject(self) -> Subject | None: ...
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """Take what the credential stands for now; `anew`: look at the rooms in any case."""
+        """Apply the credential's current subject, None where it has ended.
+
+        `recheck_rooms` checks the rooms even where the access rights did not change. A caller that raises is
+        called again by the next sweep.
+        """
 
 
 _revocables: dict[uuid.UUID, set[Revocable]] = defaultdict(set)
 _locks: dict[uuid.UUID, asyncio.Lock] = {}
-# Whose look is on its way and has not begun: it will see whatever was committed until now.
+# Principals whose re-check is scheduled and has not begun: it will see everything that is committed by now.
 _pending: set[uuid.UUID] = set()
-# Whose rooms have to be looked at in any case, by the next sweep at the latest.
+# Principals whose rooms must be checked whatever their rights, by the next sweep at the latest.
 _rooms_unchecked: set[uuid.UUID] = set()
 
 
 def register(revocable: Revocable) -> None:
-    """Remember a visitor that has said who it is."""
+    """Add an authenticated socket or stream."""
     if revocable.subject is not None and (principal_id := _principal_id(revocable.subject)):
         _revocables[principal_id].add(revocable)
 
 
 def unregister(revocable: Revocable) -> None:
-    """Forget a visitor."""
+    """Remove a socket or stream; one that was never added is ignored."""
     principal_id = _principal_id(revocable.subject) if revocable.subject else None
     if principal_id in _revocables:
         _revocables[principal_id].discard(revocable)
@@ -63,17 +67,17 @@ def unregister(revocable: Revocable) -> None:
 
 
 def _principal_id(subject: Subject) -> uuid.UUID | None:
-    """Return the user or tracking link that a subject's visitors stand under."""
+    """Return the id of the user or tracking link behind a subject."""
     return subject.user_id or subject.link_id
 
 
 def is_restricted(subject: Subject) -> bool:
-    """Tell whether the subject sees some shipments of its organisation only."""
+    """Return whether the subject sees only some shipments of its organisation."""
     return subject.role in _RESTRICTED_ROLES
 
 
 def restricted_principals(members: Iterable[object]) -> set[uuid.UUID]:
-    """Return whose members of a room lose it when the shipment goes to somebody else."""
+    """Return the principals among a room's members that may lose the room when its shipment is reassigned."""
     subjects = (member.subject for member in members if isinstance(member, Revocable))
     return {
         principal_id
@@ -83,7 +87,7 @@ def restricted_principals(members: Iterable[object]) -> set[uuid.UUID]:
 
 
 def handle_control(message: Mapping[str, Any]) -> None:
-    """Take a message from the group `control`: `{"type": "control", "whose": "…"}`."""
+    """Schedule the re-check that a message of the group `control` asks for: `{"type": "control", "whose": id}`."""
     principal_id = uuid.UUID(message["whose"])
     if principal_id in _revocables and principal_id not in _pending:
         _pending.add(principal_id)
@@ -91,9 +95,9 @@ def handle_control(message: Mapping[str, Any]) -> None:
 
 
 async def recheck_restricted(members: Iterable[object]) -> None:
-    """Put out those of a room's members to whom its shipment belongs no longer.
+    """Re-check the members of a room whose shipment was reassigned; those that may not see it any more leave.
 
-    Raises what the database raises; the next sweep then looks again.
+    Raise what the database raises; the next sweep then tries again.
     """
     for principal_id in restricted_principals(members):
         _rooms_unchecked.add(principal_id)
@@ -101,12 +105,15 @@ async def recheck_restricted(members: Iterable[object]) -> None:
 
 
 def mark_for_recheck(members: Iterable[object]) -> None:
-    """Let the next sweep look at those whose shipment may have gone to somebody else unnoticed."""
+    """Let the next sweep re-check members that may have missed a reassignment of their shipment."""
     _rooms_unchecked.update(restricted_principals(members))
 
 
 async def sweep() -> None:
-    """Let everybody look again whose rights are others than a socket of theirs saw: one query."""
+    """Re-check every principal whose rights differ from those that one of its sockets was checked at.
+
+    One query for all; raise what the database raises.
+    """
     users, links = {}, []
     for principal_id, revocables in _revocables.items():
         subjects = [revocable.subject for revocable in revocables if revocable.subject]
@@ -116,18 +123,18 @@ async def sweep() -> None:
             links.append(principal_id)
     if users or links:
         principal_ids = {*await async_reads.changed_access(users, links), *_rooms_unchecked} - _pending
-        await asyncio.gather(*(_try_recheck(whose) for whose in principal_ids))
+        await asyncio.gather(*(_try_recheck(principal_id) for principal_id in principal_ids))
 
 
 async def _try_recheck(principal_id: uuid.UUID) -> None:
     try:
         await _recheck(principal_id)
-    except Exception as error:
-        log.warning("access not looked at", whose=str(principal_id), error=repr(error))
+    except Exception as error:  # noqa: BLE001  the database is away: the next sweep tries again
+        log.warning("access not rechecked", principal=str(principal_id), error=repr(error))
 
 
 async def _recheck(principal_id: uuid.UUID) -> None:
-    """Read what each of somebody's credentials stands for now, and tell its visitors; one at a time."""
+    """Read the current subject of each of a principal's credentials and apply it; one re-check at a time."""
     async with _locks.setdefault(principal_id, asyncio.Lock()):
         _pending.discard(principal_id)
         recheck_rooms = principal_id in _rooms_unchecked
@@ -158,7 +165,7 @@ async def _update_subjects(
 
     async def update(revocable: Revocable) -> None:
         async with semaphore:
-            # A token that was refreshed meanwhile stands for something newer than what was read.
+            # A token that was refreshed meanwhile is newer than the subject that was read.
             if revocable.subject is not None and credentials.credential_of(revocable.subject) == credential:
                 await revocable.update_subject(fresh, recheck_rooms=recheck_rooms)
 

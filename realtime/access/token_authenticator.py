@@ -1,4 +1,4 @@
-"""Whom a token stands for, asked by an event loop: of all who ask at a moment by one query."""
+"""Authentication of bearer tokens on an event loop; concurrent access tokens share one query."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,15 +13,15 @@ from shipments.selectors import async_reads
 
 
 class TokenAuthenticator:
-    """Reads access tokens, API keys and tracking links; the use of a key or link is noted, in a thread."""
+    """Verifies access tokens on the loop; API keys and tracking links in a thread, which records their use."""
 
     def __init__(self, threads: ThreadPoolExecutor, *, linger: float = LINGER_SECONDS) -> None:
-        """`linger`: how long, in a crowd, a read waits for more of it."""
+        """Use `threads` for opaque tokens; `linger` is passed to the BatchLoader, in seconds."""
         self._threads = threads
-        self._subjects_by_claims = BatchLoader(async_reads.subjects_of_claims, linger=linger)
+        self._subjects_by_claims = BatchLoader.of_reads(async_reads.subjects_of_claims, linger=linger)
 
     async def authenticate(self, raw: str) -> Subject | None:
-        """Return whom it stands for now, None where it is no good."""
+        """Return the current subject of a token, None where it is invalid, expired or revoked."""
         now = timezone.now()
         if bearers.is_opaque_token(raw):
             return await run_in_thread(self._threads, partial(bearers.authenticate, raw, now=now))

@@ -20,11 +20,12 @@ from ratelimits import limiter
 from realtime import metrics
 from realtime.access import authentication, background_tasks, revocation
 from realtime.connections import connection_limits, driver_locations, timer_wheel
+from realtime.connections.frame_sender import FrameSender
 from realtime.connections.identity import Identity
 from realtime.connections.message_rate_limit import MessageTokenBucket, RateDecision
 from realtime.connections.room_memberships import RoomMemberships
 from realtime.hub import room_hub
-from realtime.hub.delivery import DirectSender, FrameSender
+from realtime.hub.delivery import DirectSender
 from realtime.protocol import frames
 from realtime.protocol.close_codes import CloseCode
 from realtime.protocol.frames import InvalidFrame

@@ -1,4 +1,4 @@
-"""When a room with a history is written: at the end of a turn of the loop, all that it was given in it together."""
+"""When the frames of a log room are written: together, at the end of the event loop's iteration."""
 
 import asyncio
 from typing import Final
@@ -6,23 +6,24 @@ from typing import Final
 from realtime import metrics
 from realtime.hub.log_room import LogRoom
 
-# A room of so many members rests after a write, for about the time that the kernel takes for each of them.
+# A room with this many members pauses after a write, for about the time that the kernel needs for all of them.
 LARGE_ROOM_MEMBERS: Final = 100
 WRITE_SECONDS_PER_MEMBER: Final = 10e-6
 MAX_PAUSE_SECONDS: Final = 0.05
 
 
 class RoomFlusher:
-    """Of one hub."""
+    """Schedules the flushes of one hub's rooms."""
 
     def __init__(self) -> None:
-        # Rooms that have something to write, and when that was committed.
+        # Commit times (seconds since 1970) of the frames to write, by room.
         self._pending: dict[LogRoom, list[float]] = {}
 
     def schedule(self, room: LogRoom, committed_at: float | None = None) -> None:
-        """Write to a room at the end of this turn of the loop, with whatever else it is given in it.
+        """Flush a room at the end of this iteration of the event loop, with everything appended until then.
 
-        A large room then rests for as long as that takes: of a burst most comes meanwhile, and leaves together.
+        A large room then pauses for about as long as the write takes: the frames of a burst arrive meanwhile and
+        leave in one write. `committed_at` is observed as delivery latency.
         """
         if room not in self._pending:
             self._pending[room] = []

@@ -1,4 +1,4 @@
-"""A room without a history: positions, progress. The newest value wins and nothing is queued up."""
+"""A room without a history (positions, progress): the newest value wins, faster ones are conflated."""
 
 import asyncio
 import uuid
@@ -10,13 +10,16 @@ from realtime.hub.log_room import Member
 from realtime.hub.room_registry import LatestSource
 from realtime.protocol.room_names import RoomName
 
-# Between two frames of one room; what comes faster is conflated.
+# The shortest time between two frames of a room.
 MIN_INTERVAL_SECONDS: Final = 0.25
 
 
 @dataclass(eq=False, slots=True)
 class LatestRoom:
-    """A room with members, or with joins on their way."""
+    """A room with members or with joins under way.
+
+    `version` and `frame` are those of the newest value; `joining` counts joins under way.
+    """
 
     name: RoomName
     source: LatestSource
@@ -30,22 +33,22 @@ class LatestRoom:
 
     @property
     def key(self) -> uuid.UUID:
-        """What the room is about."""
+        """The id of the room's subject."""
         return self.name.key
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is in it or on the way in."""
+        """Whether it has neither members nor joins under way."""
         return not self.members and not self.joining
 
     def admit(self, member: Member, version: int) -> None:
-        """Let somebody in who has just been given a version; a newer one that came meanwhile follows."""
+        """Add a member that was just sent `version`, and send it a newer one that arrived meanwhile."""
         self.members[member] = member.direct_sender
         if self.frame is not None and self.version > version:
             member.deliver(self.frame)
 
     def discard(self, member: Member) -> bool:
-        """Let a member go, and say whether it was in."""
+        """Remove a member; return whether it was one."""
         was_member = member in self.members
         self.members.pop(member, None)
         if not self.members and self._timer:
@@ -54,7 +57,7 @@ class LatestRoom:
         return was_member
 
     def update(self, version: int, frame: bytes) -> None:
-        """Take a value: given at once, or with the next beat where the last was just now."""
+        """Apply a value unless it is old: send it now, or when the interval since the last frame is over."""
         if version <= self.version:
             return
         self.version, self.frame = version, frame
@@ -75,7 +78,7 @@ class LatestRoom:
         broadcast([self.frame], self.members)
 
     def remove_all(self) -> tuple[Member, ...]:
-        """Put everybody out, and return them."""
+        """Remove all members and return them."""
         members = tuple(self.members)
         for member in members:
             self.discard(member)

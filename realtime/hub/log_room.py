@@ -1,21 +1,24 @@
-"""A room with a numbered history, as the hub keeps it: a state machine without any input or output.
+"""A room with a numbered history: a state machine that never waits, reads or publishes by itself.
 
-    head     the newest number that the members have been given
-    wanted   the newest number that is known to exist
+    head        number of the newest event that was appended for the members
+    known_seq   newest number that is known to exist
 
-A frame is given iff its number is head + 1; an older one is dropped; anything newer leaves the room *behind*
-(wanted > head), and whoever owns it reads the log from the head on (`take`) until it is not. A member that
-came in beyond the head stands in `ahead` with the number it has, and is given only what is newer.
+An event is appended iff its number is head + 1. An older one is dropped. A newer number leaves the room *behind*
+(known_seq > head): the hub then *fills* it, that is, reads the log from the head on and applies the events until
+the room is level. A member that joined beyond the head is in `ahead` with its own number, and gets newer events
+only.
 
-What is given in one turn of the event loop is written together (`write`), at the turn's end, or before anybody
-comes or goes: so a frame reaches exactly those who were in the room when it was given.
+Appended frames are `pending` until `flush` writes them together, at the end of the event loop's iteration and
+before a member joins or leaves. So a frame reaches exactly those that were members when it was appended.
 
-    start      the room's first member came with a snapshot of `head`       nobody in → level
-    hint       the next frame: given                                        level → level
-               a newer number: noted                                        level → behind
-    take       what the log says behind the head: given                     behind → level
-    drop       a promise that the log does not know                         behind → level
-    end        the shipment is gone                                         any → nobody in
+    reset                 the first member joined, with a snapshot          empty → level
+    apply_hint            the next event, with its frame: appended          level → level
+                          a newer number, or no frame: remembered           level → behind
+    apply_event           the next event of the log: appended               behind → level
+    forget_unlogged_seq   a hint promised a number that the log lacks       behind → level
+    remove_all            the shipment is gone                              any → empty
+
+tests/realtime/hub/test_log_room_model.py checks it against a model under every order of events.
 """
 
 import uuid
@@ -29,22 +32,22 @@ from realtime.protocol.room_names import RoomName
 
 
 class Member(Protocol):
-    """A socket or stream, as the hub sees it. `deliver` must not wait and must not raise."""
+    """A socket or stream, as the hub sees it. `deliver` must not block or raise."""
 
     @property
     def closed(self) -> bool: ...
     @property
     def direct_sender(self) -> DirectSender | None:
-        """Its own end of a way to write to many at once; None where it is to be given each frame."""
+        """The server's send buffer of this socket; None for a member that takes frames by `deliver` only."""
 
     def deliver(self, frame: bytes) -> None: ...
     async def drain(self) -> None:
-        """Wait until what was delivered is on its way."""
+        """Wait until the delivered frames have left the send buffer."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinRequest:
-    """One room that a member wants to enter, found and permitted; `since` is the last number it has."""
+    """A permitted join: the room, and the last number (`since`) and the epoch that the member already has."""
 
     room: RoomName
     since: int | None = None
@@ -53,43 +56,43 @@ class JoinRequest:
 
 @dataclass(eq=False, slots=True)
 class LogRoom:
-    """A room with members, or with joins on their way."""
+    """A room with members or with joins under way; `joining` counts the latter."""
 
     name: RoomName
     log: RoomLog
     head: int = 0
     known_seq: int = 0
     summary: Json = field(default_factory=dict)
-    head_frame: bytes | None = None  # the hinted frame of the head, from which a fill takes the summary
+    head_frame: bytes | None = None  # the head's frame where a hint brought it; `summary` is then older
     members: dict[Member, DirectSender | None] = field(default_factory=dict)
-    pending: list[bytes] = field(default_factory=list)  # to the members, and not yet written
+    pending: list[bytes] = field(default_factory=list)  # appended, and not yet written
     ahead: dict[Member, int] = field(default_factory=dict)
     joining: int = 0
-    paused_until: float = 0.0  # by the clock of the loop; until then nothing is written in a hurry
+    paused_until: float = 0.0  # on the loop's clock; RoomFlusher writes nothing before
     filling: bool = False
 
     @property
     def key(self) -> uuid.UUID:
-        """What the room is about."""
+        """The id of the room's subject."""
         return self.name.key
 
     @property
     def idle(self) -> bool:
-        """Whether nobody is in it or on the way in."""
+        """Whether it has neither members nor joins under way."""
         return not self.members and not self.joining
 
     @property
     def behind(self) -> bool:
-        """Whether its members wait for something that the log has."""
+        """Whether the log has events that the members lack."""
         return bool(self.members) and self.known_seq > self.head
 
     @property
     def delivered_seq(self) -> int:
-        """The newest number that was written to the members."""
+        """The number of the newest event that was written to the members."""
         return self.head - len(self.pending)
 
     def reset(self, snapshot: Json) -> None:
-        """Take a snapshot as the state that all members have."""
+        """Continue from a snapshot that all members have been sent."""
         self.flush()
         self.head = snapshot["seq"]
         self.known_seq = max(self.known_seq, self.head)
@@ -98,7 +101,7 @@ class LogRoom:
         self.ahead.clear()
 
     def admit(self, member: Member, snapshot: Json) -> None:
-        """Let somebody in who has just been given the state of a snapshot, not older than the head."""
+        """Add a member that was just sent a snapshot, or its replay, not older than the head."""
         self.flush()
         if not self.members:
             self.reset(snapshot)
@@ -109,7 +112,7 @@ class LogRoom:
             self.known_seq = max(self.known_seq, snapshot["seq"])
 
     def discard(self, member: Member) -> bool:
-        """Let a member go, and say whether it was in."""
+        """Remove a member; return whether it was one."""
         if member not in self.members:
             return False
         self.flush()
@@ -118,9 +121,9 @@ class LogRoom:
         return True
 
     def apply_hint(self, number: int, frame: bytes | None) -> bool:
-        """Note that a number exists, give its frame where it is the next, and say whether it did.
+        """Remember that a number exists, and append its frame where it is the next; return whether it was appended.
 
-        While a fill is under way it is only noted: the fill will find it in its place.
+        During a fill the number is only remembered: the fill will read the event in its turn.
         """
         self.known_seq = max(self.known_seq, number)
         if frame is None or self.filling or not self.members or number != self.head + 1:
@@ -130,9 +133,9 @@ class LogRoom:
         return True
 
     def apply_event(self, event: Json, epoch: str, summary_of: Any) -> bool:
-        """Give an event that was read from the log, and say whether it was the next.
+        """Append an event that was read from the log, where it is the next; return whether it was.
 
-        `decode` reads the summary out of the last hinted frame.
+        `summary_of` extracts the summary from `head_frame`.
         """
         number = self.log.number(event)
         if number != self.head + 1:
@@ -145,7 +148,7 @@ class LogRoom:
         return True
 
     def forget_unlogged_seq(self) -> None:
-        """Forget a number that a hint promised and the log does not have; the sweep knows better."""
+        """Forget a number that the log does not have; the sweep finds it again if it exists."""
         self.known_seq = self.head
 
     def _append(self, number: int, frame: bytes) -> None:
@@ -163,13 +166,13 @@ class LogRoom:
                 del ahead[member]
 
     def flush(self) -> None:
-        """Write to the members what they were given."""
+        """Write the pending frames to all members."""
         if self.pending:
             frames, self.pending = self.pending, []
             broadcast(frames, self.members)
 
     def remove_all(self) -> tuple[Member, ...]:
-        """Put everybody out, and return them."""
+        """Remove all members and return them."""
         self.flush()
         members = tuple(self.members)
         self.members.clear()
@@ -178,7 +181,7 @@ class LogRoom:
 
 
 def snapshot_reason(request: JoinRequest, *, epoch: str, seq: int, max_replay: int) -> str | None:
-    """Return why a join cannot be resumed over at most `reach` events, None where it can."""
+    """Return why a join needs a snapshot (new, epoch, too_far), None where `max_replay` events suffice."""
     if request.since is None:
         return "new"
     if (request.epoch is not None and request.epoch != epoch) or request.since > seq:

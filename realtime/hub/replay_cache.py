@@ -1,7 +1,7 @@
-"""What was read of the rooms' logs a moment ago, kept for those who ask next.
+"""The replay cache: recently read log events, for the members that reconnect next.
 
-After a restart the members of a room come back one after the other for half a minute, and all have missed the same.
-A log only grows, so what it said it would say again: each event is read once, whoever asks.
+After a restart the members of a room reconnect over half a minute, and all have missed the same events. A log only
+grows, so a range that was read once stays valid: each event is read once for all of them.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ from weakref import WeakValueDictionary
 from realtime.hub.log_room import LogRoom
 from realtime.protocol.frames import Json
 
-# Longer than the slowest comes back.
+# Longer than the slowest client waits before it reconnects (30 s).
 TTL_SECONDS: Final = 60.0
-# Over all rooms; some 20 MB.
+# Over all rooms; about 20 MB.
 MAX_EVENTS: Final = 10_000
 
 
@@ -27,26 +27,29 @@ class _CachedRange:
     events: list[Json]
 
     def covers(self, after: int) -> bool:
-        """Whether reading behind `upto` is all that is missing to whoever wants what is behind `after`."""
+        """Return whether the events after `after` can be served from here, but for those beyond `upto`."""
         return self.after <= after <= self.upto
 
 
 class ReplayCache:
-    """Of one hub."""
+    """The cache of one hub, by group; entries expire after TTL_SECONDS."""
 
     def __init__(self) -> None:
         self._ranges: dict[str, _CachedRange] = {}
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def clear(self) -> None:
-        """Have everything read anew: the numbers belong to another history now."""
+        """Drop everything: the numbers now belong to another history."""
         self._ranges = {}
 
     async def events(self, room: LogRoom, after: int, upto: int) -> list[Json]:
-        """Return the events with `after < number <= upto`, in order; raises what the reading raises."""
+        """Return the events with `after < number <= upto` in order.
+
+        Concurrent calls for a room share one query. Raise what the log raises.
+        """
         group = room.name.group
         lock = self._locks.setdefault(group, asyncio.Lock())
-        async with lock:  # who asks for the same meanwhile finds it here
+        async with lock:  # single-flight for each room
             ranges = self._ranges
             cached = ranges.get(group)
             if cached is None or not cached.covers(after):
@@ -54,7 +57,7 @@ class ReplayCache:
             if cached.upto < upto:
                 new_events = await room.log.events(room.key, cached.upto, upto=upto, limit=upto - cached.upto)
                 if len(new_events) < upto - cached.upto:
-                    # Pruned, or not there yet: nothing to build upon.
+                    # Pruned or not committed yet: the range has a gap and must not be cached.
                     return [event for event in [*cached.events, *new_events] if room.log.number(event) > after]
                 cached = _CachedRange(cached.after, upto, [*cached.events, *new_events])
                 self._store(ranges, group, cached)

@@ -1,12 +1,22 @@
-"""The hub: one per process and event loop. It brings every committed event to every member, once, in order.
+"""The hub: one for each process and event loop. It brings every committed event to every member, once and in order.
 
-The log in PostgreSQL is the truth; a hint from Redis only says "look". What a hint does to a room stands in
-room.py. A room that is behind is *filled* from the log, by one query for all its members. The *sweep* (sweep.py)
-compares all heads with the table every two seconds, and so heals whatever was lost on the way.
+The way of a transition to the socket, in the order of its folders:
+
+1. shipments/api/shipments: `TransitionsView.post` parses the request and calls `services.advance`.
+2. shipments/services/shipments: `advance` locks and saves the row; `log.record` inserts the event; COMMIT.
+3. shipments/log.py: on commit `_publish_event` sends `signals.event_committed`, which freight.wiring connects.
+4. realtime/publishing: `receivers.publish_event` encodes the frame; `Publisher` sends it as a hint through Redis.
+5. realtime/hub, in each process: `Subscription` calls `RoomHub.handle_message`; `LogRoom.apply_hint` appends the
+   frame; `RoomFlusher` flushes it to `delivery.broadcast`, and so to each socket's `SendBuffer`
+   (freight/server/websocket) or, on another server, to `SocketConsumer.deliver` (realtime/connections).
+
+The log in PostgreSQL is the truth; a hint is an optimisation and may get lost. What a hint does to a room is in
+log_room.py. A room that is behind is *filled* from the log, by one query for all its members. The *sweep*
+(sweep.py) compares all heads with the database every two seconds, and so heals whatever was lost.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextvars import Context
 from datetime import datetime
 from typing import Any, Final
@@ -34,7 +44,7 @@ log = structlog.get_logger(__name__)
 
 
 class RoomHub:
-    """All rooms of this process."""
+    """The rooms of one event loop, by group. Its methods run on that loop and need no lock."""
 
     def __init__(self) -> None:
         self.rooms: dict[str, LogRoom | LatestRoom] = {}
@@ -50,18 +60,18 @@ class RoomHub:
     # -- joining and leaving ----------------------------------------------------------------------------
 
     async def join(self, member: Member, requests: Sequence[JoinRequest], *, echo: object = None) -> None:
-        """Let a member into rooms and answer each with the events behind `since` or a snapshot.
+        """Add a member to rooms, and answer each join with the events after its `since` or with a snapshot.
 
-        From the answer on, the member is given every event. Raises what the database raises; then the
-        member is in none of the rooms that were not answered.
+        The caller has checked the permission (`room_registry.find`). From the answer on the member gets every
+        event. Raise what the database raises; the member is then in none of the rooms that were not answered.
         """
         await self.ensure_started()
-        joins = [(self._open(wish), wish) for wish in requests]
+        joins = [(self._open(request), request) for request in requests]
         try:
             empty_groups = {room.name.group for room, _ in joins if not room.members}
             await asyncio.gather(*(self.subscription.subscribe(group) for group in empty_groups))
             await self._answer_latest(member, joins, echo=echo)
-            unanswered = [(room, wish) for room, wish in joins if isinstance(room, LogRoom)]
+            unanswered = [(room, request) for room, request in joins if isinstance(room, LogRoom)]
             while unanswered:
                 unanswered = await self._answer(member, unanswered, echo=echo)
         finally:
@@ -72,30 +82,30 @@ class RoomHub:
     async def _answer(
         self, member: Member, unanswered: list[tuple[LogRoom, JoinRequest]], *, echo: object
     ) -> list[tuple[LogRoom, JoinRequest]]:
-        """Answer those joins whose reading is not behind their room, and return the others."""
+        """Answer the joins whose snapshot is not older than the room's head; return the others, to read again."""
         epoch = self.epoch
         snapshots = await self.reader.snapshots(room for room, _ in unanswered)
         missing = {
-            wish: span
-            for room, wish in unanswered
-            if (span := _missing_range(room, wish, snapshots.get(room), epoch))
+            request: missing_range
+            for room, request in unanswered
+            if (missing_range := _missing_range(room, request, snapshots.get(room), epoch))
         }
         replays = await self.reader.events(missing.values())
         overtaken: list[tuple[LogRoom, JoinRequest]] = []
         sent_bytes = 0
-        for room, wish in unanswered:
+        for room, request in unanswered:
             snapshot = snapshots.get(room)
             if snapshot is None:
-                member.deliver(frames.no_such_room(echo=echo, room=wish.room.name))
+                member.deliver(frames.no_such_room(echo=echo, room=request.room.name))
                 continue
             seq = snapshot["seq"]
-            reason = snapshot_reason(wish, epoch=epoch, seq=seq, max_replay=frames.MAX_REPLAY)
+            reason = snapshot_reason(request, epoch=epoch, seq=seq, max_replay=frames.MAX_REPLAY)
             if seq < room.head or epoch != self.epoch:
-                overtaken.append((room, wish))
+                overtaken.append((room, request))
                 continue
-            events = replays[missing[wish]] if wish in missing else []
+            events = replays[missing[request]] if request in missing else []
             metrics.replayed_events.inc(len(events))
-            reply_fields = {"echo": echo, "room": wish.room.name, "epoch": epoch, "seq": seq}
+            reply_fields = {"echo": echo, "room": request.room.name, "epoch": epoch, "seq": seq}
             frame = frames.joined_with_events(**reply_fields, events=events) if reason is None else b""
             if len(frame) > frames.MAX_REPLAY_BYTES:
                 reason = "too_far"
@@ -107,8 +117,8 @@ class RoomHub:
                 self.fill_if_behind(room)
             sent_bytes += len(frame)
             if sent_bytes > frames.MAX_REPLAY_BYTES:
-                # What is told at once must not look like a reader that has stopped. Those who still wait may have
-                # been overtaken meanwhile: then they are read again.
+                # Long answers must not make the member look like a slow consumer. Rooms that are overtaken during
+                # the wait are read again.
                 await member.drain()
                 sent_bytes = 0
         return overtaken
@@ -127,7 +137,7 @@ class RoomHub:
                 room.admit(member, version)
 
     def leave(self, member: Member, group: str) -> bool:
-        """End a membership, and say whether there was one."""
+        """Remove a member from a room; return whether it was in."""
         room = self.rooms.get(group)
         if room is None or not room.discard(member):
             return False
@@ -142,7 +152,7 @@ class RoomHub:
             if room_type.log:
                 room = LogRoom(name, room_type.log)
             else:
-                assert room_type.latest
+                assert room_type.latest  # noqa: S101  a type has either a log or a latest source
                 room = LatestRoom(name, room_type.latest)
             self.rooms[name.group] = room
         room.joining += 1
@@ -154,13 +164,13 @@ class RoomHub:
             self._spawn(self._unsubscribe(room.name.group))
 
     async def _unsubscribe(self, group: str) -> None:
-        if group not in self.rooms:  # else somebody came back meanwhile
+        if group not in self.rooms:  # else a member joined meanwhile
             await self.subscription.unsubscribe(group)
 
     # -- delivering -------------------------------------------------------------------------------------
 
     def handle_message(self, message: dict[str, Any]) -> None:
-        """Act on one message from the channel layer."""
+        """Apply one message of the channel layer: a hint, a newest value or a control message."""
         if message["type"] == "control":
             revocation.handle_control(message)
             return
@@ -169,8 +179,8 @@ class RoomHub:
             return
         if isinstance(room, LatestRoom):
             room.update(message["version"], message["frame"])
-        elif message["epoch"] == self.epoch:  # a foreign epoch is for the sweep to find out
-            # Who loses the room by this event must be out before it is told: it is read by a fill.
+        elif message["epoch"] == self.epoch:  # the sweep handles another epoch
+            # Members that lose the room by this event must be out before it is delivered: a fill sees to that.
             restricted = message.get("reassigns") and revocation.restricted_principals(room.members)
             if room.apply_hint(message["seq"], None if restricted else message.get("frame")):
                 self._flusher.schedule(room, message["at"])
@@ -180,19 +190,22 @@ class RoomHub:
             self.fill_if_behind(room)
 
     def end_room(self, room: LogRoom | LatestRoom) -> None:
-        """Tell the members that what the room is about is gone, and let them go."""
+        """Send `room:left` (deleted) to all members and remove them."""
         for member in room.remove_all():
             member.deliver(frames.room_left(room=room.name.name, reason="deleted"))
         self._close_if_idle(room)
 
     def fill_if_behind(self, room: LogRoom) -> None:
-        """Begin to read the log where the room's members wait for something that it has."""
+        """Start a fill where the room is behind and none is under way."""
         if room.behind and not room.filling:
             room.filling = True
             self._spawn(self._fill(room))
 
     async def _fill(self, room: LogRoom) -> None:
-        """Read the log from the head on until the room is no longer behind."""
+        """Read the log from the head on until the room is level.
+
+        A failed query is logged; the next sweep starts another fill.
+        """
         try:
             while room.behind:
                 async with self._fill_slots:
@@ -204,7 +217,7 @@ class RoomHub:
                         await revocation.recheck_restricted(room.members)
                     if not room.members or not room.apply_event(event, self.epoch, _summary_of):
                         continue
-                    # The feed's hints bring no frame, and it has a lag of its own.
+                    # The feed is always filled, for its hints carry no frame; its lag has a metric of its own.
                     if room.name.name == room_names.FEED:
                         self._flusher.schedule(room)
                     else:
@@ -212,7 +225,7 @@ class RoomHub:
                         self._flusher.schedule(room, datetime.fromisoformat(event["recordedAt"]).timestamp())
                     if event["type"] == "deleted":
                         self.end_room(room)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill
             log.warning("fill failed", room=room.name.group, error=repr(error))
         finally:
             room.filling = False
@@ -220,7 +233,10 @@ class RoomHub:
     # -- running ----------------------------------------------------------------------------------------
 
     async def ensure_started(self) -> None:
-        """Start the hub at its first use; a start that failed is tried again by the next."""
+        """Start the hub at its first use; concurrent callers share the attempt.
+
+        Raise what the database raises; the next caller tries again.
+        """
         if self.running:
             return
         if self._start_task is None or self._start_task.done():
@@ -229,7 +245,7 @@ class RoomHub:
 
     @property
     def running(self) -> bool:
-        """Whether it has been started."""
+        """Whether it has started."""
         task = self._start_task
         return bool(task and task.done() and not task.cancelled() and not task.exception())
 
@@ -240,18 +256,18 @@ class RoomHub:
         self._spawn(self._sweep.run_forever())
 
     async def sweep(self) -> None:
-        """Compare every room with the table now."""
+        """Compare every room with the database now."""
         await self._sweep.sweep_rooms()
 
-    def _spawn(self, work: Any) -> asyncio.Task[None]:
-        # In nobody's context: it is not done for the request or socket that happened to cause it.
-        task: asyncio.Task[None] = asyncio.create_task(work, context=Context())
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # In an empty context: the work does not belong to the trace of the socket that caused it.
+        task: asyncio.Task[None] = asyncio.create_task(coroutine, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     async def stop(self) -> None:
-        """End the hub's tasks."""
+        """Cancel the hub's tasks and close its subscription."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -261,7 +277,7 @@ class RoomHub:
 def _missing_range(
     room: LogRoom, request: JoinRequest, snapshot: dict[str, Any] | None, epoch: str
 ) -> MissingRange | None:
-    """Return the events that a resumed join is owed, None where there are none or it gets a snapshot."""
+    """Return the range that a resumed join is missing, None where it misses nothing or gets a snapshot."""
     if snapshot is None or snapshot_reason(request, epoch=epoch, seq=snapshot["seq"], max_replay=frames.MAX_REPLAY):
         return None
     return (
@@ -270,7 +286,7 @@ def _missing_range(
 
 
 def _summary_of(frame: bytes) -> dict[str, Any]:
-    """Read the summary out of a frame."""
+    """Return the shipment's summary from an encoded frame."""
     summary: dict[str, Any] = orjson.loads(frame)["shipment"]
     return summary
 

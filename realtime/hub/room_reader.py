@@ -1,6 +1,6 @@
-"""What a hub reads: the log, for many joins by few queries; the newest values.
+"""The hub's reads: snapshots, log events and newest values, batched over concurrent joins.
 
-After a restart thousands of sockets come back within seconds and want the same few rooms.
+After a restart thousands of sockets reconnect within seconds and join the same few rooms.
 """
 
 import uuid
@@ -26,23 +26,23 @@ class MissingRange:
 
 
 class RoomReader:
-    """What one hub reads."""
+    """The reader of one hub."""
 
     def __init__(self) -> None:
-        self._snapshot_loader: BatchLoader[LogRoom, Json] = BatchLoader(_read_snapshots)
-        self._range_loader: BatchLoader[MissingRange, list[Json]] = BatchLoader(self._read_ranges)
+        self._snapshot_loader: BatchLoader[LogRoom, Json] = BatchLoader.of_reads(_read_snapshots)
+        self._range_loader: BatchLoader[MissingRange, list[Json]] = BatchLoader.of_reads(self._read_ranges)
         self._replay_cache = ReplayCache()
 
     async def snapshots(self, rooms: Iterable[LogRoom]) -> dict[LogRoom, Json]:
-        """Return today's state of each room; what is gone is left out."""
+        """Return the current snapshot of each room; rooms whose subject is gone are left out."""
         return await self._snapshot_loader.load_many(rooms)
 
-    async def events(self, spans: Iterable[MissingRange]) -> dict[MissingRange, list[Json]]:
-        """Return the events of each span, in order."""
-        return await self._range_loader.load_many(spans)
+    async def events(self, ranges: Iterable[MissingRange]) -> dict[MissingRange, list[Json]]:
+        """Return the events of each range, in order; fewer where the log was pruned."""
+        return await self._range_loader.load_many(ranges)
 
     async def newest(self, rooms: Iterable[LatestRoom]) -> dict[uuid.UUID, tuple[int, Json]]:
-        """Return the newest value of each room without a history, with its version, by the room's key."""
+        """Return `(version, value)` of each room without a history, by the room's key."""
         by_source: dict[LatestSource, list[uuid.UUID]] = defaultdict(list)
         for room in rooms:
             by_source[room.source].append(room.key)
@@ -52,7 +52,7 @@ class RoomReader:
         return values
 
     def clear(self) -> None:
-        """Have everything read anew: the numbers belong to another history now."""
+        """Drop cached events: the numbers now belong to another history."""
         self._replay_cache.clear()
 
     async def _read_ranges(self, ranges: set[MissingRange]) -> dict[MissingRange, list[Json]]:
@@ -61,15 +61,15 @@ class RoomReader:
             ranges_by_room[missing.room].append(missing)
         events_by_range: dict[MissingRange, list[Json]] = {}
         for room, room_ranges in ranges_by_room.items():
-            # One query a room, from the one who is furthest behind to the one who knows most.
-            after, upto = min(span.after for span in room_ranges), max(span.upto for span in room_ranges)
+            # One query for each room, over the union of its ranges.
+            after, upto = min(each.after for each in room_ranges), max(each.upto for each in room_ranges)
             events = await self._replay_cache.events(room, after, upto)
             complete = len(events) == upto - after
             events_by_range |= {
-                span: events[span.after - after : span.upto - after]
+                each: events[each.after - after : each.upto - after]
                 if complete
-                else [event for event in events if span.after < room.log.number(event) <= span.upto]
-                for span in room_ranges
+                else [event for event in events if each.after < room.log.number(event) <= each.upto]
+                for each in room_ranges
             }
         return events_by_range
 

@@ -1,4 +1,7 @@
-"""The kinds of room that shipments fill: a shipment's log, the organisation's feed, a driver's positions."""
+"""The room types: a shipment's log, an organisation's feed, a driver's positions, progress of exports and imports.
+
+Each `find_…` is the permission check of its type, and finds exactly what REST would show the subject.
+"""
 
 import uuid
 from collections import defaultdict
@@ -19,7 +22,7 @@ Find = Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
 
 
 class ShipmentLog:
-    """The log of one shipment; its numbers are `seq`."""
+    """The log of one shipment, numbered by `seq`."""
 
     async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
         return await async_reads.fetch_snapshots(keys)
@@ -43,7 +46,7 @@ class ShipmentLog:
 
 
 class FeedLog:
-    """The feed of one organisation; its numbers are the sequencer's positions."""
+    """The feed of one organisation, numbered by the sequencer's positions."""
 
     async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
         _, heads = await async_reads.fetch_heads(keys)
@@ -73,7 +76,7 @@ class FeedLog:
 
 
 class DriverPositions:
-    """Where a driver is; its versions are microseconds of the position's own time."""
+    """The newest position of a driver; its version is the position's own time in microseconds since 1970."""
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, Json]]:
         return await async_reads.fetch_positions(keys)
@@ -83,14 +86,14 @@ class DriverPositions:
 
 
 async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[str, RoomName]:
-    """Find shipments by reference in any case, as REST would show them."""
+    """Find shipments by reference, in any case; concurrent joins share a query."""
     if not subject.has_permission("shipment:follow"):
         return {}
-    sight = subject.visibility_scope
-    visible = await _visible_shipments.load_many((sight, reference.upper()) for reference in references)
+    scope = subject.visibility_scope
+    visible = await _visible_shipments.load_many((scope, reference.upper()) for reference in references)
     rooms_by_reference = {}
     for reference in references:
-        if match := visible.get((sight, reference.upper())):
+        if match := visible.get((scope, reference.upper())):
             shipment_id, stored_reference = match
             rooms_by_reference[reference] = RoomName(
                 "shipment",
@@ -104,21 +107,21 @@ async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[st
 async def _find_visible(
     requests: set[tuple[VisibilityScope, str]],
 ) -> dict[tuple[VisibilityScope, str], tuple[uuid.UUID, str]]:
-    by_sight: dict[VisibilityScope, list[str]] = defaultdict(list)
-    for sight, reference in requests:
-        by_sight[sight].append(reference)
+    by_scope: dict[VisibilityScope, list[str]] = defaultdict(list)
+    for scope, reference in requests:
+        by_scope[scope].append(reference)
     matches: dict[tuple[VisibilityScope, str], tuple[uuid.UUID, str]] = {}
-    for sight, references in by_sight.items():
-        visible = await async_reads.fetch_visible_references(sight, references)
-        matches |= {(sight, reference): each for reference, each in visible.items()}
+    for scope, references in by_scope.items():
+        visible = await async_reads.fetch_visible_references(scope, references)
+        matches |= {(scope, reference): each for reference, each in visible.items()}
     return matches
 
 
-_visible_shipments: Final = BatchLoader(_find_visible)
+_visible_shipments: Final = BatchLoader.of_reads(_find_visible)
 
 
 async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName]:
-    """Find the feed of the subject's organisation, for those who see every shipment."""
+    """Find the feed of the subject's organisation; only for roles that see every shipment."""
     if not (subject.sees_all_shipments and subject.has_permission("shipments:read")):
         return {}
     organization_id = subject.organization_id
@@ -126,7 +129,7 @@ async def find_feed(subject: Subject, keys: Sequence[str]) -> dict[str, RoomName
 
 
 async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, RoomName]:
-    """Find drivers by id, as REST would show them."""
+    """Find drivers by id."""
     if not subject.has_permission("shipments:read"):
         return {}
     ids = {text: uuid.UUID(text) for text in texts}
@@ -139,7 +142,7 @@ async def find_drivers(subject: Subject, texts: Sequence[str]) -> dict[str, Room
 
 
 class ProgressSource:
-    """How far work in the background is; the two reads come from whoever keeps it."""
+    """The progress of background work, read by the app that runs it."""
 
     def __init__(self, newest: Newest, make_frame: Callable[[Json], bytes]) -> None:
         self._newest, self._make_frame = newest, make_frame
@@ -152,13 +155,13 @@ class ProgressSource:
 
 
 def export_room_type(*, newest: Newest, owned: Owned) -> RoomType:
-    """Return the rooms of background exports, each open to whoever started it."""
+    """Return the room type of background exports, each open to the user that started it."""
     find = _find_owned("export", "exports:read", room_names.export_group, owned)
     return RoomType("export", find, latest=ProgressSource(newest, frames.export_progress))
 
 
 def import_room_type(*, newest: Newest, owned: Owned) -> RoomType:
-    """Return the rooms of imports, each open to whoever sent the file."""
+    """Return the room type of imports, each open to the user that sent the file."""
     find = _find_owned("import", "shipments:write", room_names.import_group, owned)
     return RoomType("import", find, latest=ProgressSource(newest, frames.import_progress))
 

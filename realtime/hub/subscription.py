@@ -1,8 +1,8 @@
-"""This process's one subscription to the channel layer: the way in of all hints.
+"""The one subscription of a process to the channel layer, which receives all hints.
 
-A hint may get lost and nothing depends on it. What is kept here is the knowledge whether hints come at all:
-once a second the subscription sends itself an echo through Redis. Without one it is *deaf*, and the hub looks
-at the table more often; deaf for long, it is made anew with all its groups.
+A hint may get lost and nothing depends on it. But the hub must know whether hints arrive at all: once a second the
+subscription sends itself an echo through Redis. Without an echo `hints_lost` is set and the hub sweeps more often;
+after RESUBSCRIBE_AFTER_SECONDS the subscription starts again on new connections, with all its groups.
 """
 
 import asyncio
@@ -25,7 +25,10 @@ log = structlog.get_logger(__name__)
 
 
 class Subscription:
-    """Groups that this process listens to, and whether it hears."""
+    """The groups that this process is subscribed to, and the watchdog of their delivery.
+
+    `on_message` is called with every message except echoes; what it raises is logged.
+    """
 
     def __init__(self, on_message: Callable[[dict[str, Any]], None]) -> None:
         self.hints_lost = False
@@ -41,7 +44,7 @@ class Subscription:
         self._echo_received = asyncio.Event()
 
     async def subscribe(self, group: str) -> None:
-        """Ask for a group's messages; while Redis does not answer, it is asked for later."""
+        """Subscribe to a group; while Redis does not answer, `watch_forever` does so later."""
         self._groups.add(group)
         if not self.hints_lost:
             await self._subscribe(group)
@@ -50,23 +53,23 @@ class Subscription:
         try:
             await asyncio.wait_for(self._layer.group_add(group, self._channel), SUBSCRIBE_DEADLINE_SECONDS)
             self._subscribed.add(group)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  hints are optional: the sweep replaces them
             self.hints_lost = True
-            log.debug("group not heard", group=group, error=repr(error))
+            log.debug("group not subscribed", group=group, error=repr(error))
 
     async def unsubscribe(self, group: str) -> None:
-        """End the interest in a group."""
+        """Unsubscribe from a group; a failure is logged, as a message for an unknown room is dropped."""
         self._groups.discard(group)
         self._subscribed.discard(group)
         try:
             await asyncio.wait_for(self._layer.group_discard(group, self._channel), SUBSCRIBE_DEADLINE_SECONDS)
-        except Exception as error:
-            log.debug("group not left", group=group, error=repr(error))
+        except Exception as error:  # noqa: BLE001  as in the docstring
+            log.debug("group not unsubscribed", group=group, error=repr(error))
 
     # -- running ----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Begin to receive."""
+        """Start to receive."""
         self._layer.add_listener(self._channel, self._on_layer_message)
         await asyncio.gather(self.subscribe(self._own_group), self.subscribe(CONTROL_GROUP))
 
@@ -76,17 +79,17 @@ class Subscription:
                 self._echo_received.set()
             else:
                 self._on_message(message)
-        except Exception as error:
-            log.warning("hint not taken", error=repr(error))
+        except Exception as error:  # noqa: BLE001  one bad message must not end the subscription
+            log.warning("hint not handled", error=repr(error))
 
     async def watch_forever(self) -> None:
-        """Send the echoes, and mend what they show to be broken."""
+        """Send an echo each second; subscribe again where one is missing or a group is not subscribed."""
         while True:
             await asyncio.sleep(ECHO_SECONDS)
             sent = await self._send_echo()
             received = sent and await self._wait_for_echo()
             if received is self.hints_lost:
-                log.warning("hints come again" if received else "hints do not come")
+                log.warning("hints received again" if received else "hints not received")
             self.hints_lost = not received
             if sent and not received and time.monotonic() - self._last_echo_at > RESUBSCRIBE_AFTER_SECONDS:
                 await self._resubscribe()
@@ -94,11 +97,11 @@ class Subscription:
                 await self._subscribe(group)
 
     async def _send_echo(self) -> bool:
-        """Send an echo, and say whether Redis took it."""
+        """Send an echo; return whether Redis accepted it."""
         self._echo_received.clear()
         try:
             await asyncio.wait_for(self._layer.group_send(self._own_group, {"type": "echo"}), ECHO_DEADLINE_SECONDS)
-        except Exception:
+        except Exception:  # noqa: BLE001  whatever failed: Redis did not accept it
             return False
         return True
 
@@ -111,7 +114,7 @@ class Subscription:
         return True
 
     async def _resubscribe(self) -> None:
-        """Begin again on new connections: a subscription can be dead without an error."""
+        """Start again on new connections: a subscription can be dead without an error."""
         self.resubscriptions += 1
         self._last_echo_at = time.monotonic()
         self._subscribed.clear()
@@ -123,5 +126,5 @@ class Subscription:
         """End the subscription."""
         try:
             await asyncio.wait_for(self._layer.flush(), SUBSCRIBE_DEADLINE_SECONDS)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the old connections time out by themselves
             log.debug("old subscription not closed", error=repr(error))

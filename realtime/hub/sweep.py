@@ -1,7 +1,6 @@
-"""The sweep: every two seconds all rooms of a hub are compared with the table, in one query.
+"""The sweep: every two seconds the heads of all rooms of a hub are compared with the database, in one query.
 
-Whatever was lost on the way is healed here, and here it shows that the database goes on with another history or
-cannot be read.
+It heals whatever a lost hint left behind, and detects a changed epoch and a database that cannot be read.
 """
 
 import asyncio
@@ -24,9 +23,9 @@ from shipments.selectors import async_reads
 
 INTERVAL_SECONDS: Final = (1.8, 2.2)
 INTERVAL_WITHOUT_HINTS_SECONDS: Final = 0.5
-# For hints on their way, of a bulk by hundreds: to read what they bring would be work for nothing.
+# Hints of a bulk write may still be under way, by hundreds: reading what they bring would be wasted.
 GRACE_SECONDS: Final = 0.1
-# Sweeps that fail this long are told to the members.
+# When sweeps have failed for this long, members get a `stale` frame.
 STALE_SECONDS: Final = 5.0
 
 log = structlog.get_logger(__name__)
@@ -45,7 +44,7 @@ class Hub(Protocol):
 
 
 class Sweep:
-    """One hub's."""
+    """The sweep of one hub."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
@@ -53,29 +52,30 @@ class Sweep:
         self._stale_sent = False
 
     async def run_forever(self) -> None:
-        """Sweep again and again, more often while hints do not come."""
+        """Sweep at intervals, shorter ones while hints do not arrive."""
         while True:
             hints_lost = self._hub.subscription.hints_lost
-            await asyncio.sleep(INTERVAL_WITHOUT_HINTS_SECONDS if hints_lost else random.uniform(*INTERVAL_SECONDS))
-            # Side by side: many logins that change must not hold up the rooms.
+            jittered = random.uniform(*INTERVAL_SECONDS)  # noqa: S311  spreads the processes' queries
+            await asyncio.sleep(INTERVAL_WITHOUT_HINTS_SECONDS if hints_lost else jittered)
+            # Concurrently: many accounts that change must not delay the rooms.
             await asyncio.gather(self._try_rooms(), self._try_access())
 
     async def _try_rooms(self) -> None:
         try:
             await self.sweep_rooms()
             self._last_success_at, self._stale_sent = time.monotonic(), False
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  the database is away: sockets stay open
             log.warning("sweep failed", error=repr(error))
             self._send_stale()
 
     async def _try_access(self) -> None:
         try:
             await revocation.sweep()
-        except Exception as error:
-            log.warning("logins not swept", error=repr(error))
+        except Exception as error:  # noqa: BLE001  the database is away: sockets stay open
+            log.warning("access sweep failed", error=repr(error))
 
     def _send_stale(self) -> None:
-        """Tell everybody, once, that the log cannot be read: what they see may be old."""
+        """Send `stale` to every member, once for an outage."""
         seconds = time.monotonic() - self._last_success_at
         if seconds < STALE_SECONDS or self._stale_sent:
             return
@@ -85,7 +85,7 @@ class Sweep:
             member.deliver(frame)
 
     async def sweep_rooms(self) -> None:
-        """Compare every room with the table, in one query, and fill what is behind and stays so."""
+        """Compare every room with the database in one query, and fill the rooms that are and stay behind."""
         with metrics.sweep_seconds.time():
             heads = await self._heads()
         if not self._hub.subscription.hints_lost and any(head > room.known_seq for room, head in heads.items()):
@@ -96,7 +96,7 @@ class Sweep:
         await self._refresh_latest()
 
     async def _heads(self) -> dict[LogRoom, int]:
-        """Read the newest number of each log; where another history has begun, all is told at once."""
+        """Return the head of each log room; none after a changed epoch, which sends every room a snapshot."""
         logs = self._log_rooms()
         if not logs:
             return {}
@@ -118,7 +118,7 @@ class Sweep:
                 room.update(version, room.source.frame(room.name, value))
 
     async def _begin_epoch(self, epoch: str) -> None:
-        """Give every member a snapshot: the numbers belong to another history now."""
+        """Send every member a snapshot: the numbers now belong to another history."""
         self._hub.epoch = epoch
         self._hub.reader.clear()
         rooms = self._log_rooms()

@@ -1,4 +1,4 @@
-"""The frame reference as an AsyncAPI 3 document, made of the declarations in frames.py and protocol.py."""
+"""The frame reference as an AsyncAPI 3 document, generated from frame_schemas.py and close_codes.py."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from realtime.protocol.frames import VERSION
 
 
 def document() -> dict[str, Any]:
-    """Return the document, JSON-able."""
+    """Return the document as JSON-serialisable values."""
     return {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Freight, live",
             "version": VERSION.removeprefix("freight.v") + ".0.0",
             "description": (
-                f"WebSocket, subprotocol `{VERSION}`, JSON in text frames. docs/protocol.md tells how to use it. "
+                f"WebSocket, subprotocol `{VERSION}`, JSON in text frames. docs/protocol.md explains its use. "
                 "Close codes: "
                 + "; ".join(f"{int(code)} {meaning}" for code, meaning in CLOSE_MEANINGS.items())
                 + "."
@@ -27,8 +27,8 @@ def document() -> dict[str, Any]:
             "ws": {"address": "/ws/", "messages": {_id(frame): {"$ref": _message(frame)} for frame in FRAMES}}
         },
         "operations": {
-            "receive": _operation("receive", "What the server acts on.", "client"),
-            "send": _operation("send", "What the server tells.", "server"),
+            "receive": _operation("receive", "Frames that the server accepts.", "client"),
+            "send": _operation("send", "Frames that the server sends.", "server"),
         },
         "components": {
             "messages": {
@@ -51,7 +51,7 @@ def _operation(action: str, summary: str, sender: str) -> dict[str, Any]:
 
 
 def _id(frame: FrameType) -> str:
-    """`shipment:update` → `shipmentUpdate`."""
+    """Return a message key: `shipment:update` becomes `shipmentUpdate`."""
     first, *rest = frame.type.split(":")
     return first + "".join(word.capitalize() for word in rest)
 

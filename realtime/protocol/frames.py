@@ -1,6 +1,6 @@
-"""Every frame and close code of the socket protocol; docs/protocol.md tells the same in prose.
+"""Builders of every server frame, and the decoder of client frames; docs/protocol.md describes them in prose.
 
-Frames are JSON text. The makers below return bytes, encoded once and sent to every member as they are.
+Frames are JSON text. Builders return encoded bytes: a frame is encoded once, and every member gets the same bytes.
 """
 
 from typing import Any, Final
@@ -10,30 +10,30 @@ import orjson
 VERSION: Final = "freight.v1"
 HEARTBEAT_SECONDS: Final = 25
 AUTHENTICATION_SECONDS: Final = 5
-# How long before the credentials end the client is told.
+# How long before the credentials expire the client is warned.
 EXPIRY_WARNING_SECONDS: Final = 60
 MAX_MESSAGE_BYTES: Final = 16 * 1024
 MAX_ROOMS: Final = 200
 MAX_REPLAY: Final = 1000
-# Half of what may wait for a socket before it counts as one that does not read.
+# Half of the send buffer at which a socket is closed as a slow consumer (freight/server/websocket/send_buffer.py).
 MAX_REPLAY_BYTES: Final = 512 * 1024
 MAX_ID_LENGTH: Final = 64
 
-# What an update says of the shipment beside its event: the head of the snapshot.
+# The shipment fields that accompany every event: the first fields of its snapshot.
 SUMMARY_FIELDS: Final = ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
 
-# What decides which drivers and customers see a shipment.
+# Changes of these fields decide which drivers and customers may see a shipment.
 REASSIGNMENT_FIELDS: Final = frozenset({"driver", "customer"})
 
 Json = dict[str, Any]
 
 
 class InvalidFrame(Exception):
-    """A client's frame cannot be understood; the sentence goes back to it."""
+    """A client's frame is malformed; the message is sent back to the client."""
 
 
 def decode(text: str | None, binary: bytes | None) -> Json:
-    """Return a client's frame; raises BadFrame for anything but a small JSON object with a type."""
+    """Return a client's frame; raise InvalidFrame unless it is a JSON object with a `type`, within the limits."""
     if text is None:
         raise InvalidFrame("Send JSON in text frames; binary frames are not understood.")
     if len(text) > MAX_MESSAGE_BYTES or len(text.encode()) > MAX_MESSAGE_BYTES:
@@ -57,12 +57,12 @@ def _is_valid_id(identifier: object) -> bool:
 
 
 def encode(frame: Json) -> bytes:
-    """Return a frame as it goes over the wire."""
+    """Return a frame as JSON bytes."""
     return orjson.dumps(frame)
 
 
 def welcome(*, connection_id: str, expires_at: str | None) -> bytes:
-    """Greet an authenticated client and name its limits."""
+    """Build `welcome`, the answer to valid credentials, with the limits of the socket."""
     return encode(
         {
             "type": "welcome",
@@ -75,7 +75,7 @@ def welcome(*, connection_id: str, expires_at: str | None) -> bytes:
 
 
 def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Json, shipment: Json | None) -> bytes:
-    """Tell one event, with what the room shows of its shipment; `seq` is the room's number."""
+    """Build `shipment:update`: an event and its shipment's summary; `seq` is the event's number in the room."""
     return encode(
         {
             "type": "shipment:update",
@@ -90,30 +90,30 @@ def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Jso
 
 
 def is_reassignment(event: Json) -> bool:
-    """Tell whether a shipment went to somebody else by this event."""
+    """Return whether an event gave a shipment to another driver or customer."""
     return not REASSIGNMENT_FIELDS.isdisjoint(event["data"]["changes"])
 
 
 def fold_summary(summary: Json, event: Json) -> Json:
-    """Return the summary after an event: its `changes` laid over, as clients do with snapshots."""
+    """Return the summary after an event, whose `changes` are merged as clients merge them into a snapshot."""
     changes = event["data"]["changes"]
     return {key: changes.get(key, value) for key, value in summary.items()} | {"updatedAt": event["recordedAt"]}
 
 
 def joined_with_events(*, echo: object, room: str, epoch: str, seq: int, events: list[Json]) -> bytes:
-    """Answer a join that could be resumed: every event behind the client's `since`."""
+    """Build `room:joined` for a resumed join: every event after the client's `since`."""
     return encode(_room_joined(echo, room, epoch, seq) | {"recovered": True, "events": events})
 
 
 def joined_with_snapshot(*, echo: object, room: str, epoch: str, seq: int, reason: str, snapshot: Json) -> bytes:
-    """Answer a join with today's state; `reason` is new, epoch, too_far or pruned."""
+    """Build `room:joined` with the current state; `reason` is new, epoch, too_far or pruned."""
     return encode(
         _room_joined(echo, room, epoch, seq) | {"recovered": False, "reason": reason, "snapshot": snapshot}
     )
 
 
 def joined_latest(*, echo: object, room: str, value: Json | None) -> bytes:
-    """Answer a join to a room without a history: here is the newest value, null where there is none."""
+    """Build `room:joined` for a room without a history: its newest value, null where there is none."""
     return encode(
         _with_echo(
             {"type": "room:joined", "room": room, "recovered": False, "reason": "new", "snapshot": value}, echo
@@ -122,62 +122,62 @@ def joined_latest(*, echo: object, room: str, value: Json | None) -> bytes:
 
 
 def driver_location(value: Json) -> bytes:
-    """Tell where a driver is: `{driverId, latitude, longitude, recordedAt}`."""
+    """Build `driver:location:update` from `{driverId, latitude, longitude, recordedAt}`."""
     return encode({"type": "driver:location:update", **value})
 
 
 def export_progress(value: Json) -> bytes:
-    """Tell how far a background export is: `{exportId, state, done, total}`."""
+    """Build `export:progress` from `{exportId, state, done, total}`."""
     return encode({"type": "export:progress", **value})
 
 
 def import_progress(value: Json) -> bytes:
-    """Tell how far an import is: `{importId, state, done, total}`."""
+    """Build `import:progress` from `{importId, state, done, total}`."""
     return encode({"type": "import:progress", **value})
 
 
 def stale(*, since: str) -> bytes:
-    """Say that the log cannot be read: what the client has may be old since then."""
+    """Build `stale`: the log cannot be read, so the client's state may be outdated since then."""
     return encode({"type": "stale", "since": since})
 
 
 def drain(*, retry_ms: int) -> bytes:
-    """Say that the server ends soon: come again after so many milliseconds, to any other."""
+    """Build `drain`: the server shuts down; the client reconnects after `retry_ms`, to any process."""
     return encode({"type": "drain", "retryMs": retry_ms})
 
 
 def room_left(*, room: str, reason: str, echo: object = None) -> bytes:
-    """Say that a room's updates stop; `reason` is left, forbidden or deleted."""
+    """Build `room:left`, the end of a room's updates; `reason` is left, forbidden or deleted."""
     return encode(_with_echo({"type": "room:left", "room": room, "reason": reason}, echo))
 
 
 def heartbeat(heads: dict[str, int]) -> bytes:
-    """Say that the line is alive, with the head of every joined room."""
+    """Build `heartbeat` with the head of every joined room, by the room's name."""
     return encode({"type": "heartbeat", "heads": heads})
 
 
 def pong(*, echo: object, t: object, timestamp: str) -> bytes:
-    """Answer a ping."""
+    """Build `pong`, the answer to a ping."""
     return encode(_with_echo({"type": "pong", "t": t, "timestamp": timestamp}, echo))
 
 
 def token_expiring(*, expires_at: str) -> bytes:
-    """Say that the credentials end soon, so that the client sends newer ones."""
+    """Build `token:expiring`: the credentials expire soon, so the client should send newer ones."""
     return encode({"type": "token:expiring", "expiresAt": expires_at})
 
 
 def token_refreshed(*, expires_at: str | None, echo: object) -> bytes:
-    """Answer newer credentials with the time when they end."""
+    """Build `token:refreshed`, the answer to newer credentials, with their expiry."""
     return encode(_with_echo({"type": "token:refreshed", "expiresAt": expires_at}, echo))
 
 
 def error(*, code: str, message: str, echo: object = None, **extra: Any) -> bytes:
-    """Refuse one frame; the socket stays open."""
+    """Build `error`: one client frame is refused and the socket stays open."""
     return encode(_with_echo({"type": "error", "code": code, "message": message, **extra}, echo))
 
 
 def no_such_room(*, echo: object, room: str) -> bytes:
-    """Answer a join to a room that is missing or forbidden, both alike."""
+    """Build the `error` for a room that is missing or forbidden; both look alike."""
     return error(code="not_found", message="There is no such room.", echo=echo, room=room)
 
 

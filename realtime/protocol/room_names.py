@@ -18,7 +18,7 @@ CONTROL_GROUP: Final = "control"
 class RoomName:
     """A room that exists: its type, the primary key of its subject, its public name and its group.
 
-    `key` is a shipment's, organisation's, driver's, export's or import's id. `name` carries the stored spelling of a
+    `key` is the id of a shipment, organisation, driver, export or import. `name` has the stored spelling of a
     reference, whatever case the client used.
     """
 

@@ -1,4 +1,17 @@
-"""Listens to shipments: a committed event becomes a frame, encoded once, and a hint."""
+"""Receivers of the lower apps' signals, which publish hints; freight.wiring connects them.
+
+All are called after COMMIT, return at once and never raise.
+
+The way of a transition to the socket, in the order of its folders:
+
+1. shipments/api/shipments: `TransitionsView.post` parses the request and calls `services.advance`.
+2. shipments/services/shipments: `advance` locks and saves the row; `log.record` inserts the event; COMMIT.
+3. shipments/log.py: on commit `_publish_event` sends `signals.event_committed`, which freight.wiring connects.
+4. realtime/publishing: `receivers.publish_event` encodes the frame; `Publisher` sends it as a hint through Redis.
+5. realtime/hub, in each process: `Subscription` calls `RoomHub.handle_message`; `LogRoom.apply_hint` appends the
+   frame; `RoomFlusher` flushes it to `delivery.broadcast`, and so to each socket's `SendBuffer`
+   (freight/server/websocket) or, on another server, to `SocketConsumer.deliver` (realtime/connections).
+"""
 
 import uuid
 from typing import Any
@@ -11,7 +24,7 @@ from shipments.selectors import epoch
 def publish_event(
     *, organization_id: uuid.UUID, event: dict[str, Any], shipment: dict[str, Any], **_: object
 ) -> None:
-    """Hint a committed event to every hub that has members in the shipment's room."""
+    """Publish a committed event, as its REST representation and the shipment's summary, to the shipment's room."""
     current_epoch = epoch.current()
     publisher.publish_hint(
         room_names.shipment_group(organization_id, shipment["reference"]),
@@ -24,7 +37,7 @@ def publish_event(
 
 
 def event_frame(current_epoch: str, event: dict[str, Any], shipment: dict[str, Any]) -> bytes:
-    """Return the frame of an event, encoded once for every socket of every process."""
+    """Return the frame of an event: encoded once, for every socket of every process."""
     reference = shipment["reference"]
     return frames.update(
         room=room_names.shipment_room(reference),
@@ -37,38 +50,38 @@ def event_frame(current_epoch: str, event: dict[str, Any], shipment: dict[str, A
 
 
 def publish_access_change(*, user_id: uuid.UUID, **_: object) -> None:
-    """Let the living sockets of a user look again at what they may."""
+    """Publish that the access of a user changed, so that open sockets are re-checked."""
     publisher.publish_recheck(user_id)
 
 
 def publish_link_revoked(*, link_id: uuid.UUID, **_: object) -> None:
-    """Let the living sockets of a tracking link look again whether it is good."""
+    """Publish that a tracking link was revoked, so that open sockets are re-checked."""
     publisher.publish_recheck(link_id)
 
 
 def publish_feed_head(*, organization_id: uuid.UUID, position: int, **_: object) -> None:
-    """Hint that an organisation's feed has grown; the hubs read what by themselves."""
+    """Publish the new head of an organisation's feed; hubs read the entries from the log."""
     publisher.publish_hint(
         room_names.feed_group(organization_id), seq=position, epoch=epoch.current(), frame=None, ends=False
     )
 
 
 def publish_position(*, driver_id: uuid.UUID, position: dict[str, Any], version: int, **_: object) -> None:
-    """Publish where a driver is now; a later position overtakes it."""
+    """Publish a driver's newest position; `version` orders positions."""
     publisher.publish_latest(
         room_names.driver_group(driver_id), version=version, frame=frames.driver_location(position)
     )
 
 
 def publish_export_progress(*, export_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
-    """Publish how far a background export is."""
+    """Publish the progress of a background export."""
     publisher.publish_latest(
         room_names.export_group(export_id), version=version, frame=frames.export_progress(value)
     )
 
 
 def publish_import_progress(*, import_id: uuid.UUID, value: dict[str, Any], version: int, **_: object) -> None:
-    """Publish how far an import is."""
+    """Publish the progress of an import."""
     publisher.publish_latest(
         room_names.import_group(import_id), version=version, frame=frames.import_progress(value)
     )

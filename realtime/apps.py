@@ -1,9 +1,9 @@
-"""The realtime application."""
+"""The Django app `realtime`."""
 
 from django.apps import AppConfig
 
 
 class RealtimeConfig(AppConfig):
-    """The realtime room."""
+    """The app's configuration."""
 
     name = "realtime"

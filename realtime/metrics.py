@@ -1,4 +1,4 @@
-"""What this room measures of itself: sockets, rooms, deliveries, what had to be healed, hints that were lost."""
+"""Prometheus metrics of the realtime app: sockets, rooms, deliveries, healed gaps, failed hints."""
 
 import time
 from collections import defaultdict
@@ -7,14 +7,14 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-# 0.1 s stands among the bounds: the promise about deliveries is exact there, as 0.2 s is that about scaling.
-_SLOW_CONSUMER: Final = 4431
+_SLOW_CONSUMER: Final = 4431  # CloseCode.SLOW_CONSUMER of realtime.protocol, which metrics does not import
+# The service-level objectives are exact at two of the bounds: 0.1 s for deliveries, 0.2 s for scaling.
 _DELIVERY_SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 
-connections: Final = Gauge("websocket_connections_active", "Sockets that are open.", multiprocess_mode="livesum")
-connections_total: Final = Counter("websocket_connections_total", "Sockets that were accepted.")
+connections: Final = Gauge("websocket_connections_active", "Open sockets.", multiprocess_mode="livesum")
+connections_total: Final = Counter("websocket_connections_total", "Accepted sockets.")
 messages: Final = Counter(
     "websocket_messages_total",
     "Frames by direction (in, out) and type; of unknown ones the type is `other`.",
@@ -25,26 +25,28 @@ delivery_seconds: Final = Histogram(
     "From the commit of an event to the writing of its frame to the sockets of a room.",
     buckets=_DELIVERY_SECONDS,
 )
-rooms: Final = Gauge("websocket_rooms", "Rooms with members, added up over processes.", multiprocess_mode="livesum")
-replayed_events: Final = Counter("websocket_replayed_events_total", "Events given to sockets that came back.")
+rooms: Final = Gauge("websocket_rooms", "Rooms with members, summed over processes.", multiprocess_mode="livesum")
+replayed_events: Final = Counter("websocket_replayed_events_total", "Events replayed to sockets that resumed.")
 healed_events: Final = Counter(
-    "websocket_gaps_healed_total", "Events that no hint brought and that were read from the log."
+    "websocket_gaps_healed_total", "Events that no hint brought and that a fill read from the log."
 )
-slow_consumers: Final = Counter("websocket_slow_consumers_total", "Sockets that were cut for not reading.")
+slow_consumers: Final = Counter(
+    "websocket_slow_consumers_total", "Sockets that were closed because they read too slowly."
+)
 publish_failures: Final = Counter("hint_publish_failures_total", "Hints that did not reach Redis.")
 sweep_seconds: Final = Histogram(
     "sweep_duration_seconds",
-    "How long it took to compare all rooms with the log.",
+    "Duration of the comparison of all rooms with the log.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
 )
 
 _limited: Final = Counter(
-    "websocket_limited_total", "Sockets and frames that a limit of the sockets held back, by limit.", ["limit"]
+    "websocket_limited_total", "Sockets and frames that a limit refused, by limit.", ["limit"]
 )
-_closed: Final = Counter("websocket_closed_total", "Sockets that the server ended, by close code.", ["code"])
+_closed: Final = Counter("websocket_closed_total", "Sockets that the server closed, by close code.", ["code"])
 _rechecks: Final = Counter(
     "websocket_access_changes_total",
-    "Living sockets that were looked at again, by outcome.",
+    "Re-checks of open sockets, by outcome.",
     ["outcome"],
 )
 
@@ -66,8 +68,8 @@ for _type in OUT_TYPES:
     messages.labels("out", _type)
 
 
-# Frames given to sockets so far, by their first letters behind `{"type":"`: the hot path counts in a dict, and
-# once a second the sums are carried over.
+# Frames sent so far, by the first letters of their type (behind `{"type":"`). The hot path counts in a dict;
+# `flush_sent_counts` adds the sums to the counter once a second.
 sent_by_type: Final[defaultdict[bytes, int]] = defaultdict(int)
 _flushed: Final[dict[bytes, int]] = {}
 _open = 0
@@ -75,7 +77,7 @@ _TYPE_AT: Final = slice(9, 24)
 
 
 def socket_opened() -> None:
-    """Count a socket that was accepted."""
+    """Count an accepted socket."""
     global _open
     _open += 1
     connections.inc()
@@ -83,57 +85,57 @@ def socket_opened() -> None:
 
 
 def socket_closed() -> None:
-    """Count a socket down that had been accepted."""
+    """Count the end of an accepted socket."""
     global _open
     _open -= 1
     connections.dec()
 
 
 def open_sockets() -> int:
-    """Return how many sockets this process has open."""
+    """Return the number of open sockets of this process."""
     return _open
 
 
 def count_received(kind: str) -> None:
-    """Count one frame of a client."""
+    """Count a client's frame by its type."""
     messages.labels("in", kind if kind in IN_TYPES else "other").inc()
 
 
 def count_sent(frame: bytes, sockets: int = 1) -> None:
-    """Count one frame to so many sockets."""
+    """Count a frame that is sent to a number of sockets."""
     sent_by_type[frame[_TYPE_AT]] += sockets
 
 
 def flush_sent_counts() -> None:
-    """Add what was sent since the last time to the counter."""
+    """Add the frames sent since the last call to the Prometheus counter."""
     for letters, number in list(sent_by_type.items()):
-        more = number - _flushed.get(letters, 0)
-        if more:
+        sent = number - _flushed.get(letters, 0)
+        if sent:
             _flushed[letters] = number
             kind = letters.partition(b'"')[0].decode(errors="replace")
             full = next((each for each in OUT_TYPES if each[:15] == kind), "other")
-            messages.labels("out", full).inc(more)
+            messages.labels("out", full).inc(sent)
 
 
 def observe_delivery(committed_at: Iterable[float]) -> None:
-    """Note that events, committed at those times (seconds since 1970), have been written to a room."""
+    """Observe the latency of events that were just written to a room; commit times in seconds since 1970."""
     now = time.time()
     for at in committed_at:
         delivery_seconds.observe(max(0.0, now - at))
 
 
 def count_limited(limit: str) -> None:
-    """Count one socket or frame that a limit held back."""
+    """Count a socket or frame that a limit refused."""
     _limited.labels(limit).inc()
 
 
 def count_close(code: int) -> None:
-    """Count one socket that the server ended with one of our codes."""
+    """Count a socket that the server closed with a code of the protocol."""
     _closed.labels(str(code)).inc()
     if code == _SLOW_CONSUMER:
         slow_consumers.inc()
 
 
 def count_recheck(outcome: str) -> None:
-    """Count one socket whose credential was looked at again: kept, changed or revoked."""
+    """Count the re-check of a socket's credential, by outcome: kept, changed or revoked."""
     _rechecks.labels(outcome).inc()

@@ -1,4 +1,4 @@
-"""What operators are told about sockets: one process's part, and the sum of all."""
+"""The operators' report on sockets: the part of each process, and the sum over all."""
 
 from collections import Counter
 from typing import Any, Final
@@ -8,12 +8,12 @@ from realtime import metrics
 from realtime.hub import room_hub
 
 _LARGEST_ROOMS: Final = 50
-# More sockets than the runbook wants on one installation before it is scaled.
+# The runbook's limit for one installation; beyond it, scale out.
 _WARNING_CONNECTIONS: Final = 5000
 
 
 def update_gauges() -> None:
-    """Bring the gauges of this process up to date."""
+    """Update the gauges of this process; called once a second."""
     metrics.flush_sent_counts()
     metrics.rooms.set(sum(len(each.rooms) for each in room_hub.all_hubs()))
 
@@ -28,7 +28,7 @@ def process_part() -> dict[str, Any]:
 
 
 def report() -> dict[str, Any]:
-    """Return `/api/metrics/websocket`: latencies in milliseconds and rates are of the last minute."""
+    """Return the body of `/api/metrics/websocket`: latencies in milliseconds, rates of the last minute."""
     now, recent = json_reports.current_samples(), json_reports.recent_samples()
     parts = [(each, each["websocket"]) for each in json_reports.process_statuses() if "websocket" in each]
     sizes = Counter[str]()
@@ -52,7 +52,7 @@ def report() -> dict[str, Any]:
 
 
 def health() -> dict[str, Any]:
-    """Return what detailed health says about sockets; made from what is known, without waiting."""
+    """Return the sockets' part of the detailed health check, from in-memory data."""
     connections = sum(
         each["websocket"]["connections"] for each in json_reports.process_statuses() if "websocket" in each
     )

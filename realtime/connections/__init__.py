@@ -1,0 +1,1 @@
+"""WebSocket connections: the consumer, its identity and rooms, and the limits of sockets."""

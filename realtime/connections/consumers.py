@@ -1,4 +1,4 @@
-"""One socket's life: opened, heard, closed. Who it is, its rooms and its way out have modules of their own."""
+"""The WebSocket consumer: one socket from handshake to close. Identity, rooms and sending have own modules."""
 
 import asyncio
 import time
@@ -38,13 +38,13 @@ ROUTE = "/ws/"
 
 
 class HandshakeRefused(Exception):
-    """The handshake is answered with 403; the sentence is for the log."""
+    """The handshake is answered with 403; the message goes to the log."""
 
 
-class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
-    """One socket."""
+class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untyped
+    """One socket: a member of the hub, and revocable."""
 
-    channel_layer_alias = ""  # the hub holds the one subscription; a socket has none
+    channel_layer_alias = ""  # only the hub subscribes to the channel layer
     sender: FrameSender
     identity: Identity | None = None
 
@@ -60,13 +60,13 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     @property
     def subject(self) -> Subject | None:
-        """Who it is, None until it has said so."""
+        """The authenticated subject, None before."""
         return self.identity.subject if self.identity else None
 
-    # -- opened, heard, closed --------------------------------------------------------------------------
+    # -- ASGI -------------------------------------------------------------------------------------------
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve the socket; however it ends, nothing of it is left behind but one line in the log."""
+        """Serve the socket until it ends, release all that it holds and write one log line."""
         self.scope, self.base_send = scope, send
         headers = self.headers = authentication.headers_of(scope)
         self.origin = headers.get("origin", "")[:200]
@@ -75,7 +75,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         ) as trace:
             request_id = accept_or_generate_id(headers.get("x-request-id", ""))
             structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
-            del scope, headers  # this goes on as long as the socket lives
+            del scope, headers  # this frame lives as long as the socket
             try:
                 while True:
                     await self.dispatch(await receive())
@@ -84,14 +84,14 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             finally:
                 self._end()
                 self._log_end()
-                # They know it: without them it goes at once, and not only when the collector finds it.
+                # Both refer to this object: without the cycles it is freed at once, not by the garbage collector.
                 self.identity = None
                 del self.memberships
 
     async def dispatch(self, message: dict[str, Any]) -> None:
-        """Act on one message of the server's.
+        """Handle one ASGI message.
 
-        Channels' own does so after a hop through a thread that closes old connections: there are none here.
+        Channels' own method first switches to a thread to close old database connections, which none of this uses.
         """
         kind = message["type"]
         if kind == "websocket.receive":
@@ -102,9 +102,12 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             self.websocket_disconnect(message)
 
     async def websocket_connect(self) -> None:
-        """Refuse with 403 whoever must not even ask, accept anybody else and see who it is."""
+        """Accept the handshake and begin to authenticate.
+
+        Refuse with 403, before accept, a foreign Origin and an address with too many sockets.
+        """
         scope, headers = self.scope, self.headers
-        self.scope, self.headers = {}, {}  # nobody asks for them again
+        self.scope, self.headers = {}, {}  # not needed again, and a few kilobytes for each socket
         subprotocols = scope.get("subprotocols", [])
         credential = authentication.handshake_credential(headers, subprotocols)
         address = authentication.address_of(scope, headers)
@@ -132,7 +135,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self._address_key = key
 
     async def websocket_receive(self, message: dict[str, Any]) -> None:
-        """Act on one client frame; a bad one is answered, not punished; no end of them is."""
+        """Handle one client frame. A bad frame is answered with an error; too many of any kind close the socket."""
         if self.closed or self.identity is None:
             return
         echo: Any = None
@@ -161,14 +164,14 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self.deliver(frames.error(code="rate_limited", message="Too many messages at once; this one was not read."))
 
     def websocket_disconnect(self, message: dict[str, Any]) -> None:
-        """Count one that the server itself has cut or drained."""
+        """End the socket; count a close that the server itself decided, as a slow consumer or drain."""
         if not self.closed and message.get("code") in {CloseCode.SLOW_CONSUMER, CloseCode.DRAINING}:
             metrics.count_close(CloseCode(message["code"]))
         self.close_code = self.close_code or message.get("code")
         raise StopConsumer
 
     async def close(self, code: CloseCode, reason: str) -> None:
-        """End the socket with one of our codes."""
+        """Close the socket with a code of the protocol; a closed one is left as it is."""
         if not self.closed:
             self._end()
             metrics.count_close(code)
@@ -176,7 +179,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             await self.send({"type": "websocket.close", "code": int(code), "reason": reason})
 
     def deliver(self, frame: bytes) -> None:
-        """Send a frame without waiting, in order; a socket that takes too long is cut."""
+        """Send a frame in order and without waiting; a socket that reads too slowly is closed."""
         if self.closed:
             return
         metrics.count_sent(frame)
@@ -185,11 +188,11 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     @property
     def direct_sender(self) -> DirectSender | None:
-        """The server's way to write to many sockets at once."""
+        """The server's send buffer of this socket, None on a server without one."""
         return self.sender.direct_sender
 
     async def drain(self) -> None:
-        """Wait until what was delivered is on its way, or the socket is gone."""
+        """Wait until the delivered frames have left the send buffer, or the socket is gone."""
         await self.sender.drain()
 
     def _end(self) -> None:
@@ -207,7 +210,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             self._address_key = None
 
     def _log_end(self) -> None:
-        """Write the one line of its life: who, how long, and how it ended."""
+        """Write the socket's one log line: who, how long and how it ended."""
         subject = self.subject
         trace_context.describe_span("WebSocket", {"http.route": ROUTE, "websocket.close_code": self.close_code})
         log.info(
@@ -223,7 +226,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             organization=str(subject.organization_id) if subject else None,
         )
 
-    # -- what it asks -----------------------------------------------------------------------------------
+    # -- client frames ----------------------------------------------------------------------------------
 
     async def _dispatch_frame(self, identity: Identity, frame: dict[str, Any], echo: object) -> None:
         kind = frame["type"]
@@ -243,13 +246,13 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def _join(self, frame: dict[str, Any], echo: object) -> None:
         subject, before = self.subject, set(self.memberships.rooms)
-        assert subject is not None
+        assert subject is not None  # noqa: S101  _dispatch_frame requires it
         with trace_context.child_span(
             "join:room", rooms=len(frame["rooms"]) if isinstance(frame.get("rooms"), list) else 1
         ):
             await self.memberships.join(subject, frame, echo)
         entered = set(self.memberships.rooms) - before
-        # What was permitted when it was asked for may be so no longer, and nobody tells of a room not yet entered.
+        # Rights may have changed since the permission check, and a re-check covers joined rooms only.
         if (
             entered
             and self.subject is not None
@@ -261,7 +264,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
         self.memberships.leave(frame, echo)
 
     async def _record_location(self, frame: dict[str, Any], echo: object) -> None:
-        assert self.subject is not None
+        assert self.subject is not None  # noqa: S101  _dispatch_frame requires it
         error_frame = await driver_locations.record(self.subject, frame, echo)
         if error_frame is not None:
             self.deliver(error_frame)
@@ -272,31 +275,31 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]
             raise InvalidFrame('"t" is a number or a string.')
         self.deliver(frames.pong(echo=echo, t=t, timestamp=representation.instant(datetime.now(UTC)) or ""))
 
-    # -- what happens to it -----------------------------------------------------------------------------
+    # -- events -----------------------------------------------------------------------------------------
 
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """Take what its credential stands for now."""
+        """Apply the credential's current subject."""
         if self.identity is not None:
             await self.identity.update_subject(fresh, recheck_rooms=recheck_rooms)
 
     async def check_rooms(self, subject: Subject) -> None:
-        """Put it out of the rooms that the subject may not enter."""
+        """Leave the rooms that the subject may not enter."""
         if not self.closed and self.memberships.rooms:
             await self.memberships.recheck(subject)
 
     def fire(self) -> None:
-        """Beat: say that the line is alive, and how far its rooms are."""
+        """Send a heartbeat with the heads of the joined rooms, and schedule the next."""
         if self._heartbeat_tick is not None:
             self._heartbeat_tick = timer_wheel.current().schedule(self, frames.HEARTBEAT_SECONDS)
             if self.subject is not None:
                 self.deliver(frames.heartbeat(self.memberships.heads()))
 
     async def _start_hub(self) -> None:
-        """See to it that the hub runs: what ends a login is heard there, also without any room."""
+        """Start the hub, which also receives revocations: a socket without any room needs them too."""
         while not self.closed:
             try:
                 await room_hub.current().ensure_started()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  the database is away: try again
                 log.debug("hub not started", error=repr(error))
                 await asyncio.sleep(_HUB_RETRY_SECONDS)
             else:

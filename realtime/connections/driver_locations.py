@@ -1,4 +1,4 @@
-"""`driver:location`: a driver tells over its socket where it is; the same door as REST, the same refusals."""
+"""The client frame `driver:location`, by which a driver reports its position, with the checks of REST."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +19,12 @@ from shipments.parsing import values
 log = structlog.get_logger(__name__)
 _NUMBERS: Final = ("latitude", "longitude", "accuracy", "speed", "bearing")
 _REQUIRED: Final = frozenset({"latitude", "longitude"})
-# A position is a short transaction; nobody's handshake waits for it.
+# Threads of their own: handshakes must not wait for these transactions.
 _threads: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="socket-position")
 
 
 async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> bytes | None:
-    """Keep the position and return nothing, else the error frame that says why not; raises BadFrame."""
+    """Record the position and return None, or the error frame to send; raise InvalidFrame for a malformed one."""
     position = _parse(frame)
     try:
         await run_in_thread(_threads, partial(intake.record_position, by=subject, now=timezone.now(), **position))
@@ -33,7 +33,7 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
     except (intake.Forbidden, intake.DriverNotFound):
         return frames.error(code="forbidden", message="Only drivers tell their own position.", echo=echo)
     except (OperationalError, InterfaceError, intake.OutcomeUnknown) as error:
-        log.warning("position not taken", error=type(error).__name__)
+        log.warning("position not recorded", error=type(error).__name__)
         return frames.error(code="unavailable", message="The service cannot write now; try again.", echo=echo)
     return None
 

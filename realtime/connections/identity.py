@@ -1,4 +1,4 @@
-"""Who a socket is: how it says so, until when it may stay, and what becomes of it when its rights change."""
+"""The identity of a socket or stream: authentication, expiry, refresh and revocation."""
 
 import uuid
 from collections.abc import Callable, Coroutine
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Socket(revocation.Revocable, Protocol):
-    """A socket, as its identity sees it."""
+    """A socket or stream, as its identity sees it."""
 
     closed: bool
 
@@ -35,11 +35,11 @@ class Socket(revocation.Revocable, Protocol):
 
 
 class Identity:
-    """The subject of one socket, None until it has said who it is."""
+    """The subject of one socket, None before authentication."""
 
     __slots__ = (
-        "_counted_key", "_credential", "_timer_tick", "_rooms_unchecked", "_socket", "_timer_action", "address", "connection_id",
-        "subject",
+        "_counted_key", "_credential", "_rooms_unchecked", "_socket", "_timer_action", "_timer_tick", "address",
+        "connection_id", "subject",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, credential: HandshakeCredential | None, address: str | None) -> None:
@@ -53,10 +53,10 @@ class Identity:
         self._timer_tick: int | None = None
         self._timer_action: Callable[[], Coroutine[Any, Any, None] | None] | None = None
 
-    # -- saying so --------------------------------------------------------------------------------------
+    # -- authentication ---------------------------------------------------------------------------------
 
     async def begin(self) -> None:
-        """Look at what the handshake showed; without anything it waits for the first frame, a while."""
+        """Verify the handshake's credential; without one, wait AUTHENTICATION_SECONDS for the first frame."""
         credential, self._credential = self._credential, None
         if credential is None:
             self._schedule(frames.AUTHENTICATION_SECONDS, self._close_unauthenticated)
@@ -64,14 +64,14 @@ class Identity:
             await self._authenticate(credential)
 
     async def authenticate_first_frame(self, frame: dict[str, Any]) -> None:
-        """Take the token of an `auth`; nothing else is heard from a stranger."""
+        """Verify the token of an `auth` frame; raise InvalidFrame for any other frame."""
         if frame["type"] != "auth" or not isinstance(frame.get("token"), str):
             raise InvalidFrame('First say who you are: {"type":"auth","token":…}.')
         self._cancel_timer()
         await self._authenticate(HandshakeCredential("token", frame["token"]))
 
     async def refresh(self, frame: dict[str, Any], echo: object) -> None:
-        """Let the socket go on with a newer token of the same user."""
+        """Replace the credential by a newer token of the same principal; any other is answered with an error."""
         if not isinstance(frame.get("token"), str):
             raise InvalidFrame('Send the new token: {"type":"token:refresh","token":…}.')
         fresh = await authentication.token_authenticator.authenticate(frame["token"])
@@ -96,7 +96,7 @@ class Identity:
             result = await authentication.authenticate(
                 credential, address=self.address, request_id=self.connection_id
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever the database raises: the client may reconnect
             log.warning("WebSocket not authenticated", error=repr(error))
             await self._socket.close(CloseCode.DRAINING, "The service cannot check credentials now.")
             return
@@ -113,7 +113,7 @@ class Identity:
     async def _acquire_slot(self, subject: Subject) -> bool:
         if limiter.is_exempt(subject):
             return True
-        # A user has so many sockets with all its keys together.
+        # The limit counts the sockets of a user over all its logins and keys.
         key = f"user:{subject.user_id}" if subject.user_id else subject.limit_key
         if not await connection_limits.current().acquire(key, settings.SOCKETS_PER_USER):
             return False
@@ -133,7 +133,7 @@ class Identity:
         self._schedule_expiry()
 
     async def _close_unauthenticated(self) -> None:
-        """Close who has said nothing: a handshake of its address, as one with a wrong token."""
+        """Close a socket that sent no credential; it counts as a handshake of its address, like a wrong token."""
         metrics.count_limited("unauthenticated")
         within_limit = True
         with suppress(Exception):
@@ -149,10 +149,14 @@ class Identity:
         metrics.count_limited("connects")
         await self._socket.close(CloseCode.TOO_MANY_MESSAGES, "Too many handshakes; wait a minute.")
 
-    # -- rights that change -----------------------------------------------------------------------------
+    # -- revocation -------------------------------------------------------------------------------------
 
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """Take what the credential stands for now; `anew`: look at the rooms in any case."""
+        """Apply the credential's current subject: close the socket where it is revoked, else adopt its rights.
+
+        `recheck_rooms` checks the rooms even where the access rights did not change. Raise what the database
+        raises; the next sweep tries again.
+        """
         before = self.subject
         if before is None or self._socket.closed:
             return
@@ -165,11 +169,11 @@ class Identity:
         await self._set_subject(fresh, recheck_rooms=must_recheck)
 
     async def _set_subject(self, fresh: Subject, *, recheck_rooms: bool) -> None:
-        """Act as a fresh subject, out of the rooms that it may not enter."""
+        """Adopt a fresh subject, after leaving the rooms that it may not enter."""
         before = self.subject
         fresh = fresh.with_request_origin(address=self.address, request_id=self.connection_id)
         if recheck_rooms and before is not None:
-            # Until the rooms were looked at, the sweep must not take the change as seen.
+            # Keep the old version until the rooms are checked, so that the sweep tries again after a failure.
             self.subject = replace(fresh, access_version=before.access_version)
             self._rooms_unchecked = True
             await self._socket.check_rooms(fresh)
@@ -178,7 +182,7 @@ class Identity:
         if before is None or fresh.expires_at != before.expires_at:
             self._schedule_expiry()
 
-    # -- its clock --------------------------------------------------------------------------------------
+    # -- expiry -----------------------------------------------------------------------------------------
 
     def _schedule_expiry(self) -> None:
         self._cancel_timer()
@@ -203,7 +207,7 @@ class Identity:
         self._timer_tick = timer_wheel.current().schedule(self, max(0.0, seconds))
 
     def fire(self) -> None:
-        """Do what was to be done at this time."""
+        """Run the scheduled action."""
         action, self._timer_action, self._timer_tick = self._timer_action, None, None
         coroutine = action() if action is not None else None
         if coroutine is not None:
@@ -215,7 +219,7 @@ class Identity:
         self._timer_tick = self._timer_action = None
 
     def end(self) -> None:
-        """Stop the clock and count the socket no longer."""
+        """Cancel the timer, end the re-checks and release the connection slot."""
         self._cancel_timer()
         revocation.unregister(self._socket)
         self._release_slot()
@@ -235,5 +239,5 @@ def _principal(subject: Subject) -> tuple[object, ...]:
 
 
 def _access_rights(subject: Subject) -> tuple[object, ...]:
-    """Return what decides which rooms a subject may enter."""
+    """Return the attributes that decide which rooms a subject may enter."""
     return subject.role, subject.customer_id, subject.driver_id, subject.scopes

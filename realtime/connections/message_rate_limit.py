@@ -1,4 +1,4 @@
-"""How much one socket may say."""
+"""The rate limit of the messages of one socket."""
 
 from enum import Enum
 from typing import Final
@@ -6,12 +6,12 @@ from typing import Final
 from ratelimits import limiter, policies
 from shipments.auth.subjects import Subject
 
-# A client that has been silent may say as much at once as in this many windows.
+# A burst may have as many messages as this many windows of the policy.
 _BURST_WINDOWS: Final = 2
 
 
 class RateDecision(Enum):
-    """What becomes of a message."""
+    """The decision on one message."""
 
     SERVE = "serve"
     REFUSE = "refuse"
@@ -19,9 +19,9 @@ class RateDecision(Enum):
 
 
 class MessageTokenBucket:
-    """A token bucket by the policy `ws_message`: 20 messages a second, 40 at once.
+    """A token bucket by the policy `ws_message`: by default 20 messages a second, 40 at once.
 
-    A message beyond is refused and counts as well: whoever goes on regardless for another burst is closed.
+    A message beyond that is refused and counts too; another burst beyond it closes the socket.
     """
 
     __slots__ = ("_at", "_spent")
@@ -31,7 +31,7 @@ class MessageTokenBucket:
         self._at = now
 
     def check(self, subject: Subject | None, *, now: float) -> RateDecision:
-        """Count one message of a subject (None: nobody yet) at a time of the caller's monotonic clock."""
+        """Count one message, at `now` of a monotonic clock in seconds; `subject` is None before authentication."""
         policy = policies.for_key("ws_message", subject.limit_key) if subject else policies.get("ws_message")
         if policy is None or limiter.is_exempt(subject):
             return RateDecision.SERVE

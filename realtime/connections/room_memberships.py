@@ -1,4 +1,4 @@
-"""The rooms of one socket: how it joins and leaves them."""
+"""The rooms of one socket or stream: join, leave and re-check."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from shipments.auth.subjects import Subject
 
 
 class RoomMemberships:
-    """What one member is in, by group."""
+    """The joined rooms of one member, by group."""
 
     __slots__ = ("_hub", "_member", "rooms")
 
@@ -24,9 +24,9 @@ class RoomMemberships:
         self._hub = hub
 
     async def join(self, subject: Subject, frame: dict[str, Any], echo: object) -> None:
-        """Act on a `join:room` of one or many rooms: each is answered once.
+        """Handle `join:room` of one or many rooms; each is answered once.
 
-        Raises BadFrame, and what the database raises.
+        Raise InvalidFrame, and what the database raises.
         """
         requested = frame.get("rooms", [frame])
         if (
@@ -49,7 +49,7 @@ class RoomMemberships:
         await self.enter(list(requests.values()), echo)
 
     async def enter(self, requests: Sequence[JoinRequest], echo: object = None) -> None:
-        """Join rooms that were found and permitted, as many as a socket may have."""
+        """Join permitted rooms, up to MAX_ROOMS in all; the others are answered with `too_many_rooms`."""
         free_slots = frames.MAX_ROOMS - len(self.rooms)
         accepted = []
         for request in requests:
@@ -64,12 +64,12 @@ class RoomMemberships:
             free_slots -= new
             accepted.append(request)
         if accepted:
-            # Noted before the answer, so that a disconnect meanwhile leaves what was entered.
-            self.rooms |= {wish.room.group: wish.room for wish in accepted}
+            # Before the join, so that a disconnect during it leaves these rooms too.
+            self.rooms |= {request.room.group: request.room for request in accepted}
             await self._hub.join(self._member, accepted, echo=echo)
 
     def leave(self, frame: dict[str, Any], echo: object) -> None:
-        """Act on a `leave:room`; raises BadFrame where it names no room."""
+        """Handle `leave:room`; raise InvalidFrame where it names no room."""
         name = room_names.parse_room(frame)
         if name is None:
             raise InvalidFrame('Name the room: "shipmentId" or "room".')
@@ -81,7 +81,7 @@ class RoomMemberships:
         self._member.deliver(frames.room_left(room=room_as_sent, reason="left", echo=echo))
 
     async def recheck(self, subject: Subject, groups: Sequence[str] | None = None) -> None:
-        """Put the member out of those of its rooms that the subject may not enter (any more)."""
+        """Leave those of the rooms (by default all) that the subject may no longer enter."""
         joined = {group: room for group, room in self.rooms.items() if groups is None or group in groups}
         permitted = await room_registry.find(
             subject, [(room.type_name, room.identifier) for room in joined.values()]
@@ -92,12 +92,12 @@ class RoomMemberships:
                 self._member.deliver(frames.room_left(room=room.name, reason="forbidden"))
 
     def heads(self) -> dict[str, int]:
-        """Return the head of every joined room that has numbers."""
+        """Return the head of every joined log room, by name."""
         joined = ((room.name, self._hub.rooms.get(group)) for group, room in self.rooms.items())
         return {name: room.delivered_seq for name, room in joined if isinstance(room, LogRoom)}
 
     def leave_all(self) -> None:
-        """Leave every room without a word."""
+        """Leave every room, without an answer."""
         for group in tuple(self.rooms):
             self._drop(group)
 
@@ -116,5 +116,5 @@ def _join_request(fields: dict[str, Any], room: RoomName) -> JoinRequest:
 
 
 def _room_as_sent(frame: dict[str, Any]) -> str:
-    """Return a room as the client called it, cut to a sane length."""
+    """Return the room as the client named it, cut to 80 characters."""
     return str(frame.get("room") or room_names.shipment_room(str(frame.get("shipmentId", ""))))[:80]

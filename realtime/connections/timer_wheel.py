@@ -1,7 +1,7 @@
-"""What is to happen to sockets later, to a quarter of a second: one timer for all of them.
+"""A timer wheel: one timer of the event loop for the timeouts of all sockets, with ticks of a quarter of a second.
 
-A timer of the event loop's with what it calls and its context takes half a kilobyte, and every socket waits for its
-next heartbeat and for the end of its credentials.
+A timer of the event loop takes half a kilobyte with its callback and context. Every socket needs two: for the next
+heartbeat and for the expiry of its credentials.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ log = structlog.get_logger(__name__)
 
 
 class Timer(Protocol):
-    """Who wants to be told when a time has come; must be quick."""
+    """An object with a timeout. `fire` runs on the event loop and must not block."""
 
     def fire(self) -> None: ...
 
 
 class TimerWheel:
-    """The sleepers of one event loop, by the tick at which they are told."""
+    """The timers of one event loop, by the tick at which they fire."""
 
     def __init__(self) -> None:
         self._loop: Final = asyncio.get_running_loop()
@@ -32,7 +32,7 @@ class TimerWheel:
         self._next_tick = 0
 
     def schedule(self, timer: Timer, seconds: float) -> int:
-        """Ring after so many seconds, never before, and return what `unset` wants to know."""
+        """Fire a timer once, after `seconds` and never earlier; return the tick, which `cancel` needs."""
         tick = math.ceil((self._loop.time() + seconds) / TICK_SECONDS)
         self._timers.setdefault(tick, set()).add(timer)
         if self._handle is None or tick < self._next_tick:
@@ -40,7 +40,7 @@ class TimerWheel:
         return tick
 
     def cancel(self, timer: Timer, tick: int) -> None:
-        """Not ring."""
+        """Cancel a timer; one that has fired is ignored."""
         timers = self._timers.get(tick)
         if timers is not None:
             timers.discard(timer)
@@ -51,7 +51,7 @@ class TimerWheel:
         if self._handle is not None:
             self._handle.cancel()
         self._next_tick = tick
-        # In nobody's context: it is not for the socket that happened to be the first.
+        # In an empty context: the timer does not belong to the trace of the socket that was first.
         self._handle = self._loop.call_at(tick * TICK_SECONDS, self._fire_due, context=Context())
 
     def _fire_due(self) -> None:
@@ -61,8 +61,8 @@ class TimerWheel:
             for timer in self._timers.pop(tick, ()):
                 try:
                     timer.fire()
-                except Exception as error:
-                    log.warning("not told in time", error=repr(error))
+                except Exception as error:  # noqa: BLE001  the other timers must still fire
+                    log.warning("timer failed", error=repr(error))
         if self._timers and self._handle is None:
             self._arm(min(self._timers))
 
@@ -71,7 +71,7 @@ _wheels: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
 
 
 def current() -> TimerWheel:
-    """Return the clock of this event loop."""
+    """Return the timer wheel of the running event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _wheels:
         _wheels[loop] = TimerWheel()

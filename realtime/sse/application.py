@@ -1,6 +1,6 @@
-"""Server-Sent Events for clients that cannot do sockets: the same rooms, cursors, permissions and limits.
+"""The ASGI application of the event streams: same rooms, cursors, permissions and limits as sockets.
 
-Answered before Django and without a thread, since a stream may be open for hours.
+It answers before Django and without a thread, since a stream may be open for hours.
 """
 
 import re
@@ -40,7 +40,7 @@ _log = structlog.get_logger("monitoring.requests")
 
 
 class RequestRefused(Exception):
-    """The request is answered with a problem; `headers` go with it."""
+    """The request is answered with a problem+json response that carries `headers`."""
 
     def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -50,7 +50,7 @@ class RequestRefused(Exception):
 
 
 class StreamApplication:
-    """Answers `GET /api/shipments/{reference}/stream` and `GET /api/events/stream`; hands on the rest."""
+    """Serves `GET /api/shipments/{reference}/stream` and `GET /api/events/stream`; passes the rest to `inner`."""
 
     def __init__(self, inner: Application) -> None:
         self.inner = inner
@@ -69,7 +69,7 @@ class StreamApplication:
 
 
 class _StreamRequest:
-    """One request for a stream: who asks, whether it may, and what it is answered."""
+    """One request for a stream."""
 
     def __init__(self, scope: Any, route: str, room_fields: Mapping[str, object]) -> None:
         self._scope = scope
@@ -83,7 +83,7 @@ class _StreamRequest:
         self._subject: Subject | None = None
 
     async def answer(self, receive: Any, send: Any) -> None:
-        """Stream until either side has enough, or answer with a problem."""
+        """Stream until either side closes, or answer with a problem."""
         headers = self._headers
         with trace_context.server_span(
             "stream", headers.get("traceparent", ""), headers.get("tracestate", "")
@@ -107,12 +107,12 @@ class _StreamRequest:
         finally:
             stream.end()
             seconds = round(time.perf_counter() - self._started_at, 1)
-            _log.info("stream closed", route=self._route, why=end_reason, seconds=seconds)
+            _log.info("stream closed", route=self._route, reason=end_reason, seconds=seconds)
 
-    # -- whether it may ---------------------------------------------------------------------------------
+    # -- permission and cursor --------------------------------------------------------------------------
 
     async def _admit(self) -> EventStream:
-        """Return a stream that is in its room; raises Refused."""
+        """Return a stream that has joined its room; raise RequestRefused where it may not."""
         if self._scope["method"] != "GET":
             raise RequestRefused(405, "Method Not Allowed", "A stream is read by GET.", {"Allow": "GET"})
         credential = authentication.handshake_credential(self._headers, ())
@@ -146,11 +146,11 @@ class _StreamRequest:
         permitted = await room_registry.find(subject, [room_key]) if room_key else {}
         if room_key in permitted:
             await stream.memberships.enter([JoinRequest(permitted[room_key], since, epoch)])
-        if not stream.answered:  # also where the shipment went between the look for it and the join
+        if not stream.answered:  # also where the shipment was deleted between the permission check and the join
             raise RequestRefused(404, "Not Found", "There is no such stream.")
 
     def _check_same_site(self) -> None:
-        """Raise Refused for a page of another site; a page of ours sends no Origin with a GET."""
+        """Raise RequestRefused for a page of another site; a same-origin GET carries no Origin."""
         origin, site = self._headers.get("origin"), self._headers.get("sec-fetch-site", "same-origin")
         if site not in {"same-origin", "none"} or (origin is not None and origin not in settings.WS_CORS_ORIGINS):
             raise RequestRefused(403, "Forbidden", _CROSS_SITE)
@@ -166,7 +166,10 @@ class _StreamRequest:
             raise RequestRefused(429, "Too Many Requests", detail)
 
     def _cursor(self) -> tuple[int | None, str | None]:
-        """Return the number and epoch that the client has; raises Refused for nonsense."""
+        """Return the client's `(since, epoch)`, `(None, None)` where it sends no cursor.
+
+        Raise RequestRefused for a malformed cursor and for an unknown parameter.
+        """
         query = parse_qs(self._scope["query_string"].decode("latin1"), keep_blank_values=True)
         if unknown := sorted(set(query) - {"lastEventId"}):
             raise RequestRefused(400, "Bad Request", f"There is no parameter {unknown[0][:64]!r}.")
@@ -180,7 +183,7 @@ class _StreamRequest:
             )
         return int(cursor[2]), cursor[1]
 
-    # -- what it is answered ----------------------------------------------------------------------------
+    # -- response ---------------------------------------------------------------------------------------
 
     async def _refuse(self, refused: RequestRefused, send: Any) -> None:
         self._log_request(refused.status)
@@ -228,10 +231,10 @@ class _StreamRequest:
         )
 
 
-# A proxy that buffers would hold events back.
+# nginx and compatible proxies buffer a response unless X-Accel-Buffering says otherwise.
 _STREAM_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 _RETRY_SOON: Final = {"Retry-After": "2"}
-# Why a stream is refused that is not about who asks, as a problem.
+# The problems for close codes that are not about the credentials.
 _CLOSE_PROBLEMS: Final = {
     CloseCode.TOO_MANY_MESSAGES: (429, "Too Many Requests", _TOO_MANY, {"Retry-After": "60"}),
     CloseCode.DRAINING: (503, "Service Unavailable", _UNAVAILABLE, _RETRY_SOON),

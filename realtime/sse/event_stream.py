@@ -1,4 +1,4 @@
-"""One stream of Server-Sent Events: a member of the hub, whose frames leave as lines of text/event-stream."""
+"""One stream of Server-Sent Events: a member of the hub that sends its frames as text/event-stream."""
 
 import asyncio
 import random
@@ -21,28 +21,28 @@ from realtime.protocol.close_codes import CloseCode
 from shipments.auth.subjects import Subject
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-# What may wait for one stream beside what the server keeps.
+# The buffer of one stream, beside the server's own.
 MAX_BUFFERED_BYTES: Final = 1024 * 1024
-# Nothing is silent longer than proxies and browsers bear.
+# The longest silence, in seconds (randomised): proxies close connections that are idle for longer.
 KEEPALIVE_SECONDS: Final = (15.0, 25.0)
 _KEEPALIVE: Final = b": still here\n\n"
 _RETRY_MS: Final = (500, 3000)
-# Answers of a socket that the response itself gives here.
+# Frames that a stream replaces by the status of its response.
 _SOCKET_ONLY: Final = (b'{"type":"error"', b'{"type":"welcome"')
 
 _open_streams: "set[EventStream]" = set()
 
 
 def close_all() -> None:
-    """End every stream of the process, each told when to come again: the process is going to stop."""
+    """Send `drain` to every stream of the process and end it; called at shutdown."""
     for stream in tuple(_open_streams):
         stream.send_drain()
 
 
 def encode_event(frame: bytes) -> bytes:
-    """Return a socket's frame as one event, whose id is the cursor behind it: `epoch:seq`.
+    """Return a frame as one event, whose id is the cursor after it, `epoch:seq`.
 
-    The answer to a join becomes `snapshot` or `replay`; the others keep their type.
+    `room:joined` becomes the event `snapshot` or `replay`; other frames keep their type as the name.
     """
     fields = orjson.loads(frame)
     name = fields["type"]
@@ -53,11 +53,12 @@ def encode_event(frame: bytes) -> bytes:
 
 
 class _EventCache:
-    """The event that was made last: the hub hands the same bytes to every member of a room in turn."""
+    """Caches the last encoded event: the hub delivers the same bytes to every member of a room in turn."""
 
     frame = encoded = b""
 
     def encode(self, frame: bytes) -> bytes:
+        """Return the event of a frame."""
         if frame is not self.frame:
             self.encoded, self.frame = encode_event(frame), frame
         return self.encoded
@@ -67,30 +68,30 @@ _event_cache = _EventCache()
 
 
 class EventStream:
-    """Somebody's stream of one room: to the hub a member, to its identity a socket that only listens."""
+    """A stream of one room: a member to the hub, and a socket that sends nothing to its identity."""
 
     def __init__(self, credential: HandshakeCredential | None, address: str | None, hub: RoomHub) -> None:
         self.closed = False
         self.direct_sender = None
         self.close_code: CloseCode | None = None
         self.slow = False
-        self.answered = False  # of its room
+        self.answered = False  # whether its join was answered
         self.identity = Identity(self, credential, address)
         self.memberships = RoomMemberships(self, hub)
         self._address_key = limiter.address_key(address)
         self._holds_slot = False
-        self._buffer: list[bytes] = [b"retry: %d\n\n" % random.randint(*_RETRY_MS)]
+        self._buffer: list[bytes] = [b"retry: %d\n\n" % random.randint(*_RETRY_MS)]  # noqa: S311  spreads reconnects
         self._buffered_bytes = 0
         self._wakeup = asyncio.Event()
         self._aborted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def subject(self) -> Subject | None:
-        """Who listens, None until that is known."""
+        """The authenticated subject, None before."""
         return self.identity.subject
 
     async def admit(self) -> None:
-        """See who it is and count it among the sockets; `refused` says why it may not stay."""
+        """Authenticate the stream and count it as a socket; `close_code` says why it was refused."""
         if not await connection_limits.current().acquire(self._address_key, settings.SOCKETS_PER_ADDRESS):
             metrics.count_limited("address_sockets")
             self.close_code = CloseCode.TOO_MANY_MESSAGES
@@ -99,10 +100,10 @@ class EventStream:
         _open_streams.add(self)
         await self.identity.begin()
 
-    # -- what the hub calls -----------------------------------------------------------------------------
+    # -- member of the hub ------------------------------------------------------------------------------
 
     def deliver(self, frame: bytes) -> None:
-        """Send a frame as an event, without waiting; the end of its room is the end of the stream."""
+        """Send a frame as an event, without waiting; `room:left` ends the stream."""
         if self.closed or frame.startswith(_SOCKET_ONLY):
             return
         self.answered = True
@@ -111,10 +112,10 @@ class EventStream:
             self.end()
 
     async def drain(self) -> None:
-        """Not wait: a stream has one room, and its first answer may be as long as it is."""
+        """Return at once: a stream joins one room, so long answers cannot add up."""
 
     def write(self, text: bytes) -> None:
-        """Send ready text; a reader for whom too much waits is cut."""
+        """Buffer encoded text; a client for which more than MAX_BUFFERED_BYTES wait is cut off."""
         self._buffer.append(text)
         self._buffered_bytes += len(text)
         self._wakeup.set()
@@ -125,14 +126,14 @@ class EventStream:
             self._aborted.set_result(None)
 
     def send_drain(self) -> None:
-        """End the stream, told when to come again."""
-        retry_ms = random.randint(*_RETRY_MS)
+        """Send `drain` with a retry time, and end the stream."""
+        retry_ms = random.randint(*_RETRY_MS)  # noqa: S311  spreads reconnects
         self.write(b"retry: %d\n" % retry_ms)
         self.deliver(frames.drain(retry_ms=retry_ms))
         self.end()
 
     def end(self) -> None:
-        """Leave the room; what waits still goes out."""
+        """Leave the room and release the connection slots; buffered text is still sent."""
         self.closed = True
         _open_streams.discard(self)
         self.memberships.leave_all()
@@ -142,36 +143,36 @@ class EventStream:
             connection_limits.current().release(self._address_key)
         self._wakeup.set()
 
-    # -- what its identity calls ------------------------------------------------------------------------
+    # -- socket of its identity -------------------------------------------------------------------------
 
     async def update_subject(self, fresh: Subject | None, *, recheck_rooms: bool) -> None:
-        """Take what the credential stands for now."""
+        """Apply the credential's current subject."""
         await self.identity.update_subject(fresh, recheck_rooms=recheck_rooms)
 
     async def check_rooms(self, subject: Subject) -> None:
-        """End the stream where the subject may not enter its room any more."""
+        """End the stream where the subject may no longer enter its room."""
         await self.memberships.recheck(subject)
 
     async def close(self, code: CloseCode, reason: str) -> None:
-        """End the stream as it would a socket; the client's next request is answered with why."""
+        """End the stream; the client learns the reason from the status of its next request."""
         self.close_code = code
         self.end()
 
-    # -- what the response does -------------------------------------------------------------------------
+    # -- response ---------------------------------------------------------------------------------------
 
     async def run(self, receive: Callable[[], Awaitable[dict[str, Any]]], send: Send) -> str:
-        """Send until the stream ends, and return why it did.
+        """Send until the stream ends; return why: `ended`, `slow` or `left`.
 
-        A reader who is cut finds the response broken off, not ended.
+        A client that is cut off finds its response incomplete, not ended.
         """
         if endpoints.is_draining() and not self.closed:
-            self.send_drain()  # it came by a connection that was kept; what it missed goes out first
+            self.send_drain()  # the request came over a kept-alive connection; its replay is sent first
         send_task = asyncio.create_task(self._send(send))
         disconnect_task = asyncio.create_task(_wait_for_disconnect(receive))
         try:
             await asyncio.wait({send_task, disconnect_task, self._aborted}, return_when=asyncio.FIRST_COMPLETED)
             if send_task.done():
-                send_task.result()  # raises what it met
+                send_task.result()  # raises the exception of `send`
                 return "ended"
             return "slow" if self.slow else "left"
         finally:
@@ -193,10 +194,10 @@ class EventStream:
                 await self._wait_for_frames()
 
     async def _wait_for_frames(self) -> None:
-        """Wait for news, and make some where there are none for long."""
+        """Wait for frames; buffer a comment where none comes for long."""
         self._wakeup.clear()
         try:
-            async with asyncio.timeout(random.uniform(*KEEPALIVE_SECONDS)):
+            async with asyncio.timeout(random.uniform(*KEEPALIVE_SECONDS)):  # noqa: S311  spreads the writes
                 await self._wakeup.wait()
         except TimeoutError:
             self._buffer.append(_KEEPALIVE)

@@ -1,4 +1,4 @@
-"""The streams in the OpenAPI document: they are served before Django, so no view speaks for them."""
+"""The event streams in the OpenAPI document: they are served before Django, so no view declares them."""
 
 from copy import deepcopy
 from typing import Any, Final
@@ -7,7 +7,7 @@ from realtime.protocol.frame_schemas import Schema
 
 Json = dict[str, Any]
 
-# Each stream by the path that tells the same by polling; what they share is taken from there.
+# Each stream by the path that offers the same by polling, from which it takes tags, security and errors.
 _STREAMS: Final = {
     "/api/shipments/{reference}/events": (
         "/api/shipments/{reference}/stream",
@@ -38,10 +38,11 @@ _PARAMETERS: Final = (
 )
 _DESCRIPTION: Final = """
 
-Server-Sent Events; the response ends with the room, the credentials or the process, not by itself. First comes the
-`event` `snapshot` (forget what you had) or `replay` (all that was missed since `Last-Event-ID`), then
-`shipment:update` and the other frames of the socket protocol. `data` is the frame, `id` the cursor behind it: that
-of sockets (`epoch`, `since`) and of polling (`epoch`, `after`). A comment comes at least every 25 seconds."""
+Server-Sent Events; the response ends with the room, the credentials or the process, not by itself. The first
+`event` is `snapshot` (replaces the client's state) or `replay` (all that was missed since `Last-Event-ID`),
+followed by `shipment:update` and the other frames of the socket protocol. `data` is the frame, `id` the cursor
+after it: the same as for sockets (`epoch`, `since`) and polling (`epoch`, `after`). A comment comes at least every
+25 seconds."""
 _EXAMPLES: Final = {
     "first": {
         "summary": "A first request, and the next event.",
@@ -69,7 +70,7 @@ _EXAMPLES: Final = {
 
 
 def describe_streams(result: Json, **_: object) -> Json:
-    """Add the streams to a document that drf-spectacular has made."""
+    """Add the streams to drf-spectacular's document; a postprocessing hook (`POSTPROCESSING_HOOKS`)."""
     paths = result["paths"]
     for polling_path, (path, name, text) in _STREAMS.items():
         polling_operation = paths[polling_path]["get"]
@@ -80,7 +81,10 @@ def describe_streams(result: Json, **_: object) -> Json:
             for status, response in polling_operation["responses"].items()
             if status != "200"
         }
-        error_responses["400"] = {**error_responses["404"], "description": "The cursor or a parameter is none."}
+        error_responses["400"] = {
+            **error_responses["404"],
+            "description": "The cursor is malformed, or a parameter is unknown.",
+        }
         paths[path] = {
             "get": {
                 "operationId": name,

@@ -1,4 +1,4 @@
-"""`manage.py asyncapi`: prints the frame reference, as it stands in docs/asyncapi.json."""
+"""`manage.py asyncapi`: prints the frame reference that docs/asyncapi.json holds."""
 
 import json
 

@@ -20,7 +20,7 @@ const keyOf = (room) => nameOf(room).toLowerCase();
 
 export class FreightClient extends EventTarget {
   #options; #socket = null; #rooms = new Map(); #waiting = new Set(); #scheduled = false;
-  #attempt = 0; #retry = null; #watch = null; #heardAt = 0; #silence = 60_000; #retryMs = null; #known = false;
+  #attempt = 0; #retryTimer = null; #watchdog = null; #lastFrameAt = 0; #silence = 60_000; #retryMs = null; #welcomed = false;
 
   constructor({ url = "/ws/", token = null, ticket = null } = {}) {
     super();
@@ -34,7 +34,7 @@ export class FreightClient extends EventTarget {
   }
 
   close() { this.#stop({ state: "closed", code: 1000 }); }
-  /** Joins a reference or room; `known` is what the caller has already: {epoch, seq, snapshot}. */
+  /** Joins a reference or room; `known` is the state that the caller already has: {epoch, seq, snapshot}. */
   join(room, handlers, known = {}) {
     const { epoch = null, seq = null, snapshot = {} } = known;
     this.#rooms.set(keyOf(room), { name: nameOf(room), handlers, epoch, seq, snapshot, pending: false });
@@ -50,56 +50,56 @@ export class FreightClient extends EventTarget {
 
   get rooms() { return [...this.#rooms.values()].map((room) => room.name); }
 
-  #network(act) { for (const [name, heard] of [["online", this.#online], ["offline", this.#offline]]) globalThis[act]?.(name, heard); }
+  #network(act) { for (const [name, handler] of [["online", this.#online], ["offline", this.#offline]]) globalThis[act]?.(name, handler); }
   #online = () => { if (this.state === "offline") { this.#attempt = 0; this.#open(); } };
   #offline = () => { if (this.#socket) this.#lost(1006); };
 
   async #open() {
-    clearTimeout(this.#retry);
+    clearTimeout(this.#retryTimer);
     if (this.#socket || this.state === "connecting") return;
-    this.#become({ state: "connecting" });
+    this.#setState({ state: "connecting" });
     const { url, token, ticket } = this.#options, protocols = ["freight.v1"];
     try { if (ticket) protocols.push(`ticket.${await ticket()}`); } catch { return this.#lost(1006); }
     if (this.state !== "connecting") return; // closed meanwhile
     const socket = new WebSocket(new URL(url, globalThis.location?.href).href.replace(/^http/, "ws"), protocols);
     this.#socket = socket;
-    this.#heardAt = Date.now();
+    this.#lastFrameAt = Date.now();
     socket.onopen = async () => { if (token) this.#send({ type: "auth", token: await this.#token() }); };
     socket.onmessage = ({ data }) => socket === this.#socket && this.#receive(JSON.parse(data));
     socket.onclose = ({ code }) => socket === this.#socket && this.#lost(code);
-    clearInterval(this.#watch);
-    this.#watch = setInterval(() => Date.now() - this.#heardAt > this.#silence && this.#lost(1006), 1000);
+    clearInterval(this.#watchdog);
+    this.#watchdog = setInterval(() => Date.now() - this.#lastFrameAt > this.#silence && this.#lost(1006), 1000);
   }
 
   #token() { const { token } = this.#options; return typeof token === "function" ? token() : token; }
   #send(frame) { if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(frame)); }
 
-  #become(detail) {
+  #setState(detail) {
     this.state = detail.state;
     this.dispatchEvent(new CustomEvent("state", { detail }));
   }
 
   #stop(detail) {
     const socket = this.#socket;
-    this.#socket = null; this.#known = false;
-    clearInterval(this.#watch); clearTimeout(this.#retry);
+    this.#socket = null; this.#welcomed = false;
+    clearInterval(this.#watchdog); clearTimeout(this.#retryTimer);
     for (const room of this.#rooms.values()) room.pending = false;
     if (detail.state === "closed") this.#network("removeEventListener");
     socket?.close();
-    this.#become(detail);
+    this.#setState(detail);
   }
 
   #lost(code) {
-    const { token, ticket } = this.#options, expired = code === 4401 && this.#known && (token || ticket);
-    const again = expired || (code === 4408 && token); // expired while asleep, or the token came too late
+    const { token, ticket } = this.#options, expired = code === 4401 && this.#welcomed && (token || ticket);
+    const again = expired || (code === 4408 && token); // expired while the page slept, or the token came too late
     if (FINAL_CODES.has(code) && !again) return this.#stop({ state: "closed", code });
     const delay = this.#retryMs ?? (code === 4429 ? FULL_MS : 0) + backoff(this.#attempt++);
     this.#retryMs = null;
     this.#stop({ state: "offline", retryAt: Date.now() + delay, code });
-    this.#retry = setTimeout(() => this.#open(), delay);
+    this.#retryTimer = setTimeout(() => this.#open(), delay);
   }
 
-  /** Asks for a room with what is known of it; asks made in one turn leave in one message. */
+  /** Joins a room from its last seq on; joins of one turn of the event loop leave in one message. */
   #ask(key) {
     this.#waiting.add(key);
     if (this.#scheduled) return;
@@ -124,17 +124,17 @@ export class FreightClient extends EventTarget {
   #settle() {
     const pending = [...this.#rooms.values()].some((room) => room.pending), state = pending ? "replaying" : "live";
     if (!pending) this.#attempt = 0;
-    if (this.state !== state) this.#become({ state });
+    if (this.state !== state) this.#setState({ state });
   }
 
   #receive(frame) {
-    this.#heardAt = Date.now();
-    const named = roomOf(frame), key = named && keyOf(named), room = key && this.#rooms.get(key);
+    this.#lastFrameAt = Date.now();
+    const name = roomOf(frame), key = name && keyOf(name), room = key && this.#rooms.get(key);
     if (frame.type === "welcome") this.#welcome(frame);
     else if (frame.type === "room:joined" && room) this.#joined(room, frame);
     else if (frame.type === "shipment:update" && room) this.#updated(key, room, frame);
     else if (LATEST.has(frame.type) && room) room.handlers.value?.(frame);
-    else if (frame.type === "room:left" && room && frame.reason !== "left") this.#dropped(key, room, frame.reason);
+    else if (frame.type === "room:left" && room && frame.reason !== "left") this.#removeRoom(key, room, frame.reason);
     else if (frame.type === "error") this.#refused(key, room, frame);
     else if (frame.type === "heartbeat") this.#compare(frame.heads ?? {});
     else if (frame.type === "drain") this.#retryMs = frame.retryMs;
@@ -143,8 +143,8 @@ export class FreightClient extends EventTarget {
   }
 
   #welcome({ heartbeat = 25 }) {
-    this.#silence = (heartbeat * 2 + 5) * 1000; this.#known = true;
-    this.state = "replaying"; // told by #settle once the joins are out
+    this.#silence = (heartbeat * 2 + 5) * 1000; this.#welcomed = true;
+    this.state = "replaying"; // #settle announces `live` once the joins are answered
     for (const key of this.#rooms.keys()) this.#waiting.add(key);
     this.dispatchEvent(new CustomEvent("state", { detail: { state: "replaying" } }));
     this.#flush();
@@ -182,15 +182,15 @@ export class FreightClient extends EventTarget {
     }
   }
 
-  #dropped(key, room, reason) {
+  #removeRoom(key, room, reason) {
     this.#rooms.delete(key); this.#waiting.delete(key);
     room.handlers.left?.(reason);
     this.#settle();
   }
 
-  /** A refusal for now is asked again, of one room or of all that wait; any other ends the room. */
+  /** Retries a temporary refusal, of one room or of all pending ones; any other ends the room. */
   #refused(key, room, { code }) {
-    if (code !== "rate_limited" && code !== "unavailable") return room && this.#dropped(key, room, code);
+    if (code !== "rate_limited" && code !== "unavailable") return room && this.#removeRoom(key, room, code);
     const again = room ? [key] : [...this.#rooms].filter(([, each]) => each.pending).map(([each]) => each);
     setTimeout(() => again.forEach((each) => this.#rooms.has(each) && this.#ask(each)), 500 + backoff(2));
   }

@@ -1,4 +1,4 @@
-// The pure parts of the browser client: how a log is followed, without a socket.
+// The pure functions of the browser client: how a log is followed, without a socket.
 
 const MAX_BATCH = 200;
 const MAX_BATCH_CHARACTERS = 12_000; // a message may have 16 KiB
@@ -11,7 +11,7 @@ export function fold(snapshot, event) {
 /** An event's number in its room: the feed's position, else the shipment's own. */
 export const numberOf = (event) => event.position ?? event.seq;
 
-/** The room that a frame speaks of, null where it speaks of none. */
+/** The room of a frame, null where it has none. */
 export function roomOf({ room, shipmentId, driverId, exportId, importId }) {
   if (room) return room;
   if (driverId) return `driver:${driverId}`;
@@ -33,16 +33,16 @@ export function backoff(attempt, random = Math.random) {
 
 /** Splits joins into messages that the server's limits allow. */
 export function batches(joins) {
-  const found = [[]];
+  const messages = [[]];
   let size = 0;
   for (const join of joins) {
     const length = JSON.stringify(join).length + 1;
-    if (found.at(-1).length === MAX_BATCH || size + length > MAX_BATCH_CHARACTERS) {
-      found.push([]);
+    if (messages.at(-1).length === MAX_BATCH || size + length > MAX_BATCH_CHARACTERS) {
+      messages.push([]);
       size = 0;
     }
-    found.at(-1).push(join);
+    messages.at(-1).push(join);
     size += length;
   }
-  return found.filter((batch) => batch.length);
+  return messages.filter((batch) => batch.length);
 }

@@ -64,7 +64,7 @@ class ShipmentForm(_ShipmentForm):
         allowed_states = lifecycle.allowed_transitions(
             shipment.status,
             assigned=shipment.driver_id is not None,
-            on_hold=any(each["flag"] == "on_hold" for each in shipment.flags),
+            on_hold=lifecycle.has_flag(shipment.flags, "on_hold"),
         )
         move: Any = self.fields["move_to"]
         # The service decides; offering what the table allows spares most refusals, and a hold or a driver

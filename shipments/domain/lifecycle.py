@@ -4,7 +4,8 @@ Commands are people's and systems' decisions and are gated by `COMMANDS`. The ra
 in `STATES`.
 """
 
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 STATES: Final = (
     "draft",
@@ -74,6 +75,11 @@ FLAGS: Final = (
     "off_route",
     "stale",
 )
+
+
+def has_flag(flags: Iterable[Mapping[str, Any]], flag: str) -> bool:
+    """Tell whether a flag is among the open ones, `Shipment.flags`."""
+    return any(each["flag"] == flag for each in flags)
 
 
 class IllegalTransition(Exception):

@@ -9,15 +9,17 @@ from shipments.services.fleet.plausibility import Fix, Implausible
 from shipments.services.fleet.position_batches import BatchResult, record_positions
 from shipments.services.fleet.positions import PositionResult, record_position
 from shipments.services.shipments.bookings import DuplicateReference, book, book_all
-from shipments.services.shipments.commands import InvalidArgument, NotADraft, advance, amend, discard
+from shipments.services.shipments.commands import NotADraft, advance, amend, discard
 from shipments.services.shipments.flags import clear_flag, open_flag
 from shipments.services.shipments.observations import CheckpointNotFound, Observation, observe, void_checkpoint
 from shipments.services.shipments.places import UnknownPlace, resolve_place
 from shipments.services.shipments.proofs import record_proof_of_delivery
 from shipments.services.shipments.tracking_links import LinkNotFound
+from shipments.services.validation import InvalidArgument
 from shipments.services.write import ShipmentNotFound, StaleWrite
 
 __all__ = [
+    "BatchResult",
     "CheckpointNotFound",
     "CustomerInUse",
     "CustomerNotFound",
@@ -27,7 +29,6 @@ __all__ = [
     "FeedNotFound",
     "Fix",
     "Implausible",
-    "BatchResult",
     "InvalidArgument",
     "LinkNotFound",
     "NotADraft",
@@ -42,12 +43,12 @@ __all__ = [
     "book_all",
     "clear_flag",
     "discard",
-    "record_denial",
     "observe",
     "open_flag",
-    "record_proof_of_delivery",
+    "record_denial",
     "record_position",
     "record_positions",
+    "record_proof_of_delivery",
     "resolve_place",
     "void_checkpoint",
 ]

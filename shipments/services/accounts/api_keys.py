@@ -13,7 +13,7 @@ from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import ApiKey, User
 from shipments.querysets import ApiKeyQuerySet
 from shipments.services.accounts.access_changes import notify_access_changed
-from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.validation import InvalidArgument
 
 # Enough for every system of a user, and a bound for a script that makes one a minute.
 MAX_KEYS = 100

@@ -17,7 +17,7 @@ from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Membership, RefreshFamily, User
 from shipments.services.accounts.access_changes import notify_access_changed
 
-__all__ = ["BadCredentials", "Origin", "TokenPair", "TooManyFailures", "authenticate", "logout", "login", "refresh"]
+__all__ = ["BadCredentials", "Origin", "TokenPair", "TooManyFailures", "authenticate", "login", "logout", "refresh"]
 
 
 class BadCredentials(Exception):

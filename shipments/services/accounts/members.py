@@ -16,7 +16,7 @@ from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import Customer, Driver, Membership, Role, User
 from shipments.services.accounts.access_changes import notify_access_changed
 from shipments.services.accounts.logins import revoke_all
-from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.validation import InvalidArgument
 
 
 class AccountNotFound(Exception):

@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from shipments import log
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import Organization
-from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.validation import InvalidArgument
 
 
 def create(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:

@@ -10,7 +10,7 @@ from shipments.auth import tokens
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import DeviceKey, Driver
 from shipments.services.fleet.drivers import DriverNotFound
-from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.validation import InvalidArgument
 
 # More phones than any driver has, and a bound for a script that makes one a minute.
 MAX_KEYS = 20

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from django.conf import settings
 
-from shipments.services.shipments.commands import CLOCK_SKEW, InvalidArgument
+from shipments.services.validation import CLOCK_SKEW, InvalidArgument
 
 # Phones without a network keep positions for later; what is older than this nobody waits for.
 MAX_AGE: Final = timedelta(days=min(7, settings.POSITION_RETENTION_DAYS))

@@ -22,8 +22,8 @@ from shipments.services.fleet.positions import (
     notify_position_recorded,
     refusal_of,
 )
-from shipments.services.shipments.commands import CLOCK_SKEW, InvalidArgument
 from shipments.services.transactions import run_in_transaction
+from shipments.services.validation import CLOCK_SKEW, InvalidArgument
 
 # Large enough to be worth a write, small enough that PostgreSQL begins while we write down the next.
 _ROWS_PER_BLOCK: Final = 500

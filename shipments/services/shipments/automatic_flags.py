@@ -11,13 +11,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from shipments.auth import subjects
 from shipments.domain import lifecycle
-from shipments.models import Shipment
+from shipments.models import EventType, Shipment
 from shipments.services import write
 from shipments.services.shipments import flags
 
@@ -63,14 +62,17 @@ def _automatic(flag: str) -> Q:
 
 
 def _evaluate(reference: str, by: subjects.Subject, *, now: datetime) -> int:
-    """Judge one shipment again, under its lock, and write what is due; one event a flag."""
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=None)
+    """Evaluate one shipment again, under its lock, and commit what is due; one event a flag."""
+    with write.locked_shipment(reference, by=by) as shipment:
         changes = list(due_changes(shipment, now))
         for flag, opens in changes:
-            change = flags.open_flag if opens else flags.clear_flag
-            reason = REASONS[flag] if opens else AUTOMATIC + "over"
-            change(by=by, now=now, reference=reference, flag=flag, reason=reason)
+            if opens:
+                kind, reason = EventType.FLAGGED, REASONS[flag]
+                flags.add_flag(shipment, flag, reason=reason, now=now)
+            else:
+                kind, reason = EventType.UNFLAGGED, AUTOMATIC + "over"
+                flags.remove_flag(shipment, flag)
+            flags.commit_flag_change(shipment, kind, by=by, now=now, flag=flag, reason=reason)
     return bool(changes)
 
 
@@ -82,12 +84,12 @@ def due_changes(shipment: Any, now: datetime) -> Iterator[tuple[str, bool]]:
         planned
         and not is_over
         and planned < now - settings.DELAYED_AFTER
-        and not write.has_flag(shipment, "delayed")
+        and not lifecycle.has_flag(shipment.flags, "delayed")
     ):
         yield "delayed", True
     if _opened_automatically(shipment, "delayed") and (is_over or planned is None or planned >= now):
         yield "delayed", False
-    if moving and last_event_at < now - settings.STALE_AFTER and not write.has_flag(shipment, "stale"):
+    if moving and last_event_at < now - settings.STALE_AFTER and not lifecycle.has_flag(shipment.flags, "stale"):
         yield "stale", True
     if _opened_automatically(shipment, "stale") and (not moving or last_event_at >= now - settings.STALE_AFTER / 2):
         yield "stale", False

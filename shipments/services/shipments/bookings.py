@@ -9,14 +9,15 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from shipments import log, representation
+from shipments import log
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle
 from shipments.domain.identifiers import is_valid_reference, new_id
 from shipments.models import AuditEntry, Customer, Driver, EventType, Location, Shipment, ShipmentEvent
 from shipments.services import write
-from shipments.services.shipments.commands import InvalidArgument, check_planned_times, customer_of, driver_of
+from shipments.services.shipments.commands import check_planned_times, customer_of, driver_of
 from shipments.services.shipments.places import Place, UnknownPlace, resolve_place
+from shipments.services.validation import InvalidArgument
 
 
 class DuplicateReference(Exception):
@@ -172,7 +173,7 @@ def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetim
     events: list[ShipmentEvent] = []
     entries: list[AuditEntry] = []
     for shipment in shipments:
-        snapshot = representation.snapshot(write.snapshot_row(shipment))
+        snapshot = write.snapshot(shipment)
         events.append(
             log.build_event(
                 shipment, type=EventType.CREATED, by=by, now=now, occurred_at=now, location=shipment.origin,
@@ -181,7 +182,7 @@ def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetim
         )  # fmt: skip
         entries.append(
             log.build_audit_entry(
-                by=by, now=now, action="create", entity="shipment", entity_id=shipment.reference,
+                by=by, now=now, action=write.ACTION_OF[EventType.CREATED], entity="shipment", entity_id=shipment.reference,
                 after=snapshot | {"notes": shipment.notes},
             )
         )  # fmt: skip

@@ -5,18 +5,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
-
-from shipments import log, representation
+from shipments import representation
 from shipments.auth.subjects import Subject
-from shipments.compiled_sql import writes
 from shipments.domain import lifecycle
 from shipments.models import Customer, Driver, EventType, Location, Shipment
-from shipments.services import transactions, write
+from shipments.services import write
 from shipments.services.shipments.places import Place, resolve_place
+from shipments.services.validation import CLOCK_SKEW, InvalidArgument
 
-# How far a clock in the field may run ahead of ours.
-CLOCK_SKEW = timedelta(minutes=5)
 _PLAIN_COLUMNS = (
     "references",
     "pieces",
@@ -31,15 +27,6 @@ _BEFORE_TRANSIT = frozenset({"draft", "booked"})
 
 class NotADraft(Exception):
     """Only a draft can be discarded."""
-
-
-class InvalidArgument(Exception):
-    """A value cannot be used; `field` names it as the API does."""
-
-    def __init__(self, field: str, message: str, code: str = "invalid") -> None:
-        super().__init__(message)
-        self.field = field
-        self.code = code
 
 
 def advance(
@@ -62,14 +49,13 @@ def advance(
         raise InvalidArgument("to", f"{to!r} is not a state.", code="unknown_state")
     if occurred_at and occurred_at > now + CLOCK_SKEW:
         raise InvalidArgument("occurredAt", "The time lies in the future.", code="future")
-    with transactions.atomic_or_joined():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq)
+    # It refuses before it writes, so the caller's transaction needs no savepoint.
+    with write.locked_shipment(reference, by=by, expected_seq=expected_seq, savepoint=False) as shipment:
         before = shipment.status
         if to == before:
             return shipment
-        lifecycle.check_transition(
-            before, to, assigned=shipment.driver_id is not None, on_hold=write.has_flag(shipment, "on_hold")
-        )
+        on_hold = lifecycle.has_flag(shipment.flags, "on_hold")
+        lifecycle.check_transition(before, to, assigned=shipment.driver_id is not None, on_hold=on_hold)
         place = resolve_place(location, organization_id=by.organization_id) if location else None
         changes: dict[str, Any] = {"status": to}
         shipment.effective_at = _effective_at(shipment, to, occurred_at or now)
@@ -77,17 +63,20 @@ def advance(
         if to == "delivered":
             shipment.delivered_at = shipment.effective_at
             changes["deliveredAt"] = representation.instant(shipment.delivered_at)
-        with writes.batched_writes():
-            write.save_with_next_seq(shipment, now=now, fields=("status", "effective_at", "delivered_at"))
-            log.record(
-                shipment, type=EventType.TRANSITIONED, by=by, now=now, occurred_at=occurred_at or now,
-                effective_at=shipment.effective_at,
-                changes=changes, location=place, note=note,
-            )  # fmt: skip
-            log.record_audit(
-                by=by, now=now, action="transition", entity="shipment", entity_id=shipment.reference,
-                before={"status": before}, after={"status": to} | ({"reason": reason} if reason else {}),
-            )  # fmt: skip
+        write.commit_change(
+            shipment,
+            EventType.TRANSITIONED,
+            by=by,
+            now=now,
+            columns=("status", "effective_at", "delivered_at"),
+            changes=changes,
+            occurred_at=occurred_at,
+            audit_before={"status": before},
+            audit_after={"status": to} | ({"reason": reason} if reason else {}),
+            effective_at=shipment.effective_at,
+            location=place,
+            note=note,
+        )
     return shipment
 
 
@@ -100,42 +89,39 @@ def amend(
     customer_id, driver_id, origin, destination, notes. What equals today's value is no change; without
     any change nothing is written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, Invalid.
     """
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True)
-        before = representation.snapshot(write.snapshot_row(shipment)) | {"notes": shipment.notes}
+    # A savepoint is needed: a place may be stored before a later value is refused.
+    with write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True) as shipment:
+        before = _snapshot_with_notes(shipment)
         _apply_changes(shipment, changes, by=by)
         check_planned_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
-        after = representation.snapshot(write.snapshot_row(shipment)) | {"notes": shipment.notes}
-        changed = {field: value for field, value in after.items() if value != before[field]}
-        if not changed:
+        old, new = write.snapshot_diff(before, _snapshot_with_notes(shipment))
+        if not new:
             return shipment
-        with writes.batched_writes():
-            write.save_with_next_seq(
-                shipment, now=now,
-                fields=(*_PLAIN_COLUMNS, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
-            )  # fmt: skip
-            log.record(
-                shipment, type=EventType.AMENDED, by=by, now=now, occurred_at=now,
-                changes={field: value for field, value in changed.items() if field != "notes"},
-            )  # fmt: skip
-            log.record_audit(
-                by=by, now=now, action="update", entity="shipment", entity_id=shipment.reference,
-                before={field: before[field] for field in changed}, after=changed,
-            )  # fmt: skip
+        write.commit_change(
+            shipment,
+            EventType.AMENDED,
+            by=by,
+            now=now,
+            columns=(*_PLAIN_COLUMNS, "customer_id", "driver_id", "origin_id", "destination_id", "notes"),
+            changes={field: value for field, value in new.items() if field != "notes"},
+            audit_before=old,
+            audit_after=new,
+        )
     return shipment
 
 
 def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | None = None) -> None:
-    """Take a draft away; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq)
+    """Delete a draft; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
+    with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
         if shipment.status != "draft":
             raise NotADraft(f"The shipment is {shipment.status}; only a draft can be deleted. Cancel it.")
         shipment.deleted_at = now
-        with writes.batched_writes():
-            write.save_with_next_seq(shipment, now=now, fields=("deleted_at",))
-            log.record(shipment, type=EventType.DELETED, by=by, now=now, occurred_at=now, changes={})
-            log.record_audit(by=by, now=now, action="delete", entity="shipment", entity_id=shipment.reference)
+        write.commit_change(shipment, EventType.DELETED, by=by, now=now, columns=("deleted_at",), changes={})
+
+
+def _snapshot_with_notes(shipment: Shipment) -> dict[str, Any]:
+    """Return the snapshot with the internal notes, for the audit alone: events never hold them."""
+    return write.snapshot(shipment) | {"notes": shipment.notes}
 
 
 def _effective_at(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:

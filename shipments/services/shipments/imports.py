@@ -13,12 +13,12 @@ from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle
 from shipments.domain.identifiers import is_valid_reference
 from shipments.models import Customer, Driver, Location, Shipment
-from shipments.services import write as shipment_rows
-from shipments.services.shipments import commands as services
+from shipments.services import write
+from shipments.services.shipments import commands
 from shipments.services.shipments.bookings import DuplicateReference, book_all
-from shipments.services.shipments.commands import InvalidArgument
 from shipments.services.shipments.places import Place
 from shipments.services.shipments.reference_resolver import ReferenceResolver
+from shipments.services.validation import InvalidArgument
 
 # What is given as the API names it, and the column that it changes.
 _COLUMNS: Final[Mapping[str, str]] = {
@@ -73,7 +73,7 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_ru
     """
     references = [each.reference for each in rows if each.reference]
     if not dry_run:
-        shipment_rows.lock_shipments_in_order(references, by=by)
+        write.lock_shipments_in_order(references, by=by)
     existing = _existing_shipments(references, by)
     resolver = ReferenceResolver.load([each.values for each in rows], by, dry_run=dry_run)
     # In one order for all: two who book the same references wait for each other and never cross.
@@ -135,7 +135,7 @@ def _amend_existing(
     shipment: Shipment, changes: Mapping[str, Any], result: RowResult, *, by: Subject, now: datetime
 ) -> None:
     try:
-        amended = services.amend(by=by, now=now, reference=shipment.reference, changes=changes)
+        amended = commands.amend(by=by, now=now, reference=shipment.reference, changes=changes)
     except InvalidArgument as error:
         result.refuse(error)
     else:
@@ -171,7 +171,7 @@ def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowR
     for check in (
         lambda: _check_reference(row.reference),
         lambda: _check_start(values.get("status")),
-        lambda: services.check_planned_times(values.get("plannedPickupAt"), values.get("plannedDeliveryAt")),
+        lambda: commands.check_planned_times(values.get("plannedPickupAt"), values.get("plannedDeliveryAt")),
     ):
         _collect(result, check)
     for end in ("origin", "destination"):
@@ -202,7 +202,7 @@ def _amendment(
     _collect(result, lambda: _change_parties(shipment, values, resolver, changes))
     _collect(
         result,
-        lambda: services.check_planned_times(
+        lambda: commands.check_planned_times(
             changes.get("planned_pickup_at", shipment.planned_pickup_at),
             changes.get("planned_delivery_at", shipment.planned_delivery_at),
         ),
@@ -228,7 +228,7 @@ def _move_ends(
             continue
         place = _collect(result, lambda end=end: resolver.place(end, values[end]))
         if place is not None:
-            _collect(result, lambda end=end: services.check_end_may_change(shipment, end))
+            _collect(result, lambda end=end: commands.check_end_may_change(shipment, end))
             changes[end] = place
 
 

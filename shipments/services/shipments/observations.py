@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db import transaction
-
-from shipments import log, representation
+from shipments import representation
 from shipments.auth.subjects import Subject
-from shipments.compiled_sql import writes
 from shipments.domain import lifecycle, status_codes, status_fold
 from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
 from shipments.services import write
 from shipments.services.shipments import flags
-from shipments.services.shipments.commands import CLOCK_SKEW, InvalidArgument
 from shipments.services.shipments.places import Place, resolve_place
+from shipments.services.validation import CLOCK_SKEW, InvalidArgument
 
 _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
 
@@ -58,8 +55,7 @@ def observe(
     Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, Invalid.
     """
     meaning = _translate(observation, now)
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=None, with_related=True)
+    with write.locked_shipment(reference, by=by, with_related=True) as shipment:
         stored = _find_stored(shipment, observation)
         if stored is not None:
             return stored, False
@@ -85,7 +81,7 @@ def observe(
             source=observation.source,
             source_event_id=observation.source_event_id,
         )
-        before = _snapshot(shipment)
+        before = write.snapshot(shipment)
         checkpoint.outcome = _apply(shipment, checkpoint, meaning, now=now)
         _commit_checkpoint(shipment, EventType.OBSERVED, before, by=by, now=now, checkpoint=checkpoint)
         checkpoint.save(force_insert=True)
@@ -105,8 +101,7 @@ def void_checkpoint(
 
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True)
+    with write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True) as shipment:
         _void_checkpoint(shipment, checkpoint_id, by=by, now=now, reason=reason)
     return shipment
 
@@ -121,7 +116,7 @@ def _void_checkpoint(
         return
     checkpoint.voided_at, checkpoint.void_reason = now, reason
     checkpoint.save(update_fields=["voided_at", "void_reason"])
-    before = _snapshot(shipment)
+    before = write.snapshot(shipment)
     if checkpoint.classifier == _ACTUAL:
         _refold(shipment, extra=None)
     elif shipment.eta == checkpoint.occurred_at:
@@ -227,47 +222,30 @@ def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> status_fold.Fold
     return folded
 
 
-def _snapshot(shipment: Shipment) -> dict[str, Any]:
-    return representation.snapshot(write.snapshot_row(shipment))
-
-
 def _commit_checkpoint(
     shipment: Shipment,
     kind: EventType,
-    before: dict[str, Any],
+    before: representation.Json,
     *,
     by: Subject,
     now: datetime,
     checkpoint: Checkpoint,
     reason: str = "",
 ) -> None:
-    """Save the shipment under its next number, with the event and the audit row that explain it."""
-    with writes.batched_writes():
-        write.save_with_next_seq(
-            shipment, now=now, fields=("status", "effective_at", "delivered_at", "eta", "flags")
-        )
-        after = _snapshot(shipment)
-        changes = {
-            key: value for key, value in after.items() if value != before[key] and key not in write.VERSION_FIELDS
-        }
-        checkpoint_json = representation.checkpoint(checkpoint)
-        log.record(
-            shipment,
-            type=kind,
-            by=by,
-            now=now,
-            occurred_at=checkpoint.occurred_at,
-            location=checkpoint.location,
-            changes=changes,
-            note=reason or checkpoint.note,
-            checkpoint=checkpoint_json,
-        )
-        log.record_audit(
-            by=by,
-            now=now,
-            action="observe" if kind == EventType.OBSERVED else "void",
-            entity="shipment",
-            entity_id=shipment.reference,
-            before={key: before[key] for key in changes},
-            after=changes | {"checkpoint": checkpoint_json} | ({"reason": reason} if reason else {}),
-        )
+    """Commit what a checkpoint, stored or voided, has changed on the locked shipment; `before` is its snapshot."""
+    old, new = write.snapshot_diff(before, write.snapshot(shipment))
+    checkpoint_json = representation.checkpoint(checkpoint)
+    write.commit_change(
+        shipment,
+        kind,
+        by=by,
+        now=now,
+        columns=("status", "effective_at", "delivered_at", "eta", "flags"),
+        changes=new,
+        occurred_at=checkpoint.occurred_at,
+        audit_before=old,
+        audit_after=new | {"checkpoint": checkpoint_json} | ({"reason": reason} if reason else {}),
+        location=checkpoint.location,
+        note=reason or checkpoint.note,
+        checkpoint=checkpoint_json,
+    )

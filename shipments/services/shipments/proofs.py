@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
-from django.db import transaction
-
-from shipments import log, representation
+from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain.pictures import Picture
 from shipments.models import EventType, ProofOfDelivery, ProofPicture
 from shipments.services import write
-from shipments.services.shipments.commands import CLOCK_SKEW, InvalidArgument
+from shipments.services.validation import CLOCK_SKEW, InvalidArgument
 
 
 def record_proof_of_delivery(
@@ -34,12 +32,10 @@ def record_proof_of_delivery(
         raise InvalidArgument("signature", "Send a signature, a photo, or both.", code="required")
     if signed_at and signed_at > now + CLOCK_SKEW:
         raise InvalidArgument("signedAt", "What lies in the future cannot have been signed.", code="future")
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=expected_seq)
-        write.save_with_next_seq(shipment, now=now, fields=())
+    with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
         proof = ProofOfDelivery(
             shipment=shipment,
-            seq=shipment.seq,
+            seq=shipment.seq + 1,
             signer_name=signer_name,
             signed_at=signed_at or now,
             recorded_at=now,
@@ -54,14 +50,17 @@ def record_proof_of_delivery(
         ]
         ProofPicture.objects.bulk_create(picture_rows)
         proof_json = represent(proof)
-        log.record(
-            shipment, type=EventType.PROVEN, by=by, now=now, occurred_at=proof.signed_at, changes={},
-            proof={"id": proof_json["id"], "signedAt": proof_json["signedAt"], "supersedes": proof_json["supersedes"]},
-        )  # fmt: skip
-        log.record_audit(
-            by=by, now=now, action="prove", entity="shipment", entity_id=shipment.reference,
-            after=proof_json,
-        )  # fmt: skip
+        write.commit_change(
+            shipment,
+            EventType.PROVEN,
+            by=by,
+            now=now,
+            columns=(),
+            changes={},
+            occurred_at=proof.signed_at,
+            audit_after=proof_json,
+            proof={name: proof_json[name] for name in ("id", "signedAt", "supersedes")},
+        )
     return proof
 
 

@@ -11,8 +11,8 @@ from django.db.models.functions import Upper
 from shipments.auth.subjects import Subject
 from shipments.domain import locodes
 from shipments.models import Customer, Driver, Location
-from shipments.services.shipments.commands import InvalidArgument
 from shipments.services.shipments.places import Place, resolve_place
+from shipments.services.validation import InvalidArgument
 
 
 @dataclass(slots=True)

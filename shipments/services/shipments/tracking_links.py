@@ -12,7 +12,7 @@ from shipments.auth import tokens
 from shipments.auth.subjects import Subject
 from shipments.models import Role, TrackingLink
 from shipments.services import write
-from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.validation import InvalidArgument
 
 DEFAULT_LIFETIME: Final = timedelta(days=30)
 MAX_LIFETIME: Final = timedelta(days=365)
@@ -39,8 +39,7 @@ def create(
     if ends_at > now + MAX_LIFETIME:
         raise InvalidArgument("expiresAt", f"A link lasts at most {MAX_LIFETIME.days} days.", code="too_late")
     token = tokens.new_tracking_token()
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=None)
+    with write.locked_shipment(reference, by=by) as shipment:
         active_links = TrackingLink.objects.filter(shipment=shipment, revoked_at=None, expires_at__gt=now)
         if active_links.count() >= MAX_LINKS:
             raise InvalidArgument("", f"At most {MAX_LINKS} links at a time; revoke one first.", code="too_many")
@@ -67,8 +66,7 @@ def revoke(*, by: Subject, now: datetime, reference: str, link_id: uuid.UUID | N
     What has ended stays ended. Raises Forbidden, ShipmentNotFound, LinkNotFound.
     """
     by.require("links:write")
-    with transaction.atomic():
-        shipment = write.locked_shipment(reference, by=by, expected_seq=None)
+    with write.locked_shipment(reference, by=by) as shipment:
         links = TrackingLink.objects.visible_to(by).filter(shipment=shipment)
         if link_id is not None:
             links = links.filter(pk=link_id)

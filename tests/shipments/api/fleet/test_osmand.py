@@ -13,7 +13,7 @@ from shipments.api.fleet import osmand
 from shipments.auth.subjects import Subject
 from shipments.models import DeviceKey, Organization, Position
 from shipments.services.fleet import device_keys
-from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.validation import InvalidArgument
 from tests import factories
 
 PATH = "/api/osmand"

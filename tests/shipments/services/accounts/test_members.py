@@ -11,7 +11,7 @@ from shipments import signals
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import AuditEntry, Membership, User
 from shipments.services.accounts import api_keys, members
-from shipments.services.shipments.commands import InvalidArgument
+from shipments.services.validation import InvalidArgument
 from tests import factories
 from tests.factories import NOW
 

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from shipments.demo import history, lane_network, loader, plans
 from shipments.demo import organization as demo_organization
+from shipments.demo.accounts import DEMO_ACCOUNTS, PASSWORD, RIVAL_ACCOUNTS, Account
 from shipments.demo.organization import DemoOrganization
 from shipments.domain import locodes
 from shipments.models import (
@@ -26,7 +27,6 @@ from shipments.models import (
     User,
 )
 
-PASSWORD: Final = "freight-demo"
 SLUG: Final = "demo"
 RIVAL_SLUG: Final = "rival"
 RIVAL_SHIPMENTS: Final = 50
@@ -34,26 +34,6 @@ RIVAL_SHIPMENTS: Final = 50
 SHORTEST, FULLEST = 3.9, 8.8
 _WINDOW: Final = timedelta(days=45)
 _CHUNK: Final = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody who can log in."""
-
-    email: str
-    name: str
-    role: Role
-    staff: bool = False
-
-
-ACCOUNTS: Final = (
-    Account("admin@demo.test", "Ada Lindqvist", Role.ADMIN, staff=True),
-    Account("dispatcher@demo.test", "Dani Okonkwo", Role.DISPATCHER),
-    Account("driver@demo.test", "Amara Okafor", Role.DRIVER),
-    Account("customer@demo.test", "Nora Winter", Role.CUSTOMER),
-    Account("auditor@demo.test", "Aurel Ionescu", Role.AUDITOR),
-)
-RIVAL_ACCOUNTS: Final = (Account("dispatcher@rival.test", "Remy Duval", Role.DISPATCHER),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +60,7 @@ def seed(
     """
     with transaction.atomic():
         demo_counts = _organization(
-            "Meridian Freight", SLUG, "SHIP", ACCOUNTS, shipments, events,
+            "Meridian Freight", SLUG, "SHIP", DEMO_ACCOUNTS, shipments, events,
             _rng(seed, SLUG), now, progress,
         )  # fmt: skip
         rival_counts = _organization(

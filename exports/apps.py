@@ -1,15 +1,15 @@
-"""The exports application."""
+"""The Django app of exports and imports."""
 
 from django.apps import AppConfig
 
 
 class ExportsConfig(AppConfig):
-    """The exports room."""
+    """Reports, documents and file imports."""
 
     name = "exports"
 
     def ready(self) -> None:
-        """Make the formats known: here, where the models that reports read are loaded."""
+        """Register the formats and their metrics: the report definitions need loaded models."""
         from exports import metrics
         from exports.reports import format_registry
         from exports.reports.formats import csv, json, pdf, xlsx

@@ -1,4 +1,4 @@
-"""How many reports a process reads at once: two. The others wait a little, and then are asked to come again."""
+"""A concurrency limit with a bounded queue: a process reads two reports at once, later requests wait up to 5 s."""
 
 import threading
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from rest_framework.exceptions import APIException
 
 MAX_CONCURRENT: Final = 2
 MAX_WAITING: Final = 8
-WAIT_SECONDS: Final = 5.0
+TIMEOUT_SECONDS: Final = 5.0
 
 
 class ServerBusy(APIException):
-    """As many reports as the process reads at once are being read."""
+    """The limit is reached and the queue is full, or the wait timed out: 429 with Retry-After."""
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
     default_code = "busy"
@@ -23,7 +23,7 @@ class ServerBusy(APIException):
 
 
 class ConcurrencyLimit:
-    """So many places, and a bounded queue for them."""
+    """At most `limit` holders at once; up to `max_waiting` threads wait `timeout` seconds for a slot."""
 
     def __init__(self, limit: int, *, max_waiting: int, timeout: float) -> None:
         self._free = threading.Semaphore(limit)
@@ -31,9 +31,9 @@ class ConcurrencyLimit:
         self._timeout = timeout
 
     def acquire(self) -> Callable[[], None]:
-        """Take a place and return what gives it back; raises Busy.
+        """Take a slot and return the function that releases it.
 
-        While it waits, the thread holds no connection that others need.
+        A thread that waits closes its database connection first, unless it is in a transaction. Raises ServerBusy.
         """
         if not self._free.acquire(blocking=False):
             self._wait()
@@ -51,4 +51,4 @@ class ConcurrencyLimit:
             self._queue.release()
 
 
-report_reads: Final = ConcurrencyLimit(MAX_CONCURRENT, max_waiting=MAX_WAITING, timeout=WAIT_SECONDS)
+report_reads: Final = ConcurrencyLimit(MAX_CONCURRENT, max_waiting=MAX_WAITING, timeout=TIMEOUT_SECONDS)

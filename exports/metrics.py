@@ -1,4 +1,4 @@
-"""What Prometheus is told of exports; the JSON report is `exports.reports.statistics`."""
+"""Prometheus metrics of exports; the JSON report is `exports.reports.statistics`."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ DURATION: Final = Histogram(
 
 
 def declare(formats: tuple[str, ...]) -> None:
-    """Make every series exist from the first scrape."""
+    """Create every series of `exports_total` at zero, so that the first scrape has them."""
     for name in formats:
         for outcome in OUTCOMES:
             TOTAL.labels(name, outcome)

@@ -1,4 +1,4 @@
-"""What exports remember: every run of one, for statistics over all processes."""
+"""Tables of exports and imports: runs (for statistics), background jobs, imported files and rows, SSCC serials."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from shipments.domain.identifiers import new_id
 
 
 class Run(models.Model):
-    """One export or document, from its start to its end. The audit tells who took what; this only counts."""
+    """One export from start to end, for statistics over all processes; who exported what stands in the audit."""
 
     class Outcome(models.TextChoices):
         RUNNING = "running"
@@ -22,15 +22,15 @@ class Run(models.Model):
     outcome = models.CharField(max_length=9, choices=Outcome, default=Outcome.RUNNING)
     rows = models.PositiveBigIntegerField(default=0)
     bytes = models.PositiveBigIntegerField(default=0)
-    # Whether it came out of a cache; NULL where there is none.
+    # Whether the file came from the cache; NULL where the format has no cache.
     cached = models.BooleanField(null=True)
     started_at = models.DateTimeField()
-    # When its process was last heard of: one that was killed leaves a run that nobody ends.
+    # Heartbeat: `fail_stale_batch` ends runs whose process was killed.
     seen_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
-    # The background export that it belongs to.
+    # The background export of this run, if any.
     export_id = models.UUIDField(null=True)
-    # Who takes it, for the entry of the audit that the end of a killed one asks for.
+    # The subject, for the audit entry of a run whose process was killed.
     actor = models.JSONField(default=dict)
 
     class Meta:
@@ -44,7 +44,7 @@ class Run(models.Model):
 
 
 class LogisticUnit(models.Model):
-    """The serial reference of a shipment's SSCC under the installation's own GS1 prefix: given out once."""
+    """The serial reference of a shipment's SSCC under the installation's own GS1 prefix, assigned once."""
 
     serial = models.BigAutoField(primary_key=True)
     shipment_id = models.UUIDField(unique=True, editable=False)
@@ -54,7 +54,7 @@ class LogisticUnit(models.Model):
 
 
 class Job(models.Model):
-    """Work in the background: what every order of it has, whatever it is about."""
+    """A background job: the columns that exports and imports share."""
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -66,16 +66,16 @@ class Job(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization_id = models.UUIDField()
-    # The user who ordered it, and by which of its keys: whether it still may is asked when it is done.
+    # The user who created the job, and the API key used; their rights are checked again when the job runs.
     owner_id = models.UUIDField()
     key_id = models.UUIDField(null=True)
-    # From where it was ordered, for the audit.
+    # Of the creating request, for the audit.
     address = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=9, choices=State, default=State.QUEUED)
     done = models.PositiveBigIntegerField(default=0)
     total = models.PositiveBigIntegerField(null=True)
-    # Counted up each time that a worker begins; only the newest attempt may finish.
+    # Incremented each time a worker claims the job; only the newest attempt may store a result.
     attempt = models.PositiveIntegerField(default=0)
     job_id = models.BigIntegerField(null=True)
     error = models.CharField(max_length=300, blank=True)
@@ -88,11 +88,11 @@ class Job(models.Model):
 
 
 class Export(Job):
-    """One export in the background: ordered, written by a worker into a file, kept for a while."""
+    """One background export: a worker writes it into a file, which is kept for `EXPORT_KEEP` seconds."""
 
     report = models.CharField(max_length=16)
     format = models.CharField(max_length=8)
-    # As they were written in the order: names and texts.
+    # Query parameters as they would stand in a URL: names and texts.
     filters = models.JSONField(default=dict)
     run_id = models.UUIDField(null=True)
     file = models.CharField(max_length=80, blank=True)
@@ -115,12 +115,12 @@ class Export(Job):
 
 
 class Import(Job):
-    """One file of shipments on its way in; `done` counts the rows of which it is known what became."""
+    """One uploaded file of shipments; `done` counts the rows whose outcome is stored."""
 
     filename = models.CharField(max_length=120, blank=True)
     kind = models.CharField(max_length=8)
     size = models.PositiveBigIntegerField()
-    # Of the file as it was sent.
+    # Of the uploaded bytes.
     sha256 = models.CharField(max_length=64)
     header = models.JSONField()
     decimal_comma = models.BooleanField()
@@ -143,7 +143,7 @@ class Import(Job):
 
 
 class ImportedFile(models.Model):
-    """The rows of a file, as they were read and packed, for as long as they are needed."""
+    """The parsed and compressed rows of a file; deleted when the import ends."""
 
     import_id = models.UUIDField(primary_key=True, editable=False)
     packed = models.BinaryField()
@@ -153,7 +153,7 @@ class ImportedFile(models.Model):
 
 
 class ImportedRow(models.Model):
-    """What became of one row, committed together with what it changed."""
+    """The outcome of one row, committed in the transaction that changed the shipment."""
 
     import_id = models.UUIDField()
     row = models.PositiveIntegerField()

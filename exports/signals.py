@@ -1,9 +1,10 @@
-"""What exports tell whoever listens; receivers live in the upper rooms and are connected by freight.wiring."""
+"""Signals of background jobs; `freight.wiring` connects the receivers of other apps."""
 
 from django.dispatch import Signal
 
-# Sent when a background export has gone on or changed its state, with `export_id`, `value` (as its room tells it)
-# and `version` (a later one is newer). A receiver must return at once.
+# An export's progress or state changed. Carries `export_id`, `value` (the payload of its WebSocket room) and
+# `version` (higher is newer). Sent after the commit, twice a second while a file is written: receivers must not
+# block.
 progressed = Signal()
-# The same of an import, with `import_id`.
+# The same for an import, with `import_id`; sent after each committed chunk.
 import_progressed = Signal()

@@ -1,12 +1,11 @@
-"""The tasks that procrastinate's workers know; it finds them by this module's name."""
+"""Procrastinate tasks; procrastinate discovers them by this module's name."""
 
 import uuid
 
 from procrastinate.contrib.django import app
 
 from exports.background import export_jobs, export_worker
-from exports.file_imports import import_jobs as import_orders
-from exports.file_imports import import_worker as import_work
+from exports.file_imports import import_jobs, import_worker
 
 
 @app.task(name=export_jobs.JOB_TYPE.task, queue=export_jobs.JOB_TYPE.name)
@@ -15,7 +14,7 @@ def write(export_id: str) -> None:
     export_worker.write(uuid.UUID(export_id))
 
 
-@app.task(name=import_orders.JOB_TYPE.task, queue=import_orders.JOB_TYPE.name)
+@app.task(name=import_jobs.JOB_TYPE.task, queue=import_jobs.JOB_TYPE.name)
 def apply(import_id: str) -> None:
     """Apply one import."""
-    import_work.apply(uuid.UUID(import_id))
+    import_worker.apply(uuid.UUID(import_id))

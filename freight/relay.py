@@ -1,7 +1,7 @@
-"""The relay: what must happen after commits, once for the whole installation, by a declared list of workers.
+"""The relay: background work that follows commits, once for the whole installation, as a declared list of workers.
 
-It may run twice: each worker's batch takes a lock in its own transaction, so one leads and the other waits.
-It may be killed at any point: a batch is committed whole or not at all.
+Two may run: each batch takes an advisory lock in its transaction, so one works and the other is a standby.
+It may be killed at any point: a batch is one transaction.
 """
 
 import random
@@ -15,8 +15,8 @@ import structlog
 from django.db import close_old_connections, connection
 from django.utils import timezone
 
-from exports.background import export_worker
-from exports.file_imports import import_worker as imports
+from exports.background import export_worker, jobs
+from exports.file_imports import import_worker
 from exports.reports import run_recorder, statistics
 from exports.sandbox import pool
 from monitoring import runtime
@@ -33,9 +33,9 @@ _STOP_POLL_SECONDS: Final = 0.2
 
 @dataclass(frozen=True)
 class Worker:
-    """Something done in batches: `work` returns how much it did, and rests `idle` seconds after nothing.
+    """A loop over batches: `run_batch` returns how many items it did; after none the worker sleeps `idle_seconds`.
 
-    `leave` is told when the relay stops, where a batch may take long.
+    `on_stop` is called when the relay stops, to interrupt a batch that may take long.
     """
 
     name: str
@@ -50,17 +50,17 @@ WORKERS: Final = (
     Worker("watch", automatic_flags.evaluate_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
     Worker("positions", position_partitions.maintain, 600),
-    # Two: a long one must not keep everybody waiting.
-    Worker("exports 1", export_worker.work_batch, 0.5, export_worker.request_shutdown),
-    Worker("exports 2", export_worker.work_batch, 0.5, export_worker.request_shutdown),
+    # Two: one long export must not block the queue.
+    Worker("exports 1", export_worker.work_batch, 0.5, jobs.request_shutdown),
+    Worker("exports 2", export_worker.work_batch, 0.5, jobs.request_shutdown),
     Worker("killed exports", export_worker.requeue_stalled_batch, 1),
     Worker("expired exports", lambda: export_worker.expire_batch(timezone.now()), 60),
     Worker("lost exports", lambda: run_recorder.fail_stale_batch(timezone.now()), 60),
-    # Files of shipments on their way in; two for the same reason.
-    Worker("imports 1", imports.work_batch, 0.5, export_worker.request_shutdown),
-    Worker("imports 2", imports.work_batch, 0.5, export_worker.request_shutdown),
-    Worker("killed imports", imports.requeue_stalled_batch, 1),
-    Worker("old imports", lambda: imports.purge_batch(timezone.now()), 600),
+    # Two, for the same reason.
+    Worker("imports 1", import_worker.work_batch, 0.5, jobs.request_shutdown),
+    Worker("imports 2", import_worker.work_batch, 0.5, jobs.request_shutdown),
+    Worker("killed imports", import_worker.requeue_stalled_batch, 1),
+    Worker("old imports", lambda: import_worker.purge_batch(timezone.now()), 600),
     Worker("old exports", lambda: statistics.purge_batch(timezone.now()), 600),
 )
 
@@ -75,8 +75,7 @@ def run(stop: threading.Event) -> None:
     for thread in threads:
         thread.start()
     log.info("relay runs", workers=[worker.name for worker in WORKERS])
-    # Not `stop.wait()`: a signal that comes between its last look and its sleep would be answered by the next one
-    # only, and one that comes while it holds its lock by nobody.
+    # Not `stop.wait()`: its lock is not reentrant, and a signal handler that sets the event meanwhile can deadlock.
     while not stop.is_set():
         time.sleep(_STOP_POLL_SECONDS)
     for worker in WORKERS:
@@ -94,9 +93,9 @@ def _run_worker(worker: Worker, stop: threading.Event) -> None:
         started = time.monotonic()
         try:
             count = worker.run_batch()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  a worker must outlive any failure of a batch
             connection.close()
-            pause = min(_MAX_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))
+            pause = min(_MAX_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))  # noqa: S311  jitter
             log.warning("worker failed", worker=worker.name, error=repr(error), pause=round(pause, 2))
             continue
         close_old_connections()

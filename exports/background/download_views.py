@@ -1,4 +1,4 @@
-"""The file of a background export: whole, or the rest of it."""
+"""GET /api/exports/{id}/file: the file of a background export, with range requests."""
 
 import uuid
 from collections.abc import AsyncIterator
@@ -19,25 +19,25 @@ from exports.background import file_store
 from exports.background.views import get_export_or_404, require_exporter
 from exports.models import Export
 from exports.reports import format_registry
-from exports.reports.openapi import problem_responses
 from exports.reports.views import IgnoreClientContentNegotiation
+from exports.response_schemas import problem_responses
 from shipments import intake
 from shipments.auth.subjects import Subject
 
 
 class FileNotReady(APIException):
-    """The export has no file yet, or will have none."""
+    """The export is not finished, or ended without a file: 409."""
 
     status_code = status.HTTP_409_CONFLICT
     default_code = "not_ready"
 
 
 class FileExpired(APIException):
-    """The file was removed."""
+    """The file was removed, by its owner or after `EXPORT_KEEP`: 410."""
 
     status_code = status.HTTP_410_GONE
     default_code = "expired"
-    default_detail = "The file was kept for its time and then removed; order the export again."
+    default_detail = "The file has expired and was removed; order the export again."
 
 
 class ExportFileView(APIView):
@@ -53,24 +53,24 @@ class ExportFileView(APIView):
                 "Range",
                 str,
                 OpenApiParameter.HEADER,
-                description="One range of bytes, such as `bytes=1048576-`; others are ignored.",
+                description="One range of bytes, such as `bytes=1048576-`; anything else is ignored.",
             ),
             OpenApiParameter(
                 "If-Range",
                 str,
                 OpenApiParameter.HEADER,
-                description="The ETag of the file whose first part the caller has.",
+                description="The ETag of the file of which the caller has the first part.",
             ),
         ],
         responses={
             (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="The file."),
             (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="A part of it."),
-            416: OpenApiResponse(description="The range lies behind the end of the file."),
+            416: OpenApiResponse(description="The range begins after the end of the file."),
             **problem_responses(401, 403, 404, 409, 410, 429, 503),
         },
     )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponseBase:
-        """Download the file, or a part of it."""
+        """Download the file, or a range of it. A download from the first byte is audited."""
         subject = require_exporter(request)
         export = get_export_or_404(request, export_id)
         path = _file_path(export)
@@ -85,7 +85,7 @@ class ExportFileView(APIView):
         if start == 0:
             _record_download(subject, export)
         if not connection.in_atomic_block:
-            connection.close()  # the request ends only when its body does
+            connection.close()  # the request lasts until its body is sent
         return _file_response(export, path, start, end, partial=byte_range is not None)
 
 
@@ -115,7 +115,7 @@ def _file_response(export: Export, path: Path, start: int, end: int, *, partial:
 
 
 def _file_path(export: Export) -> Path:
-    """Return where the file lies; raises NotReady, Gone."""
+    """Return the path of the file; raises FileNotReady, FileExpired."""
     if export.state == Export.State.EXPIRED:
         raise FileExpired
     if export.state != Export.State.SUCCEEDED:
@@ -127,13 +127,13 @@ def _file_path(export: Export) -> Path:
 
 
 def _if_range_mismatch(request: Request, export: Export) -> bool:
-    """Tell whether the caller's first part is of another file."""
+    """Return whether `If-Range` names another file (RFC 9110, 13.1.5)."""
     if_range = request.headers.get("If-Range")
     return if_range is not None and if_range != f'"{export.sha256}"'
 
 
 def _record_download(subject: Subject, export: Export) -> None:
-    """Write into the audit that somebody takes the file."""
+    """Audit the download."""
     intake.record_audit(
         by=subject, now=timezone.now(), action="download", entity="export", entity_id=export.pk,
         after={"report": export.report, "format": export.format, "rows": export.total, "bytes": export.size},

@@ -1,4 +1,4 @@
-"""Background exports as those who order them see them: order, look, cancel."""
+"""Background exports as their owner sees them: create, list, get, cancel, and their JSON."""
 
 import uuid
 from collections.abc import Mapping
@@ -22,44 +22,44 @@ __all__ = [
     "JOB_TYPE",
     "TooManyJobs",
     "cancel",
+    "create",
     "get_own",
     "list_own",
-    "create",
-    "to_query_dict",
-    "serialize",
     "publish_progress",
+    "serialize",
+    "to_query_dict",
 ]
 JOB_TYPE: Final = JobType("exports", "export", Export, task="exports.write", lock_namespace=0x46524558)  # "FREX"
 _LIST_LIMIT: Final = 50
 
 
-def create(*, by: Subject, now: datetime, report: str, format: str, filters: Mapping[str, str]) -> Export:
-    """Store an order and hand it to the workers, in one transaction.
+def create(*, by: Subject, now: datetime, report: str, file_format: str, filters: Mapping[str, str]) -> Export:
+    """Store an export job and enqueue its task, in one transaction.
 
-    Raises Forbidden, Invalid, TooMany.
+    `report`, `file_format` and `filters` are unchecked input. Raises Forbidden, InvalidFields, TooManyJobs.
     """
-    definition, file_format = REPORTS.get(report), format_registry.get(format)
+    definition, known_format = REPORTS.get(report), format_registry.get(file_format)
     if definition is None:
         raise report_query.parameter_error("report", "invalid", f"There are the reports {', '.join(REPORTS)}.")
-    if file_format is None:
+    if known_format is None:
         raise report_query.parameter_error(
             "format", "invalid", f"There are the formats {', '.join(format_registry.names())}."
         )
     definition.require(by)
-    execution.check_format(report_query.parse(definition, by, to_query_dict(filters)), file_format)
+    execution.check_format(report_query.parse(definition, by, to_query_dict(filters)), known_format)
     owner = jobs.require_user_id(by)
     with transaction.atomic():
         jobs.lock_and_check_quota(JOB_TYPE, owner)
         export = Export.objects.create(
             organization_id=by.organization_id, owner_id=owner, key_id=by.key_id, address=by.address,
-            request_id=by.request_id, report=report, format=format, filters=dict(filters), created_at=now,
+            request_id=by.request_id, report=report, format=file_format, filters=dict(filters), created_at=now,
         )  # fmt: skip
         jobs.enqueue(JOB_TYPE, export)
     return export
 
 
 def list_own(viewer: Subject) -> list[Export]:
-    """Return the viewer's own exports, newest first."""
+    """Return the viewer's own exports, newest first, at most 50."""
     return list(jobs.owned_by(JOB_TYPE, viewer).order_by("-created_at", "-id")[:_LIST_LIMIT])
 
 
@@ -70,7 +70,7 @@ def get_own(viewer: Subject, export_id: uuid.UUID) -> Export | None:
 
 
 def cancel(*, by: Subject, now: datetime, export_id: uuid.UUID) -> bool:
-    """End an export that is under way, or take away the file of a finished one; False: there is none."""
+    """Cancel an unfinished export, or remove the file of a finished one. Idempotent; False where there is none."""
     with transaction.atomic():
         export = jobs.owned_by(JOB_TYPE, by).select_for_update().filter(pk=export_id).first()
         if export is None:
@@ -89,9 +89,9 @@ def cancel(*, by: Subject, now: datetime, export_id: uuid.UUID) -> bool:
 
 
 def serialize(export: Export) -> dict[str, Any]:
-    """Return the JSON of an export."""
+    """Return the JSON of an export, without the path of its file."""
     instant = representation.instant
-    ready = export.state == Export.State.SUCCEEDED
+    has_file = export.state == Export.State.SUCCEEDED
     return {
         "id": str(export.pk),
         "report": export.report,
@@ -104,14 +104,14 @@ def serialize(export: Export) -> dict[str, Any]:
         "startedAt": instant(export.started_at),
         "finishedAt": instant(export.finished_at),
         "expiresAt": instant(export.expires_at),
-        "size": export.size if ready else None,
-        "sha256": export.sha256 if ready else None,
+        "size": export.size if has_file else None,
+        "sha256": export.sha256 if has_file else None,
         "error": export.error or None,
     }
 
 
 def publish_progress(export: Export) -> None:
-    """Tell whoever listens how far an export is."""
+    """Send the `progressed` signal. Call it after the commit, with the stored values."""
     signals.progressed.send_robust(
         sender=Export,
         export_id=export.pk,
@@ -121,5 +121,5 @@ def publish_progress(export: Export) -> None:
 
 
 def to_query_dict(filters: Mapping[str, str]) -> QueryDict:
-    """Return the filters of an order as they would stand in a URL."""
+    """Return stored filters as the query parameters of a URL."""
     return QueryDict(urlencode(filters))

@@ -1,4 +1,4 @@
-"""The workers' side of background exports: write one, take up those whose worker was killed, clear away."""
+"""The worker side of background exports: write files, requeue stalled jobs, expire old files."""
 
 import threading
 import uuid
@@ -25,30 +25,24 @@ from shipments.auth.subjects import Forbidden, Subject
 from shipments.parsing.query_parameters import InvalidFields
 
 log: Final = structlog.get_logger("exports")
-MAX_ATTEMPTS: Final = jobs.MAX_ATTEMPTS
 _PROGRESS_SECONDS: Final = 0.5
 State = Export.State
 
 
 def work_batch() -> int:
-    """Write what is queued, one after the other, and return how many were taken."""
+    """Write the queued exports, one after the other, and return how many were waiting."""
     return jobs.work_batch(export_jobs.JOB_TYPE)
 
 
-def request_shutdown() -> None:
-    """Make the writing of this process stop; what it had begun is begun again by the next one."""
-    jobs.request_shutdown()
-
-
 def write(export_id: uuid.UUID) -> None:
-    """Write one export from the beginning, unless somebody else does or it was cancelled."""
+    """Write one export from the beginning, unless another worker has claimed it or it was cancelled."""
     with jobs.claimed(export_jobs.JOB_TYPE, export_id, done=0, total=None, run_id=uuid.uuid4()) as export:
         if export is not None:
             _run_attempt(export)
 
 
 def requeue_stalled_batch() -> int:
-    """Queue again what is running without a worker, which was killed; returns how many."""
+    """Requeue exports whose worker was killed and return how many."""
     return jobs.requeue_stalled_batch(export_jobs.JOB_TYPE, _reset_stalled)
 
 
@@ -59,7 +53,7 @@ def _reset_stalled(export: Export) -> None:
 
 
 def expire_batch(now: datetime) -> int:
-    """Let old exports expire and remove their files, and files that nobody knows; returns how many."""
+    """Expire up to 100 exports past `expires_at`, remove their files and orphaned ones, and return how many."""
     with transaction.atomic():
         old = Export.objects.filter(state=State.SUCCEEDED, expires_at__lt=now).select_for_update(skip_locked=True)
         expired = list(old[:100])
@@ -79,23 +73,27 @@ def _run_attempt(export: Export) -> None:
     except (AttemptSuperseded, Forbidden, InvalidFields, OSError) as error:
         _store_failure(export, error)
     except (Error, psycopg.Error, ProcrastinateException) as error:
-        # Left as it stands: without its lock it is taken up again, when the database answers.
-        log.warning("export broke off", export=str(export.pk), error=type(error).__name__)
+        # The state stays RUNNING without a lock: `requeue_stalled_batch` retries it once the database answers.
+        log.warning("export interrupted", export=str(export.pk), error=type(error).__name__)
     except Exception as error:
         log.exception("export failed", export=str(export.pk))
         _store_failure(export, error)
 
 
 def _write_file(export: Export, by: Subject) -> None:
-    """Write the file and store what it is; raises whatever stops it."""
+    """Write the file and store its name, size and hash.
+
+    Raises AttemptSuperseded where the job was cancelled meanwhile, Forbidden, InvalidFields, OSError, and what the
+    database and the format raise.
+    """
     report, file_format = REPORTS[export.report], format_registry.get(export.format)
     if file_format is None:
-        raise report_query.parameter_error("format", "invalid", "There is no such format any more.")
+        raise report_query.parameter_error("format", "invalid", "This format no longer exists.")
     report.require(by)
     query = report_query.parse(report, by, export_jobs.to_query_dict(export.filters))
     dataset = execution.open_dataset(query, file_format)
     recorder = RunRecorder(
-        by=by, report=report.name, format=file_format.name, filters=query.raw_values, rows=dataset.reading.count,
+        by=by, report=report.name, format=file_format.name, filters=query.raw_values, rows=dataset.reader.count,
         id=export.run_id or uuid.uuid4(), export_id=export.pk,
     )  # fmt: skip
     outcome, size = "failed", 0
@@ -106,31 +104,31 @@ def _write_file(export: Export, by: Subject) -> None:
                 f"{export.pk}-{export.attempt}.{file_format.name}", file_format.write(dataset)
             )
         size = stored_file.size
-        _finish(export, stored_file, dataset.reading.count)
+        _finish(export, stored_file, dataset.reader.count)
         outcome = "done"
     except BaseException:
-        outcome = "cancelled" if dataset.reading.cancelled.is_set() else "failed"
+        outcome = "cancelled" if dataset.reader.cancelled.is_set() else "failed"
         if outcome == "cancelled":
             raise AttemptSuperseded from None
         raise
     finally:
-        dataset.reading.close()
+        dataset.reader.close()
         recorder.finish(outcome, sent=size)
 
 
 @contextmanager
 def _progress_reported(export: Export, dataset: Dataset, recorder: RunRecorder) -> Iterator[None]:
-    """Tell twice a second how far the writing is, and stop it where the export was cancelled."""
+    """Publish progress twice a second from a thread, which also cancels the COPY where the export was cancelled."""
     finished = threading.Event()
-    watcher = threading.Thread(
-        target=_report_progress, args=(export, dataset, recorder, finished), name="export watch", daemon=True
+    reporter = threading.Thread(
+        target=_report_progress, args=(export, dataset, recorder, finished), name="export progress", daemon=True
     )
-    watcher.start()
+    reporter.start()
     try:
         yield
     finally:
         finished.set()
-        watcher.join()
+        reporter.join()
 
 
 def _report_progress(export: Export, dataset: Dataset, recorder: RunRecorder, finished: threading.Event) -> None:
@@ -138,7 +136,7 @@ def _report_progress(export: Export, dataset: Dataset, recorder: RunRecorder, fi
         while True:
             try:
                 if jobs.is_shutting_down() or not _store_progress(export, dataset):
-                    dataset.reading.cancel()
+                    dataset.reader.cancel()
                     return
                 recorder.heartbeat()
             except Error as error:
@@ -151,8 +149,8 @@ def _report_progress(export: Export, dataset: Dataset, recorder: RunRecorder, fi
 
 
 def _store_progress(export: Export, dataset: Dataset) -> bool:
-    """Store and tell how many rows are written; False where this attempt is not wanted any more."""
-    export.done, export.total = dataset.reading.rows_read, dataset.reading.count
+    """Store and publish the number of written rows; False where this is no longer the current attempt."""
+    export.done, export.total = dataset.reader.rows_read, dataset.reader.count
     if not jobs.current_attempt(export_jobs.JOB_TYPE, export).update(done=export.done, total=export.total):
         return False
     export_jobs.publish_progress(export)
@@ -173,11 +171,11 @@ def _finish(export: Export, stored_file: file_store.StoredFile, rows: int) -> No
 
 
 def _store_failure(export: Export, error: Exception) -> None:
-    """Store that the export failed; one that was cancelled is that already."""
+    """Store and publish that the export failed; a superseded attempt only publishes the current state."""
     if not isinstance(error, AttemptSuperseded):
         message = error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error)
         is_expected = isinstance(error, InvalidFields | Forbidden)
-        text = message if is_expected else "It could not be written; the log of the workers says why."
+        text = message if is_expected else "The file could not be written; the log of the workers says why."
         if not is_expected:
             log.error("export failed", export=str(export.pk), error=repr(error))
         jobs.current_attempt(export_jobs.JOB_TYPE, export).update(

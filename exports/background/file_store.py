@@ -1,4 +1,4 @@
-"""Where finished exports lie: written under a passing name, made lasting, then named. None is ever half a file."""
+"""The directory of finished exports. A file is written under a temporary name, synced, then renamed."""
 
 import asyncio
 import hashlib
@@ -16,13 +16,13 @@ from django.conf import settings
 _PART_SUFFIX: Final = ".part"
 _BLOCK_BYTES: Final = 256 * 1024
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-# Younger ones may be of an attempt that is just being written or stored.
-_ORPHANED_SECONDS: Final = 3600.0
+# A younger file may belong to an attempt that is still being written or stored.
+_ORPHAN_AGE_SECONDS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A finished file."""
+    """A finished file: its name in the store, size in bytes and hash."""
 
     name: str
     size: int
@@ -30,23 +30,23 @@ class StoredFile:
 
 
 class RangeNotSatisfiable(Exception):
-    """The range lies behind the end."""
+    """The range begins after the end of the file."""
 
 
-def folder() -> Path:
-    """Return the folder, made where it is missing; nobody else may look into it."""
+def directory() -> Path:
+    """Return `EXPORT_DIR`, created with mode 0700 where it is missing."""
     path: Path = settings.EXPORT_DIR
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 
 def path_of(name: str) -> Path:
-    """Return where a file lies."""
-    return folder() / name
+    """Return the path of a file by its name."""
+    return directory() / name
 
 
 def write(name: str, blocks: Iterable[bytes]) -> StoredFile:
-    """Write a file whole and lasting, or leave nothing under its name."""
+    """Write a file atomically and durably; on an error nothing exists under its name. Raises OSError."""
     target = path_of(name)
     part = target.with_name(target.name + _PART_SUFFIX)
     digest, size = hashlib.sha256(), 0
@@ -67,27 +67,27 @@ def write(name: str, blocks: Iterable[bytes]) -> StoredFile:
 
 
 def remove(name: str) -> None:
-    """Take a file away; one that is gone is no error."""
+    """Remove a file; a missing one is no error."""
     if name:
         with suppress(OSError):
             path_of(name).unlink()
 
 
 def remove_orphans(live_names: Collection[str]) -> int:
-    """Remove old files that nobody knows: those of attempts that were killed. Returns how many."""
+    """Remove old files outside `live_names`, left by killed attempts, and return how many."""
     removed = 0
-    for path in folder().iterdir():
+    for path in directory().iterdir():
         with suppress(OSError):
-            if path.name not in live_names and time.time() - path.stat().st_mtime > _ORPHANED_SECONDS:
+            if path.name not in live_names and time.time() - path.stat().st_mtime > _ORPHAN_AGE_SECONDS:
                 path.unlink()
                 removed += 1
     return removed
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """Return the bytes `[start, end)` that a Range header asks for, None for the whole file.
+    """Return the bytes `[start, end)` of a Range header (RFC 9110, 14.1.2), None for the whole file.
 
-    What is no single range of bytes is ignored, as RFC 9110 has it. Raises Unsatisfiable.
+    Anything but a single range of bytes is ignored. Raises RangeNotSatisfiable.
     """
     match = _RANGE.fullmatch(header.strip())
     if match is None or not (match[1] or match[2]):
@@ -104,14 +104,14 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
 
 
 async def read_range(path: Path, start: int, end: int) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes `[start, end)` of a file, each block read in a thread."""
+    """Yield the bytes `[start, end)` of a file, each block read in a thread; raises EOFError for a short file."""
     file = await asyncio.to_thread(path.open, "rb")
     try:
         await asyncio.to_thread(file.seek, start)
         while start < end:
             block = await asyncio.to_thread(file.read, min(_BLOCK_BYTES, end - start))
             if not block:
-                raise EOFError(f"{path.name} has become shorter")
+                raise EOFError(f"{path.name} is shorter than its stored size")
             start += len(block)
             yield block
     finally:
@@ -119,7 +119,7 @@ async def read_range(path: Path, start: int, end: int) -> AsyncGenerator[bytes, 
 
 
 def _fsync_directory(path: Path) -> None:
-    """Make the names of a folder survive a loss of power."""
+    """Make a rename durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Work in the background that somebody ordered: two at a time for one user, taken up again after a kill.
+"""Background jobs of users: a quota of two open jobs each, run by procrastinate, requeued after a crash.
 
-What an order is about, and how it is done, is each line's own matter (exports, imports).
+Exports and imports each have a `JobType`; their own modules do the work.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from shipments.selectors.async_pool import connection_arguments
 
 log: Final = structlog.get_logger("exports")
 MAX_OPEN_PER_USER: Final = 2
-# One that ends its worker each time is not tried for ever.
+# A job that kills its worker each time fails after this many attempts.
 MAX_ATTEMPTS: Final = 10
 OPEN_STATES: Final = (Job.State.QUEUED, Job.State.RUNNING)
 _shutdown: Final = threading.Event()
@@ -37,7 +37,11 @@ _shutdown: Final = threading.Event()
 
 @dataclass(frozen=True)
 class JobType:
-    """One kind of work: its queue, what one order is called, the task that does one, half of its advisory locks."""
+    """One kind of background job.
+
+    `name` is its queue, `task` its procrastinate task, whose argument is `{singular}_id`; `lock_namespace` is the
+    first key of its advisory locks.
+    """
 
     name: str
     singular: str
@@ -47,12 +51,12 @@ class JobType:
 
     @property
     def jobs(self) -> Any:
-        """All orders of the line."""
-        return self.model._default_manager
+        """All jobs of this type."""
+        return self.model._default_manager  # noqa: SLF001  documented API of Django; `Job` itself has no `objects`
 
 
 class TooManyJobs(APIException):
-    """The caller has as much work under way as one may."""
+    """The caller has `MAX_OPEN_PER_USER` open jobs of this type: 429."""
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
     default_code = "too_many"
@@ -60,38 +64,41 @@ class TooManyJobs(APIException):
 
 
 class AttemptSuperseded(Exception):
-    """Somebody has cancelled the order, or another attempt has taken it over."""
+    """The job was cancelled, or a newer attempt has claimed it."""
 
 
-# -- ordering ---------------------------------------------------------------------------------------------
+# -- creating ---------------------------------------------------------------------------------------------
 
 
 def require_user_id(subject: Subject) -> uuid.UUID:
-    """Return the user for whom a subject acts; raises Invalid for one who is none."""
+    """Return the user's id of a subject; raises InvalidFields for a subject that is no user."""
     if subject.user_id is None:
-        raise InvalidFields([field_error("", "invalid", "Only users order this.")])
+        raise InvalidFields([field_error("", "invalid", "Only users can order this.")])
     return subject.user_id
 
 
 def lock_and_check_quota(job_type: JobType, owner: uuid.UUID) -> None:
-    """Let orders of one user wait for each other until the transaction ends; raises TooMany."""
+    """Lock the owner's quota until the transaction ends; raises TooManyJobs where it is used up.
+
+    The caller holds the transaction in which it creates the job.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{job_type.name} of {owner}"])
     if job_type.jobs.filter(owner_id=owner, state__in=OPEN_STATES).count() >= MAX_OPEN_PER_USER:
         raise TooManyJobs(
-            f"You have {MAX_OPEN_PER_USER} {job_type.name} under way; wait for one to end or cancel it."
+            f"You have {MAX_OPEN_PER_USER} unfinished {job_type.name}; wait for one to finish or cancel it."
         )
 
 
 def enqueue(job_type: JobType, job: Job) -> None:
-    """Put an order into the workers' queue, in the caller's transaction."""
+    """Enqueue the job's task, in the caller's transaction."""
     task_arguments = {f"{job_type.singular}_id": str(job.pk)}
     job.job_id = app.configure_task(job_type.task, queue=job_type.name).defer(**task_arguments)
     job.save(update_fields=["job_id"])
 
 
 def owned_by(job_type: JobType, viewer: Subject) -> Any:
-    """Return the orders that are the viewer's own."""
+    """Return the viewer's own jobs; raises InvalidFields for a subject that is no user."""
     return job_type.jobs.filter(organization_id=viewer.organization_id, owner_id=require_user_id(viewer))
 
 
@@ -99,25 +106,28 @@ def owned_by(job_type: JobType, viewer: Subject) -> Any:
 
 
 def work_batch(job_type: JobType) -> int:
-    """Do what is queued, one after the other, and return how many were waiting."""
+    """Run the queued jobs of this type, one after the other, and return how many were waiting.
+
+    Blocks the calling thread, for minutes perhaps; it must have no running event loop.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM procrastinate_jobs WHERE queue_name = %s AND status = 'todo'", [job_type.name]
         )
         waiting = int(cursor.fetchone()[0])
-    connection.close()  # the thread may now be busy for minutes
+    connection.close()  # the thread may be busy for minutes
     if waiting and not _shutdown.is_set():
         asyncio.run(_run_worker(job_type))
     return waiting
 
 
 def request_shutdown() -> None:
-    """Make the work of this process stop; what it had begun is taken up by the next one."""
+    """Make the jobs of this process stop soon; they are requeued and continue in another process."""
     _shutdown.set()
 
 
 def is_shutting_down() -> bool:
-    """Tell whether this process is to stop its work."""
+    """Return whether this process must stop its jobs."""
     return _shutdown.is_set()
 
 
@@ -125,7 +135,7 @@ async def _run_worker(job_type: JobType) -> None:
     kwargs = connection_arguments("jobs", "-c timezone=UTC -c lock_timeout=2000")
     del kwargs["autocommit"]
     connector = PsycopgConnector(kwargs=kwargs, min_size=1, max_size=2)
-    # An application of its own: other threads go on ordering through Django's connections.
+    # A connector of its own: other threads keep enqueueing through Django's connections.
     async with app.with_connector(connector).open_async() as worker_app:
         await worker_app.run_worker_async(
             queues=[job_type.name], wait=False, listen_notify=False, install_signal_handlers=False,
@@ -135,10 +145,10 @@ async def _run_worker(job_type: JobType) -> None:
 
 @contextmanager
 def claimed(job_type: JobType, job_id: uuid.UUID, **initial: Any) -> Iterator[Any]:
-    """Hold an order and count its attempt, unless somebody else has it or it was cancelled: then None.
+    """Claim a queued job: lock it, mark it as running and count the attempt. `initial` are more fields to set.
 
-    The session is the witness: PostgreSQL frees the lock in the moment in which a killed process's socket closes.
-    `fresh`: what else an attempt begins with.
+    Yields the job, or None where another worker has it or it is not queued. The lock is a session advisory lock on
+    a connection of its own: PostgreSQL releases it as soon as the socket of a killed process closes.
     """
     with psycopg.connect(**connection_arguments(f"{job_type.name} job", "-c idle_session_timeout=0")) as session:
         row = session.execute(
@@ -151,22 +161,25 @@ def claimed(job_type: JobType, job_id: uuid.UUID, **initial: Any) -> Iterator[An
 
 
 def current_attempt(job_type: JobType, job: Job) -> Any:
-    """Return the order as long as this attempt is the one that counts."""
+    """Return a queryset of the job, empty where it was cancelled or a newer attempt has claimed it.
+
+    Results are stored only through its `update()`.
+    """
     return job_type.jobs.filter(pk=job.pk, attempt=job.attempt, state=Job.State.RUNNING)
 
 
 def subject_of(job: Job) -> Subject:
-    """Return whom an order is done for, as they may today; raises Forbidden."""
+    """Return the subject for whom a job runs, with today's permissions; raises Forbidden where it has no access."""
     subject = credentials.subject_of_user(job.owner_id, key_id=job.key_id, now=timezone.now())
     if subject is None or subject.organization_id != job.organization_id:
-        raise Forbidden("Whoever ordered it has no access any more.")
+        raise Forbidden("The user who ordered it no longer has access.")
     return subject.with_request_origin(address=job.address, request_id=job.request_id)
 
 
 def requeue_stalled_batch(job_type: JobType, on_stalled: Callable[[Any], None]) -> int:
-    """Queue again what is running without a worker, which was killed; returns how many.
+    """Requeue up to 100 stalled jobs, whose worker was killed, and return how many.
 
-    `lost` ends what the killed attempt had begun, in the transaction that queues it again; it may set `done`.
+    `on_stalled` cleans up after the killed attempt, in the transaction that requeues the job; it may set `done`.
     """
     requeued = 0
     for job in job_type.jobs.filter(state=Job.State.RUNNING).order_by("started_at")[:100]:
@@ -174,7 +187,7 @@ def requeue_stalled_batch(job_type: JobType, on_stalled: Callable[[Any], None]) 
             cursor.execute(
                 "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [job_type.lock_namespace, str(job.pk)]
             )
-            if cursor.fetchone()[0]:  # else it is being worked on
+            if cursor.fetchone()[0]:  # else a worker holds it
                 requeued += _requeue(job_type, job, on_stalled)
     return requeued
 
@@ -186,18 +199,18 @@ def _requeue(job_type: JobType, stalled: Job, on_stalled: Callable[[Any], None])
     on_stalled(job)
     _delete_queue_entry(job.job_id)
     if job.attempt >= MAX_ATTEMPTS:
-        job.state, job.error = Job.State.FAILED, "Its worker ended each time that it was tried."
+        job.state, job.error = Job.State.FAILED, "Every attempt ended its worker process."
         job.finished_at = timezone.now()
         job.save(update_fields=["state", "error", "finished_at"])
         return 1
     job.state = Job.State.QUEUED
     job.save(update_fields=["state", "done"])
     enqueue(job_type, job)
-    log.warning("taken up again", line=job_type.name, order=str(job.pk), attempt=job.attempt)
+    log.warning("stalled job requeued", queue=job_type.name, job=str(job.pk), attempt=job.attempt)
     return 1
 
 
 def _delete_queue_entry(job_id: int | None) -> None:
-    """Take the killed worker's job out of the queue's table."""
+    """Delete the killed worker's entry from procrastinate's table."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [job_id])

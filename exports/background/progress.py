@@ -1,4 +1,4 @@
-"""How far work in the background is, as its rooms tell it; the newest is all that counts."""
+"""Progress of background jobs, as their WebSocket rooms publish it: the latest value wins."""
 
 import uuid
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from exports.models import Job
 from shipments.auth.subjects import Subject
 from shipments.selectors import async_pool
 
-# A later state of the same attempt is newer however many rows were written.
+# Orders the states within one attempt, whatever the number of rows.
 _STAGE: Final = {
     Job.State.QUEUED: 0, Job.State.RUNNING: 1, Job.State.SUCCEEDED: 2, Job.State.FAILED: 2,
     Job.State.CANCELLED: 2, Job.State.EXPIRED: 3,
@@ -16,24 +16,25 @@ _STAGE: Final = {
 
 
 def version(*, attempt: int, state: str, done: int) -> int:
-    """Return a number that grows with everything that happens to an order."""
+    """Return a number that grows with each attempt, state and row of a job; `done` must be below 10**12."""
     return (attempt * 10 + _STAGE[Job.State(state)]) * 10**12 + done
 
 
 class ProgressReader:
-    """One kind of work: its table, and the member by which a frame names an order."""
+    """Reads the progress of one type of job; `id_key` is the key of the job's id in a payload."""
 
     def __init__(self, table: str, id_key: str) -> None:
         self._table, self._id_key = table, id_key
 
     def payload(self, job_id: uuid.UUID, *, state: str, done: int, total: int | None) -> dict[str, Any]:
-        """Write how far an order is: `total` is None before it is counted."""
+        """Return the payload of a frame; `total` is None before the rows are counted."""
         return {self._id_key: str(job_id), "state": str(state), "done": done, "total": total}
 
     async def newest(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, tuple[int, dict[str, Any]]]:
-        """Return how far these orders are, each with its version."""
+        """Return `(version, payload)` of these jobs by id; missing jobs are left out."""
         columns = "id, attempt, state, done, total"
-        rows = await _rows(f"SELECT {columns} FROM {self._table} WHERE id = ANY(%s)", [list(keys)])
+        sql = f"SELECT {columns} FROM {self._table} WHERE id = ANY(%s)"  # noqa: S608  the names are constants
+        rows = await _rows(sql, [list(keys)])
         return {
             job_id: (
                 version(attempt=attempt, state=state, done=done),
@@ -43,11 +44,10 @@ class ProgressReader:
         }
 
     async def owned(self, viewer: Subject, keys: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-        """Return those orders that are the viewer's own, as REST would show them."""
-        rows = await _rows(
-            f"SELECT id FROM {self._table} WHERE id = ANY(%s) AND organization_id = %s AND owner_id = %s",
-            [list(keys), viewer.organization_id, viewer.user_id],
-        )
+        """Return the ids among `keys` that are the viewer's own jobs: the same rule as in REST."""
+        condition = "id = ANY(%s) AND organization_id = %s AND owner_id = %s"
+        sql = f"SELECT id FROM {self._table} WHERE {condition}"  # noqa: S608  the names are constants
+        rows = await _rows(sql, [list(keys), viewer.organization_id, viewer.user_id])
         return {row[0] for row in rows}
 
 

@@ -1,4 +1,4 @@
-"""Background exports: order one, see how far it is, cancel it."""
+"""Background exports over HTTP: create, list, get, cancel."""
 
 import uuid
 from typing import Any, Final, cast
@@ -12,10 +12,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from exports.background import export_jobs
+from exports.background import export_jobs, openapi
 from exports.models import Export
-from exports.reports import openapi, report_query
-from exports.reports.openapi import EXPORT, EXPORT_REQUEST, problem_responses
+from exports.reports import report_query
+from exports.response_schemas import problem_responses
 from shipments.auth.subjects import Subject
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
 
@@ -31,7 +31,7 @@ class ExportListView(APIView):
     rate_policies: tuple[str, ...] = ("export",)
 
     def get_throttles(self) -> list[Any]:
-        """Count orders and not looks at them as exports."""
+        """Count only POST against the export policy."""
         if self.request.method != "POST":
             self.rate_policies = ()
         return super().get_throttles()
@@ -50,23 +50,23 @@ class ExportListView(APIView):
     @extend_schema(
         operation_id="orderExport",
         tags=["exports"],
-        request={"application/json": EXPORT_REQUEST},
+        request={"application/json": openapi.EXPORT_REQUEST},
         parameters=[
             OpenApiParameter(
                 "Location",
                 str,
                 OpenApiParameter.HEADER,
                 response=[202],
-                description="Where the export is looked at.",
+                description="The path of the export.",
             )
         ],
         responses={
-            202: OpenApiResponse(EXPORT, description="It is queued."),
+            202: OpenApiResponse(openapi.EXPORT, description="It is queued."),
             **problem_responses(400, 401, 403, 413, 415, 429, 503),
         },
     )
     def post(self, request: Request) -> Response:
-        """Order an export in the background: at most two at a time for one user."""
+        """Order an export in the background; a user may have two unfinished ones."""
         subject = require_exporter(request)
         arguments = _parse_request(request.data)
         export = export_jobs.create(by=subject, now=timezone.now(), **arguments)
@@ -80,36 +80,36 @@ class ExportDetailView(APIView):
     @extend_schema(
         operation_id="getExport",
         tags=["exports"],
-        responses={200: OpenApiResponse(EXPORT), **problem_responses(401, 403, 404, 429, 503)},
+        responses={200: OpenApiResponse(openapi.EXPORT), **problem_responses(401, 403, 404, 429, 503)},
     )
     def get(self, request: Request, export_id: uuid.UUID) -> Response:
-        """Show how far the export is."""
+        """Return the state and progress of the export."""
         return Response(serialize_export(get_export_or_404(request, export_id)))
 
     @extend_schema(
         operation_id="cancelExport",
         tags=["exports"],
         responses={
-            204: OpenApiResponse(description="It is no more."),
+            204: OpenApiResponse(description="It is cancelled, or its file is removed."),
             **problem_responses(401, 403, 404, 429, 503),
         },
     )
     def delete(self, request: Request, export_id: uuid.UUID) -> Response:
-        """Cancel the export, or remove its file where it is finished. Again is no error."""
+        """Cancel the export, or remove its file where it is finished. Idempotent."""
         if not export_jobs.cancel(by=require_exporter(request), now=timezone.now(), export_id=export_id):
             raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 def require_exporter(request: Request) -> Subject:
-    """Return who asks; raises Forbidden where they may not export."""
-    subject = cast("Subject", request.auth)  # IsMember has seen to it
+    """Return the request's subject; raises Forbidden where it may not export."""
+    subject = cast("Subject", request.auth)  # ensured by IsMember
     subject.require("exports:read")
     return subject
 
 
 def get_export_or_404(request: Request, export_id: uuid.UUID) -> Export:
-    """Return an export of whoever asks; raises Http404."""
+    """Return one of the caller's own exports; raises Forbidden, Http404."""
     export = export_jobs.get_own(require_exporter(request), export_id)
     if export is None:
         raise Http404
@@ -117,14 +117,14 @@ def get_export_or_404(request: Request, export_id: uuid.UUID) -> Export:
 
 
 def serialize_export(export: Export) -> dict[str, Any]:
-    """Return the JSON of an export, with the address of its file where it has one."""
-    ready = export.state == Export.State.SUCCEEDED
-    file = reverse("export-file", kwargs={"export_id": export.pk}) if ready else None
+    """Return the JSON of an export, with the path of its file where it has one."""
+    has_file = export.state == Export.State.SUCCEEDED
+    file = reverse("export-file", kwargs={"export_id": export.pk}) if has_file else None
     return export_jobs.serialize(export) | {"file": file}
 
 
 def _parse_request(body: Any) -> dict[str, Any]:
-    """Return report, format and filters of an order; raises Invalid with all that cannot be used."""
+    """Return report, format and filters of a request body; raises InvalidFields with all errors."""
     if not isinstance(body, dict):
         raise report_query.parameter_error("", "invalid", "Give an object.")
     unknown, missing = set(body) - _MEMBERS, {name for name in _REQUIRED if not isinstance(body.get(name), str)}
@@ -138,11 +138,11 @@ def _parse_request(body: Any) -> dict[str, Any]:
         errors.append(field_error("fields", "invalid", "Give a list of the names of columns."))
     if errors:
         raise InvalidFields(errors)
-    return {"report": body["report"], "format": body["format"], "filters": filters}
+    return {"report": body["report"], "file_format": body["format"], "filters": filters}
 
 
 def _parse_filters(raw_filters: Any, errors: list[FieldError]) -> dict[str, str]:
-    """Return the filters as texts, as they would stand in a URL."""
+    """Return the filters as the texts of query parameters; appends what is invalid to `errors`."""
     if raw_filters is None:
         return {}
     if not isinstance(raw_filters, dict):

@@ -1,0 +1,1 @@
+"""Documents of one shipment: bill of lading, shipping label and proof of delivery."""

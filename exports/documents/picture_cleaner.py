@@ -1,4 +1,4 @@
-"""Pictures that people send, cleaned in a renderer: a stranger's file is read by nobody who serves others."""
+"""Re-encode uploaded pictures in a renderer: a server process never decodes an untrusted file."""
 
 import hashlib
 from typing import Final
@@ -10,13 +10,13 @@ _TIMEOUT_SECONDS: Final = 15.0
 
 
 def clean_picture(raw: bytes) -> Picture:
-    """Return the picture written anew; raises NotAPicture or CannotClean."""
+    """Return the re-encoded picture; `sha256` is that of the upload. Raises InvalidPicture, CleanerUnavailable."""
     try:
         result = pool.shared().run(pool.Task("picture", {}, [raw], seconds=_TIMEOUT_SECONDS))
     except pool.PoolBusy:
-        raise CleanerUnavailable("Too many pictures and documents are being worked on.") from None
+        raise CleanerUnavailable("Too many pictures and documents are being processed.") from None
     except pool.TaskFailed as error:
-        # Of its own reading a renderer dies only if it was made to.
+        # Without a reason the renderer died or ran out of time: a picture made to do that.
         raise InvalidPicture(error.reason or "It cannot be read as a picture.") from None
     return Picture(
         content=result.content,

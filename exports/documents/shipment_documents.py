@@ -1,4 +1,4 @@
-"""The papers of one shipment: bill of lading, label, proof of delivery. What they show, drawn and kept."""
+"""Documents of one shipment as PDF: bill of lading, shipping label, proof of delivery. Cached by content."""
 
 import hashlib
 import uuid
@@ -12,8 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from exports.models import LogisticUnit
-from exports.pdf import barcodes, rendering, report_layout
-from exports.reports.formats import pdf
+from exports.pdf import barcodes, cache, chart, rendering, report_layout
 from shipments.auth.subjects import Subject
 from shipments.caching.service import STAMP_BYTES
 from shipments.selectors import documents
@@ -22,7 +21,7 @@ from shipments.selectors.documents import DocumentShipment
 Context = dict[str, Any]
 KINDS: Final = ("bol", "label", "pod")
 _BLANK: Final = "–"
-# How wide the bars of a reference may be drawn.
+# Width of the barcode of the reference.
 _LABEL_BARCODE_MM: Final = 91.0
 _BOL_BARCODE_MM: Final = 72.0
 _TITLES: Final = {"signature": "Signature", "photo": "Photo"}
@@ -32,14 +31,17 @@ class ProofOfDeliveryMissing(Exception):
     """The shipment has no proof of delivery."""
 
 
-def render(papers: DocumentShipment, kind: str, *, by: Subject) -> bytes:
-    """Return the document as PDF, out of the cache where just this was drawn before.
+def render(source: DocumentShipment, kind: str, *, by: Subject) -> bytes:
+    """Return the document as PDF, from the cache where the same content was drawn before.
 
-    Raises NoProof, Busy and CannotDraw.
+    `kind` is one of `KINDS`. Closes the database connection while a renderer draws, except in a transaction. Raises
+    ProofOfDeliveryMissing, ServerBusy, PDFUnavailable.
     """
     rendering.require_libraries()
-    context, proof_id = _context(papers, kind)
-    stamp = hashlib.blake2b(orjson.dumps([kind, context, pdf.code_fingerprint()]), digest_size=STAMP_BYTES).digest()
+    context, proof_id = _context(source, kind)
+    stamp = hashlib.blake2b(
+        orjson.dumps([kind, context, cache.code_fingerprint()]), digest_size=STAMP_BYTES
+    ).digest()
 
     def make() -> bytes:
         pictures = documents.proof_pictures(proof_id) if proof_id else {}
@@ -48,27 +50,27 @@ def render(papers: DocumentShipment, kind: str, *, by: Subject) -> bytes:
         return rendering.render_document(f"{kind}.html", context, pictures)
 
     if connection.in_atomic_block:
-        return make()  # what is seen here may never be committed
-    return pdf.cache.get_or_set_stamped(f"export-pdf:{papers.id}:{kind}:{by.variant}", stamp, make)
+        return make()  # uncommitted content must not reach the cache
+    return cache.pdf_cache.get_or_set_stamped(f"export-pdf:{source.id}:{kind}:{by.variant}", stamp, make)
 
 
-def _context(papers: DocumentShipment, kind: str) -> tuple[Context, uuid.UUID | None]:
-    """Return what the template shows, and whose pictures go with it."""
-    shared = _shared_context(papers)
+def _context(source: DocumentShipment, kind: str) -> tuple[Context, uuid.UUID | None]:
+    """Return the template context, and the id of the proof of delivery whose pictures it shows."""
+    shared = _shared_context(source)
     if kind == "label":
-        return shared | _label_context(papers, shared["sscc"]), None
+        return shared | _label_context(source, shared["sscc"]), None
     if kind == "bol":
-        return shared | _bill_of_lading_context(papers), None
-    proof = documents.current_proof(papers.id)
+        return shared | _bill_of_lading_context(source), None
+    proof = documents.current_proof(source.id)
     if proof is None:
         raise ProofOfDeliveryMissing
-    return shared | _proof_context(papers, proof), uuid.UUID(proof["id"])
+    return shared | _proof_context(source, proof), uuid.UUID(proof["id"])
 
 
-def _shared_context(papers: DocumentShipment) -> Context:
-    shipment = papers.shipment
+def _shared_context(source: DocumentShipment) -> Context:
+    shipment = source.shipment
     return {
-        "organisation": papers.organization_name,
+        "organisation": source.organization_name,
         "reference": shipment["reference"],
         "origin": shipment["origin"],
         "destination": shipment["destination"],
@@ -77,15 +79,15 @@ def _shared_context(papers: DocumentShipment) -> Context:
         "pieces": _number(shipment["pieces"]),
         "weight": _number(shipment["weightKg"], "kg"),
         "volume": _number(shipment["volumeM3"], "m³"),
-        "sscc": sscc(papers.id),
+        "sscc": sscc(source.id),
         "ownPrefix": bool(settings.GS1_COMPANY_PREFIX),
-        # Of what it says, not of when it was drawn: the same state is the same paper.
+        # No time of drawing: the same content must give the same file.
         "foot": f"{shipment['reference']} · state {shipment['seq']} of {_instant(shipment['updatedAt'])}",
     }
 
 
 def sscc(shipment_id: uuid.UUID) -> str:
-    """Return the shipment's SSCC: under the own prefix with the serial that it was given once."""
+    """Return the shipment's SSCC; with `GS1_COMPANY_PREFIX` set, its serial is assigned once and stored."""
     prefix = settings.GS1_COMPANY_PREFIX
     if not prefix:
         return barcodes.demo_sscc(shipment_id)
@@ -93,22 +95,22 @@ def sscc(shipment_id: uuid.UUID) -> str:
     return barcodes.sscc(prefix, unit.serial)
 
 
-def _label_context(papers: DocumentShipment, code: str) -> Context:
-    shipment = papers.shipment
+def _label_context(source: DocumentShipment, code: str) -> Context:
+    shipment = source.shipment
     bars = barcodes.code_128(shipment["reference"])
-    number = f"00{code}"
+    element = f"00{code}"
     deliver_by = shipment["plannedDeliveryAt"] or shipment["eta"]
     return {
         "date": _date(shipment["plannedPickupAt"] or shipment["createdAt"]),
         "deliverBy": _date(deliver_by),
         "bars": asdict(bars) if barcodes.fits(bars, millimetres=_LABEL_BARCODE_MM) else None,
-        "qr": asdict(barcodes.qr(number)),
-        "ssccBars": asdict(barcodes.gs1_128(number)),
+        "qr": asdict(barcodes.qr(element)),
+        "ssccBars": asdict(barcodes.gs1_128(element)),
     }
 
 
-def _bill_of_lading_context(papers: DocumentShipment) -> Context:
-    shipment = papers.shipment
+def _bill_of_lading_context(source: DocumentShipment) -> Context:
+    shipment = source.shipment
     bars = barcodes.code_128(shipment["reference"])
     references = [(name.upper(), value) for name, value in sorted(shipment["references"].items())]
     return {
@@ -123,12 +125,12 @@ def _bill_of_lading_context(papers: DocumentShipment) -> Context:
     }
 
 
-def _proof_context(papers: DocumentShipment, proof: Mapping[str, Any]) -> Context:
+def _proof_context(source: DocumentShipment, proof: Mapping[str, Any]) -> Context:
     return {
         "signer": proof["signerName"],
         "signedAt": _instant(proof["signedAt"]),
         "recordedAt": _instant(proof["recordedAt"]),
-        "status": report_layout.state_label(papers.shipment["status"]),
+        "status": chart.state_label(source.shipment["status"]),
         "note": proof["note"],
         "record": proof["id"],
         "seq": proof["seq"],

@@ -1,4 +1,4 @@
-"""The papers of a shipment over HTTP: for whoever may read it, each one audited."""
+"""GET /api/shipments/{reference}/documents/{kind}.pdf: documents of a shipment, each download audited."""
 
 from typing import Any, Final, cast
 
@@ -10,8 +10,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from exports import response_schemas
 from exports.documents import shipment_documents
-from exports.reports import openapi
 from exports.reports.views import IgnoreClientContentNegotiation
 from shipments import intake
 from shipments.auth.subjects import Subject
@@ -40,30 +40,30 @@ class DocumentView(APIView):
         parameters=[_REFERENCE, _KIND],
         responses={
             (200, "application/pdf"): OpenApiResponse(OpenApiTypes.BINARY, description="The document."),
-            **cast("dict[Any, Any]", openapi.problem_responses(401, 403, 404, 429, 503)),
+            **cast("dict[Any, Any]", response_schemas.problem_responses(401, 403, 404, 429, 503)),
         },
     )
     def get(self, request: Request, reference: str, kind: str) -> HttpResponse:
         """Draw a document of a shipment; there is a proof of delivery once one was stored."""
-        subject = cast("Subject", request.auth)  # IsMember has seen to it
+        subject = cast("Subject", request.auth)  # ensured by IsMember
         subject.require("shipments:read")
         if kind not in shipment_documents.KINDS:
             raise Http404
-        papers = (
+        source = (
             selectors.document_shipment(subject, subject.variant, reference)
             if is_valid_reference(reference)
             else None
         )
-        if papers is None:
+        if source is None:
             raise NotFound("There is no such shipment.")
-        canonical_reference = papers.shipment["reference"]
+        canonical_reference = source.shipment["reference"]
         try:
-            content = shipment_documents.render(papers, kind, by=subject)
+            content = shipment_documents.render(source, kind, by=subject)
         except shipment_documents.ProofOfDeliveryMissing:
             raise NotFound(f"{canonical_reference} has no proof of delivery yet.") from None
         intake.record_audit(
             by=subject, now=timezone.now(), action="document", entity="shipment", entity_id=canonical_reference,
-            after={"document": kind, "seq": papers.shipment["seq"], "bytes": len(content)}, outcome="done",
+            after={"document": kind, "seq": source.shipment["seq"], "bytes": len(content)}, outcome="done",
         )  # fmt: skip
         headers = {
             "Content-Disposition": f'inline; filename="{canonical_reference}-{kind}.pdf"',

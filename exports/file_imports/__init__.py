@@ -1,1 +1,1 @@
-"""The way in: shipments out of a stranger's CSV or XLSX, judged row by row and applied through the services."""
+"""Imports of shipments from CSV and XLSX: each row is validated by itself and applied through the services."""

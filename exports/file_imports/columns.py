@@ -1,4 +1,4 @@
-"""The columns of a file, those of the report `shipments`: found by label or name, and how their cells are read."""
+"""The columns of an uploaded file: those of the report `shipments`, by label or name, and their cell parsers."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +13,7 @@ from shipments.parsing.query_parameters import FieldError, InvalidFields, field_
 from shipments.parsing.values import InvalidValue
 from shipments.selectors.reports.cells import FORMULA_PATTERN
 
-# What an export writes before a text that a spreadsheet would take for a formula.
+# A text that an export escapes with an apostrophe, because a spreadsheet would take it for a formula.
 _ESCAPED_FORMULA: Final = re.compile(FORMULA_PATTERN)
 _PLACE: Final = re.compile(r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}[A-Za-z0-9]{3})\)", re.DOTALL)
 _WHOLE: Final = re.compile(r"(\d{1,19})(?:\.0{1,10})?", re.ASCII)
@@ -27,13 +27,13 @@ CellParser = Callable[[str], Any]
 
 @dataclass(frozen=True, slots=True)
 class ColumnMap:
-    """The columns that a file has: the field of each position, and the header as the file writes it."""
+    """The columns of a file: the field of each position, and the file's own header by field."""
 
     fields: tuple[str | None, ...]
     header: Mapping[str, str]
 
     def errors(self, errors: Sequence[FieldError]) -> list[dict[str, str]]:
-        """Say of each error in which column of the file it is."""
+        """Return the errors with the file's own column names."""
         return [
             {
                 "column": self.header.get(each["field"], each["field"]),
@@ -45,7 +45,10 @@ class ColumnMap:
 
 
 def match_header(header: Sequence[str]) -> ColumnMap:
-    """Find the columns of a header by label or field, in any case; raises Invalid with all it refuses."""
+    """Match a header to fields by label or field name, ignoring case and separators.
+
+    Raises InvalidFields with all unknown and duplicate columns, and where Reference is missing.
+    """
     fields: list[str | None] = []
     header_by_field: dict[str, str] = {}
     errors: list[FieldError] = []
@@ -59,7 +62,7 @@ def match_header(header: Sequence[str]) -> ColumnMap:
             message = f"There is no such column{available}."
             errors.append(field_error(text[:64], "unknown_column", message))
         elif field_name in header_by_field:
-            message = f"This is the column {SHIPMENTS.columns[field_name or ''].label}, which stands there already."
+            message = f"This is the column {SHIPMENTS.columns[field_name or ''].label}, which the file already has."
             errors.append(field_error(text[:64], "duplicate_column", message))
         elif field_name:
             header_by_field[field_name] = text
@@ -71,7 +74,7 @@ def match_header(header: Sequence[str]) -> ColumnMap:
 
 
 def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *, decimal_comma: bool) -> ImportRow:
-    """Read one row; a cell that is empty says nothing."""
+    """Parse one row. An empty cell is no value: the field stays as it is."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     reference = ""
@@ -80,7 +83,7 @@ def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *
         if cell is None:
             continue
         if name is None:
-            errors.append(field_error("", "outside", f"A cell stands outside the columns: {cell[:40]!r}."))
+            errors.append(field_error("", "outside", f"A cell is outside the columns: {cell[:40]!r}."))
         elif name == "reference":
             reference = unescape_formula(cell)[:200]
         elif parser := _CELL_PARSERS[name]:
@@ -97,7 +100,7 @@ def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *
 
 
 def unescape_formula(cell: str) -> str:
-    """Take away the apostrophe by which an export keeps a spreadsheet from reckoning with a text."""
+    """Remove the apostrophe with which an export keeps a spreadsheet from evaluating a text."""
     return cell[1:] if cell.startswith("'") and _ESCAPED_FORMULA.match(cell) else cell
 
 
@@ -120,7 +123,7 @@ def _normalize_decimal(name: str, text: str, *, decimal_comma: bool) -> str:
 
 
 def _place(text: str) -> str | Place:
-    """Read `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`."""
+    """Parse `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`; raises InvalidValue."""
     match = _PLACE.fullmatch(text)
     if match is None:
         if re.fullmatch(r"[A-Za-z]{2}[A-Za-z0-9]{3}", text, re.ASCII):
@@ -131,13 +134,13 @@ def _place(text: str) -> str | Place:
 
 
 def _instant(text: str) -> datetime:
-    """Read a time; one without an offset is UTC, a day its beginning."""
+    """Parse a time: without an offset it is UTC, a date alone is its midnight. Raises InvalidValue."""
     if _DAY.fullmatch(text):
         return texts.instant(f"{text}T00:00:00Z")
     if _WITHOUT_ZONE.fullmatch(text):
         return texts.instant(f"{text}{'' if text.count(':') > 1 else ':00'}Z")
     if re.fullmatch(r"[\d.,]+", text):
-        raise InvalidValue("This is a number; give the cell a format of dates, or write 2026-03-02T12:00:00Z.")
+        raise InvalidValue("This is a number; format the cell as a date, or write 2026-03-02T12:00:00Z.")
     return texts.instant(text).astimezone(UTC)
 
 
@@ -153,7 +156,7 @@ def _status(text: str) -> str:
 _COUNT: Final = texts.whole_number(0, texts.MAX_PIECES)
 _NAME: Final = texts.text_up_to(120)
 _OTHER: Final = texts.text_up_to(texts.MAX_OTHER_REFERENCE)
-# None: what the product alone writes. It is accepted, so that an export can be sent back, and not looked at.
+# None: a read-only field. Its column is accepted and ignored, so that an export can be imported again.
 _CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "id": None,
     "reference": str,
@@ -181,7 +184,7 @@ _CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "flags": None,
     "notes": texts.text_up_to(texts.MAX_NOTES),
 }
-# What a new file is begun with: those columns that are looked at, in the order of an export.
+# The columns of the template file: those that are not ignored, in the order of an export.
 TEMPLATE_FIELDS: Final = tuple(name for name in SHIPMENTS.columns if _CELL_PARSERS[name])
 
 

@@ -1,4 +1,4 @@
-"""Imports as those who send them see them: order, look, cancel, read the report."""
+"""Imports as their owner sees them: create, list, get, cancel, read the report; and how an import ends."""
 
 import uuid
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ _ROW_FIELDS: Final = ("row", "reference", "outcome", "changed", "errors", "warni
 
 
 def create(*, by: Subject, now: datetime, table: ImportTable, filename: str, size: int) -> Import:
-    """Store a file that was read and hand it to the workers, in one transaction.
+    """Store a parsed file and enqueue its task, in one transaction.
 
-    Raises Forbidden, Invalid (its columns), TooMany.
+    `size` is that of the upload in bytes. Raises Forbidden, InvalidFields (the columns), TooManyJobs.
     """
     by.require("shipments:write")
     columns.match_header(table.header)
@@ -43,7 +43,7 @@ def create(*, by: Subject, now: datetime, table: ImportTable, filename: str, siz
 
 
 def list_own(viewer: Subject) -> list[Import]:
-    """Return the viewer's own imports, newest first."""
+    """Return the viewer's own imports, newest first, at most 50."""
     return list(jobs.owned_by(JOB_TYPE, viewer).order_by("-created_at", "-id")[:_LIST_LIMIT])
 
 
@@ -54,7 +54,7 @@ def get_own(viewer: Subject, import_id: uuid.UUID) -> Import | None:
 
 
 def cancel(*, by: Subject, now: datetime, import_id: uuid.UUID) -> bool:
-    """End an import that is under way; what it has applied stays. False: there is none."""
+    """Cancel an unfinished import; applied rows stay. Idempotent; False where there is none."""
     with transaction.atomic():
         import_job = jobs.owned_by(JOB_TYPE, by).select_for_update().filter(pk=import_id).first()
         if import_job is None:
@@ -67,9 +67,9 @@ def cancel(*, by: Subject, now: datetime, import_id: uuid.UUID) -> bool:
 
 
 def finish(import_job: Import, *, by: Subject, now: datetime, state: str, error: str = "") -> None:
-    """Store how an import ended, write it into the audit and let go of its file.
+    """Store and audit the end of an import, and delete its file.
 
-    The caller holds the row's lock, and its transaction.
+    The caller holds the lock of the import's row and its transaction.
     """
     import_job.state, import_job.error, import_job.finished_at = state, error[:300], now
     import_job.save(update_fields=["state", "error", "finished_at"])
@@ -89,7 +89,7 @@ def finish(import_job: Import, *, by: Subject, now: datetime, state: str, error:
 def record_audit(
     import_job: Import, *, by: Subject, now: datetime, outcome: str, details: Mapping[str, Any]
 ) -> None:
-    """Write one entry on an import, in the caller's transaction."""
+    """Write one audit entry on an import, in the caller's transaction."""
     summary = {
         "filename": import_job.filename,
         "format": import_job.kind,
@@ -103,7 +103,7 @@ def record_audit(
 
 
 def list_rows(import_job: Import, *, after: int, limit: int, outcome: str | None) -> list[dict[str, Any]]:
-    """Return the report's entries behind a row, in the file's order."""
+    """Return up to `limit` entries of the report after a row number, in the file's order."""
     entries = ImportedRow.objects.filter(import_id=import_job.pk, row__gt=after).order_by("row")
     if outcome:
         entries = entries.filter(outcome=outcome)
@@ -111,14 +111,17 @@ def list_rows(import_job: Import, *, after: int, limit: int, outcome: str | None
 
 
 def counts(import_job: Import) -> dict[str, int]:
-    """Return how many rows ended how."""
+    """Return the number of rows by outcome."""
     return {
-        "created": import_job.created, "updated": import_job.updated, "unchanged": import_job.unchanged, "failed": import_job.failed,
-    }  # fmt: skip
+        "created": import_job.created,
+        "updated": import_job.updated,
+        "unchanged": import_job.unchanged,
+        "failed": import_job.failed,
+    }
 
 
 def serialize(import_job: Import) -> dict[str, Any]:
-    """Return the JSON of an import."""
+    """Return the JSON of an import, without its rows."""
     return {
         "id": str(import_job.pk),
         "dryRun": False,
@@ -138,7 +141,7 @@ def serialize(import_job: Import) -> dict[str, Any]:
 
 
 def publish_progress(import_job: Import) -> None:
-    """Tell whoever listens how far an import is."""
+    """Send the `import_progressed` signal. Call it after the commit, with the stored values."""
     signals.import_progressed.send_robust(
         sender=Import,
         import_id=import_job.pk,

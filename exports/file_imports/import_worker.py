@@ -1,6 +1,7 @@
-"""The workers' side of imports: apply one chunk by chunk, take up those whose worker was killed, forget old ones.
+"""The worker side of imports: apply files chunk by chunk, requeue stalled imports, purge old reports.
 
-What a chunk changes, what is told of its rows and how far the import is are one transaction: nothing is done twice.
+The shipments that a chunk changes, the report on its rows and the progress of the import are one transaction: after
+a crash no row is applied twice.
 """
 
 import uuid
@@ -32,21 +33,21 @@ State = Import.State
 
 
 class ShuttingDown(Exception):
-    """This process ends; another takes the import up."""
+    """This process shuts down; the import is requeued."""
 
 
 def work_batch() -> int:
-    """Apply what is queued, one after the other, and return how many were waiting."""
+    """Apply the queued imports, one after the other, and return how many were waiting."""
     return jobs.work_batch(import_jobs.JOB_TYPE)
 
 
 def requeue_stalled_batch() -> int:
-    """Queue again what is running without a worker, which was killed; returns how many."""
+    """Requeue imports whose worker was killed and return how many."""
     return jobs.requeue_stalled_batch(import_jobs.JOB_TYPE, _end_exhausted)
 
 
 def purge_batch(now: datetime) -> int:
-    """Delete reports that nobody may ask for any more, and return how many."""
+    """Delete up to 10 finished imports older than `IMPORT_KEEP`, with their reports, and return how many."""
     old = Import.objects.filter(created_at__lt=now - timedelta(seconds=settings.IMPORT_KEEP))
     import_ids = list(
         old.exclude(state__in=jobs.OPEN_STATES).order_by("created_at").values_list("pk", flat=True)[:10]
@@ -58,14 +59,14 @@ def purge_batch(now: datetime) -> int:
 
 
 def apply(import_id: uuid.UUID) -> None:
-    """Apply one import from where it stands, unless somebody else does or it was cancelled."""
+    """Apply one import from its stored progress on, unless another worker has claimed it or it was cancelled."""
     with jobs.claimed(import_jobs.JOB_TYPE, import_id) as import_job:
         if import_job is not None:
             _run_attempt(import_job)
 
 
 def _end_exhausted(import_job: Import) -> None:
-    """End one that is given up; of others all is stored already, committed with what it did."""
+    """Delete the file of an import that has no attempts left, and audit its failure; others need no cleanup."""
     if import_job.attempt >= jobs.MAX_ATTEMPTS:
         ImportedFile.objects.filter(pk=import_job.pk).delete()
         details = {**import_jobs.counts(import_job), "why": "Its process ended."}
@@ -78,15 +79,15 @@ def _run_attempt(import_job: Import) -> None:
     try:
         _apply_chunks(import_job)
     except (AttemptSuperseded, ShuttingDown):
-        pass  # it was ended by whoever cancelled it, or goes on elsewhere
+        pass  # cancelled, or continued by another process
     except (Forbidden, InvalidFields) as error:
         _store_failure(import_job, error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error))
     except (Error, psycopg.Error, ProcrastinateException, OutcomeUnknown) as error:
-        # Left as it stands: without its lock it is taken up again, when the database answers.
-        log.warning("import broke off", order=str(import_job.pk), error=type(error).__name__)
+        # The state stays RUNNING without a lock: `requeue_stalled_batch` retries it once the database answers.
+        log.warning("import interrupted", job=str(import_job.pk), error=type(error).__name__)
     except Exception:
-        log.exception("import failed", order=str(import_job.pk))
-        _store_failure(import_job, "It could not be applied; the log of the workers says why.")
+        log.exception("import failed", job=str(import_job.pk))
+        _store_failure(import_job, "The file could not be applied; the log of the workers says why.")
 
 
 def _apply_chunks(import_job: Import) -> None:
@@ -113,8 +114,11 @@ def _apply_chunks(import_job: Import) -> None:
 
 
 def _apply_chunk(import_job: Import, chunk: Sequence[ImportRow], column_map: ColumnMap) -> None:
-    """Apply some rows and store what became of them; raises Forbidden, GivenUp, the database's errors."""
-    # Whoever ordered it may have lost the right meanwhile.
+    """Apply rows, store their results and the progress, in one transaction.
+
+    Raises Forbidden, AttemptSuperseded, OutcomeUnknown, and what the database raises.
+    """
+    # Its permissions may have changed since the last chunk.
     by: Subject = jobs.subject_of(import_job)
     now = timezone.now()
 
@@ -147,7 +151,7 @@ def _store_failure(import_job: Import, error: str) -> None:
 
 
 def _audit_subject(import_job: Import) -> Subject:
-    """Return whom the audit names where nobody may act for the import any more."""
+    """Return a subject for audit entries of an import whose user may have lost access."""
     return Subject(
         organization_id=import_job.organization_id, role="system", user_id=import_job.owner_id, name="import",
         address=import_job.address, request_id=import_job.request_id,

@@ -1,20 +1,27 @@
-"""The schema's words on imports."""
+"""OpenAPI schemas of imports."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
+from exports import response_schemas
 from exports.file_imports.row_processing import OUTCOMES
 from exports.models import Import
-from exports.reports import openapi
+from exports.response_schemas import (
+    COUNT,
+    ID,
+    INSTANT,
+    NULLABLE_INSTANT,
+    NULLABLE_TEXT,
+    TEXT,
+    array_schema,
+    object_schema,
+)
 from shipments.parsing.query_parameters import Parameter
 
 CSV: Final = "text/csv"
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-_TEXT: Final = {"type": "string"}
-_TIME: Final = {"type": ["string", "null"], "format": "date-time"}
-_COUNT: Final = {"type": "integer", "minimum": 0}
 _BINARY: Final = {"type": "string", "format": "binary"}
 FILE_REQUEST: Final = {
     "multipart/form-data": {
@@ -23,80 +30,69 @@ FILE_REQUEST: Final = {
         "additionalProperties": False,
         "properties": {"file": _BINARY},
     },
-    CSV: _TEXT,
+    CSV: TEXT,
     XLSX: _BINARY,
 }
 
 
-def _object_schema(members: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": list(members), "properties": dict(members)}
-
-
-def _array_schema(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": dict(items)}
-
-
-_PROBLEM: Final = _object_schema({"column": _TEXT, "code": _TEXT, "message": _TEXT})
-_ROW: Final = _object_schema(
+_PROBLEM: Final = object_schema({"column": TEXT, "code": TEXT, "message": TEXT})
+_ROW: Final = object_schema(
     {
         "row": {
             "type": "integer",
             "minimum": 1,
             "description": "Its number in the file, as a spreadsheet shows it.",
         },
-        "reference": _TEXT,
+        "reference": TEXT,
         "outcome": {"type": "string", "enum": list(OUTCOMES)},
-        "changed": {**_array_schema(_TEXT), "description": "The columns that make a difference."},
-        "errors": _array_schema(_PROBLEM),
-        "warnings": _array_schema(_PROBLEM),
+        "changed": {**array_schema(TEXT), "description": "The columns whose values change."},
+        "errors": array_schema(_PROBLEM),
+        "warnings": array_schema(_PROBLEM),
     }
 )
 _ROWS: Final = {
-    "rows": _array_schema(_ROW),
-    "next": {"type": ["integer", "null"], "description": "Give it as `after` for the entries that follow."},
+    "rows": array_schema(_ROW),
+    "next": {"type": ["integer", "null"], "description": "The `after` of the next page; null on the last."},
 }
 _FILE: Final = {
-    "counts": _object_schema(dict.fromkeys(OUTCOMES, _COUNT)),
-    "filename": _TEXT,
+    "counts": object_schema(dict.fromkeys(OUTCOMES, COUNT)),
+    "filename": TEXT,
     "format": {"type": "string", "enum": ["csv", "xlsx"]},
-    "size": _COUNT,
-    "sha256": _TEXT,
-    "columns": _array_schema(_TEXT),
+    "size": COUNT,
+    "sha256": TEXT,
+    "columns": array_schema(TEXT),
 }
 _STATES: Final = [state for state in Import.State.values if state != Import.State.EXPIRED]
 _IMPORT: Final = {
-    "id": {"type": "string", "format": "uuid"},
+    "id": ID,
     "dryRun": {"type": "boolean", "enum": [False]},
     "state": {"type": "string", "enum": _STATES},
-    "progress": _object_schema({"done": _COUNT, "total": _COUNT}),
+    "progress": object_schema({"done": COUNT, "total": COUNT}),
     **_FILE,
-    "createdAt": {"type": "string", "format": "date-time"},
-    "startedAt": _TIME,
-    "finishedAt": _TIME,
-    "error": {"type": ["string", "null"]},
+    "createdAt": INSTANT,
+    "startedAt": NULLABLE_INSTANT,
+    "finishedAt": NULLABLE_INSTANT,
+    "error": NULLABLE_TEXT,
 }
-IMPORT: Final = _object_schema(_IMPORT | _ROWS)
-IMPORTS: Final = _object_schema({"results": _array_schema(_object_schema(_IMPORT))})
-DRY_RUN: Final = _object_schema({"dryRun": {"type": "boolean", "enum": [True]}, "total": _COUNT} | _FILE | _ROWS)
+IMPORT: Final = object_schema(_IMPORT | _ROWS)
+IMPORTS: Final = object_schema({"results": array_schema(object_schema(_IMPORT))})
+DRY_RUN: Final = object_schema({"dryRun": {"type": "boolean", "enum": [True]}, "total": COUNT} | _FILE | _ROWS)
 _PROBLEM_DESCRIPTIONS: Final = {
-    400: "The file cannot be read, or its columns cannot be used; `errors` says why.",
+    400: "The file cannot be read, or has unknown or missing columns; `errors` says why.",
     403: "The caller may not book shipments.",
-    413: "The file is larger than files may be.",
-    415: "It is neither a form nor CSV nor XLSX.",
-    429: "The rate limit is used up, or two imports of the caller's are under way; see Retry-After.",
+    413: "The file is larger than `IMPORT_MAX_MB`.",
+    415: "The body is neither a form nor CSV nor XLSX.",
+    429: "The rate limit is used up, or the caller has two unfinished imports; see Retry-After.",
 }
 
 
 def problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
-    """Return the refusals of an operation."""
-    responses = openapi.problem_responses(*statuses)
-    for (status, _), response in responses.items():
-        response.description = _PROBLEM_DESCRIPTIONS.get(status, response.description)
-    return responses
+    """Return the problem responses of an operation on imports."""
+    return response_schemas.problem_responses(*statuses, descriptions=_PROBLEM_DESCRIPTIONS)
 
 
 def query_parameters(definitions: Mapping[str, Parameter]) -> list[OpenApiParameter]:
-    """Return the parameters of an operation."""
+    """Return query parameters for `extend_schema`."""
     return [
         OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
         for name, each in definitions.items()

@@ -1,4 +1,4 @@
-"""A file as it comes in: as a form's field, or as the whole body."""
+"""DRF parsers of uploaded files: a form field, or the whole body."""
 
 from collections.abc import Mapping
 from typing import IO, Any, Final
@@ -12,36 +12,36 @@ from exports.file_imports import openapi
 from shipments.parsing.query_parameters import InvalidFields, field_error
 from shipments.parsing.strict_json import JsonTooLarge
 
-# The lines that a form lays around its file.
+# Room for the boundaries and headers of a form.
 _MULTIPART_OVERHEAD_BYTES: Final = 64 * 1024
 
 
 class Upload:
-    """A file as it was sent."""
+    """An uploaded file; `filename` is empty where the file is the whole body."""
 
     def __init__(self, raw: bytes, filename: str) -> None:
         self.raw, self.filename = raw, filename
 
 
 class MultipartFileParser(MultiPartParser):
-    """A form whose field `file` is the file."""
+    """A multipart form with the file in the field `file`."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return the file; raises TooLarge, Invalid."""
+        """Return the Upload; raises JsonTooLarge, InvalidFields, UnsupportedMediaType."""
         _check_headers(parser_context, media_type, overhead=_MULTIPART_OVERHEAD_BYTES)
         parsed: DataAndFiles[Any, Any] = super().parse(stream, media_type, parser_context)
         return upload_from_form(parsed.data, parsed.files)
 
 
 class _RawFileParser(BaseParser):
-    """The file alone, as the whole body."""
+    """The file as the whole body."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return the file; raises TooLarge."""
+        """Return the Upload; raises JsonTooLarge, UnsupportedMediaType."""
         _check_headers(parser_context, media_type)
         raw = stream.read(settings.IMPORT_MAX_BYTES + 1)
         if len(raw) > settings.IMPORT_MAX_BYTES:
@@ -50,19 +50,19 @@ class _RawFileParser(BaseParser):
 
 
 class CSVParser(_RawFileParser):
-    """A CSV as the whole body."""
+    """A CSV file as the whole body."""
 
     media_type = openapi.CSV
 
 
 class XLSXParser(_RawFileParser):
-    """A workbook as the whole body."""
+    """An XLSX workbook as the whole body."""
 
     media_type = openapi.XLSX
 
 
 def upload_from_form(data: Any, files: Any) -> Upload:
-    """Return the file of a form that Django has taken apart; raises Invalid, TooLarge."""
+    """Return the Upload of a form that Django has parsed; raises InvalidFields, JsonTooLarge."""
     unexpected = [name for name in (*files, *data) if name != "file"]
     uploaded_files: list[UploadedFile[Any]] = files.getlist("file")
     if unexpected or len(uploaded_files) != 1:
@@ -79,11 +79,11 @@ def _check_headers(context: Mapping[str, Any] | None, media_type: str | None, *,
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise UnsupportedMediaType(
-            media_type or "", detail=f"Bodies in {encoding[:32]} are not taken; send it plain."
+            media_type or "", detail=f"The encoding {encoding[:32]} is not supported; send the body uncompressed."
         )
     if int(headers.get("Content-Length") or 0) > settings.IMPORT_MAX_BYTES + overhead:
         raise _too_large()
 
 
 def _too_large() -> JsonTooLarge:
-    return JsonTooLarge("too_large", f"A file may have {settings.IMPORT_MAX_BYTES:,} bytes.")
+    return JsonTooLarge("too_large", f"The file is larger than {settings.IMPORT_MAX_BYTES:,} bytes.")

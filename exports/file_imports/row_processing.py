@@ -1,4 +1,4 @@
-"""From rows of a file to what became of them: the same for a dry run, a worker and the command."""
+"""From the rows of a file to their results: shared by dry runs, workers and the command."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +13,9 @@ from shipments.auth.subjects import Subject
 from shipments.intake import ImportRow, RowResult
 from shipments.parsing.query_parameters import field_error
 
-# Rows that are applied together: their locks are held for a moment only.
+# Applied in one transaction: small, so that row locks are held briefly.
 CHUNK_ROWS: Final = 100
-# Nothing is held while rows are only judged.
+# A dry run holds no locks.
 DRY_RUN_CHUNK_ROWS: Final = 500
 OUTCOMES: Final = ("created", "updated", "unchanged", "failed")
 Rows = Iterable[tuple[int, list[str | None]]]
@@ -23,14 +23,14 @@ Rows = Iterable[tuple[int, list[str | None]]]
 
 @dataclass(slots=True)
 class ChunkReader:
-    """The rows of a file as they are wanted, in chunks; of those with one reference only the first counts."""
+    """Parses the rows of one file in chunks. Of rows with the same reference all but the first get an error."""
 
     column_map: ColumnMap
     decimal_comma: bool
     _first_row_by_reference: dict[str, int] = field(default_factory=dict)
 
     def chunks(self, rows: Rows, size: int, *, skip: int = 0) -> Iterator[list[ImportRow]]:
-        """Yield chunks of the rows behind the first `skip`, which are only looked at for references."""
+        """Yield chunks of `size` rows. The first `skip` rows are only parsed, for their references."""
         import_rows = (self._parse_row(number, cells) for number, cells in rows)
         for _ in islice(import_rows, skip):
             pass
@@ -44,24 +44,22 @@ class ChunkReader:
         first_number = self._first_row_by_reference.setdefault(row.reference.upper(), number)
         if first_number == number:
             return row
-        repeated_error = field_error(
-            "reference", "repeated", f"The reference stands in row {first_number:,} already."
-        )
+        repeated_error = field_error("reference", "repeated", f"Row {first_number:,} has the same reference.")
         return replace(row, errors=[*row.errors, repeated_error])
 
 
 def dry_run_chunk(*, by: Subject, now: datetime, chunk: Sequence[ImportRow]) -> list[RowResult]:
-    """Say what would become of the rows; nothing is written."""
+    """Return what an import would do to each row; nothing is written."""
     return intake.import_rows(by=by, now=now, rows=chunk, dry_run=True)
 
 
 def apply_chunk(*, by: Subject, now: datetime, chunk: Sequence[ImportRow]) -> list[RowResult]:
-    """Book and amend what the rows ask for, in one transaction; raises OutcomeUnknown."""
+    """Book and amend the shipments of the rows, in one transaction; raises OutcomeUnknown."""
     return intake.run_in_transaction(lambda: intake.import_rows(by=by, now=now, rows=chunk, dry_run=False))
 
 
 def serialize_result(result: RowResult, column_map: ColumnMap) -> dict[str, Any]:
-    """Return the entry of a row in the report, in the words of the file's header."""
+    """Return the report's entry on a row, with the file's own column names."""
     return {
         "row": result.row,
         "reference": result.reference,
@@ -73,7 +71,7 @@ def serialize_result(result: RowResult, column_map: ColumnMap) -> dict[str, Any]
 
 
 def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
-    """Count the outcomes."""
+    """Return the number of results by outcome."""
     counts = dict.fromkeys(OUTCOMES, 0)
     for each in results:
         counts[each.outcome] += 1

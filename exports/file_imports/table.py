@@ -1,4 +1,4 @@
-"""A file that somebody sent, read in a renderer: its header, and its rows packed as they are kept."""
+"""An uploaded file, parsed in a renderer: its header, and its rows as compressed JSON lines."""
 
 import hashlib
 import re
@@ -17,16 +17,16 @@ from shipments.parsing.query_parameters import InvalidFields, field_error
 _TIMEOUT_SECONDS: Final = 30.0
 _UNPACK_BYTES: Final = 256 * 1024
 _CAMEL_CASE: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# What the renderer says of a file that cannot be taken, by the name of the error.
+# By the kind of a TaskFailed without a reason.
 _FAILURE_MESSAGES: Final = {
-    "Died": "The file could not be read: it takes more memory than a file may, or is broken.",
-    "TooLong": "The file takes too long to read; cut it into several.",
+    "Died": "The file could not be read: it is broken, or needs more memory than allowed.",
+    "TooLong": "The file takes too long to read; split it.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ImportTable:
-    """The rows of a file. `decimal_comma`: numbers may be written with a comma, as where semicolons part cells."""
+    """A parsed file. `packed` are its rows; with `decimal_comma`, numbers may have a decimal comma."""
 
     kind: str
     sha256: str
@@ -36,18 +36,18 @@ class ImportTable:
     decimal_comma: bool = False
 
     def rows(self) -> Iterator[tuple[int, list[str | None]]]:
-        """Yield the number of each row and its cells, holding few of them at a time."""
+        """Yield the number and cells of each row; keeps few rows in memory."""
         return iter_packed_rows(self.packed)
 
 
 def read(raw: bytes) -> ImportTable:
-    """Have a file read where it can do no harm; raises Invalid, or Busy where too many are read."""
+    """Parse a file in a renderer, which confines hostile input; raises InvalidFields, ServerBusy."""
     parameters = {"mostRows": settings.IMPORT_MAX_ROWS}
     try:
         result = pool.shared().run(pool.Task("table", parameters, [raw], seconds=_TIMEOUT_SECONDS))
     except pool.PoolBusy:
         raise concurrency_limit.ServerBusy(
-            "As many files and documents are worked on as this server can; try again soon."
+            "This server processes as many files and documents as it can; try again soon."
         ) from None
     except pool.TaskFailed as error:
         code = _CAMEL_CASE.sub("_", error.kind).lower() if error.reason else "unreadable"
@@ -69,16 +69,16 @@ def read(raw: bytes) -> ImportTable:
 
 
 def iter_packed_rows(packed: bytes) -> Iterator[tuple[int, list[str | None]]]:
-    """Yield the rows of what was packed."""
-    unpacker, rest = zlib.decompressobj(), b""
+    """Yield the number and cells of each packed row (`ImportTable.packed`)."""
+    decompressor, rest = zlib.decompressobj(), b""
     remaining = packed
     while remaining:
-        block = rest + unpacker.decompress(remaining, _UNPACK_BYTES)
-        remaining = unpacker.unconsumed_tail
+        block = rest + decompressor.decompress(remaining, _UNPACK_BYTES)
+        remaining = decompressor.unconsumed_tail
         *lines, rest = block.split(b"\n")
         for line in lines:
             number, cells = orjson.loads(line)
             yield number, cells
-    for line in (rest + unpacker.flush()).splitlines():
+    for line in (rest + decompressor.flush()).splitlines():
         number, cells = orjson.loads(line)
         yield number, cells

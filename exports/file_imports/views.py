@@ -1,4 +1,4 @@
-"""Imports of shipments: try a file, send it, see what becomes of it, stop it."""
+"""Imports over HTTP: dry run, create, list, read the report, cancel."""
 
 import uuid
 from collections.abc import Mapping
@@ -29,28 +29,30 @@ from shipments.parsing.query_parameters import InvalidFields, Parameter, field_e
 _DEFAULT_PAGE_SIZE: Final = 200
 _PAGE_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "after": Parameter(
-        texts.whole_number(0, 10**9), "Entries of rows behind this one.", {"type": "integer", "minimum": 0}
+        texts.whole_number(0, 10**9), "Entries of rows after this one.", {"type": "integer", "minimum": 0}
     ),
     "limit": Parameter(
         texts.whole_number(0, import_jobs.MAX_PAGE_SIZE),
-        f"At most so many entries, {_DEFAULT_PAGE_SIZE} when left out.",
+        f"The maximum number of entries. Default: {_DEFAULT_PAGE_SIZE}.",
         {"type": "integer", "minimum": 0, "maximum": import_jobs.MAX_PAGE_SIZE},
     ),
     "outcome": Parameter(
-        texts.choice(OUTCOMES), "Only entries of rows that ended so.", query_parameters.enum_schema(OUTCOMES)
+        texts.choice(OUTCOMES), "Only entries with this outcome.", query_parameters.enum_schema(OUTCOMES)
     ),
 }
 _DRY_RUN_PARAMETER: Final = Parameter(
     lambda text: texts.choice(("true", "false", "1", "0"))(text) in {"true", "1"},
-    "`true`: say of each row what would become of it, and change nothing.",
+    "`true`: report what would happen to each row and change nothing.",
     {"type": "boolean"},
 )
 _IMPORT_PARAMETERS: Final = {"dryRun": _DRY_RUN_PARAMETER, **_PAGE_PARAMETERS}
-_dry_run_limit: Final = concurrency_limit.ConcurrencyLimit(2, max_waiting=4, timeout=concurrency_limit.WAIT_SECONDS)
+_dry_run_limit: Final = concurrency_limit.ConcurrencyLimit(
+    2, max_waiting=4, timeout=concurrency_limit.TIMEOUT_SECONDS
+)
 
 
 class ShipmentImportView(APIView):
-    """Where files of shipments come in."""
+    """Imports of shipments from a CSV or XLSX."""
 
     parser_classes = [MultipartFileParser, CSVParser, XLSXParser]
     rate_policies = ("export",)
@@ -65,27 +67,27 @@ class ShipmentImportView(APIView):
                 str,
                 OpenApiParameter.HEADER,
                 response=[202],
-                description="Where the import is looked at.",
+                description="The path of the import.",
             ),
             *openapi.query_parameters(_IMPORT_PARAMETERS),
         ],
         responses={
-            200: OpenApiResponse(openapi.DRY_RUN, description="What would become of each row."),
+            200: OpenApiResponse(openapi.DRY_RUN, description="What would happen to each row."),
             202: OpenApiResponse(openapi.IMPORT, description="It is queued."),
             **problem_responses(400, 401, 403, 413, 415, 429, 503),
         },
     )
     def post(self, request: Request) -> Response:
-        """Book and amend shipments out of a CSV or XLSX, idempotent by reference; at most two imports at a time.
+        """Book and amend shipments from a CSV or XLSX, idempotent by reference; at most two imports at a time.
 
-        The columns are those of the export, by label or field name in any case; what a cell leaves empty stays.
-        Each row is judged for itself. `after`, `limit` and `outcome` choose the entries of a dry run.
+        The columns are those of the export, by label or field name in any case; an empty cell changes nothing.
+        Each row is validated by itself. `after`, `limit` and `outcome` choose the entries of a dry run.
         """
         subject = _require_importer(request)
         values = query_parameters.parse_parameters(request.GET, _IMPORT_PARAMETERS)
         upload = _get_upload(request)
         if not connection.in_atomic_block:
-            connection.close()  # reading takes a while
+            connection.close()  # parsing takes seconds and needs no connection
         import_table = table.read(upload.raw)
         if values.pop("dryRun", False):
             return Response(
@@ -124,7 +126,7 @@ class ImportDetailView(APIView):
         responses={200: OpenApiResponse(openapi.IMPORT), **problem_responses(400, 401, 403, 404, 429, 503)},
     )
     def get(self, request: Request, import_id: uuid.UUID) -> Response:
-        """Show how far the import is and what became of its rows, a page of them; `next` is the next `after`."""
+        """Return the state of the import and a page of its report; `next` is the next `after`."""
         subject = _require_importer(request)
         values = query_parameters.parse_parameters(request.GET, _PAGE_PARAMETERS)
         import_job = import_jobs.get_own(subject, import_id)
@@ -139,32 +141,35 @@ class ImportDetailView(APIView):
     @extend_schema(
         operation_id="cancelImport",
         tags=["imports"],
-        responses={204: OpenApiResponse(description="It is ended."), **problem_responses(401, 403, 404, 429, 503)},
+        responses={
+            204: OpenApiResponse(description="It is cancelled or was finished."),
+            **problem_responses(401, 403, 404, 429, 503),
+        },
     )
     def delete(self, request: Request, import_id: uuid.UUID) -> Response:
-        """Cancel the import; what it has applied stays. Again, or after its end, is no error."""
+        """Cancel the import; applied rows stay. Idempotent, also after its end."""
         if not import_jobs.cancel(by=_require_importer(request), now=timezone.now(), import_id=import_id):
             raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
 def _require_importer(request: Request) -> Subject:
-    subject = cast("Subject", request.auth)  # IsMember has seen to it
+    subject = cast("Subject", request.auth)  # ensured by IsMember
     subject.require("shipments:write")
     return subject
 
 
 def _get_upload(request: Request) -> Upload:
-    """Return the file of a request; raises Invalid, TooLarge."""
+    """Return the uploaded file; raises InvalidFields, JsonTooLarge."""
     data = request.data
     if isinstance(data, Upload):
         return data
     if request.content_type.startswith("multipart/"):
-        # A page's form was taken apart when its CSRF token was looked for.
-        return upload_from_form(request._request.POST, request._request.FILES)
-    raise InvalidFields(
-        [field_error("file", "required", "Send a CSV or XLSX.")]
-    )  # without a body there is no type either
+        # With session authentication the CSRF check has parsed the form already.
+        django_request = request._request  # noqa: SLF001  DRF has no public name for the wrapped request
+        return upload_from_form(django_request.POST, django_request.FILES)
+    # A request without a body has no content type, and no parser ran.
+    raise InvalidFields([field_error("file", "required", "Send a CSV or XLSX.")])
 
 
 def _serialize(import_job: Import, rows: list[dict[str, Any]], *, full: bool = False) -> dict[str, Any]:
@@ -172,7 +177,7 @@ def _serialize(import_job: Import, rows: list[dict[str, Any]], *, full: bool = F
 
 
 def _dry_run(import_table: ImportTable, subject: Subject, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Judge every row, and return the counts and a page of what would become of them."""
+    """Validate every row and return the counts and a page of results; raises InvalidFields, ServerBusy."""
     column_map = columns.match_header(import_table.header)
     row_reader = ChunkReader(column_map, decimal_comma=import_table.decimal_comma)
     counts = dict.fromkeys(OUTCOMES, 0)

@@ -1,1 +1,1 @@
-"""Documents as PDF, drawn in processes of their own: confined, watched, and without a way to any other resource."""
+"""PDF reports and documents: layout, charts and barcodes. The drawing runs in `exports.sandbox`."""

@@ -1,4 +1,4 @@
-"""Codes that machines read: Code 128, QR, and the number of a logistic unit (SSCC)."""
+"""Barcodes: Code 128, GS1-128, QR, and the Serial Shipping Container Code (SSCC)."""
 
 import hashlib
 import uuid
@@ -8,8 +8,8 @@ from typing import Final
 import segno
 from barcode import get_barcode_class
 
-# GS1 General Specifications, GS1 prefixes: 04 issues restricted circulation numbers within a company. No licensed
-# prefix is ours to use; a number that means something to others needs one's own (`GS1_COMPANY_PREFIX`).
+# GS1 General Specifications, GS1 prefixes: 04 is for restricted circulation numbers within a company. A number that
+# is valid between companies needs a licensed prefix (`GS1_COMPANY_PREFIX`).
 DEMO_PREFIX: Final = "04"
 # The narrowest bar that common scanners read from a thermal print (7.5 mil).
 MIN_MODULE_MM: Final = 0.19
@@ -18,7 +18,7 @@ _QUIET_MODULES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Barcode:
-    """A code as one path of squares: `width` by `height` modules, quiet zones included."""
+    """A barcode as one SVG path in units of modules: `width` by `height`, quiet zones included."""
 
     width: int
     height: int
@@ -29,7 +29,7 @@ def sscc(prefix: str, serial: int) -> str:
     """Return a Serial Shipping Container Code: 18 digits.
 
     Extension digit, company prefix and serial reference, check digit (GS1 General Specifications, application
-    identifier 00). Extension digit and serial reference count together; they begin anew when they are used up.
+    identifier 00). Extension digit and serial reference are one counter, which wraps around when it is used up.
     """
     length = 17 - len(prefix)
     digits = f"{serial % 10**length:0{length}d}"
@@ -38,9 +38,9 @@ def sscc(prefix: str, serial: int) -> str:
 
 
 def demo_sscc(shipment_id: uuid.UUID) -> str:
-    """Return a code under the demo prefix, always the same one for a shipment: its serial is a hash.
+    """Return the SSCC of a shipment under the demo prefix; its serial is a hash of the shipment's id.
 
-    Of 2,000 organisations with a million shipments each, one has two with the same number.
+    Collisions are rare: about one organisation in 2,000 with a million shipments each has two equal numbers.
     """
     return sscc(DEMO_PREFIX, int.from_bytes(hashlib.blake2b(shipment_id.bytes, digest_size=8).digest()))
 
@@ -55,17 +55,17 @@ def check_digit(digits: str) -> str:
 
 
 def code_128(text: str) -> Barcode:
-    """Return the bars of a text of ASCII."""
+    """Return an ASCII text as Code 128 (ISO/IEC 15417)."""
     return _linear_barcode(get_barcode_class("code128")(text).build()[0])
 
 
 def gs1_128(element: str) -> Barcode:
-    """Return the bars of an element string such as `00` and an SSCC: Code 128 that begins with FNC1."""
+    """Return a GS1 element string, such as `00` and an SSCC, as GS1-128: Code 128 that begins with FNC1."""
     return _linear_barcode(get_barcode_class("gs1_128")(element).build()[0])
 
 
 def qr(text: str) -> Barcode:
-    """Return a QR code with error correction M, its quiet zone around it."""
+    """Return a QR code with error correction level M."""
     code = segno.make_qr(text, error="m")
     rows = [list(row) for row in code.matrix_iter(border=4)]
     squares = [f"M{x} {y}h1v1h-1z" for y, row in enumerate(rows) for x, dark in enumerate(row) if dark]
@@ -73,7 +73,7 @@ def qr(text: str) -> Barcode:
 
 
 def fits(code: Barcode, *, millimetres: float) -> bool:
-    """Tell whether the bars can be read when the code is drawn so wide."""
+    """Return whether scanners can read the code when it is drawn `millimetres` wide."""
     return millimetres / code.width >= MIN_MODULE_MM
 
 

@@ -1,10 +1,10 @@
-"""A count by states as a bar and its legend: shapes without letters, so that every engine draws the same."""
+"""A stacked bar of shipments by state, with a legend. The SVG has no text: both PDF engines draw it alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-# In the order of the life of a shipment: from grey over blue to green, exceptions warm.
+# In the order of the lifecycle: from grey over blue to green, exceptions in warm colours.
 COLOURS: Final[Mapping[str, str]] = {
     "draft": "#c7ced9",
     "booked": "#9aa8bd",
@@ -29,7 +29,7 @@ WIDTH: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars `(x, width, colour)` in thousandths, and the legend `(name, count, colour)`, both in one order."""
+    """Bars `(x, width, colour)` in thousandths, and the legend `(name, count, colour)` in the same order."""
 
     bars: list[tuple[str, str, str]]
     legend: list[tuple[str, str, str]]
@@ -37,7 +37,7 @@ class Chart:
 
     @property
     def svg(self) -> str:
-        """The bars as a picture, 1000 by 10."""
+        """The bars as an SVG, 1000 by 10."""
         shapes = "".join(f'<rect x="{x}" width="{w}" height="10" fill="{fill}"/>' for x, w, fill in self.bars)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="10" viewBox="0 0 {WIDTH} 10"'
@@ -46,7 +46,7 @@ class Chart:
 
 
 def state_chart(counts: Mapping[str, int]) -> Chart:
-    """Draw how many there are in each state, in the order of their lives."""
+    """Return the chart of the counts by state, in the order of the lifecycle; other states come last."""
     order = {state: place for place, state in enumerate(COLOURS)}
     states = sorted((state for state in counts if counts[state]), key=lambda state: order.get(state, len(order)))
     total, offset = sum(counts.values()), 0
@@ -64,5 +64,5 @@ def state_chart(counts: Mapping[str, int]) -> Chart:
 
 
 def state_label(state: str) -> str:
-    """Return the state as people write it."""
+    """Return a state as words: `in_transit` is `in transit`."""
     return state.replace("_", " ")

@@ -1,11 +1,11 @@
-"""The libraries that WeasyPrint loads; an installation may lack them."""
+"""The system libraries that WeasyPrint loads; an installation may lack them."""
 
 import ctypes
 import sys
 from functools import lru_cache
 from typing import Final
 
-# By the names under which the loader knows them.
+# Names for the dynamic loader.
 _PANGO: Final = ("libpango-1.0.so.0", "libpangoft2-1.0.so.0", "libharfbuzz-subset.so.0")
 _PANGO_MAC: Final = ("libpango-1.0.dylib", "libpangoft2-1.0.dylib", "libharfbuzz-subset.0.dylib")
 REMEDY: Final = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0"
@@ -13,7 +13,7 @@ REMEDY: Final = "apt-get install libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-su
 
 @lru_cache(maxsize=1)
 def present() -> bool:
-    """Tell whether documents can be drawn here; looked for once."""
+    """Return whether the libraries are installed; checked once per process."""
     try:
         for name in _PANGO_MAC if sys.platform == "darwin" else _PANGO:
             ctypes.CDLL(name)

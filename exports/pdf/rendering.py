@@ -1,4 +1,4 @@
-"""Door to the renderers for the rest of the room: what cannot be drawn is an answer, not an accident."""
+"""Draw reports and documents in the renderer pool; failures become problem responses of the API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,13 @@ from rest_framework import status
 from rest_framework.exceptions import APIException
 
 from exports import concurrency_limit
-from exports.pdf import libraries
-from exports.pdf import report_layout as reports
+from exports.pdf import libraries, report_layout
 from exports.sandbox import pool
 from exports.sandbox.pool import Task
 
 
 class PDFUnavailable(APIException):
-    """This installation, or just this document, cannot be drawn."""
+    """This installation cannot draw PDFs, or this document failed: 503."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "cannot_draw"
@@ -22,7 +21,7 @@ class PDFUnavailable(APIException):
 
 
 def require_libraries() -> None:
-    """Raise CannotDraw where the libraries are missing."""
+    """Raise PDFUnavailable where the system libraries are missing."""
     if not libraries.present():
         raise PDFUnavailable(
             f"PDFs are drawn with pango, which is not installed here. On Debian or Ubuntu: {libraries.REMEDY};"
@@ -30,10 +29,10 @@ def require_libraries() -> None:
         )
 
 
-def render_report(printed_report: reports.PrintedReport) -> bytes:
-    """Return a report as PDF; raises Busy or CannotDraw."""
+def render_report(printed_report: report_layout.PrintedReport) -> bytes:
+    """Return a report as PDF; raises ServerBusy, PDFUnavailable. Takes seconds: hold no database connection."""
     try:
-        return reports.render(printed_report, pool=pool.shared()).content
+        return report_layout.render(printed_report, pool=pool.shared()).content
     except pool.PoolBusy:
         raise concurrency_limit.ServerBusy from None
     except pool.TaskFailed as error:
@@ -41,7 +40,7 @@ def render_report(printed_report: reports.PrintedReport) -> bytes:
 
 
 def render_document(template: str, context: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
-    """Return a document as PDF; raises Busy or CannotDraw."""
+    """Return a template as PDF; `pictures` are its assets by name. Raises ServerBusy, PDFUnavailable."""
     parameters = {"template": template, "context": context, "pictures": list(pictures)}
     try:
         return pool.shared().run(Task("page", parameters, list(pictures.values()))).content

@@ -1,7 +1,7 @@
 """A table as a printed report: title, filters, summary, chart of states, rows under a repeated header, page x of y.
 
-Up to 200 rows by WeasyPrint; more by typst, the same sheet at a tenth of the cost (docs/decisions/0020). Beyond
-2,000 in parts, one after another, so that memory stays bounded and no page in the midst is half empty.
+Up to 200 rows are drawn by WeasyPrint, more by typst, which lays out the same page at a tenth of the cost
+(docs/decisions/0020). Above 2,000 rows the report is drawn in parts, one after another: memory stays bounded.
 """
 
 import re
@@ -14,10 +14,10 @@ from typing import Any, Final
 from exports.pdf import chart
 from exports.sandbox.pool import Pool, Task, TaskResult
 
-# More rows than this are typst's, more than that are set in parts.
+# Above the first typst draws the report, above the second in parts.
 MAX_WEASYPRINT_ROWS: Final = 200
 MAX_PART_ROWS: Final = 2_000
-# What a report may have at all: 20,000 rows are 500 pages.
+# Of a whole report: 20,000 rows are 500 pages.
 MAX_ROWS: Final = 20_000
 _LONG_WORD: Final = re.compile(r"[^\s\u200b]{17,}")
 _MOVING: Final = frozenset(
@@ -31,7 +31,7 @@ _NOT_YET_MOVING: Final = frozenset({"draft", "booked", "dispatched"})
 
 @dataclass(frozen=True, slots=True)
 class PrintedColumn:
-    """One column: its label, how wide it is beside the others, and whether it holds numbers."""
+    """One column: its label, its width relative to the others, and whether it holds numbers."""
 
     label: str
     width: float = 1.0
@@ -40,7 +40,7 @@ class PrintedColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedReport:
-    """What is printed. `rows` are texts in the order of `columns`; `facts` stand below the title."""
+    """The content of a printed report. `rows` are texts in the order of `columns`; `facts` go below the title."""
 
     title: str
     organisation: str
@@ -48,12 +48,12 @@ class PrintedReport:
     facts: Sequence[tuple[str, str]]
     columns: Sequence[PrintedColumn]
     rows: Sequence[Sequence[str]]
-    # The states of the rows (`in_transit`), to be counted; none for a table of other things.
+    # The states of the rows (`in_transit`), for summary and chart; empty where rows have no state.
     states: Sequence[str] = ()
 
 
 def render(report: PrintedReport, *, pool: Pool) -> TaskResult:
-    """Return the report as PDF; raises `pool.Busy` or `pool.Failed`."""
+    """Return the report as PDF; raises PoolBusy, TaskFailed."""
     shared_context = _shared_context(report)
     if len(report.rows) <= MAX_WEASYPRINT_ROWS:
         context = shared_context | {"factRows": _in_pairs(shared_context["facts"]), "rows": report.rows}
@@ -75,8 +75,8 @@ def render(report: PrintedReport, *, pool: Pool) -> TaskResult:
         )
         parts.append(part.content)
         rows_done += int(part.metadata["rows"])
-    about = {"title": report.title, "organisation": report.organisation}
-    return pool.run(Task("join", about, parts))
+    metadata = {"title": report.title, "organisation": report.organisation}
+    return pool.run(Task("join", metadata, parts))
 
 
 def _typst_part(
@@ -87,7 +87,7 @@ def _typst_part(
 
 
 def _shared_context(report: PrintedReport) -> dict[str, Any]:
-    """Return what both engines' templates show around the rows."""
+    """Return the template context that both engines share: everything but the rows."""
     counts = Counter(report.states)
     state_chart = chart.state_chart(counts)
     total = sum(column.width for column in report.columns)
@@ -128,15 +128,10 @@ def _in_pairs(facts: Sequence[Sequence[str]]) -> list[tuple[Sequence[str], Seque
 
 
 def _breakable(text: str) -> str:
-    """Let typst break a long word anywhere, as CSS can: by spaces of no width within it."""
+    """Insert zero-width spaces into long words: typst has no `overflow-wrap: anywhere`."""
     return _LONG_WORD.sub(lambda word: "\u200b".join(re.findall(".{1,6}", word[0])), text)
 
 
-def state_label(state: str) -> str:
-    """Return a state as people write it."""
-    return chart.state_label(state)
-
-
 def format_instant(at: datetime) -> str:
-    """Return the time as the documents write it, in UTC to the minute."""
+    """Return a time as documents print it: UTC, to the minute."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

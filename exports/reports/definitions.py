@@ -1,4 +1,4 @@
-"""The reports: which columns, from which rows, for whom. How they are written is the formats' matter."""
+"""The reports: columns, row source, filters, orderings and permissions. `formats` writes them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from shipments.selectors.reports.copy_reader import CopyFormat, CopyReader
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: the label above it, its cell, who may see it, and whether it comes without being asked for."""
+    """One column: its label, its SQL cell, who may see it, and whether it is in the default selection."""
 
     label: str
     cell: Cell
-    restricted: bool = False  # empty for the restricted variant
+    restricted: bool = False  # empty for subjects of the variant "restricted"
     default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One table: who may have it, its columns by field, where its rows come from and what narrows them.
+    """A table that a subject may export: permissions, columns by field name, queryset source and filters.
 
-    `orders` are the orders that can be asked for, the default first.
+    `orderings` are `order_by` arguments by the name in the API, the default first.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Report:
     orderings: Mapping[str, tuple[str, ...]]
 
     def require(self, subject: Subject) -> None:
-        """Raise Forbidden unless the subject may have the report."""
+        """Raise Forbidden unless the subject has every permission of the report."""
         for permission in self.permissions:
             subject.require(permission)
 
     @property
     def default_fields(self) -> tuple[str, ...]:
-        """The fields of a report for which none are named."""
+        """The fields of a query without `fields`."""
         return tuple(name for name, column in self.columns.items() if column.default)
 
     def cells(self, subject: Subject, fields: tuple[str, ...]) -> dict[str, Cell]:
-        """Return the cells of these fields as the subject may see them."""
+        """Return the cells of these fields; restricted ones are empty for a restricted subject."""
         is_restricted = subject.variant == "restricted"
         return {
             name: cells.empty() if is_restricted and self.columns[name].restricted else self.columns[name].cell
@@ -57,7 +57,7 @@ class Report:
         }
 
     def open(self, subject: Subject, queryset: Any, fields: tuple[str, ...], form: CopyFormat) -> CopyReader:
-        """Open a reading of the narrowed rows; raises OperationalError."""
+        """Open a snapshot and count the rows of the queryset; the caller closes it. Raises OperationalError."""
         return copy_reader.open_reader(queryset, self.cells(subject, fields), form)
 
 

@@ -1,4 +1,4 @@
-"""From what was asked to an opened sheet: the checks that need the count, and what refuses."""
+"""Open the dataset of a report query, with the checks that need its row count, and start streaming it."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,38 +14,44 @@ from exports.reports.streaming import FileStream
 
 
 def check_format(query: ReportQuery, file_format: Format) -> None:
-    """Raise Invalid where the format cannot do what was asked."""
+    """Raise InvalidFields where the format does not support the query."""
     if query.bom and file_format.name != "csv":
         raise report_query.parameter_error("bom", "invalid", "Only a CSV has a byte order mark.")
     file_format.adapt_query(query)
 
 
 def open_dataset(query: ReportQuery, file_format: Format) -> Dataset:
-    """Open the rows that were asked for; raises Invalid where the format cannot hold as many."""
+    """Open the rows of a query; the caller closes `dataset.reader`.
+
+    Raises InvalidFields where the format cannot hold as many rows, OperationalError.
+    """
     query = file_format.adapt_query(query)
-    reading = query.report.open(query.by, query.queryset(), query.fields, file_format.row_format)
-    if file_format.max_rows is not None and reading.count > file_format.max_rows:
-        reading.close()
+    reader = query.report.open(query.by, query.queryset(), query.fields, file_format.row_format)
+    if file_format.max_rows is not None and reader.count > file_format.max_rows:
+        reader.close()
         raise report_query.parameter_error(
             "limit",
             "too_many_rows",
-            f"{file_format.name.upper()} holds at most {file_format.max_rows:,} rows and these are {reading.count:,}: narrow"
-            " the report, give a limit, or take CSV.",
+            f"{file_format.name.upper()} holds at most {file_format.max_rows:,} rows and there are"
+            f" {reader.count:,}: add filters or a limit, or use CSV.",
         )
-    return Dataset(query, reading, timezone.now())
+    return Dataset(query, reader, timezone.now())
 
 
 def start_stream(query: ReportQuery, file_format: Format, recorder: RunRecorder, *, gzip: bool) -> FileStream:
-    """Begin an export for one reader; raises Busy, Invalid, OperationalError."""
+    """Start streaming an export: take a slot, open the dataset, start the writer thread, record the start.
+
+    The stream owns slot and dataset. Raises ServerBusy, InvalidFields, OperationalError.
+    """
     with ExitStack() as undo:
         release: Callable[[], None] = concurrency_limit.report_reads.acquire()
         undo.callback(release)
         dataset = open_dataset(query, file_format)
-        undo.callback(dataset.reading.close)
-        recorder.rows = dataset.reading.count
+        undo.callback(dataset.reader.close)
+        recorder.rows = dataset.reader.count
         file_stream = FileStream(dataset, file_format, recorder, gzip=gzip, release=release)
-        undo.pop_all()  # the stream frees what it holds
+        undo.pop_all()  # from here the stream releases slot and dataset
         undo.callback(file_stream.discard)
-        recorder.start()  # while the first block is read; nobody has it yet
+        recorder.start()  # meanwhile the thread reads the first block; nothing is sent before
         undo.pop_all()
         return file_stream

@@ -1,4 +1,4 @@
-"""The formats: each writes a sheet, whichever report it is of. `register` takes one more."""
+"""The registry of formats. A format writes a dataset of any report; `exports.apps` registers them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from shipments.selectors.reports.copy_reader import CopyFormat, CopyReader
 
 @dataclass
 class Dataset:
-    """A report opened to be written once: what was asked, the rows of one snapshot, and the time of it."""
+    """The rows of one database snapshot, opened to be written once, with their query and the snapshot's time."""
 
     query: ReportQuery
-    reading: CopyReader
+    reader: CopyReader
     read_at: datetime
 
     @cached_property
@@ -26,11 +26,11 @@ class Dataset:
         return self.query.labels
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the lines as the format's form says: CSV or JSON objects, whole lines in each block."""
-        return self.reading.blocks()
+        """Yield blocks of whole lines in the format's `row_format`: CSV lines or JSON objects."""
+        return self.reader.blocks()
 
     def rows(self) -> Iterator[list[object]]:
-        """Yield the values of each row in the order of the labels; for formats of the form `json`."""
+        """Yield the values of each row in the order of the labels; only for `row_format` "json"."""
         names = self.query.fields
         for block in self.blocks():
             for line in block.splitlines():
@@ -40,22 +40,20 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write a sheet; `write` runs in a thread and yields bytes, holding no more than it must.
+    """A file format. `write` runs in a thread and yields the file in blocks, keeping as few in memory as it can.
 
-    Where `sheet.reading.cancelled` is set meanwhile, the reader is gone and writing may stop with an exception.
+    Once `dataset.reader.cancelled` is set, the client is gone and `write` may raise anything.
     """
 
     name: str
     content_type: str
     row_format: CopyFormat
     write: Callable[[Dataset], Iterator[bytes]]
-    # More rows cannot be written; None: any number.
-    max_rows: int | None = None
-    # Whether the bytes shrink when they are compressed.
-    compressible: bool = False
-    # Narrows what was asked to what the format has room for; raises Invalid.
+    max_rows: int | None = None  # None: no limit
+    compressible: bool = False  # whether gzip is worth it
+    # Fits a query to the format, such as the columns of a page; raises InvalidFields.
     adapt_query: Callable[[ReportQuery], ReportQuery] = lambda query: query
-    # Of a format whose files are whole before they are answered: starts the record, returns the file.
+    # For a format that is not streamed: starts the recorder and returns the whole file.
     render_file: Callable[[ReportQuery, RunRecorder], bytes] | None = None
 
 
@@ -63,13 +61,13 @@ _formats: dict[str, Format] = {}
 
 
 def register(*formats: Format) -> None:
-    """Make formats known, in the order in which they are offered."""
+    """Register formats, in the order in which they are offered."""
     for each in formats:
         _formats[each.name] = each
 
 
 def get(name: str) -> Format | None:
-    """Return a format, None where there is none of that name."""
+    """Return the format of that name, None where there is none."""
     return _formats.get(name)
 
 

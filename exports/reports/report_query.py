@@ -1,4 +1,4 @@
-"""What was asked of a report, read strictly: filters, fields, order, limit."""
+"""The query of a report: filters, fields, ordering and limit, parsed strictly from query parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_ROWS: Final = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class ReportQuery:
-    """What somebody asked of a report, and in which words."""
+    """A parsed query of one report by one subject; `raw_values` are the parameters as they were sent."""
 
     report: Report
     by: Subject
@@ -33,16 +33,16 @@ class ReportQuery:
 
     @property
     def bom(self) -> bool:
-        """Whether a CSV is to begin with the mark by which spreadsheet programs know UTF-8."""
+        """Whether a CSV begins with a byte order mark, from which spreadsheet programs recognise UTF-8."""
         return self.values.get("bom") == "1"
 
     @property
     def filters(self) -> dict[str, str]:
-        """The filters alone, as they were written: what a document shows above its table."""
+        """The raw filters, without ordering, fields, limit and bom: what a PDF shows above its table."""
         return {name: text for name, text in self.raw_values.items() if name not in _COMMON_NAMES}
 
     def queryset(self) -> Any:
-        """Return the queryset of the rows that were asked for; a search asks the database."""
+        """Return the filtered, ordered and limited queryset; a text search (`q`) makes a query of its own."""
         report = self.report
         filtered = query_parameters.apply_filters(
             report.source(self.by), self.values, report_parameters(report, self.by)
@@ -52,18 +52,18 @@ class ReportQuery:
 
 
 def report_parameters(report: Report, subject: Subject | None = None) -> dict[str, Parameter]:
-    """Return the parameters of a report; without a subject, as the schema tells them."""
+    """Return the query parameters of a report; without a subject, those of the OpenAPI schema."""
     filter_parameters = report.filters(subject or _NO_SUBJECT)
     ordering = Parameter(
         texts.choice(report.orderings),
-        f"The order; `-` turns it round. Default `{next(iter(report.orderings))}`.",
+        f"The order; `-` reverses it. Default `{next(iter(report.orderings))}`.",
         query_parameters.enum_schema(tuple(report.orderings)),
     )
     return {**filter_parameters, "ordering": ordering, "fields": _fields(report), **_COMMON_PARAMETERS}
 
 
 def parse(report: Report, subject: Subject, query: QueryDict) -> ReportQuery:
-    """Return what the query asks for; raises Invalid with everything that cannot be used."""
+    """Return the parsed query; raises InvalidFields with all errors."""
     values = query_parameters.parse_parameters(query, report_parameters(report, subject))
     raw_values = {name: str(text) for name, text in query.items()}
     fields = values.pop("fields", report.default_fields)
@@ -71,8 +71,13 @@ def parse(report: Report, subject: Subject, query: QueryDict) -> ReportQuery:
 
 
 def parameter_error(field: str, code: str, message: str) -> InvalidFields:
-    """Return the error of one parameter."""
+    """Return the exception for one invalid parameter."""
     return InvalidFields([field_error(field, code, message)])
+
+
+def parameter_label(name: str) -> str:
+    """Return the name of a parameter as words: `createdAfter` is `Created after`."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()
 
 
 def _fields(report: Report) -> Parameter:
@@ -80,8 +85,8 @@ def _fields(report: Report) -> Parameter:
         names = list(dict.fromkeys(part.strip() for part in text.split(",")))
         unknown = [name for name in names if name not in report.columns]
         if unknown:
-            shown = ", ".join(repr(name[:64]) for name in unknown[:20])
-            raise InvalidValue(f"No column is called {shown}; there are {', '.join(report.columns)}.")
+            quoted = ", ".join(repr(name[:64]) for name in unknown[:20])
+            raise InvalidValue(f"No column is called {quoted}; there are {', '.join(report.columns)}.")
         return names
 
     return Parameter(
@@ -95,12 +100,12 @@ _NO_SUBJECT: Any = None
 _COMMON_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "limit": Parameter(
         texts.whole_number(1, MAX_ROWS),
-        "At most so many rows. Without it: all.",
+        "The maximum number of rows. Default: all.",
         {"type": "integer", "minimum": 1, "maximum": MAX_ROWS},
     ),
     "bom": Parameter(
         texts.choice(("0", "1")),
-        "`1` begins a CSV with the byte order mark by which spreadsheet programs know UTF-8.",
+        "`1` begins a CSV with a byte order mark, from which spreadsheet programs recognise UTF-8.",
         query_parameters.enum_schema(("0", "1")),
     ),
 }

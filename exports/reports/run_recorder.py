@@ -1,4 +1,4 @@
-"""The trace of an export or document: two entries in the audit, one counted run, and Prometheus' numbers."""
+"""Record an export: its run for statistics, its entries in the audit, and its Prometheus metrics."""
 
 import time
 import uuid
@@ -18,7 +18,7 @@ from shipments.auth.subjects import Subject
 
 _log: Final = structlog.get_logger("exports")
 _HEARTBEAT_SECONDS: Final = 20.0
-# A run that was not heard of for so long has lost its process: a reader who takes nothing is cut much sooner.
+# A run without a heartbeat for this long has lost its process. A client that stops reading is cut off much sooner.
 STALE_AFTER: Final = timedelta(minutes=3)
 _REFUSAL_INTERVAL_SECONDS: Final = 1.0
 _MAX_TRACKED_CALLERS: Final = 1000
@@ -27,7 +27,7 @@ _last_refused: dict[str, float] = {}
 
 @dataclass(slots=True)
 class RunRecorder:
-    """One export: who takes what. `rows` is their count in the snapshot, `cached` whether a cache had it."""
+    """Records one export of a subject. `rows` is the count in the snapshot, `cached` whether it was a cache hit."""
 
     by: Subject
     report: str
@@ -37,13 +37,13 @@ class RunRecorder:
     cached: bool | None = None
     action: str = "export"
     id: uuid.UUID = field(default_factory=uuid.uuid4)
-    export_id: uuid.UUID | None = None  # the background export that it belongs to
+    export_id: uuid.UUID | None = None  # of a background export
     started: bool = False
     _started_monotonic: float = field(default_factory=time.monotonic)
     _last_heartbeat: float = field(default_factory=time.monotonic)
 
     def start(self) -> None:
-        """Write that it starts; nothing may leave before."""
+        """Store the run and audit the start, in one transaction. Call it before the first byte is sent."""
         now = timezone.now()
         with transaction.atomic():
             Run.objects.create(
@@ -55,13 +55,13 @@ class RunRecorder:
         self.started = True
 
     def heartbeat(self) -> None:
-        """Note now and then that it still goes on."""
+        """Update `seen_at`, at most every 20 s; call it with every block."""
         if time.monotonic() - self._last_heartbeat > _HEARTBEAT_SECONDS:
             self._last_heartbeat = time.monotonic()
             Run.objects.filter(pk=self.id).update(seen_at=timezone.now())
 
     def finish(self, outcome: str, *, sent: int) -> None:
-        """Write how it ended: `done`, `failed` or `cancelled`. A database that is away is only logged."""
+        """Store and audit the outcome: `done`, `failed` or `cancelled`. A database error is only logged."""
         seconds = time.monotonic() - self._started_monotonic
         _count(self.format, outcome, seconds)
         details = {"bytes": sent, "durationMs": round(seconds * 1000)}
@@ -78,7 +78,7 @@ class RunRecorder:
             )
 
     def record_refusal(self, reason: str) -> None:
-        """Write that it was refused: of one caller at most once a second, however often it asks."""
+        """Store and audit a refused export, at most once a second per caller. A database error is only logged."""
         _count(self.format, "refused", None)
         if not _should_record_refusal(self.by.limit_key):
             return
@@ -102,7 +102,7 @@ class RunRecorder:
 
 
 def fail_stale_batch(now: datetime) -> int:
-    """End runs whose process was killed, in the audit too, and return how many."""
+    """Mark up to 100 stale runs as failed, audit them, and return how many."""
     stale = Run.objects.filter(outcome=Run.Outcome.RUNNING, seen_at__lt=now - STALE_AFTER)
     with transaction.atomic():
         runs = list(stale.order_by("seen_at").select_for_update(skip_locked=True)[:100])
@@ -112,7 +112,7 @@ def fail_stale_batch(now: datetime) -> int:
 
 
 def fail_stale(run_id: uuid.UUID, now: datetime) -> None:
-    """End one run of which it is known that its process was killed, in the caller's transaction."""
+    """Mark one run, whose process was killed, as failed and audit it, in the caller's transaction."""
     run = Run.objects.select_for_update().filter(pk=run_id, outcome=Run.Outcome.RUNNING).first()
     if run is not None:
         _fail_stale(run, now)
@@ -144,8 +144,8 @@ def _subject(run: Run) -> Subject:
     )  # fmt: skip
 
 
-def _count(format: str, outcome: str, seconds: float | None) -> None:
-    metrics.TOTAL.labels(format, outcome).inc()
+def _count(file_format: str, outcome: str, seconds: float | None) -> None:
+    metrics.TOTAL.labels(file_format, outcome).inc()
     if seconds is not None:
         metrics.DURATION.observe(seconds)
 

@@ -1,4 +1,4 @@
-"""How exports have gone lately, over all processes: counted from the runs that PostgreSQL keeps."""
+"""Statistics of exports over all processes, from the table of runs."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -24,30 +24,30 @@ FROM (SELECT extract(epoch FROM ended_at - started_at) * 1000 AS ms
 
 
 def report() -> dict[str, Any]:
-    """Return the members of `/api/metrics/exports`: those of the last 24 hours."""
+    """Return the body of `/api/metrics/exports`: the last 24 hours."""
     return since(timezone.now() - WINDOW)
 
 
 def since(at: datetime) -> dict[str, Any]:
-    """Return the same for the runs that began at a time or later, and all that are running."""
+    """Return the report on runs that started at or after `at`, and all running ones. Durations are milliseconds."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNTS, [at])
         counts = cursor.fetchall()
         cursor.execute(_DURATIONS, [at])
         average, p95 = cursor.fetchone()
     by_format: Counter[str] = Counter()
-    by_outcome: Counter[str] = Counter({word: 0 for word in Run.Outcome.values if word != Run.Outcome.RUNNING})
+    by_outcome: Counter[str] = Counter({each: 0 for each in Run.Outcome.values if each != Run.Outcome.RUNNING})
     rows = sent = hits = misses = running = 0
-    for kind, outcome, count, some_rows, some_bytes, some_hits, some_misses in counts:
-        by_format[kind] += count
+    for file_format, outcome, count, group_rows, group_bytes, group_hits, group_misses in counts:
+        by_format[file_format] += count
         if outcome == Run.Outcome.RUNNING:
             running += count
             continue
         by_outcome[outcome] += count
-        rows += some_rows if outcome == Run.Outcome.DONE else 0
-        sent += some_bytes
-        hits += some_hits
-        misses += some_misses
+        rows += group_rows if outcome == Run.Outcome.DONE else 0
+        sent += group_bytes
+        hits += group_hits
+        misses += group_misses
     return {
         "total": sum(by_format.values()),
         "byFormat": dict(by_format),
@@ -63,7 +63,7 @@ def since(at: datetime) -> dict[str, Any]:
 
 
 def purge_batch(now: datetime) -> int:
-    """Delete up to 1,000 runs that nobody counts any more, and return how many."""
+    """Delete up to 1,000 runs older than `RETENTION` and return how many."""
     old = Run.objects.filter(started_at__lt=now - RETENTION).order_by("started_at").values("pk")[:1000]
     deleted, _ = Run.objects.filter(pk__in=old).delete()
     return deleted

@@ -1,7 +1,7 @@
-"""From a writer's thread to the event loop: a file block by block, ended, counted and freed whatever happens.
+"""Stream a file from a writer thread to the event loop, block by block.
 
-The writer is asked for its next blocks while the last ones leave, and for no more: what holds back the reader holds
-back PostgreSQL.
+The writer reads one chunk ahead and no further: a slow client slows down the COPY (backpressure). However the
+stream ends, its outcome is recorded and its slot and connection are released.
 """
 
 import asyncio
@@ -16,20 +16,20 @@ from django.db import connection
 from exports.reports.format_registry import Dataset, Format
 from exports.reports.run_recorder import RunRecorder
 
-# Handed over at once: a hop between threads costs as much as it costs to write 100 rows.
+# A thread switch costs as much as writing 100 rows.
 CHUNK_BYTES: Final = 256 * 1024
 _GZIP_LEVEL: Final = 1
-_GZIP_WINDOW: Final = 31  # zlib's number for gzip's frame
-# A file that nobody begins to take gives its place back: its request was given up meanwhile.
+_GZIP_WINDOW: Final = 31  # zlib: 15 bits of window plus 16 for a gzip header
+# If the body is not read in this time, the request was abandoned and the slot is released.
 _START_TIMEOUT_SECONDS: Final = 5.0
 
 
 class StreamExpired(Exception):
-    """The file waited for its reader too long."""
+    """The body was not read in time; the stream is released already."""
 
 
 def gzip_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the blocks as one gzip member; the first leave at once."""
+    """Yield the blocks as one gzip member; the first block is flushed, so that the response starts at once."""
     compressor = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
     first = True
     for block in blocks:
@@ -43,7 +43,7 @@ def gzip_blocks(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 class FileStream:
-    """One file on its way to one reader, begun at once. `release` gives its place back."""
+    """One file streamed to one client. The writer thread starts at once; `release` frees the caller's slot."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class FileStream:
         self._blocks = gzip_blocks(blocks) if gzip else blocks
         self._dataset, self._recorder, self._release = dataset, recorder, release
         self._sent = 0
-        self._chunk_bytes = 1  # the first block leaves at once
+        self._chunk_bytes = 1  # the first chunk is one block
         self._lock = threading.Lock()
         self._claimed = False
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="export")
@@ -68,9 +68,10 @@ class FileStream:
         self._timer.start()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield the file and write the end of its record; what breaks off is raised on.
+        """Yield the file in chunks and record its outcome.
 
-        The answer must not end as if it were whole.
+        An error is raised on, so that the response breaks off and never looks complete. Raises StreamExpired where
+        the body is read too late.
         """
         if not self._claim():
             raise StreamExpired
@@ -86,16 +87,16 @@ class FileStream:
             raise
         finally:
             if outcome == "cancelled":
-                # The event loop must not wait for the server that is to end the COPY.
-                threading.Thread(target=self._dataset.reading.cancel, name="export cancel", daemon=True).start()
+                # Cancelling the COPY is a round trip to PostgreSQL, which must not block the event loop.
+                threading.Thread(target=self._dataset.reader.cancel, name="export cancel", daemon=True).start()
                 self._end(outcome)
             else:
                 await asyncio.wrap_future(self._end(outcome))
 
     def discard(self) -> None:
-        """Give the file up before anybody takes it, and tell nobody."""
+        """Release the stream before it is read, without recording an outcome."""
         if self._claim():
-            self._dataset.reading.cancel()
+            self._dataset.reader.cancel()
             self._executor.submit(self._free)
             self._executor.shutdown(wait=False)
 
@@ -126,7 +127,7 @@ class FileStream:
         return future
 
     def _finish(self, outcome: str) -> None:
-        """Free what the file held, in the thread that wrote it, then tell its end."""
+        """Release everything in the writer thread, then record the outcome."""
         try:
             self._free()
         finally:
@@ -140,5 +141,5 @@ class FileStream:
             if close:
                 close()
         finally:
-            self._dataset.reading.close()
+            self._dataset.reader.close()
             self._release()

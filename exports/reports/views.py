@@ -1,4 +1,4 @@
-"""Reports as files, streamed while they are read."""
+"""GET /api/exports/{report}.{format}: reports as files, streamed while they are read from the database."""
 
 import re
 from collections.abc import Callable
@@ -27,31 +27,31 @@ _GZIP: Final = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))", re.IGNORECAS
 
 
 class IgnoreClientContentNegotiation(BaseContentNegotiation):
-    """The path names the format; Accept is not asked. Problems are JSON."""
+    """The path names the format; `Accept` is ignored. Problems are JSON."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
-        """Take the first parser: nothing is posted."""
+        """Return the first parser: the requests have no body."""
         return parsers[0]
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
-        """Take the first renderer, which writes problems only."""
+        """Return the first renderer; it renders problems only."""
         return renderers[0], renderers[0].media_type
 
 
 class ExportView(APIView):
     """One report in any format."""
 
-    http_method_names = ["get", "options"]  # a HEAD would read every row for nothing
+    http_method_names = ["get", "options"]  # HEAD would read every row for nothing
     content_negotiation_class = IgnoreClientContentNegotiation
     rate_policies = ("export",)
     report: Report
 
     def get(self, request: Request, extension: str) -> HttpResponseBase:
-        """Stream the report; the count of its rows stands in `X-Freight-Rows`."""
+        """Stream the report; `X-Freight-Rows` is the number of its rows."""
         return _stream_response(request, self.report, _get_format_or_404(extension))
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Write into the audit that an export was refused, then answer as ever."""
+        """Record a refused export (403, 429), then handle the exception as usual."""
         subject = self.request.auth
         if isinstance(exc, Forbidden | Throttled | ServerBusy) and isinstance(subject, Subject):
             raw_values = {name[:64]: str(text)[:200] for name, text in self.request.GET.items()}
@@ -63,12 +63,12 @@ class ExportView(APIView):
 
 
 def report_views() -> dict[str, type[ExportView]]:
-    """Return one view a report, each with a description of its own."""
+    """Return one documented view class per report, by its name."""
     return {name: openapi.document_view(report, _view_for(report)) for name, report in REPORTS.items()}
 
 
 def legacy_view() -> type[ExportView]:
-    """Return the view at the path that the report had in the system before."""
+    """Return the view at the path of the shipments report in the system before this one."""
     return openapi.document_legacy_view(REPORTS["shipments"], _view_for(REPORTS["shipments"]))
 
 
@@ -84,7 +84,7 @@ def _get_format_or_404(extension: str) -> Format:
 
 
 def _stream_response(request: Request, report: Report, file_format: Format) -> HttpResponseBase:
-    subject = cast("Subject", request.auth)  # IsMember has seen to it
+    subject = cast("Subject", request.auth)  # ensured by IsMember
     report.require(subject)
     query = report_query.parse(report, subject, request.GET)
     execution.check_format(query, file_format)
@@ -94,7 +94,7 @@ def _stream_response(request: Request, report: Report, file_format: Format) -> H
         return _file_response(query, file_format, recorder)
     stream = execution.start_stream(query, file_format, recorder, gzip=gzip)
     if not connection.in_atomic_block:
-        connection.close()  # the request ends only when its body does
+        connection.close()  # the request lasts until its body is sent
     response = StreamingHttpResponse(stream.chunks(), content_type=file_format.content_type)
     for name, value in _response_headers(report, file_format, recorder.rows).items():
         response[name] = value
@@ -104,7 +104,7 @@ def _stream_response(request: Request, report: Report, file_format: Format) -> H
 
 
 def _file_response(query: ReportQuery, file_format: Format, recorder: RunRecorder) -> HttpResponseBase:
-    """Answer with a file that was made before its answer begins: what cannot be made is a problem."""
+    """Return a file that is complete before the response starts, so that a failure is a problem response."""
     content = b""
     outcome = "failed"
     try:

@@ -1,4 +1,4 @@
-"""What a renderer takes from itself before it looks at anything: the network, memory and time without end."""
+"""Limits a renderer puts on itself before it reads a task: no network, bounded memory, files and CPU time."""
 
 import contextlib
 import ctypes
@@ -13,7 +13,7 @@ from typing import Final
 MEMORY_BYTES: Final = 2 * 1024**3
 FILE_BYTES: Final = 64 * 1024**2
 OPEN_FILES: Final = 128
-# For the whole life of the process, and for one task.
+# For the whole life of the process; `limit_cpu` bounds one task.
 CPU_SECONDS: Final = 1800
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NO_NEW_PRIVS: Final = 38
@@ -21,15 +21,18 @@ _CLONE_NEWUSER_AND_NET: Final = 0x1000_0000 | 0x4000_0000
 
 
 def isolate(parent_pid: int) -> None:
-    """Bind this process, which has no threads yet, to its limits and to its parent's life."""
+    """Drop privileges and network, set the resource limits, and die with the parent.
+
+    Call it before the process has threads. Exits where the parent is already gone.
+    """
     if os.uname().sysname == "Linux":
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        # A network of its own, with nothing in it. Where the system forbids that, the fetcher alone refuses.
+        # An empty network namespace. Where the system forbids it, `AssetFetcher` alone keeps documents offline.
         libc.unshare(_CLONE_NEWUSER_AND_NET)
-        # After it: new credentials forget this.
+        # After `unshare`: new credentials clear the parent-death signal.
         libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if os.getppid() != parent_pid:  # orphaned before the line above took hold
+    if os.getppid() != parent_pid:  # the parent died before the signal was set
         os._exit(1)
     for limit, maximum in (
         (resource.RLIMIT_AS, MEMORY_BYTES),
@@ -38,13 +41,13 @@ def isolate(parent_pid: int) -> None:
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, CPU_SECONDS),
     ):
-        # A system may set, or know, no such limit.
+        # The system may have a lower limit, or not know this one.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(limit, (maximum, maximum))
 
 
 def limit_cpu(seconds: int) -> None:
-    """Give the next task so many seconds of CPU; the kernel ends a process that uses more."""
+    """Allow the next task `seconds` of CPU time; the kernel kills a process that uses more."""
     used = int(cpu_seconds()) + 1
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, CPU_SECONDS), CPU_SECONDS))
@@ -52,10 +55,10 @@ def limit_cpu(seconds: int) -> None:
 
 @contextlib.contextmanager
 def limit_memory(extra_bytes: int) -> Iterator[None]:
-    """Let this process take so much more memory than it has, and no more, for as long as it lasts."""
+    """Limit the address space to `extra_bytes` above today's use while the context lasts."""
     try:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:  # a system that does not tell: its own limit stands
+    except OSError:  # no /proc: the limit of `isolate` stands
         yield
         return
     previous, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
@@ -70,18 +73,19 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
 
 
 def cpu_seconds() -> float:
-    """Return what this process has used up."""
+    """Return the CPU time of this process in seconds, user and system."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def peak_resident_bytes() -> int:
-    """Return the most memory that this process has had at once.
+    """Return the peak resident size of this process since `exec`.
 
-    Linux's `getrusage` also knows what the process was before `exec`: a copy of its parent, however large.
+    Linux's `getrusage` counts the time before `exec` too, when the process was a copy of its parent.
     """
     try:
         status = Path("/proc/self/status").read_text()
-    except OSError:  # no Linux: there a new program begins its own count, in bytes
+    except OSError:  # not Linux: `exec` resets the counter there, and it counts bytes
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[1]) * 1024  # type: ignore[index]
+    # proc(5): "VmHWM: Peak resident set size".
+    return int(re.findall(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)[0]) * 1024

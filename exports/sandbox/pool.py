@@ -1,4 +1,4 @@
-"""The renderers of this process: a few, kept warm, each with one task at a time and a clock behind it."""
+"""A pool of renderer processes: started on demand, one task at a time each, with a deadline for every task."""
 
 import atexit
 import os
@@ -20,7 +20,7 @@ from exports.sandbox import framing
 from exports.sandbox.scratch_directory import ScratchDirectory, remove_orphaned
 
 _PROJECT_ROOT: Final = Path(__file__).resolve().parents[2]
-# What a renderer may know of its surroundings: where programs and fonts are.
+# A renderer sees no secrets: only where programs and fonts are.
 _PASSED_ENVIRONMENT: Final = (
     "PATH",
     "HOME",
@@ -32,15 +32,19 @@ _PASSED_ENVIRONMENT: Final = (
 MAX_WAITING: Final = 16
 TASK_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 300.0
-_log: Final = structlog.get_logger("exports.pdf")
+_log: Final = structlog.get_logger("exports.sandbox")
 
 
 class PoolBusy(Exception):
-    """Every renderer has work, and enough others wait."""
+    """Every renderer is busy and the queue is full."""
 
 
 class TaskFailed(Exception):
-    """A renderer could not do its task: the name of the error, and words that are meant for the caller."""
+    """A renderer could not do its task.
+
+    `kind` is the name of the exception in the renderer, `TooLong` (out of time) or `Died`; `reason` is a text for
+    the caller, or empty.
+    """
 
     def __init__(self, kind: str, reason: str = "") -> None:
         super().__init__(f"{kind}: {reason}" if reason else kind)
@@ -49,7 +53,7 @@ class TaskFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be done: its name, what it is about, and the bytes that go with it."""
+    """A task: its name (see `renderer`), JSON parameters, byte strings, and its deadline in seconds."""
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -59,34 +63,37 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What was made, and what is told of it."""
+    """The bytes that a task returned, and the JSON head of the response."""
 
     content: bytes
     metadata: Mapping[str, Any]
 
 
 class _Renderer:
-    """One process."""
+    """One renderer process and its pipes. Used by one thread at a time."""
 
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _PASSED_ENVIRONMENT if name in os.environ}
-        # WeasyPrint lays its fonts down there and leaves them to whoever ends the process.
-        self._folder = ScratchDirectory()
-        environment["TMPDIR"] = self._folder.path
+        # WeasyPrint copies fonts into TMPDIR and does not remove them when it is killed.
+        self._scratch_directory = ScratchDirectory()
+        environment["TMPDIR"] = self._scratch_directory.path
         self.process = subprocess.Popen(
             [sys.executable, "-m", "exports.sandbox.renderer", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_PROJECT_ROOT,
             env=environment | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1", "OMP_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C at a terminal is for us, who end it in order
+            start_new_session=True,  # Ctrl-C must reach only the parent, which ends renderers in order
         )
         self._requests = cast("IO[bytes]", self.process.stdin)
         self._responses = cast("IO[bytes]", self.process.stdout)
         self.idle_since = time.monotonic()
 
     def call(self, task: Task) -> tuple[dict[str, Any], list[bytes]]:
-        """Have the task done; raises Failed where the process dies of it or takes too long."""
+        """Run one task and return head and pieces of the response.
+
+        Raises TaskFailed where the process dies or misses the deadline; the process is ended then.
+        """
         watchdog = threading.Timer(task.seconds, self.process.kill)
         watchdog.daemon = True
         watchdog.start()
@@ -103,18 +110,17 @@ class _Renderer:
             watchdog.cancel()
 
     def end(self) -> None:
-        """End the process."""
+        """Kill the process and remove its scratch directory."""
         self.process.kill()
         self.process.wait()
         for stream in (self._requests, self._responses):
-            # What was not sent has nobody left to read it.
-            with suppress(OSError):
+            with suppress(OSError):  # buffered bytes for a dead reader
                 stream.close()
-        self._folder.remove()
+        self._scratch_directory.remove()
 
 
 class Pool:
-    """At most `size` renderers, started when they are needed."""
+    """At most `size` renderers, started on demand and ended after `IDLE_SECONDS` without work. Thread-safe."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -123,13 +129,13 @@ class Pool:
         self._running = 0
         self._waiting = 0
         self._closed = False
-        # A child dies with the thread that started it: this one lives as long as the process.
+        # PDEATHSIG follows the thread that forked: this one lives as long as the process.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="renderers")
         self._idle_timer: threading.Timer | None = None
         remove_orphaned()
 
     def run(self, task: Task) -> TaskResult:
-        """Have a task done, in turn; raises Busy or Failed."""
+        """Run a task on a free renderer, waiting for one; raises PoolBusy, TaskFailed."""
         renderer = self._acquire()
         retire = True
         try:
@@ -139,12 +145,12 @@ class Pool:
             self._release(renderer, retire=retire)
         if "error" in response:
             if not response["reason"]:
-                _log.error("drawing failed", task=task.name, error=response["error"])
+                _log.error("renderer task failed", task=task.name, error=response["error"])
             raise TaskFailed(response["error"], response["reason"])
         return TaskResult(pieces[0], response)
 
     def warm(self) -> None:
-        """Start a renderer unless one is there."""
+        """Start a renderer unless one runs."""
         with self._change:
             if self._running or self._closed:
                 return
@@ -152,12 +158,12 @@ class Pool:
         self._release(self._start(), retire=False)
 
     def processes(self) -> list[int]:
-        """Return the ids of the renderers that wait for work."""
+        """Return the process ids of the idle renderers."""
         with self._change:
             return [renderer.process.pid for renderer in self._idle]
 
     def close(self) -> None:
-        """End the renderers that wait for work; those at work end when they have done it."""
+        """End the idle renderers; busy ones end after their task."""
         with self._change:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -178,7 +184,7 @@ class Pool:
             finally:
                 self._waiting -= 1
             while self._idle:
-                # The one that worked last: the others may fall asleep.
+                # Most recently used first, so that surplus renderers reach the idle timeout.
                 renderer = self._idle.pop()
                 if renderer.process.poll() is None:
                     return renderer
@@ -216,7 +222,7 @@ class Pool:
             self._idle_timer.start()
 
     def _end_idle(self) -> None:
-        """End the renderers that nobody has needed for a while."""
+        """End the renderers that had no task for `IDLE_SECONDS`."""
         since = time.monotonic() - IDLE_SECONDS
         with self._change:
             self._idle_timer = None
@@ -235,7 +241,7 @@ _pool_lock: Final = threading.Lock()
 
 
 def shared() -> Pool:
-    """Return the pool of this process; one that a fork brought along is the parent's."""
+    """Return the pool of this process; after a fork the child makes its own."""
     global _pool, _owner_pid
     with _pool_lock:
         if _pool is None or _owner_pid != os.getpid():
@@ -245,7 +251,7 @@ def shared() -> Pool:
 
 @atexit.register
 def close_shared() -> None:
-    """End the renderers of this process; whoever asks after that gets others."""
+    """End the renderers of this process; a later `shared()` makes a new pool."""
     global _pool
     with _pool_lock:
         pool, _pool = _pool, None

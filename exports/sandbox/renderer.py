@@ -1,6 +1,7 @@
-"""A renderer: the process that draws. `python -m exports.sandbox.renderer PARENT`, spoken to by `wire`.
+"""The renderer process: `python -m exports.sandbox.renderer PARENT_PID`, driven over its pipes (`framing`).
 
-It knows nothing of the product: no settings, no database, no keys. What it needs to draw comes with the task.
+It draws PDFs, re-encodes pictures and parses spreadsheets. It has no settings, no database and no keys: all input
+comes with the task.
 """
 
 import os
@@ -12,15 +13,15 @@ from exports.sandbox import framing, isolation
 
 TaskOutput = tuple[bytes, Mapping[str, Any]]
 TaskFunction = Callable[[dict[str, Any], Sequence[bytes]], TaskOutput]
-# An old process has grown: it is ended after so many tasks or bytes, and another takes its place.
+# The libraries leak: the pool replaces a process after this many tasks, or above this resident size.
 MAX_TASKS_PER_CHILD: Final = 500
 MAX_RESIDENT_BYTES: Final = 640 * 1024**2
 
 
 def _load_task(name: str) -> TaskFunction:
-    """Find a task; what it needs is loaded with its first use, since it takes a second."""
+    """Return the function of a task. Imports are lazy: a renderer loads only the libraries it uses."""
     if name == "page":
-        from exports.sandbox.tasks import weasyprint_pdf  # loads WeasyPrint
+        from exports.sandbox.tasks import weasyprint_pdf  # loads WeasyPrint, about a second
 
         return weasyprint_pdf.render
     if name == "picture":
@@ -37,19 +38,19 @@ def _load_task(name: str) -> TaskFunction:
 
 
 def main(parent_pid: int) -> None:
-    """Draw what it is told until nobody tells it any more."""
+    """Serve tasks until the pipe closes or this process is worn out."""
     requests, responses = _claim_stdio()
     isolation.isolate(parent_pid)
-    done = 0
+    task_count = 0
     while True:
         try:
             head, pieces = framing.receive(requests)
         except EOFError:
             return
         isolation.limit_cpu(head["cpuSeconds"])
-        done += 1
+        task_count += 1
         response, attachments = _run_task(head, pieces)
-        response["worn"] = done >= MAX_TASKS_PER_CHILD or isolation.peak_resident_bytes() > MAX_RESIDENT_BYTES
+        response["worn"] = task_count >= MAX_TASKS_PER_CHILD or isolation.peak_resident_bytes() > MAX_RESIDENT_BYTES
         framing.send(responses, response, attachments)
         if response["worn"]:
             return
@@ -58,14 +59,14 @@ def main(parent_pid: int) -> None:
 def _run_task(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[dict[str, Any], list[bytes]]:
     try:
         content, metadata = _load_task(head["task"])(head, pieces)
-    except Exception as error:
-        # The words may be those of the document: only what is meant for the caller goes back.
+    except Exception as error:  # noqa: BLE001  any failure of a task is its response
+        # The message may quote the document: only the type and a `reason` written for the caller go back.
         return {"error": type(error).__name__, "reason": getattr(error, "reason", "")}, []
     return dict(metadata), [content]
 
 
 def _claim_stdio() -> tuple[IO[bytes], IO[bytes]]:
-    """Return where tasks come from and answers go; whatever else prints goes to the log."""
+    """Return the pipes of requests and responses, and point stdout to stderr: a library may print."""
     requests = os.fdopen(os.dup(0), "rb", buffering=1024 * 1024)
     responses = os.fdopen(os.dup(1), "wb", buffering=1024 * 1024)
     devnull = os.open(os.devnull, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Where a renderer lays its fonts: a folder that goes with it, however it or who started it goes."""
+"""Temporary directories of renderers, removed even where renderer and owner were killed."""
 
 import fcntl
 import os
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Final
 
 _PREFIX: Final = "freight-renderer-"
-# Who has made a folder locks it a moment later.
+# A directory is locked a moment after it is created; a younger one is left alone.
 _GRACE_SECONDS: Final = 60.0
 
 
 class ScratchDirectory:
-    """A folder of this process: a lock on it says that the process lives, whatever ended it takes the lock away."""
+    """A temporary directory locked by its owner; the kernel releases the lock when the owner ends."""
 
     def __init__(self) -> None:
         self.path = tempfile.mkdtemp(prefix=_PREFIX)
@@ -22,7 +22,7 @@ class ScratchDirectory:
         fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
 
     def remove(self) -> None:
-        """Remove it with what is in it; once more does nothing."""
+        """Remove the directory and its content. Idempotent."""
         shutil.rmtree(self.path, ignore_errors=True)
         lock_fd, self._lock_fd = self._lock_fd, -1
         if lock_fd >= 0:
@@ -30,11 +30,11 @@ class ScratchDirectory:
 
 
 def remove_orphaned() -> None:
-    """Remove the folders of processes that were killed before they could do it."""
+    """Remove the directories whose owner was killed."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             lock_fd = _open_directory(path)
-        except OSError:  # another was quicker, or it is somebody else's
+        except OSError:  # removed by another process meanwhile, not a directory, or no permission
             continue
         try:
             if _is_orphaned(lock_fd):

@@ -1,4 +1,4 @@
-"""The page of exports: order one, see how far they are, take their files."""
+"""The exports page: a form that orders a report, the progress of each export, and the finished files."""
 
 from typing import Any, Final
 
@@ -12,12 +12,13 @@ from django.views.decorators.http import require_GET
 from exports.background import export_jobs, views
 from exports.reports import format_registry
 from exports.reports.definitions import REPORTS, Report
+from exports.reports.report_query import parameter_label
 from freight.pages import navigation
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle
 from shipments.parsing.query_parameters import DATE_TIME_SCHEMA, UUID_SCHEMA, Parameter
 
-# What a format is for, in the words of those who choose; one without words is named alone.
+# Shown beside the name of a format.
 _PURPOSES: Final = {
     "csv": "any program",
     "xlsx": "spreadsheets",
@@ -36,7 +37,7 @@ _HINTS: Final = {"origin": "NLRTM", "destination": "DEHAM", "q": "reference, cus
 @never_cache
 @login_required
 def exports_page(request: HttpRequest) -> HttpResponse:
-    """Show the viewer's exports and a form for the next one, whole at first paint."""
+    """Render the form and the viewer's exports; the script follows their progress."""
     viewer = navigation.viewer_of(request)
     if not viewer.has_permission("exports:read"):
         raise PermissionDenied("This account takes no exports.")
@@ -49,7 +50,7 @@ def exports_page(request: HttpRequest) -> HttpResponse:
     document = {"exports": [views.serialize_export(export) for export in export_jobs.list_own(viewer)]}
     return render(
         request,
-        "exports_page/exports.html",
+        "exports/exports.html",
         navigation.context_for(viewer, "exports-page")
         | {"reports": reports, "formats": format_choices, "document": document},
     )
@@ -70,14 +71,14 @@ def _report_form(report: Report, viewer: Subject) -> dict[str, Any]:
 
 
 def _filter_field(name: str, parameter: Parameter) -> dict[str, Any]:
-    """Return how a filter is asked for: by a choice, a time or a text."""
+    """Return a filter's form field: `kind` is `choice`, `time` or `text`."""
     kind = "time" if parameter.schema == DATE_TIME_SCHEMA else "text"
     options = list(parameter.schema.get("enum", ()))
     if name == "status" and not options:
         options = list(lifecycle.STATES)
     return {
         "name": name,
-        "label": _LABELS.get(name, _humanize(name)),
+        "label": _LABELS.get(name, parameter_label(name)),
         "kind": "choice" if options else kind,
         "options": [(option, option.replace("_", " ").capitalize()) for option in options],
         "hint": "a UUID" if parameter.schema == UUID_SCHEMA else _HINTS.get(name, ""),
@@ -86,9 +87,4 @@ def _filter_field(name: str, parameter: Parameter) -> dict[str, Any]:
 
 
 def _ordering_label(order: str) -> str:
-    return f"{_humanize(order.lstrip('-'))}, {'newest first' if order.startswith('-') else 'ascending'}"
-
-
-def _humanize(name: str) -> str:
-    """Write a name of the wire as words: `createdAfter` is `Created after`."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()
+    return f"{parameter_label(order.lstrip('-'))}, {'newest first' if order.startswith('-') else 'ascending'}"

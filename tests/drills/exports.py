@@ -97,7 +97,7 @@ class _ExportOrders:
             for _ in range(jobs.MAX_OPEN_PER_USER - self._count_open(by)):
                 format, limit = self.menu[len(self.keys) % len(self.menu)]
                 filters = {"limit": str(limit)} if limit else {}
-                export = export_jobs.create(by=by, now=_now(), report="shipments", format=format, filters=filters)
+                export = export_jobs.create(by=by, now=_now(), report="shipments", file_format=format, filters=filters)
                 self.keys[export.pk] = key
 
     def exports_in(self, *states: str) -> list[Export]:
@@ -158,7 +158,7 @@ def _check(export_orders: _ExportOrders, evidence: Evidence) -> None:
             evidence.given_up += 1
         else:
             evidence.unfinished += 1
-        evidence.left_over += len(list(file_store.folder().glob(f"{export.pk}-*")))
+        evidence.left_over += len(list(file_store.directory().glob(f"{export.pk}-*")))
         file_store.remove(export.file)
     evidence.left_over -= evidence.finished
 

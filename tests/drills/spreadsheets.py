@@ -236,7 +236,7 @@ def _export(by: Subject, kind: str, **parameters: str) -> bytes:
     try:
         return b"".join(writer.write(sheet))
     finally:
-        sheet.reading.close()
+        sheet.reader.close()
 
 
 def _unescaped_csv(by: Subject) -> bytes:

@@ -1,4 +1,4 @@
-"""Whose exports, and where their files go."""
+"""Fixtures of exports: an organisation with a dispatcher and their API client, and a directory for files."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from tests.shipments.api.client import Api
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings: Any, committed: None) -> Path:
-    """A folder for this test's files, and a queue without other tests' orders."""
+def export_dir(tmp_path: Path, settings: Any, committed: None) -> Path:
+    """A directory for this test's files, and a queue without other tests' jobs."""
     Export.objects.filter(state__in=["queued", "running"]).update(state=Export.State.CANCELLED)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs")
@@ -24,13 +24,13 @@ def folder(tmp_path: Path, settings: Any, committed: None) -> Path:
 
 
 @pytest.fixture
-def house(committed: None) -> Organization:
+def organization(committed: None) -> Organization:
     return factories.organization()
 
 
 @pytest.fixture
-def dispatcher(house: Organization) -> Subject:
-    return factories.member(house, "dispatcher")
+def dispatcher(organization: Organization) -> Subject:
+    return factories.member(organization, "dispatcher")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Taking exports through Django's ASGI handler, as programs do."""
+"""Download exports through Django's ASGI handler, as a client of the API."""
 
 import asyncio
 import csv
@@ -18,7 +18,7 @@ PATH = "/api/exports/shipments.csv"
 
 @dataclass
 class File:
-    """What a request for a file was answered."""
+    """The response to a request for a file."""
 
     status: int
     headers: dict[str, str]
@@ -43,7 +43,7 @@ def token(subject: Subject, *, scopes: tuple[str, ...] = ("exports:read",)) -> s
 def fetch_file(
     subject: Subject | None, query: dict[str, Any] | None = None, *, path: str = PATH, **headers: str
 ) -> File:
-    """Take a file as the subject, in an event loop of its own."""
+    """Download a file as the subject, in an event loop of its own."""
     if subject is not None:
         scope = "exports:read" if subject.has_permission("exports:read") else "shipments:read"
         headers["Authorization"] = f"Bearer {token(subject, scopes=(scope,))}"

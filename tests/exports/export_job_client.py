@@ -1,4 +1,4 @@
-"""Ordering exports and taking their files, as programs do."""
+"""Order background exports and download their files, as a client of the API."""
 
 import asyncio
 from typing import Any
@@ -23,7 +23,7 @@ def create_export(api: Api, **body: Any) -> dict[str, Any]:
 
 
 def create_export_job(by: Subject, **body: Any) -> Export:
-    arguments = {"report": "shipments", "format": "csv", "filters": {}} | body
+    arguments = {"report": "shipments", "file_format": "csv", "filters": {}} | body
     return export_jobs.create(by=by, now=timezone.now(), **arguments)
 
 
@@ -33,9 +33,9 @@ def get_export(api: Api, export: dict[str, Any]) -> dict[str, Any]:
 
 
 def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
-    """Take the file, or a part of it, in an event loop of its own."""
+    """Download the file, or a range of it, in an event loop of its own."""
 
-    async def ask() -> Any:
+    async def fetch() -> Any:
         try:
             response = await AsyncClient().get(f"/api/exports/{export['id']}/file", headers=request_headers)
             body = b"".join([part async for part in response]) if response.streaming else response.content
@@ -45,4 +45,4 @@ def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
 
     request_headers = {name.replace("_", "-"): value for name, value in headers.items()}
     request_headers["Authorization"] = f"Bearer {token(by)}"
-    return asyncio.run(ask())
+    return asyncio.run(fetch())

@@ -1,4 +1,4 @@
-"""Files of shipments as people make them, and how they are sent."""
+"""Make files of shipments and import them, as a client of the API."""
 
 import csv
 import io
@@ -36,34 +36,34 @@ def xlsx_of(rows: Sequence[Sequence[Any]]) -> bytes:
     target = io.BytesIO()
     book = xlsxwriter.Workbook(target, {"in_memory": True})
     sheet, datetime_format = book.add_worksheet(), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
-    for at, row in enumerate(rows):
+    for index, row in enumerate(rows):
         for column, value in enumerate(row):
             if isinstance(value, datetime):
-                sheet.write_datetime(at, column, value, datetime_format)
+                sheet.write_datetime(index, column, value, datetime_format)
             else:
-                sheet.write(at, column, value)
+                sheet.write(index, column, value)
     book.close()
     return target.getvalue()
 
 
 def form(raw: bytes, filename: str) -> tuple[bytes, str]:
-    """Lay a file into a form, and return it with its type."""
+    """Return a multipart body with the file, and its content type."""
     head = f'--edge\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n\r\n'
     return head.encode() + raw + b"\r\n--edge--\r\n", "multipart/form-data; boundary=edge"
 
 
 def send(api: Api, raw: bytes, *, kind: str = "csv", filename: str | None = None, **query: Any) -> Any:
-    """Send a file, in a form where it has a name."""
+    """Upload a file, in a form where it has a name."""
     body, content_type = form(raw, filename) if filename else (raw, TYPES[kind])
     path = f"{PATH}?{urlencode(query)}" if query else PATH
     return api.post(path, body, content_type=content_type)
 
 
-def dry_run_report(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
-    """Return what a dry run says."""
-    answer = send(api, raw, dryRun="true", **how)
-    assert (answer.status_code, answer.content) == (200, answer.content)
-    report: dict[str, Any] = answer.json()
+def dry_run_report(api: Api, raw: bytes, **options: Any) -> dict[str, Any]:
+    """Return the report of a dry run."""
+    response = send(api, raw, dryRun="true", **options)
+    assert (response.status_code, response.content) == (200, response.content)
+    report: dict[str, Any] = response.json()
     return report
 
 
@@ -73,18 +73,18 @@ def get_import(api: Api, import_id: str) -> dict[str, Any]:
 
 
 def row_errors(report: Mapping[str, Any]) -> dict[int, list[tuple[str, str]]]:
-    """Return the problems of each row, as column and code."""
+    """Return the errors of each row, as column and code."""
     return {entry["row"]: [(each["column"], each["code"]) for each in entry["errors"]] for entry in report["rows"]}
 
 
-def run_import(api: Api, raw: bytes, **how: Any) -> dict[str, Any]:
-    """Send a file, let the workers do it and return what became of it."""
-    response = send(api, raw, **how)
+def run_import(api: Api, raw: bytes, **options: Any) -> dict[str, Any]:
+    """Upload a file, run the workers and return the import with its rows."""
+    response = send(api, raw, **options)
     assert (response.status_code, response.content) == (202, response.content)
     assert response["Location"] == f"/api/imports/{response.json()['id']}"
     import_worker.work_batch()
     return get_import(api, response.json()["id"])
 
 
-def shipments_by_reference(house: Organization) -> dict[str, Shipment]:
-    return {each.reference: each for each in Shipment.objects.filter(organization=house)}
+def shipments_by_reference(organization: Organization) -> dict[str, Shipment]:
+    return {each.reference: each for each in Shipment.objects.filter(organization=organization)}

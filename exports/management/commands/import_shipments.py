@@ -1,4 +1,4 @@
-"""`manage.py import_shipments FILE`: shipments out of a CSV or XLSX, as the API takes them."""
+"""`manage.py import_shipments FILE`: import shipments from a CSV or XLSX, by the same rules as the API."""
 
 import time
 import uuid
@@ -27,22 +27,20 @@ _MAX_PRINTED_ERRORS: Final = 20
 
 
 class Command(BaseCommand):
-    """Imports at once, without the relay: a chunk after the other, each one transaction."""
+    """Import a file in this process, without the relay: chunk by chunk, each one transaction."""
 
-    help = (
-        "Book and amend shipments out of a CSV or XLSX, idempotent by reference; exit status 1 where a row failed."
-    )
+    help = "Book and amend shipments from a CSV or XLSX, idempotent by reference; exit status 1 if a row failed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, help="CSV or XLSX; docs/imports.md lists the columns")
         parser.add_argument(
-            "--organization", metavar="SLUG", help="whose shipments; needed where there are several"
+            "--organization", metavar="SLUG", help="the organisation; required where there are several"
         )
-        parser.add_argument("--as", dest="email", metavar="EMAIL", help="the user who does it (the system itself)")
-        parser.add_argument("--dry-run", action="store_true", help="say what would become of each row")
+        parser.add_argument("--as", dest="email", metavar="EMAIL", help="act as this user (default: the system)")
+        parser.add_argument("--dry-run", action="store_true", help="report what would happen and change nothing")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Print one line of counts, and the first rows that failed to the standard error."""
+        """Print one JSON line of counts to stdout, and the errors of the first 20 failed rows to stderr."""
         started = time.monotonic()
         by = _subject(options["organization"], options["email"])
         import_table = _read_file(options["file"])
@@ -92,7 +90,7 @@ class Command(BaseCommand):
 
 
 class _AuditTrail:
-    """What the audit holds of it: a start and an end."""
+    """Writes the audit entries of one run of the command: its start and its end."""
 
     def __init__(self, by: Subject, import_table: ImportTable, filename: str) -> None:
         self._by, self._id = by, uuid.uuid4()
@@ -105,7 +103,7 @@ class _AuditTrail:
         self._write("started", {})
 
     def end(self, outcome: str, counts: dict[str, int]) -> None:
-        """Write how it ended."""
+        """Audit the outcome and the counts."""
         self._write(outcome, counts)
 
     def _write(self, outcome: str, counts: dict[str, int]) -> None:
@@ -121,7 +119,7 @@ def _format_errors(result: RowResult, column_map: columns.ColumnMap) -> str:
 
 
 def _subject(slug: str | None, email: str | None) -> Subject:
-    """Return who imports, and by that for whom; raises CommandError."""
+    """Return the subject of the import, a user or the system; raises CommandError."""
     organizations = accounts.organizations(slug)
     if email:
         user = accounts.get_user_by_email(email)
@@ -131,13 +129,13 @@ def _subject(slug: str | None, email: str | None) -> Subject:
         return subject
     if len(organizations) != 1:
         raise CommandError(
-            f"There is no organisation {slug}." if slug else "Say whose shipments: --organization SLUG."
+            f"There is no organisation {slug}." if slug else "Name the organisation: --organization SLUG."
         )
     return subjects.system_subject(organizations[0].pk, name="manage.py import_shipments")
 
 
 def _read_file(path: Path) -> ImportTable:
-    """Read the file; raises CommandError."""
+    """Parse the file and check its columns; raises CommandError."""
     try:
         with path.open("rb") as file:
             raw = file.read(settings.IMPORT_MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""CSV (RFC 4180, UTF-8): the header line, then the rows exactly as the database wrote them."""
+"""CSV (RFC 4180, UTF-8): a header line, then the rows exactly as COPY wrote them."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,7 +9,7 @@ BOM: Final = "\ufeff".encode()
 
 
 def write(dataset: Dataset) -> Iterator[bytes]:
-    """Yield the file; labels are ours and need no quotes."""
+    """Yield the file. The labels are constants without commas and quotes, and need no quoting."""
     yield (BOM if dataset.query.bom else b"") + (",".join(dataset.labels) + "\n").encode()
     yield from dataset.blocks()
 

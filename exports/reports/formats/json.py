@@ -1,4 +1,4 @@
-"""JSON: one array of objects, or one object a line. The database writes the objects, numbers as numbers."""
+"""JSON, one array of objects, and NDJSON, one object per line. PostgreSQL writes the objects."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,12 +7,12 @@ from exports.reports.format_registry import Dataset, Format
 
 
 def write_lines(dataset: Dataset) -> Iterator[bytes]:
-    """Yield one JSON object a line."""
+    """Yield NDJSON: one object per line."""
     return dataset.blocks()
 
 
 def write_array(dataset: Dataset) -> Iterator[bytes]:
-    """Yield one array; a line break inside a value is an escape, so that every one ends an object."""
+    """Yield one array. Line breaks within values are escaped, so that each raw line break ends an object."""
     separator = b"[\n"
     for block in dataset.blocks():
         yield separator + block[:-1].replace(b"\n", b",\n")

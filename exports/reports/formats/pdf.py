@@ -1,30 +1,27 @@
-"""The format `pdf` of every report: made whole by renderers, and kept for who asks for the same state again."""
+"""PDF: a printed report, drawn by the renderers and cached by the state of the organisation's log."""
 
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import orjson
-from django.conf import settings
 from django.db import connection
 
 from exports import concurrency_limit
-from exports.pdf import rendering, report_layout
+from exports.pdf import cache, chart, rendering, report_layout
 from exports.pdf.report_layout import PrintedColumn
-from exports.reports import report_query
+from exports.reports import execution, report_query
 from exports.reports.format_registry import Dataset, Format
-from exports.reports.report_query import ReportQuery
+from exports.reports.report_query import ReportQuery, parameter_label
 from exports.reports.run_recorder import RunRecorder
 from shipments.caching import versions
-from shipments.caching.service import STAMP_BYTES, CacheService
+from shipments.caching.service import STAMP_BYTES
 from shipments.selectors import documents
 from shipments.selectors.reports.cells import Instant
 
-# What a page has room for.
+# Columns that fit on a page.
 MAX_FIELDS: Final = 12
 _DEFAULT_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "shipments": ("reference", "origin", "destination", "status", "customer", "driverName", "createdAt", "eta"),
@@ -42,39 +39,31 @@ _WIDTHS: Final[Mapping[str, float]] = {
     "data": 3.0, "before": 3.0, "after": 3.0, "flags": 1.5, "entityId": 1.6, "actorName": 1.5,
 }  # fmt: skip
 _NUMBER_FIELDS: Final = frozenset({"seq", "pieces", "weightKg", "volumeM3", "minutesLate"})
-# Of these every change is an event of the organisation; logins, for one, are in the audit alone.
+# Reports whose every change is an event in the organisation's log, so that its version is a cache stamp. The audit
+# is not: it also holds logins, for example.
 _EVENT_SOURCED: Final = frozenset({"shipments", "events", "deliveries"})
 _ROW_COUNT: Final = struct.Struct(">Q")
 
-cache: Final = CacheService(
-    "export-pdf",
-    ttl=settings.EXPORT_CACHE_TTL_SECONDS,
-    wait=30.0,
-    max_bytes=6 * 1024 * 1024,
-    local_bytes=16 * 1024 * 1024,
-)
-
 
 def fit_to_page(query: ReportQuery) -> ReportQuery:
-    """Return what a page has room for: chosen fields, where none are named. Raises Invalid."""
+    """Return the query with the default fields of a page where it names none; raises InvalidFields for too many."""
     if "fields" not in query.raw_values:
         return replace(query, fields=_DEFAULT_FIELDS.get(query.report.name, query.fields[:MAX_FIELDS]))
     if len(query.fields) > MAX_FIELDS:
-        raise report_query.parameter_error(
-            "fields", "too_many", f"A page of a PDF has room for {MAX_FIELDS} columns."
-        )
+        raise report_query.parameter_error("fields", "too_many", f"A PDF has room for {MAX_FIELDS} columns.")
     return query
 
 
 def write(dataset: Dataset) -> Iterator[bytes]:
-    """Yield the file; raises what `drawing` raises."""
-    yield _render(dataset)
+    """Yield the file; raises ServerBusy, PDFUnavailable."""
+    rendering.require_libraries()
+    yield rendering.render_report(_printed_report(dataset))
 
 
 def render_file(query: ReportQuery, recorder: RunRecorder) -> bytes:
-    """Return the file, out of the cache where the same state was drawn before; `record` is started.
+    """Return the file, from the cache where the same state was drawn before; starts the recorder.
 
-    Raises Busy, Invalid, OperationalError and what `drawing` raises.
+    Raises ServerBusy, InvalidFields, OperationalError, PDFUnavailable.
     """
     rendering.require_libraries()
     query = fit_to_page(query)
@@ -90,9 +79,9 @@ def render_file(query: ReportQuery, recorder: RunRecorder) -> bytes:
 
     if version is None:
         return render()[_ROW_COUNT.size :]
-    stamp = _digest(version[:2], documents.organization_name(query.by.organization_id), code_fingerprint())
+    stamp = _digest(version[:2], documents.organization_name(query.by.organization_id), cache.code_fingerprint())
     _release_connection()
-    content = cache.get_or_set_stamped(_cache_key(query), stamp, render)
+    content = cache.pdf_cache.get_or_set_stamped(_cache_key(query), stamp, render)
     recorder.cached = not rendered
     if not rendered:
         recorder.rows = _ROW_COUNT.unpack_from(content)[0]
@@ -112,26 +101,20 @@ PDF: Final = Format(
 
 
 def _read_and_render(query: ReportQuery, recorder: RunRecorder) -> bytes:
-    from exports.reports import execution  # which knows the formats, this one among them
-
+    """Return the row count (8 bytes, big-endian) and the drawn file; starts the recorder."""
     release = concurrency_limit.report_reads.acquire()
     try:
         dataset = execution.open_dataset(query, PDF)
-        recorder.rows = dataset.reading.count
+        recorder.rows = dataset.reader.count
         recorder.start()
         _release_connection()
         try:
             printed_report = _printed_report(dataset)
         finally:
-            dataset.reading.close()
+            dataset.reader.close()
     finally:
         release()
     return _ROW_COUNT.pack(recorder.rows) + rendering.render_report(printed_report)
-
-
-def _render(dataset: Dataset) -> bytes:
-    rendering.require_libraries()
-    return rendering.render_report(_printed_report(dataset))
 
 
 def _printed_report(dataset: Dataset) -> report_layout.PrintedReport:
@@ -143,7 +126,7 @@ def _printed_report(dataset: Dataset) -> report_layout.PrintedReport:
     for row in dataset.rows():
         if status is not None:
             states.append(str(row[status] or ""))
-            row[status] = report_layout.state_label(states[-1])
+            row[status] = chart.state_label(states[-1])
         rows.append([_text(value, is_instant=is_instant) for value, is_instant in zip(row, instants, strict=True)])
     return report_layout.PrintedReport(
         title=query.report.title,
@@ -171,26 +154,27 @@ def _describe_query(query: ReportQuery) -> list[tuple[str, str]]:
     order = query.raw_values.get("ordering", next(iter(query.report.orderings)))
     limit = query.raw_values.get("limit")
     return [
-        ("Filters", " · ".join(f"{_label(name)}: {text}" for name, text in query.filters.items()) or "None"),
+        (
+            "Filters",
+            " · ".join(f"{parameter_label(name)}: {text}" for name, text in query.filters.items()) or "None",
+        ),
         ("Shows", _describe_visibility(query)),
-        ("Order", f"{_label(order.lstrip('-'))}, {'descending' if order.startswith('-') else 'ascending'}"),
+        (
+            "Order",
+            f"{parameter_label(order.lstrip('-'))}, {'descending' if order.startswith('-') else 'ascending'}",
+        ),
         ("Limit", f"{int(limit):,} rows at most" if limit else "None; all times are UTC"),
     ]
 
 
 def _describe_visibility(query: ReportQuery) -> str:
     if query.by.role == "customer":
-        return "What concerns one customer account"
-    return "What concerns one driver" if query.by.role == "driver" else "The whole organisation"
-
-
-def _label(name: str) -> str:
-    """Write a name of the wire as words: `createdAfter` is `Created after`."""
-    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip().capitalize()
+        return "The shipments of one customer"
+    return "The shipments of one driver" if query.by.role == "driver" else "The whole organisation"
 
 
 def _cache_key(query: ReportQuery) -> str:
-    """Name what was asked, by whoever sees the same."""
+    """Return the cache key of the query; subjects who see the same rows and columns share it."""
     by = query.by
     audience = (by.organization_id, by.role, by.customer_id, by.driver_id, by.variant)
     parameters = sorted((name, text) for name, text in query.raw_values.items() if name != "bom")
@@ -201,15 +185,7 @@ def _digest(*parts: object) -> bytes:
     return hashlib.blake2b(repr(parts).encode(), digest_size=STAMP_BYTES).digest()
 
 
-@lru_cache(maxsize=1)
-def code_fingerprint() -> str:
-    """Name the code and the templates that draw: what another release drew is not ours."""
-    here = Path(__file__).resolve().parent
-    sources = sorted([*here.glob("*.py"), *(here.parents[1] / "templates" / "exports").iterdir()])
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest() + settings.VERSION
-
-
 def _release_connection() -> None:
-    """Give the request's connection back: drawing takes long and needs none."""
+    """Close the request's connection, except in a transaction: drawing takes seconds and needs none."""
     if not connection.in_atomic_block:
         connection.close()

@@ -1,4 +1,4 @@
-"""XLSX: the rows go through a process of their own into a file, which is then read out."""
+"""XLSX: a child process (`xlsx_writer`) writes the rows into a temporary file, which is then read back."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import orjson
 from exports.reports.format_registry import Dataset, Format
 from shipments.selectors.reports.cells import Instant
 
-# A sheet has 1,048,576 rows, the header among them.
+# Excel's specification: a sheet has 1,048,576 rows, one of them is the header.
 MAX_ROWS: Final = 1_048_575
 _WRITER: Final = Path(__file__).with_name("xlsx_writer.py")
 _READ_BYTES: Final = 256 * 1024
@@ -21,13 +21,13 @@ _POLL_SECONDS: Final = 0.1
 
 
 class WriterFailed(Exception):
-    """The file could not be written, or nobody wants it any more."""
+    """The child process failed, or the export was cancelled."""
 
 
 def write(dataset: Dataset) -> Iterator[bytes]:
-    """Yield the file once it is whole; in the product's memory stands one block at a time."""
-    with tempfile.TemporaryDirectory(prefix="freight-xlsx-") as folder:
-        target = Path(folder) / "sheet.xlsx"
+    """Yield the file once it is complete; this process holds one block in memory at a time. Raises WriterFailed."""
+    with tempfile.TemporaryDirectory(prefix="freight-xlsx-") as directory:
+        target = Path(directory) / "sheet.xlsx"
         with _writer_process(target) as process:
             _feed_writer(dataset, process)
         with target.open("rb") as file:
@@ -38,15 +38,15 @@ def write(dataset: Dataset) -> Iterator[bytes]:
 
 @contextmanager
 def _writer_process(target: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the writer, which never outlives the block."""
+    """Run the child process; it never outlives the context."""
     command = [sys.executable, "-I", str(_WRITER), str(target)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         yield process
     finally:
         process.kill()
-        with suppress(OSError):  # what is still buffered has no reader
-            process.stdin.close()  # type: ignore[union-attr]
+        with suppress(OSError):  # buffered bytes for a dead reader
+            process.stdin.close()  # type: ignore[union-attr]  # stdin=PIPE
         process.wait()
 
 
@@ -62,24 +62,24 @@ def _feed_writer(dataset: Dataset, process: "subprocess.Popen[bytes]") -> None:
         lines.write(b"null\n")
         lines.close()
     except BrokenPipeError as error:
-        raise WriterFailed("The writer ended before the rows did.") from error
+        raise WriterFailed("The writer ended before the last row.") from error
     while process.poll() is None:
-        if dataset.reading.cancelled.wait(_POLL_SECONDS):
-            raise WriterFailed("Nobody waits for it.")
+        if dataset.reader.cancelled.wait(_POLL_SECONDS):
+            raise WriterFailed("The export was cancelled.")
     if process.returncode:
-        raise WriterFailed(f"The writer ended with {process.returncode}.")
+        raise WriterFailed(f"The writer ended with status {process.returncode}.")
 
 
 def _send_rows(dataset: Dataset, lines: IO[bytes]) -> None:
     for block in dataset.blocks():
-        if dataset.reading.cancelled.is_set():
-            raise WriterFailed("Nobody waits for it.")
+        if dataset.reader.cancelled.is_set():
+            raise WriterFailed("The export was cancelled.")
         lines.write(block)
 
 
 def _datetime_columns(dataset: Dataset) -> list[int]:
     columns = dataset.query.report.columns
-    return [at for at, name in enumerate(dataset.query.fields) if isinstance(columns[name].cell, Instant)]
+    return [index for index, name in enumerate(dataset.query.fields) if isinstance(columns[name].cell, Instant)]
 
 
 XLSX: Final = Format(

@@ -1,10 +1,10 @@
-"""Writes one XLSX file in a process of its own: its work never holds up the server's, and its end frees all of it.
+"""Write one XLSX file in a process of its own: no work under the server's GIL, and its memory is freed at exit.
 
     python -I xlsx_writer.py TARGET < lines
 
-The first line is a JSON array: the title, the labels, the positions of times. Each further line is an object with
-one value a label; the line `null` is the last one. Without it nothing is finished: whoever sent the lines is gone.
-Imports nothing of the product, and so starts at once.
+The first line is a JSON array: the title, the labels, the positions of the time columns. Each further line is an
+object with one value per label. The line `null` ends the input; where it is missing, the parent is gone and the
+exit status is 1. Imports nothing of the product, so that it starts fast.
 """
 
 import os
@@ -16,14 +16,14 @@ from typing import Any, Final
 import orjson
 import xlsxwriter
 
-# What a cell can hold at most; a longer text is cut visibly.
+# Excel's specification. A longer text is cut and ends in an ellipsis.
 MAX_CELL_CHARACTERS: Final = 32_767
 _NICE: Final = 10
 _MAX_WIDTH: Final = 40
 
 
 def main(target: str) -> int:
-    """Write the file and say by the exit status whether it is whole."""
+    """Write the file and return the exit status: 0 where it is complete."""
     os.nice(_NICE)
     title, labels, datetime_columns = orjson.loads(sys.stdin.buffer.readline())
     book = xlsxwriter.Workbook(
@@ -62,7 +62,7 @@ def _write_rows(sheet: Any, datetime_columns: set[int], datetime_format: Any) ->
             if value is None:
                 continue
             if column in datetime_columns:
-                # A spreadsheet knows no zones: the time is UTC, as the labels' documentation says.
+                # Spreadsheets have no time zones: the cell is in UTC.
                 sheet.write_datetime(
                     row, column, datetime.fromisoformat(value).replace(tzinfo=None), datetime_format
                 )

@@ -1,4 +1,4 @@
-"""In the renderer: pictures that people send, read with suspicion and written anew."""
+"""Renderer task `picture`: re-encode an untrusted picture, without metadata."""
 
 import io
 import warnings
@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# What a telephone's camera makes today; more pixels than that are an attack or a mistake.
+# About what a phone camera makes; more is an attack or a mistake.
 MAX_PIXELS: Final = 50_000_000
-# Sharp on a printed page, and no larger than it must be.
+# Sharp on a printed page.
 MAX_SIDE_PIXELS: Final = 2000
 _FORMATS: Final = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 _QUALITY: Final = 85
@@ -19,7 +19,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 class NotAPicture(Exception):
-    """The bytes cannot be taken; `reason` says why, in words for whoever sent them."""
+    """The bytes are refused; `reason` is a text for the sender."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -27,15 +27,15 @@ class NotAPicture(Exception):
 
 
 def clean(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """Write a picture anew: upright, at most 2,000 pixels a side, without anything that stood beside it.
+    """Re-encode a picture: upright, at most 2,000 pixels a side, without EXIF, profile or comments.
 
-    A photo becomes JPEG; one that may be transparent (a signature) PNG. Raises NotAPicture.
+    A picture with transparency (a signature) becomes PNG, any other JPEG. Raises NotAPicture.
     """
     try:
-        # By content: what it calls itself does not count.
+        # Pillow tries these formats by content, whatever the file calls itself.
         with Image.open(io.BytesIO(pieces[0]), formats=list(_FORMATS)) as source:
             _check_header(source)
-            source.draft("RGB", (MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))  # a JPEG is read no larger than it is used
+            source.draft("RGB", (MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))  # decode a large JPEG at reduced size
             picture = ImageOps.exif_transpose(source)
             picture.thumbnail((MAX_SIDE_PIXELS, MAX_SIDE_PIXELS))
             return _encode(picture)
@@ -46,21 +46,21 @@ def clean(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping
     except UnidentifiedImageError:
         raise NotAPicture("It is no PNG, JPEG or WebP picture.") from None
     except (OSError, ValueError, SyntaxError, EOFError, ArithmeticError, MemoryError):
-        raise NotAPicture("It cannot be read as a picture: it is broken or cut off.") from None
+        raise NotAPicture("It cannot be read as a picture: it is broken or truncated.") from None
 
 
 def _check_header(source: Image.Image) -> None:
-    """Look at what the head of the file says, before anything of it is read."""
+    """Check size and frames from the file's header, before any pixel is decoded; raises NotAPicture."""
     if source.width * source.height > MAX_PIXELS:
         raise NotAPicture(f"It has more than {MAX_PIXELS:,} pixels.")
     if getattr(source, "n_frames", 1) > 1:
-        raise NotAPicture("It moves; send one still picture.")
+        raise NotAPicture("It is animated; send one still picture.")
 
 
 def _encode(picture: Image.Image) -> tuple[bytes, Mapping[str, Any]]:
     transparent = picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info
     kind, picture = ("PNG", picture.convert("RGBA")) if transparent else ("JPEG", picture.convert("RGB"))
-    # A new picture of the same dots: no EXIF, no profile, no comment comes along.
+    # A new image with the same pixels: EXIF, profile and comments stay behind.
     stripped = Image.new(picture.mode, picture.size)
     stripped.paste(picture)
     target = io.BytesIO()

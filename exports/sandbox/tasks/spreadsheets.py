@@ -1,7 +1,7 @@
-"""In the renderer: a stranger's CSV or XLSX, read with suspicion into plain rows of texts.
+"""Renderer task `table`: parse an untrusted CSV or XLSX into rows of texts.
 
-Knows nothing of the product. What is made: one JSON line a row, `[number, [cell, …]]`, compressed; a cell is a text
-or null. Numbers are those that a spreadsheet shows: the header's is usually 1.
+The result is zlib-compressed JSON lines, one row each: `[number, [cell, …]]`. A cell is a text or null. Row numbers
+are those that a spreadsheet shows: the header is usually row 1.
 """
 
 import csv
@@ -20,10 +20,10 @@ import python_calamine as calamine
 from exports.sandbox import isolation
 
 MAX_COLUMNS: Final = 200
-# Of a workbook, when it is unpacked: its cells and its texts.
+# Of an uncompressed workbook: cells and shared strings.
 MAX_UNPACKED_BYTES: Final = 256 * 1024**2
 MAX_MEMORY_BYTES: Final = 768 * 1024**2
-# Of all cells together; one text may stand in many cells of a workbook.
+# Of all cells together: many cells of a workbook may share one string.
 MAX_CHARACTERS: Final = 128 * 1024**2
 MAX_CELL_CHARACTERS: Final = 32_767
 _DELIMITERS: Final = (",", ";", "\t")
@@ -33,7 +33,10 @@ Row = tuple[int, list[str | None]]
 
 
 class Unreadable(Exception):
-    """The file cannot be taken; `reason` says why, in words for whoever sent it."""
+    """The file is refused; `reason` is a text for the sender.
+
+    The names of the subclasses become error codes of the API (`empty`, `not_text`, `too_much`, `broken`).
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -41,7 +44,7 @@ class Unreadable(Exception):
 
 
 class Empty(Unreadable):
-    """There is nothing in it, or nothing but a header."""
+    """It has no rows below the header."""
 
 
 class NotText(Unreadable):
@@ -49,15 +52,15 @@ class NotText(Unreadable):
 
 
 class TooMuch(Unreadable):
-    """It has more rows, columns or bytes than are taken."""
+    """It has more rows, columns or characters than the limits."""
 
 
 class Broken(Unreadable):
-    """It is cut off, or not written by the rules of its format."""
+    """It is truncated or not valid in its format."""
 
 
 def read_table(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """Read a file whose rows are at most `head["mostRows"]`; raises Unreadable."""
+    """Parse a file of at most `head["mostRows"]` rows; raises Unreadable."""
     raw = pieces[0]
     if not raw.strip():
         raise Empty("The file is empty.")
@@ -68,7 +71,7 @@ def read_table(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Ma
     else:
         text = _decode(raw)
         delimiter = _detect_delimiter(text)
-        # Programs that part cells by semicolons do so because they write commas within numbers.
+        # Spreadsheet programs separate by semicolons in locales that write decimals with a comma.
         kind, decimal_comma, rows = "csv", delimiter != ",", _csv_rows(text, delimiter)
     try:
         return _pack_rows(rows, head["mostRows"], {"kind": kind, "decimalComma": decimal_comma})
@@ -93,7 +96,7 @@ def _decode(raw: bytes) -> str:
 
 
 def _detect_delimiter(text: str) -> str:
-    """Return what parts the most cells of the first line, or what the file itself says."""
+    """Return the delimiter that the file declares (`sep=`), else the one that gives the most cells in line one."""
     if declared := _SEP_LINE.match(text):
         return declared[1]
     start = text[:_BLOCK_BYTES].lstrip("\r\n")
@@ -104,7 +107,7 @@ def _count_cells(text: str, delimiter: str) -> int:
     """Count the cells of the first line."""
     try:
         return len(next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), []))
-    except csv.Error:  # one cell without end
+    except csv.Error:  # an unterminated or oversized cell
         return 0
 
 
@@ -115,12 +118,13 @@ def _csv_rows(text: str, delimiter: str) -> Iterator[Row]:
     number = 1 if skipped else 0
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        for number, cells in enumerate(reader, number + 1):
+        for cells in reader:
+            number += 1
             yield number, [cell.strip() or None for cell in cells]
     except csv.Error as error:
         if "field larger" in str(error):
-            raise TooMuch(f"A cell behind row {number:,} is longer than cells can be.") from None
-        raise Broken(f"What follows row {number:,} cannot be read as CSV: {error}.") from None
+            raise TooMuch(f"A cell after row {number:,} is longer than cells can be.") from None
+        raise Broken(f"The rows after row {number:,} cannot be read as CSV: {error}.") from None
 
 
 # -- XLSX -------------------------------------------------------------------------------------------------
@@ -135,18 +139,18 @@ def _xlsx_rows(raw: bytes) -> Iterator[Row]:
                 each.name for each in book.sheets_metadata if each.visible is calamine.SheetVisibleEnum.Visible
             ]
             if not visible_sheets:
-                raise Empty("The workbook has no sheet that can be seen.")
+                raise Empty("The workbook has no visible sheet.")
             sheet = book.get_sheet_by_name(visible_sheets[0])
         except calamine.PasswordError:
             raise NotText("The workbook is protected by a password.") from None
         except (calamine.CalamineError, OSError, ValueError) as error:
-            raise Broken("The workbook cannot be read: it is broken or no XLSX.") from error
+            raise Broken("The workbook cannot be read: it is broken or not XLSX.") from error
         for number, cells in enumerate(sheet.iter_rows(), 1):
             yield number, [_cell_text(cell) for cell in cells]
 
 
 def _check_unpacked_size(raw: bytes) -> None:
-    """Unpack a workbook to count what is in it: what its directory says of that may be a lie."""
+    """Decompress the workbook to count its bytes: the sizes in a ZIP directory may be forged. Raises Unreadable."""
     bytes_left = MAX_UNPACKED_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
@@ -160,11 +164,11 @@ def _check_unpacked_size(raw: bytes) -> None:
                         if bytes_left < 0:
                             raise TooMuch(f"The workbook unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB.")
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise Broken("The workbook cannot be unpacked: it is broken or cut off.") from error
+        raise Broken("The workbook cannot be unpacked: it is broken or truncated.") from error
 
 
 def _cell_text(cell: Any) -> str | None:
-    """Write a cell as a CSV would hold it; a spreadsheet knows no zones: its times are UTC."""
+    """Return a cell as a CSV would hold it. Spreadsheets have no time zones: times are UTC."""
     if isinstance(cell, str):
         return cell.replace("\0", "").strip() or None
     if isinstance(cell, bool):
@@ -172,7 +176,7 @@ def _cell_text(cell: Any) -> str | None:
     if isinstance(cell, float):
         return format(Decimal(repr(cell)).normalize(), "f")
     if isinstance(cell, datetime):
-        # The number behind it is exact to some microseconds only.
+        # The serial number of a date is exact to some microseconds only.
         rounded = cell + timedelta(microseconds=500)
         return f"{rounded.isoformat(timespec='milliseconds').removesuffix('.000')}Z"
     return cell.isoformat() if isinstance(cell, date | time) else str(cell)
@@ -181,9 +185,9 @@ def _cell_text(cell: Any) -> str | None:
 # -- both -------------------------------------------------------------------------------------------------
 
 
-def _pack_rows(rows: Iterator[Row], most_rows: int, metadata: dict[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
-    """Compress the rows below the header, without those that are blank."""
-    packer = zlib.compressobj(1)
+def _pack_rows(rows: Iterator[Row], max_rows: int, metadata: dict[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+    """Return the compressed rows below the header, blank ones skipped, and their metadata; raises Unreadable."""
+    compressor = zlib.compressobj(1)
     parts: list[bytes] = []
     header, count, characters = _read_header(rows), 0, 0
     for number, cells in rows:
@@ -191,14 +195,14 @@ def _pack_rows(rows: Iterator[Row], most_rows: int, metadata: dict[str, Any]) ->
             continue
         count += 1
         characters += sum(map(len, filter(None, cells)))
-        if count > most_rows:
-            raise TooMuch(f"The file has more than {most_rows:,} rows; cut it into several.")
+        if count > max_rows:
+            raise TooMuch(f"The file has more than {max_rows:,} rows; split it.")
         if characters > MAX_CHARACTERS:
             raise TooMuch(f"The cells hold more than {MAX_CHARACTERS >> 20} million characters.")
-        parts.append(packer.compress(orjson.dumps([number, _fit_to_width(cells, len(header), number)]) + b"\n"))
+        parts.append(compressor.compress(orjson.dumps([number, _fit_to_width(cells, len(header), number)]) + b"\n"))
     if not count:
         raise Empty("There is a header and no row below it.")
-    parts.append(packer.flush())
+    parts.append(compressor.flush())
     return b"".join(parts), metadata | {"header": header, "rows": count}
 
 
@@ -208,14 +212,14 @@ def _read_header(rows: Iterator[Row]) -> list[str]:
         while cells and not cells[-1]:
             cells.pop()
         if len(cells) > MAX_COLUMNS:
-            raise TooMuch(f"The file has {len(cells):,} columns; there may be {MAX_COLUMNS}.")
+            raise TooMuch(f"The file has {len(cells):,} columns; at most {MAX_COLUMNS} are allowed.")
         if cells:
             return [(cell or "")[:200] for cell in cells]
     raise Empty("The file is empty.")
 
 
 def _fit_to_width(cells: list[str | None], width: int, number: int) -> list[str | None]:
-    """Return the cells of a row, and one more where cells stand outside the columns."""
+    """Return the first `width` cells, and the first non-empty cell beyond them, if any; it becomes an error."""
     if any(cell is not None and len(cell) > MAX_CELL_CHARACTERS for cell in cells):
         raise TooMuch(f"A cell of row {number:,} has more than {MAX_CELL_CHARACTERS:,} characters.")
     outside = next(filter(None, cells[width:]), None)

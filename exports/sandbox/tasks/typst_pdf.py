@@ -1,4 +1,4 @@
-"""In the renderer: reports of many pages by typst, part by part, and the parts joined (docs/decisions/0020)."""
+"""Renderer tasks `typeset` and `join`: long reports by typst, part by part (docs/decisions/0020)."""
 
 import io
 import json
@@ -10,20 +10,21 @@ import font_source_sans_pro
 import pikepdf
 import typst
 
-_TEMPLATES: Final = Path(__file__).resolve().parents[2] / "templates" / "exports"
+_TEMPLATES: Final = Path(__file__).resolve().parents[3] / "templates" / "documents"
 _FONT_PATHS: Final = [font_source_sans_pro.font_directory]
-# Where `#import` would look for packages; none of our templates has one.
+# `#import` finds no packages there; the templates use none.
 _NO_PACKAGES: Final = "/nonexistent"
 
 
 def render_part(head: dict[str, Any], _: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """Set a part of a report, `head["context"]`: whole and tagged where it is `numbered`.
+    """Typeset one part of a report from `head["context"]`; a `numbered` part is the whole report, tagged.
 
-    Of a part that others follow (`head["goesOn"]`) the last page is left away unless it is the only one: it may be
-    part empty. `rows` of the answer tells how many rows stand on the others, `pages` how many there are.
+    Where another part follows (`head["goesOn"]`), the last page is dropped unless it is the only one: it may be
+    half empty. The response has the number of `pages` that remain and of the `rows` on them; the next part begins
+    with the row after.
     """
     is_single_part = head["context"]["numbered"]
-    compiler = _compiler("report.typ", told=json.dumps(head["context"]))
+    compiler = _compiler("report.typ", report=json.dumps(head["context"]))
     content = cast("bytes", compiler.compile(pdf_tags=is_single_part))
     [end] = json.loads(compiler.query("<end>", field="value"))
     row_count, pages = len(head["context"]["rows"]), end["pages"]
@@ -35,19 +36,19 @@ def render_part(head: dict[str, Any], _: Sequence[bytes]) -> tuple[bytes, Mappin
 
 
 def join_parts(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """Join the parts and number their pages."""
-    with pikepdf.new() as whole:
+    """Join the parts into one PDF and number its pages."""
+    with pikepdf.new() as joined:
         for piece in pieces:
             with pikepdf.open(io.BytesIO(piece)) as part:
-                whole.pages.extend(part.pages)
-        pages = len(whole.pages)
-        numbers = cast("bytes", _compiler("numbers.typ", pages=str(pages)).compile(pdf_tags=False))
+                joined.pages.extend(part.pages)
+        pages = len(joined.pages)
+        numbers = cast("bytes", _compiler("page_numbers.typ", pages=str(pages)).compile(pdf_tags=False))
         with pikepdf.open(io.BytesIO(numbers)) as footers:
-            for page, footer in zip(whole.pages, footers.pages, strict=True):
+            for page, footer in zip(joined.pages, footers.pages, strict=True):
                 page.add_overlay(footer, None)
-            whole.docinfo["/Title"] = head["title"]
-            whole.docinfo["/Author"] = head["organisation"]
-            return _save(whole), {"pages": pages}
+            joined.docinfo["/Title"] = head["title"]
+            joined.docinfo["/Author"] = head["organisation"]
+            return _save(joined), {"pages": pages}
 
 
 def _compiler(template: str, **inputs: str) -> typst.Compiler:

@@ -1,4 +1,4 @@
-"""In the renderer: documents by WeasyPrint, from our templates."""
+"""Renderer task `page`: HTML templates to PDF by WeasyPrint."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from weasyprint.text.fonts import FontConfiguration
 
 from exports.sandbox.tasks.assets import TEMPLATES, AssetFetcher
 
-# For the templates alone; nothing of the product's own is known here.
+# Only for the template engine; the product's settings are not loaded here.
 settings.configure(USE_I18N=False, USE_TZ=True)
-# What it would say of unknown style is no news to anybody who reads this process's log.
+# Its warnings about unknown CSS would fill the server's log.
 logging.getLogger("weasyprint").setLevel(logging.CRITICAL)
 
 _engine: Final = Engine(dirs=[str(TEMPLATES)], autoescape=True)
-# The letters are read once for all documents.
+# Loads the fonts once for all documents.
 _fonts: Final = FontConfiguration()
 
 
 def render(head: dict[str, Any], pieces: Sequence[bytes]) -> tuple[bytes, Mapping[str, Any]]:
-    """Draw `head["template"]` with `head["context"]`; the pieces are the pictures it names."""
+    """Draw `head["template"]` with `head["context"]`; `pieces` are the contents of `head["pictures"]`, in order."""
     fetcher = AssetFetcher(dict(zip(head["pictures"], pieces, strict=True)))
     html = _engine.get_template(head["template"]).render(Context(head["context"]))
     document = weasyprint.HTML(string=html, url_fetcher=fetcher, base_url="asset:document").render(

@@ -1,4 +1,4 @@
-"""Exports in the background: ordered, looked at, taken in parts, cancelled."""
+"""Background exports over the API: order, progress, download with ranges, cancel."""
 
 import hashlib
 import threading
@@ -18,11 +18,11 @@ from tests.exports.export_client import fetch_file
 from tests.exports.export_job_client import create_export, create_export_job, download, get_export
 from tests.shipments.api.client import Api
 
-pytestmark = pytest.mark.usefixtures("committed", "folder")
+pytestmark = pytest.mark.usefixtures("committed", "export_dir")
 State = Export.State
 
 
-def test_what_is_ordered_is_written_and_can_be_taken(api: Api, dispatcher: Subject, folder: Path) -> None:
+def test_an_export_is_ordered_written_and_downloaded(api: Api, dispatcher: Subject, export_dir: Path) -> None:
     for _ in range(3):
         factories.booked_shipment(dispatcher)
     export = create_export(api, filters={"status": ["booked", "draft"], "limit": 2}, fields=["reference", "status"])
@@ -41,7 +41,7 @@ def test_what_is_ordered_is_written_and_can_be_taken(api: Api, dispatcher: Subje
         200, "2", "text/csv; charset=utf-8",
     )  # fmt: skip
     assert (body.splitlines()[0], body.count(b"\n")) == (b"Reference,Status", 3)
-    assert [path.name for path in folder.iterdir()] == [f"{export['id']}-1.csv"]
+    assert [path.name for path in export_dir.iterdir()] == [f"{export['id']}-1.csv"]
     assert [each["id"] for each in api.get("/api/exports").json()["results"]] == [export["id"]]
 
 
@@ -73,7 +73,7 @@ def test_every_format_can_be_ordered(api: Api, dispatcher: Subject, kind: str) -
         ("bytes=-", 200, slice(None)),
     ],
 )
-def test_a_file_comes_in_parts(api: Api, dispatcher: Subject, header: str, status: int, slice_: slice) -> None:
+def test_range_requests(api: Api, dispatcher: Subject, header: str, status: int, slice_: slice) -> None:
     factories.booked_shipment(dispatcher)
     export = create_export(api)
     export_worker.work_batch()
@@ -87,7 +87,7 @@ def test_a_file_comes_in_parts(api: Api, dispatcher: Subject, header: str, statu
         assert response["Content-Range"] == f"bytes {start}-{start + len(part) - 1}/{len(whole)}"
 
 
-def test_a_part_of_another_file_is_not_continued(api: Api, dispatcher: Subject) -> None:
+def test_if_range_of_another_file_gets_the_whole_file(api: Api, dispatcher: Subject) -> None:
     export = create_export(api)
     export_worker.work_batch()
 
@@ -97,7 +97,7 @@ def test_a_part_of_another_file_is_not_continued(api: Api, dispatcher: Subject) 
     assert (response.status_code, again.status_code, rest) == (200, 206, whole[5:])
 
 
-def test_a_third_one_at_a_time_is_refused(api: Api, dispatcher: Subject) -> None:
+def test_a_third_open_export_is_refused(api: Api, dispatcher: Subject) -> None:
     first, _ = create_export(api), create_export(api)
 
     refused = api.post("/api/exports", {"report": "shipments", "format": "csv"})
@@ -107,12 +107,12 @@ def test_a_third_one_at_a_time_is_refused(api: Api, dispatcher: Subject) -> None
     assert (refused.status_code, "Retry-After" in refused, allowed.status_code) == (429, True, 202)
 
 
-def test_orders_at_once_keep_to_two(dispatcher: Subject) -> None:
+def test_concurrent_orders_keep_to_the_quota(dispatcher: Subject) -> None:
     outcomes = []
-    gate = threading.Barrier(5)
+    barrier = threading.Barrier(5)
 
-    def one() -> None:
-        gate.wait(10)
+    def order() -> None:
+        barrier.wait(10)
         try:
             create_export_job(dispatcher)
             outcomes.append("ordered")
@@ -121,7 +121,7 @@ def test_orders_at_once_keep_to_two(dispatcher: Subject) -> None:
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=one) for _ in range(5)]
+    threads = [threading.Thread(target=order) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -146,34 +146,34 @@ def test_orders_at_once_keep_to_two(dispatcher: Subject) -> None:
         (b"[]", {""}),
     ],
 )
-def test_what_cannot_be_ordered_is_named(api: Api, body: Any, fields: set[str]) -> None:
+def test_every_invalid_member_is_named(api: Api, body: Any, fields: set[str]) -> None:
     response = api.post("/api/exports", body)
 
     assert response.status_code == 400
     assert {error["field"] for error in response.json()["errors"]} == fields
 
 
-def test_an_export_is_its_owners_alone(api: Api, house: Organization) -> None:
+def test_an_export_is_visible_to_its_owner_only(api: Api, organization: Organization) -> None:
     export = create_export(api)
-    others = [factories.member(house, "admin"), factories.member(factories.organization(), "dispatcher")]
+    others = [factories.member(organization, "admin"), factories.member(factories.organization(), "dispatcher")]
 
     for other in others:
-        theirs = Api(other)
+        other_api = Api(other)
         path = f"/api/exports/{export['id']}"
-        assert [theirs.get(path).status_code, theirs.delete(path).status_code] == [404, 404]
-        assert theirs.get(f"{path}/file").status_code == 404
-        assert theirs.get("/api/exports").json() == {"results": []}
+        assert [other_api.get(path).status_code, other_api.delete(path).status_code] == [404, 404]
+        assert other_api.get(f"{path}/file").status_code == 404
+        assert other_api.get("/api/exports").json() == {"results": []}
 
 
-def test_who_may_not_export_may_not_order(house: Organization) -> None:
-    driver = Api(factories.member(house, "driver"))
-    dispatcher = Api(factories.member(house, "dispatcher"))
+def test_ordering_needs_the_permissions_of_the_report(organization: Organization) -> None:
+    driver = Api(factories.member(organization, "driver"))
+    dispatcher = Api(factories.member(organization, "dispatcher"))
 
     assert driver.post("/api/exports", {"report": "shipments", "format": "csv"}).status_code == 403
     assert dispatcher.post("/api/exports", {"report": "audit", "format": "csv"}).status_code == 403
 
 
-def test_before_it_is_done_there_is_no_file(api: Api, dispatcher: Subject) -> None:
+def test_an_unfinished_export_has_no_file(api: Api, dispatcher: Subject) -> None:
     export = create_export(api)
 
     response, _ = download(dispatcher, export)
@@ -181,33 +181,37 @@ def test_before_it_is_done_there_is_no_file(api: Api, dispatcher: Subject) -> No
     assert (response.status_code, response["Content-Type"]) == (409, "application/problem+json")
 
 
-def test_a_cancelled_one_is_not_written(api: Api, dispatcher: Subject, folder: Path) -> None:
+def test_a_cancelled_export_is_not_written(api: Api, dispatcher: Subject, export_dir: Path) -> None:
     export = create_export(api)
 
     answers = [api.delete(f"/api/exports/{export['id']}").status_code for _ in range(2)]
     export_worker.work_batch()
 
     assert (answers, get_export(api, export)["state"]) == ([204, 204], "cancelled")
-    assert not folder.exists() or list(folder.iterdir()) == []
+    assert not export_dir.exists() or list(export_dir.iterdir()) == []
     assert download(dispatcher, export)[0].status_code == 409
 
 
-def test_a_removed_file_is_gone(api: Api, dispatcher: Subject, folder: Path) -> None:
+def test_a_removed_file_is_gone(api: Api, dispatcher: Subject, export_dir: Path) -> None:
     export = create_export(api)
     export_worker.work_batch()
 
     answer = api.delete(f"/api/exports/{export['id']}")
 
-    assert (answer.status_code, get_export(api, export)["state"], list(folder.iterdir())) == (204, "expired", [])
+    assert (answer.status_code, get_export(api, export)["state"], list(export_dir.iterdir())) == (
+        204,
+        "expired",
+        [],
+    )
     assert download(dispatcher, export)[0].status_code == 410
 
 
-def test_the_audit_names_who_ordered_and_who_took(api: Api, dispatcher: Subject, house: Organization) -> None:
+def test_order_and_download_are_audited(api: Api, dispatcher: Subject, organization: Organization) -> None:
     export = create_export(api)
     export_worker.work_batch()
     download(dispatcher, export)
 
-    entries = AuditEntry.objects.filter(organization=house, entity="export").order_by("at", "id")
+    entries = AuditEntry.objects.filter(organization=organization, entity="export").order_by("at", "id")
     assert [(entry.action, entry.outcome, entry.actor_id) for entry in entries] == [
         ("export", "started", dispatcher.user_id),
         ("export", "done", dispatcher.user_id),
@@ -216,7 +220,7 @@ def test_the_audit_names_who_ordered_and_who_took(api: Api, dispatcher: Subject,
     assert {entry.entity_id for entry in entries} == {export["id"]}
 
 
-def test_a_file_by_a_path_of_its_own_is_the_same(api: Api, dispatcher: Subject) -> None:
+def test_the_file_is_the_same_as_that_of_a_streamed_export(api: Api, dispatcher: Subject) -> None:
     factories.booked_shipment(dispatcher)
     export = create_export(api)
     export_worker.work_batch()

@@ -1,21 +1,21 @@
-"""Relays that are killed in the midst of background exports: real ones, at random moments."""
+"""Background exports while real relays are killed at random moments."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.drills import exports
-from tests.drills.harness.daphnes import database_url
+from tests.drills.harness.environment import database_url
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed", "folder")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed", "export_dir")]
 
 
-def test_whoever_is_killed_every_file_is_whole_and_none_else_is_served(folder: Path) -> None:
-    environment = {"DATABASE_URL": database_url(), "EXPORT_DIR": str(folder)}
+def test_after_kills_every_file_is_complete_and_no_partial_one_is_served(export_dir: Path) -> None:
+    environment = {"DATABASE_URL": database_url(), "EXPORT_DIR": str(export_dir)}
 
     evidence = exports.run(kills=5, rows=12_000, menu=exports.STREAMED, seed=11, environment=environment)
 
     assert evidence.holds, evidence
     assert (evidence.wrong, evidence.cut, evidence.unfinished) == (0, 0, 0)
     assert evidence.attempts >= evidence.finished + evidence.struck >= 8, evidence
-    assert list(folder.iterdir()) == [] or evidence.left_over, evidence
+    assert list(export_dir.iterdir()) == [] or evidence.left_over, evidence

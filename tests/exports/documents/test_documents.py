@@ -1,4 +1,4 @@
-"""GET /api/shipments/{reference}/documents/*.pdf: the papers of a shipment, for whoever may read it."""
+"""GET /api/shipments/{reference}/documents/*.pdf: documents of a shipment, for every subject that may read it."""
 
 import io
 import uuid
@@ -8,11 +8,12 @@ from typing import Any
 
 import orjson
 import pytest
+from barcode.charsets import code128
 from PIL import Image
 
 from exports.documents import shipment_documents
 from exports.pdf import barcodes, libraries
-from exports.reports.formats import pdf
+from exports.pdf.cache import pdf_cache
 from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.domain import pictures
@@ -27,20 +28,10 @@ NASTY = "<img src=http://127.0.0.1:9/x> {{ organisation }}"
 
 
 @pytest.fixture
-def house(committed: None) -> Organization:
-    return factories.organization("Acme Freight")
-
-
-@pytest.fixture
-def dispatcher(house: Organization) -> Subject:
-    return factories.member(house, "dispatcher")
-
-
-@pytest.fixture
-def shipment(house: Organization, dispatcher: Subject) -> Shipment:
+def shipment(organization: Organization, dispatcher: Subject) -> Shipment:
     return factories.booked_shipment(
-        dispatcher, reference="SHIP-1", driver_id=factories.driver(house).pk,
-        customer_id=factories.customer(house, NASTY).pk, pieces=12, weight_kg=Decimal("1240.500"),
+        dispatcher, reference="SHIP-1", driver_id=factories.driver(organization).pk,
+        customer_id=factories.customer(organization, NASTY).pk, pieces=12, weight_kg=Decimal("1240.500"),
         volume_m3=Decimal("3.2"), references={"po": "4500012345", "bol": "MAEU123456789"}, notes="Ring at gate 4.",
         planned_pickup_at=NOW, planned_delivery_at=NOW + timedelta(days=3),
     )  # fmt: skip
@@ -61,10 +52,10 @@ def store_proof(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[s
 
 
 def modules(content: bytes, box: tuple[float, float, float, float]) -> list[int]:
-    """Return the widths of the dark and light stripes across the middle of a part of the page."""
-    drawn = pdf_reader.render_page(content, scale=8).convert("L")
-    left, top, right, bottom = (int(part * size) for part, size in zip(box, drawn.size * 2, strict=True))
-    row = [drawn.getpixel((x, (top + bottom) // 2)) < 128 for x in range(left, right)]
+    """Return the widths in pixels of the dark and light bars across a box, which is given in parts of the page."""
+    picture = pdf_reader.render_page(content, scale=8).convert("L")
+    left, top, right, bottom = (int(part * size) for part, size in zip(box, picture.size * 2, strict=True))
+    row = [picture.getpixel((x, (top + bottom) // 2)) < 128 for x in range(left, right)]
     widths, before = [], None
     for dark in row:
         if dark == before:
@@ -75,34 +66,36 @@ def modules(content: bytes, box: tuple[float, float, float, float]) -> list[int]
     return widths
 
 
-def test_a_bill_of_lading_says_what_is_carried(dispatcher: Subject, shipment: Shipment) -> None:
+def test_a_bill_of_lading_has_parties_route_goods_and_references(dispatcher: Subject, shipment: Shipment) -> None:
     file = document(dispatcher, "bol")
 
-    shown = pdf_reader.text(file.body)
+    page_text = pdf_reader.text(file.body)
     assert (file.status, file.headers["Content-Disposition"]) == (200, 'inline; filename="SHIP-1-bol.pdf"')
     for words in (
         "Bill of lading MAEU123456789", "Acme Freight", "Dana Driver", "+31 6 1234 5678", NASTY, "Rotterdam",
         "NL · NLRTM", "Hamburg", "DE · DEHAM", "2026-03-02 12:00 UTC", "2026-03-05 12:00 UTC", "1,240.5 kg",
         "3.2 m³", "PO 4500012345", "Ring at gate 4.", shipment_documents.sscc(shipment.pk), "Page 1 of 1",
     ):  # fmt: skip
-        assert words in shown
+        assert words in page_text
 
 
-def test_a_customer_sees_neither_phone_nor_instructions(house: Organization, shipment: Shipment) -> None:
-    customer = factories.member(house, "customer", customer=shipment.customer)
+def test_a_bill_of_lading_for_a_customer_has_no_phone_and_no_notes(
+    organization: Organization, shipment: Shipment
+) -> None:
+    customer = factories.member(organization, "customer", customer=shipment.customer)
 
-    shown = pdf_reader.text(document(customer, "bol").body)
+    page_text = pdf_reader.text(document(customer, "bol").body)
 
-    assert ("Dana Driver" in shown, "+31 6" in shown, "gate 4" in shown) == (True, False, False)
+    assert ("Dana Driver" in page_text, "+31 6" in page_text, "gate 4" in page_text) == (True, False, False)
 
 
-def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipment: Shipment) -> None:
+def test_a_label_is_four_by_six_inches_with_its_barcodes(dispatcher: Subject, shipment: Shipment) -> None:
     file = document(dispatcher, "label")
 
     with pdf_reader.open_pdf(file.body) as label:
         assert [float(number) for number in label.pages[0].MediaBox] == [0, 0, 288, 432]
         assert len(label.pages) == 1
-    shown = pdf_reader.text(file.body)
+    page_text = pdf_reader.text(file.body)
     for words in (
         "DEHAM",
         "Hamburg",
@@ -112,25 +105,25 @@ def test_a_label_is_four_by_six_inches_with_its_codes(dispatcher: Subject, shipm
         "1,240.5 kg",
         "2026-03-05",
     ):
-        assert words in shown
+        assert words in page_text
     assert {embedded for _, embedded in pdf_reader.fonts(file.body)} == {True}
 
 
-def test_however_long_its_names_a_label_is_one_piece(house: Organization, dispatcher: Subject) -> None:
-    Organization.objects.filter(pk=house.pk).update(name="Acme Freight " + "Kraftwagenspedition" * 4)
-    long = factories.location("DEZZZ", "Niederoberunterbergkirchenhausen am See " * 2, "DE", 50.0, 10.0)
+def test_a_label_with_long_names_stays_on_one_page(organization: Organization, dispatcher: Subject) -> None:
+    Organization.objects.filter(pk=organization.pk).update(name="Acme Freight " + "Kraftwagenspedition" * 4)
+    place = factories.location("DEZZZ", "Niederoberunterbergkirchenhausen am See " * 2, "DE", 50.0, 10.0)
+    customer = factories.customer(organization, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk" * 2)
     factories.booked_shipment(
-        dispatcher, reference="SHIP-1", destination=long.locode, planned_pickup_at=NOW,
-        customer_id=factories.customer(house, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerk" * 2).pk,
-    )  # fmt: skip
+        dispatcher, reference="SHIP-1", destination=place.locode, planned_pickup_at=NOW, customer_id=customer.pk
+    )
 
     [page] = pdf_reader.pages(document(dispatcher, "label").body)
 
-    shipment = Shipment.objects.get(organization=house)
+    shipment = Shipment.objects.get(organization=organization)
     assert (f"(00) {shipment_documents.sscc(shipment.pk)}" in page, "2026-03-02" in page) == (True, True)
 
 
-def test_the_bars_on_the_label_are_those_of_the_sscc(dispatcher: Subject, shipment: Shipment) -> None:
+def test_the_barcode_on_the_label_decodes_to_the_sscc(dispatcher: Subject, shipment: Shipment) -> None:
     stripes = modules(document(dispatcher, "label").body, (0.04, 0.82, 0.96, 0.90))[1:-1]
 
     module = sum(stripes) / (barcodes.gs1_128(f"00{shipment_documents.sscc(shipment.pk)}").width - 20)
@@ -141,9 +134,7 @@ def test_the_bars_on_the_label_are_those_of_the_sscc(dispatcher: Subject, shipme
 
 
 def _decode_code128(widths: list[int]) -> str:
-    """Read Code 128 (ISO/IEC 15417) in the code set of pairs of digits, by its own table of patterns."""
-    from barcode.charsets import code128
-
+    """Decode Code 128 (ISO/IEC 15417), code set C: pairs of digits."""
     patterns = {}
     for value, bars in enumerate(code128.CODES):
         runs = [len(run) for run in bars.replace("01", "0 1").replace("10", "1 0").split()]
@@ -156,7 +147,7 @@ def _decode_code128(widths: list[int]) -> str:
     return "FNC1 " + "".join(f"{value:02d}" for value in content[1:])
 
 
-def test_a_reference_too_long_for_bars_is_printed_in_letters(dispatcher: Subject) -> None:
+def test_a_reference_too_long_for_a_barcode_is_printed_as_text(dispatcher: Subject) -> None:
     reference = "L" * 64
     factories.booked_shipment(dispatcher, reference=reference)
 
@@ -167,16 +158,16 @@ def test_a_reference_too_long_for_bars_is_printed_in_letters(dispatcher: Subject
         assert len(label.pages) == 1
 
 
-def test_an_sscc_has_its_check_digit_and_is_always_the_same() -> None:
+def test_an_sscc_has_a_check_digit_and_is_stable() -> None:
     number = barcodes.demo_sscc(uuid.UUID(int=1))
 
     assert (len(number), number[1:3], number) == (18, "04", barcodes.demo_sscc(uuid.UUID(int=1)))
     assert sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(number)) % 10 == 0
-    # The example of GS1's own page on check digits.
+    # The example of GS1's page on check digits.
     assert barcodes.check_digit("37610425002123456") == "9"
 
 
-def test_an_own_prefix_numbers_shipments_one_by_one(committed: None, settings: Any) -> None:
+def test_a_company_prefix_assigns_serials_once(committed: None, settings: Any) -> None:
     settings.GS1_COMPANY_PREFIX = "7610425"
     first, second = uuid.uuid4(), uuid.uuid4()
 
@@ -185,7 +176,7 @@ def test_an_own_prefix_numbers_shipments_one_by_one(committed: None, settings: A
     serials = [int(number[0] + number[8:17]) for number in numbers]
     assert {number[1:8] for number in numbers} == {"7610425"}
     assert (serials[0], serials[1] > serials[0]) == (serials[2], True)
-    # Extension digit and serial are one number, which begins anew behind its last.
+    # Extension digit and serial are one counter, which wraps around.
     assert barcodes.sscc("7610425", 10_002_123_456)[:17] == "0" + "7610425" + "002123456"
 
 
@@ -198,18 +189,18 @@ def test_a_label_under_the_demo_prefix_says_so(dispatcher: Subject, shipment: Sh
     assert f"(00) {shipment_documents.sscc(shipment.pk)}" in own
 
 
-def test_a_proof_shows_who_signed_and_with_what(dispatcher: Subject, shipment: Shipment) -> None:
+def test_a_proof_of_delivery_shows_signer_and_pictures(dispatcher: Subject, shipment: Shipment) -> None:
     store_proof(dispatcher, kinds=("signature", "photo"))
 
     content = document(dispatcher, "pod").body
 
-    shown = pdf_reader.text(content)
+    page_text = pdf_reader.text(content)
     for words in ("Proof of delivery", "Erika Mustermann", "2026-03-02 12:00 UTC", "Left at gate 4", "PHOTO"):
-        assert words in shown
-    assert sum(dot[0] > 150 > 80 > dot[1] for dot in pdf_reader.pixels(content)) > 1000
+        assert words in page_text
+    assert sum(pixel[0] > 150 > 80 > pixel[1] for pixel in pdf_reader.pixels(content)) > 1000
 
 
-def test_a_later_proof_is_the_one_that_is_shown(dispatcher: Subject, shipment: Shipment) -> None:
+def test_the_latest_proof_of_delivery_is_shown(dispatcher: Subject, shipment: Shipment) -> None:
     store_proof(dispatcher)
     first = pdf_reader.text(document(dispatcher, "pod").body)
     store_proof(dispatcher, "Max")
@@ -219,40 +210,42 @@ def test_a_later_proof_is_the_one_that_is_shown(dispatcher: Subject, shipment: S
     assert ("Erika Mustermann" in first, "Erika Mustermann" in second, "Max" in second) == (True, False, True)
 
 
-def test_there_is_no_proof_before_one_is_stored(dispatcher: Subject, shipment: Shipment) -> None:
+def test_without_a_proof_of_delivery_it_is_a_404(dispatcher: Subject, shipment: Shipment) -> None:
     file = document(dispatcher, "pod")
 
     assert (file.status, orjson.loads(file.body)["detail"]) == (404, "SHIP-1 has no proof of delivery yet.")
 
 
-def test_each_document_is_audited(house: Organization, dispatcher: Subject, shipment: Shipment) -> None:
+def test_each_document_is_audited(organization: Organization, dispatcher: Subject, shipment: Shipment) -> None:
     file = document(dispatcher, "label")
 
-    [entry] = AuditEntry.objects.filter(organization=house, action="document")
+    [entry] = AuditEntry.objects.filter(organization=organization, action="document")
     assert (entry.entity, entry.entity_id, entry.actor_id) == ("shipment", "SHIP-1", dispatcher.user_id)
     assert entry.after == {"document": "label", "seq": 1, "bytes": len(file.body)}
 
 
-def test_a_document_is_drawn_once_and_anew_after_a_change(dispatcher: Subject, shipment: Shipment) -> None:
-    hits = pdf.cache.stats.hits
+def test_a_document_is_cached_until_the_shipment_changes(dispatcher: Subject, shipment: Shipment) -> None:
+    hits = pdf_cache.stats.hits
 
     bodies = [document(dispatcher, "bol").body for _ in range(2)]
     services.amend(by=dispatcher, now=NOW, reference="SHIP-1", changes={"pieces": 13})
     after = document(dispatcher, "bol").body
 
-    assert (bodies[0] == bodies[1], pdf.cache.stats.hits) == (True, hits + 1)
+    assert (bodies[0] == bodies[1], pdf_cache.stats.hits) == (True, hits + 1)
     assert " 13 " in pdf_reader.text(after)
 
 
 @pytest.mark.parametrize("kind", ["bol", "label", "pod"])
-def test_who_may_not_see_the_shipment_learns_nothing(house: Organization, shipment: Shipment, kind: str) -> None:
+def test_a_hidden_shipment_is_the_same_404_as_a_missing_one(
+    organization: Organization, shipment: Shipment, kind: str
+) -> None:
     rival = factories.member(factories.organization("Rival"), "admin")
 
     def problem(file: File) -> Any:
         body = orjson.loads(file.body)
         return file.status, {name: body[name] for name in ("title", "detail")}
 
-    answers = [problem(document(factories.member(house, role), kind)) for role in ("driver", "customer")]
+    answers = [problem(document(factories.member(organization, role), kind)) for role in ("driver", "customer")]
     answers.append(problem(document(rival, kind)))
     answers += [problem(document(rival, kind, name)) for name in ("NOBODYS", "a%00b", "%F0%9F%9A%9A")]
 
@@ -260,21 +253,21 @@ def test_who_may_not_see_the_shipment_learns_nothing(house: Organization, shipme
     assert document(None, kind).status == 401
 
 
-def test_its_driver_and_its_customer_may(house: Organization, shipment: Shipment) -> None:
-    driver = factories.member(house, "driver", driver=shipment.driver)
-    customer = factories.member(house, "customer", customer=shipment.customer)
+def test_its_driver_and_its_customer_may_read_documents(organization: Organization, shipment: Shipment) -> None:
+    driver = factories.member(organization, "driver", driver=shipment.driver)
+    customer = factories.member(organization, "customer", customer=shipment.customer)
 
     assert [document(subject, "label").status for subject in (driver, customer)] == [200, 200]
 
 
 @pytest.mark.parametrize("path", ["invoice.pdf", "bol.html", "bol.pdf/", "../bol.pdf", "%00.pdf"])
-def test_there_are_no_other_documents(dispatcher: Subject, shipment: Shipment, path: str) -> None:
+def test_other_documents_are_a_404(dispatcher: Subject, shipment: Shipment, path: str) -> None:
     headers = {"Authorization": f"Bearer {token(dispatcher, scopes=('shipments:read',))}"}
 
     assert fetch_file(None, path=f"/api/shipments/SHIP-1/documents/{path}", **headers).status == 404
 
 
-def test_without_its_libraries_the_answer_says_what_to_type(
+def test_without_the_libraries_it_is_a_503_with_the_remedy(
     dispatcher: Subject, shipment: Shipment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(libraries, "present", lambda: False)

@@ -23,16 +23,17 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def run(file: Path, house: Organization, **options: Any) -> dict[str, Any]:
-    """Run the command and return the line that it prints."""
+def run_command(file: Path, organization: Organization, **options: Any) -> dict[str, Any]:
+    """Run the command and return the JSON that it prints."""
     out = StringIO()
-    call_command("import_shipments", str(file), organization=house.slug, stdout=out, **options)
+    call_command("import_shipments", str(file), organization=organization.slug, stdout=out, **options)
     summary: dict[str, Any] = json.loads(out.getvalue())
     return summary
 
 
-def test_it_imports_and_prints_one_line_of_counts(file: Path, house: Organization) -> None:
-    trial, first, second = run(file, house, dry_run=True), run(file, house), run(file, house)
+def test_it_imports_and_prints_one_line_of_counts(file: Path, organization: Organization) -> None:
+    trial = run_command(file, organization, dry_run=True)
+    first, second = run_command(file, organization), run_command(file, organization)
 
     del first["seconds"]
     assert first == {
@@ -40,35 +41,35 @@ def test_it_imports_and_prints_one_line_of_counts(file: Path, house: Organizatio
         "unchanged": 0, "failed": 0,
     }  # fmt: skip
     assert (trial["dryRun"], trial["created"], second["created"], second["unchanged"]) == (True, 2, 0, 2)
-    assert sorted(shipments_by_reference(house)) == ["A-1", "A-2"]
-    entries = AuditEntry.objects.filter(organization=house, entity="import").order_by("at", "id")
+    assert sorted(shipments_by_reference(organization)) == ["A-1", "A-2"]
+    entries = AuditEntry.objects.filter(organization=organization, entity="import").order_by("at", "id")
     assert [(each.actor_role, each.outcome) for each in entries] == [
         ("system", "started"), ("system", "done"), ("system", "started"), ("system", "done"),
     ]  # fmt: skip
 
 
-def test_it_acts_as_whom_it_is_told(file: Path, house: Organization, dispatcher: Subject) -> None:
-    run(file, house, email=User.objects.get(pk=dispatcher.user_id).email.upper())
+def test_it_acts_as_the_given_user(file: Path, organization: Organization, dispatcher: Subject) -> None:
+    run_command(file, organization, email=User.objects.get(pk=dispatcher.user_id).email.upper())
 
-    entry = AuditEntry.objects.get(organization=house, entity="shipment", entity_id="A-1")
+    entry = AuditEntry.objects.get(organization=organization, entity="shipment", entity_id="A-1")
     assert (entry.actor_id, entry.actor_role) == (dispatcher.user_id, "dispatcher")
 
 
-def test_rows_that_fail_are_named_and_end_it_with_1(
-    file: Path, house: Organization, capsys: pytest.CaptureFixture[str]
+def test_failed_rows_are_printed_and_the_exit_status_is_1(
+    file: Path, organization: Organization, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_bytes(csv_of([{"Reference": "A-1", **ROUTE, "Pieces": "x"}, {"Reference": "A-2", **ROUTE}]))
 
-    with pytest.raises(SystemExit) as ended:
-        run(file, house)
+    with pytest.raises(SystemExit) as exit_:
+        run_command(file, organization)
 
-    assert (ended.value.code, sorted(shipments_by_reference(house))) == (1, ["A-2"])
+    assert (exit_.value.code, sorted(shipments_by_reference(organization))) == (1, ["A-2"])
     assert "row 2 (A-1): Pieces: Give a whole number" in capsys.readouterr().err
 
 
-def test_what_cannot_be_done_is_said_in_one_line(file: Path, house: Organization) -> None:
+def test_every_command_error_is_one_line(file: Path, organization: Organization) -> None:
     stranger = User.objects.get(pk=factories.member(factories.organization(), "dispatcher").user_id)
-    auditor = User.objects.get(pk=factories.member(house, "auditor").user_id)
+    auditor = User.objects.get(pk=factories.member(organization, "auditor").user_id)
     (broken := file.with_name("broken.csv")).write_bytes(b"Weight\n1\n")
     messages = []
     for path, options in (
@@ -79,9 +80,9 @@ def test_what_cannot_be_done_is_said_in_one_line(file: Path, house: Organization
         (file, {"email": "nobody@example.test"}),
         (file, {"email": auditor.email}),
     ):
-        with pytest.raises(CommandError) as refused:
-            call_command("import_shipments", str(path), **({"organization": house.slug} | options))
-        messages.append(str(refused.value))
+        with pytest.raises(CommandError) as error:
+            call_command("import_shipments", str(path), **({"organization": organization.slug} | options))
+        messages.append(str(error.value))
 
     assert [text for text in messages if "\n" in text] == []
     assert ["No such file" in messages[0], "Weight: There is no such column" in messages[1]] == [True, True]
@@ -91,4 +92,4 @@ def test_what_cannot_be_done_is_said_in_one_line(file: Path, house: Organization
         "member" in messages[4],
         "may not" in messages[5],
     ] == [True] * 4
-    assert shipments_by_reference(house) == {}
+    assert shipments_by_reference(organization) == {}

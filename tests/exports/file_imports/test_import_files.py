@@ -1,4 +1,4 @@
-"""Strangers' files: whatever is in them, a clear refusal or an error of a row; nothing more, in bounded memory."""
+"""Hostile and broken files: each gives a clear error of the file or of a row, in bounded memory."""
 
 import io
 import resource
@@ -18,11 +18,11 @@ from tests.shipments.api.client import Api, field_errors
 SHEET = "xl/worksheets/sheet1.xml"
 
 
-def rows(raw: bytes, *, most: int = 1000) -> list[tuple[int, list[str | None]]]:
-    """Read a file as a renderer does."""
-    made, about = spreadsheets.read_table({"mostRows": most}, [raw])
-    unpacked = list(table.iter_packed_rows(made))
-    assert len(unpacked) == about["rows"]
+def rows(raw: bytes) -> list[tuple[int, list[str | None]]]:
+    """Parse a file as a renderer does, with a limit of 1,000 rows."""
+    content, metadata = spreadsheets.read_table({"mostRows": 1000}, [raw])
+    unpacked = list(table.iter_packed_rows(content))
+    assert len(unpacked) == metadata["rows"]
     return unpacked
 
 
@@ -30,8 +30,8 @@ def header(raw: bytes) -> list[str]:
     return list(spreadsheets.read_table({"mostRows": 1000}, [raw])[1]["header"])
 
 
-def rezipped(raw: bytes, name: str, content: bytes) -> bytes:
-    """Put other content into a workbook."""
+def replace_member(raw: bytes, name: str, content: bytes) -> bytes:
+    """Replace the content of one file in a workbook."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(raw)) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
         for each in old.namelist():
@@ -40,7 +40,7 @@ def rezipped(raw: bytes, name: str, content: bytes) -> bytes:
 
 
 WORKBOOK = xlsx_of([["Reference", "Notes"], ["A-1", "x"]])
-FAR = (
+FAR_CELL_SHEET = (
     b'<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
     b'<row r="1"><c r="A1" t="inlineStr"><is><t>Reference</t></is></c></row>'
     b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
@@ -54,9 +54,9 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "NUL": (b"Reference\nA\0B\n", "not_text"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(50), "not_text"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "not_text"),
-    "a ZIP of something else": (rezipped(WORKBOOK, "[Content_Types].xml", b"")[:-40], "broken"),
+    "a ZIP of something else": (replace_member(WORKBOOK, "[Content_Types].xml", b"")[:-40], "broken"),
     "a cut workbook": (WORKBOOK[: len(WORKBOOK) // 2], "broken"),
-    "a workbook without XML": (rezipped(WORKBOOK, SHEET, b"<<<"), "broken"),
+    "a workbook without XML": (replace_member(WORKBOOK, SHEET, b"<<<"), "broken"),
     "a million columns": (b"Reference" + b",x" * 1_000_000 + b"\nA-1\n", "too_much"),
     "a million semicolons": (b"Reference" + b";" * 1_000_000 + b"x\nA-1\n", "too_much"),
     "too many rows": (b"Reference\n" + b"A-1\n" * 1001, "too_much"),
@@ -64,12 +64,12 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a long cell": (b"Reference\n" + b"x" * 40_000 + b"\n", "too_much"),
     "an open quote": (b'Reference,Notes\nA-1,"never closed\nA-2,x\n', "broken"),
     "a quote that does not end a cell": (b'Reference,Notes\nA-1,"x"y\n', "broken"),
-    "a bomb": (rezipped(WORKBOOK, SHEET, b" " * (300 * 1024**2)), "too_much"),
+    "a bomb": (replace_member(WORKBOOK, SHEET, b" " * (300 * 1024**2)), "too_much"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_read_is_refused_with_the_reason(name: str) -> None:
+def test_an_unreadable_file_is_refused_with_the_reason(name: str) -> None:
     raw, code = REFUSED[name]
     codes = {
         "empty": spreadsheets.Empty,
@@ -98,26 +98,25 @@ def test_what_cannot_be_read_is_refused_with_the_reason(name: str) -> None:
         (b"\n\na,b\n1,2", [(4, ["1", "2"])]),
     ],
 )
-def test_csv_is_read_as_programs_write_it(raw: bytes, expected: list[Any]) -> None:
+def test_csv_dialects(raw: bytes, expected: list[Any]) -> None:
     assert [(number, cells) for number, cells in rows(raw)] == expected
 
 
-def test_a_cell_outside_the_columns_is_kept_to_be_told() -> None:
+def test_a_cell_outside_the_columns_is_kept_for_its_error() -> None:
     assert rows(b"a,b\n1,2,,,9\n") == [(2, ["1", "2", "9"])]
     assert header(b"a,b,,\n1,2\n") == ["a", "b"]
 
 
 def test_a_workbook_far_wider_than_its_cells_is_refused_and_takes_no_memory(committed: None) -> None:
-    """One cell in the last corner: laid out as a table that is 400 GB."""
+    """One cell in the last corner: as a dense table that is 400 GB."""
     with pytest.raises(InvalidFields) as refused:
-        table.read(rezipped(WORKBOOK, SHEET, FAR))
+        table.read(replace_member(WORKBOOK, SHEET, FAR_CELL_SHEET))
 
     assert refused.value.errors[0]["field"] == "file"
-    # The largest child that ever ended, in KiB; a renderer may have 2 GiB where it draws. A child begins as a copy
-    # of this process, which counts.
+    # The largest child so far, in KiB. A child starts as a copy of this process, and that counts too.
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(own + 1, 1024**2)
-    # The next one is read by a renderer that is well.
+    # A new renderer parses the next file.
     assert table.read(WORKBOOK).count == 1
     assert pool.shared().processes()
 
@@ -138,15 +137,13 @@ def test_a_workbook_far_wider_than_its_cells_is_refused_and_takes_no_memory(comm
     ],
 )
 @pytest.mark.parametrize("dry_run", ["true", "false"])
-def test_a_file_that_cannot_be_used_is_a_400(
-    api: Api, raw: bytes, refused: list[tuple[str, str]], dry_run: str
-) -> None:
-    answer = send(api, raw, dryRun=dry_run)
+def test_an_unusable_file_is_a_400(api: Api, raw: bytes, refused: list[tuple[str, str]], dry_run: str) -> None:
+    response = send(api, raw, dryRun=dry_run)
 
-    assert (answer.status_code, field_errors(answer)) == (400, refused)
+    assert (response.status_code, field_errors(response)) == (400, refused)
 
 
-def test_what_is_too_large_is_a_413(api: Api, settings: Any) -> None:
+def test_a_file_above_the_limit_is_a_413(api: Api, settings: Any) -> None:
     settings.IMPORT_MAX_BYTES = 100_000
     large = csv_of([{"Reference": "A-1", "Notes": "x" * 99}] * 2000)
 
@@ -154,7 +151,7 @@ def test_what_is_too_large_is_a_413(api: Api, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("filename", [None, "large.csv"])
-def test_a_file_may_be_larger_than_json_may(api: Api, filename: str | None) -> None:
+def test_a_file_may_exceed_the_limit_of_json_bodies(api: Api, filename: str | None) -> None:
     rows = [
         {"Reference": f"A-{at}", "Origin": "NLRTM", "Destination": "DEHAM", "Notes": "x" * 3900}
         for at in range(300)
@@ -180,15 +177,15 @@ def test_a_file_may_be_larger_than_json_may(api: Api, filename: str | None) -> N
     ],
 )
 def test_other_bodies_are_refused(api: Api, content_type: str, body: bytes, status: int) -> None:
-    answer = api.post("/api/imports/shipments", body, content_type=content_type)
+    response = api.post("/api/imports/shipments", body, content_type=content_type)
 
-    assert (answer.status_code, answer["Content-Type"]) == (status, "application/problem+json")
+    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json")
 
 
 def test_compressed_bodies_are_refused(api: Api) -> None:
-    answer = api.post("/api/imports/shipments", b"x", content_type="text/csv", Content_Encoding="gzip")
+    response = api.post("/api/imports/shipments", b"x", content_type="text/csv", Content_Encoding="gzip")
 
-    assert answer.status_code == 415
+    assert response.status_code == 415
 
 
 def test_a_cell_outside_the_columns_is_an_error_of_its_row(api: Api, dispatcher: Subject) -> None:

@@ -1,4 +1,4 @@
-"""Imports of shipments: tried, ordered, applied row by row, idempotent by reference."""
+"""Imports of shipments over the API: dry run, create, report; idempotent by reference."""
 
 import uuid
 from datetime import UTC, datetime
@@ -27,11 +27,11 @@ from tests.exports.import_client import (
 )
 from tests.shipments.api.client import Api, field_errors
 
-pytestmark = pytest.mark.usefixtures("committed", "folder")
+pytestmark = pytest.mark.usefixtures("committed", "export_dir")
 
 
-def test_new_rows_become_shipments(api: Api, house: Organization, dispatcher: Subject) -> None:
-    driver, customer = factories.driver(house), factories.customer(house, "Ōsaka & Söhne")
+def test_new_rows_become_shipments(api: Api, organization: Organization, dispatcher: Subject) -> None:
+    driver, customer = factories.driver(organization), factories.customer(organization, "Ōsaka & Söhne")
     raw = csv_of(
         [
             {"Reference": "A-1", **ROUTE, "Status": "booked", "Driver ID": str(driver.pk), "Pieces": "7",
@@ -45,7 +45,7 @@ def test_new_rows_become_shipments(api: Api, house: Organization, dispatcher: Su
 
     assert (done["state"], done["progress"]) == ("succeeded", {"done": 2, "total": 2})
     assert done["counts"] == {"created": 2, "updated": 0, "unchanged": 0, "failed": 0}
-    first, second = shipments_by_reference(house)["A-1"], shipments_by_reference(house)["A-2"]
+    first, second = shipments_by_reference(organization)["A-1"], shipments_by_reference(organization)["A-2"]
     assert (first.status, first.driver_id, first.customer_id, first.pieces, first.weight_kg) == (
         "booked", driver.pk, customer.pk, 7, Decimal("12.500"),
     )  # fmt: skip
@@ -54,12 +54,12 @@ def test_new_rows_become_shipments(api: Api, house: Organization, dispatcher: Su
     )  # fmt: skip
     assert (second.status, second.origin.name, second.origin.country) == ("draft", "Depot 7", "NL")
     assert second.destination.locode == "DEHAM"
-    # Each as anybody would book it: its event, its entry in the audit.
+    # As if booked through the API: with its event and its audit entry.
     assert ShipmentEvent.objects.filter(shipment=first, seq=1, type="created").count() == 1
-    assert AuditEntry.objects.get(organization=house, entity_id="A-1").actor_id == dispatcher.user_id
+    assert AuditEntry.objects.get(organization=organization, entity_id="A-1").actor_id == dispatcher.user_id
 
 
-def test_the_same_file_twice_changes_nothing(api: Api, house: Organization) -> None:
+def test_the_same_file_twice_changes_nothing(api: Api, organization: Organization) -> None:
     raw = csv_of(
         [
             {"Reference": "A-1", **ROUTE, "Planned Delivery At": "2026-03-09T12:00:00Z", "ETA": ""},
@@ -67,18 +67,25 @@ def test_the_same_file_twice_changes_nothing(api: Api, house: Organization) -> N
         ]
     )
     run_import(api, raw)
-    before = {name: (each.seq, each.updated_at) for name, each in shipments_by_reference(house).items()}
+    before = {name: (each.seq, each.updated_at) for name, each in shipments_by_reference(organization).items()}
 
     again = run_import(api, raw)
 
     assert again["counts"] == {"created": 0, "updated": 0, "unchanged": 2, "failed": 0}
-    assert {name: (each.seq, each.updated_at) for name, each in shipments_by_reference(house).items()} == before
-    assert Location.objects.filter(organization=house).count() == 1
+    assert {
+        name: (each.seq, each.updated_at) for name, each in shipments_by_reference(organization).items()
+    } == before
+    assert Location.objects.filter(organization=organization).count() == 1
 
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx"])
-def test_an_export_comes_in_again_unchanged(api: Api, house: Organization, dispatcher: Subject, kind: str) -> None:
-    customer, driver = factories.customer(house, "=Formula Ltd"), factories.driver(house, "@Dana", "+31 6 1")
+def test_an_exported_file_imports_as_unchanged(
+    api: Api, organization: Organization, dispatcher: Subject, kind: str
+) -> None:
+    customer, driver = (
+        factories.customer(organization, "=Formula Ltd"),
+        factories.driver(organization, "@Dana", "+31 6 1"),
+    )
     names: dict[str, Any] = {"customer_id": customer.pk, "driver_id": driver.pk}
     for reference, notes in (("A-1", "=1+1"), ("A-2", "'=1+1"), ("A-3", '+31 6, "x"\nline'), ("A-4", "''@x")):
         factories.booked_shipment(
@@ -88,7 +95,7 @@ def test_an_export_comes_in_again_unchanged(api: Api, house: Organization, dispa
             origin=services.places.Place("=Depot", "NL", 52.1, 4.3),
         )  # fmt: skip
     factories.delivered_shipment(dispatcher, reference="A-5", **names)
-    before = {name: each.seq for name, each in shipments_by_reference(house).items()}
+    before = {name: each.seq for name, each in shipments_by_reference(organization).items()}
     fields = (
         "id,reference,origin,destination,status,driverId,driverName,driverPhone,createdAt,updatedAt,customer,"
         "eta,deliveredAt,pieces,weightKg,plannedPickupAt,plannedDeliveryAt,volumeM3,customerId,seq,po,bol,pro,flags,notes"
@@ -100,13 +107,13 @@ def test_an_export_comes_in_again_unchanged(api: Api, house: Organization, dispa
     assert (done["counts"]["unchanged"], done["rows"]) == (5, [
         {**entry, "outcome": "unchanged", "changed": [], "errors": [], "warnings": []} for entry in done["rows"]
     ])  # fmt: skip
-    assert {name: each.seq for name, each in shipments_by_reference(house).items()} == before
+    assert {name: each.seq for name, each in shipments_by_reference(organization).items()} == before
 
 
-def test_what_differs_is_amended_and_what_is_left_out_stays(
-    api: Api, house: Organization, dispatcher: Subject
+def test_given_values_are_amended_and_others_stay(
+    api: Api, organization: Organization, dispatcher: Subject
 ) -> None:
-    driver = factories.driver(house)
+    driver = factories.driver(organization)
     factories.booked_shipment(
         dispatcher, reference="A-1", pieces=1, driver_id=driver.pk, references={"po": "1", "sku": "2"}
     )
@@ -116,7 +123,7 @@ def test_what_differs_is_amended_and_what_is_left_out_stays(
     )
 
     [entry] = done["rows"]
-    stored = shipments_by_reference(house)["A-1"]
+    stored = shipments_by_reference(organization)["A-1"]
     assert (entry["outcome"], entry["changed"]) == ("updated", ["PIECES", "references"])
     assert [(each["column"], each["code"]) for each in entry["warnings"]] == [("Status", "ignored")]
     assert (stored.pieces, stored.driver_id, stored.references, stored.status, stored.seq) == (
@@ -155,10 +162,10 @@ BAD: list[tuple[dict[str, str], str, str]] = [
 ]  # fmt: skip
 
 
-def test_each_row_is_judged_for_itself(api: Api, house: Organization) -> None:
-    """Every bad row stands between two good ones, which come in."""
+def test_each_row_is_validated_by_itself(api: Api, organization: Organization) -> None:
+    """Every bad row is between two good ones, which are imported."""
     for _ in range(2):
-        factories.customer(house, "Twins")
+        factories.customer(organization, "Twins")
     rows: list[dict[str, str]] = [{"Reference": "GOOD-1", **ROUTE}]
     rows += [{"Reference": f"BAD-{at}", **ROUTE, **bad} for at, (bad, _, _) in enumerate(BAD)]
     rows += [{"Reference": "GOOD-2", **ROUTE}, {"Reference": "good-1", **ROUTE}]
@@ -171,14 +178,14 @@ def test_each_row_is_judged_for_itself(api: Api, house: Organization) -> None:
     assert {row: problems for row, problems in row_errors(trial).items() if problems} == expected
     assert row_errors(done) == row_errors(trial)
     assert done["counts"] == {"created": 2, "updated": 0, "unchanged": 0, "failed": len(BAD) + 1}
-    assert set(shipments_by_reference(house)) == {"GOOD-1", "GOOD-2"}
+    assert set(shipments_by_reference(organization)) == {"GOOD-1", "GOOD-2"}
 
 
-def test_a_dry_run_says_what_would_be_and_changes_nothing(
-    api: Api, house: Organization, dispatcher: Subject
+def test_a_dry_run_reports_outcomes_and_changes_nothing(
+    api: Api, organization: Organization, dispatcher: Subject
 ) -> None:
     factories.booked_shipment(dispatcher, reference="A-1", pieces=1)
-    factories.delivered_shipment(dispatcher, reference="A-2", driver_id=factories.driver(house).pk)
+    factories.delivered_shipment(dispatcher, reference="A-2", driver_id=factories.driver(organization).pk)
     rows = [
         {"Reference": "A-1", "Pieces": "2", "Origin": ""},
         {"Reference": "A-2", "Origin": "DEBRE"},
@@ -191,8 +198,11 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(
     assert trial["counts"] == {"created": 1, "updated": 1, "unchanged": 0, "failed": 1}
     assert [entry["outcome"] for entry in trial["rows"]] == ["updated", "failed", "created"]
     assert "settled" in trial["rows"][1]["errors"][0]["message"]
-    assert (len(shipments_by_reference(house)), Location.objects.filter(organization=house).count()) == (2, 0)
-    assert not Import.objects.filter(organization_id=house.pk).exists()
+    assert (
+        len(shipments_by_reference(organization)),
+        Location.objects.filter(organization=organization).count(),
+    ) == (2, 0)
+    assert not Import.objects.filter(organization_id=organization.pk).exists()
 
 
 def test_the_report_comes_in_pages(api: Api) -> None:
@@ -210,71 +220,74 @@ def test_the_report_comes_in_pages(api: Api) -> None:
     ]  # fmt: skip
 
 
-def test_a_spreadsheet_of_the_continent_is_understood(api: Api, house: Organization) -> None:
+def test_semicolons_and_decimal_commas_are_parsed(api: Api, organization: Organization) -> None:
     raw = "\ufeffReference;Origin;Destination;Weight kg\r\nA-1;NLRTM;DEHAM;12,5\r\n".encode()
 
     done = run_import(api, raw)
 
-    assert (done["counts"]["created"], shipments_by_reference(house)["A-1"].weight_kg) == (1, Decimal("12.500"))
+    assert (done["counts"]["created"], shipments_by_reference(organization)["A-1"].weight_kg) == (
+        1,
+        Decimal("12.500"),
+    )
 
 
-def test_a_workbook_brings_its_own_numbers_and_times(api: Api, house: Organization) -> None:
+def test_numbers_and_times_of_a_workbook_are_parsed(api: Api, organization: Organization) -> None:
     raw = xlsx_of(
         [
             ["Reference", "Origin", "Destination", "Pieces", "ETA", "PO"],
-            [4711, "NLRTM", "DEHAM", 7, datetime(2026, 3, 2, 12, 30), 4500012345],
+            [4711, "NLRTM", "DEHAM", 7, datetime(2026, 3, 2, 12, 30), 4500012345],  # noqa: DTZ001  as in a workbook
             [4712, "NLRTM", "DEHAM", 7.5, 46083.5, 1],
         ]
     )
 
     done = run_import(api, raw, kind="xlsx")
 
-    stored = shipments_by_reference(house)["4711"]
+    stored = shipments_by_reference(organization)["4711"]
     assert (stored.pieces, stored.eta, stored.references) == (
         7, datetime(2026, 3, 2, 12, 30, tzinfo=UTC), {"po": "4500012345"},
     )  # fmt: skip
     assert row_errors(done)[3] == [("Pieces", "invalid"), ("ETA", "invalid")]
 
 
-def test_it_stands_in_the_audit_from_start_to_end(api: Api, house: Organization) -> None:
+def test_start_and_end_are_audited(api: Api, organization: Organization) -> None:
     done = run_import(
         api, csv_of([{"Reference": "A-1", **ROUTE}, {"Reference": "", **ROUTE}]), filename="march.csv"
     )
 
-    entries = AuditEntry.objects.filter(organization=house, entity="import").order_by("at", "id")
+    entries = AuditEntry.objects.filter(organization=organization, entity="import").order_by("at", "id")
     assert [(each.action, each.outcome, each.entity_id) for each in entries] == [
         ("import", "started", done["id"]), ("import", "done", done["id"]),
     ]  # fmt: skip
-    audited = entries[1].after or {}
-    assert {name: audited[name] for name in ("filename", "rows", "created", "failed", "sha256")} == {
+    details = entries[1].after or {}
+    assert {name: details[name] for name in ("filename", "rows", "created", "failed", "sha256")} == {
         "filename": "march.csv", "rows": 2, "created": 1, "failed": 1, "sha256": done["sha256"],
     }  # fmt: skip
     assert not ImportedFile.objects.filter(pk=done["id"]).exists()
 
 
 @pytest.mark.parametrize("role", ["driver", "customer", "auditor"])
-def test_who_may_not_book_may_not_import(house: Organization, role: str) -> None:
-    stranger = Api(factories.member(house, role))
+def test_importing_needs_the_permission_to_book(organization: Organization, role: str) -> None:
+    reader = Api(factories.member(organization, role))
 
     assert [
-        send(stranger, csv_of([{"Reference": "A-1", **ROUTE}])).status_code,
-        send(stranger, b"", dryRun="true").status_code,
-        stranger.get("/api/imports").status_code,
-        stranger.get(f"/api/imports/{uuid.uuid4()}").status_code,
+        send(reader, csv_of([{"Reference": "A-1", **ROUTE}])).status_code,
+        send(reader, b"", dryRun="true").status_code,
+        reader.get("/api/imports").status_code,
+        reader.get(f"/api/imports/{uuid.uuid4()}").status_code,
     ] == [403, 403, 403, 403]
 
 
-def test_imports_are_their_owners_alone(api: Api, house: Organization) -> None:
+def test_an_import_is_visible_to_its_owner_only(api: Api, organization: Organization) -> None:
     import_id = send(api, csv_of([{"Reference": "A-1", **ROUTE}])).json()["id"]
 
-    for other in (factories.member(house, "admin"), factories.member(factories.organization(), "admin")):
+    for other in (factories.member(organization, "admin"), factories.member(factories.organization(), "admin")):
         other_api, path = Api(other), f"/api/imports/{import_id}"
         assert (other_api.get(path).status_code, other_api.delete(path).status_code) == (404, 404)
         assert other_api.get("/api/imports").json() == {"results": []}
     assert get_import(api, import_id)["state"] == "queued"
 
 
-def test_a_third_one_at_a_time_is_refused(api: Api) -> None:
+def test_a_third_open_import_is_refused(api: Api) -> None:
     raw = csv_of([{"Reference": "A-1", **ROUTE}])
     first = send(api, raw).json()["id"]
     send(api, raw)
@@ -286,17 +299,19 @@ def test_a_third_one_at_a_time_is_refused(api: Api) -> None:
     assert (refused.status_code, "Retry-After" in refused, allowed.status_code) == (429, True, 202)
 
 
-def test_one_that_is_cancelled_changes_nothing_more(api: Api, house: Organization) -> None:
-    own = send(api, csv_of([{"Reference": "A-1", **ROUTE}])).json()["id"]
+def test_a_cancelled_import_is_not_applied(api: Api, organization: Organization) -> None:
+    import_id = send(api, csv_of([{"Reference": "A-1", **ROUTE}])).json()["id"]
 
-    ended = api.delete(f"/api/imports/{own}")
+    response = api.delete(f"/api/imports/{import_id}")
     import_worker.work_batch()
 
-    assert (ended.status_code, get_import(api, own)["state"], shipments_by_reference(house)) == (
+    assert (response.status_code, get_import(api, import_id)["state"], shipments_by_reference(organization)) == (
         204,
         "cancelled",
         {},
     )
-    assert api.delete(f"/api/imports/{own}").status_code == 204
-    outcomes = AuditEntry.objects.filter(organization=house, entity="import").values_list("outcome", flat=True)
+    assert api.delete(f"/api/imports/{import_id}").status_code == 204
+    outcomes = AuditEntry.objects.filter(organization=organization, entity="import").values_list(
+        "outcome", flat=True
+    )
     assert list(outcomes) == ["cancelled"]

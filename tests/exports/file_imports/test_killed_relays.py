@@ -1,14 +1,14 @@
-"""Relays that are killed in the midst of an import: real ones, at random moments."""
+"""Imports while real relays are killed at random moments."""
 
 import pytest
 
 from tests.drills import imports
-from tests.drills.harness.daphnes import database_url
+from tests.drills.harness.environment import database_url
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed", "folder")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed", "export_dir")]
 
 
-def test_whoever_is_killed_every_row_takes_effect_once() -> None:
+def test_after_kills_every_row_is_applied_once() -> None:
     evidence = imports.run(kills=1, rows=5_000, seed=7, environment={"DATABASE_URL": database_url()})
 
     assert evidence.holds, evidence

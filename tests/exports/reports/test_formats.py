@@ -25,16 +25,6 @@ pytestmark = pytest.mark.usefixtures("committed")
 REPORTS = ("shipments", "events", "deliveries", "audit")
 
 
-@pytest.fixture
-def house(committed: None) -> Organization:
-    return factories.organization()
-
-
-@pytest.fixture
-def dispatcher(house: Organization) -> Subject:
-    return factories.member(house, "dispatcher")
-
-
 def path(extension: str, report: str = "shipments") -> str:
     return f"/api/exports/{report}.{extension}"
 
@@ -44,8 +34,8 @@ def book(content: bytes) -> list[list[Any]]:
     return rows
 
 
-def test_json_holds_values_and_not_their_texts(house: Organization, dispatcher: Subject) -> None:
-    driver = factories.driver(house, "=1+1", phone="+31 6")
+def test_json_has_typed_values(organization: Organization, dispatcher: Subject) -> None:
+    driver = factories.driver(organization, "=1+1", phone="+31 6")
     shipment = factories.booked_shipment(
         dispatcher, driver_id=driver.pk, pieces=3, weight_kg=Decimal("12.500"), references={"po": "-7"},
         planned_pickup_at=NOW + timedelta(milliseconds=250),
@@ -76,9 +66,9 @@ def test_json_is_one_array_and_ndjson_one_object_a_line(dispatcher: Subject, cou
     assert orjson.loads(array.body) == [orjson.loads(line) for line in lines.body.splitlines()]
 
 
-def test_xlsx_holds_texts_numbers_and_times(house: Organization, dispatcher: Subject) -> None:
+def test_xlsx_has_texts_numbers_and_times(organization: Organization, dispatcher: Subject) -> None:
     factories.booked_shipment(
-        dispatcher, driver_id=factories.driver(house, "=1+1").pk, pieces=3, weight_kg=Decimal("12.500"),
+        dispatcher, driver_id=factories.driver(organization, "=1+1").pk, pieces=3, weight_kg=Decimal("12.500"),
         planned_pickup_at=NOW + timedelta(milliseconds=250), reference="0042",
     )  # fmt: skip
     query = {"fields": "reference,driverName,pieces,weightKg,plannedPickupAt,eta"}
@@ -88,20 +78,20 @@ def test_xlsx_holds_texts_numbers_and_times(house: Organization, dispatcher: Sub
     assert file.headers["Content-Disposition"].endswith('.xlsx"')
     assert book(file.body) == [
         ["Reference", "Driver Name", "Pieces", "Weight kg", "Planned Pickup At", "ETA"],
-        ["0042", "=1+1", 3.0, 12.5, datetime(2026, 3, 2, 12, 0, 0, 250_000), ""],
+        ["0042", "=1+1", 3.0, 12.5, datetime(2026, 3, 2, 12, 0, 0, 250_000), ""],  # noqa: DTZ001  as in a workbook
     ]
 
 
-def test_xlsx_bears_every_text(house: Organization, dispatcher: Subject) -> None:
+def test_xlsx_keeps_every_text(organization: Organization, dispatcher: Subject) -> None:
     names = [*NASTY, *HARMLESS, "x" * 120, "\U0001f69a \u0645\u0631\u062d\u0628\u0627"]
     for name in names:
-        factories.booked_shipment(dispatcher, customer_id=factories.customer(house, name).pk)
+        factories.booked_shipment(dispatcher, customer_id=factories.customer(organization, name).pk)
 
     file = fetch_file(dispatcher, {"fields": "customer"}, path=path("xlsx"))
 
-    # XML knows no bare carriage return; Excel writes it as _x000D_, which readers undo in ways of their own.
-    shown = sorted(row[0].replace("_x000D_", "\r").replace("\r\n", "\n") for row in book(file.body)[1:])
-    assert shown == sorted(names)
+    # XML has no bare carriage return; Excel writes it as _x000D_, which readers decode differently.
+    cells = sorted(row[0].replace("_x000D_", "\r").replace("\r\n", "\n") for row in book(file.body)[1:])
+    assert cells == sorted(names)
 
 
 def test_more_rows_than_a_sheet_has_are_refused(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,11 +109,11 @@ def test_more_rows_than_a_sheet_has_are_refused(dispatcher: Subject, monkeypatch
     assert orjson.loads(refused.body)["errors"][0]["code"] == "too_many_rows"
 
 
-def test_a_csv_goes_through_pandas_unspoiled(house: Organization, dispatcher: Subject) -> None:
+def test_a_csv_survives_a_round_trip_through_pandas(organization: Organization, dispatcher: Subject) -> None:
     for number, name in enumerate(HARMLESS):
         factories.booked_shipment(
-            dispatcher, customer_id=factories.customer(house, name).pk, pieces=number + 1,
-            weight_kg=Decimal(number) / 8 + 1, reference=f"00{number}-{house.slug[:8]}",
+            dispatcher, customer_id=factories.customer(organization, name).pk, pieces=number + 1,
+            weight_kg=Decimal(number) / 8 + 1, reference=f"00{number}-{organization.slug[:8]}",
             planned_delivery_at=NOW + timedelta(days=number),
         )  # fmt: skip
     file = fetch_file(dispatcher, {"ordering": "reference"})
@@ -141,14 +131,14 @@ def test_a_csv_goes_through_pandas_unspoiled(house: Organization, dispatcher: Su
     )
 
 
-def test_the_mark_of_utf_8_is_there_when_asked_for(dispatcher: Subject) -> None:
+def test_the_byte_order_mark_is_optional(dispatcher: Subject) -> None:
     plain, marked = fetch_file(dispatcher), fetch_file(dispatcher, {"bom": 1})
 
     assert marked.body == b"\xef\xbb\xbf" + plain.body
     assert fetch_file(dispatcher, {"bom": 1}, path=path("json")).status == 400
 
 
-def test_columns_come_as_they_are_asked_for(dispatcher: Subject) -> None:
+def test_columns_come_in_the_requested_order(dispatcher: Subject) -> None:
     shipment = factories.booked_shipment(dispatcher, notes="=inner")
 
     file = fetch_file(dispatcher, {"fields": "notes,reference"})
@@ -156,7 +146,7 @@ def test_columns_come_as_they_are_asked_for(dispatcher: Subject) -> None:
     assert file.rows == [["Notes", "Reference"], ["'=inner", shipment.reference]]
 
 
-def test_unknown_columns_are_named(dispatcher: Subject) -> None:
+def test_unknown_columns_are_named_in_the_error(dispatcher: Subject) -> None:
     file = fetch_file(dispatcher, {"fields": "reference,nme,Satus"})
 
     [error] = orjson.loads(file.body)["errors"]
@@ -164,12 +154,14 @@ def test_unknown_columns_are_named(dispatcher: Subject) -> None:
     assert error["message"].startswith("No column is called 'nme', 'Satus'; there are id, reference,")
 
 
-def test_what_a_customer_may_not_see_is_empty_in_every_format(house: Organization, dispatcher: Subject) -> None:
-    customer = factories.customer(house)
+def test_restricted_columns_are_empty_for_a_customer_in_every_format(
+    organization: Organization, dispatcher: Subject
+) -> None:
+    customer = factories.customer(organization)
     factories.booked_shipment(
-        dispatcher, customer_id=customer.pk, driver_id=factories.driver(house).pk, notes="not for customers"
+        dispatcher, customer_id=customer.pk, driver_id=factories.driver(organization).pk, notes="not for customers"
     )
-    viewer = factories.member(house, "customer", customer=customer)
+    viewer = factories.member(organization, "customer", customer=customer)
     query = {"fields": "driverName,driverPhone,notes"}
 
     bodies = [fetch_file(viewer, query, path=path(extension)).body for extension in ("csv", "ndjson", "xlsx")]
@@ -179,22 +171,22 @@ def test_what_a_customer_may_not_see_is_empty_in_every_format(house: Organizatio
     assert book(bodies[2])[1] == ["Dana Driver", "", ""]
 
 
-def test_it_is_compressed_when_the_caller_takes_it(dispatcher: Subject) -> None:
+def test_it_is_compressed_when_the_client_accepts_gzip(dispatcher: Subject) -> None:
     factories.booked_shipment(dispatcher)
 
-    packed = fetch_file(dispatcher, **{"Accept-Encoding": "br, gzip"})
+    compressed = fetch_file(dispatcher, **{"Accept-Encoding": "br, gzip"})
     plain = fetch_file(dispatcher, **{"Accept-Encoding": "gzip;q=0"})
 
-    assert (packed.headers["Content-Encoding"], "Content-Encoding" in plain.headers) == ("gzip", False)
-    assert (packed.headers["X-Freight-Rows"], packed.headers["Vary"]) == ("1", "Accept-Encoding, origin")
-    assert gzip.decompress(packed.body) == plain.body
+    assert (compressed.headers["Content-Encoding"], "Content-Encoding" in plain.headers) == ("gzip", False)
+    assert (compressed.headers["X-Freight-Rows"], compressed.headers["Vary"]) == ("1", "Accept-Encoding, origin")
+    assert gzip.decompress(compressed.body) == plain.body
 
 
 @pytest.mark.parametrize("report", REPORTS)
-def test_every_report_comes_in_every_format(house: Organization, dispatcher: Subject, report: str) -> None:
-    driver = factories.driver(house)
+def test_every_report_comes_in_every_format(organization: Organization, dispatcher: Subject, report: str) -> None:
+    driver = factories.driver(organization)
     factories.delivered_shipment(dispatcher, driver_id=driver.pk, planned_delivery_at=NOW + timedelta(minutes=90))
-    auditor = factories.member(house, "auditor")
+    auditor = factories.member(organization, "auditor")
     key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
 
     for extension in ("csv", "json", "ndjson", "xlsx"):
@@ -208,9 +200,9 @@ def test_every_report_comes_in_every_format(house: Organization, dispatcher: Sub
             assert len(book(file.body)) == int(file.headers["X-Freight-Rows"]) + 1
 
 
-def test_a_delivery_says_how_late_it_was(house: Organization, dispatcher: Subject) -> None:
+def test_a_delivery_says_how_late_it_was(organization: Organization, dispatcher: Subject) -> None:
     shipment = factories.delivered_shipment(
-        dispatcher, driver_id=factories.driver(house).pk, planned_delivery_at=NOW + timedelta(minutes=90)
+        dispatcher, driver_id=factories.driver(organization).pk, planned_delivery_at=NOW + timedelta(minutes=90)
     )
     factories.booked_shipment(dispatcher)
 
@@ -220,43 +212,43 @@ def test_a_delivery_says_how_late_it_was(house: Organization, dispatcher: Subjec
     assert file.rows[1:] == [[shipment.reference, str(round(late))]]
 
 
-def test_events_of_others_stay_theirs(house: Organization, dispatcher: Subject) -> None:
-    customer = factories.customer(house)
+def test_a_customer_sees_only_events_of_its_own_shipments(organization: Organization, dispatcher: Subject) -> None:
+    customer = factories.customer(organization)
     mine = factories.booked_shipment(dispatcher, customer_id=customer.pk)
     factories.booked_shipment(dispatcher)
     factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
-    file = fetch_file(factories.member(house, "customer", customer=customer), path=path("csv", "events"))
+    file = fetch_file(factories.member(organization, "customer", customer=customer), path=path("csv", "events"))
 
     assert file.column("Reference") == [mine.reference]
 
 
-def test_the_audit_is_for_those_who_may_read_it(dispatcher: Subject) -> None:
+def test_the_audit_report_needs_the_audit_permission(dispatcher: Subject) -> None:
     assert fetch_file(dispatcher, path=path("csv", "audit")).status == 403
 
 
 @pytest.mark.parametrize("extension", ["exe", "CSV", "csv.gz"])
-def test_there_is_nothing_in_other_formats(dispatcher: Subject, extension: str) -> None:
+def test_an_unknown_format_is_a_404(dispatcher: Subject, extension: str) -> None:
     assert fetch_file(dispatcher, path=path(extension)).status == 404
 
 
-def test_a_refusal_stands_in_the_audit(house: Organization) -> None:
-    fetch_file(factories.member(house, "driver"), {"status": "booked"})
+def test_a_refused_export_is_audited(organization: Organization) -> None:
+    fetch_file(factories.member(organization, "driver"), {"status": "booked"})
 
-    entry = AuditEntry.objects.get(organization=house, action="export")
+    entry = AuditEntry.objects.get(organization=organization, action="export")
     assert (entry.outcome, entry.actor_role) == ("refused", "driver")
     assert entry.after["report"] == "shipments"
     assert entry.after["filters"] == {"status": "booked"}
 
 
-def test_who_comes_when_all_places_are_taken_is_told_when_to_come_again(
-    house: Organization, dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
+def test_a_request_above_the_concurrency_limit_is_a_429_with_retry_after(
+    organization: Organization, dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        concurrency_limit, "readings", concurrency_limit.ConcurrencyLimit(0, max_waiting=1, timeout=0.01)
+        concurrency_limit, "report_reads", concurrency_limit.ConcurrencyLimit(0, max_waiting=1, timeout=0.01)
     )
 
     file = fetch_file(dispatcher)
 
     assert (file.status, file.headers["Retry-After"]) == (429, "6")
-    assert AuditEntry.objects.get(organization=house, action="export").outcome == "refused"
+    assert AuditEntry.objects.get(organization=organization, action="export").outcome == "refused"

@@ -1,4 +1,4 @@
-"""Runs of exports whose process was killed do not stay open for ever."""
+"""Runs whose process was killed are marked as failed."""
 
 import pytest
 from django.utils import timezone
@@ -12,9 +12,9 @@ from tests import factories
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-def test_a_run_that_nobody_ends_is_ended_as_failed() -> None:
-    house = factories.organization()
-    dispatcher = factories.member(house, "dispatcher")
+def test_a_run_without_heartbeat_is_marked_as_failed() -> None:
+    organization = factories.organization()
+    dispatcher = factories.member(organization, "dispatcher")
     stale = RunRecorder(by=dispatcher, report="shipments", format="csv", filters={}, rows=7)
     alive = RunRecorder(by=dispatcher, report="shipments", format="csv", filters={})
     stale.start()
@@ -24,7 +24,7 @@ def test_a_run_that_nobody_ends_is_ended_as_failed() -> None:
     run_recorder.fail_stale_batch(timezone.now())
 
     assert (Run.objects.get(pk=stale.id).outcome, Run.objects.get(pk=alive.id).outcome) == ("failed", "running")
-    entries = AuditEntry.objects.filter(organization=house, entity_id=str(stale.id)).order_by("at", "id")
+    entries = AuditEntry.objects.filter(organization=organization, entity_id=str(stale.id)).order_by("at", "id")
     assert [(entry.outcome, entry.actor_id) for entry in entries] == [
         ("started", dispatcher.user_id),
         ("failed", dispatcher.user_id),

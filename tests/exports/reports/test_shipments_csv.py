@@ -1,4 +1,4 @@
-"""GET /api/exports/shipments.csv: exactly what the caller may see, safe in a spreadsheet, on record."""
+"""GET /api/exports/shipments.csv: exactly what the caller may see, safe in a spreadsheet, audited."""
 
 import re
 from datetime import timedelta
@@ -36,18 +36,8 @@ HARMLESS = [
 ]
 
 
-@pytest.fixture
-def house(committed: None) -> Organization:
-    return factories.organization()
-
-
-@pytest.fixture
-def dispatcher(house: Organization) -> Subject:
-    return factories.member(house, "dispatcher")
-
-
-def test_the_header_and_a_row_are_as_promised(house: Organization, dispatcher: Subject) -> None:
-    driver, customer = factories.driver(house), factories.customer(house)
+def test_the_header_and_a_row(organization: Organization, dispatcher: Subject) -> None:
+    driver, customer = factories.driver(organization), factories.customer(organization)
     shipment = factories.booked_shipment(
         dispatcher, driver_id=driver.pk, customer_id=customer.pk, pieces=3, weight_kg=Decimal("12.500"),
         planned_pickup_at=NOW + timedelta(milliseconds=250), now=NOW,
@@ -66,7 +56,7 @@ def test_the_header_and_a_row_are_as_promised(house: Organization, dispatcher: S
     ]  # fmt: skip
 
 
-def test_the_headers_are_ours(dispatcher: Subject) -> None:
+def test_the_response_headers(dispatcher: Subject) -> None:
     for _ in range(3):
         factories.booked_shipment(dispatcher)
 
@@ -79,81 +69,81 @@ def test_the_headers_are_ours(dispatcher: Subject) -> None:
     assert (file.headers["X-Freight-Rows"], len(file.rows)) == ("3", 4)
 
 
-def test_no_cell_is_a_formula(house: Organization, dispatcher: Subject) -> None:
+def test_no_cell_is_a_formula(organization: Organization, dispatcher: Subject) -> None:
     for name in NASTY:
-        factories.booked_shipment(dispatcher, driver_id=factories.driver(house, name).pk)
+        factories.booked_shipment(dispatcher, driver_id=factories.driver(organization, name).pk)
 
     file = fetch_file(dispatcher)
 
     assert sorted(file.column("Driver Name")) == sorted(f"'{name}" for name in NASTY)
 
 
-def test_every_column_of_texts_is_neutralised(house: Organization, dispatcher: Subject) -> None:
+def test_every_text_column_is_escaped(organization: Organization, dispatcher: Subject) -> None:
     place = Place(name="=1+1", country="NL", latitude=1.0, longitude=2.0)
-    driver = factories.driver(house, "@x", phone="-1")
+    driver = factories.driver(organization, "@x", phone="-1")
     factories.booked_shipment(
-        dispatcher, driver_id=driver.pk, customer_id=factories.customer(house, "+1").pk, origin=place,
+        dispatcher, driver_id=driver.pk, customer_id=factories.customer(organization, "+1").pk, origin=place,
         destination=place,
     )  # fmt: skip
 
     file = fetch_file(dispatcher)
 
-    shown = [file.column(label) for label in ("Origin", "Destination", "Driver Name", "Driver Phone", "Customer")]
-    assert shown == [["'=1+1 (NL)"], ["'=1+1 (NL)"], ["'@x"], ["'-1"], ["'+1"]]
+    cells = [file.column(label) for label in ("Origin", "Destination", "Driver Name", "Driver Phone", "Customer")]
+    assert cells == [["'=1+1 (NL)"], ["'=1+1 (NL)"], ["'@x"], ["'-1"], ["'+1"]]
 
 
-def test_other_texts_come_through_unchanged(house: Organization, dispatcher: Subject) -> None:
+def test_other_texts_are_unchanged(organization: Organization, dispatcher: Subject) -> None:
     for name in HARMLESS:
-        factories.booked_shipment(dispatcher, customer_id=factories.customer(house, name).pk)
+        factories.booked_shipment(dispatcher, customer_id=factories.customer(organization, name).pk)
 
     file = fetch_file(dispatcher)
 
     assert sorted(file.column("Customer")) == sorted(HARMLESS)
 
 
-def test_a_customer_sees_its_own_shipments_without_phones(house: Organization, dispatcher: Subject) -> None:
-    customer, driver = factories.customer(house), factories.driver(house)
+def test_a_customer_sees_its_own_shipments_without_phones(organization: Organization, dispatcher: Subject) -> None:
+    customer, driver = factories.customer(organization), factories.driver(organization)
     mine = factories.booked_shipment(dispatcher, customer_id=customer.pk, driver_id=driver.pk)
     factories.booked_shipment(dispatcher, driver_id=driver.pk)
 
-    file = fetch_file(factories.member(house, "customer", customer=customer))
+    file = fetch_file(factories.member(organization, "customer", customer=customer))
 
     assert file.column("Reference") == [mine.reference]
     assert (file.column("Driver Name"), file.column("Driver Phone")) == ([driver.name], [""])
     assert file.headers["X-Freight-Rows"] == "1"
 
 
-def test_a_customer_with_nothing_gets_the_header_alone(house: Organization, dispatcher: Subject) -> None:
+def test_a_customer_with_nothing_gets_the_header_alone(organization: Organization, dispatcher: Subject) -> None:
     factories.booked_shipment(dispatcher)
 
-    file = fetch_file(factories.member(house, "customer"))
+    file = fetch_file(factories.member(organization, "customer"))
 
     assert file.body.decode() == f"{LABELS}\n"
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "auditor"])
-def test_who_oversees_sees_every_row_of_its_organisation_and_no_other(
-    house: Organization, dispatcher: Subject, role: str
+def test_staff_see_every_row_of_their_organisation_and_no_other(
+    organization: Organization, dispatcher: Subject, role: str
 ) -> None:
     ours = {factories.booked_shipment(dispatcher).reference for _ in range(2)}
     factories.booked_shipment(factories.member(factories.organization("Rival"), "dispatcher"))
 
-    file = fetch_file(factories.member(house, role))
+    file = fetch_file(factories.member(organization, role))
 
     assert set(file.column("Reference")) == ours
 
 
-def test_a_driver_may_not_export(house: Organization) -> None:
-    file = fetch_file(factories.member(house, "driver"))
+def test_a_driver_may_not_export(organization: Organization) -> None:
+    file = fetch_file(factories.member(organization, "driver"))
 
     assert (file.status, file.headers["Content-Type"]) == (403, "application/problem+json")
 
 
-def test_a_stranger_may_not_export(committed: None) -> None:
+def test_an_anonymous_caller_may_not_export(committed: None) -> None:
     assert fetch_file(None).status == 401
 
 
-def test_the_filters_narrow(dispatcher: Subject) -> None:
+def test_filters_select_rows(dispatcher: Subject) -> None:
     references = [
         factories.booked_shipment(dispatcher, now=NOW + timedelta(days=day), status=status).reference
         for day, status in enumerate(["draft", "booked", "booked", "draft"])
@@ -172,7 +162,7 @@ def test_the_filters_narrow(dispatcher: Subject) -> None:
     ]
 
 
-def test_what_cannot_be_used_is_named(dispatcher: Subject) -> None:
+def test_every_invalid_parameter_is_named(dispatcher: Subject) -> None:
     query = {"sort": "x", "status": "nowhere", "limit": "0", "createdAfter": "yesterday", "fields": "id,nme"}
 
     file = fetch_file(dispatcher, query)
@@ -185,7 +175,7 @@ def test_what_cannot_be_used_is_named(dispatcher: Subject) -> None:
 
 
 @pytest.mark.parametrize("limit", ["1000000000", "-1", "1.5", "\u0661", "", "1\0"])
-def test_a_limit_that_is_none_is_refused(dispatcher: Subject, limit: str) -> None:
+def test_an_invalid_limit_is_refused(dispatcher: Subject, limit: str) -> None:
     assert fetch_file(dispatcher, {"limit": limit}).status == 400
 
 
@@ -195,21 +185,21 @@ def test_the_older_path_gives_the_same_file(dispatcher: Subject) -> None:
     assert fetch_file(dispatcher, path="/api/shipments/export/csv").body == fetch_file(dispatcher).body
 
 
-def test_accept_does_not_matter(dispatcher: Subject) -> None:
+def test_accept_is_ignored(dispatcher: Subject) -> None:
     assert [fetch_file(dispatcher, Accept=accept).status for accept in ("text/csv", "*/*", "application/json")] == [
         200
     ] * 3
 
 
-def test_it_stands_in_the_audit_twice(house: Organization, dispatcher: Subject) -> None:
+def test_start_and_end_are_audited(organization: Organization, dispatcher: Subject) -> None:
     factories.booked_shipment(dispatcher)
 
     file = fetch_file(dispatcher, {"status": "booked"})
 
-    started, done = AuditEntry.objects.filter(organization=house, action="export").order_by("at", "id")
-    told = {"report": "shipments", "format": "csv", "filters": {"status": "booked"}, "rows": 1}
-    assert (started.outcome, started.entity, started.after) == ("started", "export", told)
+    started, done = AuditEntry.objects.filter(organization=organization, action="export").order_by("at", "id")
+    details = {"report": "shipments", "format": "csv", "filters": {"status": "booked"}, "rows": 1}
+    assert (started.outcome, started.entity, started.after) == ("started", "export", details)
     assert done.after.pop("durationMs") >= 0
-    assert (done.outcome, done.after) == ("done", told | {"bytes": len(file.body)})
+    assert (done.outcome, done.after) == ("done", details | {"bytes": len(file.body)})
     assert {entry.actor_id for entry in (started, done)} == {dispatcher.user_id}
     assert started.entity_id == done.entity_id

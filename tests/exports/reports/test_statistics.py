@@ -1,4 +1,4 @@
-"""The report on exports counts what all processes did."""
+"""The statistics count the runs of all processes."""
 
 from datetime import timedelta
 
@@ -13,19 +13,21 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
-def test_it_adds_up_every_run() -> None:
+def test_every_run_is_counted() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
 
-    def run(kind: str, outcome: str, rows: int, sent: int, cached: bool | None = None) -> None:
-        record = RunRecorder(by=dispatcher, report="shipments", format=kind, filters={}, rows=rows, cached=cached)
-        record.start()
+    def run(file_format: str, outcome: str, rows: int, sent: int, *, cached: bool | None = None) -> None:
+        recorder = RunRecorder(
+            by=dispatcher, report="shipments", format=file_format, filters={}, rows=rows, cached=cached
+        )
+        recorder.start()
         if outcome != "running":
-            record.finish(outcome, sent=sent)
-            Run.objects.filter(pk=record.id).update(ended_at=Run.objects.get(pk=record.id).started_at + minute)
+            recorder.finish(outcome, sent=sent)
+            Run.objects.filter(pk=recorder.id).update(ended_at=Run.objects.get(pk=recorder.id).started_at + minute)
 
     Run.objects.all().delete()
     minute = timedelta(minutes=1)
-    began = timezone.now()
+    started_at = timezone.now()
     run("csv", "done", 10, 100)
     run("csv", "cancelled", 10, 50)
     run("pdf", "done", 5, 1000, cached=True)
@@ -33,7 +35,7 @@ def test_it_adds_up_every_run() -> None:
     run("xlsx", "running", 7, 0)
     RunRecorder(by=dispatcher, report="shipments", format="csv", filters={}).record_refusal("no")
 
-    report = statistics.since(began)
+    report = statistics.since(started_at)
 
     assert report == {
         "total": 6,
@@ -49,13 +51,13 @@ def test_it_adds_up_every_run() -> None:
     }
 
 
-def test_old_runs_are_forgotten() -> None:
+def test_old_runs_are_purged() -> None:
     now = timezone.now()
     dispatcher = factories.member(factories.organization(), "dispatcher")
     old, new = (RunRecorder(by=dispatcher, report="shipments", format="csv", filters={}) for _ in range(2))
-    for record in (old, new):
-        record.start()
-        record.finish("done", sent=1)
+    for recorder in (old, new):
+        recorder.start()
+        recorder.finish("done", sent=1)
     Run.objects.filter(pk=old.id).update(started_at=now - statistics.RETENTION - timedelta(hours=1))
 
     assert statistics.purge_batch(now) == 1

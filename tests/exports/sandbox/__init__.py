@@ -1,0 +1,1 @@
+"""Tests of renderer processes and their scratch directories."""

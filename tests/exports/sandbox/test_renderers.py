@@ -1,8 +1,10 @@
-"""The renderers: confined, watched, replaced; and nothing that a document says makes them fetch anything."""
+"""Renderers are confined, timed and replaced; no content of a document makes them fetch anything."""
 
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +19,7 @@ import pytest
 
 from exports.sandbox import pool as pools
 from exports.sandbox.pool import Pool, PoolBusy, Task, TaskFailed
-from tests.drills.harness import home_processes
+from tests.drills.harness.waiting import comes_true
 from tests.exports import pdf_reader
 
 REPORT: dict[str, Any] = {
@@ -39,11 +41,11 @@ def page(**changes: Any) -> Task:
 
 @contextmanager
 def listener() -> Iterator[tuple[int, list[Any]]]:
-    """A server on this machine, and who came to it."""
+    """A local server: yields its port and the addresses that connected."""
     connections: list[Any] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def wait() -> None:
+        def accept() -> None:
             while True:
                 try:
                     connection, address = server.accept()
@@ -52,15 +54,15 @@ def listener() -> Iterator[tuple[int, list[Any]]]:
                 connections.append(address)
                 connection.close()
 
-        threading.Thread(target=wait, daemon=True).start()
+        threading.Thread(target=accept, daemon=True).start()
         try:
             yield server.getsockname()[1], connections
         finally:
-            # Wakes the thread: closing alone does not.
+            # Wakes the thread in accept(); close() alone does not.
             server.shutdown(socket.SHUT_RDWR)
 
 
-def test_what_people_wrote_is_text_and_fetches_nothing(pool: Pool) -> None:
+def test_user_input_is_text_and_fetches_nothing(pool: Pool) -> None:
     with listener() as (port, connections):
         nasty = [
             f"<img src=http://127.0.0.1:{port}/a>",
@@ -74,43 +76,43 @@ def test_what_people_wrote_is_text_and_fetches_nothing(pool: Pool) -> None:
             "<div>" * 200,
         ]
 
-        done = pool.run(page(rows=[[text] for text in nasty], title=nasty[0], organisation=nasty[1]))
+        result = pool.run(page(rows=[[text] for text in nasty], title=nasty[0], organisation=nasty[1]))
 
-    shown = pdf_reader.text(done.content).replace(" ", "")
-    assert [text for text in nasty if text.replace(" ", "") not in shown] == []
-    assert (connections, done.metadata["refused"]) == ([], 0)
-    with pdf_reader.open_pdf(done.content) as pdf:
+    page_text = pdf_reader.text(result.content).replace(" ", "")
+    assert [text for text in nasty if text.replace(" ", "") not in page_text] == []
+    assert (connections, result.metadata["refused"]) == ([], 0)
+    with pdf_reader.open_pdf(result.content) as pdf:
         assert "/EmbeddedFiles" not in pdf.Root.get("/Names", {})
-        assert "root:" not in pdf_reader.text(done.content)
+        assert "root:" not in pdf_reader.text(result.content)
 
 
-def test_even_markup_of_our_own_could_fetch_nothing(pool: Pool) -> None:
-    """The templates escape; were one to forget it, this stands behind it."""
+def test_unescaped_markup_could_fetch_nothing_either(pool: Pool) -> None:
+    """The second line of defence, should a template forget to escape."""
     with listener() as (port, connections):
         sources = (f"http://127.0.0.1:{port}/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/css,a{}")
-        # The one place of the templates that is no text: a colour, which is ours.
+        # The one value of the templates that is not text: a colour, a constant in production.
         colour = "".join(f"red;background-image:url({source});" for source in sources)
 
-        done = pool.run(page(legend=[["x", "1", colour]]))
+        result = pool.run(page(legend=[["x", "1", colour]]))
 
     assert connections == []
-    assert done.metadata["refused"] >= 1
+    assert result.metadata["refused"] >= 1
 
 
-def test_what_people_wrote_is_no_markup_for_the_other_engine_either(pool: Pool) -> None:
+def test_user_input_is_text_for_typst_too(pool: Pool) -> None:
     nasty = ['#import "@preview/x:1.0.0"', '#read("/etc/passwd")', "$ sum $ *bold* _x_ @label <label>", "#panic()"]
     context = REPORT | {
         "rows": [[text] for text in nasty], "facts": [], "chart": "<svg xmlns='http://www.w3.org/2000/svg'/>",
         "chartText": "x", "first": 0, "numbered": True, "tiles": [["a", "1"]],
     }  # fmt: skip
 
-    done = pool.run(Task("typeset", {"context": context, "goesOn": False}))
+    result = pool.run(Task("typeset", {"context": context, "goesOn": False}))
 
-    shown = pdf_reader.text(done.content)
-    assert [text for text in nasty if text not in shown] == []
+    page_text = pdf_reader.text(result.content)
+    assert [text for text in nasty if text not in page_text] == []
 
 
-def test_a_task_that_takes_too_long_is_ended_and_the_next_is_done(pool: Pool) -> None:
+def test_a_task_past_its_deadline_fails_and_the_next_succeeds(pool: Pool) -> None:
     slow = page(rows=[["x" * 200] * 1 for _ in range(20_000)])
 
     with pytest.raises(TaskFailed, match="TooLong"):
@@ -119,7 +121,7 @@ def test_a_task_that_takes_too_long_is_ended_and_the_next_is_done(pool: Pool) ->
     assert pool.run(page()).metadata["pages"] == 1
 
 
-def test_a_renderer_that_is_killed_is_replaced(pool: Pool) -> None:
+def test_a_killed_renderer_is_replaced(pool: Pool) -> None:
     pool.run(page())
     [before] = pool.processes()
     os.kill(before, signal.SIGKILL)
@@ -129,21 +131,21 @@ def test_a_renderer_that_is_killed_is_replaced(pool: Pool) -> None:
     assert pool.processes() != [before]
 
 
-def test_what_a_task_breaks_says_no_more_than_its_kind(pool: Pool) -> None:
-    with pytest.raises(TaskFailed) as refused:
+def test_a_failed_task_reports_only_the_type_of_its_error(pool: Pool) -> None:
+    with pytest.raises(TaskFailed) as failure:
         pool.run(Task("page", {"template": "nowhere.html", "context": {}, "pictures": []}))
 
-    assert str(refused.value) == "TemplateDoesNotExist"
+    assert str(failure.value) == "TemplateDoesNotExist"
 
 
-def test_a_renderer_knows_no_secrets_and_has_its_limits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renderer_has_no_secrets_and_its_limits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "do-not-pass-me-on" * 4)
     fresh_pool = Pool(1)
     try:
         fresh_pool.warm()
         [pid] = fresh_pool.processes()
         process = psutil.Process(pid)
-        # Its first act is to confine itself; before that it answers nothing.
+        # A renderer isolates itself before it answers its first task.
         fresh_pool.run(Task("join", {"title": "x", "organisation": "y"}, [pool.run(page()).content]))
 
         assert set(process.environ()) & {"SECRET_KEY", "DATABASE_URL", "REDIS_URL"} == set()
@@ -155,14 +157,14 @@ def test_a_renderer_knows_no_secrets_and_has_its_limits(pool: Pool, monkeypatch:
         fresh_pool.close()
 
 
-def test_too_many_who_wait_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "MOST_WAITING", 1)
+def test_a_task_above_the_queue_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "MAX_WAITING", 1)
     fresh_pool = Pool(1)
     try:
         slow = page(rows=[["x"]] * 300)
         with ThreadPoolExecutor(6) as threads:
-            ended = [threads.submit(fresh_pool.run, slow) for _ in range(6)]
-            failures = [type(each.exception()) for each in ended]
+            futures = [threads.submit(fresh_pool.run, slow) for _ in range(6)]
+            failures = [type(each.exception()) for each in futures]
 
         assert failures.count(PoolBusy) >= 1
         assert failures.count(type(None)) >= 2
@@ -171,10 +173,7 @@ def test_too_many_who_wait_are_sent_away(monkeypatch: pytest.MonkeyPatch) -> Non
         fresh_pool.close()
 
 
-def test_renderers_die_with_the_process_that_started_them(tmp_path: Any) -> None:
-    import subprocess
-    import sys
-
+def test_renderers_die_with_their_parent() -> None:
     program = (
         "import time; from exports.sandbox.pool import Pool; p = Pool(1); p.warm();"
         " print(p.processes()[0], flush=True); time.sleep(60)"
@@ -186,7 +185,7 @@ def test_renderers_die_with_the_process_that_started_them(tmp_path: Any) -> None
     parent.wait(10)
     parent.stdout.close()
 
-    assert home_processes.comes_true(10, lambda: not alive(child))
+    assert comes_true(10, lambda: not alive(child))
 
 
 def alive(pid: int) -> bool:
@@ -196,14 +195,14 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_thread_that_ends_takes_no_renderer_with_it(pool: Pool) -> None:
+def test_a_renderer_outlives_the_thread_that_started_it() -> None:
     fresh_pool = Pool(1)
     try:
         thread = threading.Thread(target=fresh_pool.warm)
         thread.start()
         thread.join()
         [pid] = fresh_pool.processes()
-        time.sleep(0.2)  # the kernel would have told it by now
+        time.sleep(0.2)  # PDEATHSIG would have been delivered by now
 
         assert fresh_pool.run(page()).metadata["pages"] == 1
         assert fresh_pool.processes() == [pid]
@@ -211,22 +210,22 @@ def test_a_thread_that_ends_takes_no_renderer_with_it(pool: Pool) -> None:
         fresh_pool.close()
 
 
-def test_a_renderer_leaves_no_files_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renderer_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fresh_pool = Pool(1)
     try:
         fresh_pool.run(page())
-        while_it_lives = [path for path in tmp_path.rglob("*") if path.is_file()]
+        font_files = [path for path in tmp_path.rglob("*") if path.is_file()]
     finally:
         fresh_pool.close()
 
-    assert while_it_lives  # the fonts
+    assert font_files
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_large_parent_wears_no_renderer_out() -> None:
-    ballast = b"x" * (700 * 1024**2)  # more than a renderer may have had
+def test_the_size_of_the_parent_does_not_wear_out_a_renderer() -> None:
+    ballast = b"x" * (700 * 1024**2)  # more than MAX_RESIDENT_BYTES
     fresh_pool = Pool(1)
     try:
         fresh_pool.run(page())
@@ -235,7 +234,7 @@ def test_a_large_parent_wears_no_renderer_out() -> None:
         fresh_pool.close()
 
 
-def test_renderers_that_were_ended_for_all_come_again() -> None:
+def test_the_shared_pool_starts_again_after_close() -> None:
     pools.shared().warm()
     before = pools.shared().processes()
 

@@ -1,4 +1,4 @@
-"""Folders of renderers: gone with them, and after a kill with the next who looks."""
+"""Scratch directories of renderers are removed, also after a kill."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ import pytest
 from exports.sandbox.scratch_directory import ScratchDirectory, remove_orphaned
 
 OWNER = """
-from exports.sandbox.scratch_directory import Folder
-print(Folder().path, flush=True)
+from exports.sandbox.scratch_directory import ScratchDirectory
+print(ScratchDirectory().path, flush=True)
 input()
 """
 
@@ -26,15 +26,15 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def add_fonts(path: str) -> Path:
-    """A folder as it looks two minutes after a renderer has laid its fonts there."""
-    folder = Path(path)
-    (folder / "fonts").mkdir()
-    (folder / "fonts" / "a.ttf").write_bytes(b"x")
-    os.utime(folder, (time.time() - 120,) * 2)
-    return folder
+    """Make the directory look two minutes old, with a font in it, and return its path."""
+    directory = Path(path)
+    (directory / "fonts").mkdir()
+    (directory / "fonts" / "a.ttf").write_bytes(b"x")
+    os.utime(directory, (time.time() - 120,) * 2)
+    return directory
 
 
-def test_a_folder_of_a_killed_process_goes_with_the_next_look() -> None:
+def test_the_directory_of_a_killed_process_is_removed() -> None:
     owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert owner.stdout
     orphaned = add_fonts(owner.stdout.readline().decode().strip())
@@ -48,7 +48,7 @@ def test_a_folder_of_a_killed_process_goes_with_the_next_look() -> None:
     assert not orphaned.exists()
 
 
-def test_a_folder_that_is_just_being_made_is_left_alone(temporary: Path) -> None:
+def test_a_new_directory_is_left_alone(temporary: Path) -> None:
     young = temporary / "freight-renderer-young"
     young.mkdir()
 
@@ -57,7 +57,7 @@ def test_a_folder_that_is_just_being_made_is_left_alone(temporary: Path) -> None
     assert young.exists()
 
 
-def test_nothing_behind_a_link_and_nothing_of_another_name_is_removed(temporary: Path) -> None:
+def test_links_files_and_other_names_are_left_alone(temporary: Path) -> None:
     precious = temporary / "precious"
     precious.mkdir()
     add_fonts(str(precious))
@@ -74,23 +74,23 @@ def test_nothing_behind_a_link_and_nothing_of_another_name_is_removed(temporary:
     assert (precious / "fonts" / "a.ttf").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
-def test_a_folder_of_another_user_is_not_ours_to_remove(temporary: Path) -> None:
-    theirs = temporary / "freight-renderer-theirs"
-    theirs.mkdir()
-    add_fonts(str(theirs))
-    os.chown(theirs, 12345, 12345)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a directory")
+def test_the_directory_of_another_user_is_left_alone(temporary: Path) -> None:
+    foreign = temporary / "freight-renderer-foreign"
+    foreign.mkdir()
+    add_fonts(str(foreign))
+    os.chown(foreign, 12345, 12345)
 
     remove_orphaned()
 
-    assert theirs.exists()
+    assert foreign.exists()
 
 
-def test_a_folder_is_removed_once(temporary: Path) -> None:
-    folder = ScratchDirectory()
-    folder.remove()
-    with (temporary / "opened meanwhile").open("w") as other:  # has the number of the lock's descriptor now
-        folder.remove()
+def test_removing_twice_closes_no_other_descriptor(temporary: Path) -> None:
+    scratch_directory = ScratchDirectory()
+    scratch_directory.remove()
+    with (temporary / "opened meanwhile").open("w") as other:  # reuses the number of the lock's descriptor
+        scratch_directory.remove()
 
         assert other.write("x") == 1
     assert [path.name for path in temporary.iterdir()] == ["opened meanwhile"]

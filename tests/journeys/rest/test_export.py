@@ -1,4 +1,4 @@
-"""A file that breaks off never looks whole, and nothing of it goes unrecorded."""
+"""Streamed exports through a real server: a truncated file never looks complete, and every outcome is audited."""
 
 import threading
 import time
@@ -14,14 +14,17 @@ from django.db import connection
 
 from shipments.models import AuditEntry, Organization
 from tests import factories
-from tests.drills.harness import home_processes, shipment_copies
-from tests.drills.harness.daphnes import ProductDaphnes
+from tests.drills.harness import shipment_copies
+from tests.drills.harness.product_stage import ProductStage
+from tests.drills.harness.waiting import comes_true
 from tests.journeys import clients
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 PATH = "/exports/shipments.csv"
 ROWS = 20_000
-READING = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (%%' AND state = 'active'"
+ACTIVE_COPIES = (
+    "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY (%%' AND state = 'active'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +39,28 @@ def stock(django_db_setup: None, django_db_blocker: Any) -> Organization:
 
 
 def outcomes(organization: Organization) -> list[str]:
-    """Return how the exports went, in order."""
+    """Return the audited outcomes of exports, in order."""
     entries = AuditEntry.objects.filter(organization=organization, action="export").order_by("at", "id")
     return list(entries.values_list("outcome", flat=True))
 
 
 def count_reads() -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) {READING}")
+        cursor.execute(f"SELECT count(*) {ACTIVE_COPIES}")
         return int(cursor.fetchone()[0])
 
 
-def test_the_whole_file_comes_as_counted(product: ProductDaphnes, stock: Organization) -> None:
+def test_a_file_has_as_many_rows_as_its_header_says(product: ProductStage, stock: Organization) -> None:
     with closing(clients.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
         answer = http.get(PATH)
 
     lines = answer.content.count(b"\n")
     assert (answer.status_code, answer.headers["X-Freight-Rows"], lines) == (200, str(ROWS), ROWS + 1)
-    assert home_processes.comes_true(2, lambda: outcomes(stock) == [*before, "started", "done"])
+    assert comes_true(2, lambda: outcomes(stock) == [*before, "started", "done"])
 
 
-def test_a_killed_reading_breaks_the_answer_off(product: ProductDaphnes, stock: Organization) -> None:
+def test_a_terminated_copy_breaks_the_response_off(product: ProductStage, stock: Organization) -> None:
     with closing(clients.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
         killer = threading.Thread(target=terminate_read)
@@ -67,8 +70,8 @@ def test_a_killed_reading_breaks_the_answer_off(product: ProductDaphnes, stock: 
             http.get(PATH)
 
         killer.join()
-        assert home_processes.comes_true(2, lambda: outcomes(stock) == [*before, "started", "failed"])
-        # The server is as well as before.
+        assert comes_true(2, lambda: outcomes(stock) == [*before, "started", "failed"])
+        # The server still works.
         assert http.get(PATH, params={"limit": 10}).text.count("\n") == 11
 
 
@@ -76,7 +79,7 @@ def terminate_read() -> None:
     try:
         with connection.cursor() as cursor:
             for _ in range(2000):
-                cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {READING}")
+                cursor.execute(f"SELECT count(pg_terminate_backend(pid)) {ACTIVE_COPIES}")
                 if cursor.fetchone()[0]:
                     return
                 time.sleep(0.005)
@@ -84,18 +87,18 @@ def terminate_read() -> None:
         connection.close()
 
 
-def test_who_hangs_up_ends_the_reading(product: ProductDaphnes, stock: Organization) -> None:
+def test_a_disconnected_client_cancels_the_copy(product: ProductStage, stock: Organization) -> None:
     with closing(clients.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
         with http.stream("GET", PATH) as answer:
             next(answer.iter_raw())
 
-    assert home_processes.comes_true(3, lambda: outcomes(stock) == [*before, "started", "cancelled"])
-    assert home_processes.comes_true(2, lambda: count_reads() == 0)
+    assert comes_true(3, lambda: outcomes(stock) == [*before, "started", "cancelled"])
+    assert comes_true(2, lambda: count_reads() == 0)
 
 
-def test_fifty_at_once_are_served_two_by_two_or_told_to_come_again(
-    product: ProductDaphnes, stock: Organization
+def test_fifty_concurrent_requests_are_served_two_at_a_time_or_get_a_429(
+    product: ProductStage, stock: Organization
 ) -> None:
     read_counts: list[int] = []
     liveness_statuses: list[int] = []
@@ -115,15 +118,15 @@ def test_fifty_at_once_are_served_two_by_two_or_told_to_come_again(
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers if answer.status_code == 429)
     assert max(read_counts) <= 2
     assert set(liveness_statuses) == {200}
-    # Two entries each, but for refusals: of those at most one a second.
-    assert home_processes.comes_true(5, lambda: outcomes(stock)[before:].count("done") == statuses[200])
+    # Two audit entries each; refusals are audited at most once a second.
+    assert comes_true(5, lambda: outcomes(stock)[before:].count("done") == statuses[200])
     assert 1 <= outcomes(stock)[before:].count("refused") <= statuses[429]
 
 
 def sample_reads(
-    product: ProductDaphnes, stopped: threading.Event, read_counts: list[int], liveness_statuses: list[int]
+    product: ProductStage, stopped: threading.Event, read_counts: list[int], liveness_statuses: list[int]
 ) -> None:
-    """Look how many COPYs run, and whether the process lives, until it is over."""
+    """Sample the number of running COPYs and the liveness endpoint until `stopped` is set."""
     try:
         while not stopped.wait(0.02):
             read_counts.append(count_reads())
@@ -132,18 +135,18 @@ def sample_reads(
         connection.close()
 
 
-def test_xlsx_ends_with_its_reader(product: ProductDaphnes, stock: Organization) -> None:
+def test_a_disconnected_client_ends_the_xlsx_writer(product: ProductStage, stock: Organization) -> None:
     with closing(clients.logged_in_client(product.api, stock, "auditor")) as http:
         before = outcomes(stock)
         with pytest.raises(httpx.ReadTimeout):
             http.get("/exports/shipments.xlsx", timeout=0.3)
 
-    assert home_processes.comes_true(10, lambda: outcomes(stock) == [*before, "started", "cancelled"])
-    assert home_processes.comes_true(5, lambda: count_reads() == 0 and count_xlsx_writers() == 0)
+    assert comes_true(10, lambda: outcomes(stock) == [*before, "started", "cancelled"])
+    assert comes_true(5, lambda: count_reads() == 0 and count_xlsx_writers() == 0)
 
 
 def count_xlsx_writers() -> int:
-    """Count the processes that write XLSX."""
+    """Return the number of XLSX writer processes."""
     count = 0
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -1,0 +1,1 @@
+"""Tests of the realtime app, in its folders."""

@@ -1,4 +1,4 @@
-"""Living sockets look again until they have seen: whatever fails in between."""
+"""Open sockets are re-checked until the re-check succeeds, and share their queries."""
 
 import asyncio
 import uuid
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 class RecordingRevocable:
-    """Notes what it is told, as a socket does: the new subject only where all went well."""
+    """Records updates; like a socket, it adopts the new subject only where the update succeeds."""
 
     def __init__(self, subject: Subject) -> None:
         self.subject: Subject | None = subject
@@ -61,7 +61,7 @@ def _organization(subject: Subject) -> factories.Organization:
     return factories.Organization.objects.get(pk=subject.organization_id)
 
 
-async def test_the_sweep_tells_once_and_then_no_more(revocable: RecordingRevocable) -> None:
+async def test_the_sweep_updates_once_for_each_change(revocable: RecordingRevocable) -> None:
     await revocation.sweep()
     await promote(revocable)
     for _ in range(3):
@@ -70,7 +70,7 @@ async def test_the_sweep_tells_once_and_then_no_more(revocable: RecordingRevocab
     assert revocable.updates == [("dispatcher", False)]
 
 
-async def test_who_could_not_look_looks_again(revocable: RecordingRevocable) -> None:
+async def test_a_failed_recheck_is_repeated_by_the_next_sweep(revocable: RecordingRevocable) -> None:
     revocable.failures_left = 2
     await promote(revocable)
 
@@ -80,7 +80,9 @@ async def test_who_could_not_look_looks_again(revocable: RecordingRevocable) -> 
     assert revocable.updates == [("dispatcher", False)] * 3
 
 
-async def test_a_reassignment_that_could_not_be_looked_at_is_owed(revocable: RecordingRevocable) -> None:
+async def test_a_failed_recheck_of_a_reassignment_is_repeated_by_the_next_sweep(
+    revocable: RecordingRevocable,
+) -> None:
     revocable.failures_left = 1
 
     with pytest.raises(psycopg.OperationalError):
@@ -91,7 +93,7 @@ async def test_a_reassignment_that_could_not_be_looked_at_is_owed(revocable: Rec
     assert revocable.updates == [("driver", True)] * 2
 
 
-async def test_messages_that_come_together_are_one_look(
+async def test_control_messages_that_arrive_together_are_one_recheck(
     revocable: RecordingRevocable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[Credential] = []
@@ -112,7 +114,7 @@ async def test_messages_that_come_together_are_one_look(
     assert len(reads) == 1
 
 
-async def test_many_sockets_of_one_login_are_one_read(
+async def test_many_sockets_of_one_login_share_one_read(
     revocable: RecordingRevocable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert revocable.subject is not None
@@ -134,7 +136,7 @@ async def test_many_sockets_of_one_login_are_one_read(
     assert {tuple(each.updates) for each in (revocable, *others)} == {(("dispatcher", False),)}
 
 
-async def test_who_left_is_told_nothing(revocable: RecordingRevocable) -> None:
+async def test_an_unregistered_socket_is_not_updated(revocable: RecordingRevocable) -> None:
     revocation.unregister(revocable)
     await promote(revocable)
 

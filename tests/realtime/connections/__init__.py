@@ -1,0 +1,1 @@
+"""Tests of sockets, their identity and their limits."""

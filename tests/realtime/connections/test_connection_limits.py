@@ -1,4 +1,4 @@
-"""Sockets counted over all processes: exactly, without a leak, and alone where Redis is gone."""
+"""Sockets are counted over all processes, exactly and without a leak; without Redis, per process."""
 
 import asyncio
 import uuid
@@ -22,7 +22,7 @@ def key() -> str:
 
 @pytest_asyncio.fixture
 async def processes() -> AsyncIterator[list[ConnectionCounter]]:
-    """Two processes' counts."""
+    """Yield the counters of two processes."""
     counters = [ConnectionCounter(settings.REDIS_URL), ConnectionCounter(settings.REDIS_URL)]
     yield counters
     for counter in counters:
@@ -30,7 +30,7 @@ async def processes() -> AsyncIterator[list[ConnectionCounter]]:
 
 
 async def wait_until_refused(counter: ConnectionCounter, key: str, limit: int, *, refused: bool = True) -> None:
-    """Wait until a process knows what others have told."""
+    """Wait until a counter refuses (or allows) another socket, as the other processes have published."""
     async with asyncio.timeout(DEADLINE):
         while True:
             acquired = await counter.acquire(key, limit)
@@ -41,7 +41,7 @@ async def wait_until_refused(counter: ConnectionCounter, key: str, limit: int, *
             await asyncio.sleep(0.05)
 
 
-async def test_forty_handshakes_at_two_processes_share_ten_places(
+async def test_forty_handshakes_at_two_processes_share_ten_slots(
     processes: list[ConnectionCounter], key: str
 ) -> None:
     one, other = processes
@@ -52,7 +52,7 @@ async def test_forty_handshakes_at_two_processes_share_ten_places(
     assert one.counts[key] + other.counts[key] == 10
 
 
-async def test_what_is_given_back_is_free_everywhere(processes: list[ConnectionCounter], key: str) -> None:
+async def test_a_released_slot_is_free_in_every_process(processes: list[ConnectionCounter], key: str) -> None:
     one, other = processes
     assert await one.acquire(key, 1)
     assert not await other.acquire(key, 1)
@@ -63,13 +63,13 @@ async def test_what_is_given_back_is_free_everywhere(processes: list[ConnectionC
     assert (one.counts, other.counts) == ({}, {})
 
 
-async def test_keys_do_not_count_for_each_other(processes: list[ConnectionCounter], key: str) -> None:
+async def test_keys_are_counted_separately(processes: list[ConnectionCounter], key: str) -> None:
     one, _ = processes
 
     assert [await one.acquire(f"{key}{n}", 1) for n in range(3)] == [True, True, True]
 
 
-async def test_a_process_that_died_takes_its_sockets_with_it(
+async def test_the_sockets_of_a_dead_process_stop_counting(
     processes: list[ConnectionCounter], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_limits, "PROCESS_TTL_SECONDS", 1)
@@ -82,7 +82,7 @@ async def test_a_process_that_died_takes_its_sockets_with_it(
     await wait_until_refused(living, key, 1, refused=False)
 
 
-async def test_a_redis_that_was_emptied_is_told_again(
+async def test_counts_are_published_again_after_redis_was_flushed(
     processes: list[ConnectionCounter], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection_limits, "HEARTBEAT_SECONDS", 0.2)

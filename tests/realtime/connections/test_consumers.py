@@ -1,4 +1,4 @@
-"""One socket from its opening to its end, on any ASGI server: it beats while it lives and leaves nothing behind."""
+"""One socket from handshake to close on a plain ASGI server: it sends heartbeats and leaves nothing behind."""
 
 import asyncio
 import gc
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 class AsgiConnection:
-    """Both ends of an ASGI connection, the server's played here."""
+    """A consumer with the server's end of its ASGI connection."""
 
     def __init__(self) -> None:
         self.consumer = SocketConsumer()
@@ -56,7 +56,9 @@ def dispatcher_with_a_shipment() -> tuple[Subject, str]:
     return by, factories.booked_shipment(by).reference
 
 
-async def test_a_socket_beats_with_the_heads_of_its_rooms_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_socket_sends_heartbeats_with_its_heads_and_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     by, reference = await dispatcher_with_a_shipment()
 
     async def authenticate(*_: Any, **__: Any) -> AuthenticationResult:
@@ -90,7 +92,7 @@ async def test_a_socket_beats_with_the_heads_of_its_rooms_until_it_ends(monkeypa
     try:
         del connection
         await asyncio.sleep(0)
-        assert consumer_ref() is None  # without the collector
+        assert consumer_ref() is None  # freed by reference counts alone
     finally:
         gc.enable()
     await room_hub.current().stop()

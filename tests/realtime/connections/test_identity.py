@@ -1,4 +1,4 @@
-"""Who a socket is, seen from the socket: how it ends where nobody says so."""
+"""A socket that never authenticates is closed, and counts against its address."""
 
 import asyncio
 import secrets
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 
 class UnauthenticatedSocket:
-    """A socket that says nothing, and notes how it is closed."""
+    """A socket that sends nothing and records its close code."""
 
     subject: Subject | None = None
     closed = False
@@ -43,7 +43,9 @@ async def close_code_for(address: str) -> CloseCode:
         return await socket.closed_with
 
 
-async def test_who_says_nothing_too_often_is_told_to_wait(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_address_that_never_authenticates_is_rate_limited(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ws_connect": (2, 604_800)}
     monkeypatch.setattr(frames, "AUTHENTICATION_SECONDS", 0.0)
     address, other = (f"2001:db8:{secrets.randbelow(65536):x}:{number}::1" for number in range(2))

@@ -1,4 +1,4 @@
-"""How much one socket may say: a burst, a pace, and an end."""
+"""The token bucket of a socket's messages: a burst, a steady rate, refusal and close."""
 
 from collections import Counter
 
@@ -22,27 +22,27 @@ def test_a_burst_is_served_and_more_is_refused_then_closed() -> None:
     assert Counter(decided[79:]) == {RateDecision.CLOSE: 121}
 
 
-def test_the_pace_of_the_policy_is_served_for_ever() -> None:
+def test_the_rate_of_the_policy_is_served_for_ever() -> None:
     decided = decisions([n / 20 for n in range(2000)])
 
     assert Counter(decided) == {RateDecision.SERVE: 2000}
 
 
-def test_a_little_more_than_the_pace_is_refused_in_the_end() -> None:
+def test_a_little_more_than_the_rate_is_refused_in_the_end() -> None:
     decided = decisions([n / 30 for n in range(400)])
 
     first_of = {decision: decided.index(decision) for decision in RateDecision}
     assert first_of[RateDecision.SERVE] < first_of[RateDecision.REFUSE] < first_of[RateDecision.CLOSE]
 
 
-def test_who_pauses_may_speak_again() -> None:
+def test_a_pause_refills_the_bucket() -> None:
     decided = decisions([0.0] * 60 + [4.0] * 40)
 
     assert Counter(decided[60:]) == {RateDecision.SERVE: 40}
 
 
 @pytest.mark.django_db
-def test_an_exempt_service_is_never_too_fast(settings: Settings) -> None:
+def test_an_exempt_service_is_never_limited(settings: Settings) -> None:
     service = factories.member(factories.organization(), "dispatcher")
     settings.RATE_LIMIT_WHITELIST = [str(service.user_id)]
     bucket = MessageTokenBucket(0.0)
@@ -50,7 +50,7 @@ def test_an_exempt_service_is_never_too_fast(settings: Settings) -> None:
     assert {bucket.check(service, now=0.0) for _ in range(500)} == {RateDecision.SERVE}
 
 
-def test_a_limit_changed_at_run_time_holds_for_open_sockets(settings: Settings) -> None:
+def test_a_limit_changed_at_run_time_applies_to_open_sockets(settings: Settings) -> None:
     bucket = MessageTokenBucket(0.0)
     assert bucket.check(None, now=0.0) is RateDecision.SERVE
 

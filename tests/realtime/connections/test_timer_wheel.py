@@ -1,4 +1,4 @@
-"""One timer for all: each is told when its time has come, never before, and not at all once it is unset."""
+"""Timers fire after their time, never before it, and not at all once they are cancelled."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,38 +18,38 @@ class RecordingTimer:
         self._act()
 
 
-async def until(reached: Callable[[], bool]) -> None:
+async def wait_until(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not reached():
+        while not reached():  # noqa: ASYNC110  timers set no event
             await asyncio.sleep(0.01)
 
 
-async def test_each_is_told_in_its_turn_and_never_too_early() -> None:
+async def test_timers_fire_in_order_and_never_early() -> None:
     wheel, fired = timer_wheel.TimerWheel(), list[RecordingTimer]()
     began = asyncio.get_running_loop().time()
     late, early, now = RecordingTimer(fired), RecordingTimer(fired), RecordingTimer(fired)
     wheel.schedule(late, 0.6)
     wheel.schedule(early, 0.1)
     wheel.schedule(now, 0.0)
-    await until(lambda: len(fired) == 3)
+    await wait_until(lambda: len(fired) == 3)
 
     assert fired[-1] is late
     assert late.fired_at - began >= 0.6
     assert early.fired_at - began >= 0.1
 
 
-async def test_who_is_unset_is_not_told() -> None:
+async def test_a_cancelled_timer_does_not_fire() -> None:
     wheel, fired = timer_wheel.TimerWheel(), list[RecordingTimer]()
     cancelled, stays = RecordingTimer(fired), RecordingTimer(fired)
     wheel.cancel(cancelled, wheel.schedule(cancelled, 0.1))
     wheel.schedule(stays, 0.3)
-    await until(lambda: bool(fired))
+    await wait_until(lambda: bool(fired))
 
     assert fired == [stays]
-    wheel.cancel(stays, 0)  # what is over can be unset
+    wheel.cancel(stays, 0)  # a timer that has fired may be cancelled
 
 
-async def test_who_fails_does_not_keep_the_others_from_being_told() -> None:
+async def test_a_failing_timer_does_not_stop_the_others() -> None:
     wheel, fired = timer_wheel.TimerWheel(), list[RecordingTimer]()
 
     def fail() -> None:
@@ -57,22 +57,22 @@ async def test_who_fails_does_not_keep_the_others_from_being_told() -> None:
 
     for _ in range(3):
         wheel.schedule(RecordingTimer(fired, fail), 0.1)
-    await until(lambda: len(fired) == 3)
+    await wait_until(lambda: len(fired) == 3)
 
 
-async def test_who_is_told_may_ask_again() -> None:
+async def test_a_timer_may_schedule_itself_again_when_it_fires() -> None:
     wheel, fired = timer_wheel.TimerWheel(), list[RecordingTimer]()
     timer = RecordingTimer(fired, lambda: wheel.schedule(timer, 0.1) if len(fired) < 3 else None)
     wheel.schedule(timer, 0.1)
-    await until(lambda: len(fired) == 3)
+    await wait_until(lambda: len(fired) == 3)
 
 
-async def test_nothing_is_kept_of_who_was_told_or_unset() -> None:
+async def test_fired_and_cancelled_timers_are_not_kept() -> None:
     wheel, fired = timer_wheel.TimerWheel(), list[RecordingTimer]()
     wheel.schedule(RecordingTimer(fired), 0.1)
     cancelled = RecordingTimer(fired)
     wheel.cancel(cancelled, wheel.schedule(cancelled, 900))
-    await until(lambda: bool(fired))
+    await wait_until(lambda: bool(fired))
 
     assert not wheel._timers
     assert wheel._handle is None

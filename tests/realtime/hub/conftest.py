@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from realtime.hub.room_hub import RoomHub
-from shipments.selectors import async_reads
+from shipments.selectors import async_pool
 
 
 @pytest_asyncio.fixture
 async def hub() -> AsyncIterator[RoomHub]:
-    """A hub of the running loop, stopped at the end."""
+    """Yield a hub of the running loop and stop it at the end."""
     hub = RoomHub()
     yield hub
     await hub.stop()
-    await async_reads.close_pools()
+    await async_pool.close_pools()

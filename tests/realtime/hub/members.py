@@ -1,4 +1,4 @@
-"""Members of a hub for tests, and the changes that they receive."""
+"""Members of a hub for tests, and the changes that are delivered to them."""
 
 import asyncio
 from datetime import timedelta
@@ -17,12 +17,12 @@ from tests.factories import NOW
 
 
 class Socket:
-    """A member that writes down what it is given, and applies it as clients must."""
+    """A member that records its frames, and applies them as docs/protocol.md asks of clients."""
 
     def __init__(self) -> None:
         self.closed = False
         self.direct_sender = None
-        self.waits = 0
+        self.drains = 0
         self.frames: list[dict[str, Any]] = []
         self.seqs: list[int] = []
         self.snapshot: dict[str, Any] | None = None
@@ -50,10 +50,10 @@ class Socket:
             }  # fmt: skip
 
     async def drain(self) -> None:
-        self.waits += 1
+        self.drains += 1
         await asyncio.sleep(0.05)
 
-    async def reaches(self, seq: int, seconds: float = 5) -> None:
+    async def wait_for_seq(self, seq: int, seconds: float = 5) -> None:
         async with asyncio.timeout(seconds):
             while not self.seqs or self.seqs[-1] < seq:
                 self.frame_received.clear()
@@ -61,14 +61,14 @@ class Socket:
 
 
 class Watcher(Socket):
-    """A member of many rooms, which only writes down."""
+    """A member of many rooms that only records its frames."""
 
     def deliver(self, frame: bytes) -> None:
         self.frames.append(orjson.loads(frame))
 
 
 @sync_to_async
-def booked() -> tuple[Any, Shipment]:
+def book_shipment() -> tuple[Any, Shipment]:
     by = factories.member(org := factories.organization(), "dispatcher")
     return by, factories.booked_shipment(by, driver_id=factories.driver(org).pk)
 

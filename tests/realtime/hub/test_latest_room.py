@@ -1,4 +1,4 @@
-"""Rooms without a history: the newest value wins, and what comes too fast is conflated."""
+"""Rooms without a history: the newest value wins, and fast values are conflated."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,9 @@ from shipments.domain.identifiers import new_id
 NAME = RoomName("driver", new_id(), "driver:x", "driver.x")
 
 
-class Listener:
+class RecordingMember:
+    """Records its frames."""
+
     direct_sender = None
 
     def __init__(self) -> None:
@@ -29,47 +31,47 @@ def room() -> LatestRoom:
     return LatestRoom(NAME, nothing)
 
 
-async def test_the_first_value_is_given_at_once_and_a_burst_ends_with_its_newest(room: LatestRoom) -> None:
-    listener = Listener()
-    room.admit(listener, -1)
+async def test_the_first_value_is_sent_at_once_and_a_burst_ends_with_its_newest(room: LatestRoom) -> None:
+    member = RecordingMember()
+    room.admit(member, -1)
 
     for version in range(1, 100):
         room.update(version, b"%d" % version)
     await asyncio.sleep(MIN_INTERVAL_SECONDS * 2)
 
-    assert listener.frames == [b"1", b"99"]
+    assert member.frames == [b"1", b"99"]
 
 
 async def test_an_older_or_equal_value_is_dropped(room: LatestRoom) -> None:
-    listener = Listener()
-    room.admit(listener, -1)
+    member = RecordingMember()
+    room.admit(member, -1)
     room.update(5, b"five")
 
     room.update(5, b"again")
     room.update(4, b"four")
     await asyncio.sleep(MIN_INTERVAL_SECONDS * 2)
 
-    assert listener.frames == [b"five"]
+    assert member.frames == [b"five"]
 
 
-async def test_what_came_while_somebody_joined_follows_the_answer(room: LatestRoom) -> None:
+async def test_a_value_that_arrived_during_a_join_follows_the_answer(room: LatestRoom) -> None:
     room.joining += 1
     room.update(7, b"seven")
-    listener = Listener()
+    member = RecordingMember()
 
-    room.admit(listener, 6)
+    room.admit(member, 6)
 
-    assert listener.frames == [b"seven"]
+    assert member.frames == [b"seven"]
 
 
-async def test_nobody_is_given_anything_after_leaving(room: LatestRoom) -> None:
-    listener = Listener()
-    room.admit(listener, -1)
+async def test_a_member_that_left_gets_nothing_more(room: LatestRoom) -> None:
+    member = RecordingMember()
+    room.admit(member, -1)
     room.update(1, b"one")
     room.update(2, b"two")
 
-    assert room.discard(listener) is True
+    assert room.discard(member) is True
     await asyncio.sleep(MIN_INTERVAL_SECONDS * 2)
 
-    assert listener.frames == [b"one"]
+    assert member.frames == [b"one"]
     assert not room.members

@@ -1,4 +1,4 @@
-"""A room's state machine against its model: whatever happens in whatever order, each record is the log."""
+"""A room's state machine against a model: in whatever order things happen, each member's record is the log."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ EPOCH = "1.00000001"
 
 
 class NumberedLog:
-    """A log that lives in a list: event n is at n - 1, and the state after it is the sum of all up to n."""
+    """A log in a list: event n is at index n - 1, and the state after it is the sum of the weights up to n."""
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
@@ -39,7 +39,7 @@ class NumberedLog:
         return orjson.dumps({"event": event, "shipment": summary})
 
     def published(self, number: int) -> bytes:
-        """The frame as the writer made it at its COMMIT."""
+        """Return the frame as published at the COMMIT of an event."""
         upto = self.events[:number]
         return self.frame(NAME, EPOCH, upto[-1], {"total": sum(event["weight"] for event in upto)})
 
@@ -48,19 +48,19 @@ NAME = RoomName("shipment", new_id(), "shipment:X", "shipment.org.X")
 
 
 class SharedSender:
-    """A way to write to many members at once."""
+    """A DirectSender of one client."""
 
     def __init__(self, client: "Client") -> None:
         self.client = client
 
     def broadcast(self, frames: list[bytes], senders: list["SharedSender"]) -> None:
-        for line in senders:
+        for sender in senders:
             for frame in frames:
-                line.client.deliver(frame)
+                sender.client.deliver(frame)
 
 
 class Client:
-    """What one member was given: the number and the state it started from, and every event since."""
+    """One member: the number and state that it started from, and every event that it received since."""
 
     def __init__(self, seq: int, total: int) -> None:
         self.closed = False
@@ -77,7 +77,7 @@ class Client:
 
 
 class RoomModel(RuleBasedStateMachine):
-    """Commits, hints that are lost, doubled and late, joins whose reading is old, fills step by step, sweeps."""
+    """Commits; lost, doubled and late hints; joins with an old snapshot; fills in steps; sweeps."""
 
     clients = Bundle("clients")
     joins = Bundle("joins")
@@ -86,7 +86,7 @@ class RoomModel(RuleBasedStateMachine):
     def begin(self) -> None:
         self.log = NumberedLog()
         self.log.commit(1)
-        self.room = LogRoom(NAME, self.log)  # type: ignore[arg-type]
+        self.room = LogRoom(NAME, self.log)  # type: ignore[arg-type]  # not the whole RoomLog
         self.inside: list[Client] = []
         self.events_read: list[dict[str, Any]] | None = None
 
@@ -94,10 +94,10 @@ class RoomModel(RuleBasedStateMachine):
     def commit(self, weight: int) -> None:
         self.log.commit(weight)
 
-    @rule(back=st.integers(0, 5), whole=st.booleans())
-    def hint(self, back: int, whole: bool) -> None:
+    @rule(back=st.integers(0, 5), with_frame=st.booleans())
+    def hint(self, back: int, with_frame: bool) -> None:
         number = max(1, len(self.log.events) - back)
-        self.room.apply_hint(number, self.log.published(number) if whole else None)
+        self.room.apply_hint(number, self.log.published(number) if with_frame else None)
 
     @rule(target=joins, since=st.none() | st.integers(0, 6))
     def read_to_join(self, since: int | None) -> tuple[dict[str, Any], int | None]:
@@ -147,7 +147,7 @@ class RoomModel(RuleBasedStateMachine):
         self.room.filling, self.events_read = False, None
 
     @rule()
-    def end_turn(self) -> None:
+    def flush(self) -> None:
         self.room.flush()
         assert self.room.delivered_seq == self.room.head
 

@@ -1,4 +1,4 @@
-"""Each event is read once for all who come back, as long as the log is the same and says what it was asked for."""
+"""Each event is read once for all that reconnect, unless the log changes its epoch or a read is incomplete."""
 
 import asyncio
 import uuid
@@ -12,7 +12,7 @@ from realtime.protocol.room_names import RoomName
 
 
 class RecordingLog:
-    """A log of as many events as it has `pages`; it notes what was read."""
+    """A log of `length` events that records the ranges that were read."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -35,14 +35,14 @@ def log() -> RecordingLog:
 
 @pytest.fixture
 def room(log: RecordingLog) -> LogRoom:
-    return LogRoom(RoomName("shipment", "SHIP-1", "shipment.1", uuid.uuid4()), log)  # type: ignore[arg-type]
+    return LogRoom(RoomName("shipment", "SHIP-1", "shipment.1", uuid.uuid4()), log)  # type: ignore[arg-type]  # not the whole RoomLog
 
 
 def seqs(events: list[dict[str, Any]]) -> list[int]:
     return [event["seq"] for event in events]
 
 
-async def test_who_missed_the_same_or_less_is_told_without_a_read(log: RecordingLog, room: LogRoom) -> None:
+async def test_a_replay_within_a_cached_range_costs_no_read(log: RecordingLog, room: LogRoom) -> None:
     cache = ReplayCache()
 
     replays = [await cache.events(room, after, 30) for after in (10, 10, 20, 29)]
@@ -51,7 +51,7 @@ async def test_who_missed_the_same_or_less_is_told_without_a_read(log: Recording
     assert log.reads == [(10, 30)]
 
 
-async def test_all_who_ask_at_once_wait_for_one_read(log: RecordingLog, room: LogRoom) -> None:
+async def test_concurrent_replays_share_one_read(log: RecordingLog, room: LogRoom) -> None:
     cache = ReplayCache()
 
     replays = await asyncio.gather(*(cache.events(room, 5, 30) for _ in range(20)))
@@ -60,7 +60,7 @@ async def test_all_who_ask_at_once_wait_for_one_read(log: RecordingLog, room: Lo
     assert log.reads == [(5, 30)]
 
 
-async def test_only_what_came_since_is_read(log: RecordingLog, room: LogRoom) -> None:
+async def test_only_newer_events_are_read(log: RecordingLog, room: LogRoom) -> None:
     cache = ReplayCache()
 
     await cache.events(room, 10, 20)
@@ -70,7 +70,7 @@ async def test_only_what_came_since_is_read(log: RecordingLog, room: LogRoom) ->
     assert log.reads == [(10, 20), (20, 30)]
 
 
-async def test_who_missed_more_has_it_read_for_the_others_too(log: RecordingLog, room: LogRoom) -> None:
+async def test_a_longer_replay_replaces_the_cached_range(log: RecordingLog, room: LogRoom) -> None:
     cache = ReplayCache()
 
     for after in (20, 3, 20):
@@ -79,7 +79,7 @@ async def test_who_missed_more_has_it_read_for_the_others_too(log: RecordingLog,
     assert log.reads == [(20, 30), (3, 30)]
 
 
-async def test_another_history_is_read_anew(log: RecordingLog, room: LogRoom) -> None:
+async def test_a_cleared_cache_reads_again(log: RecordingLog, room: LogRoom) -> None:
     cache = ReplayCache()
     await cache.events(room, 10, 30)
 
@@ -89,7 +89,7 @@ async def test_another_history_is_read_anew(log: RecordingLog, room: LogRoom) ->
     assert log.reads == [(10, 30)] * 2
 
 
-async def test_a_read_that_brought_less_is_not_built_upon(log: RecordingLog, room: LogRoom) -> None:
+async def test_an_incomplete_read_is_not_cached(log: RecordingLog, room: LogRoom) -> None:
     cache = ReplayCache()
 
     incomplete = await cache.events(room, 28, 32)

@@ -1,4 +1,4 @@
-"""The hub against the real log: whatever hints arrive, in whatever order, each member's record is the log."""
+"""The hub on the real log: in whatever order hints arrive, each member's record is the log."""
 
 import asyncio
 import random
@@ -14,26 +14,26 @@ from shipments import services
 from shipments.selectors import async_reads
 from tests import factories
 from tests.factories import NOW
-from tests.realtime.hub.members import Socket, Watcher, amend, booked, join_request
+from tests.realtime.hub.members import Socket, Watcher, amend, book_shipment, join_request
 
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-async def test_a_member_is_given_what_is_committed_after_it_joined(hub: RoomHub) -> None:
-    by, shipment = await booked()
+async def test_a_member_receives_every_event_committed_after_its_join(hub: RoomHub) -> None:
+    by, shipment = await book_shipment()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
 
     for pieces in range(1, 6):
         await amend(by, shipment, pieces)
 
-    await socket.reaches(6)
+    await socket.wait_for_seq(6)
     assert socket.seqs == [1, 2, 3, 4, 5, 6]
     assert socket.snapshot == (await async_reads.fetch_snapshots([shipment.pk]))[shipment.pk]
 
 
-async def test_a_member_that_was_away_is_given_what_it_missed(hub: RoomHub) -> None:
-    by, shipment = await booked()
+async def test_a_resumed_join_is_answered_with_the_missed_events(hub: RoomHub) -> None:
+    by, shipment = await book_shipment()
     for pieces in range(1, 6):
         await amend(by, shipment, pieces)
     socket = Socket()
@@ -48,10 +48,10 @@ async def test_a_member_that_was_away_is_given_what_it_missed(hub: RoomHub) -> N
     ("since", "epoch", "reason"),
     [(None, None, "new"), (1, "another", "epoch"), (99, None, "epoch")],
 )
-async def test_a_join_that_cannot_be_resumed_is_given_a_snapshot(
+async def test_a_join_that_cannot_be_resumed_is_answered_with_a_snapshot(
     hub: RoomHub, since: int | None, epoch: str | None, reason: str
 ) -> None:
-    _, shipment = await booked()
+    _, shipment = await book_shipment()
     socket = Socket()
 
     await hub.join(socket, [join_request(shipment, since, epoch)])
@@ -59,8 +59,10 @@ async def test_a_join_that_cannot_be_resumed_is_given_a_snapshot(
     assert [(f["recovered"], f["reason"], f["seq"]) for f in socket.frames] == [(False, reason, 1)]
 
 
-async def test_a_replay_too_long_becomes_a_snapshot(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    by, shipment = await booked()
+async def test_a_replay_of_too_many_events_becomes_a_snapshot(
+    hub: RoomHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, shipment = await book_shipment()
     for pieces in range(1, 5):
         await amend(by, shipment, pieces)
     monkeypatch.setattr(frames, "MAX_REPLAY", 3)
@@ -72,7 +74,7 @@ async def test_a_replay_too_long_becomes_a_snapshot(hub: RoomHub, monkeypatch: p
 
 
 async def test_a_replay_of_too_many_bytes_becomes_a_snapshot(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    by, shipment = await booked()
+    by, shipment = await book_shipment()
     for pieces in range(1, 5):
         await amend(by, shipment, pieces)
     monkeypatch.setattr(frames, "MAX_REPLAY_BYTES", 500)
@@ -85,13 +87,13 @@ async def test_a_replay_of_too_many_bytes_becomes_a_snapshot(hub: RoomHub, monke
     ]
 
 
-async def test_many_answers_wait_for_the_socket_and_miss_nothing_meanwhile(
+async def test_long_answers_drain_the_socket_and_miss_nothing_meanwhile(
     hub: RoomHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = [await booked() for _ in range(6)]
+    pairs = [await book_shipment() for _ in range(6)]
     early = Watcher()
     await hub.join(early, [join_request(shipment) for _, shipment in pairs])
-    monkeypatch.setattr(frames, "MAX_REPLAY_BYTES", 100)  # less than any answer has
+    monkeypatch.setattr(frames, "MAX_REPLAY_BYTES", 100)  # shorter than any answer
     late = Watcher()
 
     async with asyncio.TaskGroup() as tasks:
@@ -105,14 +107,16 @@ async def test_many_answers_wait_for_the_socket_and_miss_nothing_meanwhile(
             break
         await asyncio.sleep(0.05)
 
-    assert late.waits == len(pairs)
+    assert late.drains == len(pairs)
     assert {name: frame["seq"] for name, frame in last_by_room.items()} == {
         room_names.shipment_room(shipment.reference): 2 for _, shipment in pairs
     }
 
 
-async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    by, shipment = await booked()
+async def test_without_any_hint_the_sweep_delivers_everything(
+    hub: RoomHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by, shipment = await book_shipment()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
     monkeypatch.setattr(hub, "handle_message", lambda _: None)
@@ -120,7 +124,7 @@ async def test_without_any_hint_the_sweep_brings_everything(hub: RoomHub, monkey
     for pieces in range(1, 4):
         await amend(by, shipment, pieces)
 
-    await socket.reaches(4, seconds=2.5)
+    await socket.wait_for_seq(4, seconds=2.5)
     assert socket.seqs == [1, 2, 3, 4]
 
 
@@ -129,7 +133,7 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
     hub: RoomHub, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chance = random.Random(seed)
-    by, shipment = await booked()
+    by, shipment = await book_shipment()
     handle_message = hub.handle_message
     delayed: list[dict[str, Any]] = []
 
@@ -156,7 +160,7 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
     late = Socket()
     await hub.join(late, [join_request(shipment)])
 
-    await asyncio.gather(*(socket.reaches(30) for socket in sockets))
+    await asyncio.gather(*(socket.wait_for_seq(30) for socket in sockets))
 
     for socket in sockets:
         assert socket.seqs == list(range(socket.seqs[0], 31))
@@ -164,7 +168,7 @@ async def test_hints_dropped_doubled_and_out_of_order_change_nothing(
 
 
 async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    by, shipment = await booked()
+    by, shipment = await book_shipment()
     by_hint, by_fill = Socket(), Socket()
     await hub.join(by_hint, [join_request(shipment)])
     hintless = RoomHub()
@@ -173,7 +177,7 @@ async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch
 
     for pieces in range(1, 4):
         await amend(by, shipment, pieces)
-    await asyncio.gather(by_hint.reaches(4), by_fill.reaches(4))
+    await asyncio.gather(by_hint.wait_for_seq(4), by_fill.wait_for_seq(4))
     await hintless.stop()
 
     assert by_fill.frames[1:] == by_hint.frames[1:]
@@ -181,7 +185,7 @@ async def test_a_filled_frame_equals_the_published_one(hub: RoomHub, monkeypatch
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """One entry for each time that the log is read."""
+    """One entry for each query of the log."""
     reads: list[int] = []
     read = async_reads.fetch_events
 
@@ -196,7 +200,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def test_members_of_one_room_cost_one_fill(
     hub: RoomHub, reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by, shipment = await booked()
+    by, shipment = await book_shipment()
     sockets = [Socket() for _ in range(20)]
     for socket in sockets:
         await hub.join(socket, [join_request(shipment)])
@@ -205,15 +209,15 @@ async def test_members_of_one_room_cost_one_fill(
         await amend(by, shipment, pieces)
 
     await hub.sweep()
-    await asyncio.gather(*(socket.reaches(6) for socket in sockets))
+    await asyncio.gather(*(socket.wait_for_seq(6) for socket in sockets))
 
     assert len(reads) == 1
 
 
-async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(
+async def test_a_sweep_waits_a_moment_for_hints_under_way(
     hub: RoomHub, reads: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by, shipment = await booked()
+    by, shipment = await book_shipment()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
     handle_message = hub.handle_message
@@ -228,14 +232,14 @@ async def test_a_sweep_leaves_a_moment_to_hints_on_their_way(
     handle_message(hint)
     await sweeping
 
-    await socket.reaches(2)
+    await socket.wait_for_seq(2)
     assert reads == []
 
 
-async def test_what_fails_for_rooms_of_newest_values_keeps_no_log_from_being_healed(
+async def test_a_failing_latest_room_does_not_stop_log_rooms_from_being_healed(
     hub: RoomHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by, shipment = await booked()
+    by, shipment = await book_shipment()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
     monkeypatch.setattr(hub, "handle_message", lambda _: None)
@@ -248,11 +252,11 @@ async def test_what_fails_for_rooms_of_newest_values_keeps_no_log_from_being_hea
     with pytest.raises(OSError, match="away"):
         await hub.sweep()
 
-    await socket.reaches(2)
+    await socket.wait_for_seq(2)
 
 
-async def test_a_changed_epoch_gives_everybody_a_snapshot(hub: RoomHub) -> None:
-    _, shipment = await booked()
+async def test_a_changed_epoch_sends_every_member_a_snapshot(hub: RoomHub) -> None:
+    _, shipment = await book_shipment()
     socket = Socket()
     await hub.join(socket, [join_request(shipment)])
     hub.epoch = "of a database that was restored since"
@@ -270,14 +274,14 @@ async def test_a_discarded_draft_ends_its_room(hub: RoomHub) -> None:
     await hub.join(socket, [join_request(draft)])
 
     await sync_to_async(services.discard)(by=by, now=NOW, reference=draft.reference)
-    await socket.reaches(2)
+    await socket.wait_for_seq(2)
 
     assert [frame["type"] for frame in socket.frames] == ["room:joined", "shipment:update", "room:left"]
     assert hub.rooms == {}
 
 
 async def test_a_room_ends_with_its_last_member(hub: RoomHub) -> None:
-    _, shipment = await booked()
+    _, shipment = await book_shipment()
     one, other = Socket(), Socket()
     await hub.join(one, [join_request(shipment)])
     await hub.join(other, [join_request(shipment)])
@@ -289,8 +293,8 @@ async def test_a_room_ends_with_its_last_member(hub: RoomHub) -> None:
     assert hub.leave(other, join_request(shipment).room.group) is False
 
 
-async def test_a_socket_that_closed_while_it_joined_stays_outside(hub: RoomHub) -> None:
-    _, shipment = await booked()
+async def test_a_socket_that_closed_during_its_join_is_not_added(hub: RoomHub) -> None:
+    _, shipment = await book_shipment()
     socket = Socket()
     socket.closed = True
 

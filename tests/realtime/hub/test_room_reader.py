@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from realtime.hub.room_hub import RoomHub
-from tests.realtime.hub.members import Socket, amend, booked, join_request
+from tests.realtime.hub.members import Socket, amend, book_shipment, join_request
 
 
 @pytest.mark.usefixtures("committed")
-async def test_two_hundred_who_come_back_read_the_log_a_few_times(
+async def test_two_hundred_reconnects_read_the_log_a_few_times(
     hub: RoomHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by, shipment = await booked()
+    by, shipment = await book_shipment()
     for pieces in range(1, 31):
         await amend(by, shipment, pieces)
     await hub.join(Socket(), [join_request(shipment)])

@@ -1,0 +1,1 @@
+"""Tests of frames, their schemas, close codes and room names."""

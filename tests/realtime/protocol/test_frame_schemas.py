@@ -1,4 +1,4 @@
-"""The frame reference is what the code says and does."""
+"""The frame reference agrees with the frames that the server builds."""
 
 import json
 from pathlib import Path
@@ -39,24 +39,24 @@ SERVER_FRAMES = [
 
 
 @pytest.mark.parametrize("frame", [json.loads(frame) for frame in SERVER_FRAMES], ids=lambda frame: frame["type"])
-def test_what_the_server_makes_is_what_the_reference_says(frame: dict[str, Any]) -> None:
+def test_every_server_frame_is_valid_against_its_schema(frame: dict[str, Any]) -> None:
     jsonschema.validate(frame, FRAMES_BY_TYPE[frame["type"]].schema)
 
 
-def test_docs_hold_the_reference_of_today() -> None:
+def test_the_reference_in_docs_is_up_to_date() -> None:
     assert json.loads(REFERENCE.read_text()) == document(), (
-        "Write it again: python manage.py asyncapi > docs/asyncapi.json"
+        "Regenerate it: python manage.py asyncapi > docs/asyncapi.json"
     )
 
 
-def test_every_reference_within_the_document_leads_somewhere() -> None:
+def test_every_ref_within_the_document_resolves() -> None:
     spec = document()
 
     def refs_in(node: Any) -> list[str]:
         if isinstance(node, dict):
             own = [node["$ref"]] if "$ref" in node else []
-            return own + [found for child in node.values() for found in refs_in(child)]
-        return [found for child in node for found in refs_in(child)] if isinstance(node, list) else []
+            return own + [ref for child in node.values() for ref in refs_in(child)]
+        return [ref for child in node for ref in refs_in(child)] if isinstance(node, list) else []
 
     refs = refs_in(spec)
     assert len(refs) == 2 * len(FRAMES) + 2  # each frame twice, the channel twice

@@ -1,4 +1,4 @@
-"""What a client may say, and how names are made."""
+"""Client frames are decoded or refused, and answers echo their id."""
 
 import pytest
 
@@ -20,7 +20,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("text", BAD, ids=lambda text: text[:30] or "empty")
-def test_a_bad_frame_is_refused_with_a_sentence(text: str) -> None:
+def test_a_bad_frame_is_refused_with_a_message(text: str) -> None:
     with pytest.raises(frames.InvalidFrame) as refused:
         frames.decode(text, None)
 
@@ -32,6 +32,6 @@ def test_a_binary_frame_is_refused() -> None:
         frames.decode(None, b"{}")
 
 
-def test_an_answer_echoes_the_clients_id_and_nothing_where_there_is_none() -> None:
+def test_an_answer_echoes_the_clients_id_where_there_is_one() -> None:
     assert b'"id":7' in frames.room_left(room="r", reason="left", echo=7)
     assert b'"id"' not in frames.room_left(room="r", reason="left")

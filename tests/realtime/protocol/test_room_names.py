@@ -1,4 +1,4 @@
-"""How rooms and groups are named."""
+"""Rooms and groups have legal names, and malformed room names are refused."""
 
 import uuid
 
@@ -36,7 +36,7 @@ def test_the_longest_group_name_is_legal() -> None:
         ({}, None),
     ],
 )
-def test_a_room_is_named_by_its_kind_and_a_key_that_can_be(
+def test_a_room_name_is_parsed_into_type_and_key_or_refused(
     frame: dict[str, object], room: tuple[str, str] | None
 ) -> None:
     assert room_names.parse_room(frame) == room

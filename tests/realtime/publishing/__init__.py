@@ -1,0 +1,1 @@
+"""Tests of hints through the channel layer, on a real Valkey."""

@@ -1,4 +1,4 @@
-"""What a process hears through the channel layer, on real Valkey."""
+"""What a listener receives through the channel layer, on a real Valkey."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ NAME = "specific.test"
 
 
 class Listener:
-    """Writes down what comes."""
+    """Records the messages of its channel."""
 
     def __init__(self) -> None:
         self.received: list[Any] = []
@@ -51,7 +51,7 @@ async def listener(layer: HintChannelLayer) -> Listener:
     return added
 
 
-async def test_what_is_sent_to_a_group_comes_in_order_and_as_it_was(
+async def test_messages_to_a_group_arrive_in_order_and_unchanged(
     layer: HintChannelLayer, listener: Listener
 ) -> None:
     for number in range(200):
@@ -61,9 +61,7 @@ async def test_what_is_sent_to_a_group_comes_in_order_and_as_it_was(
     assert await listener.wait_for(201) == [*range(200), b"\x00bytes"]
 
 
-async def test_many_messages_at_once_come_in_their_order_whatever_their_groups(
-    layer: HintChannelLayer, listener: Listener
-) -> None:
+async def test_a_batch_arrives_in_order_whatever_its_groups(layer: HintChannelLayer, listener: Listener) -> None:
     await layer.group_add("second", NAME)
     await asyncio.sleep(0.1)
 
@@ -72,7 +70,7 @@ async def test_many_messages_at_once_come_in_their_order_whatever_their_groups(
     assert await listener.wait_for(100) == list(range(100))
 
 
-async def test_other_groups_and_left_ones_are_not_heard(layer: HintChannelLayer, listener: Listener) -> None:
+async def test_other_groups_and_left_ones_are_not_received(layer: HintChannelLayer, listener: Listener) -> None:
     await layer.group_add("left", NAME)
     await layer.group_discard("left", NAME)
     await asyncio.sleep(0.1)
@@ -83,7 +81,7 @@ async def test_other_groups_and_left_ones_are_not_heard(layer: HintChannelLayer,
     assert await listener.wait_for(1) == ["room"]
 
 
-async def test_what_is_no_message_is_passed_over_and_the_connection_stays(
+async def test_an_invalid_message_is_skipped_and_the_connection_stays(
     layer: HintChannelLayer, listener: Listener
 ) -> None:
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
@@ -91,11 +89,13 @@ async def test_what_is_no_message_is_passed_over_and_the_connection_stays(
         await client.publish("layertest__group__room", nonsense)
     await layer.group_send("room", {"n": "whole"})
 
-    assert await listener.wait_for(1) == ["whole"]  # a connection made anew would not have been told
+    assert await listener.wait_for(1) == ["whole"]  # a new connection would have missed it
     await client.aclose()
 
 
-async def test_it_hears_again_after_its_connection_was_killed(layer: HintChannelLayer, listener: Listener) -> None:
+async def test_it_receives_again_after_its_connection_was_killed(
+    layer: HintChannelLayer, listener: Listener
+) -> None:
     client = redis.asyncio.Redis.from_url(settings.REDIS_URL)
     numbers = await client.pubsub_numsub("layertest__group__room")
     await client.client_kill_filter(_type="pubsub")

@@ -1,4 +1,4 @@
-"""A stream as its response sees it: events, beats, and a reader who does not keep up."""
+"""One event stream: encoded events, keep-alive comments, and a client that reads too slowly."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,9 +15,9 @@ from realtime.sse.event_stream import EventStream
 
 @pytest_asyncio.fixture
 async def stream() -> AsyncIterator[EventStream]:
-    made = EventStream(None, "127.0.0.1", RoomHub())
-    yield made
-    made.end()
+    stream = EventStream(None, "127.0.0.1", RoomHub())
+    yield stream
+    stream.end()
 
 
 def update(seq: int, size: int = 10) -> bytes:
@@ -32,7 +32,7 @@ def update(seq: int, size: int = 10) -> bytes:
 
 
 class Response:
-    """What is sent; `held` keeps it from going on."""
+    """The ASGI response: records what is sent; while `unblocked` is clear, `send` does not return."""
 
     def __init__(self) -> None:
         self.text = b""
@@ -75,7 +75,7 @@ async def test_frames_become_events_with_their_cursor(stream: EventStream) -> No
     )
 
 
-async def test_a_reader_for_whom_too_much_waits_is_cut_and_the_response_not_ended(stream: EventStream) -> None:
+async def test_a_slow_client_is_cut_off_and_its_response_stays_incomplete(stream: EventStream) -> None:
     response = Response()
     response.unblocked.clear()
     running = asyncio.create_task(stream.run(response.receive, response.send))
@@ -89,7 +89,7 @@ async def test_a_reader_for_whom_too_much_waits_is_cut_and_the_response_not_ende
     assert not response.complete
 
 
-async def test_a_stream_without_news_still_says_something(
+async def test_a_silent_stream_sends_keep_alive_comments(
     stream: EventStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "KEEPALIVE_SECONDS", (0.01, 0.02))
@@ -97,7 +97,7 @@ async def test_a_stream_without_news_still_says_something(
     running = asyncio.create_task(stream.run(response.receive, response.send))
 
     async with asyncio.timeout(10):
-        while response.text.count(b": still here\n\n") < 3:
+        while response.text.count(b": still here\n\n") < 3:  # noqa: ASYNC110  the response has no event for it
             await asyncio.sleep(0.01)
     response.disconnected.set_result({"type": "http.disconnect"})
 

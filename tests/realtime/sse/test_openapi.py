@@ -1,4 +1,4 @@
-"""The streams stand in the OpenAPI document, and what it shows of them is what they are."""
+"""The OpenAPI document describes the event streams, and its examples are valid."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ def stream_paths() -> dict[str, Any]:
     return {path: operations for path, operations in paths.items() if path.endswith("/stream")}
 
 
-def test_every_stream_is_described_with_its_refusals(stream_paths: dict[str, Any]) -> None:
+def test_every_stream_is_described_with_its_errors(stream_paths: dict[str, Any]) -> None:
     assert set(stream_paths) == PATHS
-    for told in stream_paths.values():
-        assert set(told) == {"get"}
-        assert set(told["get"]["responses"]) == {"200", "400", "401", "403", "404", "429", "503"}
-        assert set(told["get"]["responses"]["200"]["content"]) == {"text/event-stream"}
-        assert told["get"]["security"] == [{"bearer": []}, {"session": []}]
+    for path_item in stream_paths.values():
+        assert set(path_item) == {"get"}
+        assert set(path_item["get"]["responses"]) == {"200", "400", "401", "403", "404", "429", "503"}
+        assert set(path_item["get"]["responses"]["200"]["content"]) == {"text/event-stream"}
+        assert path_item["get"]["security"] == [{"bearer": []}, {"session": []}]
 
 
 def test_the_examples_are_events_whose_id_is_a_cursor(stream_paths: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from shipments.domain.identifiers import new_id
 
 
 class Run(models.Model):
-    """One export from start to end, for statistics over all processes; who exported what stands in the audit."""
+    """One export from start to end, for statistics over all processes; the audit records who exported what."""
 
     class Outcome(models.TextChoices):
         RUNNING = "running"
@@ -92,7 +92,7 @@ class Export(Job):
 
     report = models.CharField(max_length=16)
     format = models.CharField(max_length=8)
-    # Query parameters as they would stand in a URL: names and texts.
+    # Query parameters, names and texts as in a URL.
     filters = models.JSONField(default=dict)
     run_id = models.UUIDField(null=True)
     file = models.CharField(max_length=80, blank=True)

@@ -12,7 +12,7 @@ from exports.file_imports import openapi
 from shipments.parsing.query_parameters import InvalidFields, field_error
 from shipments.parsing.strict_json import JsonTooLarge
 
-# Room for the boundaries and headers of a form.
+# Boundaries and headers of a form.
 _MULTIPART_OVERHEAD_BYTES: Final = 64 * 1024
 
 

@@ -1,6 +1,6 @@
 """A table as a printed report: title, filters, summary, chart of states, rows under a repeated header, page x of y.
 
-Up to 200 rows are drawn by WeasyPrint, more by typst, which lays out the same page at a tenth of the cost
+Up to 200 rows are drawn by WeasyPrint, more by typst, which draws the same page at a tenth of the cost
 (docs/decisions/0020). Above 2,000 rows the report is drawn in parts, one after another: memory stays bounded.
 """
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from exports.pdf import chart
-from exports.sandbox.pool import Pool, Task, TaskResult
+from exports.sandbox.pool import RendererPool, Task, TaskResult
 
 # Above the first typst draws the report, above the second in parts.
 MAX_WEASYPRINT_ROWS: Final = 200
@@ -52,7 +52,7 @@ class PrintedReport:
     states: Sequence[str] = ()
 
 
-def render(report: PrintedReport, *, pool: Pool) -> TaskResult:
+def render(report: PrintedReport, *, pool: RendererPool) -> TaskResult:
     """Return the report as PDF; raises PoolBusy, TaskFailed."""
     shared_context = _shared_context(report)
     if len(report.rows) <= MAX_WEASYPRINT_ROWS:

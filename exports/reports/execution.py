@@ -52,6 +52,6 @@ def start_stream(query: ReportQuery, file_format: Format, recorder: RunRecorder,
         file_stream = FileStream(dataset, file_format, recorder, gzip=gzip, release=release)
         undo.pop_all()  # from here the stream releases slot and dataset
         undo.callback(file_stream.discard)
-        recorder.start()  # meanwhile the thread reads the first block; nothing is sent before
+        recorder.start()  # while the thread reads the first block; nothing is sent before
         undo.pop_all()
         return file_stream

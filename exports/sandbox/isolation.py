@@ -58,7 +58,7 @@ def limit_memory(extra_bytes: int) -> Iterator[None]:
     """Limit the address space to `extra_bytes` above today's use while the context lasts."""
     try:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    except OSError:  # no /proc: the limit of `isolate` stands
+    except OSError:  # no /proc: the limit of `isolate` remains
         yield
         return
     previous, hard_limit = resource.getrlimit(resource.RLIMIT_AS)

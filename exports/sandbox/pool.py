@@ -119,7 +119,7 @@ class _Renderer:
         self._scratch_directory.remove()
 
 
-class Pool:
+class RendererPool:
     """At most `size` renderers, started on demand and ended after `IDLE_SECONDS` without work. Thread-safe."""
 
     def __init__(self, size: int) -> None:
@@ -235,17 +235,17 @@ class Pool:
             renderer.end()
 
 
-_pool: Pool | None = None
+_pool: RendererPool | None = None
 _owner_pid = 0
 _pool_lock: Final = threading.Lock()
 
 
-def shared() -> Pool:
+def shared() -> RendererPool:
     """Return the pool of this process; after a fork the child makes its own."""
     global _pool, _owner_pid
     with _pool_lock:
         if _pool is None or _owner_pid != os.getpid():
-            _pool, _owner_pid = Pool(max(2, os.cpu_count() or 1)), os.getpid()
+            _pool, _owner_pid = RendererPool(max(2, os.cpu_count() or 1)), os.getpid()
         return _pool
 
 

@@ -15,7 +15,7 @@ from tests.shipments.api.client import Api
 
 @pytest.fixture
 def export_dir(tmp_path: Path, settings: Any, committed: None) -> Path:
-    """A directory for this test's files, and a queue without other tests' jobs."""
+    """Set a directory for this test's files and empty the queue of other tests' jobs."""
     Export.objects.filter(state__in=["queued", "running"]).update(state=Export.State.CANCELLED)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs")

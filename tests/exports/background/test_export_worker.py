@@ -33,7 +33,7 @@ State = Export.State
 
 @pytest.fixture
 def endless_format(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """A format `endless`, which writes until its reader is cancelled; the event is set once it writes."""
+    """Register a format `endless`, which writes until its reader is cancelled; the event is set once it writes."""
     started = threading.Event()
 
     def write(dataset: Dataset) -> Iterator[bytes]:

@@ -68,7 +68,7 @@ def test_failed_rows_are_printed_and_the_exit_status_is_1(
 
 
 def test_every_command_error_is_one_line(file: Path, organization: Organization) -> None:
-    stranger = User.objects.get(pk=factories.member(factories.organization(), "dispatcher").user_id)
+    outsider = User.objects.get(pk=factories.member(factories.organization(), "dispatcher").user_id)
     auditor = User.objects.get(pk=factories.member(organization, "auditor").user_id)
     (broken := file.with_name("broken.csv")).write_bytes(b"Weight\n1\n")
     messages = []
@@ -76,7 +76,7 @@ def test_every_command_error_is_one_line(file: Path, organization: Organization)
         (file.with_name("missing.csv"), {}),
         (broken, {}),
         (file, {"organization": "nowhere"}),
-        (file, {"email": stranger.email}),
+        (file, {"email": outsider.email}),
         (file, {"email": "nobody@example.test"}),
         (file, {"email": auditor.email}),
     ):

@@ -9,9 +9,9 @@ import pytest
 
 from exports.file_imports import import_worker
 from exports.models import Import, ImportedFile
-from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Location, Organization, ShipmentEvent
+from shipments.services.shipments.places import Place
 from tests import factories
 from tests.exports.export_client import fetch_file
 from tests.exports.import_client import (
@@ -92,7 +92,7 @@ def test_an_exported_file_imports_as_unchanged(
             dispatcher, reference=reference, notes=notes if kind == "csv" else notes.lstrip("'"), pieces=3,
             weight_kg=Decimal("12.345"), references={"po": "-1", "bol": "'+2" if kind == "csv" else "+2"},
             planned_pickup_at=datetime(2026, 3, 3, 4, 5, 6, 789123, UTC), **names,
-            origin=services.places.Place("=Depot", "NL", 52.1, 4.3),
+            origin=Place("=Depot", "NL", 52.1, 4.3),
         )  # fmt: skip
     factories.delivered_shipment(dispatcher, reference="A-5", **names)
     before = {name: each.seq for name, each in shipments_by_reference(organization).items()}

@@ -14,7 +14,7 @@ from exports.pdf import libraries, report_layout
 from exports.pdf.cache import pdf_cache
 from exports.pdf.report_layout import PrintedColumn, PrintedReport
 from exports.reports.formats import pdf
-from exports.sandbox.pool import Pool, Task, shared
+from exports.sandbox.pool import RendererPool, Task, shared
 from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Organization
@@ -47,7 +47,7 @@ def printed_report(rows: list[list[str]], **changes: Any) -> PrintedReport:
 
 
 @pytest.fixture(scope="module")
-def pool() -> Pool:
+def pool() -> RendererPool:
     return shared()
 
 
@@ -189,7 +189,7 @@ def test_concurrent_requests_are_drawn_once(dispatcher: Subject) -> None:
 # -- many pages -------------------------------------------------------------------------------------------
 
 
-def test_every_page_has_the_header_and_its_number(pool: Pool) -> None:
+def test_every_page_has_the_header_and_its_number(pool: RendererPool) -> None:
     rows = [[f"SHIP-{n:06d}", f"Customer {n}", "in transit"] for n in range(60)]
 
     content = report_layout.render(printed_report(rows), pool=pool).content
@@ -226,7 +226,7 @@ def test_two_thousand_rows_are_complete_and_in_order(dispatcher: Subject) -> Non
     assert time.monotonic() - started < first_seconds
 
 
-def test_a_report_in_parts_has_no_seam(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_in_parts_has_no_seam(pool: RendererPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report_layout, "MAX_PART_ROWS", 300)
     rows = [[f"SHIP-{n:06d}", "A name that is long enough for lines " * (n % 7 == 0), "x"] for n in range(1000)]
 
@@ -257,7 +257,7 @@ LONG = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtenges
 
 
 @pytest.mark.parametrize("filler", [0, 250], ids=["weasyprint", "typst"])
-def test_every_script_is_printed(pool: Pool, filler: int) -> None:
+def test_every_script_is_printed(pool: RendererPool, filler: int) -> None:
     rows = [[f"R{n}", name, "x"] for n, name in enumerate([*SCRIPTS, LONG, "شركة النقل", "🚚"])]
 
     content = report_layout.render(printed_report(rows + [["-", "-", "-"]] * filler, states=[]), pool=pool).content

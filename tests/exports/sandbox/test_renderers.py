@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from exports.sandbox import pool as pools
-from exports.sandbox.pool import Pool, PoolBusy, Task, TaskFailed
+from exports.sandbox.pool import PoolBusy, RendererPool, Task, TaskFailed
 from tests.drills.harness.waiting import comes_true
 from tests.exports import pdf_reader
 
@@ -29,8 +29,8 @@ REPORT: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    started = Pool(1)
+def pool() -> Iterator[RendererPool]:
+    started = RendererPool(1)
     yield started
     started.close()
 
@@ -41,7 +41,7 @@ def page(**changes: Any) -> Task:
 
 @contextmanager
 def listener() -> Iterator[tuple[int, list[Any]]]:
-    """A local server: yields its port and the addresses that connected."""
+    """Run a local server; yields its port and the addresses that connected."""
     connections: list[Any] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -62,7 +62,7 @@ def listener() -> Iterator[tuple[int, list[Any]]]:
             server.shutdown(socket.SHUT_RDWR)
 
 
-def test_user_input_is_text_and_fetches_nothing(pool: Pool) -> None:
+def test_user_input_is_text_and_fetches_nothing(pool: RendererPool) -> None:
     with listener() as (port, connections):
         nasty = [
             f"<img src=http://127.0.0.1:{port}/a>",
@@ -86,7 +86,7 @@ def test_user_input_is_text_and_fetches_nothing(pool: Pool) -> None:
         assert "root:" not in pdf_reader.text(result.content)
 
 
-def test_unescaped_markup_could_fetch_nothing_either(pool: Pool) -> None:
+def test_unescaped_markup_could_fetch_nothing_either(pool: RendererPool) -> None:
     """The second line of defence, should a template forget to escape."""
     with listener() as (port, connections):
         sources = (f"http://127.0.0.1:{port}/x", "file:///etc/passwd", "ftp://127.0.0.1/x", "data:text/css,a{}")
@@ -99,7 +99,7 @@ def test_unescaped_markup_could_fetch_nothing_either(pool: Pool) -> None:
     assert result.metadata["refused"] >= 1
 
 
-def test_user_input_is_text_for_typst_too(pool: Pool) -> None:
+def test_user_input_is_text_for_typst_too(pool: RendererPool) -> None:
     nasty = ['#import "@preview/x:1.0.0"', '#read("/etc/passwd")', "$ sum $ *bold* _x_ @label <label>", "#panic()"]
     context = REPORT | {
         "rows": [[text] for text in nasty], "facts": [], "chart": "<svg xmlns='http://www.w3.org/2000/svg'/>",
@@ -112,7 +112,7 @@ def test_user_input_is_text_for_typst_too(pool: Pool) -> None:
     assert [text for text in nasty if text not in page_text] == []
 
 
-def test_a_task_past_its_deadline_fails_and_the_next_succeeds(pool: Pool) -> None:
+def test_a_task_past_its_deadline_fails_and_the_next_succeeds(pool: RendererPool) -> None:
     slow = page(rows=[["x" * 200] * 1 for _ in range(20_000)])
 
     with pytest.raises(TaskFailed, match="TooLong"):
@@ -121,7 +121,7 @@ def test_a_task_past_its_deadline_fails_and_the_next_succeeds(pool: Pool) -> Non
     assert pool.run(page()).metadata["pages"] == 1
 
 
-def test_a_killed_renderer_is_replaced(pool: Pool) -> None:
+def test_a_killed_renderer_is_replaced(pool: RendererPool) -> None:
     pool.run(page())
     [before] = pool.processes()
     os.kill(before, signal.SIGKILL)
@@ -131,16 +131,16 @@ def test_a_killed_renderer_is_replaced(pool: Pool) -> None:
     assert pool.processes() != [before]
 
 
-def test_a_failed_task_reports_only_the_type_of_its_error(pool: Pool) -> None:
+def test_a_failed_task_reports_only_the_type_of_its_error(pool: RendererPool) -> None:
     with pytest.raises(TaskFailed) as failure:
         pool.run(Task("page", {"template": "nowhere.html", "context": {}, "pictures": []}))
 
     assert str(failure.value) == "TemplateDoesNotExist"
 
 
-def test_a_renderer_has_no_secrets_and_its_limits(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_renderer_has_no_secrets_and_its_limits(pool: RendererPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "do-not-pass-me-on" * 4)
-    fresh_pool = Pool(1)
+    fresh_pool = RendererPool(1)
     try:
         fresh_pool.warm()
         [pid] = fresh_pool.processes()
@@ -159,7 +159,7 @@ def test_a_renderer_has_no_secrets_and_its_limits(pool: Pool, monkeypatch: pytes
 
 def test_a_task_above_the_queue_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "MAX_WAITING", 1)
-    fresh_pool = Pool(1)
+    fresh_pool = RendererPool(1)
     try:
         slow = page(rows=[["x"]] * 300)
         with ThreadPoolExecutor(6) as threads:
@@ -175,7 +175,7 @@ def test_a_task_above_the_queue_limit_is_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_renderers_die_with_their_parent() -> None:
     program = (
-        "import time; from exports.sandbox.pool import Pool; p = Pool(1); p.warm();"
+        "import time; from exports.sandbox.pool import RendererPool; p = RendererPool(1); p.warm();"
         " print(p.processes()[0], flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
@@ -196,7 +196,7 @@ def alive(pid: int) -> bool:
 
 
 def test_a_renderer_outlives_the_thread_that_started_it() -> None:
-    fresh_pool = Pool(1)
+    fresh_pool = RendererPool(1)
     try:
         thread = threading.Thread(target=fresh_pool.warm)
         thread.start()
@@ -213,7 +213,7 @@ def test_a_renderer_outlives_the_thread_that_started_it() -> None:
 def test_a_renderer_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    fresh_pool = Pool(1)
+    fresh_pool = RendererPool(1)
     try:
         fresh_pool.run(page())
         font_files = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -226,7 +226,7 @@ def test_a_renderer_leaves_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_size_of_the_parent_does_not_wear_out_a_renderer() -> None:
     ballast = b"x" * (700 * 1024**2)  # more than MAX_RESIDENT_BYTES
-    fresh_pool = Pool(1)
+    fresh_pool = RendererPool(1)
     try:
         fresh_pool.run(page())
         assert len(fresh_pool.processes()) == 1, len(ballast)

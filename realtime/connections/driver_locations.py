@@ -31,7 +31,7 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
     except intake.InvalidArgument as error:
         return frames.error(code="bad_request", message=f"{error.field}: {error}", echo=echo)
     except (intake.Forbidden, intake.DriverNotFound):
-        return frames.error(code="forbidden", message="Only drivers tell their own position.", echo=echo)
+        return frames.error(code="forbidden", message="Only drivers report their own position.", echo=echo)
     except (OperationalError, InterfaceError, intake.OutcomeUnknown) as error:
         log.warning("position not recorded", error=type(error).__name__)
         return frames.error(code="unavailable", message="The service cannot write now; try again.", echo=echo)

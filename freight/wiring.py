@@ -1,4 +1,4 @@
-"""The one visible list that connects the rooms."""
+"""Connects the apps: every signal and registry by which a lower app reaches a higher one, in one list."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -25,17 +25,19 @@ from shipments.selectors import gauges
 
 
 def connect() -> None:
-    """Connect signals and registries of the lower apps to the upper ones."""
-    signals.event_committed.connect(receivers.publish_event, dispatch_uid="realtime.announce")
-    signals.access_changed.connect(receivers.publish_access_change, dispatch_uid="realtime.announce_access")
-    signals.link_revoked.connect(receivers.publish_link_revoked, dispatch_uid="realtime.announce_link")
-    signals.feed_numbered.connect(receivers.publish_feed_head, dispatch_uid="realtime.announce_feed")
-    signals.position_recorded.connect(receivers.publish_position, dispatch_uid="realtime.announce_position")
+    """Connect the signals and fill the registries. Called once, when all apps have loaded."""
+    signals.event_committed.connect(receivers.publish_event, dispatch_uid="realtime.publish_event")
+    signals.access_changed.connect(receivers.publish_access_change, dispatch_uid="realtime.publish_access_change")
+    signals.link_revoked.connect(receivers.publish_link_revoked, dispatch_uid="realtime.publish_link_revoked")
+    signals.feed_numbered.connect(receivers.publish_feed_head, dispatch_uid="realtime.publish_feed_head")
+    signals.position_recorded.connect(receivers.publish_position, dispatch_uid="realtime.publish_position")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     pictures.register_cleaner(cleaner.clean_picture)
-    export_signals.progressed.connect(receivers.publish_export_progress, dispatch_uid="realtime.announce_export")
+    export_signals.progressed.connect(
+        receivers.publish_export_progress, dispatch_uid="realtime.publish_export_progress"
+    )
     export_signals.import_progressed.connect(
-        receivers.publish_import_progress, dispatch_uid="realtime.announce_import"
+        receivers.publish_import_progress, dispatch_uid="realtime.publish_import_progress"
     )
     export_kind = room_types.export_room_type(newest=progress.EXPORTS.newest, owned=progress.EXPORTS.owned)
     import_kind = room_types.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
@@ -54,7 +56,7 @@ def connect() -> None:
 
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:
-    """Return what all processes of this host have decided, by policy and decision."""
+    """Return the decisions of all processes of this host, counted by (policy, decision)."""
     decisions: dict[tuple[str, str], float] = {}
     for (name, labels), value in json_reports.host_samples().samples.items():
         if name == "ratelimit_decisions_total":
@@ -72,7 +74,7 @@ def _record_limit_change(
     after: Mapping[str, Any] | None,
     **_: object,
 ) -> None:
-    """Write into the audit, in the same transaction, who changed a limit of the installation."""
+    """Write a change of the installation's limits to the audit, in the sender's transaction."""
     intake.record_audit(
         by=by or subjects.installation_subject(name="manage.py limits"),
         now=now,

@@ -31,7 +31,7 @@ class EventSource:
         self.prefix = f"BENCH-{uuid.uuid4().hex[:8].upper()}"
         self.references = [f"{self.prefix}-{number}" for number in range(room_count)]
         self._signals: list[dict[str, Any]] = []
-        signals.event_committed.disconnect(dispatch_uid="realtime.announce")
+        signals.event_committed.disconnect(dispatch_uid="realtime.publish_event")
         for reference in self.references:
             services.book(by=self.by, now=timezone.now(), origin="NLRTM", destination="DEHAM", reference=reference)
         signals.event_committed.connect(self._record_signal, weak=False, dispatch_uid="bench")

@@ -1,4 +1,4 @@
-"""The admin site's frame: who may reach it, and by which door they come in."""
+"""The AdminSite: restricted to ADMIN_ALLOWED_NETWORKS, with the product's own login, logout and password form."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,20 +14,21 @@ from django.utils import timezone
 
 from monitoring import addresses
 from shipments.auth import subjects
+from shipments.auth.request_origin import with_request_origin
 from shipments.models import User
 from shipments.services.accounts import logins
 
 
 class FreightAdminSite(AdminSite):
-    """Answers 404 outside ADMIN_ALLOWED_NETWORKS, before anything else; people log in by the product's own page."""
+    """Answers 404 outside ADMIN_ALLOWED_NETWORKS, before anything else."""
 
     site_header = "Freight"
     site_title = "Freight"
     index_title = "Administration"
     enable_nav_sidebar = False
 
-    def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
-        """Put the gate before a view of the site."""
+    def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002  Django's signature
+        """Wrap a view of the site with the network check."""
         inner = super().admin_view(view, cacheable)
 
         def gated(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -37,7 +38,7 @@ class FreightAdminSite(AdminSite):
         return gated
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Send a stranger to the login page, where the limit on guessing and the audit are."""
+        """Redirect to the login page, which has the limit on failed attempts and the audit."""
         _require_allowed_network(request)
         if request.user.is_authenticated:
             if self.has_permission(request):
@@ -46,21 +47,18 @@ class FreightAdminSite(AdminSite):
         return redirect_to_login(request.GET.get("next") or request.get_full_path(), settings.LOGIN_URL)
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """End the session, and write it down."""
+        """End the session and write the logout to the audit, in one transaction."""
         user = request.user
         session_key = request.session.session_key
         subject = subjects.subject_of_user(user, session_key=session_key) if isinstance(user, User) else None
         with transaction.atomic():
             response = super().logout(request, extra_context)
             if subject is not None and request.method == "POST":
-                actor = subject.with_request_origin(
-                    address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
-                )
-                logins.logout(by=actor, now=timezone.now())
+                logins.logout(by=with_request_origin(subject, request), now=timezone.now())
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        """Lead to the account's own form: a password is changed by the service alone."""
+        """Redirect to the account's form, which changes the password through the service."""
         return redirect("admin:shipments_user_change", request.user.pk)
 
 

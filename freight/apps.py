@@ -1,4 +1,4 @@
-"""Freight's composition root as a Django application: it owns the commands and connects the rooms."""
+"""Freight's composition root as a Django app: it owns the commands and connects the other apps."""
 
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
@@ -11,14 +11,15 @@ class FreightConfig(AppConfig):
     verbose_name = "Freight"
 
     def ready(self) -> None:
-        """Connect the rooms once every app has loaded."""
-        from freight import wiring  # needs the loaded apps
+        """Connect the apps once all have loaded."""
+        from freight import wiring  # it imports models
+        from freight.fast_path import checks  # noqa: F401  importing it registers the system check
 
         wiring.connect()
 
 
 class FreightAdminConfig(admin.AdminConfig):
-    """Django's admin, on our site."""
+    """Django's admin with our AdminSite."""
 
     default = False
     default_site = "freight.admin_site.FreightAdminSite"

@@ -1,4 +1,4 @@
-"""The visible list of what readiness looks at."""
+"""The health checks of this installation: which dependencies readiness needs, which only the details show."""
 
 from django.conf import settings
 
@@ -13,13 +13,13 @@ from shipments.caching import report as cache_report
 
 
 def application(inner: Application) -> HealthApplication:
-    """Put the health answers before an ASGI application."""
+    """Return the ASGI application that answers the health checks and passes everything else to `inner`."""
     return HealthApplication(
         inner,
         dependencies=[
-            Dependency("database", PostgreSQL(), required=True),
-            Dependency("redis", redis_check(), detail_name="cache"),
-            Dependency("channelLayer", ChannelLayer(), shown_in_ready=False),
+            Dependency("database", PostgreSQL(), required=True, is_remote=True),
+            Dependency("redis", redis_check(), is_remote=True, detail_name="cache"),
+            Dependency("channelLayer", ChannelLayer(), is_remote=True, shown_in_ready=False),
             Dependency("pdf", OptionalFeature(is_present=libraries.present)),
             Dependency("disk", Disk(settings.FREIGHT_HOME), shown_in_ready=False),
         ],
@@ -35,7 +35,7 @@ def application(inner: Application) -> HealthApplication:
 
 
 def environment_name() -> str:
-    """Name the kind of installation."""
+    """Return `development`, `demo` or `production`, from DEBUG and DEMO."""
     if settings.DEBUG:
         return "development"
     return "demo" if settings.DEMO else "production"

@@ -1,4 +1,4 @@
-"""Paths whose endpoints come later, while their limits stand already: they count and answer 404."""
+"""Reserved paths: their endpoints do not exist yet, but a request already counts against their policy."""
 
 from typing import Any, ClassVar
 
@@ -10,19 +10,19 @@ from rest_framework.views import APIView
 
 
 class PlaceholderView(APIView):
-    """Counts whoever asks against a policy and finds nothing, whatever the method."""
+    """Counts a request against `rate_policies` and answers 404, whatever the method."""
 
     permission_classes = (AllowAny,)
     rate_policies: ClassVar[tuple[str, ...]] = ()
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """See who asks, and count."""
+        """Authenticate and throttle, then raise NotFound."""
         super().initial(request, *args, **kwargs)
         raise NotFound
 
 
 def placeholder_paths(policy: str) -> list[URLPattern]:
-    """Return the routes of everything below `/api/<policy>`."""
+    """Return the routes of `/api/<policy>` and everything below it."""
     view = PlaceholderView.as_view(rate_policies=(policy,))
     return [path(f"api/{policy}{rest}", view) for rest in ("", "/", "/<path:rest>")]

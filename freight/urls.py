@@ -1,4 +1,4 @@
-"""Every URL of the product."""
+"""Every URL of the product, and its error handlers."""
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
@@ -6,12 +6,12 @@ from django.urls import include, path
 from django.views import defaults
 
 from freight import placeholders
-from freight.pages import account, exports, imports
+from freight.pages import account, board, exports, imports
 from shipments.api.http import errors
 
 urlpatterns = [
-    path("", account.board, name="board"),
-    path("board.json", account.board_json, name="board-document"),
+    path("", board.board, name="board"),
+    path("board.json", board.board_json, name="board-document"),
     path("exports", exports.exports_page, name="exports-page"),
     path("imports", imports.imports_page, name="imports-page"),
     path("imports/template.csv", imports.import_template, name="imports-template"),
@@ -27,22 +27,22 @@ urlpatterns = [
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a suspicious request: the API with a problem, everything else with a page."""
+    """Answer 400: below /api/ an RFC 9457 problem, elsewhere a page."""
     return (errors.bad_request if _is_api(request) else defaults.bad_request)(request, exception)
 
 
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer what is not allowed."""
+    """Answer 403."""
     return (errors.permission_denied if _is_api(request) else defaults.permission_denied)(request, exception)
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer a path that nothing is at."""
+    """Answer 404."""
     return (errors.not_found if _is_api(request) else defaults.page_not_found)(request, exception)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """Answer what nobody foresaw."""
+    """Answer 500."""
     return (errors.server_error if _is_api(request) else defaults.server_error)(request)
 
 

@@ -1,4 +1,4 @@
-"""The limits in the admin, for those who run the installation; a change holds everywhere within two seconds."""
+"""Rate limits in the admin, for superusers; a change takes effect in every process within two seconds."""
 
 import re
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ else:
 
 
 class PolicyLimitForm(PolicyForm):
-    """The numbers of one policy."""
+    """An override of one policy."""
 
     policy = forms.ChoiceField()
 
@@ -47,7 +47,7 @@ class PolicyLimitForm(PolicyForm):
 
 
 class KeyLimitForm(KeyForm):
-    """A limit of its own for one key, named as an operator knows it."""
+    """A limit for one key, which the operator gives as an API key's prefix, an e-mail address or an id."""
 
     policy = forms.ChoiceField(choices=lambda: [(name, name) for name in policies.names() if name != "auth"])
     key = forms.CharField(
@@ -61,7 +61,7 @@ class KeyLimitForm(KeyForm):
         fields = ("policy", "key", "most")
 
     def clean_key(self) -> str:
-        """Return the key as the limiter counts by it."""
+        """Return the limiter's canonical key; raises ValidationError for one that matches nothing."""
         try:
             return changes.canonical_key(_limit_key(self.cleaned_data["key"].strip()))
         except changes.InvalidLimit as error:
@@ -69,27 +69,27 @@ class KeyLimitForm(KeyForm):
 
 
 class _LimitAdmin(ServiceAdmin):
-    """Only for superusers: a limit is the whole installation's."""
+    """For superusers alone: a limit concerns the whole installation."""
 
     search_fields = ("policy",)
 
     def may(self, request: HttpRequest, permission: str | None) -> bool:
-        """Tell whether the operator runs the installation."""
+        """Return whether the user is an active superuser."""
         return bool(request.user.is_active) and is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let a change be taken back."""
+        """Allow deletion, which restores the configured limit."""
         return self.may(request, None)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """Take back each by the service, which tells of it."""
+        """Delete each through the service, which sends the signal."""
         for row in queryset:
             self.delete_model(request, row)
 
 
 @admin.register(PolicyLimit)
 class PolicyLimitAdmin(_LimitAdmin):
-    """Policies with other numbers than the environment's."""
+    """Overrides of the policies that the environment configures."""
 
     form = PolicyLimitForm
     list_display = ("policy", "most", "window", "environment", "changed_at")
@@ -97,19 +97,19 @@ class PolicyLimitAdmin(_LimitAdmin):
 
     @admin.display(description="in the environment")
     def environment(self, obj: PolicyLimit) -> str:
-        """Tell to what deleting the row returns."""
+        """Return the limit that applies again once the row is deleted."""
         return _default_label(obj.policy) if obj.policy in settings.RATE_LIMITS else "not declared any more"
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Ask which policy while the row is new."""
+        """Offer the choice of a policy on a new row only."""
         return ("policy", "environment", "most", "window") if obj else ("policy", "most", "window")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Keep a row with its policy."""
+        """Keep the policy of an existing row."""
         return ("policy", "environment") if obj else ()
 
-    def save_model(self, request: HttpRequest, obj: PolicyLimit, form: Any, change: bool) -> None:
-        """Change the policy by the service."""
+    def save_model(self, request: HttpRequest, obj: PolicyLimit, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """Set the override through the service."""
         obj.changed_at = timezone.now()
         changes.set_policy(
             by=acting_subject(request, None),
@@ -120,13 +120,13 @@ class PolicyLimitAdmin(_LimitAdmin):
         )
 
     def delete_model(self, request: HttpRequest, obj: PolicyLimit) -> None:
-        """Return to the environment's numbers."""
+        """Remove the override through the service."""
         changes.clear_policy(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy)
 
 
 @admin.register(KeyLimit)
 class KeyLimitAdmin(_LimitAdmin):
-    """Keys, users and addresses with a limit of their own."""
+    """Limits of single keys, users and addresses."""
 
     form = KeyLimitForm
     list_display = ("key", "policy", "most", "changed_at")
@@ -135,15 +135,15 @@ class KeyLimitAdmin(_LimitAdmin):
     ordering = ("policy", "key")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show whose limit it is, and ask for the number."""
+        """Show policy, key and number."""
         return ("policy", "key", "most")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Keep a row with its key."""
+        """Keep policy and key of an existing row."""
         return ("policy", "key") if obj else ()
 
-    def save_model(self, request: HttpRequest, obj: KeyLimit, form: Any, change: bool) -> None:
-        """Give the key its limit by the service."""
+    def save_model(self, request: HttpRequest, obj: KeyLimit, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """Set the key's limit through the service."""
         obj.changed_at = timezone.now()
         changes.set_key(
             by=acting_subject(request, None), now=obj.changed_at, policy=obj.policy, key=obj.key, most=obj.most
@@ -151,7 +151,7 @@ class KeyLimitAdmin(_LimitAdmin):
         obj.pk = KeyLimit.objects.values_list("pk", flat=True).get(policy=obj.policy, key=obj.key)
 
     def delete_model(self, request: HttpRequest, obj: KeyLimit) -> None:
-        """Hold the key to the policy again."""
+        """Remove the key's limit through the service: the policy applies again."""
         changes.clear_key(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy, key=obj.key)
 
 
@@ -161,7 +161,10 @@ def _default_label(name: str) -> str:
 
 
 def _limit_key(raw_key: str) -> str:
-    """Return the limiter's name for a key's beginning or an e-mail address; anything else unchanged."""
+    """Return `key:<id>` for an API key's prefix, `user:<id>` for an e-mail address, anything else unchanged.
+
+    Raises ValidationError where there is not exactly one.
+    """
     if re.fullmatch(r"frk_[\w-]{8}", raw_key):
         ids = list(ApiKey.objects.filter(prefix=raw_key, revoked_at=None).values_list("pk", flat=True)[:2])
         kind = "key"

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend, with an end to its patience."""
+"""Django's PostgreSQL backend with a deadline for the pool, cheaper connection checks and faster timestamps."""

@@ -1,6 +1,6 @@
-"""Private PostgreSQL and Valkey for machines that have neither: started from wheels, gone with their owner.
+"""A private PostgreSQL and Valkey for machines that have neither: started from wheels, stopped with their owner.
 
-No Django in here: settings ask for `endpoints` while they load.
+Imports no Django: the settings call `endpoints` while they load.
 """
 
 from freight.embedded.control import AlreadyRunning, RunningServices, running, start

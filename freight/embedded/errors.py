@@ -1,5 +1,5 @@
-"""What embedded services refuse with: one sentence that says the mend."""
+"""The exception of the embedded services."""
 
 
 class EmbeddedError(RuntimeError):
-    """An embedded service cannot run; the message says what to do."""
+    """An embedded service cannot run; the message says what to do about it."""

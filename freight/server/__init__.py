@@ -1,15 +1,15 @@
-"""Daphne with what it lacks. Import its modules only after the reactor is installed.
+"""The server of every role: Daphne with flow control, a drain and less work a request.
 
-    daphne.py    the server: applications, their end, what is offered to them
-    opening.py   how a WebSocket begins, without what only its handshake needs
-    sockets.py   a WebSocket: limits inwards, close codes, the way in for frames
-    inbox.py     what has come and was not taken yet by an application
-    outbox.py    what waits for a socket; one write a turn of the event loop; who reads too slowly is cut
-    requests.py  an HTTP request: the application waits for a slow reader, and is told when it has gone
-    replies.py   an answer that is there as a whole: one write
-    flow.py      how much waits in a transport, and which transports stand still
-    drain.py     the end of the process, on SIGTERM
+    serve.py                starts a server: reactor, endpoint, garbage collector
+    daphne.py               DaphneServer: its connections, and the application task of each
+    http_requests.py        an HTTP request: backpressure for streams, and the upgrade to a WebSocket
+    http_responses.py       a complete response in one write
+    transport_buffer.py     how much of a connection is still buffered
+    stalled_connections.py  aborts connections that make no progress
+    django_handler.py       Django's ASGI handler with one thread switch a request
+    drain.py                what a server does on SIGTERM
+    websocket/              the WebSocket protocol
 
-All of it reaches into internals of Daphne, Autobahn and Twisted; tests/freight/server/test_internals.py names them
-and fails when one changes.
+Import daphne, drain, http_requests and websocket only after the reactor is installed. They use internals of Daphne,
+Autobahn and Twisted, which tests/freight/server/test_internals.py names: it fails when one changes.
 """

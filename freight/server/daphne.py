@@ -1,4 +1,4 @@
-"""The server of every role: Daphne with our requests and sockets, its applications reaped at once."""
+"""Daphne with our HTTP requests and WebSockets; an application that ends is reaped at once."""
 
 import asyncio
 import time
@@ -13,18 +13,18 @@ from twisted.logger import globalLogBeginner
 
 from freight.server.drain import Drain
 from freight.server.http_requests import RequestFactory
-from freight.server.transport_buffer import StalledConnections
+from freight.server.stalled_connections import StalledConnections
 from freight.server.websocket.protocol import SocketFactory, SocketProtocol
 from freight.server.websocket.receive_queue import ReceiveQueue
 
-# Twisted puts the installed reactor where its types expect a module.
+# The installed reactor stands in `sys.modules` where type checkers expect a module.
 reactor: Any = import_module("twisted.internet.reactor")
 
 log = structlog.get_logger(__name__)
 
 
-class DaphneServer(Server):  # type: ignore[misc]
-    """One server. `drain` is what it does on SIGTERM and SIGINT."""
+class DaphneServer(Server):  # type: ignore[misc]  # Daphne is untyped
+    """One server; `drain` is started by SIGTERM and SIGINT."""
 
     def __init__(
         self, *, drain: Drain, stalled_connections: StalledConnections | None = None, **options: Any
@@ -37,16 +37,16 @@ class DaphneServer(Server):  # type: ignore[misc]
 
     @property
     def draining(self) -> bool:
-        """Whether the process is going to end."""
+        """Whether the drain has started."""
         return self.drain.started
 
     def run(self) -> None:
-        """Serve until it is told to stop, and then has drained."""
+        """Serve until the drain has ended. The reactor is installed and not running."""
         self.connections: dict[Any, dict[str, Any]] = {}
         self.http_factory = RequestFactory(self)
         self.ws_factory = SocketFactory(self, server=self.server_name)
         self.ws_factory.setProtocolOptions(
-            allowNullOrigin=True,  # the application looks at origins
+            allowNullOrigin=True,  # the application checks origins
             openHandshakeTimeout=self.websocket_handshake_timeout,
             autoPingTimeout=self.ping_timeout,
             maxMessagePayloadSize=self.websocket_max_message_size,
@@ -55,10 +55,10 @@ class DaphneServer(Server):  # type: ignore[misc]
         self.ws_factory.share_options()
         observers: list[Any] = [_log_failure]
         globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
-        loop = reactor._asyncioEventloop
+        loop = reactor._asyncioEventloop  # noqa: SLF001  Twisted does not expose it
         asyncio.set_event_loop(loop)
         for description in self.endpoints:
-            endpoint: Any = serverFromString(reactor, description)  # type: ignore[no-untyped-call]
+            endpoint: Any = serverFromString(reactor, description)  # type: ignore[no-untyped-call]  # no hints in Twisted
             deferred = endpoint.listen(self.http_factory)
             deferred.addCallbacks(self.ports.append, self.listen_error)
         if self.abort_start:
@@ -72,7 +72,7 @@ class DaphneServer(Server):  # type: ignore[misc]
         reactor.run(installSignalHandlers=False)
 
     def stop(self) -> None:
-        """End the process now."""
+        """Stop the reactor now."""
         if reactor.running:
             reactor.stop()
         else:
@@ -81,7 +81,7 @@ class DaphneServer(Server):  # type: ignore[misc]
     # -- applications ---------------------------------------------------------------------------------------
 
     def create_application(self, protocol: Any, scope: dict[str, Any]) -> ReceiveQueue | None:
-        """Start the application of one request or socket and watch for its end."""
+        """Start the application of a request or WebSocket; returns its queue, None where the client is gone."""
         details = self.connections.get(protocol)
         if details is None:
             return None
@@ -97,16 +97,16 @@ class DaphneServer(Server):  # type: ignore[misc]
         return queue
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Hand an event of the application to its connection, and wait for a slow reader of a stream."""
+        """Send an event of the application to its connection; a stream's waits for a slow reader (backpressure)."""
         await super().handle_reply(protocol, message)
         if message.get("more_body") and message["type"] == "http.response.body":
             if protocol.channel is None:
-                await asyncio.sleep(0)  # gone: let the application hear of it before it sends more
+                await asyncio.sleep(0)  # gone: let http.disconnect reach the application before it sends more
             else:
-                await protocol.drained()
+                await protocol.drain()
 
     def _reap(self, protocol: Any) -> None:
-        """Forget an application that is over, and say what went wrong with one that failed."""
+        """Remove an application that has ended; abort its half-sent response and log its exception."""
         self._disconnected.discard(protocol)
         details = self.connections.get(protocol)
         task = details and details.get("application_instance")
@@ -114,7 +114,7 @@ class DaphneServer(Server):  # type: ignore[misc]
             return
         error = None if task.cancelled() else task.exception()
         if _has_unfinished_response(protocol):
-            # Ended or failed half-way: no part may look like the whole, and no second answer begin within it.
+            # A part must not look like a complete response, and no error page may begin within it.
             self.protocol_disconnected(protocol)
             protocol.channel.transport.abortConnection()
         if error:
@@ -126,7 +126,7 @@ class DaphneServer(Server):  # type: ignore[misc]
             del self.connections[protocol]
 
     def protocol_disconnected(self, protocol: Any) -> None:
-        """Note the end of a connection, and forget it where its application is over."""
+        """Record that a client has disconnected; remove the connection where its application has ended."""
         details = self.connections.get(protocol)
         if details is None:
             return
@@ -137,7 +137,10 @@ class DaphneServer(Server):  # type: ignore[misc]
             self._disconnected.add(protocol)
 
     def application_checker(self) -> None:
-        """End applications that live on long after their connection; Daphne looks at all others too."""
+        """Cancel applications that outlive their connection for long.
+
+        Daphne's own looks at every connection each second.
+        """
         cutoff = time.time() - self.application_close_timeout
         for protocol in tuple(self._disconnected):
             if self.connections[protocol]["disconnected"] < cutoff:
@@ -146,14 +149,14 @@ class DaphneServer(Server):  # type: ignore[misc]
         reactor.callLater(1, self.application_checker)
 
     def kill_all_applications(self) -> Any:
-        """Cancel what still runs; Daphne expects every connection to have an application."""
+        """Cancel all applications; Daphne's expects every connection to have one."""
         for details in self.connections.values():
             details.setdefault("application_instance", _finished_future())
         return super().kill_all_applications()
 
 
 def _log_failure(event: dict[str, Any]) -> None:
-    """Log what broke inside Twisted or Autobahn, and nothing of what they say of every connection."""
+    """Log failures inside Twisted and Autobahn, and none of their messages about every connection."""
     failure = event.get("log_failure")
     if failure is not None:
         log.error("server broke", error=repr(failure.value), trace=failure.getTraceback()[-2000:])

@@ -1,8 +1,8 @@
-"""Django's ASGI handler with a middleware chain that is synchronous from end to end: one thread hop a request.
+"""Django's ASGI handler with a synchronous middleware chain: one thread switch a request.
 
-Django's own keeps an asynchronous core under any chain and starts a thread for each request, to which it hops three
-times and more: for the signal of the request's beginning, for the middleware and the view, for its end. Here all
-that happens in one hop, to a thread that has served before.
+Django's own keeps an asynchronous core below any middleware and starts a thread for each request, to which it
+switches three times or more: for request_started, for middleware and view, for closing the response. Here all of it
+happens in one switch, to a pooled thread.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import FileResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
-# As many as wait for the next request; what a crowd needs beyond them ends with it.
+# Threads beyond these, for more requests at a time, end with their request.
 _MAX_IDLE_THREADS: Final = 16
 
 
 class _RequestThread(ThreadPoolExecutor):
-    """One thread, which knows whether it can be given something."""
+    """An executor of one thread that knows whether it is idle."""
 
     def __init__(self) -> None:
         super().__init__(1, thread_name_prefix="django")
@@ -43,31 +43,31 @@ class _RequestThread(ThreadPoolExecutor):
 
 
 class SingleThreadHandler(ASGIHandler):
-    """Runs middleware and view together in one thread."""
+    """Runs request_started, middleware, view and close of a request in one call on one thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self._idle_threads: list[_RequestThread] = []
 
-    def load_middleware(self, is_async: bool = False) -> None:
-        """Build the synchronous chain."""
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002  Django's signature
+        """Build the synchronous chain, whatever `is_async` says."""
         super().load_middleware(is_async=False)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one HTTP request."""
+        """Serve one HTTP request on an idle or new thread."""
         thread = self._idle_threads.pop() if self._idle_threads else _RequestThread()
         try:
             async with ThreadSensitiveContext(executor=thread):
                 await self.handle(scope, receive, send)
         finally:
-            # Whoever was given up while it worked must not let the next one wait; a long poll has ended its own.
+            # A thread that still works for an aborted request must not delay another; a long poll ends its own.
             if thread.is_idle and len(self._idle_threads) < _MAX_IDLE_THREADS:
                 self._idle_threads.append(thread)
             else:
                 thread.shutdown(wait=False)
 
     async def handle(self, scope: Any, receive: Any, send: Any) -> None:
-        """Read the body, have the answer made, and send it."""
+        """Read the body, make the response on the thread, and send it."""
         try:
             body = await self.read_body(receive)
         except RequestAborted:
@@ -83,20 +83,20 @@ class SingleThreadHandler(ASGIHandler):
                 await sync_to_async(response.close, thread_sensitive=True)()
 
     def _respond(self, scope: Any, body: Any) -> Any:
-        """Do all of a request that blocks."""
+        """Make the response: everything of a request that may block. Runs on the request's thread."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=type(self), scope=scope)
         request, error_response = self.create_request(scope, body)
         response: Any = error_response if request is None else self.get_response(request)
-        response._handler_class = type(self)
+        response._handler_class = type(self)  # noqa: SLF001  as Django's handler does
         if isinstance(response, FileResponse):
             response.block_size = self.chunk_size
         if not response.streaming:
-            response.close()  # what it holds is in its content; with it the request is over
+            response.close()  # its content is complete: sends request_finished on this thread
         return response
 
     async def _stream(self, response: HttpResponseBase, receive: Any, send: Any) -> None:
-        """Send a stream until it ends or nobody is there any more."""
+        """Send a streaming response until it ends or the client disconnects."""
         disconnect = asyncio.create_task(self.listen_for_disconnect(receive))
         sending = asyncio.create_task(self.send_response(response, send))
         try:

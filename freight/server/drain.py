@@ -1,11 +1,11 @@
-"""The end of a serving process: nothing that was begun is lost, and everybody is told.
+"""The drain: how a server ends on SIGTERM without losing a request or a WebSocket without a close frame.
 
-1. The application hears of it (readiness says no, streams end); the listening sockets take what stands in their
-   queues and close.
-2. Every socket gets the farewell frame; the sockets are closed with 4503, spread over seconds.
-3. Requests under way finish, each the last of its connection; idle connections are closed last, since a proxy
-   may be about to use one.
-4. The reactor stops. What is still there after `seconds` is cut.
+1. The application is notified (readiness fails, event streams end); the listening sockets accept what is in their
+   backlog and close.
+2. Every WebSocket gets the drain frame and a close 4503, spread over seconds.
+3. Requests in progress finish, each the last of its connection; idle connections are closed last, since a proxy may
+   be about to use one.
+4. The reactor stops. What is left after `seconds` is aborted.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ from freight.server.websocket.protocol import SocketProtocol
 
 RESTARTING: Final = 4503
 _REASON: Final = "The server restarts; come again."
-# So many sockets a second are closed, but all of them within SPREAD_SECONDS.
+# WebSockets are closed at this rate, or faster where it would take longer than SPREAD_SECONDS.
 _CLOSES_PER_SECOND: Final = 200
 SPREAD_SECONDS: Final = 3.0
-# How long an idle connection is kept open for a request that may be on its way.
+# How long idle connections are kept open for a request that may be on its way.
 _LINGER_SECONDS: Final = 1.0
 _POLL_SECONDS: Final = 0.02
 
@@ -37,8 +37,10 @@ log = structlog.get_logger(__name__)
 
 
 class Drain:
-    """What a server does when it is told to stop. `farewell` makes the frame for a socket that shall come
-    again in so many milliseconds; each of `on_begin` tells a part of the application.
+    """Ends a server within `seconds`.
+
+    `make_drain_frame(retry_ms)` returns the payload that asks a client to reconnect after that time; the functions
+    of `on_start` notify the application.
     """
 
     def __init__(
@@ -55,13 +57,13 @@ class Drain:
         self._task: asyncio.Task[None] | None = None
 
     def watch(self, server: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin on SIGTERM or SIGINT; a second SIGINT ends the process at once."""
+        """Start on SIGTERM or SIGINT; a second SIGINT stops the reactor at once."""
         self._server = server
         loop.add_signal_handler(signal.SIGTERM, self.start)
         loop.add_signal_handler(signal.SIGINT, lambda: server.stop() if self.started else self.start())
 
     def start(self) -> None:
-        """Begin to drain; saying it again changes nothing."""
+        """Start to drain, unless it has started."""
         if not self.started:
             self.started = True
             self._task = asyncio.get_running_loop().create_task(self._run())
@@ -90,7 +92,7 @@ class Drain:
             for each in newly_open:
                 notified.add(each)
                 if self._make_drain_frame is not None:
-                    each.send_buffer.write(self._make_drain_frame(random.randint(500, 3000)))
+                    each.send_buffer.write(self._make_drain_frame(random.randint(500, 3000)))  # noqa: S311  jitter
             pause = min(1 / _CLOSES_PER_SECOND, SPREAD_SECONDS / max(1, len(newly_open)))
             began, loop = asyncio.get_running_loop().time(), asyncio.get_running_loop()
             for number, each in enumerate(newly_open):
@@ -104,7 +106,7 @@ class Drain:
         loop = asyncio.get_running_loop()
         linger_until = loop.time() + _LINGER_SECONDS
         while channels := [each for each in self._server.http_factory.channels if _is_open(each)]:
-            await self._close_sockets()  # a kept connection may have become one
+            await self._close_sockets()  # a keep-alive connection may have been upgraded
             if loop.time() >= linger_until:
                 for channel in channels:
                     if not channel.requests and not _is_readable(channel.transport):
@@ -112,31 +114,31 @@ class Drain:
             await asyncio.sleep(_POLL_SECONDS)
         while self._server.connections:
             await self._close_sockets()
-            await asyncio.sleep(_POLL_SECONDS)  # Daphne's own dictionary, which nobody announces
+            await asyncio.sleep(_POLL_SECONDS)  # Daphne's dictionary: there is no event to wait for
 
 
 def _is_open(channel: Any) -> bool:
     transport = channel.transport
     if transport is None or not transport.connected:
         return False
-    return transport.protocol is channel  # else a socket has taken it over
+    return transport.protocol is channel  # else it has been upgraded to a WebSocket
 
 
 def _stop_accepting(port: Any) -> None:
-    """Close a listening socket so that nobody who has connected is turned away.
+    """Accept the backlog of a listening socket, then close it: no connected client is refused.
 
-    A unix socket loses its name first, so that its queue can only get shorter.
+    A unix socket is unlinked first, so that its backlog can only shrink.
     """
     path = getattr(port, "_bindPath", None)
     if path is not None:
         with suppress(OSError):
-            os.unlink(path)
+            os.unlink(path)  # noqa: PTH108  bytes, which Path does not take
     port.stopReading()
     while _is_readable(port):
         port.doRead()
-    # The unix one would unlink the socket of whoever comes after us.
-    reason = failure.Failure(ConnectionDone())  # type: ignore[no-untyped-call]
-    tcp.Port.connectionLost(port, reason)  # type: ignore[no-untyped-call]
+    # Not the method of the unix port: it would unlink the socket of our successor.
+    reason = failure.Failure(ConnectionDone())  # type: ignore[no-untyped-call]  # no hints in Twisted
+    tcp.Port.connectionLost(port, reason)  # type: ignore[no-untyped-call]  # no hints in Twisted
 
 
 def _is_readable(descriptor: Any) -> bool:

@@ -1,4 +1,6 @@
-"""An HTTP request: its application waits for a slow reader instead of filling the memory."""
+"""HTTP requests: backpressure for streams, one write for complete responses, and the upgrade to a WebSocket."""
+
+# ruff: noqa: N802, N815  method names of Twisted
 
 import asyncio
 from typing import Any
@@ -12,7 +14,7 @@ from freight.server.websocket import handshake_parser
 
 
 class _ResumeProducer:
-    """The producer that Twisted tells when the transport is empty, or gone."""
+    """A push producer whose future resolves when the transport's buffer is empty, or the connection is lost."""
 
     def __init__(self) -> None:
         self.resumed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -24,21 +26,21 @@ class _ResumeProducer:
     stopProducing = resumeProducing
 
     def pauseProducing(self) -> None:
-        """The transport has enough; the application waits anyway."""
+        """Do nothing: the application waits already."""
 
 
-class Request(WebRequest):  # type: ignore[misc]
+class Request(WebRequest):  # type: ignore[misc]  # Daphne is untyped
     """One request and its response."""
 
-    # The beginning of a response of which nothing has been written.
+    # A deferred `http.response.start`: nothing of the response has been written.
     _pending_start: dict[str, Any] | None = None
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Make a request whose body Twisted does not look into, for forms that nobody asks it for."""
+        """Make a request whose form body Twisted does not parse: Django does."""
         super().__init__(*args, parsePOSTFormSubmission=False, **options)
 
     def handle_reply(self, message: dict[str, Any]) -> None:
-        """Write a part of the response, one that is there as a whole at once."""
+        """Write an event of the response; a complete response is written at once."""
         kind, head = message.get("type"), self._pending_start
         if kind == "http.response.start" and self._can_defer_start(message):
             self._pending_start, self._response_started = message, True
@@ -59,19 +61,19 @@ class Request(WebRequest):  # type: ignore[misc]
             super().handle_reply(message)
 
     def _can_defer_start(self, head: dict[str, Any]) -> bool:
-        """Tell whether the beginning of a response can be written together with what follows it."""
-        open_ = not self.finished and self.channel is not None and not self._response_started
-        return open_ and "status" in head and not self.server.draining and not self.server.action_logger
+        """Return whether the head of a response may be written together with its body."""
+        is_open = not self.finished and self.channel is not None and not self._response_started
+        return is_open and "status" in head and not self.server.draining and not self.server.action_logger
 
     def _start_response(self, head: dict[str, Any]) -> None:
-        """Begin a response; while the process drains it is the connection's last."""
+        """Write the head; while the server drains it closes the connection after this response."""
         if self.server.draining and self.channel is not None:
             self.channel.persistent = False
             self.responseHeaders.setRawHeaders(b"connection", [b"close"])
         super().handle_reply(head)
 
     def _write_complete_response(self, head: dict[str, Any], message: dict[str, Any]) -> bool:
-        """Write the whole response and end it, unless it has to go the usual way."""
+        """Write the complete response and finish it; False where it has to take Daphne's path."""
         body = message.get("body", b"")
         if self.finished or self.channel is None or self._disconnected or self.server.draining:
             return False
@@ -86,11 +88,11 @@ class Request(WebRequest):  # type: ignore[misc]
         return True
 
     async def drain(self) -> None:
-        """Wait while much has not been taken by the client, and end when it goes."""
+        """Wait while more than PAUSE_BYTES is buffered, or until the client disconnects."""
         transport = self.channel.transport
         if transport_buffer.buffered_bytes(transport) <= transport_buffer.PAUSE_BYTES:
             return
-        self.server.stalls.watch(transport)
+        self.server.stalled_connections.watch(transport)
         resumption = _ResumeProducer()
         self.registerProducer(resumption, True)
         try:
@@ -101,51 +103,51 @@ class Request(WebRequest):  # type: ignore[misc]
             self.producer = None
 
     def finish(self) -> None:
-        """End the response, and look after a reader who does not take the rest of it."""
+        """Finish the response, and watch a reader that does not take the rest of it."""
         transport = self.channel.transport if self.channel is not None else None
         super().finish()
         if transport is not None and transport_buffer.buffered_bytes(transport) > transport.bufferSize:
-            self.server.stalls.watch(transport)
+            self.server.stalled_connections.watch(transport)
 
 
 class Channel(HTTPChannel):
-    """One connection: of requests, or of the socket that its first bytes ask for."""
+    """One connection: HTTP requests, or a WebSocket where its first read is a handshake."""
 
     _is_first_read = True
 
     def dataReceived(self, data: bytes) -> None:
-        """Take what came."""
+        """Parse a handshake in the first read; everything else is HTTP."""
         if self._is_first_read:
             self._is_first_read = False
             handshake_request = handshake_parser.parse(data)
             if handshake_request is not None:
                 self._upgrade_to_websocket(handshake_request)
                 return
-        super().dataReceived(data)  # type: ignore[no-untyped-call]
+        super().dataReceived(data)  # type: ignore[no-untyped-call]  # no hints in Twisted
 
     def _upgrade_to_websocket(self, handshake_request: handshake_parser.HandshakeRequest) -> None:
-        self.setTimeout(None)  # type: ignore[no-untyped-call]
+        self.setTimeout(None)  # type: ignore[no-untyped-call]  # no hints in Twisted
         transport: Any = self.transport
         socket = self.factory.server.ws_factory.buildProtocol(transport.getPeer())
         transport.protocol = socket
         socket.makeConnection(transport)
-        socket.begin(handshake_request)
+        socket.start_handshake(handshake_request)
 
 
-class RequestFactory(HTTPFactory):  # type: ignore[misc]
-    """Makes requests; knows the connections, so that idle ones can be closed when the process ends."""
+class RequestFactory(HTTPFactory):  # type: ignore[misc]  # Daphne is untyped
+    """Makes channels, and knows them so that the drain can close idle ones."""
 
-    protocol = Channel  # Twisted would put another before it, which can change to HTTP/2
+    protocol = Channel  # Twisted's default wraps it to negotiate HTTP/2
 
     def __init__(self, server: Any) -> None:
         super().__init__(server)
         self.channels: WeakSet[Any] = WeakSet()
 
     def log(self, request: Any) -> None:
-        """Log nothing: the application has a line of its own, and Twisted would format one for nobody."""
+        """Log nothing: the application logs each request."""
 
     def buildProtocol(self, addr: Any) -> Any:
-        """Make the protocol of a fresh connection."""
+        """Return the channel of a new connection."""
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
         self.channels.add(protocol)

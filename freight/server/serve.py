@@ -1,7 +1,4 @@
-"""Our Daphne: the server of every role.
-
-uvloop under Twisted's reactor, a deep listen backlog, and `hardened.HardenedDaphne`.
-"""
+"""Start a server: uvloop under Twisted's reactor, a deep listen backlog, and `daphne.DaphneServer`."""
 
 import gc
 import os
@@ -14,10 +11,10 @@ import structlog
 
 Role = Literal["api", "ws", "all"]
 BACKLOG: Final = 4096
-# How long requests under way may take once the process is told to stop.
+# How long requests in progress may take after SIGTERM.
 DRAIN_SECONDS: Final = 10.0
-# When the garbage collector looks: at what is new after so many objects, at more every 10th time. Python's own
-# 700 have it walk through all open sockets again and again while others come: a third of the time of a connect.
+# Allocations between collections of the youngest generation, and how many of those between older ones. With
+# Python's 700 the collector traverses all open sockets again and again: a third of the time of a connect.
 _GC_THRESHOLDS: Final = (10_000, 10, 10)
 
 log = structlog.get_logger(__name__)
@@ -31,17 +28,19 @@ def run(
     port: int | None = None,
     drain_seconds: float = DRAIN_SECONDS,
 ) -> None:
-    """Serve one role on a unix socket or on host and port until SIGTERM or SIGINT, and then drain.
+    """Serve one role on a unix socket or on host and port until SIGTERM or SIGINT, then drain and return.
 
     The reactor is installed here and not at import: a process that forks roles must not have one.
     """
     os.environ["FREIGHT_ROLE"] = role
     install_reactor()
+    # After the reactor: Channels imports it.
+    from channels.routing import get_default_application
+
     from exports.sandbox import pool
-    from freight.asgi import application  # after the reactor
     from monitoring import runtime
     from monitoring.dependencies import deadlines
-    from monitoring.health import endpoints
+    from monitoring.health import process_state
     from realtime.protocol import frames
     from realtime.sse import event_stream
 
@@ -53,21 +52,21 @@ def run(
         "serving", role=role, endpoint=endpoint_description, pid=os.getpid(), descriptors=raise_descriptor_limit()
     )
     serve_application(
-        application,
+        get_default_application(),
         endpoint_description,
         drain={
             "seconds": drain_seconds,
-            "farewell": lambda retry_ms: frames.drain(retry_ms=retry_ms),
-            "on_begin": (endpoints.start_draining, event_stream.close_all),
+            "make_drain_frame": lambda retry_ms: frames.drain(retry_ms=retry_ms),
+            "on_start": (process_state.start_draining, event_stream.close_all),
         },
     )
     pool.close_shared()
 
 
 def raise_descriptor_limit() -> int:
-    """Raise the number of files and sockets that the process may have open to the hard limit; returns it.
+    """Raise RLIMIT_NOFILE to its hard limit and return it.
 
-    Login shells and systemd give 1,024 by default, which would be the most sockets of a process.
+    Login shells and systemd set 1,024 by default, which would limit the sockets of a process.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -77,10 +76,13 @@ def raise_descriptor_limit() -> int:
 def serve_application(
     application: Any, endpoint_description: str, *, drain: dict[str, Any], stalled_seconds: float = 60.0
 ) -> None:
-    """Serve an ASGI application; the reactor is installed."""
+    """Serve an ASGI application until its drain has ended; `drain` are the arguments of Drain.
+
+    The caller has installed the reactor.
+    """
     from freight.server.daphne import DaphneServer  # after the reactor
     from freight.server.drain import Drain
-    from freight.server.transport_buffer import StalledConnections
+    from freight.server.stalled_connections import StalledConnections
 
     DaphneServer(
         application=application,
@@ -90,7 +92,7 @@ def serve_application(
         ping_interval=20,
         ping_timeout=20,
         websocket_timeout=-1,
-        # The application answers more than 16 KiB with an error; more than this is not even read.
+        # The application refuses more than 16 KiB with an error frame; beyond this the protocol refuses it unread.
         websocket_max_message_size=64 * 1024,
         websocket_max_frame_size=64 * 1024,
         request_buffer_size=65536,
@@ -101,9 +103,9 @@ def serve_application(
 
 
 def endpoint(*, unix: str | None = None, host: str | None = None, port: int | None = None) -> str:
-    """Return what Twisted listens on, as it wants it written."""
+    """Return the endpoint description for Twisted's `serverFromString`; removes the socket of a killed server."""
     if unix:
-        Path(unix).unlink(missing_ok=True)  # what a killed server left
+        Path(unix).unlink(missing_ok=True)
         return f"unix:{_escaped(unix)}:mode=600:backlog={BACKLOG}:lockfile=0"
     return f"tcp:{port}:interface={_escaped(host or '127.0.0.1')}:backlog={BACKLOG}"
 
@@ -113,24 +115,25 @@ def _escaped(text: str) -> str:
 
 
 def install_reactor() -> None:
-    """Put uvloop under Twisted; before anything that imports the reactor."""
+    """Install the asyncio reactor on uvloop, unless there is one. Call it before any import of the reactor."""
     if "twisted.internet.reactor" in sys.modules:
         return
-    import uvloop  # only a server needs it
-    from twisted.internet import asyncioreactor  # must come before anything that imports the reactor
+    # Only a server needs them.
+    import uvloop
+    from twisted.internet import asyncioreactor
 
-    asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]
+    asyncioreactor.install(uvloop.new_event_loop())  # type: ignore[no-untyped-call]  # no hints in Twisted
 
 
 def _set_statement_timeout(seconds: float) -> None:
-    """Have the database end what takes longer than so many seconds; before the first connection."""
+    """Set PostgreSQL's statement_timeout for this process. Call it before the first connection."""
     from django.conf import settings
 
     settings.DATABASES["default"]["OPTIONS"]["options"] += f" -c statement_timeout={seconds * 1000:.0f}"
 
 
 def tune_garbage_collector() -> None:
-    """Take what was loaded out of the garbage collector's sight, and let it look less often."""
+    """Move everything loaded so far to the permanent generation, and collect less often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)

@@ -1,4 +1,4 @@
-"""All of Freight's settings, driven by the environment; see docs/settings.md for every variable."""
+"""Django's settings, read from the environment; docs/settings.md lists every variable."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -8,13 +8,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from freight import embedded
 from freight.settings import applications, environment, files, logs, rate_limits, secrets
-from monitoring.dependencies import deadlines, redis_deadlines
+from monitoring.dependencies import deadlines
 from monitoring.prometheus import multiprocess
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 VERSION = "0.1.0"
 
-# -- where and what ---------------------------------------------------------------------------------------
+# -- installation ----------------------------------------------------------------------------------------
 
 FREIGHT_HOME = Path(
     environment.text(
@@ -81,7 +81,7 @@ POSITION_RETENTION_DAYS = environment.integer(
     "POSITION_RETENTION_DAYS", 30, low=1, high=3650, purpose="How many days drivers' positions are kept."
 )
 
-# -- parts ------------------------------------------------------------------------------------------------
+# -- services -----------------------------------------------------------------------------------------------
 
 _endpoints = embedded.endpoints(FREIGHT_HOME)
 DATABASE_URL = environment.url(
@@ -115,14 +115,14 @@ DATABASES: dict[str, dict[str, Any]] = {
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": 3,
-            # A letter lost or mistaken in a name of eight leaves half of the trigrams alike.
+            # One wrong or missing letter in a name of eight leaves about half of its trigrams.
             "options": (
                 "-c lock_timeout=2000 -c idle_in_transaction_session_timeout=60000"
                 " -c pg_trgm.word_similarity_threshold=0.45"
             ),
             "application_name": "freight",
-            # What is asked again and again is planned once a connection: planning a read of a shipment with its
-            # places and parties takes PostgreSQL ten times as long as reading it.
+            # Repeated queries are planned once a connection: planning a shipment with its places and parties takes
+            # PostgreSQL ten times as long as executing it.
             "server_side_binding": True,
             "prepare_threshold": 3,
             "pool": {
@@ -131,7 +131,7 @@ DATABASES: dict[str, dict[str, Any]] = {
                 "timeout": deadlines.DATABASE_TIMEOUT_SECONDS,
                 "max_idle": 60,
                 "connection_class": deadlines.DeadlineConnection,
-                # After this the next request asks anew, instead of waiting for a longer and longer pause to end.
+                # Give up after one second instead of backing off: the next request then connects at once.
                 "reconnect_timeout": 1,
             },
             **_conninfo,
@@ -158,15 +158,15 @@ CACHES = {
         "KEY_PREFIX": "freight",
         "TIMEOUT": CACHE_TTL_SECONDS,
         "OPTIONS": {
-            # Never pickle: whoever can write to Redis must not be able to run code here.
+            # Never pickle: write access to Redis must not become code execution.
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "CONNECTION_POOL_CLASS": "monitoring.dependencies.redis_deadlines.DeadlineConnectionPool",
-            "SOCKET_CONNECT_TIMEOUT": redis_deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
-            "SOCKET_TIMEOUT": redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
+            "CONNECTION_POOL_CLASS": "monitoring.dependencies.deadlines.DeadlineConnectionPool",
+            "SOCKET_CONNECT_TIMEOUT": deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
+            "SOCKET_TIMEOUT": deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
         },
     },
-    # Where django-ratelimit leaves what it wants counted; the counting has its own way to Redis.
-    "limits": {"BACKEND": "ratelimits.counters.CounterCache"},
+    # django-ratelimit counts through this cache; its counters use a Redis connection of their own.
+    "limits": {"BACKEND": "ratelimits.django_ratelimit_adapter.CounterCache"},
 }
 CHANNEL_LAYERS = {
     "default": {
@@ -188,9 +188,9 @@ APPEND_SLASH = False
 TEMPLATES = applications.templates(BASE_DIR)
 STATIC_URL = "/static/"
 STATIC_ROOT = FREIGHT_HOME / "static"
-# Built files (the map's coastlines) stand beside the apps' own.
+# Files built at start: the map's coastlines.
 STATICFILES_DIRS = [("map", FREIGHT_HOME / "build" / "map")]
-SILENCED_SYSTEM_CHECKS = ["staticfiles.W004"]  # the folder of built files may not be there yet
+SILENCED_SYSTEM_CHECKS = ["staticfiles.W004"]  # that folder does not exist before the first start
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -246,7 +246,7 @@ ADMIN_ALLOWED_NETWORKS = environment.networks(
 )
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_SSL_REDIRECT = HTTPS
-# Scrapers and balancers ask inside the network, in plain HTTP.
+# Scrapers and load balancers inside the network use plain HTTP.
 SECURE_REDIRECT_EXEMPT = [r"^api/health", r"^api/metrics"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
@@ -281,7 +281,7 @@ SPECTACULAR_SETTINGS = applications.SPECTACULAR_SETTINGS | {"VERSION": VERSION}
 # -- limits -----------------------------------------------------------------------------------------------
 
 RATE_LIMITS = rate_limits.from_environment(demo=DEMO)
-# Those that the environment has set, for `manage.py limits`.
+# Shown by `manage.py limits`.
 RATE_LIMITS_SET = rate_limits.overridden_policies()
 SOCKETS_PER_USER = environment.integer(
     "RATE_LIMIT_SOCKETS_PER_USER",

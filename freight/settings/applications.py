@@ -1,4 +1,4 @@
-"""The settings that are the same in every installation: the applications, their order and their manners."""
+"""The settings that no installation changes: apps, middleware, templates, and the options of libraries."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ INSTALLED_APPS = [
     "monitoring",
     "ratelimits",
 ]
-# All of it runs synchronously, in the one thread hop that the synchronous views need anyway (freight.server.django_handler).
+# All synchronous: freight.server.django_handler runs them with the view in one thread switch.
 MIDDLEWARE = [
     "monitoring.middleware.RequestContextMiddleware",
     "monitoring.middleware.DjangoMetricsMiddleware",
@@ -101,7 +101,7 @@ SPECTACULAR_SETTINGS = {
 
 
 def templates(root: Path) -> list[dict[str, Any]]:
-    """Return what draws the pages; theirs stand in `templates` below the root."""
+    """Return TEMPLATES, with `templates` below the root as the first folder."""
     return [
         {
             "BACKEND": "django.template.backends.django.DjangoTemplates",

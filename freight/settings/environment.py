@@ -1,4 +1,4 @@
-"""Typed readers of environment variables; each raises InvalidVariable, which names the variable, its value and a hint.
+"""Typed readers of environment variables; InvalidVariable names the variable, its bad value and a hint.
 
 Every variable is declared once, by the call that reads it; `variables` registers them, and a test holds
 `docs/settings.md` against it. Surrounding white space is ignored and an empty value means unset.

@@ -1,4 +1,4 @@
-"""Settings of files that come and go: exports, imports, and what stands on documents."""
+"""Settings of exports, imports and documents."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from freight.settings import environment
 
 @dataclass(frozen=True)
 class FileSettings:
-    """How long files are kept, where, and how large they may be."""
+    """Where files are kept, for how many seconds, and how large they may be."""
 
     export_dir: Path
     export_keep: int
@@ -21,7 +21,7 @@ class FileSettings:
 
 
 def from_environment(home: Path) -> FileSettings:
-    """Read the variables."""
+    """Read the variables; `home` is FREIGHT_HOME."""
     return FileSettings(
         export_dir=Path(
             environment.text(

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, or readable columns where a person watches a terminal."""
+"""Structured logs on standard error: one JSON object a line, or readable columns on a terminal."""
 
 import logging.config
 import re
@@ -8,12 +8,12 @@ from typing import Any, Final
 import structlog
 
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "ticket", "refresh", "access")
-# Our keys say what they are by their first letters (shipments.auth.tokens): none is written out, wherever it stands.
+# API keys are recognisable by their prefix (shipments.auth.tokens).
 _API_KEY: Final = re.compile(r"\b(fr[kdt]_)[A-Za-z0-9_-]{16,}")
 
 
 def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Replace the values of keys that sound secret, so that no careless call can leak one."""
+    """Mask the values of log keys that name a secret."""
     for key in event:
         if any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "***"
@@ -21,12 +21,12 @@ def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.type
 
 
 def scrub(_: object, __: str, line: str) -> str:
-    """Mask keys of ours in a finished line: in an exception's words or a URL they have no name."""
+    """Mask API keys anywhere in a rendered line, such as in an exception's text or a URL."""
     return _API_KEY.sub(r"\1***", line)
 
 
 def configure(*, level: str) -> None:
-    """Route structlog and the standard library's logs through one chain to standard error."""
+    """Route structlog and the standard library's logging through one chain of processors."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -39,7 +39,7 @@ def configure(*, level: str) -> None:
     else:
         final = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str), scrub]
     structlog.configure(
-        # A line that is not written shall cost next to nothing.
+        # First, so that a line below the level costs next to nothing.
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
@@ -63,10 +63,10 @@ def configure(*, level: str) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
-                # Says at every start which tasks it knows.
+                # It logs all its tasks at every start.
                 "procrastinate": {"level": "WARNING"},
                 "django": {"level": level},
-                # We write the line of each request ourselves.
+                # monitoring.middleware logs each request.
                 "django.request": {"level": "ERROR"},
                 "daphne.http_protocol": {"level": "WARNING"},
                 "daphne.ws_protocol": {"level": "WARNING"},

@@ -1,4 +1,4 @@
-"""The declared rate limits, as the environment sets them."""
+"""The rate limit policies and their environment variables."""
 
 from freight.settings import environment
 
@@ -9,14 +9,14 @@ _POLICIES = {
     "billing": (30, "15m", 30),
     "auth": (5, "15m", 5),
     "export": (30, "1m", 30),
-    # Handshakes of sockets, and the messages of one socket.
+    # Handshakes, and the messages of one WebSocket.
     "ws_connect": (60, "1m", 10_000),
     "ws_message": (20, "1s", 20),
 }
 
 
 def from_environment(*, demo: bool) -> dict[str, tuple[int, int]]:
-    """Return the most requests and the window in seconds of every policy."""
+    """Return (requests, window in seconds) of every policy, by name."""
     return {
         name: (
             environment.integer(
@@ -34,7 +34,7 @@ def from_environment(*, demo: bool) -> dict[str, tuple[int, int]]:
 
 
 def overridden_policies() -> frozenset[str]:
-    """Return the policies that the environment has set."""
+    """Return the names of the policies for which a variable is set."""
     return frozenset(
         name
         for name in _POLICIES

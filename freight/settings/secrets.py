@@ -1,4 +1,4 @@
-"""The secret key: given by the environment, or made once and kept where the embedded database lives."""
+"""SECRET_KEY: from the environment, or generated once and kept in FREIGHT_HOME beside the embedded database."""
 
 import secrets
 from pathlib import Path
@@ -7,10 +7,10 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def secret_key(configured: str, *, home: Path, may_generate: bool) -> str:
-    """Return the key that was given, else the one kept in `home`, made on first use.
+    """Return the configured key, else the one in `home`, which is generated on first use.
 
-    Raises ImproperlyConfigured where none is given and none may be generated (an external database:
-    several hosts must then share one key).
+    Raises ImproperlyConfigured where none is configured and none may be generated: with an external database
+    several hosts have to share one key.
     """
     if configured:
         return configured
@@ -26,7 +26,7 @@ def secret_key(configured: str, *, home: Path, may_generate: bool) -> str:
         temporary.touch(mode=0o600)
         temporary.write_text(secrets.token_urlsafe(48))
         try:
-            key_file.hardlink_to(temporary)  # atomic: of two that start at once, one key wins for both
+            key_file.hardlink_to(temporary)  # atomic: two processes that start at once get the same key
         except FileExistsError:
             pass
         finally:

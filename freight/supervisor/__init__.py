@@ -1,4 +1,4 @@
-"""What `make run` and `manage.py up` start: services, preparation, one process a role, nginx last.
+"""`make run` and `manage.py up`: embedded services, preparation steps, one process a role, nginx last.
 
-`python -m freight.supervisor` is the fast way in: it begins to start the services before Django loads.
+`python -m freight.supervisor` is the entry point: it starts the services before it loads Django.
 """

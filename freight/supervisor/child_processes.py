@@ -1,4 +1,4 @@
-"""Forked children: they log to a file, cannot outlive us, and hear signals only from us."""
+"""Forked child processes: they log to a file, cannot outlive the supervisor, and get signals from it alone."""
 
 import contextlib
 import os
@@ -15,12 +15,10 @@ from django.conf import settings
 from freight.embedded.processes import die_with_parent
 from freight.settings import logs
 
-_MAX_LOG_BYTES = 20 * 1024 * 1024
-
 
 @dataclass
 class ChildProcess:
-    """A process that we forked or executed; `status` is None while it lives, else as in subprocess."""
+    """A child process; `status` is None while it lives, then as in `subprocess.Popen.returncode`."""
 
     pid: int
     log: Path
@@ -28,7 +26,7 @@ class ChildProcess:
     status: int | None = None
 
     def poll(self) -> int | None:
-        """Return the status, None while the child lives."""
+        """Reap the child if it has ended; returns its status, None while it lives."""
         if self.status is None:
             pid, raw = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -36,26 +34,27 @@ class ChildProcess:
         return self.status
 
     def signal(self, signum: signal.Signals) -> None:
-        """Send a signal to the child if it lives."""
+        """Send a signal to the child unless it has ended."""
         if self.poll() is None:
             os.kill(self.pid, signum)
 
     def kill_group(self) -> None:
-        """Kill the child and whatever it started."""
+        """Send SIGKILL to the child's process group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def tail(self, lines: int = 12) -> str:
-        """Return the last lines of its log."""
+        """Return the last lines of its log, empty where there is none."""
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
         return ""
 
 
 def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
-    """Run `target` in a child of its own session whose output goes to `log`.
+    """Run `target` in a forked child with a session of its own whose output goes to `log`.
 
-    The caller has one thread and no event loop; the child ends with status 0, or 1 after an exception.
+    The caller has one thread and no event loop. The child exits with 0, with the code of a SystemExit, or with 1
+    after an exception.
     """
     parent = os.getpid()
     sys.stdout.flush()
@@ -66,12 +65,12 @@ def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
     status = 1
     try:
         become_child(log, parent=parent)
-        logs.configure(level=settings.LOG_LEVEL)  # to the file now, not to a terminal
+        logs.configure(level=settings.LOG_LEVEL)  # again: standard error is a file now, not a terminal
         target()
         status = 0
     except SystemExit as exit_request:
         status = exit_request.code if isinstance(exit_request.code, int) else int(exit_request.code is not None)
-    except BaseException:
+    except BaseException:  # noqa: BLE001  the child must not run its parent's code
         traceback.print_exc()
     finally:
         with contextlib.suppress(OSError, ValueError):
@@ -81,7 +80,7 @@ def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
 
 
 def become_child(log: Path, *, parent: int, when_orphaned: signal.Signals = signal.SIGKILL) -> None:
-    """Give a freshly forked process its own session, default signals and its log."""
+    """Give a forked process its own session, default signal handlers, and its log as output."""
     os.setsid()  # Ctrl-C in the terminal is for the supervisor alone
     die_with_parent(when_orphaned)
     if os.getppid() != parent:
@@ -95,14 +94,8 @@ def become_child(log: Path, *, parent: int, when_orphaned: signal.Signals = sign
     os.dup2(output, 2)
 
 
-def rotate_log(log: Path) -> None:
-    """Move a large log aside before it is opened again."""
-    if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
-
-
 def stop_all(children: list[ChildProcess], signum: signal.Signals, *, seconds: float) -> None:
-    """Signal the children, wait for them, and kill those that take longer than `seconds`."""
+    """Send a signal to the children, wait for them, and kill those that take longer than `seconds`."""
     for child in children:
         child.signal(signum)
     deadline = time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""nginx before the Daphnes, with the very file that deploy/ ships."""
+"""nginx in front of the servers, configured by the template that deploy/ ships."""
 
 import importlib.util
 import os
@@ -23,11 +23,11 @@ _MAX_DESCRIPTORS = 65_536
 
 
 class NginxNotFound(Exception):
-    """There is no nginx; the message says the mend."""
+    """There is no nginx; the message says what to install."""
 
 
 def nginx_program() -> Path:
-    """Return the nginx on the PATH, else the wheel's; raises NoProxy where there is none."""
+    """Return the nginx on the PATH, else the wheel's; raises NginxNotFound where there is none."""
     path = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
     if path:
         return Path(path)
@@ -40,7 +40,7 @@ def nginx_program() -> Path:
 
 
 def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Sequence[Path], static: Path) -> str:
-    """Return the template with every token replaced; raises KeyError for one that it does not know."""
+    """Return the template with every @TOKEN@ replaced; raises KeyError for an unknown one."""
     files = descriptors_per_worker()
     values = {
         "USER": "user root;" if os.geteuid() == 0 else "",
@@ -57,9 +57,9 @@ def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Se
 
 
 def descriptors_per_worker() -> int:
-    """Return how many files and sockets each worker may have open: as many as may be, within reason.
+    """Return nginx's worker_rlimit_nofile: the hard limit of RLIMIT_NOFILE, at most 65,536.
 
-    nginx lays out memory for all of them when it starts.
+    nginx allocates memory for every connection when it starts.
     """
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return _MAX_DESCRIPTORS if limit == resource.RLIM_INFINITY else min(limit, _MAX_DESCRIPTORS)
@@ -70,7 +70,7 @@ def _workers() -> int:
 
 
 def start(api: Sequence[Path], ws: Sequence[Path]) -> ChildProcess:
-    """Render the file and start nginx in the foreground of a child."""
+    """Render the configuration and start nginx in a child process, not as a daemon."""
     nginx = nginx_program()
     run = settings.FREIGHT_HOME / "nginx"
     layouts.private_folder(run)
@@ -100,12 +100,12 @@ def _execute(command: list[str], *, log: Path) -> ChildProcess:
             sys.stderr.fileno(),
             b"nginx: %d workers, %d descriptors each\n" % (_workers(), descriptors_per_worker()),
         )
-        os.execv(command[0], command)
+        os.execv(command[0], command)  # noqa: S606  the nginx that we found
     finally:
         os._exit(127)
 
 
 def _servers(sockets: Sequence[Path], *, backups: Sequence[Path]) -> str:
-    """List the processes of a role, and those of the other for when none of them is there."""
+    """Return the `server` lines of an upstream: the processes of a role, those of the other role as backups."""
     own = [f"server unix:{path} max_fails=0;" for path in sockets]
     return "\n        ".join(own + [f"server unix:{path} max_fails=0 backup;" for path in backups])

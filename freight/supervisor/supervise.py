@@ -1,4 +1,4 @@
-"""The life of `up`: prepare, start, watch, stop."""
+"""The supervisor of `up`: prepare, start the processes, restart those that end, stop."""
 
 import gc
 import importlib
@@ -13,8 +13,9 @@ from django.conf import settings
 
 from exports.pdf import libraries
 from freight import embedded
+from freight.embedded.files import rotate_log
 from freight.supervisor import proxy
-from freight.supervisor.child_processes import ChildProcess, fork, rotate_log, stop_all
+from freight.supervisor.child_processes import ChildProcess, fork, stop_all
 from freight.supervisor.roles import Role, is_ready, servers, workers
 from freight.supervisor.startup import Instance
 from freight.supervisor.steps import Step, database_steps, static_files_step
@@ -24,11 +25,11 @@ from freight.supervisor.terminal import Terminal
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _POLL_SECONDS = 0.02
 _READY_SECONDS = 60.0
-# Together with the services' 6 s these stay below the 20 s that are promised.
+# With the 6 s of the services these stay below the 20 s in which `up` has to stop.
 _DRAIN_SECONDS = 8.0
 _WORKER_SECONDS = 3.0
 _PROXY_SECONDS = 1.5
-# What a Daphne loads besides the product, as far as it does not import the reactor.
+# Libraries that only the servers load, without those that import the reactor.
 _SERVER_LIBRARIES = (
     "uvloop",
     "twisted.internet.asyncioreactor",
@@ -39,11 +40,11 @@ _SERVER_LIBRARIES = (
 
 
 class StopRequested(Exception):
-    """SIGTERM or Ctrl-C came while starting."""
+    """SIGTERM or Ctrl-C during the start."""
 
 
 class CannotStart(Exception):
-    """Something that must run does not; the message says what, `detail` the last lines of its log."""
+    """A step or process failed; the message says which, `detail` holds the last lines of its log."""
 
     def __init__(self, message: str, detail: str = "") -> None:
         super().__init__(message)
@@ -52,7 +53,7 @@ class CannotStart(Exception):
 
 @dataclass
 class Supervisor:
-    """Everything that one `up` has started."""
+    """The processes of one `up`."""
 
     instance: Instance
     terminal: Terminal
@@ -63,11 +64,14 @@ class Supervisor:
     steps: list[ChildProcess] = field(default_factory=list)
 
     def on_signal(self, _: int, __: FrameType | None) -> None:
-        """Note that somebody wants the end; saying it often changes nothing."""
+        """Request the stop; more signals change nothing."""
         self.stop_requested = True
 
     def start(self) -> None:
-        """Bring everything up, the public port last."""
+        """Start everything, nginx last: the public port answers only when everything behind it is ready.
+
+        Raises StopRequested, CannotStart, EmbeddedError, NginxNotFound.
+        """
         static_files = self._start_step(static_files_step())
         _preload_application()
         self._wait_for_services()
@@ -79,16 +83,16 @@ class Supervisor:
         self._finish_step(static_files_step(), static_files)
         for role, watched in zip(server_roles, self.servers, strict=True):
             self._wait_until_ready(watched, role.ready)
-        # Not before the servers answer: what simulates would take their processors while they load.
+        # After the servers: the simulator would slow down their start.
         self.workers = [self._watch_role(role) for role in workers()]
         self.terminal.done(", ".join(watched.name for watched in (*self.servers, *self.workers)), began)
         self._open_port(server_roles)
 
     def watch(self) -> None:
-        """Start again what ends, until somebody wants the end."""
+        """Restart processes that end, until a stop is requested."""
         while not self.stop_requested:
             if self.instance.services and self.instance.services.supervisor.poll() is not None:
-                self.terminal.say("The keeper of the services ended, starting them again")
+                self.terminal.say("The supervisor of the embedded services ended, starting it again")
                 self.instance.start_services()
                 self._wait_for_services()
             for watched in (*self.servers, *self.workers, *self.proxies):
@@ -96,10 +100,10 @@ class Supervisor:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """Stop everything in order (≤ 20 s): drain, work, proxy, services."""
+        """Stop everything within 20 s: drain the servers, then workers, nginx and services."""
         stop_all(self.steps, signal.SIGTERM, seconds=_WORKER_SECONDS)
         for worker in self.workers:
-            if worker.name == "simulate":  # it writes without pause: not after the drain but with it
+            if worker.name == "simulate":  # it writes all the time: stop it with the servers
                 worker.child.signal(signal.SIGTERM)
         stop_all([each.child for each in self.servers], signal.SIGTERM, seconds=_DRAIN_SECONDS)
         stop_all([each.child for each in self.workers], signal.SIGTERM, seconds=_WORKER_SECONDS)
@@ -157,7 +161,7 @@ class Supervisor:
 
 
 def run(instance: Instance) -> int:
-    """Live until SIGTERM or Ctrl-C; returns 0 after an asked-for end, 1 where it cannot start."""
+    """Run until SIGTERM or Ctrl-C; returns 0 after a requested stop, 1 where it cannot start."""
     terminal = Terminal()
     supervisor = Supervisor(instance, terminal)
     for number in _SIGNALS:
@@ -182,14 +186,14 @@ def run(instance: Instance) -> int:
         terminal.say("Stopping")
         supervisor.stop()
         terminal.done("stopped", began)
-        # While Python winds down the handler is gone; one more signal must not change the status.
+        # At interpreter shutdown the handlers are gone: one more signal must not change the status.
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)
     return status
 
 
 def _preload_application() -> None:
-    """Import the product once, out of the garbage collector's sight: the forks then share it."""
+    """Import the product once and freeze it: the forked processes share the memory."""
     for name in ("freight.asgi", settings.ROOT_URLCONF, *_SERVER_LIBRARIES):
         importlib.import_module(name)
     if "twisted.internet.reactor" in sys.modules:

@@ -1,4 +1,4 @@
-"""A process that is started again when it ends, ever more patiently."""
+"""A process that is restarted when it ends, with exponential backoff."""
 
 import time
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from freight.supervisor.terminal import Terminal
 
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 15.0
-# Who lived this long did not fail at starting.
+# A process that ran this long starts over with the first pause.
 _STABLE_SECONDS = 30.0
 
 
 @dataclass
 class SupervisedProcess:
-    """One process of a role and how often it failed in a row."""
+    """One process and its consecutive failures; `start_at` is the monotonic time of a scheduled restart."""
 
     name: str
     start: Callable[[], ChildProcess]
@@ -24,7 +24,7 @@ class SupervisedProcess:
     start_at: float | None = None
 
     def restart_if_ended(self, terminal: Terminal) -> None:
-        """Start the process again when it has ended and its pause is over."""
+        """Schedule a restart of a process that has ended, or do it when its pause is over."""
         if self.child.poll() is None:
             return
         now = time.monotonic()
@@ -32,7 +32,7 @@ class SupervisedProcess:
             self.failures = 1 if now - self.child.started_at > _STABLE_SECONDS else self.failures + 1
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** (self.failures - 1), _MAX_PAUSE_SECONDS)
             self.start_at = now + pause
-            self.child.kill_group()  # what it may have left would keep its socket
+            self.child.kill_group()  # children that it left would hold its socket
             terminal.say(f"{self.name} ended (status {self.child.status}), again in {pause:g} s: {self.child.log}")
         elif now >= self.start_at:
             self.start_at = None

@@ -1,0 +1,1 @@
+"""`manage.py` serve, relay, up, build_map and drill."""

@@ -1,4 +1,4 @@
-"""`manage.py build_map`: the coastlines of the board's map, from an installed package into FREIGHT_HOME."""
+"""`manage.py build_map`: build the coastlines of the board's map from an installed package."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from freight.pages import coastlines
 
 
 class Command(BaseCommand):
-    """Builds the map's one file; the data has its own licence and is not part of Freight."""
+    """Builds the map's file. The data has a licence of its own and is not distributed with Freight."""
 
     help = "Build the map's coastlines (world.json) into FREIGHT_HOME/build/map unless they are up to date."
     requires_system_checks = ()

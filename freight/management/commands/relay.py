@@ -1,4 +1,4 @@
-"""`manage.py relay`: the sequencer and its fellow workers."""
+"""`manage.py relay`: run the relay's workers."""
 
 import signal
 import threading
@@ -12,11 +12,11 @@ from freight import relay
 class Command(BaseCommand):
     """Runs the relay."""
 
-    help = "Number committed events and link the audit until SIGTERM. May run twice: one leads."
+    help = "Run the sequencer, the audit chain and background jobs until SIGTERM. A second one is a standby."
     requires_system_checks = ()
 
     def handle(self, *_: Any, **__: Any) -> None:
-        """Work until it is told to stop."""
+        """Run until SIGTERM or SIGINT."""
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -1,4 +1,4 @@
-"""`manage.py serve`: one hardened Daphne."""
+"""`manage.py serve`: run one server process."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from freight.server import serve
 
 
 class Command(BaseCommand):
-    """Serves one role of the product."""
+    """Serves one role."""
 
     help = "Serve one role on a unix socket or on host and port until SIGTERM."
     requires_system_checks = ()
@@ -23,11 +23,11 @@ class Command(BaseCommand):
             "--drain-seconds",
             type=float,
             default=serve.DRAIN_SECONDS,
-            help="what requests under way may take at the end",
+            help="how long requests in progress may take after SIGTERM",
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Serve until it is told to stop."""
+        """Serve until SIGTERM or SIGINT."""
         if bool(options["unix"]) == bool(options["port"]):
             raise CommandError("Give either --unix PATH or --port NUMBER.")
         serve.run(

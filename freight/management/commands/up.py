@@ -1,4 +1,4 @@
-"""`manage.py up`: the whole product on one port."""
+"""`manage.py up`: run the whole product on one port."""
 
 import os
 import sys
@@ -10,13 +10,15 @@ from freight.supervisor.startup import CHECKOUT
 
 
 class Command(BaseCommand):
-    """Starts services, roles and nginx, and stays until it is told to stop."""
+    """Starts services, roles and nginx, and supervises them."""
 
     help = "Start everything on one port (PORT, FREIGHT_HOME, API_PROCESSES, WS_PROCESSES, SIMULATE)."
     requires_system_checks = ()
 
     def handle(self, *_: Any, **__: Any) -> None:
-        """Become the supervisor: it sets DEMO and FREIGHT_HOME, which settings read only once."""
+        """Replace this process by the supervisor: it sets DEMO and FREIGHT_HOME before the settings are read."""
         paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
         os.environ["PYTHONPATH"] = os.pathsep.join(paths)
-        os.execv(sys.executable, [sys.executable, "-m", "freight.supervisor"])
+        os.execv(  # noqa: S606  our own interpreter
+            sys.executable, [sys.executable, "-m", "freight.supervisor"]
+        )

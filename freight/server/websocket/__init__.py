@@ -1,0 +1,1 @@
+"""The WebSocket protocol: handshake, frames, and flow control in both directions."""

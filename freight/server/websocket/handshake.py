@@ -6,6 +6,8 @@ of a socket's memory. Here what is the same for all stands in the class, what on
 after it, and what differs has slots instead of a dictionary.
 """
 
+# ruff: noqa: N802, N815, S324, SLF001  names and signatures of Autobahn and Twisted
+
 import base64
 import hashlib
 import time

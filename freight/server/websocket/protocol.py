@@ -1,5 +1,7 @@
 """A WebSocket: Daphne's, with limits in both directions and close codes that reach the client."""
 
+# ruff: noqa: FBT001, FBT002, N802, N803  names and signatures of Autobahn and Twisted
+
 import socket
 from contextlib import suppress
 from typing import Any, Final
@@ -23,7 +25,7 @@ _MESSAGE_TOO_BIG: Final = 1009
 class SocketProtocol(HandshakeProtocol):
     """One WebSocket. Everything that it sends once it is open goes through its outbox, in order."""
 
-    CONFIG_ATTRS = ()  # see SocketFactory.settle
+    CONFIG_ATTRS = ()  # see SocketFactory.share_options
     is_slow = False
     _ignores_input = False
     _paused = False
@@ -35,7 +37,7 @@ class SocketProtocol(HandshakeProtocol):
         with suppress(OSError):
             transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         transport.unregisterProducer()  # the HTTP channel; nothing of it is needed any more
-        self.send_buffer = SendBuffer(self, transport, self.factory.turn)
+        self.send_buffer = SendBuffer(self, transport, self.factory.flush_scheduler)
         transport.registerProducer(self.send_buffer, True)
 
     # -- outwards -------------------------------------------------------------------------------------------
@@ -87,7 +89,7 @@ class SocketProtocol(HandshakeProtocol):
         queue = self.application_queue
         if queue.qsize() >= _HIGH_WATER_MARK and not self._paused:
             self._paused = True
-            queue.on_few = self._resume_reading
+            queue.on_low_water = self._resume_reading
             self.transport.pauseProducing()
 
     def processData(self) -> bool:

@@ -7,6 +7,8 @@ socket for which more than 1 MiB waits is told so by a close frame and cut.
 This is the path of every delivery, 10,000 of them for one event in a large room: it is written to be short.
 """
 
+# ruff: noqa: N802, SLF001  names and signatures of Autobahn and Twisted
+
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -69,7 +71,15 @@ class SendBuffer:
     """One socket's frames; also the producer that its transport tells when it is empty."""
 
     __slots__ = (
-        "_paused", "_drained", "_frames", "_flush_scheduled", "_protocol", "_send", "_size", "_transport", "_scheduler",
+        "_drained",
+        "_flush_scheduled",
+        "_frames",
+        "_paused",
+        "_protocol",
+        "_scheduler",
+        "_send",
+        "_size",
+        "_transport",
     )  # fmt: skip
 
     def __init__(self, protocol: Any, transport: Any, scheduler: FlushScheduler) -> None:

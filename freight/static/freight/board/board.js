@@ -1,7 +1,7 @@
 // The live board: what the server painted, kept true by the log of every shipment in view.
 
-import { FreightClient } from "../realtime/freight.js";
-import { Connection } from "./connection.js";
+import { FreightClient } from "../../realtime/freight.js";
+import { Connection } from "../connection.js";
 import { Filters } from "./filters.js";
 import { WorldMap } from "./map.js";
 import { Panel } from "./panel.js";

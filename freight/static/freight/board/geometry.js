@@ -46,7 +46,7 @@ const isPlace = (place) => Number.isFinite(place?.latitude) && Number.isFinite(p
 export const hasLane = (shipment) => isPlace(shipment.origin) && isPlace(shipment.destination);
 
 /** Where a shipment is: {longitude, latitude, estimated}, null where nobody can tell. */
-export function whereabouts(shipment, now = Date.now()) {
+export function estimatedPosition(shipment, now = Date.now()) {
   if (isPlace(shipment.position)) return { ...shipment.position, estimated: false };
   if (!hasLane(shipment) || !shipment.eta) return null;
   const start = Date.parse(shipment.plannedPickupAt ?? shipment.createdAt);
@@ -56,7 +56,7 @@ export function whereabouts(shipment, now = Date.now()) {
 }
 
 /** The points without the outermost tenth on each side, where they lie far away; else all of them. */
-export function core(points) {
+export function mainCluster(points) {
   const box = (share) => [0, 1].map((axis) => {
     const sorted = points.map((point) => point[axis]).sort((a, b) => a - b);
     const cut = Math.floor(sorted.length * share);

@@ -1,7 +1,7 @@
 // The map: coastlines, lanes, and a dot for every shipment on its way. Works without coastlines too.
 
-import { label, placeWords, relative } from "./format.js";
-import { core, frame, hasLane, laneData, pathData, project, whereabouts, WORLD } from "./geometry.js";
+import { label, placeWords, relative } from "../format.js";
+import { mainCluster, frame, hasLane, laneData, pathData, project, estimatedPosition, WORLD } from "./geometry.js";
 
 const ON_ITS_WAY = new Set(["in_transit", "at_facility", "out_for_delivery", "at_delivery", "returning"]);
 const WHOLE = [[60, 230], [940, 660]];
@@ -45,7 +45,7 @@ export class WorldMap {
 
   /** Draws or moves one shipment; one that is not on its way goes. */
   paint(shipment) {
-    const at = ON_ITS_WAY.has(shipment.status) ? whereabouts(shipment) : null;
+    const at = ON_ITS_WAY.has(shipment.status) ? estimatedPosition(shipment) : null;
     if (!at) return this.remove(shipment.reference);
     const mark = this.#marks.get(shipment.reference) ?? this.#make(shipment);
     mark.shipment = shipment;
@@ -105,7 +105,7 @@ export class WorldMap {
   fit({ most = false } = {}) {
     const points = [...this.#marks.values()].flatMap(({ at, shipment }) => [at, ...ends(shipment)]);
     this.#touched = false;
-    this.#look(frame(points.length ? (most ? core(points) : points) : WHOLE, this.#ratio));
+    this.#look(frame(points.length ? (most ? mainCluster(points) : points) : WHOLE, this.#ratio));
   }
 
   #make(shipment) {

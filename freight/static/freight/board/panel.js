@@ -1,6 +1,6 @@
 // The detail panel: facts and timeline of one shipment, live while it is open.
 
-import { absolute, element, eventWords, icon, paintFlags, paintPill, placeWords, relative } from "./format.js";
+import { absolute, element, eventWords, icon, paintFlags, paintPill, placeWords, relative } from "../format.js";
 
 const referenceWords = ([name, value]) => (String(value).toUpperCase().startsWith(name.toUpperCase()) ? String(value) : `${name.toUpperCase()} ${value}`);
 

@@ -1,6 +1,6 @@
 // The rows: first painted by the server, kept by the log. Stored text only ever becomes text.
 
-import { absolute, paintFlags, paintPill, relative } from "./format.js";
+import { absolute, paintFlags, paintPill, relative } from "../format.js";
 
 export class Table {
   #body; #template; #onOpen; #rows = new Map();

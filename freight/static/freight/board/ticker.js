@@ -1,6 +1,6 @@
 // The last events beside the map, and the same in a few spoken words now and then.
 
-import { element, eventWords, icon, placeWords, timeOfDay } from "./format.js";
+import { element, eventWords, icon, placeWords, timeOfDay } from "../format.js";
 
 const KEPT = 30;
 const ANNOUNCE_MS = 4000; // a screen reader must be able to finish

@@ -1,8 +1,8 @@
 // The page of exports: orders by REST, progress by the room of each export, asked for again where the line is cut.
 
-import { FreightClient } from "../realtime/freight.js";
-import { Connection } from "./connection.js";
-import { absolute, label, relative, setIcon } from "./format.js";
+import { FreightClient } from "../../realtime/freight.js";
+import { Connection } from "../connection.js";
+import { absolute, label, relative, setIcon } from "../format.js";
 
 const ASK_MS = 4_000; // while something is under way and the line is not live
 const TICK_MS = 20_000;

@@ -1,9 +1,9 @@
 // The page of imports: a file is tried, its rows are looked at, then it is sent and watched in its room.
 
-import { FreightClient } from "../realtime/freight.js";
-import { Connection } from "./connection.js";
-import { element, label, relative } from "./format.js";
-import { Report } from "./import_report.js";
+import { FreightClient } from "../../realtime/freight.js";
+import { Connection } from "../connection.js";
+import { element, label, relative } from "../format.js";
+import { ImportReport } from "./report.js";
 
 const PATH = "/api/imports/shipments";
 const POLL_MS = 2_000; // while no socket tells
@@ -14,7 +14,7 @@ const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
 
 const client = new FreightClient({ url: "/ws/" });
 const connection = new Connection(byId("connection"));
-const report = new Report(byId("work"));
+const report = new ImportReport(byId("work"));
 const known = new Map(JSON.parse(byId("known").textContent).map((each) => [each.id, each]));
 let file = null; // what was chosen and not sent yet
 let watched = null; // the import on show, while it is under way

@@ -1,6 +1,6 @@
 // The card of one import: how far it is, what becomes of its rows, which rows and why.
 
-import { element, label } from "./format.js";
+import { element, label } from "../format.js";
 
 const counted = new Intl.NumberFormat("en-GB");
 const WORDS = { created: "new", updated: "changed", unchanged: "unchanged", failed: "with errors" };
@@ -10,7 +10,7 @@ const ENDS = {
   failed: "It could not be finished. What was applied until then stays.",
 };
 
-export class Report {
+export class ImportReport {
   #card; #ask = null; #counts = null; #outcome = null; #next = null; #turn = 0;
 
   constructor(card) {

@@ -1,4 +1,4 @@
-"""The admin site's pages: lists that stay quick at a million rows, changes through the services alone."""
+"""The admin site's pages: lists that stay fast at a million rows, changes through the services alone."""
 
 from shipments.admin import accounts, parties, records, shipments
 

@@ -1,4 +1,4 @@
-"""Accounts, keys and organisations in the admin. A key's secret is nowhere here: it is not kept."""
+"""Accounts, API keys and organisations in the admin. Secrets of keys are not stored, so no page shows one."""
 
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 else:
     Form = forms.ModelForm
 
-admin.site.unregister(Group)  # what somebody may do is its role
+admin.site.unregister(Group)  # permissions come from the role, never from a group
 
 
 class UserForm(Form):
     """An account with its membership."""
 
-    # Set on the class that Django makes for every request.
+    # Both are set by `get_form` on the class that Django builds for each request.
     asks_organization = False
     parties_organization_id: uuid.UUID | None = None  # None: of any organisation
 
@@ -66,10 +66,10 @@ class UserForm(Form):
         for party in ("customer", "driver"):
             field: Any = self.fields.get(party)
             if field is not None and self.parties_organization_id is not None:
-                field.queryset = field.queryset.of(self.parties_organization_id)
+                field.queryset = field.queryset.of_organization(self.parties_organization_id)
 
     def clean_email(self) -> str:
-        """Return the address as it is kept."""
+        """Return the address as it is stored."""
         return str(self.cleaned_data["email"]).strip().lower()
 
     def party_id(self, party: str) -> uuid.UUID | None:
@@ -80,9 +80,9 @@ class UserForm(Form):
 
 @admin.register(User)
 class UserAdmin(ServiceAdmin):
-    """People and services that log in."""
+    """Accounts: people and services that can log in."""
 
-    reads = writes = "accounts:write"
+    read_permission = write_permission = "accounts:write"
     form = UserForm
     list_display = ("email", "name", "role", "organization", "is_active", "is_staff", "last_login")
     list_filter = ("membership__role", "is_active", "is_staff")
@@ -93,26 +93,26 @@ class UserAdmin(ServiceAdmin):
 
     @admin.display(ordering="membership__role")
     def role(self, obj: User) -> str:
-        """Tell as what the account acts."""
+        """Return the role of the account."""
         membership = getattr(obj, "membership", None)
         return membership.role if membership else ("superuser" if obj.is_superuser else "—")
 
     @admin.display(ordering="membership__organization__name")
     def organization(self, obj: User) -> str:
-        """Tell where it acts."""
+        """Return the organisation of the account."""
         membership = getattr(obj, "membership", None)
         return str(membership.organization) if membership else "—"
 
-    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+    def rows_of_organization(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
         """Keep the members of the subject's organisation."""
         return rows.filter(membership__organization_id=subject.organization_id)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Leave accounts of no organisation to the command line."""
+        """Leave accounts without a membership to the command line."""
         return super().has_change_permission(request, obj) and (obj is None or hasattr(obj, "membership"))
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Ask for what the operator may give."""
+        """Return the fields that the operator may set."""
         if not self.has_change_permission(request, obj):
             return ("email", "name", "role", "organization", "is_active", "is_staff", "last_login")
         root = is_superuser(request)
@@ -121,18 +121,18 @@ class UserAdmin(ServiceAdmin):
         return (*first, "email", "name", "role", "customer", "driver", "password_new", *last)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return nothing where there is a form: its own fields bear the names of columns."""
+        """Return nothing where there is a form: its own fields have the names of columns."""
         return () if self.has_change_permission(request, obj) else self.get_fields(request, obj)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
         """Offer the customers and drivers of the account's organisation."""
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.asks_organization = is_superuser(request) and obj is None
-        form.parties_of = None if form.asks_organization else organization_id_of(obj or request.user)
+        form.parties_organization_id = None if form.asks_organization else organization_id_of(obj or request.user)
         return form
 
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Create or change by the services, each difference by its own."""
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """Create or change the account through the services, one call for each kind of change."""
         if change:
             self._save_changes(request, obj, form)
             return
@@ -146,8 +146,8 @@ class UserAdmin(ServiceAdmin):
             name=cleaned["name"],
             role=cleaned["role"],
             password=cleaned["password_new"] or None,
-            customer_id=form.chosen("customer"),
-            driver_id=form.chosen("driver"),
+            customer_id=form.party_id("customer"),
+            driver_id=form.party_id("driver"),
         )
         obj.__dict__.update(user.__dict__)
 
@@ -163,8 +163,8 @@ class UserAdmin(ServiceAdmin):
             members.set_role(
                 **arguments,
                 role=cleaned["role"],
-                customer_id=form.chosen("customer"),
-                driver_id=form.chosen("driver"),
+                customer_id=form.party_id("customer"),
+                driver_id=form.party_id("driver"),
             )
         if cleaned["password_new"]:
             members.set_password(**arguments, password=cleaned["password_new"])
@@ -189,10 +189,10 @@ class UserAdmin(ServiceAdmin):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(RecordAdmin):
-    """The keys of systems: made by the API, where the secret is shown once; revoked here too."""
+    """API keys: created by the API alone, where the secret is shown once; revoked here too."""
 
-    reads = "accounts:write"
-    writes = "accounts:write"
+    read_permission = "accounts:write"
+    write_permission = "accounts:write"
     fields = (
         "name", "prefix", "scopes", "user", "organization",
         "created_at", "expires_at", "last_used_at", "revoked_at",
@@ -204,11 +204,11 @@ class ApiKeyAdmin(RecordAdmin):
     actions = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Say no."""
+        """Return False."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say no."""
+        """Return False."""
         return False
 
     @admin.action(description="Revoke the chosen keys")
@@ -225,22 +225,22 @@ class ApiKeyAdmin(RecordAdmin):
 
 @admin.register(Organization)
 class OrganizationAdmin(ServiceAdmin):
-    """Carriers and brokers; founded by those who run the installation."""
+    """Carriers and brokers; created by superusers."""
 
     list_display = ("name", "slug", "created_at")
     search_fields = ("^name", "^slug")
     ordering = ("name",)
     fields = ("name", "slug")
 
-    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+    def rows_of_organization(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
         """Keep the subject's own organisation."""
         return rows.filter(pk=subject.organization_id)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the operator runs the installation."""
+        """Tell whether the operator is a superuser."""
         return is_superuser(request)
 
-    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
-        """Found an organisation by the service."""
+    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """Create the organisation through the service."""
         by = acting_subject(request, None)
         obj.__dict__.update(organizations.create(by=by, now=timezone.now(), name=obj.name, slug=obj.slug).__dict__)

@@ -21,15 +21,15 @@ from shipments.services.fleet import drivers
 
 
 class _PartyAdmin(ServiceAdmin):
-    """A party of one organisation, given when it is made and fixed from then on."""
+    """A party of one organisation; its organisation is set on creation and fixed from then on."""
 
-    writes = "shipments:write"
+    write_permission = "shipments:write"
     list_select_related = ("organization",)
     search_fields: ClassVar[tuple[str, ...]] = ("name",)
     ordering = ("name", "id")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Ask a superuser, who may act anywhere, for the organisation of a new row."""
+        """Add the organisation where a superuser, who may act in any, creates a row."""
         asks_organization = obj is None and is_superuser(request)
         return ("organization", *self.fields) if asks_organization and self.fields else self.fields
 
@@ -48,8 +48,8 @@ class DriverAdmin(_PartyAdmin):
     fields = ("name", "phone", "status", "license_number", "vehicle")
     actions = ("dismiss",)
 
-    def save_model(self, request: HttpRequest, obj: Driver, form: Any, change: bool) -> None:
-        """Enroll or amend by the service."""
+    def save_model(self, request: HttpRequest, obj: Driver, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """Create or amend the driver through the service."""
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
@@ -59,7 +59,7 @@ class DriverAdmin(_PartyAdmin):
 
     @admin.action(description="Dismiss the chosen drivers")
     def dismiss(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """Remove drivers that nothing refers to, and set the others inactive."""
+        """Remove drivers that nothing refers to; set the others inactive."""
         at = timezone.now()
         self.apply_to_each(
             request,
@@ -80,8 +80,8 @@ class CustomerAdmin(_PartyAdmin):
     fields = ("name", "email", "phone")
     actions = ("close",)
 
-    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:
-        """Open or amend an account by the service."""
+    def save_model(self, request: HttpRequest, obj: Customer, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """Create or amend the customer through the service."""
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
@@ -91,7 +91,7 @@ class CustomerAdmin(_PartyAdmin):
 
     @admin.action(description="Close the chosen accounts")
     def close(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """Remove accounts that nothing refers to."""
+        """Remove customers that nothing refers to."""
         at = timezone.now()
         self.apply_to_each(
             request,
@@ -105,12 +105,12 @@ class CustomerAdmin(_PartyAdmin):
 
 @admin.register(Location)
 class LocationAdmin(RecordAdmin):
-    """Places; they come into being with the shipments that name them."""
+    """Places; they are created with the shipments that name them."""
 
     list_display = ("name", "locode", "country", "latitude", "longitude")
     search_fields = ("^locode", "^name")
     ordering = ("name", "id")
 
-    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
-        """Keep the shared places and the organisation's own."""
+    def rows_of_organization(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+        """Keep the shared places and those of the organisation."""
         return rows.filter(Q(organization=None) | Q(organization_id=subject.organization_id))

@@ -1,4 +1,4 @@
-"""What nobody changes: the log and the audit trail."""
+"""Append-only records in the admin: the event log and the audit trail."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ class ShipmentEventAdmin(RecordAdmin):
 class AuditEntryAdmin(RecordAdmin):
     """The audit trail, newest first."""
 
-    reads = "audit:read"
+    read_permission = "audit:read"
     list_display = ("at", "actor_name", "actor_role", "action", "entity", "entity_id", "outcome", "address")
     list_filter = ("action", "outcome", "at")
     search_fields = ("=entity_id", "=actor_name", "=request_id")

@@ -1,4 +1,4 @@
-"""What every page of the admin shares: whose rows it shows, as whom it acts, and how it refuses."""
+"""ServiceAdmin: the base of every admin page. Whose rows it shows, as which subject it acts, how it refuses."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +11,9 @@ from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponseRedirect
 
-from monitoring import addresses
 from shipments import services
 from shipments.auth import subjects
+from shipments.auth.request_origin import with_request_origin
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.domain.lifecycle import IllegalTransition
 from shipments.models import User
@@ -26,7 +26,7 @@ else:
     Base = admin.ModelAdmin
     Pages = Paginator
 
-# What the services say no with; everything else is a fault of ours.
+# The refusals of the services, shown as messages; every other exception is a bug.
 REFUSALS = (
     services.ShipmentNotFound,
     services.StaleWrite,
@@ -47,7 +47,7 @@ _MAX_COUNTED = 10_000
 
 
 class BoundedPaginator(Pages):
-    """Counts no further than a person leafs: an exact count of a million rows costs more than their page."""
+    """Counts at most 10,000 rows: an exact count of a million rows costs more than their page."""
 
     @cached_property
     def count(self) -> int:
@@ -60,14 +60,14 @@ def subject_of(request: HttpRequest) -> Subject | None:
     """Return the subject of the operator's membership, None for a superuser of no organisation."""
     user = request.user
     subject = subjects.subject_of_user(user) if isinstance(user, User) else None
-    return _with_request_origin(subject, request) if subject else None
+    return with_request_origin(subject, request) if subject else None
 
 
 def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
-    """Return as whom the operator changes something of an organisation.
+    """Return the subject as which the operator changes something of an organisation.
 
-    Its own membership there; a superuser elsewhere acts as the system, under its own name.
-    Raises PermissionDenied for anybody else.
+    That is its own membership there; a superuser acts as the system, under its own name.
+    Raises PermissionDenied for everybody else.
     """
     subject = subject_of(request)
     user = request.user
@@ -76,7 +76,7 @@ def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
     if user.is_superuser:
         name = user.name or user.email
         return replace(
-            _with_request_origin(subjects.system_subject(organization_id, name=name), request), user_id=user.pk
+            with_request_origin(subjects.system_subject(organization_id, name=name), request), user_id=user.pk
         )
     if subject is None or subject.organization_id != organization_id:
         raise PermissionDenied
@@ -89,21 +89,18 @@ def is_superuser(request: HttpRequest) -> bool:
 
 
 def organization_id_of(user: object) -> Any:
-    """Return the organisation in which a user acts, None where it belongs nowhere."""
+    """Return the organisation of a user's membership, None where it has none."""
     return getattr(getattr(user, "membership", None), "organization_id", None)
 
 
-def _with_request_origin(subject: Subject, request: HttpRequest) -> Subject:
-    return subject.with_request_origin(
-        address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
-    )
-
-
 class ServiceAdmin(Base):
-    """A page over one model. `reads` and `writes` are the permissions it needs; without `writes` it only shows."""
+    """A page over one model that writes through the services alone.
 
-    reads: ClassVar[str] = "shipments:read"
-    writes: ClassVar[str | None] = None
+    `read_permission` and `write_permission` are what the page needs; without the latter it is read only.
+    """
+
+    read_permission: ClassVar[str] = "shipments:read"
+    write_permission: ClassVar[str | None] = None
     fields: ClassVar[tuple[str, ...] | None] = None
     search_fields: ClassVar[tuple[str, ...]] = ()
     paginator = BoundedPaginator
@@ -121,23 +118,23 @@ class ServiceAdmin(Base):
         return subject is not None and subject.has_permission(permission)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the page stands in the index."""
-        return self.has_permission(request, self.reads)
+        """Tell whether the index lists the page."""
+        return self.has_permission(request, self.read_permission)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell whether the rows may be read."""
-        return self.has_permission(request, self.reads)
+        return self.has_permission(request, self.read_permission)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Tell whether a row may be made."""
-        return self.has_permission(request, self.writes)
+        """Tell whether a row may be added."""
+        return self.has_permission(request, self.write_permission)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell whether a row may be changed."""
-        return self.has_permission(request, self.writes)
+        return self.has_permission(request, self.write_permission)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Always say no: what may go, goes by an action through its service."""
+        """Return False: rows are deleted by actions, through their services."""
         return False
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
@@ -153,14 +150,14 @@ class ServiceAdmin(Base):
         return rows.filter(organization_id=subject.organization_id)
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer, and accept, only rows that the operator sees."""
-        related = self.admin_site._registry.get(db_field.remote_field.model)
-        if related is not None and "queryset" not in kwargs:
-            kwargs["queryset"] = related.get_queryset(request)
+        """Offer and accept only rows that the operator may see."""
+        model = db_field.remote_field.model
+        if self.admin_site.is_registered(model) and "queryset" not in kwargs:
+            kwargs["queryset"] = self.admin_site.get_model_admin(model).get_queryset(request)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """Show a service's refusal as a message on the form; nothing has been changed then."""
+        """Show a service's refusal as a message on the form; the transaction has been rolled back."""
         try:
             return super().changeform_view(request, *args, **kwargs)
         except REFUSALS as refusal:
@@ -170,7 +167,7 @@ class ServiceAdmin(Base):
     def apply_to_each(
         self, request: HttpRequest, rows: models.QuerySet[Any], action: Callable[[Any], object], verb: str
     ) -> None:
-        """Act on every chosen row, each in a transaction of its own, and say what became of it."""
+        """Act on every chosen row, each in its own transaction, and report how many succeeded."""
         succeeded = 0
         for row in rows:
             try:
@@ -184,12 +181,12 @@ class ServiceAdmin(Base):
             self.message_user(request, f"{succeeded} {verb}.", messages.SUCCESS)
 
     def get_actions(self, request: HttpRequest) -> Any:
-        """Offer no action, and so run none, to those who may only read."""
-        return super().get_actions(request) if self.has_permission(request, self.writes) else {}
+        """Offer no action, and so run none, to operators who may only read."""
+        return super().get_actions(request) if self.has_permission(request, self.write_permission) else {}
 
 
 class RecordAdmin(ServiceAdmin):
-    """A page that only shows: the database refuses changes of these rows anyway."""
+    """A read-only page: the database refuses changes of these rows anyway."""
 
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     sortable_by = ()
@@ -200,4 +197,4 @@ class RecordAdmin(ServiceAdmin):
 
 
 def _message_of(refusal: Exception) -> str:
-    return str(refusal) or "There is no such thing here."
+    return str(refusal) or "There is no such record here."

@@ -1,4 +1,4 @@
-"""Shipments in the admin: booked, amended, moved on and discarded by the services."""
+"""Shipments in the admin: booked, amended, advanced and discarded through the services."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ _CODE = "UN/LOCODE, for example NLRTM"
 
 
 class _ShipmentForm(Form):
-    """The fields that the services take."""
+    """The fields of a shipment that the services accept."""
 
     origin_code = forms.CharField(label="Origin", max_length=5, required=False, help_text=_CODE)
     destination_code = forms.CharField(label="Destination", max_length=5, required=False, help_text=_CODE)
@@ -36,7 +36,7 @@ class _ShipmentForm(Form):
 
 
 class NewShipmentForm(_ShipmentForm):
-    """A shipment to be booked."""
+    """The form that books a shipment."""
 
     asks_organization = False
     organization = forms.ModelChoiceField(Organization.objects.order_by("name"))
@@ -52,7 +52,7 @@ class NewShipmentForm(_ShipmentForm):
 
 
 class ShipmentForm(_ShipmentForm):
-    """A shipment to be amended, and moved on where the lifecycle allows it."""
+    """The form that amends a shipment, and advances it where the lifecycle allows that."""
 
     move_to = forms.ChoiceField(required=False)
     reason = forms.CharField(required=False, max_length=200, help_text="Kept in the audit trail.")
@@ -67,8 +67,7 @@ class ShipmentForm(_ShipmentForm):
             on_hold=lifecycle.has_flag(shipment.flags, "on_hold"),
         )
         move: Any = self.fields["move_to"]
-        # The service decides; offering what the table allows spares most refusals, and a hold or a driver
-        # given in this same form may allow more.
+        # The service decides. `in_transit` is offered without a driver too: this form may assign one.
         offered = [
             to for to in lifecycle.TRANSITIONS[shipment.status] if to in allowed_states or to == "in_transit"
         ]
@@ -95,9 +94,9 @@ class ShipmentForm(_ShipmentForm):
 
 @admin.register(Shipment)
 class ShipmentAdmin(ServiceAdmin):
-    """Every shipment that the operator's organisation has."""
+    """The shipments that the operator may see."""
 
-    writes = "shipments:write"
+    write_permission = "shipments:write"
     list_display = ("reference", "status", "origin", "destination", "customer", "driver", "eta", "updated_at")
     list_filter = ("status", "created_at")
     list_select_related = ("origin", "destination", "customer", "driver")
@@ -110,21 +109,21 @@ class ShipmentAdmin(ServiceAdmin):
     readonly_fields = ("reference", "status", "seq", "flags", "delivered_at", "created_at", "updated_at")
     actions = ("discard",)
 
-    def own(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
-        """Keep what the subject may see, as everywhere else."""
-        return rows.visible_to(subject)  # type: ignore[attr-defined,no-any-return]  # ShipmentQuerySet's
+    def rows_of_organization(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
+        """Keep the shipments that the subject may see."""
+        return rows.visible_to(subject)  # type: ignore[attr-defined,no-any-return]  # a method of ShipmentQuerySet
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
         """Return the form for booking or the one for amending."""
         form: Any = super().get_form(
             request, obj, change, **kwargs | {"form": ShipmentForm if obj else NewShipmentForm}
         )
-        # Django makes a fresh class for every request: nothing of one operator reaches another.
+        # Django builds a class for each request, so the attribute is not shared between operators.
         form.asks_organization = is_superuser(request)
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Lay the fields out."""
+        """Return the field sets of the form."""
         party_fields = ["origin_code", "destination_code", "customer", "driver"]
         if not self.has_change_permission(request):
             party_fields[:2] = ["origin", "destination"]
@@ -139,11 +138,11 @@ class ShipmentAdmin(ServiceAdmin):
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave the reference to be typed while the shipment is new."""
+        """Return nothing for a new shipment: its reference can be typed."""
         return self.readonly_fields if obj else ()
 
-    def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:
-        """Book or amend, and move on, by the services."""
+    def save_model(self, request: HttpRequest, obj: Shipment, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
+        """Book, or amend and advance, through the services."""
         if not change:
             self._book(request, obj, form)
             return
@@ -152,7 +151,7 @@ class ShipmentAdmin(ServiceAdmin):
         read: int | None = form.cleaned_data["seq_read"]
         if form.changes:
             services.amend(by=by, now=at, reference=obj.reference, changes=form.changes, expected_seq=read)
-            read = None  # the lock is ours until the end of the transaction
+            read = None  # the row stays locked until the end of the transaction
         if form.cleaned_data["move_to"]:
             services.advance(
                 by=by, now=at, reference=obj.reference, to=form.cleaned_data["move_to"],
@@ -163,7 +162,7 @@ class ShipmentAdmin(ServiceAdmin):
         cleaned = form.cleaned_data
         own_organization_id = organization_id_of(request.user)
         organization = cleaned.get("organization")
-        # An estimate of arrival begins as the planned delivery.
+        # Without an ETA the service takes the planned delivery.
         details = {name: cleaned[name] for name in _PLAIN_COLUMNS if name != "eta" or cleaned[name]}
         booked = services.book(
             by=acting_subject(request, organization.pk if organization else own_organization_id),
@@ -180,7 +179,7 @@ class ShipmentAdmin(ServiceAdmin):
 
     @admin.action(description="Discard the chosen drafts")
     def discard(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """Take drafts away; anything further on is refused."""
+        """Delete drafts; shipments in any other status are refused."""
         at = timezone.now()
         self.apply_to_each(
             request,

@@ -4,14 +4,13 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
-from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
 
-from monitoring import addresses
 from shipments.auth import bearers, subjects
+from shipments.auth.request_origin import with_request_origin
 from shipments.auth.subjects import Subject
 from shipments.models import User
 
@@ -71,13 +70,6 @@ def subject_of(request: Request) -> Subject:
     if isinstance(request.auth, Subject):
         return request.auth
     raise NotAuthenticated(BAD_CREDENTIALS)
-
-
-def with_request_origin(subject: Subject, request: Request | HttpRequest) -> Subject:
-    """Return the subject acting from the request's address, under its id."""
-    return subject.with_request_origin(
-        address=addresses.client_address(request.META), request_id=getattr(request, "request_id", "")
-    )
 
 
 def _bearer(request: Request) -> str | None:

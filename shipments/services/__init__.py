@@ -1,4 +1,7 @@
-"""The use cases: the only writers. Keyword-only, time is a parameter, each one transaction."""
+"""The use cases, one function each and the only code that writes: keyword-only, time is a parameter.
+
+Each is one transaction, or a savepoint of the caller's. Every change of a shipment goes through `write`.
+"""
 
 from shipments.services.accounts.customers import CustomerInUse, CustomerNotFound
 from shipments.services.accounts.denials import record_denial

@@ -1,7 +1,7 @@
-"""Idempotency keys: the effect of a keyed write and the answer to it are stored together or not at all.
+"""Idempotency keys: the effect of a keyed write and its response are stored together or not at all.
 
-Only what succeeded is stored. A refusal rolls the key back with everything else, so that the corrected request
-may carry the same key, and a refusal repeated is judged anew.
+Only successful responses are stored. A refusal rolls the key back with everything else, so the corrected request
+may carry the same key, and a repeated one is processed again.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from shipments.services import transactions
 
 RETENTION: Final = timedelta(hours=24)
 BATCH: Final = 1000
-# Waits for a twin's transaction. A key older than a day is as good as new.
+# Waits for the transaction of a concurrent request with the same key. A key older than a day counts as new.
 _CLAIM: Final = """
 INSERT INTO shipments_idempotencykey (organization_id, caller, key, fingerprint, created_at, headers)
 VALUES (%(organization)s, %(caller)s, %(key)s, %(fingerprint)s, %(now)s, '{}')
@@ -30,16 +30,16 @@ RETURNING id
 
 
 class KeyInFlight(Exception):
-    """A request with this key is being worked on."""
+    """A request with this key is being processed."""
 
 
 class KeyReused(Exception):
-    """The key belongs to another request."""
+    """The key was used for another request."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """What was answered: status, the headers that matter, and the body's bytes."""
+    """A stored response: status, the headers worth replaying, and the bytes of the body."""
 
     status: int
     headers: dict[str, str]
@@ -48,16 +48,17 @@ class StoredResponse:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key in the hands of the transaction that works on it."""
+    """A key claimed by the current transaction."""
 
     id: int
 
 
 def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim | StoredResponse:
-    """Take the key for the caller's transaction, or return the answer that was given to it before.
+    """Claim the key for the caller's transaction, or return the response stored under it.
 
-    It must be the transaction's first statement: a twin then waits here, for `lock_timeout`, before it has read
-    anything. Raises KeyInFlight where the twin takes longer, KeyReused where the request was another one.
+    It must be the transaction's first statement: a concurrent request with the key then waits here, at most
+    `lock_timeout`, before it has read anything. Raises KeyInFlight where the other takes longer, KeyReused where
+    the stored request was another one.
     """
     values: dict[str, Any] = {
         "organization": by.organization_id,
@@ -78,26 +79,26 @@ def claim(*, by: Subject, now: datetime, key: str, fingerprint: bytes) -> Claim 
     if row is not None:
         return Claim(row[0])
     stored = IdempotencyKey.objects.filter(organization_id=by.organization_id, caller=by.limit_key, key=key).first()
-    if stored is None or stored.status is None:  # expired and swept away in this very moment
+    if stored is None or stored.status is None:  # expired and deleted concurrently
         raise KeyInFlight("This key is just expiring; ask again.")
     if bytes(stored.fingerprint) != fingerprint:
         raise KeyReused("This key was used for another request; use a new one.")
     return StoredResponse(stored.status, stored.headers, bytes(stored.body or b""))
 
 
-def keep(claimed: Claim, answer: StoredResponse) -> None:
-    """Store the answer, in the transaction that made the claim."""
-    row = IdempotencyKey(pk=claimed.id, status=answer.status, headers=answer.headers, body=answer.body)
+def store_response(claimed: Claim, response: StoredResponse) -> None:
+    """Store the response, in the transaction that made the claim."""
+    row = IdempotencyKey(pk=claimed.id, status=response.status, headers=response.headers, body=response.body)
     writes.update(row, ("status", "headers", "body"))
 
 
 def expire_batch(*, now: datetime | None = None) -> int:
-    """Delete the next keys that are older than a day, and return how many they were."""
+    """Delete a batch of keys that are older than a day, and return how many."""
     expired = IdempotencyKey.objects.filter(created_at__lt=(now or timezone.now()) - RETENTION).order_by(
         "created_at"
     )
     with transaction.atomic():
-        # A key that is just being taken anew is left to its taker.
+        # A key that is being claimed again is locked, and skipped.
         ids = list(expired.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])
         IdempotencyKey.objects.filter(pk__in=ids).delete()
     return len(ids)

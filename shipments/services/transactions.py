@@ -1,4 +1,4 @@
-"""One transaction for a whole write: again after a deadlock, and honest where the end of it is unknown."""
+"""One transaction for a whole write: retried after a deadlock, OutcomeUnknown where COMMIT was cut off."""
 
 import random
 import time
@@ -9,24 +9,24 @@ from typing import Final, TypeVar
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 MAX_RETRIES: Final = 3
-# SQLSTATE: serialization_failure and deadlock_detected roll everything back, and may go well the next time.
+# SQLSTATE of serialization_failure and deadlock_detected: everything was rolled back and may succeed next time.
 _RETRYABLE: Final = frozenset({"40001", "40P01"})
 LOCK_NOT_AVAILABLE: Final = "55P03"
-# Classes of SQLSTATE with which a session ends: connection exception, operator intervention, system error.
+# SQLSTATE classes that end a session: connection exception, operator intervention, system error.
 _SESSION_ENDED: Final = ("08", "57P", "58")
 
 Result = TypeVar("Result")
 
 
 class OutcomeUnknown(Exception):
-    """The connection was lost while committing: the write happened as a whole, or not at all."""
+    """The connection was lost during COMMIT: the write happened as a whole, or not at all."""
 
 
 def run_in_transaction(write: Callable[[], Result]) -> Result:
-    """Run the write in one transaction, up to three times more after a deadlock, and return its result.
+    """Run the write in one transaction, retry it up to three times after a deadlock, and return its result.
 
-    `write` may run several times, so it does nothing but use the database. Raises OutcomeUnknown, and whatever
-    `write` raises; nothing is kept then.
+    `write` may run several times, so its only side effects are in the database. Raises OutcomeUnknown, and
+    whatever `write` raises; nothing is stored then.
     """
     for retry in range(MAX_RETRIES + 1):
         try:
@@ -34,22 +34,22 @@ def run_in_transaction(write: Callable[[], Result]) -> Result:
         except OperationalError as error:
             if sqlstate(error) not in _RETRYABLE or retry == MAX_RETRIES:
                 raise
-        # Those who met must not meet again.
-        time.sleep(random.uniform(0.005, 0.05) * 2**retry)
-    raise AssertionError  # the last round returns or raises
+        # Backoff with jitter: the transactions that deadlocked must not collide again.
+        time.sleep(random.uniform(0.005, 0.05) * 2**retry)  # noqa: S311  jitter
+    raise AssertionError  # the last attempt returns or raises
 
 
 def atomic_or_joined() -> AbstractContextManager[None]:
-    """Return the transaction of a service that refuses before it writes: the caller's, where it has one.
+    """Return a new transaction, or no savepoint at all where the caller has a transaction.
 
-    A savepoint would be two round trips more, for what nobody has to undo. An error of the database itself ends
-    the caller's transaction.
+    It spares two round trips where a service refuses before it writes, so that there is nothing to roll back. An
+    error of the database itself breaks the caller's transaction.
     """
     return nullcontext() if connection.in_atomic_block else transaction.atomic()
 
 
 def sqlstate(error: BaseException) -> str:
-    """Return the five characters by which PostgreSQL names an error, none where it could not say."""
+    """Return the SQLSTATE of an error (five characters), an empty string where there is none."""
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 

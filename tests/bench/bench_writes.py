@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from tests.bench.harness import bench_database
+from tests.drills.harness.presets import bench_server
 
 CALLERS = 8
 GOALS = {"restPerCpuSecond": 300.0, "servicePerSecond": 1500.0}
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     bench_database.setup_django()
     bench_database.load_shipments(options.shipments, events=2.0)
     references = _in_transit(CALLERS * 20)
-    with bench_database.serving_api() as server:
+    with bench_server() as server:
         rest = through_rest(server, references, options.seconds)
     service = through_service(references, options.seconds)
     result = {"bench": "writes"} | rest | service | {"goals": GOALS}
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 def through_rest(server: Any, references: list[str], seconds: float) -> dict[str, float]:
     """Send transitions over eight kept connections; rates a wall second and a second of the Daphne's."""
     token = _login(server.port)
-    process = psutil.Process(server.process.pid)
+    process = psutil.Process(server.pid)
     counts = [0] * CALLERS
     start_barrier = threading.Barrier(CALLERS + 1)
     until = [0.0]
@@ -126,7 +127,7 @@ def _write_until(own_references: list[str], seconds: float, database: str, ready
     def write(reference: str, key: str) -> None:
         claimed = idempotency.claim(by=by, now=timezone.now(), key=key, fingerprint=b"f" * 32)
         services.advance(by=by, now=timezone.now(), reference=reference, to=states[reference])
-        idempotency.keep(claimed, answer)  # type: ignore[arg-type]
+        idempotency.store_response(claimed, answer)  # type: ignore[arg-type]
 
     ready.wait()
     number, started = 0, time.monotonic()

@@ -17,11 +17,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from shipments import intake, services
-from shipments.api.authentication import SubjectUser, subject_of, with_request_origin
+from shipments.api.authentication import SubjectUser, subject_of
 from shipments.api.fleet import osmand
 from shipments.api.http.parsers import SmallFormParser, StrictJSONParser
 from shipments.api.openapi import schemas
 from shipments.auth import bearers
+from shipments.auth.request_origin import with_request_origin
 from shipments.auth.subjects import Subject
 
 _View = TypeVar("_View", bound=Callable[..., Any])

@@ -62,7 +62,7 @@ def _run_once_per_key(
     if isinstance(claim, StoredResponse):
         return _replay(claim)
     response = answer()
-    idempotency.keep(claim, _to_stored(response))
+    idempotency.store_response(claim, _to_stored(response))
     return response
 
 
@@ -90,9 +90,11 @@ def _fingerprint(request: Request) -> bytes:
 
 def _to_stored(response: HttpResponse) -> StoredResponse:
     headers = {name: response[name] for name in _STORED_HEADERS if name in response}
-    # Rendered later, when the transaction is over.
-    data = response.data if isinstance(response, Response) else None
-    return StoredResponse(response.status_code, headers, b"" if data is None else encode(data))
+    if not isinstance(response, Response):
+        return StoredResponse(response.status_code, headers, response.content)
+    # DRF renders its responses later, when the transaction is over.
+    body = b"" if response.data is None else encode(response.data)
+    return StoredResponse(response.status_code, headers, body)
 
 
 def _replay(stored: StoredResponse) -> HttpResponse:

@@ -1,0 +1,1 @@
+"""Use cases of accounts: members, customers, organisations, logins, keys, tickets, and what they announce."""

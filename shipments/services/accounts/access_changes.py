@@ -1,4 +1,4 @@
-"""Tells whoever listens, after COMMIT, that what somebody may see has changed."""
+"""Announce, after COMMIT, that the access of a user has changed: open sockets check it again."""
 
 import uuid
 from functools import partial
@@ -11,10 +11,10 @@ from shipments.models import User
 
 
 def notify_access_changed(user_id: uuid.UUID) -> None:
-    """Note that what a user may do has changed, or that one of its logins, sessions or keys ended.
+    """Bump the user's `access_version`: its permissions changed, or one of its logins, sessions or keys ended.
 
-    Inside the caller's transaction; `signals.access_changed` goes out once that has committed. Living
-    sockets look again: at the signal, or when they see the number.
+    Called inside the caller's transaction; `signals.access_changed` is sent once that has committed. Open
+    sockets check their access again at the signal, or when the sweep sees the new version.
     """
     User.objects.filter(pk=user_id).update(access_version=F("access_version") + 1)
     transaction.on_commit(partial(_send_access_changed, user_id), robust=True)

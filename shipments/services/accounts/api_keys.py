@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, revoked; only the digest is kept."""
+"""API keys: shown once, revocable, stored as a digest."""
 
 import uuid
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from shipments.querysets import ApiKeyQuerySet
 from shipments.services.accounts.access_changes import notify_access_changed
 from shipments.services.validation import InvalidArgument
 
-# Enough for every system of a user, and a bound for a script that makes one a minute.
+# Enough for every system of a user; a bound for a script that creates keys in a loop.
 MAX_KEYS = 100
 
 
@@ -28,7 +28,7 @@ def create(
 ) -> tuple[ApiKey, str]:
     """Store a key that acts for the subject within `scopes`, and return it with its secret.
 
-    A key cannot make keys. Raises Forbidden, Invalid.
+    A key cannot create keys. Raises Forbidden, InvalidArgument.
     """
     user_id = _require_user(by)
     requested_scopes = sorted(set(scopes))
@@ -42,7 +42,7 @@ def create(
     if expires_at is not None and expires_at <= now:
         raise InvalidArgument("expiresAt", "The key would have ended already.", code="past")
     if name in settings.RATE_LIMIT_WHITELIST and not by.is_staff:
-        # Such a name lifts every limit: the operators give it, not a tenant.
+        # Such a name lifts every rate limit: staff may use it, a tenant may not.
         raise InvalidArgument("name", "This name is reserved.", code="reserved")
     secret = tokens.new_api_key()
     with transaction.atomic():
@@ -67,7 +67,7 @@ def create(
 
 
 def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
-    """End a key at once; one that has ended stays ended. Raises Forbidden, KeyNotFound."""
+    """Revoke a key at once; a revoked one stays as it is. Raises Forbidden, ApiKeyNotFound."""
     if by.role != "system":
         _require_user(by)
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Customer accounts: open, amend, close. Each one transaction with its audit entry."""
+"""Customers: create, amend, remove. Each one transaction with its feed event and its audit entry."""
 
 import uuid
 from collections.abc import Mapping
@@ -20,11 +20,11 @@ class CustomerNotFound(Exception):
 
 
 class CustomerInUse(Exception):
-    """Shipments or people belong to the account, so it must stay."""
+    """Shipments or members refer to the customer, so it cannot be removed."""
 
 
 def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Customer:
-    """Store a new customer account. `details`: email, phone."""
+    """Store a new customer. `details`: email, phone."""
     with transaction.atomic():
         customer = Customer(
             organization_id=by.organization_id, name=name, created_at=now, updated_at=now, **details
@@ -43,28 +43,28 @@ def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Customer
 
 
 def amend(*, by: Subject, now: datetime, customer_id: uuid.UUID, changes: Mapping[str, Any]) -> Customer:
-    """Change name, email or phone; what is the same already is no change. Raises CustomerNotFound."""
+    """Change name, email or phone; without a difference nothing is written. Raises CustomerNotFound."""
     with transaction.atomic():
         customer = _locked_customer(customer_id, by=by)
         before = _audited_values(customer)
         for field in _FIELDS:
             setattr(customer, field, changes.get(field, getattr(customer, field)))
         after = _audited_values(customer)
-        changed_fields = [field for field in _FIELDS if after[field] != before[field]]
-        if not changed_fields:
+        changed = {field: value for field, value in after.items() if value != before[field]}
+        if not changed:
             return customer
         customer.updated_at = now
-        customer.save(update_fields=[*changed_fields, "updated_at"])
+        customer.save(update_fields=[*changed, "updated_at"])
         _record_in_feed(customer.pk, customer.name, by=by, now=now)
         log.record_audit(
             by=by, now=now, action="update", entity="customer", entity_id=customer.pk,
-            before={field: before[field] for field in changed_fields}, after={field: after[field] for field in changed_fields},
+            before={field: before[field] for field in changed}, after=changed,
         )  # fmt: skip
     return customer
 
 
 def remove(*, by: Subject, now: datetime, customer_id: uuid.UUID) -> None:
-    """Remove an account that nothing refers to. Raises CustomerNotFound, CustomerInUse."""
+    """Remove a customer that nothing refers to. Raises CustomerNotFound, CustomerInUse."""
     with transaction.atomic():
         customer = _locked_customer(customer_id, by=by)
         before = _audited_values(customer)
@@ -84,7 +84,7 @@ def _locked_customer(customer_id: uuid.UUID, *, by: Subject) -> Customer:
 
 
 def _record_in_feed(customer_id: uuid.UUID, name: str, *, by: Subject, now: datetime) -> None:
-    """Put the change into the organisation's feed: lists that show the name are another version now."""
+    """Record the change in the organisation's feed: lists that show the name have a new version."""
     customer_json = {"id": str(customer_id), "name": name}
     log.record_organization_event(
         type=EventType.CUSTOMER_CHANGED, by=by, now=now, changes={"customer": customer_json}

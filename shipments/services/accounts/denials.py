@@ -1,4 +1,4 @@
-"""Denied access: who was refused what stands in the audit, too."""
+"""Denied access: refusals are audited too."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -13,7 +13,7 @@ _MAX_ID_LENGTH = 64
 
 
 def record_denial(*, by: Subject, now: datetime, method: str, path: str, reason: str) -> None:
-    """Record that a subject was refused; a database that takes no writes must not hide the refusal."""
+    """Audit that a subject was refused; the refusal stands even where the database takes no writes."""
     with suppress(DatabaseError), transaction.atomic():
         log.record_audit(
             by=by,

@@ -1,4 +1,4 @@
-"""Logins: a password becomes a session or a pair of tokens, the pair is rotated, and ends."""
+"""Logins: check passwords, issue a pair of tokens, rotate it, end it."""
 
 import time
 import uuid
@@ -21,12 +21,12 @@ __all__ = ["BadCredentials", "Origin", "TokenPair", "TooManyFailures", "authenti
 
 
 class BadCredentials(Exception):
-    """Wrong, unknown, inactive or revoked: they all look alike."""
+    """Wrong, unknown, inactive or revoked: the caller cannot tell which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where an attempt comes from: the caller's address (None: unknown) and the request's id."""
+    """Where a request comes from: the client's address (None: unknown) and the request's id."""
 
     address: str | None
     request_id: str
@@ -45,10 +45,10 @@ class TokenPair:
 def authenticate(*, email: str, password: str, origin: Origin, now: datetime, members_only: bool = False) -> User:
     """Return the user with this password, and write the audit entry `login` or `login_failed`.
 
-    A member, or (unless `members_only`) a superuser of no organisation. The one door of passwords, for
-    API, pages and admin alike. It takes the same time whether or not the account exists. Raises
-    BadCredentials; TooManyFailures where the account or the address has used up the policy `auth`. Not to
-    be called inside a transaction.
+    That is a member, or (unless `members_only`) a superuser without an organisation. API, pages and admin all
+    check passwords here. It takes the same time whether or not the account exists. Must not be called inside a
+    transaction. Raises BadCredentials; TooManyFailures where the account or the address has used up the policy
+    `auth`.
     """
     account = email.strip().lower().replace("\0", "")[:254]
     with attempts.attempt(
@@ -56,7 +56,7 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime, me
     ) as attempt:
         user = User.objects.select_related("membership__organization").filter(email=account).first()
         if user is None:
-            make_password(password)  # as long as a real check
+            make_password(password)  # takes as long as a check
         is_correct = user is not None and user.check_password(password)
         subject = (
             _authorized_subject(user, origin, members_only=members_only)
@@ -74,7 +74,7 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime, me
 
 
 def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenPair:
-    """Check the password and begin a login with its first pair of tokens; raises as `authenticate`."""
+    """Check the password and start a login with its first pair of tokens; raises what `authenticate` raises."""
     user = authenticate(email=email, password=password, origin=origin, now=now, members_only=True)
     family = RefreshFamily.objects.create(
         user=user,
@@ -87,11 +87,11 @@ def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenP
 
 
 def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
-    """Rotate a login: the token becomes worthless and the pair that it returns is the next one.
+    """Rotate the refresh token of a login: the given one becomes invalid and a new pair is returned.
 
-    A token that was rotated away before this request began has been copied: the whole login is revoked.
-    Of requests that run together with the same token exactly one wins; the others are refused, and the
-    login lives on (a page open twice is no theft). `now` is when the request began. Raises BadCredentials.
+    A token that was rotated out before this request began has been copied: the whole login is revoked. Of
+    concurrent requests with the same token exactly one wins; the others are refused and the login stays valid
+    (two open tabs are no theft). `now` is when the request began. Raises BadCredentials.
     """
     started = time.monotonic()
     try:
@@ -107,7 +107,7 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
             raise BadCredentials
         if claims.version == family.generation:
             family.generation += 1
-            # When the new pair was made, not when it was asked for: see who is late below.
+            # The time at which the new pair is issued, not requested: `is_concurrent` compares with it.
             family.refreshed_at = now + timedelta(seconds=time.monotonic() - started)
             family.expires_at = now + timedelta(days=settings.JWT_REFRESH_DAYS)
             family.save(update_fields=["generation", "refreshed_at", "expires_at"])
@@ -120,12 +120,12 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
 
 
 def logout(*, by: Subject, now: datetime) -> None:
-    """End the login that the subject came with.
+    """End the login with which the subject was authenticated.
 
-    A session is the caller's to drop, before this and in the same transaction: its sockets are told to look.
+    The caller ends a session itself, before this and in the same transaction; its sockets are notified here.
     """
     if by.key_id is not None or by.user_id is None:
-        return  # a key is revoked, it does not leave
+        return  # a key is revoked, it does not log out
     with transaction.atomic():
         _lock_user(by.user_id)
         family = _locked_family(by.login_id, by.user_id) if by.login_id else None
@@ -154,7 +154,7 @@ def _authorized_subject(user: User, origin: Origin, *, members_only: bool) -> Su
 
 
 def _lock_user(user_id: uuid.UUID) -> None:
-    """Lock the user before its logins, as those do who change an account: nobody waits crosswise."""
+    """Lock the user before its logins, in the order in which `members` locks them: no deadlock."""
     User.objects.select_for_update(no_key=True).filter(pk=user_id).values_list("pk").first()
 
 

@@ -1,4 +1,7 @@
-"""Accounts: who is a member and as what. Each change counts at once, for tokens, sessions and open sockets."""
+"""Members: accounts and their role in an organisation.
+
+Each change takes effect at once, for tokens, sessions and open sockets.
+"""
 
 import uuid
 from collections.abc import Mapping
@@ -24,7 +27,7 @@ class AccountNotFound(Exception):
 
 
 class DuplicateAccount(Exception):
-    """There is an account with this e-mail address already."""
+    """An account with this e-mail address exists already."""
 
 
 def create(
@@ -40,7 +43,7 @@ def create(
 ) -> User:
     """Store a member of the subject's organisation; without a password it cannot log in yet.
 
-    Raises Forbidden, Invalid, DuplicateAccount.
+    Raises Forbidden, InvalidArgument, DuplicateAccount.
     """
     _require_account_admin(by)
     email = _normalized_email(email)
@@ -70,7 +73,7 @@ def set_role(
     customer_id: uuid.UUID | None = None,
     driver_id: uuid.UUID | None = None,
 ) -> None:
-    """Let a member act as something else. Raises Forbidden, AccountNotFound, Invalid."""
+    """Change the role of a member. Raises Forbidden, AccountNotFound, InvalidArgument."""
     with transaction.atomic():
         membership = _locked_membership(user_id, by)
         before = _audited_values(membership)
@@ -93,7 +96,7 @@ def remove(*, by: Subject, now: datetime, user_id: uuid.UUID) -> None:
 
 
 def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) -> None:
-    """Lock an account out, with every login and key of it, or let it in again.
+    """Deactivate an account, with every login and key of it, or activate it again.
 
     Raises Forbidden, AccountNotFound.
     """
@@ -109,7 +112,7 @@ def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) 
 
 
 def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: str) -> None:
-    """Give an account another password and end its logins. Raises Forbidden, AccountNotFound, Invalid."""
+    """Set the password of an account and end its logins. Raises Forbidden, AccountNotFound, InvalidArgument."""
     with transaction.atomic():
         user = _locked_membership(user_id, by).user
         _set_password(user, password)
@@ -119,7 +122,7 @@ def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: st
 
 
 def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) -> None:
-    """Let an account into the admin site, or no longer. Only for those who run the installation.
+    """Grant or withdraw access to the admin site. Only the system (a superuser) may.
 
     Raises Forbidden, AccountNotFound.
     """
@@ -135,7 +138,7 @@ def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) ->
 
 
 def update_profile(*, by: Subject, now: datetime, user_id: uuid.UUID, email: str, name: str) -> None:
-    """Change how an account is called. Raises Forbidden, AccountNotFound, Invalid, DuplicateAccount."""
+    """Change e-mail address and name. Raises Forbidden, AccountNotFound, InvalidArgument, DuplicateAccount."""
     email = _normalized_email(email)
     with transaction.atomic():
         user = _locked_membership(user_id, by).user
@@ -226,7 +229,10 @@ def _audited_values(membership: Membership) -> dict[str, Any]:
 def _record_permission_change(
     user: User, *, by: Subject, now: datetime, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> None:
-    """Outdate what was issued to the user, in the transaction of the change, and tell the sockets."""
+    """Revoke the tokens issued to the user, audit the change and notify its sockets after COMMIT.
+
+    Called in the transaction of the change.
+    """
     User.objects.filter(pk=user.pk).update(authz_version=F("authz_version") + 1)
     log.record_audit(
         by=by, now=now, action="permission", entity="user", entity_id=user.pk, before=before, after=after

@@ -1,4 +1,4 @@
-"""Organisations: founded by those who run the installation."""
+"""Organisations: created by superusers alone."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from shipments.services.validation import InvalidArgument
 
 
 def create(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:
-    """Store a new organisation. Only for a subject of the installation; raises Forbidden, Invalid."""
+    """Store a new organisation. Only the system (a superuser) may. Raises Forbidden, InvalidArgument."""
     if by.role != "system":
         raise Forbidden("Only those who run the installation found organisations.")
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Tickets for sockets: made for whoever could call the API, good for one handshake, gone after seconds."""
+"""Socket tickets: issued to a caller of the API, valid for one handshake and 30 seconds."""
 
 import json
 import secrets
@@ -17,7 +17,7 @@ _PURGE_BATCH: Final = 100
 
 
 def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
-    """Make a ticket that opens one socket as the subject, and say when it ends. Raises Forbidden."""
+    """Issue a ticket that opens one socket as the subject; return it and its expiry. Raises Forbidden."""
     by.require("shipment:follow")
     credential = credentials.credential_of(by)
     if credential is None:
@@ -31,9 +31,9 @@ def issue(*, by: Subject, now: datetime) -> tuple[str, datetime]:
 
 
 def redeem(*, ticket: str, now: datetime) -> Subject | None:
-    """Use a ticket up and return whom it stands for; None where it is unknown, used, old or revoked.
+    """Consume a ticket and return its subject; None where it is unknown, used, expired or revoked.
 
-    Whatever tries at once: the row is deleted by exactly one of them.
+    Of concurrent attempts exactly one deletes the row.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -47,7 +47,7 @@ def redeem(*, ticket: str, now: datetime) -> Subject | None:
 
 
 def _purge(now: datetime) -> None:
-    """Delete some of the tickets that nobody used; each new one pays for old ones."""
+    """Delete a batch of expired tickets; each issue pays for some."""
     with transaction.atomic():
         old = SocketTicket.objects.filter(expires_at__lte=now).order_by("expires_at")
         ids = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:_PURGE_BATCH])

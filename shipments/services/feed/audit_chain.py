@@ -1,5 +1,7 @@
-"""The audit chain: each link's hash covers its entry and the link before, so that nothing can be changed,
-left out or put between without breaking it. Built by the relay, after the writes, so that it serialises none.
+"""The audit chain: the SHA-256 of each link covers its entry and the previous link.
+
+So no entry can be changed, removed or inserted without breaking it. The relay builds it after the writes, which
+therefore do not wait for each other.
 """
 
 import hashlib
@@ -27,7 +29,7 @@ _HASHED_COLUMNS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class BrokenLink:
-    """The first thing that is wrong with a chain."""
+    """The first broken link of a chain, and why."""
 
     organization: str
     n: int
@@ -36,7 +38,7 @@ class BrokenLink:
 
 
 def link_hash(previous: bytes, entry: dict[str, Any]) -> bytes:
-    """Return the SHA-256 over the link before and the entry's columns, as JSON with sorted keys."""
+    """Return the SHA-256 of the previous hash and the entry's columns, as JSON with sorted keys."""
     payload = orjson.dumps(
         {name: entry[name] for name in _HASHED_COLUMNS}, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z
     )
@@ -44,9 +46,9 @@ def link_hash(previous: bytes, entry: dict[str, Any]) -> bytes:
 
 
 def link_batch() -> int:
-    """Link the next committed audit entries and return how many.
+    """Link a batch of committed audit entries and return how many.
 
-    Zero where there are none or another process is at it.
+    Zero where there are none, or where another process holds the advisory lock.
     """
     with transaction.atomic():
         with connection.cursor() as cursor:
@@ -84,7 +86,7 @@ def _append_links(organization_id: uuid.UUID | None, entries: Sequence[dict[str,
 
 
 def verify() -> Iterator[BrokenLink | int]:
-    """Walk every chain: for each, its number of links where it holds, else the first break."""
+    """Verify every chain; yield its number of links where it holds, else its first broken link."""
     names: list[tuple[uuid.UUID | None, str]] = list(
         Organization.objects.order_by("slug").values_list("id", "slug")
     )

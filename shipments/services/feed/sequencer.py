@@ -1,4 +1,4 @@
-"""The sequencer: gives every committed event its place in its organisation's feed."""
+"""The sequencer: assigns every committed event its position in its organisation's feed."""
 
 from typing import Final
 
@@ -7,13 +7,13 @@ from django.db import connection, transaction
 from shipments import signals
 from shipments.models import FeedEntry
 
-# One transaction-level lock: whoever holds it is the only assigner, and lets go by COMMIT or by dying.
+# Key of a transaction-level advisory lock: its holder is the only one that assigns positions.
 _LOCK: Final = 0x4652_0001
 BATCH: Final = 5_000
 
-# Events are taken in the order of their ids (time), but never one before an earlier one of its shipment: the
-# k-th event of a shipment, by seq, takes the k-th place that the shipment's events got by id, and whatever
-# the batch left behind of a shipment comes along up to its highest seq.
+# Events are numbered in the order of their ids (time), but never before an earlier event of the same shipment: the
+# k-th event of a shipment by seq takes the k-th position that the shipment's events got by id. Events of a shipment
+# that the batch left out are included up to its highest seq in the batch.
 _NUMBER: Final = """
 WITH batch AS (
     SELECT event.id, COALESCE(event.shipment_id, event.id) AS owner, event.seq
@@ -52,13 +52,13 @@ SELECT organization_id, max(position), count(*) FROM numbered GROUP BY organizat
 
 
 class FeedNotFound(Exception):
-    """There is no feed for those who do not see every shipment."""
+    """There is no feed for a subject that does not see every shipment."""
 
 
 def number_batch() -> int:
-    """Number the next committed events, all or none, tell the feeds' listeners, and return how many.
+    """Assign positions to a batch of committed events, send `feed_numbered`, and return how many.
 
-    Zero where there are none or another process is at it. Being the only assigner is what makes
+    Zero where there are none, or where another process holds the lock. A single sequencer makes
     `position > last` safe to read by: positions become visible in their order.
     """
     with transaction.atomic(), connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The keys by which drivers' phones report positions: made once, shown once, revoked; only the digest is kept."""
+"""Device keys, with which drivers' phones report positions: shown once, revocable, stored as a digest."""
 
 import uuid
 from datetime import datetime
@@ -9,10 +9,10 @@ from shipments import log
 from shipments.auth import tokens
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import DeviceKey, Driver
-from shipments.services.fleet.drivers import DriverNotFound
+from shipments.services.fleet.drivers import locked_driver
 from shipments.services.validation import InvalidArgument
 
-# More phones than any driver has, and a bound for a script that makes one a minute.
+# More phones than any driver has; a bound for a script that creates keys in a loop.
 MAX_KEYS = 20
 
 
@@ -23,12 +23,12 @@ class DeviceKeyNotFound(Exception):
 def create(*, by: Subject, now: datetime, driver_id: uuid.UUID, name: str) -> tuple[DeviceKey, str]:
     """Store a key that reports this driver's position and nothing else, and return it with its secret.
 
-    A key cannot make keys. Raises Forbidden, DriverNotFound, Invalid.
+    A key cannot create keys. Raises Forbidden, DriverNotFound, InvalidArgument.
     """
     _require_device_admin(by)
     secret = tokens.new_device_key()
     with transaction.atomic():
-        driver = _locked_driver(driver_id, by=by)
+        driver = locked_driver(driver_id, by=by)
         if driver.status == Driver.Status.INACTIVE:
             raise InvalidArgument("name", "This driver is inactive: its position is not taken.", code="inactive")
         if DeviceKey.objects.filter(driver=driver, revoked_at=None).count() >= MAX_KEYS:
@@ -49,13 +49,13 @@ def create(*, by: Subject, now: datetime, driver_id: uuid.UUID, name: str) -> tu
 
 
 def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUID) -> None:
-    """End a key at once; one that has ended stays ended.
+    """Revoke a key at once; a revoked one stays as it is.
 
     Raises Forbidden, DriverNotFound, DeviceKeyNotFound.
     """
     _require_device_admin(by)
     with transaction.atomic():
-        driver = _locked_driver(driver_id, by=by)
+        driver = locked_driver(driver_id, by=by)
         key = DeviceKey.objects.filter(driver=driver, pk=key_id).first()
         if key is None:
             raise DeviceKeyNotFound(str(key_id))
@@ -67,13 +67,6 @@ def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUI
             by=by, now=now, action="permission", entity="device_key", entity_id=key.pk,
             before={"name": key.name, "driver": str(driver_id)}, after={"revoked": True},
         )  # fmt: skip
-
-
-def _locked_driver(driver_id: uuid.UUID, *, by: Subject) -> Driver:
-    driver: Driver | None = Driver.objects.visible_to(by).filter(pk=driver_id).select_for_update().first()
-    if driver is None:
-        raise DriverNotFound(str(driver_id))
-    return driver
 
 
 def _require_device_admin(by: Subject) -> None:

@@ -1,4 +1,4 @@
-"""Drivers: enroll, amend, dismiss. Each one transaction with its audit entry."""
+"""Drivers: create, amend, remove or deactivate. Each one transaction with its feed event and its audit entry."""
 
 import uuid
 from collections.abc import Mapping
@@ -32,12 +32,12 @@ def create(*, by: Subject, now: datetime, name: str, **details: Any) -> Driver:
 
 
 def amend(*, by: Subject, now: datetime, driver_id: uuid.UUID, changes: Mapping[str, Any]) -> Driver:
-    """Change name, phone, status, license_number or vehicle; what is the same already is no change.
+    """Change name, phone, status, license_number or vehicle; without a difference nothing is written.
 
     Raises DriverNotFound.
     """
     with transaction.atomic():
-        driver = _locked_driver(driver_id, by=by)
+        driver = locked_driver(driver_id, by=by)
         before = _audited_values(driver)
         for field in _FIELDS:
             setattr(driver, field, changes.get(field, getattr(driver, field)))
@@ -46,28 +46,29 @@ def amend(*, by: Subject, now: datetime, driver_id: uuid.UUID, changes: Mapping[
 
 
 def remove_or_deactivate(*, by: Subject, now: datetime, driver_id: uuid.UUID) -> bool:
-    """Remove a driver that nothing refers to, else set it inactive, and say whether it is removed.
+    """Remove a driver that nothing refers to, else set it inactive; return whether it was removed.
 
     Raises DriverNotFound.
     """
     with transaction.atomic():
-        driver = _locked_driver(driver_id, by=by)
+        driver = locked_driver(driver_id, by=by)
         before = _audited_values(driver)
         try:
-            # The lock keeps new references out: a foreign key takes FOR KEY SHARE on the row it names.
+            # The row lock keeps new references out: inserting one takes FOR KEY SHARE on this row.
             driver.delete()
         except ProtectedError:
             driver.status = Driver.Status.INACTIVE
             _save_changes(driver, by=by, now=now, before=before)
             return False
-        # They have no foreign key; the lock keeps new ones out too.
+        # Positions have no foreign key; the row lock keeps new ones out.
         Position.objects.filter(driver_id=driver_id).delete()
         _record_in_feed(driver, driver_id, by=by, now=now)
         log.record_audit(by=by, now=now, action="delete", entity="driver", entity_id=driver_id, before=before)
     return True
 
 
-def _locked_driver(driver_id: uuid.UUID, *, by: Subject) -> Driver:
+def locked_driver(driver_id: uuid.UUID, *, by: Subject) -> Driver:
+    """Return the driver, locked FOR UPDATE until the caller's transaction ends. Raises DriverNotFound."""
     driver: Driver | None = Driver.objects.visible_to(by).filter(pk=driver_id).select_for_update().first()
     if driver is None:
         raise DriverNotFound(str(driver_id))
@@ -75,22 +76,22 @@ def _locked_driver(driver_id: uuid.UUID, *, by: Subject) -> Driver:
 
 
 def _record_in_feed(driver: Driver, driver_id: uuid.UUID, *, by: Subject, now: datetime) -> None:
-    """Put the change into the organisation's feed: lists that show the driver are another version now."""
+    """Record the change in the organisation's feed: lists that show the driver have a new version."""
     driver_json = {"id": str(driver_id), "name": driver.name, "status": driver.status}
     log.record_organization_event(type=EventType.DRIVER_CHANGED, by=by, now=now, changes={"driver": driver_json})
 
 
 def _save_changes(driver: Driver, *, by: Subject, now: datetime, before: Mapping[str, Any]) -> None:
     after = _audited_values(driver)
-    changed_fields = [field for field in _FIELDS if after[field] != before[field]]
-    if not changed_fields:
+    changed = {field: value for field, value in after.items() if value != before[field]}
+    if not changed:
         return
     driver.updated_at = now
-    driver.save(update_fields=[*changed_fields, "updated_at"])
+    driver.save(update_fields=[*changed, "updated_at"])
     _record_in_feed(driver, driver.pk, by=by, now=now)
     log.record_audit(
         by=by, now=now, action="update", entity="driver", entity_id=driver.pk,
-        before={field: before[field] for field in changed_fields}, after={field: after[field] for field in changed_fields},
+        before={field: before[field] for field in changed}, after=changed,
     )  # fmt: skip
 
 

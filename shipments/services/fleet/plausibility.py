@@ -1,4 +1,4 @@
-"""What a position must be to be taken: sound values, a believable time, and no way that no vehicle makes."""
+"""Which positions are accepted: values in range, a time that can be, and no jump that no vehicle makes."""
 
 import itertools
 import math
@@ -11,23 +11,25 @@ from django.conf import settings
 
 from shipments.services.validation import CLOCK_SKEW, InvalidArgument
 
-# Phones without a network keep positions for later; what is older than this nobody waits for.
+# Phones without a network buffer positions and send them later, within this age.
 MAX_AGE: Final = timedelta(days=min(7, settings.POSITION_RETENTION_DAYS))
 MAX_ACCURACY_METRES: Final = 100_000.0
 MAX_METRES_PER_SECOND: Final = 500.0
-MAX_BEARING_DEGREES: Final = 360.0
-# Aircraft do not drive. A kilometre and what the receiver itself doubts are granted: fixes scatter.
+_FULL_CIRCLE_DEGREES: Final = 360.0
+MAX_BEARING_DEGREES: Final = _FULL_CIRCLE_DEGREES
+# 1,000 km/h: faster than any vehicle. Fixes scatter, so a kilometre and the reported accuracy are tolerated.
 _MAX_KM_PER_SECOND: Final = 1_000 / 3_600
 _TOLERANCE_KM: Final = 1.0
 _MAX_ACCURACY_KM: Final = 5.0
 _KM_PER_DEGREE: Final = 111.32
+# demo/lane_network.py has a radius of its own: the same seed must keep giving the same demo data.
 _EARTH_KM: Final = 6_371.0
-# So many in a row that agree with each other are the truth; what they disagree with was not.
+# This many rejected fixes in a row that are consistent with each other are accepted: the last good one was wrong.
 _CONSISTENT_FIXES: Final = 3
 
 
 class Sighting(Protocol):
-    """Somewhere at some time."""
+    """A place at a time."""
 
     @property
     def latitude(self) -> float: ...
@@ -39,7 +41,7 @@ class Sighting(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A position as it was reported: WGS 84 degrees, metres, metres a second, degrees from north."""
+    """A reported position: WGS 84 degrees, metres, metres per second, degrees clockwise from north."""
 
     driver_id: uuid.UUID
     latitude: float
@@ -52,7 +54,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class LastSighting:
-    """Where a driver was seen last; `own`: by itself, not by a system that tells of it."""
+    """The latest position of a driver; `own`: reported by the driver itself, not by a system."""
 
     latitude: float
     longitude: float
@@ -61,7 +63,7 @@ class LastSighting:
 
 
 class Implausible(InvalidArgument):
-    """No vehicle gets from the last position to this one in that time. It is kept as evidence, shown nowhere."""
+    """No vehicle gets from the last position to this one in that time. It is stored as evidence, never shown."""
 
     def __init__(self) -> None:
         message = "No vehicle gets there from its last position in that time."
@@ -69,12 +71,18 @@ class Implausible(InvalidArgument):
 
 
 def check_values(fix: Fix, *, now: datetime) -> None:
-    """Raise Invalid, with the field as the API names it, for a value that cannot be."""
+    """Raise InvalidArgument, with the field as the API names it, for a value out of range."""
     checks = (
         ("latitude", -90 <= fix.latitude <= 90, "out_of_range", "A latitude is -90 to 90 degrees."),
         ("longitude", -180 <= fix.longitude <= 180, "out_of_range", "A longitude is -180 to 180 degrees."),
-        ("accuracy", _within(fix.accuracy, MAX_ACCURACY_METRES), "out_of_range", "An accuracy is 0 to 100,000 metres."),
-        ("speed", _within(fix.speed, MAX_METRES_PER_SECOND), "out_of_range", "A speed is 0 to 500 metres a second."),
+        (
+            "accuracy", _within(fix.accuracy, MAX_ACCURACY_METRES), "out_of_range",
+            "An accuracy is 0 to 100,000 metres.",
+        ),
+        (
+            "speed", _within(fix.speed, MAX_METRES_PER_SECOND), "out_of_range",
+            "A speed is 0 to 500 metres a second.",
+        ),
         ("bearing", _within(fix.bearing, MAX_BEARING_DEGREES), "out_of_range", "A bearing is 0 to 360 degrees."),
         ("recordedAt", fix.recorded_at <= now + CLOCK_SKEW, "future", "This time has not come yet."),
         (
@@ -82,13 +90,13 @@ def check_values(fix: Fix, *, now: datetime) -> None:
             f"A position is at most {MAX_AGE.days} days old.",
         ),
     )  # fmt: skip
-    for field, is_good, code, message in checks:
-        if not is_good:
+    for field, is_in_range, code, message in checks:
+        if not is_in_range:
             raise InvalidArgument(field, message, code=code)
 
 
 def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:
-    """Tell the same without a word, for those who check many. NaN is in no range."""
+    """Tell whether `check_values` raises nothing for the fix: for batches. NaN is in no range."""
     return (
         -90 <= fix.latitude <= 90
         and -180 <= fix.longitude <= 180
@@ -100,7 +108,7 @@ def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:
 
 
 class PlausibilityTracker:
-    """The way of one driver: which of the next positions it can have taken."""
+    """Tracks one driver: which of its next fixes its vehicle can have reached."""
 
     __slots__ = ("_last", "_rejected")
 
@@ -109,7 +117,7 @@ class PlausibilityTracker:
         self._rejected: list[Sighting] = list(rejected)
 
     def accept(self, fix: Fix) -> bool:
-        """Tell whether the driver can have got there, and go on from there."""
+        """Return whether the vehicle can have reached the fix; later fixes are then measured from it."""
         if self._last is None or is_reachable(self._last, fix):
             if self._last is None or fix.recorded_at > self._last.recorded_at:
                 self._last = fix
@@ -124,13 +132,13 @@ class PlausibilityTracker:
 
 
 def is_reachable(start: Sighting, end: Fix) -> bool:
-    """Tell whether a vehicle gets from one place to the other in the time between, or gets back."""
+    """Tell whether a vehicle gets from one place to the other in the time between, in either order."""
     seconds = abs((end.recorded_at - start.recorded_at).total_seconds())
     accuracy_km = min((end.accuracy or 0.0) / 1_000, _MAX_ACCURACY_KM)
     reachable_km = _TOLERANCE_KM + accuracy_km + seconds * _MAX_KM_PER_SECOND
     north, east = abs(end.latitude - start.latitude), abs(end.longitude - start.longitude)
-    # No great circle is longer than the way along the degrees: most pairs need no sine.
-    if (north + min(east, MAX_BEARING_DEGREES - east)) * _KM_PER_DEGREE <= reachable_km:
+    # The distance along the degrees is never shorter than the great circle: most pairs need no haversine.
+    if (north + min(east, _FULL_CIRCLE_DEGREES - east)) * _KM_PER_DEGREE <= reachable_km:
         return True
     return _distance_km(start, end) <= reachable_km
 
@@ -148,7 +156,7 @@ def _reachable_km(one: Sighting, other: Sighting) -> float:
 
 
 def _distance_km(one: Sighting, other: Sighting) -> float:
-    """Return the great-circle distance (haversine)."""
+    """Return the great-circle distance in km (haversine formula, mean radius of the earth)."""
     north = math.radians(other.latitude - one.latitude) / 2
     east = math.radians(other.longitude - one.longitude) / 2
     cosines = math.cos(math.radians(one.latitude)) * math.cos(math.radians(other.latitude))

@@ -1,4 +1,4 @@
-"""Many positions at once: judged one after the other while PostgreSQL takes those before, in one COPY."""
+"""Many positions at once: classified one by one while PostgreSQL reads the previous block of one COPY."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,18 +25,18 @@ from shipments.services.fleet.positions import (
 from shipments.services.transactions import run_in_transaction
 from shipments.services.validation import CLOCK_SKEW, InvalidArgument
 
-# Large enough to be worth a write, small enough that PostgreSQL begins while we write down the next.
+# Large enough to be worth a write, small enough that PostgreSQL starts while we encode the next block.
 _ROWS_PER_BLOCK: Final = 500
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
-# COPY's binary format (PostgreSQL documentation, COPY): signature, flags, no extension; at the end no row.
+# COPY's binary format (PostgreSQL documentation, COPY): signature, flags, no extension; the trailer ends the rows.
 _COPY_HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _COPY_TRAILER: Final = b"\xff\xff"
 _PACK_PLACE: Final = Struct(">hi16siqiqidid")
 _PACK_MEASURE: Final = Struct(">id")
 _NULL: Final = Struct(">i").pack(-1)
 _TRUE: Final = Struct(">i?").pack(1, True)
-# Those who bring positions of the same drivers take turns: else they would wait for each other in the index.
+# Concurrent batches of the same drivers are serialised here: else they would deadlock in the index.
 _LOCK_DRIVERS: Final = """
 SELECT FROM shipments_driver WHERE organization_id = %s AND id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
@@ -46,22 +46,22 @@ SELECT id, at, %s, latitude, longitude, accuracy, speed, bearing, %s
 FROM unnest(%s::uuid[], %s::timestamptz[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::float8[])
      AS row(id, at, latitude, longitude, accuracy, speed, bearing)
 ON CONFLICT DO NOTHING
-"""
-# In one order everywhere, so that two who bring positions of the same drivers never wait for each other.
+"""  # noqa: S608  put together from constants
+# In one order everywhere, so that concurrent batches of the same drivers cannot deadlock.
 _UPSERT_LATEST: Final = f"""
 INSERT INTO shipments_driverposition (driver_id, latitude, longitude, recorded_at, own)
 SELECT row.*, %s
 FROM unnest(%s::uuid[], %s::float8[], %s::float8[], %s::timestamptz[]) AS row(id, latitude, longitude, at)
 ORDER BY id
 {ON_CONFLICT_KEEP_NEWER} RETURNING driver_id
-"""
+"""  # noqa: S608  put together from constants
 
 
 @dataclass(slots=True)
 class BatchResult:
-    """What became of many positions: so many `kept`, so many drivers shown elsewhere now.
+    """The outcome of a batch: how many positions were stored or duplicates, and how many drivers moved.
 
-    `refused`: the place in the list, and why. Implausible ones are among them, although they stay as evidence.
+    `refused`: index in the batch, and why. Implausible fixes are among them, although they are stored as evidence.
     """
 
     stored: int = 0
@@ -71,7 +71,7 @@ class BatchResult:
 
 
 class _DriverState:
-    """One driver while its positions come in: whether it is taken, its way, the newest time that is known."""
+    """One driver while its fixes are classified: its refusal, its tracker, the latest time known of it."""
 
     __slots__ = ("head_at", "newest", "refusal", "tracker")
 
@@ -84,7 +84,7 @@ class _DriverState:
 
 @dataclass(slots=True)
 class _ClassifiedFixes:
-    """What is newer than all before of its driver, what is not, and what nobody believes."""
+    """The fixes of a batch: newer than all before of the same driver, older ones, and implausible ones."""
 
     drivers: dict[int, _DriverState]
     fresh: list[Fix] = field(default_factory=list)
@@ -93,10 +93,10 @@ class _ClassifiedFixes:
 
 
 def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
-    """Keep many positions in one transaction; see `record_position`.
+    """Store many positions in one transaction, retried after a deadlock; see `record_position`.
 
-    What cannot be taken is left out and named in the result; all others are kept. Quickest where each driver's
-    come in the order of their times. Raises Forbidden.
+    Refused ones are left out and named in the result; all others are stored. Fastest where each driver's fixes
+    are in the order of their times. Raises Forbidden.
     """
     by.require("positions:write")
     return run_in_transaction(lambda: _record(by, now, batch))
@@ -110,7 +110,7 @@ def _record(by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
         try:
             _copy(cursor, rows, now)
             result.stored = len(classified.fresh)
-        except IntegrityError:  # somebody brought the same at this very moment, or it was doubted before
+        except IntegrityError:  # a concurrent batch stored the same, or it is stored as implausible
             classified.late += [*classified.fresh, *rows]
         inserted = _insert_missing(cursor, classified.late, now, plausible=True)
         result.stored += inserted
@@ -122,18 +122,17 @@ def _record(by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
     return result
 
 
-# -- judging ----------------------------------------------------------------------------------------------
+# -- classification ----------------------------------------------------------------------------------------------
 
 
 def _driver_states(cursor: CursorWrapper, by: Subject, batch: Sequence[Fix]) -> dict[int, _DriverState]:
-    """Return the drivers of the batch by the number of their id, which is quicker to look up."""
+    """Return the drivers of the batch by their id as an integer, which hashes faster than a UUID."""
     own = is_own(by)
     ids = {fix.driver_id.int: fix.driver_id for fix in batch}
     driver_ids = [each for each in ids.values() if not own or each == by.driver_id]
     cursor.execute(_LOCK_DRIVERS, [by.organization_id, driver_ids])
-    locked: LockedDrivers = lock_drivers(
-        cursor, by, driver_ids
-    )  # a statement of its own: it sees what the one before us did
+    # A statement of its own, with a new snapshot: it sees what the batch before us committed.
+    locked: LockedDrivers = lock_drivers(cursor, by, driver_ids)
     drivers = {}
     for number, driver_id in ids.items():
         _, last = locked.get(driver_id, ("", None))
@@ -145,7 +144,7 @@ def _driver_states(cursor: CursorWrapper, by: Subject, batch: Sequence[Fix]) -> 
 def _classify(
     now: datetime, batch: Sequence[Fix], classified: _ClassifiedFixes, result: BatchResult
 ) -> Iterator[Fix]:
-    """Yield what is new, in the order in which it came, and put aside everything else."""
+    """Yield the new fixes in the order of the batch; collect all others in `classified` and `result`."""
     oldest, newest = now - plausibility.MAX_AGE, now + CLOCK_SKEW
     drivers, fresh = classified.drivers, classified.fresh
     for index, fix in enumerate(batch):
@@ -169,14 +168,14 @@ def _validation_error(fix: Fix, now: datetime) -> Exception:
         plausibility.check_values(fix, now=now)
     except InvalidArgument as error:
         return error
-    raise AssertionError  # both say the same
+    raise AssertionError  # `is_valid` and `check_values` agree
 
 
 # -- writing ----------------------------------------------------------------------------------------------
 
 
 def _copy(cursor: CursorWrapper, rows: Iterator[Fix], now: datetime) -> None:
-    """Append by COPY; raises IntegrityError where one of them is there, and keeps none then."""
+    """Insert by COPY; raises IntegrityError where one of them exists, and stores none then."""
     blocks = _blocks(rows, now)
     first = next(blocks, None)
     if first is None:
@@ -193,7 +192,7 @@ def _copy(cursor: CursorWrapper, rows: Iterator[Fix], now: datetime) -> None:
 
 
 def _blocks(rows: Iterator[Fix], now: datetime) -> Iterator[bytes]:
-    """Write rows in COPY's binary format: each value after its length, NULL as the length -1."""
+    """Yield blocks of rows in COPY's binary format: each value after its length, NULL as length -1."""
     received = _postgres_microseconds(now)
     lines: list[bytes] = []
     for fix in rows:
@@ -216,13 +215,13 @@ def _blocks(rows: Iterator[Fix], now: datetime) -> Iterator[bytes]:
 
 
 def _postgres_microseconds(at: datetime) -> int:
-    """Return a time as PostgreSQL counts it, since 2000."""
+    """Return a time as PostgreSQL stores it: microseconds since 2000-01-01 UTC."""
     since = at - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _insert_missing(cursor: CursorWrapper, rows: Sequence[Fix], now: datetime, *, plausible: bool) -> int:
-    """Append what is not there yet, and return how many that were."""
+    """Insert the rows that do not exist yet, and return how many."""
     if not rows:
         return 0
     names = ("driver_id", "recorded_at", "latitude", "longitude", "accuracy", "speed", "bearing")
@@ -231,7 +230,7 @@ def _insert_missing(cursor: CursorWrapper, rows: Sequence[Fix], now: datetime, *
 
 
 def _update_latest(cursor: CursorWrapper, by: Subject, newest: Sequence[Fix]) -> int:
-    """Show each driver at its newest position, and return how many moved."""
+    """Update the latest position of each driver, and return how many moved."""
     if not newest:
         return 0
     names = ("driver_id", "latitude", "longitude", "recorded_at")

@@ -1,4 +1,4 @@
-"""The days of the table of positions: made ahead, and dropped whole when they are too old."""
+"""Daily partitions of the table of positions: created ahead, dropped whole after the retention period."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from shipments.services.fleet.plausibility import MAX_AGE
 
-# The relay may be away for so long before rows go to the partition for everything else.
+# The relay may be down this long before rows go to the default partition.
 DAYS_AHEAD: Final = 7
 _PARTITION_NAME: Final = re.compile(r"shipments_position_(\d{8})")
-# Any number that nothing else of ours locks by.
+# Key of the advisory lock: any number that no other lock of the product has.
 _LOCK: Final = 0x706F7369
 _SELECT_PARTITIONS: Final = """
 SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'shipments_position'::regclass
@@ -26,9 +26,9 @@ INSERT INTO {} SELECT * FROM moved
 
 
 def maintain(*, now: datetime | None = None) -> int:
-    """Make the days that positions may come for, drop those past retention, and return how many.
+    """Create the partitions that positions may need, drop the expired ones, and return how many of both.
 
-    One does it at a time; whoever finds another at it does nothing.
+    One process at a time: where another holds the advisory lock, nothing is done.
     """
     today = (now or timezone.now()).astimezone(UTC).date()
     first = today - timedelta(days=settings.POSITION_RETENTION_DAYS)
@@ -47,7 +47,7 @@ def maintain(*, now: datetime | None = None) -> int:
         cursor.execute("DELETE FROM shipments_position_other WHERE recorded_at < %s", [_midnight(first)])
         expired = sorted(day for day in existing if day < first)
         for day in expired:
-            # Detached first: the lock on the whole table is held for an instant, whatever the day holds.
+            # Detached first, so that the lock on the whole table is short whatever the size of the day.
             cursor.execute(f"ALTER TABLE shipments_position DETACH PARTITION {_partition_name(day)}")
             cursor.execute(f"DROP TABLE {_partition_name(day)}")
     return len(missing) + len(expired)
@@ -56,16 +56,16 @@ def maintain(*, now: datetime | None = None) -> int:
 def _existing_days(cursor: CursorWrapper) -> set[date]:
     cursor.execute(_SELECT_PARTITIONS)
     matches = (_PARTITION_NAME.fullmatch(name) for (name,) in cursor.fetchall())
-    return {datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=UTC).date() for found in matches if found}
+    return {datetime.strptime(match[1], "%Y%m%d").replace(tzinfo=UTC).date() for match in matches if match}
 
 
 def _create_partition(cursor: CursorWrapper, day: date) -> None:
-    """Make the partition of a day, with whatever had to go elsewhere without it."""
+    """Create the partition of a day, and move its rows there from the default partition."""
     span = [_midnight(day), _midnight(day + timedelta(days=1))]
     name = _partition_name(day)
     cursor.execute(f"CREATE TABLE {name} (LIKE shipments_position INCLUDING DEFAULTS INCLUDING INDEXES)")
     cursor.execute(_MOVE_FROM_DEFAULT.format(name), span)
-    # Bounds are part of the definition: no parameters there.
+    # Bounds are part of the definition, which takes no parameters.
     bounds = "FROM ('{}') TO ('{}')".format(*(each.isoformat() for each in span))
     cursor.execute(f"ALTER TABLE shipments_position ATTACH PARTITION {name} FOR VALUES {bounds}")
 

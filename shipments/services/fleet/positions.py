@@ -1,4 +1,4 @@
-"""Drivers' positions: all are kept, the newest is shown. They stand outside the log."""
+"""Drivers' positions: all are stored, the latest is shown. They are no events of the log."""
 
 import uuid
 from collections.abc import Collection, Mapping
@@ -23,7 +23,7 @@ OUTCOMES: Final = (LATEST, LATE, DUPLICATE)
 POSITION_COLUMNS: Final = (
     "driver_id, recorded_at, received_at, latitude, longitude, accuracy, speed, bearing, plausible"
 )
-# The lock keeps the driver from being removed meanwhile; positions have no foreign key of their own.
+# The lock keeps the driver from being removed concurrently: positions have no foreign key.
 _LOCK_DRIVERS: Final = """
 SELECT driver.id, driver.status, last.latitude, last.longitude, last.recorded_at, last.own
 FROM shipments_driver driver LEFT JOIN shipments_driverposition last ON last.driver_id = driver.id
@@ -35,7 +35,7 @@ SELECT latitude, longitude, recorded_at FROM shipments_position
 WHERE driver_id = %s AND recorded_at > %s AND recorded_at < %s AND NOT plausible
 ORDER BY recorded_at DESC LIMIT 2
 """
-# The newest is shown; what a system tells does not hide what the driver itself reported a moment before.
+# The latest position is shown; a system's does not replace the driver's own until that is 10 minutes older.
 ON_CONFLICT_KEEP_NEWER: Final = """
 ON CONFLICT (driver_id) DO UPDATE SET latitude = EXCLUDED.latitude, longitude = EXCLUDED.longitude,
     recorded_at = EXCLUDED.recorded_at, own = EXCLUDED.own
@@ -57,23 +57,23 @@ WITH kept AS (
     {ON_CONFLICT_KEEP_NEWER} RETURNING 1
 )
 SELECT EXISTS (SELECT FROM kept), EXISTS (SELECT FROM newest)
-"""
+"""  # noqa: S608  put together from constants
 
 
 @dataclass(frozen=True, slots=True)
 class PositionResult:
-    """What became of a position: `latest` (shown now), `late` (kept behind a newer one), `duplicate`."""
+    """The outcome of a position: `latest` (shown now), `late` (stored behind a newer one), `duplicate`."""
 
     fix: Fix
     outcome: str
 
 
 def record_position(*, by: Subject, now: datetime, fix: Fix) -> PositionResult:
-    """Keep a position, and show it unless a newer one is known; the same again has no further effect.
+    """Store a position, and show it unless a newer one is known; a duplicate has no effect.
 
-    A driver reports its own position only, and what it reports must fit together; the system (simulator,
-    imports) reports any and is believed. Raises Forbidden, DriverNotFound, Invalid; Implausible for what is
-    kept and not shown.
+    A driver reports its own position only, and its fixes must be plausible; the system (simulator, imports)
+    reports any driver's and is trusted. One transaction, retried after a deadlock. Raises Forbidden,
+    DriverNotFound, InvalidArgument; Implausible for a position that is stored and not shown.
     """
     by.require("positions:write")
     _require_own_driver(by, fix.driver_id)
@@ -85,7 +85,7 @@ def record_position(*, by: Subject, now: datetime, fix: Fix) -> PositionResult:
 
 
 def is_own(by: Subject) -> bool:
-    """Tell whether the subject speaks for one driver, and not for a system that tells of many."""
+    """Tell whether the subject reports its own position, unlike a system, which reports many drivers'."""
     return by.role != "system"
 
 
@@ -128,7 +128,10 @@ LockedDrivers = Mapping[uuid.UUID, tuple[str, LastSighting | None]]
 
 
 def lock_drivers(cursor: CursorWrapper, by: Subject, driver_ids: Collection[uuid.UUID]) -> LockedDrivers:
-    """Return those drivers that there are, locked against removal: status and where each is shown."""
+    """Lock the drivers against removal; return status and latest position of each that exists.
+
+    The locks last until the caller's transaction ends.
+    """
     cursor.execute(_LOCK_DRIVERS, [by.organization_id, list(driver_ids)])
     return {
         driver_id: (status, None if latest[2] is None else LastSighting(*latest))
@@ -137,7 +140,7 @@ def lock_drivers(cursor: CursorWrapper, by: Subject, driver_ids: Collection[uuid
 
 
 def refusal_of(drivers: LockedDrivers, driver_id: uuid.UUID) -> DriverNotFound | Forbidden | None:
-    """Return why a position of this driver is not taken, None where it is."""
+    """Return why a position of this driver is refused, None where it is accepted."""
     if driver_id not in drivers:
         return DriverNotFound(str(driver_id))
     if drivers[driver_id][0] == Driver.Status.INACTIVE:

@@ -1,9 +1,8 @@
-"""The watch: opens `delayed` and `stale` by the clock, and clears what it opened itself.
+"""Automatic flags: open `delayed` and `stale` by the clock, and clear those that were opened automatically.
 
-Opening and clearing stand apart (hysteresis), so that a shipment at the edge does not flap: `delayed` opens
-when the planned delivery has passed by the margin and clears when the plan lies ahead again or the freight
-arrived; `stale` opens when nothing has happened for the whole period and clears when something did within
-half of it.
+The thresholds have hysteresis, so that a shipment at the edge does not flap: `delayed` opens once the planned
+delivery has passed by DELAYED_AFTER and clears when the plan lies ahead again or the freight arrived; `stale` opens
+after STALE_AFTER without an event and clears after an event within half of that.
 """
 
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ REASONS: Final = {
 
 
 def evaluate_batch(*, now: datetime | None = None) -> int:
-    """Judge the next shipments whose automatic flags may be due, and return how many it changed."""
+    """Evaluate a batch of shipments whose automatic flags may be due, and return how many changed."""
     now = now or timezone.now()
     shipments = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
     return sum(

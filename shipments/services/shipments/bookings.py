@@ -1,4 +1,4 @@
-"""New shipments: booked one at a time, or many in one transaction with one statement a table."""
+"""Bookings: new shipments, one at a time, or many in one transaction with one statement per table."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -21,13 +21,13 @@ from shipments.services.validation import InvalidArgument
 
 
 class DuplicateReference(Exception):
-    """The organisation has a shipment with this reference already."""
+    """A shipment of the organisation has this reference already."""
 
     def __init__(self, reference: str) -> None:
         super().__init__(f"There is a shipment {reference} already.")
 
 
-# What a booking may be refused for.
+# Why a booking may be refused.
 Refusal = DuplicateReference | UnknownPlace | InvalidArgument
 
 
@@ -44,10 +44,10 @@ def book(
     notes: str = "",
     **details: Any,
 ) -> Shipment:
-    """Store a new shipment at seq 1, as `draft` or `booked`; a missing reference is made.
+    """Store a new shipment at seq 1, as `draft` or `booked`; a missing reference is generated.
 
     `details`: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at.
-    Raises DuplicateReference, UnknownPlace, Invalid.
+    Raises DuplicateReference, UnknownPlace, InvalidArgument.
     """
     booking = {
         "origin": origin, "destination": destination, "reference": reference, "status": status,
@@ -63,7 +63,7 @@ def book(
 def book_all(*, by: Subject, now: datetime, bookings: Sequence[Mapping[str, Any]]) -> list[Shipment | Refusal]:
     """Book many shipments, each given as the arguments of `book`, in one transaction.
 
-    Each is answered in its place: by the shipment, or by what it alone is refused for.
+    Each is answered at its index: by the shipment, or by the exception that refuses it alone.
     """
     parties = _PartyCache(by)
     with transaction.atomic():
@@ -72,7 +72,7 @@ def book_all(*, by: Subject, now: datetime, bookings: Sequence[Mapping[str, Any]
         new_shipments = [each for each in answers if isinstance(each, Shipment)]
         try:
             _insert(new_shipments)
-        except DuplicateReference:  # somebody took one of them in this very moment
+        except DuplicateReference:  # a concurrent booking took one of the references
             answers = [_attempt(partial(_insert_one, each)) for each in answers]
             new_shipments = [each for each in answers if isinstance(each, Shipment)]
         _record_creation(new_shipments, by=by, now=now)
@@ -81,7 +81,7 @@ def book_all(*, by: Subject, now: datetime, bookings: Sequence[Mapping[str, Any]
 
 @dataclass(slots=True)
 class _PartyCache:
-    """Whom and where bookings of one subject name: each is looked up once."""
+    """The places and parties that the bookings of one subject name: each is queried once."""
 
     by: Subject
     cache: dict[tuple[str, Any], Any] = field(default_factory=dict)
@@ -90,10 +90,10 @@ class _PartyCache:
         return place if isinstance(place, Location) else self._cached("place", place, self._resolve_place)
 
     def customer(self, customer_id: uuid.UUID | None) -> Customer | None:
-        return self._cached("customer", customer_id, lambda key: customer_of(key, self.by))  # type: ignore[no-any-return]
+        return self._cached("customer", customer_id, lambda key: customer_of(key, self.by))  # type: ignore[no-any-return]  # the cache is of Any
 
     def driver(self, driver_id: uuid.UUID | None) -> Driver | None:
-        return self._cached("driver", driver_id, lambda key: driver_of(key, self.by))  # type: ignore[no-any-return]
+        return self._cached("driver", driver_id, lambda key: driver_of(key, self.by))  # type: ignore[no-any-return]  # the cache is of Any
 
     def _resolve_place(self, place: str | Place) -> Location:
         return resolve_place(place, organization_id=self.by.organization_id)
@@ -112,7 +112,7 @@ def _attempt(make: Callable[[], Shipment | Refusal]) -> Shipment | Refusal:
 
 
 def _build_shipment(booking: Mapping[str, Any], parties: _PartyCache, now: datetime) -> Shipment:
-    """Return the shipment that a booking describes, not stored yet."""
+    """Return the unsaved shipment that a booking describes."""
     details = dict(booking)
     reference = details.pop("reference", None) or _new_reference()
     status = details.pop("status", "draft")
@@ -137,13 +137,10 @@ def _build_shipment(booking: Mapping[str, Any], parties: _PartyCache, now: datet
 
 
 def _refuse_duplicates(answers: list[Shipment | Refusal], by: Subject) -> None:
-    """Put a refusal in the place of each shipment whose reference is taken, or given twice."""
+    """Replace each shipment whose reference is taken, or given twice, by its refusal."""
     references = [each.reference for each in answers if isinstance(each, Shipment)]
-    taken = {
-        name.upper() for name in Shipment.objects.of_organization(by.organization_id).not_deleted().with_references(references).values_list(
-            "reference", flat=True
-        )
-    }  # fmt: skip
+    rows = Shipment.objects.of_organization(by.organization_id).not_deleted().with_references(references)
+    taken = {reference.upper() for reference in rows.values_list("reference", flat=True)}
     for number, each in enumerate(answers):
         if isinstance(each, Shipment):
             if each.reference.upper() in taken:
@@ -152,7 +149,7 @@ def _refuse_duplicates(answers: list[Shipment | Refusal], by: Subject) -> None:
 
 
 def _insert(shipments: Sequence[Shipment]) -> None:
-    """Store new shipments, in an order in which two who book the same references never cross."""
+    """Insert new shipments in the order of their references: concurrent bookings cannot deadlock."""
     try:
         with transaction.atomic():
             Shipment.objects.bulk_create(sorted(shipments, key=lambda each: each.reference.upper()))
@@ -169,7 +166,7 @@ def _insert_one(answer: Shipment | Refusal) -> Shipment | Refusal:
 
 
 def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetime) -> None:
-    """Write the events and audit rows that explain new shipments."""
+    """Insert the events and audit entries of new shipments, in the transaction that has inserted them."""
     events: list[ShipmentEvent] = []
     entries: list[AuditEntry] = []
     for shipment in shipments:
@@ -182,7 +179,8 @@ def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetim
         )  # fmt: skip
         entries.append(
             log.build_audit_entry(
-                by=by, now=now, action=write.ACTION_OF[EventType.CREATED], entity="shipment", entity_id=shipment.reference,
+                by=by, now=now, action=write.ACTION_OF[EventType.CREATED],
+                entity="shipment", entity_id=shipment.reference,
                 after=snapshot | {"notes": shipment.notes},
             )
         )  # fmt: skip
@@ -190,7 +188,7 @@ def _record_creation(shipments: Sequence[Shipment], *, by: Subject, now: datetim
 
 
 def _new_reference() -> str:
-    """Make a reference that nobody typed: 12 characters of Crockford's base 32, 60 random bits."""
+    """Generate a reference: 12 characters of Crockford's base 32, 60 random bits."""
     alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
     number = new_id().int & ((1 << 60) - 1)
     return "FR-" + "".join(alphabet[(number >> shift) & 31] for shift in range(55, -1, -5))

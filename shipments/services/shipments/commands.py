@@ -1,4 +1,4 @@
-"""Shipments: advance, amend, discard. Lock the row, check, write, record; all in one transaction."""
+"""Commands on a shipment: advance, amend, discard. Each is one change through `services.write`."""
 
 import uuid
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _BEFORE_TRANSIT = frozenset({"draft", "booked"})
 
 
 class NotADraft(Exception):
-    """Only a draft can be discarded."""
+    """The shipment is no draft: only drafts can be discarded."""
 
 
 def advance(
@@ -41,9 +41,9 @@ def advance(
     note: str = "",
     expected_seq: int | None = None,
 ) -> Shipment:
-    """Move a shipment to another state by command; asking for the state it has changes nothing.
+    """Move a shipment to another state by command; the state that it has already changes nothing.
 
-    Raises ShipmentNotFound, StaleWrite, lifecycle.IllegalTransition, UnknownPlace, Invalid.
+    Raises ShipmentNotFound, StaleWrite, lifecycle.IllegalTransition, UnknownPlace, InvalidArgument.
     """
     if to not in lifecycle.STATES:
         raise InvalidArgument("to", f"{to!r} is not a state.", code="unknown_state")
@@ -83,11 +83,11 @@ def advance(
 def amend(
     *, by: Subject, now: datetime, reference: str, changes: Mapping[str, Any], expected_seq: int | None = None
 ) -> Shipment:
-    """Change what a shipment says of itself: plans, measures, parties, places, notes.
+    """Change the details of a shipment: plans, measures, parties, places, notes.
 
     `changes` by column: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at, eta,
-    customer_id, driver_id, origin, destination, notes. What equals today's value is no change; without
-    any change nothing is written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, Invalid.
+    customer_id, driver_id, origin, destination, notes. Without a difference from the stored values nothing is
+    written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, InvalidArgument.
     """
     # A savepoint is needed: a place may be stored before a later value is refused.
     with write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True) as shipment:
@@ -125,10 +125,10 @@ def _snapshot_with_notes(shipment: Shipment) -> dict[str, Any]:
 
 
 def _effective_at(shipment: Shipment, to: str, occurred_at: datetime) -> datetime:
-    """Return when an accepted command takes effect: not before anything that has been applied.
+    """Return when an accepted command takes effect: never before the newest applied entry of the fold.
 
-    At the same instant the fold orders by rank; a command to a lower state then takes the next microsecond,
-    or it would be folded before what it followed.
+    At the same instant the fold orders by rank, so a command to a lower state takes the next microsecond: else
+    it would be folded before the entry that it followed.
     """
     if occurred_at > shipment.effective_at:
         return occurred_at
@@ -163,13 +163,13 @@ def _resolved_end(shipment: Shipment, column: str, value: str | Place | Location
 
 
 def check_end_may_change(shipment: Shipment, column: str) -> None:
-    """Raise Invalid where the shipment can get no other `origin` or `destination` any more."""
+    """Raise InvalidArgument where `origin` or `destination` can no longer change: the freight is moving."""
     if shipment.status not in _BEFORE_TRANSIT:
         raise InvalidArgument(column, f"The {column} of a shipment that is {shipment.status} is settled.")
 
 
 def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
-    """Return the subject's customer account, None for none; raises Invalid."""
+    """Return the customer of the subject's organisation, None for None. Raises InvalidArgument."""
     if customer_id is None:
         return None
     customer: Customer | None = Customer.objects.of_organization(by.organization_id).filter(pk=customer_id).first()
@@ -179,7 +179,7 @@ def customer_of(customer_id: uuid.UUID | None, by: Subject) -> Customer | None:
 
 
 def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
-    """Return the subject's driver, None for none; raises Invalid."""
+    """Return the driver of the subject's organisation, None for None. Raises InvalidArgument."""
     if driver_id is None:
         return None
     driver: Driver | None = Driver.objects.of_organization(by.organization_id).filter(pk=driver_id).first()
@@ -189,6 +189,6 @@ def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
 
 
 def check_planned_times(pickup: datetime | None, delivery: datetime | None) -> None:
-    """Raise Invalid where delivery is planned before pickup."""
+    """Raise InvalidArgument where delivery is planned before pickup."""
     if pickup and delivery and delivery < pickup:
         raise InvalidArgument("plannedDeliveryAt", "Delivery is planned before pickup.")

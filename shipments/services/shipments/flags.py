@@ -14,9 +14,9 @@ from shipments.services.validation import InvalidArgument
 def open_flag(
     *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
 ) -> Shipment:
-    """Open a flag; one that is open stays as it is and nothing is written.
+    """Open a flag; where it is open nothing is written.
 
-    Raises ShipmentNotFound, StaleWrite, Invalid.
+    Raises ShipmentNotFound, StaleWrite, InvalidArgument.
     """
     _check_flag(flag)
     with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
@@ -28,9 +28,9 @@ def open_flag(
 def clear_flag(
     *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
 ) -> Shipment:
-    """Clear a flag; one that is not open changes nothing.
+    """Clear a flag; where it is not open nothing is written.
 
-    Raises ShipmentNotFound, StaleWrite, Invalid.
+    Raises ShipmentNotFound, StaleWrite, InvalidArgument.
     """
     _check_flag(flag)
     with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
@@ -40,7 +40,7 @@ def clear_flag(
 
 
 def add_flag(shipment: Shipment, flag: str, *, reason: str, now: datetime) -> bool:
-    """Add the flag to the locked, unsaved shipment, and say whether it was not open."""
+    """Add the flag to the locked, unsaved shipment; return False where it was open already."""
     if lifecycle.has_flag(shipment.flags, flag):
         return False
     entry: dict[str, Any] = {"flag": flag, "reason": reason, "openedAt": representation.instant(now)}
@@ -49,7 +49,7 @@ def add_flag(shipment: Shipment, flag: str, *, reason: str, now: datetime) -> bo
 
 
 def remove_flag(shipment: Shipment, flag: str) -> bool:
-    """Take the flag from the locked, unsaved shipment, and say whether it was open."""
+    """Remove the flag from the locked, unsaved shipment; return False where it was not open."""
     if not lifecycle.has_flag(shipment.flags, flag):
         return False
     shipment.flags = [each for each in shipment.flags if each["flag"] != flag]

@@ -1,7 +1,7 @@
-"""Rows of a file become shipments: each judged for itself, then booked or amended as anybody would.
+"""Imports: each row of a file books a shipment, or amends the one that has its reference.
 
-The reference is what makes it idempotent: a row whose reference exists amends that shipment where it differs, and
-what a row leaves out stays as it is.
+The reference makes an import idempotent: an existing shipment is amended where the row differs, and fields that the
+row leaves out stay as they are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from shipments.services.shipments.places import Place
 from shipments.services.shipments.reference_resolver import ReferenceResolver
 from shipments.services.validation import InvalidArgument
 
-# What is given as the API names it, and the column that it changes.
+# Fields as the API names them, and the columns that they change.
 _COLUMNS: Final[Mapping[str, str]] = {
     "pieces": "pieces",
     "weightKg": "weight_kg",
@@ -30,14 +30,14 @@ _COLUMNS: Final[Mapping[str, str]] = {
     "eta": "eta",
     "notes": "notes",
 }
-# Files hold times to the millisecond; nearer than that is the same.
+# Files hold times to the millisecond: a smaller difference is none.
 _SAME_INSTANT: Final = timedelta(milliseconds=1)
 Problem = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """One row: what the shipment of this reference shall be like, by the API's names, and what could not be read.
+    """One row: the values of the shipment with this reference, by the API's names, and what could not be parsed.
 
     `values`: origin, destination (UN/LOCODE or Place), status, customerId or customer (a name), driverId or
     driverName, references, pieces, weightKg, volumeM3, plannedPickupAt, plannedDeliveryAt, eta, notes.
@@ -51,7 +51,7 @@ class ImportRow:
 
 @dataclass(slots=True)
 class RowResult:
-    """What becomes of a row: `created`, `updated`, `unchanged` or `failed`, by which fields, and why not."""
+    """The outcome of a row: `created`, `updated`, `unchanged` or `failed`, with changed fields and problems."""
 
     row: int
     reference: str
@@ -61,22 +61,22 @@ class RowResult:
     warnings: list[Problem] = field(default_factory=list)
 
     def refuse(self, error: InvalidArgument) -> None:
-        """Note why the row cannot be taken."""
+        """Record why the row is refused."""
         self.outcome = "failed"
         self.errors.append({"field": error.field, "code": error.code, "message": str(error)})
 
 
 def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_run: bool) -> list[RowResult]:
-    """Book or amend what each row asks for, in the caller's transaction, and say what became of it.
+    """Book or amend the shipment of each row, in the caller's transaction, and return the results in file order.
 
-    A row that fails loses nothing but itself. With `dry_run` nothing is written: what would become of it.
+    A row that fails does not affect the others. With `dry_run` nothing is written: the results are predictions.
     """
     references = [each.reference for each in rows if each.reference]
     if not dry_run:
         write.lock_shipments_in_order(references, by=by)
     existing = _existing_shipments(references, by)
     resolver = ReferenceResolver.load([each.values for each in rows], by, dry_run=dry_run)
-    # In one order for all: two who book the same references wait for each other and never cross.
+    # In the order of references: concurrent imports of the same ones cannot deadlock.
     in_order = sorted(rows, key=lambda each: each.reference.upper())
     new_bookings: list[_NewBooking] = []
     results = [
@@ -88,7 +88,7 @@ def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_ru
 
 
 def _existing_shipments(references: Sequence[str], by: Subject) -> dict[str, Shipment]:
-    """Return the shipments that are there, by reference in capitals."""
+    """Return the existing shipments, by reference in upper case."""
     shipments = Shipment.objects.visible_to(by).with_references(references)
     shipments = shipments.select_related("origin", "destination", "customer", "driver")
     return {shipment.reference.upper(): shipment for shipment in shipments}
@@ -96,7 +96,7 @@ def _existing_shipments(references: Sequence[str], by: Subject) -> dict[str, Shi
 
 @dataclass(frozen=True, slots=True)
 class _NewBooking:
-    """A row that is to be booked."""
+    """A row that books a new shipment."""
 
     row: ImportRow
     result: RowResult
@@ -112,7 +112,7 @@ def _process_row(
     by: Subject,
     now: datetime,
 ) -> RowResult:
-    """Judge a row, amend the shipment that it differs from, and put what is to be booked to `fresh`."""
+    """Check a row, amend the shipment that it differs from, or append it to `new_bookings`."""
     result = RowResult(row.row, row.reference, errors=list(row.errors))
     if result.errors:
         result.outcome = "failed"
@@ -146,7 +146,7 @@ def _amend_existing(
 def _book_new(
     new_bookings: Sequence[_NewBooking], resolver: ReferenceResolver, *, by: Subject, now: datetime
 ) -> None:
-    """Book the new shipments of a chunk together."""
+    """Book the new shipments together, and update their results."""
     bookings = [{"reference": each.row.reference, **each.booking} for each in new_bookings]
     for each, outcome in zip(new_bookings, book_all(by=by, now=now, bookings=bookings), strict=True):
         if isinstance(outcome, DuplicateReference):
@@ -161,11 +161,11 @@ def _book_new(
             each.result.refuse(outcome)
 
 
-# -- judging ----------------------------------------------------------------------------------------------
+# -- checks ----------------------------------------------------------------------------------------------
 
 
 def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowResult) -> dict[str, Any]:
-    """Return what a new shipment is booked with."""
+    """Return the arguments with which a new shipment is booked."""
     values, booking = row.values, {}
     result.outcome, result.changed = "created", sorted(values)
     for check in (
@@ -189,7 +189,7 @@ def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowR
 def _amendment(
     row: ImportRow, shipment: Shipment, resolver: ReferenceResolver, result: RowResult
 ) -> dict[str, Any]:
-    """Return what of an existing shipment differs, by column."""
+    """Return the values that differ from the existing shipment, by column."""
     values = row.values
     changes = {
         column: values[name]
@@ -212,7 +212,7 @@ def _amendment(
     if changes and not result.errors:
         result.outcome, result.changed = "updated", sorted(map(_api_name, changes))
     if "eta" in values and "planned_delivery_at" in changes:
-        changes.setdefault("eta", shipment.eta)  # the file says it: it does not follow the plan
+        changes.setdefault("eta", shipment.eta)  # given in the file: it does not follow the plan
     return changes
 
 
@@ -248,7 +248,7 @@ def _change_parties(
 
 
 def _collect(result: RowResult, check: Any) -> Any:
-    """Return what a check finds, or note what it refuses."""
+    """Return the result of a check, or record its refusal and return None."""
     try:
         return check()
     except InvalidArgument as error:
@@ -282,7 +282,7 @@ def _is_same_value(current: Any, given: Any) -> bool:
 
 
 def _is_place(current: Location, given: str | Place) -> bool:
-    """Tell whether a place is the one that a file names: degrees do not stand in files."""
+    """Tell whether a place is the one that a file names: files hold no coordinates."""
     if isinstance(given, str):
         return current.locode == given
     return current.locode is None and (current.name.strip(), current.country) == (given.name, given.country)

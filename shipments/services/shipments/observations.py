@@ -1,4 +1,4 @@
-"""Observations and their correction: evidence is always stored, then judged; the status is re-folded.
+"""Observations and their correction: evidence is always stored, then evaluated; the status is folded again.
 
 See `shipments.domain.status_fold` for the rules of the fold.
 """
@@ -26,7 +26,7 @@ class CheckpointNotFound(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What somebody reports; `state` or a `code` of a `code_system`, or neither (an estimate of delivery)."""
+    """A reported observation: a `state`, a `code` of a `code_system`, or neither (an estimate of delivery)."""
 
     classifier: str
     occurred_at: datetime
@@ -48,11 +48,11 @@ def observe(
     supersedes: uuid.UUID | None = None,
     expected_seq: int | None = None,
 ) -> tuple[Checkpoint, bool]:
-    """Store an observation and judge it; returns it and whether it is new.
+    """Store an observation as a checkpoint and evaluate it; return the checkpoint and whether it is new.
 
-    The same `(source, source_event_id)` returns what was stored and writes nothing. `supersedes` voids that
-    checkpoint first, in the same transaction. Every stored observation writes exactly one event.
-    Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, Invalid.
+    The same `(source, source_event_id)` returns the stored checkpoint and writes nothing, whatever `expected_seq`
+    says. `supersedes` voids that checkpoint first, in the same transaction. Every stored observation writes exactly
+    one event. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, InvalidArgument.
     """
     meaning = _translate(observation, now)
     with write.locked_shipment(reference, by=by, with_related=True) as shipment:
@@ -97,7 +97,7 @@ def void_checkpoint(
     reason: str,
     expected_seq: int | None = None,
 ) -> Shipment:
-    """Take an observation out of the fold, for good and with a reason; its history stays.
+    """Exclude an observation from the fold, for good and with a reason; its history stays.
 
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
@@ -125,7 +125,7 @@ def _void_checkpoint(
 
 
 def _translate(observation: Observation, now: datetime) -> status_codes.Meaning | None:
-    """Translate what was reported; None for a code that stands in no table."""
+    """Return what the observation means, None for a code that is in no table. Raises InvalidArgument."""
     actual = observation.classifier == _ACTUAL
     if actual and observation.occurred_at > now + CLOCK_SKEW:
         raise InvalidArgument("occurredAt", "What lies in the future cannot have happened.", code="future")
@@ -154,9 +154,9 @@ def _find_stored(shipment: Shipment, observation: Observation) -> Checkpoint | N
 def _apply(
     shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning | None, *, now: datetime
 ) -> str:
-    """Lay the observation over the locked shipment, unsaved, and say how it was judged."""
+    """Apply the observation to the locked, unsaved shipment, and return the checkpoint's outcome."""
     if meaning is None:
-        return Checkpoint.Outcome.ANOMALOUS  # an unknown code: kept, shown, never guessed
+        return Checkpoint.Outcome.ANOMALOUS  # an unknown code: stored and shown, never guessed
     if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
         return _apply_estimate(shipment, checkpoint, meaning)
     if meaning.opens_flag:
@@ -175,7 +175,7 @@ def _apply(
 
 
 def _apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning) -> str:
-    """Move the ETA where the estimate is one of delivery; the newest report wins over a plan."""
+    """Move the ETA where the estimate is one of delivery; an estimate wins over a plan."""
     of_delivery = meaning.is_estimate or meaning.state == "delivered"
     planned = checkpoint.classifier == Checkpoint.Classifier.PLANNED
     if not of_delivery or (planned and _estimates(shipment).exclude(classifier="PLN").exists()):
@@ -197,7 +197,7 @@ def _current_estimate(shipment: Shipment) -> datetime | None:
 
 
 def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> status_fold.FoldResult:
-    """Set status, effective and delivery time from all that counts, `extra` included."""
+    """Set status, effective and delivery time from all commands and checkpoints, `extra` included."""
     created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
     checkpoints = list(
         Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None).exclude(state="")

@@ -1,4 +1,4 @@
-"""Places: a UN/LOCODE becomes a shared row on first use, anything else a row of the organisation's own."""
+"""Places: a UN/LOCODE is stored once for all organisations on first use, any other place per organisation."""
 
 import uuid
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from shipments.models import Location
 
 
 class UnknownPlace(Exception):
-    """No UN/LOCODE is called so."""
+    """There is no such UN/LOCODE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Place:
 
 
 def resolve_place(place: str | Place | Location, *, organization_id: uuid.UUID) -> Location:
-    """Return the stored place for a UN/LOCODE such as `NLRTM`, or for a place of one's own.
+    """Return the stored place for a UN/LOCODE such as `NLRTM`, or for a place of the organisation.
 
-    One that has been resolved already, for many shipments at once, is taken as it is.
+    A Location, resolved earlier for many shipments at once, is returned as it is.
     Raises UnknownPlace for a code that the UN/LOCODE list does not hold.
     """
     if isinstance(place, Location):

@@ -23,10 +23,10 @@ def record_proof_of_delivery(
     note: str = "",
     expected_seq: int | None = None,
 ) -> ProofOfDelivery:
-    """Store a proof of delivery; the shipment's status stays what it is.
+    """Store a proof of delivery; the status of the shipment does not change.
 
-    `pictures` by kind, `signature` or `photo`, at least one, cleaned already. A proof that is there is superseded.
-    Raises ShipmentNotFound, StaleWrite, Invalid.
+    `pictures` by kind, `signature` or `photo`, at least one, already cleaned. An earlier proof is superseded.
+    Raises ShipmentNotFound, StaleWrite, InvalidArgument.
     """
     if not pictures:
         raise InvalidArgument("signature", "Send a signature, a photo, or both.", code="required")
@@ -65,5 +65,5 @@ def record_proof_of_delivery(
 
 
 def represent(proof: ProofOfDelivery) -> representation.Json:
-    """Return the JSON of a proof: one query, for what is to be known of its pictures."""
+    """Return the JSON of a proof: one query, for the metadata of its pictures."""
     return representation.proof(proof, proof.pictures.values(*representation.PICTURE_COLUMNS))

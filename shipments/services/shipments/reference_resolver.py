@@ -1,4 +1,4 @@
-"""What the rows of a file name: customers, drivers and places, asked for together and each found once."""
+"""Resolve the customers, drivers and places that the rows of a file name, with one query for each kind."""
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from shipments.services.validation import InvalidArgument
 
 @dataclass(slots=True)
 class ReferenceResolver:
-    """What the rows name, asked for together: parties of the organisation, and places."""
+    """The parties of the organisation and the places that the rows name."""
 
     by: Subject
     dry_run: bool
@@ -27,7 +27,7 @@ class ReferenceResolver:
 
     @classmethod
     def load(cls, values: Sequence[Mapping[str, Any]], by: Subject, *, dry_run: bool) -> "ReferenceResolver":
-        """Look up what the rows' values name."""
+        """Load what the values of the rows name: three queries at most."""
         codes = {
             each[end] for each in values for end in ("origin", "destination") if isinstance(each.get(end), str)
         }
@@ -40,15 +40,15 @@ class ReferenceResolver:
         )
 
     def customer(self, values: Mapping[str, Any]) -> uuid.UUID | None:
-        """Return the id of the customer that a row names, None where it names none; raises Invalid."""
+        """Return the id of the customer that a row names, None where it names none. Raises InvalidArgument."""
         return _resolve_party(self.customers, values, "customerId", "customer", "customer")
 
     def driver(self, values: Mapping[str, Any]) -> uuid.UUID | None:
-        """Return the id of the driver that a row names, None where it names none; raises Invalid."""
+        """Return the id of the driver that a row names, None where it names none. Raises InvalidArgument."""
         return _resolve_party(self.drivers, values, "driverId", "driverName", "driver")
 
     def place(self, end: str, place_given: str | Place) -> Location:
-        """Return the place that a row names; in a dry run a new one is not stored. Raises Invalid."""
+        """Return the place that a row names; in a dry run a new one is not stored. Raises InvalidArgument."""
         if place_given not in self.places:
             if isinstance(place_given, str) and locodes.find(place_given) is None:
                 raise InvalidArgument(end, f"There is no UN/LOCODE {place_given}.", code="unknown_place")
@@ -63,7 +63,7 @@ class ReferenceResolver:
                 name=place_given.name,
                 country=place_given.country,
             )
-            # A place of one's own may have degrees, which no file holds.
+            # A place of the organisation may have coordinates, which no file holds.
             if len(alike := list(own[:2])) == 1:
                 return alike[0]
         return Location() if self.dry_run else resolve_place(place_given, organization_id=self.by.organization_id)
@@ -72,14 +72,18 @@ class ReferenceResolver:
 def _ids_by_key(
     model: Any, values: Iterable[Mapping[str, Any]], by_id: str, by_name: str, by: Subject
 ) -> dict[object, list[uuid.UUID]]:
-    """Return the ids of those who are named, by id and by name without regard to case."""
+    """Return the ids of the named parties, by id and by name without regard to case."""
     ids = {each[by_id] for each in values if by_id in each}
     names = {each[by_name] for each in values if by_name in each and by_id not in each}
     ids_by_key: dict[object, list[uuid.UUID]] = {}
     if not (ids or names):
         return ids_by_key
     alike = Q(name__in=names) | Q(capitals__in=[name.upper() for name in names])
-    parties = model.objects.of(by.organization_id).alias(capitals=Upper("name")).filter(Q(pk__in=ids) | alike)
+    parties = (
+        model.objects.of_organization(by.organization_id)
+        .alias(capitals=Upper("name"))
+        .filter(Q(pk__in=ids) | alike)
+    )
     for key, name in parties.values_list("pk", "name"):
         ids_by_key[key] = [key]
         ids_by_key.setdefault(name.strip().casefold(), []).append(key)

@@ -1,4 +1,4 @@
-"""Tracking links: made for one shipment, shown once, ended by time or by hand; only the digest is kept."""
+"""Tracking links to one shipment: shown once, expiring, revocable, stored as a digest."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from shipments.services.validation import InvalidArgument
 
 DEFAULT_LIFETIME: Final = timedelta(days=30)
 MAX_LIFETIME: Final = timedelta(days=365)
-# Enough for every party of a shipment, and a bound for a script that makes one a minute.
+# Enough for every party of a shipment; a bound for a script that creates links in a loop.
 MAX_LINKS: Final = 100
 
 
@@ -27,10 +27,10 @@ class LinkNotFound(Exception):
 def create(
     *, by: Subject, now: datetime, reference: str, expires_at: datetime | None = None
 ) -> tuple[TrackingLink, str]:
-    """Store a link that opens exactly this shipment, for 30 days unless told, and return its token too.
+    """Store a link that shows exactly this shipment, for 30 days by default, and return it with its token.
 
-    A customer's link ends with its account's right to see the shipment. Raises Forbidden, ShipmentNotFound,
-    Invalid.
+    A customer's link ends with the customer's right to see the shipment. Raises Forbidden, ShipmentNotFound,
+    InvalidArgument.
     """
     by.require("links:write")
     ends_at = expires_at or now + DEFAULT_LIFETIME
@@ -61,9 +61,9 @@ def create(
 
 
 def revoke(*, by: Subject, now: datetime, reference: str, link_id: uuid.UUID | None = None) -> int:
-    """End a link, or every link of the shipment that the subject manages, and return how many ended.
+    """Revoke a link, or every link of the shipment that the subject manages, and return how many.
 
-    What has ended stays ended. Raises Forbidden, ShipmentNotFound, LinkNotFound.
+    Revoked links stay as they are. Raises Forbidden, ShipmentNotFound, LinkNotFound.
     """
     by.require("links:write")
     with write.locked_shipment(reference, by=by) as shipment:

@@ -225,7 +225,7 @@ def test_indexes_and_foreign_keys_taken_away_for_many_rows_are_built_again(monke
             return list(cursor.fetchall())
 
     before = schema()
-    monkeypatch.setattr(loader, "_MANY", 1)
+    monkeypatch.setattr(loader, "_BULK_THRESHOLD", 1)
     seed.seed(shipments=20, events=6, seed=1, now=NOW)
 
     assert schema() == before

@@ -89,8 +89,8 @@ def test_one_round_leaves_the_picture_as_it_was(demo: Organization) -> None:
 
 def test_few_in_transit_are_left_in_transit(demo: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     in_transit = Shipment.objects.of_organization(demo.pk).filter(status="in_transit").count()
-    monkeypatch.setattr(shipment_simulator, "FLOOR", in_transit)
-    monkeypatch.setattr(shipment_simulator, "_ROUND", ("bring",))
+    monkeypatch.setattr(shipment_simulator, "MIN_IN_TRANSIT", in_transit)
+    monkeypatch.setattr(shipment_simulator, "_ROUND_OF_ACTIONS", ("bring",))
 
     simulated = _drive(demo, 10)
 
@@ -133,8 +133,8 @@ def test_logs_still_fold_into_their_snapshots(demo: Organization) -> None:
 def test_faults_are_observations_that_the_services_judge(
     demo: Organization, monkeypatch: pytest.MonkeyPatch, kind: str, outcomes: set[str]
 ) -> None:
-    monkeypatch.setattr(fault_injector, "_TENTHS", 10)
-    monkeypatch.setattr(shipment_simulator, "_ROUND", ("stop",))
+    monkeypatch.setattr(fault_injector, "_FAULTS_IN_TEN", 10)
+    monkeypatch.setattr(shipment_simulator, "_ROUND_OF_ACTIONS", ("stop",))
 
     _drive(demo, 12, faults=frozenset({kind}))
 

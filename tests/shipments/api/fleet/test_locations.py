@@ -188,7 +188,7 @@ def test_keys_of_a_driver_who_has_left_are_dead(api: Api, driver: Subject, keys:
 def test_there_is_a_bound(
     dispatcher: Subject, driver: Subject, keys: str, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device_keys, "MOST_KEYS", 1)
+    monkeypatch.setattr(device_keys, "MAX_KEYS", 1)
 
     answers = [api.post(keys, {"name": "Phone"}) for _ in range(2)]
 

@@ -188,7 +188,7 @@ def test_a_customers_link_ends_with_its_right_to_see(
 
 
 def test_there_is_a_bound(dispatcher: Subject, shipment: Shipment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking_links, "MOST_LINKS", 2)
+    monkeypatch.setattr(tracking_links, "MAX_LINKS", 2)
     for _ in range(2):
         tracking_links.create(by=dispatcher, now=NOW, reference=shipment.reference)
 

@@ -1,9 +1,11 @@
-"""The read lane: the two hottest reads (a shipment, a page of them) past Django's router, sessions, forms and DRF.
+"""The fast path: answers the two hottest reads, one shipment and a page of shipments, without Django's middleware.
 
 It is a second, shorter chain around the same functions: authentication, permission, limiter, metrics, log lines,
-security headers and prepared bytes are those of every other request. Whatever is not the plain case (a session, a
-browser of another origin, an unknown parameter, anything refused or failing) it declines before it is counted, and
-Django answers as if the lane were not there.
+security headers and cached JSON are those of every other request, and a page is read in the steps that
+`shipments.selectors.lists.query` describes. A request that is not plain (a session, a browser of another origin, an
+unknown parameter, anything refused or failing) is declined before it is counted, and Django answers it as if the fast
+path were not there. What the middleware of settings.MIDDLEWARE adds is written down here once more; the system check
+in `checks` fails when that list changes.
 """
 
 import io
@@ -20,8 +22,10 @@ from freight.fast_path.security_headers import SecurityHeaders
 from monitoring.middleware import request_context
 from ratelimits import async_limiter, limiter, middleware
 from shipments.api.http import conditional
-from shipments.api.lists import pagination
+from shipments.api.lists.responses import page_response
 from shipments.auth.subjects import Subject
+from shipments.selectors.lists.definitions import SHIPMENTS
+from shipments.selectors.lists.query import parse_list_query
 
 Application = Callable[[dict[str, Any], Any, Any], Any]
 
@@ -36,12 +40,12 @@ class FastPathApplication:
         self._resolver_matches: dict[bool, ResolverMatch] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """Answer a hot read, and hand everything else on."""
+        """Answer an eligible read, and pass everything else on to Django."""
         response = None
         if scope["type"] == "http" and is_eligible(scope):
             try:
                 response = await self._respond(self._request(scope))
-            except Exception:
+            except Exception:  # noqa: BLE001  whatever failed, Django answers the request and reports it
                 response = None
         if response is None:
             await self._django(scope, receive, send)
@@ -59,45 +63,29 @@ class FastPathApplication:
         return request
 
     async def _respond(self, request: HttpRequest) -> HttpResponse:
-        """Do what those of settings.MIDDLEWARE do that have to do with it, in their order."""
+        """Do what settings.MIDDLEWARE does for such a request, in its order, around the read."""
         with request_context(request) as finish_response:
-            headers = self._security_headers.for_request(request)
+            security_headers = self._security_headers.for_request(request)
             subject, response = await (self._page if request.path == LIST_PATH else self._shipment)(request)
             usage = await async_limiter.check("general", subject.limit_key, subject=subject)
             usages = [usage] if usage else []
             if (wait := limiter.retry_after(usages)) is not None:
                 response = middleware.refusal(request, wait)
-            for name, value in (*limiter.headers(usages).items(), *headers):
+            other_headers = {"Vary": "origin", "Content-Length": str(len(response.content))}
+            for name, value in (*limiter.headers(usages).items(), *other_headers.items(), *security_headers):
                 response.headers.setdefault(name, value)
             return finish_response(response)
 
     async def _shipment(self, request: HttpRequest) -> tuple[Subject, HttpResponse]:
         subject = await self._reads.subject(request)
         subject.require("shipment:follow")
-        rendered = await self._reads.shipment(request, subject, reference_of(request.path))
-        if rendered is None:
+        shipment = await self._reads.shipment(request, subject, reference_of(request.path))
+        if shipment is None:
             raise NotEligible
-        return subject, _json_response(rendered.body, rendered.etag)
+        return subject, conditional.json_response(shipment.body, shipment.etag)
 
     async def _page(self, request: HttpRequest) -> tuple[Subject, HttpResponse]:
         subject, version = await self._reads.subject_with_version(request)
         subject.require("shipments:read")
-        page, etag = await self._reads.page(request, subject, version)
-        response = _json_response(None if conditional.is_fresh(request, etag) else page.body, etag)
-        if links := pagination.link_header({"next": page.next, "previous": page.previous}):
-            response["Link"] = links
-        return subject, response
-
-
-def _json_response(body: bytes | None, etag: str) -> HttpResponse:
-    headers = {
-        "ETag": etag,
-        "Cache-Control": "private, no-cache",
-        "Content-Type": "application/json",
-        "Vary": "origin",
-    }
-    response = HttpResponse(body or b"", status=304 if body is None else 200, headers=headers)
-    response["Content-Length"] = str(len(response.content))
-    if body is None:
-        del response["Content-Type"]
-    return response
+        query = parse_list_query(SHIPMENTS, request.path, request.META["QUERY_STRING"], subject)
+        return subject, page_response(request, await self._reads.page(query, version))

@@ -7,9 +7,10 @@ from typing import Final
 from shipments.auth import bearers
 from shipments.auth.subjects import Subject
 from shipments.auth.tokens import Claims
-from shipments.caching import pages, versions
+from shipments.caching import versions
 from shipments.caching.versions import Version
-from shipments.selectors import async_pool
+from shipments.selectors import async_pool, positions
+from shipments.selectors.positions import PositionsByDriver
 
 # The version of an organisation (so many columns), and behind it who asks: of one snapshot.
 _VERSION_COLUMNS: Final = 4
@@ -46,8 +47,8 @@ async def load_subjects_with_versions(batch: Collection[Claims]) -> dict[Claims,
     return loaded
 
 
-async def load_positions(drivers: Collection[str]) -> pages.PositionsByDriver:
+async def load_positions(drivers: Collection[str]) -> PositionsByDriver:
     """Return where drivers are, by their ids as text; those who were never seen may be left out."""
-    return pages.positions_by_driver(
-        await async_pool.fetch(pages.POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
+    return positions.positions_by_driver(
+        await async_pool.fetch(positions.POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
     )

@@ -20,17 +20,16 @@ from django.db import connection
 from django.utils.crypto import salted_hmac
 
 from shipments import representation
-from shipments.caching import versions
 from shipments.caching.service import STAMP_BYTES, CacheService
 from shipments.compiled_sql import one_shipment
 from shipments.models import Shipment
 from shipments.querysets import Viewer
+from shipments.selectors import positions
 from shipments.selectors import shipments as selectors
 
 VARIANTS: Final = ("staff", "restricted")
 POSITION_PREFIX: Final = "driver__last_position__"
-_POSITION_FIELDS: Final = ("latitude", "longitude", "recorded_at")
-_POSITION_COLUMNS: Final = tuple(f"{POSITION_PREFIX}{column}" for column in _POSITION_FIELDS)
+_POSITION_COLUMNS: Final = tuple(f"{POSITION_PREFIX}{column}" for column in positions.POSITION_FIELDS)
 # With id and time of change: a restored database may give a number again, to something else.
 _STAMPED_COLUMNS: Final = (
     "id", "reference", "seq", "updated_at", "driver_id", "driver__name", "driver__phone", "customer_id",
@@ -192,9 +191,15 @@ def _canonical(part: object) -> object:
 
 @lru_cache(maxsize=1)
 def _code_version() -> str:
-    """Name the code that prepares, and the key that signs cursors: others' entries are no answers."""
-    pages = Path(__file__).with_name("pages.py")
-    sources = b"".join(
-        Path(file).read_bytes() for file in (representation.__file__, versions.__file__, pages, __file__)
-    )
+    """Return a digest of the code that makes cached JSON and of SECRET_KEY, which signs the cursors in pages.
+
+    Processes of another release or key share the Redis for a while: their entries must not match.
+    """
+    app = Path(representation.__file__).parent
+    files = [
+        app / "representation.py",
+        *sorted(app.glob("caching/*.py")),
+        *sorted(app.glob("selectors/lists/*.py")),
+    ]
+    sources = b"".join(file.read_bytes() for file in files)
     return salted_hmac("shipments.caching.prepared", sources + settings.VERSION.encode()).hexdigest()[:16]

@@ -16,15 +16,13 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from urllib.parse import parse_qsl
 
 from django.db import connection
 
 from shipments.auth.subjects import ORGANIZATION_WIDE_ROLES
-from shipments.domain import lifecycle
 from shipments.models import EventType
-from shipments.querysets import Viewer
 from shipments.selectors import epoch
+from shipments.selectors.lists.query import ListQuery
 
 # Where more of an organisation's events than this wait for their number, counting them costs more than it saves.
 MAX_UNNUMBERED: Final = 1_000
@@ -93,18 +91,12 @@ class TrackablePage:
     states: frozenset[str] | None
 
 
-def trackable_page(viewer: Viewer, full_path: str) -> TrackablePage | None:
-    """Return the kind of page that a path and query ask for, None where events cannot tell of it."""
-    if viewer.role not in ORGANIZATION_WIDE_ROLES:
+def trackable_page(query: ListQuery) -> TrackablePage | None:
+    """Return what events tell of the page of a query, None where they cannot tell whether it is current."""
+    if query.scope.role not in ORGANIZATION_WIDE_ROLES or not query.texts.keys() <= {"status", "limit"}:
         return None
-    pairs = parse_qsl(full_path.partition("?")[2], keep_blank_values=True)
-    values = dict(pairs)
-    if len(values) < len(pairs) or not values.keys() <= {"status", "limit"}:
-        return None
-    if "status" not in values:
-        return TrackablePage(viewer.organization_id, None)
-    states = frozenset(values["status"].split(","))
-    return TrackablePage(viewer.organization_id, states) if states <= set(lifecycle.STATES) else None
+    states = query.filter_values.get("status")
+    return TrackablePage(query.scope.organization_id, None if states is None else frozenset(states))
 
 
 def page_baseline(rows: Iterable[Mapping[str, Any]], version: Version) -> dict[str, Any]:

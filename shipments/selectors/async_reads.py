@@ -17,6 +17,7 @@ from shipments.querysets import EqualsAny, Viewer, VisibilityScope
 from shipments.selectors import async_pool
 from shipments.selectors import epoch as epochs
 from shipments.selectors import feed as feeds
+from shipments.selectors.positions import POSITIONS_SQL
 
 
 async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
@@ -105,11 +106,7 @@ async def fetch_feed(
 
 async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
     """Return where drivers were last seen, each with the microsecond of it."""
-    rows = await async_pool.fetch(
-        "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition"
-        " WHERE driver_id = ANY(%s)",
-        [list(driver_ids)],
-    )
+    rows = await async_pool.fetch(POSITIONS_SQL, [list(driver_ids)])
     return {
         driver_id: (
             representation.microseconds(recorded_at),

@@ -52,12 +52,12 @@ def measure(shipments: int, pages: int, rounds: int) -> dict[str, Any]:
 def _dispatcher() -> tuple[Any, dict[str, str]]:
     from django.test import Client  # needs settings
 
-    from shipments.demo import seed
+    from shipments.demo import accounts
 
     client = Client(SERVER_NAME="localhost")
     answer = client.post(
         "/api/auth/login",
-        json.dumps({"email": "dispatcher@demo.test", "password": seed.PASSWORD}),
+        json.dumps({"email": "dispatcher@demo.test", "password": accounts.PASSWORD}),
         content_type="application/json",
     )
     return client, {"Authorization": f"Bearer {answer.json()['access']}"}
@@ -65,16 +65,20 @@ def _dispatcher() -> tuple[Any, dict[str, str]]:
 
 def _cursor(pages: int) -> str:
     """Make the cursor that following `next` so many times would give: the row is found by its number."""
-    from shipments.api.lists import filters, pagination  # needs settings
-    from shipments.models import Shipment
+    from shipments.auth import subjects  # needs settings
+    from shipments.models import Organization, Shipment
+    from shipments.selectors.lists.definitions import SHIPMENTS
+    from shipments.selectors.lists.paging import CursorPosition
+    from shipments.selectors.lists.query import parse_list_query
 
     rows = Shipment.objects.filter(organization__slug="demo", status="in_transit", deleted_at=None)
     last = pages * LIMIT - 1
     position_values = rows.order_by("-created_at", "-id").values_list("created_at", "id")[last : last + 1]
     if not position_values:
         raise SystemExit(f"There are no {pages} pages of shipments in transit.")
-    query = pagination.ListQuery(filters.SHIPMENT_ORDERS["-createdAt"], {"status": "in_transit"})
-    return query.cursor(pagination.CursorPosition(*position_values[0]))
+    subject = subjects.system_subject(Organization.objects.get(slug="demo").pk, name="bench")
+    query = parse_list_query(SHIPMENTS, *QUERY.split("?"), subject)
+    return query.cursor(CursorPosition(*position_values[0]))
 
 
 def _rows(client: Any, headers: dict[str, str], address: str) -> int:

@@ -13,7 +13,7 @@ from shipments.api.lists import parameters
 from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import problem_responses
 from shipments.parsing import values
-from shipments.parsing.query_parameters import InvalidFields, Parameter, field_error
+from shipments.parsing.query_parameters import InvalidFields, Parameter, field_error, parse_parameters
 from shipments.selectors import accounts
 
 _SEARCH: Final[Mapping[str, Parameter]] = {
@@ -35,7 +35,7 @@ class UserSearchView(APIView):
         """Find up to 20 active members by name or e-mail address."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        query = parameters.parse_parameters(request.GET, _SEARCH)
+        query = parse_parameters(request.GET, _SEARCH)
         if "q" not in query:
             raise InvalidFields([field_error("q", "required", "Say what to look for.")])
         results = [

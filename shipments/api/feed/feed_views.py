@@ -18,7 +18,7 @@ from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import problem_responses
 from shipments.api.shipments.event_views import EVENT_PARAMETERS, release_connection
 from shipments.auth.subjects import Subject
-from shipments.parsing.query_parameters import Parameter
+from shipments.parsing.query_parameters import Parameter, parse_parameters
 from shipments.selectors import async_reads, feed
 from shipments.selectors import epoch as epochs
 from shipments.services import FeedNotFound
@@ -42,7 +42,7 @@ class FeedView(APIView):
         subject = require_reader(request)
         if not subject.sees_all_shipments:
             raise FeedNotFound
-        query = parameters.parse_parameters(request.GET, _PARAMETERS)
+        query = parse_parameters(request.GET, _PARAMETERS)
         after, limit = query.get("after", 0), query.get("limit", 200)
         entries = feed.fetch_entries(subject, after, limit=limit)
         head = feed.head_position(subject)

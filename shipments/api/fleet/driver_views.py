@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -13,12 +14,16 @@ from shipments import representation
 from shipments.api.authentication import subject_of
 from shipments.api.http.idempotency import idempotent_write
 from shipments.api.http.requests import require_reader, validated_body
-from shipments.api.lists import filters, pagination, parameters
+from shipments.api.lists import parameters
+from shipments.api.lists.responses import page_response
 from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import IDEMPOTENCY_PARAMETERS, LINK, LOCATION, problem_responses
 from shipments.api.shipments import serializers
 from shipments.auth.subjects import Subject
 from shipments.selectors import parties
+from shipments.selectors.lists import keyset, rendering
+from shipments.selectors.lists.definitions import CUSTOMERS, DRIVERS
+from shipments.selectors.lists.query import parse_list_query
 from shipments.services import CustomerNotFound, DriverNotFound
 from shipments.services.accounts import customers
 from shipments.services.fleet import drivers
@@ -29,21 +34,13 @@ class DriversView(APIView):
 
     @extend_schema(
         operation_id="listDrivers",
-        parameters=[*parameters.openapi_parameters(filters.DRIVERS), LINK],
+        parameters=[*parameters.openapi_parameters(DRIVERS.parameters), LINK],
         responses={200: schemas.DriverPage, **problem_responses(400)},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List drivers by name; a driver sees itself, a customer nobody."""
-        rows = parties.drivers(require_reader(request))
-        query, page = filters.fetch_list(
-            lambda: rows,
-            request.GET,
-            filters.DRIVERS,
-            filters.NAME_ORDERS,
-            representation.DRIVER_COLUMNS,
-            default="name",
-        )
-        return pagination.page_response(request, query, page, [representation.driver(row) for row in page.rows])
+        query = parse_list_query(DRIVERS, request.path, request.META["QUERY_STRING"], require_reader(request))
+        return page_response(request, rendering.render_rows(query, keyset.read_page(query), representation.driver))
 
     @extend_schema(
         operation_id="addDriver",
@@ -111,17 +108,15 @@ class CustomersView(APIView):
 
     @extend_schema(
         operation_id="listCustomers",
-        parameters=[*parameters.openapi_parameters(filters.CUSTOMERS), LINK],
+        parameters=[*parameters.openapi_parameters(CUSTOMERS.parameters), LINK],
         responses={200: schemas.CustomerPage, **problem_responses(400)},
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponse:
         """List customers by name; a customer sees its own account, a driver none."""
-        rows = parties.customers(require_reader(request))
-        columns = representation.CUSTOMER_COLUMNS
-        query, page = filters.fetch_list(
-            lambda: rows, request.GET, filters.CUSTOMERS, filters.NAME_ORDERS, columns, default="name"
+        query = parse_list_query(CUSTOMERS, request.path, request.META["QUERY_STRING"], require_reader(request))
+        return page_response(
+            request, rendering.render_rows(query, keyset.read_page(query), representation.customer)
         )
-        return pagination.page_response(request, query, page, [representation.customer(row) for row in page.rows])
 
     @extend_schema(
         operation_id="addCustomer",

@@ -3,9 +3,8 @@
 import re
 from typing import Final
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
-from rest_framework.response import Response
 
 from shipments.api.http.errors import PreconditionRequired
 from shipments.auth.subjects import Subject
@@ -46,10 +45,15 @@ def expected_seq(request: Request, subject: Subject, reference: str, *, required
     return int(current_seq)
 
 
-def etag_response(body: bytes | None, etag: str, *, status: int = 200) -> Response:
-    """Return JSON with its ETag; only the caller itself may keep it, and must ask again.
+def json_response(body: bytes | None, etag: str | None, *, status: int = 200) -> HttpResponse:
+    """Return JSON that only the client may store, and must revalidate; with its ETag where it has one.
 
-    Without a body the caller has this version already: 304.
+    No body means that the client has this version already: 304.
     """
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    return Response(body, status=304 if body is None else status, headers=headers)
+    headers = {"Cache-Control": "private, no-cache"} | ({"ETag": etag} if etag else {})
+    response = HttpResponse(body or b"", status=304 if body is None else status, headers=headers)
+    if body is None:
+        del response["Content-Type"]
+    else:
+        response["Content-Type"] = "application/json"
+    return response

@@ -3,6 +3,7 @@
 import uuid
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -94,7 +95,7 @@ class VoidView(APIView):
         responses={200: schemas.Shipment, **problem_responses(404, 412, body=True, keyed=True)},
     )
     @idempotent_write
-    def post(self, request: Request, reference: str, checkpoint_id: uuid.UUID) -> Response:
+    def post(self, request: Request, reference: str, checkpoint_id: uuid.UUID) -> HttpResponse:
         """Take an observation out of the status, with a reason; its history stays."""
         arguments, voiding = shipment_command(request, reference, permission="shipments:write", body=Voiding)
         services.void_checkpoint(**arguments, **voiding, checkpoint_id=checkpoint_id)
@@ -111,7 +112,7 @@ class FlagsView(APIView):
         responses={200: schemas.Shipment, **problem_responses(404, 412, body=True, keyed=True)},
     )
     @idempotent_write
-    def post(self, request: Request, reference: str) -> Response:
+    def post(self, request: Request, reference: str) -> HttpResponse:
         """Open a flag; one that is open stays as it is."""
         arguments, opening = shipment_command(request, reference, permission="checkpoints:write", body=FlagOpening)
         services.open_flag(**arguments, **opening)
@@ -128,7 +129,7 @@ class FlagView(APIView):
         responses={200: schemas.Shipment, **problem_responses(400, 404, 412, keyed=True)},
     )
     @idempotent_write
-    def delete(self, request: Request, reference: str, flag: str) -> Response:
+    def delete(self, request: Request, reference: str, flag: str) -> HttpResponse:
         """Clear a flag; one that is not open changes nothing."""
         arguments, _ = shipment_command(request, reference, permission="checkpoints:write")
         services.clear_flag(**arguments, flag=flag)

@@ -21,7 +21,7 @@ from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import REFERENCE, problem_responses
 from shipments.auth.subjects import Subject
 from shipments.parsing import values
-from shipments.parsing.query_parameters import Parameter
+from shipments.parsing.query_parameters import Parameter, parse_parameters
 from shipments.selectors import async_reads
 from shipments.selectors import epoch as epochs
 from shipments.selectors import shipments as selectors
@@ -60,7 +60,7 @@ class EventsView(APIView):
     def get(self, request: Request, reference: str) -> HttpResponseBase:
         """Return every event behind `after`, in order and without a gap, or say that one must start anew."""
         subject = require_follower(request)
-        query = parameters.parse_parameters(request.GET, EVENT_PARAMETERS)
+        query = parse_parameters(request.GET, EVENT_PARAMETERS)
         after, limit = query.get("after", 0), query.get("limit", 200)
         head = selectors.visible_shipments(subject).with_reference(reference).values_list("id", "seq").first()
         if head is None:

@@ -5,8 +5,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from django.db.models.functions import Upper
-from django.http import HttpRequest
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
@@ -14,12 +13,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from shipments import representation, services
+from shipments import services
 from shipments.api.authentication import subject_of
 from shipments.api.http import conditional
 from shipments.api.http.idempotency import idempotent_write
 from shipments.api.http.requests import require_follower, require_reader, shipment_command, validated_body
-from shipments.api.lists import filters, pagination, parameters
+from shipments.api.lists import parameters
+from shipments.api.lists.responses import page_response
 from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import (
     ETAG,
@@ -34,10 +34,12 @@ from shipments.api.openapi.documentation import (
 from shipments.api.shipments import serializers
 from shipments.auth.subjects import Subject
 from shipments.caching import pages, prepared
-from shipments.caching.versions import Version
 from shipments.parsing import values
-from shipments.parsing.query_parameters import Parameter
+from shipments.parsing.query_parameters import Parameter, parse_parameters
 from shipments.selectors import shipments as selectors
+from shipments.selectors.lists.definitions import SHIPMENTS
+from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.positions import fetch_positions
 
 _SHIPMENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "asOf": Parameter(
@@ -45,31 +47,6 @@ _SHIPMENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
     ),
 }
 _NOT_MODIFIED: Final = OpenApiResponse(description="The caller has this version.")
-_COLUMNS = (*representation.SHIPMENT_COLUMNS, "reference_key")
-
-
-def fetch_shipment_page(
-    request: HttpRequest | Request, subject: Subject, *, version: Version | None = None
-) -> pages.RenderedPage:
-    """Return the page of shipments that a request asks for; raises parameters.Invalid.
-
-    The version of the organisation is read unless the caller has read it just now.
-    """
-    sight = subject.visibility_scope
-
-    def read() -> pages.PageRows:
-        query, page = filters.fetch_list(
-            lambda: selectors.visible_shipments(sight).annotate(reference_key=Upper("reference")),
-            request.GET,
-            filters.shipment_parameters(subject),
-            filters.SHIPMENT_ORDERS,
-            _COLUMNS,
-            default="-createdAt",
-            shape=sight,
-        )
-        return pages.PageRows(page.rows, **pagination.page_links(request, query, page))
-
-    return pages.fetch_page(subject, subject.variant, request.get_full_path(), read, version=version)
 
 
 class ShipmentsView(APIView):
@@ -77,18 +54,15 @@ class ShipmentsView(APIView):
 
     @extend_schema(
         operation_id="listShipments",
-        parameters=[*parameters.openapi_parameters(filters.SHIPMENTS), IF_NONE_MATCH, ETAG, LINK],
+        parameters=[*parameters.openapi_parameters(SHIPMENTS.parameters), IF_NONE_MATCH, ETAG, LINK],
         responses={200: schemas.ShipmentPage, 304: _NOT_MODIFIED, **problem_responses(400)},
     )
-    def get(self, request: Request) -> Response:
-        """List the shipments that the caller may see, newest first unless told otherwise."""
-        page = fetch_shipment_page(request, require_reader(request))
-        is_fresh = conditional.is_fresh(request, page.etag)
-        response = conditional.etag_response(None if is_fresh else page.body, page.etag)
-        links = pagination.link_header({"next": page.next, "previous": page.previous})
-        if links:
-            response["Link"] = links
-        return response
+    def get(self, request: Request) -> HttpResponse:
+        """List the shipments that the caller may see, newest first by default."""
+        query = parse_list_query(SHIPMENTS, request.path, request.META["QUERY_STRING"], require_reader(request))
+        page = pages.fetch_page(query)
+        positions = fetch_positions(page.drivers) if page.positions is None else page.positions
+        return page_response(request, page.render(positions))
 
     @extend_schema(
         operation_id="bookShipment",
@@ -97,7 +71,7 @@ class ShipmentsView(APIView):
         responses={201: schemas.Shipment, **problem_responses(409, body=True, keyed=True)},
     )
     @idempotent_write
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponse:
         """Book a shipment: as a draft, or with `"status": "booked"`."""
         subject = subject_of(request)
         subject.require("shipments:write")
@@ -121,10 +95,10 @@ class ShipmentView(APIView):
             **problem_responses(400, 404),
         },
     )
-    def get(self, request: Request, reference: str) -> Response:
+    def get(self, request: Request, reference: str) -> HttpResponse:
         """Show a shipment as it is, or as the log told it at an earlier time; also to a tracking link."""
         subject = require_follower(request)
-        query = parameters.parse_parameters(request.GET, _SHIPMENT_PARAMETERS)
+        query = parse_parameters(request.GET, _SHIPMENT_PARAMETERS)
         if "asOf" in query:
             return Response(
                 _as_of(subject, reference, query["asOf"]), headers={"Cache-Control": "private, no-cache"}
@@ -138,7 +112,7 @@ class ShipmentView(APIView):
         responses={200: schemas.Shipment, **problem_responses(404, 412, 428, body=True, keyed=True)},
     )
     @idempotent_write
-    def patch(self, request: Request, reference: str) -> Response:
+    def patch(self, request: Request, reference: str) -> HttpResponse:
         """Change plans, measures, parties, places or notes of the version that was read."""
         arguments, changes = shipment_command(
             request,
@@ -177,7 +151,7 @@ class TransitionsView(APIView):
         },
     )
     @idempotent_write
-    def post(self, request: Request, reference: str) -> Response:
+    def post(self, request: Request, reference: str) -> HttpResponse:
         """Move a shipment to another state; asking for the state that it has changes nothing."""
         arguments, transition = shipment_command(
             request, reference, permission="checkpoints:write", body=serializers.Transition
@@ -188,7 +162,7 @@ class TransitionsView(APIView):
 
 def shipment_response(
     subject: Subject, reference: str, *, status: int = 200, client_has: Callable[[str], bool] = lambda _: False
-) -> Response:
+) -> HttpResponse:
     """Answer with the shipment as the subject sees it; `has` tells which version the caller has.
 
     Raises ShipmentNotFound.
@@ -196,7 +170,7 @@ def shipment_response(
     prepared_body = prepared.get_shipment(subject, subject.variant, reference, client_has=client_has)
     if prepared_body is None:
         raise services.ShipmentNotFound(reference)
-    return conditional.etag_response(prepared_body.body, prepared_body.etag, status=status)
+    return conditional.json_response(prepared_body.body, prepared_body.etag, status=status)
 
 
 def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from freight.fast_path.application import FastPathApplication
-from freight.server.django_handler import SingleThreadHandler
-from monitoring.dependencies import redis_deadlines
+from monitoring.dependencies import deadlines
 from monitoring.queries import query_timing
 from shipments import services
 from shipments.models import Organization, Shipment, User
@@ -25,72 +24,13 @@ from shipments.selectors import async_pool
 from shipments.services.accounts import api_keys, logins
 from tests import factories
 from tests.drills.harness.fault_proxy import FaultProxy
+from tests.freight.fast_path.asgi_client import RecordingDjango, ask
 from tests.timing import fastest_reported_seconds
 
 pytestmark = pytest.mark.usefixtures("committed")
-# What differs from one request to the next by nature, and the methods that DRF names on every answer.
-_VARYING_HEADERS = ("ratelimit", "allow")
 # Each answer of Redis comes before any timeout of its client's.
 SLOW_SECONDS = 0.24
 PASSWORD = "a-long-demo-password"
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def comparable(self) -> tuple[int, dict[str, str], bytes]:
-        return (
-            self.status,
-            {k: self.headers[k] for k in sorted(self.headers) if k not in _VARYING_HEADERS},
-            self.body,
-        )
-
-
-class RecordingDjango:
-    """The handler behind the lane, which notes what is left to it."""
-
-    def __init__(self) -> None:
-        self.handler = SingleThreadHandler()
-        self.paths: list[str] = []
-
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        self.paths.append(scope["path"])
-        await self.handler(scope, receive, send)
-
-
-async def ask(application: Any, target: str, **headers: str) -> Answer:
-    path, _, query = target.partition("?")
-    all_headers = {
-        "host": "localhost",
-        "x-request-id": "the-same",
-        **{k.replace("_", "-"): v for k, v in headers.items()},
-    }
-    scope = {
-        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-        "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()], "scheme": "http",
-        "client": ("127.0.0.1", 5000), "server": ("127.0.0.1", 80), "http_version": "1.1", "root_path": "",
-        "asgi": {"version": "3.0"},
-    }  # fmt: skip
-    sent: list[dict[str, Any]] = []
-
-    events: list[int] = []
-
-    async def receive() -> dict[str, Any]:
-        if events:
-            await asyncio.Event().wait()  # nothing more comes, and nobody leaves
-        events.append(1)
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    await application(scope, receive, send)
-    response_headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return Answer(sent[0]["status"], response_headers, b"".join(message.get("body", b"") for message in sent[1:]))
 
 
 @pytest_asyncio.fixture(autouse=True)
@@ -321,7 +261,7 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
     async def read(begins: float) -> float:
         await asyncio.sleep(begins)
         began = time.monotonic()
-        with redis_deadlines.redis_request_budget():
+        with deadlines.request_budget():
             answer = await ask(fast_path, path, authorization=token)
         assert answer.status == 200
         assert "ratelimit" in answer.headers
@@ -333,7 +273,7 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
     async def slowest() -> float:
         return max(await asyncio.gather(*(read(each / 20) for each in range(10))))
 
-    most = redis_deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
+    most = deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
     # It is at least as slow as one question of the slow Redis: the fault is real.
     assert SLOW_SECONDS < await fastest_reported_seconds(slowest, under=most) < most
     assert django.paths == []

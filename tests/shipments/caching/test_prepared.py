@@ -16,12 +16,13 @@ from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from ratelimits import counters
-from shipments import representation, services
+from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.caching import pages, prepared, service, versions
 from shipments.models import Shipment, UnnumberedEvent
-from shipments.selectors import shipments as selectors
+from shipments.selectors.lists.definitions import SHIPMENTS
+from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.positions import fetch_positions
 from shipments.services.accounts import customers
 from shipments.services.feed.sequencer import number_batch
 from shipments.services.fleet import drivers
@@ -44,14 +45,10 @@ def read_shipment(subject: Subject, reference: str, **more: Any) -> dict[str, An
     return body
 
 
-def read_rows(subject: Subject) -> pages.PageRows:
-    queryset = selectors.visible_shipments(subject).order_by("reference").values(*representation.SHIPMENT_COLUMNS)
-    return pages.PageRows(list(queryset), None, None)
-
-
-def read_list(subject: Subject, read: Callable[[], pages.PageRows] | None = None) -> list[dict[str, Any]]:
-    page = pages.fetch_page(subject, subject.variant, "/api/shipments", read or (lambda: read_rows(subject)))
-    results: list[dict[str, Any]] = orjson.loads(page.body)["results"]
+def read_list(subject: Subject) -> list[dict[str, Any]]:
+    page = pages.fetch_page(parse_list_query(SHIPMENTS, "/api/shipments", "ordering=reference", subject))
+    positions = fetch_positions(page.drivers) if page.positions is None else page.positions
+    results: list[dict[str, Any]] = orjson.loads(page.render(positions).body)["results"]
     return results
 
 
@@ -327,11 +324,10 @@ def test_warming_up_makes_reads_hits(dispatcher: Subject, capsys: pytest.Capture
 
 
 def test_without_redis_reads_are_right_and_quick(
-    dispatcher: Subject, settings: Any, monkeypatch: pytest.MonkeyPatch
+    dispatcher: Subject, settings: Any, fresh_redis_breaker: None
 ) -> None:
     gone = settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:9/0"}
     settings.CACHES = {**settings.CACHES, "default": gone}
-    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
     reference = factories.booked_shipment(dispatcher).reference
     pieces_read = []
     started = time.monotonic()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection, transaction
@@ -14,6 +15,10 @@ from shipments.auth.subjects import Subject
 from shipments.caching import versions
 from shipments.domain import lifecycle
 from shipments.models import Shipment
+from shipments.parsing.query_parameters import InvalidFields
+from shipments.selectors.lists.definitions import SHIPMENTS
+from shipments.selectors.lists.paging import CursorPosition
+from shipments.selectors.lists.query import parse_list_query
 from shipments.services.accounts import customers
 from shipments.services.feed import sequencer
 from shipments.services.fleet import drivers
@@ -170,9 +175,17 @@ def test_of_what_others_see_or_ask_events_cannot_tell(dispatcher: Subject) -> No
     organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
     customer = factories.member(organization, "customer")
 
-    assert versions.trackable_page(customer, "/api/shipments") is None
-    for query in ("q=x", "cursor=x", "ordering=eta", "status=nonsense", "status=booked&status=draft", "status="):
-        assert versions.trackable_page(dispatcher, f"/api/shipments?{query}") is None
-    known = versions.trackable_page(dispatcher, "/api/shipments?limit=5&status=draft,booked")
+    def trackable(subject: Subject, query_string: str) -> versions.TrackablePage | None:
+        return versions.trackable_page(parse_list_query(SHIPMENTS, "/api/shipments", query_string, subject))
+
+    assert trackable(customer, "") is None
+    for invalid in ("q=x", "cursor=x", "status=nonsense", "status=booked&status=draft", "status="):
+        with pytest.raises(InvalidFields):
+            trackable(dispatcher, invalid)
+    first_page = parse_list_query(SHIPMENTS, "/api/shipments", "", dispatcher)
+    cursor = first_page.cursor(CursorPosition(NOW, dispatcher.organization_id))
+    for query_string in ("q=xy", "ordering=eta", "flag=delayed", urlencode({"cursor": cursor})):
+        assert trackable(dispatcher, query_string) is None
+    known = trackable(dispatcher, "limit=5&status=draft,booked")
     assert known is not None
     assert known.states == {"draft", "booked"}

@@ -1,0 +1,159 @@
+"""The parsed query of a list. The walk of a list read begins here.
+
+Every list that pages by keyset (shipments, drivers, customers, the audit log) is read in four steps. The caller, a
+DRF view or `freight.fast_path`, has authenticated the subject and checked its permission, and calls them in turn:
+
+1. Parse: `parse_list_query` turns path, query string and subject into a `ListQuery`, the value that decides
+   everything the page shows. Raises InvalidFields.
+2. Fetch: `keyset.read_page` reads the rows, by SQL that `compiled_sql.lists` compiles once for each shape from the
+   queryset of `segments`. Pages of shipments go through `caching.pages.fetch_page`: it asks `caching.versions` what
+   is committed and `caching.service` for the page of that version, and only on a miss has
+   `caching.cached_page.PageBuilder` call `keyset.read_page`.
+3. Render: `rendering.render_rows`, or `CachedPage.render`, which puts the current positions of the drivers into the
+   cached lines. The result is a `RenderedPage`: bytes, URLs of the pages around it, ETag.
+4. Respond: `api.lists.responses.page_response` writes status, ETag and Link.
+
+Calls go down this list only: no step calls back into one before it, and each works on values, not on the request.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property, lru_cache
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.core.signing import BadSignature, Signer
+from django.db.models import QuerySet
+from django.http import QueryDict
+
+from shipments.auth.subjects import Subject
+from shipments.parsing.query_parameters import InvalidFields, Parameter, field_error, parse_parameters
+from shipments.querysets import Viewer, VisibilityScope
+from shipments.selectors.lists.paging import DEFAULT_LIMIT, CursorPosition, Ordering, paging_parameters
+
+# Clients hold cursors: another salt would make them invalid.
+_signer: Final = Signer(salt="shipments.api.cursor")
+_MAX_PARSED: Final = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class ListDefinition:
+    """One list of the API: its rows, and what they may be filtered and sorted by.
+
+    `bind_filters` returns the filters of one viewer where a filter has to know who asks.
+    """
+
+    rows: Callable[[Viewer], QuerySet[Any]]
+    columns: tuple[str, ...]
+    filters: Mapping[str, Parameter]
+    orderings: Mapping[str, Ordering]
+    default_ordering: str
+    bind_filters: Callable[[Viewer], Mapping[str, Parameter]] | None = None
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """All query parameters by name, as the API documents them."""
+        return {**self.filters, **paging_parameters(tuple(self.orderings), self.default_ordering)}
+
+    def parameters_of(self, viewer: Viewer) -> Mapping[str, Parameter]:
+        """Return all query parameters by name, with the filters of this viewer."""
+        return self.parameters if self.bind_filters is None else {**self.parameters, **self.bind_filters(viewer)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListQuery:
+    """A page of a list for one viewer: an immutable value, the same object for the same request.
+
+    `texts` are the parameters as the client wrote them, `filter_values` the parsed values of those that filter;
+    `start` is None for the first page.
+    """
+
+    definition: ListDefinition
+    scope: VisibilityScope
+    variant: str
+    path: str
+    query_string: str
+    texts: Mapping[str, str]
+    filters: Mapping[str, Parameter]
+    filter_values: Mapping[str, Any]
+    ordering: Ordering
+    limit: int
+    start: CursorPosition | None = None
+
+    @property
+    def sql_key(self) -> Hashable:
+        """What decides the SQL beside ordering, limit and values; None where a filter runs queries of its own."""
+        if any(each.runs_queries for each in self.filters.values()):
+            return None
+        return self.definition, self.scope
+
+    def select(self, values: Mapping[str, Any]) -> QuerySet[Any]:
+        """Return the rows in the viewer's sight, filtered by values like `filter_values`."""
+        rows: QuerySet[Any] = self.definition.rows(self.scope)
+        for name, parameter in self.filters.items():
+            if parameter.apply_filter is not None:
+                rows = parameter.apply_filter(rows, values[name])
+        return rows
+
+    def cursor(self, position: CursorPosition) -> str:
+        """Return the position as an opaque text, signed and bound to ordering and filters."""
+        value = position.value.isoformat() if isinstance(position.value, datetime) else position.value
+        fields = [self.ordering.name, self._fingerprint, int(position.backward), value, str(position.id)]
+        return _signer.sign_object(fields)
+
+    def page_url(self, position: CursorPosition | None) -> str | None:
+        """Return path and query of the page at a position, None for no page. Only the client knows the host."""
+        if position is None:
+            return None
+        parameters = [(name, text) for name, text in self.texts.items() if name != "cursor"]
+        return f"{self.path}?{urlencode([*parameters, ('cursor', self.cursor(position))])}"
+
+    def position(self, cursor: str) -> CursorPosition:
+        """Return the position in a cursor; raises InvalidFields for one that was changed or is of another list."""
+        try:
+            name, fingerprint, backward, value, identifier = _signer.unsign_object(cursor)
+        except (BadSignature, ValueError) as error:
+            raise InvalidFields([field_error("cursor", "invalid", "This is not a cursor of ours.")]) from error
+        if (name, fingerprint) != (self.ordering.name, self._fingerprint):
+            message = "This cursor belongs to another ordering or other filters."
+            raise InvalidFields([field_error("cursor", "mismatch", message)])
+        parsed = datetime.fromisoformat(value) if self.ordering.is_time and value is not None else value
+        return CursorPosition(parsed, uuid.UUID(identifier), bool(backward))
+
+    @property
+    def _fingerprint(self) -> str:
+        """A short hash of the filters as written."""
+        filter_texts = sorted((name, self.texts[name]) for name in self.filters)
+        return hashlib.blake2b(repr(filter_texts).encode(), digest_size=6).hexdigest()
+
+
+def parse_list_query(definition: ListDefinition, path: str, query_string: str, subject: Subject) -> ListQuery:
+    """Return the page of a list that a subject asks for; raises InvalidFields."""
+    return _parse(definition, path, query_string, subject.visibility_scope, subject.variant)
+
+
+# A pure function of its arguments: a client that polls is parsed once. Errors are not kept.
+@lru_cache(maxsize=_MAX_PARSED)
+def _parse(
+    definition: ListDefinition, path: str, query_string: str, scope: VisibilityScope, variant: str
+) -> ListQuery:
+    query_dict = QueryDict(query_string)
+    parameters = definition.parameters_of(scope)
+    values = parse_parameters(query_dict, parameters)
+    filters = {name: parameters[name] for name in values if parameters[name].apply_filter is not None}
+    query = ListQuery(
+        definition=definition,
+        scope=scope,
+        variant=variant,
+        path=path,
+        query_string=query_string,
+        texts={name: str(text) for name, text in query_dict.items()},
+        filters=filters,
+        filter_values={name: values[name] for name in filters},
+        ordering=definition.orderings[values.get("ordering", definition.default_ordering)],
+        limit=values.get("limit", DEFAULT_LIMIT),
+    )
+    return replace(query, start=query.position(values["cursor"])) if "cursor" in values else query

@@ -1,0 +1,33 @@
+"""Where drivers are: the newest position of each, beside shipments that were read before."""
+
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from django.db import connection
+
+from shipments import representation
+
+# By the driver's id as text; None for a driver without a position.
+PositionsByDriver = dict[str, representation.Json | None]
+POSITION_FIELDS: Final = ("latitude", "longitude", "recorded_at")
+POSITIONS_SQL: Final = (
+    "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition WHERE driver_id = ANY(%s)"
+)
+
+
+def fetch_positions(drivers: Collection[str]) -> PositionsByDriver:
+    """Return the positions of these drivers, who are left out where they have none: one query, none for nobody."""
+    if not drivers:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
+        return positions_by_driver(cursor.fetchall())
+
+
+def positions_by_driver(rows: Sequence[Sequence[Any]]) -> PositionsByDriver:
+    """Return the positions in rows of `POSITIONS_SQL`."""
+    return {
+        str(driver): representation.position(dict(zip(POSITION_FIELDS, fields, strict=True)), "")
+        for driver, *fields in rows
+    }

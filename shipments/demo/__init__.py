@@ -1,1 +1,1 @@
-"""The demo: a made-up carrier on the real map, loaded in bulk and kept moving by a simulator."""
+"""The demo: a fictitious carrier on the real map, loaded in bulk and kept moving by a simulator."""

@@ -1,4 +1,4 @@
-"""What the watch would have flagged by now, so that a fresh demo does not begin with hours of catching up."""
+"""The automatic flags that would be open by now: the relay need not open thousands after the seed."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from shipments.services.shipments import automatic_flags
 
 
 class OpenedFlag(NamedTuple):
-    """A flag that the watch opens on a shipment at a time, and all flags that are open then."""
+    """A flag opened automatically at a time, and all flags that are open then."""
 
     at: datetime
     flag: str
@@ -21,7 +21,7 @@ class OpenedFlag(NamedTuple):
 
 
 def due_flags(row: Mapping[str, Any], *, now: datetime) -> list[OpenedFlag]:
-    """Return what the watch has to open on a shipment, each behind the one before; none lies ahead."""
+    """Return the flags that are due on a shipment, at increasing times before `now`."""
     due = [flag for flag, opens in automatic_flags.due_changes(SimpleNamespace(**row), now) if opens]
     due_at = {
         "delayed": lambda: row["planned_delivery_at"] + settings.DELAYED_AFTER,
@@ -32,7 +32,7 @@ def due_flags(row: Mapping[str, Any], *, now: datetime) -> list[OpenedFlag]:
     for flag in sorted(due, key=lambda each: due_at[each]()):
         latest = max(due_at[flag]().replace(microsecond=0), latest) + timedelta(seconds=15)
         if latest >= now:
-            break  # the watch itself comes in time
+            break  # the relay opens it in time
         reason = automatic_flags.REASONS[flag]
         flags = [*flags, {"flag": flag, "reason": reason, "openedAt": representation.instant(latest)}]
         opened.append(OpenedFlag(latest, flag, reason, flags))

@@ -1,4 +1,4 @@
-"""The demo's drivers on the move: each creeps along the lane of the freight that it carries."""
+"""Simulate the demo's drivers: each moves along the lane of the shipment that it carries."""
 
 import random
 import uuid
@@ -13,7 +13,7 @@ from shipments.demo import lane_network
 from shipments.domain import lifecycle
 from shipments.models import Shipment
 
-# Every lane is crossed in so long, whatever its length: days of driving would not be seen to move.
+# Every lane takes this long, whatever its length: at real speed no movement would be visible.
 CROSSING: Final = timedelta(hours=2)
 _REFRESH: Final = timedelta(minutes=1)
 _MAX_DRIVERS: Final = 2_000
@@ -27,7 +27,7 @@ class _Trip:
 
 
 class DriverSimulator:
-    """Knows who is on the way where, and moves a few of them at a time."""
+    """Keeps the drivers en route with their lanes, and moves some of them at a time."""
 
     def __init__(self, organization_id: uuid.UUID, rng: random.Random) -> None:
         self._organization_id = organization_id
@@ -38,7 +38,7 @@ class DriverSimulator:
         self._loaded_at: datetime | None = None
 
     def move(self, count: int, *, now: datetime) -> int:
-        """Move the next `count` drivers, in turn, and return how many positions were new."""
+        """Move the next `count` drivers, in rotation, and return how many latest positions changed."""
         if self._loaded_at is None or now - self._loaded_at >= _REFRESH:
             self._load_trips(now)
         moved = 0
@@ -53,7 +53,7 @@ class DriverSimulator:
         return moved
 
     def _report(self, driver_id: uuid.UUID, latitude: float, longitude: float, now: datetime) -> bool:
-        """Report a position; not that of a driver who was dismissed or removed meanwhile."""
+        """Report a position; False for a driver that has been removed or deactivated concurrently."""
         try:
             result = intake.record_position(
                 by=self._by, now=now, driver_id=driver_id, latitude=latitude, longitude=longitude
@@ -63,7 +63,7 @@ class DriverSimulator:
         return result.outcome == "latest"
 
     def _load_trips(self, now: datetime) -> None:
-        """Learn who carries what; the freight that set out last decides where a driver is."""
+        """Load the drivers in motion; the newest shipment of a driver decides its lane."""
         rows = (
             Shipment.objects.of_organization(self._organization_id)
             .not_deleted()
@@ -93,7 +93,7 @@ class DriverSimulator:
 
 
 def _progress_at(lane: lane_network.Lane, point: lane_network.Point) -> float:
-    """Return the share of the lane where it passes a point; far from the lane, its start."""
+    """Return the share of the lane nearest to a point; 0 for a point far from the lane."""
     share, km = min(
         ((step / 100, lane_network.distance_km(lane.at(step / 100), point)) for step in range(101)),
         key=lambda pair: pair[1],

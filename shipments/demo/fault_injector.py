@@ -1,4 +1,4 @@
-"""What carriers' feeds do wrong: late, repeated and out-of-order observations, sent on purpose."""
+"""Inject the faults of real carrier feeds: late, duplicate and out-of-order observations."""
 
 import random
 from datetime import datetime, timedelta
@@ -10,12 +10,12 @@ from shipments.models import Shipment
 
 KINDS: Final = ("late", "duplicate", "out_of_order")
 _SOURCE: Final = "simulated feed"
-# Of ten hops so many come with a fault, where faults are wanted.
+# Of ten moves this many are turned into a fault.
 _FAULTS_IN_TEN: Final = 4
 
 
 class FaultInjector:
-    """Turns some hops between road and facility into faulty observations."""
+    """Turns some moves between road and facility into faulty observations."""
 
     def __init__(self, kinds: frozenset[str], *, by: Subject, rng: random.Random) -> None:
         self._kinds = sorted(kinds)
@@ -23,18 +23,18 @@ class FaultInjector:
         self._rng = rng
 
     def maybe_inject(self, shipment: Shipment, to: str, now: datetime) -> bool:
-        """Report that a shipment reached `to`, wrongly, and say whether it did; mostly it does not."""
+        """Report the move to `to` with a fault in four of ten calls; return whether it did."""
         if not self._kinds or self._rng.randrange(10) >= _FAULTS_IN_TEN:
             return False
         kind = self._rng.choice(self._kinds)
         if kind == "late":
-            # Before what is known already.
+            # Earlier than the newest applied event.
             hours = timedelta(hours=self._rng.randrange(1, 6))
             self._report(shipment, to, now, ago=now - shipment.effective_at + hours)
         elif kind == "duplicate":
             self._report(shipment, to, now, ago=timedelta(seconds=5), times=2)
         else:
-            # The second report happened first.
+            # The second report is of the earlier event.
             self._report(shipment, to, now, ago=timedelta(seconds=5))
             self._report(shipment, shipment.status, now, ago=timedelta(minutes=30))
         return True

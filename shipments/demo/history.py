@@ -1,4 +1,4 @@
-"""One shipment's made-up past, written row by row as the services would have written it."""
+"""Generate the history of one demo shipment: the rows that the services would have written."""
 
 import uuid
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from shipments.demo import automatic_flags, names, plans
 from shipments.demo.organization import DemoOrganization
 from shipments.demo.plans import Plan
 
-# The way to each state from `booked`: [optional] steps are left out of short histories.
+# The steps from `booked` to each state: [optional] ones are left out of short histories.
 _STEPS_TO_STATUS: Final = {
     "draft": "", "booked": "", "cancelled": "cancelled", "dispatched": "dispatched",
     "at_pickup": "dispatched at_pickup",
@@ -33,7 +33,7 @@ _NO_PLACE_STATES: Final = frozenset({"in_transit", "at_facility", "returning", "
 
 @dataclass(slots=True)
 class ShipmentHistory:
-    """The rows of one shipment: its own, its events, its audit entries; values in the order of COLUMNS."""
+    """The rows of one shipment, its events and its audit entries: values in the order of the *_COLUMNS below."""
 
     shipment: tuple[Any, ...] = ()
     events: list[tuple[Any, ...]] = field(default_factory=list)
@@ -42,9 +42,9 @@ class ShipmentHistory:
 
 @dataclass(slots=True)
 class _HistoryWriter:
-    """Writes one story: the row as it is now, and the log behind it."""
+    """Builds one history: the current row, and the log that leads to it."""
 
-    cast: DemoOrganization
+    organization: DemoOrganization
     row: dict[str, Any]
     by: tuple[str, uuid.UUID | None, str]  # role, id, name
     history: ShipmentHistory = field(default_factory=ShipmentHistory)
@@ -57,15 +57,15 @@ class _HistoryWriter:
         row, (role, actor_id, actor_name) = self.row, self.by
         row["seq"] = len(self.history.events) + 1
         row["updated_at"] = recorded_at
-        organization = self.cast.organization_id
+        organization_id = self.organization.id
         self.history.events.append(
-            (self.cast.new_id(recorded_at), organization, row["id"], row["seq"], kind, row["status"], at,
+            (self.organization.new_id(recorded_at), organization_id, row["id"], row["seq"], kind, row["status"], at,
              recorded_at, row["effective_at"] if kind == "transitioned" else None, place, role, actor_id,
              {"changes": changes} | ({"note": note} if note else {}))
         )  # fmt: skip
         self.history.audit.append(
-            (self.cast.new_id(recorded_at), organization, recorded_at, role, actor_id, actor_name, action,
-             "shipment", row["reference"], before, after, None, "", "done")
+            (self.organization.new_id(recorded_at), organization_id, recorded_at, role, actor_id, actor_name,
+             action, "shipment", row["reference"], before, after, None, "", "done")
         )  # fmt: skip
 
 
@@ -85,18 +85,23 @@ AUDIT_COLUMNS: Final = (
 
 
 def generate(
-    cast: DemoOrganization, *, number: int, created_at: datetime, status: str, detail: float
+    organization: DemoOrganization, *, number: int, created_at: datetime, status: str, detail: float
 ) -> ShipmentHistory:
-    """Return the story of shipment `number` up to `status`.
+    """Return the history of shipment `number` up to `status`.
 
-    `detail` (0…1) is the chance of each optional step; 0 is the shortest history that the services allow.
+    `detail` (0…1) is the probability of each optional step; 0 gives the shortest history that the services allow.
     """
-    plan = plans.plan(cast, number, created_at, status)
+    plan = plans.plan(organization, number, created_at, status)
     writer = _HistoryWriter(
-        cast, plans.shipment_row(cast, number, plan), by=("dispatcher", *cast.rng.choice(cast.dispatchers))
+        organization,
+        plans.shipment_row(organization, number, plan),
+        by=("dispatcher", *organization.rng.choice(organization.dispatchers)),
     )
     _write_booking(
-        writer, plan, created_at, as_draft=status == "draft" or (detail > cast.rng.random() and detail > 0.5)
+        writer,
+        plan,
+        created_at,
+        as_draft=status == "draft" or (detail > organization.rng.random() and detail > 0.5),
     )
     _write_steps(writer, plan, created_at, detail)
     _write_flags(writer)
@@ -106,9 +111,9 @@ def generate(
 
 
 def _write_flags(writer: _HistoryWriter) -> None:
-    """Write what the watch has opened since."""
+    """Add the flags that the relay would have opened since."""
     writer.by = ("system", None, "watch")
-    for opened in automatic_flags.due_flags(writer.row, now=writer.cast.now):
+    for opened in automatic_flags.due_flags(writer.row, now=writer.organization.now):
         writer.row["flags"] = opened.flags
         writer.write(
             "flagged", opened.at, opened.at, {"flags": opened.flags}, None, note=opened.reason,
@@ -119,7 +124,7 @@ def _write_flags(writer: _HistoryWriter) -> None:
 def _write_booking(writer: _HistoryWriter, plan: Plan, created_at: datetime, *, as_draft: bool) -> None:
     row = writer.row
     row |= {
-        "id": writer.cast.new_id(created_at), "status": "draft" if as_draft else "booked", "seq": 1,
+        "id": writer.organization.new_id(created_at), "status": "draft" if as_draft else "booked", "seq": 1,
         "eta": row["planned_delivery_at"], "created_at": created_at, "updated_at": created_at,
         "effective_at": created_at,
     }  # fmt: skip
@@ -131,8 +136,8 @@ def _write_booking(writer: _HistoryWriter, plan: Plan, created_at: datetime, *, 
 
 
 def _write_steps(writer: _HistoryWriter, plan: Plan, created_at: datetime, detail: float) -> None:
-    """Write every step behind the booking, at times that only grow."""
-    rng, steps = writer.cast.rng, _steps(writer, plan, detail)
+    """Add every step after the booking, at increasing times."""
+    rng, steps = writer.organization.rng, _steps(writer, plan, detail)
     departs_at = min(plan.departs_at, plan.ends_at)
     early_steps = [step for step in steps if step in plans.BEFORE_DEPARTURE or step == "driver"]
     interval_before = (departs_at - created_at) / (len(early_steps) + 1)
@@ -151,7 +156,7 @@ def _write_steps(writer: _HistoryWriter, plan: Plan, created_at: datetime, detai
 
 
 def _steps(writer: _HistoryWriter, plan: Plan, detail: float) -> list[str]:
-    rng = writer.cast.rng
+    rng = writer.organization.rng
     steps = ["booked"] if writer.row["status"] == "draft" and plan.status != "draft" else []
     if plan.driver:
         steps.append("driver")
@@ -203,7 +208,9 @@ def _write_transition(writer: _HistoryWriter, plan: Plan, step: str, at: datetim
         place = row["destination_id"]
     if step not in {"booked", "cancelled", "dispatched"}:
         writer.by = ("system", None, "carrier feed")
-    after = {"status": step} | ({"reason": writer.cast.rng.choice(names.REASONS)} if step == "cancelled" else {})
+    after = {"status": step} | (
+        {"reason": writer.organization.rng.choice(names.REASONS)} if step == "cancelled" else {}
+    )
     writer.write(
         "transitioned", at, recorded_at, changes, place, action="transition", before={"status": before}, after=after
     )  # fmt: skip

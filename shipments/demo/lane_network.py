@@ -1,4 +1,7 @@
-"""Where demo freight goes: hubs, the lanes between them by sea, road and rail, and how long they take."""
+"""The lanes of the demo: hubs, the routes between them by sea, road and rail, and their transit times.
+
+A lane is an origin, a destination and a mode.
+"""
 
 import math
 from dataclasses import dataclass
@@ -11,11 +14,12 @@ from shipments.domain import locodes
 
 Point = tuple[float, float]  # latitude, longitude in degrees
 
+# Mean radius (IUGG).
 EARTH_KM: Final = 6371.0088
-# Kilometres of great circle that a day of each mode brings, rests and detours included.
+# Great-circle kilometres per day of each mode, rests and detours included.
 KM_PER_DAY: Final = {"sea": 780.0, "road": 820.0, "rail": 900.0}
 
-# Open water between the ports; neighbours are joined below.
+# Waypoints in open water; `_SEA_LEGS` joins neighbours.
 _SEA_WAYPOINTS: Final[dict[str, Point]] = {
     "north_sea": (53.5, 3.2), "dover": (51.0, 1.4), "channel": (49.3, -5.6), "biscay": (44.0, -9.8),
     "gibraltar": (35.95, -5.7), "alboran": (36.6, -1.5), "sicily": (37.4, 11.2), "ionian": (36.0, 17.5),
@@ -51,7 +55,7 @@ grand_banks channel / windward florida hatteras / florida gulf_of_mexico yucatan
 / sunda dondra / channel cabo_branco / izu puget
 """.replace("\n", " ").split("/")
 
-# Ports, each with the waters before its door.
+# Ports, each with its nearest waypoint.
 PORTS: Final = {
     "NLRTM": "north_sea", "BEANR": "north_sea", "DEHAM": "north_sea", "GBFXT": "dover", "FRLEH": "channel",
     "ESVLC": "alboran", "ESBCN": "ligurian", "ITGOA": "ligurian", "GRPIR": "aegean", "TRMER": "crete",
@@ -67,7 +71,7 @@ PORTS: Final = {
     "ZADUR": "durban", "TZDAR": "mombasa", "KEMBA": "mombasa", "AUFRE": "leeuwin", "AUMEL": "bass",
     "AUSYD": "tasman", "NZAKL": "north_cape", "FJSUV": "fiji",
 }  # fmt: skip
-# Land on which trucks and trains can go from any hub to any other.
+# Hubs among which trucks and trains can go from any to any other.
 LAND_NETWORKS: Final = (
     "NLRTM BEANR DEHAM FRPAR FRLIO FRMRS DEBRE CHBSL ITMIL ITGOA ESMAD ESBCN PLWAW PLGDN CZPRG ATVIE HUBUD DKCPH",
     "USNYC USCHI USDEN USDAL USATL USLAX USSEA USMEM USSLC USPHX USHOU USMIA CATOR CAMTR CAWNP CAVAN MXMTY MXMEX",
@@ -87,7 +91,7 @@ _SEA_KM: Final = (1500.0, 26000.0)
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A way from hub to hub by one mode: its points in order, and how far each lies from the start in km."""
+    """A route from hub to hub by one mode: its points in order, and the distance of each from the origin in km."""
 
     origin: str
     destination: str
@@ -97,16 +101,16 @@ class Lane:
 
     @property
     def km(self) -> float:
-        """Its whole length."""
+        """The length of the route."""
         return self.distances_km[-1]
 
     @property
     def days(self) -> float:
-        """How long freight takes."""
+        """The transit time in days."""
         return self.km / KM_PER_DAY[self.mode]
 
     def at(self, share: float) -> Point:
-        """Return the point where `share` (0…1) of the way is done."""
+        """Return the point at `share` (0…1) of the route."""
         travelled_km = min(max(share, 0.0), 1.0) * self.km
         for index, (before, after) in enumerate(pairwise(self.distances_km)):
             if travelled_km <= after:
@@ -139,7 +143,7 @@ def point_between(here: Point, there: Point, share: float) -> Point:
 
 
 def position(code: str) -> Point:
-    """Return where a hub lies."""
+    """Return the position of a hub. Raises LookupError for a place without coordinates."""
     entry = locodes.find(code)
     if entry is None or entry.latitude is None or entry.longitude is None:
         raise LookupError(f"The demo's hub {code} has no position.")
@@ -148,7 +152,7 @@ def position(code: str) -> Point:
 
 @cache
 def lanes() -> dict[tuple[str, str], Lane]:
-    """Return every lane by its ends: a truck or train where the land allows it, else a ship."""
+    """Return every lane by origin and destination: by road or rail where possible, else by sea."""
     lanes_by_ends: dict[tuple[str, str], Lane] = {}
     for land in LAND_NETWORKS:
         for ends in permutations(land.split(), 2):
@@ -168,12 +172,12 @@ def lanes() -> dict[tuple[str, str], Lane]:
 
 
 def hubs() -> list[str]:
-    """Return every place that a lane touches, in order."""
+    """Return the UN/LOCODEs of all origins and destinations, sorted."""
     return sorted({end for ends in lanes() for end in ends})
 
 
 def lane(origin: str, destination: str) -> Lane:
-    """Return the lane between two places of the list; where no mode is known, straight by road."""
+    """Return the lane between two UN/LOCODEs; without a known one, a straight line by road."""
     return lanes().get((origin, destination)) or _lane(
         origin, destination, "road", (position(origin), position(destination))
     )
@@ -202,7 +206,7 @@ def _sea_graph() -> dict[str, dict[str, float]]:
 
 @cache
 def _shortest_sea_path(start: str, goal: str) -> tuple[str, ...]:
-    """Return the waters on the shortest way (Dijkstra's algorithm)."""
+    """Return the waypoints of the shortest route (Dijkstra's algorithm)."""
     heap: list[tuple[float, tuple[str, ...]]] = [(0.0, (start,))]
     seen: set[str] = set()
     while heap:

@@ -1,4 +1,7 @@
-"""The one bulk loader beside the services: COPY in chunks, the guards off while it runs and proved afterwards."""
+"""Bulk loader of the demo, the one writer beside the services: COPY in chunks with the row triggers disabled.
+
+The invariants that the triggers enforce are checked for the whole organisation afterwards.
+"""
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +22,7 @@ TABLES: Final = {
     "shipments_shipmentevent": history.EVENT_COLUMNS,
     "shipments_auditentry": history.AUDIT_COLUMNS,
 }
-# The triggers that work row by row: the work of the first three is done by `prove`, of the others by `_QUEUES`.
+# Row triggers: `check_invariants` does the work of the first three, `_ENQUEUE_FOR_RELAY` that of the others.
 _TRIGGERS: Final = {
     "shipment_seq": "shipments_shipment",
     "shipment_has_event": "shipments_shipment",
@@ -27,7 +30,7 @@ _TRIGGERS: Final = {
     "event_unnumbered": "shipments_shipmentevent",
     "entry_unlinked": "shipments_auditentry",
 }
-# What waits for the relay: events without a position in the feed, audit entries outside the chain.
+# Queues of the relay: events without a position in the feed, audit entries outside the chain.
 _ENQUEUE_FOR_RELAY: Final = (
     """
     INSERT INTO shipments_unnumberedevent (event_id, organization_id)
@@ -38,10 +41,10 @@ _ENQUEUE_FOR_RELAY: Final = (
     SELECT id, organization_id FROM shipments_auditentry WHERE organization_id = %s AND entity = 'shipment'
     """,
 )
-# From so many rows on, indexes and foreign keys are built once at the end instead of row by row.
+# From this many shipments on, indexes and foreign keys are built once at the end instead of row by row.
 _BULK_THRESHOLD: Final = 50_000
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
-# What the triggers would have refused row by row, asked of the whole organisation at once.
+# What the triggers would have refused row by row, counted for the whole organisation.
 _INVARIANTS: Final = {
     "shipments whose seq is not the number of their events": """
         SELECT count(*) FROM shipments_shipment s LEFT JOIN (
@@ -65,7 +68,7 @@ _INVARIANTS: Final = {
 
 
 class InvariantBroken(Exception):
-    """The rows loaded break a rule of the log; nothing of them is kept."""
+    """The loaded rows break an invariant of the log; the transaction is rolled back."""
 
 
 def load(
@@ -75,15 +78,15 @@ def load(
     expected: int,
     progress: Callable[[int], None],
 ) -> tuple[int, int]:
-    """Store the stories of one organisation and return how many shipments and events they were.
+    """Store the histories of one organisation and return the numbers of shipments and events.
 
-    The caller holds a transaction and owns the tables. Memory is bounded by two chunks of stories.
-    Raises Broken where the result breaks an invariant that the guards would have kept.
+    The caller holds a transaction, and its database role owns the tables. Memory is bounded by two chunks.
+    Raises InvariantBroken where the result breaks an invariant that the triggers enforce.
     """
     shipments = events = 0
     with connection.cursor() as cursor, _triggers_disabled(cursor), _indexes_dropped(cursor, expected):
-        # One thread invents and encodes the next chunk while PostgreSQL takes this one.
-        with ThreadPoolExecutor(1, thread_name_prefix="stories") as executor:
+        # A thread generates and encodes the next chunk while PostgreSQL reads this one.
+        with ThreadPoolExecutor(1, thread_name_prefix="demo-histories") as executor:
             pending = executor.submit(_next_chunk, histories)
             while chunk := pending.result():
                 pending = executor.submit(_next_chunk, histories)
@@ -100,7 +103,7 @@ def load(
 
 
 def check_invariants(organization_id: uuid.UUID) -> None:
-    """Raise Broken unless the organisation's log and its shipments agree: three queries."""
+    """Raise InvariantBroken unless the organisation's log and its shipments agree: three queries."""
     with connection.cursor() as cursor:
         for rule, sql in _INVARIANTS.items():
             cursor.execute(sql, {"organization": organization_id})
@@ -110,17 +113,17 @@ def check_invariants(organization_id: uuid.UUID) -> None:
 
 
 class _Chunk:
-    """Stories as COPY wants them."""
+    """A chunk of histories in COPY's text format."""
 
     __slots__ = ("events", "shipments", "tables")
 
     def __init__(self, histories: Sequence[ShipmentHistory]) -> None:
         self.shipments = len(histories)
-        self.events = sum(len(story.events) for story in histories)
+        self.events = sum(len(each.events) for each in histories)
         self.tables = (
-            _copy_text(story.shipment for story in histories),
-            _copy_text(row for story in histories for row in story.events),
-            _copy_text(row for story in histories for row in story.audit),
+            _copy_text(each.shipment for each in histories),
+            _copy_text(row for each in histories for row in each.events),
+            _copy_text(row for each in histories for row in each.audit),
         )
 
 
@@ -134,7 +137,7 @@ def _copy_text(rows: Iterator[tuple[Any, ...]]) -> bytes:
 
 
 def _copy_value(value: object) -> str:
-    """Write one value in COPY's text format."""
+    """Return one value in COPY's text format."""
     if value is None:
         return "\\N"
     if isinstance(value, str):
@@ -151,14 +154,14 @@ def _copy(cursor: CursorWrapper, table: str, rows: bytes) -> None:
 
 
 def _flush_deferred_constraints(cursor: CursorWrapper) -> None:
-    """Make deferred checks now: a table with checks outstanding cannot be altered."""
+    """Check the deferred constraints now: a table with pending trigger events cannot be altered."""
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 @contextmanager
 def _triggers_disabled(cursor: CursorWrapper) -> Iterator[None]:
-    """Silence the row triggers inside this transaction."""
+    """Disable the row triggers inside this transaction."""
     cursor.execute("SET LOCAL lock_timeout = '30s'")
     cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
     for trigger, table in _TRIGGERS.items():
@@ -170,7 +173,7 @@ def _triggers_disabled(cursor: CursorWrapper) -> Iterator[None]:
 
 @contextmanager
 def _indexes_dropped(cursor: CursorWrapper, expected: int) -> Iterator[None]:
-    """Take indexes, unique and foreign keys away while very many rows come, and build them again."""
+    """Drop indexes, unique and foreign keys while very many rows are loaded, and build them again."""
     if expected < _BULK_THRESHOLD:
         yield
         return

@@ -1,4 +1,4 @@
-"""Made-up people, companies and remarks of the demo, from many cultures and of many lengths."""
+"""Fictitious people, companies and remarks of the demo, from many cultures and of many lengths."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Who takes part in the demo: an organisation's customers, its drivers on their runs, and who writes its log."""
+"""The people of a demo organisation: customers, drivers on their runs, dispatchers, and latest positions."""
 
 import random
 import uuid
@@ -10,7 +10,7 @@ from typing import Any, Final
 from shipments.demo import lane_network, names
 from shipments.models import Customer, Driver, DriverPosition, Location, Position
 
-# Of the drivers on the road: how many drive, rest at a facility, deliver, stand at the door, return.
+# Weights of the states of drivers on the road.
 _STATUS_WEIGHTS: Final = {
     "in_transit": 66,
     "at_facility": 16,
@@ -22,20 +22,20 @@ _STATUS_WEIGHTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a driver is doing now: a lane, when it set out, when it will be there."""
+    """The current run of a driver: its lane, departure and arrival."""
 
     lane: lane_network.Lane
     status: str
     departed_at: datetime
     arrives_at: datetime
-    progress: float  # of the way done
+    progress: float  # share of the lane, 0…1
 
 
 @dataclass(slots=True)
 class DemoOrganization:
     """The people and places of one organisation."""
 
-    organization_id: uuid.UUID
+    id: uuid.UUID
     prefix: str
     rng: random.Random
     now: datetime
@@ -48,7 +48,7 @@ class DemoOrganization:
     dispatchers: list[tuple[uuid.UUID, str]] = field(default_factory=list)  # id and name
 
     def new_id(self, at: datetime) -> uuid.UUID:
-        """Return the UUIDv7 of a moment, its random bits from the seed."""
+        """Return a UUIDv7 of that time, its random bits from the seed."""
         return seeded_id(self.rng, at)
 
 
@@ -60,56 +60,56 @@ def seeded_id(rng: random.Random, at: datetime) -> uuid.UUID:
     return uuid.UUID(int=number)
 
 
-def populate(cast: DemoOrganization, *, drivers: int) -> None:
-    """Fill the cast with customers and drivers; every fifth driver has nothing to do now."""
-    cast.customers = [_customer(cast, name) for name in names.CUSTOMERS]
+def populate(organization: DemoOrganization, *, drivers: int) -> None:
+    """Add customers and drivers; every fifth driver has no run."""
+    organization.customers = [_customer(organization, name) for name in names.CUSTOMERS]
     lanes = list(lane_network.lanes().values())
     by_land = [lane for lane in lanes if lane.mode != "sea"]
     by_sea = [lane for lane in lanes if lane.mode == "sea"]
     for number in range(drivers):
-        # The first driver is the one who can log in: always on the road.
-        at_sea = number and cast.rng.random() < 0.4
-        lane = cast.rng.choice(by_sea if at_sea else by_land)
-        driver = _driver(cast, number, lane.mode)
-        cast.drivers.append(driver)
+        # The first driver is the one that can log in: always on the road.
+        at_sea = number and organization.rng.random() < 0.4
+        lane = organization.rng.choice(by_sea if at_sea else by_land)
+        driver = _driver(organization, number, lane.mode)
+        organization.drivers.append(driver)
         if number % 5 == 4 and number > 4:
-            # Of ten drivers one waits for work and one is away.
+            # Of ten drivers one is idle and one is absent.
             away = Driver.Status.OFF_DUTY if number % 20 == 9 else Driver.Status.INACTIVE
             driver.status = away if number % 10 == 9 else Driver.Status.ACTIVE
             continue
-        # The first five stand for one phase each, so that none is missing.
+        # The first five have one state each, so that none is missing.
         status = (
             [*_STATUS_WEIGHTS][number]
             if number < 5
-            else cast.rng.choices([*_STATUS_WEIGHTS], [*_STATUS_WEIGHTS.values()])[0]
+            else organization.rng.choices([*_STATUS_WEIGHTS], [*_STATUS_WEIGHTS.values()])[0]
         )
-        cast.runs[driver.pk] = _run(cast, lane, status)
-        cast.drivers_by_status.setdefault(status, []).append(driver)
+        organization.runs[driver.pk] = _run(organization, lane, status)
+        organization.drivers_by_status.setdefault(status, []).append(driver)
 
 
-def latest_positions(cast: DemoOrganization) -> list[DriverPosition]:
-    """Return where each driver with a run was seen last, some seconds or minutes ago."""
+def latest_positions(organization: DemoOrganization) -> list[DriverPosition]:
+    """Return the latest position of each driver with a run, some seconds or minutes old."""
     rows = []
-    for driver_id, run in cast.runs.items():
+    for driver_id, run in organization.runs.items():
         latitude, longitude = run.lane.at(run.progress)
         rows.append(
             DriverPosition(
                 driver_id=driver_id,
                 latitude=round(latitude, 5),
                 longitude=round(longitude, 5),
-                recorded_at=cast.now - timedelta(seconds=cast.rng.randrange(5, 600)),
+                recorded_at=organization.now - timedelta(seconds=organization.rng.randrange(5, 600)),
             )
         )
     return rows
 
 
-def position_history(cast: DemoOrganization, latest: list[DriverPosition]) -> list[Position]:
-    """Return the positions behind those that are shown: what was seen last is kept like any other."""
+def position_history(organization: DemoOrganization, latest: list[DriverPosition]) -> list[Position]:
+    """Return the stored positions behind the latest ones: each latest position is a stored one too."""
     return [
         Position(
             driver_id=each.driver_id,
             recorded_at=each.recorded_at,
-            received_at=cast.now,
+            received_at=organization.now,
             latitude=each.latitude,
             longitude=each.longitude,
         )
@@ -118,40 +118,43 @@ def position_history(cast: DemoOrganization, latest: list[DriverPosition]) -> li
 
 
 def place_columns(place: Location, prefix: str) -> dict[str, Any]:
-    """Return a place as `representation` wants it in a row."""
+    """Return the columns of a place that `representation` needs in a row."""
     return {
         f"{prefix}__{column}": getattr(place, column)
         for column in ("locode", "name", "country", "latitude", "longitude")
     }
 
 
-def _run(cast: DemoOrganization, lane: lane_network.Lane, status: str) -> Run:
+def _run(organization: DemoOrganization, lane: lane_network.Lane, status: str) -> Run:
     span = timedelta(days=lane.days)
     share = {
-        "in_transit": cast.rng.uniform(0.05, 0.9),
-        "at_facility": cast.rng.uniform(0.3, 0.8),
-        "out_for_delivery": cast.rng.uniform(0.97, 0.995),
+        "in_transit": organization.rng.uniform(0.05, 0.9),
+        "at_facility": organization.rng.uniform(0.3, 0.8),
+        "out_for_delivery": organization.rng.uniform(0.97, 0.995),
         "at_delivery": 1.0,
-        "returning": cast.rng.uniform(0.4, 0.9),
+        "returning": organization.rng.uniform(0.4, 0.9),
     }[status]
-    departed_at = (cast.now - span * share - timedelta(minutes=cast.rng.randrange(10, 90))).replace(microsecond=0)
-    late = timedelta(hours=cast.rng.choice((0, 0, 0, 0, 1, 2, 5)))
-    arrives_at = max(departed_at + span, cast.now + timedelta(minutes=20)) + late
+    departed_at = (organization.now - span * share - timedelta(minutes=organization.rng.randrange(10, 90))).replace(
+        microsecond=0
+    )
+    late = timedelta(hours=organization.rng.choice((0, 0, 0, 0, 1, 2, 5)))
+    arrives_at = max(departed_at + span, organization.now + timedelta(minutes=20)) + late
     return Run(lane, status, departed_at, arrives_at.replace(minute=arrives_at.minute // 5 * 5, second=0), share)
 
 
-def _customer(cast: DemoOrganization, name: str) -> Customer:
-    since = cast.now - timedelta(days=cast.rng.randrange(60, 900))
-    number = cast.rng.randrange(10**6, 10**7)
+def _customer(organization: DemoOrganization, name: str) -> Customer:
+    since = organization.now - timedelta(days=organization.rng.randrange(60, 900))
+    number = organization.rng.randrange(10**6, 10**7)
     return Customer(
-        id=cast.new_id(since), organization_id=cast.organization_id, name=name, created_at=since, updated_at=since,
-        email=f"freight-{number}@customer.example", phone=f"{cast.rng.choice(names.DIALS)} {number}",
+        id=organization.new_id(since), organization_id=organization.id, name=name,
+        created_at=since, updated_at=since,
+        email=f"freight-{number}@customer.example", phone=f"{organization.rng.choice(names.DIALS)} {number}",
     )  # fmt: skip
 
 
-def _driver(cast: DemoOrganization, number: int, mode: str) -> Driver:
-    rng = cast.rng
-    since = cast.now - timedelta(days=rng.randrange(50, 1500))
+def _driver(organization: DemoOrganization, number: int, mode: str) -> Driver:
+    rng = organization.rng
+    since = organization.now - timedelta(days=rng.randrange(50, 1500))
     name = names.DRIVERS[number % len(names.DRIVERS)]
     if number >= len(names.DRIVERS):
         name = f"{name} {number // len(names.DRIVERS) + 1}"
@@ -162,7 +165,8 @@ def _driver(cast: DemoOrganization, number: int, mode: str) -> Driver:
         f"{rng.choice('LMNPRSTV')}-{rng.randrange(100, 999)}",
     }[mode]
     return Driver(
-        id=cast.new_id(since), organization_id=cast.organization_id, name=name, created_at=since, updated_at=since,
+        id=organization.new_id(since), organization_id=organization.id, name=name,
+        created_at=since, updated_at=since,
         phone=f"{rng.choice(names.DIALS)} {rng.randrange(10**6, 10**7)}", vehicle=vehicle,
         license_number=f"{rng.choice('ABCDEH')}{rng.randrange(10**8, 10**9)}",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is to become of a made-up shipment: its state, lane, load, parties and times, before its past is written."""
+"""Plan one demo shipment before its history is generated: state, lane, load, parties and times."""
 
 import random
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from shipments.demo import lane_network, names
 from shipments.demo.organization import DemoOrganization, place_columns
 from shipments.models import Customer, Driver
 
-# How many of a hundred shipments are in which state; the newest have not had time to get far.
+# Percentage of shipments in each state; NEW_WEIGHTS are for those too new to have got far.
 WEIGHTS: Final = {
     "draft": 3.0, "booked": 5.0, "dispatched": 3.0, "at_pickup": 2.0, "in_transit": 28.0, "at_facility": 6.0,
     "out_for_delivery": 4.0, "at_delivery": 2.0, "delivery_attempted": 2.0, "available_for_pickup": 2.0,
@@ -26,14 +26,14 @@ _MIN_LEAD: Final = timedelta(hours=3)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a story will tell: where, when and how far."""
+    """The plan of one history: state, lane, driver and times."""
 
     status: str
     lane: lane_network.Lane
     driver: Driver | None
     departs_at: datetime
     arrives_at: datetime
-    ends_at: datetime  # no event lies behind it
+    ends_at: datetime  # no event is later
 
 
 def choose_status(rng: random.Random, *, number: int, age: timedelta) -> str:
@@ -44,38 +44,40 @@ def choose_status(rng: random.Random, *, number: int, age: timedelta) -> str:
     return rng.choices([*weights], [*weights.values()])[0]
 
 
-def plan(cast: DemoOrganization, number: int, created_at: datetime, status: str) -> Plan:
-    """Find a lane and times that fit the state; who has had no time to get there is booked."""
-    latest_event_at = cast.now - timedelta(minutes=2)
-    if status in cast.drivers_by_status:
-        return _plan_with_driver_en_route(cast, number, created_at, status, latest_event_at) or plan(
-            cast, number=number, created_at=created_at, status="booked"
+def plan(organization: DemoOrganization, number: int, created_at: datetime, status: str) -> Plan:
+    """Return a plan that fits the state; a shipment too new for it is planned as booked."""
+    latest_event_at = organization.now - timedelta(minutes=2)
+    if status in organization.drivers_by_status:
+        return _plan_with_driver_en_route(organization, number, created_at, status, latest_event_at) or plan(
+            organization, number=number, created_at=created_at, status="booked"
         )
-    rng, age = cast.rng, cast.now - created_at
-    driver = rng.choice(cast.drivers)
+    rng, age = organization.rng, organization.now - created_at
+    driver = rng.choice(organization.drivers)
     if status in BEFORE_DEPARTURE:
         lane = random_lane(rng)
-        departs_at = cast.now + timedelta(hours=rng.randrange(4, 240))
+        departs_at = organization.now + timedelta(hours=rng.randrange(4, 240))
         assigned = driver if status in {"dispatched", "at_pickup"} else None
         return Plan(status, lane, assigned, departs_at, departs_at + timedelta(days=lane.days), latest_event_at)
-    found = _lane_within_days(rng, age / timedelta(days=1) * 0.7)
-    if found is None:
-        return plan(cast, number, created_at, "booked")
-    span = timedelta(days=found.days)
+    lane_in_time = _lane_within_days(rng, age / timedelta(days=1) * 0.7)
+    if lane_in_time is None:
+        return plan(organization, number, created_at, "booked")
+    span = timedelta(days=lane_in_time.days)
     departs_at = created_at + (age - span) * rng.uniform(0.1, 0.8)
-    return Plan(status, found, driver, departs_at, departs_at + span, min(departs_at + span, latest_event_at))
+    return Plan(
+        status, lane_in_time, driver, departs_at, departs_at + span, min(departs_at + span, latest_event_at)
+    )
 
 
 def _plan_with_driver_en_route(
-    cast: DemoOrganization, number: int, created_at: datetime, status: str, latest_event_at: datetime
+    organization: DemoOrganization, number: int, created_at: datetime, status: str, latest_event_at: datetime
 ) -> Plan | None:
-    """Put freight on the way with a driver on the way who set out after it was booked."""
-    carriers = cast.drivers_by_status[status]
+    """Plan the shipment with a driver en route that departed after the booking, None where there is none."""
+    carriers = organization.drivers_by_status[status]
     for attempt in range(12):
-        # The driver who can log in always has something to do.
+        # The driver that can log in always has shipments.
         first = not attempt and number % 40 == 0
-        driver = carriers[0] if first else cast.rng.choice(carriers)
-        run = cast.runs[driver.pk]
+        driver = carriers[0] if first else organization.rng.choice(carriers)
+        run = organization.runs[driver.pk]
         if run.departed_at - _MIN_LEAD > created_at:
             return Plan(status, run.lane, driver, run.departed_at, run.arrives_at, latest_event_at)
     return None
@@ -83,7 +85,7 @@ def _plan_with_driver_en_route(
 
 @cache
 def _lanes_by_days() -> dict[str, tuple[list[float], list[lane_network.Lane]]]:
-    """Return the lanes of each mode, the quickest first, beside their days."""
+    """Return the days and the lanes of each mode, the fastest lane first."""
     lanes_by_mode = {}
     for mode in _MODE_WEIGHTS:
         lanes = sorted(
@@ -94,13 +96,13 @@ def _lanes_by_days() -> dict[str, tuple[list[float], list[lane_network.Lane]]]:
 
 
 def random_lane(rng: random.Random) -> lane_network.Lane:
-    """Choose a lane: the mode first, for there are far more ways by sea than by land."""
+    """Choose a lane: the mode first, because there are far more lanes by sea than by land."""
     _, lanes = _lanes_by_days()[rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]]
     return rng.choice(lanes)
 
 
 def _lane_within_days(rng: random.Random, max_days: float) -> lane_network.Lane | None:
-    """Choose a lane that takes at most so many days, None where there is none."""
+    """Choose a lane that takes at most `max_days`, None where there is none."""
     first = rng.choices([*_MODE_WEIGHTS], [*_MODE_WEIGHTS.values()])[0]
     for mode in (first, "road"):
         days, lanes = _lanes_by_days()[mode]
@@ -123,16 +125,16 @@ def random_references(rng: random.Random, lane: lane_network.Lane) -> dict[str, 
     return numbers if lane.mode == "sea" else numbers | {"pro": f"{rng.randrange(10**9, 10**10)}"}
 
 
-def shipment_row(cast: DemoOrganization, number: int, plan: Plan) -> dict[str, Any]:
-    """Return a fresh row: what is shipped, for whom, and when it is planned to be where."""
-    rng = cast.rng
-    customer: Customer | None = rng.choice(cast.customers) if rng.random() < 0.95 else None
-    origin, destination = cast.places[plan.lane.origin], cast.places[plan.lane.destination]
+def shipment_row(organization: DemoOrganization, number: int, plan: Plan) -> dict[str, Any]:
+    """Return the row of a new shipment: load, parties, places and planned times."""
+    rng = organization.rng
+    customer: Customer | None = rng.choice(organization.customers) if rng.random() < 0.95 else None
+    origin, destination = organization.places[plan.lane.origin], organization.places[plan.lane.destination]
     early = timedelta(minutes=rng.randrange(-90, 240))
     weight_kg, volume_m3 = random_load(rng, plan.lane)
     return {
-        "reference": f"{cast.prefix}-{number:06d}",
-        "organization_id": cast.organization_id,
+        "reference": f"{organization.prefix}-{number:06d}",
+        "organization_id": organization.id,
         "origin_id": origin.pk,
         "destination_id": destination.pk,
         "customer_id": customer.pk if customer else None,

@@ -1,4 +1,4 @@
-"""Two organisations of demo data: people, places, drivers on the road, and shipments with their past."""
+"""Demo data of two organisations: people, places, drivers en route, and shipments with their histories."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ from shipments.models import (
 SLUG: Final = "demo"
 RIVAL_SLUG: Final = "rival"
 RIVAL_SHIPMENTS: Final = 50
-# Average numbers of events per shipment that the shortest and the fullest histories come to (measured).
+# Average number of events per shipment of the shortest and of the longest histories (measured).
 SHORTEST, FULLEST = 3.9, 8.8
 _WINDOW: Final = timedelta(days=45)
 _CHUNK: Final = 2_000
@@ -38,7 +38,7 @@ _CHUNK: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class SeedResult:
-    """What was stored."""
+    """How many rows were stored."""
 
     organizations: int
     shipments: int
@@ -56,7 +56,7 @@ def seed(
 ) -> SeedResult:
     """Store both organisations in one transaction; the same arguments give the same data.
 
-    `events` is the wished average per shipment, kept between what the services allow. Raises loader.Broken.
+    `events` is the requested average per shipment, clamped to SHORTEST…FULLEST. Raises loader.InvariantBroken.
     """
     with transaction.atomic():
         demo_counts = _organization(
@@ -73,7 +73,7 @@ def seed(
     return SeedResult(2, demo_counts[0] + rival_counts[0], demo_counts[1] + rival_counts[1])
 
 
-# Filled beside the stories; the planner should know of these too.
+# Filled beside the loader's tables, and analysed for the query planner too.
 _OTHER_TABLES: Final = (
     "shipments_driver",
     "shipments_customer",
@@ -85,7 +85,7 @@ _OTHER_TABLES: Final = (
 
 
 def _rng(seed: int, name: str) -> random.Random:
-    return random.Random(f"{seed}:{name}")
+    return random.Random(f"{seed}:{name}")  # noqa: S311  reproducible demo data
 
 
 def _organization(
@@ -93,27 +93,27 @@ def _organization(
     rng: random.Random, now: datetime, progress: Callable[[int], None],
 ) -> tuple[int, int]:  # fmt: skip
     founded_at = now - timedelta(days=1600)
-    organization = Organization.objects.create(
+    row = Organization.objects.create(
         id=demo_organization.seeded_id(rng, founded_at), name=name, slug=slug, created_at=founded_at
     )
-    cast = DemoOrganization(organization.pk, prefix, rng, now, _places())
-    demo_organization.populate(cast, drivers=min(max(shipments // 12, 20), 5_000))
-    Customer.objects.bulk_create(cast.customers)
-    Driver.objects.bulk_create(cast.drivers)
-    latest = DriverPosition.objects.bulk_create(demo_organization.latest_positions(cast))
-    Position.objects.bulk_create(demo_organization.position_history(cast, latest))
-    _accounts(cast, accounts)
+    organization = DemoOrganization(row.pk, prefix, rng, now, _places())
+    demo_organization.populate(organization, drivers=min(max(shipments // 12, 20), 5_000))
+    Customer.objects.bulk_create(organization.customers)
+    Driver.objects.bulk_create(organization.drivers)
+    latest = DriverPosition.objects.bulk_create(demo_organization.latest_positions(organization))
+    Position.objects.bulk_create(demo_organization.position_history(organization, latest))
+    _accounts(organization, accounts)
     detail = min(max((events - SHORTEST) / (FULLEST - SHORTEST), 0.0), 1.0)
     return loader.load(
-        _history_chunks(cast, shipments, detail),
-        organization_id=organization.pk,
+        _history_chunks(organization, shipments, detail),
+        organization_id=row.pk,
         expected=shipments,
         progress=progress,
     )
 
 
 def _places() -> dict[str, Location]:
-    """Store what is missing of the hubs, as `services.resolve_place` would one by one."""
+    """Store the missing hubs in one statement; `services.resolve_place` would need one each."""
     codes = lane_network.hubs()
     entries = [entry for code in codes if (entry := locodes.find(code))]
     Location.objects.bulk_create(
@@ -131,38 +131,40 @@ def _places() -> dict[str, Location]:
 
 @cache
 def _password_hash() -> str:
-    """Hash the password once for all accounts: it is public, and each hash takes a tenth of a second."""
+    """Hash the password once for all accounts: it is public, and a hash takes 0.1 s."""
     return make_password(PASSWORD, salt="0f1e2d3c4b5a69788796a5b4c3d2e1f0")
 
 
-def _accounts(cast: DemoOrganization, accounts: tuple[Account, ...]) -> None:
+def _accounts(organization: DemoOrganization, accounts: tuple[Account, ...]) -> None:
     for account in accounts:
         user = User.objects.create(
-            id=cast.new_id(cast.now - timedelta(days=1000)), email=account.email, name=account.name,
+            id=organization.new_id(organization.now - timedelta(days=1000)), email=account.email, name=account.name,
             password=_password_hash(), is_staff=account.staff, is_superuser=account.staff,
         )  # fmt: skip
         Membership.objects.create(
-            id=cast.new_id(cast.now - timedelta(days=1000)), user=user, role=account.role,
-            organization_id=cast.organization_id,
-            customer=cast.customers[0] if account.role == Role.CUSTOMER else None,
-            driver=cast.drivers[0] if account.role == Role.DRIVER else None,
+            id=organization.new_id(organization.now - timedelta(days=1000)), user=user, role=account.role,
+            organization_id=organization.id,
+            customer=organization.customers[0] if account.role == Role.CUSTOMER else None,
+            driver=organization.drivers[0] if account.role == Role.DRIVER else None,
         )  # fmt: skip
         if account.role == Role.DISPATCHER:
-            cast.dispatchers.append((user.pk, user.name))
+            organization.dispatchers.append((user.pk, user.name))
 
 
 def _history_chunks(
-    cast: DemoOrganization, shipments: int, detail: float
+    organization: DemoOrganization, shipments: int, detail: float
 ) -> Iterator[list[history.ShipmentHistory]]:
-    """Tell one story after another, the oldest shipment first."""
+    """Yield the histories in chunks, the oldest shipment first."""
     newest = timedelta(minutes=20)
     step = (_WINDOW - newest) / max(shipments, 1)
     chunk: list[history.ShipmentHistory] = []
     for number in range(1, shipments + 1):
-        created_at = cast.now - _WINDOW + step * (number - 1 + cast.rng.random())
+        created_at = organization.now - _WINDOW + step * (number - 1 + organization.rng.random())
         created_at = created_at.replace(microsecond=created_at.microsecond // 1000 * 1000)
-        status = plans.choose_status(cast.rng, number=number, age=cast.now - created_at)
-        chunk.append(history.generate(cast, number=number, created_at=created_at, status=status, detail=detail))
+        status = plans.choose_status(organization.rng, number=number, age=organization.now - created_at)
+        chunk.append(
+            history.generate(organization, number=number, created_at=created_at, status=status, detail=detail)
+        )
         if len(chunk) == _CHUNK:
             yield chunk
             chunk = []

@@ -1,4 +1,4 @@
-"""The simulator's mind: which shipment changes next, and how, through the public services alone."""
+"""Simulate the demo's shipments: choose which one changes next, and how, through the public services alone."""
 
 import random
 import uuid
@@ -17,12 +17,13 @@ from shipments.domain import lifecycle
 from shipments.models import Customer, Driver, Shipment
 from shipments.querysets import ShipmentQuerySet
 
-# Every other event goes to the newest so many shipments in transit, in turn; nothing else touches those.
+# Every other event refines the ETA of one of the newest shipments in transit, in rotation. They change in no other
+# way.
 ETA_POOL: Final = 50
-# Below so many in transit none is delivered.
+# With fewer shipments than this in transit none is taken out for delivery.
 MIN_IN_TRANSIT: Final = 150
-# One round of the other half. Each state gains as many as it loses, so that the picture stays as it is for
-# days; one shipment in a round is booked and one delivered: some 7,000 a day at 10 events a second.
+# One round of the other half. Each state gains as many shipments as it loses, so the distribution stays the same
+# for days; a round books one shipment and delivers one: some 7,000 a day at 10 events per second.
 _ROUND_OF_ACTIONS: Final = (
     "book", "confirm", "assign", "dispatch", "pick_up", "depart", "bring", "arrive", "deliver",
     *("stop", "go") * 17, *("refine",) * 13, "attempt", "retry",
@@ -40,7 +41,7 @@ _TRANSITIONS: Final = {
     "attempt": ("out_for_delivery", "delivery_attempted"),
     "retry": ("delivery_attempted", "out_for_delivery"),
 }
-# So many of a state are looked at to choose one.
+# One is chosen among this many of a state.
 _CANDIDATES: Final = 200
 _SHIPMENTS_PER_DRIVER: Final = 6
 _REFUSALS: Final = (
@@ -50,21 +51,21 @@ _REFUSALS: Final = (
 
 
 class ShipmentSimulator:
-    """Writes one event at a time; its choices follow from the seed and from what it finds."""
+    """Writes one event per step; its choices follow from the seed and the stored shipments."""
 
     def __init__(self, organization_id: uuid.UUID, *, seed: int, faults: frozenset[str] = frozenset()) -> None:
         self.by = subjects.system_subject(organization_id, name="simulator")
         self.counts: Counter[str] = Counter()
-        self.rng = random.Random(seed)
+        self.rng = random.Random(seed)  # noqa: S311  reproducible choices
         self._faults = FaultInjector(faults, by=self.by, rng=self.rng)
         self._eta_pool: deque[uuid.UUID] = deque()
-        self._left_in_pool = 0  # of this turn around the watched
+        self._left_in_pool = 0  # until the pool is loaded again
         self._round: list[str] = []
         self._step_count = 0
         self._lane = plans.random_lane(self.rng)
 
     def step(self, now: datetime) -> bool:
-        """Write the next event and say whether it did; a refusal by the services is counted."""
+        """Write the next event and return whether it was written; refusals of the services count as skipped."""
         self._step_count += 1
         name = "watched" if self._step_count % 2 else self._next_name()
         try:
@@ -106,7 +107,7 @@ class ShipmentSimulator:
         )  # fmt: skip
         return moved.seq > shipment.seq
 
-    # -- the watched -------------------------------------------------------------------------------------
+    # -- the ETA pool ------------------------------------------------------------------------------------
 
     def _in_transit(self) -> ShipmentQuerySet:
         rows = Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status="in_transit")
@@ -114,9 +115,9 @@ class ShipmentSimulator:
 
     def _refine_pooled(self, now: datetime) -> bool:
         if not self._left_in_pool:
-            fresh = list(self._in_transit().values_list("pk", flat=True)[:ETA_POOL])
-            self._eta_pool, self._left_in_pool = deque(fresh), len(fresh)
-            if not fresh:
+            ids = list(self._in_transit().values_list("pk", flat=True)[:ETA_POOL])
+            self._eta_pool, self._left_in_pool = deque(ids), len(ids)
+            if not ids:
                 return False
         identifier = self._eta_pool[0]
         self._eta_pool.rotate(-1)
@@ -124,12 +125,12 @@ class ShipmentSimulator:
         shipment = self._in_transit().filter(pk=identifier).first()
         return shipment is not None and self._refine(shipment, now)
 
-    # -- the others --------------------------------------------------------------------------------------
+    # -- all other shipments -----------------------------------------------------------------------------
 
-    def _choose_shipment(self, status: str, **where: object) -> Shipment | None:
-        """Choose among the oldest of a state; what is due first arrives first."""
+    def _choose_shipment(self, status: str, **filters: object) -> Shipment | None:
+        """Choose among the oldest shipments of a state; the ETA pool is left alone."""
         rows = (
-            Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status=status, **where)
+            Shipment.objects.of_organization(self.by.organization_id).not_deleted().filter(status=status, **filters)
         )
         rows = rows.select_related("origin", "destination").order_by("created_at", "id")
         if status == "in_transit":
@@ -179,7 +180,7 @@ class ShipmentSimulator:
         return shipment is not None and self._advance(shipment, "dispatched", now)
 
     def _driver_for(self, shipment: Shipment) -> uuid.UUID | None:
-        """Choose a driver who waits for freight on the same lane, else one with little to do."""
+        """Choose an idle driver with shipments on the same lane, else the one with the fewest in motion."""
         rows = Driver.objects.of_organization(self.by.organization_id).filter(status=Driver.Status.ACTIVE)
         is_waiting = Q(shipments__status__in=("booked", "dispatched", "at_pickup"))
         is_same_lane = Q(shipments__origin=shipment.origin_id, shipments__destination=shipment.destination_id)

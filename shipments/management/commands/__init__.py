@@ -1,0 +1,1 @@
+"""The commands of `manage.py`; each prints JSON or one sentence."""

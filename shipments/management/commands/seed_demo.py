@@ -18,20 +18,20 @@ DEFAULT_SHIPMENTS: Final = 2_000
 
 
 class Command(BaseCommand):
-    """Loads the demo once; a second run leaves it alone."""
+    """Loads the demo once; a second run changes nothing."""
 
     help = "Load demo data: two organisations, real places, shipments in every state with their histories."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--shipments", type=int, help=f"how many, {DEFAULT_SHIPMENTS} unless told")
+        parser.add_argument("--shipments", type=int, help=f"how many ({DEFAULT_SHIPMENTS})")
         parser.add_argument(
             "--events",
             type=float,
             default=6.0,
-            help=f"wished average of events per shipment, {seed.SHORTEST}…{seed.FULLEST} (6)",
+            help=f"average of events per shipment, {seed.SHORTEST}…{seed.FULLEST} (6)",
         )
         parser.add_argument("--seed", type=int, default=1, help="the same seed and --now give the same data (1)")
-        parser.add_argument("--now", type=_parse_time, help="the moment at which the story ends (this minute)")
+        parser.add_argument("--now", type=_parse_time, help="the time at which the histories end (this minute)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         requested: int | None = options["shipments"]
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         )  # fmt: skip
 
     def _report_existing(self, existing: int, requested: int | None) -> None:
-        """Say that the data is there; other data than asked for is an error."""
+        """Report the existing data; fewer shipments than requested are an error."""
         if requested is not None and existing < requested:
             raise CommandError(
                 f"The organisation {seed.SLUG!r} has {existing} shipments already and is never loaded over;"

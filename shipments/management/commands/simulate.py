@@ -1,4 +1,4 @@
-"""`manage.py simulate`: keeps the demo moving, through the public services."""
+"""`manage.py simulate`: keeps the demo moving through the public services."""
 
 import signal
 import threading
@@ -23,14 +23,14 @@ from shipments.models import Organization
 T = TypeVar("T")
 
 _REPORT_SECONDS: Final = 60.0
-# A driver moves at every so many turns.
+# Steps of the shipment simulator per move of a driver.
 _STEPS_PER_MOVE: Final = 2
 _MIN_WAIT_SECONDS: Final = 0.5
 _MAX_WAIT_SECONDS: Final = 10.0
 
 
 class Command(BaseCommand):
-    """Writes events at a steady rate until it is told to stop."""
+    """Writes events at a steady rate until SIGTERM, SIGINT or `--count`."""
 
     help = (
         "Drive the demo organisation's shipments through their lifecycle. Half of the events refine the estimates"
@@ -40,7 +40,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--rate", type=float, default=10.0, help="events a second (10)")
         parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same choices (1)")
-        parser.add_argument("--count", type=int, help="stop after so many turns, refused ones included")
+        parser.add_argument("--count", type=int, help="stop after this many steps, refused ones included")
         parser.add_argument(
             "--faults", default="", help=f"faulty observations too: {','.join(fault_injector.KINDS)}"
         )
@@ -86,14 +86,14 @@ class Command(BaseCommand):
             if time.monotonic() >= report_at:
                 self._report(shipment_simulator.counts, positions)
                 report_at, positions = time.monotonic() + _REPORT_SECONDS, 0
-            # What could not be written in time is not made up for: the rate is a rate, not a debt.
+            # After a delay of more than a second the backlog is dropped: no burst to catch up.
             due = max(due + 1 / rate, time.monotonic() - 1)
             self._stop.wait(max(due - time.monotonic(), 0))
         self._report(shipment_simulator.counts, positions)
         connection.close()
 
     def _retry_while_unavailable(self, operation: Callable[[], T]) -> T | None:
-        """Act, again and again while the database is away; None once told to stop."""
+        """Run the operation, retried with backoff while the database is unavailable; None once stopped."""
         wait = _MIN_WAIT_SECONDS
         while not self._stop.is_set():
             try:
@@ -107,7 +107,7 @@ class Command(BaseCommand):
 
     def _install_signal_handlers(self) -> None:
         if threading.current_thread() is not threading.main_thread():
-            return  # signals reach the main thread only
+            return  # only the main thread can set handlers
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
 
@@ -118,7 +118,7 @@ class Command(BaseCommand):
         )  # fmt: skip
         counts.clear()
 
-    def _print_json(self, **facts: object) -> None:
-        line = {"command": "simulate", "timestamp": timezone.now(), **facts}
+    def _print_json(self, **values: object) -> None:
+        line = {"command": "simulate", "timestamp": timezone.now(), **values}
         self.stdout.write(orjson.dumps(line).decode())
         self.stdout.flush()

@@ -1,4 +1,4 @@
-"""`manage.py verify_audit`: proves the audit chain."""
+"""`manage.py verify_audit`: verifies the audit chains."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ from shipments.services.feed import audit_chain
 
 
 class Command(BaseCommand):
-    """Walks every organisation's chain."""
+    """Verifies the chain of every organisation and that of the installation."""
 
     help = "Prove that no audit entry was changed, left out or put in; names the first broken link, exit status 1."
 
     def handle(self, *_: Any, **__: Any) -> None:
-        """Print one line and end with 1 where a chain is broken."""
+        """Print one line; exit with status 1 where a chain is broken."""
         links, broken = 0, []
         for result in audit_chain.verify():
             if isinstance(result, audit_chain.BrokenLink):

@@ -1,4 +1,4 @@
-"""`manage.py warmup_cache`: prepares the shipments that will be asked for first."""
+"""`manage.py warmup_cache`: prepares shipments in the cache before they are requested."""
 
 import time
 import uuid
@@ -21,7 +21,7 @@ _MAX_BATCH: Final = 10_000
 
 
 class Command(BaseCommand):
-    """Fills the cache beside live traffic, as often and as parallel as one likes: entries name their state."""
+    """Fills the cache. It may run beside live traffic and in parallel: the key of an entry holds its version."""
 
     help = "Prepare shipments of all organisations in the cache, those in transit unless told otherwise."
 
@@ -52,7 +52,7 @@ class Command(BaseCommand):
 
 
 def _batches(status: str, size: int) -> Iterator[Sequence[dict[str, Any]]]:
-    """Return the rows by id, each batch beginning behind the last one and not counting from the first."""
+    """Yield the rows in batches, by keyset pagination over the id."""
     shipments = Shipment.objects.not_deleted().filter(status=status).order_by("pk")
     last = uuid.UUID(int=0)
     while rows := list(shipments.filter(pk__gt=last).values(*_COLUMNS)[:size]):

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker, Settings
 
-from ratelimits import counters
+from monitoring.dependencies.breaker import redis_breaker
 from tests.drills.harness.fault_proxy import FaultProxy
 
 # A drill's evidence begins with what broke, and has pages of logs behind it.
@@ -61,11 +61,18 @@ def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iter
 
 
 @pytest.fixture
-async def redis_proxy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultProxy]:
+def fresh_redis_breaker() -> Iterator[None]:
+    """Close the circuit breaker that limits and caches share, before and after the test."""
+    redis_breaker.reset()
+    yield
+    redis_breaker.reset()
+
+
+@pytest.fixture
+async def redis_proxy(settings: Settings, fresh_redis_breaker: None) -> AsyncIterator[FaultProxy]:
     """A way to the real Valkey that can be made slow or silent; counters and cache take it."""
     url = urlsplit(django_settings.REDIS_URL)
     database_number = parse_qs(url.query)["db"][0]
-    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
     async with FaultProxy(Path(url.path)) as proxy:
         proxied_url = f"redis://127.0.0.1:{proxy.port}/{database_number}"
         settings.REDIS_URL = proxied_url

@@ -12,6 +12,7 @@ from shipments.models import Customer, Driver, Location, Membership, Organizatio
 from shipments.services.shipments import tracking_links
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+PASSWORD = "a-long-demo-password"
 _numbers = itertools.count(1)
 
 

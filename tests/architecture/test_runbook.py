@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import get_commands, load_command_class
 
-from tests.drills.harness.daphnes import ROOT
+from tests.drills.harness.environment import ROOT
 from tests.journeys.operations import runbook
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from tests.bench.harness import bench_database
+from tests.drills.harness.presets import bench_server
 
 GOAL_MS = 50.0
 
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     bench_database.setup_django()
     bench_database.load_shipments(options.shipments, events=options.events)
     bench_database.number_feed_and_vacuum()
-    with bench_database.serving_api() as server:
+    with bench_server() as server:
         milliseconds = measure(server.url, options.shipments, options.rounds)
     figures = {name: _figures(times) for name, times in milliseconds.items()}
     result = {"bench": "api", "shipments": options.shipments, "goalP95Ms": GOAL_MS} | figures | {

@@ -17,9 +17,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -27,6 +26,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.harness import bench_database
 from tests.bench.harness.goals import at_least, report
+from tests.drills.harness.environment import ROOT, database_url
+from tests.drills.harness.presets import bench_stage
+from tests.drills.harness.process import Role, api, relay
 
 SHIPMENTS = 2_000
 # Connections that the readers share.
@@ -46,29 +48,27 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     bench_database.load_shipments(SHIPMENTS, events=4.0)
     bench_database.number_feed_and_vacuum()
     from shipments.models import Shipment
-    from tests.drills.harness import daphnes  # needs settings
 
-    database = daphnes.database_url()
     references = list(Shipment.objects.filter(organization__slug="demo").values_list("reference", flat=True))
     results = {}
-    with bench_database.serving_api() as server, _command("relay", database):
-        _run("warmup_cache", database)
-        with _command("simulate", database, "--rate", str(options.rate)):
-            time.sleep(2)
-            for reads in map(int, options.reads.split(",")):
-                before = cache_counters(server.url)
-                answers = read(server.port, references, options.seconds, options.rate * reads)
-                counter_delta = Counter(cache_counters(server.url))
-                counter_delta.subtract(before)
-                results[reads] = {
-                    "readsPerSecond": round(sum(answers.values()) / options.seconds, 1),
-                    "answers": answers,
-                    "hitRate": _rate(counter_delta, None),
-                    "byName": {
-                        name: _rate(counter_delta, name) for name in sorted({name for name, _ in counter_delta})
-                    },
-                }
-                print(f"{reads} reads a write: {json.dumps(results[reads])}", file=sys.stderr)
+    with bench_stage(api(), relay()) as stage:
+        _warm_up_cache()
+        stage.declare(Role("simulate", "simulate", {"rate": options.rate})).launch()
+        time.sleep(2)
+        for reads in map(int, options.reads.split(",")):
+            before = cache_counters(stage.url)
+            answers = read(stage.port, references, options.seconds, options.rate * reads)
+            counter_delta = Counter(cache_counters(stage.url))
+            counter_delta.subtract(before)
+            results[reads] = {
+                "readsPerSecond": round(sum(answers.values()) / options.seconds, 1),
+                "answers": answers,
+                "hitRate": _rate(counter_delta, None),
+                "byName": {
+                    name: _rate(counter_delta, name) for name in sorted({name for name, _ in counter_delta})
+                },
+            }
+            print(f"{reads} reads a write: {json.dumps(results[reads])}", file=sys.stderr)
     result = {"bench": "cache", "eventsPerSecond": options.rate, "readsAWrite": results}
     if READS_A_WRITE in results:
         result["goals"] = report([at_least("hit rate", results[READS_A_WRITE]["hitRate"], 0.7)])
@@ -132,28 +132,14 @@ def _rate(counters: Mapping[tuple[str, str], float], name: str | None) -> float:
     return round(hits / every, 3) if every else 0.0
 
 
-def _run(command: str, database: str) -> None:
+def _warm_up_cache() -> None:
     subprocess.run(
-        [sys.executable, "manage.py", command],
-        env=os.environ | {"DATABASE_URL": database},
+        [sys.executable, "manage.py", "warmup_cache"],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": database_url()},
         check=True,
         stdout=subprocess.DEVNULL,
     )
-
-
-@contextmanager
-def _command(command: str, database: str, *arguments: str) -> Iterator[None]:
-    """Run a command of the product while the block runs."""
-    process = subprocess.Popen(
-        [sys.executable, "manage.py", command, *arguments],
-        env=os.environ | {"DATABASE_URL": database},
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.bench.harness import bench_database
+from tests.drills.harness.presets import bench_server
 
 COLD_STARTS: Final = 3
 PDF_ROWS: Final = 2_000
@@ -54,7 +55,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     try:
         for peer in peers_running:
             peer.wait()
-        with bench_database.serving_api() as server:
+        with bench_server() as server:
             export_client = ExportClient(server)
             export_client.check_row_count(rows)
             figures, warm = _turns(export_client, peers_running, options)
@@ -132,7 +133,7 @@ def _cold_first_byte(rows: int) -> float:
     """Return the seconds to the first byte of the first export of a server that has just started."""
     from tests.bench.exporting.export_client import ExportClient  # needs settings
 
-    with bench_database.serving_api() as server:
+    with bench_server() as server:
         return float(ExportClient(server).csv(rows).first)
 
 

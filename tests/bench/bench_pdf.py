@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from tests.bench.harness import bench_database
+from tests.drills.harness.presets import bench_server
 
 SHIPMENTS = 20_000
 
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     bench_database.setup_django()
     bench_database.load_shipments(SHIPMENTS, events=1.0)
     _number_feed()
-    with bench_database.serving_api() as server, closing(_client(server.url)) as http:
+    with bench_server() as server, closing(_client(server.url)) as http:
         _timed(http, "/exports/shipments.pdf?limit=1")  # the renderers load their libraries
         _timed(http, "/exports/shipments.pdf?limit=201")
         result = {
@@ -48,10 +49,10 @@ def _number_feed() -> None:
 
 
 def _client(url: str) -> httpx.Client:
-    from shipments.demo import seed  # needs settings
+    from shipments.demo import accounts  # needs settings
 
     http = httpx.Client(base_url=f"{url}/api", timeout=300)
-    answer = http.post("/auth/login", json={"email": "dispatcher@demo.test", "password": seed.PASSWORD})
+    answer = http.post("/auth/login", json={"email": "dispatcher@demo.test", "password": accounts.PASSWORD})
     http.headers["Authorization"] = f"Bearer {answer.json()['access']}"
     return http
 

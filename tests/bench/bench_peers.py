@@ -22,6 +22,7 @@ import httpx
 import psutil
 
 from tests.bench.harness import bench_database
+from tests.drills.harness.presets import bench_server
 
 CONNECTIONS = 16
 SHIPMENTS = 2_000
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         pass  # pages are kept once the feed has been numbered, as the relay does it
     database = connection.settings_dict | {"PORT": ""}
     organization = str(Organization.objects.get(slug="demo").pk)
-    with tempfile.TemporaryDirectory() as name, bench_database.serving_api() as ours:
+    with tempfile.TemporaryDirectory() as name, bench_server() as ours:
         peer_servers = peers.plan_peers(Path(name), database, organization)
         try:
             for peer in peer_servers:
@@ -72,7 +73,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 def _request_modes(freight: Any, peer_servers: list[Any]) -> list[RequestMode]:
     token, reference, etag = _login_and_pick(freight.url)
-    process = psutil.Process(freight.process.pid)
+    process = psutil.Process(freight.pid)
     numbers = itertools.count(1)
 
     def cpu() -> float:

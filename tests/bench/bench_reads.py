@@ -7,13 +7,13 @@ disturbs all. Cold is the whole work: state, row, JSON, filling the cache.
 import argparse
 import http.client
 import json
-import os
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
+
+from tests.bench.harness import bench_database
+from tests.drills.harness.presets import bench_server
 
 SHIPMENTS = 2_000
 
@@ -22,11 +22,11 @@ class TimedClient:
     """One kept connection of one dispatcher."""
 
     def __init__(self, port: int) -> None:
-        from shipments.demo import seed  # needs settings
+        from shipments.demo import accounts  # needs settings
 
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
         self._headers = {"Content-Type": "application/json"}
-        credentials = json.dumps({"email": "dispatcher@demo.test", "password": seed.PASSWORD})
+        credentials = json.dumps({"email": "dispatcher@demo.test", "password": accounts.PASSWORD})
         status, _, body = self.send("POST", "/api/auth/login", credentials)
         if status != 200:
             raise SystemExit(f"login: {status} {body[:300]!r}")
@@ -51,27 +51,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="bench_reads", description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     options = parser.parse_args(arguments)
-    os.environ["DEMO"] = "1"  # its limits let a benchmark through
-    os.environ.setdefault("LOG_LEVEL", "ERROR")
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
-    import tests.backing_services
-
-    import django  # isort: skip  after the variables are set
-
-    django.setup()
+    bench_database.setup_django()
     _load_data()
-    from tests.drills.harness import daphnes  # needs settings
-
-    with tempfile.TemporaryDirectory() as folder:
-        daphne = daphnes.DaphneProcess(
-            "api", daphnes.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": daphnes.database_url()}
-        )
-        daphne.start()
-        try:
-            daphne.wait_ready()
-            result = {"bench": "reads"} | measure(TimedClient(daphne.port), options.rounds)
-        finally:
-            daphne.stop()
+    with bench_server() as server:
+        result = {"bench": "reads"} | measure(TimedClient(server.port), options.rounds)
     print(json.dumps(result))
     return result
 

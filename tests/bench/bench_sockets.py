@@ -11,7 +11,6 @@ import argparse
 import concurrent.futures
 import json
 import statistics
-import subprocess
 import tempfile
 import threading
 import time
@@ -24,6 +23,9 @@ import httpx
 
 from tests.bench.harness import bench_database
 from tests.bench.harness.goals import at_least, at_most, report
+from tests.drills.harness.environment import free_port
+from tests.drills.harness.nginx import Nginx
+from tests.drills.harness.presets import bench_server
 
 ROOMS = 500
 # Longer than the way from one ping, and one heartbeat, to the next.
@@ -115,8 +117,10 @@ def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, An
         for number, peer in enumerate(servers):
             peer.unix = folder / f"ws{number}.sock"
             peer.start()
-        with _nginx(folder, [peer.unix for peer in servers]) as port:
-            target = replace(servers[0].target(sockets=sockets, rooms=1), port=port)
+        upstreams = [peer.unix for peer in servers]
+        with Nginx(folder / "nginx", port=free_port(), api=upstreams, ws=upstreams, static=folder) as nginx:
+            nginx.wait_listening(seconds=20)
+            target = replace(servers[0].target(sockets=sockets, rooms=1), port=nginx.port)
             loads = [LoadProcess(target)]
             loads[0].expect(sockets)
             servers[0].publish(event_source.commit([0]))
@@ -129,47 +133,12 @@ def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, An
         _stop(loads, servers)
 
 
-@contextmanager
-def _nginx(folder: Path, ws: list[Path]) -> Iterator[int]:
-    from freight.supervisor import proxy  # needs settings
-    from tests.drills.harness import daphnes
-    from tests.journeys.operations import test_nginx
-
-    port, run = daphnes.free_port(), folder / "nginx"
-    run.mkdir(mode=0o700)
-    (run / "nginx.conf").write_text(
-        proxy.render(
-            test_nginx.TEMPLATE.read_text(), listen=f"127.0.0.1:{port}", run=run, api=ws, ws=ws, static=folder
-        )
-    )
-    command = [str(proxy.nginx_program()), "-p", str(run), "-c", str(run / "nginx.conf"), "-g", "daemon off;"]
-    process = subprocess.Popen(command)
-    try:
-        _until_ready(port)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _until_ready(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/api/health/ready", timeout=1).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit("nginx did not start")
-
-
 def publish_cost(event_source: Any, rounds: int = 2_000) -> dict[str, float]:
     """Tell how long a request waits for its event to be announced, and for the hint alone."""
     from realtime.publishing import receivers  # needs settings
 
     [(room, frame)] = event_source.commit([0])
-    signal_arguments = event_source.caught()
+    signal_arguments = event_source.last_signal()
     announce = _each_ms(lambda: receivers.publish_event(**signal_arguments), rounds)
     return {"announceMs": announce, "hintMs": _each_ms(lambda: event_source.hint(room, frame), rounds)}
 
@@ -196,7 +165,7 @@ def beside_busy_api(event_source: Any, folder: Path, sockets: int, turns: int) -
     try:
         peer.start()
         loads = [LoadProcess(peer.target(sockets=sockets, rooms=1))]
-        with bench_database.serving_api() as api:
+        with bench_server() as api:
             idle_p99 = _p99(event_source, peer, loads[0], sockets, turns)
             with _saturate_api(api.url, event_source.token()) as answered:
                 busy_p99 = _p99(event_source, peer, loads[0], sockets, turns)
@@ -216,7 +185,7 @@ def _p99(event_source: Any, peer: Any, load: Any, sockets: int, turns: int) -> f
         frames = event_source.commit([0])
         started = time.monotonic()
         peer.publish(frames)
-        milliseconds.append(max(0.0, load.heard()["p99"] - started) * 1000)
+        milliseconds.append(max(0.0, load.wait_for_deliveries()["p99"] - started) * 1000)
     return round(statistics.median(milliseconds), 2)
 
 

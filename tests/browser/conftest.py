@@ -1,6 +1,7 @@
 """A real Chromium before the real product, started once for all browser tests."""
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import pytest
 import pytest_asyncio
@@ -11,19 +12,18 @@ from pytest_django import DjangoDbBlocker
 from tests import factories
 from tests.browser import chromium
 from tests.browser.pages import BrowserUser, OpenPage
-from tests.browser.site import Site
+from tests.drills.harness.presets import page_stage
+from tests.drills.harness.product_stage import ProductStage
 
 
 @pytest.fixture(scope="session")
-def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Site]:
+def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[ProductStage]:
     """The running product."""
+    stages = ExitStack()
     with django_db_blocker.unblock():
-        product = Site()
-    try:
-        product.start()
-        yield product
-    finally:
-        product.stop()
+        stage = stages.enter_context(page_stage())
+    with stages:
+        yield stage
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -36,20 +36,20 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def visitor(site: Site, browser: Browser, committed: None) -> AsyncIterator[BrowserUser]:
-    """A dispatcher of an organisation of its own, with a browser in hand."""
+async def browser_user(site: ProductStage, browser: Browser, committed: None) -> AsyncIterator[BrowserUser]:
+    """A dispatcher of an organisation of its own, who has a browser."""
 
-    def make() -> BrowserUser:
+    def create() -> BrowserUser:
         organization = factories.organization()
         return BrowserUser(site, browser, organization, factories.member(organization, "dispatcher"))
 
-    browser_user: BrowserUser = await sync_to_async(make)()
-    yield browser_user
-    await browser_user.close_pages()
+    user: BrowserUser = await sync_to_async(create)()
+    yield user
+    await user.close_pages()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def board(visitor: BrowserUser) -> OpenPage:
+async def board(browser_user: BrowserUser) -> OpenPage:
     """The live board with one booked shipment that has a driver."""
-    await visitor.book_shipment("ONE-1")
-    return await visitor.open_board()
+    await browser_user.book_shipment("ONE-1")
+    return await browser_user.open_board()

@@ -1,4 +1,4 @@
-"""What a visitor does, in the words of the tests."""
+"""What a browser_user does, in the words of the tests."""
 
 from typing import Any
 
@@ -14,9 +14,8 @@ from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.models import Customer, Organization
 from tests import factories
-from tests.browser.site import Site
+from tests.drills.harness.product_stage import ProductStage
 
-PASSWORD = "a-long-demo-password"
 LIVE_TIMEOUT_MS = 8_000
 # What Chromium says of a server or network that is away; the tests that take it away expect it.
 NETWORK_ERROR_PREFIXES = ("Failed to load resource", "WebSocket connection to")
@@ -51,7 +50,7 @@ class OpenPage:
 class BrowserUser:
     """A dispatcher with a browser, and the hand that changes shipments behind the page's back."""
 
-    def __init__(self, site: Site, browser: Browser, organization: Organization, by: Subject) -> None:
+    def __init__(self, site: ProductStage, browser: Browser, organization: Organization, by: Subject) -> None:
         self.site = site
         self.organization = organization
         self._browser = browser
@@ -62,7 +61,7 @@ class BrowserUser:
     async def create_member(self, role: str, **links: Any) -> str:
         """Store a member with a password and return its e-mail address."""
         make = sync_to_async(factories.user)
-        return str((await make(self.organization, role, password=PASSWORD, **links)).email)
+        return str((await make(self.organization, role, password=factories.PASSWORD, **links)).email)
 
     async def create_customer(self, name: str) -> Customer:
         return await sync_to_async(factories.customer)(self.organization, name)
@@ -86,7 +85,7 @@ class BrowserUser:
         """Ask the API for a transition, as another system does."""
         email = await self.create_member("dispatcher")
         async with httpx.AsyncClient(base_url=f"{self.site.url}/api", timeout=10) as http:
-            login = await http.post("/auth/login", json={"email": email, "password": PASSWORD})
+            login = await http.post("/auth/login", json={"email": email, "password": factories.PASSWORD})
             response = await http.post(
                 f"/shipments/{reference}/transitions",
                 json={"to": state},
@@ -109,7 +108,7 @@ class BrowserUser:
         """Go where a login is needed, and log in."""
         visit = await self.open_page(path, **options)
         await visit.page.fill("#email", email)
-        await visit.page.fill("#password", PASSWORD)
+        await visit.page.fill("#password", factories.PASSWORD)
         await visit.page.click("button[type=submit]")
         return visit
 

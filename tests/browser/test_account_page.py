@@ -11,10 +11,10 @@ pytestmark = [
 ]
 
 
-async def test_a_wrong_password_is_said_and_the_address_kept(visitor: BrowserUser) -> None:
-    email = await visitor.create_member("dispatcher")
-    visitor.network_may_fail = True  # the page answers 401, which the console notes
-    visit = await visitor.open_page("/login")
+async def test_a_wrong_password_is_said_and_the_address_kept(browser_user: BrowserUser) -> None:
+    email = await browser_user.create_member("dispatcher")
+    browser_user.network_may_fail = True  # the page answers 401, which the console notes
+    visit = await browser_user.open_page("/login")
 
     await visit.page.fill("#email", email)
     await visit.page.fill("#password", "not this one")
@@ -37,16 +37,16 @@ async def test_a_wrong_password_is_said_and_the_address_kept(visitor: BrowserUse
     ],
 )
 async def test_after_the_login_the_visitor_stays_on_this_site(
-    visitor: BrowserUser, asked: str, reached: str
+    browser_user: BrowserUser, asked: str, reached: str
 ) -> None:
-    visit = await visitor.log_in(await visitor.create_member("auditor"), f"/login?next={asked}")
+    visit = await browser_user.log_in(await browser_user.create_member("auditor"), f"/login?next={asked}")
 
     await visit.expect_connection("Live")
-    assert visit.page.url == visitor.site.url + reached
+    assert visit.page.url == browser_user.site.url + reached
 
 
-async def test_a_demo_account_fills_the_form(visitor: BrowserUser) -> None:
-    visit = await visitor.open_page("/login")
+async def test_a_demo_account_fills_the_form(browser_user: BrowserUser) -> None:
+    visit = await browser_user.open_page("/login")
 
     await visit.page.get_by_role("button", name="Auditor").click()
 
@@ -54,27 +54,27 @@ async def test_a_demo_account_fills_the_form(visitor: BrowserUser) -> None:
     await expect(visit.page.locator("#password")).to_have_value("freight-demo")
 
 
-async def test_logging_out_ends_the_session(visitor: BrowserUser) -> None:
-    visit = await visitor.open_board()
+async def test_logging_out_ends_the_session(browser_user: BrowserUser) -> None:
+    visit = await browser_user.open_board()
 
     await visit.page.get_by_role("button", name="Log out").click()
 
     await expect(visit.page.get_by_role("heading", name="Log in")).to_be_visible()
     await visit.page.goto("/")
-    assert visit.page.url == f"{visitor.site.url}/login?next=/"
+    assert visit.page.url == f"{browser_user.site.url}/login?next=/"
 
 
-async def test_a_link_cannot_log_out(visitor: BrowserUser) -> None:
-    visit = await visitor.open_board()
+async def test_a_link_cannot_log_out(browser_user: BrowserUser) -> None:
+    visit = await browser_user.open_board()
 
     answer = await visit.context.request.get("/logout")
 
     assert answer.status == 405
 
 
-async def test_a_missing_page_is_a_page_of_ours(visitor: BrowserUser) -> None:
-    visitor.network_may_fail = True
+async def test_a_missing_page_is_a_page_of_ours(browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True
 
-    visit = await visitor.open_page("/nothing-here")
+    visit = await browser_user.open_page("/nothing-here")
 
     await expect(visit.page.get_by_role("heading", name="Nothing travels here")).to_be_visible()

@@ -16,12 +16,12 @@ MARKUP = "<img src=x onerror=\"document.title='taken'\"><b>bold</b>"
 
 
 async def test_a_row_changes_without_a_reload_when_a_transition_is_committed(
-    board: OpenPage, visitor: BrowserUser
+    board: OpenPage, browser_user: BrowserUser
 ) -> None:
     await board.expect_status("ONE-1", "Booked")
     await board.page.evaluate("window.sameDocument = true")
 
-    await visitor.advance_by_rest("ONE-1", "dispatched")
+    await browser_user.advance_by_rest("ONE-1", "dispatched")
 
     await board.expect_status("ONE-1", "Dispatched")
     await expect(board.row("ONE-1")).to_have_class(re.compile("flash"))
@@ -30,8 +30,8 @@ async def test_a_row_changes_without_a_reload_when_a_transition_is_committed(
     assert await board.page.evaluate("window.sameDocument") is True
 
 
-async def test_a_new_status_is_announced_politely(board: OpenPage, visitor: BrowserUser) -> None:
-    await visitor.advance("ONE-1", "dispatched")
+async def test_a_new_status_is_announced_politely(board: OpenPage, browser_user: BrowserUser) -> None:
+    await browser_user.advance("ONE-1", "dispatched")
 
     announcer = board.page.locator("#announcer")
     await expect(announcer).to_have_text("ONE-1: Dispatched.", timeout=12_000)
@@ -39,14 +39,14 @@ async def test_a_new_status_is_announced_politely(board: OpenPage, visitor: Brow
 
 
 async def test_after_a_crash_of_the_server_the_page_catches_up_with_what_it_missed(
-    board: OpenPage, visitor: BrowserUser
+    board: OpenPage, browser_user: BrowserUser
 ) -> None:
-    visitor.network_may_fail = True
+    browser_user.network_may_fail = True
 
-    visitor.site.kill_daphne()
+    browser_user.site.api.kill()
     await board.expect_connection("Reconnecting")
-    await visitor.advance("ONE-1", "dispatched", "at_pickup", "in_transit")
-    visitor.site.start_daphne()
+    await browser_user.advance("ONE-1", "dispatched", "at_pickup", "in_transit")
+    browser_user.site.api.launch()
 
     await board.expect_connection(
         "Live", within_ms=60_000
@@ -56,25 +56,25 @@ async def test_after_a_crash_of_the_server_the_page_catches_up_with_what_it_miss
 
 
 async def test_a_page_without_network_says_so_and_catches_up_when_it_is_back(
-    board: OpenPage, visitor: BrowserUser
+    board: OpenPage, browser_user: BrowserUser
 ) -> None:
-    visitor.network_may_fail = True
+    browser_user.network_may_fail = True
 
     await board.context.set_offline(True)
     await board.expect_connection("Offline")
-    await visitor.advance("ONE-1", "dispatched", "in_transit")
+    await browser_user.advance("ONE-1", "dispatched", "in_transit")
     await board.context.set_offline(False)
 
     await board.expect_connection("Live")
     await board.expect_status("ONE-1", "In transit")
 
 
-async def test_stored_markup_is_text_everywhere(visitor: BrowserUser) -> None:
-    customer = await visitor.create_customer(MARKUP)
-    await visitor.book_shipment("ONE-2", customer_id=customer.pk, notes=MARKUP)
-    board = await visitor.open_board()
+async def test_stored_markup_is_text_everywhere(browser_user: BrowserUser) -> None:
+    customer = await browser_user.create_customer(MARKUP)
+    await browser_user.book_shipment("ONE-2", customer_id=customer.pk, notes=MARKUP)
+    board = await browser_user.open_board()
 
-    await visitor.advance("ONE-2", "dispatched", note=MARKUP)
+    await browser_user.advance("ONE-2", "dispatched", note=MARKUP)
     await board.row("ONE-2").click()
 
     await expect(board.row("ONE-2").locator(".cell-customer")).to_have_text(MARKUP)
@@ -84,8 +84,8 @@ async def test_stored_markup_is_text_everywhere(visitor: BrowserUser) -> None:
     assert await board.page.title() == "Board · Freight"
 
 
-async def test_the_keyboard_reaches_opens_and_closes_a_shipment(board: OpenPage, visitor: BrowserUser) -> None:
-    await visitor.book_shipment("ONE-3")
+async def test_the_keyboard_reaches_opens_and_closes_a_shipment(board: OpenPage, browser_user: BrowserUser) -> None:
+    await browser_user.book_shipment("ONE-3")
     await board.page.reload()
     await board.expect_connection("Live")
     press = board.page.keyboard.press
@@ -113,22 +113,22 @@ async def test_the_first_stop_of_the_tab_key_skips_to_the_content(board: OpenPag
     await expect(board.page.locator("main")).to_be_focused()
 
 
-async def test_the_open_panel_follows_the_log(board: OpenPage, visitor: BrowserUser) -> None:
+async def test_the_open_panel_follows_the_log(board: OpenPage, browser_user: BrowserUser) -> None:
     await board.row("ONE-1").click()
     await expect(board.page.locator("#panel .pill-label")).to_have_text("Booked")
     await expect(board.page.locator(".timeline b")).to_have_text(["Created"])
 
-    await visitor.advance("ONE-1", "dispatched")
+    await browser_user.advance("ONE-1", "dispatched")
 
     await expect(board.page.locator("#panel .pill-label")).to_have_text("Dispatched")
     await expect(board.page.locator(".timeline b")).to_have_text(["Dispatched", "Created"])
 
 
 async def test_stages_and_search_narrow_the_rows_and_live_in_the_address(
-    board: OpenPage, visitor: BrowserUser
+    board: OpenPage, browser_user: BrowserUser
 ) -> None:
-    await visitor.book_shipment("TWO-2")
-    await visitor.advance("TWO-2", "dispatched")
+    await browser_user.book_shipment("TWO-2")
+    await browser_user.advance("TWO-2", "dispatched")
 
     await board.page.get_by_role("link", name="Pickup").click()
     await expect(board.page.locator("#rows .reference")).to_have_text(["TWO-2"])
@@ -136,15 +136,15 @@ async def test_stages_and_search_narrow_the_rows_and_live_in_the_address(
     await board.page.fill("#q", "one")
 
     await expect(board.page.locator("#rows .reference")).to_have_text(["ONE-1"])
-    assert board.page.url == f"{visitor.site.url}/?q=one"
+    assert board.page.url == f"{browser_user.site.url}/?q=one"
 
 
-async def test_a_customer_sees_its_own_freight_without_phone_and_notes(visitor: BrowserUser) -> None:
-    customer = await visitor.create_customer("Northwind")
-    await visitor.book_shipment("MINE-1", customer_id=customer.pk, notes="internal")
-    await visitor.book_shipment("THEIRS-1")
+async def test_a_customer_sees_its_own_freight_without_phone_and_notes(browser_user: BrowserUser) -> None:
+    customer = await browser_user.create_customer("Northwind")
+    await browser_user.book_shipment("MINE-1", customer_id=customer.pk, notes="internal")
+    await browser_user.book_shipment("THEIRS-1")
 
-    board = await visitor.open_board("customer", customer=customer)
+    board = await browser_user.open_board("customer", customer=customer)
 
     await expect(board.page.locator("#rows .reference")).to_have_text(["MINE-1"])
     document = await board.page.locator("#board-document").text_content()
@@ -153,22 +153,22 @@ async def test_a_customer_sees_its_own_freight_without_phone_and_notes(visitor: 
 
 
 @pytest.mark.parametrize("width", [360, 768, 1024, 1600])
-async def test_the_board_fits_the_window(visitor: BrowserUser, width: int) -> None:
-    await visitor.book_shipment("ONE-4")
+async def test_the_board_fits_the_window(browser_user: BrowserUser, width: int) -> None:
+    await browser_user.book_shipment("ONE-4")
 
-    board = await visitor.open_board(viewport={"width": width, "height": 800})
+    board = await browser_user.open_board(viewport={"width": width, "height": 800})
 
     assert await board.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-async def test_shipments_on_their_way_stand_on_the_map(board: OpenPage, visitor: BrowserUser) -> None:
-    await visitor.book_shipment("ONE-5", planned_delivery_at=factories.NOW.replace(year=2099))
-    await visitor.advance("ONE-5", "dispatched")
+async def test_shipments_on_their_way_stand_on_the_map(board: OpenPage, browser_user: BrowserUser) -> None:
+    await browser_user.book_shipment("ONE-5", planned_delivery_at=factories.NOW.replace(year=2099))
+    await browser_user.advance("ONE-5", "dispatched")
     await board.page.reload()
     await board.expect_connection("Live")
     await expect(board.page.locator(".map-dot")).to_have_count(0)
 
-    await visitor.advance("ONE-5", "in_transit")
+    await browser_user.advance("ONE-5", "in_transit")
 
     dot = board.page.locator('.map-dot[data-reference="ONE-5"]')
     await expect(dot).to_have_class(re.compile("estimated"))

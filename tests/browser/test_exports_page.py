@@ -18,14 +18,14 @@ pytestmark = [
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(visitor: BrowserUser) -> OpenPage:
+async def page(browser_user: BrowserUser) -> OpenPage:
     """The page before a dispatcher with one shipment, who has ordered nothing yet."""
-    await visitor.book_shipment("ONE-1")
-    return await open_page(visitor)
+    await browser_user.book_shipment("ONE-1")
+    return await open_page(browser_user)
 
 
-async def open_page(visitor: BrowserUser, **options: Any) -> OpenPage:
-    visit = await visitor.open_as_member("/exports", **options)
+async def open_page(browser_user: BrowserUser, **options: Any) -> OpenPage:
+    visit = await browser_user.open_as_member("/exports", **options)
     await visit.expect_connection("Live")
     return visit
 
@@ -82,8 +82,8 @@ async def test_the_keyboard_orders_some_columns_of_some_rows_and_cancels(page: O
     await expect(dom.locator(".export-end")).to_be_hidden()
 
 
-async def test_what_cannot_be_ordered_is_said_where_it_is(page: OpenPage, visitor: BrowserUser) -> None:
-    visitor.network_may_fail = True  # so Chromium calls an answer of 400
+async def test_what_cannot_be_ordered_is_said_where_it_is(page: OpenPage, browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True  # so Chromium calls an answer of 400
     await page.page.locator("summary").first.click()
     field = page.page.locator(".of-report:not([hidden]) [data-filter=driverId]")
     await field.fill("nobody")
@@ -96,10 +96,10 @@ async def test_what_cannot_be_ordered_is_said_where_it_is(page: OpenPage, visito
     await expect(page.page.locator(".export")).to_have_count(0)
 
 
-async def test_it_fits_a_phone_and_is_not_offered_to_who_takes_none(visitor: BrowserUser) -> None:
-    visitor.network_may_fail = True  # so Chromium calls an answer of 403
-    small = await open_page(visitor, viewport={"width": 360, "height": 740})
-    driver = await visitor.open_board("driver")
+async def test_it_fits_a_phone_and_is_not_offered_to_who_takes_none(browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True  # so Chromium calls an answer of 403
+    small = await open_page(browser_user, viewport={"width": 360, "height": 740})
+    driver = await browser_user.open_board("driver")
 
     assert await small.page.evaluate("document.documentElement.scrollWidth") == 360
     await expect(driver.page.get_by_role("link", name="Exports")).to_have_count(0)

@@ -39,14 +39,14 @@ async def take_screenshot(visit: OpenPage, name: str) -> None:
             await visit.page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
 
 
-async def test_a_file_is_tried_looked_at_sent_and_watched(visitor: BrowserUser) -> None:
+async def test_a_file_is_tried_looked_at_sent_and_watched(browser_user: BrowserUser) -> None:
     mark = uuid.uuid4().hex[:8].upper()
     rows: list[dict[str, Any]] = [{"Reference": f"{mark}-{at}", **ROUTE, "Pieces": str(at)} for at in range(230)]
     rows[3] |= {"Pieces": "many", "ETA": "02/03/2026", "Notes": MARKUP}
     rows[4] |= {"Origin": "Rotterdam", "Reference": MARKUP}
     rows[5] |= {"Reference": "ONE-1", "Status": "draft"}
-    await visitor.book_shipment("ONE-1")
-    visit = await visitor.open_as_member("/imports")
+    await browser_user.book_shipment("ONE-1")
+    visit = await browser_user.open_as_member("/imports")
     page = visit.page
     await visit.expect_connection("Live")
     await take_screenshot(visit, "imports-empty")
@@ -88,9 +88,9 @@ async def test_a_file_is_tried_looked_at_sent_and_watched(visitor: BrowserUser) 
     await take_screenshot(visit, "imports-done")
 
 
-async def test_a_file_that_cannot_be_used_is_refused_with_the_reasons(visitor: BrowserUser) -> None:
-    visitor.network_may_fail = True  # Chromium complains of a 400 too
-    visit = await visitor.open_as_member("/imports", viewport={"width": 390, "height": 844})
+async def test_a_file_that_cannot_be_used_is_refused_with_the_reasons(browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True  # Chromium complains of a 400 too
+    visit = await browser_user.open_as_member("/imports", viewport={"width": 390, "height": 844})
 
     await upload(visit, "odd.csv", b"Reference,Weight,Colour\nA-1,1,red\n")
 
@@ -104,8 +104,8 @@ async def test_a_file_that_cannot_be_used_is_refused_with_the_reasons(visitor: B
     await take_screenshot(visit, "imports-tried-phone")
 
 
-async def test_an_import_under_way_is_found_again_and_can_be_cancelled(visitor: BrowserUser) -> None:
-    visit = await visitor.open_as_member("/imports")
+async def test_an_import_under_way_is_found_again_and_can_be_cancelled(browser_user: BrowserUser) -> None:
+    visit = await browser_user.open_as_member("/imports")
     await upload(visit, "long.csv", csv_of([{"Reference": "A-1", **ROUTE}]))
     await visit.page.locator("#apply").click()
     await expect(visit.page.locator("#work-state")).to_have_text("Queued")
@@ -119,17 +119,17 @@ async def test_an_import_under_way_is_found_again_and_can_be_cancelled(visitor: 
 
 
 @pytest.mark.parametrize("role", ["auditor", "customer"])
-async def test_who_may_not_book_finds_no_way_there(visitor: BrowserUser, role: str) -> None:
-    visitor.network_may_fail = True
-    board = await visitor.open_board(role)
-    page = await visitor.open_as_member("/imports", role)
+async def test_who_may_not_book_finds_no_way_there(browser_user: BrowserUser, role: str) -> None:
+    browser_user.network_may_fail = True
+    board = await browser_user.open_board(role)
+    page = await browser_user.open_as_member("/imports", role)
 
     await expect(board.page.locator(".places a", has_text="Imports")).to_have_count(0)
     await expect(page.page.locator("h1")).not_to_have_text("Import shipments")
 
 
-async def test_the_template_is_a_file_that_can_be_imported(visitor: BrowserUser) -> None:
-    visit = await visitor.open_as_member("/imports")
+async def test_the_template_is_a_file_that_can_be_imported(browser_user: BrowserUser) -> None:
+    visit = await browser_user.open_as_member("/imports")
     async with visit.page.expect_download() as waiting:
         await visit.page.get_by_role("link", name="Template").click()
     template = await (await waiting.value).path()

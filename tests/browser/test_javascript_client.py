@@ -18,9 +18,9 @@ EPOCH = "7.00000001"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def page(visitor: BrowserUser) -> Page:
+async def page(browser_user: BrowserUser) -> Page:
     """A page of the site without a client of its own, and the pure parts at `window.log`."""
-    blank_page = (await visitor.open_page("/login")).page
+    blank_page = (await browser_user.open_page("/login")).page
     await blank_page.evaluate("import('/static/realtime/log.js').then((log) => { window.log = log; })")
     return blank_page
 

@@ -6,9 +6,6 @@ Only processes that it started are killed. It is as strong as its relays are alo
 import hashlib
 import io
 import random
-import signal
-import socket
-import tempfile
 import threading
 import time
 import urllib.error
@@ -19,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -30,18 +26,17 @@ from exports.background import export_jobs, file_store, jobs
 from exports.models import Export
 from shipments import services
 from shipments.auth.subjects import Subject
-from shipments.models import Location
-from shipments.services.accounts import api_keys
 from tests.drills.harness import fixtures, shipment_copies
-from tests.drills.harness.fork_server import ForkServer
+from tests.drills.harness.environment import unlimited
+from tests.drills.harness.presets import installation_stage
+from tests.drills.harness.process import api, relay
+from tests.drills.harness.waiting import wait_until
 
 _DISPATCHERS: Final = 2
 _POLL_SECONDS: Final = 0.05
-_READY_SECONDS: Final = 90.0
 _SETTLE_SECONDS: Final = 60.0
 # How long after an export began a relay lives at most, for each row of it: less than the fastest format takes.
 _MAX_SECONDS_PER_ROW: Final = 10e-6
-_UNLIMITED: Final = "10000000"
 Menu = tuple[tuple[str, int | None], ...]
 # What is ordered in turn: format and limit. The slow ones start processes of their own, and are of fewer rows.
 STREAMED: Final[Menu] = (("csv", None), ("ndjson", None), ("json", None))
@@ -97,7 +92,9 @@ class _ExportOrders:
             for _ in range(jobs.MAX_OPEN_PER_USER - self._count_open(by)):
                 format, limit = self.menu[len(self.keys) % len(self.menu)]
                 filters = {"limit": str(limit)} if limit else {}
-                export = export_jobs.create(by=by, now=_now(), report="shipments", file_format=format, filters=filters)
+                export = export_jobs.create(
+                    by=by, now=_now(), report="shipments", file_format=format, filters=filters
+                )
                 self.keys[export.pk] = key
 
     def exports_in(self, *states: str) -> list[Export]:
@@ -126,21 +123,27 @@ def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, 
     """Order exports in an organisation of its own, kill relays, and check every file and download."""
     export_orders = _create_orders(rows, menu, random.Random(seed))
     evidence, struck = Evidence(kills), set[tuple[uuid.UUID, int]]()
-    with _running_processes(environment or {}) as house, _downloading(export_orders, house.port, evidence):
+    limits = unlimited("general_max", "export_max")
+    overrides = limits | {"LOG_LEVEL": "ERROR", "HTTPS": "0"} | (environment or {})
+    with (
+        installation_stage("exports", api(), relay(), fork=True, **overrides) as stage,
+        _downloading(export_orders, stage.port, evidence),
+    ):
         for _ in range(kills):
-            fixtures.wait_for(lambda: export_orders.order_and_list_running() - struck, _SETTLE_SECONDS)
+            wait_until(lambda: export_orders.order_and_list_running() - struck, seconds=_SETTLE_SECONDS)
             time.sleep(export_orders.rng.uniform(0, _MAX_SECONDS_PER_ROW * rows))
-            # What the last one was struck at says that it runs until somebody finds out.
+            # An attempt whose relay was killed before is in state "running" until it is recovered.
             running = export_orders.running_attempts() - struck
-            house.kill_relay()
+            stage["relay"].kill()
+            stage["relay"].launch()
             struck.update(running)
         evidence.struck = len(struck)
         began = time.monotonic()
-        fixtures.wait_for(lambda: not export_orders.exports_in(State.QUEUED, State.RUNNING), _SETTLE_SECONDS)
+        wait_until(lambda: not export_orders.exports_in(State.QUEUED, State.RUNNING), seconds=_SETTLE_SECONDS)
         evidence.settled_s = round(time.monotonic() - began, 2)
         downloads, last = evidence.downloads, len(export_orders.keys)
-        fixtures.wait_for(
-            lambda: evidence.downloads > downloads + last, _SETTLE_SECONDS
+        wait_until(
+            lambda: evidence.downloads > downloads + last, seconds=_SETTLE_SECONDS
         )  # the last files are taken too
     _check(export_orders, evidence)
     return evidence
@@ -191,45 +194,6 @@ _ROW_CHECKS: Final[Mapping[str, Callable[[bytes, int], bool]]] = {
 }
 
 
-class _Processes:
-    """A Daphne that serves files, and a relay that writes them."""
-
-    def __init__(self, nursery: ForkServer, folder: Path) -> None:
-        self._nursery, self._folder = nursery, folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self._start("serve", role="api", port=self.port, host="127.0.0.1")
-        self._relay = self._start("relay")
-
-    def kill_relay(self) -> None:
-        """Kill the relay as the kernel does, and start another."""
-        self._nursery.request(do="signal", pid=self._relay, number=int(signal.SIGKILL))
-        fixtures.wait_for(lambda: self._nursery.request(do="status", pid=self._relay)["status"] is not None, 10)
-        self._relay = self._start("relay")
-
-    def _start(self, command: str, **options: Any) -> int:
-        log = str(self._folder / f"{command}.log")
-        return int(self._nursery.request(do="start", command=command, options=options, log=log)["pid"])
-
-
-@contextmanager
-def _running_processes(environment: dict[str, str]) -> Iterator[_Processes]:
-    with tempfile.TemporaryDirectory(prefix="freight-exports-") as name:
-        folder = Path(name)
-        limits = {f"RATE_LIMIT_{policy}_MAX": _UNLIMITED for policy in ("GENERAL", "EXPORT")}
-        environment_overrides = {"METRICS_DIR": str(folder / "metrics"), "LOG_LEVEL": "ERROR", "HTTPS": "0"}
-        nursery = ForkServer(limits | environment_overrides | environment, folder / "nursery.log")
-        try:
-            processes = _Processes(nursery, folder)
-            fixtures.wait_for(
-                lambda: _get(f"http://127.0.0.1:{processes.port}/api/health/ready", "")[0] == 200, _READY_SECONDS
-            )
-            yield processes
-        finally:
-            nursery.stop()
-
-
 @contextmanager
 def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) -> Iterator[None]:
     """Try to download every export again and again, and judge each answer, while the block runs."""
@@ -270,18 +234,12 @@ def _get(url: str, key: str) -> tuple[int, str, bytes]:
 
 def _create_orders(rows: int, menu: Menu, rng: random.Random) -> _ExportOrders:
     organization = fixtures.organization()
-    for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
-        defaults = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
-        Location.objects.get_or_create(locode=locode, defaults=defaults)
-    people = [_with_api_key(fixtures.dispatcher(organization)) for _ in range(_DISPATCHERS)]
+    fixtures.locations()
+    people = [fixtures.dispatcher_with_key(organization, ["exports:read"]) for _ in range(_DISPATCHERS)]
     shipment = services.book(by=people[0][0], now=_now(), origin="NLRTM", destination="DEHAM", status="booked")
     shipment_copies.insert_copies(shipment.pk, rows)
     connection.close()
     return _ExportOrders(people, rows, menu, rng)
-
-
-def _with_api_key(by: Subject) -> tuple[Subject, str]:
-    return by, api_keys.create(by=by, now=_now(), name="exports drill", scopes=["exports:read"])[1]
 
 
 def _now() -> datetime:

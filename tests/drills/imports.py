@@ -3,15 +3,12 @@
 Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
 """
 
+import contextlib
 import random
-import signal
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from exports.file_imports import columns, import_jobs, row_processing, table
@@ -21,7 +18,9 @@ from exports.sandbox import pool
 from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Shipment, ShipmentEvent
 from tests.drills.harness import fixtures
-from tests.drills.harness.fork_server import ForkServer
+from tests.drills.harness.presets import installation_stage
+from tests.drills.harness.process import relay
+from tests.drills.harness.waiting import wait_until
 
 _MAX_WAIT_SECONDS: Final = 120.0
 # From the moment in which rows have been applied since the last kill to the next one.
@@ -72,12 +71,18 @@ def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None 
     raw = _file(range(rows), pieces=2)
     order = import_jobs.create(by=by, now=_now(), table=table.read(raw), filename="drill.csv", size=len(raw))
     evidence, began = Evidence(kills, rows), time.monotonic()
-    with _running_relay(environment or {}) as relay:
+    overrides = {"LOG_LEVEL": "ERROR", "HTTPS": "0"} | (environment or {})
+    with (
+        contextlib.ExitStack() as cleanup,
+        installation_stage("imports", relay(), fork=True, **overrides) as stage,
+    ):
+        cleanup.callback(pool.close_shared)
         rows_done = 0
         for _ in range(kills):
             _wait_for(lambda: _reload(order).done > rows_done or _reload(order).state == State.SUCCEEDED)
             time.sleep(rng.uniform(0, _MAX_KILL_DELAY_SECONDS))
-            relay.kill()
+            stage["relay"].kill()
+            stage["relay"].launch()
             latest = _reload(order)
             evidence.struck += latest.state == State.RUNNING
             rows_done = latest.done
@@ -108,36 +113,6 @@ def _check(order: Import, evidence: Evidence) -> None:
     evidence.kept = ImportedFile.objects.filter(pk=order.pk).count()
 
 
-class _Relay:
-    """A relay that can be killed as the kernel does."""
-
-    def __init__(self, nursery: ForkServer, log: Path) -> None:
-        self._nursery, self._log = nursery, str(log)
-        self._pid = self._start()
-
-    def kill(self) -> None:
-        """Kill it and start another."""
-        self._nursery.request(do="signal", pid=self._pid, number=int(signal.SIGKILL))
-        _wait_for(lambda: self._nursery.request(do="status", pid=self._pid)["status"] is not None)
-        self._pid = self._start()
-
-    def _start(self) -> int:
-        return int(self._nursery.request(do="start", command="relay", options={}, log=self._log)["pid"])
-
-
-@contextmanager
-def _running_relay(environment: dict[str, str]) -> Iterator[_Relay]:
-    with tempfile.TemporaryDirectory(prefix="freight-imports-") as name:
-        folder = Path(name)
-        environment_overrides = {"METRICS_DIR": str(folder / "metrics"), "LOG_LEVEL": "ERROR", "HTTPS": "0"}
-        nursery = ForkServer(environment_overrides | environment, folder / "nursery.log")
-        try:
-            yield _Relay(nursery, folder / "relay.log")
-        finally:
-            nursery.stop()
-            pool.close_shared()
-
-
 def _import_now(by: Subject, raw: bytes) -> None:
     parsed = table.read(raw)
     for chunk in ChunkReader(columns.match_header(parsed.header), decimal_comma=False).chunks(
@@ -160,7 +135,7 @@ def _reload(order: Import) -> Import:
 
 
 def _wait_for(holds: Callable[[], Any]) -> None:
-    fixtures.wait_for(holds, _MAX_WAIT_SECONDS)
+    wait_until(holds, seconds=_MAX_WAIT_SECONDS)
 
 
 def _now() -> datetime:

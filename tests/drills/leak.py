@@ -6,36 +6,28 @@ is taken, which single jumps do not bend.
 """
 
 import asyncio
-import os
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Final
 
 import psutil
 from django.db import connection
 
 from shipments import services
-from shipments.auth import subjects
-from shipments.models import Location, Membership, Organization, User
-from shipments.services.accounts import api_keys
 from tests.drills.clients import websocket_client
-from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
+from tests.drills.clients.http_client import HttpClient
+from tests.drills.harness import fixtures
+from tests.drills.harness.environment import unlimited
+from tests.drills.harness.presets import installation_stage
+from tests.drills.harness.process import everything
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
 _WARM_UP_ROUNDS: Final = 4
 _CONCURRENCY: Final = 4
-_READY_SECONDS: Final = 90.0
-_UNLIMITED: Final = "10000000"
 # More than this for each request or socket is a leak; less is the allocator's.
 MAX_BYTES_PER_OPERATION: Final = 2048
 MAX_FILES_PER_OPERATION: Final = 0.02
@@ -79,54 +71,28 @@ class Evidence:
 def run(*, scale: LeakScale, command: Sequence[str] = (sys.executable, "manage.py")) -> list[Evidence]:
     """Start a server with the command, ask it for both kinds of work, and stop it."""
     key, reference = _create_data()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    with tempfile.TemporaryDirectory(prefix="freight-leak-") as folder:
-        server = _start([*command, "serve", "--role", "all", "--port", str(port)], Path(folder))
-        try:
-            return asyncio.run(_run_rounds(port, key, reference, psutil.Process(server.pid), scale))
-        finally:
-            server.terminate()
-            try:
-                server.wait(15)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
+    environment = unlimited("general_max", "ws_connect_max", "sockets_per_user", "sockets_per_address")
+    environment |= {"MALLOC_ARENA_MAX": "2", "LOG_LEVEL": "ERROR", "HTTPS": "0"}
+    # Cold: the pages of a fork server would be counted, too.
+    with installation_stage("leak", everything(), fork=False, command_prefix=command, **environment) as stage:
+        server = stage.api
+        return asyncio.run(_run_rounds(server.port, key, reference, psutil.Process(server.pid), scale))
 
 
 def _create_data() -> tuple[str, str]:
+    fixtures.locations()
+    by, key = fixtures.dispatcher_with_key(fixtures.organization(), ["shipments:read"])
     now = datetime.now(UTC)
-    organization = Organization.objects.create(name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=now)
-    user = User(email=f"leak-{uuid.uuid4().hex[:12]}@drill.test", name="Drill")
-    user.set_unusable_password()
-    user.save()
-    Membership.objects.create(user=user, organization=organization, role="dispatcher")
-    by = subjects.subject_of_user(user)
-    if by is None:
-        raise RuntimeError("A fresh member is nobody.")
-    for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
-        defaults = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
-        Location.objects.get_or_create(locode=locode, defaults=defaults)
     shipments = [
         services.book(by=by, now=now, origin="NLRTM", destination="DEHAM", status="booked") for _ in range(20)
     ]
-    secret = api_keys.create(by=by, now=now, name="leak drill", scopes=["shipments:read"])[1]
     connection.close()
-    return secret, shipments[0].reference
-
-
-def _start(command: list[str], folder: Path) -> "subprocess.Popen[bytes]":
-    limits = ("GENERAL_MAX", "WS_CONNECT_MAX", "SOCKETS_PER_USER", "SOCKETS_PER_ADDRESS")
-    environment = os.environ | {f"RATE_LIMIT_{name}": _UNLIMITED for name in limits}
-    environment |= {"METRICS_DIR": str(folder), "MALLOC_ARENA_MAX": "2", "LOG_LEVEL": "ERROR", "HTTPS": "0"}
-    return subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL)
+    return key, shipments[0].reference
 
 
 async def _run_rounds(
     port: int, key: str, reference: str, process: psutil.Process, scale: LeakScale
 ) -> list[Evidence]:
-    await _wait_ready(port, process)
     callers = [HttpClient(port, key) for _ in range(_CONCURRENCY)]
 
     async def request_once(number: int) -> None:
@@ -154,20 +120,6 @@ async def _run_rounds(
     for caller in callers:
         await caller.close()
     return results
-
-
-async def _wait_ready(port: int, process: psutil.Process) -> None:
-    deadline = time.monotonic() + _READY_SECONDS
-    client = HttpClient(port)
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-        try:
-            if (await client.request("GET", "/api/health/ready")).status == 200:
-                await client.close()
-                return
-        except (NotSent, NoResponse):
-            pass
-        await asyncio.sleep(0.1)
-    raise RuntimeError("The server did not get ready.")
 
 
 async def _measure(

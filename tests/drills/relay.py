@@ -1,16 +1,11 @@
 """The relay killed at random while events are written: nothing numbered twice, nothing left out."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from django.db.models import Count, Max
@@ -18,11 +13,15 @@ from django.db.models import Count, Max
 from shipments import services
 from shipments.auth import subjects
 from shipments.auth.subjects import Subject
-from shipments.models import FeedEntry, Organization, ShipmentEvent, UnnumberedEvent
+from shipments.models import FeedEntry, ShipmentEvent, UnnumberedEvent
+from tests.drills.harness import fixtures
+from tests.drills.harness.presets import installation_stage
+from tests.drills.harness.process import relay
+from tests.drills.harness.waiting import comes_true
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
 _SHIPMENTS: Final = 8
 _SETTLE_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,52 +50,34 @@ class Evidence:
 def run(*, kills: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
     """Write in an organisation of its own while it starts and kills relays, and then check the feed.
 
-    Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
+    Only processes that it started are killed. Stop other relays first: one that survives hides what a kill does.
+    Raises subprocess.TimeoutExpired where the last relay does not end by SIGTERM.
     """
     rng = random.Random(seed)
     by, references = _create_shipments()
-    process = _start(environment)
-    try:
+    # Cold, so that a kill strikes the start of a relay as well as its work.
+    with installation_stage("relay", relay(), fork=False, **(environment or {})) as stage:
         for round_number in range(kills):
             _write(by, references, rng, until=time.monotonic() + rng.uniform(0.3, 2.5))
-            process.send_signal(signal.SIGKILL)
-            process.wait()
+            stage["relay"].kill()
             _write(by, references, rng, until=time.monotonic() + rng.uniform(0, 0.3), start=round_number)
-            process = _start(environment)
+            stage["relay"].launch()
         ended_at = time.monotonic()
-        _wait(lambda: not UnnumberedEvent.objects.filter(organization_id=by.organization_id).exists())
+        comes_true(_SETTLE_SECONDS, lambda: not _unnumbered(by.organization_id))
         late_seconds = time.monotonic() - ended_at
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
+        stage["relay"].signal(signal.SIGTERM)
+        stage["relay"].handle.wait(_STOP_SECONDS)
     return _check(by.organization_id, kills=kills, late=late_seconds)
 
 
 def _create_shipments() -> tuple[Subject, list[str]]:
-    organization = Organization.objects.create(
-        name="Drill", slug=f"drill-{uuid.uuid4().hex[:12]}", created_at=datetime.now(UTC)
-    )
+    organization = fixtures.organization()
     by = subjects.system_subject(organization.pk, name="drill")
     shipments = [
         services.book(by=by, now=datetime.now(UTC), origin="NLRTM", destination="DEHAM", status="booked")
         for _ in range(_SHIPMENTS)
     ]
     return by, [shipment.reference for shipment in shipments]
-
-
-def _start(environment: dict[str, str] | None) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "relay"],
-        cwd=_ROOT,
-        env=os.environ | (environment or {}),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def _write(by: Subject, references: list[str], rng: random.Random, *, until: float, start: int = 0) -> None:
@@ -109,10 +90,8 @@ def _write(by: Subject, references: list[str], rng: random.Random, *, until: flo
         )  # fmt: skip
 
 
-def _wait(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _SETTLE_SECONDS
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def _unnumbered(organization_id: uuid.UUID) -> bool:
+    return UnnumberedEvent.objects.filter(organization_id=organization_id).exists()
 
 
 def _check(organization_id: uuid.UUID, *, kills: int, late: float) -> Evidence:

@@ -27,7 +27,7 @@ from python_calamine import CalamineWorkbook
 from exports.reports import definitions, execution, format_registry, report_query
 from shipments import services
 from shipments.auth.subjects import Subject
-from shipments.models import Customer, Location
+from shipments.models import Customer
 from tests.drills.harness import fixtures
 
 INSTALL: Final = "apt-get install -y --no-install-recommends libreoffice-calc"
@@ -251,9 +251,7 @@ def _create_shipments() -> Subject:
     now = datetime.now(UTC)
     organization = fixtures.organization()
     by = fixtures.dispatcher(organization)
-    for locode, name, country in (("NLRTM", "Rotterdam", "NL"), ("DEHAM", "Hamburg", "DE")):
-        defaults = {"name": name, "country": country, "latitude": 52.0, "longitude": 5.0}
-        Location.objects.get_or_create(locode=locode, defaults=defaults)
+    fixtures.locations()
     for number, text in enumerate(TEXTS):
         customer = Customer.objects.create(organization=organization, name=text, created_at=now, updated_at=now)
         services.book(

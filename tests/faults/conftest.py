@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.drills.checks.evidence import Evidence
-from tests.drills.harness.product_stage import ProductStage, running_stage
+from tests.drills.harness.presets import fault_stage
+from tests.drills.harness.product_stage import ProductStage
 from tests.drills.scenarios import runner
 from tests.drills.scenarios.scale import SHORT
 
@@ -15,7 +16,7 @@ SEED = 4
 @pytest.fixture(scope="session")
 def stage() -> Iterator[ProductStage]:
     """PostgreSQL, Valkey, two `api` and two `ws` Daphnes, a relay and nginx, all private."""
-    with running_stage() as running:
+    with fault_stage() as running:
         yield running
 
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.drills import leak
-from tests.drills.harness.daphnes import database_url
+from tests.drills.harness.environment import database_url
 from tests.drills.leak import LeakScale
 
 pytestmark = pytest.mark.journey

@@ -8,7 +8,7 @@ import uuid
 import pytest
 from django.db import connection
 
-from tests.drills.harness.daphnes import ROOT, database_url
+from tests.drills.harness.environment import ROOT, database_url
 
 KEY = "k" * 60
 

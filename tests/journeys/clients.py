@@ -12,16 +12,14 @@ from websockets.asyncio.client import ClientConnection
 from realtime.protocol.frame_schemas import FRAMES_BY_TYPE
 from shipments.models import Organization
 from tests import factories
-from tests.drills.harness.daphnes import DaphneProcess
-
-PASSWORD = "a-long-demo-password"
+from tests.drills.harness.process import ProductProcess
 
 
-def logged_in_client(daphne: DaphneProcess, organization: Organization, role: str, **links: Any) -> httpx.Client:
+def logged_in_client(daphne: ProductProcess, organization: Organization, role: str, **links: Any) -> httpx.Client:
     """Return an HTTP client that has logged in as a fresh member."""
-    user = factories.user(organization, role, password=PASSWORD, **links)
+    user = factories.user(organization, role, password=factories.PASSWORD, **links)
     http = httpx.Client(base_url=f"{daphne.url}/api", timeout=10)
-    response = http.post("/auth/login", json={"email": user.email, "password": PASSWORD})
+    response = http.post("/auth/login", json={"email": user.email, "password": factories.PASSWORD})
     if response.status_code != 200:
         http.close()
         raise AssertionError(f"{response.status_code} {response.text}")
@@ -32,7 +30,7 @@ def logged_in_client(daphne: DaphneProcess, organization: Organization, role: st
 class SocketClient:
     """A socket client that keeps every frame it was sent."""
 
-    def __init__(self, daphne: DaphneProcess, token: str | None = None, **options: Any) -> None:
+    def __init__(self, daphne: ProductProcess, token: str | None = None, **options: Any) -> None:
         headers = {"Authorization": token} if token else {}
         self._options = {
             "additional_headers": headers,

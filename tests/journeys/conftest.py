@@ -5,18 +5,16 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from tests.drills.harness import daphnes
+from tests.drills.harness.presets import journey_stage
+from tests.drills.harness.product_stage import ProductStage
 
 
 @pytest.fixture(scope="session")
 def product(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[daphnes.ProductDaphnes]:
+) -> Iterator[ProductStage]:
     """One `api` and two `ws` Daphnes on the test database."""
     with django_db_blocker.unblock():
-        running = daphnes.plan_product(tmp_path_factory.mktemp("product"))
-    try:
-        running.start()
-        yield running
-    finally:
-        running.stop()
+        stage = journey_stage(tmp_path_factory.mktemp("product"))
+    with stage:
+        yield stage

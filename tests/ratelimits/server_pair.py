@@ -15,10 +15,12 @@ from django.utils import timezone
 from ratelimits import changes
 from shipments.auth import subjects
 from shipments.models import User
-from tests.drills.harness import daphnes as servers
-from tests.drills.harness import home_processes
-from tests.drills.harness.backing_services import ValkeyService
-from tests.drills.harness.daphnes import DaphneProcess
+from tests.drills.harness.backing_services import BackingServices, ValkeyService
+from tests.drills.harness.environment import database_url
+from tests.drills.harness.presets import bare_stage
+from tests.drills.harness.process import ProductProcess, everything
+from tests.drills.harness.product_stage import ProductStage
+from tests.drills.harness.waiting import comes_true
 
 OPERATOR = subjects.installation_subject(name="operator")
 GENERAL = 100_000
@@ -26,40 +28,38 @@ GENERAL = 100_000
 CHANGE_SECONDS = 2 + 3
 
 
+def server_pair(folder: Path) -> ProductStage:
+    """Return two Daphnes that serve everything, trust forwarded addresses, and count in a Valkey of their own."""
+    backing = BackingServices(folder / "home", postgres=False)
+    environment = {
+        "DATABASE_URL": database_url(),
+        "REDIS_URL": backing.endpoints.redis_url,
+        "METRICS_DIR": str(folder / "metrics"),
+        "HTTPS": "0",
+        "TRUSTED_PROXIES": "127.0.0.0/8",
+        "ADMIN_ALLOWED_NETWORKS": "10.0.0.0/8",
+        "RATE_LIMIT_GENERAL_MAX": str(GENERAL),
+        # No window may end in the midst of a burst.
+        "RATE_LIMIT_GENERAL_WINDOW": "7d",
+        "RATE_LIMIT_WS_CONNECT_WINDOW": "7d",
+        "RATE_LIMIT_WS_MESSAGE_WINDOW": "7d",
+        "RATE_LIMIT_WS_MESSAGE_MAX": "1000000",
+        "RATE_LIMIT_WHITELIST": "batch-processor",
+        "RATE_LIMIT_AUTH_MAX": "5",
+    }
+    return bare_stage(folder, [everything(1), everything(2)], environment, backing=backing)
+
+
 @dataclass
 class ServerPair:
-    """Two Daphnes that serve everything, believe the forwarded address, and count in a Valkey of their own."""
+    """The stage's Daphnes and its Valkey."""
 
-    daphnes: list[DaphneProcess]
+    daphnes: list[ProductProcess]
     redis: ValkeyService
 
     @property
     def ports(self) -> list[int]:
         return [each.port for each in self.daphnes]
-
-
-def build_daphne(number: int, folder: Path, redis_url: str) -> DaphneProcess:
-    return DaphneProcess(
-        "all",
-        servers.free_port(),
-        folder / f"{number}.log",
-        {
-            "DATABASE_URL": servers.database_url(),
-            "REDIS_URL": redis_url,
-            "METRICS_DIR": str(folder / "metrics"),
-            "HTTPS": "0",
-            "TRUSTED_PROXIES": "127.0.0.0/8",
-            "ADMIN_ALLOWED_NETWORKS": "10.0.0.0/8",
-            "RATE_LIMIT_GENERAL_MAX": str(GENERAL),
-            # No window may end in the midst of a burst.
-            "RATE_LIMIT_GENERAL_WINDOW": "7d",
-            "RATE_LIMIT_WS_CONNECT_WINDOW": "7d",
-            "RATE_LIMIT_WS_MESSAGE_WINDOW": "7d",
-            "RATE_LIMIT_WS_MESSAGE_MAX": "1000000",
-            "RATE_LIMIT_WHITELIST": "batch-processor",
-            "RATE_LIMIT_AUTH_MAX": "5",
-        },
-    )
 
 
 def unused_network() -> str:
@@ -101,10 +101,10 @@ def share_counters(pair: ServerPair) -> bool:
 
 async def wait_until_shared(pair: ServerPair) -> None:
     """Wait for that, so that the next test finds what it expects."""
-    assert await asyncio.to_thread(home_processes.comes_true, 30, lambda: share_counters(pair))
+    assert await asyncio.to_thread(comes_true, 30, lambda: share_counters(pair))
 
 
-def admin_poster(daphne: DaphneProcess) -> Callable[..., None]:
+def admin_poster(daphne: ProductProcess) -> Callable[..., None]:
     """Return a way to post to the page of policies as a superuser who has logged in."""
     person = User.objects.create_superuser(f"root-{uuid.uuid4().hex[:8]}@example.test", None)
     browser = Client()

@@ -26,10 +26,10 @@ class ExportClient:
     """The dispatcher before a Daphne."""
 
     def __init__(self, server: Any) -> None:
-        from shipments.demo import seed  # needs settings
+        from shipments.demo import accounts  # needs settings
 
         self.server = server
-        who = {"email": WHO, "password": seed.PASSWORD}
+        who = {"email": WHO, "password": accounts.PASSWORD}
         answer = httpx.post(f"{server.url}/api/auth/login", json=who, timeout=30)
         self.headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
 
@@ -71,7 +71,7 @@ class ExportClient:
     @contextmanager
     def watch_memory(self) -> Iterator[dict[str, float]]:
         """Tell by how much the server's memory grows while the block runs, in MB."""
-        process, stopped, growth = psutil.Process(self.server.process.pid), threading.Event(), {"mb": 0.0}
+        process, stopped, growth = psutil.Process(self.server.pid), threading.Event(), {"mb": 0.0}
         before = process.memory_info().rss
 
         def sample() -> None:

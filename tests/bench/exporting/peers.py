@@ -19,7 +19,7 @@ from freight.embedded import EmbeddedError, binaries
 from shipments.auth import subjects
 from shipments.models import User
 from tests.bench.exporting import columns, export_client, reader
-from tests.drills.harness import daphnes
+from tests.drills.harness.environment import ROOT, database_url, free_port
 
 HERE: Final = Path(__file__).parent
 # Times are written for UTC; else the session is psql's own.
@@ -33,8 +33,8 @@ class Peer:
         self.name, self.port, self.rows = name, port, rows
         self._log = folder / f"{name}.log"
         with self._log.open("wb") as out:
-            environment = os.environ | {"DATABASE_URL": daphnes.database_url(), "BENCH_ROWS": str(rows)}
-            self.process = subprocess.Popen(command, cwd=daphnes.ROOT, env=environment, stdout=out, stderr=out)
+            environment = os.environ | {"DATABASE_URL": database_url(), "BENCH_ROWS": str(rows)}
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
 
     def wait(self) -> None:
         """Wait until it answers."""
@@ -69,7 +69,7 @@ def node(folder: Path, rows: int) -> Peer:
         shutil.copy(HERE / name, folder / name)
     install = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error"]
     subprocess.run(install, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    database, port = settings.DATABASES["default"], daphnes.free_port()
+    database, port = settings.DATABASES["default"], free_port()
     where = [database["HOST"], database["NAME"], database["USER"]]
     query = f"{columns.SQL} LIMIT {rows}"
     return Peer("node", ["node", str(folder / "csv.mjs"), str(port), *where, query], port, folder, rows)
@@ -77,7 +77,7 @@ def node(folder: Path, rows: int) -> Peer:
 
 def iterator(folder: Path, rows: int) -> Peer:
     """Start the view over the ORM's iterator."""
-    port = daphnes.free_port()
+    port = free_port()
     daphne = [sys.executable, "-m", "daphne", "-p", str(port), "-v", "0"]
     return Peer("iterator", [*daphne, "tests.bench.exporting.iterator:application"], port, folder, rows)
 
@@ -98,7 +98,7 @@ def export_copy_statement() -> str:
 
 def copy_out_with_psql(statement: str) -> None:
     """Copy everything out with psql: what its `\\copy` does, for a statement of several lines too."""
-    command = [_psql(), daphnes.database_url(), "-X", "-q", "-c", statement]
+    command = [_psql(), database_url(), "-X", "-q", "-c", statement]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=os.environ | {"PGOPTIONS": _SESSION})
     assert process.stdout
     buffer = bytearray(1 << 20)

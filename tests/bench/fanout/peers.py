@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,9 @@ import psutil
 import redis
 
 from tests.bench.fanout.load_generator import Target
-from tests.drills.harness import daphnes
+from tests.drills.harness import process
+from tests.drills.harness.environment import ROOT, database_url, free_port
+from tests.drills.harness.process import Handle, SpawnLauncher
 
 HERE: Final = Path(__file__).parent
 MARK: Final = "shipment:update"
@@ -38,12 +41,22 @@ class Peer(ABC):
 
     def __init__(self, folder: Path, redis_url: str) -> None:
         self.folder, self.redis_url = folder, redis_url
-        self.port = daphnes.free_port()
-        self.process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.process: Handle | None = None
 
-    @abstractmethod
+    @property
+    def _log(self) -> Path:
+        return self.folder / f"{self.name}.log"
+
     def command(self) -> tuple[list[str], dict[str, str]]:
         """Return what starts the server, and its further environment."""
+        raise NotImplementedError
+
+    def launch(self) -> Handle:
+        """Start the server without waiting for it."""
+        command, more = self.command()
+        with self._log.open("wb") as output:
+            return subprocess.Popen(command, cwd=ROOT, env=os.environ | more, stdout=output, stderr=output)
 
     @abstractmethod
     def target(self, *, sockets: int, rooms: int) -> Target:
@@ -59,9 +72,7 @@ class Peer(ABC):
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        command, more = self.command()
-        out = (self.folder / f"{self.name}.log").open("wb")
-        self.process = subprocess.Popen(command, cwd=daphnes.ROOT, env=os.environ | more, stdout=out, stderr=out)
+        self.process = self.launch()
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -70,7 +81,7 @@ class Peer(ABC):
                 time.sleep(0.1)
             else:
                 return
-        raise SystemExit(f"{self.name} did not start: {(self.folder / f'{self.name}.log').read_text()[-2000:]}")
+        raise SystemExit(f"{self.name} did not start: {self._log.read_text()[-2000:]}")
 
     def check_listening(self) -> None:
         """Ask the server for anything; raises httpx.TransportError where nobody listens."""
@@ -84,7 +95,7 @@ class Peer(ABC):
     def stop(self) -> None:
         """End the server."""
         if self.process:
-            self.process.kill()
+            self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
     def cpu_seconds(self) -> float:
@@ -186,10 +197,10 @@ class Freight(Peer):
         self._token, self._prefix, self._hint, self._message = token, prefix, hint, message
         self.unix: Path | None = None
 
-    def command(self) -> tuple[list[str], dict[str, str]]:
-        listen_arguments = ["--unix", str(self.unix)] if self.unix else ["--port", str(self.port)]
-        serve = [sys.executable, "manage.py", "serve", "--role", "ws", *listen_arguments]
-        return serve, {"DATABASE_URL": daphnes.database_url(), **LIMITS}
+    def launch(self) -> Handle:
+        role = process.ws(unix=self.unix) if self.unix else process.ws(port=self.port)
+        launcher = SpawnLauncher({"DATABASE_URL": database_url(), **LIMITS})
+        return launcher.launch(role, log=self._log)
 
     def check_listening(self) -> None:
         if self.unix is None:
@@ -250,7 +261,7 @@ class LoadProcess:
         self._port = target.port
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench.fanout.load_generator", json.dumps(dataclasses.asdict(target))],
-            cwd=daphnes.ROOT,
+            cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,12 +1,8 @@
-"""What benchmarks stand on: real services, a database of their own with many shipments, a real Daphne."""
+"""The data of benchmarks: real services, and a database of their own with many shipments."""
 
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 _NUMBER_FEED: Final = """
 WITH heads AS (
@@ -26,7 +22,7 @@ def setup_django() -> None:
     os.environ["DEMO"] = "1"  # its limits let a benchmark through
     os.environ.setdefault("LOG_LEVEL", "ERROR")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
-    import tests.backing_services
+    import tests.backing_services  # noqa: F401  starts the services and sets their variables
 
     import django  # isort: skip  after the variables are set
 
@@ -67,20 +63,3 @@ def number_feed_and_vacuum() -> None:
         tables = ("shipment", "shipmentevent", "auditentry", "unnumberedevent", "feedentry")
         cursor.execute(f"VACUUM (ANALYZE) {', '.join(f'shipments_{table}' for table in tables)}")
     connection.close()
-
-
-@contextmanager
-def serving_api() -> Iterator[Any]:
-    """Serve the api role on the loaded database while the block runs."""
-    from tests.drills.harness import daphnes  # needs settings
-
-    with tempfile.TemporaryDirectory() as folder:
-        server = daphnes.DaphneProcess(
-            "api", daphnes.free_port(), Path(folder) / "daphne.log", {"DATABASE_URL": daphnes.database_url()}
-        )
-        server.start()
-        try:
-            server.wait_ready()
-            yield server
-        finally:
-            server.stop()

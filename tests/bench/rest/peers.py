@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import psutil
 
-from tests.drills.harness import daphnes
+from tests.drills.harness.environment import ROOT, free_port
 
 HERE: Final = Path(__file__).parent
 
@@ -33,7 +33,7 @@ class Peer:
         """Start the server and wait until it answers."""
         out = (self.folder / f"{self.name}.log").open("wb")
         self.process = subprocess.Popen(
-            self.command, cwd=daphnes.ROOT, env=os.environ | self.environment, stdout=out, stderr=out
+            self.command, cwd=ROOT, env=os.environ | self.environment, stdout=out, stderr=out
         )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -62,7 +62,7 @@ def plan_peers(folder: Path, database: dict[str, Any], organization: str) -> lis
     """Lay the peers out; npm fetches what two of them need."""
     node = _install_node(folder)
     script, where = str(node / "express.mjs"), [database["HOST"], database["NAME"], database["USER"], organization]
-    ports = [daphnes.free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(3)]
     plain_drf_command = [
         sys.executable,
         "-m",

@@ -49,7 +49,7 @@ async def running_traffic(stage: ProductStage) -> AsyncIterator[BackgroundTraffi
 
 
 async def _book_shipment(stage: ProductStage) -> str:
-    client = HttpClient(stage.port, stage.api_keys[0])
+    client = HttpClient(stage.port, stage.seeded.api_keys[0])
     try:
         body = {"origin": "NLRTM", "destination": "DEHAM", "status": "booked"}
         return str((await client.request("POST", "/api/shipments", body)).json()["reference"])
@@ -58,7 +58,7 @@ async def _book_shipment(stage: ProductStage) -> str:
 
 
 async def _read(stage: ProductStage, number: int, traffic: BackgroundTraffic, reference: str) -> None:
-    client = HttpClient(stage.port, stage.api_keys[number])
+    client = HttpClient(stage.port, stage.seeded.api_keys[number])
     rng = random.Random(number)
     try:
         while True:
@@ -73,7 +73,7 @@ async def _read(stage: ProductStage, number: int, traffic: BackgroundTraffic, re
 
 
 async def _write(stage: ProductStage, reference: str) -> None:
-    client = HttpClient(stage.port, stage.api_keys[_READERS])
+    client = HttpClient(stage.port, stage.seeded.api_keys[_READERS])
     try:
         while True:
             with contextlib.suppress(NotSent, NoResponse):
@@ -93,7 +93,9 @@ def _checkpoint_body() -> dict[str, Any]:
 async def _subscribe(stage: ProductStage, reference: str) -> None:
     while True:
         with contextlib.suppress(OSError, TimeoutError, websocket_client.HandshakeRefused):
-            websocket = await websocket_client.connect(stage.port, stage.api_keys[_READERS + 1], lambda *_: None)
+            websocket = await websocket_client.connect(
+                stage.port, stage.seeded.api_keys[_READERS + 1], lambda *_: None
+            )
             websocket.send_json(type="join:room", shipmentId=reference)
             try:
                 await websocket.closed

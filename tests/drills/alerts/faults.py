@@ -38,12 +38,8 @@ class Fault:
 
 @asynccontextmanager
 async def _redis_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    stage.register_frozen(stage.valkey.freeze())
-    try:
+    with stage.frozen(stage.valkey):
         yield
-    finally:
-        stage.valkey.thaw()
-        stage.clear_frozen()
 
 
 @asynccontextmanager
@@ -58,22 +54,18 @@ async def _database_stopped(stage: ProductStage, _: BackgroundTraffic) -> AsyncI
 
 @asynccontextmanager
 async def _database_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    stage.register_frozen(stage.database.freeze())
-    try:
+    with stage.frozen(stage.database):
         yield
-    finally:
-        stage.database.thaw()
-        stage.clear_frozen()
 
 
 @asynccontextmanager
 async def _relay_killed(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    stage.signal("relay", signal.SIGKILL)
-    await stage.wait_gone("relay")
+    stage["relay"].signal(signal.SIGKILL)
+    await stage["relay"].gone()
     try:
         yield
     finally:
-        stage.launch("relay")
+        stage["relay"].launch()
 
 
 @asynccontextmanager
@@ -112,9 +104,9 @@ async def _event_loop_blocked(stage: ProductStage, _: BackgroundTraffic) -> Asyn
 
     async def stop_repeatedly() -> None:
         while True:
-            stage.signal(WS_ROLES[1], signal.SIGSTOP)
+            stage[WS_ROLES[1]].signal(signal.SIGSTOP)
             await asyncio.sleep(1.2)
-            stage.signal(WS_ROLES[1], signal.SIGCONT)
+            stage[WS_ROLES[1]].signal(signal.SIGCONT)
             await asyncio.sleep(1.0)
 
     task = asyncio.create_task(stop_repeatedly())
@@ -123,16 +115,13 @@ async def _event_loop_blocked(stage: ProductStage, _: BackgroundTraffic) -> Asyn
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        stage.signal(WS_ROLES[1], signal.SIGCONT)
+        stage[WS_ROLES[1]].signal(signal.SIGCONT)
 
 
 @asynccontextmanager
 async def _nginx_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    stage.freeze_nginx()
-    try:
+    with stage.frozen(stage.nginx):
         yield
-    finally:
-        stage.thaw_nginx()
 
 
 def _missing_for_disk_full() -> str:

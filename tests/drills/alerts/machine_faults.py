@@ -9,10 +9,11 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from tests.drills.alerts.background_traffic import BackgroundTraffic
-from tests.drills.harness.fork_server import ROOT
+from tests.drills.harness.environment import ROOT
 from tests.drills.harness.product_stage import ProductStage
 
 # More than 90 % of MEMORY_BUDGET_MB (512), and more than 512 MB.
@@ -40,10 +41,10 @@ async def processors_busy(stage: ProductStage, _: BackgroundTraffic) -> AsyncIte
 def _host_processes(stage: ProductStage, work: str, number: int) -> Iterator[None]:
     """Have processes of this host do some work: they are measured like all others."""
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom monitoring import shared\n"
-        f"shared.install(Path(sys.argv[1])); shared.enter('guest')\n{work}"
+        "import sys, time\nfrom pathlib import Path\nfrom monitoring.prometheus import multiprocess\n"
+        f"multiprocess.install(Path(sys.argv[1])); multiprocess.register_process('guest')\n{work}"
     )
-    command = [sys.executable, "-c", code, str(stage.layout.home / "metrics")]
+    command = [sys.executable, "-c", code, stage.environment["METRICS_DIR"]]
     processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(number)]
     try:
         yield
@@ -56,14 +57,13 @@ def _host_processes(stage: ProductStage, work: str, number: int) -> Iterator[Non
 @asynccontextmanager
 async def disk_full(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     """The product's home lies on a disk that has no room left; a small one, which root may attach there."""
-    await _run_command(
-        "mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "freight-drill", str(stage.product_home)
-    )
+    home = Path(stage.environment["FREIGHT_HOME"])
+    await _run_command("mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "freight-drill", str(home))
     try:
-        (stage.product_home / "ballast").write_bytes(b"x" * int(_DISK_BYTES * _FILL_RATIO))
+        (home / "ballast").write_bytes(b"x" * int(_DISK_BYTES * _FILL_RATIO))
         yield
     finally:
-        await _run_command("umount", str(stage.product_home))
+        await _run_command("umount", str(home))
 
 
 def can_mount() -> bool:

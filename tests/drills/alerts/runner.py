@@ -13,8 +13,9 @@ from typing import Any, Final
 from tests.drills.alerts import background_traffic as loads
 from tests.drills.alerts.background_traffic import BackgroundTraffic
 from tests.drills.alerts.faults import FAULTS, Fault
-from tests.drills.alerts.prometheus import Prometheus, alert_names
-from tests.drills.harness.product_stage import ProductStage, running_stage
+from tests.drills.alerts.prometheus import PrometheusServer, alert_names, shortened_rules
+from tests.drills.harness.presets import fault_stage
+from tests.drills.harness.product_stage import ProductStage
 
 _QUIET_SECONDS: Final = 45.0
 _POLL_SECONDS: Final = 0.3
@@ -41,7 +42,7 @@ class Evidence:
 
 def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
     """Play every fault, those of the quick form at once, on a private stage."""
-    with running_stage() as stage:
+    with fault_stage() as stage:
         results = run_faults(stage, quick=quick)
     fired_alerts = {name for evidence in results for name in evidence.fired}
     missing_requirements = {name: fault.missing_requirement() for fault in FAULTS for name in fault.alerts}
@@ -68,8 +69,10 @@ async def _run_waves(stage: ProductStage, *, quick: bool) -> list[Evidence]:
 
 
 @asynccontextmanager
-async def _monitored(stage: ProductStage, folder: Path) -> AsyncIterator[tuple[Prometheus, BackgroundTraffic]]:
-    prometheus = Prometheus(folder, f"127.0.0.1:{stage.port}")
+async def _monitored(
+    stage: ProductStage, folder: Path
+) -> AsyncIterator[tuple[PrometheusServer, BackgroundTraffic]]:
+    prometheus = PrometheusServer(folder, f"127.0.0.1:{stage.port}", rules=shortened_rules())
     async with loads.running_traffic(stage) as traffic:
         await asyncio.to_thread(prometheus.__enter__)
         try:
@@ -79,7 +82,7 @@ async def _monitored(stage: ProductStage, folder: Path) -> AsyncIterator[tuple[P
 
 
 async def _run_group(
-    stage: ProductStage, traffic: BackgroundTraffic, prometheus: Prometheus, faults: list[Fault]
+    stage: ProductStage, traffic: BackgroundTraffic, prometheus: PrometheusServer, faults: list[Fault]
 ) -> list[Evidence]:
     """Cause the faults of a wave together, and mend them together."""
     evidence_by_fault = {fault.name: Evidence(fault.name) for fault in faults}
@@ -108,7 +111,7 @@ async def _run_group(
 
 
 async def _wait_for_alerts(
-    prometheus: Prometheus, alerts: Collection[str], *, firing: bool, seconds: float
+    prometheus: PrometheusServer, alerts: Collection[str], *, firing: bool, seconds: float
 ) -> dict[str, float]:
     """Wait until each alert fires, or is gone; returns the seconds of each that did."""
     began = time.monotonic()

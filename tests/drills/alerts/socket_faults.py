@@ -49,8 +49,8 @@ async def stopped_reading(stage: ProductStage, traffic: BackgroundTraffic) -> As
 async def _open_sockets(stage: ProductStage, number: int, roles: list[str]) -> AsyncIterator[list[WebSocketClient]]:
     """Open so many sockets, some at a time, and drop them in the end."""
     websockets: list[WebSocketClient] = []
-    addresses = itertools.cycle([stage.roles[name].socket for name in roles])
-    connections = zip(range(number), addresses, itertools.cycle(stage.api_keys))
+    addresses = itertools.cycle([stage[name].socket for name in roles])
+    connections = zip(range(number), addresses, itertools.cycle(stage.seeded.api_keys))
 
     async def connect_next() -> None:
         for _, address, key in connections:
@@ -67,7 +67,7 @@ async def _open_sockets(stage: ProductStage, number: int, roles: list[str]) -> A
 
 
 async def _write_burst(stage: ProductStage, reference: str) -> None:
-    client = HttpClient(stage.port, stage.api_keys[0])
+    client = HttpClient(stage.port, stage.seeded.api_keys[0])
     try:
         for _ in range(_EVENTS // _EVENTS_PER_TRANSACTION):
             items = [

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
@@ -34,9 +35,9 @@ class HealthProbes:
 
     def start(self) -> None:
         """Begin to ask."""
-        for name, role in self._stage.roles.items():
-            if role.socket and self._stage.is_alive(name):
-                self._tasks.append(asyncio.create_task(self._probe(name)))
+        for process in self._stage.processes.values():
+            if isinstance(process.role.address, Path) and process.is_alive():
+                self._tasks.append(asyncio.create_task(self._probe(process.role.name, process.socket)))
 
     async def stop(self) -> None:
         """Ask no more."""
@@ -67,10 +68,7 @@ class HealthProbes:
         """Return the answers of a path that were not 200."""
         return [result for result in self.results if result.path.endswith(path) and result.status != 200]
 
-    async def _probe(self, name: str) -> None:
-        address = self._stage.roles[name].socket
-        if address is None:
-            return
+    async def _probe(self, name: str, address: Path) -> None:
         client = HttpClient(address)
         with contextlib.ExitStack() as stack:
             stack.callback(client.abort)

@@ -32,7 +32,7 @@ SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_roles ON pg_roles
 
 def resident_memory(stage: ProductStage) -> dict[str, int]:
     """Return the memory of each ws Daphne."""
-    return {name: procfs.resident_bytes(stage.roles[name].pid) for name in WS_ROLES}
+    return {name: procfs.resident_bytes(stage[name].pid) for name in WS_ROLES}
 
 
 class PeakUsage:
@@ -105,7 +105,7 @@ def sample_usage(stage: ProductStage) -> ResourceUsage:
         connections = int(client_info["connected_clients"])
     with psycopg.connect(stage.database.url, autocommit=True) as session:
         sessions = _fetch_int(session, _SESSIONS)
-    files = {name: procfs.open_files(stage.roles[name].pid) for name in WS_ROLES}
+    files = {name: procfs.open_files(stage[name].pid) for name in WS_ROLES}
     return ResourceUsage(time.monotonic(), resident_memory(stage), files, sessions, connections)
 
 

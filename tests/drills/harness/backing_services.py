@@ -8,10 +8,12 @@ from urllib.parse import quote
 
 import redis
 
-from freight.embedded.layout import Layout
+from freight.embedded import layout as layouts
+from freight.embedded.layout import Endpoints, Layout
 from freight.embedded.postgres import Postgres
 from freight.embedded.valkey import Valkey
 from tests.drills.harness import procfs
+from tests.drills.harness.environment import require_main_thread
 
 # The checker reads when a transaction was committed.
 _LOCAL_SETTINGS: Final = "track_commit_timestamp = on\nmax_connections = {connections}\n"
@@ -43,6 +45,7 @@ class PostgresService:
 
     def launch(self) -> None:
         """Start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        require_main_thread()
         self._server.launch()
 
     def wait_ready(self) -> None:
@@ -96,6 +99,7 @@ class ValkeyService:
 
     def launch(self) -> None:
         """Start the server without waiting for it. Only from the main thread: it ends with its parent."""
+        require_main_thread()
         self._server.launch()
 
     def wait_ready(self) -> None:
@@ -129,3 +133,44 @@ class ValkeyService:
     def _signal(self, signum: signal.Signals) -> None:
         if self._server.process and self._server.process.poll() is None:
             self._server.process.send_signal(signum)
+
+
+class BackingServices:
+    """A PostgreSQL and a Valkey in a home of their own; `postgres`: whether there is the first."""
+
+    def __init__(self, home: Path, *, postgres: bool = True) -> None:
+        layout = layouts.at(home)
+        layout.make_folders()
+        self._layout = layout
+        self.postgres = PostgresService(layout) if postgres else None
+        self.valkey = ValkeyService(layout)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """The URLs of both."""
+        return self._layout.endpoints
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of the unix sockets, whose path is short enough for more of them."""
+        return self._layout.sockets
+
+    def launch(self) -> None:
+        """Start both without waiting for them. Only from the main thread: they end with their parent."""
+        if self.postgres is not None:
+            self.postgres.launch()
+        self.valkey.launch()
+
+    def wait_ready(self) -> None:
+        """Return once both answer."""
+        if self.postgres is not None:
+            self.postgres.wait_ready()
+        self.valkey.wait_ready()
+
+    def stop(self) -> None:
+        """End both."""
+        try:
+            self.valkey.stop()
+        finally:
+            if self.postgres is not None:
+                self.postgres.stop()

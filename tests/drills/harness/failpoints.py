@@ -22,7 +22,7 @@ def _die(*_: object, **__: object) -> None:
 def _between_commit_and_hint() -> None:
     from shipments import log  # only in the child, where everything is loaded
 
-    _patch(log, "_hint", _die)
+    _patch(log, "_publish_event", _die)
 
 
 def _before_commit() -> None:

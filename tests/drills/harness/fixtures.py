@@ -1,14 +1,26 @@
-"""What several drills begin with: an organisation of their own, its dispatchers, and waiting for a condition."""
+"""The rows that a drill begins with: an organisation of its own, its members, and the places that it names."""
 
-import time
+import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Final
 
 from shipments.auth import subjects
 from shipments.auth.subjects import Subject
-from shipments.models import Membership, Organization, User
+from shipments.models import Location, Membership, Organization, User
+from shipments.services.accounts import api_keys
+
+_LOCATIONS: Final = (("NLRTM", "Rotterdam", "NL", 51.9167, 4.5), ("DEHAM", "Hamburg", "DE", 53.55, 10.0))
+
+
+def locations() -> None:
+    """Store the UN/LOCODE places of the drills' shipments unless they are there."""
+    for locode, name, country, latitude, longitude in _LOCATIONS:
+        Location.objects.get_or_create(
+            locode=locode,
+            defaults={"name": name, "country": country, "latitude": latitude, "longitude": longitude},
+        )
 
 
 def organization() -> Organization:
@@ -25,14 +37,21 @@ def dispatcher(organization: Organization) -> Subject:
     Membership.objects.create(user=user, organization=organization, role="dispatcher")
     by = subjects.subject_of_user(user)
     if by is None:
-        raise RuntimeError("A fresh member is nobody.")
+        raise RuntimeError("A fresh member has no subject.")
     return by
 
 
-def wait_for(condition: Callable[[], Any], seconds: float) -> None:
-    """Wait until a condition holds; raises TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("The drill waited in vain.")
-        time.sleep(0.02)
+def dispatcher_with_key(organization: Organization, scopes: Sequence[str]) -> tuple[Subject, str]:
+    """Store a dispatcher, and return it with the secret of an API key of those scopes."""
+    by = dispatcher(organization)
+    return by, api_keys.create(by=by, now=datetime.now(UTC), name="drill", scopes=scopes)[1]
+
+
+def administrator(organization: Organization) -> dict[str, str]:
+    """Store an administrator who can log in, and return the credentials."""
+    credentials = {"email": "admin@drill.test", "password": secrets.token_urlsafe(24)}
+    user = User(email=credentials["email"], name="Administrator")
+    user.set_password(credentials["password"])
+    user.save()
+    Membership.objects.create(user=user, organization=organization, role="admin")
+    return credentials

@@ -12,11 +12,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-ROOT: Final = Path(__file__).resolve().parents[3]
+from tests.drills.harness.environment import ROOT
 
 
 class ForkServer:
@@ -35,21 +36,24 @@ class ForkServer:
                 start_new_session=True,  # Ctrl-C is for the owner, who stops it
             )
         self._log = log
+        # Readiness is polled from other threads, too.
+        self._turn = threading.Lock()
 
     def request(self, **message: Any) -> dict[str, Any]:
-        """Put a question and return its answer; raises RuntimeError where there is none."""
+        """Send one message and return the reply; raises RuntimeError where there is none, or an error."""
         if self._process.stdin is None or self._process.stdout is None:
-            raise RuntimeError("The nursery has no pipes.")
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+            raise RuntimeError("The fork server has no pipes.")
+        with self._turn:
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
         reply: dict[str, Any] = json.loads(line) if line else {"error": "it is gone"}
         if "error" in reply:
-            raise RuntimeError(f"The nursery: {reply['error']}\n{self._log.read_text()[-3000:]}")
+            raise RuntimeError(f"The fork server: {reply['error']}\n{self._log.read_text()[-3000:]}")
         return reply
 
     def stop(self) -> None:
-        """End the nursery, and with it every child."""
+        """End the server, and with it every child."""
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):
@@ -66,7 +70,7 @@ def main() -> None:
     # What the product prints while it loads is no answer.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    import freight.asgi
+    import freight.asgi  # noqa: F401  sets Django up and loads the product
     from freight.supervisor import child_processes
 
     gc.collect()
@@ -119,7 +123,7 @@ def _run_command(
         settings.DATABASES["default"] |= {"HOST": database[0], "PORT": str(database[1])}
     if failpoint:
         failpoints.arm(failpoint)
-    if command == "prepare":
+    if command == "seed":
         seed.seed(Path(options["into"]))
     else:
         call_command(command, **options)

@@ -1,4 +1,4 @@
-"""What the kernel tells of a process: its children, memory, open files, and how long it waited for a processor."""
+"""What the kernel knows of processes: children, memory, open files, run delay, and which belong to a folder."""
 
 import contextlib
 import os
@@ -6,6 +6,8 @@ import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 _PROC: Final = Path("/proc")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -45,3 +47,27 @@ def send_signal(signum: signal.Signals, pids: Iterable[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
+
+
+def running_in(home: Path) -> list[psutil.Process]:
+    """Return the processes that work in a home or name it in their command line, zombies left out."""
+    processes = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            places = [process.cwd(), *process.cmdline(), process.environ().get("FREIGHT_HOME", "")]
+        except psutil.Error:
+            continue
+        if any(word == str(home) or word.startswith(f"{home}/") for word in places):
+            processes.append(process)
+    return processes
+
+
+def kill_running_in(home: Path, name: str = "") -> None:
+    """Kill the processes of a home whose name contains `name`; there must be one. One that ends meanwhile is fine."""
+    processes = [process for process in running_in(home) if name in process.name()]
+    assert processes
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()

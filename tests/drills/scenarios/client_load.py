@@ -10,7 +10,8 @@ from tests.drills.checks.evidence import Evidence
 from tests.drills.checks.resource_usage import MIB
 from tests.drills.clients.http_client import HttpClient
 from tests.drills.clients.subscribers import Subscriber
-from tests.drills.harness.product_stage import API_ROLES, POOL_SIZE, WS_ROLES, ProductStage
+from tests.drills.harness.presets import POOL_SIZE
+from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
 from tests.drills.scenarios.scale import ScenarioScale
 from tests.drills.scenarios.traffic import Traffic
 
@@ -134,7 +135,7 @@ async def revoked_without_redis(stage: ProductStage, scale: ScenarioScale, seed:
 async def _create_key(traffic: Traffic) -> tuple[HttpClient, str, str]:
     """Return an administrator's connection, and the path and the secret of a fresh key of theirs."""
     anonymous = HttpClient(traffic.api_port)
-    login = await anonymous.request("POST", "/api/auth/login", traffic.stage.administrator_login)
+    login = await anonymous.request("POST", "/api/auth/login", traffic.stage.seeded.administrator_login)
     await anonymous.close()
     client = HttpClient(traffic.api_port, login.json()["access"])
     created = await client.request("POST", "/api/auth/api-keys", {"name": "drill", "scopes": ["shipments:read"]})

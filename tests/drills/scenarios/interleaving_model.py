@@ -67,10 +67,10 @@ class World:
     async def begin(self) -> None:
         """Let the administrator log in, and hire a driver."""
         anonymous = HttpClient(self.stage.port)
-        login = await anonymous.request("POST", "/api/auth/login", self.stage.administrator_login)
+        login = await anonymous.request("POST", "/api/auth/login", self.stage.seeded.administrator_login)
         await anonymous.close()
         self.admin = HttpClient(self.stage.port, login.json()["access"])
-        self.writer = HttpClient(self.stage.port, self.stage.api_keys[0])
+        self.writer = HttpClient(self.stage.port, self.stage.seeded.api_keys[0])
         driver = await self.admin.request("POST", "/api/drivers", {"name": "Driver"})
         _expect_status(driver, 201, "a driver")
         self.driver = driver.json()["id"]
@@ -136,11 +136,11 @@ class World:
     async def kill(self, number: int) -> None:
         """End a process by SIGKILL and start another in its place, without waiting for it."""
         for name in _KILLABLE:
-            await self.stage.wait_ready(name)  # one at a time: the others stand in for it
+            await self.stage[name].ready()  # one at a time: the others stand in for it
         name = _KILLABLE[number % len(_KILLABLE)]
-        self.stage.signal(name, signal.SIGKILL)
-        await self.stage.wait_gone(name)
-        self.stage.launch(name)
+        self.stage[name].signal(signal.SIGKILL)
+        await self.stage[name].gone()
+        self.stage[name].launch()
 
     async def flush(self) -> None:
         """Empty Redis."""

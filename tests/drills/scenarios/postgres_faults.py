@@ -46,12 +46,8 @@ async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Eviden
     async with Traffic(stage, "PostgreSQL frozen", seed=seed) as traffic:
         await traffic.wait_for_writes(10)
         began = time.time()
-        stage.register_frozen(stage.database.freeze())
-        try:
+        with stage.frozen(stage.database):
             await asyncio.sleep(scale.database_freeze_seconds)
-        finally:
-            stage.database.thaw()
-            stage.clear_frozen()
         traffic.mark_faults_over()
         await traffic.wait_for_writes(20, 60)
         evidence = await _evaluate(traffic)
@@ -98,17 +94,16 @@ async def crossing_writers(stage: ProductStage, scale: ScenarioScale, seed: int)
 async def unknown_commits(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
     """The connection cut at COMMIT, before or after it arrived: the same key resolves what nobody knows."""
     rng = random.Random(seed)
-    name = "spare-0"
-    path = stage.declare_spare_api(name)
+    spare = stage.declare_spare_api("spare-0")
     await asyncio.to_thread(_mark_keys_used, stage)
     async with Traffic(stage, "outcome of COMMIT unknown", seed=seed, writer_count=1) as traffic:
         async with FaultProxy(stage.database.socket) as proxy:
-            stage.launch(name, database=("127.0.0.1", proxy.port))
-            await stage.wait_ready(name)
-            resolved = await _resolve_cut_commits(traffic, proxy, path, rng, scale.unknowns)
+            spare.launch(database=("127.0.0.1", proxy.port))
+            await spare.ready()
+            resolved = await _resolve_cut_commits(traffic, proxy, spare.socket, rng, scale.unknowns)
             proxy.clear_faults()
-            stage.signal(name, signal.SIGKILL)
-            await stage.wait_gone(name)
+            spare.signal(signal.SIGKILL)
+            await spare.gone()
         traffic.mark_faults_over()
         evidence = await traffic.evaluate(allowed_errors={503}, sockets_stay=True)
         evidence.figures["said unknown and resolved by the key"] = f"{resolved} of {scale.unknowns}"
@@ -128,7 +123,7 @@ async def _resolve_cut_commits(
         writer = Writer(
             traffic.next_writer_name(),
             path,
-            traffic.stage.api_keys[1],
+            traffic.stage.seeded.api_keys[1],
             traffic.references,
             traffic.ledger,
             seed=number,
@@ -144,7 +139,7 @@ async def _resolve_cut_commits(
 
 async def _run_crossing_writer(traffic: Traffic, number: int, rounds: int) -> list[int]:
     references = traffic.references if number % 2 else list(reversed(traffic.references))
-    client = HttpClient(traffic.stage.port, traffic.stage.api_keys[number % len(traffic.stage.api_keys)])
+    client = HttpClient(traffic.stage.port, traffic.stage.seeded.api_keys[number % len(traffic.stage.seeded.api_keys)])
     statuses = []
     for turn in range(rounds):
         items = [

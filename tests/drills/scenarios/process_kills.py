@@ -25,7 +25,7 @@ async def sockets_killed(stage: ProductStage, scale: ScenarioScale, seed: int) -
     async with Traffic(stage, "ws Daphne killed", seed=seed, subscriber_count=24) as traffic:
         for number in range(scale.kills):
             await asyncio.sleep(rng.uniform(0.3, 1.0))
-            await stage.kill_and_restart(WS_ROLES[number % len(WS_ROLES)])
+            await stage[WS_ROLES[number % len(WS_ROLES)]].kill_and_restart()
         traffic.mark_faults_over()
         await traffic.wait_for_writes(20)
         evidence = await traffic.evaluate()
@@ -47,10 +47,10 @@ async def relay_killed(stage: ProductStage, scale: ScenarioScale, seed: int) -> 
     async with Traffic(stage, "relay killed", seed=seed) as traffic:
         for _ in range(scale.relay_kills):
             await asyncio.sleep(rng.uniform(0.1, 0.8))
-            stage.signal("relay", signal.SIGKILL)
-            await stage.wait_gone("relay")
+            stage["relay"].signal(signal.SIGKILL)
+            await stage["relay"].gone()
             await asyncio.sleep(rng.uniform(0, 0.3))
-            stage.launch("relay")
+            stage["relay"].launch()
         traffic.mark_faults_over()
         await traffic.wait_for_writes(20)
         return await traffic.evaluate(max_latency=MAX_LATENCY_SECONDS, sockets_stay=True)
@@ -88,14 +88,14 @@ async def _die_at_failpoint(traffic: Traffic, times: int, failpoint: str, seed: 
 
 
 async def _write_and_die(traffic: Traffic, number: int, failpoint: str, seed: str) -> str:
-    stage, name = traffic.stage, f"spare-{number}"
-    path = stage.declare_spare_api(name)
-    stage.launch(name, failpoint=failpoint)
-    await stage.wait_ready(name)
+    stage = traffic.stage
+    spare = stage.declare_spare_api(f"spare-{number}")
+    spare.launch(failpoint=failpoint)
+    await spare.ready()
     writer = Writer(
         traffic.next_writer_name(),
-        path,
-        stage.api_keys[number],
+        spare.socket,
+        stage.seeded.api_keys[number],
         [traffic.references[number]],
         traffic.ledger,
         seed=seed,
@@ -103,7 +103,7 @@ async def _write_and_die(traffic: Traffic, number: int, failpoint: str, seed: st
     )
     operation = await writer.write()
     await writer.close()
-    await stage.wait_gone(name)
+    await spare.gone()
     if operation.outcome is not Outcome.UNKNOWN:
         raise RuntimeError(f"The failpoint did not strike: {operation}\n{stage.log_tails()}")
     return operation.marker

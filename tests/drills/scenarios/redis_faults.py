@@ -53,14 +53,10 @@ async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Eviden
     async with Traffic(stage, "Redis frozen", seed=seed) as traffic:
         await traffic.wait_for_writes(20)
         began = time.time()
-        stage.register_frozen(stage.valkey.freeze())
-        try:
+        with stage.frozen(stage.valkey):
             await asyncio.sleep(scale.freeze_seconds / 2)
             await traffic.add_subscribers(3)
             await asyncio.sleep(max(0.0, began + scale.freeze_seconds - time.time()))
-        finally:
-            stage.valkey.thaw()
-            stage.clear_frozen()
         traffic.mark_faults_over()
         await traffic.wait_for_writes(20)
         return await _evaluate(traffic, degraded_since=began)

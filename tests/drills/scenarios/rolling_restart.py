@@ -43,15 +43,15 @@ async def rolling_restart(stage: ProductStage, scale: ScenarioScale, seed: int) 
 
 
 async def _restart(stage: ProductStage, name: str) -> None:
-    stage.signal(name, signal.SIGTERM)
-    await stage.wait_gone(name)
-    stage.launch(name)
-    await stage.wait_ready(name)
+    stage[name].signal(signal.SIGTERM)
+    await stage[name].gone()
+    stage[name].launch()
+    await stage[name].ready()
 
 
 async def _read_forever(traffic: Traffic, number: int, stopped: asyncio.Event, results: Counter[str]) -> None:
     """Ask for a shipment and then wait for news that never come, again and again."""
-    client = HttpClient(traffic.stage.port, traffic.stage.api_keys[number])
+    client = HttpClient(traffic.stage.port, traffic.stage.seeded.api_keys[number])
     created = await client.request("POST", "/api/shipments", {"origin": "NLRTM", "destination": "DEHAM"})
     long_poll_path = f"/api/shipments/{created.json()['reference']}/events?after=1&wait={_LONG_POLL_SECONDS}"
     while not stopped.is_set():

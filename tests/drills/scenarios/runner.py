@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from tests.drills.checks.evidence import COLUMNS, Evidence
-from tests.drills.harness.product_stage import ProductStage, running_stage
+from tests.drills.harness.presets import fault_stage
+from tests.drills.harness.product_stage import ProductStage
 from tests.drills.scenarios import (
     client_load,
     network_faults,
@@ -58,7 +59,7 @@ def run(*, quick: bool, seed: int, names: Sequence[str], log: Callable[[str], ob
     """Play the rows, all of them where none is named, and tell each when it is over."""
     log(" | ".join(COLUMNS))
     results = []
-    with running_stage() as stage:
+    with fault_stage() as stage:
         for name in names or SCENARIOS:
             evidence = run_scenario(stage, name, SHORT if quick else LONG, seed)
             results.append(evidence)

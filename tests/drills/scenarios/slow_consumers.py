@@ -103,7 +103,7 @@ async def stopped_readers(stage: ProductStage, scale: ScenarioScale, seed: int) 
         stage, "readers that stop", seed=seed, shipments=1, writer_count=0, subscriber_count=0
     ) as traffic:
         # Straight at the Daphne: a proxy between would take what the client does not.
-        traffic.ws_port = stage.roles[WS_ROLES[0]].socket or traffic.ws_port
+        traffic.ws_port = stage[WS_ROLES[0]].socket
         reading_subscribers = await traffic.add_subscribers(_READING_SUBSCRIBERS, references=traffic.references)
         room = f"shipment:{traffic.references[0]}"
         await traffic.write_burst(
@@ -139,7 +139,7 @@ async def stopped_readers(stage: ProductStage, scale: ScenarioScale, seed: int) 
 
 async def _measure_burst(traffic: Traffic, reader: Subscriber, stopped: list[Subscriber]) -> BurstMeasurement:
     """Have readers stop, pour events into their room, and look on until the last is written."""
-    pid = traffic.stage.roles[WS_ROLES[0]].pid
+    pid = traffic.stage[WS_ROLES[0]].pid
     measurement = BurstMeasurement(pid, reader, procfs.resident_bytes(pid))
     for watcher in stopped:
         measurement.stop(watcher)

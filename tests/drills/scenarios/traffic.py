@@ -50,7 +50,7 @@ class Traffic:
         self.writers: list[Writer] = []
         self.probes = HealthProbes(stage)
         self.scheduling_delay = SchedulingDelay(
-            lambda: [stage.roles[name].pid for name in WS_ROLES], stage.database.sessions
+            lambda: [stage[name].pid for name in WS_ROLES], stage.database.sessions
         )
         self._initial_writers, self._initial_subscribers = writer_count, subscriber_count
         self._tasks: list[asyncio.Task[None]] = []
@@ -113,7 +113,7 @@ class Traffic:
     ) -> Subscriber:
         """Return a watcher that nobody has let in yet, and that the judgement does not know of."""
         self._subscribers_made += 1
-        key = key or self.stage.api_keys[self._subscribers_made % len(self.stage.api_keys)]
+        key = key or self.stage.seeded.api_keys[self._subscribers_made % len(self.stage.seeded.api_keys)]
         return Subscriber(port or self.ws_port, key, rooms, seed=f"{self.seed}/{self._subscribers_made}")
 
     async def connect_all(self, fresh: Sequence[Subscriber]) -> None:
@@ -128,7 +128,7 @@ class Traffic:
         """Have one more writer."""
         number = len(self.writers)
         writer = Writer(
-            self.next_writer_name(), port, self.stage.api_keys[number % len(self.stage.api_keys)],
+            self.next_writer_name(), port, self.stage.seeded.api_keys[number % len(self.stage.seeded.api_keys)],
             references or self.references, self.ledger, seed=self.seed, **options,
         )  # fmt: skip
         self.writers.append(writer)
@@ -166,7 +166,7 @@ class Traffic:
         self, reference: str, events: int, *, width: int = 1, at_once: int = _EVENTS_PER_TRANSACTION
     ) -> None:
         """Write so many events of one shipment, many in each transaction; each has `width` references."""
-        client = HttpClient(self.api_port, self.stage.api_keys[0])
+        client = HttpClient(self.api_port, self.stage.seeded.api_keys[0])
         try:
             for first in range(0, events, at_once):
                 items = [
@@ -200,18 +200,18 @@ class Traffic:
     async def _warm_up(self) -> None:
         """Have each api process answer once: its first answer takes its time, whatever is broken."""
         for name in API_ROLES:
-            role = self.stage.roles[name]
-            if role.socket is None or role.pid in self.stage.warm_pids or not self.stage.is_alive(name):
+            process = self.stage[name]
+            if process.pid in self.stage.warm_pids or not process.is_alive():
                 continue
-            client = HttpClient(role.socket, self.stage.api_keys[0])
+            client = HttpClient(process.socket, self.stage.seeded.api_keys[0])
             created = await client.request("POST", "/api/shipments", {"origin": "NLRTM", "destination": "DEHAM"})
             path = f"/api/shipments/{created.json()['reference']}"
             await client.request("PATCH", path, {"pieces": 1}, If_Match="*", Idempotency_Key=uuid.uuid4().hex)
             await client.close()
-            self.stage.warm_pids.add(role.pid)
+            self.stage.warm_pids.add(process.pid)
 
     async def _book_shipments(self) -> None:
-        client = HttpClient(self.api_port, self.stage.api_keys[0])
+        client = HttpClient(self.api_port, self.stage.seeded.api_keys[0])
         items = [
             {"op": "create", "reference": reference, "origin": "NLRTM", "destination": "DEHAM", "status": "booked"}
             for reference in self.references
@@ -267,7 +267,6 @@ class Traffic:
                 return log
             await asyncio.sleep(0.05)
 
-    @staticmethod
     @staticmethod
     def _is_caught_up(watcher: Subscriber, log: checker.EventLog) -> bool:
         newest_records = {room: watcher.current_record(room) for room in watcher.records}

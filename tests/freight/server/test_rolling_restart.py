@@ -1,4 +1,4 @@
-"""Every process behind nginx is restarted while clients go on: nobody sees an error of the service."""
+"""A rolling restart: every process behind nginx is restarted, and no client gets an error."""
 
 import asyncio
 import contextlib
@@ -15,8 +15,10 @@ import httpx
 import pytest
 import websockets
 
-from tests.freight.server.server_process import ROOT, wait_until
-from tests.journeys.operations.test_nginx import nginx
+from tests.drills.harness.environment import free_port
+from tests.drills.harness.nginx import Nginx
+from tests.drills.harness.waiting import comes_true
+from tests.freight.server.server_process import ROOT
 
 pytestmark = pytest.mark.journey
 
@@ -24,7 +26,7 @@ ROLES = ("api-1", "ws-1", "ws-2")
 
 
 class Deployment:
-    """One api and two ws processes on unix sockets, and nginx before them."""
+    """One api and two ws processes on unix sockets behind nginx."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,10 +42,10 @@ class Deployment:
             self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=log, stderr=log)
 
     def wait(self, name: str) -> None:
-        assert wait_until(60, lambda: _answers(self.path(name))), (self.folder / f"{name}.log").read_text()
+        assert comes_true(60, lambda: _answers(self.path(name))), (self.folder / f"{name}.log").read_text()
 
     def restart(self, name: str) -> int:
-        """End the process and start another on the same socket; returns the status of the first."""
+        """Stop the process and start another on the same socket; returns the exit status of the first."""
         process = self.processes[name]
         process.send_signal(signal.SIGTERM)
         status = process.wait(30)
@@ -62,16 +64,17 @@ def _answers(path: Path) -> bool:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[Deployment]:
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
     deployment = Deployment(tmp_path)
     try:
         for name in ROLES:
             deployment.start(name)
         for name in ROLES:
             deployment.wait(name)
-        with nginx(
-            tmp_path, api=[deployment.path("api-1")], ws=[deployment.path("ws-1"), deployment.path("ws-2")]
-        ) as deployment.url:
+        upstreams = {"api": [deployment.path("api-1")], "ws": [deployment.path("ws-1"), deployment.path("ws-2")]}
+        with Nginx(tmp_path / "nginx", port=free_port(), static=tmp_path, **upstreams) as nginx:
+            nginx.wait_listening("/", status=None, seconds=5)
+            deployment.url = nginx.url
             yield deployment
     finally:
         for process in deployment.processes.values():
@@ -79,13 +82,13 @@ def house(tmp_path: Path) -> Iterator[Deployment]:
             process.wait(10)
 
 
-async def test_a_rolling_restart_shows_no_client_an_error(house: Deployment) -> None:
+async def test_a_rolling_restart_shows_no_client_an_error(deployment: Deployment) -> None:
     over = asyncio.Event()
     answers: Counter[int | str] = Counter()
     closes: Counter[int] = Counter()
 
     async def requests(method: str) -> None:
-        async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=deployment.url, timeout=30) as http:
             while not over.is_set():
                 try:
                     answers[(await http.request(method, "/api/quick")).status_code] += 1
@@ -94,7 +97,9 @@ async def test_a_rolling_restart_shows_no_client_an_error(house: Deployment) -> 
 
     async def stays() -> None:
         while not over.is_set():
-            async with websockets.connect(house.url.replace("http", "ws") + "/ws/", open_timeout=30) as connection:
+            async with websockets.connect(
+                deployment.url.replace("http", "ws") + "/ws/", open_timeout=30
+            ) as connection:
                 try:
                     while not over.is_set():
                         await connection.send("here")
@@ -105,7 +110,7 @@ async def test_a_rolling_restart_shows_no_client_an_error(house: Deployment) -> 
 
     clients = [*(requests(method) for method in ("GET", "POST") * 4), *(stays() for _ in range(12))]
     running = asyncio.gather(*clients)
-    statuses = [await asyncio.to_thread(house.restart, name) for name in ROLES]
+    statuses = [await asyncio.to_thread(deployment.restart, name) for name in ROLES]
     over.set()
     await running
 

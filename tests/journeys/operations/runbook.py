@@ -2,7 +2,7 @@
 
 import re
 
-from tests.drills.harness.daphnes import ROOT
+from tests.drills.harness.environment import ROOT
 
 PAGE = ROOT / "docs" / "runbooks" / "operations.md"
 

@@ -13,11 +13,12 @@ import pytest
 import redis
 
 from freight import embedded
-from tests.drills.harness import home_processes
+from tests.drills.harness import procfs
+from tests.drills.harness.environment import ROOT
+from tests.drills.harness.waiting import comes_true
 
 pytestmark = pytest.mark.journey
 
-CHECKOUT = Path(__file__).resolve().parents[3]
 OWNER = """
 import sys, time
 from pathlib import Path
@@ -40,13 +41,13 @@ def home() -> Iterator[Path]:
 def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs the services of the home."""
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(home)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, str(home)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
-    assert home_processes.comes_true(5, lambda: not home_processes.running_in(home))
+    assert comes_true(5, lambda: not procfs.running_in(home))
 
 
 def ask(home: Path, statement: str) -> object:
@@ -64,7 +65,7 @@ def test_both_services_answer_at_endpoints_that_follow_from_the_home(home: Path)
 
     assert services.endpoints == embedded.endpoints(home)
     assert (user, super_user, pong) == ("freight", False, True)
-    assert not home_processes.running_in(home)
+    assert not procfs.running_in(home)
 
 
 def test_the_database_flushes_what_it_commits(home: Path) -> None:
@@ -79,9 +80,7 @@ def test_sockets_are_reachable_for_their_owner_alone(home: Path) -> None:
         folder = embedded.layout.at(home).sockets
 
         assert folder.stat().st_mode & 0o777 == 0o700
-        assert [
-            port for process in home_processes.running_in(home) for port in process.net_connections("inet")
-        ] == []
+        assert [port for process in procfs.running_in(home) for port in process.net_connections("inet")] == []
 
 
 def test_rows_stay_over_stop_and_start(home: Path) -> None:
@@ -96,7 +95,7 @@ def test_rows_stay_over_stop_and_start(home: Path) -> None:
 def test_one_service_alone_starts(home: Path) -> None:
     with embedded.running(home, postgres=False) as services:
         assert redis.Redis.from_url(services.endpoints.redis_url).ping()
-        assert not [process for process in home_processes.running_in(home) if "postgres" in process.name()]
+        assert not [process for process in procfs.running_in(home) if "postgres" in process.name()]
 
 
 def test_a_stale_pid_file_of_another_living_program_is_no_obstacle(home: Path) -> None:
@@ -112,7 +111,7 @@ def test_rows_survive_the_kill_of_everything(home: Path, owner: subprocess.Popen
     ask(home, "CREATE TABLE kept (n int)")
     ask(home, "INSERT INTO kept VALUES (7)")
     owner.kill()
-    home_processes.kill_running_in(home)
+    procfs.kill_running_in(home)
 
     with embedded.running(home, valkey=False):
         assert ask(home, "SELECT n FROM kept") == 7
@@ -122,29 +121,27 @@ def test_nothing_is_left_five_seconds_after_the_owner_is_killed(home: Path, owne
     owner.kill()
     owner.wait()
 
-    assert home_processes.comes_true(5, lambda: not home_processes.running_in(home))
+    assert comes_true(5, lambda: not procfs.running_in(home))
 
 
 def test_nothing_is_left_after_owner_and_keeper_are_killed(home: Path, owner: subprocess.Popen[str]) -> None:
     keepers = [
-        process
-        for process in home_processes.running_in(home)
-        if "freight.embedded.service_supervisor" in process.cmdline()
+        process for process in procfs.running_in(home) if "freight.embedded.service_supervisor" in process.cmdline()
     ]
     assert len(keepers) == 1
     owner.kill()
     keepers[0].kill()
     owner.wait()
 
-    assert home_processes.comes_true(5, lambda: not home_processes.running_in(home))
+    assert comes_true(5, lambda: not procfs.running_in(home))
 
 
 def test_an_owner_killed_while_starting_leaves_nothing(home: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", OWNER, str(home)], cwd=CHECKOUT, stdout=subprocess.PIPE) as owner:
-        assert home_processes.comes_true(10, lambda: home.exists() and len(home_processes.running_in(home)) > 2)
+    with subprocess.Popen([sys.executable, "-c", OWNER, str(home)], cwd=ROOT, stdout=subprocess.PIPE) as owner:
+        assert comes_true(10, lambda: home.exists() and len(procfs.running_in(home)) > 2)
         owner.kill()
 
-    assert home_processes.comes_true(5, lambda: not home_processes.running_in(home))
+    assert comes_true(5, lambda: not procfs.running_in(home))
     with embedded.running(home, valkey=False):
         assert ask(home, "SELECT 1") == 1
 
@@ -152,10 +149,10 @@ def test_an_owner_killed_while_starting_leaves_nothing(home: Path) -> None:
 def test_a_killed_service_is_started_again(home: Path) -> None:
     with embedded.running(home) as services:
         client = redis.Redis.from_url(services.endpoints.redis_url)
-        home_processes.kill_running_in(home, "valkey")
-        home_processes.kill_running_in(home, "postgres")
+        procfs.kill_running_in(home, "valkey")
+        procfs.kill_running_in(home, "postgres")
 
-        assert home_processes.comes_true(10, lambda: _answers(home))
+        assert comes_true(10, lambda: _answers(home))
         assert client.ping()
 
 
@@ -225,15 +222,15 @@ def test_an_ordinary_user_runs_them_too(home: Path) -> None:
               "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]  # fmt: skip
 
     with subprocess.Popen(
-        [*command_prefix, sys.executable, "-c", OWNER, str(home)], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+        [*command_prefix, sys.executable, "-c", OWNER, str(home)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as owner:
         assert owner.stdout
         assert owner.stdout.readline() == "ready\n"
         assert ask(home, "SELECT current_user") == "freight"
-        assert {process.uids().effective for process in home_processes.running_in(home)} == {nobody}
+        assert {process.uids().effective for process in procfs.running_in(home)} == {nobody}
         owner.send_signal(signal.SIGTERM)
 
-    assert home_processes.comes_true(5, lambda: not home_processes.running_in(home))
+    assert comes_true(5, lambda: not procfs.running_in(home))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another identity")
@@ -244,12 +241,12 @@ def test_root_without_user_namespaces_runs_postgresql_under_another_user(
     patch.write_text(
         "from freight.embedded import processes\n"
         "def refuse(*_): raise PermissionError('unshare')\n"
-        "processes.MappedIdentity.enter = refuse\n"
+        "processes.UserNamespaceIdentity.enter = refuse\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{patch.parent}:{CHECKOUT}")
+    monkeypatch.setenv("PYTHONPATH", f"{patch.parent}:{ROOT}")
 
     with embedded.running(home, valkey=False):
-        server = next(process for process in home_processes.running_in(home) if process.name() == "postgres")
+        server = next(process for process in procfs.running_in(home) if process.name() == "postgres")
         assert server.uids().effective != 0
         assert ask(home, "SELECT 1") == 1
     monkeypatch.delenv("PYTHONPATH")

@@ -10,8 +10,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import factories
-from tests.drills.harness import home_processes
-from tests.drills.harness.daphnes import DaphneProcess, ProductDaphnes
+from tests.drills.harness.process import ProductProcess
+from tests.drills.harness.product_stage import ProductStage
+from tests.drills.harness.waiting import comes_true
 from tests.journeys import clients
 
 pytestmark = pytest.mark.journey
@@ -29,7 +30,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def _scrape(daphne: DaphneProcess) -> list[Any]:
+def _scrape(daphne: ProductProcess) -> list[Any]:
     answer = httpx.get(f"{daphne.url}/api/metrics", timeout=10)
     assert answer.status_code == 200
     return [sample for family in text_string_to_metric_families(answer.text) for sample in family.samples]
@@ -39,8 +40,8 @@ def _total(samples: list[Any], name: str, **labels: str) -> float:
     return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
 
 
-def test_every_named_series_is_there_and_each_process_is_shown_once(product: ProductDaphnes) -> None:
-    assert home_processes.comes_true(10, lambda: _total(_scrape(product.api), "redis_connected") == 1)
+def test_every_named_series_is_there_and_each_process_is_shown_once(product: ProductStage) -> None:
+    assert comes_true(10, lambda: _total(_scrape(product.api), "redis_connected") == 1)
     samples = _scrape(product.api)
 
     assert NAMES - {each.name for each in samples} == set()
@@ -50,7 +51,7 @@ def test_every_named_series_is_there_and_each_process_is_shown_once(product: Pro
     assert len({(each.name, tuple(sorted(each.labels.items()))) for each in samples}) == len(samples)
 
 
-def test_a_request_to_one_process_is_counted_once_and_seen_by_all(product: ProductDaphnes, committed: None) -> None:
+def test_a_request_to_one_process_is_counted_once_and_seen_by_all(product: ProductStage, committed: None) -> None:
     route = {"route": "/api/shipments/<reference:reference>", "status": "404"}
     before = [_total(_scrape(each), "http_requests_total", **route) for each in product.daphnes]
     with contextlib.closing(clients.logged_in_client(product.api, factories.organization(), "dispatcher")) as http:
@@ -62,7 +63,7 @@ def test_a_request_to_one_process_is_counted_once_and_seen_by_all(product: Produ
     assert [late - early for early, late in zip(before, after, strict=True)] == [3, 3, 3]
 
 
-def test_what_strangers_type_adds_no_series(product: ProductDaphnes) -> None:
+def test_what_strangers_type_adds_no_series(product: ProductStage) -> None:
     with httpx.Client(base_url=product.api.url, timeout=10) as http:
 
         def send_requests(number: int) -> None:
@@ -78,7 +79,7 @@ def test_what_strangers_type_adds_no_series(product: ProductDaphnes) -> None:
     assert _series(product) == before
 
 
-def _series(product: ProductDaphnes) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+def _series(product: ProductStage) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     """The series, but for those of the other processes alone: nobody asked them, they tell when they first can."""
     return {
         (each.name, tuple(each.labels.items()))
@@ -87,7 +88,7 @@ def _series(product: ProductDaphnes) -> set[tuple[str, tuple[tuple[str, str], ..
     }
 
 
-def test_the_page_is_quick(product: ProductDaphnes) -> None:
+def test_the_page_is_quick(product: ProductStage) -> None:
     seconds = []
     with httpx.Client(base_url=product.api.url, timeout=10) as http:
         for _ in range(20):

@@ -1,11 +1,8 @@
-"""The nginx file that deploy/ ships, in front of a server that tells what reached it."""
+"""The nginx file that deploy/ ships, in front of a server that answers with what reached it."""
 
-import contextlib
 import http.server
 import json
-import socket
 import socketserver
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -14,12 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from freight.supervisor import proxy
-from tests.drills.harness import home_processes
+from tests.drills.harness.environment import free_port
+from tests.drills.harness.nginx import Nginx
 
 pytestmark = pytest.mark.journey
 
-TEMPLATE = Path(__file__).resolve().parents[3] / "deploy" / "nginx" / "freight.conf"
 TEXT = "x" * 5000
 
 
@@ -66,46 +62,23 @@ class EchoServer(socketserver.ThreadingUnixStreamServer):
         super().__init__(str(path), Echo)
 
 
-@contextlib.contextmanager
-def nginx(run: Path, *, api: list[Path], ws: list[Path]) -> Iterator[str]:
-    """nginx with the rendered file on a free port; the address is what is yielded."""
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """nginx before one server of each kind, and one that is not there."""
+    run = tmp_path_factory.mktemp("proxy")
     static = run / "static"
     static.mkdir()
     for name in ("page.css", "page.0123456789ab.css"):
         (static / name).write_text("a{}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen = f"127.0.0.1:{probe.getsockname()[1]}"
-    configuration = run / "nginx.conf"
-    configuration.write_text(
-        proxy.render(TEMPLATE.read_text(), listen=listen, run=run, api=api, ws=ws, static=static)
-    )
-    command = [str(proxy.nginx_program()), "-p", str(run), "-c", str(configuration), "-g", "daemon off;"]
-    with (run / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as process:
-        assert home_processes.comes_true(5, lambda: _is_listening(f"http://{listen}")), (run / "log").read_text()
-        yield f"http://{listen}"
-        process.terminate()
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The door before one server of each kind, and one that is not there."""
-    run = tmp_path_factory.mktemp("proxy")
     servers = [EchoServer(run / f"{name}.sock", name) for name in ("api", "ws")]
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-    with nginx(run, api=[run / "gone.sock", run / "api.sock"], ws=[run / "ws.sock"]) as address:
-        yield address
+    upstreams = {"api": [run / "gone.sock", run / "api.sock"], "ws": [run / "ws.sock"]}
+    with Nginx(run / "nginx", port=free_port(), static=static, **upstreams) as nginx:
+        nginx.wait_listening("/static/page.css", seconds=5)
+        yield nginx.url
     for server in servers:
         server.shutdown()
-        server.server_close()
-
-
-def _is_listening(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/static/page.css").status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def test_what_a_client_says_about_itself_does_not_pass(url: str) -> None:
@@ -197,10 +170,12 @@ def test_too_large_a_body_is_a_problem(url: str) -> None:
     assert answer.json()["instance"] == "/api/shipments"
 
 
-def test_nobody_behind_the_door_is_a_problem(tmp_path: Path) -> None:
-    with nginx(tmp_path, api=[tmp_path / "a"], ws=[tmp_path / "b"]) as address:
-        answer = httpx.get(f'{address}/api/x"y?key=1', headers={"X-Request-ID": "mine-1"})
-        page = httpx.get(f"{address}/")
+def test_no_process_behind_nginx_is_a_problem(tmp_path: Path) -> None:
+    upstreams = {"api": [tmp_path / "a"], "ws": [tmp_path / "b"]}
+    with Nginx(tmp_path / "nginx", port=free_port(), static=tmp_path, **upstreams) as nginx:
+        nginx.wait_listening("/", status=None, seconds=5)
+        answer = httpx.get(f'{nginx.url}/api/x"y?key=1', headers={"X-Request-ID": "mine-1"})
+        page = httpx.get(f"{nginx.url}/")
 
     assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
     assert answer.headers["retry-after"] == "2"

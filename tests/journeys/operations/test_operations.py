@@ -16,10 +16,12 @@ import pytest
 import websockets
 
 from freight import embedded
-from tests.drills.harness import home_processes
+from tests.drills.alerts.prometheus import PrometheusServer, impatient_rules
+from tests.drills.harness import procfs
+from tests.drills.harness.up import UpProcess
+from tests.drills.harness.waiting import comes_true
 from tests.journeys.operations import runbook
-from tests.journeys.operations.prometheus import Prometheus, dashboard_queries, referenced_series
-from tests.journeys.operations.test_up import UpProcess
+from tests.journeys.operations.prometheus import dashboard_queries, referenced_series
 
 pytestmark = [pytest.mark.journey]
 
@@ -55,7 +57,7 @@ def busy(up: UpProcess) -> UpProcess:
         asyncio.run(_join_feed(up, token))
         _run_while_locked(up, 1.2, lambda: http.get("/shipments?limit=7"))
         # A process that has just done without Redis counts alone for a moment.
-        assert home_processes.comes_true(20, lambda: _count_requests(http) >= _MIN_COUNTED_REQUESTS), (
+        assert comes_true(20, lambda: _count_requests(http) >= _MIN_COUNTED_REQUESTS), (
             "Requests are not counted in Redis."
         )
     return up
@@ -99,7 +101,7 @@ def _partial_reports(up: UpProcess) -> list[str]:
 
 
 def _service_processes(up: UpProcess, names: list[str]) -> list[psutil.Process]:
-    return [each for each in home_processes.running_in(up.home) if any(name in each.name() for name in names)]
+    return [each for each in procfs.running_in(up.home) if any(name in each.name() for name in names)]
 
 
 def _run_while_locked(up: UpProcess, seconds: float, work: Callable[[], object]) -> None:
@@ -185,7 +187,7 @@ def test_a_line_of_the_runbook_prints_what_it_should(
     last_result: list[Any] = []
 
     # What a process has just counted is told within seconds.
-    assert home_processes.comes_true(15, holds), last_result
+    assert comes_true(15, holds), last_result
 
 
 @pytest.mark.parametrize("line", runbook.lines_starting_with("curl"))
@@ -247,28 +249,31 @@ def test_a_token_is_let_through_to_health_and_the_audit_shows_exports(busy: UpPr
 
 
 @pytest.fixture(scope="module")
-def prometheus(busy: UpProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    with Prometheus(tmp_path_factory.mktemp("prometheus"), f"127.0.0.1:{busy.port}") as started:
+def prometheus(busy: UpProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with PrometheusServer(folder, f"127.0.0.1:{busy.port}", rules=impatient_rules()) as started:
         yield started
 
 
-def test_every_series_of_rules_and_dashboard_exists_and_moves(busy: UpProcess, prometheus: Prometheus) -> None:
+def test_every_series_of_rules_and_dashboard_exists_and_moves(
+    busy: UpProcess, prometheus: PrometheusServer
+) -> None:
     def missing_series() -> list[str]:
         return [name for name in sorted(referenced_series()) if not prometheus.query(name)]
 
-    assert home_processes.comes_true(20, lambda: not missing_series()), missing_series()
+    assert comes_true(20, lambda: not missing_series()), missing_series()
     silent_panels: list[str] = []
-    assert home_processes.comes_true(
-        20, lambda: not silent_panels.clear() and not _silent_queries(prometheus, silent_panels)
-    ), silent_panels
+    assert comes_true(20, lambda: not silent_panels.clear() and not _silent_queries(prometheus, silent_panels)), (
+        silent_panels
+    )
     counted = ("sum(http_requests_total)", "sum(shipment_events_total)", "sum(process_cpu_seconds_total)")
     before = [prometheus.value(each) for each in counted]
-    assert home_processes.comes_true(
+    assert comes_true(
         20, lambda: all(prometheus.value(each) > was for each, was in zip(counted, before, strict=True))
     )
 
 
-def _silent_queries(prometheus: Prometheus, into: list[str]) -> list[str]:
+def _silent_queries(prometheus: PrometheusServer, into: list[str]) -> list[str]:
     into[:] = [each for each in dashboard_queries() if not prometheus.query(each)]
     return into
 
@@ -284,19 +289,21 @@ def test_the_page_is_clean_by_promtool(busy: UpProcess) -> None:
     assert [line for line in problems if not line.startswith("request_duration_ms ")] == []
 
 
-def test_alerts_fire_while_redis_or_postgresql_is_away_and_go_away(up: UpProcess, prometheus: Prometheus) -> None:
+def test_alerts_fire_while_redis_or_postgresql_is_away_and_go_away(
+    up: UpProcess, prometheus: PrometheusServer
+) -> None:
     for name, alert in (("valkey", "RedisDown"), ("postgres", "DatabaseDown")):
-        assert home_processes.comes_true(20, lambda a=alert: a not in prometheus.firing())
+        assert comes_true(20, lambda a=alert: a not in prometheus.firing())
         suspended = _service_processes(up, [name])
         for each in suspended:
             each.suspend()
         try:
-            assert home_processes.comes_true(30, lambda a=alert: a in prometheus.firing()), alert
+            assert comes_true(30, lambda a=alert: a in prometheus.firing()), alert
         finally:
             for each in suspended:
                 each.resume()
-        assert home_processes.comes_true(30, lambda a=alert: a not in prometheus.firing()), alert
-    assert home_processes.comes_true(20, lambda: not _partial_reports(up))
+        assert comes_true(30, lambda a=alert: a not in prometheus.firing()), alert
+    assert comes_true(20, lambda: not _partial_reports(up))
 
 
 def test_frozen_dependencies_slow_no_answer_and_are_named(up: UpProcess) -> None:
@@ -317,19 +324,17 @@ def test_frozen_dependencies_slow_no_answer_and_are_named(up: UpProcess) -> None
             while timed_get("/ready").status_code == 200 and time.monotonic() - began < 20:
                 assert timed_get("/live").status_code == 200
             noticed = time.monotonic() - began
-            assert home_processes.comes_true(
-                10, lambda: timed_get("/detailed").json()["checks"]["cache"]["status"] == "warning"
-            )
+            assert comes_true(10, lambda: timed_get("/detailed").json()["checks"]["cache"]["status"] == "warning")
             lives = {timed_get("/live").status_code for _ in range(50)}
             details = [timed_get("/detailed") for _ in range(50)]
         finally:
             for each in suspended:
                 each.resume()
         # Everything is as it was found: also Redis, whose return each process sees by itself.
-        assert home_processes.comes_true(
+        assert comes_true(
             20, lambda: timed_get("/ready").json() == {"ready": True, "status": "ready", "degraded": []}
         )
-    assert home_processes.comes_true(20, lambda: not _partial_reports(up))
+    assert comes_true(20, lambda: not _partial_reports(up))
 
     assert lives == {200}
     assert {each.status_code for each in details} == {503}

@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +17,10 @@ from pytest_django import DjangoDbBlocker
 
 from shipments.models import Shipment
 from tests import factories
-from tests.drills.harness import daphnes, home_processes
-from tests.drills.harness.daphnes import DaphneProcess
+from tests.drills.harness.environment import ROOT
+from tests.drills.harness.presets import journey_stage
+from tests.drills.harness.process import ProductProcess, everything
+from tests.drills.harness.waiting import comes_true
 from tests.journeys import clients
 from tests.journeys.operations.otlp_collector import OtlpCollector
 
@@ -39,36 +40,21 @@ def daphne(
     django_db_setup: None,
     django_db_blocker: DjangoDbBlocker,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[DaphneProcess]:
-    folder = tmp_path_factory.mktemp("tracing")
+) -> Iterator[ProductProcess]:
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
     with django_db_blocker.unblock():
-        daphne_process = _daphne(folder, collector.url)
-    try:
-        daphne_process.start()
-        daphne_process.wait_ready()
-        yield daphne_process
-    finally:
-        daphne_process.stop()
+        stage = journey_stage(tmp_path_factory.mktemp("tracing"), [everything()], **environment)
+    with stage:
+        yield stage.api
 
 
-def _daphne(folder: Path, endpoint: str) -> DaphneProcess:
-    environment = {
-        "DATABASE_URL": daphnes.database_url(),
-        "METRICS_DIR": str(folder / "metrics"),
-        "HTTPS": "0",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
-        "OTEL_BSP_SCHEDULE_DELAY": "200",
-    }
-    return DaphneProcess("all", daphnes.free_port(), folder / "log", environment)
-
-
-def _lines(daphne: DaphneProcess, trace: str) -> list[dict[str, Any]]:
+def _lines(daphne: ProductProcess, trace: str) -> list[dict[str, Any]]:
     lines = [line for line in daphne.log.read_text().splitlines() if trace in line]
     return [orjson.loads(line) for line in lines]
 
 
 @pytest.fixture
-def case(daphne: DaphneProcess, committed: None) -> Iterator[tuple[httpx.Client, Shipment]]:
+def case(daphne: ProductProcess, committed: None) -> Iterator[tuple[httpx.Client, Shipment]]:
     """A dispatcher who has logged in, and a shipment."""
     organization = factories.organization()
     shipment = factories.booked_shipment(factories.member(organization, "dispatcher"))
@@ -77,7 +63,7 @@ def case(daphne: DaphneProcess, committed: None) -> Iterator[tuple[httpx.Client,
 
 
 async def test_a_change_is_one_trace_from_its_request_to_the_socket(
-    daphne: DaphneProcess, collector: OtlpCollector, case: tuple[httpx.Client, Shipment]
+    daphne: ProductProcess, collector: OtlpCollector, case: tuple[httpx.Client, Shipment]
 ) -> None:
     http, reference = case[0], case[1].reference
     request_trace, socket_trace, caller = uuid.uuid4().hex, uuid.uuid4().hex, "00f067aa0ba902b7"
@@ -99,7 +85,7 @@ async def test_a_change_is_one_trace_from_its_request_to_the_socket(
         await socket.receive("shipment:update")
 
     assert moved.status_code == 200
-    assert home_processes.comes_true(
+    assert comes_true(
         20, lambda: collector.spans_of(socket_trace, "WebSocket") and collector.spans_of(request_trace, "deliver")
     )
     request = collector.spans_of(request_trace, f"POST {SHIPMENT}/transitions")[0]
@@ -123,8 +109,8 @@ async def test_a_change_is_one_trace_from_its_request_to_the_socket(
     assert line["user"]
 
 
-def _check_single_log_line(daphne: DaphneProcess, trace: str, **expected: str) -> dict[str, Any]:
-    assert home_processes.comes_true(10, lambda: bool(_lines(daphne, trace)))
+def _check_single_log_line(daphne: ProductProcess, trace: str, **expected: str) -> dict[str, Any]:
+    assert comes_true(10, lambda: bool(_lines(daphne, trace)))
     (line,) = _lines(daphne, trace)
     assert {name: line[name] for name in expected} == expected
     assert line["duration_ms"] > 0
@@ -132,7 +118,7 @@ def _check_single_log_line(daphne: DaphneProcess, trace: str, **expected: str) -
 
 
 async def test_what_is_not_to_be_sampled_is_not_and_a_malformed_parent_is_ignored(
-    daphne: DaphneProcess, collector: OtlpCollector
+    daphne: ProductProcess, collector: OtlpCollector
 ) -> None:
     unsampled, malformed, last = uuid.uuid4().hex, uuid.uuid4().hex, uuid.uuid4().hex
     parents = [
@@ -144,13 +130,15 @@ async def test_what_is_not_to_be_sampled_is_not_and_a_malformed_parent_is_ignore
         answers = [await http.get("/api/shipments", headers={"traceparent": each}) for each in parents]
 
     assert {each.status_code for each in answers} == {401}
-    assert home_processes.comes_true(20, lambda: bool(collector.spans_of(last, "GET /api/shipments")))
+    assert comes_true(20, lambda: bool(collector.spans_of(last, "GET /api/shipments")))
     assert {span["trace"] for span in collector.spans} & {unsampled, malformed} == set()
-    assert home_processes.comes_true(10, lambda: bool(_lines(daphne, unsampled)))
+    assert comes_true(10, lambda: bool(_lines(daphne, unsampled)))
     assert _lines(daphne, malformed) == []
 
 
-def test_a_collector_that_says_nothing_holds_no_request_up(daphne: DaphneProcess, collector: OtlpCollector) -> None:
+def test_a_collector_that_says_nothing_holds_no_request_up(
+    daphne: ProductProcess, collector: OtlpCollector
+) -> None:
     collector.hold_answers()
     try:
         with httpx.Client(base_url=daphne.url, timeout=20) as http:
@@ -165,16 +153,17 @@ def test_a_collector_that_says_nothing_holds_no_request_up(daphne: DaphneProcess
 def test_a_collector_that_says_nothing_keeps_no_process_from_ending(collector: OtlpCollector) -> None:
     code = (
         "import time, django; django.setup()\n"
-        "from monitoring import runtime, tracing\n"
-        "runtime.enter('relay')\n"
-        "with tracing.serving('x', ''): pass\n"
+        "from monitoring import runtime\n"
+        "from monitoring.tracing import trace_context\n"
+        "runtime.start_reporting('relay')\n"
+        "with trace_context.server_span('x', ''): pass\n"
         "print(time.time())"
     )
     environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
     collector.hold_answers()
     try:
         completed = subprocess.run(
-            [sys.executable, "-c", code], cwd=daphnes.ROOT, env=environment, capture_output=True, check=True
+            [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True
         )
         ended = time.time()
     finally:

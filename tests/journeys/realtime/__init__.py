@@ -1,0 +1,1 @@
+"""Journeys over sockets and event streams, through the running product."""

@@ -1,4 +1,4 @@
-"""Server-Sent Events of real Daphnes: the same rooms, cursors, permissions and limits as sockets."""
+"""Server-Sent Events from real Daphnes: the same rooms, cursors, permissions and limits as sockets."""
 
 import asyncio
 import contextlib
@@ -19,8 +19,10 @@ from shipments.models import Organization
 from shipments.services.accounts import api_keys
 from shipments.services.feed import sequencer
 from tests import factories
-from tests.drills.harness import daphnes
-from tests.drills.harness.daphnes import DaphneProcess, ProductDaphnes
+from tests.drills.harness import process
+from tests.drills.harness.presets import journey_stage
+from tests.drills.harness.process import ProductProcess
+from tests.drills.harness.product_stage import ProductStage
 from tests.factories import NOW
 from tests.journeys import clients
 from tests.journeys.clients import SocketClient
@@ -32,7 +34,7 @@ SECONDS = 20
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """What a browser's EventSource would be given."""
+    """An event as a browser's EventSource would see it."""
 
     name: str
     id: str
@@ -65,13 +67,13 @@ class EventStream:
             return await anext(self._events)
 
     async def rest(self) -> list[StreamEvent]:
-        """Everything up to the end of the response."""
+        """Return the remaining events, up to the end of the response."""
         async with asyncio.timeout(SECONDS):
             return [event async for event in self._events]
 
 
 @contextlib.asynccontextmanager
-async def open_stream(daphne: DaphneProcess, path: str, token: str, last: str = "") -> AsyncIterator[EventStream]:
+async def open_stream(daphne: ProductProcess, path: str, token: str, last: str = "") -> AsyncIterator[EventStream]:
     headers = {"Authorization": token} | ({"Last-Event-ID": last} if last else {})
     async with (
         httpx.AsyncClient(base_url=f"{daphne.url}/api", timeout=SECONDS) as http,
@@ -84,7 +86,7 @@ async def open_stream(daphne: DaphneProcess, path: str, token: str, last: str = 
 class Case:
     """A dispatcher logged in at the api Daphne, and one shipment."""
 
-    def __init__(self, product: ProductDaphnes) -> None:
+    def __init__(self, product: ProductStage) -> None:
         self.organization: Organization = factories.organization()
         self.http: httpx.Client = clients.logged_in_client(product.api, self.organization, "dispatcher")
         self.token = str(self.http.headers["Authorization"])
@@ -104,19 +106,19 @@ class Case:
 
 
 @pytest.fixture
-def case(product: ProductDaphnes, committed: None) -> Iterator[Case]:
+def case(product: ProductStage, committed: None) -> Iterator[Case]:
     created = Case(product)
     yield created
     created.http.close()
 
 
-def get(daphne: DaphneProcess, path: str, **headers: str) -> httpx.Response:
+def get(daphne: ProductProcess, path: str, **headers: str) -> httpx.Response:
     sent_headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx.get(f"{daphne.url}/api{path}", headers=sent_headers, timeout=SECONDS)
 
 
-async def test_a_stream_tells_the_state_and_then_every_event_as_the_socket_does(
-    product: ProductDaphnes, case: Case
+async def test_a_stream_sends_the_state_and_then_every_event_like_a_socket(
+    product: ProductStage, case: Case
 ) -> None:
     async with (
         open_stream(product.ws[0], case.path, case.token) as stream,
@@ -140,9 +142,9 @@ async def test_a_stream_tells_the_state_and_then_every_event_as_the_socket_does(
 
 
 async def test_one_cursor_goes_from_socket_to_stream_to_rest_and_back_without_a_gap(
-    product: ProductDaphnes, case: Case
+    product: ProductStage, case: Case
 ) -> None:
-    """Each door is shut before the next change, so that each has something to make up for."""
+    """Close each connection before the next change, so that each one has events to recover."""
     one, other = product.ws
     seqs: list[int] = []
     async with SocketClient(one, case.token) as socket:
@@ -172,7 +174,7 @@ async def test_one_cursor_goes_from_socket_to_stream_to_rest_and_back_without_a_
     assert seqs == [2, 3, 4, 5, 6, 7, 8, 9]
 
 
-async def test_a_first_request_may_name_its_cursor_in_the_query(product: ProductDaphnes, case: Case) -> None:
+async def test_a_first_request_may_send_its_cursor_in_the_query(product: ProductStage, case: Case) -> None:
     async with open_stream(product.ws[0], case.path, case.token) as stream:
         cursor = (await stream.next()).id
     await case.amend(1)
@@ -183,14 +185,14 @@ async def test_a_first_request_may_name_its_cursor_in_the_query(product: Product
     assert (replay.name, [event["seq"] for event in replay.payload["events"]]) == ("replay", [2])
 
 
-async def test_a_cursor_of_another_history_is_given_the_state(product: ProductDaphnes, case: Case) -> None:
+async def test_a_cursor_of_another_epoch_is_answered_with_a_snapshot(product: ProductStage, case: Case) -> None:
     async with open_stream(product.ws[0], case.path, case.token, last="another:1") as stream:
         event = await stream.next()
 
     assert (event.name, event.payload["reason"], event.seq) == ("snapshot", "epoch", 1)
 
 
-async def test_the_feed_streams_and_is_resumed(product: ProductDaphnes, case: Case) -> None:
+async def test_the_feed_streams_and_is_resumed(product: ProductStage, case: Case) -> None:
     await case.amend(1)
     async with open_stream(product.ws[0], "/events/stream", case.token) as stream:
         snapshot = await stream.next()
@@ -206,7 +208,7 @@ async def test_the_feed_streams_and_is_resumed(product: ProductDaphnes, case: Ca
     assert [event["position"] for event in replay.payload["events"]] == [4, 5]
 
 
-async def test_the_stream_of_a_discarded_draft_says_so_and_ends(product: ProductDaphnes, case: Case) -> None:
+async def test_the_stream_of_a_discarded_draft_ends_with_room_left(product: ProductStage, case: Case) -> None:
     draft = await sync_to_async(factories.booked_shipment)(case.by, status="draft")
     async with open_stream(product.ws[0], f"/shipments/{draft.reference}/stream", case.token) as stream:
         await stream.next()
@@ -219,7 +221,7 @@ async def test_the_stream_of_a_discarded_draft_says_so_and_ends(product: Product
     assert gone.status_code == 404
 
 
-async def test_a_stream_ends_with_its_credentials(product: ProductDaphnes, case: Case) -> None:
+async def test_a_stream_ends_with_its_credentials(product: ProductStage, case: Case) -> None:
     def key() -> str:
         now = datetime.now(UTC)
         return api_keys.create(
@@ -234,7 +236,7 @@ async def test_a_stream_ends_with_its_credentials(product: ProductDaphnes, case:
     assert get(product.ws[0], case.path, Authorization=token).status_code == 401
 
 
-async def test_a_revoked_login_ends_its_stream_within_seconds(product: ProductDaphnes, case: Case) -> None:
+async def test_a_revoked_login_ends_its_stream_within_seconds(product: ProductStage, case: Case) -> None:
     http = await sync_to_async(clients.logged_in_client)(product.api, case.organization, "dispatcher")
     token = str(http.headers["Authorization"])
     async with open_stream(product.ws[0], case.path, token) as stream:
@@ -247,9 +249,7 @@ async def test_a_revoked_login_ends_its_stream_within_seconds(product: ProductDa
     assert get(product.ws[0], case.path, Authorization=token).status_code == 401
 
 
-async def test_a_shipment_that_goes_to_somebody_else_leaves_its_drivers_stream(
-    product: ProductDaphnes, case: Case
-) -> None:
+async def test_a_reassigned_shipment_ends_the_stream_of_its_driver(product: ProductStage, case: Case) -> None:
     def assign() -> httpx.Client:
         driver = factories.driver(case.organization)
         services.amend(by=case.by, now=NOW, reference=case.reference, changes={"driver_id": driver.pk})
@@ -268,13 +268,13 @@ async def test_a_shipment_that_goes_to_somebody_else_leaves_its_drivers_stream(
     assert (rest[-1].name, rest[-1].payload["reason"]) == ("room:left", "forbidden")
 
 
-def test_who_may_not_gets_a_problem_instead_of_a_stream(product: ProductDaphnes, case: Case) -> None:
+def test_a_refused_request_is_answered_with_a_problem(product: ProductStage, case: Case) -> None:
     stranger = factories.member(factories.organization(), "dispatcher")
     foreign = factories.booked_shipment(stranger).reference
     ws, token = product.ws[0], case.token
 
     answers = {
-        "nobody": get(ws, case.path),
+        "anonymous": get(ws, case.path),
         "nonsense": get(ws, case.path, Authorization="Bearer nonsense"),
         "foreign": get(ws, f"/shipments/{foreign}/stream", Authorization=token),
         "missing": get(ws, "/shipments/NOT-THERE/stream", Authorization=token),
@@ -285,17 +285,17 @@ def test_who_may_not_gets_a_problem_instead_of_a_stream(product: ProductDaphnes,
     }
 
     assert {name: answer.status_code for name, answer in answers.items()} == {
-        "nobody": 401, "nonsense": 401, "foreign": 404, "missing": 404, "glob": 404, "cursor": 400,
+        "anonymous": 401, "nonsense": 401, "foreign": 404, "missing": 404, "glob": 404, "cursor": 400,
         "parameter": 400, "method": 405,
     }  # fmt: skip
     assert {answer.headers["content-type"] for answer in answers.values()} == {"application/problem+json"}
     changing = {"instance": "", "requestId": ""}
     assert answers["foreign"].json() | changing == answers["missing"].json() | changing
-    assert answers["nobody"].headers["www-authenticate"] == 'Bearer realm="freight"'
+    assert answers["anonymous"].headers["www-authenticate"] == 'Bearer realm="freight"'
     assert "secret" not in answers["parameter"].text
 
 
-def test_the_feed_is_for_those_who_see_every_shipment(product: ProductDaphnes, case: Case) -> None:
+def test_the_feed_is_only_for_roles_that_see_every_shipment(product: ProductStage, case: Case) -> None:
     driver = factories.driver(case.organization)
     with contextlib.closing(
         clients.logged_in_client(product.api, case.organization, "driver", driver=driver)
@@ -305,11 +305,11 @@ def test_the_feed_is_for_those_who_see_every_shipment(product: ProductDaphnes, c
     assert answer.status_code == 404
 
 
-async def test_a_page_gets_in_by_its_session_unless_it_is_of_another_site(
-    product: ProductDaphnes, case: Case
+async def test_a_page_opens_a_stream_by_its_session_unless_it_is_of_another_site(
+    product: ProductStage, case: Case
 ) -> None:
     def log_in() -> str:
-        from django.test import Client  # a page's login without its form
+        from django.test import Client  # here, as only this test logs in like a page
 
         client = Client()
         client.force_login(factories.user(case.organization, "dispatcher"))
@@ -329,13 +329,11 @@ async def test_a_page_gets_in_by_its_session_unless_it_is_of_another_site(
     assert [answer.status_code for answer in refused] == [403, 403]
 
 
-async def test_a_process_that_stops_ends_its_streams_sockets_and_polls_in_good_order(
-    product: ProductDaphnes, case: Case, tmp_path: Path
+async def test_a_draining_process_ends_its_streams_sockets_and_polls(
+    product: ProductStage, case: Case, tmp_path: Path
 ) -> None:
-    daphne = DaphneProcess("ws", daphnes.free_port(), tmp_path / "log", product.api.environment)
-    daphne.start()
-    try:
-        await asyncio.to_thread(daphne.wait_ready)
+    with journey_stage(tmp_path, [process.ws()], **product.environment) as stage:
+        daphne = stage["ws-1"]
         async with (
             open_stream(daphne, case.path, case.token) as stream,
             SocketClient(daphne, case.token) as socket,
@@ -345,16 +343,13 @@ async def test_a_process_that_stops_ends_its_streams_sockets_and_polls_in_good_o
             await socket.receive("welcome", SECONDS)
             events = f"/shipments/{case.reference}/events?after=1&wait=25"
             poll = asyncio.create_task(http.get(events, headers={"Authorization": case.token}))
-            await asyncio.sleep(1)  # nothing tells from outside that the poll waits
-            assert daphne.process is not None
-            daphne.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(1)  # nothing shows from outside that the poll waits
+            daphne.signal(signal.SIGTERM)
             rest = await stream.rest()
             drain_frame = await socket.receive("drain", SECONDS)
             await socket.connection.wait_closed()
             answer = await poll
-        status = await asyncio.to_thread(daphne.process.wait, SECONDS)
-    finally:
-        daphne.stop()
+        status = await asyncio.to_thread(daphne.handle.wait, SECONDS)
 
     assert [event.name for event in rest] == ["drain"]
     assert rest[0].payload["retryMs"] >= 500

@@ -1,4 +1,4 @@
-"""The main job: what is committed through the one process is seen at sockets of the others, once and in order."""
+"""The main journey: a change through one process reaches the sockets of the others, once and in order."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from shipments.models import Organization, Shipment
 from tests import factories
-from tests.drills.harness.daphnes import ProductDaphnes
+from tests.drills.harness.product_stage import ProductStage
 from tests.journeys import clients
 from tests.journeys.clients import SocketClient
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 class Case:
     """A dispatcher logged in at the api Daphne, and one shipment with a driver."""
 
-    def __init__(self, product: ProductDaphnes) -> None:
+    def __init__(self, product: ProductStage) -> None:
         self.organization: Organization = factories.organization()
         self.http: httpx.Client = clients.logged_in_client(product.api, self.organization, "dispatcher")
         self.token = str(self.http.headers["Authorization"])
@@ -39,14 +39,14 @@ class Case:
 
 
 @pytest.fixture
-def case(product: ProductDaphnes, committed: None) -> Iterator[Case]:
+def case(product: ProductStage, committed: None) -> Iterator[Case]:
     created = Case(product)
     yield created
     created.http.close()
 
 
 async def test_a_change_through_the_api_reaches_sockets_of_both_ws_daphnes(
-    product: ProductDaphnes, case: Case
+    product: ProductStage, case: Case
 ) -> None:
     async with SocketClient(product.ws[0], case.token) as one, SocketClient(product.ws[1], case.token) as other:
         for socket in (one, other):
@@ -62,7 +62,7 @@ async def test_a_change_through_the_api_reaches_sockets_of_both_ws_daphnes(
     assert one.frames[-5:] == other.frames[-5:]
 
 
-async def test_a_socket_that_was_cut_is_given_what_it_missed(product: ProductDaphnes, case: Case) -> None:
+async def test_a_reconnected_socket_receives_what_it_missed(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], case.token) as socket:
         await socket.send(type="join:room", shipmentId=case.reference)
         joined = await socket.receive("room:joined")
@@ -79,7 +79,7 @@ async def test_a_socket_that_was_cut_is_given_what_it_missed(product: ProductDap
     assert [event["status"] for event in answer["events"]] == ["at_pickup", "in_transit"]
 
 
-async def test_an_answer_may_be_longer_than_any_message_that_is_taken(product: ProductDaphnes, case: Case) -> None:
+async def test_an_answer_may_be_longer_than_the_limit_of_client_messages(product: ProductStage, case: Case) -> None:
     items = [{"op": "update", "reference": case.reference, "pieces": pieces} for pieces in range(2, 502)]
     answer = await asyncio.to_thread(case.http.post, "/shipments/bulk", json={"items": items}, timeout=60)
     assert answer.json()["failed"] == 0
@@ -92,7 +92,7 @@ async def test_an_answer_may_be_longer_than_any_message_that_is_taken(product: P
     assert [event["seq"] for event in joined["events"]] == list(range(2, 502))
 
 
-async def test_the_snapshot_and_its_events_are_what_rest_says(product: ProductDaphnes, case: Case) -> None:
+async def test_the_snapshot_and_its_events_agree_with_rest(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], case.token) as socket:
         await socket.send(type="join:room", shipmentId=case.reference)
         snapshot = (await socket.receive("room:joined"))["snapshot"]
@@ -113,7 +113,7 @@ async def test_the_snapshot_and_its_events_are_what_rest_says(product: ProductDa
     assert (log["seq"], log["epoch"]) == (4, update["epoch"])
 
 
-async def test_leaving_a_room_ends_its_updates(product: ProductDaphnes, case: Case) -> None:
+async def test_leaving_a_room_ends_its_updates(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], case.token) as socket:
         await socket.send(type="join:room", shipmentId=case.reference)
         await socket.receive("room:joined")
@@ -128,7 +128,7 @@ async def test_leaving_a_room_ends_its_updates(product: ProductDaphnes, case: Ca
     assert [frame["type"] for frame in socket.frames] == ["welcome", "room:joined", "room:left", "pong"]
 
 
-async def test_many_rooms_are_joined_by_one_frame(product: ProductDaphnes, case: Case) -> None:
+async def test_many_rooms_are_joined_by_one_frame(product: ProductStage, case: Case) -> None:
     by = await sync_to_async(factories.member)(case.organization, "dispatcher")
     others = [await sync_to_async(factories.booked_shipment)(by) for _ in range(3)]
     names = [case.reference, *(other.reference for other in others), "not-there"]
@@ -142,7 +142,7 @@ async def test_many_rooms_are_joined_by_one_frame(product: ProductDaphnes, case:
     assert {frame["id"] for frame in answers} == {9}
 
 
-async def test_a_foreign_and_a_missing_room_look_alike(product: ProductDaphnes, case: Case) -> None:
+async def test_a_foreign_and_a_missing_room_look_alike(product: ProductStage, case: Case) -> None:
     stranger = await sync_to_async(factories.member)(await sync_to_async(factories.organization)(), "dispatcher")
     foreign = await sync_to_async(factories.booked_shipment)(stranger)
 
@@ -156,7 +156,7 @@ async def test_a_foreign_and_a_missing_room_look_alike(product: ProductDaphnes, 
 
 
 @pytest.mark.parametrize("token", ["Bearer nonsense", "Bearer eyJhbGciOiJub25lIn0.e30.", "Bearer frk_unknown"])
-async def test_bad_credentials_close_with_4401(product: ProductDaphnes, token: str) -> None:
+async def test_bad_credentials_close_with_4401(product: ProductStage, token: str) -> None:
     async with SocketClient(product.ws[0], token) as socket:
         with pytest.raises(websockets.ConnectionClosed) as closed:
             await socket.receive("welcome")
@@ -165,7 +165,7 @@ async def test_bad_credentials_close_with_4401(product: ProductDaphnes, token: s
     assert closed.value.rcvd.code == 4401
 
 
-async def test_the_first_frame_may_authenticate(product: ProductDaphnes, case: Case) -> None:
+async def test_the_first_frame_may_authenticate(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0]) as socket:
         await socket.send(type="join:room", shipmentId=case.reference)
         assert (await socket.receive("error"))["code"] == "bad_request"
@@ -175,7 +175,7 @@ async def test_the_first_frame_may_authenticate(product: ProductDaphnes, case: C
     assert welcome["limits"]["rooms"] == 200
 
 
-async def test_a_page_gets_in_by_its_session_and_an_allowed_origin(product: ProductDaphnes, case: Case) -> None:
+async def test_a_page_connects_by_its_session_and_an_allowed_origin(product: ProductStage, case: Case) -> None:
     cookie = await sync_to_async(_session_cookie)(case.organization)
     allowed = product.api.url
 
@@ -199,7 +199,7 @@ async def test_a_page_gets_in_by_its_session_and_an_allowed_origin(product: Prod
     ],
 )
 async def test_a_page_of_another_origin_is_refused_before_accept(
-    product: ProductDaphnes, case: Case, origin: str | None
+    product: ProductStage, case: Case, origin: str | None
 ) -> None:
     headers = {"Cookie": await sync_to_async(_session_cookie)(case.organization)}
     if origin is not None:
@@ -224,8 +224,8 @@ async def test_a_page_of_another_origin_is_refused_before_accept(
         '{"type":"join:room","shipmentId":"x","since":-1}',
     ],
 )
-async def test_a_bad_frame_is_answered_and_the_socket_stays(
-    product: ProductDaphnes, case: Case, frame: str
+async def test_a_bad_frame_is_answered_with_an_error_and_the_socket_stays(
+    product: ProductStage, case: Case, frame: str
 ) -> None:
     async with SocketClient(product.ws[0], case.token) as socket:
         await socket.receive("welcome")
@@ -238,7 +238,7 @@ async def test_a_bad_frame_is_answered_and_the_socket_stays(
     assert (pong["id"], pong["t"]) == (3, 5)
 
 
-async def test_an_unknown_path_is_refused(product: ProductDaphnes, case: Case) -> None:
+async def test_an_unknown_path_is_refused(product: ProductStage, case: Case) -> None:
     socket = SocketClient(product.ws[0], case.token)
     socket._url = product.ws[0].ws_url + "elsewhere"
 
@@ -249,7 +249,7 @@ async def test_an_unknown_path_is_refused(product: ProductDaphnes, case: Case) -
 
 
 def _session_cookie(organization: Organization) -> str:
-    from django.test import Client  # a page's login without its form
+    from django.test import Client  # here, as only these tests log in like a page
 
     client = Client()
     client.force_login(factories.user(organization, "dispatcher"))

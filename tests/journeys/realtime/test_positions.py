@@ -1,4 +1,4 @@
-"""Drivers and their phones tell where they are, links are followed: through real Daphnes."""
+"""Positions reported over sockets and by phones, and tracking links on sockets, through real Daphnes."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from shipments import representation
 from tests import factories
-from tests.drills.harness.daphnes import ProductDaphnes
+from tests.drills.harness.product_stage import ProductStage
 from tests.journeys import clients
 from tests.journeys.clients import SocketClient
 
@@ -21,9 +21,9 @@ PLACE = {"latitude": 52.37, "longitude": 4.89}
 
 
 class Case:
-    """A dispatcher and a driver, logged in, and one shipment of the driver's beside another."""
+    """A dispatcher and a driver, logged in, a shipment of the driver and one without a driver."""
 
-    def __init__(self, product: ProductDaphnes) -> None:
+    def __init__(self, product: ProductStage) -> None:
         self.organization = factories.organization()
         self.driver = factories.driver(self.organization)
         self.dispatcher = clients.logged_in_client(product.api, self.organization, "dispatcher")
@@ -40,7 +40,7 @@ class Case:
         return self.dispatcher.get(f"/drivers/{self.driver.pk}").json()["position"]
 
     async def wait_for_position(self, place: dict[str, float]) -> Any:
-        """Wait until the driver is shown there."""
+        """Wait until REST shows the driver at a place; return its position."""
         async with asyncio.timeout(20):
             while True:
                 position = await asyncio.to_thread(self.shown_position)
@@ -50,14 +50,14 @@ class Case:
 
 
 @pytest.fixture
-def case(product: ProductDaphnes, committed: None) -> Iterator[Case]:
+def case(product: ProductStage, committed: None) -> Iterator[Case]:
     created = Case(product)
     yield created
     created.dispatcher.close()
     created.own.close()
 
 
-async def test_a_driver_tells_its_position_over_its_socket(product: ProductDaphnes, case: Case) -> None:
+async def test_a_driver_reports_its_position_over_its_socket(product: ProductStage, case: Case) -> None:
     at = representation.instant(timezone.now() - timedelta(seconds=3))
     async with SocketClient(product.ws[0], case.token) as socket:
         await socket.receive("welcome", 20)
@@ -85,7 +85,9 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-async def test_a_bad_position_is_answered_and_the_socket_lives(product: ProductDaphnes, case: Case) -> None:
+async def test_a_bad_position_is_answered_with_an_error_and_the_socket_stays(
+    product: ProductStage, case: Case
+) -> None:
     async with SocketClient(product.ws[0], case.token) as socket:
         await socket.receive("welcome", 20)
 
@@ -99,7 +101,7 @@ async def test_a_bad_position_is_answered_and_the_socket_lives(product: ProductD
     assert case.shown_position() is None
 
 
-async def test_nobody_but_a_driver_tells_a_position(product: ProductDaphnes, case: Case) -> None:
+async def test_only_a_driver_may_report_a_position(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], str(case.dispatcher.headers["Authorization"])) as socket:
         await socket.receive("welcome", 20)
 
@@ -109,23 +111,23 @@ async def test_nobody_but_a_driver_tells_a_position(product: ProductDaphnes, cas
     assert case.shown_position() is None
 
 
-def test_a_phone_reports_by_its_key_which_no_log_holds(product: ProductDaphnes, case: Case) -> None:
+def test_a_phone_reports_by_its_device_key_which_is_in_no_log(product: ProductStage, case: Case) -> None:
     keys = f"/drivers/{case.driver.pk}/device-keys"
-    made = case.dispatcher.post(keys, json={"name": "Phone"}).json()
-    secret = made["secret"]
-    sent = {"id": secret, "lat": 52.37, "lon": 4.89}
+    device_key = case.dispatcher.post(keys, json={"name": "Phone"}).json()
+    secret = device_key["secret"]
+    report = {"id": secret, "lat": 52.37, "lon": 4.89}
     with httpx.Client(base_url=product.api.url, timeout=20) as phone:
         answers = [
-            phone.get("/api/osmand", params=sent),
-            phone.post("/api/osmand", data={name: str(value) for name, value in sent.items()}),
+            phone.get("/api/osmand", params=report),
+            phone.post("/api/osmand", data={name: str(value) for name, value in report.items()}),
             phone.post("/api/osmand", json={"device_id": secret, "location": {"coords": PLACE}}),
-            phone.get("/api/osmand", params={**sent, "lat": 91}),
-            phone.get("/api/osmand/", params=sent),
-            phone.delete("/api/osmand", params=sent),
+            phone.get("/api/osmand", params={**report, "lat": 91}),
+            phone.get("/api/osmand/", params=report),
+            phone.delete("/api/osmand", params=report),
         ]
         shown = case.shown_position()
-        case.dispatcher.delete(f"{keys}/{made['id']}")
-        after = phone.get("/api/osmand", params=sent)
+        case.dispatcher.delete(f"{keys}/{device_key['id']}")
+        after = phone.get("/api/osmand", params=report)
 
     assert [answer.status_code for answer in answers] == [200, 200, 200, 400, 404, 405]
     assert [answer.content for answer in answers[:3]] == [b""] * 3
@@ -137,7 +139,7 @@ def test_a_phone_reports_by_its_key_which_no_log_holds(product: ProductDaphnes, 
     assert secret.removeprefix("frd_") not in logged
 
 
-async def test_a_link_enters_exactly_its_room_until_it_is_revoked(product: ProductDaphnes, case: Case) -> None:
+async def test_a_tracking_link_joins_only_its_room_until_it_is_revoked(product: ProductStage, case: Case) -> None:
     path = f"/shipments/{case.reference}/tracking-links"
     link = case.dispatcher.post(path).json()
     async with SocketClient(product.ws[0]) as socket:

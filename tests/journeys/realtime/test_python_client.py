@@ -1,4 +1,4 @@
-"""The example client in docs/ keeps the promise of the protocol against the real product."""
+"""The example client in docs/ delivers every event once and in order, against the real product."""
 
 import asyncio
 import importlib.util
@@ -14,7 +14,8 @@ from asgiref.sync import sync_to_async
 from shipments.services.feed import sequencer
 from shipments.services.shipments import commands
 from tests import factories
-from tests.drills.harness.daphnes import ROOT, ProductDaphnes
+from tests.drills.harness.environment import ROOT
+from tests.drills.harness.product_stage import ProductStage
 from tests.factories import NOW
 from tests.journeys import clients
 
@@ -23,7 +24,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 @pytest.fixture(scope="module")
 def example() -> Iterator[ModuleType]:
-    """The file as a script would import it."""
+    """Import the file as a script would."""
     path = ROOT / "docs" / "examples" / "freight_client.py"
     spec = importlib.util.spec_from_file_location("freight_client", path)
     assert spec
@@ -36,9 +37,9 @@ def example() -> Iterator[ModuleType]:
 
 
 class Case:
-    """A shipment, somebody who changes it and somebody who watches."""
+    """A shipment, a member that changes it and the access token of another."""
 
-    def __init__(self, product: ProductDaphnes) -> None:
+    def __init__(self, product: ProductStage) -> None:
         self.organization = factories.organization()
         self.by = factories.member(self.organization, "dispatcher")
         self.reference = factories.booked_shipment(self.by).reference
@@ -59,12 +60,12 @@ class Case:
 
 
 @pytest_asyncio.fixture
-async def case(product: ProductDaphnes, committed: None) -> AsyncIterator[Case]:
+async def case(product: ProductStage, committed: None) -> AsyncIterator[Case]:
     yield await sync_to_async(Case)(product)
 
 
 async def next_updates(client: Any, count: int) -> list[Any]:
-    """Return the next so many updates."""
+    """Return the next `count` updates."""
     updates = []
     async with asyncio.timeout(20):
         async for update in client:
@@ -74,15 +75,15 @@ async def next_updates(client: Any, count: int) -> list[Any]:
     return updates
 
 
-async def test_every_event_comes_once_over_cut_lines(
-    product: ProductDaphnes, case: Case, example: ModuleType
+async def test_every_event_arrives_once_over_lost_connections(
+    product: ProductStage, case: Case, example: ModuleType
 ) -> None:
     async with example.FreightClient(product.ws[0].ws_url, case.get_token, first_delay=0.05) as client:
         await client.join(case.reference)
         (first,) = await next_updates(client, 1)
         for pieces in range(1, 7):
             if pieces % 2:
-                client._line.transport.abort()
+                client._connection.transport.abort()
             await case.change(pieces)
         updates = await next_updates(client, 6)
 
@@ -92,9 +93,7 @@ async def test_every_event_comes_once_over_cut_lines(
     assert client.reconnects >= 1
 
 
-async def test_it_goes_on_from_what_a_script_has_kept(
-    product: ProductDaphnes, case: Case, example: ModuleType
-) -> None:
+async def test_it_resumes_from_a_stored_position(product: ProductStage, case: Case, example: ModuleType) -> None:
     await case.change(1)
     await case.change(2)
 
@@ -108,8 +107,8 @@ async def test_it_goes_on_from_what_a_script_has_kept(
     ]
 
 
-async def test_a_room_that_is_not_there_and_a_bad_token_are_told(
-    product: ProductDaphnes, case: Case, example: ModuleType
+async def test_a_missing_room_and_a_bad_token_are_reported(
+    product: ProductStage, case: Case, example: ModuleType
 ) -> None:
     async with example.FreightClient(product.ws[0].ws_url, case.get_token) as client:
         await client.join("NOT-THERE")

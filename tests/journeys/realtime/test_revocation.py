@@ -1,4 +1,4 @@
-"""What ends or changes with an account reaches its living sockets, and only those that are concerned."""
+"""What ends or changes with an account reaches its open sockets, and no others."""
 
 import asyncio
 import time
@@ -20,8 +20,11 @@ from shipments.models import ApiKey, Organization, Shipment
 from shipments.services.accounts import api_keys, logins, members
 from shipments.services.shipments import tracking_links
 from tests import factories
-from tests.drills.harness import daphnes
-from tests.drills.harness.daphnes import DaphneProcess, ProductDaphnes
+from tests.drills.harness import process
+from tests.drills.harness.environment import free_port
+from tests.drills.harness.presets import journey_stage
+from tests.drills.harness.process import ProductProcess
+from tests.drills.harness.product_stage import ProductStage
 from tests.journeys.clients import SocketClient
 from tests.journeys.credentials import (
     MemberCredentials,
@@ -35,7 +38,7 @@ from tests.journeys.credentials import (
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
-# The promise is three seconds; the rest is for a machine with other work.
+# The objective is three seconds; the rest is for a loaded machine.
 SECONDS = 3 + 3
 
 
@@ -54,30 +57,26 @@ class Tenant:
 
 
 @pytest.fixture
-def house(committed: None) -> Tenant:
+def tenant(committed: None) -> Tenant:
     return Tenant()
 
 
 @pytest.fixture(scope="module")
 def daphne_without_redis(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[DaphneProcess]:
-    """A `ws` Daphne without Redis, with few places for sockets."""
-    folder: Path = tmp_path_factory.mktemp("lonely")
-    with django_db_blocker.unblock():
-        daphne = daphnes.plan_product(folder).ws[0]
-    daphne.environment |= {
-        "REDIS_URL": f"redis://127.0.0.1:{daphnes.free_port()}/0",
+) -> Iterator[ProductProcess]:
+    """Run a `ws` Daphne without Redis, with low limits of sockets and handshakes."""
+    folder: Path = tmp_path_factory.mktemp("without-redis")
+    environment = {
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
         "RATE_LIMIT_WS_CONNECT_MAX": "8",
         "RATE_LIMIT_SOCKETS_PER_USER": "3",
         "RATE_LIMIT_SOCKETS_PER_ADDRESS": "6",
     }
-    try:
-        daphne.start()
-        daphne.wait_ready()
-        yield daphne
-    finally:
-        daphne.stop()
+    with django_db_blocker.unblock():
+        stage = journey_stage(folder, [process.ws()], **environment)
+    with stage:
+        yield stage["ws-1"]
 
 
 def _log_out(who: MemberCredentials, _: Tenant) -> None:
@@ -87,28 +86,28 @@ def _log_out(who: MemberCredentials, _: Tenant) -> None:
 def _reuse_refresh_token(who: MemberCredentials, _: Tenant) -> None:
     who.refresh_family.refresh_from_db()
     stale = tokens.issue_refresh(
-        user_id=who.user.pk, login_id=who.refresh_family.pk, generation=who.refresh_family.generation - 1, now=now(),
-        expires_at=now() + timedelta(days=1),
+        user_id=who.user.pk, login_id=who.refresh_family.pk, generation=who.refresh_family.generation - 1,
+        now=now(), expires_at=now() + timedelta(days=1),
     )  # fmt: skip
     with pytest.raises(logins.BadCredentials):
         logins.refresh(token=stale, origin=logins.Origin("192.0.2.1", "r"), now=now() + timedelta(minutes=1))
 
 
-def _deactivate(who: MemberCredentials, house: Tenant) -> None:
-    members.set_active(by=house.admin, now=now(), user_id=who.user.pk, active=False)
+def _deactivate(who: MemberCredentials, tenant: Tenant) -> None:
+    members.set_active(by=tenant.admin, now=now(), user_id=who.user.pk, active=False)
 
 
-def _remove_account(who: MemberCredentials, house: Tenant) -> None:
-    members.remove(by=house.admin, now=now(), user_id=who.user.pk)
+def _remove_account(who: MemberCredentials, tenant: Tenant) -> None:
+    members.remove(by=tenant.admin, now=now(), user_id=who.user.pk)
 
 
-def _set_password(who: MemberCredentials, house: Tenant) -> None:
-    members.set_password(by=house.admin, now=now(), user_id=who.user.pk, password="another long password")
+def _set_password(who: MemberCredentials, tenant: Tenant) -> None:
+    members.set_password(by=tenant.admin, now=now(), user_id=who.user.pk, password="another long password")
 
 
-def _revoke_keys(who: MemberCredentials, house: Tenant) -> None:
+def _revoke_keys(who: MemberCredentials, tenant: Tenant) -> None:
     for key in ApiKey.objects.filter(user=who.user):
-        api_keys.revoke(by=house.admin, now=now(), key_id=key.pk)
+        api_keys.revoke(by=tenant.admin, now=now(), key_id=key.pk)
 
 
 def _log_out_of_session(who: MemberCredentials, _: Tenant) -> None:
@@ -116,7 +115,7 @@ def _log_out_of_session(who: MemberCredentials, _: Tenant) -> None:
 
 
 Act = Callable[[MemberCredentials, Tenant], None]
-# What happens, and which of its sockets live on: by login, another login, key, session.
+# Each revocation, and which of the four sockets survive it: those of a login, another login, a key, a session.
 REVOCATIONS: list[tuple[Act, set[str]]] = [
     (_log_out, {"other", "key", "session"}),
     (_reuse_refresh_token, {"other", "key", "session"}),
@@ -128,7 +127,7 @@ REVOCATIONS: list[tuple[Act, set[str]]] = [
 ]
 
 
-def _sockets(daphne: DaphneProcess, who: MemberCredentials, origin: str) -> dict[str, SocketClient]:
+def _sockets(daphne: ProductProcess, who: MemberCredentials, origin: str) -> dict[str, SocketClient]:
     other = MemberCredentials(who.user, new_login(who.user), who.api_key, who.session_client)
     return {
         "login": SocketClient(daphne, who.bearer()),
@@ -139,16 +138,16 @@ def _sockets(daphne: DaphneProcess, who: MemberCredentials, origin: str) -> dict
 
 
 @pytest.mark.parametrize(("act", "survivors"), REVOCATIONS, ids=lambda value: getattr(value, "__name__", ""))
-async def test_what_ends_closes_its_sockets_with_4403_and_no_others(
-    product: ProductDaphnes, house: Tenant, act: Act, survivors: set[str]
+async def test_a_revocation_closes_its_sockets_with_4403_and_no_others(
+    product: ProductStage, tenant: Tenant, act: Act, survivors: set[str]
 ) -> None:
-    who = await sync_to_async(house.create_credentials)()
+    who = await sync_to_async(tenant.create_credentials)()
     sockets = await sync_to_async(_sockets)(product.ws[0], who, product.api.url)
     for socket in sockets.values():
         await socket.__aenter__()
         await socket.receive("welcome")
 
-    await sync_to_async(act)(who, house)
+    await sync_to_async(act)(who, tenant)
 
     closes = {name: await wait_for_close(socket) for name, socket in sockets.items() if name not in survivors}
     for name in survivors:
@@ -160,13 +159,13 @@ async def test_what_ends_closes_its_sockets_with_4403_and_no_others(
     assert all(seconds < SECONDS for _, seconds in closes.values())
 
 
-async def test_another_role_loses_the_rooms_that_it_may_not_see_and_keeps_the_others(
-    product: ProductDaphnes, house: Tenant
+async def test_a_changed_role_loses_the_rooms_that_it_may_not_see_and_keeps_the_others(
+    product: ProductStage, tenant: Tenant
 ) -> None:
-    who = await sync_to_async(house.create_credentials)()
-    driver = await sync_to_async(factories.driver)(house.organization)
-    own = await sync_to_async(house.book_shipment)(driver_id=driver.pk)
-    foreign = await sync_to_async(house.book_shipment)()
+    who = await sync_to_async(tenant.create_credentials)()
+    driver = await sync_to_async(factories.driver)(tenant.organization)
+    own = await sync_to_async(tenant.book_shipment)(driver_id=driver.pk)
+    foreign = await sync_to_async(tenant.book_shipment)()
 
     async with SocketClient(product.ws[1], await sync_to_async(who.bearer)()) as socket:
         await socket.send(type="join:room", rooms=[{"room": "shipments:all"}, {"shipmentId": own.reference},
@@ -174,14 +173,14 @@ async def test_another_role_loses_the_rooms_that_it_may_not_see_and_keeps_the_ot
         for _ in range(3):
             await socket.receive("room:joined")
         await sync_to_async(members.set_role)(
-            by=house.admin, now=now(), user_id=who.user.pk, role="driver", driver_id=driver.pk
+            by=tenant.admin, now=now(), user_id=who.user.pk, role="driver", driver_id=driver.pk
         )
         left = [await socket.receive("room:left", SECONDS) for _ in range(2)]
         await sync_to_async(services.amend)(
-            by=house.admin, now=now(), reference=foreign.reference, changes={"pieces": 3}
+            by=tenant.admin, now=now(), reference=foreign.reference, changes={"pieces": 3}
         )
         await sync_to_async(services.amend)(
-            by=house.admin, now=now(), reference=own.reference, changes={"pieces": 4}
+            by=tenant.admin, now=now(), reference=own.reference, changes={"pieces": 4}
         )
         update = await socket.receive("shipment:update")
         await socket.send(type="join:room", shipmentId=foreign.reference)
@@ -194,16 +193,16 @@ async def test_another_role_loses_the_rooms_that_it_may_not_see_and_keeps_the_ot
 
 
 @pytest.mark.parametrize("role", ["driver", "customer"])
-async def test_who_loses_a_shipment_is_out_before_it_is_told_to_whom(
-    product: ProductDaphnes, house: Tenant, role: str
+async def test_a_reassigned_shipment_leaves_its_driver_or_customer_before_the_event_is_delivered(
+    product: ProductStage, tenant: Tenant, role: str
 ) -> None:
     make = {"driver": factories.driver, "customer": factories.customer}[role]
-    one, other = await sync_to_async(make)(house.organization), await sync_to_async(make)(house.organization)
+    one, other = await sync_to_async(make)(tenant.organization), await sync_to_async(make)(tenant.organization)
     who, colleague = (
-        await sync_to_async(house.create_credentials)(role, **{role: one}),
-        await sync_to_async(house.create_credentials)(),
+        await sync_to_async(tenant.create_credentials)(role, **{role: one}),
+        await sync_to_async(tenant.create_credentials)(),
     )
-    shipment = await sync_to_async(house.book_shipment)(**{f"{role}_id": one.pk})
+    shipment = await sync_to_async(tenant.book_shipment)(**{f"{role}_id": one.pk})
 
     async with (
         SocketClient(product.ws[0], await sync_to_async(who.bearer)()) as socket,
@@ -213,7 +212,7 @@ async def test_who_loses_a_shipment_is_out_before_it_is_told_to_whom(
             await each.send(type="join:room", shipmentId=shipment.reference)
             await each.receive("room:joined")
         await sync_to_async(services.amend)(
-            by=house.admin, now=now(), reference=shipment.reference, changes={f"{role}_id": other.pk}
+            by=tenant.admin, now=now(), reference=shipment.reference, changes={f"{role}_id": other.pk}
         )
         left = await socket.receive("room:left", SECONDS)
         assert await staff.receive_updates_until(2) == [2]
@@ -224,9 +223,9 @@ async def test_who_loses_a_shipment_is_out_before_it_is_told_to_whom(
     assert [frame["type"] for frame in socket.frames] == ["welcome", "room:joined", "room:left", "pong"]
 
 
-async def test_a_refreshed_token_moves_the_end(product: ProductDaphnes, house: Tenant) -> None:
-    who = await sync_to_async(house.create_credentials)()
-    stranger = await sync_to_async(house.create_credentials)()
+async def test_a_refreshed_token_extends_the_socket(product: ProductStage, tenant: Tenant) -> None:
+    who = await sync_to_async(tenant.create_credentials)()
+    stranger = await sync_to_async(tenant.create_credentials)()
     short = await sync_to_async(who.bearer)(life=timedelta(seconds=5))
 
     async with SocketClient(product.ws[0], short) as socket:
@@ -251,16 +250,16 @@ async def test_a_refreshed_token_moves_the_end(product: ProductDaphnes, house: T
     ]  # fmt: skip
 
 
-async def test_a_tracking_link_ends_with_its_revocation_and_with_the_account_that_gave_it(
-    product: ProductDaphnes, house: Tenant
+async def test_a_tracking_link_ends_with_its_revocation_and_with_the_access_of_its_creator(
+    product: ProductStage, tenant: Tenant
 ) -> None:
-    customer, other = [await sync_to_async(factories.customer)(house.organization) for _ in range(2)]
-    giver = await sync_to_async(factories.member)(house.organization, "customer", customer=customer)
-    shipment = await sync_to_async(house.book_shipment)(customer_id=customer.pk)
+    customer, other = [await sync_to_async(factories.customer)(tenant.organization) for _ in range(2)]
+    creator = await sync_to_async(factories.member)(tenant.organization, "customer", customer=customer)
+    shipment = await sync_to_async(tenant.book_shipment)(customer_id=customer.pk)
     link_arguments = {"now": now(), "reference": shipment.reference}
-    revoked, revoked_token = await sync_to_async(tracking_links.create)(by=house.admin, **link_arguments)
-    _, lost_token = await sync_to_async(tracking_links.create)(by=giver, **link_arguments)
-    _, kept_token = await sync_to_async(tracking_links.create)(by=house.admin, **link_arguments)
+    revoked, revoked_token = await sync_to_async(tracking_links.create)(by=tenant.admin, **link_arguments)
+    _, lost_token = await sync_to_async(tracking_links.create)(by=creator, **link_arguments)
+    _, kept_token = await sync_to_async(tracking_links.create)(by=tenant.admin, **link_arguments)
 
     async with AsyncExitStack() as stack:
         sockets = [
@@ -270,9 +269,9 @@ async def test_a_tracking_link_ends_with_its_revocation_and_with_the_account_tha
         for socket in sockets:
             await socket.send(type="join:room", shipmentId=shipment.reference)
             await socket.receive("room:joined")
-        await sync_to_async(tracking_links.revoke)(by=house.admin, link_id=revoked.pk, **link_arguments)
+        await sync_to_async(tracking_links.revoke)(by=tenant.admin, link_id=revoked.pk, **link_arguments)
         first = await wait_for_close(sockets[0])
-        await sync_to_async(services.amend)(by=house.admin, changes={"customer_id": other.pk}, **link_arguments)
+        await sync_to_async(services.amend)(by=tenant.admin, changes={"customer_id": other.pk}, **link_arguments)
         second = await wait_for_close(sockets[1])
         received_seqs = await sockets[2].receive_updates_until(2)
 
@@ -281,14 +280,14 @@ async def test_a_tracking_link_ends_with_its_revocation_and_with_the_account_tha
     assert [frame["type"] for frame in sockets[1].frames] == ["welcome", "room:joined"]
 
 
-async def test_a_ticket_lives_as_long_as_the_credential_behind_it(product: ProductDaphnes, house: Tenant) -> None:
-    who = await sync_to_async(house.create_credentials)()
+async def test_a_ticket_lives_as_long_as_the_credential_behind_it(product: ProductStage, tenant: Tenant) -> None:
+    who = await sync_to_async(tenant.create_credentials)()
     ticket = await sync_to_async(who.ticket)()
 
     async with SocketClient(product.ws[0], subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:
         assert socket.connection.subprotocol == "freight.v1"
         welcome = await socket.receive("welcome")
-        await sync_to_async(_log_out)(who, house)
+        await sync_to_async(_log_out)(who, tenant)
         code, seconds = await wait_for_close(socket)
 
     assert welcome["expiresAt"] is not None
@@ -296,8 +295,8 @@ async def test_a_ticket_lives_as_long_as_the_credential_behind_it(product: Produ
     assert seconds < SECONDS
 
 
-async def test_of_forty_handshakes_with_one_ticket_one_gets_in(product: ProductDaphnes, house: Tenant) -> None:
-    who = await sync_to_async(house.create_credentials)()
+async def test_a_ticket_admits_one_of_forty_handshakes(product: ProductStage, tenant: Tenant) -> None:
+    who = await sync_to_async(tenant.create_credentials)()
     ticket = await sync_to_async(who.ticket)()
     sockets = [
         SocketClient(product.ws[n % 2], subprotocols=["freight.v1", f"ticket.{ticket}"], open_timeout=20)
@@ -317,32 +316,32 @@ async def test_of_forty_handshakes_with_one_ticket_one_gets_in(product: ProductD
 
 
 @pytest.mark.parametrize("act", [_log_out, _deactivate])
-async def test_without_redis_the_sweep_ends_what_has_ended(
-    daphne_without_redis: DaphneProcess, house: Tenant, act: Act
+async def test_without_redis_the_sweep_closes_revoked_sockets(
+    daphne_without_redis: ProductProcess, tenant: Tenant, act: Act
 ) -> None:
-    who = await sync_to_async(house.create_credentials)()
+    who = await sync_to_async(tenant.create_credentials)()
 
     async with SocketClient(daphne_without_redis, await sync_to_async(who.bearer)()) as socket:
         await socket.receive("welcome", 20)
-        await sync_to_async(act)(who, house)
+        await sync_to_async(act)(who, tenant)
         code, seconds = await wait_for_close(socket)
 
     assert code == 4403
     assert seconds < SECONDS
 
 
-async def test_without_redis_nothing_is_told_to_who_lost_its_rights(
-    daphne_without_redis: DaphneProcess, house: Tenant
+async def test_without_redis_a_changed_role_leaves_its_forbidden_rooms(
+    daphne_without_redis: ProductProcess, tenant: Tenant
 ) -> None:
-    customer = await sync_to_async(factories.customer)(house.organization)
-    who = await sync_to_async(house.create_credentials)()
-    shipment = await sync_to_async(house.book_shipment)()
+    customer = await sync_to_async(factories.customer)(tenant.organization)
+    who = await sync_to_async(tenant.create_credentials)()
+    shipment = await sync_to_async(tenant.book_shipment)()
 
     async with SocketClient(daphne_without_redis, await sync_to_async(who.bearer)()) as socket:
         await socket.send(type="join:room", shipmentId=shipment.reference)
         await socket.receive("room:joined", 20)
         await sync_to_async(members.set_role)(
-            by=house.admin, now=now(), user_id=who.user.pk, role="customer", customer_id=customer.pk
+            by=tenant.admin, now=now(), user_id=who.user.pk, role="customer", customer_id=customer.pk
         )
         started = time.monotonic()
         left = await socket.receive("room:left", 20)
@@ -352,13 +351,13 @@ async def test_without_redis_nothing_is_told_to_who_lost_its_rights(
     assert seconds < SECONDS
 
 
-async def test_a_user_has_so_many_sockets_and_an_address_too(
-    daphne_without_redis: DaphneProcess, house: Tenant
+async def test_the_sockets_of_a_user_and_of_an_address_are_limited(
+    daphne_without_redis: ProductProcess, tenant: Tenant
 ) -> None:
-    one, other = await sync_to_async(house.create_credentials)(), await sync_to_async(house.create_credentials)()
+    one, other = await sync_to_async(tenant.create_credentials)(), await sync_to_async(tenant.create_credentials)()
     tokens = [await sync_to_async(who.bearer)() for who in (one, one, one, one, other, other, other)]
 
-    # An address of its own, so that no socket of another test counts.
+    # An address of its own, so that the sockets of other tests do not count.
     client_options = {"local_addr": ("127.0.0.2", 0)}
 
     async with AsyncExitStack() as stack:
@@ -375,25 +374,25 @@ async def test_a_user_has_so_many_sockets_and_an_address_too(
         await asyncio.sleep(0.1)
         statuses.append(await handshake_status(SocketClient(daphne_without_redis, tokens[0], **client_options)))
 
-    # Four of one user come together: which of them is one too many is a matter of chance.
+    # Four sockets of one user open together: any of them may be the one too many.
     assert sorted(answers[:4]) == ["4429", "welcome", "welcome", "welcome"]
     assert answers[4:] == ["welcome"] * 2
     assert (refused, statuses[-1]) == (403, 101)
 
 
-async def test_a_subject_has_so_many_handshakes_a_minute(
-    daphne_without_redis: DaphneProcess, house: Tenant
+async def test_the_handshakes_of_a_subject_are_limited(
+    daphne_without_redis: ProductProcess, tenant: Tenant
 ) -> None:
-    who, other = await sync_to_async(house.create_credentials)(), await sync_to_async(house.create_credentials)()
+    who, other = await sync_to_async(tenant.create_credentials)(), await sync_to_async(tenant.create_credentials)()
     token = await sync_to_async(who.bearer)()
 
-    # Twice as many as a window has, and one: it may end in between.
+    # Twice the limit and one more, as the window may end in between.
     answers = []
     for _ in range(17):
         async with SocketClient(daphne_without_redis, token) as socket:
             answers.append(await welcome_or_close_code(socket))
     async with SocketClient(daphne_without_redis, await sync_to_async(other.bearer)()) as socket:
-        unconcerned = await welcome_or_close_code(socket)
+        other_answer = await welcome_or_close_code(socket)
 
     assert Counter(answers)["4429"] >= 1
-    assert (answers[0], unconcerned) == ("welcome", "welcome")
+    assert (answers[0], other_answer) == ("welcome", "welcome")

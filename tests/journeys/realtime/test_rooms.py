@@ -1,4 +1,4 @@
-"""The rooms beside a shipment's: the organisation's feed, resumable, and a driver's positions, the newest only."""
+"""The other rooms: the resumable feed of an organisation, positions of drivers, progress of exports and imports."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from shipments.models import Driver, Organization
 from shipments.services.feed import sequencer
 from shipments.services.shipments import commands
 from tests import factories
-from tests.drills.harness.daphnes import ProductDaphnes
+from tests.drills.harness.product_stage import ProductStage
 from tests.factories import NOW
 from tests.journeys import clients
 from tests.journeys.clients import SocketClient
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 class Tenant:
     """An organisation with a dispatcher and a driver, both logged in."""
 
-    def __init__(self, product: ProductDaphnes) -> None:
+    def __init__(self, product: ProductStage) -> None:
         self.organization: Organization = factories.organization()
         self.driver: Driver = factories.driver(self.organization)
         self.by = factories.member(self.organization, "dispatcher")
@@ -39,13 +39,13 @@ class Tenant:
         return str(http.headers["Authorization"])
 
     async def book_shipments(self, number: int) -> list[str]:
-        """Book shipments, number what happened and return their references."""
+        """Book shipments, number their events in the feed and return the references."""
 
         def work() -> list[str]:
-            made = [factories.booked_shipment(self.by).reference for _ in range(number)]
+            references = [factories.booked_shipment(self.by).reference for _ in range(number)]
             while sequencer.number_batch():
                 pass
-            return made
+            return references
 
         return await sync_to_async(work)()
 
@@ -64,27 +64,27 @@ class Tenant:
 
 
 @pytest.fixture
-def house(product: ProductDaphnes, committed: None) -> Iterator[Tenant]:
+def tenant(product: ProductStage, committed: None) -> Iterator[Tenant]:
     tenant = Tenant(product)
     yield tenant
     tenant.dispatcher.close()
     tenant.driver_http.close()
 
 
-async def test_the_feed_tells_of_every_shipment_and_is_resumed_on_another_daphne(
-    product: ProductDaphnes, house: Tenant
+async def test_the_feed_carries_every_shipment_and_is_resumed_on_another_daphne(
+    product: ProductStage, tenant: Tenant
 ) -> None:
-    (first,) = await house.book_shipments(1)
-    async with SocketClient(product.ws[0], house.token(house.dispatcher)) as socket:
+    (first,) = await tenant.book_shipments(1)
+    async with SocketClient(product.ws[0], tenant.token(tenant.dispatcher)) as socket:
         await socket.send(type="join:room", id=1, room="shipments:all")
         joined = await socket.receive("room:joined")
-        (second,) = await house.book_shipments(1)
-        await house.amend(first)
+        (second,) = await tenant.book_shipments(1)
+        await tenant.amend(first)
         seqs = await socket.receive_updates_until(3)
     updates = [frame for frame in socket.frames if frame["type"] == "shipment:update"]
-    missed = await house.book_shipments(2)
+    missed = await tenant.book_shipments(2)
 
-    async with SocketClient(product.ws[1], house.token(house.dispatcher)) as again:
+    async with SocketClient(product.ws[1], tenant.token(tenant.dispatcher)) as again:
         await again.send(type="join:room", room="shipments:all", epoch=joined["epoch"], since=seqs[-1])
         answer = await again.receive("room:joined")
 
@@ -100,21 +100,21 @@ async def test_the_feed_tells_of_every_shipment_and_is_resumed_on_another_daphne
     )
 
 
-async def test_the_feed_on_the_socket_is_the_feed_of_rest(product: ProductDaphnes, house: Tenant) -> None:
-    await house.book_shipments(3)
-    async with SocketClient(product.ws[0], house.token(house.dispatcher)) as socket:
+async def test_the_feed_on_the_socket_is_the_feed_of_rest(product: ProductStage, tenant: Tenant) -> None:
+    await tenant.book_shipments(3)
+    async with SocketClient(product.ws[0], tenant.token(tenant.dispatcher)) as socket:
         await socket.send(type="join:room", room="shipments:all", since=0)
         joined = await socket.receive("room:joined")
 
-    rest = (await asyncio.to_thread(house.dispatcher.get, "/events")).json()
+    rest = (await asyncio.to_thread(tenant.dispatcher.get, "/events")).json()
     assert (joined["epoch"], joined["seq"], joined["events"]) == (rest["epoch"], rest["seq"], rest["events"])
 
 
 @pytest.mark.parametrize("room", ["shipments:all", "driver:01a20a6a-7a84-7555-a223-22f9160039db"])
-async def test_a_room_that_is_not_for_the_caller_is_answered_as_one_that_is_not_there(
-    product: ProductDaphnes, house: Tenant, room: str
+async def test_a_forbidden_room_is_answered_like_a_missing_one(
+    product: ProductStage, tenant: Tenant, room: str
 ) -> None:
-    async with SocketClient(product.ws[0], house.token(house.driver_http)) as socket:
+    async with SocketClient(product.ws[0], tenant.token(tenant.driver_http)) as socket:
         await socket.send(type="join:room", id=3, room=room)
         refused = await socket.receive("error")
 
@@ -127,18 +127,16 @@ async def test_a_room_that_is_not_for_the_caller_is_answered_as_one_that_is_not_
     }
 
 
-async def test_an_exports_room_shows_how_far_it_is_to_whoever_started_it(
-    product: ProductDaphnes, house: Tenant
-) -> None:
-    await house.book_shipments(3)
-    ordered = await asyncio.to_thread(
-        house.dispatcher.post, "/exports", json={"report": "shipments", "format": "csv"}
+async def test_the_room_of_an_export_shows_its_progress_to_its_owner(product: ProductStage, tenant: Tenant) -> None:
+    await tenant.book_shipments(3)
+    response = await asyncio.to_thread(
+        tenant.dispatcher.post, "/exports", json={"report": "shipments", "format": "csv"}
     )
-    export = ordered.json()
+    export = response.json()
     room = f"export:{export['id']}"
     async with (
-        SocketClient(product.ws[0], house.token(house.dispatcher)) as owner,
-        SocketClient(product.ws[1], house.token(house.driver_http)) as other,
+        SocketClient(product.ws[0], tenant.token(tenant.dispatcher)) as owner,
+        SocketClient(product.ws[1], tenant.token(tenant.driver_http)) as other,
     ):
         await other.send(type="join:room", room=room)
         refused = await other.receive("error")
@@ -149,54 +147,52 @@ async def test_an_exports_room_shows_how_far_it_is_to_whoever_started_it(
         while progress["state"] != "succeeded":
             progress = await owner.receive("export:progress", seconds=15)
 
-    assert ordered.status_code == 202
+    assert response.status_code == 202
     assert refused["code"] == "not_found"
     assert joined["snapshot"] == {"exportId": export["id"], "state": "queued", "done": 0, "total": None}
     assert (progress["exportId"], progress["done"], progress["total"]) == (export["id"], 3, 3)
 
 
-async def test_an_imports_room_shows_how_far_it_is_to_whoever_sent_the_file(
-    product: ProductDaphnes, house: Tenant
-) -> None:
-    rows = "".join(f"IN-{house.driver.pk}-{at},NLRTM,DEHAM\n" for at in range(3))
-    sent = await asyncio.to_thread(
-        house.dispatcher.post, "/imports/shipments", headers={"Content-Type": "text/csv"},
+async def test_the_room_of_an_import_shows_its_progress_to_its_owner(product: ProductStage, tenant: Tenant) -> None:
+    rows = "".join(f"IN-{tenant.driver.pk}-{at},NLRTM,DEHAM\n" for at in range(3))
+    response = await asyncio.to_thread(
+        tenant.dispatcher.post, "/imports/shipments", headers={"Content-Type": "text/csv"},
         content=f"Reference,Origin,Destination\n{rows}",
     )  # fmt: skip
-    own = sent.json()["id"]
+    import_id = response.json()["id"]
     async with (
-        SocketClient(product.ws[0], house.token(house.dispatcher)) as owner,
-        SocketClient(product.ws[1], house.token(house.driver_http)) as other,
+        SocketClient(product.ws[0], tenant.token(tenant.dispatcher)) as owner,
+        SocketClient(product.ws[1], tenant.token(tenant.driver_http)) as other,
     ):
-        await other.send(type="join:room", room=f"import:{own}")
+        await other.send(type="join:room", room=f"import:{import_id}")
         refused = await other.receive("error")
-        await owner.send(type="join:room", room=f"import:{own}")
+        await owner.send(type="join:room", room=f"import:{import_id}")
         joined = await owner.receive("room:joined")
         await sync_to_async(imports.work_batch)()
         progress = await owner.receive("import:progress", seconds=15)
         while progress["state"] != "succeeded":
             progress = await owner.receive("import:progress", seconds=15)
 
-    assert (sent.status_code, refused["code"]) == (202, "not_found")
-    assert joined["snapshot"] == {"importId": own, "state": "queued", "done": 0, "total": 3}
-    assert (progress["importId"], progress["done"], progress["total"]) == (own, 3, 3)
+    assert (response.status_code, refused["code"]) == (202, "not_found")
+    assert joined["snapshot"] == {"importId": import_id, "state": "queued", "done": 0, "total": 3}
+    assert (progress["importId"], progress["done"], progress["total"]) == (import_id, 3, 3)
 
 
-async def test_a_drivers_room_shows_where_it_is_and_where_it_goes(product: ProductDaphnes, house: Tenant) -> None:
-    room = f"driver:{house.driver.pk}"
+async def test_the_room_of_a_driver_shows_its_newest_position(product: ProductStage, tenant: Tenant) -> None:
+    room = f"driver:{tenant.driver.pk}"
     async with (
-        SocketClient(product.ws[0], house.token(house.dispatcher)) as early,
-        SocketClient(product.ws[1], house.token(house.driver_http)) as late,
+        SocketClient(product.ws[0], tenant.token(tenant.dispatcher)) as early,
+        SocketClient(product.ws[1], tenant.token(tenant.driver_http)) as late,
     ):
         await early.send(type="join:room", room=room)
-        nowhere = await early.receive("room:joined")
-        await house.report_position(51.9)
+        without_position = await early.receive("room:joined")
+        await tenant.report_position(51.9)
         location_update = await early.receive("driver:location:update", seconds=15)
         await late.send(type="join:room", room=room)
-        somewhere = await late.receive("room:joined")
+        with_position = await late.receive("room:joined")
 
-    assert (nowhere["recovered"], nowhere["snapshot"]) == (False, None)
-    assert "seq" not in nowhere
+    assert (without_position["recovered"], without_position["snapshot"]) == (False, None)
+    assert "seq" not in without_position
     expected: dict[str, Any] = {key: value for key, value in location_update.items() if key != "type"}
-    assert (expected["driverId"], expected["latitude"], expected["longitude"]) == (str(house.driver.pk), 51.9, 4.5)
-    assert somewhere["snapshot"] == expected
+    assert (expected["driverId"], expected["latitude"], expected["longitude"]) == (str(tenant.driver.pk), 51.9, 4.5)
+    assert with_position["snapshot"] == expected

@@ -1,4 +1,4 @@
-"""Whatever a stranger or a broken client sends to the socket: a clear answer, and nothing else."""
+"""Hostile and broken clients get a clear answer, and cost the server neither memory nor other sockets."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ from shipments.auth import tokens
 from shipments.models import Shipment
 from shipments.services.accounts import socket_tickets
 from tests import factories
-from tests.drills.harness.daphnes import ProductDaphnes
+from tests.drills.harness.product_stage import ProductStage
 from tests.journeys.clients import SocketClient
 from tests.journeys.credentials import (
     MemberCredentials,
@@ -37,7 +37,7 @@ MAX_MEMORY_GROWTH = 50 * 1024 * 1024
 
 
 class Case:
-    """A member with one shipment, and a shipment of somebody else."""
+    """A member with one shipment, and a shipment of another organisation."""
 
     def __init__(self) -> None:
         organization = factories.organization()
@@ -53,17 +53,17 @@ def case(committed: None) -> Case:
 
 
 @pytest.fixture(autouse=True)
-def server_stays_healthy(product: ProductDaphnes) -> Iterator[None]:
-    """No abuse may cost memory, or bring the server down."""
-    processes = [psutil.Process(each.process.pid) for each in product.ws if each.process]
+def server_stays_healthy(product: ProductStage) -> Iterator[None]:
+    """Check after each test that the processes live and have not grown."""
+    processes = [psutil.Process(each.pid) for each in product.ws]
     before = [process.memory_info().rss for process in processes]
     yield
-    assert all(each.process and each.process.poll() is None for each in product.ws)
+    assert all(each.is_alive() for each in product.ws)
     growth = [process.memory_info().rss - was for process, was in zip(processes, before, strict=True)]
     assert max(growth) < MAX_MEMORY_GROWTH
 
 
-# -- who it claims to be ------------------------------------------------------------------------------------
+# -- credentials and origins --------------------------------------------------------------------------------
 
 FOREIGN = [
     "https://evil.example",
@@ -78,8 +78,8 @@ FOREIGN = [
 
 @pytest.mark.parametrize("origin", FOREIGN)
 @pytest.mark.parametrize("way", ["cookie", "ticket", "bearer", "nothing"])
-async def test_a_foreign_origin_is_refused_before_accept_whatever_it_brings(
-    product: ProductDaphnes, case: Case, origin: str, way: str
+async def test_a_foreign_origin_is_refused_before_accept_whatever_its_credential(
+    product: ProductStage, case: Case, origin: str, way: str
 ) -> None:
     headers = {"Origin": origin.format(port=product.api.port)}
     subprotocols = ["freight.v1"]
@@ -97,9 +97,7 @@ async def test_a_foreign_origin_is_refused_before_accept_whatever_it_brings(
     assert status == 403
 
 
-async def test_without_an_origin_a_cookie_is_refused_and_a_ticket_is_not(
-    product: ProductDaphnes, case: Case
-) -> None:
+async def test_without_an_origin_a_cookie_is_refused_and_a_ticket_is_not(product: ProductStage, case: Case) -> None:
     cookie = {"Cookie": case.credentials.cookie}
     ticket = f"ticket.{await sync_to_async(case.credentials.ticket)()}"
 
@@ -112,7 +110,7 @@ async def test_without_an_origin_a_cookie_is_refused_and_a_ticket_is_not(
     assert (refused, answer) == (403, "welcome")
 
 
-async def test_a_used_or_old_ticket_closes_with_4401(product: ProductDaphnes, case: Case) -> None:
+async def test_a_used_or_old_ticket_closes_with_4401(product: ProductStage, case: Case) -> None:
     used = await sync_to_async(case.credentials.ticket)()
     subject = await sync_to_async(lambda: case.credentials.subject)()
     old, _ = await sync_to_async(socket_tickets.issue)(by=subject, now=now() - timedelta(seconds=31))
@@ -125,7 +123,7 @@ async def test_a_used_or_old_ticket_closes_with_4401(product: ProductDaphnes, ca
     assert answers == ["welcome", "4401", "4401", "4401", "4401"]
 
 
-async def test_a_token_in_the_query_string_is_ignored_and_in_no_log(product: ProductDaphnes, case: Case) -> None:
+async def test_a_token_in_the_query_string_is_ignored_and_in_no_log(product: ProductStage, case: Case) -> None:
     token, ticket = await sync_to_async(case.credentials.token)(), await sync_to_async(case.credentials.ticket)()
     socket = SocketClient(product.ws[0])
     socket._url += f"?token={token}&access_token={token}&ticket={ticket}"
@@ -173,7 +171,7 @@ def _forge(good: str, forgery: str) -> str:
 )
 @pytest.mark.parametrize("way", ["header", "first frame"])
 async def test_a_token_that_is_not_ours_closes_with_4401(
-    product: ProductDaphnes, case: Case, forgery: str, way: str
+    product: ProductStage, case: Case, forgery: str, way: str
 ) -> None:
     token = _forge(await sync_to_async(case.credentials.token)(), forgery)
 
@@ -185,8 +183,8 @@ async def test_a_token_that_is_not_ours_closes_with_4401(
     assert answer == "4401"
 
 
-async def test_who_says_nothing_is_closed_with_4408_and_who_expires_with_4401(
-    product: ProductDaphnes, case: Case
+async def test_a_silent_socket_is_closed_with_4408_and_an_expired_one_with_4401(
+    product: ProductStage, case: Case
 ) -> None:
     short = await sync_to_async(case.credentials.bearer)(life=timedelta(seconds=4))
 
@@ -194,11 +192,11 @@ async def test_who_says_nothing_is_closed_with_4408_and_who_expires_with_4401(
         (late, _), (expired, seconds) = await asyncio.gather(wait_for_close(silent), wait_for_close(expiring))
 
     assert (late, expired) == (4408, 4401)
-    # At most five seconds late, and as many for a machine with other work.
+    # At most five seconds late, and five more for a loaded machine.
     assert seconds < 4 + 5 + 5
 
 
-# -- what it says -------------------------------------------------------------------------------------------
+# -- frames -------------------------------------------------------------------------------------------------
 
 NAMES = [
     "SHIP-*",
@@ -217,8 +215,8 @@ NAMES = [
 ]
 
 
-async def test_a_foreign_room_and_a_strange_one_answer_as_a_missing_one(
-    product: ProductDaphnes, case: Case
+async def test_a_foreign_and_a_malformed_room_are_answered_like_a_missing_one(
+    product: ProductStage, case: Case
 ) -> None:
     names = ["NOT-THERE", case.foreign.reference, *NAMES]
 
@@ -240,8 +238,8 @@ async def test_a_foreign_room_and_a_strange_one_answer_as_a_missing_one(
 KINDS = ["admin", "Join:Room", "", "__class__", "websocket.close", "x" * 300, "token:refreshed", "auth"]
 
 
-async def test_unknown_and_binary_frames_are_answered_and_the_socket_stays(
-    product: ProductDaphnes, case: Case
+async def test_unknown_and_binary_frames_are_answered_with_errors_and_the_socket_stays(
+    product: ProductStage, case: Case
 ) -> None:
     frames = [
         *({"type": kind} for kind in KINDS), {"type": 7}, {"type": None}, {}, [], "x", None,
@@ -259,7 +257,7 @@ async def test_unknown_and_binary_frames_are_answered_and_the_socket_stays(
         await socket.receive("pong")
 
 
-async def test_a_frame_beyond_the_limit_is_not_read(product: ProductDaphnes, case: Case) -> None:
+async def test_a_frame_beyond_the_limit_is_refused(product: ProductStage, case: Case) -> None:
     token = await sync_to_async(case.credentials.bearer)()
 
     async with SocketClient(product.ws[0], token) as socket:
@@ -274,7 +272,7 @@ async def test_a_frame_beyond_the_limit_is_not_read(product: ProductDaphnes, cas
     assert (small["code"], code) == ("bad_request", 1009)
 
 
-async def test_endless_fragments_are_cut(product: ProductDaphnes, case: Case) -> None:
+async def test_endless_fragments_close_the_socket(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
         await socket.receive("welcome")
         await _send_raw_frame(socket, b"{", opcode=1, final=False)
@@ -285,7 +283,7 @@ async def test_endless_fragments_are_cut(product: ProductDaphnes, case: Case) ->
     assert (code, seconds < 10) == (1009, True)
 
 
-async def test_invalid_utf8_is_closed_with_1007(product: ProductDaphnes, case: Case) -> None:
+async def test_invalid_utf8_is_closed_with_1007(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
         await socket.receive("welcome")
         await _send_raw_frame(socket, b'{"type":"ping","t":"\xc3\x28"}', opcode=1)
@@ -296,7 +294,7 @@ async def test_invalid_utf8_is_closed_with_1007(product: ProductDaphnes, case: C
 
 @pytest.mark.parametrize("known", [True, False])
 async def test_ten_thousand_messages_a_second_are_closed_with_4429(
-    product: ProductDaphnes, case: Case, known: bool
+    product: ProductStage, case: Case, known: bool
 ) -> None:
     token = await sync_to_async(case.credentials.bearer)()
 
@@ -312,7 +310,7 @@ async def test_ten_thousand_messages_a_second_are_closed_with_4429(
     assert (code, seconds < 10) == (4429, True)
 
 
-async def test_a_little_too_much_is_refused_and_forgiven(product: ProductDaphnes, case: Case) -> None:
+async def test_a_short_excess_is_refused_and_the_socket_recovers(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
         await socket.receive("welcome")
         for n in range(60):
@@ -332,7 +330,7 @@ async def _flood(socket: SocketClient) -> None:
         for n in range(20_000):
             await socket.connection.send(frame)
             if n % 100 == 99:
-                await asyncio.sleep(0.01)  # ten thousand a second, and time to hear the answer
+                await asyncio.sleep(0.01)  # ten thousand a second, and time to receive the close
     except websockets.ConnectionClosed:
         pass
 
@@ -345,7 +343,7 @@ async def _fragments(socket: SocketClient) -> None:
 
 
 async def _send_raw_frame(socket: SocketClient, payload: bytes, *, opcode: int, final: bool = True) -> None:
-    """Write a frame that no library would send."""
+    """Write a frame that no client library would send."""
     first = opcode | (0x80 if final else 0)
     size = len(payload)
     if size < 126:

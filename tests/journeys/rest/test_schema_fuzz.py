@@ -18,14 +18,14 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests import factories
-from tests.drills.harness.daphnes import ProductDaphnes
+from tests.drills.harness.product_stage import ProductStage
 from tests.journeys import clients
 
 pytestmark = [pytest.mark.journey]
 
 
 @pytest.fixture(scope="session")
-def administrator(product: ProductDaphnes, django_db_blocker: DjangoDbBlocker) -> Iterator[httpx.Client]:
+def administrator(product: ProductStage, django_db_blocker: DjangoDbBlocker) -> Iterator[httpx.Client]:
     with django_db_blocker.unblock():
         organization = factories.organization()
         factories.booked_shipment(factories.member(organization, "dispatcher"), reference="FUZZ-1")
@@ -47,7 +47,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_no_request_breaks_the_schema(label: str, product: ProductDaphnes, administrator: httpx.Client) -> None:
+def test_no_request_breaks_the_schema(label: str, product: ProductStage, administrator: httpx.Client) -> None:
     token = administrator.headers["Authorization"]
 
     @given(case=OPERATIONS[label].as_strategy())

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from freight.embedded import layout
-from tests.drills.harness import home_processes
 from tests.drills.harness.backing_services import ValkeyService
+from tests.drills.harness.waiting import comes_true
 from tests.monitoring.reports.reporting_process import ReportingProcess
 
 # A host that says nothing for ten seconds is gone; the rest is for a crowded machine.
@@ -48,19 +48,17 @@ def test_reports_are_of_all_hosts_that_live_and_say_when_they_cannot_be(
     alone = {"active": 3, "total": 3, "hosts": ["a"], "partial": False}
     with ReportingProcess(tmp_path, "a", url, 3) as one, ReportingProcess(tmp_path, "b", url, 4) as other:
         for each in (one, other):
-            assert home_processes.comes_true(
+            assert comes_true(
                 60, lambda by=each: socket_summary(by) | {"hosts": sorted(socket_summary(by)["hosts"])} == both
             )
 
         hints.kill()
-        assert home_processes.comes_true(20, lambda: socket_summary(one) == alone | {"partial": True})
+        assert comes_true(20, lambda: socket_summary(one) == alone | {"partial": True})
         assert one.report("performance")["partial"] is True
         assert one.report("cache")["partial"] is True
         hints.launch()
         hints.wait_ready()
-        assert home_processes.comes_true(
-            20, lambda: socket_summary(one)["active"] == 7 and not socket_summary(one)["partial"]
-        )
+        assert comes_true(20, lambda: socket_summary(one)["active"] == 7 and not socket_summary(one)["partial"])
 
         other.process.kill()
-        assert home_processes.comes_true(EXPIRY_SECONDS, lambda: socket_summary(one) == alone)
+        assert comes_true(EXPIRY_SECONDS, lambda: socket_summary(one) == alone)

@@ -16,13 +16,14 @@ from pytest_django import Settings
 from monitoring.management.commands.slow_queries import explain
 from monitoring.queries import query_timing, slow_queries
 from monitoring.queries.slow_queries import SlowQueryStore
-from tests.drills.harness import home_processes
+from monitoring.sql_text import normalise_sql
+from tests.drills.harness.waiting import comes_true
 
 
 @pytest.fixture(autouse=True)
 def _empty_slow_query_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     client = redis.Redis.from_url(django_settings.REDIS_URL)
-    monkeypatch.setattr(slow_queries, "_KEY", "freight:slow-test")
+    monkeypatch.setattr(slow_queries, "_REDIS_KEY", "freight:slow-test")
     for key in client.scan_iter("freight:slow-test*"):
         client.delete(key)
     yield
@@ -42,7 +43,7 @@ def _empty_slow_query_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_no_value_is_kept(sql: str, shape: str) -> None:
-    assert slow_queries.normalise_sql(sql) == shape
+    assert normalise_sql(sql) == shape
 
 
 def test_what_two_processes_saw_is_added_up() -> None:
@@ -51,7 +52,7 @@ def test_what_two_processes_saw_is_added_up() -> None:
     two.record("SELECT 2", seconds=4.0, route="/a")
     two.record("SELECT 2", seconds=3.0, route="/b")
 
-    assert home_processes.comes_true(10, lambda: [each.count for each in SlowQueryStore().entries()] == [2, 1])
+    assert comes_true(10, lambda: [each.count for each in SlowQueryStore().entries()] == [2, 1])
     entries = SlowQueryStore().entries()
     assert [(each.sql, each.route, each.max_ms, each.total_ms) for each in entries] == [
         ("SELECT ?", "/a", 4000.0, 6000.0),
@@ -62,13 +63,11 @@ def test_what_two_processes_saw_is_added_up() -> None:
 
 
 def test_the_store_keeps_those_that_were_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slow_queries, "MOST", 3)
+    monkeypatch.setattr(slow_queries, "MAX_ENTRIES", 3)
     store = SlowQueryStore()
     for number in range(6):
         store.record(f"SELECT a{number}", seconds=1.0, route="/")
-        assert home_processes.comes_true(
-            10, lambda n=number: f"SELECT a{n}" in {each.sql for each in SlowQueryStore().entries()}
-        )
+        assert comes_true(10, lambda n=number: f"SELECT a{n}" in {each.sql for each in SlowQueryStore().entries()})
 
     assert {each.sql for each in SlowQueryStore().entries()} == {"SELECT a3", "SELECT a4", "SELECT a5"}
 
@@ -81,7 +80,7 @@ def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
         store.record("SELECT 1", seconds=1.5, route="/a")
     took = time.monotonic() - started
 
-    assert home_processes.comes_true(10, lambda: bool(store.entries()))
+    assert comes_true(10, lambda: bool(store.entries()))
     assert store.entries()[0].sql == "SELECT ?"
     assert took < 2
 
@@ -91,7 +90,7 @@ def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
         store._connection = None  # its thread may just have made one with the old address
         return bool(SlowQueryStore().entries())
 
-    assert home_processes.comes_true(10, carried)
+    assert comes_true(10, carried)
 
 
 @pytest.mark.django_db
@@ -106,7 +105,7 @@ def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
         cursor.execute("SELECT 'quick'")
     query_timing.request.reset(token)
 
-    assert home_processes.comes_true(10, lambda: len(slow_queries.entries()) == 1)
+    assert comes_true(10, lambda: len(slow_queries.entries()) == 1)
     summary = slow_queries.entries()[0].to_json()
     assert (summary["sql"], summary["route"], summary["count"]) == (
         "SELECT pg_sleep(?), ?",
@@ -119,7 +118,7 @@ def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
 @pytest.mark.django_db
 def test_the_command_lists_and_explains() -> None:
     SlowQueryStore().record("SELECT id FROM shipments_shipment WHERE status = %s LIMIT 21", seconds=1.5, route="/a")
-    assert home_processes.comes_true(10, lambda: bool(slow_queries.entries()))
+    assert comes_true(10, lambda: bool(slow_queries.entries()))
     out = StringIO()
 
     call_command("slow_queries", "--explain", stdout=out)

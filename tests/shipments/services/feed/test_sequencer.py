@@ -1,4 +1,4 @@
-"""The organisation feed: gapless, complete, in each shipment's order, whoever numbers and whatever dies."""
+"""The organisation feed: gapless, complete, in the order of each shipment, also under concurrency and kills."""
 
 import threading
 import uuid
@@ -14,7 +14,7 @@ from shipments.models import FeedEntry, ShipmentEvent, UnnumberedEvent
 from shipments.services.feed import sequencer
 from tests import factories
 from tests.drills import relay
-from tests.drills.harness.daphnes import database_url
+from tests.drills.harness.environment import database_url
 from tests.factories import NOW
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -31,7 +31,7 @@ def number_all() -> None:
         sequencer.number_batch()
 
 
-def assert_whole(organization_id: uuid.UUID) -> None:
+def assert_gapless(organization_id: uuid.UUID) -> None:
     numbered = entries(organization_id)
     assert [position for position, _, _ in numbered] == list(range(1, len(numbered) + 1))
     assert len(numbered) == ShipmentEvent.objects.filter(organization_id=organization_id).count()
@@ -41,7 +41,7 @@ def assert_whole(organization_id: uuid.UUID) -> None:
         heads[shipment_id] = seq
 
 
-def test_every_event_gets_one_place_in_order() -> None:
+def test_every_event_gets_one_position_in_order() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipments = [factories.booked_shipment(by) for _ in range(3)]
     for pieces in range(1, 6):
@@ -51,13 +51,13 @@ def test_every_event_gets_one_place_in_order() -> None:
     number_all()
 
     assert len(entries(by.organization_id)) == 18
-    assert_whole(by.organization_id)
+    assert_gapless(by.organization_id)
 
 
-def test_a_clock_that_ran_backwards_does_not_turn_a_shipments_events_round() -> None:
+def test_a_clock_that_ran_backwards_does_not_reorder_a_shipments_events() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(by)
-    # Another process' clock is an hour behind: its ids sort before those of what it followed.
+    # The clock of another process is an hour behind: its ids sort before those of earlier events.
     early = uuid.UUID(int=shipment.pk.int - (3_600_000 << 80))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ShipmentEvent._meta.get_field("id"), "default", lambda: early)
@@ -68,10 +68,10 @@ def test_a_clock_that_ran_backwards_does_not_turn_a_shipments_events_round() -> 
         patch.setattr(sequencer, "BATCH", 1)
         number_all()
 
-    assert_whole(by.organization_id)
+    assert_gapless(by.organization_id)
 
 
-def test_two_at_once_number_nothing_twice() -> None:
+def test_concurrent_sequencers_number_nothing_twice() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(by)
     stop = threading.Event()
@@ -91,10 +91,10 @@ def test_two_at_once_number_nothing_twice() -> None:
         thread.join()
     number_all()
 
-    assert_whole(by.organization_id)
+    assert_gapless(by.organization_id)
 
 
-def test_a_rolled_back_event_has_no_place() -> None:
+def test_a_rolled_back_event_has_no_position() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(by)
     number_all()
@@ -126,7 +126,7 @@ def test_a_feeds_head_is_looked_up_once_and_not_for_every_event() -> None:
 
     lookups = [node for node in nodes(plan) if node.get("Alias") == "feed"]
     assert [node["Actual Loops"] for node in lookups] == [1]
-    assert_whole(by.organization_id)
+    assert_gapless(by.organization_id)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -37,8 +37,9 @@ from realtime.hub.sweep import Sweep
 from realtime.protocol import frames, room_names
 from shipments.selectors import async_reads
 
-FILL_EVENTS: Final = 500
-FILLS_AT_ONCE: Final = 4
+# Events that one query of a fill reads.
+EVENTS_PER_FILL: Final = 500
+MAX_CONCURRENT_FILLS: Final = 4
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class RoomHub:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flusher = RoomFlusher()
         self._start_task: asyncio.Task[None] | None = None
-        self._fill_slots = asyncio.Semaphore(FILLS_AT_ONCE)
+        self._fill_slots = asyncio.Semaphore(MAX_CONCURRENT_FILLS)
         self._sweep = Sweep(self)
 
     # -- joining and leaving ----------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class RoomHub:
         try:
             while room.behind:
                 async with self._fill_slots:
-                    events = await room.log.events(room.key, room.head, limit=FILL_EVENTS)
+                    events = await room.log.events(room.key, room.head, limit=EVENTS_PER_FILL)
                 if not events:
                     room.forget_unlogged_seq()
                 for event in events:

@@ -46,11 +46,10 @@ check-migrations:
 	@$(PRODUCTION) LOG_LEVEL=ERROR $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 check-deploy:
 	@$(PRODUCTION) $(BIN)/python manage.py check --deploy --fail-level WARNING
-# Two at a time: most tests wait for servers. What shares a stage or a browser stays together (tests/scheduling.py).
-# A test that fails runs once more, and the summary names it (R): what fails twice is broken, what failed once is
-# looked into by whoever saw it.
+# Two at a time: most tests wait for servers. What shares servers or a browser stays together (tests/scheduling.py).
+# No reruns: a test that fails once is broken.
 check-tests:
-	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder --reruns 1 --reruns-delay 1 -r aR $(PYTEST)
+	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -r a $(PYTEST)
 
 lint: $(STAMP) ## the quick checks, no tests
 	@$(MAKE) --no-print-directory -k check-lint check-format check-types check-imports

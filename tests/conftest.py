@@ -13,17 +13,6 @@ from pytest_django import DjangoDbBlocker, Settings
 from monitoring.dependencies.breaker import redis_breaker
 from tests.drills.harness.fault_proxy import FaultProxy
 
-# A drill's evidence begins with what broke, and has pages of logs behind it.
-_MAX_REASON_CHARS = 2_000
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says why a test ran a second time: whoever passes then has told nobody."""
-    for report in terminalreporter.stats.get("rerun", []):
-        crash = getattr(report.longrepr, "reprcrash", None)
-        why = str(crash.message if crash else report.longrepr)
-        terminalreporter.write_line(f"RERUN {report.nodeid}: {why[:_MAX_REASON_CHARS]}")
-
 
 @pytest.fixture(scope="session")
 def django_db_setup(

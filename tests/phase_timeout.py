@@ -1,7 +1,6 @@
 """Pytest plugin: a test that waits for what never comes fails by its name, and the rest of the run goes on.
 
-Each phase (setup, call, teardown) has its own time, also when a test runs once more, which pytest-timeout 2.4 does
-not give to the second run of pytest-rerunfailures. What a signal cannot reach ends with the worker
+Each phase (setup, call, teardown) has its own time. What a signal cannot reach ends with the worker
 (`faulthandler_timeout` in pyproject.toml).
 """
 

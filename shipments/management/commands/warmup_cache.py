@@ -23,7 +23,7 @@ _MAX_BATCH: Final = 10_000
 class Command(BaseCommand):
     """Fills the cache. It may run beside live traffic and in parallel: the key of an entry holds its version."""
 
-    help = "Prepare shipments of all organisations in the cache, those in transit unless told otherwise."
+    help = "Prepare the shipments of all organisations in the cache, by default those in transit."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--status", default="in_transit", choices=STATES, help="which ones (in_transit)")

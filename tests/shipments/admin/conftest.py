@@ -1,4 +1,4 @@
-"""An organisation, and members of staff who have logged in to the admin."""
+"""Fixtures of the admin tests: an organisation, and browsers with a logged in operator."""
 
 import uuid
 
@@ -7,23 +7,23 @@ from django.test import Client
 
 from shipments.models import Organization, User
 from tests import factories
-from tests.shipments.admin.operators import Operators
+from tests.shipments.admin.operators import OperatorFactory
 
 
 @pytest.fixture
-def house() -> Organization:
+def organization() -> Organization:
     return factories.organization()
 
 
 @pytest.fixture
-def operator(house: Organization) -> Operators:
-    """Makes a browser in which a member of staff (or a superuser of no organisation) has logged in."""
+def operator(organization: Organization) -> OperatorFactory:
+    """Return a function that logs a member in (staff by default), or a superuser without organisation (`root`)."""
 
     def log_in(role: str = "admin", *, staff: bool = True) -> Client:
         if role == "root":
             user = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", name="Root")
         else:
-            user = factories.user(house, role)
+            user = factories.user(organization, role)
             user.is_staff = staff
             user.save(update_fields=["is_staff"])
         client = Client()

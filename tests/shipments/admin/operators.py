@@ -1,4 +1,4 @@
-"""Members of staff in front of the admin."""
+"""Helpers of the admin tests: operators, their messages, and rows to look at."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from shipments.services.accounts import api_keys
 from tests import factories
 from tests.factories import NOW
 
-Operators = Callable[..., Client]
+OperatorFactory = Callable[..., Client]
 
 
 def messages_of(response: Any) -> list[str]:
@@ -19,14 +19,14 @@ def messages_of(response: Any) -> list[str]:
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
-def create_rows(house: Organization, rows: int) -> list[Shipment]:
-    """Store so many shipments with all that stands beside them, and return them."""
-    by = factories.member(house, "admin")
-    factories.customer(house)
+def create_rows(organization: Organization, rows: int) -> list[Shipment]:
+    """Store shipments with drivers, customers and an API key, and return them."""
+    by = factories.member(organization, "admin")
+    factories.customer(organization)
     api_keys.create(by=by, now=NOW, name="tms", scopes=["shipments:read"])
     return [
         factories.booked_shipment(
-            by, driver_id=factories.driver(house).pk, customer_id=factories.customer(house).pk
+            by, driver_id=factories.driver(organization).pk, customer_id=factories.customer(organization).pk
         )
         for _ in range(rows)
     ]

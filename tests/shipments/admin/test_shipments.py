@@ -1,4 +1,4 @@
-"""The admin: whose rows it shows, that changes go through the services, and that refusals are messages."""
+"""The admin: access, tenancy, changes through the services, refusals as messages."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -14,7 +14,7 @@ from shipments.models import (
     ShipmentEvent,
 )
 from tests import factories
-from tests.shipments.admin.operators import Operators, create_rows, messages_of
+from tests.shipments.admin.operators import OperatorFactory, create_rows, messages_of
 
 pytestmark = pytest.mark.django_db
 PAGES = (
@@ -31,37 +31,39 @@ PAGES = (
 
 
 def _form(shipment: Shipment | None = None, **fields: Any) -> dict[str, Any]:
-    """Return what the browser posts: the form as it was shown, with fields changed."""
-    shown: dict[str, Any] = {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM"}
+    """Return what the browser posts: the form as shown, with some fields changed."""
+    fields_shown: dict[str, Any] = {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM"}
     if shipment is None:
-        shown |= {"reference": "", "start": "booked"}
+        fields_shown |= {"reference": "", "start": "booked"}
     else:
-        shown |= {
+        fields_shown |= {
             "seq_read": shipment.seq,
             "customer": shipment.customer_id or "",
             "driver": shipment.driver_id or "",
             "notes": shipment.notes,
         }
-    return shown | fields
+    return fields_shown | fields
 
 
-# -- who gets in ------------------------------------------------------------------------------------------
+# -- access ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", ["/admin/", "/admin/login/", "/admin/shipments/shipment/", "/admin/nowhere/"])
-def test_outside_the_allowed_networks_there_is_no_admin(operator: Operators, settings: Settings, path: str) -> None:
+def test_outside_the_allowed_networks_there_is_no_admin(
+    operator: OperatorFactory, settings: Settings, path: str
+) -> None:
     settings.ADMIN_ALLOWED_NETWORKS = [ip_network("10.0.0.0/8")]
 
     assert operator("root").get(path).status_code == 404
 
 
-def test_a_stranger_is_sent_to_the_login_page() -> None:
+def test_an_anonymous_visitor_is_redirected_to_the_login_page() -> None:
     response = Client().get("/admin/", follow=True)
 
     assert response.redirect_chain[-1][0].startswith("/login?next=/admin/")
 
 
-def test_who_is_no_staff_finds_nothing(operator: Operators) -> None:
+def test_a_member_who_is_no_staff_gets_404(operator: OperatorFactory) -> None:
     response = operator("admin", staff=False).get("/admin/", follow=True)
 
     assert response.status_code == 404
@@ -69,9 +71,12 @@ def test_who_is_no_staff_finds_nothing(operator: Operators) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_list_opens_with_few_queries_whatever_it_holds(
-    operator: Operators, house: Organization, page: str, django_assert_max_num_queries: DjangoAssertNumQueries
+    operator: OperatorFactory,
+    organization: Organization,
+    page: str,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
 ) -> None:
-    create_rows(house, 5)
+    create_rows(organization, 5)
     client = operator("root")
 
     with django_assert_max_num_queries(9):
@@ -81,8 +86,8 @@ def test_every_list_opens_with_few_queries_whatever_it_holds(
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_row_and_every_search_opens(operator: Operators, house: Organization, page: str) -> None:
-    create_rows(house, 1)
+def test_every_row_and_every_search_opens(operator: OperatorFactory, organization: Organization, page: str) -> None:
+    create_rows(organization, 1)
     for client in (operator("root"), operator("admin")):
         listed = client.get(f"/admin/shipments/{page}/?q=a")
         assert listed.status_code == 200
@@ -92,22 +97,24 @@ def test_every_row_and_every_search_opens(operator: Operators, house: Organizati
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_staff_see_their_own_organisation_alone(operator: Operators, house: Organization, page: str) -> None:
+def test_staff_see_their_own_organisation_alone(
+    operator: OperatorFactory, organization: Organization, page: str
+) -> None:
     other = factories.organization("Rival Freight")
     create_rows(other, 1)
-    create_rows(house, 1)
+    create_rows(organization, 1)
 
     rows = operator("admin").get(f"/admin/shipments/{page}/").context["cl"].result_list
 
-    owners = {getattr(getattr(row, "membership", row), "organization_id", house.pk) for row in rows}
-    assert owners <= {None, house.pk}  # places that everybody shares have no owner
+    owners = {getattr(getattr(row, "membership", row), "organization_id", organization.pk) for row in rows}
+    assert owners <= {None, organization.pk}  # shared places have no organisation
 
 
 @pytest.mark.parametrize(
     ("role", "hidden"),
     [("dispatcher", {"user", "apikey", "auditentry"}), ("auditor", {"user", "apikey"}), ("admin", set())],
 )
-def test_a_role_opens_what_it_may_read(operator: Operators, role: str, hidden: set[str]) -> None:
+def test_a_role_opens_what_it_may_read(operator: OperatorFactory, role: str, hidden: set[str]) -> None:
     client = operator(role)
 
     refused = {page for page in PAGES if client.get(f"/admin/shipments/{page}/").status_code == 403}
@@ -115,8 +122,8 @@ def test_a_role_opens_what_it_may_read(operator: Operators, role: str, hidden: s
     assert refused == hidden
 
 
-def test_an_auditor_changes_nothing(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_an_auditor_changes_nothing(operator: OperatorFactory, organization: Organization) -> None:
+    [shipment] = create_rows(organization, 1)
 
     response = operator("auditor").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, notes="x")
@@ -128,8 +135,8 @@ def test_an_auditor_changes_nothing(operator: Operators, house: Organization) ->
 # -- shipments --------------------------------------------------------------------------------------------
 
 
-def test_a_change_goes_through_the_service(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_a_change_goes_through_the_service(operator: OperatorFactory, organization: Organization) -> None:
+    [shipment] = create_rows(organization, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", notes="Ring twice")
@@ -143,8 +150,10 @@ def test_a_change_goes_through_the_service(operator: Operators, house: Organizat
     assert (entry.actor_name, entry.address) == ("Dispatcher", "127.0.0.1")
 
 
-def test_a_shipment_is_moved_on_where_the_lifecycle_allows(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_a_shipment_is_advanced_where_the_lifecycle_allows(
+    operator: OperatorFactory, organization: Organization
+) -> None:
+    [shipment] = create_rows(organization, 1)
 
     operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, move_to="dispatched", reason="ready")
@@ -154,8 +163,8 @@ def test_a_shipment_is_moved_on_where_the_lifecycle_allows(operator: Operators, 
     assert (shipment.status, shipment.seq) == ("dispatched", 2)
 
 
-def test_a_state_that_cannot_follow_is_no_choice(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_a_state_that_cannot_follow_is_no_choice(operator: OperatorFactory, organization: Organization) -> None:
+    [shipment] = create_rows(organization, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, move_to="delivered")
@@ -165,10 +174,8 @@ def test_a_state_that_cannot_follow_is_no_choice(operator: Operators, house: Org
     assert "move_to" in response.context["adminform"].form.errors
 
 
-def test_a_change_of_what_has_changed_since_is_refused_as_a_message(
-    operator: Operators, house: Organization
-) -> None:
-    [shipment] = create_rows(house, 1)
+def test_a_stale_change_is_refused_as_a_message(operator: OperatorFactory, organization: Organization) -> None:
+    [shipment] = create_rows(organization, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", seq_read=0)
@@ -179,8 +186,8 @@ def test_a_change_of_what_has_changed_since_is_refused_as_a_message(
     assert Shipment.objects.get(pk=shipment.pk).pieces is None
 
 
-def test_an_unknown_place_is_refused_as_a_message(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_an_unknown_place_is_refused_as_a_message(operator: OperatorFactory, organization: Organization) -> None:
+    [shipment] = create_rows(organization, 1)
 
     response = operator("dispatcher").post(
         f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, origin_code="XXXXX")
@@ -189,8 +196,8 @@ def test_an_unknown_place_is_refused_as_a_message(operator: Operators, house: Or
     assert messages_of(response) == ["There is no UN/LOCODE 'XXXXX'."]
 
 
-def test_another_organisations_customer_is_no_choice(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_another_organisations_customer_is_no_choice(operator: OperatorFactory, organization: Organization) -> None:
+    [shipment] = create_rows(organization, 1)
     theirs = factories.customer(factories.organization(), "Secret Customer")
 
     response = operator("dispatcher").post(
@@ -201,17 +208,17 @@ def test_another_organisations_customer_is_no_choice(operator: Operators, house:
     assert b"Secret Customer" not in response.content
 
 
-def test_a_shipment_is_booked(operator: Operators, house: Organization) -> None:
-    create_rows(house, 1)
+def test_a_shipment_is_booked(operator: OperatorFactory, organization: Organization) -> None:
+    create_rows(organization, 1)
 
     operator("dispatcher").post("/admin/shipments/shipment/add/", _form(reference="ADM-1"))
 
-    shipment = Shipment.objects.get(organization=house, reference="ADM-1")
+    shipment = Shipment.objects.get(organization=organization, reference="ADM-1")
     assert (shipment.status, shipment.seq) == ("booked", 1)
 
 
-def test_a_reference_is_given_once(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_a_reference_is_given_once(operator: OperatorFactory, organization: Organization) -> None:
+    [shipment] = create_rows(organization, 1)
 
     response = operator("dispatcher").post(
         "/admin/shipments/shipment/add/", _form(reference=shipment.reference.lower())
@@ -220,20 +227,24 @@ def test_a_reference_is_given_once(operator: Operators, house: Organization) -> 
     assert messages_of(response) == [f"There is a shipment {shipment.reference.lower()} already."]
 
 
-def test_a_superuser_acts_anywhere_under_its_own_name(operator: Operators, house: Organization) -> None:
-    [shipment] = create_rows(house, 1)
+def test_a_superuser_acts_anywhere_under_its_own_name(
+    operator: OperatorFactory, organization: Organization
+) -> None:
+    [shipment] = create_rows(organization, 1)
     root = operator("root")
 
     root.post(f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="7"))
-    root.post("/admin/shipments/shipment/add/", _form(reference="ROOT-1", organization=str(house.pk)))
+    root.post("/admin/shipments/shipment/add/", _form(reference="ROOT-1", organization=str(organization.pk)))
 
     assert Shipment.objects.get(pk=shipment.pk).pieces == 7
     entry = AuditEntry.objects.get(action="create", entity_id="ROOT-1")
-    assert (entry.organization_id, entry.actor_role, entry.actor_name) == (house.pk, "system", "Root")
+    assert (entry.organization_id, entry.actor_role, entry.actor_name) == (organization.pk, "system", "Root")
 
 
-def test_drafts_are_discarded_and_the_rest_is_refused(operator: Operators, house: Organization) -> None:
-    by = factories.member(house, "admin")
+def test_drafts_are_discarded_and_the_rest_is_refused(
+    operator: OperatorFactory, organization: Organization
+) -> None:
+    by = factories.member(organization, "admin")
     draft, moving = factories.booked_shipment(by, status="draft"), factories.booked_shipment(by)
 
     response = operator("dispatcher").post(
@@ -248,8 +259,10 @@ def test_drafts_are_discarded_and_the_rest_is_refused(operator: Operators, house
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_nothing_is_deleted_by_the_admin_itself(operator: Operators, house: Organization, page: str) -> None:
-    create_rows(house, 1)
+def test_nothing_is_deleted_by_the_admin_itself(
+    operator: OperatorFactory, organization: Organization, page: str
+) -> None:
+    create_rows(organization, 1)
     client = operator("root")
     row = client.get(f"/admin/shipments/{page}/").context["cl"].result_list[0]
 
@@ -257,13 +270,10 @@ def test_nothing_is_deleted_by_the_admin_itself(operator: Operators, house: Orga
 
 
 @pytest.mark.parametrize("page", ["shipmentevent", "auditentry", "location", "apikey"])
-def test_records_are_only_shown(operator: Operators, house: Organization, page: str) -> None:
-    create_rows(house, 1)
+def test_records_are_only_shown(operator: OperatorFactory, organization: Organization, page: str) -> None:
+    create_rows(organization, 1)
     client = operator("root")
     row = client.get(f"/admin/shipments/{page}/").context["cl"].result_list[0]
 
     assert client.get(f"/admin/shipments/{page}/add/").status_code == 403
     assert client.post(f"/admin/shipments/{page}/{row.pk}/change/", {}).status_code == 403
-
-
-# -- parties, accounts, keys ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The demo's data: loaded past the services, and yet just what they would have written."""
+"""The demo data: loaded without the services, and equal to what they would have written."""
 
 import json
 from collections import Counter, defaultdict
@@ -86,14 +86,14 @@ def test_every_history_is_one_that_the_commands_allow(demo: Organization) -> Non
     assert refused == []
 
 
-def test_times_only_grow_and_end_before_now(demo: Organization) -> None:
+def test_times_increase_and_end_before_now(demo: Organization) -> None:
     for events in _log(demo).values():
         recorded = [event["recorded_at"] for event in events]
         occurred = [event["occurred_at"] for event in events]
 
         assert recorded == sorted(set(recorded))
         assert occurred == sorted(set(occurred))
-        assert all(at <= learnt for at, learnt in zip(occurred, recorded, strict=True))
+        assert all(at <= stored_at for at, stored_at in zip(occurred, recorded, strict=True))
         assert recorded[-1] <= NOW
 
 
@@ -135,7 +135,7 @@ def test_a_created_event_is_what_book_writes(demo: Organization) -> None:
     assert entry.after.keys() == written.after.keys()
 
 
-def test_all_states_and_enough_on_the_way_are_there(demo: Organization) -> None:
+def test_every_state_occurs_and_enough_are_in_transit(demo: Organization) -> None:
     counts = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
 
     assert set(counts) == set(lifecycle.STATES)
@@ -167,11 +167,11 @@ def test_accounts_can_log_in_and_have_something_to_see(demo: Organization) -> No
     assert visible["customer@demo.test"].count() >= 2
 
 
-def test_who_carries_freight_on_the_way_is_on_the_lane(demo: Organization) -> None:
+def test_a_driver_in_transit_is_on_its_lane(demo: Organization) -> None:
     moving = (
         Shipment.objects.of_organization(demo.pk).filter(status="in_transit").exclude(driver__last_position=None)
     )
-    astray = []
+    off_lane = []
 
     for shipment in moving.select_related("driver__last_position", "origin", "destination"):
         lane = lane_network.lane(shipment.origin.locode or "", shipment.destination.locode or "")
@@ -179,10 +179,10 @@ def test_who_carries_freight_on_the_way_is_on_the_lane(demo: Organization) -> No
         steps = (lane.at(step / 200) for step in range(201))
         nearest = min(lane_network.distance_km((position.latitude, position.longitude), point) for point in steps)
         if nearest > max(lane.km / 300, 1):
-            astray.append(shipment.reference)
+            off_lane.append(shipment.reference)
 
     assert moving.count() > SHIPMENTS / 6
-    assert astray == []
+    assert off_lane == []
 
 
 def test_places_are_the_shared_ones_of_the_list_with_positions(demo: Organization) -> None:
@@ -208,12 +208,12 @@ def test_the_same_seed_and_time_give_the_same_data() -> None:
     assert written() == written()
 
 
-def test_the_guards_stand_again_afterwards(demo: Organization) -> None:
+def test_the_triggers_are_enabled_again_afterwards(demo: Organization) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         Shipment.objects.of_organization(demo.pk).filter(reference="SHIP-000001").update(notes="x")
 
 
-def test_indexes_and_foreign_keys_taken_away_for_many_rows_are_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_indexes_and_foreign_keys_dropped_for_many_rows_are_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def schema() -> list[Any]:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -232,32 +232,32 @@ def test_indexes_and_foreign_keys_taken_away_for_many_rows_are_built_again(monke
 
 
 @pytest.mark.parametrize("change", ["seq = seq + 1", "organization_id = (SELECT id FROM rival)"])
-def test_a_broken_rule_is_found(demo: Organization, change: str) -> None:
+def test_a_broken_invariant_is_found(demo: Organization, change: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE shipments_shipment DISABLE TRIGGER USER")
         cursor.execute(
-            "WITH rival AS (SELECT id FROM shipments_organization WHERE slug = 'rival')"
-            f" UPDATE shipments_shipment SET {change} WHERE reference = 'SHIP-000009'"
+            "WITH rival AS (SELECT id FROM shipments_organization WHERE slug = 'rival') UPDATE shipments_shipment"
+            f" SET {change} WHERE reference = 'SHIP-000009'"
         )
 
     with pytest.raises(loader.InvariantBroken):
         loader.check_invariants(demo.pk)
 
 
-def test_fewer_events_can_be_asked_for() -> None:
+def test_fewer_events_can_be_requested() -> None:
     loaded = seed.seed(shipments=400, events=1, seed=1, now=NOW)
 
     assert loaded.events / loaded.shipments == pytest.approx(seed.SHORTEST, abs=0.4)
 
 
-def test_more_events_can_be_asked_for() -> None:
+def test_more_events_can_be_requested() -> None:
     loaded = seed.seed(shipments=400, events=50, seed=1, now=NOW)
 
     assert loaded.events / loaded.shipments == pytest.approx(seed.FULLEST, abs=0.6)
 
 
-def test_the_command_says_what_it_did_and_leaves_the_data_alone_the_second_time() -> None:
+def test_the_command_reports_what_it_did_and_changes_nothing_the_second_time() -> None:
     first, second = StringIO(), StringIO()
 
     call_command("seed_demo", shipments=20, now=NOW, stdout=first)
@@ -267,14 +267,14 @@ def test_the_command_says_what_it_did_and_leaves_the_data_alone_the_second_time(
     assert json.loads(second.getvalue()) == {"command": "seed_demo", "already": True, "shipments": 20}
 
 
-def test_the_command_refuses_to_load_over_what_is_there() -> None:
+def test_the_command_refuses_to_load_over_existing_data() -> None:
     call_command("seed_demo", shipments=5, now=NOW, stdout=StringIO())
 
     with pytest.raises(CommandError, match="never loaded over"):
         call_command("seed_demo", shipments=6, stdout=StringIO())
 
 
-def test_every_lane_takes_a_believable_time_over_believable_ground() -> None:
+def test_every_lane_has_a_plausible_length_and_transit_time() -> None:
     lanes = lane_network.lanes()
 
     assert len(lanes) > 3000
@@ -285,7 +285,7 @@ def test_every_lane_takes_a_believable_time_over_believable_ground() -> None:
     assert lane_network.lane("NLRTM", "DEHAM").mode == "road"
 
 
-def test_the_watch_has_nothing_to_catch_up_with(demo: Organization) -> None:
+def test_no_automatic_flag_is_due_after_the_seed(demo: Organization) -> None:
     overdue = Shipment.objects.of_organization(demo.pk).filter(flags__contains=[{"flag": "delayed"}])
 
     assert automatic_flags.evaluate_batch(now=NOW) == 0

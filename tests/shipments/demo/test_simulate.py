@@ -1,4 +1,4 @@
-"""The simulator: steady, by the public services, fair to the newest fifty, and it gives in to signals."""
+"""The simulator: its choices, the services that it uses, and the command."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.db import transaction
 
 from shipments import representation
 from shipments.demo import fault_injector, seed, shipment_simulator
@@ -26,7 +27,7 @@ from shipments.models import Checkpoint, DriverPosition, Organization, Shipment,
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 TICK = timedelta(milliseconds=100)
-# More than FLOOR + WATCHED are in transit.
+# More than MIN_IN_TRANSIT + ETA_POOL of them are in transit.
 SHIPMENTS = 900
 
 pytestmark = pytest.mark.django_db
@@ -39,10 +40,10 @@ def demo() -> Organization:
     return Organization.objects.get(slug="demo")
 
 
-def _drive(demo: Organization, turns: int, **options: Any) -> ShipmentSimulator:
+def _simulate(demo: Organization, steps: int, **options: Any) -> ShipmentSimulator:
     simulated = ShipmentSimulator(demo.pk, **({"seed": 1} | options))
-    for turn in range(1, turns + 1):
-        simulated.step(NOW + turn * TICK)
+    for number in range(1, steps + 1):
+        simulated.step(NOW + number * TICK)
     return simulated
 
 
@@ -50,35 +51,35 @@ def _written(demo: Organization) -> Any:
     return ShipmentEvent.objects.filter(organization=demo, recorded_at__gt=NOW).order_by("recorded_at", "seq")
 
 
-def test_half_of_the_events_go_around_the_newest_fifty_in_transit(demo: Organization) -> None:
+def test_half_of_the_events_refine_the_newest_fifty_in_transit_in_rotation(demo: Organization) -> None:
     newest = list(
         Shipment.objects.of_organization(demo.pk)
         .filter(status="in_transit")
         .order_by("-created_at", "-id")[:ETA_POOL]
     )
 
-    _drive(demo, 4 * ETA_POOL)
+    _simulate(demo, 4 * ETA_POOL)
 
     events_by_shipment = Counter(_written(demo).filter(shipment__in=newest).values_list("shipment_id", flat=True))
-    still = Shipment.objects.filter(pk__in=events_by_shipment, status="in_transit").count()
+    still_in_transit = Shipment.objects.filter(pk__in=events_by_shipment, status="in_transit").count()
     assert set(events_by_shipment) == {shipment.pk for shipment in newest}
     assert max(events_by_shipment.values()) - min(events_by_shipment.values()) <= 1
     assert sum(events_by_shipment.values()) == pytest.approx(2 * ETA_POOL, abs=4)
-    assert still == ETA_POOL
+    assert still_in_transit == ETA_POOL
 
 
-def test_nearly_every_turn_writes_an_event(demo: Organization) -> None:
-    simulated = _drive(demo, 200)
+def test_nearly_every_step_writes_an_event(demo: Organization) -> None:
+    simulated = _simulate(demo, 200)
 
     assert simulated.counts.total() == 200
     assert simulated.counts["skipped"] <= 10
     assert _written(demo).count() == 200 - simulated.counts["skipped"]
 
 
-def test_one_round_leaves_the_picture_as_it_was(demo: Organization) -> None:
+def test_one_round_leaves_the_distribution_of_states_as_it_was(demo: Organization) -> None:
     before = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
 
-    _drive(demo, 2 * len(shipment_simulator._ROUND_OF_ACTIONS))
+    _simulate(demo, 2 * len(shipment_simulator._ROUND_OF_ACTIONS))
 
     after = Counter(Shipment.objects.of_organization(demo.pk).values_list("status", flat=True))
     changed = {status: after[status] - before[status] for status in lifecycle.STATES}
@@ -87,12 +88,12 @@ def test_one_round_leaves_the_picture_as_it_was(demo: Organization) -> None:
     assert after.total() > before.total()
 
 
-def test_few_in_transit_are_left_in_transit(demo: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipments_stay_in_transit_where_they_are_few(demo: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
     in_transit = Shipment.objects.of_organization(demo.pk).filter(status="in_transit").count()
     monkeypatch.setattr(shipment_simulator, "MIN_IN_TRANSIT", in_transit)
     monkeypatch.setattr(shipment_simulator, "_ROUND_OF_ACTIONS", ("bring",))
 
-    simulated = _drive(demo, 10)
+    simulated = _simulate(demo, 10)
 
     assert MIN_IN_TRANSIT >= 100
     assert simulated.counts["bring"] == 0
@@ -100,11 +101,9 @@ def test_few_in_transit_are_left_in_transit(demo: Organization, monkeypatch: pyt
 
 
 def test_the_same_seed_makes_the_same_choices(demo: Organization) -> None:
-    from django.db import transaction  # beside its one use
-
     def choices() -> list[Any]:
         sid = transaction.savepoint()
-        _drive(demo, 60, seed=5)
+        _simulate(demo, 60, seed=5)
         rows = list(_written(demo).values_list("type", "status", "recorded_at", "data__changes__eta"))
         transaction.savepoint_rollback(sid)
         return rows
@@ -113,7 +112,7 @@ def test_the_same_seed_makes_the_same_choices(demo: Organization) -> None:
 
 
 def test_logs_still_fold_into_their_snapshots(demo: Organization) -> None:
-    _drive(demo, 150, faults=frozenset(fault_injector.KINDS))
+    _simulate(demo, 150, faults=frozenset(fault_injector.KINDS))
 
     for row in (
         Shipment.objects.of_organization(demo.pk)
@@ -130,13 +129,13 @@ def test_logs_still_fold_into_their_snapshots(demo: Organization) -> None:
 @pytest.mark.parametrize(
     ("kind", "outcomes"), [("late", {"late"}), ("duplicate", {"applied"}), ("out_of_order", {"applied", "late"})]
 )
-def test_faults_are_observations_that_the_services_judge(
+def test_faults_are_observations_that_the_services_evaluate(
     demo: Organization, monkeypatch: pytest.MonkeyPatch, kind: str, outcomes: set[str]
 ) -> None:
     monkeypatch.setattr(fault_injector, "_FAULTS_IN_TEN", 10)
     monkeypatch.setattr(shipment_simulator, "_ROUND_OF_ACTIONS", ("stop",))
 
-    _drive(demo, 12, faults=frozenset({kind}))
+    _simulate(demo, 12, faults=frozenset({kind}))
 
     stored = Checkpoint.objects.filter(shipment__organization=demo)
     assert set(stored.values_list("outcome", flat=True)) == outcomes
@@ -144,10 +143,10 @@ def test_faults_are_observations_that_the_services_judge(
 
 
 def test_drivers_move_on_along_their_lanes(demo: Organization) -> None:
-    fleet = DriverSimulator(demo.pk, random.Random(1))
+    simulator = DriverSimulator(demo.pk, random.Random(1))
     before = dict(DriverPosition.objects.values_list("pk", "latitude"))
 
-    moved = fleet.move(5, now=NOW + TICK) + fleet.move(5, now=NOW + timedelta(seconds=50))
+    moved = simulator.move(5, now=NOW + TICK) + simulator.move(5, now=NOW + timedelta(seconds=50))
 
     after = dict(DriverPosition.objects.values_list("pk", "latitude"))
     assert moved == 10
@@ -178,12 +177,12 @@ def test_the_command_says_what_is_wrong(options: dict[str, Any], message: str) -
         call_command("simulate", **options)
 
 
-def test_the_command_waits_for_a_database_and_ends_on_sigterm(tmp_path: Path) -> None:
-    away = {"DATABASE_URL": f"postgresql:///freight?host={tmp_path}", "REDIS_URL": "redis://127.0.0.1:1/0"}
+def test_the_command_waits_for_a_database_and_exits_on_sigterm(tmp_path: Path) -> None:
+    unavailable = {"DATABASE_URL": f"postgresql:///freight?host={tmp_path}", "REDIS_URL": "redis://127.0.0.1:1/0"}
     with subprocess.Popen(
         [sys.executable, "manage.py", "simulate"],
         cwd=settings.BASE_DIR,
-        env=os.environ | away | {"SECRET_KEY": "x" * 50, "FREIGHT_HOME": str(tmp_path)},
+        env=os.environ | unavailable | {"SECRET_KEY": "x" * 50, "FREIGHT_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

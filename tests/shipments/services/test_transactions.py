@@ -1,4 +1,4 @@
-"""What a COMMIT does and a ROLLBACK does not: real transactions."""
+"""What COMMIT does and ROLLBACK does not: real transactions."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def test_a_rolled_back_call_leaves_neither_state_event_audit_nor_message(committ
     assert received == []
 
 
-def test_a_committed_call_is_told_once_after_commit(committed: None) -> None:
+def test_a_committed_call_is_announced_once_after_commit(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(by)
     received: list[tuple[int, str, int]] = []
@@ -51,7 +51,7 @@ def test_a_committed_call_is_told_once_after_commit(committed: None) -> None:
     assert received == [(2, "dispatched", 0)]
 
 
-def test_the_frames_event_is_the_logs_event(committed: None) -> None:
+def test_the_announced_event_is_the_one_in_the_log(committed: None) -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(by)
     received: list[dict[str, Any]] = []

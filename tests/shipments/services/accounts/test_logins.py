@@ -1,4 +1,4 @@
-"""Logins: begun by a password, rotated, ended."""
+"""Logins: started with a password, rotated, ended."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -21,96 +21,96 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture
 def origin() -> Origin:
-    """An address of its own, so that no test uses up another's chances."""
+    """An address of its own, so that no test uses up the attempts of another."""
     return Origin(
         address=str(IPv6Address((0x2001_0DB8 << 96) + (uuid.uuid4().int >> 96 << 64) + 1)), request_id="r-1"
     )
 
 
 @pytest.fixture
-def person(request: pytest.FixtureRequest) -> User:
+def user(request: pytest.FixtureRequest) -> User:
     request.getfixturevalue("committed" if "committed" in request.fixturenames else "db")
     return factories.user(factories.organization(), "dispatcher", password=PASSWORD)
 
 
-def _login(person: User, origin: Origin, password: str = PASSWORD) -> TokenPair:
-    return logins.login(email=person.email, password=password, origin=origin, now=NOW)
+def _login(user: User, origin: Origin, password: str = PASSWORD) -> TokenPair:
+    return logins.login(email=user.email, password=password, origin=origin, now=NOW)
 
 
 def _later(seconds: int = 60) -> dict[str, object]:
     return {"now": NOW + timedelta(seconds=seconds)}
 
 
-def test_the_right_password_gives_a_pair_that_stands_for_the_member(person: User, origin: Origin) -> None:
-    pair = _login(person, origin)
+def test_the_right_password_gives_a_pair_that_authenticates_the_member(user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
 
     subject = bearers.authenticate(pair.access, now=NOW)
     assert subject is not None
-    assert (subject.user_id, subject.role) == (person.pk, "dispatcher")
-    assert subject.organization_id == person.membership.organization_id
+    assert (subject.user_id, subject.role) == (user.pk, "dispatcher")
+    assert subject.organization_id == user.membership.organization_id
 
 
-def test_the_address_is_compared_whatever_its_case(person: User, origin: Origin) -> None:
-    person.email = f"  {person.email.upper()} "
+def test_the_address_is_compared_whatever_its_case(user: User, origin: Origin) -> None:
+    user.email = f"  {user.email.upper()} "
 
-    assert _login(person, origin).user.pk == person.pk
+    assert _login(user, origin).user.pk == user.pk
 
 
 def test_the_subject_of_a_token_is_one_query(
-    person: User, origin: Origin, django_assert_num_queries: DjangoAssertNumQueries
+    user: User, origin: Origin, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    pair = _login(person, origin)
+    pair = _login(user, origin)
 
     with django_assert_num_queries(1):
         bearers.authenticate(pair.access, now=NOW)
 
 
-def test_wrong_unknown_and_inactive_look_alike_and_are_audited(person: User, origin: Origin) -> None:
-    gone = factories.user(factories.organization(), "auditor", password=PASSWORD)
-    gone.is_active = False
-    gone.save(update_fields=["is_active"])
+def test_wrong_unknown_and_inactive_look_alike_and_are_audited(user: User, origin: Origin) -> None:
+    inactive = factories.user(factories.organization(), "auditor", password=PASSWORD)
+    inactive.is_active = False
+    inactive.save(update_fields=["is_active"])
     before = set(AuditEntry.objects.values_list("pk", flat=True))
 
-    for email, password in ((person.email, "wrong"), ("nobody@example.test", PASSWORD), (gone.email, PASSWORD)):
+    for email, password in ((user.email, "wrong"), ("nobody@example.test", PASSWORD), (inactive.email, PASSWORD)):
         with pytest.raises(BadCredentials):
             logins.login(email=email, password=password, origin=origin, now=NOW)
 
     entries = AuditEntry.objects.exclude(pk__in=before)
     assert {(entry.action, entry.outcome, entry.actor_name) for entry in entries} == {
-        ("login_failed", "refused", person.email),
+        ("login_failed", "refused", user.email),
         ("login_failed", "refused", "nobody@example.test"),
-        ("login_failed", "refused", gone.email),
+        ("login_failed", "refused", inactive.email),
     }
 
 
-def test_a_login_is_audited_with_its_address(person: User, origin: Origin) -> None:
-    _login(person, origin)
+def test_a_login_is_audited_with_its_address(user: User, origin: Origin) -> None:
+    _login(user, origin)
 
-    entry = AuditEntry.objects.get(action="login", entity_id=str(person.pk))
-    assert (entry.actor_id, entry.address, entry.request_id) == (person.pk, origin.address, "r-1")
+    entry = AuditEntry.objects.get(action="login", entity_id=str(user.pk))
+    assert (entry.actor_id, entry.address, entry.request_id) == (user.pk, origin.address, "r-1")
 
 
-def test_after_five_failures_the_right_password_is_refused(person: User, origin: Origin) -> None:
+def test_after_five_failures_the_right_password_is_refused(user: User, origin: Origin) -> None:
     for _ in range(5):
         with pytest.raises(BadCredentials):
-            _login(person, origin, "wrong")
+            _login(user, origin, "wrong")
 
-    with pytest.raises(TooManyFailures) as refused:
-        _login(person, origin)
-    assert refused.value.retry_after == 900
+    with pytest.raises(TooManyFailures) as refusal:
+        _login(user, origin)
+    assert refusal.value.retry_after == 900
 
 
-def test_a_refresh_gives_the_next_pair(person: User, origin: Origin) -> None:
-    pair = _login(person, origin)
+def test_a_refresh_gives_the_next_pair(user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
 
     following = logins.refresh(token=pair.refresh, origin=origin, **_later())
 
     assert bearers.authenticate(following.access, now=NOW) is not None
-    assert RefreshFamily.objects.get(user=person).generation == 2
+    assert RefreshFamily.objects.get(user=user).generation == 2
 
 
-def test_a_refresh_token_used_again_ends_the_whole_login(person: User, origin: Origin) -> None:
-    pair = _login(person, origin)
+def test_a_refresh_token_used_again_ends_the_whole_login(user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
     following = logins.refresh(token=pair.refresh, origin=origin, **_later(60))
 
     with pytest.raises(BadCredentials):
@@ -119,14 +119,14 @@ def test_a_refresh_token_used_again_ends_the_whole_login(person: User, origin: O
     with pytest.raises(BadCredentials):
         logins.refresh(token=following.refresh, origin=origin, **_later(62))
     assert bearers.authenticate(following.access, now=NOW) is None
-    entry = AuditEntry.objects.get(action="login_failed", entity_id=str(person.pk))
+    entry = AuditEntry.objects.get(action="login_failed", entity_id=str(user.pk))
     assert entry.after == {"reason": "refresh token reused"}
 
 
-def test_a_request_that_ran_beside_the_winner_is_refused_without_ending_the_login(
-    person: User, origin: Origin
+def test_a_request_concurrent_with_the_winner_is_refused_without_ending_the_login(
+    user: User, origin: Origin
 ) -> None:
-    pair = _login(person, origin)
+    pair = _login(user, origin)
     following = logins.refresh(token=pair.refresh, origin=origin, **_later(60))
 
     with pytest.raises(BadCredentials):
@@ -135,8 +135,8 @@ def test_a_request_that_ran_beside_the_winner_is_refused_without_ending_the_logi
     assert bearers.authenticate(following.access, now=NOW) is not None
 
 
-def test_of_parallel_refreshes_exactly_one_wins(committed: None, person: User, origin: Origin) -> None:
-    pair = _login(person, origin)
+def test_of_parallel_refreshes_exactly_one_wins(committed: None, user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
 
     def rotate(_: int) -> bool:
         try:
@@ -153,15 +153,15 @@ def test_of_parallel_refreshes_exactly_one_wins(committed: None, person: User, o
     assert sum(won) == 1
 
 
-def test_an_access_token_refreshes_nothing(person: User, origin: Origin) -> None:
-    pair = _login(person, origin)
+def test_an_access_token_refreshes_nothing(user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
 
     with pytest.raises(BadCredentials):
         logins.refresh(token=pair.access, origin=origin, now=NOW)
 
 
-def test_leaving_ends_access_and_refresh(person: User, origin: Origin) -> None:
-    pair = _login(person, origin)
+def test_logout_ends_access_and_refresh(user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
     subject = bearers.authenticate(pair.access, now=NOW)
     assert subject is not None
 
@@ -172,7 +172,7 @@ def test_leaving_ends_access_and_refresh(person: User, origin: Origin) -> None:
         logins.refresh(token=pair.refresh, origin=origin, **_later())
 
 
-def test_a_superuser_of_no_organisation_enters_pages_but_not_the_api(origin: Origin, db: None) -> None:
+def test_a_superuser_without_organisation_may_use_pages_but_not_the_api(origin: Origin, db: None) -> None:
     root = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", PASSWORD)
 
     assert logins.authenticate(email=root.email, password=PASSWORD, origin=origin, now=NOW) == root
@@ -180,11 +180,11 @@ def test_a_superuser_of_no_organisation_enters_pages_but_not_the_api(origin: Ori
         _login(root, origin)
 
 
-def test_a_new_role_counts_at_once_and_outdates_the_token(person: User, origin: Origin) -> None:
-    pair = _login(person, origin)
-    admin = factories.member(person.membership.organization, "admin")
+def test_a_new_role_takes_effect_at_once_and_revokes_the_token(user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
+    admin = factories.member(user.membership.organization, "admin")
 
-    members.set_role(by=admin, now=NOW, user_id=person.pk, role="auditor")
+    members.set_role(by=admin, now=NOW, user_id=user.pk, role="auditor")
 
     assert bearers.authenticate(pair.access, now=NOW) is None
     following = logins.refresh(token=pair.refresh, origin=origin, **_later())
@@ -194,16 +194,16 @@ def test_a_new_role_counts_at_once_and_outdates_the_token(person: User, origin: 
 
 
 @pytest.mark.parametrize("change", ["deactivate", "remove", "password"])
-def test_what_takes_an_account_away_ends_its_logins(person: User, origin: Origin, change: str) -> None:
-    pair = _login(person, origin)
-    admin = factories.member(person.membership.organization, "admin")
+def test_withdrawing_an_account_ends_its_logins(user: User, origin: Origin, change: str) -> None:
+    pair = _login(user, origin)
+    admin = factories.member(user.membership.organization, "admin")
 
     if change == "deactivate":
-        members.set_active(by=admin, now=NOW, user_id=person.pk, active=False)
+        members.set_active(by=admin, now=NOW, user_id=user.pk, active=False)
     elif change == "remove":
-        members.remove(by=admin, now=NOW, user_id=person.pk)
+        members.remove(by=admin, now=NOW, user_id=user.pk)
     else:
-        members.set_password(by=admin, now=NOW, user_id=person.pk, password="another horse battery")
+        members.set_password(by=admin, now=NOW, user_id=user.pk, password="another horse battery")
 
     assert bearers.authenticate(pair.access, now=NOW) is None
     with pytest.raises(BadCredentials):

@@ -1,4 +1,4 @@
-"""Accounts: managed by administrators, each change told to whoever listens."""
+"""Members: managed by administrators, each change announced after COMMIT."""
 
 import uuid
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ def admin() -> Subject:
 
 
 @pytest.fixture
-def heard() -> Iterator[list[uuid.UUID]]:
-    """The users whose access changed, as told after COMMIT."""
+def notified_users() -> Iterator[list[uuid.UUID]]:
+    """The users of whom `access_changed` was sent."""
     user_ids: list[uuid.UUID] = []
 
     def listen(*, user_id: uuid.UUID, **_: Any) -> None:
@@ -41,28 +41,28 @@ def _colleague(admin: Subject, role: str = "dispatcher") -> User:
 
 
 def test_a_new_account_is_a_member_of_the_administrators_organisation(admin: Subject) -> None:
-    person = members.create(by=admin, now=NOW, email=" New.One@Example.Test ", role="auditor", name="New One")
+    user = members.create(by=admin, now=NOW, email=" New.One@Example.Test ", role="auditor", name="New One")
 
-    assert person.email == "new.one@example.test"
-    assert person.membership.organization_id == admin.organization_id
-    assert not person.has_usable_password()
+    assert user.email == "new.one@example.test"
+    assert user.membership.organization_id == admin.organization_id
+    assert not user.has_usable_password()
 
 
-def test_an_address_is_used_once(admin: Subject) -> None:
-    person = _colleague(admin)
+def test_an_email_address_is_unique(admin: Subject) -> None:
+    user = _colleague(admin)
 
     with pytest.raises(members.DuplicateAccount):
-        members.create(by=admin, now=NOW, email=person.email.upper(), role="auditor")
+        members.create(by=admin, now=NOW, email=user.email.upper(), role="auditor")
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "driver", "customer", "auditor"])
 def test_only_administrators_manage_accounts(admin: Subject, role: str) -> None:
-    person = _colleague(admin)
-    other = factories.user(person.membership.organization, role)
+    user = _colleague(admin)
+    other = factories.user(user.membership.organization, role)
     subject = Subject(organization_id=admin.organization_id, role=role, user_id=other.pk)
 
     with pytest.raises(Forbidden):
-        members.set_role(by=subject, now=NOW, user_id=person.pk, role="admin")
+        members.set_role(by=subject, now=NOW, user_id=user.pk, role="admin")
 
 
 def test_another_organisations_account_is_not_there(admin: Subject) -> None:
@@ -79,50 +79,50 @@ def test_a_driver_of_another_organisation_is_not_there(admin: Subject) -> None:
         members.create(by=admin, now=NOW, email="d@example.test", role="driver", driver_id=theirs.pk)
 
 
-def test_a_change_bumps_the_version_is_audited_and_told_after_commit(
+def test_a_change_bumps_the_version_is_audited_and_announced_after_commit(
     admin: Subject,
-    heard: list[uuid.UUID],
+    notified_users: list[uuid.UUID],
     django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
 ) -> None:
-    person = _colleague(admin)
-    version = User.objects.get(pk=person.pk).authz_version
+    user = _colleague(admin)
+    version = User.objects.get(pk=user.pk).authz_version
 
     with django_capture_on_commit_callbacks(execute=True):
-        members.set_role(by=admin, now=NOW, user_id=person.pk, role="auditor")
+        members.set_role(by=admin, now=NOW, user_id=user.pk, role="auditor")
 
-    assert heard == [person.pk]
-    assert User.objects.get(pk=person.pk).authz_version == version + 1
-    entry = AuditEntry.objects.filter(action="permission", entity_id=str(person.pk)).latest("id")
+    assert notified_users == [user.pk]
+    assert User.objects.get(pk=user.pk).authz_version == version + 1
+    entry = AuditEntry.objects.filter(action="permission", entity_id=str(user.pk)).latest("id")
     assert (entry.before or {})["role"] == "dispatcher"
     assert (entry.after or {})["role"] == "auditor"
 
 
 def test_the_same_role_again_changes_nothing(admin: Subject) -> None:
-    person = _colleague(admin)
-    version = User.objects.get(pk=person.pk).authz_version
+    user = _colleague(admin)
+    version = User.objects.get(pk=user.pk).authz_version
 
-    members.set_role(by=admin, now=NOW, user_id=person.pk, role="dispatcher")
+    members.set_role(by=admin, now=NOW, user_id=user.pk, role="dispatcher")
 
-    assert User.objects.get(pk=person.pk).authz_version == version
+    assert User.objects.get(pk=user.pk).authz_version == version
 
 
 def test_a_weak_password_is_refused(admin: Subject) -> None:
-    person = _colleague(admin)
+    user = _colleague(admin)
 
     with pytest.raises(InvalidArgument):
-        members.set_password(by=admin, now=NOW, user_id=person.pk, password="password")
+        members.set_password(by=admin, now=NOW, user_id=user.pk, password="password")
 
 
 def test_removing_a_member_keeps_the_account(admin: Subject) -> None:
-    person = _colleague(admin)
+    user = _colleague(admin)
 
-    members.remove(by=admin, now=NOW, user_id=person.pk)
+    members.remove(by=admin, now=NOW, user_id=user.pk)
 
-    assert User.objects.filter(pk=person.pk).exists()
-    assert not Membership.objects.filter(user=person).exists()
+    assert User.objects.filter(pk=user.pk).exists()
+    assert not Membership.objects.filter(user=user).exists()
 
 
-def test_a_name_that_lifts_the_limits_is_not_for_tenants(admin: Subject, settings: Any) -> None:
+def test_a_key_name_that_lifts_the_limits_is_reserved(admin: Subject, settings: Any) -> None:
     settings.RATE_LIMIT_WHITELIST = ["batch-processor"]
 
     with pytest.raises(InvalidArgument, match="reserved"):

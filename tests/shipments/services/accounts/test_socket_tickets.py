@@ -1,4 +1,4 @@
-"""Tickets: good once, for seconds, for exactly the credential that asked."""
+"""Socket tickets: valid once, for seconds, for exactly the credential that requested them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -23,14 +23,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def person() -> User:
+def create_user() -> User:
     return factories.user(factories.organization(), "dispatcher")
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("way", [by_login, by_key, by_session])
-def test_a_ticket_opens_once_as_who_asked_for_it(way: object) -> None:
-    subject: Subject = way(person())  # type: ignore[operator]
+@pytest.mark.parametrize("credential", [by_login, by_key, by_session])
+def test_a_ticket_is_redeemed_once_for_the_subject_that_requested_it(credential: object) -> None:
+    subject: Subject = credential(create_user())  # type: ignore[operator]  # a function of tests.shipments.auth.credentials
 
     ticket, expires_at = socket_tickets.issue(by=subject, now=now())
 
@@ -40,21 +40,21 @@ def test_a_ticket_opens_once_as_who_asked_for_it(way: object) -> None:
 
 
 @pytest.mark.django_db
-def test_an_old_ticket_opens_nothing() -> None:
-    ticket, expires_at = socket_tickets.issue(by=by_login(person()), now=now())
+def test_an_expired_ticket_is_refused() -> None:
+    ticket, expires_at = socket_tickets.issue(by=by_login(create_user()), now=now())
 
     assert intake.redeem_ticket(ticket=ticket, now=expires_at) is None
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("ticket", ["", "unknown", "x" * 10_000, "tick\0et", "\ud800"])
-def test_an_unknown_ticket_opens_nothing(ticket: str) -> None:
+def test_an_unknown_ticket_is_refused(ticket: str) -> None:
     assert intake.redeem_ticket(ticket=ticket, now=now()) is None
 
 
 @pytest.mark.django_db
 def test_a_ticket_ends_with_the_credential_behind_it() -> None:
-    subject = by_key(user := person())
+    subject = by_key(user := create_user())
     ticket, _ = socket_tickets.issue(by=subject, now=now())
     owner = subjects.subject_of_user(user)
     assert owner is not None
@@ -66,8 +66,8 @@ def test_a_ticket_ends_with_the_credential_behind_it() -> None:
 
 
 @pytest.mark.django_db
-def test_a_ticket_is_kept_as_its_digest_and_cleaned_up_by_the_next() -> None:
-    subject = by_login(person())
+def test_a_ticket_is_stored_as_its_digest_and_purged_by_the_next() -> None:
+    subject = by_login(create_user())
     ticket, expires_at = socket_tickets.issue(by=subject, now=now())
     row = SocketTicket.objects.latest("pk")
 
@@ -78,8 +78,8 @@ def test_a_ticket_is_kept_as_its_digest_and_cleaned_up_by_the_next() -> None:
 
 
 @pytest.mark.django_db
-def test_only_who_may_read_shipments_is_given_one() -> None:
-    user = person()
+def test_only_a_subject_that_may_read_shipments_gets_one() -> None:
+    user = create_user()
     _, secret = api_keys.create(
         by=factories.member(user.membership.organization, "admin"),
         now=now(),
@@ -93,8 +93,8 @@ def test_only_who_may_read_shipments_is_given_one() -> None:
         socket_tickets.issue(by=biller, now=now())
 
 
-def test_of_forty_handshakes_one_gets_in(committed: None) -> None:
-    ticket, _ = socket_tickets.issue(by=by_login(person()), now=now())
+def test_of_forty_handshakes_one_succeeds(committed: None) -> None:
+    ticket, _ = socket_tickets.issue(by=by_login(create_user()), now=now())
     start = Barrier(8)
 
     def enter(number: int) -> bool:
@@ -112,17 +112,17 @@ def test_of_forty_handshakes_one_gets_in(committed: None) -> None:
 
 
 @pytest.mark.django_db
-def test_the_endpoint_gives_a_ticket_to_those_it_knows() -> None:
-    user = person()
+def test_the_endpoint_gives_a_ticket_to_authenticated_callers() -> None:
+    user = create_user()
     login = by_login(user)
     _, secret = api_keys.create(by=login, now=now(), name="system", scopes=["shipments:read"])
     page = Client(enforce_csrf_checks=True)
     page.force_login(user)
 
     answer = Client().post("/api/auth/ws-ticket", headers={"authorization": f"Bearer {secret}"})
-    stranger = Client().post("/api/auth/ws-ticket")
+    anonymous = Client().post("/api/auth/ws-ticket")
     forged = page.post("/api/auth/ws-ticket")
 
     assert (answer.status_code, set(answer.json())) == (200, {"ticket", "expiresAt"})
     assert answer["Cache-Control"] == "no-store"
-    assert (stranger.status_code, forged.status_code) == (401, 403)
+    assert (anonymous.status_code, forged.status_code) == (401, 403)

@@ -1,4 +1,4 @@
-"""The audit chain proves itself: whatever is changed afterwards shows."""
+"""The audit chain: any later change is found."""
 
 from io import StringIO
 
@@ -13,34 +13,34 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 
 
-def linked() -> None:
+def link_five_entries() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     for _ in range(5):
         factories.booked_shipment(by)
-    settle()
+    check_deferred_constraints()
     while UnlinkedEntry.objects.exists():
         audit_chain.link_batch()
 
 
-def settle() -> None:
-    """Makes the deferred checks of this transaction now: a table with checks outstanding cannot be altered."""
+def check_deferred_constraints() -> None:
+    """Check them now: a table with pending trigger events cannot be altered."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
-def proof() -> tuple[int, str]:
+def verify_audit() -> tuple[int, str]:
     out, err = StringIO(), StringIO()
     try:
         call_command("verify_audit", stdout=out, stderr=err)
-    except SystemExit as ended:
-        return int(str(ended.code)), err.getvalue()
+    except SystemExit as error:
+        return int(str(error.code)), err.getvalue()
     return 0, out.getvalue()
 
 
 def tamper(sql: str) -> None:
-    """What somebody with the table's owner's rights could do: silence the guards and write."""
-    settle()
+    """Do what the owner of the tables could do: disable the triggers and write."""
+    check_deferred_constraints()
     with connection.cursor() as cursor:
         for table in ("shipments_auditentry", "shipments_auditlink"):
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -48,22 +48,22 @@ def tamper(sql: str) -> None:
 
 
 def test_an_untouched_audit_holds() -> None:
-    linked()
+    link_five_entries()
 
-    status, output = proof()
+    status, output = verify_audit()
 
     assert status == 0
     assert "none broken" in output
 
 
 def test_every_entry_is_linked_once_and_numbered_without_a_gap() -> None:
-    linked()
+    link_five_entries()
 
     assert list(AuditLink.objects.order_by("n").values_list("n", flat=True)) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "message"),
     [
         ("UPDATE shipments_auditentry SET actor_name = 'nobody' WHERE id = {third}", "link 3"),
         ("""UPDATE shipments_auditentry SET after = '{{"status": "lost"}}' WHERE id = {third}""", "link 3"),
@@ -72,19 +72,19 @@ def test_every_entry_is_linked_once_and_numbered_without_a_gap() -> None:
         ("DELETE FROM shipments_auditlink WHERE n = 5", "outside the chain"),
     ],
 )
-def test_the_first_broken_link_is_named(sql: str, told: str) -> None:
-    linked()
+def test_the_first_broken_link_is_named(sql: str, message: str) -> None:
+    link_five_entries()
     third = AuditLink.objects.get(n=3).entry_id
 
     tamper(sql.format(third=f"'{third}'"))
 
-    status, output = proof()
+    status, output = verify_audit()
     assert status == 1
-    assert told in output
+    assert message in output
 
 
-def test_what_waits_for_its_link_is_not_broken() -> None:
-    linked()
+def test_an_entry_not_yet_linked_is_no_break() -> None:
+    link_five_entries()
     factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
-    assert proof()[0] == 0
+    assert verify_audit()[0] == 0

@@ -1,4 +1,4 @@
-"""Positions that come at the same time: each is kept once, whoever brings it."""
+"""Concurrent reports of positions: each position is stored once."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -17,35 +17,35 @@ from tests.factories import NOW
 SECOND = timedelta(seconds=1)
 
 
-def test_whoever_brings_the_same_at_once_each_position_is_kept_once(committed: None) -> None:
-    """In opposite orders: they meet in the index, and where they wait for each other one begins anew."""
-    house = factories.organization()
-    by = subjects.system_subject(house.pk, name="import")
-    some = [factories.driver(house).pk for _ in range(20)]
-    batch = [Fix(one, 50.0, 5.0 + n / 1_000, NOW - (50 - n) * SECOND) for n in range(50) for one in some]
+def test_concurrent_batches_of_the_same_positions_store_each_once(committed: None) -> None:
+    """In opposite orders: they block each other in the index, and after a deadlock one is retried."""
+    organization = factories.organization()
+    by = subjects.system_subject(organization.pk, name="import")
+    driver_ids = [factories.driver(organization).pk for _ in range(20)]
+    batch = [Fix(one, 50.0, 5.0 + n / 1_000, NOW - (50 - n) * SECOND) for n in range(50) for one in driver_ids]
 
-    def bring(turn: int) -> services.BatchResult:
+    def report(number: int) -> services.BatchResult:
         try:
-            return services.record_positions(by=by, now=NOW, batch=batch if turn % 2 else batch[::-1])
+            return services.record_positions(by=by, now=NOW, batch=batch if number % 2 else batch[::-1])
         finally:
             connection.close()
 
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(bring, range(4)))
+        results = list(pool.map(report, range(4)))
 
     assert sum(each.stored for each in results) == len(batch)
     assert [each.stored + each.duplicates for each in results] == [len(batch)] * 4
     assert [each.refused for each in results] == [[]] * 4
-    assert Position.objects.filter(driver_id__in=some).count() == len(batch)
-    assert set(DriverPosition.objects.filter(driver_id__in=some).values_list("recorded_at", flat=True)) == {
+    assert Position.objects.filter(driver_id__in=driver_ids).count() == len(batch)
+    assert set(DriverPosition.objects.filter(driver_id__in=driver_ids).values_list("recorded_at", flat=True)) == {
         NOW - SECOND
     }
 
 
-def test_a_driver_removed_meanwhile_leaves_nothing(committed: None) -> None:
-    house = factories.organization()
-    by, admin = subjects.system_subject(house.pk, name="import"), factories.member(house, "admin")
-    some = [factories.driver(house).pk for _ in range(15)]
+def test_a_driver_removed_concurrently_leaves_nothing(committed: None) -> None:
+    organization = factories.organization()
+    by, admin = subjects.system_subject(organization.pk, name="import"), factories.member(organization, "admin")
+    driver_ids = [factories.driver(organization).pk for _ in range(15)]
 
     def report_one(driver_id: uuid.UUID) -> None:
         try:
@@ -64,9 +64,9 @@ def test_a_driver_removed_meanwhile_leaves_nothing(committed: None) -> None:
             connection.close()
 
     with ThreadPoolExecutor(4) as pool:
-        done = [pool.submit(act, one) for one in some for act in (report_one, remove)]
+        done = [pool.submit(act, one) for one in driver_ids for act in (report_one, remove)]
         for each in done:
             each.result()
 
-    assert not Driver.objects.filter(pk__in=some).exists()
-    assert not Position.objects.filter(driver_id__in=some).exists()
+    assert not Driver.objects.filter(pk__in=driver_ids).exists()
+    assert not Position.objects.filter(driver_id__in=driver_ids).exists()

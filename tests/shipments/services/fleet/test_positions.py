@@ -1,4 +1,4 @@
-"""Drivers' positions: what is taken, what is shown, what is kept and how long."""
+"""Drivers' positions: what is accepted, shown and stored, and for how long."""
 
 import math
 import uuid
@@ -28,13 +28,13 @@ AMSTERDAM, HARBOUR, NEW_YORK = (52.37, 4.89), (52.40, 4.85), (40.71, -74.01)
 
 
 @pytest.fixture
-def house(db: None) -> Organization:
+def organization(db: None) -> Organization:
     return factories.organization()
 
 
 @pytest.fixture
-def driver(house: Organization) -> Subject:
-    return factories.member(house, "driver")
+def driver(organization: Organization) -> Subject:
+    return factories.member(organization, "driver")
 
 
 def report(by: Subject, at: tuple[float, float] = AMSTERDAM, when: datetime = NOW, **more: Any) -> str:
@@ -50,8 +50,8 @@ def current_position(by: Subject) -> tuple[float, float, datetime] | None:
     )
 
 
-def stored_times(by: Subject, **which: Any) -> list[datetime]:
-    rows = Position.objects.filter(driver_id=by.driver_id, **which)
+def stored_times(by: Subject, **filters: Any) -> list[datetime]:
+    rows = Position.objects.filter(driver_id=by.driver_id, **filters)
     return list(rows.order_by("recorded_at").values_list("recorded_at", flat=True))
 
 
@@ -59,8 +59,8 @@ def stored_times(by: Subject, **which: Any) -> list[datetime]:
 def recorded_signals() -> Iterator[list[dict[str, Any]]]:
     payloads: list[dict[str, Any]] = []
 
-    def receive(*, signal: Any, sender: Any, **what: Any) -> None:
-        payloads.append(what)
+    def receive(*, signal: Any, sender: Any, **payload: Any) -> None:
+        payloads.append(payload)
 
     signals.position_recorded.connect(receive, weak=False)
     try:
@@ -69,7 +69,7 @@ def recorded_signals() -> Iterator[list[dict[str, Any]]]:
         signals.position_recorded.disconnect(receive)
 
 
-def test_the_newest_is_shown_and_all_are_kept(driver: Subject) -> None:
+def test_the_latest_is_shown_and_all_are_stored(driver: Subject) -> None:
     outcomes = [
         report(driver, HARBOUR, NOW - 60 * SECOND),
         report(driver, AMSTERDAM, NOW),
@@ -82,7 +82,7 @@ def test_the_newest_is_shown_and_all_are_kept(driver: Subject) -> None:
     assert stored_times(driver) == [NOW - 60 * SECOND, NOW - 30 * SECOND, NOW]
 
 
-def test_without_a_time_it_is_as_of_now_and_measures_are_kept(driver: Subject) -> None:
+def test_without_a_time_it_is_as_of_now_and_measures_are_stored(driver: Subject) -> None:
     report(driver, when=None, accuracy=8.0, speed=22.5, bearing=181.0)
 
     position = Position.objects.get(driver_id=driver.driver_id)
@@ -105,7 +105,7 @@ def test_without_a_time_it_is_as_of_now_and_measures_are_kept(driver: Subject) -
         ({"recorded_at": NOW - timedelta(days=8)}, "recordedAt", "too_old"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(driver: Subject, wrong: Any, field: str, code: str) -> None:
+def test_a_value_out_of_range_is_refused_with_its_field(driver: Subject, wrong: Any, field: str, code: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         report(driver, **wrong)
 
@@ -120,19 +120,21 @@ def test_what_cannot_be_is_refused_by_name(driver: Subject, wrong: Any, field: s
     accuracy=st.none() | st.floats(-1, 2e5),
     seconds=st.integers(-800_000, 800),
 )
-def test_many_are_judged_as_one_is(latitude: float, longitude: float, accuracy: float | None, seconds: int) -> None:
+def test_both_checks_of_values_agree(
+    latitude: float, longitude: float, accuracy: float | None, seconds: int
+) -> None:
     fix = Fix(uuid.UUID(int=1), latitude, longitude, NOW + seconds * SECOND, accuracy)
     try:
         plausibility.check_values(fix, now=NOW)
     except InvalidArgument:
-        sound = False
+        is_valid = False
     else:
-        sound = True
+        is_valid = True
 
-    assert plausibility.is_valid(fix, NOW - plausibility.MAX_AGE, NOW + timedelta(minutes=5)) == sound
+    assert plausibility.is_valid(fix, NOW - plausibility.MAX_AGE, NOW + timedelta(minutes=5)) == is_valid
 
 
-def test_a_jump_that_no_vehicle_makes_is_refused_and_kept_apart(driver: Subject) -> None:
+def test_an_implausible_jump_is_refused_and_stored_apart(driver: Subject) -> None:
     report(driver, AMSTERDAM, NOW - 60 * SECOND)
 
     with pytest.raises(Implausible) as refused:
@@ -149,8 +151,8 @@ def test_a_flight_over_night_is_no_jump(driver: Subject) -> None:
     assert report(driver, NEW_YORK) == "latest"
 
 
-def test_what_a_system_told_binds_no_driver(house: Organization, driver: Subject) -> None:
-    system = subjects.system_subject(house.pk, name="telematics")
+def test_a_systems_report_does_not_constrain_the_driver(organization: Organization, driver: Subject) -> None:
+    system = subjects.system_subject(organization.pk, name="telematics")
     outcome = report(system, NEW_YORK, NOW - SECOND, driver_id=driver.driver_id)
 
     own = report(driver, AMSTERDAM)
@@ -158,23 +160,25 @@ def test_what_a_system_told_binds_no_driver(house: Organization, driver: Subject
     assert (outcome, own) == ("latest", "latest")
 
 
-def test_a_drivers_own_word_stands_for_ten_minutes(house: Organization, driver: Subject) -> None:
-    system, some = subjects.system_subject(house.pk, name="telematics"), {"driver_id": driver.driver_id}
+def test_a_drivers_own_position_outranks_a_systems_for_ten_minutes(
+    organization: Organization, driver: Subject
+) -> None:
+    system, target = subjects.system_subject(organization.pk, name="telematics"), {"driver_id": driver.driver_id}
     report(driver, AMSTERDAM)
 
     soon = NOW + timedelta(minutes=10)
-    at_once = report(system, NEW_YORK, soon, now=soon, **some)
+    at_once = report(system, NEW_YORK, soon, now=soon, **target)
     in_bulk = services.record_positions(
         by=system, now=soon, batch=[Fix(driver.driver_id or uuid.uuid4(), *NEW_YORK, soon - SECOND)]
     )
-    shown_then = current_position(driver)
-    later = report(system, NEW_YORK, soon + SECOND, now=soon + SECOND, **some)
+    position_then = current_position(driver)
+    later = report(system, NEW_YORK, soon + SECOND, now=soon + SECOND, **target)
 
     assert (at_once, in_bulk.stored, in_bulk.moved, later) == ("late", 1, 0, "latest")
-    assert shown_then == (*AMSTERDAM, NOW)
+    assert position_then == (*AMSTERDAM, NOW)
 
 
-def test_three_that_agree_overrule_a_wrong_first_one(driver: Subject) -> None:
+def test_three_consistent_fixes_overrule_a_wrong_first_one(driver: Subject) -> None:
     report(driver, NEW_YORK, NOW - 300 * SECOND)
 
     for ago in (20, 10):
@@ -186,7 +190,7 @@ def test_three_that_agree_overrule_a_wrong_first_one(driver: Subject) -> None:
     assert current_position(driver) == (*AMSTERDAM, NOW)
 
 
-def test_scattered_jumps_never_agree(driver: Subject) -> None:
+def test_inconsistent_jumps_are_never_accepted(driver: Subject) -> None:
     report(driver, AMSTERDAM, NOW - 300 * SECOND)
 
     for seconds, place in enumerate([NEW_YORK, (10.0, 10.0), NEW_YORK, (10.0, 10.0)]):
@@ -196,7 +200,7 @@ def test_scattered_jumps_never_agree(driver: Subject) -> None:
     assert current_position(driver) == (*AMSTERDAM, NOW - 300 * SECOND)
 
 
-def test_a_receivers_own_doubt_is_granted(driver: Subject) -> None:
+def test_the_reported_accuracy_is_tolerated(driver: Subject) -> None:
     report(driver, (52.0, 5.0), NOW - SECOND)
 
     assert report(driver, (52.04, 5.0), accuracy=4_000.0) == "latest"  # 4.4 km in a second, by cell tower
@@ -209,42 +213,45 @@ def test_the_date_line_is_no_jump(driver: Subject, start: float) -> None:
     assert report(driver, (0.0, -start)) == "latest"
 
 
-def test_a_driver_reports_only_itself(house: Organization, driver: Subject) -> None:
-    other = factories.driver(house)
+def test_a_driver_reports_only_itself(organization: Organization, driver: Subject) -> None:
+    other = factories.driver(organization)
 
     with pytest.raises(DriverNotFound):
         report(driver, driver_id=other.pk)
     with pytest.raises(DriverNotFound):
-        report(subjects.system_subject(house.pk, name="x"), driver_id=factories.driver(factories.organization()).pk)
+        report(
+            subjects.system_subject(organization.pk, name="x"),
+            driver_id=factories.driver(factories.organization()).pk,
+        )
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "customer", "auditor"])
-def test_nobody_else_reports_positions(house: Organization, driver: Subject, role: str) -> None:
+def test_other_roles_cannot_report_positions(organization: Organization, driver: Subject, role: str) -> None:
     with pytest.raises(Forbidden):
-        report(factories.member(house, role), driver_id=driver.driver_id)
+        report(factories.member(organization, role), driver_id=driver.driver_id)
 
 
-def test_a_driver_who_has_left_is_not_followed(house: Organization, driver: Subject) -> None:
+def test_an_inactive_driver_is_refused(organization: Organization, driver: Subject) -> None:
     Driver.objects.filter(pk=driver.driver_id).update(status="inactive")
 
     with pytest.raises(Forbidden, match="inactive"):
         report(driver)
 
 
-def test_only_what_is_shown_is_told_and_only_after_commit(
-    house: Organization, driver: Subject, django_capture_on_commit_callbacks: Any
+def test_only_latest_positions_are_announced_and_only_after_commit(
+    organization: Organization, driver: Subject, django_capture_on_commit_callbacks: Any
 ) -> None:
-    with recorded_signals() as told:
+    with recorded_signals() as payloads:
         with django_capture_on_commit_callbacks(execute=True):
             report(driver)
-            before = list(told)
+            before = list(payloads)
             report(driver, HARBOUR, NOW - 60 * SECOND)
             report(driver)
 
         assert before == []
-        assert told == [
+        assert payloads == [
             {
-                "organization_id": house.pk,
+                "organization_id": organization.pk,
                 "driver_id": driver.driver_id,
                 "position": {
                     "driverId": str(driver.driver_id), "latitude": 52.37, "longitude": 4.89,
@@ -255,38 +262,38 @@ def test_only_what_is_shown_is_told_and_only_after_commit(
         ]  # fmt: skip
 
 
-# -- many -------------------------------------------------------------------------------------------------
+# -- batches -------------------------------------------------------------------------------------------------
 
 
-def test_many_are_kept_at_once_and_each_driver_is_shown_at_its_newest(
-    house: Organization, django_capture_on_commit_callbacks: Any
+def test_a_batch_is_stored_and_each_driver_is_shown_at_its_latest(
+    organization: Organization, django_capture_on_commit_callbacks: Any
 ) -> None:
-    by = subjects.system_subject(house.pk, name="import")
-    some = [factories.driver(house).pk for _ in range(3)]
+    by = subjects.system_subject(organization.pk, name="import")
+    driver_ids = [factories.driver(organization).pk for _ in range(3)]
     batch = [
-        Fix(some[n % 3], 50 + n / 1_000, 5.0, NOW - (60 - n) * SECOND, accuracy=1.0 if n % 2 else None)
+        Fix(driver_ids[n % 3], 50 + n / 1_000, 5.0, NOW - (60 - n) * SECOND, accuracy=1.0 if n % 2 else None)
         for n in range(60)
     ]
     unknown = Fix(uuid.UUID(int=5), 1.0, 1.0, NOW)
     broken = replace(batch[0], latitude=math.nan)
 
-    with recorded_signals() as told, django_capture_on_commit_callbacks(execute=True):
-        ingested = services.record_positions(by=by, now=NOW, batch=[*batch, unknown, broken, batch[-1]])
+    with recorded_signals() as payloads, django_capture_on_commit_callbacks(execute=True):
+        result = services.record_positions(by=by, now=NOW, batch=[*batch, unknown, broken, batch[-1]])
 
-    assert (ingested.stored, ingested.duplicates, ingested.moved) == (60, 1, 3)
-    assert [(place, type(why)) for place, why in sorted(ingested.refused, key=lambda each: each[0])] == [
+    assert (result.stored, result.duplicates, result.moved) == (60, 1, 3)
+    assert [(index, type(refusal)) for index, refusal in sorted(result.refused, key=lambda each: each[0])] == [
         (60, DriverNotFound), (61, InvalidArgument),
     ]  # fmt: skip
-    assert Position.objects.filter(driver_id__in=some).count() == 60
+    assert Position.objects.filter(driver_id__in=driver_ids).count() == 60
     assert sorted(
-        DriverPosition.objects.filter(driver_id__in=some).values_list("latitude", flat=True)
+        DriverPosition.objects.filter(driver_id__in=driver_ids).values_list("latitude", flat=True)
     ) == pytest.approx([50.057, 50.058, 50.059])
-    assert sorted(each["position"]["latitude"] for each in told) == pytest.approx([50.057, 50.058, 50.059])
+    assert sorted(each["position"]["latitude"] for each in payloads) == pytest.approx([50.057, 50.058, 50.059])
 
 
-def test_the_same_many_again_have_no_effect(house: Organization) -> None:
-    by = subjects.system_subject(house.pk, name="import")
-    batch = [Fix(factories.driver(house).pk, 50.0, 5.0, NOW - n * SECOND) for n in range(10)]
+def test_the_same_batch_again_has_no_effect(organization: Organization) -> None:
+    by = subjects.system_subject(organization.pk, name="import")
+    batch = [Fix(factories.driver(organization).pk, 50.0, 5.0, NOW - n * SECOND) for n in range(10)]
 
     first = services.record_positions(by=by, now=NOW, batch=batch)
     again = services.record_positions(by=by, now=NOW, batch=batch)
@@ -295,37 +302,37 @@ def test_the_same_many_again_have_no_effect(house: Organization) -> None:
     assert (again.stored, again.duplicates, again.moved, again.refused) == (0, 10, 0, [])
 
 
-def test_what_was_there_already_under_a_newer_time_is_no_obstacle(driver: Subject) -> None:
-    """A doubted position is newer than what is shown: COPY meets it, and the rest comes in all the same."""
+def test_a_stored_position_newer_than_the_latest_does_not_break_a_batch(driver: Subject) -> None:
+    """An implausible position is newer than the latest: COPY conflicts with it, and the others are stored."""
     report(driver, AMSTERDAM, NOW - 60 * SECOND)
     with pytest.raises(Implausible):
         report(driver, NEW_YORK, NOW - SECOND)
     assert driver.driver_id is not None
     batch = [Fix(driver.driver_id, *AMSTERDAM, NOW - n * SECOND) for n in (2, 1, 0)]
 
-    ingested = services.record_positions(by=driver, now=NOW, batch=batch)
+    result = services.record_positions(by=driver, now=NOW, batch=batch)
 
-    assert (ingested.stored, ingested.duplicates) == (2, 1)
+    assert (result.stored, result.duplicates) == (2, 1)
     assert current_position(driver) == (*AMSTERDAM, NOW)
 
 
-def test_many_of_a_driver_are_its_own_and_hold_no_jump(house: Organization, driver: Subject) -> None:
+def test_a_drivers_batch_holds_its_own_positions_and_no_jump(organization: Organization, driver: Subject) -> None:
     assert driver.driver_id is not None
     batch = [
         Fix(driver.driver_id, *AMSTERDAM, NOW - 3 * SECOND),
         Fix(driver.driver_id, *NEW_YORK, NOW - 2 * SECOND),
         Fix(driver.driver_id, *AMSTERDAM, NOW),
-        Fix(factories.driver(house).pk, *AMSTERDAM, NOW),
+        Fix(factories.driver(organization).pk, *AMSTERDAM, NOW),
     ]
 
-    ingested = services.record_positions(by=driver, now=NOW, batch=batch)
+    result = services.record_positions(by=driver, now=NOW, batch=batch)
 
-    assert ingested.stored == 2
-    assert {place: type(why) for place, why in ingested.refused} == {1: Implausible, 3: DriverNotFound}
+    assert result.stored == 2
+    assert {index: type(refusal) for index, refusal in result.refused} == {1: Implausible, 3: DriverNotFound}
     assert stored_times(driver, plausible=False) == [NOW - 2 * SECOND]
 
 
-# -- the table --------------------------------------------------------------------------------------------
+# -- the table and its partitions -------------------------------------------------------------------------
 
 
 def test_a_position_never_changes(driver: Subject) -> None:
@@ -335,13 +342,13 @@ def test_a_position_never_changes(driver: Subject) -> None:
         Position.objects.filter(driver_id=driver.driver_id).update(latitude=0.0)
 
 
-def test_a_driver_who_is_removed_leaves_no_track(house: Organization) -> None:
-    gone = factories.driver(house)
-    factories.report_position(gone, 1.0, 2.0)
+def test_a_driver_who_is_removed_leaves_no_track(organization: Organization) -> None:
+    removed = factories.driver(organization)
+    factories.report_position(removed, 1.0, 2.0)
 
-    drivers.remove_or_deactivate(by=factories.member(house, "admin"), now=NOW, driver_id=gone.pk)
+    drivers.remove_or_deactivate(by=factories.member(organization, "admin"), now=NOW, driver_id=removed.pk)
 
-    assert not Position.objects.filter(driver_id=gone.pk).exists()
+    assert not Position.objects.filter(driver_id=removed.pk).exists()
 
 
 def days() -> set[date]:
@@ -356,35 +363,35 @@ def partition_of(when: datetime) -> str:
         return str(name)
 
 
-def test_days_are_there_from_the_start(db: None) -> None:
+def test_partitions_exist_from_the_start(db: None) -> None:
     assert len(days()) >= 3
 
 
-def test_days_are_made_ahead_and_take_what_had_to_go_elsewhere(driver: Subject) -> None:
+def test_partitions_are_created_ahead_and_take_rows_of_the_default_partition(driver: Subject) -> None:
     when = NOW + timedelta(days=4_000)
     report(driver, when=when, now=when)
     before = partition_of(when)
 
-    partitions_made = position_partitions.maintain(now=when)
+    partition_count = position_partitions.maintain(now=when)
 
     assert before == "shipments_position_other"
     assert partition_of(when) == f"shipments_position_{when:%Y%m%d}"
-    assert partitions_made > 0
+    assert partition_count > 0
     assert {when.date() + timedelta(days=n) for n in range(-7, 8)} <= days()
     assert position_partitions.maintain(now=when) == 0
     assert report(driver, when=when + SECOND, now=when + SECOND) == "latest"
 
 
-def test_days_past_retention_are_dropped_and_the_newest_position_stays(driver: Subject) -> None:
+def test_expired_partitions_are_dropped_and_the_latest_position_stays(driver: Subject) -> None:
     report(driver)
     position_partitions.maintain(now=NOW)
     report(driver, when=NOW + SECOND, now=NOW + SECOND)
 
     position_partitions.maintain(now=NOW + timedelta(days=30))
-    still = stored_times(driver)
+    times_before = stored_times(driver)
     position_partitions.maintain(now=NOW + timedelta(days=31))
 
-    assert still == [NOW, NOW + SECOND]
+    assert times_before == [NOW, NOW + SECOND]
     assert stored_times(driver) == []
     assert NOW.date() not in days()
     assert current_position(driver) == (*AMSTERDAM, NOW + SECOND)

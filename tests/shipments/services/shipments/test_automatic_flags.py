@@ -1,4 +1,4 @@
-"""Automatic flags: opened by the clock, cleared by what happened, never flapping in between."""
+"""Automatic flags: opened by the clock, cleared by events, without flapping."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,14 +66,14 @@ def test_delivery_clears_delayed() -> None:
     assert case.flags_at(now) == []
 
 
-def test_what_people_opened_stays_open() -> None:
+def test_a_flag_opened_by_a_user_stays_open() -> None:
     case = Case(planned_delivery_at=NOW + timedelta(days=9))
     services.open_flag(by=case.by, now=NOW, reference=case.shipment.reference, flag="delayed", reason="storm")
 
     assert case.flags_at(NOW) == ["delayed"]
 
 
-def test_stale_opens_after_silence_and_clears_when_something_is_heard() -> None:
+def test_stale_opens_after_silence_and_clears_after_an_event() -> None:
     case = Case()
     case.advance("dispatched", NOW)
     case.advance("in_transit", NOW)
@@ -84,7 +84,7 @@ def test_stale_opens_after_silence_and_clears_when_something_is_heard() -> None:
     assert case.flags_at(NOW + PERIOD + 3 * SECOND) == []
 
 
-def test_old_news_does_not_clear_stale() -> None:
+def test_a_late_observation_does_not_clear_stale() -> None:
     case = Case()
     case.advance("dispatched", NOW)
     case.advance("in_transit", NOW)
@@ -102,7 +102,7 @@ def test_old_news_does_not_clear_stale() -> None:
 
 
 @pytest.mark.parametrize("status", ["draft", "booked"])
-def test_what_has_not_started_is_not_stale(status: str) -> None:
+def test_a_shipment_that_has_not_started_is_not_stale(status: str) -> None:
     case = Case(status=status)
 
     assert case.flags_at(NOW + 3 * PERIOD) == []

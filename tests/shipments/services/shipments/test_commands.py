@@ -1,4 +1,4 @@
-"""The write path: state, event and audit row in one transaction, or none of them."""
+"""Commands: state, event and audit entry in one transaction, or none of them."""
 
 from datetime import timedelta
 
@@ -68,7 +68,7 @@ def test_notes_and_phones_never_reach_the_log() -> None:
     assert [secret for secret in ("safe code", "555 0100", "phone", "notes") if secret in logged] == []
 
 
-def test_asking_for_todays_state_writes_nothing() -> None:
+def test_advancing_to_the_current_state_writes_nothing() -> None:
     by = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(by)
 
@@ -103,10 +103,10 @@ def test_a_stale_write_is_refused() -> None:
     shipment = factories.booked_shipment(by)
     services.advance(by=by, now=NOW, reference=shipment.reference, to="dispatched")
 
-    with pytest.raises(services.StaleWrite) as refused:
+    with pytest.raises(services.StaleWrite) as refusal:
         services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": 1}, expected_seq=1)
 
-    assert refused.value.seq == 2
+    assert refusal.value.seq == 2
 
 
 def test_a_reference_is_taken_whatever_its_case() -> None:
@@ -164,7 +164,7 @@ def test_others_shipments_are_not_there_for_restricted_roles(role: str) -> None:
         "DELETE FROM shipments_shipmentevent WHERE shipment_id = %s",
     ],
 )
-def test_the_database_refuses_what_steps_around_the_services(sql: str) -> None:
+def test_the_database_refuses_writes_that_bypass_the_services(sql: str) -> None:
     shipment = factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
 
     with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:

@@ -48,7 +48,7 @@ def test_forty_equal_commands_write_one_event() -> None:
     assert Shipment.objects.get(pk=shipment.pk).seq == 2
 
 
-def test_of_rivalling_commands_one_wins_and_the_others_are_told() -> None:
+def test_of_conflicting_commands_one_wins_and_the_others_are_refused() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(dispatcher)
     path = f"/api/shipments/{shipment.reference}/transitions"
@@ -89,7 +89,7 @@ def test_different_commands_leave_no_gap() -> None:
     assert numbers(shipment.reference) == list(range(1, head + 1))
 
 
-def test_a_lock_that_is_not_let_go_asks_for_patience() -> None:
+def test_a_lock_that_is_not_released_answers_retry_after() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(dispatcher)
     locked, done = Event(), Event()

@@ -1,4 +1,4 @@
-"""Observations through the service: stored always, judged honestly, corrected on purpose."""
+"""Observations: always stored, evaluated by the fold, corrected by voiding."""
 
 import itertools
 from datetime import datetime, timedelta
@@ -126,7 +126,7 @@ def test_a_voided_estimate_gives_way_to_the_one_before(case: Case) -> None:
     assert snapshot_of(case.shipment)["eta"] == "2026-03-05T00:00:00Z"
 
 
-def test_an_unknown_code_is_kept_verbatim_and_moves_nothing(case: Case) -> None:
+def test_an_unknown_code_is_stored_verbatim_and_changes_nothing(case: Case) -> None:
     checkpoint = case.report(code="ZZ", code_system="edi214")
 
     assert (checkpoint.code, checkpoint.state, checkpoint.outcome) == ("ZZ", "", "anomalous")
@@ -189,7 +189,7 @@ def test_superseding_voids_and_stores_in_one_step(case: Case) -> None:
     assert [event["type"] for event in events_of(case.shipment)] == ["created", "observed", "voided", "observed"]
 
 
-def test_a_command_stays_put_when_older_evidence_arrives(case: Case) -> None:
+def test_a_command_stands_when_older_evidence_arrives(case: Case) -> None:
     services.advance(by=case.by, now=NOW, reference=case.shipment.reference, to="dispatched")
     services.advance(by=case.by, now=NOW, reference=case.shipment.reference, to="in_transit")
     services.advance(by=case.by, now=NOW, reference=case.shipment.reference, to="at_facility")
@@ -226,8 +226,8 @@ def test_the_log_with_evidence_folds_to_the_snapshot_at_every_step(case: Case) -
         lambda: services.open_flag(by=case.by, now=NOW, reference=case.shipment.reference, flag="on_hold"),
         lambda: services.clear_flag(by=case.by, now=NOW, reference=case.shipment.reference, flag="damaged"),
     ]
-    for take in steps:
-        take()
+    for step in steps:
+        step()
         snapshots.append(snapshot_of(case.shipment))
 
     events = events_of(case.shipment)
@@ -245,10 +245,10 @@ def test_the_log_with_evidence_folds_to_the_snapshot_at_every_step(case: Case) -
     ],
 )
 def test_what_cannot_be_an_observation_is_refused(case: Case, report: dict[str, Any], field: str) -> None:
-    with pytest.raises(services.InvalidArgument) as refused:
+    with pytest.raises(services.InvalidArgument) as refusal:
         case.report(**report)
 
-    assert refused.value.field == field
+    assert refusal.value.field == field
     assert len(events_of(case.shipment)) == 1
 
 

@@ -1,4 +1,4 @@
-"""Keyed, conditional and crossing writes in parallel: real commits, real locks."""
+"""Keyed, conditional and deadlocking writes in parallel: real commits, real locks."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ def test_of_forty_requests_with_one_key_one_has_an_effect() -> None:
     assert Shipment.objects.of_organization(dispatcher.organization_id).count() == 1
 
 
-def test_a_twin_that_takes_too_long_is_told_of() -> None:
+def test_a_key_in_flight_for_too_long_is_refused() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
     claimed, done = Event(), Event()
 
@@ -90,7 +90,7 @@ def test_of_forty_amendments_of_one_version_one_wins() -> None:
     assert numbers(shipment) == [1, 2]
 
 
-def test_two_writers_that_cross_each_other_are_both_served() -> None:
+def test_two_deadlocked_writers_both_succeed() -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
     shipments = [factories.booked_shipment(dispatcher), factories.booked_shipment(dispatcher)]
     met, rounds = Barrier(2, timeout=10), Counter[int]()
@@ -113,7 +113,7 @@ def test_two_writers_that_cross_each_other_are_both_served() -> None:
         assert numbers(shipment) == [1, 2, 3]
 
 
-def test_what_is_locked_forever_is_not_tried_again() -> None:
+def test_a_lock_timeout_is_not_retried() -> None:
     calls = []
 
     def write() -> None:
@@ -128,7 +128,7 @@ def test_what_is_locked_forever_is_not_tried_again() -> None:
     assert len(calls) == 1
 
 
-def test_a_deadlock_is_tried_three_times_again() -> None:
+def test_a_deadlock_is_retried_three_times() -> None:
     calls = []
 
     def write() -> None:
@@ -143,7 +143,7 @@ def test_a_deadlock_is_tried_three_times_again() -> None:
 
 @pytest.fixture
 def reference_of_lost_commit() -> Iterator[str]:
-    """A reference whose COMMIT ends the session: the client cannot know what became of it."""
+    """A reference whose COMMIT ends the session: the client cannot know whether it was stored."""
     reference = "DOOMED"
     with connection.cursor() as cursor:
         cursor.execute(
@@ -160,7 +160,7 @@ def reference_of_lost_commit() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency_Key": "one"}])
-def test_a_connection_lost_while_committing_is_told_as_unknown(
+def test_a_connection_lost_while_committing_is_reported_as_unknown(
     reference_of_lost_commit: str, headers: dict[str, str]
 ) -> None:
     dispatcher = factories.member(factories.organization(), "dispatcher")
@@ -173,7 +173,7 @@ def test_a_connection_lost_while_committing_is_told_as_unknown(
     assert api.post("/api/shipments", {**LEAST, "reference": "FINE"}, **headers).status_code == 201
 
 
-def test_a_connection_lost_before_is_told_as_not_done() -> None:
+def test_a_connection_lost_before_commit_is_reported_as_failed() -> None:
     def write() -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")

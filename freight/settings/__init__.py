@@ -2,13 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-
-from psycopg.conninfo import conninfo_to_dict
 
 from freight import embedded
-from freight.settings import applications, environment, files, logs, rate_limits, secrets
-from monitoring.dependencies import deadlines
+from freight.settings import applications, environment, files, logs, rate_limits, secrets, services
 from monitoring.prometheus import multiprocess
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -102,42 +98,7 @@ DATABASE_POOL_SIZE = environment.integer(
     "DATABASE_POOL_SIZE", 10, low=2, high=200, purpose="The most database connections of one process."
 )
 
-_conninfo = conninfo_to_dict(DATABASE_URL)
-DATABASES: dict[str, dict[str, Any]] = {
-    "default": {
-        "ENGINE": "freight.database",
-        "NAME": str(_conninfo.pop("dbname", "freight")),
-        "USER": str(_conninfo.pop("user", "")),
-        "PASSWORD": str(_conninfo.pop("password", "")),
-        "HOST": str(_conninfo.pop("host", "")),
-        "PORT": str(_conninfo.pop("port", "")),
-        "CONN_MAX_AGE": 0,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {
-            "connect_timeout": 3,
-            # One wrong or missing letter in a name of eight leaves about half of its trigrams.
-            "options": (
-                "-c lock_timeout=2000 -c idle_in_transaction_session_timeout=60000"
-                " -c pg_trgm.word_similarity_threshold=0.45"
-            ),
-            "application_name": "freight",
-            # Repeated queries are planned once a connection: planning a shipment with its places and parties takes
-            # PostgreSQL ten times as long as executing it.
-            "server_side_binding": True,
-            "prepare_threshold": 3,
-            "pool": {
-                "min_size": 1,
-                "max_size": DATABASE_POOL_SIZE,
-                "timeout": deadlines.DATABASE_TIMEOUT_SECONDS,
-                "max_idle": 60,
-                "connection_class": deadlines.DeadlineConnection,
-                # Give up after one second instead of backing off: the next request then connects at once.
-                "reconnect_timeout": 1,
-            },
-            **_conninfo,
-        },
-    }
-}
+DATABASES = services.databases(DATABASE_URL, pool_size=DATABASE_POOL_SIZE)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHE_TTL_SECONDS = environment.integer(
@@ -151,32 +112,8 @@ IMPORT_MAX_BYTES: int = _files.import_max_bytes
 IMPORT_MAX_ROWS: int = _files.import_max_rows
 IMPORT_KEEP: int = _files.import_keep
 GS1_COMPANY_PREFIX: str = _files.gs1_company_prefix
-CACHES = {
-    "default": {
-        "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "freight",
-        "TIMEOUT": CACHE_TTL_SECONDS,
-        "OPTIONS": {
-            # Never pickle: write access to Redis must not become code execution.
-            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "CONNECTION_POOL_CLASS": "monitoring.dependencies.deadlines.DeadlineConnectionPool",
-            "SOCKET_CONNECT_TIMEOUT": deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
-            "SOCKET_TIMEOUT": deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
-        },
-    },
-    # django-ratelimit counts through this cache; its counters use a Redis connection of their own.
-    "limits": {"BACKEND": "ratelimits.django_ratelimit_adapter.CounterCache"},
-}
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "realtime.publishing.channel_layer.HintChannelLayer",
-        "CONFIG": {
-            "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 0.2}],
-            "prefix": "freight",
-        },
-    }
-}
+CACHES = services.caches(REDIS_URL, ttl_seconds=CACHE_TTL_SECONDS)
+CHANNEL_LAYERS = services.channel_layers(REDIS_URL)
 
 # -- applications -----------------------------------------------------------------------------------------
 

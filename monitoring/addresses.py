@@ -1,4 +1,4 @@
-"""Where a request comes from: the one place that believes, or does not believe, forwarded headers."""
+"""The client address of a request: the one place that decides whether to trust forwarded headers."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping
@@ -9,16 +9,16 @@ from django.conf import settings
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-# More hops than any real chain of proxies has.
+# More than any real chain of proxies has.
 _MAX_HOPS = 20
 
 
 def client_address(meta: Mapping[str, Any]) -> str | None:
-    """Return the caller's IP address from a request's META, None where it cannot be known.
+    """Return the IP address of the client from the META of a request, None where it is unknown.
 
-    X-Forwarded-For counts only behind a unix socket (no REMOTE_ADDR: only our proxy can open it) or a
-    peer in TRUSTED_PROXIES; then it is the rightmost hop that is no trusted proxy. A proxied request
-    without that header has no address: it must never pass for the proxy's own.
+    X-Forwarded-For is trusted only behind a unix socket (no REMOTE_ADDR: only our proxy can open it) or from a peer
+    in TRUSTED_PROXIES; the client is then the rightmost hop that is no trusted proxy. A proxied request without
+    the header has no address: it must never pass for one of the proxy itself.
     """
     peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
     if peer is not None and not _is_in_networks(peer, settings.TRUSTED_PROXIES):
@@ -35,7 +35,7 @@ def client_address(meta: Mapping[str, Any]) -> str | None:
 
 
 def meta_from_scope(scope: Mapping[str, Any]) -> dict[str, str]:
-    """Return what of an ASGI scope tells where it comes from, as a request's META would."""
+    """Return the part of META that `client_address` reads, from an ASGI scope."""
     client = scope.get("client")
     meta = {"REMOTE_ADDR": client[0] if client else ""}
     forwarded_for = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
@@ -43,9 +43,9 @@ def meta_from_scope(scope: Mapping[str, Any]) -> dict[str, str]:
 
 
 def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
-    """Tell whether the caller's address is known and lies in one of the networks.
+    """Return whether the client address is known and in one of the networks.
 
-    A loopback peer that forwards for somebody without being a trusted proxy is not local.
+    A loopback peer that forwards a request without being a trusted proxy is not local.
     """
     address = _parse(client_address(meta) or "")
     if address is None or (address.is_loopback and _is_untrusted_proxy(meta)):
@@ -62,7 +62,7 @@ def _is_untrusted_proxy(meta: Mapping[str, Any]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> IPAddress | None:
-    """Read an address; an IPv4 address mapped into IPv6 is IPv4, a zone is no address."""
+    """Return the address, None where it is none or has a zone; an IPv4-mapped address becomes IPv4."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

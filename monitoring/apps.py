@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class MonitoringConfig(AppConfig):
-    """The monitoring room."""
+    """Monitoring: it must be ready before the first connection to the database."""
 
     name = "monitoring"
 

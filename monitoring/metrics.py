@@ -1,11 +1,11 @@
-"""What this room measures itself: requests, queries, and the process."""
+"""The metrics of this app: requests, queries, the process and its dependencies."""
 
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# 0.2 s stands among the bounds: the promise about latency is exact there; 0.1 s is that about queries.
+# 0.2 s and 0.1 s are bounds because they are the objectives for requests and queries: quantiles are exact there.
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0)
 _QUERY_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -36,19 +36,24 @@ loop_lag: Final = Gauge(
     ["process"],
     multiprocess_mode="livemax",
 )
+breaker_state: Final = Gauge(
+    "dependency_breaker_state",
+    "Whether a dependency of a process answers: 0 closed (it does), 1 half-open (a trial is under way), 2 open.",
+    ["dependency", "process"],
+    multiprocess_mode="livemax",
+)
 
-
-# Without a failure there would be no series of failures, and no rate of errors either.
+# Create the series of failures at once: without it there is no error rate before the first failure.
 requests.labels("GET", "unmatched", "500")
 
 
 def method_label(method: str | None) -> str:
-    """Return the method as a label: anything that HTTP does not name is OTHER."""
+    """Return the method as a label: OTHER for methods that HTTP does not define."""
     return method if method in METHODS else "OTHER"
 
 
 def observe_request(*, method: str | None, route: str, status: int, seconds: float) -> None:
-    """Count one answer."""
+    """Count one response and its duration."""
     method = method_label(method)
     requests.labels(method, route, str(status)).inc()
     request_seconds.labels(method, route).observe(seconds)

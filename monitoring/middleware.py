@@ -1,4 +1,4 @@
-"""The outermost middleware: gives every request its id and its caller's address, counts it and logs one line."""
+"""The outermost middleware: gives every request its id and client address, counts it and logs one line."""
 
 import re
 import time
@@ -25,10 +25,10 @@ _ACCEPTED_ID: Final = re.compile(r"[\x20-\x7e]{1,64}")
 
 
 class RequestContextMiddleware:
-    """Names the request: `request_id` and `client_address` on it, X-Request-ID on the response, both in its logs.
+    """Sets `request_id` and `client_address` on the request, X-Request-ID on the response, and the log context.
 
-    Synchronous: under ASGI the whole chain runs in the one worker thread of the request. The line holds the
-    route's template and never the path or the query, in which somebody may have put a secret.
+    Synchronous: under ASGI the whole chain runs in the one worker thread of the request. The log line has the
+    template of the route instead of path and query, which may contain a secret.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -41,7 +41,7 @@ class RequestContextMiddleware:
 
 @contextmanager
 def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Response]]:
-    """Name the request while it is answered, and give what counts and logs the answer and returns it."""
+    """Set the context of the request for the block; yields a function that counts and logs the response."""
     meta = request.META
     with trace_context.server_span(
         "request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")
@@ -77,10 +77,10 @@ def _finish(request: HttpRequest, response: Response, seconds: float) -> Respons
 
 
 class _DjangoMetrics(Metrics):  # type: ignore[misc]  # the library is untyped
-    """Of django-prometheus's numbers those about Django as a whole; ours tell more about each route."""
+    """The metrics of django-prometheus about Django as a whole; those about routes are our own."""
 
     def register(self) -> None:
-        """Declare them under the library's names."""
+        """Declare the metrics under the names of the library."""
         names = {"requests_total": "requests", "responses_total": "responses"}
         for attribute, noun in names.items():
             metric = self.register_metric(
@@ -106,18 +106,18 @@ class _DjangoMetrics(Metrics):  # type: ignore[misc]  # the library is untyped
 
 
 class DjangoMetricsMiddleware(PrometheusBeforeMiddleware):  # type: ignore[misc]  # the library is untyped
-    """django-prometheus's outer middleware."""
+    """The outer middleware of django-prometheus, with fewer metrics."""
 
     metrics_cls = _DjangoMetrics
 
 
 def accept_or_generate_id(request_id: str) -> str:
-    """Return the id that the caller gave if it is 1–64 printable ASCII characters, else a fresh one."""
+    """Return the id of the caller if it is 1–64 printable ASCII characters, else a new one."""
     return request_id if _ACCEPTED_ID.fullmatch(request_id) else uuid.uuid4().hex
 
 
 def describe_request_span(method: str | None, route: str, status: int) -> None:
-    """Complete the span of a request, where one is recorded."""
+    """Set the name, attributes and status of the span of a request."""
     method = metrics.method_label(method)
     trace_context.describe_span(
         f"{method} {route}",
@@ -127,13 +127,13 @@ def describe_request_span(method: str | None, route: str, status: int) -> None:
 
 
 def route_template(request: HttpRequest) -> str:
-    """Return the template of the route, one of a bounded set; `unmatched` where no route answers."""
+    """Return the template of the route, one of a bounded set; `unmatched` where no route matches."""
     match = request.resolver_match
     return f"/{match.route}" if match else "unmatched"
 
 
 def _caller_fields(request: HttpRequest) -> dict[str, str]:
-    """Name user and organisation, as the view's authentication left them on the request."""
+    """Return user, key and organisation of the subject that the authentication of the view set on the request."""
     subject = getattr(request, "subject", None)
     return {
         name: str(value)

@@ -1,4 +1,4 @@
-"""How a process reports on itself while it runs: its name, a note every second, the lag of its event loop."""
+"""What a process reports while it runs: its name, gauges and a status every second, the lag of its event loop."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,15 @@ from django.db import DEFAULT_DB_ALIAS, close_old_connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from monitoring import metrics
+from monitoring.dependencies import breaker
+from monitoring.dependencies.breaker import BreakerState
 from monitoring.prometheus import multiprocess
 from monitoring.prometheus.hosts import HostAggregator
 
 _log = structlog.get_logger("monitoring.runtime")
 _TICK_SECONDS: Final = 1.0
 _LAG_INTERVAL_SECONDS: Final = 0.25
-# The lag that is shown is the longest of so many looks, about 15 seconds.
+# The gauge shows the longest lag of this many samples, about 15 seconds.
 _LAG_SAMPLES: Final = 60
 
 hosts: Final = HostAggregator()
@@ -31,20 +33,21 @@ _lag_tasks: dict[asyncio.AbstractEventLoop, "asyncio.Task[None]"] = {}
 
 
 def sample_every_second(sample: Callable[[], None]) -> None:
-    """Call `sample` once a second in every process that has entered; it sets gauges and returns soon."""
+    """Call `sample` once a second in every registered process; it sets gauges and does not wait."""
     _samplers.append(sample)
 
 
 def measure_once_per_host(measure: Callable[[], None], *, interval: float) -> None:
-    """Call `measure` every so many seconds in one process of the host; it may query and wait."""
+    """Call `measure` every `interval` seconds in one process of the host; it may query and wait."""
     _host_measurements.append((interval, measure))
 
 
 def start_reporting(role: str) -> None:
-    """Give this process its name among metrics and let it report. Never before a fork."""
+    """Register the name of this process and start its reporting threads; call it after the last fork."""
     name = multiprocess.register_process(role)
+    breaker.publish_states()
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
-        from monitoring.tracing import opentelemetry_recorder  # the extra `tracing`, which nobody else needs
+        from monitoring.tracing import opentelemetry_recorder  # needs the extra `tracing`
 
         opentelemetry_recorder.start_exporting(name)
     with _lock:
@@ -64,10 +67,11 @@ def _report() -> None:
             for sample in _samplers:
                 sample()
             hosts.publish()
-        except Exception:
+            breaker.report_state("redis_hosts", BreakerState.OPEN if hosts.is_partial else BreakerState.CLOSED)
+        except Exception:  # noqa: BLE001  the thread must go on, whatever an app raises
             if not threading.main_thread().is_alive():
                 return
-            _log.warning("not reported", exc_info=True)
+            _log.warning("metrics not reported", exc_info=True)
         time.sleep(max(0.1, _TICK_SECONDS - (time.monotonic() - started)))
 
 
@@ -83,12 +87,13 @@ def _measure() -> None:
                         measure()
                     finally:
                         close_old_connections()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  as above
                     _log.info("not measured", measure=measure.__name__, error=repr(error))
 
 
 def _sample_pool() -> None:
-    pool: Any = DatabaseWrapper._connection_pools.get(DEFAULT_DB_ALIAS)  # type: ignore[attr-defined]
+    # Django has no public name for the pool. It is not in the stubs either.
+    pool: Any = DatabaseWrapper._connection_pools.get(DEFAULT_DB_ALIAS)  # type: ignore[attr-defined]  # noqa: SLF001  as above
     if pool is not None:
         stats = pool.get_stats()
         idle, size = stats.get("pool_available", 0), stats.get("pool_size", 0)
@@ -96,13 +101,13 @@ def _sample_pool() -> None:
 
 
 def set_pool_gauges(*, idle: int, size: int, waiting: int, prefix: str = "") -> None:
-    """Show how a pool of this process is used; `prefix` tells it from the one of requests."""
+    """Set the gauges of a connection pool; `prefix` tells it from the pool of requests."""
     for state, number in (("used", size - idle), ("idle", idle), ("waiting", waiting)):
         metrics.pool_connections.labels(multiprocess.process_name(), f"{prefix}{state}").set(number)
 
 
 def measure_loop_lag() -> None:
-    """Measure the lag of the running event loop from now on; asked for again it changes nothing."""
+    """Measure the lag of the running event loop from now on; a second call does nothing."""
     loop = asyncio.get_running_loop()
     if loop not in _lag_tasks:
         _lag_tasks[loop] = loop.create_task(_measure_loop_lag(loop))

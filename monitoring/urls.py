@@ -1,4 +1,4 @@
-"""The routes of metrics and of detailed health, below `/api/`."""
+"""The routes of metrics and detailed health below `/api/`."""
 
 from django.urls import path
 

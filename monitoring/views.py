@@ -1,4 +1,4 @@
-"""Metrics over HTTP, for the network inside and for keys with the scope `metrics:read`."""
+"""Metrics over HTTP, for METRICS_ALLOWED_NETWORKS and for keys with the scope `metrics:read`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,58 +15,58 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from monitoring.addresses import is_within
-from monitoring.health import endpoints
+from monitoring.health import endpoints, monitor
 from monitoring.prometheus import collectors
 from monitoring.reports import json_reports, response_schemas
 from monitoring.runtime import hosts
 
-_registry = collectors.build_registry(hosts.recent_samples)
+_registry = collectors.build_registry(hosts.recent_samples, monitor.dependency_errors)
 
 
 class InternalView(APIView):
-    """An endpoint that is not there for strangers: METRICS_ALLOWED_NETWORKS or the scope, others get 404."""
+    """An endpoint for METRICS_ALLOWED_NETWORKS and the scope `metrics:read`; others get 404."""
 
     permission_classes = (AllowAny,)
     throttle_classes = ()
 
     def perform_authentication(self, request: Request) -> None:
-        """Ask who calls only where the network does not already answer; metrics outlive a database."""
+        """Authenticate only callers from other networks: metrics must work without the database."""
         if is_within(request.META, settings.METRICS_ALLOWED_NETWORKS):
             return
         subject: Any = request.auth
-        if subject is None or not subject.may("metrics:read"):
+        if subject is None or not subject.has_permission("metrics:read"):
             raise NotFound
 
-    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
-        """Leave Accept to the exposition format, which knows more types than our renderers."""
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:  # noqa: FBT001, FBT002  the signature of the framework
+        """Leave Accept to the exposition format, which has more types than our renderers."""
         return super().perform_content_negotiation(request, force=True)
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer bad credentials like none."""
+        """Answer 404 for bad credentials, as for none."""
         is_auth_error = isinstance(exc, APIException) and exc.status_code in {401, 403}
         return super().handle_exception(NotFound() if is_auth_error else exc)
 
 
 class DetailedHealthView(InternalView):
-    """Detailed health for a key from outside; the network inside is answered before Django."""
+    """Detailed health for a key; METRICS_ALLOWED_NETWORKS are answered before Django."""
 
     @extend_schema(
         operation_id="healthDetailed", responses=response_schemas.DETAILED_HEALTH_RESPONSES, tags=["operations"]
     )
     def get(self, request: Request) -> HttpResponse:
-        """Tell how each part is; 503 when the whole is unhealthy."""
+        """Return the status of each dependency; 503 where the whole is unhealthy."""
         status, body = endpoints.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
 
 class BriefHealthView(InternalView):
-    """The state of each part in one word."""
+    """The status of each dependency in one word."""
 
     @extend_schema(
         operation_id="metricsHealth", responses=response_schemas.BRIEF_HEALTH_RESPONSES, tags=["operations"]
     )
     def get(self, request: Request) -> HttpResponse:
-        """Tell how each part is, in short."""
+        """Return the status of each dependency in short."""
         status, body = endpoints.detailed_response(request.path.rstrip("/"))
         return _json(body, status)
 
@@ -77,7 +77,7 @@ class ReportView(InternalView):
     name = ""
 
     def get(self, request: Request) -> HttpResponse:
-        """Make the report now."""
+        """Return the report."""
         try:
             return _json(json_reports.render(self.name))
         except KeyError:
@@ -85,7 +85,7 @@ class ReportView(InternalView):
 
 
 def report_view(name: str) -> type[ReportView]:
-    """Return the view of a report, documented by its schema and example."""
+    """Return the view of a report, with its schema and example."""
     schema = extend_schema(
         operation_id=f"metrics{name.capitalize()}",
         description=response_schemas.DESCRIPTIONS[name],
@@ -112,6 +112,6 @@ class MetricsView(InternalView):
 
     @extend_schema(exclude=True)
     def get(self, request: Request) -> HttpResponse:
-        """Write them as Prometheus text, or as OpenMetrics where Accept asks for it."""
+        """Return Prometheus text, or OpenMetrics where Accept prefers it."""
         encode, content_type = choose_encoder(request.META.get("HTTP_ACCEPT", ""))
         return HttpResponse(encode(_registry), content_type=content_type)

@@ -4,6 +4,6 @@ from django.apps import AppConfig
 
 
 class RatelimitsConfig(AppConfig):
-    """The ratelimits room."""
+    """Rate limits."""
 
     name = "ratelimits"

@@ -1,7 +1,7 @@
-"""Limits failures (wrong passwords) per key, exactly: attempts that run together cannot share one chance.
+"""Limits failures (wrong passwords) per key, exactly also when attempts are concurrent.
 
-An attempt takes a place before it is checked and gives it back as failed or not. Failures and attempts in
-flight never exceed the limit together, so forty guesses at once still get five answers.
+An attempt reserves a slot before it is checked and settles it as failed or not. Failures and attempts in flight
+together never exceed the limit, so of forty concurrent guesses five are answered.
 """
 
 import time
@@ -15,22 +15,22 @@ from django.db import connection, transaction
 from ratelimits.models import FailedAttempts
 from ratelimits.policies import Policy
 
-# How many times an account's chances an address has: behind one there may be a whole office, whose people must
-# not lock each other out, while somebody who tries many accounts is still stopped.
+# The limit of an address is this many times that of an account: an office behind one address must not lock itself
+# out, while guesses at many accounts are still stopped.
 ADDRESS_FACTOR: Final = 10
 _LEASE_DURATION: Final = timedelta(seconds=15)
 _MAX_WAIT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 _RESERVE_SQL: Final = """
-INSERT INTO ratelimits_failedattempts AS kept (policy, key, failures, ends_at, in_flight, in_flight_until)
+INSERT INTO ratelimits_failedattempts AS stored (policy, key, failures, ends_at, in_flight, in_flight_until)
 VALUES (%(policy)s, %(key)s, 0, %(ends)s, 1, %(lease)s)
 ON CONFLICT (policy, key) DO UPDATE SET
-    failures = CASE WHEN kept.ends_at <= %(now)s THEN 0 ELSE kept.failures END,
-    ends_at = CASE WHEN kept.ends_at <= %(now)s THEN EXCLUDED.ends_at ELSE kept.ends_at END,
-    in_flight = CASE WHEN kept.in_flight_until <= %(now)s THEN 0 ELSE kept.in_flight END + 1,
+    failures = CASE WHEN stored.ends_at <= %(now)s THEN 0 ELSE stored.failures END,
+    ends_at = CASE WHEN stored.ends_at <= %(now)s THEN EXCLUDED.ends_at ELSE stored.ends_at END,
+    in_flight = CASE WHEN stored.in_flight_until <= %(now)s THEN 0 ELSE stored.in_flight END + 1,
     in_flight_until = EXCLUDED.in_flight_until
-WHERE CASE WHEN kept.ends_at <= %(now)s THEN 0 ELSE kept.failures END
-    + CASE WHEN kept.in_flight_until <= %(now)s THEN 0 ELSE kept.in_flight END < %(most)s
+WHERE CASE WHEN stored.ends_at <= %(now)s THEN 0 ELSE stored.failures END
+    + CASE WHEN stored.in_flight_until <= %(now)s THEN 0 ELSE stored.in_flight END < %(most)s
 """
 _SETTLE_SQL: Final = """
 UPDATE ratelimits_failedattempts SET
@@ -48,7 +48,7 @@ DELETE FROM ratelimits_failedattempts WHERE id IN (
 
 
 class TooManyFailures(Exception):
-    """The key has no chance left in this window; `retry_after` in seconds."""
+    """The key has reached its limit of failures in this window; `retry_after` in seconds."""
 
     def __init__(self, retry_after: int) -> None:
         super().__init__(f"Too many failures; try again in {retry_after} seconds.")
@@ -56,7 +56,7 @@ class TooManyFailures(Exception):
 
 
 class Attempt:
-    """One attempt being checked; it counts as no failure unless told."""
+    """One attempt in flight; set `failed` where the check fails."""
 
     def __init__(self) -> None:
         self.failed = False
@@ -64,13 +64,12 @@ class Attempt:
 
 @contextmanager
 def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Iterator[Attempt]:
-    """Hold a place for one attempt of the account and of the address while it is checked.
+    """Reserve a slot of the account and of the address for one attempt, and settle both after the block.
 
-    An account has `policy.most` failures a window from wherever they come, an address ten times that.
-
-    Set `failed` where the check fails; a success forgives the account's failures, never the address's.
-    Raises TooManyFailures where either has no chance left. Not to be called inside a transaction: it
-    would hold the rows while a password is hashed.
+    An account has `policy.most` failures a window from all addresses, an address ADDRESS_FACTOR times as many. Set
+    `failed` where the check fails; a success resets the failures of the account, never those of the address. Raises
+    TooManyFailures where either has reached its limit. Never call it inside a transaction: that would hold the
+    locks of the rows while a password is hashed.
     """
     keys = {f"account:{account}"[:300]: policy.most, f"address:{address}": policy.most * ADDRESS_FACTOR}
     _reserve(policy, keys, now)
@@ -80,21 +79,21 @@ def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Ite
         yield current_attempt
         is_finished = True
     finally:
-        # What breaks off was neither right nor, unless it said so, wrong.
+        # A block that raised neither succeeded nor, unless it has set `failed`, failed.
         _settle(
             policy, keys, now, failed=current_attempt.failed, succeeded=is_finished and not current_attempt.failed
         )
 
 
 def purge(now: datetime) -> int:
-    """Remove up to 100 counts whose window is over, and return how many."""
+    """Delete up to 100 rows whose window has ended, and return how many."""
     with connection.cursor() as cursor:
         cursor.execute(_PURGE_SQL, [now, now])
         return int(cursor.rowcount)
 
 
 def _reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
-    """Take a place for every key; it waits a little for attempts that may yet succeed."""
+    """Reserve a slot of every key; waits up to _MAX_WAIT_SECONDS for attempts in flight, which may succeed."""
     started = time.monotonic()
     while True:
         elapsed = time.monotonic() - started
@@ -107,9 +106,9 @@ def _reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
 
 
 def _try_reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> int | None:
-    """Return None where it took every place, else the seconds to wait; 0: until others are checked."""
+    """Return None where every slot was reserved, else the seconds to wait; 0: for attempts in flight."""
     with transaction.atomic(), connection.cursor() as cursor:
-        # Always the account first: two attempts can then never wait for each other.
+        # Always the account first: attempts lock in one order and cannot deadlock.
         for key, most in keys.items():
             cursor.execute(
                 _RESERVE_SQL,

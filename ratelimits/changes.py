@@ -1,6 +1,6 @@
-"""Changing limits at run time: every process follows within two seconds, and whoever listens is told.
+"""Changes of limits at run time: every process applies them within two seconds, and `limit_changed` is sent.
 
-Keyword-only, time is a parameter; each is one transaction.
+Each function is one transaction. `by` is passed on to the receivers of the signal.
 """
 
 import re
@@ -21,7 +21,7 @@ _SUBJECT_KEY: Final = re.compile(f"(key|user):{_UUID}")
 
 
 class InvalidLimit(ValueError):
-    """A limit that cannot be; `field` is what is wrong with it."""
+    """An invalid limit; `field` names the invalid value."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -29,10 +29,7 @@ class InvalidLimit(ValueError):
 
 
 def set_policy(*, by: object, now: datetime, policy: str, most: int, window: int) -> None:
-    """Let `most` requests in `window` seconds be the policy, whatever the environment says.
-
-    Raises InvalidLimit.
-    """
+    """Set a policy to `most` requests in `window` seconds, over the environment; raises InvalidLimit."""
     _require_policy(policy)
     _require_number("most", most, MAX_REQUESTS)
     _require_number("window", window, MAX_WINDOW_SECONDS)
@@ -45,7 +42,7 @@ def set_policy(*, by: object, now: datetime, policy: str, most: int, window: int
 
 
 def clear_policy(*, by: object, now: datetime, policy: str) -> None:
-    """Let the environment's numbers hold again."""
+    """Set a policy back to the numbers of the environment."""
     with transaction.atomic():
         before = _lock_policy(policy)
         if PolicyLimit.objects.filter(policy=policy).delete()[0]:
@@ -53,10 +50,7 @@ def clear_policy(*, by: object, now: datetime, policy: str) -> None:
 
 
 def set_key(*, by: object, now: datetime, policy: str, key: str, most: int | None) -> None:
-    """Give one key a limit of its own, or none at all; the window stays the policy's.
-
-    Raises InvalidLimit.
-    """
+    """Give one key its own limit (None: no limit) in the window of the policy; raises InvalidLimit."""
     _require_policy(policy)
     if policy == "auth":
         raise InvalidLimit("policy", "The limit on guessing passwords has no exceptions.")
@@ -70,7 +64,7 @@ def set_key(*, by: object, now: datetime, policy: str, key: str, most: int | Non
 
 
 def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
-    """Hold the key to the policy again."""
+    """Set a key back to the limit of the policy."""
     with transaction.atomic():
         before = _lock_key(policy, key)
         if KeyLimit.objects.filter(policy=policy, key=key).delete()[0]:
@@ -78,10 +72,10 @@ def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
 
 
 def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
-    """Forget what a key has used up in the present windows, and return that by policy.
+    """Reset the counters of a key in the present windows, and return their counts by policy.
 
-    Failed logins too: of an account (`account:<e-mail address>`) or an address. Raises redis' errors where
-    Redis is gone; the processes then count by themselves.
+    Failed logins are reset, too: of an account (`account:<e-mail address>`) or an address. Raises RedisError or
+    OSError where Redis does not answer; the processes then count alone.
     """
     client: Any = counters.redis_client()
     used: dict[str, int] = {}
@@ -101,7 +95,7 @@ def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
 
 
 def canonical_key(key: str) -> str:
-    """Return the key as the limiter counts by it; raises InvalidLimit."""
+    """Return the key as the limiter uses it; raises InvalidLimit."""
     kind, _, rest = key.strip().partition(":")
     if kind == "address":
         try:
@@ -127,7 +121,7 @@ def _lock_policy(name: str) -> dict[str, Any]:
     row = PolicyLimit.objects.select_for_update().filter(policy=name).first()
     if row is not None:
         return {"max": row.most, "window": row.window, "source": "admin"}
-    # A row may outlive its policy's declaration.
+    # A row may be of a policy that is no longer declared.
     declared = policies.default(name) if name in policies.names() else None
     return {"max": declared and declared.most, "window": declared and declared.window, "source": "environment"}
 
@@ -141,5 +135,5 @@ def _announce_change(
     by: object, now: datetime, name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> None:
     signals.limit_changed.send(sender=PolicyLimit, by=by, now=now, name=name, before=before, after=after)
-    # The process that changed it follows at once.
+    # This process applies the change at once, without waiting for its next poll.
     transaction.on_commit(overrides.refresh, robust=True)

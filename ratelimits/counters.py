@@ -1,33 +1,29 @@
-"""Counting: one round trip to Redis for all that a request counts; counts of this process when Redis is gone."""
+"""Counters in Redis, one round trip for all that a request counts, and counters of this process without Redis."""
 
 import hashlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-import structlog
 from django.conf import settings
-from django.core.cache.backends.base import BaseCache
 from redis import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from monitoring.dependencies import redis_deadlines
+from monitoring.dependencies import deadlines
+from monitoring.dependencies.breaker import redis_breaker
 
-_log = structlog.get_logger("ratelimits")
-# How long Redis is left alone after a failure; one request then tries again.
-RETRY_SECONDS: Final = 1.0
-# Which keys are the busiest is kept for slots of a quarter of an hour, and of so many keys at least.
+# The busiest keys are kept for slots of a quarter of an hour: _MAX_TOP_KEYS of them at least, twice as many at
+# most.
 SLOT_SECONDS: Final = 900
 _MAX_TOP_KEYS: Final = 1000
 _MAX_LOCAL_KEYS: Final = 50_000
 _FIXED_KEYS: Final = 3
-# KEYS: totals, busiest keys, busiest refused keys, then a counter each; ARGV: the seconds of a slot, how many
-# busiest keys to keep, then of each counter its seconds, limit, policy and name. A flood of keys must not fill the
-# memory: those that were seen least are forgotten.
+# KEYS: totals, busiest keys, busiest rejected keys, then one per counter; ARGV: the seconds of a slot, the number
+# of busiest keys to keep, then seconds, limit, policy and name of each counter. Returns the counts. A flood of keys
+# must not fill the memory of Redis: the least busy ones are evicted.
 _SCRIPT: Final = """
 local function note(set, member)
     if redis.call('ZINCRBY', set, 1, member) == '1' then
@@ -56,7 +52,7 @@ _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexd
 
 @dataclass(frozen=True, slots=True)
 class CounterIncrement:
-    """Something to be counted: in which counter, for how many seconds, and against which limit of whom."""
+    """One increment: the counter, its lifetime in seconds, and the limit (`most`) of a key under a policy."""
 
     counter: str
     seconds: int
@@ -66,56 +62,25 @@ class CounterIncrement:
 
     @property
     def name(self) -> str:
-        """Policy and key, as the list of the busiest has them."""
+        """Policy and key, as a member of the list of the busiest keys."""
         return f"{self.policy} {self.key}"
 
 
-class CircuitBreaker:
-    """Keeps a failing Redis from costing every request its timeout; the counters and the cache share one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._retry_at = 0.0
-
-    def allows_call(self) -> bool:
-        """Say whether to ask Redis; while it is failing, one caller a second gets a yes."""
-        if not self._retry_at:
-            return True
-        now = time.monotonic()
-        with self._lock:
-            if not self._retry_at:
-                return True
-            if now < self._retry_at:
-                return False
-            self._retry_at = now + RETRY_SECONDS
-            return True
-
-    def record_result(self, *, ok: bool) -> None:
-        """Note how the try went."""
-        if ok and not self._retry_at:
-            return
-        with self._lock:
-            was_open = bool(self._retry_at)
-            self._retry_at = 0.0 if ok else time.monotonic() + RETRY_SECONDS
-        if was_open == ok:
-            _log.warning("Redis answers again" if ok else "Redis does not answer: this process counts limits alone")
-
-
 class LocalCounters:
-    """Counts of this process alone, for as long as Redis is gone; bounded."""
+    """Counters of this process, used while Redis does not answer; bounded by _MAX_LOCAL_KEYS."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[str, tuple[int, float, str, int]] = {}
 
     def increment(self, key: str, seconds: float, *, name: str = "", most: int = 0) -> int:
-        """Return how often the key has been counted, this time included."""
+        """Count the key once and return its count in the present window of `seconds`."""
         now = time.monotonic()
         with self._lock:
             if len(self._counts) >= _MAX_LOCAL_KEYS:
-                self._counts = {each: kept for each, kept in self._counts.items() if kept[1] > now}
+                self._counts = {each: entry for each, entry in self._counts.items() if entry[1] > now}
             if len(self._counts) >= _MAX_LOCAL_KEYS:
-                # A flood of keys: forget the oldest half and not everybody's count.
+                # A flood of keys: evict the oldest half instead of every count.
                 self._counts = dict(list(self._counts.items())[_MAX_LOCAL_KEYS // 2 :])
             count, ends, *_ = self._counts.get(key, (0, 0.0))
             count, ends = (count + 1, ends) if ends > now else (1, now + seconds)
@@ -123,96 +88,61 @@ class LocalCounters:
             return count
 
     def busiest_keys(self) -> list[tuple[str, int, int]]:
-        """Return names with their hits and rejections in the present windows."""
+        """Return `(name, hits, rejections)` of the present windows."""
         now = time.monotonic()
         with self._lock:
             current = [each for each in self._counts.values() if each[1] > now]
         return [(name, count, max(0, count - most)) for count, _, name, most in current]
 
 
-class CounterCache(BaseCache):
-    """The cache under `django_ratelimit.core.get_usage`: it does not count, it notes what is to be counted.
-
-    `get_usage` finds the window and names its counter; several of them are then counted together.
-    """
-
-    def __init__(self, server: str, params: dict[str, Any]) -> None:
-        super().__init__(params)
-
-    def add(
-        self,
-        key: str,
-        value: Any,
-        timeout: float | None = None,
-        version: int | None = None,
-    ) -> bool:
-        """Note a counter and how long it is to live."""
-        _capture.counters.append((key, int(timeout or 1)))
-        return True
-
-
-class _CaptureState(threading.local):
-    def __init__(self) -> None:
-        self.counters: list[tuple[str, int]] = []
-
-
-_capture: Final = _CaptureState()
-breaker = CircuitBreaker()
 local_counters = LocalCounters()
 
 
-@contextmanager
-def capture_counters() -> Iterator[list[tuple[str, int]]]:
-    """Collect the counters, and their seconds, that `get_usage` names within the block."""
-    _capture.counters = []
-    yield _capture.counters
-
-
 def count_in_redis(increments: Sequence[CounterIncrement]) -> list[int] | None:
-    """Count each once and return how often each has been counted, all in one round trip.
+    """Count each once and return the counts in the same order, all in one round trip.
 
-    None where Redis is left alone or does not answer.
+    Return None where Redis does not answer, its breaker is open, or the request has no budget left for it.
     """
-    if redis_deadlines.has_redis_budget() and breaker.allows_call():
+    if deadlines.has_redis_budget() and redis_breaker.allows_call():
         try:
-            with redis_deadlines.redis_deadline():
+            with deadlines.redis_deadline():
                 counts = _run_script(increments)
-        except (RedisError, OSError):
-            breaker.record_result(ok=False)
+        except (RedisError, OSError) as error:
+            redis_breaker.record_failure(error)
         else:
-            breaker.record_result(ok=True)
+            redis_breaker.record_success()
             return counts
     return None
 
 
 def count_locally(increments: Sequence[CounterIncrement]) -> list[int]:
-    """Count each once in this process, and return how often it has counted each."""
+    """Count each once in this process and return the counts in the same order."""
     return [
         local_counters.increment(each.counter, each.seconds, name=each.name, most=each.most) for each in increments
     ]
 
 
 def redis_client() -> Redis:
-    """Return the client of the counters; it gives up soon."""
+    """Return the client of the counters; its commands keep to the deadline of `deadlines.redis_deadline`."""
     return _client(settings.REDIS_URL)
 
 
 def redis_key(*parts: object) -> str:
-    """Return the name of a key of ours in Redis."""
+    """Return a key of the limiter in Redis."""
     return f"freight:limits:{':'.join(map(str, parts))}"
 
 
 def slot_number(at: float) -> int:
-    """Return the number of the slot of the busiest keys at a time."""
+    """Return the slot of the busiest keys at a time, in seconds since 1970."""
     return int(at // SLOT_SECONDS)
 
 
 @lru_cache
 def _client(url: str) -> Redis:
-    pool: Any = redis_deadlines.DeadlineConnectionPool.from_url(
+    pool: Any = deadlines.DeadlineConnectionPool.from_url(
         url,
-        socket_connect_timeout=redis_deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
-        socket_timeout=redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
+        socket_connect_timeout=deadlines.REDIS_CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=deadlines.REDIS_COMMAND_TIMEOUT_SECONDS,
     )
     return Redis(connection_pool=pool)
 

@@ -1,20 +1,20 @@
-"""Counts requests against policies, in fixed windows, exactly even when they arrive together."""
+"""Counts requests against policies in fixed windows, exactly also when they arrive at the same time."""
 
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django_ratelimit.core import get_usage
 
 from ratelimits import counters, metrics, policies
 from ratelimits.counters import CounterIncrement
+from ratelimits.django_ratelimit_adapter import window_counters
 from ratelimits.policies import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How one key stands against a policy; `reset` in seconds."""
+    """The count of one key under a policy; `reset` is the rest of its window in seconds."""
 
     policy: Policy
     count: int
@@ -22,17 +22,17 @@ class Usage:
 
     @property
     def allowed(self) -> bool:
-        """Whether the request may go on."""
+        """Whether the request is within the limit."""
         return self.count <= self.policy.most
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header fields of this policy alone."""
+        """The rate limit headers of this policy alone."""
         return headers([self])
 
 
 def headers(usages: Sequence[Usage]) -> dict[str, str]:
-    """Return the fields of draft-ietf-httpapi-ratelimit-headers, and Retry-After for a refusal."""
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers, and Retry-After where a limit is exceeded."""
     if not usages:
         return {}
     fields = {
@@ -48,20 +48,20 @@ def headers(usages: Sequence[Usage]) -> dict[str, str]:
 
 
 def retry_after(usages: Iterable[Usage]) -> int | None:
-    """Return the seconds until every exceeded window is over, None where none is exceeded."""
+    """Return the seconds until every exceeded window has ended, None where none is exceeded."""
     return max((usage.reset for usage in usages if not usage.allowed), default=None)
 
 
 def hit(policy: Policy, key: str) -> Usage:
-    """Count one request of the key and tell how it stands; one round trip to Redis.
+    """Count one request of the key and return its usage; one round trip to Redis.
 
-    While Redis is gone, this process counts for itself: the limit then holds per process.
+    While Redis does not answer, this process counts alone: the limit then holds per process.
     """
     return hit_all([policy], key)[0]
 
 
 def hit_all(applied_policies: Sequence[Policy], key: str) -> list[Usage]:
-    """Count one request of the key against several policies, still in one round trip."""
+    """Count one request of the key against several policies in one round trip."""
     return hit_many([(policy, key) for policy in applied_policies])
 
 
@@ -71,7 +71,7 @@ def hit_many(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
 
 
 def hit_in_redis(hits: Sequence[tuple[Policy, str]]) -> list[Usage] | None:
-    """Do the same, but return None where Redis does not answer."""
+    """Count as `hit_many` does, but return None where Redis does not answer."""
     return _hit(hits, counters.count_in_redis)
 
 
@@ -83,22 +83,17 @@ def hit_locally(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
 def _hit(
     hits: Sequence[tuple[Policy, str]], count: Callable[[Sequence[CounterIncrement]], list[int] | None]
 ) -> list[Usage] | None:
-    with counters.capture_counters() as captured:
-        # The counter bears no limit in its name: a limit that is changed goes on counting where it was.
-        windows = [
-            get_usage(None, group=policy.name, key=lambda *_, key=key: key, rate=(1, policy.window), increment=True)
-            for policy, key in hits
-        ]
+    windows = window_counters(hits)
     counts = count(
         [
-            CounterIncrement(counter, seconds, policy.name, policy.most, key)
-            for (policy, key), (counter, seconds) in zip(hits, captured, strict=True)
+            CounterIncrement(window.name, window.seconds, policy.name, policy.most, key)
+            for (policy, key), window in zip(hits, windows, strict=True)
         ]
     )
     if counts is None:
         return None
     usages = [
-        Usage(policy, number, max(1, int(window["time_left"])))
+        Usage(policy, number, max(1, window.time_left))
         for (policy, _), number, window in zip(hits, counts, windows, strict=True)
     ]
     for usage in usages:
@@ -107,15 +102,15 @@ def _hit(
 
 
 def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usage]:
-    """Count one request of a subject under a key against the policies of these names, as they stand now.
+    """Count one request of a subject under a key against the named policies, with their present numbers.
 
-    Empty where nothing holds it: the subject is exempt, or the key has no limit.
+    Return no usage where no limit applies: the subject is exempt, or the key has no limit.
     """
     return hit_all(applicable_policies(names, key, subject=subject), key)
 
 
 def applicable_policies(names: Sequence[str], key: str, *, subject: object = None) -> list[Policy]:
-    """Return those of the policies that hold the subject under a key, as they stand now."""
+    """Return those of the named policies that apply to the subject under a key, with their present numbers."""
     exempt = is_exempt(subject)
     applicable = []
     for name in names:
@@ -128,17 +123,14 @@ def applicable_policies(names: Sequence[str], key: str, *, subject: object = Non
 
 
 def current_counters(key: str) -> dict[str, str]:
-    """Return the counters of a key in the present windows, by policy."""
-    counter_names = {}
-    for name in policies.names():
-        with counters.capture_counters() as captured:
-            get_usage(None, group=name, key=lambda *_: key, rate=(1, policies.get(name).window), increment=True)
-        counter_names[name] = captured[0][0]
-    return counter_names
+    """Return the names of a key's counters in the present windows, by policy."""
+    names = policies.names()
+    windows = window_counters((policies.get(name), key) for name in names)
+    return {name: window.name for name, window in zip(names, windows, strict=True)}
 
 
 def address_key(address: str | None) -> str:
-    """Return what an address is counted by: IPv4 itself, IPv6 its /64, which is one subscriber's."""
+    """Return the key of an address: an IPv4 address itself, of IPv6 the /64, which is one subscriber's."""
     if address is None:
         return "address:unknown"
     parsed = ipaddress.ip_address(address)
@@ -146,10 +138,10 @@ def address_key(address: str | None) -> str:
 
 
 def is_exempt(subject: object) -> bool:
-    """Tell whether the subject is a service that no limit holds back (RATE_LIMIT_WHITELIST).
+    """Return whether the subject is a service without limits (RATE_LIMIT_WHITELIST).
 
-    It is named by its id, or by the name of its key or account where that is staff's: anybody else may call
-    a key what they like.
+    The list holds ids of keys and users, and names of keys and accounts of staff: anybody else could give a key
+    the name of a listed service.
     """
     whitelist = settings.RATE_LIMIT_WHITELIST
     if subject is None or not whitelist:

@@ -1,4 +1,4 @@
-"""What the limits decide, for Prometheus."""
+"""Metrics of the decisions of the limiter."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ _decisions = Counter(
     "What the rate limits have decided: a request may go on, is refused, or is held by no limit.",
     ["policy", "decision"],
 )
-# Made at once: every series is there from the first scrape on.
+# Created at once, so that every series exists from the first scrape.
 _series: Final = {
     (policy, decision): _decisions.labels(policy, decision)
     for policy in settings.RATE_LIMITS

@@ -1,4 +1,4 @@
-"""Writes the limit headers, and counts what no view has counted."""
+"""Writes the rate limit headers, and counts the requests that no view has counted."""
 
 import re
 from collections.abc import Callable
@@ -14,11 +14,11 @@ _UNLIMITED: Final = re.compile(r"/api/(health|metrics)(/|$)")
 
 
 class RateLimitHeadersMiddleware:
-    """Puts `RateLimit-Policy` and `RateLimit` on every limited response.
+    """Sets `RateLimit-Policy` and `RateLimit` on every limited response.
 
-    Synchronous only, and the innermost: Django then adapts the whole chain to its thread once.
-    A view refuses strangers before its throttle runs, and an unknown path has no view: those requests
-    are counted here, so that guessing credentials or paths is limited like anything else.
+    Synchronous only, and the innermost, so that Django adapts the whole chain to its thread once. A view refuses
+    anonymous callers before its throttle runs, and an unknown path has no view: those requests are counted here, so
+    that guessing of credentials or paths is limited, too.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -42,7 +42,7 @@ class RateLimitHeadersMiddleware:
 
 
 def refusal(request: HttpRequest, wait: int) -> HttpResponse:
-    """Return the answer to a request that is over a limit for so many seconds."""
+    """Return the 429 response to a request over a limit whose window ends in `wait` seconds."""
     return JsonResponse(
         {
             "type": "about:blank",

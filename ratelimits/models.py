@@ -1,18 +1,18 @@
-"""What must outlive a cache: failed attempts, whose limit never opens, and limits that operators have changed."""
+"""Failed attempts, whose limit must hold without Redis, and the limits that operators have changed."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 
 class FailedAttempts(models.Model):
-    """How often a key has failed in the window that its first failure began."""
+    """The failures of a key in the window that its first failure started."""
 
     id = models.BigAutoField(primary_key=True)
     policy = models.CharField(max_length=24)
     key = models.CharField(max_length=300)
     failures = models.PositiveIntegerField(default=0)
     ends_at = models.DateTimeField()
-    # Attempts that are being checked now; forgotten after a while, should their process die.
+    # Attempts that are being checked; they expire should their process die.
     in_flight = models.PositiveIntegerField(default=0)
     in_flight_until = models.DateTimeField()
 
@@ -30,7 +30,7 @@ _SECONDS = [MinValueValidator(1), MaxValueValidator(31 * 86400)]
 
 
 class PolicyLimit(models.Model):
-    """A policy whose numbers an operator has changed; without a row the environment's hold."""
+    """A policy whose numbers an operator has changed; without a row those of the environment apply."""
 
     policy = models.CharField(max_length=12, primary_key=True)
     most = models.PositiveIntegerField("requests", validators=_COUNT, help_text="At most so many in one window.")
@@ -47,7 +47,7 @@ class PolicyLimit(models.Model):
 
 
 class KeyLimit(models.Model):
-    """A limit of its own for one key: an API key, a user or an address. Its window is the policy's."""
+    """The limit of one key (an API key, a user or an address) in the window of the policy."""
 
     id = models.BigAutoField(primary_key=True)
     policy = models.CharField(max_length=12)
@@ -74,7 +74,7 @@ class KeyLimit(models.Model):
 
 
 class Revision(models.Model):
-    """Counts the changes of the two tables above, by a trigger: by this every process learns of them."""
+    """The number of changes of the two tables above, which a trigger increments and every process polls."""
 
     id = models.PositiveSmallIntegerField(primary_key=True)
     number = models.PositiveBigIntegerField()

@@ -1,7 +1,7 @@
-"""What operators have changed at run time, as this process knows it: asked for once a second, off the request path.
+"""The limits that operators have changed at run time, polled once a second off the request path.
 
-PostgreSQL keeps it, and a trigger there counts the changes, so that an unchanged number is all that a look costs.
-While PostgreSQL is out, what was known last goes on.
+They are stored in PostgreSQL, where a trigger counts the changes: a poll without a change reads one number. While
+PostgreSQL does not answer, the last known limits apply.
 """
 
 import os
@@ -16,13 +16,13 @@ from django.db import DatabaseError, connection
 from ratelimits.models import KeyLimit, PolicyLimit, Revision
 
 _log = structlog.get_logger("ratelimits")
-# Changes hold in every process within two seconds.
+# Every process applies a change within two seconds.
 POLL_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class LimitOverrides:
-    """Policies `name → (most, window)` and keys `(policy, key) → most` (None: no limit) that differ."""
+    """The changed policies `name → (most, window)` and keys `(policy, key) → most` (None: no limit)."""
 
     revision: int = 0
     policies: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -40,13 +40,13 @@ _start_lock: Final = threading.Lock()
 
 
 def current() -> LimitOverrides:
-    """Return the changes that this process knows of."""
+    """Return the changes that this process has read last."""
     return _state.overrides
 
 
 def refresh() -> None:
-    """Read the changes, where there are new ones."""
-    # Before the rows: whatever comes in between is read twice rather than not at all.
+    """Read the changes, where their revision is new; raises DatabaseError."""
+    # Read before the rows: a change in between is then read twice instead of not at all.
     revision = Revision.objects.values_list("number", flat=True).first() or 0
     if revision != _state.overrides.revision:
         _state.overrides = LimitOverrides(
@@ -57,7 +57,7 @@ def refresh() -> None:
 
 
 def start_polling() -> None:
-    """Keep the changes fresh by a thread of this process; a second call does nothing."""
+    """Start the thread that polls the changes; a second call in one process does nothing."""
     if _state.poller_pid == os.getpid():
         return
     with _start_lock:
@@ -67,14 +67,14 @@ def start_polling() -> None:
 
 
 def _poll_forever() -> None:
-    pause = threading.Event()  # never set: it only waits
+    pause = threading.Event()  # never set, only waited for
     is_reachable = True
     while True:
         try:
             refresh()
         except (DatabaseError, OSError) as error:
             if is_reachable:
-                _log.warning("limits cannot be read: the last known ones hold", error=repr(error)[:300])
+                _log.warning("limits cannot be read: the last known ones apply", error=repr(error)[:300])
             is_reachable = False
         else:
             is_reachable = True

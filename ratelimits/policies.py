@@ -1,7 +1,7 @@
-"""The declared limits: so many requests (or failures) in a window, under a name.
+"""The declared limits: a number of requests (or failures) in a window, under a name.
 
-The environment says what holds by default (`settings.RATE_LIMITS`); what operators have changed since lies
-over it (`ratelimits.overrides`).
+The defaults are `settings.RATE_LIMITS`, from the environment; the changes of operators (`ratelimits.overrides`)
+take precedence.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from ratelimits import overrides
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """At most `most` in `window` seconds."""
+    """At most `most` requests in `window` seconds."""
 
     name: str
     most: int
@@ -21,24 +21,24 @@ class Policy:
 
 
 def names() -> tuple[str, ...]:
-    """Return the name of every policy that is declared."""
+    """Return the names of the declared policies."""
     return tuple(settings.RATE_LIMITS)
 
 
 def default(name: str) -> Policy:
-    """Return the policy as the environment has it; raises KeyError for a name that nobody declared."""
+    """Return a policy with the numbers of the environment; raises KeyError for an undeclared name."""
     most, window = settings.RATE_LIMITS[name]
     return Policy(name, most, window)
 
 
 def get(name: str) -> Policy:
-    """Return the policy as it stands now; raises KeyError for a name that nobody declared."""
+    """Return a policy with its present numbers; raises KeyError for an undeclared name."""
     changed = overrides.current().policies.get(name)
     return Policy(name, *changed) if changed else default(name)
 
 
 def for_key(name: str, key: str) -> Policy | None:
-    """Return the policy as it stands now for one key, None where that is held by no limit."""
+    """Return a policy with the present numbers for one key, None where the key has no limit."""
     policy = get(name)
     key_overrides = overrides.current().keys
     if (name, key) not in key_overrides:
@@ -48,7 +48,7 @@ def for_key(name: str, key: str) -> Policy | None:
 
 
 def source(name: str) -> str:
-    """Tell where the policy's numbers come from: `admin`, `environment` or `default`."""
+    """Return the source of a policy's numbers: `admin`, `environment` or `default`."""
     if name in overrides.current().policies:
         return "admin"
     return "environment" if name in settings.RATE_LIMITS_SET else "default"

@@ -1,4 +1,4 @@
-"""What `/api/metrics/ratelimit` and `manage.py limits` tell: policies, their decisions, the busiest keys."""
+"""The report of `/api/metrics/ratelimit` and `manage.py limits`: policies, their decisions, the busiest keys."""
 
 import time
 from collections import Counter
@@ -13,15 +13,15 @@ from ratelimits import counters, metrics, policies
 _MAX_SHOWN: Final = 20
 _PUBLIC_PREFIXES: Final = ("key:", "user:", "address:", "account:")
 
-# What this host has decided, by policy and decision, for as long as Redis is gone.
+# The decisions of this host by policy and decision, used while Redis does not answer.
 Decisions = Callable[[], Mapping[tuple[str, str], float]]
 
 
 def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str, Any]:
-    """Return the limits with their counts over all processes; of this host, and `partial`, without Redis.
+    """Return the limits with their counts over all processes; without Redis those of this host, and `partial`.
 
-    `hits` are the requests counted since Redis began, `rejections` those of them that were refused. The
-    busiest keys are those of the last quarter of an hour (up to two).
+    `hits` are the requests counted since Redis started, `rejections` those of them that were refused. The busiest
+    keys are those of the present and the previous quarter of an hour.
     """
     try:
         totals, hits, rejections = _totals_from_redis()
@@ -40,7 +40,7 @@ def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str
 
 
 def mask_key(key: str) -> str:
-    """Return the key as it may be shown: an id, an address, an account; else only the beginning."""
+    """Return the key as it may be shown: an id, address or account as it is, else only its first characters."""
     return key if key.startswith(_PUBLIC_PREFIXES) else f"{key[:4]}…"
 
 

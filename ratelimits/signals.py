@@ -1,7 +1,7 @@
-"""What the limits tell whoever listens; receivers live in the upper rooms and are connected by freight.wiring."""
+"""The signals of the rate limits; the receivers are in upper apps, connected by freight.wiring."""
 
 from django.dispatch import Signal
 
-# Sent in the transaction that changes a limit, with `by` (whatever the caller gave for who did it), `now`, `name`
-# (the policy, or policy and key), and the numbers `before` and `after`.
+# Sent inside the transaction that changes a limit, with `by` (what the caller passed for who changed it), `now`,
+# `name` (the policy, or policy and key), and the numbers `before` and `after` as mappings or None.
 limit_changed = Signal()

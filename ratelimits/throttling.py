@@ -1,4 +1,4 @@
-"""The limiter as a throttle of the REST framework."""
+"""The limiter as a throttle of Django REST framework."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from ratelimits.limiter import Usage
 
 
 def count_request(request: HttpRequest, *names: str) -> list[Usage]:
-    """Count a request by its subject, else by its address; empty for an exempt service.
+    """Count a request by its subject, else by its address, and return the usages; none for an exempt service.
 
-    What it found stays at `request.rate_limits`, from which the middleware writes the headers.
+    The usages are kept as `request.rate_limits`, from which the middleware writes the headers.
     """
     subject = getattr(request, "subject", None)
     key = getattr(subject, "limit_key", None) or limiter.address_key(getattr(request, "client_address", None))
@@ -23,16 +23,17 @@ def count_request(request: HttpRequest, *names: str) -> list[Usage]:
 
 
 class GeneralThrottle(BaseThrottle):
-    """Holds every request of the API to the policy `general`, and to those of its view (`rate_policies`)."""
+    """Applies the policy `general` and those of the view (`rate_policies`) to every request of the API."""
 
     _usages: list[Usage] = []
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count the request and tell whether it may go on."""
+        """Count the request and return whether it is within its limits."""
         names = (*getattr(view, "rate_policies", ()), "general")
-        self._usages = count_request(request._request, *names)
+        # The framework has no public name for Django's request.
+        self._usages = count_request(request._request, *names)  # noqa: SLF001  as above
         return limiter.retry_after(self._usages) is None
 
     def wait(self) -> float | None:
-        """Return the seconds until the window ends."""
+        """Return the seconds until every exceeded window has ended."""
         return limiter.retry_after(self._usages)

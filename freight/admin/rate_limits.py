@@ -73,13 +73,13 @@ class _LimitAdmin(ServiceAdmin):
 
     search_fields = ("policy",)
 
-    def may(self, request: HttpRequest, permission: str | None) -> bool:
+    def has_permission(self, request: HttpRequest, permission: str | None) -> bool:
         """Return whether the user is an active superuser."""
         return bool(request.user.is_active) and is_superuser(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Allow deletion, which restores the configured limit."""
-        return self.may(request, None)
+        return self.has_permission(request, None)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Delete each through the service, which sends the signal."""

@@ -1,8 +1,16 @@
-"""A database that says nothing is given up: libpq waits without end, and a unix socket has no timeout.
+"""How long a request waits for PostgreSQL and for Redis, and connections that keep to it.
 
-A process that serves has the database end its statements after STATEMENT_SECONDS. Silence that lasts longer than
-SECONDS therefore means that the database is frozen or gone, and not that it works: the connection is ended and the
-statement fails. What was being committed then has an unknown outcome.
+PostgreSQL (docs/decisions/0031): libpq waits without end, and a unix socket has no timeout. A serving process has
+the database end its statements after STATEMENT_TIMEOUT_SECONDS. A silence of DATABASE_TIMEOUT_SECONDS therefore
+means that the database is frozen or gone, not that it works: the connection is closed and the statement fails. The
+outcome of a COMMIT that was under way is unknown.
+
+Redis (docs/decisions/0033): a timeout of the client holds for one wait, and a command has several (connect, each
+line of the handshake, the reply). A Redis that is slow instead of gone fails none of them, so no breaker opens, and
+the waits of a request add up to seconds. Here the waits of a command share one deadline, and the slow commands of a
+request one budget.
+
+Import nothing of Freight here: the settings need this module before Django is set up.
 """
 
 import contextlib
@@ -10,45 +18,58 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.rows import TupleRow
+from redis import Connection, ConnectionPool
+from redis.connection import AbstractConnection
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 STATEMENT_TIMEOUT_SECONDS: Final = 3.5
 DATABASE_TIMEOUT_SECONDS: Final = 4.0
 _POLL_SECONDS: Final = 0.1
 
+REDIS_CONNECT_TIMEOUT_SECONDS: Final = 0.2
+# One command, connecting included.
+REDIS_COMMAND_TIMEOUT_SECONDS: Final = 0.3
+# All slow commands of one request; a reply within _SLOW_REPLY_SECONDS costs nothing of it.
+REDIS_REQUEST_BUDGET_SECONDS: Final = 0.45
+_SLOW_REPLY_SECONDS: Final = 0.05
+
 
 @dataclass(slots=True)
 class RequestBudget:
-    """What one request can bear: its waits share it, each answer restores it, and once it is lost it stays lost."""
+    """How long one request may still wait; its threads and tasks share it.
 
-    seconds: float
-    exhausted: bool = False
+    The database may be silent for `database_seconds` in each wait: every answer restores them, but once they are
+    exhausted the request does not ask it again. Slow replies of Redis add up and are never restored.
+    """
+
+    database_seconds: float = DATABASE_TIMEOUT_SECONDS
+    database_exhausted: bool = False
+    redis_spent_seconds: float = 0.0
 
     @property
-    def remaining(self) -> float:
-        """How long the next wait may last."""
-        return 0.0 if self.exhausted else self.seconds
+    def database_remaining(self) -> float:
+        """How many seconds the next wait for the database may last."""
+        return 0.0 if self.database_exhausted else self.database_seconds
 
 
-_request_budget: ContextVar[RequestBudget | None] = ContextVar("patience", default=None)
-_deadline_at: ContextVar[float | None] = ContextVar("patience_until", default=None)
-# Of threads that work for no request; None: they wait as long as it takes.
+_request_budget: Final[ContextVar[RequestBudget | None]] = ContextVar("request_budget", default=None)
+# On the monotonic clock. Two, so that a deadline of Redis does not end a wait for the database inside it.
+_deadline_at: Final[ContextVar[float | None]] = ContextVar("database_deadline", default=None)
+_redis_deadline_at: Final[ContextVar[float | None]] = ContextVar("redis_deadline", default=None)
+# Of threads that serve no request; None: they wait as long as it takes.
 _process_timeout: list[float | None] = [None]
 
 
-def set_process_timeout(seconds: float = DATABASE_TIMEOUT_SECONDS) -> None:
-    """Have every wait of this process end, also those of threads that work for no request."""
-    _process_timeout[0] = seconds
-
-
 @contextlib.contextmanager
-def database_request_budget(seconds: float = DATABASE_TIMEOUT_SECONDS) -> Iterator[RequestBudget]:
-    """Have the threads of one request share their patience, from here to the end of the block."""
-    budget = RequestBudget(seconds)
+def request_budget(database_seconds: float = DATABASE_TIMEOUT_SECONDS) -> Iterator[RequestBudget]:
+    """Have all waits of the request that the block serves share one budget."""
+    budget = RequestBudget(database_seconds)
     token = _request_budget.set(budget)
     try:
         yield budget
@@ -56,9 +77,26 @@ def database_request_budget(seconds: float = DATABASE_TIMEOUT_SECONDS) -> Iterat
         _request_budget.reset(token)
 
 
+def _effective_timeout(deadline_at: float | None, *timeouts: float | None) -> float | None:
+    """Return the shortest of the timeouts and of what is left until the deadline; None where nothing limits."""
+    shortest = None if deadline_at is None else max(0.0, deadline_at - time.monotonic())
+    for timeout in timeouts:
+        if timeout is not None and (shortest is None or timeout < shortest):
+            shortest = timeout
+    return shortest
+
+
+# -- PostgreSQL ---------------------------------------------------------------------------------------------
+
+
+def set_process_timeout(seconds: float = DATABASE_TIMEOUT_SECONDS) -> None:
+    """Limit every wait of this process for the database, also those of threads that serve no request."""
+    _process_timeout[0] = seconds
+
+
 @contextlib.contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Have all waits in the block end after so many seconds together, or with an outer block."""
+    """End the waits of the block for the database after `seconds` together, or at an outer deadline."""
     outer_deadline = _deadline_at.get()
     deadline_at = time.monotonic() + seconds
     token = _deadline_at.set(deadline_at if outer_deadline is None else min(outer_deadline, deadline_at))
@@ -70,12 +108,13 @@ def deadline(seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pool_checkout() -> Iterator[None]:
-    """Have a pool find and try its connections within the patience that is left.
+    """Have a pool find and test a connection within what is left of the request's budget.
 
-    A pool hands out what answers: one that found nothing in time has none, and whoever asked it does not ask again.
+    A pool hands out connections that answer: one that found none in time has none, so its OperationalError exhausts
+    the budget.
     """
     budget = _request_budget.get()
-    remaining = budget.remaining if budget else _process_timeout[0]
+    remaining = budget.database_remaining if budget else _process_timeout[0]
     if remaining is None:
         yield
         return
@@ -86,55 +125,124 @@ def pool_checkout() -> Iterator[None]:
             yield
     except psycopg.OperationalError:
         if budget:
-            budget.exhausted = True
+            budget.database_exhausted = True
         raise
 
 
 class DeadlineConnection(psycopg.Connection[TupleRow]):
-    """A connection whose waits come to an end."""
+    """A connection of a thread, whose waits end with the budget of its request or the timeout of its process."""
 
     def wait(self, gen: PQGen[RV], interval: float = _POLL_SECONDS, timeout: float | None = None) -> RV:
-        """Wait for the answer, and end the connection where none comes."""
+        """Wait for the answer; close the connection and raise OperationalError where none comes in time."""
         budget = _request_budget.get()
-        limit = _effective_timeout(timeout, budget.remaining if budget else _process_timeout[0])
+        limit = _effective_timeout(
+            _deadline_at.get(), timeout, budget.database_remaining if budget else _process_timeout[0]
+        )
         try:
             return super().wait(gen, interval, limit)
-        except psycopg.errors._WaitTimeout:
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001  it has no public name
             if budget:
-                budget.exhausted = True
+                budget.database_exhausted = True
             raise _close_silent_connection(self, limit) from None
 
 
 class AsyncDeadlineConnection(psycopg.AsyncConnection[TupleRow]):
-    """The same for event loops, whose tasks outlive the request that began them: each wait has its own patience."""
+    """A connection of an event loop. Its tasks outlive the request that began them: each wait has its own limit."""
 
-    answered_at = float("-inf")  # noted by whoever keeps it in a pool, on the monotonic clock
+    answered_at = float("-inf")  # on the monotonic clock; set by the owner of a pool
 
     async def wait(
         self,
         gen: PQGen[RV],
         interval: float = _POLL_SECONDS,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  the signature of psycopg
     ) -> RV:
-        """Wait for the answer, and end the connection where none comes."""
-        limit = _effective_timeout(timeout, DATABASE_TIMEOUT_SECONDS)
+        """Wait for the answer; close the connection and raise OperationalError where none comes in time."""
+        limit = _effective_timeout(_deadline_at.get(), timeout, DATABASE_TIMEOUT_SECONDS)
         try:
             return await super().wait(gen, interval, limit)
-        except psycopg.errors._WaitTimeout:
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001  it has no public name
             raise _close_silent_connection(self, limit) from None
-
-
-def _effective_timeout(*timeouts: float | None) -> float | None:
-    deadline_at = _deadline_at.get()
-    candidates = [each for each in timeouts if each is not None]
-    if deadline_at is not None:
-        candidates.append(max(0.0, deadline_at - time.monotonic()))
-    return min(candidates, default=None)
 
 
 def _close_silent_connection(
     connection: "psycopg.BaseConnection[Any]", limit: float | None
 ) -> psycopg.OperationalError:
-    """End a connection, on which an answer may still come, and return the error to raise."""
+    """Close a connection on which a late answer may still come, and return the error to raise."""
     connection.pgconn.finish()
     return psycopg.OperationalError(f"The database has said nothing for {limit:.1f} s; the connection was ended.")
+
+
+# -- Redis --------------------------------------------------------------------------------------------------
+
+
+def has_redis_budget() -> bool:
+    """Return whether this request may still wait for Redis; outside of requests always."""
+    budget = _request_budget.get()
+    return budget is None or budget.redis_spent_seconds < REDIS_REQUEST_BUDGET_SECONDS - _SLOW_REPLY_SECONDS
+
+
+def redis_timeout() -> float | None:
+    """Return the seconds that this request may wait for its next command; None outside of requests."""
+    budget = _request_budget.get()
+    if budget is None:
+        return None
+    remaining = max(_SLOW_REPLY_SECONDS, REDIS_REQUEST_BUDGET_SECONDS - budget.redis_spent_seconds)
+    return min(REDIS_COMMAND_TIMEOUT_SECONDS, remaining)
+
+
+@contextlib.contextmanager
+def redis_deadline() -> Iterator[None]:
+    """End the command in the block in time and charge it to the request; raises redis' TimeoutError."""
+    budget, started = _request_budget.get(), time.monotonic()
+    token = _redis_deadline_at.set(started + (redis_timeout() or REDIS_COMMAND_TIMEOUT_SECONDS))
+    try:
+        yield
+    finally:
+        _redis_deadline_at.reset(token)
+        elapsed = time.monotonic() - started
+        if budget is not None and elapsed > _SLOW_REPLY_SECONDS:
+            budget.redis_spent_seconds += elapsed
+
+
+def _redis_socket_timeout(configured: float | None) -> float | None:
+    timeout = _effective_timeout(_redis_deadline_at.get(), configured)
+    if timeout is not None and timeout <= 0:
+        raise RedisTimeoutError("Redis has not answered in time.")
+    return timeout
+
+
+class _DeadlineRedisConnection(AbstractConnection):
+    """A connection whose waits share the deadline of their command."""
+
+    def _connect(self) -> Any:
+        configured = self.socket_connect_timeout
+        self.socket_connect_timeout = _redis_socket_timeout(configured)
+        try:
+            return super()._connect()  # type: ignore[no-untyped-call, safe-super]  # untyped; a subclass implements it
+        finally:
+            self.socket_connect_timeout = configured
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        """Read a reply; without one in time close the connection, on which it may still come."""
+        try:
+            remaining = _redis_socket_timeout(self.socket_timeout)
+        except RedisTimeoutError:
+            self.disconnect()  # type: ignore[no-untyped-call]  # the library is untyped
+            raise
+        open_socket: Any = self._sock
+        if open_socket is not None:
+            open_socket.settimeout(remaining)
+        return super().read_response(*arguments, **options)  # type: ignore[no-untyped-call]  # the library is untyped
+
+
+class DeadlineConnectionPool(ConnectionPool):
+    """A pool of such connections, of whatever kind (TCP, TLS, unix socket) its URL asks for."""
+
+    def __init__(self, connection_class: Any = Connection, **options: Any) -> None:
+        super().__init__(_with_deadline(connection_class), **options)
+
+
+@cache
+def _with_deadline(kind: type) -> type:
+    return type(f"Deadline{kind.__name__}", (_DeadlineRedisConnection, kind), {})

@@ -1,4 +1,4 @@
-"""What the health checks look at: PostgreSQL with its migrations, Redis, and parts that may be missing."""
+"""The health checks of Freight: PostgreSQL and its migrations, Redis, channel layer, optional features, disk."""
 
 import asyncio
 import dataclasses
@@ -24,12 +24,12 @@ _CHANNEL_LAYER_SECONDS: Final = 0.5
 
 @dataclasses.dataclass
 class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
-    """Answers a query on a connection of its own, and has every migration that this code knows.
+    """Checks that PostgreSQL answers and has every migration of this code.
 
-    Its own, so that a pool in full use by requests does not look like a database that is down.
+    It has its own connection: a pool that requests have exhausted must not look like a database that is down.
     """
 
-    # Django's settings of the database; without them, those of `default`.
+    # The settings of the database; those of `default` where it is None.
     database: Mapping[str, Any] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
             raise ServiceUnavailable("does not answer") from error
         if pending:
             raise ServiceUnavailable("migrations are pending")
-        # The code of a process does not change: what it needs is there for good.
+        # The code of a process does not change, so its migrations need no second check.
         self._is_migrated = True
 
     async def _has_pending_migrations(self, connection: psycopg.AsyncConnection[Any]) -> bool:
@@ -66,7 +66,7 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
 
 @dataclasses.dataclass
 class OptionalFeature(HealthCheck):  # type: ignore[misc]  # the library is untyped
-    """A part that an installation may lack; looked for once, it does not come while the process runs."""
+    """A feature that an installation may lack; checked once, as it does not appear while the process runs."""
 
     is_present: Callable[[], bool] = dataclasses.field(repr=False)
 
@@ -74,7 +74,7 @@ class OptionalFeature(HealthCheck):  # type: ignore[misc]  # the library is unty
         self._is_present: bool | None = None
 
     def run(self) -> None:
-        """Raise ServiceWarning where the part is missing."""
+        """Raise ServiceWarning where the feature is missing."""
         if self._is_present is None:
             self._is_present = self.is_present()
         if not self._is_present:
@@ -83,10 +83,10 @@ class OptionalFeature(HealthCheck):  # type: ignore[misc]  # the library is unty
 
 @dataclasses.dataclass
 class ChannelLayer(HealthCheck):  # type: ignore[misc]  # the library is untyped
-    """Publishes to a group that nobody is in, as a hint would be."""
+    """Publishes to a group without members, as a hint would be published."""
 
     async def run(self) -> None:
-        """Raise ServiceUnavailable unless the layer takes a message in time."""
+        """Raise ServiceUnavailable unless the layer accepts a message within _CHANNEL_LAYER_SECONDS."""
         layer: Any = get_channel_layer()
         try:
             await asyncio.wait_for(layer.group_send("freight-health", {"type": "health"}), _CHANNEL_LAYER_SECONDS)
@@ -95,14 +95,14 @@ class ChannelLayer(HealthCheck):  # type: ignore[misc]  # the library is untyped
 
 
 class Disk(psutil.Disk):  # type: ignore[misc]  # the library is untyped
-    """The library's check of a disk, on the nearest folder that is there."""
+    """The library's check of a disk, on the nearest folder that exists."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path=next(each for each in (path, *path.parents) if each.exists()))
 
 
 def redis_check() -> Redis:
-    """Return the library's check of Redis, with deadlines and without retries."""
+    """Return the library's check of Redis, with timeouts and without retries."""
     return Redis(
         client_factory=lambda: redis.asyncio.Redis.from_url(
             settings.REDIS_URL,
@@ -122,7 +122,7 @@ async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
         autocommit=True,
         application_name="freight health",
         connect_timeout=3,
-        # A peer that vanished without a word is given up, so that the next check connects afresh.
+        # End the connection to a peer that vanished silently, so that the next check connects anew.
         tcp_user_timeout=10_000,
         keepalives_idle=5,
         keepalives_interval=2,
@@ -131,7 +131,7 @@ async def _connect(database: Mapping[str, Any]) -> psycopg.AsyncConnection[Any]:
 
 
 def _known_migrations() -> set[tuple[str, str]]:
-    """Return the migrations on disk, those that a squashed one replaces left out."""
+    """Return the migrations on disk, without those that a squashed one replaces."""
     known = MigrationLoader(None).disk_migrations or {}
     replaced = {each for migration in known.values() for each in migration.replaces}
     return set(known) - replaced

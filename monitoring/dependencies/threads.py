@@ -1,4 +1,4 @@
-"""What waits, for coroutines: in threads of its own, with all that is known of the request."""
+"""Blocking work for coroutines, in threads that keep the context of the request."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 async def run_in_thread(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    """Do the work in one of the threads, which gives its connection back if that is worn out."""
+    """Run `work` in a thread of the pool with the caller's context, then close a worn-out database connection."""
 
     def call() -> T:
         try:

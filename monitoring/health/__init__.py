@@ -1,0 +1,1 @@
+"""Health endpoints, answered before Django, and the background checks behind them."""

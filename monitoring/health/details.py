@@ -1,38 +1,37 @@
-"""What detailed health says of each part, made from what the watch has seen and the processes have told."""
+"""The bodies of detailed and brief health, from the results of the checks and from providers of details."""
 
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psutil
 
 from monitoring import metrics
+from monitoring.health.monitor import HealthMonitor
+from monitoring.memory import memory_limit
 from monitoring.prometheus import multiprocess
-from monitoring.prometheus.collectors import memory_limit
-
-if TYPE_CHECKING:
-    from monitoring.health.monitor import HealthMonitor
 
 DetailProvider = Callable[[], Mapping[str, Any]]
 _MEMORY_WARNING_RATIO: Final = 0.9
 
 
 def check_statuses(
-    monitor: "HealthMonitor", providers: Mapping[str, DetailProvider], *, draining: bool
+    monitor: HealthMonitor, providers: Mapping[str, DetailProvider], *, draining: bool
 ) -> dict[str, dict[str, Any]]:
-    """Return each check: `status` is ok, warning or critical; `reason` says what is wrong."""
+    """Return the status of each dependency and detail: `status` is ok, warning or critical, `reason` the error."""
     statuses: dict[str, dict[str, Any]] = {}
     results = monitor.results
-    for part in monitor.dependencies:
-        error = results.errors.get(part.name, "not checked yet") if monitor.is_fresh else "the checks do not run"
-        status: dict[str, Any] = {"status": "ok", "latencyMs": results.latency_ms.get(part.name)}
+    for dependency in monitor.dependencies:
+        name = dependency.name
+        error = results.errors.get(name, "not checked yet") if monitor.is_fresh else "the checks do not run"
+        status: dict[str, Any] = {"status": "ok", "latencyMs": results.latency_ms.get(name)}
         if error:
-            status["status"] = "critical" if part.required else "warning"
+            status["status"] = "critical" if dependency.required else "warning"
             status["reason"] = error
-        statuses[part.detail_name or part.name] = status
+        statuses[dependency.detail_name or name] = status
     for name, provider in providers.items():
-        # What a fact says stands beside what the check of that name has found.
+        # A check and a detail of one name share an entry; the check's fields win.
         statuses[name] = dict(provider()) | statuses.get(name, {})
     if draining:
         statuses["process"] = {**statuses.get("process", {}), "status": "critical", "reason": "draining"}
@@ -40,7 +39,7 @@ def check_statuses(
 
 
 def overall_status(statuses: Mapping[str, Mapping[str, Any]]) -> str:
-    """Say how the whole is."""
+    """Return the worst status: healthy, degraded or unhealthy."""
     levels = {each["status"] for each in statuses.values()}
     if "critical" in levels:
         return "unhealthy"
@@ -48,7 +47,7 @@ def overall_status(statuses: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def detailed_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float, took_ms: float) -> dict[str, Any]:
-    """Return `/api/health/detailed`."""
+    """Return the body of `/api/health/detailed`."""
     return {
         "status": overall_status(statuses),
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -59,7 +58,7 @@ def detailed_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float, t
 
 
 def brief_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float) -> dict[str, Any]:
-    """Return `/api/metrics/health`."""
+    """Return the body of `/api/metrics/health`."""
     return {
         "status": overall_status(statuses),
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -70,13 +69,13 @@ def brief_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float) -> d
 
 
 def memory_detail(process_statuses: Callable[[], list[dict[str, Any]]]) -> DetailProvider:
-    """Make the fact about memory: how full the fullest process is, 0 to 1."""
+    """Make the detail about memory: the usage of the process that uses most, 0 to 1 of its limit."""
 
     def provider() -> dict[str, Any]:
         limit = memory_limit()
-        most = max((each["performance"]["rss"] for each in process_statuses() if "performance" in each), default=0)
-        usage = round(most / limit, 3)
-        fields = {"status": "ok", "usage": usage, "rssBytes": most, "limitBytes": limit}
+        rss = max((each["performance"]["rss"] for each in process_statuses() if "performance" in each), default=0)
+        usage = round(rss / limit, 3)
+        fields = {"status": "ok", "usage": usage, "rssBytes": rss, "limitBytes": limit}
         return fields | (
             {"status": "warning", "reason": f"{usage:.0%} are in use"} if usage > _MEMORY_WARNING_RATIO else {}
         )
@@ -85,7 +84,7 @@ def memory_detail(process_statuses: Callable[[], list[dict[str, Any]]]) -> Detai
 
 
 def process_detail() -> dict[str, Any]:
-    """Return what the answering process is and how it fares."""
+    """Return the detail about the process that answers."""
     process = psutil.Process()
     name = multiprocess.process_name()
     pool = {

@@ -1,7 +1,6 @@
-"""Health: asked by balancers, answered at once from what a background thread knows (`watch`)."""
+"""Health over HTTP, answered at once before Django from the last results of the background checks (`monitor`)."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ import orjson
 from django.conf import settings
 
 from monitoring import addresses, runtime
-from monitoring.health import details
+from monitoring.health import details, process_state
 from monitoring.health.monitor import Dependency, HealthMonitor
 from monitoring.middleware import accept_or_generate_id
 
@@ -23,40 +22,19 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 _FIRST_RESULT_SECONDS: Final = 2.0
 
-_started_at = time.monotonic()
-_draining = threading.Event()
-_instances: "list[HealthApplication]" = []
-
-
-def start_draining() -> None:
-    """Make `ready` say no from now on: the process is going to stop."""
-    _draining.set()
-
-
-def is_draining() -> bool:
-    """Tell whether the process is going to stop."""
-    return _draining.is_set()
-
-
-def dependency_errors() -> Mapping[str, str | None]:
-    """Return what is wrong with each part (None: nothing) as this process last saw it."""
-    return _instances[-1].monitor.results.errors if _instances else {}
-
-
-def process_started_at() -> float:
-    """Return when this process began, in seconds since 1970."""
-    return time.time() - (time.monotonic() - _started_at)
+# The one that was made last: views answer from it, too.
+_current: "list[HealthApplication]" = []
 
 
 def detailed_response(path: str) -> tuple[int, dict[str, Any]]:
-    """Return status and body of a detailed answer, for who is let in by a key."""
-    if not _instances:
+    """Return status and body of a detailed endpoint, for a caller with a key."""
+    if not _current:
         return 503, {"status": "unhealthy", "checks": {}, "issues": ["the checks do not run"]}
-    return _instances[-1].internal_endpoints[path]()
+    return _current[-1].internal_endpoints[path]()
 
 
 class HealthApplication:
-    """Answers health before Django, the detailed kind to the network inside; hands on the rest."""
+    """Answers health before Django, in detail only to METRICS_ALLOWED_NETWORKS; passes other requests on."""
 
     def __init__(
         self,
@@ -70,7 +48,7 @@ class HealthApplication:
         self.inner = inner
         self.detail_providers = detail_providers or {}
         self.monitor = HealthMonitor(dependencies)
-        _instances[:] = [self]
+        _current[:] = [self]
         self.version = version
         self.environment = environment
         self._public_endpoints: dict[str, Callable[[], tuple[int, dict[str, Any]]]] = {
@@ -109,8 +87,8 @@ class HealthApplication:
     async def _wait_for_first_results(self) -> None:
         self.monitor.start()
         deadline = time.monotonic() + _FIRST_RESULT_SECONDS
-        # The findings come from another thread: an Event of this loop could not be set from there.
-        while not self.monitor.results.checked_at and time.monotonic() < deadline:
+        # Polled: the results come from another thread, which cannot set an Event of this loop.
+        while not self.monitor.results.checked_at and time.monotonic() < deadline:  # noqa: ASYNC110  as above
             await asyncio.sleep(0.02)
 
     def _health(self) -> tuple[int, dict[str, Any]]:
@@ -120,7 +98,7 @@ class HealthApplication:
             "service": "freight-api",
             "version": self.version,
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "uptime": round(time.monotonic() - _started_at, 3),
+            "uptime": round(process_state.uptime(), 3),
             "environment": self.environment,
         }
 
@@ -128,17 +106,17 @@ class HealthApplication:
         return 200, {"alive": True, "status": "alive"}
 
     def _ready(self) -> tuple[int, dict[str, Any]]:
-        errors = {name: finding for name, finding in self.monitor.results.errors.items() if finding}
+        errors = {name: error for name, error in self.monitor.results.errors.items() if error}
         failures = {
-            part.name: errors[part.name]
-            for part in self.monitor.dependencies
-            if part.required and part.name in errors
+            dependency.name: errors[dependency.name]
+            for dependency in self.monitor.dependencies
+            if dependency.required and dependency.name in errors
         }
-        if is_draining():
+        if process_state.is_draining():
             failures["process"] = "draining"
         elif not self.monitor.is_fresh:
             failures["process"] = "the checks do not run"
-        unreported = {part.name for part in self.monitor.dependencies if not part.shown_in_ready}
+        unreported = {each.name for each in self.monitor.dependencies if not each.shown_in_ready}
         degraded = sorted(set(errors) - set(failures) - unreported)
         if failures:
             return 503, {"ready": False, "status": "not_ready", "failed": failures, "degraded": degraded}
@@ -146,14 +124,14 @@ class HealthApplication:
 
     def _detailed(self) -> tuple[int, dict[str, Any]]:
         started = time.perf_counter()
-        statuses = details.check_statuses(self.monitor, self.detail_providers, draining=is_draining())
+        statuses = details.check_statuses(self.monitor, self.detail_providers, draining=process_state.is_draining())
         elapsed_ms = (time.perf_counter() - started) * 1000
-        body = details.detailed_body(statuses, uptime=time.monotonic() - _started_at, took_ms=elapsed_ms)
+        body = details.detailed_body(statuses, uptime=process_state.uptime(), took_ms=elapsed_ms)
         return 503 if body["status"] == "unhealthy" else 200, body
 
     def _brief(self) -> tuple[int, dict[str, Any]]:
-        statuses = details.check_statuses(self.monitor, self.detail_providers, draining=is_draining())
-        return 200, details.brief_body(statuses, uptime=time.monotonic() - _started_at)
+        statuses = details.check_statuses(self.monitor, self.detail_providers, draining=process_state.is_draining())
+        return 200, details.brief_body(statuses, uptime=process_state.uptime())
 
 
 def _problem(status: int, title: str) -> dict[str, Any]:

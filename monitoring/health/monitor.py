@@ -1,8 +1,8 @@
-"""The thread that looks after what Freight leans on, so that a question about health waits for nothing.
+"""Checks the dependencies of a process in a background thread, so that a health request waits for nothing.
 
-Checks of django-health-check run one at a time each, in a thread with an event loop of its own. A check
-that does not come back is not waited for: it counts as failed from its deadline until it returns, so a
-frozen PostgreSQL or Redis costs an answer nothing.
+The checks of django-health-check run side by side, each one at a time, in a thread with its own event loop. A check
+that does not return is not waited for: it counts as failed from its deadline until it returns, so a frozen
+PostgreSQL or Redis does not delay an answer.
 """
 
 import asyncio
@@ -18,31 +18,35 @@ import structlog
 from health_check.base import HealthCheck
 from health_check.exceptions import HealthCheckException
 
-_log = structlog.get_logger("monitoring.health.endpoints")
-# A freeze is noticed after at most one pause and one deadline: under 3 seconds.
+from monitoring.dependencies.breaker import BreakerState, report_state
+
+_log = structlog.get_logger("monitoring.health")
+# A freeze shows after at most one interval and one timeout: within 3 seconds.
 INTERVAL_SECONDS: Final = 0.75
 CHECK_TIMEOUT_SECONDS: Final = 1.5
-# Findings older than this mean that the thread itself is stuck.
+# Results older than this mean that the thread itself is stuck.
 _STALE_SECONDS: Final = 6.0
 
 
 @dataclass(frozen=True)
 class Dependency:
-    """Something that Freight leans on. Without a vital part it is not ready, without another only degraded.
+    """A dependency of the process: without a `required` one it is not ready, without another only degraded.
 
-    `ready` tells about it unless told not to; detailed health may show it under another name.
+    `is_remote`: it is another server, whose state the gauge of circuit breakers shows as `health_<name>`.
+    `shown_in_ready`: `ready` lists it as degraded. `detail_name`: its name in detailed health, where it differs.
     """
 
     name: str
     check: HealthCheck
     required: bool = False
+    is_remote: bool = False
     shown_in_ready: bool = True
     detail_name: str = ""
 
 
 @dataclass
 class _RunningCheck:
-    """One part under watch."""
+    """The check of one dependency and its last result."""
 
     dependency: Dependency
     task: "asyncio.Task[tuple[str | None, float]] | None" = None
@@ -52,15 +56,24 @@ class _RunningCheck:
 
 @dataclass(frozen=True)
 class CheckResults:
-    """What is wrong with each part (None: nothing), when that was seen, and how long each check took."""
+    """The error of each dependency (None: it works), and when they were checked on the monotonic clock."""
 
     errors: Mapping[str, str | None] = field(default_factory=dict)
     latency_ms: Mapping[str, float | None] = field(default_factory=dict)
     checked_at: float = 0.0
 
 
+# The one that was made last: metrics and reports read it.
+_current: "list[HealthMonitor]" = []
+
+
+def dependency_errors() -> Mapping[str, str | None]:
+    """Return the last known error of each dependency of this process, None where it works."""
+    return _current[-1].results.errors if _current else {}
+
+
 class HealthMonitor:
-    """The thread that looks after the parts of one process; starts on first use, ends when told or with it."""
+    """The background thread of one process; it starts on first use and ends with `stop` or the process."""
 
     def __init__(self, dependencies: Sequence[Dependency]) -> None:
         self.dependencies = tuple(dependencies)
@@ -68,6 +81,7 @@ class HealthMonitor:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        _current[:] = [self]
 
     def start(self) -> None:
         """Start the thread unless it runs. Never before a fork."""
@@ -77,50 +91,54 @@ class HealthMonitor:
                 self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after its present look, for good."""
+        """End the thread after its present round of checks, for good."""
         self._stopped.set()
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the findings are of now."""
+        """Whether the results are recent."""
         return time.monotonic() - self.results.checked_at < _STALE_SECONDS
 
     def _run(self) -> None:
         asyncio.run(self._poll_forever())
 
     async def _poll_forever(self) -> None:
-        running = [_RunningCheck(part) for part in self.dependencies]
+        running = [_RunningCheck(each) for each in self.dependencies]
         with ThreadPoolExecutor(max(1, len(running)), thread_name_prefix="health") as executor:
             while not self._stopped.is_set():
                 await self._run_checks(running, executor)
                 await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _run_checks(self, running: list[_RunningCheck], executor: ThreadPoolExecutor) -> None:
-        for probe in running:
-            if probe.task is None:
-                probe.task = asyncio.create_task(_timed_check(probe.dependency.check, executor))
-        await asyncio.wait([probe.task for probe in running if probe.task], timeout=CHECK_TIMEOUT_SECONDS)
-        for probe in running:
-            self._collect_result(probe)
+        for check in running:
+            if check.task is None:
+                check.task = asyncio.create_task(_timed_check(check.dependency.check, executor))
+        await asyncio.wait([check.task for check in running if check.task], timeout=CHECK_TIMEOUT_SECONDS)
+        for check in running:
+            self._collect_result(check)
         self.results = CheckResults(
-            errors={probe.dependency.name: probe.error for probe in running},
-            latency_ms={probe.dependency.name: probe.latency_ms for probe in running},
+            errors={check.dependency.name: check.error for check in running},
+            latency_ms={check.dependency.name: check.latency_ms for check in running},
             checked_at=time.monotonic(),
         )
 
-    def _collect_result(self, probe: _RunningCheck) -> None:
-        previous = probe.error
-        if probe.task is not None and probe.task.done():
-            probe.error, probe.latency_ms = probe.task.result()
-            probe.task = None
+    def _collect_result(self, check: _RunningCheck) -> None:
+        previous = check.error
+        if check.task is not None and check.task.done():
+            check.error, check.latency_ms = check.task.result()
+            check.task = None
         else:
-            probe.error = "does not answer"
-        if probe.error != previous:
-            _log.warning("health changed", part=probe.dependency.name, wrong=probe.error)
+            check.error = "does not answer"
+        if check.dependency.is_remote:
+            report_state(
+                f"health_{check.dependency.name}", BreakerState.OPEN if check.error else BreakerState.CLOSED
+            )
+        if check.error != previous:
+            _log.warning("health changed", dependency=check.dependency.name, error=check.error)
 
 
 async def _timed_check(check: HealthCheck, executor: ThreadPoolExecutor) -> tuple[str | None, float]:
-    """Return what is wrong, in words fit for strangers, or None; and how many milliseconds it took."""
+    """Return the error, in words that may be public, or None; and the milliseconds that the check took."""
     started = time.monotonic()
     error = await _check_error(check, executor)
     return error, round((time.monotonic() - started) * 1000, 1)
@@ -134,8 +152,8 @@ async def _check_error(check: HealthCheck, executor: ThreadPoolExecutor) -> str 
             await asyncio.get_running_loop().run_in_executor(executor, check.run)
     except HealthCheckException as error:
         return str(error.message)
-    except Exception:
-        if threading.main_thread().is_alive():  # else the interpreter is going, and its pools with it
-            _log.warning("health check broke", check=type(check).__name__, exc_info=True)
+    except Exception:  # noqa: BLE001  whatever a check raises is its result
+        if threading.main_thread().is_alive():  # else the interpreter is shutting down, and its pools with it
+            _log.warning("health check raised", check=type(check).__name__, exc_info=True)
         return "cannot be checked"
     return None

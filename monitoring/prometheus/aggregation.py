@@ -1,7 +1,7 @@
-"""The numbers of a host added up: counters and histograms over all its processes ever, gauges over the living.
+"""Adds up the metrics of a host: counters and histograms over all its processes ever, gauges over the living ones.
 
-What the dead have counted is moved into one file, `retired.json`, that names whom it holds: killed in the midst
-of it, nothing is lost or counted twice.
+The counts of ended processes are moved into one file, `retired.json`, which lists the processes it holds: where the
+move is interrupted by a kill, nothing is lost or counted twice.
 """
 
 import contextlib
@@ -25,13 +25,12 @@ from monitoring.prometheus import multiprocess
 _RETIRED_FILE: Final = "retired.json"
 _PROCESS_PREFIXES: Final = ("process_", "python_")
 
-
 Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _SampleKey:
-    """What one number is: its metric, its own name, its labels; of a histogram's bucket the bound."""
+    """The identity of one sample: its metric, its own name, its labels; of a bucket of a histogram the bound."""
 
     metric: str
     name: str
@@ -42,28 +41,28 @@ class _SampleKey:
 
 @dataclass
 class _Totals:
-    """Numbers by kind (`counter`, `histogram`, `gauge_livesum` …) and key; of gauges also when they were set."""
+    """Values by kind (`counter`, `histogram`, `gauge_livesum` …) and key; of gauges also when they were set."""
 
     by_kind: dict[str, dict[str, float]] = field(default_factory=dict)
     set_at: dict[str, float] = field(default_factory=dict)
 
-    def add(self, kind: str, numbers: Iterable[tuple[str, float, float]]) -> None:
-        """Add the numbers `(key, value, set at)` of one process."""
+    def add(self, kind: str, samples: Iterable[tuple[str, float, float]]) -> None:
+        """Add the samples `(key, value, set at)` of one process."""
         values = self.by_kind.setdefault(kind, {})
         if kind in {"counter", "histogram", "summary", "gauge_livesum"}:
-            for key, value, _ in numbers:
+            for key, value, _ in samples:
                 values[key] = values.get(key, 0.0) + value
         elif kind == "gauge_livemax":
-            for key, value, _ in numbers:
+            for key, value, _ in samples:
                 values[key] = max(value, values.get(key, value))
         else:
-            for key, value, at in numbers:
+            for key, value, at in samples:
                 if key not in values or at > self.set_at.get(key, 0.0):
                     values[key], self.set_at[key] = value, at
 
 
 def collect_families() -> list[Metric]:
-    """Return every metric that the apps declare, over all processes of this host."""
+    """Return every metric that the apps declare, added up over all processes of this host."""
     directory = multiprocess.metrics_directory()
     if directory is None:
         return [metric for metric in REGISTRY.collect() if not metric.name.startswith(_PROCESS_PREFIXES)]
@@ -73,11 +72,11 @@ def collect_families() -> list[Metric]:
 
 
 def _aggregate_directory(directory: Path, *, retire: bool) -> _Totals:
-    """Add up the folder; the dead are retired on the way where nobody else is at it."""
+    """Add up the folder; `retire` moves the counts of ended processes into one file, under the folder's lock."""
     retired = _read_retired(directory)
     totals, dead_totals = _Totals(), _Totals()
-    for kind, numbers in retired["sums"].items():
-        dead_totals.add(kind, ((key, value, 0.0) for key, value in numbers.items()))
+    for kind, values in retired["sums"].items():
+        dead_totals.add(kind, ((key, value, 0.0) for key, value in values.items()))
     dead_identities: set[str] = set()
     for path in sorted(directory.glob("*.db")):
         kind, _, identity = path.stem.rpartition("_")
@@ -87,15 +86,15 @@ def _aggregate_directory(directory: Path, *, retire: bool) -> _Totals:
         dead_identities.add(identity)
         if not kind.startswith("gauge") and identity not in retired["holds"]:
             dead_totals.add(kind, _read_values(path))
-    for kind, numbers in dead_totals.by_kind.items():
-        totals.add(kind, ((key, value, 0.0) for key, value in numbers.items()))
+    for kind, values in dead_totals.by_kind.items():
+        totals.add(kind, ((key, value, 0.0) for key, value in values.items()))
     if retire and dead_identities:
         _retire_dead(directory, dead_totals, dead_identities)
     return totals
 
 
 def _read_values(path: Path) -> Iterator[tuple[str, float, float]]:
-    # Retired by somebody else just now; or its process was killed while it made the file.
+    # Another process has just retired it, or its own was killed while it created the file.
     with contextlib.suppress(FileNotFoundError, RuntimeError, ValueError, struct.error):
         for key, value, at, _ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
             yield key, value, at
@@ -110,7 +109,7 @@ def _read_retired(directory: Path) -> dict[str, Any]:
 
 
 def _retire_dead(directory: Path, dead_totals: _Totals, dead_identities: set[str]) -> None:
-    """Write the counts of the dead down, and only then remove their files."""
+    """Write the counts of ended processes, and only then remove their files; the folder's lock is held."""
     with contextlib.suppress(OSError):
         temporary = directory / f"{_RETIRED_FILE}.{os.getpid()}"
         temporary.write_bytes(orjson.dumps({"holds": sorted(dead_identities), "sums": dead_totals.by_kind}))
@@ -130,9 +129,9 @@ def _parse_key(key: str) -> _SampleKey:
 def _build_families(totals: _Totals) -> list[Metric]:
     families: dict[str, Metric] = {}
     histograms: dict[str, dict[Labels, _Histogram]] = {}
-    for kind, numbers in totals.by_kind.items():
-        metric_type = kind.partition("_")[0]  # which kind of gauge is of no interest any more
-        for raw, value in numbers.items():
+    for kind, values in totals.by_kind.items():
+        metric_type = kind.partition("_")[0]  # without the mode of a gauge
+        for raw, value in values.items():
             key = _parse_key(raw)
             metric = families.get(key.metric)
             if metric is None:
@@ -158,13 +157,13 @@ def _format_bound(bound: float) -> str:
 
 @dataclass
 class _Histogram:
-    """One child of a histogram: what fell between two bounds, and the sum of it all."""
+    """One child of a histogram: the observations of each bucket alone, and their sum."""
 
     bounds: list[tuple[float, float]] = field(default_factory=list)
     sum: float = 0.0
 
     def samples(self, name: str, labels: dict[str, str]) -> Iterator[Sample]:
-        """Return the samples as they are exposed: each bucket holds those below it."""
+        """Return the samples as they are exposed: buckets are cumulative."""
         cumulative = 0.0
         for bound, value in sorted(self.bounds):
             cumulative += value

@@ -1,11 +1,11 @@
-"""What a scrape sees: the numbers of every process of the host, the processes, and what follows from both."""
+"""The collectors of a scrape: metrics of all processes of the host, the processes, and derived gauges."""
 
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import psutil
 from django.conf import settings
@@ -13,35 +13,36 @@ from prometheus_client import PLATFORM_COLLECTOR, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from monitoring.health import endpoints
+from monitoring.memory import memory_limit
 from monitoring.prometheus import aggregation, multiprocess
 from monitoring.prometheus.samples import SampleSet
 
-_CGROUP_LIMITS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-# What version 1 of cgroups says for "no limit" is near the largest number.
-_NO_LIMIT: Final = 1 << 60
+# The last known error of each dependency, None where it works.
+DependencyErrors = Callable[[], Mapping[str, str | None]]
 
 
 class HostCollector(Collector):
-    """Every metric that an app declares, summed over the processes of this host, and what is made of them."""
+    """Every metric that an app declares, added up over the processes of this host, and derived gauges."""
 
-    def __init__(self, recent_samples: Callable[[], SampleSet]) -> None:
-        self._recent_samples = recent_samples
+    def __init__(self, recent_samples: Callable[[], SampleSet], dependency_errors: DependencyErrors) -> None:
+        self._recent_samples, self._dependency_errors = recent_samples, dependency_errors
 
     def collect(self) -> Iterable[Metric]:
         """Return the metrics as they stand."""
         families = aggregation.collect_families()
         yield from families
-        # Of a page of thousands of samples only these are looked up.
+        # A page has thousands of samples: only these few are indexed.
         cache_requests = [metric for metric in families if metric.name == "cache_requests"]
-        yield from _derived_gauges(SampleSet.from_families(cache_requests), self._recent_samples())
+        yield from _derived_gauges(
+            SampleSet.from_families(cache_requests), self._recent_samples(), self._dependency_errors()
+        )
 
 
 class ProcessCollector(Collector):
     """Memory, processor time and descriptors of each process of this host."""
 
     def collect(self) -> Iterable[Metric]:
-        """Ask the system about the processes that live."""
+        """Read the figures of the living processes from the operating system."""
         gauges = {
             name: GaugeMetricFamily(name, text, labels=["process"])
             for name, text in (
@@ -78,7 +79,7 @@ def _home_and_parents() -> Iterator[Path]:
 
 
 def _used_ratio(disk: Any) -> float:
-    # As df counts: what is reserved for root is not free.
+    # As df computes it: blocks reserved for root are not free.
     return float(disk.used / ((disk.used + disk.free) or 1))
 
 
@@ -99,23 +100,12 @@ def _process_samples(pid: int, limit: int) -> Iterator[tuple[str, float]]:
                 yield "process_max_fds", process.rlimit(psutil.RLIMIT_NOFILE)[0]
 
 
-def memory_limit() -> int:
-    """Return how many bytes a process may use: what its cgroup allows, else MEMORY_BUDGET_MB."""
-    for path in _CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):
-            limit = int(Path(path).read_text())
-            if limit < _NO_LIMIT:
-                return limit
-    return int(settings.MEMORY_BUDGET_MB) * 1024 * 1024
-
-
-def _derived_gauges(current: SampleSet, recent: SampleSet) -> Iterator[Metric]:
-    errors = endpoints.dependency_errors()
-    for name, part, text in (
+def _derived_gauges(current: SampleSet, recent: SampleSet, errors: Mapping[str, str | None]) -> Iterator[Metric]:
+    for name, dependency, text in (
         ("database_connected", "database", "Whether PostgreSQL answers: 1 or 0."),
         ("redis_connected", "redis", "Whether Redis answers: 1 or 0."),
     ):
-        yield GaugeMetricFamily(name, text, value=float(part in errors and errors[part] is None))
+        yield GaugeMetricFamily(name, text, value=float(dependency in errors and errors[dependency] is None))
     hits, lookups = current.total("cache_requests_total", result="hit"), current.total("cache_requests_total")
     yield GaugeMetricFamily(
         "cache_hit_ratio", "The part of the questions to caches that were answered, 0 to 1; 1 before any.",
@@ -128,9 +118,11 @@ def _derived_gauges(current: SampleSet, recent: SampleSet) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def build_registry(recent_samples: Callable[[], SampleSet]) -> CollectorRegistry:
-    """Return what one scrape collects from."""
+def build_registry(
+    recent_samples: Callable[[], SampleSet], dependency_errors: DependencyErrors
+) -> CollectorRegistry:
+    """Return the registry of a scrape."""
     registry = CollectorRegistry()
-    for collector in (HostCollector(recent_samples), ProcessCollector(), PLATFORM_COLLECTOR):
+    for collector in (HostCollector(recent_samples, dependency_errors), ProcessCollector(), PLATFORM_COLLECTOR):
         registry.register(collector)
     return registry

@@ -1,8 +1,8 @@
-"""What all processes of all hosts know together, without asking anybody while somebody waits for an answer.
+"""Aggregates the metrics and statuses of all processes of all hosts in the background, off the request path.
 
-Each process writes a note about itself into its host's folder. One process of the host, the one that holds the
-folder's `leader` file, adds the host up into `host.json` and lays a copy into Redis that expires; everybody
-fetches the other hosts' copies. Answers are made from what lies there: see docs/decisions/0024.
+Each process writes its status into the folder of its host. One of them, the leader, which holds the lock of the
+file `leader`, adds up the host into `host.json` and publishes that snapshot in Redis, where it expires; every
+process reads the snapshots of the other hosts. See docs/decisions/0024.
 """
 
 import atexit
@@ -26,26 +26,26 @@ from redis.retry import Retry
 from monitoring.prometheus import aggregation, multiprocess
 from monitoring.prometheus.samples import SampleSet
 
-_log = structlog.get_logger("monitoring.prometheus.hosts")
+_log = structlog.get_logger("monitoring.cluster")
 RECENT_SECONDS: Final = 60.0
 _HISTORY_INTERVAL_SECONDS: Final = 5.0
-# A host or process that has said nothing for so long is gone.
+# A host or process that has published nothing for this long is gone.
 EXPIRY_SECONDS: Final = 10.0
 _HOSTS_KEY: Final = "freight:hosts"
-# So many exchanges in a row that come to nothing mean that Redis is gone: it is told within three seconds.
+# After this many failed exchanges in a row Redis counts as gone: that shows within three seconds.
 _MAX_FAILED_EXCHANGES: Final = 2
 
 _status_providers: dict[str, Callable[[], Mapping[str, Any]]] = {}
 
 
 def register_status(name: str, provider: Callable[[], Mapping[str, Any]]) -> None:
-    """Put what `note` returns (JSON, quickly made) under a name into the note of this process."""
+    """Add what `provider` returns once a second (JSON, made without waiting) to the status of this process."""
     _status_providers[name] = provider
 
 
 @dataclass
 class HostSnapshot:
-    """One host as it was a moment ago: its numbers, their growth over the last minute, its processes' notes."""
+    """One host a moment ago: its samples, their growth over the last minute, the statuses of its processes."""
 
     name: str
     at: float = 0.0
@@ -54,7 +54,7 @@ class HostSnapshot:
     processes: list[dict[str, Any]] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
-        """Return it as JSON."""
+        """Return the snapshot as JSON; other versions of Freight read it during a deploy."""
         return orjson.dumps(
             {
                 "name": self.name,
@@ -67,16 +67,19 @@ class HostSnapshot:
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "HostSnapshot":
-        """Read what `written` returned; raises ValueError or KeyError for anything else."""
+        """Read what `to_bytes` returned; raises ValueError or KeyError for anything else."""
         document = orjson.loads(raw)
         return cls(
-            document["name"], document["at"], SampleSet.from_json(document["now"]), SampleSet.from_json(document["recent"]),
+            document["name"],
+            document["at"],
+            SampleSet.from_json(document["now"]),
+            SampleSet.from_json(document["recent"]),
             document["processes"],
-        )  # fmt: skip
+        )
 
 
 class HostAggregator:
-    """This process's view of all hosts; `tick` is called once a second, in a thread of its own."""
+    """This process's view of all hosts; one thread calls `publish` once a second."""
 
     def __init__(self) -> None:
         self._history: deque[tuple[float, SampleSet]] = deque()
@@ -84,7 +87,7 @@ class HostAggregator:
         self._own_snapshot = HostSnapshot(multiprocess.host_name())
         self._cached_snapshot = (0, self._own_snapshot)
         self._other_hosts: list[HostSnapshot] = []
-        # Until the first exchange nothing is known; after it, one late answer is not yet a Redis that is gone.
+        # Partial until the first exchange succeeds.
         self._failed_exchanges = _MAX_FAILED_EXCHANGES
         self._connection: redis.Redis | None = None
         self._ticks = 0
@@ -92,7 +95,7 @@ class HostAggregator:
     # -- reading --------------------------------------------------------------------------------------------
 
     def snapshots(self) -> list[HostSnapshot]:
-        """Return this host and those others that said something lately."""
+        """Return this host, and the others whose snapshots have not expired."""
         return [self.own_snapshot(), *self._other_hosts]
 
     @property
@@ -102,11 +105,11 @@ class HostAggregator:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this process speaks for its host."""
+        """Whether this process adds up and publishes its host."""
         return self._leader_lock is not None or multiprocess.metrics_directory() is None
 
     def own_snapshot(self) -> HostSnapshot:
-        """Return this host: as its leader wrote it down, else as this process alone knows it."""
+        """Return this host as its leader wrote it, else as this process alone knows it."""
         if self._leader_lock is None and (directory := multiprocess.metrics_directory()) is not None:
             with contextlib.suppress(OSError, ValueError, KeyError):
                 snapshot = self._read_snapshot(directory / "host.json")
@@ -125,14 +128,14 @@ class HostAggregator:
         return snapshot
 
     def current_samples(self) -> SampleSet:
-        """Return the numbers of all hosts, this one's to the moment."""
+        """Return the samples of all hosts, those of this one as they are now."""
         samples = SampleSet.from_families(aggregation.collect_families())
         for host in self._other_hosts:
             samples = samples.plus(host.current)
         return samples
 
     def recent_samples(self) -> SampleSet:
-        """Return the growth of all hosts' numbers over the last minute."""
+        """Return the growth of the samples of all hosts over the last minute."""
         own, *others = self.snapshots()
         samples = own.recent
         for host in others:
@@ -140,13 +143,13 @@ class HostAggregator:
         return samples
 
     def process_statuses(self) -> list[dict[str, Any]]:
-        """Return the notes of all living processes, by host and name."""
-        return [note for host in self.snapshots() for note in host.processes]
+        """Return the statuses of all living processes, by host and name."""
+        return [status for host in self.snapshots() for status in host.processes]
 
-    # -- keeping it up to date ------------------------------------------------------------------------------
+    # -- publishing -----------------------------------------------------------------------------------------
 
     def publish(self) -> None:
-        """Write this process's note and, every other second, what the host has to say."""
+        """Write this process's status; every other second publish the host and read the others."""
         self._ticks += 1
         directory = multiprocess.metrics_directory()
         status = _process_status()
@@ -182,7 +185,7 @@ class HostAggregator:
         while len(self._history) > 1 and clock - self._history[1][0] >= RECENT_SECONDS:
             self._history.popleft()
         started, previous = self._history[0]
-        if previous is current:  # nothing older is known yet: since the processes began
+        if previous is current:  # the first sample: its growth is since the processes started
             previous = SampleSet()
         self._own_snapshot = HostSnapshot(
             multiprocess.host_name(),
@@ -193,7 +196,7 @@ class HostAggregator:
         )
 
     def _exchange_snapshots(self) -> None:
-        """Lay this host's copy into Redis and fetch the others'."""
+        """Publish the snapshot of this host, where it is the leader, and read those of the others."""
         own_name = self._own_snapshot.name
         try:
             connection = self._connection = self._connection or _connect()
@@ -214,7 +217,7 @@ class HostAggregator:
         except (redis.RedisError, OSError, ValueError, KeyError) as error:
             self._failed_exchanges += 1
             if self._failed_exchanges == _MAX_FAILED_EXCHANGES:
-                _log.warning("other hosts are out of sight", error=repr(error))
+                _log.warning("other hosts cannot be read", error=repr(error))
             if self.is_partial:
                 self._other_hosts = []
         else:
@@ -227,7 +230,7 @@ def _process_status() -> dict[str, Any]:
         "host": multiprocess.host_name(),
         "pid": os.getpid(),
         "at": time.time(),
-    } | {name: note() for name, note in _status_providers.items()}
+    } | {name: provider() for name, provider in _status_providers.items()}
 
 
 def _local_statuses() -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""Metrics of all processes of a host: each keeps its numbers in files of its own in one folder; anyone can add up.
+"""Metrics of all processes of a host: each writes its own files into one folder, which any of them can add up.
 
-prometheus_client's multiprocess mode, with three things that it leaves to others: a process is known by its id
-and its start, so that neither a reused id nor a dead process is taken for a living one; the counts of the dead
-are kept in one file, so that the folder does not grow; and a process has a name that stays in bounds.
+This is prometheus_client's multiprocess mode with three additions: a process is identified by its id and its start
+time, so that neither a reused id nor an ended process passes for a living one; the counts of ended processes are
+kept in one file, so that the folder does not grow; and the names of processes are a bounded set.
 """
 
 import contextlib
@@ -19,14 +19,14 @@ from typing import Final
 import psutil
 from prometheus_client import values
 
-# Room that is reserved on the disk at once: a full disk must not end a process by SIGBUS.
+# Bytes allocated at once: writing to a mapped file on a full disk would end the process by SIGBUS.
 _RESERVED: Final = {"histogram": 512 * 1024, "counter": 128 * 1024}
 _LOCK_SECONDS: Final = 0.5
 
 
 @dataclass
 class _State:
-    """Where this process keeps its numbers, and who it is."""
+    """Where this process keeps its metrics, and its identity and name."""
 
     folder: Path | None = None
     identity: str = ""
@@ -38,11 +38,11 @@ _state: Final = _State()
 
 
 def install(folder: Path, host: str = "") -> None:
-    """Keep the numbers of this process, and of those that it forks, in files under the folder.
+    """Keep the metrics of this process, and of those that it forks, in files under the folder.
 
-    Before any metric is declared. Where the folder cannot be used, a process keeps its numbers to itself.
-    A host has a folder of its own: on a shared disk, too, an id means a process of this host. `host` names it
-    where the machine's name does not tell it from others.
+    Call it before any metric is declared. Where the folder cannot be used, each process keeps its metrics in
+    memory. Each host has its own folder below, because a process id means a process of this host also on a shared
+    disk. `host` names it where the machine's name is not unique.
     """
     _state.host = host
     host_directory = folder / (host or socket.gethostname()).replace("/", "-")
@@ -52,31 +52,38 @@ def install(folder: Path, host: str = "") -> None:
     except OSError as error:
         values.ValueClass = values.MutexValue
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
-        print(f"Metrics are of one process only, {host_directory} cannot be used: {error}", file=sys.stderr)
+        print(  # noqa: T201  no log is configured yet: this runs in the settings
+            f"Metrics are of one process only, {host_directory} cannot be used: {error}", file=sys.stderr
+        )
         return
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(host_directory)  # where prometheus_client looks for it
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(host_directory)  # prometheus_client reads it
     values.ValueClass = values.MultiProcessValue(process_identity)  # type: ignore[no-untyped-call]
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def host_name() -> str:
-    """Name this host as no other may be named."""
+    """Return the unique name of this host."""
     return _state.host or socket.gethostname()
 
 
 def metrics_directory() -> Path | None:
-    """Return the folder of this host, None where processes keep their numbers to themselves."""
+    """Return the folder of this host, None where processes keep their metrics in memory."""
     return _state.folder
 
 
 def process_identity() -> str:
-    """Name this process as no other has ever been named: its id and its start."""
+    """Return the identity of this process, unique over time: its id and its start time."""
     return _state.identity
 
 
 def process_name() -> str:
-    """Return the name of this process among metrics: its role and a number."""
+    """Return the name of this process in metrics: its role and a number, or `other`."""
     return _state.name or "other"
+
+
+def has_name() -> bool:
+    """Return whether this process has registered its name; it does not fork any more then."""
+    return bool(_state.name)
 
 
 def register_process(role: str) -> str:
@@ -96,19 +103,19 @@ def register_process(role: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A living process of this host that has entered."""
+    """A living process of this host that has registered."""
 
     identity: str
     name: str
 
     @property
     def pid(self) -> int:
-        """Its id."""
+        """The process id."""
         return int(self.identity.partition("-")[0])
 
 
 def live_processes() -> list[Process]:
-    """Return the living processes of this host that have entered, by name; at least this one."""
+    """Return the registered living processes of this host, by name; without a folder this one."""
     directory = _state.folder
     processes = [Process(_state.identity or _identity_of(os.getpid()), process_name())] if directory is None else []
     if directory is not None:
@@ -120,14 +127,14 @@ def live_processes() -> list[Process]:
 
 
 def is_alive(identity: str) -> bool:
-    """Tell whether the process that was named so still runs."""
+    """Return whether the process of this identity still runs."""
     pid = identity.partition("-")[0]
     return pid.isdecimal() and _identity_of(int(pid)) == identity
 
 
 @contextlib.contextmanager
 def directory_lock(directory: Path) -> Iterator[bool]:
-    """Hold the folder's lock, and say so; it gives up soon, for its holder may be frozen."""
+    """Hold the lock of the folder; yields False after _LOCK_SECONDS, because its holder may be frozen."""
     deadline = time.monotonic() + _LOCK_SECONDS
     with (directory / "lock").open("a") as lock:
         while True:
@@ -157,24 +164,25 @@ def _open_files(directory: Path) -> None:
 
 
 def _reset_after_fork() -> None:
-    """Give a forked child an identity and files of its own."""
+    """Give a forked child its own identity and files."""
     if _state.folder is not None:
         try:
             _open_files(_state.folder)
         except OSError:
-            # The numbers go on in files that are not reserved.
+            # Its metrics go into files that are not preallocated.
             _state.identity = _identity_of(os.getpid())
 
 
 def _identity_of(pid: int) -> str:
-    """Return `<id>-<start>`; the start is empty for a process that is over."""
+    """Return `<id>-<start time>`; the start time is empty for a process that has ended."""
     if sys.platform != "linux":
         try:
             return f"{pid}-{psutil.Process(pid).create_time():.2f}"
         except psutil.Error:
             return f"{pid}-"
     try:
-        # After the name, which may hold anything: the state is the first field, the start the twentieth.
+        # proc(5): behind the name, which may contain anything, the state is the first field, starttime the
+        # twentieth.
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return f"{pid}-"

@@ -1,4 +1,4 @@
-"""Numbers by name and labels, as the JSON reports ask for them: sums, groups and quantiles."""
+"""Samples by name and labels, with the sums, groups and quantiles that the JSON reports need."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ class SampleSet:
 
     @classmethod
     def from_families(cls, families: Iterable[Metric]) -> Self:
-        """Take the samples of metrics as they stand."""
+        """Take the present samples of metrics."""
         return cls(
             {
                 (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -30,40 +30,43 @@ class SampleSet:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """Read what `written` returned, in this or another process."""
+        """Read what `to_json` returned, in this or another process."""
         return cls(
             {(name, tuple(sorted(labels.items()))): value for name, labels, value in document["samples"]},
             document["seconds"],
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON knows it."""
+        """Return the set as lists and dictionaries."""
         return {
             "seconds": self.seconds,
             "samples": [[name, dict(labels), value] for (name, labels), value in self.samples.items()],
         }
 
     def total(self, name: str, **labels: str) -> float:
-        """Add up the samples of a name that have these labels; 0 where there are none."""
+        """Return the sum of the samples of a name with these labels; 0 where there are none."""
         label_filter = set(labels.items())
         return sum(
             value
-            for (each, carried), value in self.samples.items()
-            if each == name and (not label_filter or label_filter <= set(carried))
+            for (each, pairs), value in self.samples.items()
+            if each == name and (not label_filter or label_filter <= set(pairs))
         )
 
     def total_by(self, label: str, name: str, **labels: str) -> dict[str, float]:
-        """Add up the samples of a name for each value of a label."""
+        """Return the sum of the samples of a name for each value of a label."""
         label_filter = set(labels.items())
         totals: dict[str, float] = {}
-        for (each, carried), value in self.samples.items():
-            if each == name and label_filter <= set(carried):
-                label_value = dict(carried).get(label, "")
+        for (each, pairs), value in self.samples.items():
+            if each == name and label_filter <= set(pairs):
+                label_value = dict(pairs).get(label, "")
                 totals[label_value] = totals.get(label_value, 0.0) + value
         return totals
 
     def quantile(self, name: str, rank: float, **labels: str) -> float:
-        """Estimate a quantile of a histogram as Prometheus does, evenly between bounds; 0 for none."""
+        """Estimate a quantile (`rank` 0 to 1) of a histogram; 0 where it is empty.
+
+        As histogram_quantile() of Prometheus does: observations are spread evenly between the bounds of a bucket.
+        """
         bucket_counts = self.total_by("le", f"{name}_bucket", **labels)
         buckets = sorted((float(bound), count) for bound, count in bucket_counts.items())
         if not buckets or buckets[-1][1] <= 0:
@@ -80,18 +83,18 @@ class SampleSet:
         return lower_bound
 
     def mean(self, name: str, **labels: str) -> float:
-        """Return the mean of what a histogram observed; 0 for none."""
+        """Return the mean of the observations of a histogram; 0 where it is empty."""
         count = self.total(f"{name}_count", **labels)
         return self.total(f"{name}_sum", **labels) / count if count > 0 else 0.0
 
     def growth_since(self, earlier: "SampleSet", *, seconds: float) -> "SampleSet":
-        """Return by how much counters and histograms have grown; gauges mean nothing in it."""
+        """Return the growth of counters and histograms in `seconds`; gauges mean nothing in it."""
         return SampleSet(
             {key: max(0.0, value - earlier.samples.get(key, 0.0)) for key, value in self.samples.items()}, seconds
         )
 
     def plus(self, other: "SampleSet") -> "SampleSet":
-        """Add another host's numbers."""
+        """Return the sum of both, sample by sample."""
         totals = dict(self.samples)
         for key, value in other.samples.items():
             totals[key] = totals.get(key, 0.0) + value

@@ -1,0 +1,1 @@
+"""Timing of every query, and the slow ones of all processes without their values."""

@@ -1,4 +1,4 @@
-"""Times every query; one that takes too long is handed over to whoever keeps the slow ones."""
+"""Times every query of Django, and records those that take longer than SLOW_QUERY_MS."""
 
 import time
 from collections.abc import Callable
@@ -14,20 +14,20 @@ from monitoring import metrics
 from monitoring.queries import slow_queries
 from monitoring.tracing import trace_context
 
-# What this thread or task works for; set by the middleware, read when a query was slow.
+# What this thread or task works for; set by the middleware and the relay, read when a query was slow.
 request: Final[ContextVar[HttpRequest | None]] = ContextVar("request", default=None)
-task_name: Final[ContextVar[str]] = ContextVar("work", default="")
+task_name: Final[ContextVar[str]] = ContextVar("task_name", default="")
 
 Execute = Callable[[str, Any, bool, dict[str, Any]], Any]
 
 
 def install_timing() -> None:
     """Time the queries of every connection that Django opens from now on."""
-    connection_created.connect(_add_timing_wrapper, dispatch_uid="monitoring.queries.query_timing")
+    connection_created.connect(_add_timing_wrapper, dispatch_uid="monitoring.queries")
 
 
 def observe_query(sql: object, seconds: float) -> None:
-    """Note how long a query took; it never waits and never raises."""
+    """Record the duration of a query; never waits and never raises."""
     metrics.query_seconds.observe(seconds)
     trace_context.record_query(sql, seconds)
     if seconds * 1000 >= settings.SLOW_QUERY_MS:
@@ -40,7 +40,7 @@ def _add_timing_wrapper(connection: BaseDatabaseWrapper, **_: object) -> None:
         connection.execute_wrappers.append(_timing_wrapper)
 
 
-def _timing_wrapper(execute: Execute, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+def _timing_wrapper(execute: Execute, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:  # noqa: FBT001  Django passes the five by position
     started = time.perf_counter()
     try:
         return execute(sql, params, many, context)

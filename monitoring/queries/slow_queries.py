@@ -1,14 +1,13 @@
-"""Slow queries of all processes: their text without any value, how often, how long; the 200 that were seen last.
+"""Slow queries of all processes without their values: count and duration of the 200 that were seen last.
 
-A request only puts what it saw into a queue. A thread adds it up and carries it into Redis; while Redis is gone
-it keeps what it has, bounded too.
+A request only enqueues its query. A thread adds the queries up and flushes them to Redis; while Redis does not
+answer it keeps the last 200 in memory.
 """
 
 import contextlib
 import hashlib
 import os
 import queue
-import re
 import threading
 import time
 from collections import OrderedDict
@@ -22,19 +21,15 @@ from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-_log = structlog.get_logger("monitoring.queries.slow_queries")
+from monitoring.sql_text import normalise_sql
+
+_log = structlog.get_logger("monitoring.slow")
 MAX_ENTRIES: Final = 200
-_MAX_SQL_LENGTH: Final = 4000
 _REDIS_KEY: Final = "freight:slow"
 _TTL_SECONDS: Final = 7 * 24 * 3600
 _RETRY_SECONDS: Final = 0.5
-# What stands for a value: Django's placeholder, a number, a string, a dollar-quoted string.
-_LITERALS: Final = re.compile(
-    r"%s|%\(\w+\)s|'(?:[^']|'')*'|\$\$.*?\$\$|(?<![\w.\"$])\d+(?:\.\d+)?(?![\w\"])", re.DOTALL
-)
-_COMMENTS: Final = re.compile(r"/\*.*?\*/|--[^\n]*", re.DOTALL)
-_LISTS: Final = re.compile(r"\(\s*\?(?:\s*,\s*\?)+\s*\)")
-_ROWS: Final = re.compile(r"(\(\?\))(?:\s*,\s*\(\?\))+")
+# KEYS: the index, the entry. ARGV: digest, SQL, route, count, total and max (ms), time of the last, entries to
+# keep, seconds until it expires. Evicts the entries that were seen least recently.
 _FLUSH_SCRIPT: Final = """
 local entry = KEYS[2]
 redis.call('HSET', entry, 'sql', ARGV[2], 'route', ARGV[3])
@@ -59,7 +54,7 @@ end
 
 @dataclass
 class SlowQuery:
-    """One slow query, from one route; times in milliseconds, `last_at` in seconds since 1970."""
+    """One slow query of one route; durations in milliseconds, `last_at` in seconds since 1970."""
 
     sql: str
     route: str
@@ -69,14 +64,14 @@ class SlowQuery:
     last_at: float = 0.0
 
     def add(self, milliseconds: float, at: float) -> None:
-        """Count it once more."""
+        """Count one more execution."""
         self.count += 1
         self.total_ms += milliseconds
         self.max_ms = max(self.max_ms, milliseconds)
         self.last_at = max(self.last_at, at)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as reports show it."""
+        """Return the entry of the report."""
         at = datetime.fromtimestamp(self.last_at, UTC).isoformat(timespec="milliseconds")
         return {
             "sql": self.sql,
@@ -88,14 +83,8 @@ class SlowQuery:
         }
 
 
-def normalise_sql(sql: str) -> str:
-    """Return the query on one line with `?` in the place of every value."""
-    stripped = " ".join(_LITERALS.sub("?", _COMMENTS.sub(" ", sql)).split())
-    return _ROWS.sub(r"\1", _LISTS.sub("(?)", stripped))[:_MAX_SQL_LENGTH]
-
-
 class SlowQueryStore:
-    """The thread, its queue, and what could not be carried into Redis yet."""
+    """The queue, the thread that flushes it, and the entries that are not in Redis yet."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[tuple[str, float, str, float]] = queue.Queue(1000)
@@ -105,7 +94,7 @@ class SlowQueryStore:
         self._connection: redis.Redis | None = None
 
     def record(self, sql: str, *, seconds: float, route: str) -> None:
-        """Hand a slow query over; where too many come at once it is dropped."""
+        """Enqueue a slow query; where the queue is full it is dropped."""
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait((sql, seconds, route, time.time()))
         if self._thread is None or not self._thread.is_alive():
@@ -115,7 +104,7 @@ class SlowQueryStore:
                     self._thread.start()
 
     def entries(self) -> list[SlowQuery]:
-        """Return what all processes have carried in and this one still holds, the worst first."""
+        """Return the entries in Redis and those that this process has not flushed, the slowest first."""
         by_key: dict[tuple[str, str], SlowQuery] = {}
         with contextlib.suppress(redis.RedisError, OSError):
             connection = self._connect()
@@ -163,10 +152,11 @@ class SlowQueryStore:
                 key, entry = next(iter(self._unflushed.items()))
                 totals = (entry.count, entry.total_ms, entry.max_ms, entry.last_at)
             digest = hashlib.blake2b("\0".join(key).encode(), digest_size=12).hexdigest()
+            keys = (_REDIS_KEY, f"{_REDIS_KEY}:{digest}")
+            limits = (str(MAX_ENTRIES), str(_TTL_SECONDS))
             connection.eval(
-                _FLUSH_SCRIPT, 2, _REDIS_KEY, f"{_REDIS_KEY}:{digest}", digest, entry.sql, entry.route, *map(str, totals), str(MAX_ENTRIES),
-                str(_TTL_SECONDS),
-            )  # fmt: skip
+                _FLUSH_SCRIPT, len(keys), *keys, digest, entry.sql, entry.route, *map(str, totals), *limits
+            )
             with self._lock:
                 self._unflushed.pop(key, None)
 
@@ -185,14 +175,14 @@ def _parse_entry(raw: dict[bytes, bytes]) -> SlowQuery | None:
             float(raw[b"max"]), float(raw[b"last"]),
         )  # fmt: skip
     except (KeyError, ValueError):
-        return None  # it expired between the two questions
+        return None  # it expired between the two queries
 
 
 _store = SlowQueryStore()
 
 
 def _reset_after_fork() -> None:
-    """Give a forked child a store of its own: threads and locks do not cross a fork."""
+    """Give a forked child its own store: threads and locks do not survive a fork."""
     global _store
     _store = SlowQueryStore()
 
@@ -201,10 +191,10 @@ os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def record(sql: str, *, seconds: float, route: str) -> None:
-    """Note a slow query; it returns at once and never raises."""
+    """Enqueue a slow query; never waits and never raises."""
     _store.record(sql, seconds=seconds, route=route)
 
 
 def entries() -> list[SlowQuery]:
-    """Return the slow queries of all processes, the worst first."""
+    """Return the slow queries of all processes, the slowest first."""
     return _store.entries()

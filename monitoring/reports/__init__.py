@@ -1,0 +1,1 @@
+"""The JSON reports below `/api/metrics/` and the schemas of their responses."""

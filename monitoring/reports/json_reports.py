@@ -1,4 +1,4 @@
-"""The JSON reports below `/api/metrics/`: a registry of functions, each connected by the room that knows."""
+"""The registry of the JSON reports below `/api/metrics/`, and the samples and statuses that they are made from."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,9 +12,9 @@ _reports: dict[str, Report] = {}
 
 
 def register(name: str, report: Report) -> None:
-    """Answer `/api/metrics/<name>` with what `report` returns, a timestamp and, where it must, `partial`.
+    """Answer `/api/metrics/<name>` with what `report` returns (JSON), a timestamp and, where hosts miss, `partial`.
 
-    It is called in a request's thread and returns JSON; what it adds up is `now()`, `recent()`, `processes()`.
+    `report` is called in the thread of the request.
     """
     _reports[name] = report
 
@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 
 def render(name: str) -> dict[str, Any]:
-    """Make one report; raises KeyError where nobody registered it."""
+    """Return the body of one report; raises KeyError for a name that is not registered."""
     body = dict(_reports[name]()) | {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     }
@@ -33,25 +33,25 @@ def render(name: str) -> dict[str, Any]:
 
 
 def is_partial() -> bool:
-    """Tell whether Redis does not answer, so that other hosts are out of sight."""
+    """Return whether other hosts may be missing, because Redis does not answer."""
     return hosts.is_partial
 
 
 def current_samples() -> SampleSet:
-    """Return the numbers of all processes of all hosts: sums since they were first counted."""
+    """Return the samples of all processes of all hosts: sums since the first process started."""
     return hosts.current_samples()
 
 
 def host_samples() -> SampleSet:
-    """Return this host's numbers as they were a moment ago: quicker than `now`, it only reads."""
+    """Return the samples of this host a moment ago: cheaper than `current_samples`, nothing is added up."""
     return hosts.own_snapshot().current
 
 
 def recent_samples() -> SampleSet:
-    """Return by how much those numbers have grown in the last minute."""
+    """Return the growth of the samples of all hosts over the last minute."""
     return hosts.recent_samples()
 
 
 def process_statuses() -> list[dict[str, Any]]:
-    """Return the note of each living process: `process, host, pid, at` and what rooms contributed."""
+    """Return the status of each living process: `process, host, pid, at` and what apps have registered."""
     return hosts.process_statuses()

@@ -1,4 +1,4 @@
-"""`/api/metrics/performance`: time, memory, requests of all processes, slow queries, what is out of bounds."""
+"""`/api/metrics/performance`: uptime, memory and requests of all processes, slow queries, exceeded thresholds."""
 
 import os
 import platform
@@ -10,9 +10,9 @@ from typing import Any, Final
 import psutil
 from django.conf import settings
 
-from monitoring.health import endpoints
+from monitoring.health import monitor, process_state
+from monitoring.memory import memory_limit
 from monitoring.prometheus import multiprocess
-from monitoring.prometheus.collectors import memory_limit
 from monitoring.prometheus.samples import SampleSet
 from monitoring.queries import slow_queries
 from monitoring.reports import json_reports
@@ -20,7 +20,7 @@ from monitoring.reports import json_reports
 _MEGABYTE: Final = 1024 * 1024
 _LATENCY: Final = "http_request_duration_seconds"
 _MAX_SLOW_QUERIES: Final = 20
-# The runbook's baselines: (what is said, metric of the report, more than).
+# The baselines of the runbook: (message, field of the report, upper limit).
 _THRESHOLDS: Final = (
     ("High latency: the 95th percentile is above 200 ms", "p95", 200.0),
     ("Many errors: more than 1 % of the answers are 5xx", "errorRate", 0.01),
@@ -29,17 +29,17 @@ _MEMORY_ALERT_PERCENT: Final = 90.0
 
 
 def process_status() -> dict[str, Any]:
-    """Return this process's part."""
+    """Return the part of this process, which is registered as a status."""
     memory = psutil.Process().memory_info()
-    return {"rss": memory.rss, "vms": memory.vms, "startedAt": endpoints.process_started_at()}
+    return {"rss": memory.rss, "vms": memory.vms, "startedAt": process_state.process_started_at()}
 
 
 def report() -> dict[str, Any]:
-    """Return the report: percentiles in milliseconds and rates are of the last minute."""
+    """Return the report; percentiles in milliseconds and rates are of the last minute."""
     statuses = [each["performance"] | each for each in json_reports.process_statuses() if "performance" in each]
     memory = _memory([each["rss"] for each in statuses], [each["vms"] for each in statuses])
     requests = _requests(json_reports.current_samples(), json_reports.recent_samples())
-    oldest = min((each["startedAt"] for each in statuses), default=endpoints.process_started_at())
+    oldest = min((each["startedAt"] for each in statuses), default=process_state.process_started_at())
     uptime = time.time() - oldest
     return {
         "uptime": {"seconds": round(uptime, 1), "formatted": str(timedelta(seconds=round(uptime)))},
@@ -70,7 +70,7 @@ def report() -> dict[str, Any]:
 
 
 def _memory(resident: list[int], virtual: list[int]) -> dict[str, float]:
-    """Add memory up; how full it is, is said of the fullest process."""
+    """Return the memory of all processes; the percentage is that of the process that uses most."""
     used, limit = sum(resident), memory_limit()
     return {
         "rss_mb": _megabytes(used),
@@ -98,10 +98,10 @@ def _requests(current: SampleSet, recent: SampleSet) -> dict[str, float]:
 
 
 def _alerts(memory: dict[str, float], requests: dict[str, float]) -> list[dict[str, str]]:
-    messages = [text for text, name, most in _THRESHOLDS if requests[name] > most]
+    messages = [text for text, name, limit in _THRESHOLDS if requests[name] > limit]
     if memory["heap_used_percent"] > _MEMORY_ALERT_PERCENT:
         messages.append("A process uses more than 90 % of its memory")
-    messages += [f"{part}: {finding}" for part, finding in endpoints.dependency_errors().items() if finding]
+    messages += [f"{name}: {error}" for name, error in monitor.dependency_errors().items() if error]
     return [{"message": text} for text in messages]
 
 

@@ -1,4 +1,4 @@
-"""What the reports look like: an example of each, from which its schema is made."""
+"""The OpenAPI responses of reports and health: the schema of a report is made from its example."""
 
 from typing import Any, Final
 
@@ -107,7 +107,7 @@ _MAPPING_FIELDS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", 
 
 
 def _schema_of(example: Any, *, name: str = "") -> dict[str, Any]:
-    """Make the schema that the example fits."""
+    """Return the schema of the example."""
     if isinstance(example, dict) and name in _MAPPING_FIELDS:
         return {"type": "object", "additionalProperties": _schema_of(next(iter(example.values())))}
     if isinstance(example, dict):

@@ -1,0 +1,1 @@
+"""W3C Trace Context, and spans by OpenTelemetry where a collector is configured."""

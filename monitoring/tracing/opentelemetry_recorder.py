@@ -1,7 +1,7 @@
-"""Spans for a collector, by OTLP over HTTP; needs the extra `tracing`, imported only where a collector is named.
+"""Exports spans by OTLP over HTTP; needs the extra `tracing` and is imported only where a collector is configured.
 
-Nothing here waits for the collector: spans go into a bounded queue, a thread carries them, and what does not fit or
-cannot be delivered is dropped.
+Nothing waits for the collector: a thread exports a bounded queue, and spans that do not fit or cannot be exported
+are dropped.
 """
 
 import atexit
@@ -20,18 +20,18 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from monitoring.prometheus import multiprocess
-from monitoring.queries import slow_queries
+from monitoring.sql_text import normalise_sql
 from monitoring.tracing import trace_context
 from monitoring.tracing.trace_context import TraceContext
 
-# How long a collector may take for a batch, and a process for its last one.
+# For one batch, and for the last batch of a process.
 _EXPORT_TIMEOUT_SECONDS: Final = 2.0
 _SHUTDOWN_TIMEOUT_SECONDS: Final = 1.0
 _MAX_SQL_LENGTH: Final = 500
 
 
 def start_exporting(process_name: str) -> None:
-    """Record spans in this process from now on. Never before a fork: it starts a thread."""
+    """Record spans in this process from now on; call it after the last fork, as it starts a thread."""
     resource: dict[str, str | int] = {
         "service.instance.id": f"{multiprocess.host_name()}/{process_name}",
         "process.pid": os.getpid(),
@@ -46,20 +46,21 @@ def start_exporting(process_name: str) -> None:
 
 
 def _shut_down(processor: BatchSpanProcessor) -> None:
-    """Send what is left; a collector that is gone keeps no process from ending."""
+    """Export the last spans within _SHUTDOWN_TIMEOUT_SECONDS, whether or not the collector answers."""
     trace_context.set_recorder(None)
-    processor._batch_processor.shutdown(timeout_millis=int(_SHUTDOWN_TIMEOUT_SECONDS * 1000))
+    # The public method has no timeout.
+    processor._batch_processor.shutdown(timeout_millis=int(_SHUTDOWN_TIMEOUT_SECONDS * 1000))  # noqa: SLF001  as above
 
 
 class OpenTelemetryRecorder:
-    """`tracing.Recorder` by OpenTelemetry."""
+    """`trace_context.SpanRecorder` by OpenTelemetry."""
 
     def __init__(self, tracer: otel.Tracer) -> None:
         self._tracer = tracer
 
     @contextmanager
     def server_span(self, name: str, remote: TraceContext | None) -> Iterator[TraceContext]:
-        """Record a request or a socket."""
+        """Record a request or a socket as a server span, a child of the caller's span where there is one."""
         parent_context = _remote_context(remote) if remote else contexts.Context()
         with self._tracer.start_as_current_span(name, context=parent_context, kind=SpanKind.SERVER) as span:
             span_context = span.get_span_context()
@@ -73,12 +74,12 @@ class OpenTelemetryRecorder:
 
     @contextmanager
     def child_span(self, name: str, attributes: Mapping[str, Any]) -> Iterator[None]:
-        """Record a part of it."""
+        """Record the block as a child of the current span."""
         with self._tracer.start_as_current_span(name, attributes=attributes):
             yield
 
     def describe_span(self, name: str, attributes: Mapping[str, Any], *, failed: bool) -> None:
-        """Complete the present span."""
+        """Set name, attributes and status of the current span."""
         span = otel.get_current_span()
         if span.is_recording():
             span.update_name(name)
@@ -87,10 +88,10 @@ class OpenTelemetryRecorder:
                 span.set_status(Status(StatusCode.ERROR))
 
     def record_query(self, sql: object, seconds: float) -> None:
-        """Record a query that has ended, without any value; one that nobody waits for is left out."""
+        """Record a query that has ended, without its values; outside of a recorded span it is left out."""
         if otel.get_current_span().is_recording():
             ended = time.time_ns()
-            text = slow_queries.normalise_sql(str(sql))[:_MAX_SQL_LENGTH]
+            text = normalise_sql(str(sql))[:_MAX_SQL_LENGTH]
             span = self._tracer.start_span(
                 text.partition(" ")[0].upper() or "query",
                 kind=SpanKind.CLIENT,
@@ -100,7 +101,7 @@ class OpenTelemetryRecorder:
             span.end(ended)
 
     def record_delivery(self, name: str, remote: TraceContext, since: float) -> None:
-        """Record the way of a message that has arrived."""
+        """Record the delivery of a message as a consumer span from `since` (seconds since 1970) to now."""
         span = self._tracer.start_span(
             name, context=_remote_context(remote), kind=SpanKind.CONSUMER, start_time=int(since * 1e9)
         )
@@ -108,7 +109,7 @@ class OpenTelemetryRecorder:
 
 
 def _remote_context(remote: TraceContext) -> contexts.Context:
-    """Return the context in which the caller's span is the parent."""
+    """Return a context in which the caller's span is the current one."""
     parent = otel.SpanContext(
         int(remote.trace_id, 16),
         int(remote.span_id, 16),

@@ -1,7 +1,7 @@
-"""Which trace something is done for: W3C Trace Context, taken from the caller, written into logs, passed on.
+"""W3C Trace Context: taken from the caller, written into logs, passed on to other processes.
 
-Ids cost next to nothing and are always there. Spans are recorded only where a collector is named, by
-`monitoring.tracing.opentelemetry_recorder`, which is not even imported elsewhere: see docs/decisions/0032.
+Ids are cheap and always there. Spans are recorded only where a collector is configured, by
+`monitoring.tracing.opentelemetry_recorder`, which is not imported otherwise: see docs/decisions/0032.
 """
 
 import os
@@ -12,7 +12,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-# Version 00 is exactly this long; a later version may say more, which does not concern us.
+# https://www.w3.org/TR/trace-context/#traceparent-header: version 00 is exactly this long, a later one may be
+# longer.
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
@@ -23,7 +24,7 @@ _SAMPLED_FLAG: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """The trace, and that part of it which goes on now."""
+    """A trace, and the span of it that is current."""
 
     trace_id: str
     span_id: str
@@ -32,12 +33,12 @@ class TraceContext:
 
     @property
     def traceparent(self) -> str:
-        """The `traceparent` for whoever does a part of this."""
+        """The `traceparent` header for a child of this span."""
         return f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}"
 
 
 class SpanRecorder(Protocol):
-    """Who records spans."""
+    """Records spans; the one implementation is OpenTelemetryRecorder."""
 
     def server_span(self, name: str, remote: TraceContext | None) -> AbstractContextManager[TraceContext]: ...
     def child_span(self, name: str, attributes: Mapping[str, Any]) -> AbstractContextManager[None]: ...
@@ -51,13 +52,13 @@ _recorder: SpanRecorder | None = None
 
 
 def set_recorder(recorder: SpanRecorder | None) -> None:
-    """Record spans from now on, or no longer."""
+    """Record spans by `recorder` from now on, with None no longer."""
     global _recorder
     _recorder = recorder
 
 
 def parse_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | None:
-    """Return what a `traceparent` says, None where it is missing or malformed."""
+    """Return the context of a `traceparent` header, None where it is missing or malformed."""
     match = _TRACEPARENT.fullmatch(traceparent) if len(traceparent) <= _MAX_TRACEPARENT_LENGTH else None
     if match is None or (match[1] == "00" and match[5]):
         return None
@@ -67,7 +68,7 @@ def parse_traceparent(traceparent: str, tracestate: str = "") -> TraceContext | 
 
 @contextmanager
 def server_span(name: str, traceparent: str, tracestate: str = "") -> Iterator[TraceContext]:
-    """Let what is done within belong to the caller's trace, or to a new one where it came with none."""
+    """Make the block a span of the caller's trace, or of a new one where `traceparent` names none."""
     remote = parse_traceparent(traceparent, tracestate) if traceparent else None
     span = nullcontext(_child_or_new_trace(remote)) if _recorder is None else _recorder.server_span(name, remote)
     with span as trace:
@@ -86,30 +87,30 @@ def _child_or_new_trace(remote: TraceContext | None) -> TraceContext:
 
 
 def child_span(name: str, **attributes: Any) -> AbstractContextManager[None]:
-    """Record what is done within as a part of the present trace."""
+    """Record the block as a child of the current span."""
     return _NO_SPAN if _recorder is None else _recorder.child_span(name, attributes)
 
 
 def describe_span(name: str, attributes: Mapping[str, Any], *, failed: bool = False) -> None:
-    """Say of what is being served what is known only at its end."""
+    """Set the name and attributes of the current span, which are known only at its end."""
     if _recorder is not None:
         _recorder.describe_span(name, attributes, failed=failed)
 
 
 def record_query(sql: object, seconds: float) -> None:
-    """Record a query that has just ended, where it was a part of something."""
+    """Record a query that has just ended as a child of the current span."""
     if _recorder is not None:
         _recorder.record_query(sql, seconds)
 
 
 def outgoing_traceparent() -> str | None:
-    """Return the `traceparent` for a message to another process; None where nobody would record it."""
+    """Return the `traceparent` for a message to another process; None where its span would not be recorded."""
     trace = _current.get()
     return trace.traceparent if trace is not None and trace.sampled and _recorder is not None else None
 
 
 def record_delivery(name: str, traceparent: str | None, *, sent_at: float) -> None:
-    """Record that something which was sent at a time (seconds since 1970) has arrived."""
+    """Record the delivery of a message that was sent at `sent_at`, in seconds since 1970, and has just arrived."""
     if traceparent is not None and _recorder is not None and (remote := parse_traceparent(traceparent)) is not None:
         _recorder.record_delivery(name, remote, sent_at)
 

@@ -1,41 +1,42 @@
-"""How many sockets a user and an address have, over all processes.
+"""Limits the sockets of a user and of an address over all processes.
 
-Each process keeps its own counts and tells them in a hash of its own in Redis, which ends 30 s after the process
-does; a count is the sum over the processes that have been heard of since. So a process that is killed takes its
-sockets with it, and a Redis that was emptied knows everything again after a beat. While Redis is gone a process
-counts alone: the limit then holds per process.
+Each process keeps its own counts and publishes them as a hash of its own in Redis, which expires
+PROCESS_TTL_SECONDS after the process ended; the count of a key is the sum over the living processes. So the sockets
+of a killed process stop counting, and a Redis that was emptied is complete again after a heartbeat. While Redis
+does not answer a process counts alone: the limit then holds per process.
 """
 
 import asyncio
-import itertools
 import os
 import time
 import uuid
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import Context
 from typing import Any, Final
 
-import structlog
 from django.conf import settings
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from monitoring.dependencies.batching import BatchLoader
+from monitoring.dependencies.breaker import BreakerState, CircuitBreaker
+
 HEARTBEAT_SECONDS: Final = 5.0
 PROCESS_TTL_SECONDS: Final = 30
 RETRY_SECONDS: Final = 1.0
-# What is given back is told together with what else changes in this time.
+# Changes within this time are published together.
 _COALESCE_SECONDS: Final = 0.2
 _DEADLINE_SECONDS: Final = 0.3
-# Asked for by one call; Redis does nothing else meanwhile.
-_MAX_KEYS_PER_CALL: Final = 200
+# Requests in one script: Redis runs nothing else meanwhile.
+_MAX_BATCH: Final = 200
 _PROCESSES_KEY: Final = "freight:sockets"
-# One call, so that no two handshakes share the last place. KEYS: the processes, by when they were heard of;
-# ARGV: own name, seconds until a silent process is forgotten, then of each that is counted its key, its count here,
-# how many more there shall be, and the most. Returns how many more there are.
+# One script, so that no two handshakes get the last slot. KEYS: the processes, by the time of their last heartbeat;
+# ARGV: own name, seconds until a silent process is forgotten, then of each key its name, its count in this process,
+# the number of slots requested, and the limit. Returns the number of slots granted for each key.
 _ACQUIRE_LUA: Final = """
 local now = tonumber(redis.call('TIME')[1])
 local keys, total = {}, {}
@@ -50,23 +51,23 @@ for _, process in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], now - tonumber(ARG
         end
     end
 end
-local taken, told = {}, {}
+local granted, published = {}, {}
 for n, key in ipairs(keys) do
     local at = 3 + (n - 1) * 4
-    taken[n] = math.max(0, math.min(tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) - total[n]))
-    if taken[n] > 0 then
-        told[#told + 1] = key
-        told[#told + 1] = tonumber(ARGV[at + 1]) + taken[n]
+    granted[n] = math.max(0, math.min(tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]) - total[n]))
+    if granted[n] > 0 then
+        published[#published + 1] = key
+        published[#published + 1] = tonumber(ARGV[at + 1]) + granted[n]
     end
 end
-if #told > 0 then
+if #published > 0 then
     redis.call('ZADD', KEYS[1], now, ARGV[1])
-    redis.call('HSET', KEYS[1] .. ':' .. ARGV[1], unpack(told))
+    redis.call('HSET', KEYS[1] .. ':' .. ARGV[1], unpack(published))
     redis.call('EXPIRE', KEYS[1] .. ':' .. ARGV[1], ARGV[2])
 end
-return taken
+return granted
 """
-# Says that the process lives, and whether what it told is still there.
+# Records that the process lives and returns whether its published counts are still there.
 _HEARTBEAT_LUA: Final = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZADD', KEYS[1], now, ARGV[1])
@@ -74,11 +75,15 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
 return redis.call('EXPIRE', KEYS[1] .. ':' .. ARGV[1], ARGV[2])
 """
 
-log = structlog.get_logger(__name__)
+_Request = tuple[str, int]  # a key and its limit
 
 
 class ConnectionCounter:
-    """The counts of one process and event loop."""
+    """The counts of one process and event loop.
+
+    `counts` and what is granted change together, without an await between them, under `_lock`: a count that is
+    published is always one that holds.
+    """
 
     def __init__(self, url: str) -> None:
         self.counts: Counter[str] = Counter()
@@ -94,85 +99,78 @@ class ConnectionCounter:
         self._redis: Final = Redis.from_pool(pool)
         self._acquire_script: Final[Any] = self._redis.register_script(_ACQUIRE_LUA)
         self._heartbeat_script: Final[Any] = self._redis.register_script(_HEARTBEAT_LUA)
-        self._redis_retry_at = 0.0
+        self._breaker: Final = CircuitBreaker(
+            "redis_connections",
+            reset_seconds=RETRY_SECONDS,
+            consequence="sockets are counted by this process alone",
+        )
+        # One call at a time, to grant or to publish: what Redis is sent is then always the count after it.
         self._lock: Final = asyncio.Lock()
-        self._waiting: defaultdict[tuple[str, int], list[asyncio.Future[bool]]] = defaultdict(list)
-        self._acquire_task: asyncio.Task[None] | None = None
+        self._requests: Final[BatchLoader[_Request, bool]] = BatchLoader(
+            self._grant, max_batch=_MAX_BATCH, on_abandoned=self._give_back
+        )
         self._unpublished: set[str] = set()
         self._changed: Final = asyncio.Event()
         self._publish_task: asyncio.Task[None] | None = None
 
     async def acquire(self, key: str, limit: int) -> bool:
-        """Count one more socket of a key, unless there are `most` already, and say whether it did.
+        """Count one more socket of a key unless there are `limit` already; return whether it was counted.
 
-        Those who ask while Redis is asked for others are asked for together.
+        Requests that come while Redis is asked share the next call. Release what was granted.
         """
         if self.counts[key] >= limit:
             return False
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting[key, limit].append(future)
-        if self._acquire_task is None or self._acquire_task.done():
-            self._acquire_task = asyncio.create_task(self._acquire_waiting(), context=Context())
-        try:
-            return await future
-        except asyncio.CancelledError:
-            # Whoever asked is gone; what was counted for it meanwhile is free again.
-            if future.done() and not future.cancelled() and future.result():
-                self.release(key)
-            raise
+        return bool(await self._requests.load((key, limit)))
 
-    async def _acquire_waiting(self) -> None:
-        while self._waiting:
-            # One call at a time: what Redis is told is then always the count after it.
-            async with self._lock:
-                batch = dict(itertools.islice(self._waiting.items(), _MAX_KEYS_PER_CALL))
-                self._waiting = defaultdict(list, itertools.islice(self._waiting.items(), _MAX_KEYS_PER_CALL, None))
-                requested = {key_and_limit: len(answers) for key_and_limit, answers in batch.items()}
-                for key, _ in requested:
-                    self._schedule_publish(key)  # also where the answer is not waited for
-                free = await self._free_slots(requested)
-                for (key, limit), futures in batch.items():
-                    self._resolve(key, futures, min(free[key, limit], limit - self.counts[key]))
+    async def _grant(self, requests: list[_Request]) -> list[bool]:
+        """Grant slots in the order of the requests and count them."""
+        async with self._lock:
+            requested = Counter(requests)
+            for key, _ in requested:
+                self._schedule_publish(key)  # also where the answer comes too late
+            free = dict(await self._free_slots(requested))
+            granted = []
+            for request in requests:
+                key, limit = request
+                is_granted = free[request] > 0 and self.counts[key] < limit
+                if is_granted:
+                    free[request] -= 1
+                    self.counts[key] += 1
+                granted.append(is_granted)
+            return granted
 
-    def _resolve(self, key: str, futures: Iterable["asyncio.Future[bool]"], free: int) -> None:
-        for future in futures:
-            if future.done():
-                continue  # whoever asked is gone
-            future.set_result(free > 0)
-            if free > 0:
-                free -= 1
-                self.counts[key] += 1
+    def _give_back(self, request: _Request, granted: bool) -> None:  # noqa: FBT001  the signature of a callback
+        """Release what was granted to a handshake that is gone."""
+        if granted:
+            self.release(request[0])
 
     def release(self, key: str) -> None:
-        """Count one less."""
+        """Count one socket of the key less."""
         self.counts[key] -= 1
         if self.counts[key] <= 0:
             del self.counts[key]
         self._schedule_publish(key)
 
-    async def _free_slots(self, requested: Mapping[tuple[str, int], int]) -> Mapping[tuple[str, int], int]:
-        """Return how many of the wanted places of each key there are, over all processes."""
-        if time.monotonic() < self._redis_retry_at:
+    async def _free_slots(self, requested: Mapping[_Request, int]) -> Mapping[_Request, int]:
+        """Return how many of the requested slots are free over all processes; without Redis all of them."""
+        if not self._breaker.allows_call():
             return requested
         args: list[str | int] = [self.process_name, PROCESS_TTL_SECONDS]
         for (key, limit), more in requested.items():
             args += [key, self.counts[key], more, limit]
         try:
-            # One end for connecting, its handshake and the answer, each of which has a timeout of its own.
+            # One deadline for connecting, the handshake and the reply, each of which has a timeout of its own.
             async with asyncio.timeout(_DEADLINE_SECONDS):
-                return dict(
+                free = dict(
                     zip(requested, await self._acquire_script(keys=[_PROCESSES_KEY], args=args), strict=True)
                 )
         except (RedisError, OSError, TimeoutError) as error:
-            self._record_redis_failure(error)
+            self._breaker.record_failure(error)
             return requested
+        self._breaker.record_success()
+        return free
 
-    def _record_redis_failure(self, error: Exception) -> None:
-        if self._redis_retry_at == 0.0:
-            log.warning("Redis does not answer: this process counts its sockets alone", error=repr(error))
-        self._redis_retry_at = time.monotonic() + RETRY_SECONDS
-
-    # -- telling ----------------------------------------------------------------------------------------
+    # -- publishing -------------------------------------------------------------------------------------
 
     def _schedule_publish(self, key: str) -> None:
         self._unpublished.add(key)
@@ -181,29 +179,34 @@ class ConnectionCounter:
             self._publish_task = asyncio.get_running_loop().create_task(self._publish_forever(), context=Context())
 
     async def _publish_forever(self) -> None:
-        """Tell what changed, and every few seconds that the process lives, while it has sockets."""
+        """Publish changed counts, and a heartbeat every HEARTBEAT_SECONDS, while the process has sockets."""
         heartbeat_at = 0.0
         while self.counts or self._unpublished:
             with suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._changed.wait()
             self._changed.clear()
-            await asyncio.sleep(RETRY_SECONDS if time.monotonic() < self._redis_retry_at else _COALESCE_SECONDS)
+            is_closed = self._breaker.state is BreakerState.CLOSED
+            await asyncio.sleep(_COALESCE_SECONDS if is_closed else RETRY_SECONDS)
+            if not self._breaker.allows_call():
+                self._changed.set()
+                heartbeat_at = 0.0
+                continue
             try:
                 if time.monotonic() >= heartbeat_at:
                     heartbeat_at = time.monotonic() + HEARTBEAT_SECONDS
                     if not await self._heartbeat_script(
                         keys=[_PROCESSES_KEY], args=[self.process_name, PROCESS_TTL_SECONDS]
                     ):
-                        self._unpublished |= set(self.counts)  # Redis was emptied, or this is the beginning
+                        self._unpublished |= set(self.counts)  # Redis was emptied, or this is the first heartbeat
                 async with self._lock:
                     await self._publish_counts()
             except (RedisError, OSError, TimeoutError) as error:
-                self._record_redis_failure(error)
+                self._breaker.record_failure(error)
                 self._changed.set()
                 heartbeat_at = 0.0
             else:
-                self._redis_retry_at = 0.0
+                self._breaker.record_success()
 
     async def _publish_counts(self) -> None:
         keys = set(self._unpublished)
@@ -226,11 +229,10 @@ class ConnectionCounter:
                 raise
 
     async def close(self) -> None:
-        """End the telling; what was told is forgotten after a while."""
-        for task in (self._publish_task, self._acquire_task):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task], timeout=1)
+        """Stop publishing; the published counts expire after PROCESS_TTL_SECONDS."""
+        if self._publish_task is not None:
+            self._publish_task.cancel()
+            await asyncio.wait([self._publish_task], timeout=1)
         await self._redis.aclose()
 
 
@@ -238,7 +240,7 @@ _counters: dict[asyncio.AbstractEventLoop, ConnectionCounter] = {}
 
 
 def current() -> ConnectionCounter:
-    """Return the census of this process and event loop."""
+    """Return the counter of this process and event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _counters:
         _counters[loop] = ConnectionCounter(settings.REDIS_URL)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import structlog
 from channels.layers import get_channel_layer
 
+from monitoring.dependencies.breaker import BreakerState, report_state
 from realtime.protocol.room_names import CONTROL_GROUP
 
 SUBSCRIBE_DEADLINE_SECONDS: Final = 1.0
@@ -31,7 +32,7 @@ class Subscription:
     """
 
     def __init__(self, on_message: Callable[[dict[str, Any]], None]) -> None:
-        self.hints_lost = False
+        self._set_hints_lost(lost=False)
         self.resubscriptions = 0
         self._on_message = on_message
         self._layer = get_channel_layer()
@@ -42,6 +43,16 @@ class Subscription:
         self._subscribed: set[str] = set()
         self._last_echo_at = time.monotonic()
         self._echo_received = asyncio.Event()
+
+    @property
+    def hints_lost(self) -> bool:
+        """Whether hints do not arrive: the hub then sweeps more often."""
+        return self._hints_lost
+
+    def _set_hints_lost(self, *, lost: bool) -> None:
+        self._hints_lost = lost
+        # No circuit breaker: whether messages arrive is probed, and no call is refused.
+        report_state("hints", BreakerState.OPEN if lost else BreakerState.CLOSED)
 
     async def subscribe(self, group: str) -> None:
         """Subscribe to a group; while Redis does not answer, `watch_forever` does so later."""
@@ -54,7 +65,7 @@ class Subscription:
             await asyncio.wait_for(self._layer.group_add(group, self._channel), SUBSCRIBE_DEADLINE_SECONDS)
             self._subscribed.add(group)
         except Exception as error:  # noqa: BLE001  hints are optional: the sweep replaces them
-            self.hints_lost = True
+            self._set_hints_lost(lost=True)
             log.debug("group not subscribed", group=group, error=repr(error))
 
     async def unsubscribe(self, group: str) -> None:
@@ -90,7 +101,7 @@ class Subscription:
             received = sent and await self._wait_for_echo()
             if received is self.hints_lost:
                 log.warning("hints received again" if received else "hints not received")
-            self.hints_lost = not received
+            self._set_hints_lost(lost=not received)
             if sent and not received and time.monotonic() - self._last_echo_at > RESUBSCRIBE_AFTER_SECONDS:
                 await self._resubscribe()
             for group in tuple(self._groups - self._subscribed) if received else ():

@@ -1,8 +1,7 @@
-"""The only way out for hints: a bounded queue, a publisher thread with its own loop, a deadline and a breaker.
+"""Publishes hints: a bounded queue, a publisher thread with its own event loop, a deadline and a circuit breaker.
 
-What waits goes in one word with Redis: of a burst all but the first.
-
-A hint may get lost: every hub compares its heads with the table. So nothing waits here and nothing raises.
+The hints that wait are published in one round trip. A hint may get lost, because every hub compares its rooms with
+the log: `publish_*` never wait and never raise.
 """
 
 import asyncio
@@ -17,6 +16,7 @@ from typing import Any, Final
 import structlog
 from channels.layers import get_channel_layer
 
+from monitoring.dependencies.breaker import CircuitBreaker
 from monitoring.tracing import trace_context
 from realtime import metrics
 from realtime.protocol.room_names import CONTROL_GROUP
@@ -24,25 +24,29 @@ from realtime.protocol.room_names import CONTROL_GROUP
 DEADLINE_SECONDS: Final = 0.3
 QUEUE_SIZE: Final = 10_000
 MAX_BATCH: Final = 50
-BREAKER_OPEN_SECONDS: Final = 0.5
+BREAKER_RESET_SECONDS: Final = 0.5
 MAX_FRAME_BYTES: Final = 4096
 
 log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """One thread that sends hints in the order of their commits, as long as Redis answers in time."""
+    """One thread that publishes hints in the order of their commits; while Redis does not answer it drops them."""
 
     def __init__(self) -> None:
         self._queue: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(QUEUE_SIZE)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._breaker_open_until = 0.0
+        self._breaker = CircuitBreaker(
+            "redis_publish",
+            reset_seconds=BREAKER_RESET_SECONDS,
+            consequence="hints are dropped, the sweep finds events",
+        )
         self.published = 0
         self.failed = 0
 
     def publish(self, group: str, message: dict[str, Any]) -> None:
-        """Hand the hint over and return at once; a full queue drops it and counts."""
+        """Enqueue a hint; where the queue is full, drop and count it."""
         self._ensure_thread()
         try:
             self._queue.put_nowait((group, message))
@@ -65,19 +69,20 @@ class Publisher:
         layer = get_channel_layer()
         while True:
             hints = self._next_batch()
-            if time.monotonic() < self._breaker_open_until:
+            if not self._breaker.allows_call():
                 self._count_failures(len(hints))
                 continue
             try:
                 loop.run_until_complete(asyncio.wait_for(layer.publish(hints), DEADLINE_SECONDS))
                 self.published += len(hints)
-            except Exception as error:
+                self._breaker.record_success()
+            except Exception as error:  # noqa: BLE001  the thread must go on: whatever the layer raises is a lost hint
                 self._count_failures(len(hints))
-                self._breaker_open_until = time.monotonic() + BREAKER_OPEN_SECONDS
+                self._breaker.record_failure(error)
                 log.warning("hint not published", error=repr(error), failed=self.failed)
 
     def _next_batch(self) -> list[tuple[str, dict[str, Any]]]:
-        """Wait for a hint and return it with those that wait behind it."""
+        """Wait for a hint and return it with the next ones in the queue, MAX_BATCH at most."""
         hints = [self._queue.get()]
         with suppress(queue.Empty):
             while len(hints) < MAX_BATCH:
@@ -89,7 +94,7 @@ _publisher = Publisher()
 
 
 def _replace_after_fork() -> None:
-    """Give a forked child a publisher of its own: threads and loops do not cross a fork."""
+    """Give a forked child its own publisher: threads and event loops do not survive a fork."""
     global _publisher
     _publisher = Publisher()
 
@@ -100,9 +105,9 @@ os.register_at_fork(after_in_child=_replace_after_fork)
 def publish_hint(
     group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool = False, reassigns: bool = False
 ) -> None:
-    """Publish that a room has a new head, with the frame itself where it is small.
+    """Publish that the log of a room has a new event, with its frame where that is small.
 
-    `ends`: what the room is about is gone; `reassigns`: it may be another driver's or customer's now.
+    `ends`: the subject of the room is deleted; `reassigns`: it may now belong to another driver or customer.
     """
     message: dict[str, Any] = {
         "type": "hint",
@@ -111,7 +116,7 @@ def publish_hint(
         "epoch": epoch,
         "ends": ends,
         "reassigns": reassigns,
-        "at": time.time(),  # of the commit, a moment ago
+        "at": time.time(),  # stands for the time of the commit, a moment ago
     }
     if trace := trace_context.outgoing_traceparent():
         message["trace"] = trace
@@ -126,7 +131,7 @@ def publish_latest(group: str, *, version: int, frame: bytes) -> None:
 
 
 def publish_recheck(principal_id: uuid.UUID) -> None:
-    """Ask every process to look again at the living sockets of a user or tracking link."""
+    """Have every process check the open sockets of a user or tracking link again."""
     _publisher.publish(CONTROL_GROUP, {"type": "control", "whose": str(principal_id)})
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 from django.conf import settings
 
-from monitoring.health import endpoints
+from monitoring.health import process_state
 from ratelimits import limiter
 from realtime import metrics
 from realtime.access.authentication import HandshakeCredential
@@ -165,7 +165,7 @@ class EventStream:
 
         A client that is cut off finds its response incomplete, not ended.
         """
-        if endpoints.is_draining() and not self.closed:
+        if process_state.is_draining() and not self.closed:
             self.send_drain()  # the request came over a kept-alive connection; its replay is sent first
         send_task = asyncio.create_task(self._send(send))
         disconnect_task = asyncio.create_task(_wait_for_disconnect(receive))

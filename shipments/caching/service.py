@@ -1,9 +1,9 @@
-"""Door: what has been prepared once and is asked for again, in Redis and, where it is stamped, in this process.
+"""Named caches of bytes and JSON in Redis, and of stamped entries in this process too.
 
-Two kinds of entries. A plain one (`get`, `set`, `delete`, `get_or_set`) is as true as its time to live. A
-stamped one (`stamped`) is an answer made from one state of the database: the reader brings the stamp of the
-state that is committed now, and an entry with any other stamp is no answer. Nothing has to be invalidated, so
-nothing can be forgotten. Without Redis everything works, slower: see docs/decisions/0011.
+There are two kinds of entries. A plain one (`get`, `set`, `delete`, `get_or_set`) may be stale until its TTL ends.
+A stamped one (`get_or_set_stamped`) was made from one state of the database: the reader brings the stamp of the
+state that is committed now, and an entry with any other stamp is a miss. Nothing is invalidated, so no invalidation
+can be missed. Without Redis everything works, slower: see docs/decisions/0011.
 """
 
 import threading
@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast
 import orjson
 from django.conf import settings
 
-from ratelimits import counters
+from monitoring.dependencies.breaker import CircuitBreaker, redis_breaker
 from shipments import metrics
 from shipments.caching.local_store import LRUStore
 from shipments.caching.redis_store import RedisStore
@@ -25,7 +25,7 @@ T = TypeVar("T")
 Value = bytes | str | int | float | bool | list[Any] | dict[str, Any]
 
 STAMP_BYTES: Final = 16
-# The most that anybody waits for somebody else's work before doing it himself.
+# How long a reader waits for another that makes the same value before it makes the value itself.
 WAIT_SECONDS: Final = 0.5
 _POLL_SECONDS: Final = 0.02
 _LONGEST_POLL_SECONDS: Final = 0.2
@@ -34,12 +34,12 @@ _BYTES, _JSON = b"b", b"j"
 
 
 class CacheUnavailable(Exception):
-    """Redis does not answer, so what was asked for has not been done."""
+    """Redis does not answer: nothing was done."""
 
 
 @dataclass
 class CacheStats:
-    """What one cache of this process has answered; `hits` includes the `local` ones."""
+    """Counts of one cache in this process; `hits` includes the `local` ones."""
 
     hits: int = 0
     local: int = 0
@@ -49,7 +49,7 @@ class CacheStats:
 
     @property
     def hit_rate(self) -> float:
-        """The part of the questions that were answered, 0…1."""
+        """The share of hits among all lookups, 0 to 1."""
         requests = self.hits + self.misses
         return self.hits / requests if requests else 0.0
 
@@ -61,7 +61,7 @@ _RESULT_LABELS: Final = {"hits": "hit", "misses": "miss"}
 
 
 def key_prefix() -> str:
-    """Return how every key of ours begins; sessions, counters and channel layers have other keys."""
+    """Return the prefix of every key of these caches; sessions, counters and channel layers have others."""
     default = cast("dict[str, Any]", settings.CACHES["default"])
     return f"{default['KEY_PREFIX']}:cache:"
 
@@ -74,7 +74,7 @@ def stats_by_cache() -> dict[str, dict[str, float]]:
 
 
 class CacheService:
-    """One named cache. Values are bytes or JSON: nothing is pickled."""
+    """One named cache. Values are bytes or JSON; nothing is pickled."""
 
     def __init__(
         self,
@@ -82,15 +82,15 @@ class CacheService:
         *,
         ttl: int,
         alias: str = "default",
-        breaker: counters.CircuitBreaker | None = None,
+        breaker: CircuitBreaker = redis_breaker,
         wait: float = WAIT_SECONDS,
         max_bytes: int | None = None,
         local_bytes: int | None = None,
     ) -> None:
-        """Make a cache; `wait` is for how many seconds somebody else's making is waited for.
+        """Make a cache whose entries live for about `ttl` seconds.
 
-        Stamped entries of more than `most_bytes` are not kept. With `local_bytes` this process keeps its own apart
-        from those of other caches.
+        A miss waits up to `wait` seconds for another reader that makes the value. Stamped entries of more than
+        `max_bytes` are not stored. With `local_bytes` the cache has an in-process store of its own, of that size.
         """
         self.name, self.ttl, self.stats = name, ttl, CacheStats()
         self._wait, self._max_bytes = wait, max_bytes
@@ -105,21 +105,21 @@ class CacheService:
     # -- plain entries ------------------------------------------------------------------------------------
 
     def get(self, key: str) -> Value | None:
-        """Return the value, None where there is none or Redis does not answer."""
+        """Return the value, None on a miss and where Redis does not answer."""
         raw = self._redis_store.get(self._key(key))
         self._count(hits=raw is not None, misses=raw is None)
         return None if raw is None else _decode(raw)
 
     def set(self, key: str, value: Value, *, ttl: int | None = None) -> None:
-        """Keep the value for about `ttl` seconds."""
+        """Store the value for about `ttl` seconds."""
         self._store([(self._key(key), _encode(value))], ttl or self.ttl)
 
     def delete(self, *keys: str) -> None:
-        """Forget the values."""
+        """Remove the values."""
         self._redis_store.unlink(*map(self._key, keys))
 
     def get_or_set(self, key: str, make: Callable[[], Value], *, ttl: int | None = None) -> Value:
-        """Return the value; `make` makes it where it is missing, once for all who ask at that time."""
+        """Return the value; on a miss `make` makes it, once for all concurrent readers."""
         value = self.get(key)
         if value is not None:
             return value
@@ -141,10 +141,10 @@ class CacheService:
         *,
         is_current: Callable[[bytes], bool] | None = None,
     ) -> bytes:
-        """Return the bytes that were made under this very stamp (16 bytes), else make them.
+        """Return the entry with this stamp (STAMP_BYTES long), or make it.
 
-        `make` returns what the stamp stands for, or something newer where the caller does not mind. `still` tells
-        of bytes that this process has kept under another stamp whether they are what would be made now.
+        `make` returns the bytes of the stamp's state, or of a newer one where the caller does not mind.
+        `is_current` tells whether bytes in this process under another stamp are what `make` would return now.
         """
         full_key = self._key(key)
         local_entry = self._local.get(full_key)
@@ -171,7 +171,7 @@ class CacheService:
         return body
 
     def get_local(self, key: str, stamp: bytes) -> bytes | None:
-        """Return what this process itself has kept under this very stamp; it waits for nothing."""
+        """Return the entry with this stamp out of this process, None where it is not here. No I/O."""
         local_entry = self._local.get(self._key(key))
         if local_entry is None or local_entry[0] != stamp:
             return None
@@ -179,7 +179,7 @@ class CacheService:
         return local_entry[1]
 
     def set_many_stamped(self, entries: Iterable[tuple[str, bytes, bytes]]) -> bool:
-        """Store stamped entries `(key, stamp, body)` in one round trip, and say whether it could."""
+        """Store stamped entries `(key, stamp, body)` in one round trip; tell whether Redis stored them."""
         return self._store(
             [(self._key(key), stamp + body) for key, stamp, body in entries], self.ttl, long_running=True
         )
@@ -187,12 +187,12 @@ class CacheService:
     # -- both ---------------------------------------------------------------------------------------------
 
     def clear(self) -> int:
-        """Forget everything that any cache of ours holds, and nothing else; returns how many entries.
+        """Remove every entry of every cache, and nothing else in Redis; return their number.
 
-        Raises Unavailable.
+        Raises CacheUnavailable.
         """
         for service in _services.values():
-            service._local.clear()
+            service._local.clear()  # noqa: SLF001  of its own class
         _local.clear()
         removed = self._redis_store.clear(key_prefix())
         if removed is None:
@@ -214,9 +214,10 @@ class CacheService:
         *,
         deadline: float,
     ) -> tuple[bytes, bool]:
-        """Return an entry that begins so, and whether it was there at once.
+        """Return the entry with this prefix, and whether it was there at once.
 
-        Else it is made and stored, unless another process is at it and ends before `until`.
+        A missing one is made and stored, unless another process that holds its lock stores it before `deadline`
+        (monotonic seconds).
         """
         lock = f"{key}:lock"
         milliseconds = int(self._wait * 1000)
@@ -232,7 +233,7 @@ class CacheService:
         while entry == 0 and time.monotonic() < deadline:
             time.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_POLL_SECONDS)
-            entry = get_or_lock()  # who led may have failed, or made what is too large to keep
+            entry = get_or_lock()  # the holder may have failed, or made a value that is too large to store
             if isinstance(entry, bytes):
                 return entry, False
         owns_lock = entry == 1
@@ -241,7 +242,7 @@ class CacheService:
             raw_entry = make()
             is_storable = self._fits(raw_entry)
         finally:
-            # It only saves work, so a late hand that frees another's is no harm.
+            # The lock only saves work: releasing it late, when another process holds it, does no harm.
             if owns_lock and not is_storable:
                 self._redis_store.unlink(lock)
         if is_storable:

@@ -1,0 +1,1 @@
+"""Tests of `ratelimits`: on the real Redis and PostgreSQL, and over two servers."""

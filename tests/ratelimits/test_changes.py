@@ -252,11 +252,11 @@ def all_top_keys() -> list[dict[str, Any]]:
     return [report._top_key_entry(name, number, refused[name]) for name, number in hits.items()]
 
 
+@pytest.mark.usefixtures("fresh_redis_breaker")
 def test_without_redis_the_report_is_of_this_host(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (2, 60)}
-    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
-    monkeypatch.setattr(counters, "local", counters.LocalCounters())
+    monkeypatch.setattr(counters, "local_counters", counters.LocalCounters())
     key = _key()
     for _ in range(5):
         limiter.check(["ai"], key)

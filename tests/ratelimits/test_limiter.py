@@ -22,9 +22,8 @@ def key() -> str:
 
 
 @pytest.fixture
-def redis_down(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def redis_down(settings: Settings, fresh_redis_breaker: None) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
-    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
 
 
 def test_of_400_parallel_requests_exactly_the_limit_passes(key: str) -> None:
@@ -77,15 +76,8 @@ def test_without_redis_the_process_counts_for_itself(key: str) -> None:
     assert [usage.allowed for usage in usages] == [True, True, True, False, False]
 
 
-def test_a_broken_redis_is_asked_once_a_second() -> None:
-    breaker = counters.CircuitBreaker()
-    breaker.record_result(ok=False)
-
-    assert [breaker.allows_call() for _ in range(3)] == [False, False, False]
-
-
 def test_the_local_counts_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "_MOST_LOCAL_KEYS", 10)
+    monkeypatch.setattr(counters, "_MAX_LOCAL_KEYS", 10)
     counts = counters.LocalCounters()
 
     for number in range(100):
@@ -147,7 +139,7 @@ def test_a_redis_that_has_lost_its_scripts_goes_on_counting(key: str) -> None:
 
 
 def test_the_busiest_keys_stay_bounded_and_keep_the_busiest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "_MOST_TOP_KEYS", 10)
+    monkeypatch.setattr(counters, "_MAX_TOP_KEYS", 10)
     client: Any = counters.redis_client()
     top = counters.redis_key("top", counters.slot_number(time.time()))
     client.delete(top)

@@ -1,4 +1,4 @@
-"""`manage.py limits`: what is limited to how much, who uses it up, and a way out for one of them."""
+"""`manage.py limits`: the limits, the busiest keys, and a reset of one key."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Print tables, or what has been reset."""
+        """Print the tables, or the counts that were reset."""
         overrides.refresh()
         if options["reset"]:
             self._reset(options["reset"])

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import psycopg
 from asgiref.sync import SyncToAsync
 
-from monitoring.health import endpoints
+from monitoring.health import process_state
 from shipments.selectors import async_reads
 
 
@@ -43,7 +43,7 @@ class _LoopPoller:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(random.uniform(0.4, 0.6))
-            if endpoints.is_draining():
+            if process_state.is_draining():
                 self._time_out_all()
                 continue
             try:

@@ -1,0 +1,1 @@
+"""Deadlines, breakers, batching and probes, on the real PostgreSQL and Redis."""

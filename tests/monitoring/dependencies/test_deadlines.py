@@ -36,7 +36,7 @@ def run_sleeping_query() -> None:
 def test_a_silent_database_is_given_up_and_its_connection_ended(database: None) -> None:
     began = time.monotonic()
 
-    with deadlines.database_request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError, match="said nothing"):
+    with deadlines.request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError, match="said nothing"):
         run_sleeping_query()
 
     assert _TIMEOUT_SECONDS <= time.monotonic() - began < _MAX_SECONDS
@@ -44,7 +44,7 @@ def test_a_silent_database_is_given_up_and_its_connection_ended(database: None) 
 
 
 def test_a_request_gives_the_database_up_once(database: None) -> None:
-    with deadlines.database_request_budget(_TIMEOUT_SECONDS) as budget:
+    with deadlines.request_budget(_TIMEOUT_SECONDS) as budget:
         with pytest.raises(OperationalError):
             run_sleeping_query()
         connection.close()
@@ -54,23 +54,23 @@ def test_a_request_gives_the_database_up_once(database: None) -> None:
             connection.ensure_connection()
 
         assert time.monotonic() - began < _TIMEOUT_SECONDS
-        assert budget.exhausted
+        assert budget.database_exhausted
 
 
 def test_answers_restore_the_patience_of_a_request(database: None) -> None:
-    with deadlines.database_request_budget(1.5) as budget, connection.cursor() as cursor:
+    with deadlines.request_budget(1.5) as budget, connection.cursor() as cursor:
         for _ in range(3):
             cursor.execute("SELECT pg_sleep(0.6)")
 
-        assert not budget.exhausted
+        assert not budget.database_exhausted
 
 
 def test_the_next_request_finds_a_working_connection(database: None) -> None:
-    with deadlines.database_request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError):
+    with deadlines.request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError):
         run_sleeping_query()
     connection.close()
 
-    with deadlines.database_request_budget(), connection.cursor() as cursor:
+    with deadlines.request_budget(), connection.cursor() as cursor:
         cursor.execute("SELECT 1")
 
         assert cursor.fetchone() == (1,)
@@ -88,7 +88,7 @@ def test_a_commit_that_is_given_up_has_an_unknown_outcome(database: None) -> Non
                 "INSERT INTO freezing VALUES (1)"
             )
 
-    with deadlines.database_request_budget(1.0), pytest.raises(transactions.OutcomeUnknown):
+    with deadlines.request_budget(1.0), pytest.raises(transactions.OutcomeUnknown):
         transactions.run_in_transaction(write)
 
 

@@ -8,8 +8,9 @@ from functools import partial
 
 import pytest
 
-from monitoring.dependencies import redis_deadlines
-from ratelimits import async_limiter, counters, limiter
+from monitoring.dependencies import deadlines
+from monitoring.dependencies.breaker import RESET_SECONDS, CircuitBreaker, redis_breaker
+from ratelimits import async_limiter, limiter
 from ratelimits.policies import Policy
 from shipments.caching.service import CacheService
 from tests.drills.harness.fault_proxy import FaultProxy
@@ -19,13 +20,13 @@ POLICY = Policy("general", 1_000_000, 900)
 # Each answer comes before any timeout of the client's, so that nothing fails and no breaker closes.
 SLOW_SECONDS = 0.24
 # One second is promised of a whole request; the rest is for its own work and a crowded machine.
-MAX_SECONDS = redis_deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
+MAX_SECONDS = deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
 
 
 def simulate_request(service: CacheService, *, bounded: bool, reads: int) -> float:
     """Ask Redis as a request does, for the limit and for prepared answers; it returns the seconds."""
     began = time.monotonic()
-    with redis_deadlines.redis_request_budget() if bounded else contextlib.nullcontext():
+    with deadlines.request_budget() if bounded else contextlib.nullcontext():
         assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").allowed
         for _ in range(reads):
             assert service.get_or_set(f"test:{uuid.uuid4()}", lambda: "made") == "made"
@@ -50,7 +51,7 @@ async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(re
     async def counted(begins: float, *, bounded: bool) -> float:
         await asyncio.sleep(begins)  # the question of others is under way
         began = time.monotonic()
-        with redis_deadlines.redis_request_budget() if bounded else contextlib.nullcontext():
+        with deadlines.request_budget() if bounded else contextlib.nullcontext():
             for _ in range(4):
                 usage = await async_limiter.check("general", f"address:{uuid.uuid4()}")
                 assert usage is not None
@@ -69,15 +70,17 @@ async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(re
     assert await fastest_reported_seconds(slowest, under=MAX_SECONDS) < MAX_SECONDS
 
 
-async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(redis_proxy: FaultProxy) -> None:
+async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(
+    redis_proxy: FaultProxy,
+) -> None:
     key = f"address:{uuid.uuid4()}"
     await async_limiter.check("general", key)
 
     redis_proxy.faults.silent = True
-    with redis_deadlines.redis_request_budget():
+    with deadlines.request_budget():
         alone = [await async_limiter.check("general", key) for _ in range(3)]
     redis_proxy.clear_faults()
-    await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
+    await asyncio.sleep(RESET_SECONDS + 0.1)
     after = await async_limiter.check("general", key)
 
     assert [each and each.count for each in alone] == [1, 2, 3]
@@ -90,24 +93,24 @@ async def test_a_question_ends_in_time_with_its_connection(redis_proxy: FaultPro
     redis_proxy.faults.delay, redis_proxy.faults.silent = SLOW_SECONDS / 2, silent
 
     def ask() -> None:
-        counters.breaker.record_result(ok=True)  # it asks each time
+        redis_breaker.reset()  # Redis is called each time
         assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").count == 1
 
     # Connecting alone takes longer than a question may, and more than one wait.
-    most = redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS + 0.4
+    most = deadlines.REDIS_COMMAND_TIMEOUT_SECONDS + 0.4
     assert await asyncio.to_thread(partial(fastest_seconds, ask, under=most)) < most
 
 
 async def test_an_answer_that_came_too_late_is_nobody_elses(redis_proxy: FaultProxy) -> None:
-    service = CacheService("test", ttl=60, breaker=counters.CircuitBreaker())
+    service = CacheService("test", ttl=60, breaker=CircuitBreaker("test", consequence="none"))
     keys = {f"test:{uuid.uuid4()}": each for each in range(5)}
     for key, value in keys.items():
         await asyncio.to_thread(service.set, key, value)
 
-    redis_proxy.faults.delay = redis_deadlines.REDIS_COMMAND_TIMEOUT_SECONDS
+    redis_proxy.faults.delay = deadlines.REDIS_COMMAND_TIMEOUT_SECONDS
     late = await asyncio.to_thread(service.get, next(iter(keys)))
     redis_proxy.clear_faults()
-    await asyncio.sleep(counters.RETRY_SECONDS + 0.1)
+    await asyncio.sleep(RESET_SECONDS + 0.1)
     found = {key: await asyncio.to_thread(service.get, key) for key in keys}
 
     assert late is None

@@ -11,7 +11,7 @@ import pytest
 from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable
 
-from monitoring.health import endpoints
+from monitoring.health import process_state
 from monitoring.health.endpoints import HealthApplication
 from monitoring.health.monitor import Dependency
 
@@ -34,7 +34,7 @@ class SwitchableCheck(HealthCheck):
 @pytest.fixture
 def restore_draining() -> Iterator[None]:
     yield
-    endpoints._draining.clear()
+    process_state.cancel_draining()
 
 
 async def _inner(scope: Any, receive: Any, send: Any) -> None:
@@ -135,7 +135,7 @@ async def test_a_frozen_part_slows_no_answer() -> None:
 
 @pytest.mark.usefixtures("restore_draining")
 async def test_a_draining_process_is_not_ready() -> None:
-    endpoints.start_draining()
+    process_state.start_draining()
 
     status, body = await _get(build_application(), "/api/health/ready")
 

@@ -1,0 +1,1 @@
+"""Metrics over several processes and hosts, and the alert rules."""

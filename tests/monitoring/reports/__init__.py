@@ -1,0 +1,1 @@
+"""The JSON reports over several processes."""

@@ -1,0 +1,1 @@
+"""Trace Context and spans."""

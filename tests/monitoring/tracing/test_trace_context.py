@@ -13,6 +13,11 @@ from monitoring.middleware import RequestContextMiddleware
 from monitoring.tracing import trace_context
 
 ROOT = Path(__file__).resolve().parents[3]
+EXPORTER_MODULES = {
+    "monitoring.tracing.opentelemetry_recorder",
+    "opentelemetry.exporter",
+    "opentelemetry.sdk.trace",
+}
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
@@ -79,12 +84,13 @@ def test_without_a_collector_no_exporter_is_loaded_and_nothing_passed_on() -> No
     code = (
         "import sys, django; django.setup()\n"
         "import freight.asgi\n"
-        "from monitoring import runtime, tracing\n"
-        "runtime.enter('api')\n"
-        f"with tracing.serving('x', '00-{TRACE}-{SPAN}-01'), tracing.part('y'):\n"
-        "    assert tracing.outgoing() is None\n"
-        # The client of Redis loads OpenTelemetry's metrics where they are installed; that is not ours.
-        "assert not {'monitoring.tracing.opentelemetry_recorder', 'opentelemetry.exporter', 'opentelemetry.sdk.trace'} & set(sys.modules)\n"
+        "from monitoring import runtime\n"
+        "from monitoring.tracing import trace_context\n"
+        "runtime.start_reporting('api')\n"
+        f"with trace_context.server_span('x', '00-{TRACE}-{SPAN}-01'), trace_context.child_span('y'):\n"
+        "    assert trace_context.outgoing_traceparent() is None\n"
+        # The client of Redis loads OpenTelemetry's metrics where they are installed.
+        f"assert not {EXPORTER_MODULES} & set(sys.modules)\n"
     )
 
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -16,7 +16,8 @@ from django.conf import settings as current
 from django.core.cache import caches
 from pytest_django import Settings
 
-from ratelimits import counters, limiter
+from monitoring.dependencies.breaker import redis_breaker
+from ratelimits import limiter
 from ratelimits.policies import Policy
 from shipments.caching import service as cache
 from shipments.caching.local_store import LRUStore
@@ -35,12 +36,7 @@ def key() -> str:
 
 
 @pytest.fixture
-def own_breaker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
-
-
-@pytest.fixture
-def redis_down(settings: Settings, own_breaker: None) -> None:
+def redis_down(settings: Settings, fresh_redis_breaker: None) -> None:
     settings.CACHES = {
         **settings.CACHES,
         "default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:9/0"},
@@ -48,7 +44,7 @@ def redis_down(settings: Settings, own_breaker: None) -> None:
 
 
 @pytest.fixture
-def redis_hangs(settings: Settings, own_breaker: None) -> Iterator[None]:
+def redis_hangs(settings: Settings, fresh_redis_breaker: None) -> Iterator[None]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         location = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
         settings.CACHES = {**settings.CACHES, "default": settings.CACHES["default"] | {"LOCATION": location}}
@@ -96,7 +92,7 @@ def test_twenty_threads_make_a_value_once(service: CacheService, key: str) -> No
     assert (values, len(calls)) == ({"value"}, 1)
 
 
-def test_a_value_that_another_process_makes_is_waited_for(key: str, own_breaker: None) -> None:
+def test_a_value_that_another_process_makes_is_waited_for(key: str, fresh_redis_breaker: None) -> None:
     # It waits for as long as a crowded machine may take over the test, and the lock outlives that.
     service = CacheService("test", ttl=60, wait=20)
     client().set(f"{cache.key_prefix()}{key}:lock", b"1", px=60_000)
@@ -245,10 +241,10 @@ def test_without_redis_a_stamped_entry_stays_in_the_process(
 
 
 def test_a_redis_that_hangs_is_paid_for_once(
-    redis_hangs: None, service: CacheService, key: str, monkeypatch: pytest.MonkeyPatch
+    redis_hangs: None, service: CacheService, key: str
 ) -> None:
     def ask() -> None:
-        monkeypatch.setattr(counters, "breaker", counters.CircuitBreaker())
+        redis_breaker.reset()
         assert [service.get_or_set(key, lambda: "made") for _ in range(100)] == ["made"] * 100
 
     assert 0.25 < fastest_seconds(ask, under=0.6) < 0.6

@@ -9,7 +9,7 @@ import ratelimits.report
 import ratelimits.signals
 from exports import signals as export_signals
 from exports.background import progress
-from exports.documents import picture_cleaner as cleaner
+from exports.documents import picture_cleaner
 from exports.reports import statistics
 from monitoring import runtime
 from monitoring.prometheus import hosts
@@ -32,7 +32,7 @@ def connect() -> None:
     signals.feed_numbered.connect(receivers.publish_feed_head, dispatch_uid="realtime.publish_feed_head")
     signals.position_recorded.connect(receivers.publish_position, dispatch_uid="realtime.publish_position")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
-    pictures.register_cleaner(cleaner.clean_picture)
+    pictures.register_cleaner(picture_cleaner.clean_picture)
     export_signals.progressed.connect(
         receivers.publish_export_progress, dispatch_uid="realtime.publish_export_progress"
     )

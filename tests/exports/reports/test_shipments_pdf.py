@@ -10,7 +10,7 @@ import orjson
 import pytest
 from django.db import connection
 
-from exports.pdf import libraries, report_layout
+from exports.pdf import cache, libraries, report_layout
 from exports.pdf.cache import pdf_cache
 from exports.pdf.report_layout import PrintedColumn, PrintedReport
 from exports.reports.formats import pdf
@@ -297,3 +297,12 @@ def test_a_failed_drawing_is_a_503_and_audited(
     assert (file.status, orjson.loads(file.body)["detail"]) == (503, "The document could not be drawn.")
     entries = AuditEntry.objects.filter(organization=organization, action="export").order_by("at", "id")
     assert [entry.outcome for entry in entries] == ["started", "failed"]
+
+
+def test_the_code_fingerprint_covers_existing_files() -> None:
+    """A moved folder must not silently drop out of the stamp: PDFs of an older release would be served."""
+    matches = {pattern: list(cache._PROJECT_ROOT.glob(pattern)) for pattern in cache._SOURCES}
+
+    assert [pattern for pattern, paths in matches.items() if not paths] == []
+    names = {path.name for paths in matches.values() for path in paths}
+    assert {"report_layout.py", "pdf.py", "pool.py", "typst_pdf.py", "report.typ", "document.css"} <= names

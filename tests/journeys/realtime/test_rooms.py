@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from exports.background import export_worker
-from exports.file_imports import import_worker as imports
+from exports.file_imports import import_worker
 from shipments.models import Driver, Organization
 from shipments.services.feed import sequencer
 from shipments.services.shipments import commands
@@ -168,7 +168,7 @@ async def test_the_room_of_an_import_shows_its_progress_to_its_owner(product: Pr
         refused = await other.receive("error")
         await owner.send(type="join:room", room=f"import:{import_id}")
         joined = await owner.receive("room:joined")
-        await sync_to_async(imports.work_batch)()
+        await sync_to_async(import_worker.work_batch)()
         progress = await owner.receive("import:progress", seconds=15)
         while progress["state"] != "succeeded":
             progress = await owner.receive("import:progress", seconds=15)

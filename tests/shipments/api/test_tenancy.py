@@ -12,7 +12,7 @@ from django.urls import URLPattern, get_resolver
 
 from exports import urls as export_urls
 from exports.background import export_jobs
-from exports.file_imports import import_jobs as imports
+from exports.file_imports import import_jobs
 from exports.file_imports.table import ImportTable
 from shipments import services
 from shipments.api import urls
@@ -95,7 +95,7 @@ class OneOfEverything:
             "kind": "bol",
             "extension": "csv",
             "export_id": export_jobs.create(by=self.by, now=NOW, report="shipments", file_format="csv", filters={}).pk,
-            "import_id": imports.create(by=self.by, now=NOW, table=FILE, filename="theirs.csv", size=1).pk,
+            "import_id": import_jobs.create(by=self.by, now=NOW, table=FILE, filename="theirs.csv", size=1).pk,
         }
 
 

@@ -94,7 +94,9 @@ class OneOfEverything:
             "flag": "damaged",
             "kind": "bol",
             "extension": "csv",
-            "export_id": export_jobs.create(by=self.by, now=NOW, report="shipments", file_format="csv", filters={}).pk,
+            "export_id": export_jobs.create(
+                by=self.by, now=NOW, report="shipments", file_format="csv", filters={}
+            ).pk,
             "import_id": import_jobs.create(by=self.by, now=NOW, table=FILE, filename="theirs.csv", size=1).pk,
         }
 

@@ -40,7 +40,7 @@ class NewShipmentForm(_ShipmentForm):
 
     asks_organization = False
     organization = forms.ModelChoiceField(Organization.objects.order_by("name"))
-    reference = forms.CharField(max_length=64, required=False, help_text="Made when left empty.")
+    reference = forms.CharField(max_length=64, required=False, help_text="Generated when left empty.")
     start = forms.ChoiceField(label="Status", choices=[(each, each) for each in lifecycle.INITIAL_STATES])
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,7 +55,7 @@ class ShipmentForm(_ShipmentForm):
     """The form that amends a shipment, and advances it where the lifecycle allows that."""
 
     move_to = forms.ChoiceField(required=False)
-    reason = forms.CharField(required=False, max_length=200, help_text="Kept in the audit trail.")
+    reason = forms.CharField(required=False, max_length=200, help_text="Stored in the audit trail.")
     seq_read = forms.IntegerField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -112,7 +112,7 @@ def generate(
 
 def _write_flags(writer: _HistoryWriter) -> None:
     """Add the flags that the relay would have opened since."""
-    writer.by = ("system", None, "watch")
+    writer.by = ("system", None, "watch")  # the actor of services.shipments.automatic_flags
     for opened in automatic_flags.due_flags(writer.row, now=writer.organization.now):
         writer.row["flags"] = opened.flags
         writer.write(

@@ -20,6 +20,8 @@ from shipments.services import write
 from shipments.services.shipments import flags
 
 BATCH: Final = 200
+# Stored as the name of the actor: it never changes.
+_ACTOR: Final = "watch"
 AUTOMATIC: Final = "automatic: "
 _NEVER_LATE_STATES: Final = ("draft", "delivered", "returned", "cancelled", "lost")
 REASONS: Final = {
@@ -33,7 +35,7 @@ def evaluate_batch(*, now: datetime | None = None) -> int:
     now = now or timezone.now()
     shipments = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
     return sum(
-        _evaluate(reference, subjects.system_subject(organization_id, name="watch"), now=now)
+        _evaluate(reference, subjects.system_subject(organization_id, name=_ACTOR), now=now)
         for organization_id, reference in shipments.values_list("organization_id", "reference")[:BATCH]
     )
 

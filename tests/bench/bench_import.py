@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from tests.bench.harness import bench_database
@@ -70,23 +71,14 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
     rows_per_second: dict[str, list[float]] = {"one": [], "dryRun": [], "import": [], "again": []}
     for _ in range(rounds):
         raw = csv_file(references(rows))
+        imports: tuple[tuple[str, Any, int, str], ...] = (
+            ("dryRun", row_processing.dry_run_chunk, row_processing.DRY_RUN_CHUNK_ROWS, "created"),
+            ("import", row_processing.apply_chunk, row_processing.CHUNK_ROWS, "created"),
+            ("again", row_processing.apply_chunk, row_processing.CHUNK_ROWS, "unchanged"),
+        )
         for name, count, work in (
-            ("one", single, lambda: one_by_one(references(single))),
-            (
-                "dryRun",
-                rows,
-                lambda: run_import(raw, row_processing.dry_run_chunk, row_processing.DRY_RUN_CHUNK_ROWS, "created"),
-            ),
-            (
-                "import",
-                rows,
-                lambda: run_import(raw, row_processing.apply_chunk, row_processing.CHUNK_ROWS, "created"),
-            ),
-            (
-                "again",
-                rows,
-                lambda: run_import(raw, row_processing.apply_chunk, row_processing.CHUNK_ROWS, "unchanged"),
-            ),
+            ("one", single, partial(one_by_one, references(single))),
+            *((name, rows, partial(run_import, raw, *how)) for name, *how in imports),
         ):
             started = time.perf_counter()
             work()

@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def _number_feed() -> None:
-    """Number what was loaded, as the relay would: a list of events without numbers is not kept."""
+    """Do the relay's numbering of what was loaded: a list of unnumbered events is not cached."""
     from shipments.services.feed import sequencer  # needs settings
 
     while sequencer.number_batch():

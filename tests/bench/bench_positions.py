@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.bench.harness import bench_database
@@ -74,7 +75,7 @@ def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for name, bring, count in (("copy", None, rows), ("ingest", ingest, rows), ("one", one_by_one, drivers)):
             fixes = make_fixes(count)
-            work: Callable[[], None] = _copy(_copy_rows(fixes, now)) if bring is None else lambda: bring(fixes)
+            work: Callable[[], None] = _copy(_copy_rows(fixes, now)) if bring is None else partial(bring, fixes)
             started = time.perf_counter()
             work()
             rows_per_second[name].append(len(fixes) / (time.perf_counter() - started))

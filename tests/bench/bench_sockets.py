@@ -170,8 +170,8 @@ def beside_busy_api(event_source: Any, folder: Path, sockets: int, turns: int) -
             with _saturate_api(api.url, event_source.token()) as answered:
                 busy_p99 = _p99(event_source, peer, loads[0], sockets, turns)
         return {
-            "sockets": sockets, "idleP99Ms": idle_p99, "busyP99Ms": busy_p99, "ratio": round(busy_p99 / max(idle_p99, 0.1), 2),
-            "requestsMeanwhile": len(answered),
+            "sockets": sockets, "idleP99Ms": idle_p99, "busyP99Ms": busy_p99,
+            "ratio": round(busy_p99 / max(idle_p99, 0.1), 2), "requestsMeanwhile": len(answered),
         }  # fmt: skip
     finally:
         _stop(loads, [peer])

@@ -12,6 +12,7 @@ import multiprocessing
 import threading
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 import psutil
@@ -134,7 +135,7 @@ def _write_until(own_references: list[str], seconds: float, database: str, ready
     while time.monotonic() - started < seconds:
         reference = own_references[number % len(own_references)]
         states[reference] = _TO[states[reference]]
-        transactions.run_in_transaction(lambda: write(reference, uuid.uuid4().hex))
+        transactions.run_in_transaction(partial(write, reference, uuid.uuid4().hex))
         number += 1
     done.put(number / (time.monotonic() - started))
 

@@ -1,6 +1,6 @@
-"""The relay killed at random while it writes exports: every file is whole, and nothing else is ever served.
+"""The relay killed at random while it writes exports: every file is whole, and no partial file is ever served.
 
-Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
+Only processes that the drill started are killed. Stop other relays first: one that survives hides what a kill does.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ from tests.drills.harness.waiting import wait_until
 _DISPATCHERS: Final = 2
 _POLL_SECONDS: Final = 0.05
 _SETTLE_SECONDS: Final = 60.0
-# How long after an export began a relay lives at most, for each row of it: less than the fastest format takes.
+# The longest time from an export's start to the kill, for each row: less than the fastest format takes.
 _MAX_SECONDS_PER_ROW: Final = 10e-6
 Menu = tuple[tuple[str, int | None], ...]
-# What is ordered in turn: format and limit. The slow ones start processes of their own, and are of fewer rows.
+# Format and limit of the exports, in turn. The slow formats start renderers, and have fewer rows.
 STREAMED: Final[Menu] = (("csv", None), ("ndjson", None), ("json", None))
 EVERYTHING: Final[Menu] = (*STREAMED, ("pdf", 250), ("csv", None), ("xlsx", 400))
 State = Export.State
@@ -46,10 +46,11 @@ State = Export.State
 
 @dataclass(slots=True)
 class Evidence:
-    """What the drill found.
+    """The result of the drill.
 
-    `struck`: attempts that were under way when their relay was killed. `wrong`: files whose rows, size or hash
-    are not those that were told. `cut`: downloads that were not the whole file, or came before there was one.
+    `struck`: attempts that were running when their relay was killed. `wrong`: files whose rows, size or hash are
+    not the recorded ones. `cut`: downloads that were not the whole file, or came before there was one. `given_up`:
+    exports that failed after their last attempt.
     """
 
     kills: int
@@ -78,7 +79,7 @@ class Evidence:
 
 @dataclass(slots=True)
 class _ExportOrders:
-    """Who orders what in one organisation."""
+    """The exports of one organisation: who orders them, and what."""
 
     dispatchers: list[tuple[Subject, str]]
     rows: int
@@ -87,10 +88,10 @@ class _ExportOrders:
     keys: dict[uuid.UUID, str] = field(default_factory=dict)  # by export, the key of its owner
 
     def fill_slots(self) -> None:
-        """Order for each person as many as one may have under way."""
+        """Create for each dispatcher as many exports as one may have open."""
         for by, key in self.dispatchers:
             for _ in range(jobs.MAX_OPEN_PER_USER - self._count_open(by)):
-                format, limit = self.menu[len(self.keys) % len(self.menu)]
+                format, limit = self.menu[len(self.keys) % len(self.menu)]  # noqa: A001  the API's own name
                 filters = {"limit": str(limit)} if limit else {}
                 export = export_jobs.create(
                     by=by, now=_now(), report="shipments", file_format=format, filters=filters
@@ -103,11 +104,11 @@ class _ExportOrders:
         return list(exports.filter(state__in=states) if states else exports)
 
     def running_attempts(self) -> set[tuple[uuid.UUID, int]]:
-        """Return the attempts, by export, that say that they run."""
+        """Return the attempts, by export, in state "running"."""
         return {(export.pk, export.attempt) for export in self.exports_in(State.RUNNING)}
 
     def order_and_list_running(self) -> set[tuple[uuid.UUID, int]]:
-        """See to it that there is work, and return what is being written."""
+        """Fill the slots, and return the running attempts."""
         self.fill_slots()
         return self.running_attempts()
 
@@ -144,7 +145,7 @@ def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, 
         downloads, last = evidence.downloads, len(export_orders.keys)
         wait_until(
             lambda: evidence.downloads > downloads + last, seconds=_SETTLE_SECONDS
-        )  # the last files are taken too
+        )  # the last files are downloaded, too
     _check(export_orders, evidence)
     return evidence
 
@@ -167,7 +168,7 @@ def _check(export_orders: _ExportOrders, evidence: Evidence) -> None:
 
 
 def _is_complete(export: Export, body: bytes, rows: int) -> bool:
-    """Tell whether a file is what was told of it, down to its last row."""
+    """Tell whether a file has the recorded rows, size and hash, and can be parsed to its last row."""
     recorded = (export.total, export.done, export.size, export.sha256)
     return recorded == (rows, rows, len(body), hashlib.sha256(body).hexdigest()) and _ROW_CHECKS[export.format](
         body, rows
@@ -180,7 +181,7 @@ def _check_xlsx(body: bytes, rows: int) -> bool:
 
 
 def _check_pdf(body: bytes, rows: int) -> bool:
-    """Tell whether a PDF can be read to its end; its rows are compared in the tests."""
+    """Tell whether a PDF can be read to its end; the tests compare its rows."""
     with pikepdf.open(io.BytesIO(body)) as pdf:
         return len(pdf.pages) > rows // 50
 
@@ -196,7 +197,7 @@ _ROW_CHECKS: Final[Mapping[str, Callable[[bytes, int], bool]]] = {
 
 @contextmanager
 def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) -> Iterator[None]:
-    """Try to download every export again and again, and judge each answer, while the block runs."""
+    """Try to download every export again and again, and check each response, while the block runs."""
     stopped = threading.Event()
 
     def download_all() -> None:
@@ -206,7 +207,7 @@ def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) ->
                 if status == 200:
                     evidence.downloads += 1
                     evidence.cut += etag != f'"{hashlib.sha256(body).hexdigest()}"'
-                elif status not in {404, 409}:  # none yet
+                elif status not in {404, 409}:  # no file yet
                     evidence.cut += 1
                 if stopped.wait(_POLL_SECONDS):
                     return
@@ -221,10 +222,10 @@ def _downloading(export_orders: _ExportOrders, port: int, evidence: Evidence) ->
 
 
 def _get(url: str, key: str) -> tuple[int, str, bytes]:
-    """Return status, ETag and body; status 0 where nobody answers or the answer breaks off."""
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})
+    """Return status, ETag and body; status 0 where the request fails or the body is cut."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {key}"} if key else {})  # noqa: S310  this machine's own server
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310  this machine's own server
             return response.status, response.headers.get("ETag", ""), response.read()
     except urllib.error.HTTPError as error:
         return error.code, "", b""

@@ -1,6 +1,6 @@
-"""The relay killed at random while it imports: every row takes effect once, and the report tells of each once.
+"""The relay killed at random while it imports: every row takes effect once, and is in the report once.
 
-Only processes that it started are killed. It is as strong as its relays are alone: stop others first.
+Only processes that the drill started are killed. Stop other relays first: one that survives hides what a kill does.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from exports.file_imports import columns, import_jobs, row_processing, table
@@ -23,19 +24,19 @@ from tests.drills.harness.process import relay
 from tests.drills.harness.waiting import wait_until
 
 _MAX_WAIT_SECONDS: Final = 120.0
-# From the moment in which rows have been applied since the last kill to the next one.
+# From the first rows that were applied after a kill to the next kill.
 _MAX_KILL_DELAY_SECONDS: Final = 0.3
-# One row in so many is of a shipment that is there already.
+# One row in this many is of a shipment that exists already.
 _EXISTING_EVERY: Final = 4
 State = Import.State
 
 
 @dataclass(slots=True)
 class Evidence:
-    """What the drill found.
+    """The result of the drill.
 
-    `struck`: kills that met the import at work. `wrong`: shipments that were not booked once, or amended once where
-    they were there before. `untold`: rows that the report leaves out or tells twice.
+    `struck`: kills while the import was running. `wrong`: shipments that were not booked once, or amended once
+    where they existed before. `untold`: rows that the report leaves out or has twice. `kept`: files not deleted.
     """
 
     kills: int
@@ -79,7 +80,7 @@ def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None 
         cleanup.callback(pool.close_shared)
         rows_done = 0
         for _ in range(kills):
-            _wait_for(lambda: _reload(order).done > rows_done or _reload(order).state == State.SUCCEEDED)
+            _wait_for(partial(_has_progressed, order, rows_done))
             time.sleep(rng.uniform(0, _MAX_KILL_DELAY_SECONDS))
             stage["relay"].kill()
             stage["relay"].launch()
@@ -128,6 +129,11 @@ def _file(numbers: range, *, pieces: int) -> bytes:
 
 def _reference(number: int) -> str:
     return f"DRILL-{number:06d}"
+
+
+def _has_progressed(order: Import, rows_done: int) -> bool:
+    latest = _reload(order)
+    return latest.done > rows_done or latest.state == State.SUCCEEDED
 
 
 def _reload(order: Import) -> Import:

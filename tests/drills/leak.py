@@ -1,8 +1,8 @@
-"""A server asked the same things round after round: memory and open files must end where they began.
+"""The same requests round after round: a server's memory and open files must not grow.
 
-It starts a Daphne of its own, asks only that one, and writes in an organisation of its own. What a process
-allocates while it warms up is not counted: the first rounds are thrown away, and of the others the median slope
-is taken, which single jumps do not bend.
+The drill starts a Daphne of its own, and writes in an organisation of its own. What a process allocates while it
+warms up is not counted: the first rounds are dropped. Of the others the median slope is taken (Theil-Sen), which a
+single jump does not move.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from tests.drills.harness.process import everything
 
 _WARM_UP_ROUNDS: Final = 4
 _CONCURRENCY: Final = 4
-# More than this for each request or socket is a leak; less is the allocator's.
+# More than this for each request or socket is a leak; less is noise of the allocator.
 MAX_BYTES_PER_OPERATION: Final = 2048
 MAX_FILES_PER_OPERATION: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class LeakScale:
-    """How long it takes: rounds, and what is done in each."""
+    """The rounds, and the operations of each."""
 
     rounds: int
     requests: int
@@ -48,7 +48,7 @@ LONG: Final = LeakScale(rounds=24, requests=2000, sockets=400)
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one kind of work left behind, for each time that it was done."""
+    """What one kind of operation leaves behind. `bytes_each`, `files_each`: for each operation."""
 
     kind: str
     rounds: int
@@ -69,7 +69,7 @@ class Evidence:
 
 
 def run(*, scale: LeakScale, command: Sequence[str] = (sys.executable, "manage.py")) -> list[Evidence]:
-    """Start a server with the command, ask it for both kinds of work, and stop it."""
+    """Start a server by the command, measure both kinds of operations, and stop it."""
     key, reference = _create_data()
     environment = unlimited("general_max", "ws_connect_max", "sockets_per_user", "sockets_per_address")
     environment |= {"MALLOC_ARENA_MAX": "2", "LOG_LEVEL": "ERROR", "HTTPS": "0"}
@@ -125,7 +125,7 @@ async def _run_rounds(
 async def _measure(
     kind: str, operation: Callable[[int], Awaitable[None]], times: int, process: psutil.Process, rounds: int
 ) -> Evidence:
-    """Do something so many times a round, and measure the process after each round."""
+    """Do an operation `times` times a round, and measure the process after each round."""
 
     async def worker(first: int) -> None:
         for number in range(first, times, _CONCURRENCY):
@@ -136,7 +136,7 @@ async def _measure(
     open_files: list[float] = []
     for _ in range(_WARM_UP_ROUNDS + rounds):
         await asyncio.gather(*(worker(first) for first in range(_CONCURRENCY)))
-        await asyncio.sleep(0.3)  # what is over is reaped and given back
+        await asyncio.sleep(0.3)  # closed connections are reaped, and memory is freed
         resident.append(process.memory_info().rss)
         open_files.append(process.num_fds())
     return Evidence(
@@ -151,7 +151,7 @@ async def _measure(
 
 
 def _slope(values: Sequence[float]) -> float:
-    """Return the growth a round: the median over every two rounds (Theil and Sen)."""
+    """Return the growth a round: the median of the slopes between all pairs of rounds (Theil-Sen)."""
     return statistics.median(
         (late - early) / (second - first) for (first, early), (second, late) in combinations(enumerate(values), 2)
     )

@@ -1,4 +1,4 @@
-"""The relay killed at random while events are written: nothing numbered twice, nothing left out."""
+"""The relay killed at random while events are written: each is numbered once, and none is left out."""
 
 import random
 import signal
@@ -26,7 +26,7 @@ _STOP_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the drill found. `lost`: committed, not in the feed; `late_s`: from the last write to its number."""
+    """The result of the drill. `lost`: committed, not in the feed. `late_s`: from the last write to its number."""
 
     kills: int
     written: int

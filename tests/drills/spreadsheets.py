@@ -55,7 +55,7 @@ _NUMBER_FIELDS: Final = frozenset({"pieces", "weightKg", "volumeM3"})
 _TIME_FIELDS: Final = frozenset({"createdAt", "plannedPickupAt", "plannedDeliveryAt", "eta"})
 # A workbook has times as days since 1899 in a float.
 _TIME_TOLERANCE: Final = timedelta(milliseconds=1)
-_SPREADSHEET_EPOCH: Final = datetime(1899, 12, 30)
+_SPREADSHEET_EPOCH: Final = datetime(1899, 12, 30)  # noqa: DTZ001  a workbook has no time zones
 
 
 _TYPED_FIELDS: Final = _NUMBER_FIELDS | _TIME_FIELDS

@@ -4,6 +4,8 @@ Run as `daphne tests.bench.exporting.iterator:application`. An asynchronous gene
 whole answer of another in memory; no authentication, limits, audit or care for formulas.
 """
 
+# ruff: noqa: E402  the imports below need the settings
+
 import csv
 import os
 from collections.abc import AsyncIterator

@@ -52,9 +52,9 @@ def load_shipments(shipments: int, *, events: float) -> None:
 
 
 def number_feed_and_vacuum() -> None:
-    """Number the feed of what was loaded and let the database do what it would do in the next minutes.
+    """Do the relay's numbering of what was loaded, and the vacuum that would follow in the next minutes.
 
-    One statement where the relay takes many turns: what is loaded is in order, and nobody else numbers here.
+    One statement where the relay takes many batches: what is loaded is in order, and no relay runs here.
     """
     from django.db import connection  # needs settings
 

@@ -1,4 +1,4 @@
-"""Who uses the product meanwhile: readers, a writer and a socket, without whom no rate would move."""
+"""Readers, a writer and a socket in the background, without which no rate would move."""
 
 import asyncio
 import contextlib
@@ -20,9 +20,9 @@ _PAUSE_SECONDS: Final = 0.05
 
 @dataclass
 class BackgroundTraffic:
-    """What the readers ask: a page that the caches know, or one that nobody has asked for.
+    """What the readers request: a cached shipment, or with `bypass_cache` a list that is never cached.
 
-    `reference`: the shipment that everything is about.
+    `reference`: the shipment.
     """
 
     reference: str
@@ -31,7 +31,7 @@ class BackgroundTraffic:
 
 @asynccontextmanager
 async def running_traffic(stage: ProductStage) -> AsyncIterator[BackgroundTraffic]:
-    """Read, write and listen for as long as the block runs."""
+    """Read, write and subscribe for the length of the block."""
     reference = await _book_shipment(stage)
     traffic = BackgroundTraffic(reference)
     tasks = [
@@ -45,7 +45,7 @@ async def running_traffic(stage: ProductStage) -> AsyncIterator[BackgroundTraffi
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # what was dropped is closed in the loop's next turn
+        await asyncio.sleep(0)  # aborted transports close in the loop's next turn
 
 
 async def _book_shipment(stage: ProductStage) -> str:

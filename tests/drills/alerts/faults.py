@@ -1,4 +1,4 @@
-"""The faults: what is done to real processes, which alerts that must fire, and how it is mended."""
+"""The faults: what is done to real processes, which alerts must fire, and how the fault is undone."""
 
 import asyncio
 import signal
@@ -20,11 +20,11 @@ _LOCK_SECONDS: Final = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, for as long as its block runs, and the alerts that it must set off.
+    """A fault, injected for the length of a block, and the alerts that must fire.
 
-    `wave`: those of one number are caused together in the quick form; 0: not at all in that.
-    `fires_seconds`, `clears_seconds`: how long the alerts may take, and stay when it is mended.
-    `needs`: what this machine lacks for it, empty where it can be caused.
+    `wave`: faults of one number are injected together in the quick form; 0: not in that form.
+    `fires_seconds`, `clears_seconds`: until every alert must fire, and clear after the fault.
+    `missing_requirement`: returns what this machine lacks for it, empty where it can be injected.
     """
 
     name: str
@@ -70,7 +70,7 @@ async def _relay_killed(stage: ProductStage, _: BackgroundTraffic) -> AsyncItera
 
 @asynccontextmanager
 async def _tables_locked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    """Somebody's maintenance: queries wait for tables again and again."""
+    """Lock the tables again and again, as maintenance does."""
 
     def lock() -> None:
         with psycopg.connect(stage.database.url) as connection:
@@ -100,7 +100,7 @@ async def _cache_misses(_: ProductStage, traffic: BackgroundTraffic) -> AsyncIte
 
 @asynccontextmanager
 async def _event_loop_blocked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    """A process that does not get to run for a second, again and again."""
+    """Stop a process for a second, again and again."""
 
     async def stop_repeatedly() -> None:
         while True:
@@ -148,7 +148,7 @@ FAULTS: Final = (
         "PostgreSQL frozen",
         _database_frozen,
         frozenset({"DatabaseDown", "SlowAnswers", "HighLatency"}),
-        fires_seconds=100,  # the latency is that of a whole minute, which began well
+        fires_seconds=100,  # the latency is that of a whole minute, most of it without the fault
         clears_seconds=100,
     ),
     Fault("tables locked", _tables_locked, frozenset({"SlowDatabaseQueries", "SlowAnswers"})),

@@ -1,4 +1,4 @@
-"""Faults of the machine: a process that eats memory, processors that have no time, a disk that fills up."""
+"""Faults of the machine: memory above the budget, busy processors, a full disk."""
 
 import asyncio
 import contextlib
@@ -25,21 +25,21 @@ _FILL_RATIO: Final = 0.95
 
 @asynccontextmanager
 async def memory_eaten(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    """A process of this host holds more than its budget."""
+    """Have a process of this host hold more memory than its budget."""
     with _host_processes(stage, _MEMORY_PROGRAM, 1):
         yield
 
 
 @asynccontextmanager
 async def processors_busy(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    """Processes of this host leave no processor idle."""
+    """Have processes of this host leave no processor idle."""
     with _host_processes(stage, _CPU_PROGRAM, os.cpu_count() or 1):
         yield
 
 
 @contextlib.contextmanager
 def _host_processes(stage: ProductStage, work: str, number: int) -> Iterator[None]:
-    """Have processes of this host do some work: they are measured like all others."""
+    """Run a program in processes that report their metrics as those of the product do."""
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom monitoring.prometheus import multiprocess\n"
         f"multiprocess.install(Path(sys.argv[1])); multiprocess.register_process('guest')\n{work}"
@@ -56,7 +56,7 @@ def _host_processes(stage: ProductStage, work: str, number: int) -> Iterator[Non
 
 @asynccontextmanager
 async def disk_full(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
-    """The product's home lies on a disk that has no room left; a small one, which root may attach there."""
+    """Mount a small file system at the product's home (as root), and fill it up."""
     home = Path(stage.environment["FREIGHT_HOME"])
     await _run_command("mount", "-t", "tmpfs", "-o", f"size={_DISK_BYTES}", "freight-drill", str(home))
     try:
@@ -67,7 +67,7 @@ async def disk_full(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[
 
 
 def can_mount() -> bool:
-    """Tell whether this process may attach a disk."""
+    """Tell whether this process may mount a file system."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["mount", "-t", "tmpfs", "-o", "size=4096", "freight-drill", folder]
         if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:

@@ -89,11 +89,11 @@ class PrometheusServer:
             )  # fmt: skip
         try:
             wait_until(self._is_ready_or_gone, seconds=_READY_SECONDS, detail=self._log_tail)
-            if self._process.poll() is not None:
-                raise RuntimeError(self._log_tail())
         except BaseException:
             self.__exit__()
             raise
+        if self._process.poll() is not None:
+            raise RuntimeError(self._log_tail())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -125,7 +125,7 @@ class PrometheusServer:
     def _get(self, path: str, **query: str) -> Mapping[str, Any]:
         """Return the JSON of an API path; raises urllib.error.HTTPError where the query is refused."""
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  this machine's own server
+        with urllib.request.urlopen(url, timeout=10) as answer:
             document: dict[str, Any] = json.load(answer)
         return document
 

@@ -1,4 +1,4 @@
-"""Playing the faults: caused, seen to fire, mended, seen to go away."""
+"""Injects the faults, waits until their alerts fire, undoes them, and waits until the alerts clear."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ _POLL_SECONDS: Final = 0.3
 
 @dataclass(slots=True)
 class Evidence:
-    """What became of one fault: for each alert the seconds until it fired and, once mended, until it was gone."""
+    """The result of one fault: for each alert the seconds until it fired and, after the fault, until it cleared."""
 
     fault: str
     fired: dict[str, float] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Evidence:
 
     @property
     def holds(self) -> bool:
-        """Whether every alert fired and went away."""
+        """Whether every alert fired and cleared."""
         return not self.broken
 
     def as_json(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Evidence:
 
 
 def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
-    """Play every fault, those of the quick form at once, on a private stage."""
+    """Inject the faults on a private stage, in the quick form those of a wave together."""
     with fault_stage() as stage:
         results = run_faults(stage, quick=quick)
     fired_alerts = {name for evidence in results for name in evidence.fired}
@@ -52,7 +52,7 @@ def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
 
 
 def run_faults(stage: ProductStage, *, quick: bool) -> list[Evidence]:
-    """Play the faults on a stage and return their evidence."""
+    """Inject the faults on a stage and return their evidence."""
     return asyncio.run(_run_waves(stage, quick=quick))
 
 
@@ -84,7 +84,7 @@ async def _monitored(
 async def _run_group(
     stage: ProductStage, traffic: BackgroundTraffic, prometheus: PrometheusServer, faults: list[Fault]
 ) -> list[Evidence]:
-    """Cause the faults of a wave together, and mend them together."""
+    """Inject the faults of a wave together, and undo them together."""
     evidence_by_fault = {fault.name: Evidence(fault.name) for fault in faults}
     expected_alerts = {alert for fault in faults for alert in fault.alerts}
     quiet_before = await _wait_for_alerts(prometheus, expected_alerts, firing=False, seconds=_QUIET_SECONDS)
@@ -113,7 +113,7 @@ async def _run_group(
 async def _wait_for_alerts(
     prometheus: PrometheusServer, alerts: Collection[str], *, firing: bool, seconds: float
 ) -> dict[str, float]:
-    """Wait until each alert fires, or is gone; returns the seconds of each that did."""
+    """Wait until each alert fires, or is clear; return the seconds of each that did."""
     began = time.monotonic()
     seconds_by_alert: dict[str, float] = {}
     while len(seconds_by_alert) < len(alerts) and (took := time.monotonic() - began) < seconds:

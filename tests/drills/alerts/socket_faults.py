@@ -10,8 +10,8 @@ from tests.drills.alerts.background_traffic import BackgroundTraffic
 from tests.drills.clients import websocket_client
 from tests.drills.clients.http_client import HttpClient
 from tests.drills.clients.websocket_client import WebSocketClient
+from tests.drills.clients.writers import wide_references
 from tests.drills.harness.product_stage import WS_ROLES, ProductStage
-from tests.drills.scenarios.traffic import wide_references
 
 _MANY_SOCKETS: Final = 5_100
 _CONNECT_CONCURRENCY: Final = 64

@@ -1,4 +1,4 @@
-"""The checker: what writers know, what clients were given and what the database holds must be one story."""
+"""Compares the writers' ledger and the subscribers' records with the database."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ SELECT feed.position, event.id::text, extract(epoch FROM pg_xact_commit_timestam
   FROM shipments_feedentry feed JOIN shipments_shipmentevent event ON event.id = feed.event_id
  ORDER BY feed.position
 """
-# Position for position, and each shipment's events in its order.
+# Positions without gaps, and each shipment's events in the order of their seqs.
 _FEED: Final = """
 SELECT count(*), coalesce(max(position), 0), count(DISTINCT event_id), count(*) FILTER (WHERE disordered) FROM (
     SELECT feed.position, feed.event_id,
@@ -47,7 +47,7 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventLog:
-    """What the database holds of the shipments of a row, and of the feed."""
+    """The shipments of a scenario, and the feed, as the database has them."""
 
     events: Mapping[str, list[LoggedEvent]]
     feed_entries: list[LoggedEvent]
@@ -58,34 +58,34 @@ class EventLog:
     unnumbered: int
 
     def history(self, room: str) -> list[LoggedEvent]:
-        """Return the history of a room, number for number."""
+        """Return the events of a room, seq by seq."""
         return self.feed_entries if room == FEED else self.events[room.removeprefix("shipment:")]
 
 
 @dataclass(slots=True)
 class Findings:
-    """What the checker counted, and in `broken` every promise that did not hold, as a sentence."""
+    """The counts, and in `broken` a sentence for every promise that did not hold."""
 
     lost: int = 0
     duplicated: int = 0
     gaps: int = 0
     deliveries: int = 0
-    # Seconds, when committed, when received.
+    # Seconds, time of COMMIT, time of receipt.
     latencies: list[tuple[float, float, float]] = field(default_factory=list)
     feed_latencies: list[tuple[float, float, float]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, sentence: str) -> None:
-        """Note the sentence unless it holds."""
+        """Add the sentence to `broken` unless the promise holds."""
         if not holds:
             self.broken.append(sentence)
 
 
 def read_event_log(url: str, references: Sequence[str]) -> EventLog:
-    """Read the log of the shipments, past the product."""
+    """Read the log of the shipments from the database, past the product."""
     names = list(references)
     with psycopg.connect(url) as connection:
-        # One snapshot for all that is compared.
+        # One snapshot for every query.
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         events: dict[str, list[LoggedEvent]] = {name: [] for name in names}
         for reference, seq, identifier, data, at in connection.execute(_EVENTS, [names]):
@@ -103,15 +103,15 @@ def read_event_log(url: str, references: Sequence[str]) -> EventLog:
         )
 
 
-def check_consistency(log: EventLog, ledger: Ledger, watchers: Iterable[Subscriber]) -> Findings:
-    """Hold the ledger and the records against the log."""
+def check_consistency(log: EventLog, ledger: Ledger, subscribers: Iterable[Subscriber]) -> Findings:
+    """Compare the ledger and the records with the log."""
     findings = Findings()
     _check_log(log, findings)
     _check_operations(log, ledger, findings)
-    for number, watcher in enumerate(watchers):
-        findings.duplicated += watcher.stats.duplicates
-        findings.gaps += watcher.stats.gaps
-        for room, records in watcher.records.items():
+    for number, subscriber in enumerate(subscribers):
+        findings.duplicated += subscriber.stats.duplicates
+        findings.gaps += subscriber.stats.gaps
+        for room, records in subscriber.records.items():
             _check_records(log, room, records, findings, who=f"client {number}")
     return findings
 
@@ -136,7 +136,7 @@ def _check_log(log: EventLog, findings: Findings) -> None:
     )
 
 
-def _check_operations(log: EventLog, ledger: Ledger, found: Findings) -> None:
+def _check_operations(log: EventLog, ledger: Ledger, findings: Findings) -> None:
     occurrences = Counter(marker for events in log.events.values() for event in events for marker in event.markers)
     allowed = {Outcome.OK: {1}, Outcome.FAILED: {0}, Outcome.UNKNOWN: {0, 1}}
     for operation in ledger.operations:
@@ -144,26 +144,28 @@ def _check_operations(log: EventLog, ledger: Ledger, found: Findings) -> None:
         if occurrence_count in allowed[operation.outcome]:
             continue
         if not occurrence_count:
-            found.lost += 1
+            findings.lost += 1
         else:
-            found.duplicated += occurrence_count > 1
-        found.broken.append(f"{operation.marker} is {operation.outcome} and {occurrence_count} times in the log.")
+            findings.duplicated += occurrence_count > 1
+        findings.broken.append(
+            f"{operation.marker} is {operation.outcome} and {occurrence_count} times in the log."
+        )
 
 
-def _check_records(log: EventLog, room: str, records: list[RoomRecord], found: Findings, *, who: str) -> None:
+def _check_records(log: EventLog, room: str, records: list[RoomRecord], findings: Findings, *, who: str) -> None:
     events = log.history(room)
-    latencies = found.feed_latencies if room == FEED else found.latencies
-    found.expect(bool(records), f"{who} never entered {room}.")
+    latencies = findings.feed_latencies if room == FEED else findings.latencies
+    findings.expect(bool(records), f"{who} never entered {room}.")
     for record in records:
         expected = [event.id for event in events[record.base : record.last]]
-        found.expect(record.ids == expected, f"{who} was given other events of {room} than the log has.")
-        found.deliveries += len(record.ids)
+        findings.expect(record.ids == expected, f"{who} was given other events of {room} than the log has.")
+        findings.deliveries += len(record.ids)
         for event, at in zip(events[record.base :], record.at, strict=False):
             latencies.append((at - event.at, event.at, at))
     if records:
         missing = len(events) - records[-1].last
-        found.lost += max(0, missing)
-        found.expect(not missing, f"{who} has {room} up to {records[-1].last} and the log up to {len(events)}.")
+        findings.lost += max(0, missing)
+        findings.expect(not missing, f"{who} has {room} up to {records[-1].last} and the log up to {len(events)}.")
 
 
 def _fetch_int(connection: "psycopg.Connection[Any]", sql: str) -> int:

@@ -1,4 +1,4 @@
-"""What a row of the fault table found: one line of figures, and every promise that did not hold."""
+"""The result of one scenario: a line of figures, and every promise that did not hold."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,7 +9,10 @@ COLUMNS: Final = ("row", "ok", "failed", "unknown", "LOST", "DUP", "GAP", "late 
 
 @dataclass(slots=True)
 class Evidence:
-    """One row. `late_max` is measured; `figures` holds what is particular to the row."""
+    """One row of the fault table.
+
+    `late_p99`, `late_max`: seconds from COMMIT to receipt. `figures`: what is particular to the row.
+    """
 
     row: str
     ok: int = 0
@@ -36,7 +39,7 @@ class Evidence:
         return {"drill": "delivery", "holds": self.holds} | asdict(self)
 
     def cells(self) -> list[str]:
-        """Return the row as it stands in the table."""
+        """Return the row's cells, in the order of COLUMNS."""
         counts = (self.ok, self.failed, self.unknown, self.lost, self.duplicated, self.gaps)
         latency_cells = (f"{self.late_p99:.2f} s", f"{self.late_max:.2f} s")
         return [

@@ -1,4 +1,4 @@
-"""Probes: what the Daphnes say of themselves while a row goes on, asked at their own sockets."""
+"""Health checks of every Daphne while a scenario runs, at its own socket."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ _INTERVAL_SECONDS: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """One answer of one process; status 0 where none came."""
+    """One response of one process; status 0 where none came."""
 
     at: float
     name: str
@@ -26,7 +26,7 @@ class ProbeResult:
 
 
 class HealthProbes:
-    """Asks every Daphne of the stage for `ready` and `live`, four times a second."""
+    """Requests `ready` and `live` of every Daphne of the stage, four times a second."""
 
     def __init__(self, stage: ProductStage) -> None:
         self._stage = stage
@@ -34,13 +34,13 @@ class HealthProbes:
         self.results: list[ProbeResult] = []
 
     def start(self) -> None:
-        """Begin to ask."""
+        """Begin to probe."""
         for process in self._stage.processes.values():
             if isinstance(process.role.address, Path) and process.is_alive():
                 self._tasks.append(asyncio.create_task(self._probe(process.role.name, process.socket)))
 
     async def stop(self) -> None:
-        """Ask no more."""
+        """Stop probing."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -49,13 +49,13 @@ class HealthProbes:
 
     @property
     def probed_roles(self) -> set[str]:
-        """Which Daphnes were asked."""
+        """The Daphnes that were probed."""
         return {result.name for result in self.results}
 
     def seconds_until(
         self, since: float, *, degraded: str | None = None, status: int | None = None
     ) -> dict[str, float]:
-        """Return when each Daphne first said at `ready` that a part is degraded, or a status."""
+        """Return the seconds from `since` until each Daphne's `ready` named a degraded part, or had a status."""
         seconds_by_role: dict[str, float] = {}
         for result in self.results:
             if result.at < since or not result.path.endswith("ready") or result.name in seconds_by_role:
@@ -65,7 +65,7 @@ class HealthProbes:
         return seconds_by_role
 
     def failures(self, path: str) -> list[ProbeResult]:
-        """Return the answers of a path that were not 200."""
+        """Return the results of a path whose status is not 200."""
         return [result for result in self.results if result.path.endswith(path) and result.status != 200]
 
     async def _probe(self, name: str, address: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a row measures of the stage's processes: memory, descriptors, sessions, queries."""
+"""What a scenario measures of the stage: memory, descriptors, sessions, queries."""
 
 import asyncio
 import contextlib
@@ -31,12 +31,12 @@ SELECT coalesce(sum(calls), 0) FROM pg_stat_statements JOIN pg_roles ON pg_roles
 
 
 def resident_memory(stage: ProductStage) -> dict[str, int]:
-    """Return the memory of each ws Daphne."""
+    """Return the resident memory of each ws Daphne, in bytes."""
     return {name: procfs.resident_bytes(stage[name].pid) for name in WS_ROLES}
 
 
 class PeakUsage:
-    """The most of something, looked at again and again for the length of an `async with` block."""
+    """The peaks of memory and sessions for the length of an `async with` block, sampled every 50 ms."""
 
     def __init__(self, stage: ProductStage) -> None:
         self.memory = resident_memory(stage)
@@ -69,20 +69,20 @@ class PeakUsage:
 
 
 def reset_query_statistics(stage: ProductStage) -> None:
-    """Have PostgreSQL count queries from now on."""
+    """Reset PostgreSQL's statistics of queries."""
     with psycopg.connect(stage.database.url, autocommit=True) as session:
         session.execute("SELECT pg_stat_statements_reset()")
 
 
 def count_event_log_reads(stage: ProductStage) -> int:
-    """Return how often events were read, by whomever, since the queries were forgotten."""
+    """Return how often events were read since the statistics were reset."""
     with psycopg.connect(stage.database.url, autocommit=True) as session:
         return _fetch_int(session, _EVENT_LOG_READS)
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceUsage:
-    """What the stage holds at a moment, `memory` and `files` by ws Daphne."""
+    """What the stage holds at a moment; `memory` (bytes) and `files` by ws Daphne."""
 
     at: float
     memory: dict[str, int]
@@ -91,7 +91,7 @@ class ResourceUsage:
     redis: int
 
     def bounded_counts(self) -> dict[str, int]:
-        """Return what must stay flat."""
+        """Return the counts that must stay flat."""
         return {f"descriptors of {name}": files for name, files in self.files.items()} | {
             "sessions of PostgreSQL": self.sessions,
             "connections of Redis": self.redis,
@@ -99,7 +99,7 @@ class ResourceUsage:
 
 
 def sample_usage(stage: ProductStage) -> ResourceUsage:
-    """Look at the stage now."""
+    """Sample the stage."""
     with contextlib.closing(stage.valkey.client()) as client:
         client_info: Any = client.info("clients")
         connections = int(client_info["connected_clients"])
@@ -110,7 +110,7 @@ def sample_usage(stage: ProductStage) -> ResourceUsage:
 
 
 def check_growth(samples: list[ResourceUsage], evidence: Evidence) -> None:
-    """Expect that nothing has grown since the processes were warm."""
+    """Add to the evidence what has grown since the processes were warm."""
     warm = samples[_WARM_UP_ROUNDS:]
     for name in WS_ROLES:
         growth = (warm[-1].memory[name] - warm[0].memory[name]) / MIB

@@ -1,9 +1,8 @@
-"""How long the machine kept us from looking and the servers from running: no fault of what is measured.
+"""How long a loaded machine kept this process and the servers from running.
 
-A loaded machine makes everything late. What is subtracted from a lateness is measured where it arises: the time
-for which our own event loop did not turn, and the time for which a ws Daphne's event loop and a session of
-PostgreSQL stood in the kernel's queue, ready to run (schedstat's run delay). A server that blocks, burns or waits
-for somebody is not excused by any of them.
+That time is subtracted from a measured latency: the time for which our own event loop did not turn, and for which a
+ws Daphne's event loop and a session of PostgreSQL stood in the kernel's run queue (the run delay of schedstat). A
+server that blocks, computes or waits is not excused by it.
 """
 
 import asyncio
@@ -20,7 +19,10 @@ _REFRESH_EVERY: Final = 10
 
 
 class SchedulingDelay:
-    """Watches from `start` to `stop`; `within` tells of any span between. Each group is a link of one chain."""
+    """Samples from `start` to `stop`.
+
+    Each group returns the pids of one link in the chain from COMMIT to receipt.
+    """
 
     def __init__(self, *groups: Callable[[], Iterable[int]]) -> None:
         self._groups = groups
@@ -29,21 +31,21 @@ class SchedulingDelay:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch."""
-        self._task = asyncio.create_task(self._watch())
+        """Begin to sample."""
+        self._task = asyncio.create_task(self._sample())
 
     async def stop(self) -> None:
-        """End the watch."""
+        """Stop sampling."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
     def seconds_between(self, begin: float, end: float) -> float:
-        """Return how many seconds of a span (of the wall clock) the machine took."""
+        """Return the seconds of delay in a span of the wall clock."""
         return sum(seconds for at, seconds in self._delays if begin < at and at - seconds - _TICK_SECONDS < end)
 
-    async def _watch(self) -> None:
+    async def _sample(self) -> None:
         ticks, groups = 0, list[Sequence[int]]()
         while True:
             if ticks % _REFRESH_EVERY == 0:

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 client for a drill: one connection, and honest about what it does not know."""
+"""A small HTTP/1.1 client for a drill: one connection, and a request not sent differs from a lost response."""
 
 import asyncio
 import contextlib
@@ -10,20 +10,20 @@ from typing import Any, Final
 import orjson
 
 TIMEOUT_SECONDS: Final = 15.0
-_MOST_HEADER_BYTES: Final = 64 * 1024
+_MAX_HEADER_BYTES: Final = 64 * 1024
 
 
 class NotSent(Exception):
-    """The request did not leave: nothing can have come of it."""
+    """The request was not sent: it has had no effect."""
 
 
 class NoResponse(Exception):
-    """The request left and no whole answer came back: who knows what came of it."""
+    """The request was sent and no whole response came back: its effect is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What was answered, and how many seconds that took."""
+    """One response, and the seconds from the request to its end."""
 
     status: int
     headers: dict[str, str]
@@ -47,7 +47,7 @@ class HttpClient:
     async def request(
         self, method: str, path: str, body: Any = None, *, seconds: float = TIMEOUT_SECONDS, **headers: str
     ) -> Response:
-        """Make one request; raises NotSent, NoAnswer. A header's `_` stands for `-`."""
+        """Make one request; raises NotSent or NoResponse. A `_` in a header's name stands for `-`."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
@@ -88,9 +88,9 @@ class HttpClient:
             await self.close()
         if self._streams is None:
             if isinstance(self._address, Path):
-                self._streams = await asyncio.open_unix_connection(str(self._address), limit=_MOST_HEADER_BYTES)
+                self._streams = await asyncio.open_unix_connection(str(self._address), limit=_MAX_HEADER_BYTES)
             else:
-                self._streams = await asyncio.open_connection("127.0.0.1", self._address, limit=_MOST_HEADER_BYTES)
+                self._streams = await asyncio.open_connection("127.0.0.1", self._address, limit=_MAX_HEADER_BYTES)
         return self._streams
 
     def _encode_request(self, method: str, path: str, body: Any, headers: dict[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""Watchers: socket clients that do what docs/protocol.md tells, and keep a record of all that they were given."""
+"""Socket clients that follow docs/protocol.md and keep a record of every event that they receive."""
 
 import asyncio
 import random
@@ -22,14 +22,14 @@ FINAL_CLOSE_CODES: Final = frozenset({1000, 4400, 4401, 4403})
 
 @dataclass(slots=True)
 class RoomRecord:
-    """What one client was given of one room in one epoch, from `base` on."""
+    """The events of one room in one epoch that a client received after seq `base`."""
 
     epoch: str
     base: int
     seqs: list[int] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
-    # The first of these came with a join, not live; by its place in the list.
+    # The indexes of events that came with a join, not live.
     recovered: set[int] = field(default_factory=set)
 
     @property
@@ -40,7 +40,7 @@ class RoomRecord:
 
 @dataclass(slots=True)
 class SubscriberStats:
-    """What went on at one client beside its records."""
+    """What happened at one client beside its records."""
 
     duplicates: int = 0
     gaps: int = 0
@@ -51,12 +51,12 @@ class SubscriberStats:
     handshakes_refused: Counter[int] = field(default_factory=Counter)
     drain_frames: int = 0
     rooms_left: Counter[str] = field(default_factory=Counter)
-    # When a socket ended (wall clock), and the seconds until every room was answered on the next one.
+    # When a socket closed (wall clock), and the seconds until every room was joined again on the next one.
     outages: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Subscriber:
-    """One client in one or more rooms, which reconnects with jitter and resumes with what it has."""
+    """One client in one or more rooms, which reconnects with jitter and resumes from its last seq."""
 
     def __init__(
         self, address: int | Path, key: str, rooms: Sequence[str], *, seed: object,
@@ -82,7 +82,7 @@ class Subscriber:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """End the socket and the coming back."""
+        """Close the socket and do not reconnect."""
         self.stopped = True
         if self._rejoin_timer is not None:
             self._rejoin_timer.cancel()
@@ -93,13 +93,13 @@ class Subscriber:
             await asyncio.wait([self._task])
 
     def abort(self) -> None:
-        """Cut the socket without a word; the watcher comes back by itself unless it is stopped."""
+        """Reset the connection; the client reconnects unless it is stopped."""
         if self.socket is not None:
             self.synced.clear()
             self.socket.abort()
 
     def current_record(self, room: str) -> RoomRecord | None:
-        """Return the record that goes on."""
+        """Return the record to which the next event is added, None where there is none yet."""
         return self.records[room][-1] if self.records[room] else None
 
     # -- the connection -----------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ class Subscriber:
     def _on_update(self, frame: dict[str, Any], at: float) -> None:
         record = self.current_record(frame["room"])
         if record is None or frame["epoch"] != record.epoch:
-            self.stats.gaps += 1  # nobody may be given an update of a history that he was not told of
+            self.stats.gaps += 1  # an update of a history that was not joined
             self._join([frame["room"]])
         elif frame["seq"] == record.last + 1:
             _apply(record, frame["seq"], frame["event"], at)
@@ -205,14 +205,14 @@ class Subscriber:
                 self._lost_at = None
 
     def _apply_recovered(self, record: RoomRecord, event: dict[str, Any], at: float, *, cursor: int) -> None:
-        # An entry of the feed carries its position, which is the number of that room.
+        # An entry of the feed carries its position, which is the seq of that room.
         number = event.get("position", event["seq"])
         if number == record.last + 1:
             record.recovered.add(len(record.seqs))
             _apply(record, number, event, at)
         elif number > record.last:
             self.stats.gaps += 1
-        elif number <= cursor:  # what came live since we asked may be in the answer, too
+        elif number <= cursor:  # an event that came live during the join may be in its reply, too
             self.stats.duplicates += 1
 
     def _on_left(self, frame: dict[str, Any]) -> None:
@@ -234,12 +234,12 @@ def _apply(record: RoomRecord, number: int, event: dict[str, Any], at: float) ->
     record.at.append(at)
 
 
-async def wait_until_synced(watchers: Sequence[Subscriber], seconds: float) -> bool:
-    """Wait until every watcher has been answered for every room, and say whether that came in time."""
+async def wait_until_synced(subscribers: Sequence[Subscriber], seconds: float) -> bool:
+    """Wait until every subscriber is in all of its rooms, and return whether that came in time."""
     try:
         async with asyncio.timeout(seconds):
-            for watcher in watchers:
-                await watcher.synced.wait()
+            for subscriber in subscribers:
+                await subscriber.synced.wait()
     except TimeoutError:
         return False
     return True

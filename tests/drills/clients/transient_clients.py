@@ -1,4 +1,4 @@
-"""Guests: watchers that go in and out of rooms as they please, and keep a record of each stay."""
+"""Subscribers that join and leave rooms at will, and keep a record of each stay."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.drills.clients.subscribers import RoomRecord, Subscriber
 
 
 class TransientClient(Subscriber):
-    """One client. `records` are its stays now, `past` those that it has ended itself."""
+    """One client. `records` holds its present stays, `past_records` those that it has ended itself."""
 
     def __init__(self, port: int | Path, key: str, *, seed: object) -> None:
         super().__init__(port, key, [], seed=seed)
@@ -17,15 +17,15 @@ class TransientClient(Subscriber):
         self.unexpected_updates = 0
         self._leaving: Counter[str] = Counter()
         self._greeted_socket: websocket_client.WebSocketClient | None = None
-        self.synced.set()  # nothing was asked yet
+        self.synced.set()  # no join is under way
 
     @property
     def is_connected(self) -> bool:
-        """Whether its socket is open and greeted."""
+        """Whether its socket is open and has received `welcome`."""
         return self._greeted_socket is not None and not self._greeted_socket.closed.done()
 
     def join(self, room: str) -> None:
-        """Ask to be let into a room; where the socket is away, once it is back."""
+        """Join a room, at once or as soon as the socket is open again."""
         if room in self.records:
             return
         self.records[room] = []
@@ -34,7 +34,7 @@ class TransientClient(Subscriber):
             self._join([room])
 
     def leave(self, room: str) -> None:
-        """Leave a room. What comes of it until the server has heard is not counted."""
+        """Leave a room. Frames of it that come before the server's `room:left` are not counted."""
         self.past_records[room] += self.records.pop(room)
         self._unanswered.discard(room)
         if not self._unanswered:
@@ -51,7 +51,7 @@ class TransientClient(Subscriber):
                 records_by_room[room] += room_records
         return records_by_room
 
-    def _hear(self, websocket: websocket_client.WebSocketClient, raw: bytes) -> None:
+    def _on_frame(self, websocket: websocket_client.WebSocketClient, raw: bytes) -> None:
         if websocket is not self._greeted_socket:
             self._greeted_socket = websocket
             self._leaving.clear()
@@ -59,11 +59,11 @@ class TransientClient(Subscriber):
                 self.synced.set()
         super()._on_frame(websocket, raw)
 
-    def _left(self, frame: dict[str, Any]) -> None:
+    def _on_left(self, frame: dict[str, Any]) -> None:
         super()._on_left(frame)
         self._leaving[frame["room"]] -= 1
 
-    def _updated(self, frame: dict[str, Any], at: float) -> None:
+    def _on_update(self, frame: dict[str, Any], at: float) -> None:
         room = frame["room"]
         if self._leaving[room] > 0:
             return
@@ -72,7 +72,7 @@ class TransientClient(Subscriber):
         else:
             self.unexpected_updates += 1
 
-    def _joined(self, frame: dict[str, Any], at: float) -> None:
-        # What answers an earlier asking comes before the leaving that followed it.
+    def _on_joined(self, frame: dict[str, Any], at: float) -> None:
+        # The reply to an earlier join comes before the `room:left` that followed it.
         if frame["room"] in self.records and self._leaving[frame["room"]] <= 0:
             super()._on_joined(frame, at)

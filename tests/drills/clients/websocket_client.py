@@ -13,7 +13,7 @@ import orjson
 
 _CONTINUATION, _TEXT, _CLOSE, _PING, _PONG = 0x0, 0x1, 0x8, 0x9, 0xA
 ABNORMAL: Final = 1006
-# Where thousands come at once, a handshake that is given up has cost as much as one that is waited for.
+# Of thousands at once, a handshake that is given up has cost the server as much as one that is waited for.
 _OPEN_SECONDS: Final = 30.0
 
 
@@ -29,16 +29,19 @@ class HandshakeRefused(Exception):
 
 
 class WebSocketClient(asyncio.Protocol):
-    """One open socket. `hear` takes the socket and each text frame's bytes; `ended` becomes the close code."""
+    """One open socket.
+
+    `on_text` takes the socket and the bytes of each text frame; `closed` resolves to the close code.
+    """
 
     def __init__(self, on_text: "TextHandler", request: bytes) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
-        # Whoever opened it may not wait any more.
+        # The opener may have stopped waiting: its exception counts as retrieved.
         self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
         self.closed: asyncio.Future[int] = loop.create_future()
         self.received = 0  # bytes
-        self._hear, self._request = on_text, request
+        self._on_text, self._request = on_text, request
         self._buffer = bytearray()
         self._fragments = bytearray()
         self._close_code = ABNORMAL
@@ -47,7 +50,7 @@ class WebSocketClient(asyncio.Protocol):
     # -- what the loop calls ------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Send the handshake."""
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
             transport.write(self._request)
@@ -62,7 +65,7 @@ class WebSocketClient(asyncio.Protocol):
             pass
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Note the end, with the code that the server gave or 1006."""
+        """Resolve `closed` with the code that the server gave, or 1006."""
         if not self.opened.done():
             self.opened.set_exception(HandshakeRefused(0))
         if not self.closed.done():
@@ -76,12 +79,12 @@ class WebSocketClient(asyncio.Protocol):
 
     @property
     def descriptor(self) -> int:
-        """Its file descriptor, -1 where it has none (any more)."""
+        """The file descriptor, -1 where there is none."""
         raw = self._transport.get_extra_info("socket") if self._transport is not None else None
         return -1 if raw is None else int(raw.fileno())
 
     def pause_reading(self) -> None:
-        """Read nothing any more: the slowest client there is."""
+        """Stop reading: the slowest client that there can be."""
         if self._transport is not None:
             self._transport.pause_reading()
 
@@ -91,7 +94,7 @@ class WebSocketClient(asyncio.Protocol):
             self._transport.resume_reading()
 
     def abort(self) -> None:
-        """Cut the connection without a word: the peer sees a reset."""
+        """Reset the connection."""
         if self._transport is not None:
             raw = self._transport.get_extra_info("socket")
             if raw is not None and raw.fileno() >= 0 and raw.family != socket.AF_UNIX:
@@ -99,12 +102,12 @@ class WebSocketClient(asyncio.Protocol):
             self._transport.abort()
 
     def close(self) -> None:
-        """Say goodbye; the server closes the connection."""
+        """Send a close frame; the server closes the connection."""
         self._close_code = 1000
         self._send(_CLOSE, struct.pack("!H", 1000))
 
     async def close_or_abort(self) -> None:
-        """Close in an orderly way, and at once where nobody answers."""
+        """Close in an orderly way, and reset the connection where the server does not answer within a second."""
         if not self.closed.done():
             self.close()
             await asyncio.wait([self.closed], timeout=1)
@@ -128,7 +131,7 @@ class WebSocketClient(asyncio.Protocol):
         return True
 
     def _parse_frame(self) -> bool:
-        """Take one frame from the buffer, and say whether a whole one was there."""
+        """Take one frame from the buffer, and return whether a whole one was there."""
         buffer = self._buffer
         if len(buffer) < 2:
             return False
@@ -150,7 +153,7 @@ class WebSocketClient(asyncio.Protocol):
             self._fragments += payload
             if final:
                 text, self._fragments = bytes(self._fragments), bytearray()
-                self._hear(self, text)
+                self._on_text(self, text)
         elif opcode == _PING:
             self._send(_PONG, payload)
         elif opcode == _CLOSE:
@@ -171,7 +174,7 @@ class WebSocketClient(asyncio.Protocol):
 
 
 async def connect(address: int | Path, key: str, on_text: "TextHandler") -> WebSocketClient:
-    """Open an authenticated socket; raises Refused, OSError, TimeoutError.
+    """Open an authenticated socket; raises HandshakeRefused, OSError or TimeoutError.
 
     `address`: a port of this machine, or a unix socket.
     """

@@ -1,8 +1,9 @@
-"""Writers: REST clients that change shipments and keep a ledger of every operation, with what they know of it."""
+"""REST clients that change shipments and keep a ledger of every operation and its outcome."""
 
 import asyncio
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,10 +17,12 @@ from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent, Re
 _PAUSE_SECONDS: Final = (0.01, 0.06)
 _AFTER_FAILURE_SECONDS: Final = (0.1, 0.3)
 _RETRIES: Final = 40
+# A letter of two bytes for each hexadecimal digit: texts are limited in characters.
+_TWO_BYTES_EACH: Final = {ord(digit): 0x430 + number for number, digit in enumerate("0123456789abcdef")}
 
 
 class Outcome(StrEnum):
-    """What the writer knows of an operation."""
+    """What the client knows of an operation's effect."""
 
     OK = "ok"
     FAILED = "failed"
@@ -28,7 +31,7 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True)
 class Operation:
-    """One write under one Idempotency-Key. `marker` stands in the event that it becomes."""
+    """One write under one Idempotency-Key, which is `marker` and stands in the event that it becomes."""
 
     marker: str
     reference: str
@@ -39,7 +42,7 @@ class Operation:
     attempts: int = 0
 
     def record_response(self, response: Response) -> None:
-        """Note what an answer says."""
+        """Set the outcome by a response."""
         if response.status < 300:
             self.outcome = Outcome.OK
         elif self.outcome is Outcome.UNKNOWN or _leaves_outcome_open(response):
@@ -48,7 +51,7 @@ class Operation:
 
 
 def _leaves_outcome_open(response: Response) -> bool:
-    """Tell whether the answer leaves open what became of the write."""
+    """Tell whether a response leaves open whether the write took effect."""
     if response.status in {502, 504}:
         return True
     problem = response.json()
@@ -60,12 +63,12 @@ def _leaves_outcome_open(response: Response) -> bool:
 
 @dataclass(slots=True)
 class Ledger:
-    """What all writers of a row did, and how they were answered."""
+    """What all writers of a scenario did, and the responses that they got."""
 
     operations: list[Operation] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    # When each request that was sent began (by the wall clock), and how many seconds its end took.
+    # When each request that was sent began (wall clock), and the seconds to its end.
     request_times: list[tuple[float, float]] = field(default_factory=list)
 
     def count(self, outcome: Outcome) -> int:
@@ -74,7 +77,10 @@ class Ledger:
 
 
 class Writer:
-    """One client that writes one operation after the other until it is told to stop."""
+    """One client that writes one operation after the other until `stopped` is set.
+
+    `retry_probability`: of retrying an operation whose outcome is unknown.
+    """
 
     def __init__(
         self, name: str, address: int | Path, key: str, references: Sequence[str], ledger: Ledger, *, seed: object,
@@ -83,12 +89,12 @@ class Writer:
         self._name, self._references, self._ledger = name, list(references), ledger
         self._rng = random.Random(f"{seed}/{name.partition('-')[2]}")
         self._client = HttpClient(address, key)
-        self._pause, self._resolves = pause, retry_probability
+        self._pause, self._retry_probability = pause, retry_probability
         self._number = 0
         self.stopped = asyncio.Event()
 
     async def run(self) -> None:
-        """Write until `stopped` is set; an operation under way is brought to its end."""
+        """Write until `stopped` is set, and finish the operation that is under way."""
         try:
             while not self.stopped.is_set():
                 succeeded = (await self.write()).outcome is Outcome.OK
@@ -97,11 +103,11 @@ class Writer:
             await self._client.close()
 
     async def write(self) -> Operation:
-        """Do one operation, and ask again by its key where its outcome is unknown, mostly."""
+        """Do one operation, and mostly retry it under the same key where its outcome is unknown."""
         operation = self._next_operation()
         self._ledger.operations.append(operation)
         await self._attempt(operation)
-        retries = self._rng.random() < self._resolves
+        retries = self._rng.random() < self._retry_probability
         while operation.outcome is Outcome.UNKNOWN and retries and operation.attempts < _RETRIES:
             await asyncio.sleep(self._rng.uniform(*_AFTER_FAILURE_SECONDS))
             await self._attempt(operation)
@@ -142,3 +148,8 @@ class Writer:
             "sourceEventId": marker, "note": marker,
         }  # fmt: skip
         return Operation(marker, reference, "POST", f"/api/shipments/{reference}/checkpoints", observation)
+
+
+def wide_references(width: int) -> dict[str, str]:
+    """Return `width` new references of a shipment, some 140 bytes each."""
+    return {f"r{number}": (uuid.uuid4().hex * 2).translate(_TWO_BYTES_EACH) for number in range(width)}

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey in our own hands: killed, frozen and started again at will, with nobody to restart them."""
+"""A private PostgreSQL and Valkey without a supervisor: killed, frozen and started again at will."""
 
 import contextlib
 import signal
@@ -31,7 +31,7 @@ class PostgresService:
 
     @property
     def url(self) -> str:
-        """Where the checker reads, past every limit and fault that the product meets."""
+        """The URL at which the checker reads as superuser, past every limit and fault that the product meets."""
         return f"postgresql://postgres@/freight?host={quote(str(self._layout.sockets))}"
 
     @property
@@ -59,10 +59,10 @@ class PostgresService:
             self._server.process.wait(20)
 
     def freeze(self) -> list[int]:
-        """Stop every process of the server, which keeps its connections, and return which they are."""
+        """Stop every process of the server, which keeps its connections, and return their ids."""
         if self._server.process is None:
             return []
-        # The postmaster first: it begins no new backend meanwhile.
+        # The postmaster first: it starts no new backend then.
         server = self._server.process.pid
         procfs.send_signal(signal.SIGSTOP, [server])
         self._frozen_pids = [server, *procfs.children(server)]
@@ -75,7 +75,7 @@ class PostgresService:
         self._frozen_pids = []
 
     def sessions(self) -> list[int]:
-        """Return the server's processes but the first."""
+        """Return the ids of the server's processes but the postmaster."""
         process = self._server.process
         return procfs.children(process.pid) if process and process.poll() is None else []
 
@@ -107,13 +107,13 @@ class ValkeyService:
         self._server.wait_ready()
 
     def kill(self) -> None:
-        """End the server as the kernel ends it."""
+        """End the server by SIGKILL."""
         self._signal(signal.SIGKILL)
         if self._server.process:
             self._server.process.wait(10)
 
     def freeze(self) -> list[int]:
-        """Stop the server, and return its process: it takes connections and says nothing."""
+        """Stop the server, which then takes connections and answers nothing; return its process id."""
         self._signal(signal.SIGSTOP)
         return [self._server.process.pid] if self._server.process else []
 
@@ -122,7 +122,7 @@ class ValkeyService:
         self._signal(signal.SIGCONT)
 
     def client(self) -> "redis.Redis":
-        """Return a client of our own; the caller closes it."""
+        """Return a new client; the caller closes it."""
         return redis.Redis(unix_socket_path=str(self._server.socket), socket_timeout=5)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Places where a process of the stage kills itself: patched into it after the fork, unknown to the product."""
+"""Points at which a process of the stage kills itself: patched in after the fork, unknown to the product."""
 
 import os
 import signal
@@ -30,7 +30,8 @@ def _before_commit() -> None:
 
     from shipments import log
 
-    recorded, record, commit = threading.local(), log.record, getattr(BaseDatabaseWrapper, "_commit")
+    recorded, record = threading.local(), log.record
+    commit = getattr(BaseDatabaseWrapper, "_commit")  # noqa: B009  unknown to the stubs
 
     def record_and_mark(*args: Any, **kwargs: Any) -> Any:
         event = record(*args, **kwargs)
@@ -48,5 +49,5 @@ def _before_commit() -> None:
 
 def _patch(owner: Any, name: str, function: Callable[..., Any]) -> None:
     if not hasattr(owner, name):
-        raise LookupError(f"{name} has another name now: mend the failpoint.")
+        raise LookupError(f"{name} has another name now: update the failpoint.")
     setattr(owner, name, function)

@@ -1,6 +1,6 @@
-"""A TCP proxy that fails on purpose: slow, sliced, cut after so many bytes or at a word, or silent.
+"""A TCP proxy that injects faults: latency, single bytes, a limited rate, silence, resets.
 
-It listens on a port of this machine and speaks to another port or a unix socket.
+It listens on a port of this machine and forwards to another port or a unix socket.
 """
 
 import asyncio
@@ -14,21 +14,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-# How much of a piece goes on before the connection is cut, None where it is not.
+# Takes a piece, and returns how much of it is forwarded before the connection is cut, None where it is not.
 CutRule = Callable[[bytes], int | None]
 _CHUNK_BYTES: Final = 64 * 1024
-# In slices of one byte even a page takes a while: what is longer than this goes whole.
+# Bytes that are sent one by one; the rest of a piece is sent whole.
 _MAX_SLICES: Final = 400
 
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong with new and standing connections; nothing, as it is made."""
+    """What is injected into new and open connections; by default nothing."""
 
     delay: float = 0.0  # seconds, each way, of each piece
-    slices: bool = False  # byte for byte
-    rate: float = 0.0  # bytes a second, 0: as fast as it goes
-    silent: bool = False  # takes everything and hands on nothing
+    slices: bool = False  # byte by byte
+    rate: float = 0.0  # bytes a second, 0: unlimited
+    silent: bool = False  # reads everything and forwards nothing
     cut_after: int = 0  # bytes to the client, then a reset; 0: never
 
 
@@ -62,15 +62,15 @@ class FaultProxy:
             await asyncio.wait(tuple(self._tasks))
         for writer in tuple(self._writers):
             _reset(writer)
-        await asyncio.sleep(0)  # what was reset is closed in the loop's next turn
+        await asyncio.sleep(0)  # transports that were aborted close in the loop's next turn
 
     def clear_faults(self) -> None:
-        """Let everything through from now on."""
+        """Forward everything without faults from now on."""
         self.faults = Faults()
         self._cut_marker = b""
 
     def cut_at(self, marker: bytes, *, deliver_first: bool) -> None:
-        """Cut the next connection whose client says the word, before or after it arrived."""
+        """Cut the next connection whose client sends the marker, before or after the marker was forwarded."""
         self._cut_marker, self._deliver_before_cut = marker, deliver_first
 
     # -- one connection -----------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class FaultProxy:
         return await asyncio.open_connection("127.0.0.1", self._target)
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, cut: CutRule) -> None:
-        """Hand on what comes, with every fault, until the end or a cut."""
+        """Forward what is read, with every fault, until the end or a cut."""
         with contextlib.suppress(OSError):
             while data := await source.read(_CHUNK_BYTES):
                 length = cut(data)

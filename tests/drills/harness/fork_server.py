@@ -1,8 +1,8 @@
 """A process that has loaded the product once and forks its roles on demand: a start costs 0.3 s instead of 3.
 
-Run as `python -m tests.drills.harness.fork_server`. It obeys one JSON object a line on standard input and
-answers each by one. When its input ends, because its owner stops it or dies, it thaws what is frozen and kills
-its children.
+Run as `python -m tests.drills.harness.fork_server`. It reads one JSON object a line from standard input and replies
+to each by one on standard output. When its input ends, because its owner stops it or dies, it thaws what is frozen
+and kills its children.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from tests.drills.harness.environment import ROOT
 
 
 class ForkServer:
-    """The owner's side."""
+    """The owner's side of the protocol."""
 
     def __init__(self, environment: dict[str, str], log: Path) -> None:
         with log.open("ab") as output:
@@ -66,8 +66,8 @@ class ForkServer:
 
 
 def main() -> None:
-    """Load the product and obey until the input ends."""
-    # What the product prints while it loads is no answer.
+    """Load the product and serve requests until the input ends."""
+    # What the product prints while it loads is no reply.
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     import freight.asgi  # noqa: F401  sets Django up and loads the product

@@ -82,7 +82,7 @@ class Handle(Protocol):
 
 
 class Launcher(Protocol):
-    """A way to start roles. `start` and `close` bracket every launch; `kills_on_close`: `close` ends every process."""
+    """A way to start roles: `start`, launches, `close`. `kills_on_close`: whether `close` ends every process."""
 
     kills_on_close: bool
 
@@ -214,16 +214,18 @@ class ProductProcess:
     @property
     def port(self) -> int:
         """The port at which the role answers; raises ValueError where it has none."""
-        if not isinstance(self.role.address, int):
-            raise ValueError(f"{self.role.name} has no port.")
-        return self.role.address
+        match self.role.address:
+            case int(port):
+                return port
+        raise ValueError(f"{self.role.name} has no port.")
 
     @property
     def socket(self) -> Path:
         """The unix socket at which the role answers; raises ValueError where it has none."""
-        if not isinstance(self.role.address, Path):
-            raise ValueError(f"{self.role.name} has no unix socket.")
-        return self.role.address
+        match self.role.address:
+            case Path() as path:
+                return path
+        raise ValueError(f"{self.role.name} has no unix socket.")
 
     @property
     def url(self) -> str:

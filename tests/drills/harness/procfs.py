@@ -14,7 +14,7 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def children(pid: int) -> list[int]:
-    """Return the processes that a process has started and that live."""
+    """Return the ids of the living children of a process."""
     pids = []
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
@@ -26,7 +26,7 @@ def children(pid: int) -> list[int]:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the memory that a process holds."""
+    """Return the resident memory of a process."""
     return int((_PROC / str(pid) / "statm").read_text().split()[1]) * _PAGE
 
 
@@ -36,14 +36,14 @@ def open_files(pid: int) -> int:
 
 
 def run_delay_seconds(pid: int) -> float:
-    """Return how long a process' first thread, its event loop, has been ready to run and did not run."""
+    """Return for how long a process' first thread, its event loop, was ready to run and did not run (run delay)."""
     with contextlib.suppress(OSError, IndexError, ValueError):
         return int((_PROC / str(pid) / "schedstat").read_text().split()[1]) / 1e9
     return 0.0
 
 
 def send_signal(signum: signal.Signals, pids: Iterable[int]) -> None:
-    """Signal processes of ours; one that has gone is as good as signalled."""
+    """Signal processes; one that has ended is skipped."""
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
@@ -65,7 +65,7 @@ def running_in(home: Path) -> list[psutil.Process]:
 
 
 def kill_running_in(home: Path, name: str = "") -> None:
-    """Kill the processes of a home whose name contains `name`; there must be one. One that ends meanwhile is fine."""
+    """Kill the processes of a home whose name contains `name`; there must be one."""
     processes = [process for process in running_in(home) if name in process.name()]
     assert processes
     for process in processes:

@@ -50,7 +50,7 @@ class ProductStage:
     ) -> None:  # fmt: skip
         self.folder, self.environment, self._nginx = folder, dict(environment), nginx
         self.processes: dict[str, ProductProcess] = {}
-        # Whoever has answered once is slow no more (`scenarios.traffic`).
+        # The processes that have answered once: the first response is slow (`scenarios.traffic`).
         self.warm_pids: set[int] = set()
         self._launcher, self._backing, self._with_seed = launcher, backing, seed
         self._seeded: Seeded | None = None
@@ -210,6 +210,6 @@ class ProductStage:
         if self._nginx is not None and self._nginx.log.exists():
             logs.append(self._nginx.log)
         for log in logs:
-            lines = log.read_text(errors="replace").splitlines()[-40:]
+            lines = log.read_text(errors="replace").splitlines()[-12:]
             tail_lines += [f"== {log.name}", *lines]
         return "\n".join(tail_lines)

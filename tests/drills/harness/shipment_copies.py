@@ -1,4 +1,4 @@
-"""Many shipments for a drill in a second: copies of one, made by the database."""
+"""Many shipments in a second: copies of one, made by the database."""
 
 import uuid
 from typing import Final
@@ -18,7 +18,7 @@ FROM shipments_shipmentevent AS original, copies WHERE original.shipment_id = %(
 
 
 def insert_copies(original: uuid.UUID, rows: int) -> None:
-    """Store copies of a freshly booked shipment until there are `rows` of it."""
+    """Store `rows` - 1 copies of a freshly booked shipment, each with its first event."""
     with transaction.atomic(), connection.cursor() as cursor:
         for statement in _STATEMENTS.split(";\n"):
             cursor.execute(statement, {"rows": rows, "id": original})

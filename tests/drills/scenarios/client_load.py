@@ -1,4 +1,4 @@
-"""Rows: what clients do to the service: many at once, gone and back at once, coming and going, locked out."""
+"""Scenarios of load by clients: a burst, a mass reconnect, churn, a revocation without Redis."""
 
 import asyncio
 import time
@@ -20,14 +20,14 @@ MAX_RECONNECT_SECONDS: Final = 30.0
 MAX_REVOCATION_SECONDS: Final = 3.0
 _REVOKED_CLOSE_CODE: Final = 4403
 _ROOMS: Final = 20
-# So many in one transaction. What PostgreSQL checks at COMMIT grows with the square of one row's changes.
+# The cost of PostgreSQL's checks at COMMIT grows with the square of the changes of one row.
 _EVENTS_PER_TRANSACTION: Final = 250
-# Half of a process' sessions are for its event loop.
+# Half of a process' pool is for its event loop.
 _MAX_LIVE_SESSIONS: Final = POOL_SIZE // 2 * len((*API_ROLES, *WS_ROLES))
 
 
 async def burst_to_one_room(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Very many events of one shipment at once, to a room of very many sockets."""
+    """Write very many events of one shipment at once, to a room of very many sockets."""
     async with Traffic(stage, "burst", seed=seed, shipments=1, writer_count=0, subscriber_count=0) as traffic:
         await traffic.add_room_subscribers(scale.burst_sockets)
         before = max(resource_usage.resident_memory(stage).values())
@@ -45,14 +45,14 @@ async def burst_to_one_room(stage: ProductStage, scale: ScenarioScale, seed: int
 
 
 async def all_dropped_at_once(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Every socket cut at the same moment; while they are away each room goes on by an event."""
+    """Reset every socket at the same moment, and write an event to each room before they reconnect."""
     async with Traffic(
         stage, "dropped at once", seed=seed, shipments=_ROOMS, writer_count=0, subscriber_count=0
     ) as traffic:
         await traffic.add_room_subscribers(scale.dropped_sockets)
         resource_usage.reset_query_statistics(stage)
-        for watcher in traffic.subscribers:
-            watcher.abort()
+        for subscriber in traffic.subscribers:
+            subscriber.abort()
         began = time.monotonic()
         for reference in traffic.references:
             await traffic.write_burst(reference, 1)
@@ -61,7 +61,7 @@ async def all_dropped_at_once(stage: ProductStage, scale: ScenarioScale, seed: i
         reconnect_seconds, reads = time.monotonic() - began, resource_usage.count_event_log_reads(stage)
         traffic.mark_faults_over()
         evidence = await traffic.evaluate()
-        errors = sum((watcher.stats.errors for watcher in traffic.subscribers), Counter[str]())
+        errors = sum((subscriber.stats.errors for subscriber in traffic.subscribers), Counter[str]())
         evidence.figures |= {
             "errors told": dict(errors),
             "all back": f"{reconnect_seconds:.1f} s",
@@ -78,7 +78,7 @@ async def all_dropped_at_once(stage: ProductStage, scale: ScenarioScale, seed: i
 
 
 async def socket_churn(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Very many sockets come, are told something and go, round after round: nothing of them stays."""
+    """Open very many sockets, deliver an event and close them, round after round: nothing may leak."""
     async with Traffic(stage, "churn", seed=seed, writer_count=1, subscriber_count=4) as traffic:
         samples = [resource_usage.sample_usage(stage)]
         for _ in range(scale.churn_rounds):
@@ -94,7 +94,7 @@ async def socket_churn(stage: ProductStage, scale: ScenarioScale, seed: int) -> 
 async def _wait_until_closed(
     stage: ProductStage, initial: resource_usage.ResourceUsage
 ) -> resource_usage.ResourceUsage:
-    """Look once the servers have closed what their clients have; after two seconds in any case."""
+    """Sample once the servers have closed what their clients closed, after two seconds in any case."""
     deadline = time.monotonic() + 2
     while True:
         usage = resource_usage.sample_usage(stage)
@@ -104,7 +104,7 @@ async def _wait_until_closed(
 
 
 async def revoked_without_redis(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """A key revoked while Redis is down: its sockets are told nothing more, and those of others go on."""
+    """Revoke a key while Redis is down: its sockets get nothing more, and those of others go on."""
     stage.valkey.kill()
     try:
         async with Traffic(stage, "revoked without Redis", seed=seed) as traffic:
@@ -133,7 +133,7 @@ async def revoked_without_redis(stage: ProductStage, scale: ScenarioScale, seed:
 
 
 async def _create_key(traffic: Traffic) -> tuple[HttpClient, str, str]:
-    """Return an administrator's connection, and the path and the secret of a fresh key of theirs."""
+    """Return an administrator's client, and the path and the secret of a new key."""
     anonymous = HttpClient(traffic.api_port)
     login = await anonymous.request("POST", "/api/auth/login", traffic.stage.seeded.administrator_login)
     await anonymous.close()

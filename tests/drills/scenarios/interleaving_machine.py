@@ -1,4 +1,4 @@
-"""The state machine that chooses what happens: hypothesis, on a stage of real processes."""
+"""The Hypothesis state machine that chooses the acts of an interleaving."""
 
 import asyncio
 from collections import Counter
@@ -19,10 +19,10 @@ from tests.drills.scenarios.interleaving_model import World
 
 _MAX_CLIENTS: Final = 5
 _MAX_MOVABLE_SHIPMENTS: Final = 3  # that may still move
-# A new process takes as long as many other steps.
+# To start a process takes as long as many other steps.
 _STEPS_BETWEEN_KILLS: Final = 10
 DELIVERIES: Final = "deliveries"
-# What comes first is what hypothesis holds to be simplest.
+# Hypothesis holds the first ones to be the simplest.
 _KINDS: Final = (
     "flush", "create", "arrive", "revoke", "leave", "kill", *["disconnect"] * 2, *["compare"] * 3, *["join"] * 4,
     *["transition"] * 10,
@@ -33,10 +33,10 @@ _NUMBER: Final = st.integers(0, 59)
 def run_machine(
     stage: ProductStage, loop: asyncio.AbstractEventLoop, *, steps: int, runs: int, number: int
 ) -> Counter[str]:
-    """Run the machine in this thread, its acts on the loop of another, and count steps and deliveries.
+    """Run the machine in this thread, its acts on the event loop of another, and count steps and deliveries.
 
-    Its first run is always of the simplest steps alone. Raises Differs, and prints the steps that led to it. It
-    looks for no smaller example: each takes real time.
+    The first run is always of the simplest steps alone. Raises ModelMismatch, and prints the steps that led to it.
+    Examples are not shrunk: each takes real time.
     """
     counts: Counter[str] = Counter()
 
@@ -56,7 +56,7 @@ def run_machine(
 
 
 class InterleavingMachine(RuleBasedStateMachine):
-    """Create, transition, join, leave, disconnect, kill, flush, revoke, in any order."""
+    """Creates, transitions, joins, leaves, disconnects, kills, flushes and revokes in any order."""
 
     def __init__(
         self, stage: ProductStage, loop: asyncio.AbstractEventLoop, name: str, counts: Counter[str]
@@ -78,7 +78,7 @@ class InterleavingMachine(RuleBasedStateMachine):
         for _ in range(2):
             self._run(self._world.arrive)
 
-    # One rule for all acts: of many, hypothesis leaves most out of a run to find small examples.
+    # One rule for all acts: of many rules, Hypothesis leaves most out of a run to find small examples.
     @rule(kind=st.sampled_from(_KINDS), one=_NUMBER, other=_NUMBER)
     def act(self, kind: str, one: int, other: int) -> None:
         world = self._world
@@ -103,7 +103,7 @@ class InterleavingMachine(RuleBasedStateMachine):
             self._run(world.transition, one, other)
 
     def teardown(self) -> None:
-        """Compare once more, and have everybody go."""
+        """Compare once more, and close every client."""
         try:
             self._run(self._world.equals_the_model)
         finally:

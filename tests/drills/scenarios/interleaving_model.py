@@ -1,7 +1,7 @@
-"""A world in which anything may happen in any order, and the model that it must equal.
+"""The acts of an interleaving, and the model that the product must equal.
 
-The acts are asynchronous and play on a stage; `machine.py` chooses them. What a shipment is and what happened to it
-is kept here by the rules of the domain alone, and compared with what REST says and what every guest was told.
+`interleaving_machine.py` chooses the acts. The model follows the rules of the domain alone, and is compared with
+REST and with what every client received.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ _KILLABLE: Final = (*WS_ROLES, "api-1", "relay")
 
 
 class ModelMismatch(AssertionError):
-    """The world is not what the model says."""
+    """The product differs from the model."""
 
 
 @dataclass(slots=True)
 class ModelShipment:
-    """A shipment as the model has it: the status after each of its events."""
+    """A shipment of the model: the status after each of its events."""
 
     reference: str
     statuses: list[str]
 
     @property
     def room(self) -> str:
-        """Where it is told of."""
+        """The room of its events."""
         return f"shipment:{self.reference}"
 
 
 @dataclass(slots=True)
 class ModelClient:
-    """A guest, the path by which its key is revoked, and when it was."""
+    """A client, the path of its API key, and when the key was revoked (wall clock, 0 if it was not)."""
 
     client: TransientClient
     path: str
@@ -53,7 +53,7 @@ class ModelClient:
 
 @dataclass(slots=True)
 class World:
-    """One run of the machine: shipments and guests of its own, on a stage that others have used before."""
+    """One run of the machine: shipments and clients of its own, on a stage that earlier scenarios have used."""
 
     stage: ProductStage
     seed: object
@@ -65,7 +65,7 @@ class World:
     driver: str = ""
 
     async def begin(self) -> None:
-        """Let the administrator log in, and hire a driver."""
+        """Log the administrator in, and create a driver."""
         anonymous = HttpClient(self.stage.port)
         login = await anonymous.request("POST", "/api/auth/login", self.stage.seeded.administrator_login)
         await anonymous.close()
@@ -88,7 +88,7 @@ class World:
         self.shipments.append(ModelShipment(reference, ["booked"]))
 
     async def transition(self, number: int, choice: int) -> None:
-        """Ask for a state: mostly for one that may follow."""
+        """Request a transition, mostly an allowed one."""
         shipment = self.movable[number % len(self.movable)]
         current = shipment.statuses[-1]
         allowed = lifecycle.allowed_transitions(current, assigned=True, on_hold=False)
@@ -99,14 +99,14 @@ class World:
             _expect_status(response, 409, f"{current} → {to}")
             return
         _expect_status(response, 200, f"{current} → {to}")
-        if to != current:  # what it is already, it is without an event
+        if to != current:  # a transition to the present state writes no event
             shipment.statuses.append(to)
         shown = response.json()
         if (shown["status"], shown["seq"]) != (to, len(shipment.statuses)):
             raise ModelMismatch(f"{shipment} was answered as {shown['status']} {shown['seq']}.")
 
     async def arrive(self) -> None:
-        """Have one more guest open a socket, with a key of its own, for the newest shipment."""
+        """Open the socket of one more client, with a key of its own, and join the newest shipment's room."""
         assert self.admin is not None
         created = await self.admin.request(
             "POST", "/api/auth/api-keys", {"name": "guest", "scopes": ["shipments:read"]}
@@ -118,25 +118,25 @@ class World:
         client.start()
 
     async def join(self, number: int, room: int) -> None:
-        """Have a guest ask for a room."""
+        """Have a client join a room."""
         self.active_clients[number % len(self.active_clients)].client.join(
             self.shipments[-1 - room % min(4, len(self.shipments))].room
         )
 
     async def leave(self, number: int, room: int) -> None:
-        """Have a guest leave one of its rooms."""
+        """Have a client leave one of its rooms."""
         client = self.active_clients[number % len(self.active_clients)].client
         if client.records:
             client.leave(sorted(client.records)[room % len(client.records)])
 
     async def disconnect(self, number: int) -> None:
-        """Cut a guest's socket; it comes back by itself."""
+        """Reset a client's connection; it reconnects by itself."""
         self.active_clients[number % len(self.active_clients)].client.abort()
 
     async def kill(self, number: int) -> None:
-        """End a process by SIGKILL and start another in its place, without waiting for it."""
+        """Kill a process and start another in its place, without waiting until that is ready."""
         for name in _KILLABLE:
-            await self.stage[name].ready()  # one at a time: the others stand in for it
+            await self.stage[name].ready()  # one at a time: the others take its traffic
         name = _KILLABLE[number % len(_KILLABLE)]
         self.stage[name].signal(signal.SIGKILL)
         await self.stage[name].gone()
@@ -148,7 +148,7 @@ class World:
             await asyncio.to_thread(client.flushall)
 
     async def revoke(self, number: int) -> None:
-        """Revoke a guest's key: from then on it is told nothing."""
+        """Revoke a client's key: from then on it receives nothing."""
         assert self.admin is not None
         target = self.active_clients[number % len(self.active_clients)]
         _expect_status(await self.admin.request("DELETE", target.path), 204, "revoked")
@@ -156,19 +156,19 @@ class World:
 
     @property
     def delivered_count(self) -> int:
-        """How many events the guests were told."""
-        records_by_room = (stays for entered in self.clients for stays in entered.client.all_records().values())
+        """The number of events that the clients received."""
+        records_by_room = (stays for each in self.clients for stays in each.client.all_records().values())
         return sum(len(record.ids) for records in records_by_room for record in records)
 
     @property
     def movable(self) -> list[ModelShipment]:
-        """The shipments that may still go on."""
+        """The shipments that have a next state."""
         return [shipment for shipment in self.shipments if lifecycle.TRANSITIONS[shipment.statuses[-1]]]
 
     @property
     def active_clients(self) -> list[ModelClient]:
-        """The guests whose keys are good."""
-        return [entered for entered in self.clients if not entered.revoked_at]
+        """The clients whose keys are valid."""
+        return [each for each in self.clients if not each.revoked_at]
 
     async def _request(self, method: str, path: str, body: dict[str, Any]) -> Response:
         assert self.writer is not None
@@ -177,33 +177,33 @@ class World:
     # -- the comparison -----------------------------------------------------------------------------------
 
     async def equals_the_model(self) -> None:
-        """Wait until every guest has all that it should have, and compare; raises Differs."""
-        clients = [entered.client for entered in self.active_clients]
+        """Wait until every client has caught up, and compare; raises ModelMismatch."""
+        clients = [each.client for each in self.active_clients]
         if not await wait_until_synced(clients, _MAX_WAIT_SECONDS):
-            raise ModelMismatch(f"Not every guest came in: {[guest.stats for guest in clients]}")
+            raise ModelMismatch(f"Not every client is in its rooms: {[client.stats for client in clients]}")
         logs = {shipment.room: await self._check_and_list_ids(shipment) for shipment in self.shipments}
         deadline = time.monotonic() + _MAX_WAIT_SECONDS
-        while not all(_is_caught_up(guest, logs) for guest in clients):
+        while not all(_is_caught_up(client, logs) for client in clients):
             if time.monotonic() > deadline:
-                break  # the comparison says who has not
+                break  # the comparison names the client
             await asyncio.sleep(0.02)
-        for entered in self.clients:
-            _compare_records(entered.client, logs, to_the_end=not entered.revoked_at)
-            if entered.revoked_at:
-                await _check_revoked(entered)
+        for each in self.clients:
+            _compare_records(each.client, logs, to_the_end=not each.revoked_at)
+            if each.revoked_at:
+                await _check_revoked(each)
 
     async def end(self) -> None:
-        """Have everybody go."""
-        for entered in self.active_clients:
+        """Revoke the keys and close every client."""
+        for each in self.active_clients:
             if self.admin is not None:
-                await self.admin.request("DELETE", entered.path)
-        await asyncio.gather(*(entered.client.stop() for entered in self.clients))
+                await self.admin.request("DELETE", each.path)
+        await asyncio.gather(*(each.client.stop() for each in self.clients))
         for caller in (self.admin, self.writer):
             if caller is not None:
                 await caller.close()
 
     async def _check_and_list_ids(self, shipment: ModelShipment) -> list[str]:
-        """Return the ids of a shipment's events, after it was found to be what the model says."""
+        """Compare a shipment with the model, and return the ids of its events; raises ModelMismatch."""
         assert self.writer is not None
         path = f"/api/shipments/{shipment.reference}"
         shipment_json = (await self.writer.request("GET", path)).json()
@@ -220,32 +220,33 @@ def _expect_status(answer: Response, status: int, what: str) -> None:
         raise ModelMismatch(f"{what}: {answer.status} instead of {status}, {answer.body[:300]!r}")
 
 
-def _is_caught_up(guest: TransientClient, logs: dict[str, list[str]]) -> bool:
-    newest = {room: guest.current_record(room) for room in guest.records}
+def _is_caught_up(client: TransientClient, logs: dict[str, list[str]]) -> bool:
+    newest = {room: client.current_record(room) for room in client.records}
     return all(record is not None and record.last >= len(logs[room]) for room, record in newest.items())
 
 
-def _compare_records(guest: TransientClient, logs: dict[str, list[str]], *, to_the_end: bool) -> None:
-    for room, stays in guest.all_records().items():
+def _compare_records(client: TransientClient, logs: dict[str, list[str]], *, to_the_end: bool) -> None:
+    for room, stays in client.all_records().items():
         for record in stays:
             if record.ids != logs[room][record.base : record.last]:
-                raise ModelMismatch(f"A guest was told {record} of {room}, whose log is {logs[room]}.")
-    if to_the_end and not _is_caught_up(guest, logs):
-        raise ModelMismatch(f"A guest was not told everything: {guest.records}, {guest.stats}.")
-    if guest.unexpected_updates or guest.stats.gaps or guest.stats.duplicates:
+                raise ModelMismatch(f"A client received {record} of {room}, whose log is {logs[room]}.")
+    if to_the_end and not _is_caught_up(client, logs):
+        raise ModelMismatch(f"A client did not receive everything: {client.records}, {client.stats}.")
+    if client.unexpected_updates or client.stats.gaps or client.stats.duplicates:
         raise ModelMismatch(
-            f"A guest was told of rooms it is not in, or twice, or with gaps: {guest.unexpected_updates}, {guest.stats}."
+            "A client received events of other rooms, or twice, or with gaps:"
+            f" {client.unexpected_updates}, {client.stats}."
         )
 
 
-async def _check_revoked(entered: ModelClient) -> None:
-    client = entered.client
+async def _check_revoked(each: ModelClient) -> None:
+    client = each.client
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(client.finished.wait(), _MAX_WAIT_SECONDS)
     if client.stats.closes[_CLOSED_BY_REVOCATION] + client.stats.closes[4401] != 1:
-        raise ModelMismatch(f"A guest whose key was revoked is not out: {client.stats}.")
+        raise ModelMismatch(f"A client whose key was revoked is not closed: {client.stats}.")
     receipt_times = [at for stays in client.all_records().values() for record in stays for at in record.at]
-    if max(receipt_times, default=0.0) > entered.revoked_at + REVOKED_SECONDS:
+    if max(receipt_times, default=0.0) > each.revoked_at + REVOKED_SECONDS:
         raise ModelMismatch(
-            f"A guest was told something {max(receipt_times) - entered.revoked_at:.2f} s after its key was revoked."
+            f"A client received an event {max(receipt_times) - each.revoked_at:.2f} s after its key was revoked."
         )

@@ -1,4 +1,4 @@
-"""Row: the network between clients and the service slow, in crumbs, and cut in the middle of frames."""
+"""Scenario: a slow network between clients and the service, single bytes, resets in the middle of frames."""
 
 import asyncio
 import random
@@ -17,11 +17,11 @@ _CUT_INTERVAL_SECONDS: Final = 0.2
 
 
 async def slow_and_cut(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """200 ms of latency, every byte for itself, and resets: sockets and writers go through all of it."""
+    """Add 200 ms of latency, send byte by byte, and reset connections of sockets and writers."""
     rng = random.Random(seed)
     async with (
         FaultProxy(stage.port) as proxy,
-        Traffic(stage, "network", seed=seed, ws_port=proxy.port, api_port=proxy.port) as scene,
+        Traffic(stage, "network", seed=seed, ws_port=proxy.port, api_port=proxy.port) as traffic,
     ):
         for faults in (Faults(delay=_LATENCY_SECONDS), Faults(slices=True), Faults(delay=0.05, slices=True)):
             proxy.faults = faults
@@ -30,9 +30,9 @@ async def slow_and_cut(stage: ProductStage, scale: ScenarioScale, seed: int) -> 
             proxy.faults = Faults(cut_after=rng.randrange(*_CUT_AFTER_BYTES))
             await asyncio.sleep(_CUT_INTERVAL_SECONDS)
         proxy.clear_faults()
-        scene.mark_faults_over()
-        await scene.wait_for_writes(20)
-        evidence = await scene.evaluate()
+        traffic.mark_faults_over()
+        await traffic.wait_for_writes(20)
+        evidence = await traffic.evaluate()
         evidence.figures["connections cut"] = proxy.cuts
         if not proxy.cuts:
             evidence.broken.append("Nothing was cut: the row shows nothing.")

@@ -1,4 +1,4 @@
-"""Rows: PostgreSQL restarted, its sessions ended, frozen, short of connections, and cut off at COMMIT."""
+"""Scenarios of PostgreSQL: restarted, sessions terminated, frozen, out of connections, cut at COMMIT."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ _CROSSING_WRITERS: Final = 40
 
 
 async def restarted(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """The immediate shutdown, and a start that recovers; then all sessions ended, again and again."""
+    """Shut PostgreSQL down at once and start it again; then terminate all sessions, again and again."""
     rng = random.Random(seed)
     async with Traffic(stage, "PostgreSQL restarted, sessions ended", seed=seed) as traffic:
         for _ in range(scale.restarts):
@@ -42,7 +42,7 @@ async def restarted(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evi
 
 
 async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Every process of PostgreSQL stopped: connections stand and nothing is answered."""
+    """Freeze every process of PostgreSQL: connections stay open and no query is answered."""
     async with Traffic(stage, "PostgreSQL frozen", seed=seed) as traffic:
         await traffic.wait_for_writes(10)
         began = time.time()
@@ -51,13 +51,13 @@ async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Eviden
         traffic.mark_faults_over()
         await traffic.wait_for_writes(20, 60)
         evidence = await _evaluate(traffic)
-        said = traffic.probes.seconds_until(began, status=503)
-        evidence.figures["ready says 503"] = {name: f"{seconds:.1f} s" for name, seconds in said.items()}
+        unready = traffic.probes.seconds_until(began, status=503)
+        evidence.figures["ready says 503"] = {name: f"{seconds:.1f} s" for name, seconds in unready.items()}
         return evidence
 
 
 async def out_of_connections(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """PostgreSQL with so few connections that not everybody gets one."""
+    """Restart PostgreSQL with fewer connections than the processes' pools want."""
     async with Traffic(stage, "PostgreSQL with 20 connections", seed=seed) as traffic:
         stage.database.set_max_connections(20)
         try:
@@ -74,15 +74,15 @@ async def out_of_connections(stage: ProductStage, scale: ScenarioScale, seed: in
 
 
 async def crossing_writers(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Forty writers over two shipments, half of them the other way round."""
+    """Have forty writers update two shipments at once, half of them in the opposite order."""
     async with Traffic(stage, "40 writers cross", seed=seed, writer_count=0, shipments=2) as traffic:
         before = await asyncio.to_thread(_count_deadlocks, stage)
         runs = (_run_crossing_writer(traffic, number, scale.crossings) for number in range(_CROSSING_WRITERS))
         statuses = await asyncio.gather(*runs)
-        for status in (each for found in statuses for each in found):
+        for status in (each for run_statuses in statuses for each in run_statuses):
             traffic.ledger.statuses[status] += 1
         traffic.mark_faults_over()
-        # On a machine that is busy elsewhere the last of forty may wait for longer than a lock is waited for.
+        # On a loaded machine the last of forty may wait for longer than `lock_timeout`.
         evidence = await traffic.evaluate(allowed_errors={503}, sockets_stay=True)
         deadlocks = await asyncio.to_thread(_count_deadlocks, stage) - before
         evidence.figures["deadlocks"] = deadlocks
@@ -92,7 +92,7 @@ async def crossing_writers(stage: ProductStage, scale: ScenarioScale, seed: int)
 
 
 async def unknown_commits(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """The connection cut at COMMIT, before or after it arrived: the same key resolves what nobody knows."""
+    """Cut the connection at COMMIT, before or after it arrived: a retry under the same key resolves the outcome."""
     rng = random.Random(seed)
     spare = stage.declare_spare_api("spare-0")
     await asyncio.to_thread(_mark_keys_used, stage)
@@ -117,7 +117,7 @@ async def unknown_commits(stage: ProductStage, scale: ScenarioScale, seed: int) 
 async def _resolve_cut_commits(
     traffic: Traffic, proxy: FaultProxy, path: Path, rng: random.Random, times: int
 ) -> int:
-    """Cut one COMMIT after the other, and count those that were told as unknown and then resolved."""
+    """Cut one COMMIT after the other, and count those answered as unknown and then resolved."""
     resolved = 0
     for number in range(times):
         writer = Writer(
@@ -139,7 +139,8 @@ async def _resolve_cut_commits(
 
 async def _run_crossing_writer(traffic: Traffic, number: int, rounds: int) -> list[int]:
     references = traffic.references if number % 2 else list(reversed(traffic.references))
-    client = HttpClient(traffic.stage.port, traffic.stage.seeded.api_keys[number % len(traffic.stage.seeded.api_keys)])
+    keys = traffic.stage.seeded.api_keys
+    client = HttpClient(traffic.stage.port, keys[number % len(keys)])
     statuses = []
     for turn in range(rounds):
         items = [
@@ -159,7 +160,7 @@ def _end_sessions(stage: ProductStage) -> None:
 
 
 def _mark_keys_used(stage: ProductStage) -> None:
-    """Note the use of every key for an hour to come: else a request does so by a COMMIT of its own."""
+    """Set the last use of every key an hour ahead, so that no request notes it by a COMMIT of its own."""
     with psycopg.connect(stage.database.url, autocommit=True) as connection:
         connection.execute("UPDATE shipments_apikey SET last_used_at = now() + interval '1 hour'")
 
@@ -182,7 +183,7 @@ async def _evaluate(traffic: Traffic) -> Evidence:
     evidence.figures["slowest request"] = (
         f"{max((each for _, each in traffic.ledger.request_times), default=0):.2f} s"
     )
-    failures = [said for said in traffic.probes.failures("live") if said.status]
+    failures = [failure for failure in traffic.probes.failures("live") if failure.status]
     if failures:
         evidence.broken.append(f"A process said that it does not live: {failures[0]}")
     return evidence

@@ -1,4 +1,4 @@
-"""Rows: processes of the product killed, at the worst moments that there are."""
+"""Scenarios of kills: processes of the product die at the worst moments."""
 
 import asyncio
 import random
@@ -15,12 +15,12 @@ from tests.drills.scenarios.traffic import Traffic
 
 MAX_LATENCY_SECONDS: Final = 2.5
 MAX_RECOVERY_SECONDS: Final = 3.0
-# So many die at a time: each needs a start and a sweep.
+# Killed at a time: each needs a start and a sweep.
 _BATCH: Final = 5
 
 
 async def sockets_killed(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """The two ws Daphnes killed in turn, under writes, each started again."""
+    """Kill the two ws Daphnes in turn, under writes, and start each again."""
     rng = random.Random(seed)
     async with Traffic(stage, "ws Daphne killed", seed=seed, subscriber_count=24) as traffic:
         for number in range(scale.kills):
@@ -31,8 +31,8 @@ async def sockets_killed(stage: ProductStage, scale: ScenarioScale, seed: int) -
         evidence = await traffic.evaluate()
         outage_seconds = [
             max(0.0, seconds - traffic.scheduling_delay.seconds_between(at, at + seconds))
-            for watcher in traffic.subscribers
-            for at, seconds in watcher.stats.outages
+            for subscriber in traffic.subscribers
+            for at, seconds in subscriber.stats.outages
         ]
         if percentile(outage_seconds, 0.95) >= MAX_RECOVERY_SECONDS:
             evidence.broken.append(
@@ -42,7 +42,7 @@ async def sockets_killed(stage: ProductStage, scale: ScenarioScale, seed: int) -
 
 
 async def relay_killed(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """The relay, which numbers the feed, killed at random."""
+    """Kill the relay, which numbers the feed, at random."""
     rng = random.Random(seed)
     async with Traffic(stage, "relay killed", seed=seed) as traffic:
         for _ in range(scale.relay_kills):
@@ -57,7 +57,7 @@ async def relay_killed(stage: ProductStage, scale: ScenarioScale, seed: int) -> 
 
 
 async def killed_after_commit(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Api processes killed between COMMIT and hint: nobody but the log knows of the event."""
+    """Kill api processes between COMMIT and hint: the event is in the log alone."""
     row = "killed between COMMIT and hint"
     async with Traffic(stage, row, seed=seed, writer_count=1, shipments=_BATCH) as traffic:
         markers = await _die_at_failpoint(traffic, scale.failpoints, failpoints.AFTER_COMMIT, seed)
@@ -67,7 +67,7 @@ async def killed_after_commit(stage: ProductStage, scale: ScenarioScale, seed: i
 
 
 async def killed_before_commit(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Api processes killed before COMMIT: neither state nor event."""
+    """Kill api processes before COMMIT: neither state nor event may remain."""
     async with Traffic(stage, "killed before COMMIT", seed=seed, writer_count=1, shipments=_BATCH) as traffic:
         markers = await _die_at_failpoint(traffic, scale.failpoints, failpoints.BEFORE_COMMIT, seed)
         evidence = await traffic.evaluate(sockets_stay=True)

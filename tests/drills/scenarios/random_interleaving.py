@@ -1,4 +1,4 @@
-"""Row: anything in any order. A hypothesis state machine acts on the stage, and a model says what comes of it."""
+"""Scenario: acts in any order, chosen by a Hypothesis state machine and compared with a model."""
 
 import asyncio
 
@@ -10,8 +10,8 @@ from tests.drills.scenarios.traffic import Traffic
 
 
 async def random_interleaving(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Create, transition, join, leave, disconnect, kill, flush, revoke: the world equals the model."""
-    from tests.drills.scenarios import interleaving_machine  # hypothesis is a tool of development
+    """Create, transition, join, leave, disconnect, kill, flush and revoke: the product equals the model."""
+    from tests.drills.scenarios import interleaving_machine  # Hypothesis is a development dependency
 
     async with Traffic(
         stage, "random interleaving", seed=seed, writer_count=0, subscriber_count=0, shipments=1

@@ -1,4 +1,4 @@
-"""Rows: Redis killed, down, frozen, emptied and full. It only carries hints, so nothing may be missed."""
+"""Scenarios of Redis: killed, down, frozen, flushed and full. It only carries hints, so nothing may be missed."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ _DOWN_SECONDS: Final = 3.0
 
 
 async def killed(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Redis killed again and again, each time back after three seconds."""
+    """Kill Redis again and again, and start it three seconds later."""
     rng = random.Random(seed)
     async with Traffic(stage, "Redis killed", seed=seed) as traffic:
         for _ in range(scale.kills):
@@ -34,7 +34,7 @@ async def killed(stage: ProductStage, scale: ScenarioScale, seed: int) -> Eviden
 
 
 async def down(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Redis down from before the first join to the end."""
+    """Keep Redis down from before the first join to the end."""
     stage.valkey.kill()
     began = time.time()
     try:
@@ -49,7 +49,7 @@ async def down(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence
 
 
 async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """Redis frozen: it takes connections and says nothing."""
+    """Freeze Redis: it takes connections and answers nothing."""
     async with Traffic(stage, "Redis frozen", seed=seed) as traffic:
         await traffic.wait_for_writes(20)
         began = time.time()
@@ -63,7 +63,7 @@ async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Eviden
 
 
 async def flushed_and_full(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """FLUSHALL and CLIENT KILL each second, and hardly any memory."""
+    """Send FLUSHALL and CLIENT KILL each second, with hardly any memory."""
     async with Traffic(stage, "Redis flushed, full, its clients killed", seed=seed) as traffic:
         with contextlib.closing(stage.valkey.client()) as client:
             client.config_set("maxmemory", "1mb")

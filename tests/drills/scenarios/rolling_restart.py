@@ -1,4 +1,4 @@
-"""Row: every Daphne told to end in turn, under load through nginx, and nobody sees an error of the service."""
+"""Scenario: a rolling restart of every Daphne under load through nginx, without an error for any client."""
 
 import asyncio
 import signal
@@ -15,12 +15,12 @@ from tests.drills.scenarios.traffic import Traffic
 
 _DRAIN_CLOSE_CODE: Final = 4503
 _READERS: Final = 4
-# Somebody always has a request under way that takes this long.
+# One request that takes this long is always under way.
 _LONG_POLL_SECONDS: Final = 2
 
 
 async def rolling_restart(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
-    """SIGTERM to each Daphne, a new one in its place, then the next: sockets get 4503, requests their answers."""
+    """Send SIGTERM to each Daphne in turn and start a new one: sockets get 4503, requests their responses."""
     async with Traffic(stage, "rolling restart", seed=seed, shipments=20, subscriber_count=4) as traffic:
         await traffic.add_room_subscribers(scale.restart_sockets)
         stopped, read_results = asyncio.Event(), Counter[str]()
@@ -50,7 +50,7 @@ async def _restart(stage: ProductStage, name: str) -> None:
 
 
 async def _read_forever(traffic: Traffic, number: int, stopped: asyncio.Event, results: Counter[str]) -> None:
-    """Ask for a shipment and then wait for news that never come, again and again."""
+    """Read a shipment, then long-poll for events that never come, again and again."""
     client = HttpClient(traffic.stage.port, traffic.stage.seeded.api_keys[number])
     created = await client.request("POST", "/api/shipments", {"origin": "NLRTM", "destination": "DEHAM"})
     long_poll_path = f"/api/shipments/{created.json()['reference']}/events?after=1&wait={_LONG_POLL_SECONDS}"
@@ -65,9 +65,9 @@ async def _read_forever(traffic: Traffic, number: int, stopped: asyncio.Event, r
 
 def _check_sockets(traffic: Traffic, evidence: Evidence) -> None:
     closes, handshakes_refused = Counter[int](), Counter[int]()
-    for watcher in traffic.subscribers:
-        closes += watcher.stats.closes
-        handshakes_refused += watcher.stats.handshakes_refused
+    for subscriber in traffic.subscribers:
+        closes += subscriber.stats.closes
+        handshakes_refused += subscriber.stats.handshakes_refused
     evidence.figures["sockets closed with"] = dict(closes)
     evidence.figures["handshakes refused"] = dict(handshakes_refused)
     if set(closes) != {_DRAIN_CLOSE_CODE} or not all(map(_was_announced, traffic.subscribers)):
@@ -76,9 +76,9 @@ def _check_sockets(traffic: Traffic, evidence: Evidence) -> None:
         evidence.broken.append(f"Handshakes were answered with errors: {dict(handshakes_refused)}.")
 
 
-def _was_announced(watcher: Subscriber) -> bool:
-    """Tell whether each end of a socket was announced by a frame."""
-    return watcher.stats.drain_frames >= watcher.stats.closes.total() > 0
+def _was_announced(subscriber: Subscriber) -> bool:
+    """Tell whether each close was announced by a `drain` frame."""
+    return subscriber.stats.drain_frames >= subscriber.stats.closes.total() > 0
 
 
 def _check_requests(traffic: Traffic, evidence: Evidence, read_results: Counter[str]) -> None:

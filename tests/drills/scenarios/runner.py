@@ -1,4 +1,4 @@
-"""The delivery drill: the rows of the fault table, one after the other on one stage."""
+"""Runs the scenarios of the delivery drill, one after the other on one stage."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -47,7 +47,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
 
 
 def run_scenario(stage: ProductStage, name: str, scale: ScenarioScale, seed: int) -> Evidence:
-    """Play one row on a stage and return its evidence."""
+    """Run one scenario on a stage and return its evidence."""
 
     async def run_it() -> Evidence:
         return await SCENARIOS[name](stage, scale, seed)
@@ -56,7 +56,7 @@ def run_scenario(stage: ProductStage, name: str, scale: ScenarioScale, seed: int
 
 
 def run(*, quick: bool, seed: int, names: Sequence[str], log: Callable[[str], object]) -> list[Evidence]:
-    """Play the rows, all of them where none is named, and tell each when it is over."""
+    """Run scenarios, all of them where none is named, and log a row of the fault table for each."""
     log(" | ".join(COLUMNS))
     results = []
     with fault_stage() as stage:

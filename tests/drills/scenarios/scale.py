@@ -1,11 +1,11 @@
-"""How much of each fault: a short form for the tests, a long one for the drill."""
+"""How much of each fault: a short scale for the tests, a long one for the drill."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ScenarioScale:
-    """The numbers of the rows."""
+    """The numbers of the scenarios."""
 
     kills: int = 5
     relay_kills: int = 5
@@ -15,7 +15,7 @@ class ScenarioScale:
     unknowns: int = 10
     down_seconds: float = 5.0
     freeze_seconds: float = 4.0
-    # Longer than anybody may wait for an answer.
+    # Longer than a request may take.
     database_freeze_seconds: float = 6.0
     trouble_seconds: float = 5.0
     restart_sockets: int = 100

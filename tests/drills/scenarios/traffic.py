@@ -1,4 +1,4 @@
-"""A scene: shipments, writers and watchers of one row, from the first join to the judgement."""
+"""The traffic of one scenario: shipments, writers and subscribers, from the first join to the evaluation."""
 
 import asyncio
 import contextlib
@@ -18,28 +18,29 @@ from tests.drills.checks.service_levels import ServiceLevelCheck
 from tests.drills.clients import subscribers
 from tests.drills.clients.http_client import HttpClient
 from tests.drills.clients.subscribers import Subscriber
-from tests.drills.clients.writers import Ledger, Outcome, Writer
+from tests.drills.clients.writers import Ledger, Outcome, Writer, wide_references
 from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
 
 MAX_CONVERGENCE_SECONDS: Final = 5.0
-# How long we look on before a loss is called one: a scene that settles late is told from one that never does.
+# Before a loss is counted: a scenario that settles late differs from one that never does.
 _MAX_WAIT_SECONDS: Final = 30.0
 _FEED_SUBSCRIBER_EVERY: Final = 4
 _HANDSHAKES_AT_ONCE: Final = 100
-# At least so many come back each second, on whatever machine.
+# Reached on any machine.
 _RECONNECTS_PER_SECOND: Final = 15
 _FRAMES_OF_A_JOIN: Final = 2
 _EVENTS_PER_TRANSACTION: Final = 100
-# Texts are limited in characters.
-_TWO_BYTES_EACH: Final = {ord(digit): 0x430 + number for number, digit in enumerate("0123456789abcdef")}
 
 
 class Traffic:
-    """Traffic on a stage, and in the end the evidence. Its shipments are its own."""
+    """Writers and subscribers on a stage for the length of an `async with` block, with shipments of their own.
+
+    `row`: the name in the fault table.
+    """
 
     def __init__(
-        self, stage: ProductStage, row: str, *, seed: int, shipments: int = 6, writer_count: int = 4, subscriber_count: int = 12,
-        ws_port: int | Path | None = None, api_port: int | None = None,
+        self, stage: ProductStage, row: str, *, seed: int, shipments: int = 6, writer_count: int = 4,
+        subscriber_count: int = 12, ws_port: int | Path | None = None, api_port: int | None = None,
     ) -> None:  # fmt: skip
         self.stage, self.row, self.seed = stage, row, seed
         self.ws_port, self.api_port = ws_port or stage.port, api_port or stage.port
@@ -82,9 +83,9 @@ class Traffic:
     async def add_subscribers(
         self, number: int, *, references: Sequence[str] | None = None, port: int | Path | None = None
     ) -> list[Subscriber]:
-        """Have more watchers of every room, or of those named, and wait until they are in.
+        """Add subscribers of every room, or of those named, and wait until they have joined.
 
-        Some of those of every room follow the organisation's feed, too.
+        Of those of every room, one in four follows the organisation's feed, too.
         """
         shipments = [f"shipment:{reference}" for reference in references or self.references]
         fresh = [
@@ -99,11 +100,11 @@ class Traffic:
         return fresh
 
     async def add_room_subscribers(self, number: int, *, port: int | Path | None = None) -> list[Subscriber]:
-        """Have many more watchers, of one room each, and wait until they are in."""
+        """Add many subscribers, of one room each, and wait until they have joined."""
         names = itertools.cycle(self.references)
         fresh = [self.new_subscriber([f"shipment:{next(names)}"], port=port) for _ in range(number)]
         self.subscribers += fresh
-        # A handshake that is not answered in time is begun again: no more at a time than are answered.
+        # A handshake that is not answered in time is retried: no more at a time than the servers can answer.
         for first in range(0, number, _HANDSHAKES_AT_ONCE):
             await self.connect_all(fresh[first : first + _HANDSHAKES_AT_ONCE])
         return fresh
@@ -111,21 +112,21 @@ class Traffic:
     def new_subscriber(
         self, rooms: Sequence[str], *, port: int | Path | None = None, key: str | None = None
     ) -> Subscriber:
-        """Return a watcher that nobody has let in yet, and that the judgement does not know of."""
+        """Return a subscriber that is not connected, and that `evaluate` does not know."""
         self._subscribers_made += 1
         key = key or self.stage.seeded.api_keys[self._subscribers_made % len(self.stage.seeded.api_keys)]
         return Subscriber(port or self.ws_port, key, rooms, seed=f"{self.seed}/{self._subscribers_made}")
 
     async def connect_all(self, fresh: Sequence[Subscriber]) -> None:
-        """Start watchers and wait until they are in."""
-        for watcher in fresh:
-            watcher.start()
+        """Start subscribers and wait until they have joined their rooms."""
+        for subscriber in fresh:
+            subscriber.start()
         if not await subscribers.wait_until_synced(fresh, _MAX_WAIT_SECONDS):
-            not_synced = [watcher.stats for watcher in fresh if not watcher.synced.is_set()]
-            raise RuntimeError(f"{len(not_synced)} clients did not come in: {not_synced[:5]}")
+            not_synced = [subscriber.stats for subscriber in fresh if not subscriber.synced.is_set()]
+            raise RuntimeError(f"{len(not_synced)} clients did not join: {not_synced[:5]}")
 
     def add_writer(self, port: int, *, references: Sequence[str] | None = None, **options: Any) -> Writer:
-        """Have one more writer."""
+        """Start one more writer."""
         number = len(self.writers)
         writer = Writer(
             self.next_writer_name(), port, self.stage.seeded.api_keys[number % len(self.stage.seeded.api_keys)],
@@ -136,36 +137,36 @@ class Traffic:
         return writer
 
     def next_writer_name(self) -> str:
-        """Return a name for one more writer: no two markers of a stage are alike."""
+        """Return a name for one more writer, unique on the stage, as the markers are that begin with it."""
         self._writers_named += 1
         return f"w{self._run}-{self._writers_named}"
 
     async def run_visits(self, visitors: Sequence[Subscriber]) -> None:
-        """Let watchers in, have each be told something, and let them go: every other one says goodbye."""
+        """Connect subscribers, wait until each has received an event, and close them, half of them by a reset."""
         for first in range(0, len(visitors), _HANDSHAKES_AT_ONCE):
             await self.connect_all(visitors[first : first + _HANDSHAKES_AT_ONCE])
         deadline = time.monotonic() + _MAX_WAIT_SECONDS
-        while not all(guest.stats.frames > _FRAMES_OF_A_JOIN for guest in visitors):
+        while not all(visitor.stats.frames > _FRAMES_OF_A_JOIN for visitor in visitors):
             if time.monotonic() > deadline:
-                raise RuntimeError("Not every guest was told something.")
+                raise RuntimeError("Not every subscriber received an event.")
             await asyncio.sleep(0.02)
-        for rude in visitors[::2]:
-            rude.stopped = True
-            rude.abort()
-        await asyncio.gather(*(guest.stop() for guest in visitors))
+        for visitor in visitors[::2]:
+            visitor.stopped = True
+            visitor.abort()
+        await asyncio.gather(*(visitor.stop() for visitor in visitors))
 
     async def wait_until_reconnected(self) -> None:
-        """Wait until every watcher is in again."""
+        """Wait until every subscriber has joined its rooms again."""
         if not await subscribers.wait_until_synced(
             self.subscribers, max(_MAX_WAIT_SECONDS, len(self.subscribers) / _RECONNECTS_PER_SECOND)
         ):
-            not_synced = [watcher.stats for watcher in self.subscribers if not watcher.synced.is_set()]
+            not_synced = [subscriber.stats for subscriber in self.subscribers if not subscriber.synced.is_set()]
             raise RuntimeError(f"{len(not_synced)} clients did not come back: {not_synced[:5]}")
 
     async def write_burst(
         self, reference: str, events: int, *, width: int = 1, at_once: int = _EVENTS_PER_TRANSACTION
     ) -> None:
-        """Write so many events of one shipment, many in each transaction; each has `width` references."""
+        """Write `events` events of one shipment, `at_once` in a transaction, each with `width` references."""
         client = HttpClient(self.api_port, self.stage.seeded.api_keys[0])
         try:
             for first in range(0, events, at_once):
@@ -175,13 +176,13 @@ class Traffic:
                 ]
                 answer = await client.request("POST", "/api/shipments/bulk", {"items": items}, seconds=60)
                 if answer.status != 200 or answer.json()["failed"]:
-                    raise RuntimeError(f"Not poured: {answer.status} {answer.body[:500]!r}")
+                    raise RuntimeError(f"The burst failed: {answer.status} {answer.body[:500]!r}")
                 self.ledger.statuses[answer.status] += 1
         finally:
             await client.close()
 
     async def wait_for_writes(self, count: int, seconds: float = 30.0) -> None:
-        """Wait until so many more operations have succeeded."""
+        """Wait until `count` more operations have succeeded."""
         goal, deadline = self.ledger.count(Outcome.OK) + count, time.monotonic() + seconds
         while self.ledger.count(Outcome.OK) < goal:
             if time.monotonic() > deadline:
@@ -189,16 +190,16 @@ class Traffic:
             await asyncio.sleep(0.02)
 
     def mark_faults_over(self) -> None:
-        """Say that the last fault is over."""
+        """Note that the last fault is over."""
         self._faults_over_at = time.time()
 
     @property
     def closed_sockets(self) -> int:
-        """How many sockets have ended so far."""
-        return sum(watcher.stats.closes.total() for watcher in self.subscribers)
+        """The number of sockets that have closed so far."""
+        return sum(subscriber.stats.closes.total() for subscriber in self.subscribers)
 
     async def _warm_up(self) -> None:
-        """Have each api process answer once: its first answer takes its time, whatever is broken."""
+        """Have each api process answer once: the first response is slow without any fault."""
         for name in API_ROLES:
             process = self.stage[name]
             if process.pid in self.stage.warm_pids or not process.is_alive():
@@ -221,16 +222,16 @@ class Traffic:
         if answer.status != 200 or answer.json()["failed"]:
             raise RuntimeError(f"The shipments were not booked: {answer.status} {answer.body[:500]!r}")
 
-    # -- judgement ----------------------------------------------------------------------------------------
+    # -- evaluation ---------------------------------------------------------------------------------------
 
     async def evaluate(
-        self, *, max_latency: float | None = None, allowed_errors: Collection[int] = (), max_seconds: float | None = None,
-        sockets_stay: bool = False,
+        self, *, max_latency: float | None = None, allowed_errors: Collection[int] = (),
+        max_seconds: float | None = None, sockets_stay: bool = False,
     ) -> Evidence:  # fmt: skip
-        """Stop the writers, wait until all is quiet, and hold everything against the database.
+        """Stop the writers, wait until every client has caught up, and check everything against the database.
 
-        `late`: the most seconds from COMMIT to receipt. `errors`: which answers of 500 and more the row allows.
-        `slowest`: the most seconds of a request. `sockets_stay`: no socket may have ended.
+        `max_latency`: seconds from COMMIT to receipt. `allowed_errors`: statuses of 400 and more beside 409.
+        `max_seconds`: of a request. `sockets_stay`: no socket may have closed.
         """
         self._faults_over_at = self._faults_over_at or time.time()
         await self._stop_writers()
@@ -256,20 +257,21 @@ class Traffic:
         self._tasks.clear()
 
     async def _wait_until_converged(self) -> checker.EventLog:
-        """Wait until every client has every event and the feed has all, or patience ends."""
+        """Wait until every client has every event and the feed is numbered, or 30 s have passed; return the log."""
         deadline = time.monotonic() + _MAX_WAIT_SECONDS
         while True:
             log = await asyncio.to_thread(checker.read_event_log, self.stage.database.url, self.references)
-            converged = all(self._is_caught_up(watcher, log) for watcher in self.subscribers) and not log.unnumbered
+            caught_up = all(self._is_caught_up(subscriber, log) for subscriber in self.subscribers)
+            converged = caught_up and not log.unnumbered
             if converged or time.monotonic() > deadline:
-                # What is sent twice comes a moment later.
+                # A duplicate comes a moment later.
                 await asyncio.sleep(0.3)
                 return log
             await asyncio.sleep(0.05)
 
     @staticmethod
-    def _is_caught_up(watcher: Subscriber, log: checker.EventLog) -> bool:
-        newest_records = {room: watcher.current_record(room) for room in watcher.records}
+    def _is_caught_up(subscriber: Subscriber, log: checker.EventLog) -> bool:
+        newest_records = {room: subscriber.current_record(room) for room in subscriber.records}
         return all(record and record.last >= len(log.history(room)) for room, record in newest_records.items())
 
     async def _close(self) -> None:
@@ -280,9 +282,4 @@ class Traffic:
         await self.probes.stop()
         await self.scheduling_delay.stop()
         with contextlib.suppress(Exception):
-            await asyncio.gather(*(watcher.stop() for watcher in self.subscribers))
-
-
-def wide_references(width: int) -> dict[str, str]:
-    """Return so many new references of a shipment, some 140 bytes each."""
-    return {f"r{number}": (uuid.uuid4().hex * 2).translate(_TWO_BYTES_EACH) for number in range(width)}
+            await asyncio.gather(*(subscriber.stop() for subscriber in self.subscribers))

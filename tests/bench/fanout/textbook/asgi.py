@@ -1,5 +1,7 @@
 """The whole of it; settings by the environment BENCH_REDIS."""
 
+# ruff: noqa: E402  the imports below need the settings
+
 import os
 
 from django.conf import settings

@@ -1,4 +1,4 @@
-"""The command line tells in a sentence what an operator can mend, and hides no error of the program."""
+"""manage.py reports a configuration error in one sentence, and shows the traceback on request."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ KEY = "k" * 60
 
 
 def run_manage(*words: str, **environment: str) -> tuple[int, str]:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "manage.py", *words], cwd=ROOT, env=os.environ | environment,
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    return done.returncode, done.stderr
+    return result.returncode, result.stderr
 
 
 @pytest.mark.parametrize(
@@ -29,20 +29,20 @@ def run_manage(*words: str, **environment: str) -> tuple[int, str]:
     ],
     ids=["no database", "a short key"],
 )
-def test_what_an_operator_can_mend_is_a_sentence(environment: dict[str, str], words: str) -> None:
+def test_a_configuration_error_is_one_sentence(environment: dict[str, str], words: str) -> None:
     code, stderr = run_manage("warmup_cache", **{"SECRET_KEY": KEY} | environment)
 
     assert (code, words in stderr, "Traceback" in stderr) == (1, True, False), stderr
 
 
-def test_whoever_asks_for_it_is_shown_the_traceback() -> None:
+def test_traceback_shows_the_traceback() -> None:
     assert (
         "Traceback"
         in run_manage("warmup_cache", "--traceback", SECRET_KEY="short", DATABASE_URL="postgresql://x")[1]
     )
 
 
-def test_a_database_without_tables_is_told_so(committed: None) -> None:
+def test_a_database_without_tables_is_reported(committed: None) -> None:
     name = f"empty_{uuid.uuid4().hex[:12]}"
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")

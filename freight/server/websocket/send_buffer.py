@@ -197,15 +197,15 @@ class SendBuffer:
     # -- what Twisted calls on a producer -------------------------------------------------------------------
 
     def resumeProducing(self) -> None:
-        """The transport is empty."""
+        """Continue once the transport is empty."""
         self._paused = False
         self.flush()
 
     def pauseProducing(self) -> None:
-        """The transport has enough; nothing more is put into it anyway."""
+        """Do nothing: while the transport has data, nothing is added."""
 
     def stopProducing(self) -> None:
-        """The connection is gone."""
+        """Discard the frames of a lost connection."""
         self.clear()
         self._resolve_drained()
 

@@ -1,4 +1,4 @@
-"""The database backend: what it changes of Django's own leaves what is read the same."""
+"""The database backend returns what Django's own would, and never a connection that the server has closed."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,11 +18,13 @@ TIMES = [
 
 
 class DjangoLoader(BaseTzLoader):
+    """Django's loader of timestamps, for UTC."""
+
     timezone = UTC
 
 
 @pytest.mark.parametrize("text", TIMES)
-def test_times_are_read_as_django_reads_them(text: str) -> None:
+def test_timestamps_are_those_of_djangos_loader(text: str) -> None:
     connection.ensure_connection()
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s::timestamptz, (%s::timestamptz)::text", [text, text])
@@ -33,18 +35,18 @@ def test_times_are_read_as_django_reads_them(text: str) -> None:
     assert read == datetime.fromisoformat(text)
 
 
-def test_a_named_cursor_reads_them_so_too() -> None:
+def test_a_server_side_cursor_returns_them_too() -> None:
     with connection.chunked_cursor() as cursor:
         cursor.execute("SELECT %s::timestamptz", [TIMES[0]])
 
         assert cursor.fetchone() == (datetime.fromisoformat(TIMES[0]),)
 
 
-def test_a_connection_that_the_server_has_ended_is_not_handed_out() -> None:
+def test_the_pool_discards_a_connection_that_the_server_has_closed() -> None:
     pool = connection.pool
-    ended, other = pool.getconn(), pool.getconn()
-    pid = ended.info.backend_pid
-    pool.putconn(ended)
+    closed, other = pool.getconn(), pool.getconn()
+    pid = closed.info.backend_pid
+    pool.putconn(closed)
     other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
     pool.putconn(other)
 

@@ -1,4 +1,4 @@
-"""The map's coastlines: small, filled where there is land, built once."""
+"""The map's coastlines: a small file whose rings fill land and leave water, built once."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ from freight.pages import coastlines
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file, built once for all tests."""
+    """Return the file, built once for all tests."""
     target = tmp_path_factory.mktemp("map") / "deeper" / "world.json"
     assert coastlines.build(target)
     return target
@@ -20,13 +20,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def world(built: Path) -> dict[str, Any]:
-    """What it holds."""
+    """Return its content."""
     document: dict[str, Any] = orjson.loads(built.read_bytes())
     return document
 
 
 def _winding(rings: list[list[list[float]]], longitude: float, latitude: float) -> int:
-    """How often the rings run around a point, against the clock."""
+    """Return the winding number of the rings around a point, counter-clockwise."""
     turns = 0
     for ring in rings:
         for (x, y), (x_next, y_next) in pairwise([*ring, ring[0]]):
@@ -65,23 +65,23 @@ def test_land_is_filled(world: dict[str, Any], place: str, longitude: float, lat
         ("Southern Ocean", 100.0, -55.0),
     ],
 )
-def test_water_is_not(world: dict[str, Any], place: str, longitude: float, latitude: float) -> None:
+def test_water_is_not_filled(world: dict[str, Any], place: str, longitude: float, latitude: float) -> None:
     assert _winding(world["land"], longitude, latitude) == 0
 
 
-def test_every_line_fits_the_map_and_none_jumps_over_it(world: dict[str, Any]) -> None:
+def test_every_line_is_within_the_map_and_none_crosses_the_date_line(world: dict[str, Any]) -> None:
     lines = world["land"] + world["borders"]
 
     assert all(-180 <= x <= 180 and -85 <= y <= 84 for line in lines for x, y in line)
     assert max(abs(here[0] - there[0]) for line in lines for here, there in pairwise(line)) <= 180
 
 
-def test_the_file_is_small_and_says_whose_data_it_holds(built: Path, world: dict[str, Any]) -> None:
+def test_the_file_is_small_and_attributes_its_data(built: Path, world: dict[str, Any]) -> None:
     assert built.stat().st_size < 125_000
     assert world["attribution"] == coastlines.ATTRIBUTION
 
 
-def test_an_up_to_date_file_is_left_alone(built: Path) -> None:
+def test_an_up_to_date_file_is_not_built_again(built: Path) -> None:
     before = built.stat().st_mtime_ns
 
     assert coastlines.build(built) is False

@@ -1,0 +1,1 @@
+"""Tests of `freight.server`, on a server process of their own."""

@@ -1,4 +1,7 @@
-"""Small ASGI applications on our server, in a process of their own: `python -m tests.freight.server.asgi_applications PORT`."""
+"""Small ASGI applications on our server.
+
+Run as `python -m tests.freight.server.asgi_applications PORT_OR_SOCKET DRAIN_SECONDS STALLED_SECONDS`.
+"""
 
 import asyncio
 import json
@@ -13,7 +16,7 @@ FRAME = b'{"n":"%08d","x":"' + b"x" * 1000 + b'"}'
 
 
 class ServerState:
-    """What the applications of this process have lived through."""
+    """What the applications of this process have recorded."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -45,7 +48,7 @@ async def _accepted(receive: Any, send: Any) -> None:
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Says everything back, until the socket closes."""
+    """Echo every message until the socket closes; `close` asks for a close with 4400."""
     await _accepted(receive, send)
     while (event := await receive())["type"] == "websocket.receive":
         if event.get("text") == "close":
@@ -57,7 +60,7 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def flood(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Sends as many numbered frames as a message asks for, by the extension or by ordinary sends."""
+    """Send as many numbered frames as a message asks for, by the extension `freight.frames` or by `send`."""
     await _accepted(receive, send)
     frames = scope["extensions"]["freight.frames"]
     while (event := await receive())["type"] == "websocket.receive":
@@ -70,13 +73,13 @@ async def flood(scope: dict[str, Any], receive: Any, send: Any) -> None:
             if number % options.get("turn", 50) == 0:
                 await asyncio.sleep(0)
             if options.get("patient"):
-                await frames.free()
+                await frames.drain()
     server_state().codes.append(event["code"])
     server_state().counts["disconnected"] += 1
 
 
 async def crowd(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Spreads as many numbered frames as a message asks for to all of its sockets, with some for one between."""
+    """Broadcast as many numbered frames as a message asks for, and between them frames to its sender alone."""
     await _accepted(receive, send)
     buffer = scope["extensions"]["freight.frames"]
     server_state().members.append(buffer)
@@ -84,7 +87,7 @@ async def crowd(scope: dict[str, Any], receive: Any, send: Any) -> None:
         options = json.loads(event["text"])
         for first in range(0, options["frames"], options["together"]):
             numbers = range(first, min(first + options["together"], options["frames"]))
-            buffer.spread([FRAME % number for number in numbers], server_state().members)
+            buffer.broadcast([FRAME % number for number in numbers], server_state().members)
             buffer.write(b'{"own":%d}' % numbers[-1])
             await asyncio.sleep(options.get("pause", 0))
     server_state().members.remove(buffer)
@@ -93,14 +96,14 @@ async def crowd(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def large(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Sends one frame of as many bytes as asked for."""
+    """Send one frame of as many bytes as a message asks for."""
     await _accepted(receive, send)
     while (event := await receive())["type"] == "websocket.receive":
         scope["extensions"]["freight.frames"].write(b"x" * int(event["text"]))
 
 
 async def busy(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Takes nothing until it is told to, then everything up to the text `last`, and says how many there were."""
+    """Receive nothing until GET /go, then everything up to the text `last`, and send their number."""
     await _accepted(receive, send)
     await server_state().resume.wait()
     number = 0
@@ -111,7 +114,7 @@ async def busy(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def describe_scope(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Says what it was told of its socket, in the subprotocol that was offered first."""
+    """Accept the first subprotocol that was offered, and send the scope."""
     assert (await receive())["type"] == "websocket.connect"
     offered = scope["subprotocols"]
     await send({"type": "websocket.accept", "subprotocol": offered[0] if offered else None})
@@ -121,13 +124,13 @@ async def describe_scope(scope: dict[str, Any], receive: Any, send: Any) -> None
 
 
 async def denied(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Lets nobody in."""
+    """Refuse the handshake."""
     await receive()
     await send({"type": "websocket.close"})
 
 
 async def broken(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Accepts what was not offered."""
+    """Accept a subprotocol that was not offered."""
     await receive()
     await send({"type": "websocket.accept", "subprotocol": "other"})
 
@@ -135,7 +138,7 @@ async def broken(scope: dict[str, Any], receive: Any, send: Any) -> None:
 # -- requests ---------------------------------------------------------------------------------------------
 
 
-async def _answer(send: Any, body: bytes) -> None:
+async def _respond(send: Any, body: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -148,31 +151,31 @@ async def state(scope: dict[str, Any], receive: Any, send: Any) -> None:
         "cpu": sum(process.cpu_times()[:2]),
         "codes": server_state().codes,
     }
-    await _answer(send, json.dumps(measured | dict(server_state().counts)).encode())
+    await _respond(send, json.dumps(measured | dict(server_state().counts)).encode())
 
 
 async def go(scope: dict[str, Any], receive: Any, send: Any) -> None:
     server_state().resume.set()
-    await _answer(send, b"{}")
+    await _respond(send, b"{}")
 
 
 async def slow(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answers after as many seconds as the query says."""
+    """Respond after as many seconds as the query says."""
     server_state().counts["slow"] += 1
     await asyncio.sleep(float(scope["query_string"]))
-    await _answer(send, b'{"slow":true}')
+    await _respond(send, b'{"slow":true}')
 
 
 async def quick(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Reads its request and answers almost at once."""
+    """Read the request and respond after 20 ms."""
     while (await receive()).get("more_body"):
         pass
     await asyncio.sleep(0.02)
-    await _answer(send, b'{"quick":true}')
+    await _respond(send, b'{"quick":true}')
 
 
 async def stream(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Sends blocks of 64 KiB, as many as the query says, and notes how far it came and that the client left."""
+    """Stream blocks of 64 KiB, as many as the query says; count the blocks, and the clients that disconnect."""
     blocks = int(parse_qs(scope["query_string"].decode())["blocks"][0])
 
     async def produce() -> None:
@@ -194,13 +197,13 @@ async def stream(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 async def truncated(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Begins an answer and forgets the rest."""
+    """Start a response and return without its end."""
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
 async def respond_as_asked(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answers as the query says: status, size, header lines; whole, or with its end apart."""
+    """Respond as the query says: status, size, header lines; with `apart` in two body events."""
     query = parse_qs(scope["query_string"].decode())
     lines = [line.encode().partition(b":") for line in query.get("line", [])]
     headers = [(name, value.replace(b"|", b"\r\n")) for name, _, value in lines]
@@ -239,7 +242,7 @@ def main(address: str, drain_seconds: float, stalled_seconds: float) -> None:
     serve.install_reactor()
     endpoint = serve.endpoint(port=int(address)) if address.isdecimal() else serve.endpoint(unix=address)
     drain_frame = b'{"type":"drain","retryMs":%d}'
-    drain = {"seconds": drain_seconds, "farewell": lambda retry_ms: drain_frame % retry_ms}
+    drain = {"seconds": drain_seconds, "make_drain_frame": lambda retry_ms: drain_frame % retry_ms}
     serve.serve_application(application, endpoint, drain=drain, stalled_seconds=stalled_seconds)
 
 

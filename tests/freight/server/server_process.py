@@ -1,18 +1,19 @@
-"""Our server in a process of its own, and clients that behave badly on purpose."""
+"""A server process with the applications of `asgi_applications`, and raw sockets to misbehave with."""
 
 import contextlib
 import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import psutil
+
+from tests.drills.harness.waiting import comes_true
 
 ROOT = Path(__file__).resolve().parents[3]
 UPGRADE = (
@@ -23,7 +24,7 @@ UPGRADE = (
 
 @dataclass
 class ServerProcess:
-    """A running server."""
+    """A running server and its log file."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -37,15 +38,16 @@ class ServerProcess:
         return f"ws://127.0.0.1:{self.port}{path}"
 
     def state(self) -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{self.url}/state", timeout=60).json()
-        return answer
+        """Return the counters of the applications, with memory, processor time and close codes."""
+        state: dict[str, Any] = httpx.get(f"{self.url}/state", timeout=60).json()
+        return state
 
     @property
     def rss(self) -> int:
         return int(psutil.Process(self.process.pid).memory_info().rss)
 
     def connect(self, *, receive_buffer: int = 0) -> socket.socket:
-        """Return a plain connection, with a small buffer where it is to fill up soon."""
+        """Return a TCP connection; a small `receive_buffer` makes the server's writes block soon."""
         client = socket.socket()
         if receive_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -54,23 +56,23 @@ class ServerProcess:
         return client
 
     def upgrade(self, path: bytes, **options: Any) -> socket.socket:
-        """Return a connection that has become a WebSocket, to be read and written by hand."""
+        """Return a TCP connection after the WebSocket handshake."""
         client = self.connect(**options)
         client.sendall(UPGRADE % path)
-        answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
-            answer += receive(client, 1)
-        assert answer.startswith(b"HTTP/1.1 101"), answer
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += receive(client, 1)
+        assert head.startswith(b"HTTP/1.1 101"), head
         return client
 
 
 @contextlib.contextmanager
 def run_server(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float = 60) -> Iterator[ServerProcess]:
-    """Serve the applications while the block runs."""
+    """Run a server within a `with` block; it is killed at the end unless it has ended."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    log = folder / f"served-{port}.log"
+    log = folder / f"server-{port}.log"
     command = [
         sys.executable,
         "-m",
@@ -81,43 +83,33 @@ def run_server(folder: Path, *, drain_seconds: float = 10, stalled_seconds: floa
     ]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=dict(os.environ), stdout=out, stderr=out)
-    served = ServerProcess(port, process, log)
+    server_process = ServerProcess(port, process, log)
     try:
-        assert wait_until(90, lambda: process.poll() is not None or _is_up(served)), log.read_text()
+        assert comes_true(90, lambda: process.poll() is not None or _is_up(server_process)), log.read_text()
         assert process.poll() is None, log.read_text()
-        yield served
+        yield server_process
     finally:
         if process.poll() is None:
             process.kill()
         process.wait(10)
 
 
-def _is_up(served: ServerProcess) -> bool:
+def _is_up(server_process: ServerProcess) -> bool:
     try:
-        return httpx.get(f"{served.url}/state", timeout=2).status_code == 200
+        return httpx.get(f"{server_process.url}/state", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def wait_until(seconds: float, done: Callable[[], bool]) -> bool:
-    """Whether something comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 def receive(client: socket.socket, max_bytes: int) -> bytes:
-    """The next bytes; fails where the server has hung up, which would be read as nothing for ever."""
+    """Return the next bytes; fails where the server has closed the connection."""
     block = client.recv(max_bytes)
-    assert block, "the server has hung up"
+    assert block, "the server has closed the connection"
     return block
 
 
 def client_frame(payload: bytes, *, opcode: int = 1, final: bool = True) -> bytes:
-    """A client's frame, by a mask of zeros."""
+    """Return a client's frame, masked with zeros."""
     first, length = opcode | (0x80 if final else 0), len(payload)
     if length < 126:
         head = bytes((first, 0x80 | length))
@@ -129,7 +121,7 @@ def client_frame(payload: bytes, *, opcode: int = 1, final: bool = True) -> byte
 
 
 def parse_frames(stream: bytes) -> list[tuple[int, bytes]]:
-    """The whole frames (opcode, payload) that stand in a server's bytes."""
+    """Return the complete frames, as (opcode, payload), in a server's bytes."""
     parsed, at = [], 0
     while at + 2 <= len(stream):
         length, head = stream[at + 1], 2
@@ -145,7 +137,7 @@ def parse_frames(stream: bytes) -> list[tuple[int, bytes]]:
 
 
 def read_all(client: socket.socket) -> bytes:
-    """Everything until the other side ends, however it does."""
+    """Return all bytes until the server closes or resets the connection."""
     data = b""
     with contextlib.suppress(ConnectionError):
         while block := client.recv(1 << 20):

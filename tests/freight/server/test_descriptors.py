@@ -1,4 +1,4 @@
-"""A server is not held to the 1,024 sockets that its shell would give it."""
+"""The soft limit of RLIMIT_NOFILE that a shell sets (1,024) does not limit a server's sockets."""
 
 import subprocess
 import sys
@@ -7,20 +7,20 @@ from freight.supervisor import proxy
 
 SCRIPT = """
 import resource
-from freight import server
+from freight.server import serve
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-got = server.raise_descriptors()
-assert (got, got) == resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
-print(got)
+limit = serve.raise_descriptor_limit()
+assert (limit, limit) == resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+print(limit)
 """
 
 
-def test_a_server_raises_what_it_may_have_open_to_the_hard_limit_and_says_so() -> None:
+def test_a_server_raises_its_descriptor_limit_to_the_hard_limit_and_returns_it() -> None:
     result = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
 
     assert int(result.stdout) > 256
 
 
-def test_the_proxy_gets_as_many_within_reason() -> None:
+def test_nginx_gets_the_hard_limit_up_to_65536() -> None:
     assert 256 < proxy.descriptors_per_worker() <= 65_536

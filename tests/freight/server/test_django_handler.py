@@ -1,4 +1,4 @@
-"""Django's requests, each in one hop to a thread that has served before."""
+"""SingleThreadHandler: one thread switch a request, to a pooled thread."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("committed")]
 
 
 class ThreadRecorder:
-    """In which threads requests began and ended; one that asks for /api/wait waits until it may go on."""
+    """Records on which threads requests start and finish; a request for /api/wait blocks until `go` is set."""
 
     def __init__(self) -> None:
         self.began: list[int] = []
@@ -33,14 +33,14 @@ class ThreadRecorder:
 
 
 @pytest.fixture
-def noted() -> Iterator[ThreadRecorder]:
-    made = ThreadRecorder()
-    signals.request_started.connect(made.begin, weak=False, dispatch_uid="noted")
-    signals.request_finished.connect(made.end, weak=False, dispatch_uid="noted")
-    yield made
-    made.go.set()
-    signals.request_started.disconnect(dispatch_uid="noted")
-    signals.request_finished.disconnect(dispatch_uid="noted")
+def thread_recorder() -> Iterator[ThreadRecorder]:
+    recorder = ThreadRecorder()
+    signals.request_started.connect(recorder.begin, weak=False, dispatch_uid="thread_recorder")
+    signals.request_finished.connect(recorder.end, weak=False, dispatch_uid="thread_recorder")
+    yield recorder
+    recorder.go.set()
+    signals.request_started.disconnect(dispatch_uid="thread_recorder")
+    signals.request_finished.disconnect(dispatch_uid="thread_recorder")
 
 
 async def request(handler: SingleThreadHandler, path: str = "/api/nothing-here") -> list[dict[str, Any]]:
@@ -59,56 +59,58 @@ async def request(handler: SingleThreadHandler, path: str = "/api/nothing-here")
     return messages
 
 
-async def test_requests_one_after_the_other_need_one_thread_and_end_in_it(noted: ThreadRecorder) -> None:
+async def test_sequential_requests_share_one_thread_and_finish_on_it(thread_recorder: ThreadRecorder) -> None:
     handler = SingleThreadHandler()
 
     answers = [await request(handler) for _ in range(5)]
 
     assert [answer[0]["status"] for answer in answers] == [404] * 5
-    assert len(noted.began) == 5
-    assert set(noted.began) == set(noted.ended)
-    assert len(set(noted.began)) == 1
+    assert len(thread_recorder.began) == 5
+    assert set(thread_recorder.began) == set(thread_recorder.ended)
+    assert len(set(thread_recorder.began)) == 1
 
 
-async def test_requests_at_once_do_not_wait_for_each_other(noted: ThreadRecorder) -> None:
+async def test_concurrent_requests_do_not_wait_for_each_other(thread_recorder: ThreadRecorder) -> None:
     handler = SingleThreadHandler()
     waiting = asyncio.create_task(request(handler, "/api/wait"))
-    await asyncio.to_thread(noted.waiting.wait, 20)
+    await asyncio.to_thread(thread_recorder.waiting.wait, 20)
 
     async with asyncio.timeout(20):
         answers = await asyncio.gather(*(request(handler) for _ in range(40)))
-    noted.go.set()
+    thread_recorder.go.set()
 
     assert [answer[0]["status"] for answer in [*answers, await waiting]] == [404] * 41
-    assert len(noted.ended) == 41
+    assert len(thread_recorder.ended) == 41
 
 
-async def test_a_thread_that_a_long_poll_has_let_go_is_not_given_to_the_next(noted: ThreadRecorder) -> None:
+async def test_a_thread_that_a_long_poll_has_released_is_not_reused(thread_recorder: ThreadRecorder) -> None:
     handler = SingleThreadHandler()
     signals.request_finished.connect(
-        lambda **_: long_poll.release_sync_thread(), weak=False, dispatch_uid="lets go"
+        lambda **_: long_poll.release_sync_thread(), weak=False, dispatch_uid="release"
     )
 
     async with asyncio.timeout(20):
         answers = [await request(handler) for _ in range(3)]
-    signals.request_finished.disconnect(dispatch_uid="lets go")
+    signals.request_finished.disconnect(dispatch_uid="release")
 
     assert [answer[0]["status"] for answer in answers] == [404] * 3
-    assert len(noted.ended) == 3
+    assert len(thread_recorder.ended) == 3
 
 
-async def test_nobody_is_given_the_thread_of_a_request_that_was_given_up_and_goes_on(noted: ThreadRecorder) -> None:
+async def test_the_thread_of_a_cancelled_request_that_still_works_is_not_reused(
+    thread_recorder: ThreadRecorder,
+) -> None:
     handler = SingleThreadHandler()
-    given_up = asyncio.create_task(request(handler, "/api/wait"))
-    await asyncio.to_thread(noted.waiting.wait, 20)
-    given_up.cancel()
+    cancelled = asyncio.create_task(request(handler, "/api/wait"))
+    await asyncio.to_thread(thread_recorder.waiting.wait, 20)
+    cancelled.cancel()
     await asyncio.sleep(0.1)
 
     async with asyncio.timeout(20):
         answers = [await request(handler) for _ in range(3)]
 
     assert [answer[0]["status"] for answer in answers] == [404] * 3
-    assert noted.began[0] not in noted.began[1:]
-    noted.go.set()
+    assert thread_recorder.began[0] not in thread_recorder.began[1:]
+    thread_recorder.go.set()
     with pytest.raises(asyncio.CancelledError):
-        await given_up
+        await cancelled

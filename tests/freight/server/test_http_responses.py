@@ -1,4 +1,4 @@
-"""Long responses: made as fast as they are read, given up when the client goes, never cut silently."""
+"""HTTP responses: backpressure, disconnects and stalls of streams, and complete responses in one write."""
 
 import socket
 import time
@@ -6,7 +6,8 @@ import time
 import httpx
 import pytest
 
-from tests.freight.server.server_process import ServerProcess, read_all, receive, wait_until
+from tests.drills.harness.waiting import comes_true
+from tests.freight.server.server_process import ServerProcess, read_all, receive
 
 pytestmark = pytest.mark.journey
 
@@ -14,62 +15,64 @@ MIB = 1024 * 1024
 BLOCK = 65536
 
 
-def send_request(served: ServerProcess, path: str, **options: int) -> socket.socket:
-    client = served.connect(**options)
+def send_request(server_process: ServerProcess, path: str, **options: int) -> socket.socket:
+    client = server_process.connect(**options)
     client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     return client
 
 
-def counter(served: ServerProcess, name: str) -> int:
-    return int(served.state().get(name, 0))
+def counter(server_process: ServerProcess, name: str) -> int:
+    return int(server_process.state().get(name, 0))
 
 
-def test_a_stream_waits_for_a_slow_reader_and_takes_no_memory(served: ServerProcess) -> None:
-    blocks_before, resting = counter(served, "blocks"), served.rss
-    client = send_request(served, "/stream?blocks=800", receive_buffer=65536)
+def test_a_stream_waits_for_a_slow_reader_and_buffers_little(server_process: ServerProcess) -> None:
+    blocks_before, resting = counter(server_process, "blocks"), server_process.rss
+    client = send_request(server_process, "/stream?blocks=800", receive_buffer=65536)
     time.sleep(0.5)
-    made = counter(served, "blocks") - blocks_before
+    made = counter(server_process, "blocks") - blocks_before
     read, most = 0, 0
     while block := client.recv(1 << 16):
         read += len(block)
-        most = max(most, served.rss) if read % 8 == 0 else most
-    most = max(most, served.rss)
+        most = max(most, server_process.rss) if read % 8 == 0 else most
+    most = max(most, server_process.rss)
     client.close()
 
-    # At first only what the kernel takes and 256 KiB more were made.
+    # While the client does not read: the kernel's buffers and 256 KiB.
     assert made < 200
     assert read > 800 * BLOCK
     assert most - resting < 6 * MIB
 
 
-def test_an_application_learns_within_two_seconds_that_the_client_has_left(served: ServerProcess) -> None:
-    left_before = counter(served, "left")
-    made = counter(served, "blocks")
-    client = send_request(served, "/stream?blocks=100000", receive_buffer=4096)
-    assert wait_until(60, lambda: counter(served, "blocks") > made)
+def test_an_application_gets_the_disconnect_within_two_seconds(server_process: ServerProcess) -> None:
+    left_before = counter(server_process, "left")
+    made = counter(server_process, "blocks")
+    client = send_request(server_process, "/stream?blocks=100000", receive_buffer=4096)
+    assert comes_true(60, lambda: counter(server_process, "blocks") > made)
 
     began = time.monotonic()
     client.close()
-    assert wait_until(60, lambda: counter(served, "left") == left_before + 1)
+    assert comes_true(60, lambda: counter(server_process, "left") == left_before + 1)
 
-    assert time.monotonic() - began < 5  # two on a machine that does nothing else
+    assert time.monotonic() - began < 5  # two seconds on an idle machine
 
 
-def test_a_reader_that_stands_still_is_cut(served: ServerProcess) -> None:
-    left_before = counter(served, "left")
-    client = send_request(served, "/stream?blocks=100000", receive_buffer=4096)
+def test_a_stalled_reader_is_aborted(server_process: ServerProcess) -> None:
+    left_before = counter(server_process, "left")
+    client = send_request(server_process, "/stream?blocks=100000", receive_buffer=4096)
 
     began = time.monotonic()
-    assert wait_until(60, lambda: counter(served, "left") == left_before + 1)  # after three seconds here
+    assert comes_true(
+        60, lambda: counter(server_process, "left") == left_before + 1
+    )  # run_server(stalled_seconds=3)
 
     assert time.monotonic() - began > 2.5
     client.close()
 
 
-def test_a_reader_that_is_slow_but_moves_is_not_cut(served: ServerProcess) -> None:
-    client = send_request(served, "/stream?blocks=150", receive_buffer=65536)
+def test_a_slow_reader_that_makes_progress_is_not_aborted(server_process: ServerProcess) -> None:
+    client = send_request(server_process, "/stream?blocks=150", receive_buffer=65536)
     read = 0
-    for _ in range(8):  # four seconds, one more than a stall may last
+    for _ in range(8):  # four seconds: longer than a stall may last
         time.sleep(0.5)
         read += len(receive(client, 1 << 16))
     rest = read_all(client)
@@ -79,13 +82,13 @@ def test_a_reader_that_is_slow_but_moves_is_not_cut(served: ServerProcess) -> No
     assert rest.endswith(b"0\r\n\r\n")
 
 
-def test_an_answer_that_its_application_forgets_does_not_look_whole(served: ServerProcess) -> None:
+def test_an_unfinished_response_does_not_look_complete(server_process: ServerProcess) -> None:
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{served.url}/half", timeout=10)
+        httpx.get(f"{server_process.url}/half", timeout=10)
 
 
-def test_a_connection_serves_many_requests(served: ServerProcess) -> None:
-    with httpx.Client(base_url=served.url) as http:
+def test_a_keep_alive_connection_serves_many_requests(server_process: ServerProcess) -> None:
+    with httpx.Client(base_url=server_process.url) as http:
         answers = [http.get("/slow?0").json() for _ in range(20)]
 
     assert answers == [{"slow": True}] * 20
@@ -108,11 +111,11 @@ def test_a_connection_serves_many_requests(served: ServerProcess) -> None:
         "status=200&size=900000&line=content-length:900000",
     ],
 )
-def test_an_answer_in_one_piece_is_the_one_in_several(
-    served: ServerProcess, method: str, version: str, query: str
+def test_a_response_in_one_event_has_the_bytes_of_one_in_two_events(
+    server_process: ServerProcess, method: str, version: str, query: str
 ) -> None:
     def read(path: str) -> bytes:
-        client = served.connect()
+        client = server_process.connect()
         end = "Connection: close\r\n" if version == "1.0" else ""
         request = f"{method} {path} HTTP/{version}\r\nHost: localhost\r\n{end}\r\n"
         last = f"GET /nowhere HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -120,18 +123,18 @@ def test_an_answer_in_one_piece_is_the_one_in_several(
         with client:
             return read_all(client)
 
-    whole, apart = read(f"/told?{query}"), read(f"/told?{query}&apart=1")
+    one_event, two_events = read(f"/told?{query}"), read(f"/told?{query}&apart=1")
 
     if "content-length" in query:
-        assert whole == apart
+        assert one_event == two_events
     else:
-        assert whole.partition(b"\r\n\r\n")[0] == apart.partition(b"\r\n\r\n")[0]
-    assert whole.startswith(f"HTTP/{version} {query[7:10]} ".encode())
+        assert one_event.partition(b"\r\n\r\n")[0] == two_events.partition(b"\r\n\r\n")[0]
+    assert one_event.startswith(f"HTTP/{version} {query[7:10]} ".encode())
 
 
-def test_a_slow_reader_gets_a_whole_answer_too(served: ServerProcess) -> None:
+def test_a_slow_reader_gets_a_complete_response(server_process: ServerProcess) -> None:
     client = send_request(
-        served, f"/told?status=200&size={8 * MIB}&line=content-length:{8 * MIB}", receive_buffer=4096
+        server_process, f"/told?status=200&size={8 * MIB}&line=content-length:{8 * MIB}", receive_buffer=4096
     )
     time.sleep(0.3)
 

@@ -1,9 +1,8 @@
-"""What the server relies on inside Daphne, Autobahn and Twisted, as it was when we read it.
+"""The internals of Daphne, Autobahn, Twisted and channels_redis that we depend on are unchanged.
 
-Each line is a function or class that freight/hardened (or the place named) overrides, calls or looks into, with a
-digest of its text.
-Where one differs after an upgrade, read its change against freight/hardened, run the tests of this folder, and
-write down the digest that the failure shows.
+DIGESTS names each function or class that freight/server (or the module in a comment) overrides, calls or reads, and a
+digest of its source. Where one differs after an upgrade: review its change against our code, run the tests of this
+folder, and write down the digest that the failure shows.
 """
 
 import ast
@@ -15,14 +14,14 @@ from pathlib import Path
 import pytest
 
 DIGESTS = {
-    # overridden, or its place taken
+    # overridden or replaced
     "daphne.server:Server.run": "ecbfe68f5504",
     "daphne.server:Server.create_application": "a29def7ca803",
     "daphne.server:Server.handle_reply": "d770489422df",
     "daphne.server:Server.protocol_connected": "c94e3a8c0bc1",
     "daphne.server:Server.protocol_disconnected": "53db43ad111c",
     "daphne.server:Server.application_checker": "aa9360a492e4",
-    # the channel layer: realtime/publishing/channel_layer.py
+    # realtime/publishing/channel_layer.py
     "channels_redis.pubsub:RedisPubSubChannelLayer._get_layer": "94b0b4c4da1f",
     "channels_redis.pubsub:RedisSingleShardConnection": "0fe60ad58cf9",
     "channels_redis.pubsub:RedisPubSubLoopLayer": "dfaa785bc885",
@@ -60,7 +59,7 @@ DIGESTS = {
     "autobahn.twisted.websocket:WebSocketAdapterProtocol.connectionLost": "580dee9c8163",
     "autobahn.twisted.websocket:WebSocketAdapterProtocol.dataReceived": "5529c42463ea",
     "autobahn.twisted.websocket:WebSocketAdapterProtocol._onOpen": "d8a38e332c42",
-    # the transport's buffer, its producer, its end
+    # the transport's buffer, producer and close
     "twisted.internet.abstract:_ConsumerMixin": "0c659ce8978a",
     "twisted.internet.abstract:FileDescriptor.doWrite": "64fe284e1b1d",
     "twisted.internet.abstract:FileDescriptor.write": "deb99b7ed4ab",
@@ -94,7 +93,7 @@ DIGESTS = {
 
 @cache
 def source(module: str) -> str:
-    """The module's text, read without importing it: some of them would bring the reactor."""
+    """Return a module's source without importing it: an import could install the reactor."""
     spec = importlib.util.find_spec(module)
     assert spec is not None
     assert spec.origin is not None
@@ -115,11 +114,11 @@ def digest(name: str) -> str:
             for each in ast.iter_child_nodes(node)
             if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and each.name == part
         )
-    # The text and not the tree, which every version of Python writes in its own way.
+    # The source and not `ast.dump`, which differs between versions of Python.
     text = ast.get_source_segment(source(module), node) or ""
     return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:12]
 
 
 @pytest.mark.parametrize("name", DIGESTS)
-def test_what_we_rely_on_is_as_we_read_it(name: str) -> None:
+def test_the_source_of_an_internal_is_unchanged(name: str) -> None:
     assert digest(name) == DIGESTS[name]

@@ -46,7 +46,7 @@ ORDINARY = [PLAIN, CHROME, FIREFOX, PROXIED, WITH_SUBPROTOCOLS]
 
 
 def head(fields: dict[str, str], *, line: str = "GET /shown?a=1&b=%20 HTTP/1.1", more: str = "") -> bytes:
-    """The beginning of a request."""
+    """Return the first lines of a request."""
     return "\r\n".join([line, *(f"{name}: {value}" for name, value in fields.items()), more + "\r\n"]).encode(
         "latin1"
     )
@@ -132,12 +132,12 @@ def test_a_head_with_anything_strange_in_it_is_never_taken_for_another(
 @pytest.mark.parametrize("fields", ORDINARY)
 @pytest.mark.parametrize("path", ["/shown", "/denied", "/broken", "/nowhere"])
 def test_an_opening_in_one_piece_and_in_two_is_the_same(
-    served: ServerProcess, path: str, fields: dict[str, str]
+    server_process: ServerProcess, path: str, fields: dict[str, str]
 ) -> None:
     data = head(fields, line=f"GET {path}?a=1&b=%20 HTTP/1.1")
     assert handshake_parser.parse(data) is not None
 
-    at_once, long_way = open_socket(served, data), open_socket(served, data[:9], data[9:])
+    at_once, long_way = open_socket(server_process, data), open_socket(server_process, data[:9], data[9:])
 
     assert at_once == long_way
     status = at_once[0].partition(b"\r\n")[0]
@@ -147,18 +147,18 @@ def test_an_opening_in_one_piece_and_in_two_is_the_same(
 
 
 @pytest.mark.journey
-def test_a_request_before_on_the_same_connection_changes_nothing(served: ServerProcess) -> None:
-    client = served.connect()
+def test_a_request_before_on_the_same_connection_changes_nothing(server_process: ServerProcess) -> None:
+    client = server_process.connect()
     client.sendall(b"GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n")
     while b"}" not in receive(client, 4096):
         pass
 
-    assert exchange(client, head(PLAIN)) == open_socket(served, head(PLAIN))
+    assert exchange(client, head(PLAIN)) == open_socket(server_process, head(PLAIN))
 
 
-def open_socket(served: ServerProcess, *pieces: bytes) -> tuple[bytes, bytes]:
-    """What the server answers, and the first that the application says."""
-    return exchange(served.connect(), *pieces)
+def open_socket(server_process: ServerProcess, *pieces: bytes) -> tuple[bytes, bytes]:
+    """Return the server's response, and the first frame of the application."""
+    return exchange(server_process.connect(), *pieces)
 
 
 def exchange(client: socket.socket, *pieces: bytes) -> tuple[bytes, bytes]:

@@ -7,13 +7,13 @@ import time
 import httpx
 import pytest
 
+from tests.drills.harness.waiting import comes_true
 from tests.freight.server.server_process import (
     ServerProcess,
     client_frame,
     parse_frames,
     read_all,
     receive,
-    wait_until,
 )
 
 pytestmark = pytest.mark.journey
@@ -30,10 +30,10 @@ def close_code(client: socket.socket) -> int:
 
 
 def test_a_client_that_sends_faster_than_it_is_heard_is_held_back_and_nothing_is_lost(
-    served: ServerProcess,
+    server_process: ServerProcess,
 ) -> None:
-    client = served.upgrade(b"/busy")
-    resting = served.rss
+    client = server_process.upgrade(b"/busy")
+    resting = server_process.rss
     message = client_frame(b"x" * 15 * KIB)
     client.setblocking(False)
     sent, rest, quiet_since = 0, b"", time.monotonic()
@@ -45,10 +45,10 @@ def test_a_client_that_sends_faster_than_it_is_heard_is_held_back_and_nothing_is
             quiet_since = time.monotonic()
         except BlockingIOError:
             time.sleep(0.01)
-    grown = served.rss - resting
+    grown = server_process.rss - resting
 
     client.settimeout(60)
-    httpx.get(f"{served.url}/go")
+    httpx.get(f"{server_process.url}/go")
     client.sendall(rest + client_frame(b"last"))
     received = b""
     while not parse_frames(received):
@@ -61,16 +61,16 @@ def test_a_client_that_sends_faster_than_it_is_heard_is_held_back_and_nothing_is
     assert int(parse_frames(received)[0][1]) == sent + bool(rest)
 
 
-def test_a_message_too_large_closes_with_1009(served: ServerProcess) -> None:
-    client = served.upgrade(b"/echo")
+def test_a_message_too_large_closes_with_1009(server_process: ServerProcess) -> None:
+    client = server_process.upgrade(b"/echo")
     client.sendall(client_frame(b"x" * (64 * KIB + 1))[:100])
 
     assert close_code(client) == 1009
 
 
-def test_endless_fragments_close_with_1009(served: ServerProcess) -> None:
+def test_endless_fragments_close_with_1009(server_process: ServerProcess) -> None:
     for piece in (b"x" * 1000, b""):
-        client = served.upgrade(b"/echo")
+        client = server_process.upgrade(b"/echo")
         client.sendall(client_frame(piece, final=False) + client_frame(piece, opcode=0, final=False) * 1500)
 
         assert close_code(client) == 1009
@@ -87,15 +87,17 @@ def test_endless_fragments_close_with_1009(served: ServerProcess) -> None:
     ],
     ids=["unmasked", "unknown opcode", "not UTF-8", "continues nothing", "long ping"],
 )
-def test_what_breaks_the_protocol_closes_with_its_code(served: ServerProcess, bad: bytes, code: int) -> None:
-    client = served.upgrade(b"/echo")
+def test_what_breaks_the_protocol_closes_with_its_code(
+    server_process: ServerProcess, bad: bytes, code: int
+) -> None:
+    client = server_process.upgrade(b"/echo")
     client.sendall(bad + client_frame(b"and on"))
 
     assert close_code(client) == code
 
 
-def test_a_ping_is_answered_in_the_order_of_messages(served: ServerProcess) -> None:
-    client = served.upgrade(b"/echo")
+def test_a_ping_is_answered_in_the_order_of_messages(server_process: ServerProcess) -> None:
+    client = server_process.upgrade(b"/echo")
     client.sendall(client_frame(b"one"))
     received = b""
     while len(parse_frames(received)) < 1:
@@ -108,10 +110,10 @@ def test_a_ping_is_answered_in_the_order_of_messages(served: ServerProcess) -> N
     assert parse_frames(received) == [(1, b"one"), (10, b"are you there")]
 
 
-def test_an_application_is_told_of_a_client_that_went_without_a_word(served: ServerProcess) -> None:
-    before = served.state().get("disconnected", 0)
-    client = served.upgrade(b"/echo")
+def test_an_application_is_told_of_a_client_that_went_without_a_word(server_process: ServerProcess) -> None:
+    before = server_process.state().get("disconnected", 0)
+    client = server_process.upgrade(b"/echo")
 
     client.close()
 
-    assert wait_until(60, lambda: served.state().get("disconnected", 0) == before + 1)
+    assert comes_true(60, lambda: server_process.state().get("disconnected", 0) == before + 1)

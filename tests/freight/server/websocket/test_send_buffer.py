@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import websockets
 
-from tests.freight.server.server_process import ServerProcess, client_frame, parse_frames, read_all, wait_until
+from tests.drills.harness.waiting import comes_true
+from tests.freight.server.server_process import ServerProcess, client_frame, parse_frames, read_all
 
 pytestmark = pytest.mark.journey
 
@@ -29,8 +30,8 @@ async def read(connection: websockets.ClientConnection, count: int) -> list[dict
 
 
 @pytest.mark.parametrize("by", ["extension", "sends", "both"])
-async def test_frames_of_either_way_come_in_order(served: ServerProcess, by: str) -> None:
-    async with websockets.connect(served.ws("/flood")) as connection:
+async def test_frames_of_either_way_come_in_order(server_process: ServerProcess, by: str) -> None:
+    async with websockets.connect(server_process.ws("/flood")) as connection:
         await connection.send(json.dumps({"frames": 500, "by": by}))
 
         assert await numbers(connection, 500) == list(range(500))
@@ -38,10 +39,12 @@ async def test_frames_of_either_way_come_in_order(served: ServerProcess, by: str
 
 @pytest.mark.parametrize("together", [1, 7, 200])
 async def test_what_is_spread_to_many_comes_to_each_in_order_among_its_own(
-    served: ServerProcess, together: int
+    server_process: ServerProcess, together: int
 ) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        crowd = [await stack.enter_async_context(websockets.connect(served.ws("/crowd"))) for _ in range(30)]
+        crowd = [
+            await stack.enter_async_context(websockets.connect(server_process.ws("/crowd"))) for _ in range(30)
+        ]
         await crowd[0].send(json.dumps({"frames": 500, "together": together}))
 
         asker, *others = await asyncio.gather(
@@ -55,69 +58,71 @@ async def test_what_is_spread_to_many_comes_to_each_in_order_among_its_own(
     assert preceding == [f"{frame['own']:08}" for frame in asker if "own" in frame]
 
 
-async def test_one_of_many_that_stops_reading_is_cut_and_the_others_get_all(served: ServerProcess) -> None:
-    before = served.state()
-    stopped = served.upgrade(b"/crowd", receive_buffer=4096)
+async def test_one_of_many_that_stops_reading_is_cut_and_the_others_get_all(server_process: ServerProcess) -> None:
+    before = server_process.state()
+    stopped = server_process.upgrade(b"/crowd", receive_buffer=4096)
     async with contextlib.AsyncExitStack() as stack:
-        crowd = [await stack.enter_async_context(websockets.connect(served.ws("/crowd"))) for _ in range(3)]
+        crowd = [await stack.enter_async_context(websockets.connect(server_process.ws("/crowd"))) for _ in range(3)]
         options = json.dumps({"frames": 3000, "together": 20, "pause": 0.01})
         await crowd[0].send(options)
 
         others = await asyncio.gather(*(numbers(each, 3000) for each in crowd[1:]), read(crowd[0], 3150))
 
     assert others[:2] == [list(range(3000))] * 2
-    assert wait_until(60, lambda: 4431 in served.state()["codes"][len(before["codes"]) :])
+    assert comes_true(60, lambda: 4431 in server_process.state()["codes"][len(before["codes"]) :])
     stopped.close()
 
 
-async def test_more_than_may_wait_passes_for_who_waits_until_it_is_on_its_way(served: ServerProcess) -> None:
-    async with websockets.connect(served.ws("/flood")) as connection:
+async def test_more_than_may_wait_passes_for_who_waits_until_it_is_on_its_way(
+    server_process: ServerProcess,
+) -> None:
+    async with websockets.connect(server_process.ws("/flood")) as connection:
         await connection.send(json.dumps({"frames": 4000, "by": "extension", "patient": True}))
 
         assert await numbers(connection, 4000) == list(range(4000))
 
 
-async def test_one_frame_larger_than_what_may_wait_passes(served: ServerProcess) -> None:
-    async with websockets.connect(served.ws("/large"), max_size=None) as connection:
+async def test_one_frame_larger_than_what_may_wait_passes(server_process: ServerProcess) -> None:
+    async with websockets.connect(server_process.ws("/large"), max_size=None) as connection:
         for size in (1, 125, 126, 65_535, 65_536, 3 * MIB):
             await connection.send(str(size))
             assert len(await connection.recv()) == size
 
 
-async def test_what_is_written_in_one_turn_leaves_in_one_write(served: ServerProcess) -> None:
-    async with websockets.connect(served.ws("/echo")) as warm:
+async def test_what_is_written_in_one_turn_leaves_in_one_write(server_process: ServerProcess) -> None:
+    async with websockets.connect(server_process.ws("/echo")) as warm:
         await warm.send("hello")
         await warm.recv()
-    client = served.upgrade(b"/flood")
+    client = server_process.upgrade(b"/flood")
     client.sendall(client_frame(json.dumps({"frames": 20, "by": "extension", "turn": 1000}).encode()))
 
     # The first frame of the twenty ends a turn (0 % turn); the others come together.
     first_byte = client.recv(1)
-    assert wait_until(60, lambda: len(client.recv(1 << 20, 2)) >= 19 * 1000)  # 2: MSG_PEEK
+    assert comes_true(60, lambda: len(client.recv(1 << 20, 2)) >= 19 * 1000)  # 2: MSG_PEEK
     client.close()
 
     assert first_byte == b"\x81"
 
 
 @pytest.mark.parametrize("by", ["extension", "sends"])
-def test_a_client_that_stops_reading_is_cut_and_costs_little(served: ServerProcess, by: str) -> None:
-    before = served.state()
-    client = served.upgrade(b"/flood", receive_buffer=4096)
-    resting = served.rss
+def test_a_client_that_stops_reading_is_cut_and_costs_little(server_process: ServerProcess, by: str) -> None:
+    before = server_process.state()
+    client = server_process.upgrade(b"/flood", receive_buffer=4096)
+    resting = server_process.rss
 
     began = time.monotonic()
     client.sendall(client_frame(json.dumps({"frames": 20_000, "by": by}).encode()))
-    assert wait_until(60, lambda: served.state().get("disconnected", 0) > before.get("disconnected", 0))
+    assert comes_true(60, lambda: server_process.state().get("disconnected", 0) > before.get("disconnected", 0))
     took = time.monotonic() - began
 
-    assert served.state()["codes"][-1] == 4431
-    assert served.rss - resting < 2 * MIB + MIB  # the last for what Python itself takes meanwhile
+    assert server_process.state()["codes"][-1] == 4431
+    assert server_process.rss - resting < 2 * MIB + MIB  # the last for what Python itself takes meanwhile
     assert took < 30
     client.close()
 
 
-def test_a_client_that_reads_too_slowly_is_told_by_the_close_code(served: ServerProcess) -> None:
-    client = served.upgrade(b"/flood", receive_buffer=4096)
+def test_a_client_that_reads_too_slowly_is_told_by_the_close_code(server_process: ServerProcess) -> None:
+    client = server_process.upgrade(b"/flood", receive_buffer=4096)
     client.sendall(client_frame(json.dumps({"frames": 20_000, "by": "extension"}).encode()))
 
     received = parse_frames(read_all(client))
@@ -129,9 +134,9 @@ def test_a_client_that_reads_too_slowly_is_told_by_the_close_code(served: Server
     assert len(messages) < 20_000
 
 
-async def test_others_do_not_feel_a_client_that_stops_reading(served: ServerProcess) -> None:
-    stopped = [served.upgrade(b"/flood", receive_buffer=4096) for _ in range(5)]
-    async with websockets.connect(served.ws("/echo")) as connection:
+async def test_others_do_not_feel_a_client_that_stops_reading(server_process: ServerProcess) -> None:
+    stopped = [server_process.upgrade(b"/flood", receive_buffer=4096) for _ in range(5)]
+    async with websockets.connect(server_process.ws("/echo")) as connection:
         for client in stopped:
             client.sendall(client_frame(json.dumps({"frames": 2000, "by": "extension"}).encode()))
         async with asyncio.timeout(60):
@@ -142,8 +147,8 @@ async def test_others_do_not_feel_a_client_that_stops_reading(served: ServerProc
         client.close()
 
 
-async def test_a_close_comes_after_what_was_sent_before_it(served: ServerProcess) -> None:
-    async with websockets.connect(served.ws("/echo")) as connection:
+async def test_a_close_comes_after_what_was_sent_before_it(server_process: ServerProcess) -> None:
+    async with websockets.connect(server_process.ws("/echo")) as connection:
         for text in ("one", "two", "close"):
             await connection.send(text)
         received = [await connection.recv(), await connection.recv()]
@@ -155,8 +160,10 @@ async def test_a_close_comes_after_what_was_sent_before_it(served: ServerProcess
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4400, "as you say")
 
 
-async def test_a_client_that_closes_gets_what_was_on_its_way_and_its_close_back(served: ServerProcess) -> None:
-    client = served.upgrade(b"/echo")
+async def test_a_client_that_closes_gets_what_was_on_its_way_and_its_close_back(
+    server_process: ServerProcess,
+) -> None:
+    client = server_process.upgrade(b"/echo")
     client.sendall(
         client_frame(b"one")
         + client_frame(b"two")

@@ -23,21 +23,21 @@ DEMO = environment.boolean(
     "DEMO", default=False, purpose="Demo data, demo accounts and generous limits; set by `make run`."
 )
 DEBUG = environment.boolean("DEBUG", default=False, purpose="Django's debug pages; never in production.")
-PORT = environment.integer("PORT", 4000, low=1, high=65535, purpose="The one public port on the host.")
+PORT = environment.integer("PORT", 4000, low=1, high=65535, purpose="The public port.")
 API_PROCESSES = environment.integer(
-    "API_PROCESSES", 1, low=1, high=64, purpose="Daphnes that serve REST, pages and the admin."
+    "API_PROCESSES", 1, low=1, high=64, purpose="Server processes for REST, pages and the admin."
 )
 WS_PROCESSES = environment.integer(
-    "WS_PROCESSES", 2, low=1, high=64, purpose="Daphnes that serve sockets and streams."
+    "WS_PROCESSES", 2, low=1, high=64, purpose="Server processes for WebSockets and event streams."
 )
 SIMULATE = environment.boolean(
     "SIMULATE", default=True, purpose="Whether `make run` drives demo shipments through their lifecycle."
 )
 LOG_LEVEL = environment.choice(
-    "LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"], purpose="The least severe line that is logged."
+    "LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR"], purpose="The lowest level that is logged."
 )
 MEMORY_BUDGET_MB = environment.integer(
-    "MEMORY_BUDGET_MB", 512, low=64, purpose="Memory a process may use where no cgroup limit says it."
+    "MEMORY_BUDGET_MB", 512, low=64, purpose="Memory budget of a process where no cgroup limits it."
 )
 SLOW_QUERY_MS = environment.integer(
     "SLOW_QUERY_MS", 1000, low=1, purpose="A query slower than this is recorded as slow."
@@ -55,7 +55,7 @@ if OTEL_EXPORTER_OTLP_ENDPOINT:
 METRICS_DIR = environment.text(
     "METRICS_DIR",
     str(FREIGHT_HOME / "metrics"),
-    purpose="Folder in which the processes of a host keep their metrics together.",
+    purpose="Folder of the metrics that the processes of a host share.",
 )
 HOST_NAME = environment.text(
     "HOST_NAME", "", purpose="Name of this host among others that share a Redis; empty: the machine's."
@@ -69,7 +69,9 @@ DELAYED_AFTER = timedelta(
 )
 STALE_AFTER = timedelta(
     seconds=environment.duration(
-        "STALE_AFTER", "7d", purpose="How long nothing may be heard of a shipment on its way before it is `stale`."
+        "STALE_AFTER",
+        "7d",
+        purpose="How long a shipment in transit may go without news before it is flagged `stale`.",
     )
 )
 
@@ -102,7 +104,7 @@ DATABASES = services.databases(DATABASE_URL, pool_size=DATABASE_POOL_SIZE)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHE_TTL_SECONDS = environment.integer(
-    "CACHE_TTL_SECONDS", 3600, low=1, purpose="How long a cached shipment may live, in seconds."
+    "CACHE_TTL_SECONDS", 3600, low=1, purpose="The TTL of a cached shipment, in seconds."
 )
 _files = files.from_environment(FREIGHT_HOME)
 EXPORT_DIR: Path = _files.export_dir
@@ -140,7 +142,7 @@ SECRET_KEY = secrets.secret_key(
         "",
         secret=True,
         minimum=50,
-        purpose="Signs tokens and sessions; made and kept in FREIGHT_HOME with the embedded database.",
+        purpose="Signs tokens and sessions; generated and kept in FREIGHT_HOME with the embedded database.",
     ),
     home=FREIGHT_HOME,
     may_generate=EMBEDDED_DATABASE,
@@ -148,19 +150,19 @@ SECRET_KEY = secrets.secret_key(
 HTTPS = environment.boolean(
     "HTTPS",
     default=not (DEMO or DEBUG or EMBEDDED_DATABASE),
-    purpose="Whether people reach Freight by https: secure cookies, redirect and HSTS.",
+    purpose="Whether clients reach Freight by https: secure cookies, redirect and HSTS.",
 )
 _LOCAL_ORIGINS = [f"http://127.0.0.1:{PORT}", f"http://localhost:{PORT}"] if EMBEDDED_DATABASE or DEMO else []
 ALLOWED_HOSTS = environment.names(
     "ALLOWED_HOSTS",
     ["127.0.0.1", "localhost"],
-    purpose="Host names that Freight answers to.",
+    purpose="Host names that Freight serves.",
 )
 CSRF_TRUSTED_ORIGINS = environment.origins(
     "CSRF_TRUSTED_ORIGINS", _LOCAL_ORIGINS, purpose="Origins whose forms are accepted."
 )
 WS_CORS_ORIGINS = environment.origins(
-    "WS_CORS_ORIGINS", _LOCAL_ORIGINS, purpose="Origins whose pages may open a socket by cookie."
+    "WS_CORS_ORIGINS", _LOCAL_ORIGINS, purpose="Origins whose pages may open a WebSocket by cookie."
 )
 CORS_ALLOWED_ORIGINS = environment.origins(
     "CORS_ORIGINS", [], purpose="Origins of other sites whose scripts may call the API with a token."
@@ -171,7 +173,7 @@ CORS_ALLOW_HEADERS = applications.CORS_ALLOW_HEADERS
 TRUSTED_PROXIES = environment.networks(
     "TRUSTED_PROXIES",
     [],
-    purpose="Networks whose X-Forwarded-* headers are believed; a unix-socket peer always is.",
+    purpose="Networks whose X-Forwarded-* headers are trusted; those of a unix socket always are.",
 )
 METRICS_ALLOWED_NETWORKS = environment.networks(
     "METRICS_ALLOWED_NETWORKS",
@@ -207,7 +209,7 @@ JWT_ACCESS_MINUTES = environment.integer(
     "JWT_ACCESS_MINUTES", 15, low=1, high=24 * 60, purpose="How long an access token lives."
 )
 JWT_REFRESH_DAYS = environment.integer(
-    "JWT_REFRESH_DAYS", 30, low=1, high=365, purpose="How long a login lives without being used."
+    "JWT_REFRESH_DAYS", 30, low=1, high=365, purpose="How long an unused login lives."
 )
 
 # -- REST -------------------------------------------------------------------------------------------------
@@ -224,19 +226,19 @@ SOCKETS_PER_USER = environment.integer(
     "RATE_LIMIT_SOCKETS_PER_USER",
     2_000 if DEMO else 100,
     low=1,
-    purpose="The most sockets that a user may have open, over all processes.",
+    purpose="The most WebSockets that a user may have open, over all processes.",
 )
 SOCKETS_PER_ADDRESS = environment.integer(
     "RATE_LIMIT_SOCKETS_PER_ADDRESS",
     20_000 if DEMO else 1_000,
     low=1,
-    purpose="The most sockets that may be open from one address (IPv6: /64), over all processes.",
+    purpose="The most WebSockets that may be open from one address (IPv6: /64), over all processes.",
 )
 RATELIMIT_USE_CACHE = "limits"
 RATE_LIMIT_WHITELIST = environment.names(
     "RATE_LIMIT_WHITELIST",
     [],
-    purpose="Service subjects that no limit holds back: names of staff's API keys or accounts, or ids of either.",
+    purpose="Service subjects without rate limits: names of staff's API keys or accounts, or ids of either.",
 )
 
 # -- logs -------------------------------------------------------------------------------------------------

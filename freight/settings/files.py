@@ -37,12 +37,12 @@ def from_environment(home: Path) -> FileSettings:
             "EXPORT_CACHE_TTL_SECONDS",
             3600,
             low=1,
-            purpose="How long a rendered PDF may be served again, in seconds.",
+            purpose="How long a rendered PDF is cached, in seconds.",
         ),
         import_max_bytes=1024**2
-        * environment.integer("IMPORT_MAX_MB", 20, low=1, high=100, purpose="The largest file that is imported."),
+        * environment.integer("IMPORT_MAX_MB", 20, low=1, high=100, purpose="The largest file of an import."),
         import_max_rows=environment.integer(
-            "IMPORT_MAX_ROWS", 100_000, low=1, high=1_000_000, purpose="The most rows of a file that is imported."
+            "IMPORT_MAX_ROWS", 100_000, low=1, high=1_000_000, purpose="The most rows of an import."
         ),
         import_keep=environment.duration(
             "IMPORT_KEEP", "30d", purpose="How long the report of an import can be read."

@@ -1,4 +1,4 @@
-"""The environment: every variable is documented, and a bad value stops the start with its mend."""
+"""Environment variables: each is documented, and a bad value is refused with its name, the value and a hint."""
 
 import os
 import subprocess
@@ -51,6 +51,27 @@ def test_a_bad_value_is_refused_with_name_and_hint(name: str, value: str, hint: 
     assert result.returncode != 0
     assert f"{name}=" in result.stderr.splitlines()[-1]
     assert hint in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("raw", "items"),
+    [("a, b,,c ", ["a", "b", "c"]), (",", []), ("  ", ["default"]), ("$HOME", ["$HOME"])],
+)
+def test_a_list_is_split_and_stripped_and_nothing_is_expanded(
+    monkeypatch: pytest.MonkeyPatch, raw: str, items: list[str]
+) -> None:
+    monkeypatch.setattr(environment, "variables", {})
+    monkeypatch.setenv("A_LIST", raw)
+
+    assert environment.names("A_LIST", ["default"], purpose="") == items
+
+
+@pytest.mark.parametrize(("raw", "seconds"), [("30s", 30), ("15M", 900), ("2h", 7200), ("1d", 86400), ("90", 90)])
+def test_a_duration_is_in_seconds(monkeypatch: pytest.MonkeyPatch, raw: str, seconds: int) -> None:
+    monkeypatch.setattr(environment, "variables", {})
+    monkeypatch.setenv("A_DURATION", raw)
+
+    assert environment.duration("A_DURATION", "1m", purpose="") == seconds
 
 
 def test_a_secret_is_not_shown_when_it_is_refused() -> None:

@@ -1,9 +1,9 @@
-// The pill that says whether what you see is live.
+// The pill that shows whether the page is live.
 
 import { setIcon } from "./format.js";
 
 const WORDS = { connecting: "Connecting", replaying: "Catching up", live: "Live" };
-const SETTLE_MS = 250; // a catch-up shorter than this is not worth a flicker
+const SETTLE_MS = 250; // a shorter replay is not shown: it would flicker
 
 export class Connection {
   #pill; #detail = { state: "connecting" }; #timer = null; #wasLive = false;
@@ -27,8 +27,8 @@ export class Connection {
     const text = this.#words();
     if (this.#pill.dataset.state !== state) setIcon(this.#pill.querySelector("svg"), state === "closed" ? "offline" : state);
     this.#pill.dataset.state = state;
-    const shown = this.#pill.querySelector(".connection-label");
-    if (shown.textContent !== text) shown.textContent = text;
+    const label = this.#pill.querySelector(".connection-label");
+    if (label.textContent !== text) label.textContent = text;
   }
 
   #words() {

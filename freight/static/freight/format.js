@@ -1,4 +1,4 @@
-// Words and numbers as people read them; and the small DOM helpers that never take markup.
+// Labels, times and numbers for people; and small DOM functions that never take markup.
 
 const STEPS = [["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3_600], ["minute", 60], ["second", 1]];
 const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
@@ -22,7 +22,7 @@ export function label(status) {
   return text[0].toUpperCase() + text.slice(1);
 }
 
-/** What an event says, in a few words. */
+/** A short description of an event. */
 export function eventWords(event) {
   const changes = Object.keys(event.data?.changes ?? {});
   if (changes.includes("status") && event.type !== "created") return label(event.status);

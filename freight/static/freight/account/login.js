@@ -1,4 +1,4 @@
-// Fills the login form from a demo account; the visitor still presses the button.
+// Fills the login form from a demo account; the user still submits it.
 
 for (const account of document.querySelectorAll(".demo-account")) {
   account.addEventListener("click", () => {

@@ -1,4 +1,4 @@
-// The live board: what the server painted, kept true by the log of every shipment in view.
+// The live board: rendered by the server, kept up to date by the room of every shipment in view.
 
 import { FreightClient } from "../../realtime/freight.js";
 import { Connection } from "../connection.js";
@@ -8,9 +8,9 @@ import { Panel } from "./panel.js";
 import { Table } from "./table.js";
 import { Ticker } from "./ticker.js";
 
-const POLL_MS = 15_000; // positions are no log events; they are asked for
+const POLL_MS = 15_000; // positions are not in the log: they are polled
 const TICK_MS = 5_000;
-const MAX_ROOMS = 199; // of the 200 of one socket, one is kept for the open panel
+const MAX_ROOMS = 199; // of the 200 of one WebSocket; one is reserved for the open panel
 
 const byId = (id) => document.getElementById(id);
 const first = JSON.parse(byId("board-document").textContent);
@@ -25,17 +25,17 @@ const map = new WorldMap(byId("map"), open);
 const ticker = new Ticker(byId("ticker"), byId("announcer"), open);
 const filters = new Filters({ tiles: byId("tiles"), chips: byId("chips"), search: byId("q") }, () => refresh({ replace: true }));
 
-/** Takes what a page load or poll says; the log wins where it is ahead. */
-function learn(shipment) {
-  const mine = known.get(shipment.reference);
-  const newer = !mine || shipment.seq > mine.seq;
-  const merged = newer ? { ...mine, ...shipment } : { ...shipment, ...mine, position: shipment.position ?? mine.position };
+/** Merges a shipment of the page or of a poll; the log wins where its seq is higher. */
+function merge(shipment) {
+  const current = known.get(shipment.reference);
+  const newer = !current || shipment.seq > current.seq;
+  const merged = newer ? { ...current, ...shipment } : { ...shipment, ...current, position: shipment.position ?? current.position };
   known.set(shipment.reference, merged);
   map.paint(merged);
   return merged;
 }
 
-function follow(references, epoch) {
+function joinRooms(references, epoch) {
   const wanted = new Set(references.slice(0, MAX_ROOMS));
   if (panel.reference) wanted.add(panel.reference);
   const joined = new Set(client.rooms.map((room) => room.replace(/^shipment:/, "")));
@@ -49,16 +49,16 @@ function follow(references, epoch) {
 
 function handlers(reference) {
   return {
-    snapshot: (snapshot) => changed({ ...known.get(reference), ...snapshot }, null),
-    update: (event, snapshot) => changed({ ...known.get(reference), ...snapshot }, event),
+    snapshot: (snapshot) => update({ ...known.get(reference), ...snapshot }, null),
+    update: (event, snapshot) => update({ ...known.get(reference), ...snapshot }, event),
     left: (reason) => { if (reason === "deleted" || reason === "forbidden") forget(reference); },
   };
 }
 
-/** The log has moved a shipment: row, map, counters, ticker and panel follow. */
-function changed(shipment, event) {
+/** Shows a changed shipment in row, map, counters, ticker and panel. */
+function update(shipment, event) {
   const before = known.get(shipment.reference);
-  // The panel's phone number is not part of the log.
+  // Frames have no phone number; the panel keeps the one that it loaded.
   if (before?.driver && shipment.driver?.id === before.driver.id) shipment.driver = before.driver;
   if (before?.driver && shipment.driver?.id !== before.driver.id) shipment.position = null;
   known.set(shipment.reference, shipment);
@@ -93,33 +93,33 @@ function closed(reference) {
   table.focus(reference);
 }
 
-/** Asks for rows, movers and counts; `replace` shows other rows, else only shipments made since then are added. */
+/** Fetches rows, movers and counts; `replace` shows other rows, otherwise only new shipments are added. */
 async function refresh({ replace = false } = {}) {
-  const asked = filters.query;
-  const answer = await fetch(`/board.json?${asked}`, { headers: { Accept: "application/json" } }).catch(() => null);
+  const query = filters.query;
+  const answer = await fetch(`/board.json?${query}`, { headers: { Accept: "application/json" } }).catch(() => null);
   if (answer?.status === 401) return location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-  if (!answer?.ok || asked !== filters.query) return;
-  take(await answer.json(), replace);
+  if (!answer?.ok || query !== filters.query) return;
+  apply(await answer.json(), replace);
 }
 
-function take({ epoch, shipments, movers, counts }, replace) {
-  const rows = shipments.map(learn);
-  const moving = movers.map(learn);
+function apply({ epoch, shipments, movers, counts }, replace) {
+  const rows = shipments.map(merge);
+  const moving = movers.map(merge);
   if (replace) table.show(rows);
   else rows.filter((row) => !table.has(row.reference) && row.createdAt > started).reverse().forEach((row) => table.insert(row));
   filters.count(counts);
   byId("empty").hidden = table.references.length > 0;
-  follow([...table.references, ...moving.map((shipment) => shipment.reference)], epoch);
+  joinRooms([...table.references, ...moving.map((shipment) => shipment.reference)], epoch);
 }
 
 connection.show({ state: "connecting" });
 client.addEventListener("state", ({ detail }) => connection.show(detail));
-first.shipments.forEach(learn);
-first.movers.forEach(learn);
+first.shipments.forEach(merge);
+first.movers.forEach(merge);
 first.shipments.forEach((shipment) => table.paint(shipment));
 map.fit({ most: true });
 if (byId("map").dataset.coast) map.coast(byId("map").dataset.coast);
-take(first, false);
+apply(first, false);
 client.connect();
 setInterval(() => document.hidden || refresh(), POLL_MS);
 setInterval(() => table.tick(), TICK_MS);

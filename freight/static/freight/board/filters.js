@@ -1,4 +1,4 @@
-// Stages, states and the search: links that work by themselves, made to work without a reload.
+// Stages, states and the search: links that also work without a script, here without a reload.
 
 const TYPING_MS = 250;
 
@@ -18,19 +18,19 @@ export class Filters {
     });
     search.form.addEventListener("submit", (event) => { event.preventDefault(); this.#changed(); });
     addEventListener("popstate", () => {
-      const asked = new URLSearchParams(location.search);
-      this.#statuses = asked.get("status") ?? "";
-      this.#search.value = asked.get("q") ?? "";
+      const parameters = new URLSearchParams(location.search);
+      this.#statuses = parameters.get("status") ?? "";
+      this.#search.value = parameters.get("q") ?? "";
       this.#paint();
       this.#onChange();
     });
   }
 
   get query() {
-    const asked = new URLSearchParams();
-    if (this.#statuses) asked.set("status", this.#statuses);
-    if (this.#search.value.trim()) asked.set("q", this.#search.value.trim());
-    return asked.toString();
+    const parameters = new URLSearchParams();
+    if (this.#statuses) parameters.set("status", this.#statuses);
+    if (this.#search.value.trim()) parameters.set("q", this.#search.value.trim());
+    return parameters.toString();
   }
 
   count(counts) {
@@ -38,7 +38,7 @@ export class Filters {
     this.#paintCounts();
   }
 
-  /** A shipment in view has gone from one state to another. */
+  /** Counts the transition of a shipment in view. */
   moved(from, to) {
     if (!from || from === to || !(to in this.#counts)) return;
     this.#counts[from] -= 1;
@@ -76,8 +76,8 @@ export class Filters {
   #paintCounts() {
     for (const tile of this.#tiles.children) {
       const states = tile.dataset.statuses.split(",").filter(Boolean);
-      const shown = (states.length ? states : Object.keys(this.#counts)).reduce((sum, state) => sum + this.#counts[state], 0);
-      tile.querySelector(".tile-count").textContent = shown.toLocaleString("en");
+      const count = (states.length ? states : Object.keys(this.#counts)).reduce((sum, state) => sum + this.#counts[state], 0);
+      tile.querySelector(".tile-count").textContent = count.toLocaleString("en");
     }
     for (const chip of this.#chips.children) chip.querySelector(".chip-count").textContent = this.#counts[chip.dataset.status];
   }

@@ -1,9 +1,9 @@
-// The map: coastlines, lanes, and a dot for every shipment on its way. Works without coastlines too.
+// The map: coastlines, lanes, and a dot for every shipment in motion. It works without coastlines too.
 
 import { label, placeWords, relative } from "../format.js";
-import { mainCluster, frame, hasLane, laneData, pathData, project, estimatedPosition, WORLD } from "./geometry.js";
+import { estimatedPosition, frame, hasLane, laneData, mainCluster, pathData, project, WORLD } from "./geometry.js";
 
-const ON_ITS_WAY = new Set(["in_transit", "at_facility", "out_for_delivery", "at_delivery", "returning"]);
+const IN_MOTION = new Set(["in_transit", "at_facility", "out_for_delivery", "at_delivery", "returning"]);
 const WHOLE = [[60, 230], [940, 660]];
 const ends = (shipment) => (hasLane(shipment) ? [shipment.origin, shipment.destination].map(({ longitude, latitude }) => project(longitude, latitude)) : []);
 const svg = (name, className) => {
@@ -23,7 +23,7 @@ export class WorldMap {
     this.#tip = box.querySelector(".map-tip");
     for (const name of ["land", "lanes", "ends", "dots"]) this.#canvas.append(this.#layers[name] = svg("g", `map-${name}-layer`));
     this.#layers.dots.addEventListener("click", (event) => this.#open(event));
-    for (const kind of ["pointerover", "focusin"]) this.#layers.dots.addEventListener(kind, (event) => this.#hint(event.target));
+    for (const kind of ["pointerover", "focusin"]) this.#layers.dots.addEventListener(kind, (event) => this.#showTip(event.target));
     for (const kind of ["pointerout", "focusout"]) this.#layers.dots.addEventListener(kind, () => { this.#tip.hidden = true; });
     box.querySelector(".map-tools").addEventListener("click", ({ target }) => this.#tool(target.dataset.zoom));
     this.#drag();
@@ -43,9 +43,9 @@ export class WorldMap {
     this.#box.querySelector(".map-credit").textContent = attribution;
   }
 
-  /** Draws or moves one shipment; one that is not on its way goes. */
+  /** Draws or moves one shipment, and removes one that is not in motion. */
   paint(shipment) {
-    const at = ON_ITS_WAY.has(shipment.status) ? estimatedPosition(shipment) : null;
+    const at = IN_MOTION.has(shipment.status) ? estimatedPosition(shipment) : null;
     if (!at) return this.remove(shipment.reference);
     const mark = this.#marks.get(shipment.reference) ?? this.#make(shipment);
     mark.shipment = shipment;
@@ -77,7 +77,7 @@ export class WorldMap {
       dot.classList.toggle("chosen", reference === this.#chosen);
       lane?.classList.toggle("chosen", reference === this.#chosen);
     }
-    if (!shipment || !hasLane(shipment)) return this.#back();
+    if (!shipment || !hasLane(shipment)) return this.#restoreView();
     if (!this.#marks.has(shipment.reference)) {
       const lane = svg("path", "map-lane chosen");
       lane.setAttribute("d", laneData(shipment.origin, shipment.destination));
@@ -94,8 +94,8 @@ export class WorldMap {
     this.#look(this.#contains(ends(shipment)) && close.width > this.#view.width / 4 ? this.#view : close);
   }
 
-  /** Goes back to where the visitor was looking before a shipment was chosen. */
-  #back() {
+  /** Restores the view from before a shipment was chosen. */
+  #restoreView() {
     if (this.#before) this.#look(this.#before);
     else if (this.#before === null) this.fit({ most: true });
     this.#before = undefined;
@@ -190,7 +190,7 @@ export class WorldMap {
     if (reference) this.#onOpen(reference);
   }
 
-  #hint(target) {
+  #showTip(target) {
     const dot = target.closest(".map-dot");
     const shipment = dot && this.#marks.get(dot.dataset.reference)?.shipment;
     if (!shipment) return;

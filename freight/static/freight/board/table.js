@@ -1,4 +1,4 @@
-// The rows: first painted by the server, kept by the log. Stored text only ever becomes text.
+// The rows: rendered by the server, updated by the log. Stored text is only ever set as text, never as markup.
 
 import { absolute, paintFlags, paintPill, relative } from "../format.js";
 
@@ -22,10 +22,10 @@ export class Table {
   /** Shows these shipments, in this order. */
   show(shipments) {
     const focused = document.activeElement?.closest?.("tr")?.dataset.reference;
-    const kept = new Map(shipments.map((shipment) => [shipment.reference, this.#rows.get(shipment.reference)]));
+    const rows = new Map(shipments.map((shipment) => [shipment.reference, this.#rows.get(shipment.reference)]));
     this.#rows.clear();
     for (const shipment of shipments) {
-      this.#rows.set(shipment.reference, kept.get(shipment.reference) ?? this.#make());
+      this.#rows.set(shipment.reference, rows.get(shipment.reference) ?? this.#make());
       this.paint(shipment);
     }
     this.#body.replaceChildren(...this.#rows.values());
@@ -102,7 +102,7 @@ export class Table {
 
   #open(row) { if (row) this.#onOpen(row.dataset.reference); }
 
-  /** One row is in the tab order; arrows move it. */
+  /** Roving tabindex: one row is in the tab order. */
   #rove(row) {
     if (!row) return;
     for (const each of this.#body.querySelectorAll("tr[tabindex='0']")) each.tabIndex = -1;
@@ -120,7 +120,7 @@ export class Table {
   }
 }
 
-/** When it arrives or did; nothing for what will never arrive. */
+/** The time of arrival, expected or actual; null for a shipment that will not arrive. */
 function arrivalOf({ status, eta, deliveredAt }) {
   if (["returned", "cancelled", "lost"].includes(status)) return null;
   return status === "delivered" ? deliveredAt ?? eta : eta;

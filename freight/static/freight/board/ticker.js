@@ -1,12 +1,12 @@
-// The last events beside the map, and the same in a few spoken words now and then.
+// The latest events beside the map, announced to screen readers in batches.
 
 import { element, eventWords, icon, placeWords, timeOfDay } from "../format.js";
 
-const KEPT = 30;
-const ANNOUNCE_MS = 4000; // a screen reader must be able to finish
+const MAX_ITEMS = 30;
+const ANNOUNCE_MS = 4000; // time for a screen reader to finish
 
 export class Ticker {
-  #list; #announcer; #onOpen; #unsaid = []; #timer = null;
+  #list; #announcer; #onOpen; #unannounced = []; #timer = null;
 
   constructor(list, announcer, onOpen) {
     this.#list = list;
@@ -28,16 +28,16 @@ export class Ticker {
     const where = placeWords(event.location);
     item.append(icon(event.status), button, time, element("span", "what", where ? `${eventWords(event)} · ${where}` : eventWords(event)));
     this.#list.prepend(item);
-    while (this.#list.children.length > KEPT) this.#list.lastChild.remove();
+    while (this.#list.children.length > MAX_ITEMS) this.#list.lastChild.remove();
     if (event.data?.changes?.status) this.#say(`${shipment.reference}: ${eventWords(event)}`);
   }
 
   #say(sentence) {
-    this.#unsaid.push(sentence);
+    this.#unannounced.push(sentence);
     this.#timer ??= setTimeout(() => {
-      const more = this.#unsaid.length - 3;
-      this.#announcer.textContent = this.#unsaid.slice(-3).join(". ") + (more > 0 ? `. And ${more} more.` : ".");
-      this.#unsaid = [];
+      const more = this.#unannounced.length - 3;
+      this.#announcer.textContent = this.#unannounced.slice(-3).join(". ") + (more > 0 ? `. And ${more} more.` : ".");
+      this.#unannounced = [];
       this.#timer = null;
     }, ANNOUNCE_MS);
   }

@@ -1,10 +1,10 @@
-// The page of exports: orders by REST, progress by the room of each export, asked for again where the line is cut.
+// The exports page: orders by REST, progress by the room of each export, polled while the connection is lost.
 
 import { FreightClient } from "../../realtime/freight.js";
 import { Connection } from "../connection.js";
 import { absolute, label, relative, setIcon } from "../format.js";
 
-const ASK_MS = 4_000; // while something is under way and the line is not live
+const POLL_MS = 4_000; // while an export runs and the connection is not live
 const TICK_MS = 20_000;
 const OPEN = new Set(["queued", "running"]);
 const LOOKS = {
@@ -15,7 +15,7 @@ const LOOKS = {
 const byId = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en");
 const form = byId("order"), list = byId("orders"), problem = byId("problem");
-const exports = new Map(); // id → {shown, row}
+const exports = new Map(); // id → {item: the export as the API returns it, row}
 const client = new FreightClient({ url: "/ws/" });
 const connection = new Connection(byId("connection"));
 
@@ -23,8 +23,8 @@ const csrf = () => form.elements.csrfmiddlewaretoken.value;
 const title = ({ report, format }) => `${reportTitle(report)} · ${format.toUpperCase()}`;
 const reportTitle = (name) => form.querySelector(`input[name=report][value="${name}"]`)?.nextElementSibling.textContent ?? label(name);
 
-/** Asks the API; throws an Error whose message people can read. */
-async function ask(method, path, body) {
+/** Calls the API; throws an Error whose message is for people. */
+async function request(method, path, body) {
   let answer;
   try {
     answer = await fetch(path, {
@@ -36,11 +36,11 @@ async function ask(method, path, body) {
     throw new Error("The server cannot be reached. Nothing was ordered; try again.");
   }
   if (answer.status === 204) return null;
-  const told = await answer.json().catch(() => ({}));
-  if (answer.ok) return told;
+  const result = await answer.json().catch(() => ({}));
+  if (answer.ok) return result;
   if (answer.status === 401) throw new Error("Your session has ended. Log in again.");
-  const errors = (told.errors ?? []).map((error) => `${fieldLabel(error.field)}${error.message}`);
-  throw Object.assign(new Error(errors.join(" ") || told.detail || told.title || `The server said ${answer.status}.`), { fields: (told.errors ?? []).map((error) => error.field) });
+  const errors = (result.errors ?? []).map((error) => `${fieldLabel(error.field)}${error.message}`);
+  throw Object.assign(new Error(errors.join(" ") || result.detail || result.title || `The server said ${answer.status}.`), { fields: (result.errors ?? []).map((error) => error.field) });
 }
 
 const inputOf = (field) => current()?.querySelector(`[data-filter="${CSS.escape(field.replace(/^filters\./, ""))}"]`);
@@ -53,7 +53,7 @@ const fieldLabel = (field) => {
 
 const current = () => form.querySelector(`.of-report[data-report="${form.elements.report.value}"]`);
 
-function chosen() {
+function readForm() {
   const part = current(), filters = {};
   for (const input of part.querySelectorAll("[data-filter]")) {
     const value = input.value.trim();
@@ -65,14 +65,14 @@ function chosen() {
   return { report: form.elements.report.value, format: form.elements.format.value, filters, ...(!usual && { fields }) };
 }
 
-function note() {
-  const part = current(), count = Object.keys(chosen().filters).length, boxes = [...part.querySelectorAll("[data-column]")];
-  const told = part.querySelector(".fold-note");
-  told.textContent = count ? `${count} set` : told.dataset.none;
+function updateNotes() {
+  const part = current(), count = Object.keys(readForm().filters).length, boxes = [...part.querySelectorAll("[data-column]")];
+  const filterNote = part.querySelector(".fold-note");
+  filterNote.textContent = count ? `${count} set` : filterNote.dataset.none;
   part.querySelector(".columns-note").textContent = `${boxes.filter((box) => box.checked).length} of ${boxes.length}`;
 }
 
-function complain(error) {
+function showError(error) {
   problem.textContent = error.message;
   problem.hidden = false;
   const wrong = (error.fields ?? []).map(inputOf).filter(Boolean);
@@ -81,29 +81,29 @@ function complain(error) {
   (wrong[0] ?? problem).focus();
 }
 
-form.addEventListener("input", (event) => { event.target.removeAttribute("aria-invalid"); note(); });
+form.addEventListener("input", (event) => { event.target.removeAttribute("aria-invalid"); updateNotes(); });
 form.addEventListener("change", () => {
   for (const part of form.querySelectorAll(".of-report")) part.hidden = part !== current();
-  note();
+  updateNotes();
 });
 form.addEventListener("click", ({ target }) => {
   const which = target.closest("[data-columns]")?.dataset.columns;
   if (!which) return;
   for (const box of current().querySelectorAll("[data-column]")) box.checked = which === "all" || "default" in box.dataset;
-  note();
+  updateNotes();
 });
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   problem.hidden = true;
   form.querySelectorAll("[aria-invalid]").forEach((input) => input.removeAttribute("aria-invalid"));
-  const order = chosen(), button = form.querySelector("[type=submit]");
-  if (order.fields?.length === 0) return complain(new Error("Choose at least one column."));
+  const order = readForm(), button = form.querySelector("[type=submit]");
+  if (order.fields?.length === 0) return showError(new Error("Choose at least one column."));
   button.disabled = true;
   try {
-    take(await ask("POST", "/api/exports", order), { first: true });
+    upsert(await request("POST", "/api/exports", order), { first: true });
     announce(`${title(order)} is queued.`);
   } catch (error) {
-    complain(error);
+    showError(error);
   } finally {
     button.disabled = false;
   }
@@ -111,69 +111,69 @@ form.addEventListener("submit", async (event) => {
 
 // -- the list -------------------------------------------------------------------------------------------------
 
-function take(shown, { first = false } = {}) {
-  const known = exports.get(shown.id);
+function upsert(item, { first = false } = {}) {
+  const known = exports.get(item.id);
   const row = known?.row ?? byId("row").content.firstElementChild.cloneNode(true);
   if (!known) {
-    row.querySelector(".export-end").addEventListener("click", () => end(shown.id));
+    row.querySelector(".export-end").addEventListener("click", () => cancelOrRemove(item.id));
     first ? list.prepend(row) : list.append(row);
   }
-  exports.set(shown.id, { shown, row });
-  paint(shown.id);
-  if (OPEN.has(shown.state)) follow(shown.id);
+  exports.set(item.id, { item, row });
+  paint(item.id);
+  if (OPEN.has(item.state)) joinRoom(item.id);
   byId("nothing").hidden = exports.size > 0;
 }
 
-function follow(id) {
+function joinRoom(id) {
   const room = `export:${id}`;
   if (client.rooms.includes(room)) return;
   client.join(room, {
-    snapshot: (told) => told?.state && progressed(id, told),
-    value: (frame) => progressed(id, frame),
+    snapshot: (progress) => progress?.state && updateProgress(id, progress),
+    value: (frame) => updateProgress(id, frame),
   });
 }
 
-function progressed(id, { state, done, total }) {
+function updateProgress(id, { state, done, total }) {
   const known = exports.get(id);
   if (!known) return;
-  const changed = known.shown.state !== state;
-  known.shown = { ...known.shown, state, progress: { done, total } };
+  const changed = known.item.state !== state;
+  known.item = { ...known.item, state, progress: { done, total } };
   paint(id);
-  if (changed && !OPEN.has(state)) finished(id);
+  if (changed && !OPEN.has(state)) loadFinished(id);
 }
 
-/** Asks for what a frame does not tell: the file, its size, until when it is kept. */
-async function finished(id) {
+/** Fetches what a frame does not contain: the file, its size, its expiry. */
+async function loadFinished(id) {
   client.leave(`export:${id}`);
   const known = exports.get(id);
   try {
-    take(await ask("GET", `/api/exports/${id}`));
-  } catch { /* the next look at the list will tell */ }
-  const { shown } = exports.get(id) ?? known;
-  announce(`${title(shown)}: ${LOOKS[shown.state][2]}${shown.state === "succeeded" ? `, ${whole.format(shown.progress.done)} rows` : ""}.`);
+    upsert(await request("GET", `/api/exports/${id}`));
+  } catch { /* the next refresh shows it */ }
+  const { item } = exports.get(id) ?? known;
+  announce(`${title(item)}: ${LOOKS[item.state][2]}${item.state === "succeeded" ? `, ${whole.format(item.progress.done)} rows` : ""}.`);
 }
 
 function paint(id) {
-  const { shown, row } = exports.get(id), [status, sign, words] = LOOKS[shown.state];
+  const { item, row } = exports.get(id), [status, sign, words] = LOOKS[item.state];
   const part = (name) => row.querySelector(`.${name}`);
   row.dataset.id = id;
-  row.dataset.state = shown.state;
-  part("export-name").textContent = title(shown);
+  row.dataset.state = item.state;
+  part("export-name").textContent = title(item);
   part("pill").dataset.status = status;
   setIcon(part("pill").querySelector("svg"), sign);
   part("pill-label").textContent = words;
-  part("export-asked").textContent = asked(shown);
-  paintProgress(row, shown);
-  part("export-facts").textContent = facts(shown);
-  part("export-error").hidden = !shown.error;
-  part("export-error").textContent = shown.error ?? "";
-  part("export-take").hidden = !shown.file;
-  if (shown.file) part("export-take").href = shown.file;
-  part("export-take").setAttribute("aria-label", `Download ${title(shown)}`);
-  const act = OPEN.has(shown.state) ? "Cancel" : shown.state === "succeeded" ? "Remove" : "";
+  part("export-asked").textContent = describeFilters(item);
+  paintProgress(row, item);
+  part("export-facts").textContent = facts(item);
+  part("export-error").hidden = !item.error;
+  part("export-error").textContent = item.error ?? "";
+  part("export-take").hidden = !item.file;
+  if (item.file) part("export-take").href = item.file;
+  part("export-take").setAttribute("aria-label", `Download ${title(item)}`);
+  const act = OPEN.has(item.state) ? "Cancel" : item.state === "succeeded" ? "Remove" : "";
   part("export-end").hidden = !act;
   part("export-end").textContent = act;
-  part("export-end").setAttribute("aria-label", `${act} ${title(shown)}`);
+  part("export-end").setAttribute("aria-label", `${act} ${title(item)}`);
 }
 
 function paintProgress(row, { state, progress: { done, total } }) {
@@ -184,7 +184,7 @@ function paintProgress(row, { state, progress: { done, total } }) {
   box.querySelector(".progress-note").textContent = state === "queued" ? "waiting for a worker" : total === null ? "counting" : `${whole.format(done)} of ${whole.format(total)} rows`;
 }
 
-function asked({ filters, fields }) {
+function describeFilters({ filters, fields }) {
   const words = Object.entries(filters).map(([name, text]) => `${label(name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`))}: ${text}`);
   if (fields) words.push(`${fields.length} ${fields.length === 1 ? "column" : "columns"}`);
   return words.join(" · ") || "All rows, usual columns";
@@ -207,36 +207,36 @@ function bytes(size) {
   return `${size.toFixed(1)} GB`;
 }
 
-async function end(id) {
-  const { row, shown } = exports.get(id);
+async function cancelOrRemove(id) {
+  const { row, item } = exports.get(id);
   row.querySelector(".export-end").disabled = true;
   try {
-    await ask("DELETE", `/api/exports/${id}`);
-    await finished(id);
+    await request("DELETE", `/api/exports/${id}`);
+    await loadFinished(id);
     row.focus();
   } catch (error) {
-    complain(error);
+    showError(error);
   } finally {
     row.querySelector(".export-end").disabled = false;
   }
-  return shown;
+  return item;
 }
 
 const announce = (text) => { byId("announcer").textContent = text; };
 
-/** Looks at the whole list: after the line was cut, and while it is. */
-async function look() {
+/** Fetches the whole list, while the connection is not live. */
+async function refresh() {
   try {
-    const { results } = await ask("GET", "/api/exports");
-    results.forEach((shown) => take(shown));
-  } catch { /* the pill says that the line is cut */ }
+    const { results } = await request("GET", "/api/exports");
+    results.forEach((item) => upsert(item));
+  } catch { /* the connection pill shows it */ }
 }
 
-JSON.parse(byId("exports-document").textContent).exports.forEach((shown) => take(shown));
+JSON.parse(byId("exports-document").textContent).exports.forEach((item) => upsert(item));
 byId("nothing").hidden = exports.size > 0;
-note();
+updateNotes();
 connection.show({ state: "connecting" });
 client.addEventListener("state", ({ detail }) => connection.show(detail));
 client.connect();
-setInterval(() => client.state !== "live" && [...exports.values()].some(({ shown }) => OPEN.has(shown.state)) && look(), ASK_MS);
+setInterval(() => client.state !== "live" && [...exports.values()].some(({ item }) => OPEN.has(item.state)) && refresh(), POLL_MS);
 setInterval(() => exports.forEach((_, id) => paint(id)), TICK_MS);

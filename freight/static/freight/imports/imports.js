@@ -1,4 +1,4 @@
-// The page of imports: a file is tried, its rows are looked at, then it is sent and watched in its room.
+// The imports page: a dry run of a file, a review of its rows, the import, and its progress by its room.
 
 import { FreightClient } from "../../realtime/freight.js";
 import { Connection } from "../connection.js";
@@ -6,7 +6,7 @@ import { element, label, relative } from "../format.js";
 import { ImportReport } from "./report.js";
 
 const PATH = "/api/imports/shipments";
-const POLL_MS = 2_000; // while no socket tells
+const POLL_MS = 2_000; // while the connection is not live
 const OPEN = new Set(["queued", "running"]);
 const byId = (id) => document.getElementById(id);
 const counted = new Intl.NumberFormat("en-GB");
@@ -16,12 +16,12 @@ const client = new FreightClient({ url: "/ws/" });
 const connection = new Connection(byId("connection"));
 const report = new ImportReport(byId("work"));
 const known = new Map(JSON.parse(byId("known").textContent).map((each) => [each.id, each]));
-let file = null; // what was chosen and not sent yet
-let watched = null; // the import on show, while it is under way
+let file = null; // chosen and not imported yet
+let watched = null; // the shown import, while it runs
 
 // -- the API ----------------------------------------------------------------------------------------------
 
-async function ask(path, options = {}) {
+async function request(path, options = {}) {
   let answer;
   try {
     answer = await fetch(path, { ...options, headers: { "X-CSRFToken": token } });
@@ -37,10 +37,10 @@ async function ask(path, options = {}) {
 function send(query) {
   const body = new FormData();
   body.append("file", file, file.name);
-  return ask(`${PATH}?${new URLSearchParams(query)}`, { method: "POST", body });
+  return request(`${PATH}?${new URLSearchParams(query)}`, { method: "POST", body });
 }
 
-// -- trying and sending -----------------------------------------------------------------------------------
+// -- dry run and import ------------------------------------------------------------------------------------
 
 async function choose(chosen) {
   if (!chosen || byId("drop").classList.contains("busy")) return;
@@ -89,33 +89,33 @@ function watch(made) {
   keep(made);
   report.begin(made.filename || "A file without a name", `${size(made.size)} · ${counted.format(made.progress.total)} rows`);
   if (!OPEN.has(made.state)) return finish(made);
-  watched = { id: made.id, timer: setInterval(() => client.state !== "live" && look(), POLL_MS) };
+  watched = { id: made.id, timer: setInterval(() => client.state !== "live" && refresh(), POLL_MS) };
   report.progress(made.state, made.progress);
   report.offer({ cancel: true });
-  client.join(`import:${made.id}`, { snapshot: heard, value: heard });
+  client.join(`import:${made.id}`, { snapshot: onFrame, value: onFrame });
 }
 
-function heard(frame) {
+function onFrame(frame) {
   if (!watched || frame?.importId !== watched.id) return;
   report.progress(frame.state, frame);
   keep({ ...known.get(watched.id), state: frame.state });
-  if (!OPEN.has(frame.state)) look();
+  if (!OPEN.has(frame.state)) refresh();
 }
 
-async function look() {
+async function refresh() {
   const { id } = watched ?? {};
-  const found = id && (await ask(`/api/imports/${id}?limit=0`).catch(() => null));
-  if (!found || watched?.id !== id) return;
-  keep(found);
-  if (OPEN.has(found.state)) report.progress(found.state, found.progress);
-  else finish(found);
+  const current = id && (await request(`/api/imports/${id}?limit=0`).catch(() => null));
+  if (!current || watched?.id !== id) return;
+  keep(current);
+  if (OPEN.has(current.state)) report.progress(current.state, current.progress);
+  else finish(current);
 }
 
 function finish(done) {
   stopWatching();
   keep(done);
   report.ended(done.state, done.error);
-  report.show(done.counts, (outcome, after) => ask(`/api/imports/${done.id}?${new URLSearchParams({ outcome, after, limit: 100 })}`));
+  report.show(done.counts, (outcome, after) => request(`/api/imports/${done.id}?${new URLSearchParams({ outcome, after, limit: 100 })}`));
   report.offer({ other: true, board: done.counts.created + done.counts.updated > 0 });
   announce(`Import ${done.state}: ${report.words()}.`);
 }
@@ -130,11 +130,11 @@ function stopWatching() {
 async function cancel() {
   if (!watched) return;
   report.offer({});
-  await ask(`/api/imports/${watched.id}`, { method: "DELETE" }).catch(report.refuse);
-  await look();
+  await request(`/api/imports/${watched.id}`, { method: "DELETE" }).catch(report.refuse);
+  await refresh();
 }
 
-// -- what was imported before -----------------------------------------------------------------------------
+// -- past imports ----------------------------------------------------------------------------------------
 
 function keep(one) {
   known.set(one.id, one);
@@ -152,7 +152,7 @@ function line(one) {
   const row = element("tr"), name = element("th"), open = element("button", "link", one.filename || "A file without a name");
   name.scope = "row";
   open.type = "button";
-  open.addEventListener("click", async () => { watch(await ask(`/api/imports/${one.id}?limit=0`)); report.focus(); });
+  open.addEventListener("click", async () => { watch(await request(`/api/imports/${one.id}?limit=0`)); report.focus(); });
   name.append(open);
   const sent = element("td"), time = element("time", "", relative(one.createdAt));
   time.dateTime = one.createdAt;
@@ -175,7 +175,7 @@ function announce(text) { byId("announcer").textContent = text; }
 
 function dropping() {
   const drop = byId("drop");
-  let depth = 0; // of the elements that the file hovers over
+  let depth = 0; // nested elements under the dragged file
   const over = (change) => { depth = Math.max(0, depth + change); drop.classList.toggle("over", depth > 0); };
   document.addEventListener("dragenter", () => over(1));
   document.addEventListener("dragleave", () => over(-1));

@@ -1,4 +1,4 @@
-// The card of one import: how far it is, what becomes of its rows, which rows and why.
+// The card of one import: its progress, the outcome of its rows, and the rows of one outcome with their errors.
 
 import { element, label } from "../format.js";
 
@@ -11,7 +11,7 @@ const ENDS = {
 };
 
 export class ImportReport {
-  #card; #ask = null; #counts = null; #outcome = null; #next = null; #turn = 0;
+  #card; #fetchRows = null; #counts = null; #outcome = null; #next = null; #turn = 0;
 
   constructor(card) {
     this.#card = card;
@@ -21,7 +21,7 @@ export class ImportReport {
 
   begin(title, note) {
     this.#turn += 1;
-    this.#ask = this.#counts = this.#outcome = null;
+    this.#fetchRows = this.#counts = this.#outcome = null;
     this.#card.hidden = false;
     this.#find("work-heading").textContent = title;
     this.#state("");
@@ -35,7 +35,7 @@ export class ImportReport {
 
   focus() { this.#find("work-heading").focus(); }
 
-  /** Shows the buttons that lead on; `apply` is its word. */
+  /** Shows the buttons of the next step; `apply` is the label of the first. */
   offer({ apply = "", cancel = false, other = false, board = false }) {
     const button = this.#find("apply");
     button.textContent = apply;
@@ -67,10 +67,10 @@ export class ImportReport {
     box.hidden = false;
   };
 
-  /** Shows the counts; `ask(outcome, after)` brings a page of the rows that ended so. */
-  show(counts, ask) {
+  /** Shows the counts; `fetchRows(outcome, after)` returns a page of the rows with that outcome. */
+  show(counts, fetchRows) {
     this.#counts = counts;
-    this.#ask = ask;
+    this.#fetchRows = fetchRows;
     for (const button of this.#buttons()) {
       const count = counts[button.dataset.outcome];
       button.querySelector("b").textContent = counted.format(count);
@@ -107,8 +107,8 @@ export class ImportReport {
     const turn = this.#turn;
     this.#find("more").hidden = true;
     try {
-      const page = await this.#ask(this.#outcome, after);
-      if (turn !== this.#turn) return; // something else is on show by now
+      const page = await this.#fetchRows(this.#outcome, after);
+      if (turn !== this.#turn) return; // another outcome is shown by now
       this.#find("rows").hidden = false;
       this.#find("rows").tBodies[0].append(...page.rows.map(line));
       this.#next = page.next;

@@ -1,7 +1,7 @@
 """Pytest plugin: real PostgreSQL and Valkey for every test, started once, in a temporary FREIGHT_HOME.
 
-It acts while it is imported (`addopts = -p tests.backing_services`), before any setting is read. The workers of
-pytest-xdist inherit the environment and start nothing. `DATABASE_URL` and `REDIS_URL` are used where set.
+They start when the module is imported (`addopts = -p tests.backing_services`), before the settings are read. The
+workers of pytest-xdist inherit the environment and start nothing. `DATABASE_URL` and `REDIS_URL` are used where set.
 """
 
 import atexit
@@ -34,13 +34,13 @@ def _start() -> None:
     os.environ["METRICS_DIR"] = str(_home / "metrics")
     os.environ.setdefault("SECRET_KEY", secrets.token_urlsafe(48))
     os.environ.setdefault("DEMO", "0")
-    # A thousand tests come from one address; those about limits set their own.
+    # All tests share one address; tests of limits set their own.
     for policy in ("GENERAL", "EXPORT", "WS_CONNECT"):
         os.environ.setdefault(f"RATE_LIMIT_{policy}_MAX", "1000000")
     postgres, valkey = (not os.environ.get(name) for name in ("DATABASE_URL", "REDIS_URL"))
     atexit.register(_stop)
     if postgres or valkey:
-        # No test cuts the power of the machine: what is in the kernel's cache survives a killed server.
+        # Without fsync: the kernel's cache survives a killed server.
         _services = embedded.start(_home, postgres=postgres, valkey=valkey, durable=False)
         _services.wait_ready()
 

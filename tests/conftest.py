@@ -18,7 +18,7 @@ from tests.drills.harness.fault_proxy import FaultProxy
 def django_db_setup(
     django_test_environment: None, django_db_modify_db_settings: None, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
-    """The test database, whose last sessions (threads of event loops, servers) are ended before it is dropped.
+    """Create the test database, and terminate its last sessions (event loops, servers) before it is dropped.
 
     pytest-django's own fixture makes one only where a collected test has its marker; a run of nothing but
     `committed` tests would write into the real database.
@@ -30,7 +30,7 @@ def django_db_setup(
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                # PostgreSQL's own workers are not ours to end; DROP DATABASE sees to them.
+                # Not PostgreSQL's own workers: DROP DATABASE ends them.
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 " AND backend_type = 'client backend'"
             )
@@ -39,10 +39,9 @@ def django_db_setup(
 
 @pytest.fixture
 def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Database access in which COMMIT commits and nothing is cleaned up afterwards.
+    """Allow database access in which COMMIT commits and nothing is cleaned up afterwards.
 
-    The log refuses TRUNCATE, so nothing could be. Each test makes an organisation of its own and sees
-    no other's rows.
+    The event log refuses TRUNCATE. Each test creates an organisation of its own and sees no rows of others.
     """
     with django_db_blocker.unblock():
         yield
@@ -59,7 +58,7 @@ def fresh_redis_breaker() -> Iterator[None]:
 
 @pytest.fixture
 async def redis_proxy(settings: Settings, fresh_redis_breaker: None) -> AsyncIterator[FaultProxy]:
-    """A way to the real Valkey that can be made slow or silent; counters and cache take it."""
+    """Put a proxy that can be slow or silent before the real Valkey, for counters and cache."""
     url = urlsplit(django_settings.REDIS_URL)
     database_number = parse_qs(url.query)["db"][0]
     async with FaultProxy(Path(url.path)) as proxy:

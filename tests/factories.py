@@ -1,4 +1,4 @@
-"""Builders of test data, through the same services that the product uses."""
+"""Test data, written through the services that the product uses."""
 
 import itertools
 import uuid
@@ -22,7 +22,7 @@ def organization(name: str = "Acme Freight") -> Organization:
 
 
 def user(organization: Organization, role: str, *, password: str | None = None, **links: Any) -> User:
-    """Store a user with a membership; a driver or customer role gets what it is bound to."""
+    """Store a user with a membership; the roles driver and customer get a driver or customer of their own."""
     if role == "driver" and "driver" not in links:
         links["driver"] = driver(organization)
     if role == "customer" and "customer" not in links:
@@ -65,7 +65,7 @@ def location(locode: str, name: str, country: str, latitude: float, longitude: f
 
 
 def booked_shipment(by: Subject, *, reference: str | None = None, now: datetime = NOW, **fields: Any) -> Shipment:
-    """Book a shipment Rotterdam → Hamburg, in status `booked` unless told otherwise."""
+    """Book a shipment Rotterdam → Hamburg, in status `booked` unless `fields` say another."""
     location("NLRTM", "Rotterdam", "NL", 51.9167, 4.5)
     location("DEHAM", "Hamburg", "DE", 53.55, 10.0)
     return services.book(
@@ -86,7 +86,7 @@ def report_position(driver: Driver, latitude: float, longitude: float, at: datet
 
 
 def delivered_shipment(by: Subject, **fields: Any) -> Shipment:
-    """Book a shipment with a driver and see it delivered 2 hours later."""
+    """Book a shipment, and deliver it 2 hours later."""
     shipment = booked_shipment(by, **fields)
     for hours, state in enumerate(("dispatched", "in_transit", "delivered")):
         shipment = services.advance(by=by, now=NOW + timedelta(hours=hours), reference=shipment.reference, to=state)
@@ -94,7 +94,7 @@ def delivered_shipment(by: Subject, **fields: Any) -> Shipment:
 
 
 def tracking_link_subject(by: Subject, reference: str) -> Subject:
-    """Return the subject of a fresh tracking link, as its token is recognised."""
+    """Return the subject of the token of a fresh tracking link."""
     _, token = tracking_links.create(by=by, now=NOW, reference=reference)
     subject = bearers.authenticate(token, now=NOW)
     assert subject is not None

@@ -1,6 +1,6 @@
-"""Pytest plugin: a test that waits for what never comes fails by its name, and the rest of the run goes on.
+"""Pytest plugin: a test that hangs fails with its name, and the rest of the run goes on.
 
-Each phase (setup, call, teardown) has its own time. What a signal cannot reach ends with the worker
+Each phase (setup, call, teardown) has a timeout of its own. What a signal cannot interrupt ends with the worker
 (`faulthandler_timeout` in pyproject.toml).
 """
 
@@ -18,8 +18,8 @@ PHASE_SECONDS: Final = 240
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker by which a test asks for another time."""
-    config.addinivalue_line("markers", "phase_seconds(seconds): how long each phase of this test may last")
+    """Register the marker that sets another timeout."""
+    config.addinivalue_line("markers", "phase_seconds(seconds): the timeout of each phase of this test")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -58,7 +58,7 @@ def _with_timeout(item: pytest.Item, phase: str) -> Iterator[None]:
 def _show_tasks() -> None:
     try:
         tasks = asyncio.all_tasks()
-    except RuntimeError:  # no loop runs here
+    except RuntimeError:  # no loop runs in this thread
         return
     for task in tasks:
         task.print_stack(limit=6, file=sys.__stderr__)

@@ -1,8 +1,8 @@
-"""Pytest plugin: in which order tests run, and which share a worker where several run at a time.
+"""Pytest plugin: the order of the tests, and which ones share a worker of pytest-xdist.
 
-First come those that need an empty database and leave it so; then what shares servers, a stage of faults or a
-browser, which stays together, the longest first; then the rest. (pytest-xdist's own `xdist_group` does not work
-with pytest 9.2, which no longer lets a node's id be changed.)
+First come those that need an empty database and leave it empty; then those that share servers, a fault stage or a
+browser, group by group, the longest group first; then the rest. (`xdist_group` of pytest-xdist does not work with
+pytest 9.2, which no longer lets a plugin change a node's id.)
 """
 
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# The beginning of a path and its group, the longest-lasting first.
+# The prefix of a path and its group, the longest group first.
 GROUPS: Final = (
     ("tests/faults/", "faults"),
     ("tests/journeys/operations/test_operations", "operations"),
@@ -21,7 +21,7 @@ GROUPS: Final = (
     ("tests/ratelimits/test_sockets", "limits"),
     ("tests/browser/", "browser"),
 )
-# Here a file may hold tests of both kinds; elsewhere it stays together, for what it starts is started once.
+# Here the tests of a file may run apart; elsewhere a file stays together, so that its fixtures start once.
 _SPLIT_BY_TEST: Final = ("tests/shipments/", "tests/ratelimits/")
 
 
@@ -32,7 +32,7 @@ def group_of(path: str) -> str | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests in order, and leave the order that chance has given those of one kind."""
+    """Sort the tests by kind, and keep the random order of those of one kind."""
     order = list(dict.fromkeys(group for _, group in GROUPS))
 
     def sort_key(item: pytest.Item) -> int:
@@ -53,5 +53,5 @@ class _GroupedScheduling(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _GroupedScheduling:
-    """Hand whole groups to the workers."""
+    """Return a scheduler that hands whole groups to the workers."""
     return _GroupedScheduling(config, log)

@@ -1,4 +1,4 @@
-"""How long something takes on a machine that others use too."""
+"""Measuring how long something takes on a loaded machine."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -7,9 +7,9 @@ _TRIES = 3
 
 
 def fastest_seconds(operation: Callable[[], object], *, under: float) -> float:
-    """Return the seconds of the quickest of up to three tries, and end with one that was quick enough.
+    """Return the seconds of the fastest of up to three tries; stop at one that took less than `under`.
 
-    What else runs on the machine only adds to a time: what one try needs, no more is needed.
+    Other load only adds to a time, so that the fastest try is the closest to the true one.
     """
     best = float("inf")
     for _ in range(_TRIES):
@@ -22,7 +22,7 @@ def fastest_seconds(operation: Callable[[], object], *, under: float) -> float:
 
 
 async def fastest_reported_seconds(operation: Callable[[], Awaitable[float]], *, under: float) -> float:
-    """Do the same with seconds that the work tells itself."""
+    """Do the same with an operation that returns its own seconds."""
     best = float("inf")
     for _ in range(_TRIES):
         best = min(best, await operation())

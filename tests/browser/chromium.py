@@ -17,8 +17,8 @@ NAMES: Final = ("chromium", "chromium-browser", "google-chrome")
 
 
 def executable() -> str:
-    """Return the path of the browser; raises RuntimeError with the line to type."""
+    """Return the path of the browser; raises RuntimeError that says how to install it."""
     for name in NAMES:
         if found := shutil.which(name):
             return found
-    raise RuntimeError("There is no Chromium on the PATH. Type: make system-packages")
+    raise RuntimeError("There is no Chromium on the PATH. Run: make system-packages")

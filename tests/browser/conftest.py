@@ -1,4 +1,4 @@
-"""A real Chromium before the real product, started once for all browser tests."""
+"""A real Chromium and the real product, started once for all browser tests."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -18,7 +18,7 @@ from tests.drills.harness.product_stage import ProductStage
 
 @pytest.fixture(scope="session")
 def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[ProductStage]:
-    """The running product."""
+    """Start the product behind nginx."""
     stages = ExitStack()
     with django_db_blocker.unblock():
         stage = stages.enter_context(page_stage())
@@ -28,7 +28,7 @@ def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One Chromium; every visit has a context of its own."""
+    """Start one Chromium; every page has a context of its own."""
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=chromium.executable(), args=chromium.FLAGS)
         yield launched
@@ -37,7 +37,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def browser_user(site: ProductStage, browser: Browser, committed: None) -> AsyncIterator[BrowserUser]:
-    """A dispatcher of an organisation of its own, who has a browser."""
+    """Return a dispatcher of an organisation of its own, who has a browser."""
 
     def create() -> BrowserUser:
         organization = factories.organization()
@@ -50,6 +50,6 @@ async def browser_user(site: ProductStage, browser: Browser, committed: None) ->
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def board(browser_user: BrowserUser) -> OpenPage:
-    """The live board with one booked shipment that has a driver."""
+    """Open the live board with one booked shipment that has a driver."""
     await browser_user.book_shipment("ONE-1")
     return await browser_user.open_board()

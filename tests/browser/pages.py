@@ -1,4 +1,4 @@
-"""What a browser_user does, in the words of the tests."""
+"""Users with a browser, and the pages that they open."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ from tests import factories
 from tests.drills.harness.product_stage import ProductStage
 
 LIVE_TIMEOUT_MS = 8_000
-# What Chromium says of a server or network that is away; the tests that take it away expect it.
+# How Chromium reports a server or network that is away; tests that take it away expect these lines.
 NETWORK_ERROR_PREFIXES = ("Failed to load resource", "WebSocket connection to")
 
 
 class OpenPage:
-    """One page, and everything that its console complained about."""
+    """One page, and the errors and warnings of its console."""
 
     def __init__(self, page: Page, context: BrowserContext) -> None:
         self.page = page
@@ -48,7 +48,7 @@ class OpenPage:
 
 
 class BrowserUser:
-    """A dispatcher with a browser, and the hand that changes shipments behind the page's back."""
+    """A dispatcher with a browser, who also changes shipments past the page."""
 
     def __init__(self, site: ProductStage, browser: Browser, organization: Organization, by: Subject) -> None:
         self.site = site
@@ -82,7 +82,7 @@ class BrowserUser:
             )
 
     async def advance_by_rest(self, reference: str, state: str) -> None:
-        """Ask the API for a transition, as another system does."""
+        """Request a transition by REST, as another system does."""
         email = await self.create_member("dispatcher")
         async with httpx.AsyncClient(base_url=f"{self.site.url}/api", timeout=10) as http:
             login = await http.post("/auth/login", json={"email": email, "password": factories.PASSWORD})
@@ -105,7 +105,7 @@ class BrowserUser:
         return opened
 
     async def log_in(self, email: str, path: str = "/", **options: Any) -> OpenPage:
-        """Go where a login is needed, and log in."""
+        """Open a page that needs a login, and log in."""
         visit = await self.open_page(path, **options)
         await visit.page.fill("#email", email)
         await visit.page.fill("#password", factories.PASSWORD)
@@ -138,7 +138,7 @@ class BrowserUser:
         return str(session.session_key)
 
     async def close_pages(self) -> None:
-        """Close every page; raises AssertionError where a console complained."""
+        """Close every page; raises AssertionError where a console has an error or a warning."""
         complaints = [line for visit in self._pages for line in visit.console_errors]
         for visit in self._pages:
             await visit.context.close()

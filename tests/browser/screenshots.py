@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of the running product for the documentation, by a real browser.
+"""`make screenshots`: screenshots of the running product for the documentation, by a real browser.
 
     python -m tests.browser.screenshots [--url http://127.0.0.1:4000] [--into docs/images]
 
@@ -31,7 +31,7 @@ SHIP-000007,,,,16,,,Two pieces more
 
 
 def main() -> None:
-    """Write one PNG a picture and name each."""
+    """Write every screenshot as a PNG and print its path."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default=f"http://127.0.0.1:{os.environ.get('PORT', '4000')}")
     parser.add_argument("--into", type=Path, default=ROOT / "docs" / "images")
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def take_all(browser: Browser, url: str, into: Path) -> None:
-    """Log in once and take every picture."""
+    """Log in once and take every screenshot."""
     context = browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
     target_page = context.new_page()
     target_page.goto("/login")
@@ -78,7 +78,7 @@ def take_all(browser: Browser, url: str, into: Path) -> None:
 
 
 def show_board(page: Page) -> None:
-    """Wait until the board is live and something has happened."""
+    """Wait until the board is live and the simulator has moved some shipments."""
     page.wait_for_selector("#connection[data-state=live]")
     page.wait_for_timeout(SETTLE_MS)
 
@@ -92,7 +92,7 @@ def show_shipment(page: Page) -> None:
 
 
 def show_exports(page: Page) -> None:
-    """Order one export of each kind, unless that was done, and wait until all are written."""
+    """Order one export of each kind, unless they exist, and wait until all are ready."""
     page.wait_for_selector("#connection[data-state=live]")
     for report, kind in _EXPORTS:
         if page.locator(".export").count() < len(_EXPORTS):
@@ -104,7 +104,7 @@ def show_exports(page: Page) -> None:
 
 
 def show_imports(page: Page) -> None:
-    """Try a file, a part of which is wrong."""
+    """Dry-run a file with some invalid rows."""
     page.wait_for_selector("#connection[data-state=live]")
     page.set_input_files("#file", files={"name": "spring.csv", "mimeType": "text/csv", "buffer": IMPORTED.encode()})
     page.wait_for_selector("#rows tbody tr")
@@ -112,7 +112,7 @@ def show_imports(page: Page) -> None:
     page.evaluate("scrollTo(0, 0)")
 
 
-# name, colour scheme, width, height, path, what is done before the picture
+# name, colour scheme, width, height, path, what is done before the screenshot
 PICTURES: Final[tuple[tuple[str, Any, int, int, str, Callable[[Page], None]], ...]] = (
     ("board-light", "light", 1440, 900, "/", show_board),
     ("board-dark", "dark", 1440, 900, "/", show_board),

@@ -1,4 +1,4 @@
-"""Logging in the way programs do, and talking to a socket."""
+"""An HTTP client that logs in, and a socket client that validates every frame."""
 
 import asyncio
 from typing import Any, Self
@@ -28,7 +28,7 @@ def logged_in_client(daphne: ProductProcess, organization: Organization, role: s
 
 
 class SocketClient:
-    """A socket client that keeps every frame it was sent."""
+    """A socket client that keeps every frame that it receives."""
 
     def __init__(self, daphne: ProductProcess, token: str | None = None, **options: Any) -> None:
         headers = {"Authorization": token} if token else {}
@@ -52,7 +52,7 @@ class SocketClient:
         await self.connection.send(orjson.dumps(frame).decode())
 
     async def receive(self, kind: str, seconds: float = 5) -> dict[str, Any]:
-        """Return the next frame of a type; all on the way are kept and are what the reference says."""
+        """Return the next frame of a type; every frame before it is validated against the reference and kept."""
         async with asyncio.timeout(seconds):
             while True:
                 frame: dict[str, Any] = orjson.loads(await self.connection.recv())
@@ -62,7 +62,7 @@ class SocketClient:
                     return frame
 
     async def receive_updates_until(self, seq: int, seconds: float = 5) -> list[int]:
-        """Return the seqs of all updates until `seq` came."""
+        """Return the seqs of all updates up to `seq`."""
         seqs = []
         while not seqs or seqs[-1] < seq:
             seqs.append((await self.receive("shipment:update", seconds))["seq"])

@@ -13,7 +13,7 @@ from tests.drills.harness.product_stage import ProductStage
 def product(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ProductStage]:
-    """One `api` and two `ws` Daphnes on the test database."""
+    """Start one `api` and two `ws` Daphnes on the test database."""
     with django_db_blocker.unblock():
         stage = journey_stage(tmp_path_factory.mktemp("product"))
     with stage:

@@ -1,4 +1,4 @@
-"""Credentials of fresh members, made without the cost of a password; and sockets that come to an end."""
+"""Credentials of fresh members, made without the cost of a password hash; and the ends of sockets."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ def now() -> datetime:
 
 @dataclass
 class MemberCredentials:
-    """A member with a login, an API key and a page's session."""
+    """A member with a login, an API key and the session of a page."""
 
     user: User
     refresh_family: RefreshFamily
@@ -33,7 +33,7 @@ class MemberCredentials:
 
     @property
     def subject(self) -> Subject:
-        """The person, as it stands behind its login."""
+        """The subject of the login's access token."""
         subject = bearers.authenticate(self.token(), now=now())
         assert subject is not None
         return subject

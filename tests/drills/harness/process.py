@@ -117,7 +117,7 @@ class SpawnLauncher:
             return subprocess.Popen(
                 [*self._command_prefix, role.command, *arguments],
                 cwd=ROOT,
-                env=os.environ | self._environment | role.environment,
+                env=os.environ | dict(self._environment) | dict(role.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -1,4 +1,4 @@
-"""A collector of spans: it listens at a port, understands OTLP over HTTP, and keeps what it is sent."""
+"""An OpenTelemetry collector: it receives OTLP over HTTP at a port, and keeps the spans."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,7 +8,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 class OtlpCollector:
-    """It, for the length of a `with` block."""
+    """The collector, for the length of a `with` block."""
 
     def __init__(self) -> None:
         self.spans: list[dict[str, Any]] = []
@@ -28,7 +28,7 @@ class OtlpCollector:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -46,15 +46,15 @@ class OtlpCollector:
         self.close()
 
     def hold_answers(self) -> None:
-        """Leave whatever comes without an answer until `let_go`."""
+        """Leave every request without a response until `release_answers`."""
         self._may_answer.clear()
 
     def release_answers(self) -> None:
-        """Answer again."""
+        """Respond again."""
         self._may_answer.set()
 
     def close(self) -> None:
-        """Refuse whatever comes from now on."""
+        """Stop listening."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -80,7 +80,7 @@ class OtlpCollector:
                 ]
 
     def spans_of(self, trace: str, name: str) -> list[dict[str, Any]]:
-        """Return a trace's spans of a name."""
+        """Return the spans of a trace that have a name."""
         return [span for span in list(self.spans) if span["trace"] == trace and span["name"] == name]
 
 

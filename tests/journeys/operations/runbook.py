@@ -1,4 +1,4 @@
-"""The lines of the operators' runbook, as they stand on its page."""
+"""The commands of the operators' runbook."""
 
 import re
 
@@ -14,5 +14,5 @@ def bash_lines() -> list[str]:
 
 
 def lines_starting_with(program: str) -> list[str]:
-    """Return those that begin with a program, each once."""
+    """Return the lines that run a program, each once."""
     return sorted({line for line in bash_lines() if line.split(" ")[0] == program})

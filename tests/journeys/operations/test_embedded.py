@@ -1,4 +1,4 @@
-"""Embedded services survive what happens to machines, and never outlive who asked for them."""
+"""Embedded services survive kills and crashes, and never outlive the process that started them."""
 
 import os
 import signal
@@ -32,14 +32,14 @@ time.sleep(600)
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """A home with a short path, so that its sockets lie inside."""
+    """Return a home with a short path, so that its sockets lie inside."""
     with tempfile.TemporaryDirectory(prefix="freight-home-") as folder:
         yield Path(folder) / "home"
 
 
 @pytest.fixture
 def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that runs the services of the home."""
+    """Start another process that runs the services of the home."""
     with subprocess.Popen(
         [sys.executable, "-c", OWNER, str(home)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -52,7 +52,7 @@ def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
 
 def ask(home: Path, statement: str) -> object:
     with psycopg.connect(embedded.endpoints(home).database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement)  # type: ignore[arg-type]
+        cursor = connection.execute(statement)  # type: ignore[arg-type]  psycopg wants a literal
         row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
 
@@ -124,7 +124,9 @@ def test_nothing_is_left_five_seconds_after_the_owner_is_killed(home: Path, owne
     assert comes_true(5, lambda: not procfs.running_in(home))
 
 
-def test_nothing_is_left_after_owner_and_keeper_are_killed(home: Path, owner: subprocess.Popen[str]) -> None:
+def test_nothing_is_left_after_owner_and_service_supervisor_are_killed(
+    home: Path, owner: subprocess.Popen[str]
+) -> None:
     keepers = [
         process for process in procfs.running_in(home) if "freight.embedded.service_supervisor" in process.cmdline()
     ]
@@ -217,7 +219,7 @@ def test_an_ordinary_user_runs_them_too(home: Path) -> None:
     home.parent.chmod(0o755)
     home.mkdir()
     os.chown(home, nobody, nobody)
-    # The one right that is kept lets the user read a checkout and a Python in root's own folders.
+    # The one capability that is kept lets the user read a checkout and a Python in root's folders.
     command_prefix = ["setpriv", f"--reuid={nobody}", f"--regid={nobody}", "--clear-groups",
               "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]  # fmt: skip
 

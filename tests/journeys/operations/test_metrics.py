@@ -1,4 +1,4 @@
-"""One scrape of any process shows all of them."""
+"""A scrape of one process shows the metrics of all."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from tests.journeys import clients
 
 pytestmark = pytest.mark.journey
 
-# Of contracts.md; other rooms' numbers are named in their own tests.
+# The names that dashboards and clients rely on; further ones are in the tests of each app.
 NAMES = {
     "http_requests_total", "http_request_duration_seconds_bucket", "websocket_connections_active",
     "websocket_connections_total", "websocket_messages_total", "websocket_delivery_latency_seconds_bucket",
@@ -80,7 +80,7 @@ def test_what_strangers_type_adds_no_series(product: ProductStage) -> None:
 
 
 def _series(product: ProductStage) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
-    """The series, but for those of the other processes alone: nobody asked them, they tell when they first can."""
+    """Return the series but those of the ws processes, which publish theirs at times of their own."""
     return {
         (each.name, tuple(each.labels.items()))
         for each in _scrape(product.api)
@@ -96,5 +96,5 @@ def test_the_page_is_quick(product: ProductStage) -> None:
             http.get("/api/metrics")
             seconds.append(time.perf_counter() - started)
 
-    # Milliseconds of a machine that does nothing else: others' work stretches them.
+    # The bound is for an idle machine; load stretches it.
     assert sorted(seconds)[len(seconds) // 4] < 0.05 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

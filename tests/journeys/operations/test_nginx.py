@@ -28,7 +28,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         if "stream" in self.path or "/exports/" in self.path:
             self.answer_slowly()
             return
-        body = json.dumps({"headers": dict(self.headers), "who": self.server.name, "text": TEXT}).encode()  # type: ignore[attr-defined]
+        body = json.dumps({"headers": dict(self.headers), "who": self.server.name, "text": TEXT}).encode()  # type: ignore[attr-defined]  EchoServer has one
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("ETag", '"44.abc"')
@@ -49,7 +49,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         return "unix"
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 class EchoServer(socketserver.ThreadingUnixStreamServer):
@@ -64,7 +64,7 @@ class EchoServer(socketserver.ThreadingUnixStreamServer):
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """nginx before one server of each kind, and one that is not there."""
+    """Start nginx before one server of each role, and one that does not exist."""
     run = tmp_path_factory.mktemp("proxy")
     static = run / "static"
     static.mkdir()

@@ -1,4 +1,4 @@
-"""What operators ask at night, of the whole product through its public port: the runbook's own lines."""
+"""The runbook's own commands work against the whole product, through its public port."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpProcess]:
 
 @pytest.fixture(scope="module")
 def busy(up: UpProcess) -> UpProcess:
-    """The product after some work: repeated reads, an export, a socket in a room, a slow query."""
+    """Return the product after some work: repeated reads, an export, a socket in a room, a slow query."""
     with _login(up, "dispatcher@demo.test") as http:
         for _ in range(3):
             assert http.get("/shipments/SHIP-000001").status_code == 200
@@ -56,7 +56,7 @@ def busy(up: UpProcess) -> UpProcess:
         token = http.post("/auth/ws-ticket").json()["ticket"]
         asyncio.run(_join_feed(up, token))
         _run_while_locked(up, 1.2, lambda: http.get("/shipments?limit=7"))
-        # A process that has just done without Redis counts alone for a moment.
+        # A process whose Redis was away counts by itself until its circuit breaker closes.
         assert comes_true(20, lambda: _count_requests(http) >= _MIN_COUNTED_REQUESTS), (
             "Requests are not counted in Redis."
         )
@@ -64,7 +64,7 @@ def busy(up: UpProcess) -> UpProcess:
 
 
 def _count_requests(http: httpx.Client) -> int:
-    """Ask once more, and return how many requests have been counted."""
+    """Make one more request, and return how many have been counted."""
     assert http.get("/shipments/SHIP-000001").status_code == 200
     return int(http.get("/metrics/ratelimit").json()["limiters"]["general"]["hits"])
 
@@ -79,7 +79,7 @@ def _login(up: UpProcess, email: str) -> httpx.Client:
 
 async def _join_feed(up: UpProcess, ticket: str) -> None:
     url = f"ws://127.0.0.1:{up.port}/ws/"
-    async with websockets.connect(url, subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:  # type: ignore[list-item]
+    async with websockets.connect(url, subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:  # type: ignore[list-item]  Subprotocol is a str
         await socket.send(orjson.dumps({"type": "join:room", "room": "shipments:all"}).decode())
         async with asyncio.timeout(30):
             while orjson.loads(await socket.recv())["type"] != "shipment:update":
@@ -96,7 +96,7 @@ async def _join_feed(up: UpProcess, ticket: str) -> None:
 
 
 def _partial_reports(up: UpProcess) -> list[str]:
-    """Return the reports that do not know of every host just now."""
+    """Return the reports that miss a host now."""
     return [name for name in REPORTS if "partial" in httpx.get(f"{up.url}/api/metrics/{name}", timeout=10).json()]
 
 
@@ -105,7 +105,7 @@ def _service_processes(up: UpProcess, names: list[str]) -> list[psutil.Process]:
 
 
 def _run_while_locked(up: UpProcess, seconds: float, work: Callable[[], object]) -> None:
-    """Let a query of `work` wait for a table."""
+    """Run `work` while a table that it queries is locked for `seconds`."""
     worker = threading.Thread(target=work)
     with psycopg.connect(embedded.endpoints(up.home).database_url) as connection:
         connection.execute("LOCK TABLE shipments_shipment IN ACCESS EXCLUSIVE MODE")
@@ -122,7 +122,7 @@ def _has_keys(*names: str) -> Callable[[Any], bool]:
     return lambda value: set(names) <= set(value)
 
 
-# The lines of the runbook: what curl asks, jq's path, and what has to come out.
+# The commands of the runbook: path of the request, jq's filter, and a check of the result.
 LINES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("/api/metrics/websocket", ".activeConnections", _is_number()),
     ("/api/metrics/websocket", ".totalConnections", _is_number(1)),
@@ -186,7 +186,7 @@ def test_a_line_of_the_runbook_prints_what_it_should(
 
     last_result: list[Any] = []
 
-    # What a process has just counted is told within seconds.
+    # A process publishes its counts within seconds.
     assert comes_true(15, holds), last_result
 
 
@@ -205,7 +205,7 @@ def test_a_line_of_our_page_answers(busy: UpProcess, line: str) -> None:
 
 
 def _follow_jq_path(found: Any, way: str, path: str) -> None:
-    """Follow jq's path; `failed` stands only in the answer of a process that is not ready."""
+    """Return the value at jq's filter; `failed` is only in the response of a process that is not ready."""
     for name in filter(None, way.split(".")):
         if (path, name) != ("/api/health/ready", "failed"):
             found = found[name]
@@ -330,7 +330,7 @@ def test_frozen_dependencies_slow_no_answer_and_are_named(up: UpProcess) -> None
         finally:
             for each in suspended:
                 each.resume()
-        # Everything is as it was found: also Redis, whose return each process sees by itself.
+        # Each process must notice by itself that Redis is back.
         assert comes_true(
             20, lambda: timed_get("/ready").json() == {"ready": True, "status": "ready", "degraded": []}
         )
@@ -344,7 +344,7 @@ def test_frozen_dependencies_slow_no_answer_and_are_named(up: UpProcess) -> None
         "status": "critical", "reason": "does not answer", "latencyMs": body["checks"]["database"]["latencyMs"],
     }  # fmt: skip
     assert body["checks"]["cache"]["reason"]
-    # Seconds of a machine that does nothing else: others' work stretches them.
+    # The bound is for an idle machine; load stretches it.
     slack = max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1))
     assert noticed < 3 * slack
     assert sorted(seconds)[int(len(seconds) * 0.95)] < 0.05 * slack

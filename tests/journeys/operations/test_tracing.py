@@ -55,7 +55,7 @@ def _lines(daphne: ProductProcess, trace: str) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def case(daphne: ProductProcess, committed: None) -> Iterator[tuple[httpx.Client, Shipment]]:
-    """A dispatcher who has logged in, and a shipment."""
+    """Return the client of a dispatcher who has logged in, and a shipment."""
     organization = factories.organization()
     shipment = factories.booked_shipment(factories.member(organization, "dispatcher"))
     with contextlib.closing(clients.logged_in_client(daphne, organization, "dispatcher")) as http:
@@ -90,7 +90,9 @@ async def test_a_change_is_one_trace_from_its_request_to_the_socket(
     )
     request = collector.spans_of(request_trace, f"POST {SHIPMENT}/transitions")[0]
     assert (request["parent"], request["http.response.status_code"]) == (caller, 200)
-    insert_spans = collector.spans_of(request_trace, "WITH")  # the shipment, its event and its audit entry
+    insert_spans = collector.spans_of(
+        request_trace, "WITH"
+    )  # one statement: the shipment, its event and its audit entry
     assert {each["parent"] for each in insert_spans} == {request["id"]}
     assert reference not in str(collector.spans)
     assert collector.spans_of(request_trace, "deliver")[0]["parent"] == request["id"]
@@ -146,7 +148,7 @@ def test_a_collector_that_says_nothing_holds_no_request_up(
     finally:
         collector.release_answers()
 
-    # The exporter waits two seconds for each batch; requests are none of its business.
+    # The exporter waits two seconds for each batch, in a thread of its own.
     assert durations[30] < 1
 
 
@@ -169,5 +171,5 @@ def test_a_collector_that_says_nothing_keeps_no_process_from_ending(collector: O
     finally:
         collector.release_answers()
 
-    # It gives its last batch one second; the rest is what an interpreter takes to end on a crowded machine.
+    # The last batch has one second; the rest is the end of an interpreter on a loaded machine.
     assert ended - float(completed.stdout) < 5

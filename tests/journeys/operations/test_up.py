@@ -1,4 +1,4 @@
-"""One command from an empty folder to a product that answers, and back to nothing."""
+"""`manage.py up` goes from an empty folder to a ready product, and back to no process."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> UpProcess:
 
 @pytest.fixture
 def running(up: UpProcess) -> Iterator[subprocess.Popen[bytes]]:
-    """Everything, ready; killed afterwards if the test has not ended it."""
+    """Start everything and wait until it is ready; kill it afterwards if the test has not ended it."""
     process = up.start_and_wait()
     yield process
     process.kill()
@@ -72,7 +72,7 @@ def test_a_second_up_says_where_the_first_runs_and_touches_nothing(
 def test_whatever_is_killed_comes_back(up: UpProcess, running: subprocess.Popen[bytes]) -> None:
     assert comes_true(5, lambda: "Freight is ready" in up.output.read_text())
     for process in psutil.Process(running.pid).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it went with the one before
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended with its parent
             process.kill()
     assert comes_true(5, lambda: not up.is_ready())
 
@@ -127,7 +127,7 @@ def test_a_second_start_is_quick_and_keeps_the_data(up: UpProcess) -> None:
     second.wait(20)
 
     assert after == before > 0
-    # Seconds of a machine that does nothing else: others' work stretches them.
+    # The bound is for an idle machine; load stretches it.
     assert took < 8 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 

@@ -1,4 +1,4 @@
-"""The published schema, fuzzed against the running product: no 5xx, and no answer that is not documented."""
+"""The published schema, fuzzed against the running product: no 5xx, and no undocumented response."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +35,7 @@ def administrator(product: ProductStage, django_db_blocker: DjangoDbBlocker) -> 
 
 
 def operations() -> dict[str, Any]:
-    """Return every operation of the schema but the one that would end the very login that asks."""
+    """Return every operation of the schema but the logout of the login that the test uses."""
     document = SchemaGenerator().get_schema(request=None, public=True)
     del document["paths"]["/api/auth/logout"]
     loaded = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]
@@ -60,11 +60,11 @@ def test_no_request_breaks_the_schema(label: str, product: ProductStage, adminis
     )
     def send_case(case: Any) -> None:
         if case.query and "wait" in case.query:
-            case.query = {**case.query, "wait": 1}  # a long poll holds; that it answers is enough here
+            case.query = {**case.query, "wait": 1}  # a long poll waits
         transport = {"base_url": product.api.url, "headers": {"Authorization": token}}
         if OPERATIONS[label].path.endswith("/stream"):
             with requests.request(**case.as_transport_kwargs(**transport), timeout=10, stream=True) as answer:
-                if answer.status_code == 200:  # it goes on for ever; that it begins as described is enough here
+                if answer.status_code == 200:  # it never ends: only its beginning is checked
                     assert answer.headers["Content-Type"].startswith("text/event-stream")
                     assert next(answer.iter_lines()).startswith(b"retry: ")
                     return

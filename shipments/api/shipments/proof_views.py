@@ -97,7 +97,7 @@ class Proof(StrictSerializer):
 class LargeJSONParser(StrictJSONParser):
     """The same JSON, with room for two pictures."""
 
-    most_bytes = _MAX_JSON_BYTES
+    max_bytes = _MAX_JSON_BYTES
 
 
 class PlainMultiPartParser(MultiPartParser):

@@ -1,7 +1,7 @@
 """Pytest plugin: real PostgreSQL and Valkey for every test, started once, in a temporary FREIGHT_HOME.
 
 They start when the module is imported (`addopts = -p tests.backing_services`), before the settings are read. The
-workers of pytest-xdist inherit the environment and start nothing. `DATABASE_URL` and `REDIS_URL` are used where set.
+workers of pytest-xdist inherit the environment and start nothing. `DATABASE_URL` and `REDIS_URL` come first.
 """
 
 import atexit

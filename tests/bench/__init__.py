@@ -1,0 +1,1 @@
+"""Benchmarks: Freight beside peers, one JSON line each (`make bench`)."""

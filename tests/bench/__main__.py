@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run them all, or those named, with the options that follow, and fail where one of them does."""
+    """Run every benchmark, or those named, with the options given; return how many failed."""
     selected = [each for each in sys.argv[1:] if not each.startswith("-")]
     options = [each for each in sys.argv[1:] if each.startswith("-")]
     names = sorted(path.stem for path in Path(__file__).parent.glob("bench_*.py"))

@@ -1,7 +1,7 @@
 """Everyday requests of one user through a real Daphne, at a million shipments: p50 and p95 of each.
 
-Every round asks everything once, each time about another shipment, so that no answer comes from a cache and
-whatever disturbs one request disturbs all. The goal is a p95 of at most 50 ms for each.
+Every round makes each request once, for another shipment each time, so that no response comes from a cache and noise
+affects all alike. The goal is a p95 of at most 50 ms for each.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(url: str, shipments: int, rounds: int) -> dict[str, list[float]]:
-    """Ask everything once a round and return the milliseconds by request."""
+    """Make every request once a round and return the milliseconds by request."""
     rng = random.Random(3)
     milliseconds: dict[str, list[float]] = {}
     with httpx.Client(base_url=f"{url}/api", timeout=30) as client:
@@ -59,7 +59,7 @@ def measure(url: str, shipments: int, rounds: int) -> dict[str, list[float]]:
         for number in range(-10, rounds):
             reference = f"SHIP-{rng.randrange(1, shipments + 1):06d}"
             since = f"2020-01-01T00:00:00.{abs(number):06}Z"
-            measured = number >= 0  # the first ten warm the connections up
+            measured = number >= 0  # ten rounds warm the connections up
             timed_request("list", "GET", f"/shipments?limit=50&createdAfter={since}", measured=measured)
             timed_request(
                 "filter", "GET", f"/shipments?status=in_transit&limit=50&createdAfter={since}", measured=measured

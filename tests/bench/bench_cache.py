@@ -1,11 +1,10 @@
-"""How much of what is read is kept, while the demo moves: after `warmup_cache`, beside `simulate` and the relay.
+"""The cache's hit rate while the demo changes: after `warmup_cache`, beside `simulate` and the relay.
 
-Half of the readers' questions are boards': the newest page, or the newest of one status. The other half are for one
-shipment: four of five for one that a board has just shown, else for any at all. Nobody says what he has already
-(`If-None-Match`): an answer of 304 asks no cache.
+Half of the reads are of boards: the newest page, or the newest of one status. The other half are of one shipment: four
+of five of one that a board has just shown, else of any. No read sends `If-None-Match`: a 304 reads no cache.
 
-What is kept ends with the next commit that concerns it, so how much of it is asked for again depends on how many
-ask: the same writing is read by more and more. The runbook's 0.7 is held against 10 reads for each write.
+The next commit that concerns an entry invalidates it, so that the hit rate depends on the reads for each write, which
+are raised step by step. The runbook's goal of 0.7 is for 10 reads for each write.
 """
 
 import argparse
@@ -31,7 +30,7 @@ from tests.drills.harness.presets import bench_stage
 from tests.drills.harness.process import Role, api, relay
 
 SHIPMENTS = 2_000
-# Connections that the readers share.
+# Each has a connection of its own.
 READERS = 4
 READS_A_WRITE = 10
 STATUSES = ("booked", "dispatched", "in_transit", "at_facility", "out_for_delivery")
@@ -77,7 +76,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def read(port: int, references: list[str], seconds: float, rate: float) -> dict[int, int]:
-    """Read by several readers for so many seconds, and return how often they got which status."""
+    """Read with several readers for `seconds`, `rate` reads a second in all; return the count of each status."""
     with ThreadPoolExecutor(READERS) as threads:
         futures = [
             threads.submit(_read, port, references, seconds, rate / READERS, seed) for seed in range(READERS)

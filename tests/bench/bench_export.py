@@ -1,9 +1,9 @@
 """A million shipments as CSV through a real Daphne, beside `psql \\copy` of the same query, Node, and the ORM.
 
-What is measured is the product as it is: authenticated, limited, audited, safe from formulas, counted in the same
-snapshot. The peers write the same columns without any of that. Freight and psql take turns, so that whatever
-disturbs one disturbs both; the slow peers have their turns in between. Then: four at once, the liveness of a
-process with three exports, its memory, and a PDF of 2,000 rows. What was reached stands beside each goal.
+The product is measured as it is: authenticated, limited, audited, with formulas escaped, rows counted in the same
+snapshot. The peers write the same columns without any of that. Freight and psql take turns, so that noise affects
+both alike; the slow peers run in between. Then: four exports at once, the liveness of a process with three exports,
+its memory, and a PDF of 2,000 rows.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Let everybody take turns and return all figures."""
+    """Let Freight and the peers take turns and return all figures."""
     from tests.bench.exporting import peers  # needs settings
     from tests.bench.exporting.export_client import ExportClient
 
@@ -72,7 +72,7 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 def _turns(
     export_client: Any, peers_running: list[Any], options: argparse.Namespace
 ) -> tuple[dict[str, Any], list[float]]:
-    """Return rows per second by who took them, and the seconds of Freight's first bytes."""
+    """Return rows per second by server, and the seconds to Freight's first bytes."""
     from tests.bench.exporting import peers  # needs settings
 
     statement, rows = peers.export_copy_statement(), options.shipments
@@ -97,7 +97,7 @@ def _turns(
 
 
 def _measure_concurrency(export_client: Any, rows: int) -> dict[str, Any]:
-    """Take four exports at once beside one alone, and ask for a sign of life while three run."""
+    """Download four exports at once beside one alone, and check liveness while three run."""
     alone = statistics.median(export_client.at_once(1, rows) for _ in range(3))
     four = statistics.median(export_client.at_once(4, rows) for _ in range(2))
     with export_client.alive() as taken:
@@ -109,7 +109,7 @@ def _measure_concurrency(export_client: Any, rows: int) -> dict[str, Any]:
 
 
 def check_goals(figures: dict[str, Any]) -> list[dict[str, Any]]:
-    """Hold the figures against the goals."""
+    """Compare the figures with the goals."""
     ratios, first, pdf = figures["ratios"], figures["firstByteMs"], figures["pdf"]
     at_least = [("× \\copy", ratios["copy"], 0.8), ("four at once × one", figures["fourByOne"], 0.8)]
     at_least += [

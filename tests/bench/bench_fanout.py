@@ -1,8 +1,8 @@
 """One event to many sockets: Freight beside a textbook Channels consumer, socket.io with Redis, and Bun.
 
-All servers run at once, each in one process with its own load process, and take turns, so that whatever disturbs
-one disturbs all. The same bytes go through all of them. Of Freight everything is on (consumers, authentication,
-limits, metrics), and the events are in its log; a turn's clock starts when they are committed and published.
+All servers run at once, each in one process with its own load process, and take turns, so that noise affects all
+alike. The same bytes go through all of them. Freight runs with everything on (consumers, authentication, limits,
+metrics), and the events are in its log; a turn's clock starts when they are committed and published.
 
 `each`: one publish at a time, delivered to the last socket before the next. `burst`: 32 in flight. `rooms`: one
 publish to each of many small rooms. The main figure is deliveries per second of the server's CPU. One run takes
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 def goals(
     one_room: str, figures_by_scenario: Mapping[str, Any], ratios: Mapping[str, Any], stopped: Mapping[str, Any]
 ) -> list[Goal]:
-    """Hold what was found against the goals; of the scenes with one room the named one counts."""
+    """Compare the results with the goals; of the scenarios with one room the named one counts."""
     times, ours = ratios[one_room], figures_by_scenario[one_room]["freight"]
     node = figures_by_scenario[one_room].get("socket.io")
     node_ratios, bun_ratios = times.get("socket.io", {}), times.get("bun", {})

@@ -1,6 +1,6 @@
 """An import of new shipments beside booking the same number one at a time; the same file again, and a dry run.
 
-Rounds take turns, so that whatever disturbs one disturbs both.
+The methods take turns, so that noise affects all alike.
 """
 
 import argparse
@@ -19,7 +19,7 @@ PLACES = ("NLRTM", "DEHAM", "BEANR", "FRLEH", "GBFXT", "ESVLC", "ITGOA", "PLGDN"
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Print one JSON line with rows a second of each way, and the ratio of importing to booking."""
+    """Print one JSON line with the rows a second of each method, and the ratio of importing to booking."""
     parser = argparse.ArgumentParser(prog="bench_import", description=__doc__)
     parser.add_argument("--rows", type=int, default=4_000, help="of one file")
     parser.add_argument("--single", type=int, default=500, help="booked one at a time in a round")
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
-    """Bring shipments in by each way in turn."""
+    """Write shipments by each method in turn."""
     from exports.file_imports import columns, row_processing, table  # needs settings
     from exports.sandbox import pool
     from shipments import services
@@ -57,8 +57,8 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
 
     def run_import(raw: bytes, work: Callable[..., Any], size: int, outcome: str) -> None:
         parsed = table.read(raw)
-        wishes = row_processing.ChunkReader(columns.match_header(parsed.header), decimal_comma=False)
-        for chunk in wishes.chunks(parsed.rows(), size):
+        reader = row_processing.ChunkReader(columns.match_header(parsed.header), decimal_comma=False)
+        for chunk in reader.chunks(parsed.rows(), size):
             assert {each.outcome for each in work(by=by, now=now, chunk=chunk)} == {outcome}
 
     def one_by_one(names: list[str]) -> None:
@@ -78,7 +78,7 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
         )
         for name, count, work in (
             ("one", single, partial(one_by_one, references(single))),
-            *((name, rows, partial(run_import, raw, *how)) for name, *how in imports),
+            *((name, rows, partial(run_import, raw, *arguments)) for name, *arguments in imports),
         ):
             started = time.perf_counter()
             work()

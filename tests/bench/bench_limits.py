@@ -1,6 +1,6 @@
 """What a limit costs a request: microseconds, and commands at Redis.
 
-The goal is one round trip at most, and no more than 150 microseconds of our own processor beside it.
+The goal is one round trip at most, and no more than 150 microseconds of CPU time beside it.
 """
 
 import json
@@ -40,7 +40,7 @@ def measure() -> dict[str, Any]:
     calls, times = _count_commands(redis), 1000
     for _ in range(times):
         limiter.hit_all(three, key)
-    trips = round((_count_commands(redis) - calls - 1) / times, 3)  # less the question itself
+    trips = round((_count_commands(redis) - calls - 1) / times, 3)  # less the INFO itself
     costs = {
         "pingUs": _microseconds(redis.ping),
         "oneUs": _microseconds(lambda: limiter.hit_all(one, key)),
@@ -57,7 +57,7 @@ def measure() -> dict[str, Any]:
 
 
 def _count_commands(redis: Any) -> int:
-    """Return how many commands came over the wire: those of scripts are taken out."""
+    """Return how many commands clients sent: those within scripts are left out."""
     stats = redis.info("commandstats")
     scripted = ("incr", "expire", "hincrby", "zincrby", "zcard", "zremrangebyrank")
     return sum(each["calls"] for name, each in stats.items() if name.removeprefix("cmdstat_") not in scripted)

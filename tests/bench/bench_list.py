@@ -1,7 +1,7 @@
 """The list of shipments at a million rows: the first page beside one 5,000 pages further.
 
-Both are whole requests through Django (authentication, limiter, representation), asked for in turn, so that
-whatever disturbs one disturbs the other. The goal is a ratio of medians of at most 1.5.
+Both are whole requests through Django (authentication, limiter, representation) and take turns, so that noise
+affects both alike. The goal is a ratio of medians of at most 1.5.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def _dispatcher() -> tuple[Any, dict[str, str]]:
 
 
 def _cursor(pages: int) -> str:
-    """Make the cursor that following `next` so many times would give: the row is found by its number."""
+    """Return the cursor that following `next` that often would give: its row is found by OFFSET."""
     from shipments.auth import subjects  # needs settings
     from shipments.models import Organization, Shipment
     from shipments.selectors.lists.definitions import SHIPMENTS

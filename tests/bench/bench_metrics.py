@@ -1,6 +1,6 @@
-"""What measuring costs: microseconds a request and a query, milliseconds a page of four processes.
+"""What metrics cost: microseconds a request and a query, milliseconds a scrape of four processes.
 
-The goal is at most 100 microseconds a request of five queries, and 50 milliseconds a page.
+The goal is at most 100 microseconds a request of five queries, and 50 milliseconds a scrape.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ def main() -> dict[str, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """Measure, and stop what it started."""
+    """Measure, and stop the processes."""
     from django.http import HttpResponse
     from django.test import RequestFactory
     from django.urls import resolve
@@ -78,7 +78,7 @@ def _microseconds(operation: Callable[[], object]) -> float:
 
 @contextlib.contextmanager
 def _other_processes() -> Any:
-    """Have three more processes that have measured as much as this one."""
+    """Run three more processes that have recorded as much as this one."""
     import subprocess
 
     from monitoring import metrics
@@ -128,7 +128,7 @@ def _measure_page() -> dict[str, float]:
         size = len(answer.content)
         wall_ms.append((time.perf_counter() - started) * 1000)
         cpu_ms.append((time.process_time() - began) * 1000)
-    # What the processor worked for it, whatever else the machine does.
+    # CPU time, whatever else the machine does.
     cpu = round(statistics.median(cpu_ms), 1)
     return {"pageMs": round(statistics.median(wall_ms), 1), "pageCpuMs": cpu, "pageKb": round(size / 1024, 1)}
 

@@ -1,6 +1,6 @@
 """PDFs through a real Daphne: reports of 60, 2,000 and 20,000 rows first and again, and a label when warm.
 
-The goal is 2 s for 2,000 rows on two cores, 50 ms for what was drawn before, 500 ms for a label.
+The goal is 2 s for 2,000 rows on two cores, 50 ms for a cached report, 500 ms for a label.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SHIPMENTS = 20_000
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    """Print one JSON line with seconds for what is drawn, milliseconds for what is kept."""
+    """Print one JSON line with seconds for rendered reports, milliseconds for cached ones."""
     parser = argparse.ArgumentParser(prog="bench_pdf", description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[60, 2_000, 20_000])
     parser.add_argument("--labels", type=int, default=10)

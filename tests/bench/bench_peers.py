@@ -1,9 +1,9 @@
 """REST beside what others would have built: Express with Prisma, Express with pg, plain DRF on stock Daphne.
 
-All read the same tables; ours authenticates, limits, measures and logs each request, theirs do nothing of it. One
-process each, sixteen connections, each way of asking in turn and all again five times. What counts is requests a
-second of the server's processor time: the load and PostgreSQL run on the same machine. "Fresh" asks for a page that
-nobody has asked for before, "same" for one that is kept.
+All read the same tables; Freight authenticates, limits, measures and logs each request, the peers do none of it. One
+process each, sixteen connections, each kind of request in turn, five rounds. What counts is requests a second of the
+server's CPU time: the load and PostgreSQL run on the same machine. "Fresh" is a page that is not cached, "same" a
+cached one.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SHIPMENTS = 2_000
 
 @dataclass(frozen=True)
 class RequestMode:
-    """One way of asking a server: a name, the next request's bytes, and whose CPU counts."""
+    """One kind of request to a server: a name, the next request's bytes, and the server's CPU seconds."""
 
     name: str
     port: int
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     from tests.bench.rest import peers
 
     while number_batch():
-        pass  # pages are kept once the feed has been numbered, as the relay does it
+        pass  # pages are cached once the feed is numbered, as the relay does it
     database = connection.settings_dict | {"PORT": ""}
     organization = str(Organization.objects.get(slug="demo").pk)
     with tempfile.TemporaryDirectory() as name, bench_server() as ours:
@@ -134,7 +134,7 @@ async def _measure(ways: list[RequestMode], rounds: int, seconds: float) -> dict
 
 
 async def _run_for(mode: RequestMode, seconds: float) -> int:
-    """Send requests over sixteen kept connections for so long, and return how many were answered."""
+    """Send requests over sixteen keep-alive connections for `seconds`, and return how many were answered."""
     until = time.monotonic() + seconds
     return sum(await asyncio.gather(*(_request_until(mode, until) for _ in range(CONNECTIONS))))
 

@@ -1,6 +1,6 @@
-"""Positions brought in bulk beside one COPY of ready bytes into the same table; one at a time for comparison.
+"""Positions ingested in bulk beside one COPY of ready bytes into the same table; one at a time for comparison.
 
-Rounds take turns, so that whatever disturbs one disturbs both. The goal is 0.6 of the bare COPY.
+The methods take turns, so that noise affects all alike. The goal is 0.6 of the bare COPY.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
-    """Bring as many positions by each way in turn."""
+    """Write as many positions by each method in turn."""
     from shipments import services  # needs settings
     from shipments.auth import subjects
     from shipments.models import Driver, Organization
@@ -48,7 +48,7 @@ def measure(rows: int, drivers: int, batch: int, rounds: int) -> dict[str, Any]:
     rng = random.Random(3)
 
     def make_fixes(count: int) -> list[Any]:
-        """Of drivers of their own, so that all are new; in the order of time, as they come in."""
+        """Return positions of new drivers, so that all are new, in the order of time."""
         new_drivers = Driver.objects.bulk_create(
             Driver(organization=organization, name=f"Driver {n}", created_at=now, updated_at=now)
             for n in range(drivers)

@@ -1,7 +1,7 @@
-"""One shipment and one page through a real Daphne: cold, kept in Redis, kept in the process, and not modified.
+"""One shipment and one page through a real Daphne: cold, cached in Redis, cached in the process, and not modified.
 
-Every round asks for another shipment (or page) in each of the four ways, so that whatever disturbs one way
-disturbs all. Cold is the whole work: state, row, JSON, filling the cache.
+Every round reads another shipment (or page) in each of the four ways, so that noise affects all alike. Cold is the
+whole work: version, row, JSON, filling the cache.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SHIPMENTS = 2_000
 
 
 class TimedClient:
-    """One kept connection of one dispatcher."""
+    """One keep-alive connection of one dispatcher."""
 
     def __init__(self, port: int) -> None:
         from shipments.demo import accounts  # needs settings
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def measure(client: TimedClient, rounds: int) -> dict[str, Any]:
-    """Time every way of asking, one after the other in each round."""
+    """Time every kind of request, one after the other in each round."""
     samples: dict[str, list[float]] = {}
 
     def sample(name: str, path: str, expected: int = 200, **headers: str) -> str:
@@ -89,7 +89,7 @@ def measure(client: TimedClient, rounds: int) -> dict[str, Any]:
 
 
 def _load_data() -> None:
-    """Load the demo, number its feed, and warm up what is in transit in an otherwise empty cache."""
+    """Load the demo, number its feed, and warm up the shipments in transit in an otherwise empty cache."""
     from django.core.management import call_command
     from django.db import connection
 

@@ -1,10 +1,9 @@
-"""Many sockets at rest and in company: what they cost, and whether a busy API slows them down.
+"""Many idle and busy sockets: what they cost, and whether a busy API slows them down.
 
-Ten thousand joined sockets on two `ws` processes, directly, which nothing happens to: memory, descriptors, CPU over
-more than one round of pings and heartbeats. Two thousand through the nginx file that deploy/ ships. What a publish
-costs inside a request. And the way from publish to receipt while the api role is saturated by REST. What a rolling
-restart does to 2,000 sockets is played by `manage.py drill delivery`. One run takes about four minutes, `--quick`
-one.
+Ten thousand idle sockets in rooms of two `ws` processes: memory, descriptors, CPU over more than one interval of pings
+and heartbeats. Two thousand through the nginx file that deploy/ ships. The cost of a publish inside a request. And the
+latency from publish to receipt while the api role is saturated by REST. `manage.py drill delivery` restarts Daphnes
+under 2,000 sockets. One run takes about four minutes, `--quick` one.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from tests.drills.harness.nginx import Nginx
 from tests.drills.harness.presets import bench_server
 
 ROOMS = 500
-# Longer than the way from one ping, and one heartbeat, to the next.
+# Longer than the intervals of pings and of heartbeats.
 IDLE_SECONDS = 26.0
 CALLERS = 16
 
@@ -41,10 +40,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     idle_sockets, busy_sockets, turns = (1_000, 200, 30) if options.quick else (10_000, 2_000, 200)
     bench_database.setup_django()
     bench_database.load_shipments(2_000, events=2.0)
-    from tests.bench.fanout import event_source as house  # needs settings
+    from tests.bench.fanout.event_source import EventSource  # needs settings
 
     with tempfile.TemporaryDirectory() as name:
-        event_source = house.EventSource(ROOMS)
+        event_source = EventSource(ROOMS)
         result: dict[str, Any] = {
             "bench": "sockets",
             "idle": idle(event_source, Path(name), idle_sockets),
@@ -72,7 +71,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def idle(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
-    """Open the sockets on two processes and let them be."""
+    """Open the sockets on two processes and leave them idle."""
     from tests.bench.fanout.event_source import peers_of  # needs settings
     from tests.bench.fanout.peers import LoadProcess
 
@@ -105,7 +104,7 @@ def idle(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
 
 
 def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, Any]:
-    """Open sockets through nginx before two processes, and let all of them hear one event."""
+    """Open sockets through nginx before two processes, and publish one event to all of them."""
     from dataclasses import replace
 
     from tests.bench.fanout.event_source import peers_of  # needs settings
@@ -134,7 +133,7 @@ def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, An
 
 
 def publish_cost(event_source: Any, rounds: int = 2_000) -> dict[str, float]:
-    """Tell how long a request waits for its event to be announced, and for the hint alone."""
+    """Return the milliseconds that a request waits for the publish of its event, and for the hint alone."""
     from realtime.publishing import receivers  # needs settings
 
     [(room, frame)] = event_source.commit([0])
@@ -144,7 +143,7 @@ def publish_cost(event_source: Any, rounds: int = 2_000) -> dict[str, float]:
 
 
 def _each_ms(operation: Any, rounds: int) -> float:
-    """Return the median of what one call takes; in small bundles, since the publisher must keep up."""
+    """Return the median milliseconds of one call, in small batches with pauses, so that the publisher keeps up."""
     samples = []
     for _ in range(rounds // 50):
         started = time.perf_counter()

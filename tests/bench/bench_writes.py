@@ -1,8 +1,8 @@
-"""Transitions as fast as they go: through REST on one Daphne, and through the service with eight connections.
+"""Transitions at full speed: through REST on one Daphne, and through the service with eight connections.
 
-Each is what a carrier's system sends: a command with an Idempotency-Key, so lock, event, audit and the kept answer
-are in every commit. Over REST what counts is the processor time of the Daphne, so that a client on the same machine
-takes nothing from the figure; through the service it is commits a second of the whole machine, PostgreSQL included.
+Each is a command with an Idempotency-Key, as a carrier's system sends it: lock, event, audit and stored response are in
+every commit. Over REST the CPU time of the Daphne counts, so that the client on the same machine does not lower the
+figure; through the service it is commits a second of the whole machine, PostgreSQL included.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
 
 
 def through_rest(server: Any, references: list[str], seconds: float) -> dict[str, float]:
-    """Send transitions over eight kept connections; rates a wall second and a second of the Daphne's."""
+    """Send transitions over eight keep-alive connections; return rates a second of wall clock and of CPU time."""
     token = _login(server.port)
     process = psutil.Process(server.pid)
     counts = [0] * CALLERS
@@ -128,7 +128,7 @@ def _write_until(own_references: list[str], seconds: float, database: str, ready
     def write(reference: str, key: str) -> None:
         claimed = idempotency.claim(by=by, now=timezone.now(), key=key, fingerprint=b"f" * 32)
         services.advance(by=by, now=timezone.now(), reference=reference, to=states[reference])
-        idempotency.store_response(claimed, answer)  # type: ignore[arg-type]
+        idempotency.store_response(claimed, answer)  # type: ignore[arg-type]  a fresh key is claimed
 
     ready.wait()
     number, started = 0, time.monotonic()

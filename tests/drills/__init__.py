@@ -1,1 +1,1 @@
-"""Runbook sections as timed experiments: each injects its faults and prints the evidence."""
+"""Experiments on real processes (`manage.py drill`): each injects faults, checks a promise and prints evidence."""

@@ -1,0 +1,1 @@
+"""The short form of the delivery, alerts and leak drills, as tests."""

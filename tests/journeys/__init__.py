@@ -1,0 +1,1 @@
+"""Tests of the running product from outside: real servers on real sockets."""

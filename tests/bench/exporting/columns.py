@@ -1,4 +1,4 @@
-"""The default columns of the shipments' report as the peers write them: without care for formulas."""
+"""The default columns of the shipments' report as the peers write them: formulas are not escaped."""
 
 from typing import Any
 

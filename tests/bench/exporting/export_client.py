@@ -1,4 +1,4 @@
-"""Freight under the export bench: one Daphne, one dispatcher, and what is watched while exports run."""
+"""Freight in the export bench: one Daphne, one dispatcher, and what is measured while exports run."""
 
 import statistics
 import threading
@@ -23,7 +23,7 @@ _MEGABYTE: Final = 1024 * 1024
 
 
 class ExportClient:
-    """The dispatcher before a Daphne."""
+    """A dispatcher who has logged in at a Daphne."""
 
     def __init__(self, server: Any) -> None:
         from shipments.demo import accounts  # needs settings
@@ -34,7 +34,7 @@ class ExportClient:
         self.headers = {"Authorization": f"Bearer {answer.raise_for_status().json()['access']}"}
 
     def csv(self, rows: int) -> Download:
-        """Take the whole export, again and again while the server asks to come again."""
+        """Download the whole export, and retry while the server answers 429."""
         began = time.perf_counter()
         while True:
             taken = reader.download(self.server.port, CSV, self.headers)
@@ -54,15 +54,15 @@ class ExportClient:
             raise SystemExit(f"{CSV} has {lines} lines for {rows} rows and a header")
 
     def download_concurrently(self, count: int, rows: int) -> float:
-        """Take as many exports side by side and return the seconds until the last has ended."""
+        """Download `count` exports at once and return the seconds until the last has ended."""
         began = time.perf_counter()
         with ThreadPoolExecutor(count) as pool:
             list(pool.map(lambda _: self.csv(rows), range(count)))
         return time.perf_counter() - began
 
     def pdf(self, rows: int) -> dict[str, float]:
-        """Draw a report with warm renderers, then ask for it again."""
-        for warming in (1, 201):  # each engine's libraries
+        """Render a report with warm renderers, then request it again."""
+        for warming in (1, 201):  # loads the libraries of each engine
             self._timed(f"{PDF}?limit={warming}")
         first = self._timed(f"{PDF}?limit={rows}")
         again = statistics.median(self._timed(f"{PDF}?limit={rows}") for _ in range(10))
@@ -70,7 +70,7 @@ class ExportClient:
 
     @contextmanager
     def watch_memory(self) -> Iterator[dict[str, float]]:
-        """Tell by how much the server's memory grows while the block runs, in MB."""
+        """Measure by how much the server's memory grows while the block runs, in MB."""
         process, stopped, growth = psutil.Process(self.server.pid), threading.Event(), {"mb": 0.0}
         before = process.memory_info().rss
 
@@ -83,7 +83,7 @@ class ExportClient:
 
     @contextmanager
     def poll_liveness(self) -> Iterator[list[float]]:
-        """Ask for the liveness again and again while the block runs; the milliseconds of each answer."""
+        """Check liveness again and again while the block runs; yield the milliseconds of each response."""
         stopped, milliseconds = threading.Event(), list[float]()
 
         def poll() -> None:

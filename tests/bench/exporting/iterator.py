@@ -1,4 +1,4 @@
-"""The peer of the export bench: a view as Django's documentation has it, rows of the ORM through `csv.writer`.
+"""A peer of the export bench: a view as in Django's documentation, rows of the ORM through `csv.writer`.
 
 Run as `daphne tests.bench.exporting.iterator:application`. An asynchronous generator, since Daphne would hold the
 whole answer of another in memory; no authentication, limits, audit or care for formulas.
@@ -29,7 +29,7 @@ ROWS = int(os.environ["BENCH_ROWS"])
 
 
 class Echo:
-    """A file that gives back what is written to it."""
+    """A file whose `write` returns its argument."""
 
     def write(self, line: str) -> str:
         return line

@@ -1,4 +1,4 @@
-"""What the export bench measures beside Freight: PostgreSQL's own client, Node, and Django as its manual has it."""
+"""The peers of the export bench: PostgreSQL's own client, Node, and a view as Django documents it."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from tests.bench.exporting import columns, export_client, reader
 from tests.drills.harness.environment import ROOT, database_url, free_port
 
 HERE: Final = Path(__file__).parent
-# Times are written for UTC; else the session is psql's own.
+# The query formats times as UTC; else the session has the defaults of psql.
 _SESSION: Final = "-c timezone=UTC"
 
 
@@ -49,19 +49,19 @@ class Peer:
         raise SystemExit(f"{self.name} did not start: {self._log.read_text()[-2000:]}")
 
     def download(self) -> None:
-        """Take the rows once."""
+        """Download the rows once."""
         result = reader.download(self.port, "/rows.csv", {})
         if result.status != 200 or result.size < 1_000:
             raise SystemExit(f"{self.name}: {result.status}, {result.size} bytes; {self._log.read_text()[-2000:]}")
 
     def stop(self) -> None:
-        """End it."""
+        """End the server."""
         self.process.kill()
         self.process.wait()
 
 
 def node(folder: Path, rows: int) -> Peer:
-    """Fetch the packages of Node's peer by npm, beside the bench's data, and start it."""
+    """Install the packages of the Node peer by npm, beside the bench's data, and start it."""
     npm = shutil.which("npm")
     if npm is None:
         raise SystemExit("A peer of this bench runs on node: install nodejs and npm, or leave it out by --peers.")

@@ -1,4 +1,4 @@
-"""Taking answers as fast as a socket gives them: when the first byte of the body came, and when the last."""
+"""Downloads at the speed of the socket: the seconds to the first and to the last byte of the body."""
 
 import socket
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Download:
-    """One answer, in seconds since it was asked for."""
+    """One response; times in seconds since the request."""
 
     status: int
     headers: dict[str, str]
@@ -18,7 +18,7 @@ class Download:
 
 
 def download(port: int, path: str, headers: Mapping[str, str]) -> Download:
-    """Ask and read to the end; raises SystemExit where a chunked answer broke off."""
+    """Make a request and read the response to its end; raises SystemExit where a chunked body is cut."""
     lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: close"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     buffer = bytearray(1 << 20)

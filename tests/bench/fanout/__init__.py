@@ -1,0 +1,1 @@
+"""The servers, the load generator and the scenarios of the fan-out bench."""

@@ -1,4 +1,4 @@
-"""Freight's side of the fan-out bench: shipments to watch, events committed, frames as its hub sends them."""
+"""Freight's side of the fan-out bench: shipments, committed events, and frames as its hub sends them."""
 
 import time
 import uuid
@@ -21,7 +21,7 @@ from tests.bench.fanout import peers
 
 
 class EventSource:
-    """A dispatcher of the demo organisation with so many shipments of its own, one for each room."""
+    """A dispatcher of the demo organisation with `room_count` shipments of its own, one for each room."""
 
     def __init__(self, room_count: int) -> None:
         member = Membership.objects.select_related("user").get(user__email="dispatcher@demo.test")
@@ -55,7 +55,7 @@ class EventSource:
         return [(number, self._frame(told)) for number, told in zip(room_numbers, self._signals, strict=True)]
 
     def last_signal(self) -> dict[str, Any]:
-        """Return what the last committed event told its listeners."""
+        """Return the arguments of the signal of the last committed event."""
         return self._signals[-1]
 
     def _frame(self, arguments: dict[str, Any]) -> bytes:
@@ -87,7 +87,7 @@ class EventSource:
         }  # fmt: skip
 
     def hint(self, number: int, frame: bytes) -> None:
-        """Publish a hint as the writer's process would."""
+        """Publish a hint as the process of the writer does."""
         group = room_names.shipment_group(self.by.organization_id, self.references[number])
         publisher.publish_hint(group, seq=self._seqs[frame], epoch=epoch.current(), frame=frame, ends=False)
 
@@ -101,7 +101,7 @@ class EventSource:
 
 
 def peers_of(folder: Path, event_source: EventSource, names: Sequence[str]) -> list[peers.Peer]:
-    """Lay out the peers that were asked for."""
+    """Return the peers of these names; none is started."""
     if {"socket.io", "bun"} & set(names):
         peers.install_node(folder)
     url = settings.REDIS_URL

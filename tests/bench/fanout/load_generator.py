@@ -26,23 +26,23 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Target:
-    """How a server is entered, and how a delivery of it is told from the rest."""
+    """How to join rooms of a server, and how to recognise a delivery."""
 
     host: str
     port: int
     path: str
     headers: dict[str, str]
-    marker: str  # stands once in every frame that counts
+    marker: str  # occurs once in every delivery
     sent_texts: list[str]  # sent after the handshake; {room} is the socket's room
-    expected_replies: list[str]  # waited for, one after each of `says` (or the handshake)
+    expected_replies: list[str]  # one after each of `sent_texts` (or the handshake)
     rooms: int
     sockets: int
-    at_once: int = 64  # on their way in at a time
+    at_once: int = 64  # joining at a time
     first_room: int = 0
 
 
 def text_frame(text: str) -> bytes:
-    """Return a client's frame; its mask is zero, which is a mask like any other."""
+    """Return a masked frame; its mask is zero, which is a valid mask."""
     payload = text.encode()
     size = len(payload)
     head = struct.pack("!BB", 0x81, 0x80 | size) if size < 126 else struct.pack("!BBH", 0x81, 0x80 | 126, size)
@@ -50,7 +50,7 @@ def text_frame(text: str) -> bytes:
 
 
 class PendingSocket:
-    """One socket on its way into its room."""
+    """One socket that is joining its room."""
 
     def __init__(self, target: Target, number: int, *, receive_buffer: int = 0) -> None:
         self.connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -75,9 +75,9 @@ class PendingSocket:
         self._connected = False
 
     def advance(self) -> bool:
-        """Do what can be done now, and say whether the socket is in its room."""
+        """Advance as far as possible without blocking, and return whether the socket has joined its room."""
         if not self._connected:
-            self._connected = True  # writable: the connection stands
+            self._connected = True  # writable: connected
             self._send_next()
             return False
         try:
@@ -98,7 +98,7 @@ class PendingSocket:
 
 
 def open_all(target: Target) -> dict[int, socket.socket]:
-    """Return the sockets by their numbers, opened with a steady crowd on its way in."""
+    """Open the sockets, `at_once` joining at a time, and return them by descriptor."""
     poll, pending, opened = select.epoll(), dict[int, PendingSocket](), dict[int, socket.socket]()
     numbers = iter(range(target.sockets))
     deadline = time.monotonic() + DEADLINE_SECONDS
@@ -118,7 +118,7 @@ def open_all(target: Target) -> dict[int, socket.socket]:
 
 
 class DeliveryCounter:
-    """Sockets in their rooms: what they hear is counted, and pings are answered, also while nothing is counted."""
+    """Sockets in their rooms: deliveries are counted, and pings are answered at any time."""
 
     def __init__(self, connections: dict[int, socket.socket], mark: bytes) -> None:
         self._lines = connections
@@ -134,7 +134,7 @@ class DeliveryCounter:
             self.poll.register(fd, select.EPOLLIN)
 
     def count(self, expect: int) -> dict[str, float]:
-        """Read until so many marks came, and return when the median, 95th, 99th and last came."""
+        """Read until `count` markers came, and return when the median, 95th, 99th percentile and last came."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while self._count < expect:
             if time.monotonic() > deadline:
@@ -146,17 +146,17 @@ class DeliveryCounter:
         return {"count": seen} | {name: _time_of(times, seen * share) for name, share in PERCENTILES.items()}
 
     def read(self, fd: int) -> None:
-        """Take what one socket has to read, behind what it may have left of a mark."""
+        """Read what one socket has, behind the rest of a partial marker."""
         buffer, tail = self._buffer, self._tails[fd]
         try:
             end = _OVERLAP_BYTES + self._lines[fd].recv_into(self._free)
         except BlockingIOError:
-            return  # read meanwhile, by a count that began in the same turn
+            return  # another count of the same turn has read it
         if end == _OVERLAP_BYTES:
             raise SystemExit("a socket was closed")
         start = _OVERLAP_BYTES - len(tail)
         buffer[start:_OVERLAP_BYTES] = tail
-        # A text that ends here leaves nothing over.
+        # A text that ends here leaves no partial marker.
         self._tails[fd] = (
             b"" if buffer[end - 1] == _BRACE else bytes(buffer[max(start, end - _OVERLAP_BYTES) : end])
         )
@@ -170,13 +170,13 @@ class DeliveryCounter:
         for ping in _PING.finditer(text):
             payload = ping[1][1:]
             self._lines[fd].send(bytes((0x8A, 0x80 | len(payload))) + b"\0\0\0\0" + payload)
-            self._tails[fd] = b""  # it is answered; what follows begins with a frame of its own
+            self._tails[fd] = b""  # answered; a new frame follows
 
 
-_OVERLAP_BYTES = 16  # bytes of the buffer for what was read before
+_OVERLAP_BYTES = 16  # bytes of the buffer for a partial marker
 _BRACE = ord("}")
 _PING_BYTE = b"\x89"
-# A ping begins what is read, or stands behind a JSON text: in none does the byte follow on a brace.
+# A ping begins the data or follows a JSON text: within a text its byte never follows a brace.
 _PING = re.compile(rb"(?:^|\})\x89(\x00|\x04.{4}|\x0c.{12})", re.DOTALL)
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "last": 1.0}
 
@@ -202,7 +202,7 @@ def main() -> None:
             if fd != sys.stdin.fileno():
                 counter.read(fd)
                 continue
-            request = os.read(fd, 65536)  # one line, and none before it is answered
+            request = os.read(fd, 65536)  # one line; the next comes after its reply
             if not request:
                 return
             counter.poll.unregister(fd)

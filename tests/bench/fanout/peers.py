@@ -1,4 +1,4 @@
-"""Who is measured: Freight, and what others would have built. Each has one server process and a way to publish."""
+"""The servers of the fan-out bench: Freight, and what others would have built, each with a way to publish."""
 
 import asyncio
 import dataclasses
@@ -26,7 +26,7 @@ from tests.drills.harness.process import Handle, SpawnLauncher
 
 HERE: Final = Path(__file__).parent
 MARK: Final = "shipment:update"
-# Everything is counted as ever; one user opens all sockets, from one address.
+# The limiter works as usual; one user opens all sockets from one address.
 LIMITS: Final = {
     "RATE_LIMIT_SOCKETS_PER_USER": "100000",
     "RATE_LIMIT_SOCKETS_PER_ADDRESS": "100000",
@@ -67,7 +67,7 @@ class Peer(ABC):
         """Publish frames to rooms, from this process, as fast as it can."""
 
     def flood(self, frames: Sequence[tuple[int, bytes]]) -> None:
-        """Publish more than the product itself would hold ready."""
+        """Publish more than the product's publisher queues."""
         self.publish(frames)
 
     def start(self) -> None:
@@ -84,11 +84,11 @@ class Peer(ABC):
         raise SystemExit(f"{self.name} did not start: {self._log.read_text()[-2000:]}")
 
     def check_listening(self) -> None:
-        """Ask the server for anything; raises httpx.TransportError where nobody listens."""
+        """Make any request; raises httpx.TransportError where nothing listens."""
         httpx.get(f"http://127.0.0.1:{self.port}/", timeout=1)
 
     def descriptors(self) -> int:
-        """Return how many files and sockets it may have open."""
+        """Return how many descriptors it may have open."""
         assert self.process
         return psutil.Process(self.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0]
 
@@ -114,7 +114,7 @@ class Peer(ABC):
 
 
 class Textbook(Peer):
-    """Channels as its tutorial teaches it, on Daphne, over the pub/sub layer."""
+    """Channels as in its tutorial, on Daphne, over the pub/sub layer."""
 
     name = "textbook"
 
@@ -179,7 +179,7 @@ class Bun(Peer):
 
 
 class Freight(Peer):
-    """This product, with everything on: authentication, limits, metrics, the log behind it."""
+    """This product with everything on: authentication, limits, metrics, the event log."""
 
     name = "freight"
 
@@ -243,7 +243,7 @@ class Freight(Peer):
 
 
 def install_node(folder: Path) -> None:
-    """Fetch the peers' packages by npm, beside the bench's data."""
+    """Install the peers' packages by npm, beside the bench's data."""
     node = folder / "node"
     node.mkdir(exist_ok=True)
     for name in ("package.json", "socketio.mjs", "bun.js"):
@@ -269,13 +269,13 @@ class LoadProcess:
         self.opened = self._read()
 
     def expect(self, count: int) -> None:
-        """Have it count from now on."""
+        """Begin to count deliveries."""
         assert self._process.stdin
         self._process.stdin.write(json.dumps({"expect": count}) + "\n")
         self._process.stdin.flush()
 
     def wait_for_deliveries(self) -> dict[str, Any]:
-        """Wait until all have come, and return when."""
+        """Wait until all expected deliveries came, and return their times."""
         return self._read()
 
     def _read(self) -> dict[str, Any]:
@@ -287,6 +287,6 @@ class LoadProcess:
         return read
 
     def stop(self) -> None:
-        """End it."""
+        """End the process."""
         self._process.kill()
         self._process.wait()

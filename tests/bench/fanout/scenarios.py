@@ -1,4 +1,4 @@
-"""What the fan-out bench plays: many sockets in one room, or in many small ones; the peers take turns."""
+"""The scenarios of the fan-out bench: many sockets in one room, or in many small ones; the peers take turns."""
 
 import itertools
 import statistics
@@ -12,17 +12,17 @@ from tests.bench.fanout.event_source import EventSource
 from tests.bench.fanout.peers import LoadProcess, Peer
 
 IN_FLIGHT: Final = 32
-# Rooms that are published to in one turn of the scene with many.
+# Rooms that are published to in one turn of the scenario with many.
 _ROOMS_A_TURN: Final = 200
 _WARM_TURNS: Final = 2
 _LEAST_TURNS: Final = 3
-# Who takes so long for one turn is measured by what it has shown: the others must not wait for it.
+# A peer that takes longer for a turn is measured by what it has delivered: the others must not wait for it.
 _SLOW_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True)
 class FanoutScenario:
-    """So many sockets, spread evenly over rooms; played for so many seconds."""
+    """`sockets` sockets, spread evenly over rooms; run for `seconds`."""
 
     name: str
     sockets: int
@@ -112,7 +112,7 @@ def _run_turn(
     """
     expect = scenario.sockets * len(room_numbers) // scenario.rooms
     load.expect(expect)
-    time.sleep(0.02)  # the counting has begun, and the server is at rest
+    time.sleep(0.02)  # the counting has begun, and the server is idle
     if not frames:
         frames += event_source.commit(room_numbers)
     cpu = peer.cpu_seconds()

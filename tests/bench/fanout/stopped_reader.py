@@ -1,4 +1,4 @@
-"""A reader that stops: what the server keeps for it, and when it lets go."""
+"""A client that stops reading: how much the server buffers for it, and when it cuts it."""
 
 import select
 import socket
@@ -20,7 +20,7 @@ _POLL_SECONDS: Final = 0.02
 
 
 def run_stopped_reader(event_source: EventSource, peer: Peer, megabytes: int) -> dict[str, Any]:
-    """Publish so much to a room of one reader that reads and one that does not, and watch the server."""
+    """Publish to a room of one client that reads and one that does not, and measure the server."""
     room, frames = event_source.oversized_frames(megabytes * 1024 * 1024 // _FRAME_BYTES, size=_FRAME_BYTES)
     peer.start()
     load = None
@@ -52,7 +52,7 @@ def run_stopped_reader(event_source: EventSource, peer: Peer, megabytes: int) ->
 
 @contextmanager
 def _stopped_reader(target: Any) -> Iterator[socket.socket]:
-    """Open a socket that reads until it is in its room, and then no more."""
+    """Open a socket that stops reading once it has joined its room."""
     pending = PendingSocket(target, 0, receive_buffer=4096)
     poll = select.poll()
     poll.register(pending.connection, select.POLLOUT)
@@ -66,7 +66,7 @@ def _stopped_reader(target: Any) -> Iterator[socket.socket]:
 
 @contextmanager
 def _watch_memory(peer: Peer) -> Iterator[list[int]]:
-    """Note the peer's memory while the block runs."""
+    """Sample the peer's memory while the block runs."""
     samples, stopped = [peer.memory()], threading.Event()
 
     def sample() -> None:
@@ -83,7 +83,7 @@ def _watch_memory(peer: Peer) -> Iterator[list[int]]:
 
 
 def _seconds_until_cut(reader: socket.socket, began: float) -> float | None:
-    """Return after how many seconds the server ended the connection, None where it does not."""
+    """Return the seconds until the server closed the connection, None where it does not."""
     poll = select.poll()
     poll.register(reader, select.POLLRDHUP | select.POLLHUP | select.POLLERR)
     return round(time.monotonic() - began, 2) if poll.poll(_CUT_WITHIN_SECONDS * 1000) else None

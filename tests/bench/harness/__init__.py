@@ -1,0 +1,1 @@
+"""What every benchmark uses: its database and its goals."""

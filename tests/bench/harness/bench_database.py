@@ -18,7 +18,7 @@ DELETE FROM shipments_unnumberedevent
 
 
 def setup_django() -> None:
-    """Start what no URL names and set Django up."""
+    """Start the services that no URL names, and set Django up."""
     os.environ["DEMO"] = "1"  # its limits let a benchmark through
     os.environ.setdefault("LOG_LEVEL", "ERROR")
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
@@ -30,7 +30,7 @@ def setup_django() -> None:
 
 
 def use_bench_database() -> None:
-    """Use a database beside the real data, never in it; kept for the next run where the server is."""
+    """Use a database beside the real data, which the next run on the same server finds again."""
     from django.db import connection  # needs settings
 
     connection.settings_dict["TEST"]["NAME"] = f"bench_{connection.settings_dict['NAME']}"
@@ -38,7 +38,7 @@ def use_bench_database() -> None:
 
 
 def load_shipments(shipments: int, *, events: float) -> None:
-    """Load the shipments, with so many events each, unless an earlier run left them."""
+    """Load the demo with `shipments` shipments of `events` events each (mean), unless an earlier run did."""
     from django.core.management import call_command  # needs settings
 
     from shipments.demo import seed

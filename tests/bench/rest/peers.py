@@ -20,7 +20,7 @@ HERE: Final = Path(__file__).parent
 
 @dataclass
 class Peer:
-    """A server: how it is started, where it listens."""
+    """A server: its command and its port."""
 
     name: str
     command: Sequence[str]
@@ -59,7 +59,7 @@ class Peer:
 
 
 def plan_peers(folder: Path, database: dict[str, Any], organization: str) -> list[Peer]:
-    """Lay the peers out; npm fetches what two of them need."""
+    """Return the peers, none of which is started; npm installs the packages of two of them."""
     node = _install_node(folder)
     script, where = str(node / "express.mjs"), [database["HOST"], database["NAME"], database["USER"], organization]
     ports = [free_port() for _ in range(3)]
@@ -92,7 +92,7 @@ def _install_node(folder: Path) -> Path:
     if npm is None:
         raise SystemExit("The peers of this bench run on node: install nodejs and npm.")
     subprocess.run([npm, "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=node, check=True)
-    # The client needs no engine of its own; the tool that writes it would fetch one that it does not use here.
+    # The generated client needs no engine; without this the generator would download one.
     generate = ["node_modules/.bin/prisma", "generate", "--schema", "schema.prisma"]
     engine = {"PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true", "DATABASE_URL": "postgresql://unused"}
     subprocess.run(generate, cwd=node, check=True, env=os.environ | engine, stdout=subprocess.DEVNULL)

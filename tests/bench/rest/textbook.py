@@ -1,4 +1,4 @@
-"""Django REST framework as its tutorial teaches it, on stock Daphne, over the same tables: no limits, no metrics.
+"""Django REST framework as in its tutorial, on stock Daphne, over the same tables: no limits, no metrics.
 
 The database is named by BENCH_HOST, BENCH_DATABASE, BENCH_USER; the organisation by BENCH_ORGANIZATION.
 """
@@ -108,7 +108,7 @@ _visible_shipments = Shipment.objects.filter(
 
 
 class ListView(generics.ListAPIView):
-    """The newest fifty."""
+    """List the newest fifty shipments."""
 
     serializer_class = ShipmentSerializer
     queryset = _visible_shipments
@@ -118,7 +118,7 @@ class ListView(generics.ListAPIView):
 
 
 class OneView(generics.RetrieveAPIView):
-    """One of them."""
+    """Read one shipment."""
 
     serializer_class = ShipmentSerializer
     queryset = _visible_shipments
@@ -126,7 +126,7 @@ class OneView(generics.RetrieveAPIView):
 
 
 def empty(request: HttpRequest) -> JsonResponse:
-    """Nothing at all."""
+    """Answer an empty object."""
     return JsonResponse({})
 
 

@@ -1,1 +1,1 @@
-"""The alerts drill: each alert's fault is caused for real, the alert seen to fire and to go away again."""
+"""The alerts drill: the fault of each alert is injected, and the alert must fire and clear."""

@@ -1,0 +1,1 @@
+"""Clients of the drills: HTTP, WebSocket, writers and subscribers."""

@@ -10,7 +10,7 @@ AFTER_COMMIT: Final = "after-commit"
 BEFORE_COMMIT: Final = "before-commit"
 
 
-def arm(name: str) -> None:
+def install(name: str) -> None:
     """Have this process die by SIGKILL at the failpoint of the first event that it writes."""
     {AFTER_COMMIT: _between_commit_and_hint, BEFORE_COMMIT: _before_commit}[name]()
 

@@ -122,7 +122,7 @@ def _run_command(
     if database:
         settings.DATABASES["default"] |= {"HOST": database[0], "PORT": str(database[1])}
     if failpoint:
-        failpoints.arm(failpoint)
+        failpoints.install(failpoint)
     if command == "seed":
         seed.seed(Path(options["into"]))
     else:

@@ -1,0 +1,1 @@
+"""Journeys of operators: start, stop, metrics, alerts, traces and nginx."""

@@ -1,0 +1,1 @@
+"""Journeys through REST: exports, documents, and the published schema under fuzzing."""

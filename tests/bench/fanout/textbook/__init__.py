@@ -1,1 +1,1 @@
-"""The peer of the fan-out bench: Channels as its tutorial teaches it, one group membership and message a socket."""
+"""The peer of the fan-out bench: Channels as in its tutorial, one group membership and message a socket."""

@@ -1,4 +1,4 @@
-"""The whole of it; settings by the environment BENCH_REDIS."""
+"""The whole application; the variable BENCH_REDIS names its Redis."""
 
 # ruff: noqa: E402  the imports below need the settings
 

@@ -1,4 +1,4 @@
-"""The shipments application."""
+"""The Django app `shipments`."""
 
 from django.apps import AppConfig
 

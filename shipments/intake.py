@@ -1,4 +1,4 @@
-"""Door: the few writes offered to the rooms above."""
+"""The writes that upper apps may call."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -15,22 +15,22 @@ from shipments.services.shipments.places import Place
 from shipments.services.transactions import OutcomeUnknown, run_in_transaction
 
 __all__ = [
+    "BatchResult",
     "DriverNotFound",
     "Fix",
     "Forbidden",
     "Implausible",
-    "BatchResult",
+    "ImportRow",
     "InvalidArgument",
-    "RowResult",
     "OutcomeUnknown",
     "Place",
     "PositionResult",
-    "ImportRow",
-    "run_in_transaction",
+    "RowResult",
     "import_rows",
     "record_audit",
     "record_position",
     "record_positions",
+    "run_in_transaction",
 ]
 
 
@@ -46,10 +46,10 @@ def record_position(
     bearing: float | None = None,
     driver_id: uuid.UUID | None = None,
 ) -> PositionResult:
-    """Keep where a driver is, without `driver_id` the caller's own, without `recorded_at` as of now.
+    """Record a driver's position; `driver_id` defaults to the caller's own, `recorded_at` to `now`.
 
-    WGS 84 degrees, metres, metres a second. Raises Forbidden, DriverNotFound (there is none, or it is not the
-    caller's own), Invalid; Implausible, an Invalid, for a jump that no vehicle makes.
+    WGS 84 degrees, metres, metres a second. Raises Forbidden, DriverNotFound (missing, or not the caller's own),
+    InvalidArgument; its subclass Implausible for a jump that no vehicle makes.
     """
     by.require("positions:write")
     driver_id = driver_id or by.driver_id
@@ -60,7 +60,7 @@ def record_position(
 
 
 def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> BatchResult:
-    """Keep many positions in one transaction and say what became of them. Raises Forbidden."""
+    """Record many positions in one transaction and return their outcomes. Raises Forbidden."""
     return services.record_positions(by=by, now=now, batch=batch)
 
 
@@ -75,7 +75,7 @@ def record_audit(
     outcome: str,
     before: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write one audit entry on an act of a room above, in the caller's transaction if there is one."""
+    """Insert one audit entry about an act of an upper app, in the caller's transaction if there is one."""
     log.record_audit(
         by=by, now=now, action=action, entity=entity, entity_id=entity_id, before=before, after=after,
         outcome=outcome,
@@ -83,15 +83,15 @@ def record_audit(
 
 
 def import_rows(*, by: Subject, now: datetime, rows: Sequence[ImportRow], dry_run: bool) -> list[RowResult]:
-    """Book or amend what each row asks for, in the caller's transaction, and say what became of it.
+    """Book or amend a shipment for each row, in the caller's transaction, and return the outcomes.
 
-    The reference makes it idempotent; a row that fails loses nothing but itself; with `dry_run` nothing is written.
-    Raises Forbidden.
+    Idempotent by reference. A row that fails does not affect the others; with `dry_run` nothing is written. Raises
+    Forbidden.
     """
     by.require("shipments:write")
     return imports.import_rows(by=by, now=now, rows=rows, dry_run=dry_run)
 
 
 def redeem_ticket(*, ticket: str, now: datetime) -> Subject | None:
-    """Use a socket's ticket up and return whom it stands for, None where it is no good."""
+    """Redeem a socket ticket and return its subject, None where it is unknown, used or expired."""
     return socket_tickets.redeem(ticket=ticket, now=now)

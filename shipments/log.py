@@ -1,4 +1,4 @@
-"""The log's one way in: `record` (or `write`, for many) inside the transaction, the hints after it."""
+"""The only way into log and audit trail: rows inside the transaction, the signal of an event after COMMIT."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -14,10 +14,10 @@ from shipments.models import AuditEntry, Location, Shipment, ShipmentEvent
 
 
 class EventFields(TypedDict):
-    """What an event says beside its shipment.
+    """The fields of an event beside its shipment.
 
-    `changes` stands in the fields of the public snapshot. What is in `changes`, `note` or beside them is shown to
-    everybody who may see the shipment. `effective_at` is an accepted command's place in the fold of the status.
+    `changes` has the keys of the public snapshot. All of them are shown to everyone who may see the shipment.
+    `effective_at` is the place of an accepted command in the fold of the status.
     """
 
     type: str
@@ -33,7 +33,7 @@ class EventFields(TypedDict):
 
 
 class AuditFields(TypedDict):
-    """What an audit entry says: who did what to which entity, and what that changed."""
+    """The fields of an audit entry: who did what to which entity, and what that changed."""
 
     by: Subject
     now: datetime
@@ -46,9 +46,9 @@ class AuditFields(TypedDict):
 
 
 def record(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
-    """Insert the event that explains `shipment.seq` and send its hint after COMMIT.
+    """Insert the event with the number `shipment.seq`, and send `signals.event_committed` after COMMIT.
 
-    The caller holds the row lock, has saved the shipment with `seq` bumped by one in this same transaction.
+    The caller holds the row lock, and has saved the shipment with `seq` bumped by one in the same transaction.
     """
     event = build_event(shipment, **fields)
     insert_events_and_audit([event], [])
@@ -56,14 +56,14 @@ def record(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
 
 
 def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEvent:
-    """Return the event that explains `shipment.seq`, to be written."""
+    """Return the unsaved event with the number `shipment.seq`."""
     by, note = fields["by"], fields.get("note")
     data: dict[str, Any] = {"changes": dict(fields["changes"])}
     if note:
         data["note"] = note
     for name in ("checkpoint", "proof"):
         if extra := fields.get(name):
-            data[name] = dict(extra)  # type: ignore[call-overload]
+            data[name] = dict(extra)  # type: ignore[call-overload]  # the value of a loop over TypedDict keys
     return ShipmentEvent(
         organization_id=shipment.organization_id,
         shipment=shipment,
@@ -81,9 +81,9 @@ def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEv
 
 
 def insert_events_and_audit(events: Sequence[ShipmentEvent], entries: Sequence[AuditEntry]) -> None:
-    """Insert events and audit entries, a statement a table, and send the events' hints after COMMIT.
+    """Insert events and audit entries, one statement a table, and send the events' signals after COMMIT.
 
-    It stands in the transaction that has saved the events' shipments, as those objects show them.
+    Must run in the transaction that has saved the events' shipments, whose objects have the saved values.
     """
     if len(events) == 1:
         writes.insert(events[0])
@@ -91,17 +91,21 @@ def insert_events_and_audit(events: Sequence[ShipmentEvent], entries: Sequence[A
         ShipmentEvent.objects.bulk_create(events)
     AuditEntry.objects.bulk_create(entries)
     for event in events:
-        assert event.shipment is not None
+        assert event.shipment is not None  # noqa: S101  `build_event` sets it
         transaction.on_commit(partial(_publish_event, event, _summary(event.shipment)), robust=True)
 
 
 def record_organization_event(
-    *, type: str, by: Subject, now: datetime, changes: Mapping[str, Any]
+    *,
+    type: str,  # noqa: A002  the name of the column
+    by: Subject,
+    now: datetime,
+    changes: Mapping[str, Any],
 ) -> ShipmentEvent:
-    """Insert an event of the organisation's feed, inside the caller's transaction.
+    """Insert an event of the organisation, which is in its feed alone, in the caller's transaction.
 
-    It says that what is shown beside many shipments (a driver's or customer's name) has changed; `changed` is
-    shown to everybody who may read the feed.
+    It reports a change of what is shown with many shipments, such as a driver's name. `changes` is shown to
+    everyone who may read the feed.
     """
     event = ShipmentEvent(
         organization_id=by.organization_id,
@@ -120,7 +124,7 @@ def record_organization_event(
 
 
 def build_audit_entry(**fields: Unpack[AuditFields]) -> AuditEntry:
-    """Return an audit entry, to be written."""
+    """Return an unsaved audit entry."""
     by = fields["by"]
     return AuditEntry(
         organization_id=by.organization_id,
@@ -140,14 +144,14 @@ def build_audit_entry(**fields: Unpack[AuditFields]) -> AuditEntry:
 
 
 def record_audit(**fields: Unpack[AuditFields]) -> AuditEntry:
-    """Insert one audit entry, inside the caller's transaction where it has one."""
+    """Insert one audit entry, in the caller's transaction if there is one."""
     entry = build_audit_entry(**fields)
     writes.insert(entry)
     return entry
 
 
 def event_row(event: ShipmentEvent) -> dict[str, Any]:
-    """Return the row from which `representation.event` is made, without a query."""
+    """Return an event as the row that `representation.event` takes; no query."""
     place = event.location
     row = {name: getattr(event, name) for name in representation.EVENT_COLUMNS if "__" not in name}
     for column in ("locode", "name", "country", "latitude", "longitude"):

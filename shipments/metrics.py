@@ -1,4 +1,4 @@
-"""What this room measures of itself: events, states, caches, and how far the relay is behind."""
+"""Prometheus metrics of shipments: events, states, cache lookups, the relay's lag."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from prometheus_client import Counter, Gauge
 
 from shipments.domain import lifecycle
 
-# The types of events; models.EventType is the same list, and a test holds them together.
+# The values of models.EventType, which would import the models; a test compares the two.
 EVENT_TYPES: Final = (
     "created", "transitioned", "amended", "observed", "voided", "flagged", "unflagged", "deleted", "driver_changed",
     "customer_changed", "proven",

@@ -1,4 +1,4 @@
-"""Chainable filters; every read of the product begins with one of them."""
+"""Querysets with chainable filters; every read begins with `visible_to` or `of_organization`."""
 
 import uuid
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from django.db.models.functions import Upper
 
 
 class _RawLookup(models.Lookup):
-    """A comparison with something that the ORM takes as it stands."""
+    """A comparison whose right side the ORM does not convert."""
 
     prepare_rhs = False
     sql_template: ClassVar[str]
@@ -24,21 +24,21 @@ class _RawLookup(models.Lookup):
 
 
 class EqualsAny(_RawLookup):
-    """Equal to one of many values that are given as one array: `IN` has a parameter, and SQL, for each of them."""
+    """Equal to any item of an array parameter; `IN` would need other SQL for each number of items."""
 
     lookup_name = "any_of"
     sql_template = "{} = ANY({})"
 
 
 class Like(_RawLookup):
-    """A text that has a pattern."""
+    """A text that matches a LIKE pattern."""
 
     lookup_name = "like"
     sql_template = "{} LIKE {}"
 
 
 class Viewer(Protocol):
-    """Whoever looks: the attributes of a subject that decide what it may see."""
+    """The attributes of a subject that decide what it may see."""
 
     @property
     def organization_id(self) -> uuid.UUID: ...
@@ -53,7 +53,7 @@ class Viewer(Protocol):
 
 
 class OwningViewer(Viewer, Protocol):
-    """Whoever looks, where it is a person whose own things count."""
+    """A viewer whose own objects, by its user id, count too."""
 
     @property
     def user_id(self) -> uuid.UUID | None: ...
@@ -61,7 +61,7 @@ class OwningViewer(Viewer, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VisibilityScope:
-    """What of a viewer decides which shipments it sees: all whose is the same may be answered by one question."""
+    """The attributes of a viewer that decide which shipments it sees: viewers with equal scopes share queries."""
 
     organization_id: uuid.UUID
     role: str
@@ -72,7 +72,7 @@ class VisibilityScope:
 
     @classmethod
     def of(cls, viewer: Viewer) -> Self:
-        """Return the sight of a viewer."""
+        """Return the scope of a viewer."""
         return cls(viewer.organization_id, viewer.role, viewer.customer_id, viewer.driver_id, viewer.shipment_id)
 
 
@@ -85,16 +85,16 @@ class OrganizationQuerySet(models.QuerySet[Any]):
 
 
 class ShipmentQuerySet(OrganizationQuerySet):
-    """Shipments; a discarded draft is gone for everybody but the log."""
+    """Shipments; a discarded draft stays as a row for its log alone."""
 
     def not_deleted(self) -> Self:
-        """Leave out discarded drafts."""
+        """Exclude discarded drafts."""
         return self.filter(deleted_at=None)
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """Keep what the viewer may see: a driver its assignments, a customer its account's.
+        """Keep what the viewer may see: a driver its assignments, a customer those of its account.
 
-        Whoever follows a tracking link sees its one shipment; a phone that reports positions sees none.
+        A tracking link sees its one shipment, a device key none, other roles all of the organisation.
         """
         rows = self.of_organization(viewer.organization_id).not_deleted()
         if viewer.role == "tracking":
@@ -108,20 +108,20 @@ class ShipmentQuerySet(OrganizationQuerySet):
         return rows
 
     def with_reference(self, reference: str) -> Self:
-        """Keep the one shipment with this reference, whatever its case."""
+        """Keep the shipment with this reference, in any case."""
         return self.alias(reference_key=Upper("reference")).filter(reference_key=reference.upper())
 
     def with_references(self, references: Sequence[str]) -> Self:
-        """Keep the shipments with these references, whatever their case."""
+        """Keep the shipments with these references, in any case."""
         keys = [reference.upper() for reference in references]
         return self.filter(EqualsAny(Upper("reference"), models.Value(keys)))
 
 
 class EventQuerySet(models.QuerySet[Any]):
-    """The log."""
+    """Events of the log."""
 
     def after_seq(self, seq: int) -> Self:
-        """Keep the events behind `seq`, in order."""
+        """Keep the events after `seq`, in order."""
         return self.filter(seq__gt=seq).order_by("seq")
 
 
@@ -129,7 +129,7 @@ class DriverQuerySet(OrganizationQuerySet):
     """Drivers."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """Keep what the viewer may see: a driver and its phone itself, customers and links nobody."""
+        """Keep what the viewer may see: a driver or its device key itself, customers and tracking links nobody."""
         rows = self.of_organization(viewer.organization_id)
         if viewer.role in {"driver", "device"}:
             return rows.filter(pk=viewer.driver_id) if viewer.driver_id else rows.none()
@@ -140,7 +140,7 @@ class CustomerQuerySet(OrganizationQuerySet):
     """Customer accounts."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """Keep what the viewer may see: a customer its own account, drivers and links none."""
+        """Keep what the viewer may see: a customer its own account, drivers and tracking links none."""
         rows = self.of_organization(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(pk=viewer.customer_id) if viewer.customer_id else rows.none()
@@ -164,7 +164,7 @@ class LinkQuerySet(OrganizationQuerySet):
     """Tracking links."""
 
     def visible_to(self, viewer: Viewer) -> Self:
-        """Keep what the viewer manages: a customer its account's, the house all, others none."""
+        """Keep what the viewer manages: a customer those of its account, staff and auditors all, others none."""
         rows = self.of_organization(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(customer_id=viewer.customer_id) if viewer.customer_id else rows.none()

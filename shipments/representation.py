@@ -1,4 +1,4 @@
-"""Door: the one JSON shape of shipments, events, drivers and places, always made from a row of `.values()`.
+"""The JSON of shipments, events, drivers and places, made from rows of `.values()`.
 
 Times are RFC 3339 UTC with `Z`, decimals are strings without an exponent, ids are strings.
 """
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 _TO_SECONDS: Final = 1 + len("2026-11-27T09:30:00")
 _TO_MILLISECONDS: Final = _TO_SECONDS + len(".000")
 _PLACE: Final = ("locode", "name", "country", "latitude", "longitude")
-# The columns that `shipment` needs, as arguments of `.values()`.
+# The columns of a row for `shipment`, as arguments of `.values()`.
 SHIPMENT_COLUMNS: Final = (
     "id", "reference", "status", "seq", "customer_id", "customer__name", "driver_id", "driver__name",
     "driver__phone", "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at",
@@ -42,26 +42,26 @@ CUSTOMER_COLUMNS: Final = ("id", "name", "email", "phone", "created_at", "update
 
 
 def instant(at: datetime | None) -> str | None:
-    """Write a time as RFC 3339 in UTC, to the millisecond where it has a fraction."""
+    """Return a time as RFC 3339 in UTC, to the millisecond where it has a fraction."""
     if at is None:
         return None
     utc = at if at.tzinfo is UTC else at.astimezone(UTC)
-    # Quoted, to the second or the microsecond; a quarter of the time of `isoformat`, and a page has 300 times.
+    # A quarter of the time of `isoformat`, and a page of a list has 300 times. The slice cuts the quotes.
     return orjson.dumps(utc)[1 : _TO_MILLISECONDS if utc.microsecond else _TO_SECONDS].decode() + "Z"
 
 
 def identifier(value: uuid.UUID | str) -> str:
-    """Write an id; a quarter of the time of `str`, and a page has 150."""
+    """Return an id as text, in a quarter of the time of `str`: a page of a list has 150."""
     return orjson.dumps(value)[1:-1].decode()
 
 
 def microseconds(at: datetime) -> int:
-    """Return a time as microseconds since 1970: a version that a JSON reader may round, but we do not."""
+    """Return a time as microseconds since 1970, the version of a position."""
     return int((at - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1))
 
 
 def driver_position(driver_id: uuid.UUID, latitude: float, longitude: float, recorded_at: datetime) -> Json:
-    """Write where a driver is, as its room tells it."""
+    """Return the position of a driver, as the frames of its room hold it."""
     return {
         "driverId": identifier(driver_id),
         "latitude": latitude,
@@ -71,7 +71,7 @@ def driver_position(driver_id: uuid.UUID, latitude: float, longitude: float, rec
 
 
 def amount(number: Decimal | None) -> float | int | None:
-    """Write a measured amount (kg, m³) as a JSON number."""
+    """Return a measured amount (kg, m³) as a JSON number."""
     if number is None:
         return None
     return int(number) if number == number.to_integral_value() else float(number)
@@ -85,7 +85,7 @@ def place(row: Row, prefix: str = "") -> Json | None:
 
 
 def position(row: Row, prefix: str) -> Json | None:
-    """Return where a driver was last seen, None where that is not known."""
+    """Return the newest position of a driver, None where there is none."""
     if row[f"{prefix}recorded_at"] is None:
         return None
     return {
@@ -96,10 +96,9 @@ def position(row: Row, prefix: str) -> Json | None:
 
 
 def snapshot(row: Row) -> Json:
-    """Return the shipment as everybody in its room may see it: what the log alone determines.
+    """Return the public snapshot of a shipment: what every role may see, and what the log alone determines.
 
-    No phone, no notes, no position: laying the `changes` of the events n+1…m over snapshot(n) gives
-    snapshot(m).
+    No phone, no notes, no position: applying the `changes` of the events n+1…m to snapshot(n) gives snapshot(m).
     """
     return {
         "id": identifier(row["id"]),
@@ -125,7 +124,7 @@ def snapshot(row: Row) -> Json:
 
 
 def shipment(row: Row, variant: str) -> Json:
-    """Return the shipment as REST shows it to one visibility variant."""
+    """Return a shipment as REST shows it in one visibility variant (`staff`, `restricted`)."""
     body = snapshot(row)
     body["position"] = position(row, "driver__last_position__")
     if variant == "staff":
@@ -136,12 +135,12 @@ def shipment(row: Row, variant: str) -> Json:
 
 
 def party(party_id: uuid.UUID | str | None, name: str | None) -> Json | None:
-    """Return `{id, name}`, None where there is nobody."""
+    """Return `{id, name}`, None without a party."""
     return None if party_id is None else {"id": identifier(party_id), "name": name}
 
 
 def event(row: Row) -> Json:
-    """Return one entry of the log, the same for everybody who may see its shipment."""
+    """Return one event of the log, the same for every role that may see its shipment."""
     return {
         "id": identifier(row["id"]),
         "seq": row["seq"],
@@ -156,13 +155,13 @@ def event(row: Row) -> Json:
 
 
 def apply_event(snapshot_json: Json, event_json: Json) -> Json:
-    """Return the snapshot after one more event: its `changes` laid over, as every client does."""
+    """Return the snapshot after one more event, by its `changes`, as every client computes it."""
     changes: Json = event_json["data"]["changes"]
     return snapshot_json | changes | {"seq": event_json["seq"], "updatedAt": event_json["recordedAt"]}
 
 
 def checkpoint(instance: Any) -> Json:
-    """Return an observation as it was stored: the same at every later time, but for its voiding."""
+    """Return a checkpoint as it was stored; only its voiding, which is not shown here, could change it."""
     return {
         "id": str(instance.pk),
         "outcome": instance.outcome,
@@ -181,7 +180,7 @@ def checkpoint(instance: Any) -> Json:
 
 
 def proof(instance: Any, pictures: Iterable[Row]) -> Json:
-    """Return a proof of delivery with what is to be known of its pictures (`PICTURE_COLUMNS`)."""
+    """Return a proof of delivery with the metadata of its pictures (rows of PICTURE_COLUMNS)."""
     by_kind = {
         row["kind"]: {
             "mediaType": row["media_type"],
@@ -210,14 +209,14 @@ def place_of_location(location: Any) -> Json | None:
 
 
 def summary(snapshot_json: Json) -> Json:
-    """Return what an update carries beside its event: the head of the snapshot."""
+    """Return the part of a snapshot that an update carries beside its event."""
     return {
         key: snapshot_json[key] for key in ("id", "reference", "status", "eta", "deliveredAt", "flags", "updatedAt")
     }
 
 
 def driver(row: Row) -> Json:
-    """Return a driver as those who may see drivers see it."""
+    """Return a driver, with phone, for viewers who may see drivers."""
     return {
         "id": identifier(row["id"]),
         "name": row["name"],

@@ -1,19 +1,19 @@
-"""What shipments tells whoever listens; receivers live in the upper rooms and are connected by freight.wiring."""
+"""Signals of shipments. Receivers are in upper apps, connected by freight.wiring. They must return at once."""
 
 from django.dispatch import Signal
 
-# Sent once per committed event, after COMMIT, with `organization_id`, `shipment_id`, `event` (its JSON
-# shape) and `shipment` (the summary that goes with it). A receiver must return at once and never raise.
+# Sent once for each committed event of a shipment, after COMMIT, with `organization_id`, `shipment_id`, `event`
+# (JSON of `representation.event`) and `shipment` (JSON of `representation.summary`).
 event_committed = Signal()
 
-# Sent after COMMIT when who may see what has changed, with `user_id`.
+# Sent after COMMIT when what a user may see has changed, or one of its credentials has ended, with `user_id`.
 access_changed = Signal()
 
 # Sent by the sequencer after COMMIT, with `organization_id` and the newest `position` of its feed.
 feed_numbered = Signal()
 
-# Sent after COMMIT when a driver's newest position is another one, with `organization_id`, `driver_id`,
-# `position` (`{driverId, latitude, longitude, recordedAt}`) and `version`, the microsecond of it.
+# Sent after COMMIT when a driver has a newer position, with `organization_id`, `driver_id`,
+# `position` (JSON of `representation.driver_position`) and `version` (`representation.microseconds`).
 position_recorded = Signal()
 
 # Sent after COMMIT when a tracking link was revoked, with `organization_id` and `link_id`.

@@ -2,10 +2,10 @@
 
 It is a second, shorter chain around the same functions: authentication, permission, limiter, metrics, log lines,
 security headers and cached JSON are those of every other request, and a page is read in the steps that
-`shipments.selectors.lists.query` describes. A request that is not plain (a session, a browser of another origin, an
-unknown parameter, anything refused or failing) is declined before it is counted, and Django answers it as if the fast
-path were not there. What the middleware of settings.MIDDLEWARE adds is written down here once more; the system check
-in `checks` fails when that list changes.
+`shipments.selectors.lists.query` describes. A request that is not plain (a session, a browser of another origin,
+an unknown parameter, anything refused or failing) is declined before it is counted, and Django answers it as if
+the fast path were not there. What the middleware of settings.MIDDLEWARE adds is written down here once more; the
+system check in `checks` fails when that list changes.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Which requests the lane takes: a program's read of one shipment or of a page of them, and nothing unusual."""
+"""Which requests the fast path answers: a program's plain read of one shipment or of a page of shipments."""
 
 import re
 from typing import Any, Final
@@ -7,23 +7,23 @@ from shipments.domain.identifiers import is_valid_reference
 
 LIST_PATH: Final = "/api/shipments"
 _ACCEPTED: Final = re.compile(rb"\*/\*|application/(\*|json)")
-# A request with one of these is not the plain case.
+# Headers that make a request Django's: sessions, CORS, partial content.
 _INELIGIBLE_HEADERS: Final = frozenset({b"origin", b"cookie", b"range", b"x-http-method-override"})
-# A search asks several questions, some of them slow: none of the few threads shall wait for it.
+# A search runs several queries, some of them slow, and would block one of the few threads.
 _SEARCHES: Final = re.compile(rb"(^|&)q=")
 
 
 class NotEligible(Exception):
-    """This request is Django's."""
+    """The request is left to Django."""
 
 
 def reference_of(path: str) -> str:
-    """Return the reference in a path that names one shipment, "" for the path of the list."""
+    """Return the reference in the path of a shipment, "" for the path of the list."""
     return path[len(LIST_PATH) + 1 :]
 
 
 def is_eligible(scope: dict[str, Any]) -> bool:
-    """Tell whether a request looks like a program's read of a shipment or a page of them."""
+    """Tell whether an ASGI scope is a plain read by a bearer token."""
     path = scope["path"]
     if scope["method"] != "GET" or not path.startswith(LIST_PATH):
         return False

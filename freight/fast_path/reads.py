@@ -1,8 +1,9 @@
 """What the fast path reads from PostgreSQL and Redis: on the event loop in shared queries, or in a few threads.
 
-A client that reads a shipment or a page again and again (a board that polls, a system that follows its orders) needs
-two things from PostgreSQL: its subject, and the committed state of what it reads. Both are loaded for many concurrent
-requests by one query each; the JSON itself is in this process. What is not in this process is made in a thread.
+A client that reads a shipment or a page again and again (a board that polls, a system that follows its orders)
+needs two things from PostgreSQL: its subject, and the committed state of what it reads. Both are loaded for many
+concurrent requests by one query each; the JSON itself is in this process. What is not in this process is made in a
+thread.
 """
 
 from collections.abc import Collection
@@ -47,7 +48,7 @@ class Reads:
         self._positions = BatchLoader.of_reads(loaders.load_positions, linger=0)
 
     async def subject(self, request: HttpRequest) -> Subject:
-        """Return the caller and set it on the request; raises NotEligible where the token is not good."""
+        """Return the caller and set it on the request; raises NotEligible where the token is not valid."""
         with deadlines.pool_checkout():
             return _attach_subject(request, await self._tokens.authenticate(_bearer(request)))
 
@@ -104,7 +105,7 @@ def _attach_subject(request: HttpRequest, subject: Subject | None) -> Subject:
     if subject is None:
         raise NotEligible
     subject = with_request_origin(subject, request)
-    request.subject = subject  # type: ignore[attr-defined]  # Django's requests are open to attributes
+    request.subject = subject  # type: ignore[attr-defined]  # where middleware and views set it, too
     return subject
 
 

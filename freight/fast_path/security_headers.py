@@ -1,4 +1,4 @@
-"""The headers of Django's security middlewares, and its check of the host, for the answers of the lane."""
+"""The headers of Django's security middleware, and its check of the host, for responses of the fast path."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,15 +16,15 @@ Headers = Sequence[tuple[str, str]]
 
 
 class SecurityHeaders:
-    """Asks the middlewares once: what they put on an answer is the same on all that come the same way."""
+    """Runs the middleware once for HTTP and once for HTTPS: their headers are the same on all responses."""
 
     def __init__(self) -> None:
         self._middleware_chain: Any = SecurityMiddleware(CSPMiddleware(XFrameOptionsMiddleware(_probe_response)))
         self._headers_by_scheme: dict[bool, Headers] = {}
 
     def for_request(self, request: HttpRequest) -> Headers:
-        """Return the headers for the answer; raises Declined where they redirect, or refuse the host."""
-        domain, _ = split_domain_port(request._get_raw_host())  # type: ignore[attr-defined]
+        """Return the headers; raises NotEligible where the middleware redirects or the host is not allowed."""
+        domain, _ = split_domain_port(request._get_raw_host())  # type: ignore[attr-defined]  # noqa: SLF001  `get_host` raises where this declines
         if not validate_host(domain, settings.ALLOWED_HOSTS):
             raise NotEligible
         secure = bool(request.is_secure())
@@ -38,7 +38,7 @@ class SecurityHeaders:
         return headers
 
 
-_PROBE_STATUS = 299  # a status that no middleware answers with
+_PROBE_STATUS = 299  # no middleware responds with it
 
 
 def _probe_response(_request: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Door: whom a token, key or link stands for, as account, role and login are today."""
+"""Authentication by bearer secret: access tokens, API keys, device keys and tracking links."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ from shipments.models import ApiKey, DeviceKey, Driver, TrackingLink
 from shipments.querysets import LinkQuerySet
 
 _LAST_USED_INTERVAL: Final = timedelta(minutes=1)
-# Asked with every request: compiling it from the ORM would take longer than asking it. For `of_login`.
+# Runs with every request: compiling it with the ORM would take longer than the query. See `subject_of_login`.
 LOGINS_SQL: Final = """
 SELECT login.id, person.id, person.authz_version, member.organization_id, member.role,
        COALESCE(NULLIF(person.name, ''), person.email), member.customer_id, member.driver_id, person.is_staff,
@@ -28,9 +28,9 @@ WHERE login.id = ANY(%s) AND login.revoked_at IS NULL AND person.is_active
 
 
 def authenticate(raw: str, *, now: datetime) -> Subject | None:
-    """Return the subject of an access token, API key or tracking link, None where it is not good.
+    """Return the subject of an access token, API key or tracking link, None where it is not valid.
 
-    One query; role, account and login are today's, not those of the moment when the token was made.
+    One query: role, account and login are the current ones, not those at the time the token was issued.
     """
     if raw.startswith(tokens.API_KEY_PREFIX):
         return _authenticate_api_key(raw, now)
@@ -45,12 +45,12 @@ def authenticate(raw: str, *, now: datetime) -> Subject | None:
 
 
 def is_opaque_token(raw: str) -> bool:
-    """Tell whether it looks like an API key or tracking link; anything else may be an access token."""
+    """Tell whether the text is shaped like an API key or tracking link; any other may be an access token."""
     return raw.startswith((tokens.API_KEY_PREFIX, tokens.TRACKING_PREFIX))
 
 
 def verify_claims(raw: str, *, now: datetime) -> Claims | None:
-    """Return what an access token says, None where it is not good. No query: see `of_login`."""
+    """Return the claims of an access token, None where it is not valid. No query: see `subject_of_login`."""
     try:
         return tokens.verify_access(raw, now)
     except tokens.InvalidToken:
@@ -58,7 +58,7 @@ def verify_claims(raw: str, *, now: datetime) -> Claims | None:
 
 
 def subject_of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | None:
-    """Return the subject of an access token by its login's row of LOGINS, None where it is not good."""
+    """Return the subject of an access token by its login's row of LOGINS_SQL, None where it is no longer valid."""
     if row is None or tuple(row[:3]) != (claims.login_id, claims.user_id, claims.version):
         return None
     organization_id, role, name, customer_id, driver_id, is_staff, access_version = row[3:]
@@ -78,7 +78,7 @@ def subject_of_login(claims: Claims, row: Sequence[Any] | None) -> Subject | Non
 
 
 def subject_of_api_key(key: ApiKey) -> Subject | None:
-    """Return the subject of a key that is good, None where its owner is not (any more)."""
+    """Return the subject of a usable key, None where its owner is inactive or has left the organisation."""
     subject = subject_of_user(
         key.user, scopes=frozenset(key.scopes), key_id=key.pk, key_name=key.name, expires_at=key.expires_at
     )
@@ -96,9 +96,9 @@ def _authenticate_api_key(raw: str, now: datetime) -> Subject | None:
 
 
 def authenticate_device(raw: str, *, now: datetime) -> Subject | None:
-    """Return the subject of a phone's key, which reports positions of its driver and nothing else.
+    """Return the subject of a device key, which may only report its driver's positions; None where it is not valid.
 
-    A door of its own: such a key stands in URLs, so nothing else takes it. None where it is not good.
+    Kept apart from `authenticate`: such a key appears in URLs, so no other endpoint accepts it.
     """
     key = (
         DeviceKey.objects.exclude(driver__status=Driver.Status.INACTIVE)
@@ -114,8 +114,8 @@ def authenticate_device(raw: str, *, now: datetime) -> Subject | None:
 
 
 def subject_of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
-    """Return the subject of the one link that is looked for, None where it is not good (any more)."""
-    # What a customer gave away ends with its own right to see the shipment.
+    """Return the subject of the first of these links that is still valid, None where none is."""
+    # A customer's link ends with the customer's own right to see the shipment.
     link_still_granted = Q(customer=None) | Q(customer=F("shipment__customer"))
     link = links.filter(link_still_granted, revoked_at=None, expires_at__gt=now, shipment__deleted_at=None).first()
     if link is None:
@@ -131,7 +131,7 @@ def subject_of_link(links: LinkQuerySet, *, now: datetime) -> Subject | None:
 
 
 def _record_use(key: ApiKey | DeviceKey, now: datetime) -> None:
-    """Note the use of a key; a database that takes no writes must not stop a read."""
+    """Store when a key was used, at most once a minute; a database that refuses writes must not fail a read."""
     if key.last_used_at is not None and key.last_used_at > now - _LAST_USED_INTERVAL:
         return
     not_recently_used = Q(last_used_at=None) | Q(last_used_at__lte=now - _LAST_USED_INTERVAL)

@@ -1,6 +1,6 @@
-"""Door: what stands behind a subject, without its secret: enough to ask again whether it is still good.
+"""The credential behind a subject, without its secret: enough to check again whether it is still valid.
 
-A request shows its credential each time. A socket shows it once and lives on, and a ticket stands for one.
+A request presents its credential each time. A WebSocket presents it once and lives on; a ticket stands for one.
 """
 
 import uuid
@@ -21,7 +21,7 @@ _IDS: Final = ("user", "login", "key", "link")
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """One login, session or key of a user, or one tracking link; `expires_at` is that of an access token."""
+    """One login, session or API key of a user, or one tracking link; `expires_at` is that of the access token."""
 
     user_id: uuid.UUID | None = None
     login_id: uuid.UUID | None = None
@@ -31,7 +31,7 @@ class Credential:
     expires_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return the form that SocketTicket stores."""
         ids = {name: getattr(self, f"{name}_id") for name in _IDS}
         return {
             **{name: str(value) for name, value in ids.items() if value},
@@ -41,7 +41,7 @@ class Credential:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Self:
-        """Return what `kept` wrote."""
+        """Return the credential that `to_json` wrote."""
         return cls(
             **{f"{name}_id": uuid.UUID(stored[name]) for name in _IDS if name in stored},
             session_key=stored["session"],
@@ -50,7 +50,7 @@ class Credential:
 
 
 def credential_of(subject: Subject) -> Credential | None:
-    """Return the credential that a subject came with, None for one that came with none."""
+    """Return the credential that a subject authenticated with, None for a subject without one."""
     by_user = subject.user_id and (subject.login_id or subject.key_id or subject.session_key)
     if not (by_user or subject.link_id):
         return None
@@ -65,10 +65,10 @@ def credential_of(subject: Subject) -> Credential | None:
 
 
 def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
-    """Return whom a credential stands for today, None where it has ended.
+    """Return the current subject of a credential, None where it was revoked or has expired.
 
-    An access token that an account's change made worthless for requests is still its login here: what
-    changed is in the subject that is returned.
+    An access token that a change of the account has made invalid for requests counts as its login here: the
+    subject that is returned has the changed role and permissions.
     """
     if credential.session_key:
         return subject_of_session(credential.session_key, now=now)
@@ -80,9 +80,9 @@ def subject_of(credential: Credential, *, now: datetime) -> Subject | None:
 
 
 def subject_of_user(user_id: uuid.UUID, *, key_id: uuid.UUID | None, now: datetime) -> Subject | None:
-    """Return whom a user, or one of its keys, stands for today: for what was ordered and is done later.
+    """Return the current subject of a user, or of one of its API keys, for a job that runs after its request.
 
-    A login may end meanwhile, as people go home; a revoked key or account may not.
+    The login may have ended meanwhile; None where the key was revoked or the account is inactive.
     """
     if key_id is not None:
         subject = _subject_of_key(key_id, now)
@@ -92,13 +92,13 @@ def subject_of_user(user_id: uuid.UUID, *, key_id: uuid.UUID | None, now: dateti
 
 
 def subject_of_session(key: str, *, now: datetime) -> Subject | None:
-    """Return whom a page's session stands for, None where it is no good."""
+    """Return the subject of a page's session, None where it has ended."""
     session = Session.objects.filter(session_key=key, expire_date__gt=now).first()
     if session is None:
         return None
     session_data = session.get_decoded()
     user = _fetch_user(session_data.get(SESSION_KEY))
-    # A changed password ends its sessions, as on pages.
+    # A changed password ends the sessions, as Django does for pages.
     if user is None or not constant_time_compare(
         session_data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
     ):

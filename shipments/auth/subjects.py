@@ -1,4 +1,4 @@
-"""Door: who is asking, and what that subject may do. One place for REST, sockets, exports and the admin."""
+"""Subjects and their permissions, for REST, WebSockets, exports and the admin alike."""
 
 import uuid
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from ratelimits import limiter
 from shipments.models import Membership, Role, User
-from shipments.querysets import VisibilityScope as VisibilityScope  # upper rooms come in by this door
+from shipments.querysets import VisibilityScope as VisibilityScope  # for upper apps, too
 
 SCOPES: Final = (
     "shipments:read",
@@ -23,15 +23,15 @@ SCOPES: Final = (
 STAFF_ROLES: Final = frozenset({Role.ADMIN.value, Role.DISPATCHER.value})
 # Roles that see every shipment of their organisation.
 ORGANIZATION_WIDE_ROLES: Final = STAFF_ROLES | {Role.AUDITOR.value}
-# Roles of those who are no members: whoever follows a tracking link, and the phone that reports a driver's way.
+# Roles of subjects that are no members: a tracking link, and the phone that reports a driver's positions.
 TRACKING_ROLE: Final = "tracking"
 DEVICE_ROLE: Final = "device"
-# To read what one may see; to follow one shipment is less, and all that a tracking link is good for.
+# `shipments:read` covers all that is visible; `shipment:follow` one shipment, which is all a tracking link has.
 _READ_PERMISSIONS: Final = frozenset({"shipments:read", "shipment:follow"})
 _STAFF_PERMISSIONS: Final = frozenset(
     {"shipments:write", "checkpoints:write", "exports:read", "links:read", "links:write", "devices:write"}
 )
-# What each role may do; a key narrows it further by its scopes.
+# The permissions of each role; the scopes of an API key restrict them further.
 PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "system": frozenset({"shipments:write", "checkpoints:write", "positions:write"}),
     Role.ADMIN: _READ_PERMISSIONS | _STAFF_PERMISSIONS | {"audit:read", "accounts:write"},
@@ -42,7 +42,7 @@ PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     TRACKING_ROLE: frozenset({"shipment:follow"}),
     DEVICE_ROLE: frozenset({"positions:write"}),
 }
-# The scope of a key that a permission needs, where the two are not called the same.
+# The scope that a key needs for a permission, where the two have different names.
 _SCOPE_BY_PERMISSION: Final[Mapping[str, str]] = {
     "shipment:follow": "shipments:read",
     "checkpoints:write": "shipments:write",
@@ -54,12 +54,12 @@ _SCOPE_BY_PERMISSION: Final[Mapping[str, str]] = {
 
 
 class Forbidden(Exception):
-    """The subject may see the thing but not do this with it."""
+    """The subject may see the object but lacks the permission for this act."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whoever acts: a person, a key or the system itself, in one organisation, from one address."""
+    """The acting person, API key or system process, in one organisation, from one address."""
 
     organization_id: uuid.UUID
     role: str
@@ -67,9 +67,9 @@ class Subject:
     name: str = ""
     customer_id: uuid.UUID | None = None
     driver_id: uuid.UUID | None = None
-    shipment_id: uuid.UUID | None = None  # the one that a tracking link opens
+    shipment_id: uuid.UUID | None = None  # of a tracking link: the only one it opens
     is_staff: bool = False
-    scopes: frozenset[str] | None = None  # None: a person, whom the role alone bounds
+    scopes: frozenset[str] | None = None  # None for a person: only the role counts
     key_id: uuid.UUID | None = None
     key_name: str = ""
     link_id: uuid.UUID | None = None
@@ -83,19 +83,19 @@ class Subject:
 
     @property
     def visibility_scope(self) -> VisibilityScope:
-        """What decides which shipments it sees."""
+        """The part of the subject that decides which shipments it sees."""
         return VisibilityScope.of(self)
 
     @property
     def limit_key(self) -> str:
-        """The name under which a rate limit counts this subject; of a link, in many hands, each address."""
+        """The key under which rate limits count this subject; a tracking link is counted for each address."""
         if self.link_id:
             return f"link:{self.link_id}@{limiter.address_key(self.address)}"
         return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
 
     @property
     def variant(self) -> str:
-        """The visibility variant of what it is shown: `staff`, or `restricted` (no phones, no notes)."""
+        """The variant of JSON that it is shown: `staff`, or `restricted` (no phones, no notes)."""
         return "restricted" if self.role in {Role.CUSTOMER, TRACKING_ROLE} else "staff"
 
     @property
@@ -104,7 +104,7 @@ class Subject:
         return self.role in ORGANIZATION_WIDE_ROLES
 
     def has_permission(self, permission: str) -> bool:
-        """Tell whether the role, and the key's scopes where there is one, allow it."""
+        """Tell whether the role, and the scopes of an API key, include the permission."""
         if permission == "metrics:read":
             return self.is_staff if self.scopes is None else permission in self.scopes
         if permission not in PERMISSIONS.get(self.role, frozenset()):
@@ -112,41 +112,41 @@ class Subject:
         return self.scopes is None or _SCOPE_BY_PERMISSION.get(permission, permission) in self.scopes
 
     def require(self, permission: str) -> None:
-        """Raise Forbidden unless it may."""
+        """Raise Forbidden unless the subject has the permission."""
         if not self.has_permission(permission):
             raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
 
     @property
     def grantable_scopes(self) -> frozenset[str]:
-        """The scopes that it may give to a key: an administrator all, others what their role does anyway."""
+        """The scopes that it may grant to an API key: an administrator all, others those of their role."""
         if self.role == Role.ADMIN:
             return frozenset(SCOPES)
         return PERMISSIONS.get(self.role, frozenset()) & frozenset(SCOPES)
 
     def with_request_origin(self, *, address: str | None, request_id: str) -> Self:
-        """Return the same subject acting from an address in one request."""
+        """Return the subject with the address and id of one request."""
         return replace(self, address=address, request_id=request_id)
 
 
 def system_subject(organization_id: uuid.UUID, *, name: str) -> Subject:
-    """Return the subject that a command or worker acts as."""
+    """Return the subject as which a command or worker acts in an organisation."""
     return Subject(organization_id=organization_id, role="system", name=name)
 
 
 def installation_subject(*, name: str) -> Subject:
-    """Return the subject of a command that concerns the whole installation."""
+    """Return the subject as which a command acts on the whole installation."""
     return Subject(organization_id=None, role="system", name=name)  # type: ignore[arg-type]  # it reads no rows
 
 
 def failed_login_subject(
     *, name: str, organization_id: uuid.UUID | None, address: str | None, request_id: str
 ) -> Subject:
-    """Return the subject of a failed attempt to log in: it may nothing, and the audit names it.
+    """Return the subject of a failed login: without any permission, for the audit entry alone.
 
-    Without an organisation the entry concerns the whole installation.
+    Without an organisation the entry is one of the whole installation.
     """
     return Subject(
-        organization_id=organization_id,  # type: ignore[arg-type]  # only here: nobody reads rows by it
+        organization_id=organization_id,  # type: ignore[arg-type]  # it reads no rows
         role="nobody",
         name=name,
         address=address,
@@ -164,7 +164,7 @@ def subject_of_user(
     expires_at: datetime | None = None,
     session_key: str | None = None,
 ) -> Subject | None:
-    """Return the subject that a user acts as, None where it is inactive or belongs nowhere.
+    """Return the subject of a user, None where it is inactive or has no membership.
 
     One query unless `membership` was fetched with the user.
     """

@@ -1,4 +1,4 @@
-"""Access and refresh tokens: signed claims, verified without a query; who they stand for is `access`' matter.
+"""Access and refresh tokens: signed claims, verified without a query. `bearers` finds their subject.
 
 JSON Web Tokens (RFC 7519) with one fixed algorithm, so that no token can choose how it is checked.
 """
@@ -25,21 +25,21 @@ REFRESH: Final = "refresh"
 API_KEY_PREFIX: Final = "frk_"
 DEVICE_KEY_PREFIX: Final = "frd_"
 TRACKING_PREFIX: Final = "frt_"
-# Longer than any token of ours; what is longer is not worth a signature check.
+# No token of ours is longer; longer ones are refused before the signature check.
 MAX_LENGTH: Final = 2048
 _REQUIRED_CLAIMS: Final = ["exp", "iat", "sub", "typ", "iss", "aud", "login"]
-# What every token of ours begins with, and all that it says.
+# The header and the claims of every token that `_issue` makes.
 _HEADER: Final = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}') + b"."
 _OWN_CLAIMS: Final = frozenset({*_REQUIRED_CLAIMS, "ver"})
 
 
 class InvalidToken(Exception):
-    """The text is no token of ours, or no longer good; why is nobody's business but the log's."""
+    """The text is not a valid token; the reason is for the log alone, never for the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. `version`: the user's authz_version (access), else the generation (refresh)."""
+    """The claims of a verified token; `version`: the user's authz_version (access) or the generation (refresh)."""
 
     user_id: uuid.UUID
     login_id: uuid.UUID
@@ -50,7 +50,7 @@ class Claims:
 def issue_access(
     *, user_id: uuid.UUID, login_id: uuid.UUID, authz_version: int, now: datetime
 ) -> tuple[str, datetime]:
-    """Return an access token and when it ends."""
+    """Return an access token and the time at which it expires."""
     expires_at = now + timedelta(minutes=settings.JWT_ACCESS_MINUTES)
     return _issue(ACCESS, user_id, login_id, authz_version, now, expires_at), expires_at
 
@@ -63,12 +63,12 @@ def issue_refresh(
 
 
 def verify_access(token: str, now: datetime) -> Claims:
-    """Return the claims of an access token; raises BadToken."""
+    """Return the claims of an access token; raises InvalidToken."""
     return _verify(ACCESS, token, now)
 
 
 def verify_refresh(token: str, now: datetime) -> Claims:
-    """Return the claims of a refresh token; raises BadToken."""
+    """Return the claims of a refresh token; raises InvalidToken."""
     return _verify(REFRESH, token, now)
 
 
@@ -78,7 +78,7 @@ def new_api_key() -> str:
 
 
 def new_device_key() -> str:
-    """Make the secret of a phone: `frd_` and 22 characters, 128 random bits; people may type it."""
+    """Make the secret of a device key: `frd_` and 22 characters, 128 random bits, short enough to type."""
     return DEVICE_KEY_PREFIX + secrets.token_urlsafe(16)
 
 
@@ -88,7 +88,7 @@ def new_tracking_token() -> str:
 
 
 def digest(secret: str) -> bytes:
-    """Return the digest under which a secret of ours is stored; so many random bits need no slow hash."""
+    """Return the digest under which a secret is stored; 128 random bits and more need no slow hash."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -124,9 +124,9 @@ def _verify(kind: str, token: str, now: datetime) -> Claims:
 
 @lru_cache(maxsize=4096)
 def _decode(token: str, key: bytes) -> tuple[str, Claims]:
-    """Return the type and claims of a token that this key has signed, at whatever time; raises BadToken.
+    """Return the type and claims of a token signed by this key, expired or not; raises InvalidToken.
 
-    What a token says does not change: whoever comes again with the same is read once.
+    Cached: the content of a token never changes.
     """
     try:
         payload: dict[str, Any] = _decode_own(token, key) or jwt.decode(
@@ -135,7 +135,7 @@ def _decode(token: str, key: bytes) -> tuple[str, Claims]:
             algorithms=[ALGORITHM],
             issuer=ISSUER,
             audience=AUDIENCE,
-            # Times are judged below, by the caller's clock.
+            # `_verify` compares the times with the caller's clock.
             options={"require": _REQUIRED_CLAIMS, "verify_exp": False, "verify_iat": False},
         )
         token_claims = Claims(
@@ -150,9 +150,9 @@ def _decode(token: str, key: bytes) -> tuple[str, Claims]:
 
 
 def _decode_own(token: str, key: bytes) -> dict[str, Any] | None:
-    """Return the claims of a token exactly as `_issue` writes it; PyJWT judges everything else.
+    """Return the claims of a token exactly as `_issue` writes it, None for any other, which PyJWT then decodes.
 
-    It takes a third of PyJWT's time, which every request and handshake would pay.
+    It takes a third of the time that PyJWT takes for every request and handshake.
     """
     try:
         signed, _, signature = token.encode("ascii").rpartition(b".")

@@ -73,7 +73,7 @@ class PageBuilder:
         return b"\n".join([orjson.dumps(metadata), *lines])
 
     def is_current(self, serialized: bytes, *, max_age: float) -> bool:
-        """Tell whether an older form, at most `max_age` seconds old, shows what `build` would: one query or none."""
+        """Tell whether an old form, at most `max_age` seconds old, shows what `build` would: at most one query."""
         trackable = versions.trackable_page(self._query)
         if self._version is None or trackable is None:
             return False

@@ -1,4 +1,4 @@
-"""What is asked with every read of a page, for many who ask at once: on the event loop, by one query each."""
+"""Batch loads for reads of pages on the event loop: one query each for many concurrent requests."""
 
 import uuid
 from collections.abc import Collection
@@ -12,17 +12,18 @@ from shipments.caching.versions import Version
 from shipments.selectors import async_pool, positions
 from shipments.selectors.positions import PositionsByDriver
 
-# The version of an organisation (so many columns), and behind it who asks: of one snapshot.
+# Both in one snapshot: the version of an organisation in the first columns, behind it the login.
 _VERSION_COLUMNS: Final = 4
 _SUBJECTS_WITH_VERSIONS_SQL: Final = f"""
-WITH who AS MATERIALIZED ({bearers.LOGINS_SQL})
-SELECT version.*, who.* FROM who
-JOIN ({versions.version_sql("(SELECT DISTINCT organization_id FROM who)")}) AS version ON version.id = organization_id
-"""
+WITH login AS MATERIALIZED ({bearers.LOGINS_SQL})
+SELECT version.*, login.* FROM login
+JOIN ({versions.version_sql("(SELECT DISTINCT organization_id FROM login)")}) AS version
+  ON version.id = organization_id
+"""  # noqa: S608  made of constants
 
 
 async def load_versions(organizations: Collection[uuid.UUID]) -> dict[uuid.UUID, Version]:
-    """Return the version of each organisation, as `versions.now` does; those without one are left out."""
+    """Return the version of each organisation as `versions.current_version` does, leaving out those without one."""
     rows = await async_pool.fetch(versions.VERSION_SQL, [list(organizations)])
     versions_by_organization = {organization: versions.version_of_row(row) for organization, *row in rows}
     return {
@@ -31,12 +32,12 @@ async def load_versions(organizations: Collection[uuid.UUID]) -> dict[uuid.UUID,
 
 
 async def load_subjects_with_versions(batch: Collection[Claims]) -> dict[Claims, tuple[Subject, Version | None]]:
-    """Return whom these access tokens stand for, and the version of the organisation that they are of.
+    """Return the subjects of these access tokens, each with the version of its organisation.
 
-    Tokens that are not good (any more) are left out.
+    Tokens that are no longer valid are left out.
     """
     rows = await async_pool.fetch(_SUBJECTS_WITH_VERSIONS_SQL, [[claims.login_id for claims in batch]])
-    # Behind the id of the organisation, which stands in the login too.
+    # The first column is the id of the organisation, which is among the columns of the login too.
     rows_by_login = {row[_VERSION_COLUMNS]: (row[_VERSION_COLUMNS:], row[1:_VERSION_COLUMNS]) for row in rows}
     loaded = {}
     for claims in batch:
@@ -48,7 +49,7 @@ async def load_subjects_with_versions(batch: Collection[Claims]) -> dict[Claims,
 
 
 async def load_positions(drivers: Collection[str]) -> PositionsByDriver:
-    """Return where drivers are, by their ids as text; those who were never seen may be left out."""
+    """Return the positions of drivers by their ids as text; those without a position are left out."""
     return positions.positions_by_driver(
         await async_pool.fetch(positions.POSITIONS_SQL, [[uuid.UUID(driver) for driver in drivers]])
     )

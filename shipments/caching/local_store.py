@@ -1,11 +1,11 @@
-"""What a process keeps of a cache for itself, and how its threads make one value once."""
+"""The in-process store of a cache."""
 
 import threading
 from collections import OrderedDict
 
 
 class LRUStore:
-    """Stamped entries of this process, the least used forgotten first; bounded in bytes."""
+    """An LRU store of stamped entries, bounded in bytes; safe for threads."""
 
     def __init__(self, max_bytes: int) -> None:
         self._lock = threading.Lock()
@@ -13,7 +13,7 @@ class LRUStore:
         self._max_bytes, self._size = max_bytes, 0
 
     def get(self, key: str) -> tuple[bytes, bytes] | None:
-        """Return what was kept last, with its stamp."""
+        """Return stamp and body of an entry."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
@@ -21,7 +21,7 @@ class LRUStore:
             return entry
 
     def put(self, key: str, stamp: bytes, body: bytes) -> None:
-        """Keep bytes in the place of those with another stamp."""
+        """Store an entry in place of the one under this key, and evict others until the size fits."""
         with self._lock:
             self._drop(key)
             self._entries[key] = (stamp, body)
@@ -30,7 +30,7 @@ class LRUStore:
                 self._drop(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         with self._lock:
             self._entries.clear()
             self._size = 0

@@ -1,8 +1,8 @@
-"""A shipment as bytes, serialised once for each committed state; pages are made of the same: see `pages`.
+"""Prepared shipments: the JSON of a shipment, serialised once for each committed state. `pages` are made of it too.
 
-Every read first asks PostgreSQL what is committed now (one small query, in which visibility stands too) and
-takes from the cache only what was made from exactly that. A driver's position is no part of what is kept: it
-changes far more often than all else, so it is read each time and put in.
+Every read first queries the committed state (a few columns, with visibility in the same query) and uses a cached
+body only if it was made from exactly that state. The driver's position is not part of the cached body: it changes
+far more often than all else, so it is read each time and inserted.
 """
 
 import hashlib
@@ -30,19 +30,19 @@ from shipments.selectors import shipments as selectors
 VARIANTS: Final = ("staff", "restricted")
 POSITION_PREFIX: Final = "driver__last_position__"
 _POSITION_COLUMNS: Final = tuple(f"{POSITION_PREFIX}{column}" for column in positions.POSITION_FIELDS)
-# With id and time of change: a restored database may give a number again, to something else.
+# With id and updated_at: a restored database may use a `seq` again for another change.
 _STAMPED_COLUMNS: Final = (
     "id", "reference", "seq", "updated_at", "driver_id", "driver__name", "driver__phone", "customer_id",
     "customer__name",
 )  # fmt: skip
-# All that decides what is shown of a shipment: see `at_hand`.
+# Everything that decides the JSON of a shipment, for `get_local`.
 STATE_COLUMNS: Final = (*_STAMPED_COLUMNS, *_POSITION_COLUMNS)
 shipment_cache = CacheService("shipment", ttl=settings.CACHE_TTL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedShipment:
-    """A shipment as one visibility variant sees it: ETag and JSON; no JSON for a caller who has it already."""
+    """ETag and JSON of a shipment in one visibility variant; no JSON where the client has this ETag."""
 
     etag: str
     body: bytes | None
@@ -51,12 +51,11 @@ class PreparedShipment:
 def get_shipment(
     viewer: Viewer, variant: str, reference: str, *, client_has: Callable[[str], bool] = lambda _: False
 ) -> PreparedShipment | None:
-    """Return one shipment, None where it is missing or not for the viewer.
+    """Return one shipment, None where it is missing or not visible to the viewer.
 
-    `has` tells whether the caller has the version of an ETag. One small query, and one more where nobody has
-    asked for this state before.
+    `client_has` tells whether the client has the version of an ETag. One small query, and one more on a miss.
     """
-    # What a transaction sees may never be committed: it is not for others.
+    # A transaction may see what is never committed: its reads are not for others.
     if connection.in_atomic_block:
         return _read_uncached(viewer, variant, reference, client_has=client_has)
     row = one_shipment.fetch_row(viewer, reference, STATE_COLUMNS)
@@ -70,9 +69,9 @@ def get_shipment(
 def get_local(
     viewer: Viewer, variant: str, row: representation.Row, *, client_has: Callable[[str], bool] = lambda _: False
 ) -> PreparedShipment | None:
-    """Return a shipment whose columns `SEEN` were read just now, None where its JSON is not at hand.
+    """Return a shipment whose STATE_COLUMNS were read just now, None where its JSON is not in this process.
 
-    Nothing is waited for.
+    No I/O.
     """
     etag = _etag(row, variant)
     if client_has(etag):
@@ -88,7 +87,7 @@ def get_local(
 def get_or_make(
     viewer: Viewer, variant: str, row: representation.Row, *, client_has: Callable[[str], bool] = lambda _: False
 ) -> PreparedShipment | None:
-    """Return the same where it is not at hand: of Redis, else of one more query."""
+    """Return what `get_local` could not: from Redis, else by one more query."""
     try:
         cached = _cached_body(viewer.organization_id, row, variant)
     except _ConcurrentUpdate:
@@ -99,9 +98,9 @@ def get_or_make(
 
 
 def warm_up(rows: Iterable[representation.Row]) -> bool:
-    """Keep these shipments (`SHIPMENT_COLUMNS` and organization_id) for every variant.
+    """Cache shipments (`SHIPMENT_COLUMNS` and organization_id) in every variant; tell whether Redis stored them.
 
-    It says whether Redis took them. What is overtaken meanwhile is kept and never shown.
+    A shipment that has changed since it was read is stored under an old stamp, which no read asks for.
     """
     return shipment_cache.set_many_stamped(
         (_key(row["organization_id"], row["reference"], variant), _stamp(row), without_position(row, variant))
@@ -114,13 +113,13 @@ def warm_up(rows: Iterable[representation.Row]) -> bool:
 
 
 class _ConcurrentUpdate(Exception):
-    """The shipment was changed between two queries."""
+    """The shipment was changed between the two queries."""
 
 
 def _read_uncached(
     viewer: Viewer, variant: str, reference: str, *, client_has: Callable[[str], bool]
 ) -> PreparedShipment | None:
-    """Return a shipment past the cache."""
+    """Return a shipment without the cache."""
     row = selectors.get_shipment(viewer, reference)
     if row is None:
         return None
@@ -151,12 +150,12 @@ def _key(organization_id: uuid.UUID, reference: str, variant: str) -> str:
 
 
 def _stamp(row: representation.Row) -> bytes:
-    """Return the digest of all that decides what is shown, but for the position."""
+    """Return a digest of everything that decides the JSON, except the position."""
     return digest(*(row[column] for column in _STAMPED_COLUMNS))
 
 
 def _etag(row: representation.Row, variant: str) -> str:
-    """Return `"<seq>.<hash>"`: the hash covers what the number does not determine."""
+    """Return `"<seq>.<hash>"`; the hash covers what `seq` does not determine (names, position, variant)."""
     etag_digest = digest(variant, _stamp(row), *(row[column] for column in _POSITION_COLUMNS))
     return f'"{row["seq"]}.{etag_digest[:6].hex()}"'
 
@@ -165,25 +164,25 @@ def _etag(row: representation.Row, variant: str) -> str:
 
 
 def without_position(row: representation.Row, variant: str) -> bytes:
-    """Write a shipment, without its position, as JSON on one line."""
+    """Return the JSON of a shipment without its position, on one line."""
     body = representation.shipment(row, variant)
     del body["position"]
     return orjson.dumps(body)
 
 
 def with_position(body: bytes, position: representation.Json | None) -> bytes:
-    """Put the position into the JSON of a shipment."""
+    """Return the JSON of a shipment with its position appended."""
     return body[:-1] + b',"position":' + orjson.dumps(position) + b"}"
 
 
 def digest(*parts: object) -> bytes:
-    """Return 16 bytes that stand for these parts, and for the code that prepares."""
+    """Return a digest (16 bytes) of these parts and of the code version."""
     text = repr((_code_version(), [_canonical(part) for part in parts]))
     return hashlib.blake2b(text.encode(), digest_size=STAMP_BYTES).digest()
 
 
 def _canonical(part: object) -> object:
-    """Return what prints the same in every process."""
+    """Return a value whose `repr` is the same in every process."""
     if isinstance(part, datetime):
         return part.astimezone(UTC).isoformat()
     return str(part) if isinstance(part, uuid.UUID) else part

@@ -10,12 +10,12 @@ from monitoring.reports import json_reports
 
 
 def hit_rate() -> dict[str, Any]:
-    """Return what detailed health adds about the cache: how often it had the answer, 0 to 1."""
+    """Return the part of detailed health about the cache: the rate of hits, 0 to 1."""
     return {"hitRate": _hit_rates(json_reports.host_samples())["hitRate"]}
 
 
 def cache_report() -> dict[str, Any]:
-    """Return `/api/metrics/cache`; size, time to live (s) and evictions are of the whole Redis."""
+    """Return the body of `/api/metrics/cache`; size, TTL (s) and evictions are those of the whole Redis."""
     numbers = json_reports.current_samples()
     names = numbers.total_by("cache", "cache_requests_total")
     return (
@@ -38,7 +38,7 @@ def _redis_memory() -> dict[str, Any]:
             redis_info = cast("Any", django_caches["default"]).client.get_client().info()
         except (RedisError, OSError):
             redis_info = {}
-    # Of all databases the one that holds most: the others are not ours to name.
+    # The database with most keys stands for the installation; a shared Redis may have others.
     database: dict[str, Any] = max(
         (each for name, each in redis_info.items() if name.startswith("db")), key=_key_count, default={}
     )

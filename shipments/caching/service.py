@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import orjson
 from django.conf import settings
@@ -62,8 +62,7 @@ _RESULT_LABELS: Final = {"hits": "hit", "misses": "miss"}
 
 def key_prefix() -> str:
     """Return the prefix of every key of these caches; sessions, counters and channel layers have others."""
-    default = cast("dict[str, Any]", settings.CACHES["default"])
-    return f"{default['KEY_PREFIX']}:cache:"
+    return f"{settings.CACHES['default']['KEY_PREFIX']}:cache:"
 
 
 def stats_by_cache() -> dict[str, dict[str, float]]:

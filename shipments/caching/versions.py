@@ -1,15 +1,15 @@
-"""What is committed in an organisation now, and whether a page that was read some commits ago still stands.
+"""Versions of an organisation's committed state, and whether a page of an older version is still current.
 
-A page names its shipments and how far the feed was numbered when it was read. Whatever was committed since has a
-later number, or none yet; so a few events tell whether the page stands. It does where none of them
+A cached page records its shipments and how far the feed was numbered when it was read. Events committed since have
+a later position in the feed, or none yet. So a few events tell whether the page is current: it is if none of them
 
-- is of a shipment that it shows, or of the organisation itself (a driver or customer is called otherwise),
-- books or discards a shipment,
-- brings a shipment into a state that the page is narrowed to, or out of it: also one that would stand behind the
-  page, since it says whether there is another.
+- is of a shipment on the page, or of the organisation itself (a driver or customer was renamed),
+- creates or deletes a shipment,
+- moves a shipment into or out of a state that the page is filtered by: also one behind the page, whose existence
+  decides whether there is a next page.
 
-That is exact for pages narrowed by state alone, in their usual order, for those who see every shipment. Of all
-others any event is the end.
+That is exact for pages in the default ordering, filtered by state alone, of viewers who see every shipment. For all
+other pages any event makes them stale.
 """
 
 import uuid
@@ -24,25 +24,25 @@ from shipments.models import EventType
 from shipments.selectors import epoch
 from shipments.selectors.lists.query import ListQuery
 
-# Where more of an organisation's events than this wait for their number, counting them costs more than it saves.
+# With more unnumbered events than this, counting them costs more than the cache saves.
 MAX_UNNUMBERED: Final = 1_000
 
 
 def version_sql(organizations: str) -> str:
-    """Return the SQL of the versions of what `organizations` selects as `asked(id)`, for `of_row`."""
+    """Return the SQL of the versions of the organisations in a FROM item of ids; rows are for `version_of_row`."""
     return f"""
-SELECT asked.id,
-       COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id = asked.id
+SELECT requested.id,
+       COALESCE((SELECT position FROM shipments_feedentry WHERE organization_id = requested.id
                  ORDER BY position DESC LIMIT 1), 0),
-       (SELECT count(*) FROM (SELECT FROM shipments_unnumberedevent WHERE organization_id = asked.id
+       (SELECT count(*) FROM (SELECT FROM shipments_unnumberedevent WHERE organization_id = requested.id
                               ORDER BY organization_id, event_id LIMIT {MAX_UNNUMBERED + 1}) AS waiting),
        ({epoch.EPOCH_SQL})
-FROM {organizations} AS asked(id)
-"""
+FROM {organizations} AS requested(id)
+"""  # noqa: S608  made of constants
 
 
 VERSION_SQL: Final = version_sql("unnest(%s::uuid[])")
-# Where more has happened, reading the page costs less than looking for what has not.
+# With more events than this, reading the page again costs less than comparing.
 _MAX_EVENTS: Final = 50
 _EVENTS_SINCE_SQL: Final = f"""
 SELECT event.shipment_id, event.type, event.status, before.status
@@ -52,12 +52,12 @@ JOIN shipments_shipmentevent event ON event.id = since.event_id
 LEFT JOIN shipments_shipmentevent before
        ON before.shipment_id = event.shipment_id AND before.seq = event.seq - 1
 LIMIT {_MAX_EVENTS + 1}
-"""
+"""  # noqa: S608  made of constants
 _LIST_MEMBERSHIP_EVENTS: Final = frozenset({EventType.CREATED.value, EventType.DELETED.value})
 
 
 class Version(NamedTuple):
-    """How many events an organisation has, in which history, and how many of them are numbered."""
+    """The number of events of an organisation, in which epoch, and how many of them have a position in the feed."""
 
     events: int
     epoch: str
@@ -65,11 +65,11 @@ class Version(NamedTuple):
 
 
 def current_version(organization_id: uuid.UUID) -> Version | None:
-    """Return the version: no two states share `events` and `epoch`.
+    """Return the version of the committed state: no two states share `events` and `epoch`.
 
-    Events are only ever added, and of two snapshots of one server one contains the other; so the same number
-    means the same events. Numbered ones have the places 1…n without a gap, the others are counted in the same
-    snapshot. None where too many wait for their number.
+    Events are only inserted, and of two snapshots of one server one contains the other; so equal counts mean
+    equal events. Numbered events have the positions 1…n without a gap, the others are counted in the same
+    snapshot. None where too many are unnumbered. One query.
     """
     with connection.cursor() as cursor:
         cursor.execute(VERSION_SQL, [[organization_id]])
@@ -78,21 +78,21 @@ def current_version(organization_id: uuid.UUID) -> Version | None:
 
 
 def version_of_row(row: Sequence[Any]) -> Version | None:
-    """Return the version that a row of `SQL` tells behind the organisation, None as `now` does."""
-    numbered, unnumbered, history = row
-    return Version(numbered + unnumbered, history, numbered) if unnumbered <= MAX_UNNUMBERED else None
+    """Return the version in a row of `version_sql` without its first column, None as `current_version` does."""
+    numbered, unnumbered, current_epoch = row
+    return Version(numbered + unnumbered, current_epoch, numbered) if unnumbered <= MAX_UNNUMBERED else None
 
 
 @dataclass(frozen=True, slots=True)
 class TrackablePage:
-    """A kind of page for which events can tell: of all shipments, or of those in some states."""
+    """What a page shows whose currency events can tell: all shipments, or those in some states."""
 
     organization_id: uuid.UUID
     states: frozenset[str] | None
 
 
 def trackable_page(query: ListQuery) -> TrackablePage | None:
-    """Return what events tell of the page of a query, None where they cannot tell whether it is current."""
+    """Return what the page of a query shows, None where events cannot tell whether it is current."""
     if query.scope.role not in ORGANIZATION_WIDE_ROLES or not query.texts.keys() <= {"status", "limit"}:
         return None
     states = query.filter_values.get("status")
@@ -100,12 +100,12 @@ def trackable_page(query: ListQuery) -> TrackablePage | None:
 
 
 def page_baseline(rows: Iterable[Mapping[str, Any]], version: Version) -> dict[str, Any]:
-    """Return what `stands` wants to know of a page; the version is of before the page was read."""
+    """Return what `is_page_current` needs of a page; the version was read before the page."""
     return {"ids": [row["id"] for row in rows], "numbered": version.numbered, "epoch": version.epoch}
 
 
 def is_page_current(trackable: TrackablePage, page: Mapping[str, Any], version: Version) -> bool:
-    """Tell whether nothing that has been committed until now changes the page; one query."""
+    """Tell whether no event committed since changes the page: one query."""
     if page["epoch"] != version.epoch:
         return False
     with connection.cursor() as cursor:

@@ -1,8 +1,8 @@
-"""Questions whose SQL is compiled once for each shape, and asked with other values ever after.
+"""Queries of lists, compiled by the ORM once for each shape and executed with other values afterwards.
 
-A list is asked for in few shapes (who looks, which filters, which order) and with ever new values. Compiling one
-with the ORM takes longer than asking it. Here it is compiled with stand-ins for the values; a question in whose
-parameters they are not all found again, as they were given, is left to the ORM each time.
+Lists are read in few shapes (viewer, filters, ordering) and with ever new values, and compiling a queryset takes
+longer than executing its SQL. A shape is compiled with placeholders for the values. A query whose parameters do not
+hold every placeholder unchanged is compiled by the ORM each time.
 """
 
 import uuid
@@ -26,7 +26,7 @@ _PLACEHOLDER_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class _CompiledQuery:
-    """SQL; its parameters, where a `_Given` stands for a value; the names of its columns, and how some are read."""
+    """SQL, its parameters with placeholders, the names of its columns, and readers by index for some of them."""
 
     sql: str
     params: tuple[Any, ...]
@@ -36,19 +36,19 @@ class _CompiledQuery:
 
 @dataclass(frozen=True, slots=True)
 class _Placeholder:
-    """The value of this name; of several words the one at this place."""
+    """Stands for the value of this name, or for one item of it where it is a list."""
 
     name: str
     index: int | None = None
 
     def value_from(self, values: Values) -> Any:
-        """Return it."""
+        """Return the value that replaces the placeholder."""
         value = values[self.name]
         return value if self.index is None else value[self.index]
 
 
 class _NotCompilable(Exception):
-    """What this question is made of cannot be found again in its parameters."""
+    """A value of this type has no placeholder."""
 
 
 _compiled_queries: Final[dict[Hashable, _CompiledQuery | None]] = {}
@@ -57,14 +57,15 @@ _compiled_queries: Final[dict[Hashable, _CompiledQuery | None]] = {}
 def fetch_rows(shape: Hashable, values: Values, build: BuildQuerySet) -> list[Row]:
     """Return the rows of `build(values)`, a queryset of `.values()`: one query.
 
-    `shape` tells all else that decides what `build` returns, which may not look at the values: only use them.
+    `shape` is everything beside the values that decides what `build` returns. `build` may use the values but not
+    decide by them: it is called once for a shape, with placeholders.
     """
     key = (shape, tuple((name, _type_key(value)) for name, value in values.items()))
     try:
         compiled = _compiled_queries[key]
     except KeyError:
         if len(_compiled_queries) >= _MAX_SHAPES:
-            _compiled_queries.clear()  # all are soon there again
+            _compiled_queries.clear()  # those in use are compiled again soon
         compiled = _compiled_queries[key] = _compile(values, build)
     if compiled is None:
         return list(build(values))
@@ -98,7 +99,7 @@ def _compile(values: Values, build: BuildQuerySet) -> _CompiledQuery | None:
         sql, params = compiler.as_sql()
         columns = tuple(query.selected or ())
         converters = compiler.get_converters([each for each, *_ in compiler.select])
-        readers = tuple((place, _value_reader(*each)) for place, each in converters.items())
+        readers = tuple((index, _value_reader(*each)) for index, each in converters.items())
         parameters = tuple(placeholders.get(each, each) if isinstance(each, Hashable) else each for each in params)
     except (EmptyResultSet, _NotCompilable):
         return None
@@ -111,10 +112,10 @@ def _compile(values: Values, build: BuildQuerySet) -> _CompiledQuery | None:
 
 
 def _placeholder_value(name: str, value: Any, placeholders: dict[Any, _Placeholder]) -> Any:
-    """Return what stands for a value while its question is compiled: nobody can ask for it."""
+    """Return a value that no client can send, and register it; raises _NotCompilable."""
     if type(value) is list and value and all(type(each) is str for each in value):
-        words = [f"\0{name} {place}" for place in range(len(value))]
-        placeholders.update({word: _Placeholder(name, place) for place, word in enumerate(words)})
+        words = [f"\0{name} {index}" for index in range(len(value))]
+        placeholders.update({word: _Placeholder(name, index) for index, word in enumerate(words)})
         return words
     placeholder: Any
     if type(value) is str:
@@ -130,7 +131,7 @@ def _placeholder_value(name: str, value: Any, placeholders: dict[Any, _Placehold
 
 
 def _value_reader(converters: list[Callable[[Any, Any, Any], Any]], expression: Any) -> Callable[[Any], Any]:
-    """Return what makes a value of a column of what the driver brings, as the ORM does."""
+    """Return the conversion of a column from the driver's value, the same as the ORM's."""
     field = getattr(expression, "target", None)
     if type(field) is JSONField and field.decoder is None:
         return one_shipment.read_json

@@ -1,6 +1,6 @@
-"""One shipment by its reference, in SQL that is written once for each kind of viewer.
+"""One shipment by its reference, in SQL that is compiled once for each visibility scope.
 
-Compiling such a question with the ORM takes longer than asking it, and it is asked by every request.
+Every request runs this query, and compiling it with the ORM takes longer than executing it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,11 +21,11 @@ AnyModel = TypeVar("AnyModel", bound=Model)
 
 @cache
 def column_names(model: type[Model]) -> tuple[str, ...]:
-    """Return the names of a table's columns, as `from_db` wants them."""
-    return tuple(field.attname for field in model._meta.concrete_fields)
+    """Return the attribute names of a model's columns, as `from_db` takes them."""
+    return tuple(field.attname for field in model._meta.concrete_fields)  # noqa: SLF001  Django documents `_meta`
 
 
-# Stands for the reference in the SQL that is kept. In upper case, as the question asks; no reference holds it.
+# Stands for the reference in compiled SQL: in upper case like the parameter, and no valid reference.
 _PLACEHOLDER: Final = "\0REFERENCE"
 _COLUMNS: Final = column_names(Shipment)
 _RELATED: Final[Mapping[str, type[Model]]] = {
@@ -35,20 +35,20 @@ _COLUMNS_WITH_RELATED: Final = (
     *_COLUMNS,
     *(f"{name}__{column}" for name, model in _RELATED.items() for column in column_names(model)),
 )
-# Django has the driver leave JSON as it comes.
+# Django configures the driver to return JSON as text.
 _JSON_COLUMNS: Final = frozenset({"references", "flags"})
 
 
 def fetch_row(viewer: Viewer, reference: str, columns: tuple[str, ...]) -> dict[str, Any] | None:
-    """Return the columns of one shipment, None where it is missing or not for the viewer: one query."""
+    """Return columns of one shipment, None where it is missing or not visible to the viewer: one query."""
     values = _fetch(viewer, reference, columns, for_update=False)
     return None if values is None else dict(zip(columns, values, strict=True))
 
 
 def fetch_locked(viewer: Viewer, reference: str, *, with_related: bool = False) -> Shipment | None:
-    """Return one shipment, its row locked until the caller's transaction ends; None as `row` does.
+    """Return one shipment with its row locked, None as `fetch_row` does: one query.
 
-    `whole` brings the places and parties with it.
+    Must run in a transaction, which holds the lock until it ends. `with_related` fetches places and parties too.
     """
     row_values = _fetch(viewer, reference, _COLUMNS_WITH_RELATED if with_related else _COLUMNS, for_update=True)
     if row_values is None:
@@ -64,7 +64,7 @@ def fetch_locked(viewer: Viewer, reference: str, *, with_related: bool = False) 
 
 
 def _build_instance(model: type[AnyModel], values: Iterator[Any]) -> AnyModel:
-    """Make one row of a table out of the next values."""
+    """Return an instance made of the next values, as many as the model has columns."""
     columns = column_names(model)
     return model.from_db(connection.alias, columns, list(islice(values, len(columns))))
 
@@ -81,9 +81,9 @@ def _fetch(viewer: Viewer, reference: str, columns: tuple[str, ...], *, for_upda
 
 
 def read_json(text: str | None) -> Any:
-    """Read a JSON column as Django reads it, None where it is NULL."""
+    """Return the value of a JSON column as Django does, None where it is NULL."""
     if text == "[]":
-        return []  # most flags of most shipments
+        return []  # the flags of most shipments: not worth a parser
     return None if text is None else orjson.loads(text)
 
 
@@ -95,7 +95,7 @@ def _read_column(column: str, value: Any) -> Any:
 def _compiled_statement(
     scope: VisibilityScope, columns: tuple[str, ...], *, for_update: bool
 ) -> tuple[str, tuple[Any, ...]] | None:
-    """Return SQL and parameters, None where the ORM knows that this viewer sees nothing."""
+    """Return SQL and parameters, None where the scope sees nothing (EmptyResultSet)."""
     rows = Shipment.objects.visible_to(scope).with_reference(_PLACEHOLDER).values_list(*columns)
     if for_update:
         rows = rows.select_for_update(of=("self",))

@@ -1,7 +1,7 @@
 """The shipment's states, the commands between them and their guards: pure, without Django.
 
-Commands are people's and systems' decisions and are gated by `COMMANDS`. The rank of a state is its index
-in `STATES`.
+Commands are decisions of people and systems, and must follow `TRANSITIONS`; what carriers observe goes by
+`status_fold`. The rank of a state is its index in `STATES`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -59,7 +59,7 @@ TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
     "lost": ("in_transit", "at_facility", "delivered", "returning"),
 }  # fmt: skip
 
-# What a map shows as moving, and what the carrier has in its hands.
+# What a map shows as moving, and the states in which the carrier has custody of the freight.
 IN_MOTION: Final = frozenset({"in_transit", "at_facility", "out_for_delivery", "at_delivery", "returning"})
 IN_CUSTODY: Final = frozenset(STATES) - {"draft", "booked", "dispatched", "at_pickup", "cancelled"}
 INITIAL_STATES: Final = ("draft", "booked")
@@ -83,7 +83,7 @@ def has_flag(flags: Iterable[Mapping[str, Any]], flag: str) -> bool:
 
 
 class IllegalTransition(Exception):
-    """A command asks for a state that cannot follow, or a guard forbids it; carries what may follow."""
+    """The requested state may not follow, or a guard refuses it; `allowed` holds the states that may."""
 
     def __init__(self, current: str, to: str, allowed: tuple[str, ...], reason: str) -> None:
         super().__init__(reason)
@@ -93,7 +93,7 @@ class IllegalTransition(Exception):
 
 
 def allowed_transitions(current: str, *, assigned: bool, on_hold: bool) -> tuple[str, ...]:
-    """Return the states that a command may ask for now, guards included."""
+    """Return the states that a command may request now, guards considered."""
     return tuple(
         to for to in TRANSITIONS[current] if _guard_violation(to, assigned=assigned, on_hold=on_hold) is None
     )

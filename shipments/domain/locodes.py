@@ -1,4 +1,4 @@
-"""UN/LOCODE: the code list for trade and transport locations of UNECE (edition of the package pyunlocode)."""
+"""UN/LOCODE: UNECE's code list of trade and transport locations, in the edition of the package pyunlocode."""
 
 import sqlite3
 import statistics
@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-# What the package stores where the list gives no position.
+# What the package stores for a place without a position.
 _NO_POSITION: Final = 91
-# Extents of fewer places than this say nothing about the next one.
+# With fewer positions than this, a country's extent is not reliable.
 _MIN_SAMPLE: Final = 20
-# The list gives no position for these; given here in the list's own notation, to the minute.
+# Places without a position in the list, here in the list's own notation (DDMM[NS] DDDMM[EW]).
 _SUPPLEMENTED: Final = {
     code: position
     for line in """
@@ -60,9 +60,9 @@ class Locode:
 
 @lru_cache(maxsize=4096)
 def find(code: str) -> Locode | None:
-    """Return the place with this five-character code, whatever its case.
+    """Return the place with this five-character code in any case, None where the list has none.
 
-    A place to which the list gives no position, an impossible one or one far outside its country has none.
+    A position that is missing, impossible or far outside the country is left out: latitude and longitude are None.
     """
     code = code.upper()
     if len(code) != 5 or not code.isascii():
@@ -96,7 +96,7 @@ def _parse_degrees(text: str) -> float:
 def _decode_position(latitude: float, longitude: float) -> tuple[float, float] | None:
     """Turn the package's numbers, DDMM / 100 with a sign, into degrees.
 
-    27.29 stands for 27°29′. Minutes above 59 or degrees off the globe are slips of the list: None.
+    27.29 is 27°29′. None where minutes are above 59 or degrees out of range: errors of the list.
     """
     if latitude == _NO_POSITION or longitude == _NO_POSITION:
         return None
@@ -113,7 +113,7 @@ def _decode_position(latitude: float, longitude: float) -> tuple[float, float] |
 def _is_near_country(country: str, latitude: float, longitude: float) -> bool:
     """Tell whether a place lies near most others of its country.
 
-    About 300 of 92,700 do not: the list confuses east with west, or degrees with minutes.
+    About 300 of 92,700 do not: errors of the list, such as east for west or degrees for minutes.
     """
     extent = _country_extent(country)
     if extent is None:
@@ -125,9 +125,9 @@ def _is_near_country(country: str, latitude: float, longitude: float) -> bool:
 
 @cache
 def _country_extent(country: str) -> tuple[tuple[float, float], tuple[float, float]] | None:
-    """Return the middle and the reach, in degrees, of a country's latitudes and longitudes."""
+    """Return median and reach, in degrees, of a country's latitudes and longitudes; None for too few places."""
     rows = _query("SELECT latitude, longitude FROM location WHERE country_code = ?", (country,))
-    positions = [found for row in rows if (found := _decode_position(*row))]
+    positions = [position for row in rows if (position := _decode_position(*row))]
     if len(positions) < _MIN_SAMPLE:
         return None
     return _median_and_reach([place[0] for place in positions]), _median_and_reach(
@@ -136,7 +136,7 @@ def _country_extent(country: str) -> tuple[tuple[float, float], tuple[float, flo
 
 
 def _median_and_reach(degrees: Sequence[float]) -> tuple[float, float]:
-    """Return the median, and twice the width of the middle nine tenths with 3° of grace."""
+    """Return the median, and as reach twice the width between the 5th and 95th percentile plus 3°."""
     ordered = sorted(degrees)
     tail = len(ordered) // 20
     return statistics.median(ordered), 2 * (ordered[-1 - tail] - ordered[tail]) + 3
@@ -149,7 +149,7 @@ def _query(sql: str, parameters: tuple[str, ...]) -> list[tuple[Any, ...]]:
 
 @cache
 def _database() -> sqlite3.Connection:
-    """Open the package's file for reading only, without running the package."""
+    """Open the package's SQLite file read-only, without importing the package."""
     spec = find_spec("pyunlocode")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("The package pyunlocode is missing; install requirements.lock.")

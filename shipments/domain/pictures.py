@@ -1,7 +1,7 @@
-"""Pictures that people send: what is taken, and the hand that cleans them.
+"""Uploaded pictures: the accepted formats, and the registry of the cleaner that decodes and re-encodes them.
 
-Reading a stranger's picture is not for a process that serves others: a room above does it in a process of its own
-and says so here (`connect`).
+A process that serves requests must not decode untrusted pictures: an upper app does it in a sandboxed child process
+and registers its function here (`register_cleaner`).
 """
 
 from collections.abc import Callable
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_BYTES: Final = 5 * 1024 * 1024
-# How each kind begins (PNG 1.2, 12.12; JPEG, ISO/IEC 10918-1, B.1; RIFF as WebP's container specification has it).
+# The signatures of the formats (PNG 1.2, 12.12; JPEG: ISO/IEC 10918-1, B.1; WebP: RIFF container).
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _JPEG: Final = b"\xff\xd8\xff"
 
 
 class InvalidPicture(ValueError):
-    """The bytes cannot be taken; the words are for whoever sent them."""
+    """The bytes are not an acceptable picture; the message is for the client."""
 
 
 class CleanerUnavailable(Exception):
-    """Nobody is there to clean a picture just now."""
+    """No cleaner can run just now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture as it is kept: written anew from the dots of the one that was sent. `sha256` is of that one."""
+    """A picture as it is stored, re-encoded from the pixels of the upload; `sha256` is that of the upload."""
 
     content: bytes
     media_type: str
@@ -38,12 +38,12 @@ _cleaners: Final[list[Cleaner]] = []
 
 
 def register_cleaner(cleaner: Cleaner) -> None:
-    """Have the cleaner called for every picture. It raises NotAPicture or CannotClean."""
+    """Make `cleaner` the function that cleans every picture. It raises InvalidPicture or CleanerUnavailable."""
     _cleaners[:] = [cleaner]
 
 
 def clean(raw: bytes) -> Picture:
-    """Return the picture as it may be kept; raises NotAPicture or CannotClean."""
+    """Return the cleaned picture; raises InvalidPicture or CleanerUnavailable."""
     if len(raw) > MAX_BYTES:
         raise InvalidPicture(f"It is larger than {MAX_BYTES:,} bytes.")
     if not is_supported_format(raw):
@@ -54,5 +54,5 @@ def clean(raw: bytes) -> Picture:
 
 
 def is_supported_format(raw: bytes) -> bool:
-    """Tell, by how it begins, whether it may be a picture of a kind that is taken."""
+    """Tell by the signature whether the bytes may be a picture in an accepted format."""
     return raw.startswith((_PNG, _JPEG)) or (raw[:4] == b"RIFF" and raw[8:12] == b"WEBP")

@@ -1,4 +1,4 @@
-"""Carriers' status codes and what they mean here. Declared tables; what stands in none is never guessed.
+"""Carriers' status codes and their meaning here, as declared tables. An unknown code is never guessed.
 
 Sources: ASC X12 transaction set 214, segment AT7 (AT7-01 shipment status, AT7-02 reason, AT7-03 appointment);
 DCSA Track and Trace event codes; EasyPost tracker statuses; AfterShip delivery statuses (`tag`).
@@ -13,7 +13,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a code says: a state, a flag that opens or closes, or only an estimate (which moves the ETA)."""
+    """The meaning of a code: a state, a flag that it opens or clears, or only an estimate (which moves the ETA)."""
 
     state: str | None = None
     opens_flag: str | None = None
@@ -103,8 +103,8 @@ CODE_SYSTEMS: Final[Mapping[str, Mapping[str, Meaning]]] = {
     "aftership": AFTERSHIP,
 }
 
-# The one code by which each state is told to others. A state that stands in `LOSSLESS` of a vocabulary comes
-# back as itself; the others come back as something coarser, or have no word there.
+# The one code in which each state is reported to others. The states in ROUND_TRIP_STATES translate back to
+# themselves, the others to a coarser state; a state without a code cannot be reported in that system.
 OUTBOUND_CODES: Final[Mapping[str, Mapping[str, str]]] = {
     "edi214": {
         "booked": "XB", "dispatched": "AA", "at_pickup": "X3", "in_transit": "AF", "at_facility": "X4",
@@ -144,5 +144,5 @@ ROUND_TRIP_STATES: Final[Mapping[str, frozenset[str]]] = {
 
 
 def translate(system: str, code: str) -> Meaning | None:
-    """Return what a code means, None for one that the system's table does not hold."""
+    """Return the meaning of a code, None for one that is not in the system's table."""
     return CODE_SYSTEMS[system].get(code)

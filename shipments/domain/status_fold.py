@@ -1,8 +1,8 @@
-"""How evidence moves a shipment: the observation graph and the fold. Pure, without Django.
+"""The status of a shipment as a fold over its observations and commands, and the graph that observations follow.
 
-Commands are gated (`lifecycle`); observations are recorded and then judged. The status is a fold over the
-actual checkpoints and the accepted commands in the order `(effective_at, rank)`, so that it does not depend on
-the order in which carriers' messages arrive.
+Commands are checked before they are recorded (`lifecycle`); observations are always recorded and then applied or
+not. The status is a fold over the actual checkpoints and the accepted commands in the order `(effective_at, rank)`,
+so it does not depend on the order in which carriers' messages arrive. Pure, without Django.
 """
 
 from collections.abc import Iterable
@@ -19,10 +19,10 @@ _STILL_RETURNING: Final = frozenset({"in_transit", "at_facility"})
 
 
 def _observation_edges() -> dict[str, frozenset[str]]:
-    """Derive the observation graph from the command table, as lifecycle rules say.
+    """Derive the observation graph from the table of commands.
 
-    Without: every edge out of `delivered`, `returning → in_transit`, every edge into `lost` (people declare
-    loss), every edge back into draft, booked or dispatched. With: the explicit return codes after delivery.
+    Removed: every edge out of `delivered`, `returning → in_transit`, every edge into `lost` (people declare loss),
+    every edge back to draft, booked or dispatched. Added: the explicit return codes after delivery.
     """
     edges = {
         state: frozenset(
@@ -50,7 +50,7 @@ def _transitive_closure(edges: dict[str, frozenset[str]]) -> dict[str, frozenset
 
 
 OBSERVATION_EDGES: Final = _observation_edges()
-# Feeds skip steps, so whatever lies ahead in the graph may be observed next.
+# Carriers' messages skip steps: every state ahead in the graph may be observed next.
 REACHABLE: Final = _transitive_closure(OBSERVATION_EDGES)
 
 
@@ -65,13 +65,13 @@ class FoldEntry:
 
     @property
     def sort_key(self) -> tuple[datetime, int]:
-        """Its place in the fold. Equal places with equal states are interchangeable."""
+        """The order of entries in a fold. Entries with equal keys have equal states and are interchangeable."""
         return self.effective_at, RANK[self.state]
 
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """What a fold says: the status, when it took effect, when it was delivered, and which entries applied."""
+    """The result of a fold: status, when it took effect, when it was delivered, keys of the applied entries."""
 
     status: str
     effective_at: datetime
@@ -80,7 +80,7 @@ class FoldResult:
 
 
 def fold(start: str, started_at: datetime, entries: Iterable[FoldEntry]) -> FoldResult:
-    """Judge all entries in their order; each applies iff it may follow the state so far."""
+    """Fold all entries in their order; one applies if its state may follow the status so far."""
     status, effective_at, delivered_at = start, started_at, None
     applied: set[object] = set()
     for entry in sorted(entries, key=lambda each: each.sort_key):
@@ -96,7 +96,7 @@ def fold(start: str, started_at: datetime, entries: Iterable[FoldEntry]) -> Fold
 
 
 def next_status(status: str, observed: str, *, is_command: bool) -> str | None:
-    """Return the state after one entry, None where it may not follow."""
+    """Return the status after one entry, None where its state may not follow."""
     if is_command:
         return observed if observed in TRANSITIONS[status] else None
     if observed == status:

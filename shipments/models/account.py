@@ -1,4 +1,4 @@
-"""Who uses Freight: organisations, their people, and the keys and logins that stand for them."""
+"""Accounts: organisations, users and memberships, API keys and logins."""
 
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ class Organization(models.Model):
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes users by e-mail address."""
+    """Creates users by e-mail address."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Store a user with a hashed password; None makes it unusable."""
@@ -50,10 +50,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     name = models.CharField(max_length=120, blank=True)
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
-    # Bumped in the transaction that changes what the user may do: access tokens made before are no good.
+    # Bumped in the transaction that changes the user's permissions: access tokens issued before are invalid.
     authz_version = models.PositiveIntegerField(default=1)
-    # Bumped with the former, and also when one login, session or key of the user's ends: living sockets
-    # compare it and then look whether theirs is concerned.
+    # Bumped with the former, and also when one login, session or key of the user ends: open WebSockets compare it
+    # and then check whether their own credential has ended.
     access_version = models.PositiveIntegerField(default=1, db_default=1)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -73,7 +73,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Role(models.TextChoices):
-    """What a member may do in its organisation."""
+    """The role of a member, which decides its permissions."""
 
     ADMIN = "admin"
     DISPATCHER = "dispatcher"
@@ -83,7 +83,7 @@ class Role(models.TextChoices):
 
 
 class Membership(models.Model):
-    """The one organisation in which a user acts, and as what."""
+    """The one organisation in which a user acts, and its role there."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="membership")
@@ -110,7 +110,7 @@ class Membership(models.Model):
 
 
 class ApiKey(models.Model):
-    """A hashed secret that acts for its creator, within its scopes; the secret itself is shown once."""
+    """An API key: the digest of a secret that acts for its creator within its scopes; the secret is shown once."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="api_keys")
@@ -124,7 +124,7 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[ApiKeyQuerySet] = ApiKeyQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[ApiKeyQuerySet] = ApiKeyQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager
 
     class Meta:
         indexes = [models.Index(fields=["organization", "-created_at"], name="api_key_list")]
@@ -134,7 +134,7 @@ class ApiKey(models.Model):
 
 
 class RefreshFamily(models.Model):
-    """One login: the chain of refresh tokens that grew from it. Only the newest generation is good."""
+    """One login: the chain of its refresh tokens, of which only the newest generation is valid."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="logins")

@@ -6,7 +6,7 @@ from shipments.domain.identifiers import new_id
 
 
 class AuditEntry(models.Model):
-    """One act. Insert only: a trigger refuses UPDATE, DELETE and TRUNCATE. Times are UTC."""
+    """One act. Insert-only: a trigger refuses UPDATE, DELETE and TRUNCATE."""
 
     class Outcome(models.TextChoices):
         DONE = "done"
@@ -16,7 +16,7 @@ class AuditEntry(models.Model):
         CANCELLED = "cancelled"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    # NULL for what concerns the whole installation.
+    # NULL for an act on the whole installation.
     organization = models.ForeignKey(
         "Organization", on_delete=models.DO_NOTHING, null=True, blank=True, db_index=False
     )
@@ -45,7 +45,7 @@ class AuditEntry(models.Model):
 
 
 class UnlinkedEntry(models.Model):
-    """An audit entry that is committed and not yet in its chain. A trigger adds it with the entry itself."""
+    """An audit entry that is committed but not yet in its chain. A trigger inserts it with the entry."""
 
     entry = models.OneToOneField(
         AuditEntry, on_delete=models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
@@ -57,9 +57,9 @@ class UnlinkedEntry(models.Model):
 
 
 class AuditLink(models.Model):
-    """One link of an organisation's chain: `hash` covers the entry and the link before. Insert only.
+    """One link of an organisation's hash chain: `hash` covers the entry and the previous link. Insert-only.
 
-    The chain of what concerns the whole installation has no organisation.
+    Entries of the whole installation form a chain without an organisation.
     """
 
     entry = models.OneToOneField(AuditEntry, on_delete=models.DO_NOTHING, primary_key=True, related_name="link")

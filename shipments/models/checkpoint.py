@@ -1,4 +1,4 @@
-"""Checkpoints: what somebody says has happened to a shipment, or will. Always stored, then judged."""
+"""Checkpoints: observations of shipments by carriers, drivers and systems. Always stored, then applied or not."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from shipments.domain.identifiers import new_id
 
 
 class Checkpoint(models.Model):
-    """One observation. Only its voiding may be added later: a trigger refuses any other change."""
+    """One observation. Only voiding may be added later: a trigger refuses any other change."""
 
     class Classifier(models.TextChoices):
         """DCSA's event classifier: actual, estimated, planned."""
@@ -16,7 +16,7 @@ class Checkpoint(models.Model):
         PLANNED = "PLN"
 
     class Outcome(models.TextChoices):
-        """How it was judged when it arrived; audit data, since it depends on the order of arrival."""
+        """How it affected the status on arrival: for the audit, since it depends on the order of arrival."""
 
         APPLIED = "applied"
         LATE = "late"
@@ -24,7 +24,7 @@ class Checkpoint(models.Model):
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     shipment = models.ForeignKey("Shipment", on_delete=models.PROTECT, related_name="checkpoints", db_index=False)
-    # The event that recorded it, by its number in the shipment's log.
+    # The `seq` of the event that recorded it.
     seq = models.PositiveBigIntegerField()
     classifier = models.CharField(max_length=3, choices=Classifier)
     state = models.CharField(max_length=20, blank=True, help_text="Empty where it names no state of ours.")

@@ -1,4 +1,4 @@
-"""Customers: the accounts that ship or receive."""
+"""Customers: accounts of shippers and consignees."""
 
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ class Customer(models.Model):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
-    objects: ClassVar[CustomerQuerySet] = CustomerQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[CustomerQuerySet] = CustomerQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager
 
     class Meta:
         indexes = [

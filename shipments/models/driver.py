@@ -1,4 +1,4 @@
-"""Drivers, and where each was last seen."""
+"""Drivers, and the newest position of each."""
 
 from typing import ClassVar
 
@@ -9,7 +9,7 @@ from shipments.querysets import DriverQuerySet
 
 
 class Driver(models.Model):
-    """Somebody who moves freight."""
+    """A person who moves freight."""
 
     class Status(models.TextChoices):
         ACTIVE = "active"
@@ -26,7 +26,7 @@ class Driver(models.Model):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
-    objects: ClassVar[DriverQuerySet] = DriverQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[DriverQuerySet] = DriverQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager
 
     class Meta:
         indexes = [models.Index(fields=["organization", "name", "id"], name="driver_list")]
@@ -41,13 +41,13 @@ class Driver(models.Model):
 
 
 class DriverPosition(models.Model):
-    """The latest position of a driver: the newest wins, so it stands outside the log."""
+    """The newest position of a driver. The latest one wins, so it is not part of the log."""
 
     driver = models.OneToOneField(Driver, on_delete=models.CASCADE, primary_key=True, related_name="last_position")
     latitude = models.FloatField()
     longitude = models.FloatField()
     recorded_at = models.DateTimeField()
-    # Reported by the driver itself, not by a system that tells of it.
+    # Reported by the driver itself, not by another system.
     own = models.BooleanField(default=False)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The log: one immutable row for every change of a shipment; timeline, outbox and replay at once."""
+"""The log: one immutable row for each change of a shipment, as timeline, audit trail, outbox and replay log."""
 
 from typing import ClassVar
 
@@ -27,23 +27,23 @@ class EventType(models.TextChoices):
 
 
 class ShipmentEvent(models.Model):
-    """One change. Insert only: a trigger refuses UPDATE, DELETE and TRUNCATE.
+    """One change. Insert-only: a trigger refuses UPDATE, DELETE and TRUNCATE.
 
     `data` is `{"changes": {field of the public snapshot: new value}, …}`:
-    snapshot(n) with `changes` of n+1 laid over it is snapshot(n+1).
+    snapshot(n) updated with the `changes` of n+1 is snapshot(n+1).
     """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey("Organization", on_delete=models.CASCADE, db_index=False)
-    # NULL, with seq 0, for what concerns the organisation: it stands in the feed alone.
-    # Held by the trigger `event_has_shipment`, once a commit: a foreign key walks all versions of the row.
+    # NULL, with seq 0, for an event of the organisation, which is only in the feed.
+    # Checked by the trigger `event_has_shipment` once a commit: a foreign key checks every version of the row.
     shipment = models.ForeignKey(
         "Shipment", on_delete=models.CASCADE, null=True, related_name="events", db_index=False, db_constraint=False
     )
     seq = models.PositiveBigIntegerField()
     type = models.CharField(max_length=16, choices=EventType)
     status = models.CharField(max_length=20)
-    # What the world says (may be late) and when we learnt it. Order is `seq`, never a time.
+    # When it happened (may be reported late) and when it was recorded. The order is `seq`, never a time.
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
     # Of an accepted command: its place in the fold of the status.
@@ -53,7 +53,7 @@ class ShipmentEvent(models.Model):
     actor_id = models.UUIDField(null=True, blank=True)
     data = models.JSONField(default=dict)
 
-    objects: ClassVar[EventQuerySet] = EventQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[EventQuerySet] = EventQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager
 
     class Meta:
         constraints = [

@@ -1,10 +1,10 @@
-"""The organisation feed: events of all shipments, numbered in order by the one sequencer."""
+"""The organisation feed: events of all shipments, with positions that the sequencer assigns in order."""
 
 from django.db import models
 
 
 class UnnumberedEvent(models.Model):
-    """An event that is committed and not yet in the feed. A trigger adds it with the event itself."""
+    """An event that is committed but has no position yet. A trigger inserts it with the event."""
 
     event = models.OneToOneField(
         "ShipmentEvent", on_delete=models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
@@ -12,7 +12,7 @@ class UnnumberedEvent(models.Model):
     organization_id = models.UUIDField()
 
     class Meta:
-        # Counting an organisation's first thousand must not read its millions.
+        # The first thousand rows of an organisation are counted from this index.
         indexes = [models.Index(fields=["organization_id", "event"], name="unnumbered_in_order")]
 
     def __str__(self) -> str:
@@ -20,7 +20,7 @@ class UnnumberedEvent(models.Model):
 
 
 class FeedEntry(models.Model):
-    """The place of one event in its organisation's feed. Insert only, by the sequencer alone."""
+    """The position of one event in its organisation's feed. Insert-only, by the sequencer alone."""
 
     event = models.OneToOneField(
         "ShipmentEvent", on_delete=models.DO_NOTHING, primary_key=True, related_name="feed_entry"

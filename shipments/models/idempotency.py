@@ -1,17 +1,17 @@
-"""Idempotency keys: the stored answers of writes that a client may repeat."""
+"""Idempotency keys: stored responses of writes that a client may repeat."""
 
 from django.db import models
 
 
 class IdempotencyKey(models.Model):
-    """One keyed write of one caller: inserted first in the write's transaction, answered last in it."""
+    """One write with a key: inserted first in the write's transaction, given its response last."""
 
     id = models.BigAutoField(primary_key=True)
     organization = models.ForeignKey("Organization", on_delete=models.CASCADE, db_index=False)
-    # Who used it: the subject's limit key. The same key of another caller is another key.
+    # The subject's limit key: the same key of another caller is another row.
     caller = models.CharField(max_length=64)
     key = models.CharField(max_length=255)
-    # SHA-256 over method, path and body: the same key with another request is refused.
+    # SHA-256 of method, path and body: the key with another request is refused.
     fingerprint = models.BinaryField(max_length=32)
     created_at = models.DateTimeField()
     status = models.PositiveSmallIntegerField(null=True)

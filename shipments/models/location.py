@@ -1,4 +1,4 @@
-"""Places: UN/LOCODE locations shared by everybody, and an organisation's own."""
+"""Locations: UN/LOCODE places, shared by all organisations, and places of one organisation."""
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models

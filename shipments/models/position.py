@@ -1,4 +1,4 @@
-"""Where drivers were, and the keys by which their phones say so."""
+"""Positions of drivers, and the device keys with which their phones report them."""
 
 from typing import ClassVar
 
@@ -9,10 +9,10 @@ from shipments.querysets import OrganizationQuerySet
 
 
 class Position(models.Model):
-    """One place where a driver was at one time. Insert only, partitioned by day of `recorded_at`.
+    """Where a driver was at one time. Insert-only, partitioned by day of `recorded_at`.
 
-    No foreign key: it would cost every row a look at the driver. The service has looked once for all of
-    them, and who removes a driver removes its positions.
+    Without a foreign key, which would check the driver for every row: the service checks once for a batch, and
+    removes a driver's positions with the driver.
     """
 
     pk = models.CompositePrimaryKey("driver_id", "recorded_at")
@@ -24,7 +24,7 @@ class Position(models.Model):
     accuracy = models.FloatField(null=True, help_text="Metres.")
     speed = models.FloatField(null=True, help_text="Metres a second.")
     bearing = models.FloatField(null=True, help_text="Degrees from north, clockwise.")
-    # False: no vehicle gets there in that time; kept as evidence and shown nowhere.
+    # False where no vehicle could get there in that time: stored as evidence, shown nowhere.
     plausible = models.BooleanField(default=True)
 
     def __str__(self) -> str:
@@ -32,7 +32,7 @@ class Position(models.Model):
 
 
 class DeviceKey(models.Model):
-    """A hashed secret by which one driver's phone reports positions, and nothing else."""
+    """A device key: the digest of a secret with which one driver's phone may report positions alone."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey("Organization", on_delete=models.CASCADE, db_index=False)
@@ -44,7 +44,7 @@ class DeviceKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[OrganizationQuerySet] = OrganizationQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager
 
     class Meta:
         indexes = [models.Index(fields=["driver", "-created_at"], name="device_key_of_driver")]

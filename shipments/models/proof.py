@@ -6,11 +6,11 @@ from shipments.domain.identifiers import new_id
 
 
 class ProofOfDelivery(models.Model):
-    """One proof. Insert only: another one that names it in `supersedes` takes its place, and it stays on file."""
+    """One proof. Insert-only: it is corrected by another proof that names it in `supersedes`."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     shipment = models.ForeignKey("Shipment", on_delete=models.PROTECT, related_name="proofs", db_index=False)
-    # The event that recorded it, by its number in the shipment's log.
+    # The `seq` of the event that recorded it.
     seq = models.PositiveBigIntegerField()
     signer_name = models.CharField(max_length=120)
     signed_at = models.DateTimeField()
@@ -31,7 +31,7 @@ class ProofOfDelivery(models.Model):
 
 
 class ProofPicture(models.Model):
-    """A picture of a proof, apart from it so that nobody reads megabytes for a name. Insert only."""
+    """A picture of a proof, in a table of its own so that reading a proof does not read megabytes. Insert-only."""
 
     class Kind(models.TextChoices):
         """What the picture shows."""
@@ -45,7 +45,7 @@ class ProofPicture(models.Model):
     media_type = models.CharField(max_length=16)
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
-    # Of the bytes that were sent, before they were written anew: what the sender can show again.
+    # Of the uploaded bytes, before they were re-encoded: the client can prove what it sent.
     sha256 = models.BinaryField(max_length=32)
     content = models.BinaryField()
 

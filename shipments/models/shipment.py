@@ -1,4 +1,4 @@
-"""The shipment: its current state, kept beside the log from which it follows."""
+"""Shipments: the current state, stored beside the log that it can be derived from."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ STATUSES = [(state, state.replace("_", " ")) for state in STATES]
 
 
 class SearchText(models.Func):
-    """The reference and the values under which others know the shipment, as one text."""
+    """The reference and the values of `references`, joined to one text for the search."""
 
     template = "(%(expressions)s)"
     arg_joiner = " || ' ' || "
@@ -30,7 +30,7 @@ class SearchText(models.Func):
 
 
 class Shipment(models.Model):
-    """Freight on its way. Changed by `shipments.services` alone: a trigger refuses anything else."""
+    """A shipment. Changed by `shipments.services` alone: a trigger refuses a change without `seq + 1`."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey(
@@ -38,7 +38,7 @@ class Shipment(models.Model):
     )
     reference = models.CharField(max_length=64)
     status = models.CharField(max_length=20, choices=STATUSES, default="draft")
-    # Number of the newest event; counted under the row lock, so it has no gaps.
+    # The number of the newest event: counted under the row lock, so without gaps.
     seq = models.PositiveBigIntegerField(default=1)
     origin = models.ForeignKey("Location", on_delete=models.PROTECT, related_name="+")
     destination = models.ForeignKey("Location", on_delete=models.PROTECT, related_name="+")
@@ -56,7 +56,7 @@ class Shipment(models.Model):
     planned_delivery_at = models.DateTimeField(null=True, blank=True)
     eta = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
-    # When the newest applied command or observation took effect in the world; commands never go before it.
+    # When the newest applied command or observation took effect; no command may take effect before it.
     effective_at = models.DateTimeField()
     # The open flags, `[{"flag", "reason", "openedAt"}]`; their history is in the log.
     flags = models.JSONField(default=list, blank=True)
@@ -65,7 +65,7 @@ class Shipment(models.Model):
     updated_at = models.DateTimeField()
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects: ClassVar[ShipmentQuerySet] = ShipmentQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[ShipmentQuerySet] = ShipmentQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager
 
     class Meta:
         constraints = [
@@ -85,20 +85,20 @@ class Shipment(models.Model):
             ),
         ]
         indexes = [
-            # The runbook's three.
+            # Named in the operations runbook.
             models.Index(fields=["status"], name="idx_shipment_status"),
             models.Index(fields=["driver"], name="idx_shipment_driver_id"),
             models.Index(fields=["-created_at"], name="idx_shipment_created_at"),
-            # Counted by every export: all of a kind in one entry, a seventh of any other index.
+            # For the row count of exports: deduplicated, a seventh of the size of any other index.
             models.Index(fields=["organization"], condition=models.Q(deleted_at=None), name="shipment_present"),
-            # The list: newest first, alone and behind each of its common filters; id breaks ties.
+            # The list, newest first, alone and with each common filter; id breaks ties.
             models.Index(fields=["organization", "-created_at", "-id"], name="shipment_list"),
             models.Index(fields=["organization", "status", "-created_at", "-id"], name="shipment_list_by_status"),
             models.Index(fields=["driver", "-created_at", "-id"], name="shipment_list_by_driver"),
             models.Index(fields=["customer", "-created_at", "-id"], name="shipment_list_by_customer"),
             models.Index(fields=["organization", "eta", "id"], name="shipment_list_by_eta"),
             models.Index(fields=["organization", "updated_at", "id"], name="shipment_updated_since"),
-            # The search: by the beginning of a reference, by any part of it or of what others call it.
+            # The search: by the beginning of a reference, and by any part of reference or `references`.
             models.Index(
                 "organization", OpClass(Upper("reference"), name="text_pattern_ops"), name="shipment_begins"
             ),

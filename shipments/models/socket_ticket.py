@@ -1,14 +1,14 @@
-"""Tickets: what opens one socket, once, in place of a header that a browser cannot set."""
+"""Socket tickets: single-use secrets for WebSockets, whose headers a browser cannot set."""
 
 from django.db import models
 
 
 class SocketTicket(models.Model):
-    """A hashed secret that stands for a caller's credential for a few seconds; redeeming deletes it."""
+    """The digest of a secret that stands for a credential for a few seconds; redeeming deletes the row."""
 
     id = models.BigAutoField(primary_key=True)
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
-    # `credentials.Credential`: which login, session or key, and no secret of it.
+    # The JSON of `auth.credentials.Credential`: which login, session or key, without its secret.
     credential = models.JSONField()
     expires_at = models.DateTimeField()
 

@@ -1,4 +1,4 @@
-"""Tracking links: whoever has one sees exactly one shipment."""
+"""Tracking links: public links to exactly one shipment."""
 
 from typing import ClassVar
 
@@ -9,14 +9,14 @@ from shipments.querysets import LinkQuerySet
 
 
 class TrackingLink(models.Model):
-    """A hashed secret that opens one shipment until it ends or is revoked."""
+    """A tracking link: the digest of a secret that opens one shipment until it expires or is revoked."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     organization = models.ForeignKey("Organization", on_delete=models.CASCADE, db_index=False)
     shipment = models.ForeignKey(
         "Shipment", on_delete=models.PROTECT, related_name="tracking_links", db_index=False
     )
-    # Of whoever made it, where that is a customer: the link is no better than the shipment being the account's.
+    # The account of the customer who created it: the link ends when the shipment is no longer the account's.
     customer = models.ForeignKey("Customer", on_delete=models.CASCADE, null=True, blank=True)
     prefix = models.CharField(max_length=12)
     digest = models.BinaryField(max_length=32, unique=True, editable=False)
@@ -25,7 +25,7 @@ class TrackingLink(models.Model):
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
 
-    objects: ClassVar[LinkQuerySet] = LinkQuerySet.as_manager()  # type: ignore[assignment]
+    objects: ClassVar[LinkQuerySet] = LinkQuerySet.as_manager()  # type: ignore[assignment]  # typed as a Manager
 
     class Meta:
         indexes = [models.Index(fields=["shipment", "-created_at"], name="link_of_shipment")]

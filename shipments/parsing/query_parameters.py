@@ -1,4 +1,4 @@
-"""Query parameters: declared once, read strictly. Lists and reports take the same ones."""
+"""Query parameters, declared once for lists and reports, and parsed strictly."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ FieldError = dict[str, str]
 
 
 class InvalidFields(Exception):
-    """Values that cannot be used: `{field, code, message}` each."""
+    """Invalid values, each as `{field, code, message}` in `errors`."""
 
     def __init__(self, errors: list[FieldError]) -> None:
         super().__init__("Some values cannot be used.")
@@ -25,10 +25,10 @@ class InvalidFields(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter: how its text is read, and what a list does with the value.
+    """One parameter: how its text is parsed, and how its value filters rows.
 
-    `narrow` uses the value without looking at it (but for how many words there are), as its SQL is kept for others;
-    with `asks` it does look, and may ask questions of its own.
+    `apply_filter(rows, value)` must not decide by the value (but by the length of a list), since its SQL is
+    compiled once for all values. With `runs_queries` it may, and may run queries of its own.
     """
 
     parse: Callable[[str], Any]
@@ -44,12 +44,12 @@ def field_error(field: str, code: str, message: str) -> FieldError:
 
 
 def enum_schema(choices: tuple[str, ...]) -> dict[str, Any]:
-    """Return the schema of one of the words."""
+    """Return the JSON schema of a choice."""
     return {"type": "string", "enum": list(choices)}
 
 
 def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Return the values by name; raises Invalid with every parameter that cannot be used."""
+    """Return the values by name; raises InvalidFields with every parameter that is unknown, repeated or invalid."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, texts in query.lists():
@@ -71,7 +71,7 @@ def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dic
 
 
 def apply_filters(rows: Any, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> Any:
-    """Keep the rows that the values ask for."""
+    """Return the rows filtered by the values."""
     for name, value in values.items():
         apply_filter = declared[name].apply_filter
         if apply_filter is not None:

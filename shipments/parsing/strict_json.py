@@ -1,7 +1,7 @@
-"""JSON as RFC 8259 means it and PostgreSQL can store it: pure, without Django.
+"""Strict JSON (RFC 8259), restricted to what PostgreSQL can store. Pure, without Django.
 
 Refused: nesting deeper than 32, more than 1 MiB, duplicate keys, NaN and Infinity, numbers out of range, NUL and
-lone surrogates. Each refusal names what it met.
+lone surrogates. Each error says which.
 """
 
 import json
@@ -17,7 +17,7 @@ _SUSPICIOUS_ESCAPE: Final = re.compile(rb"\\u(?:0000|[dD][89abAB])")
 
 
 class InvalidJson(ValueError):
-    """The text is not JSON that can be taken; `code` is one word for it."""
+    """The text is not acceptable JSON; `code` names the reason for machines."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -25,11 +25,11 @@ class InvalidJson(ValueError):
 
 
 class JsonTooLarge(InvalidJson):
-    """The text is longer than 1 MiB."""
+    """The text is larger than the limit."""
 
 
 def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
-    """Return the parsed value; raises NotStrict or TooLarge."""
+    """Return the parsed value; raises InvalidJson or JsonTooLarge."""
     if len(raw) > max_bytes:
         raise JsonTooLarge("too_large", f"The body is larger than {max_bytes:,} bytes.")
     try:
@@ -58,12 +58,12 @@ def _check_depth(raw: bytes) -> None:
         return
     depth = 0
     for token in _STRINGS_AND_BRACKETS.finditer(raw):
-        mark = raw[token.start()]
-        if mark in b"[{":
+        first = raw[token.start()]
+        if first in b"[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise InvalidJson("too_deep", f"The body is nested deeper than {MAX_DEPTH} levels.")
-        elif mark in b"]}":
+        elif first in b"]}":
             depth -= 1
 
 
@@ -97,7 +97,7 @@ def _parse_int(digits: str) -> int:
 
 
 def _check_characters(value: Any) -> None:
-    """Refuse what PostgreSQL cannot store as text; the depth is bounded already."""
+    """Raise InvalidJson for text that PostgreSQL cannot store. Recursive: `_check_depth` has bounded the depth."""
     if isinstance(value, str):
         for character in value:
             if character == "\0":

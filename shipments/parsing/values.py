@@ -1,4 +1,4 @@
-"""How the API's texts become values: instants, ids, numbers and lists out of URLs and JSON strings."""
+"""Parsers of the API's texts in URLs, JSON and files: instants, ids, numbers, choices. Each raises InvalidValue."""
 
 import re
 import uuid
@@ -7,32 +7,29 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
-from shipments.domain.identifiers import REFERENCE_PATTERN
-
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _WHOLE_NUMBER: Final = re.compile(r"\d{1,19}", re.ASCII)
 _DECIMAL: Final = re.compile(r"(?=\.?\d)0*(\d{0,12})(?:\.(\d{0,40}))?", re.ASCII)
-# Times outside are slips of a keyboard, and some could not be read back from PostgreSQL.
+# Times outside are typing errors, and psycopg cannot read all of them back from PostgreSQL.
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 
-
-# What can be said of a shipment, in a request and in a file.
+# Limits of a shipment's fields, in requests and in imported files.
 MAX_NOTES: Final = 4000
 MAX_PIECES: Final = 1_000_000
 MAX_OTHER_REFERENCE: Final = 64
-# The digits that are kept of a measure, three of them behind the point.
+# Digits of a stored measure, three of them after the point.
 WEIGHT_DIGITS: Final = 12
 VOLUME_DIGITS: Final = 10
 
 
 class InvalidValue(ValueError):
-    """A text that stands for nothing; says what is asked for."""
+    """The text has no valid value; the message tells the client what is expected."""
 
 
 def instant(text: str) -> datetime:
-    """Read an RFC 3339 time with its offset, from 1970 to 2200; raises Unreadable."""
+    """Return an RFC 3339 time with offset as UTC, from 1970 to 2200; raises InvalidValue."""
     if not _RFC3339.fullmatch(text):
         raise InvalidValue("Give a time as RFC 3339 with an offset, such as 2026-03-02T12:00:00Z.")
     try:
@@ -45,14 +42,14 @@ def instant(text: str) -> datetime:
 
 
 def identifier(text: str) -> uuid.UUID:
-    """Read an id; raises Unreadable."""
+    """Return a UUID in its usual form; raises InvalidValue."""
     if not _UUID.fullmatch(text):
         raise InvalidValue("This is not an id.")
     return uuid.UUID(text)
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """Return the reader of a whole number between `low` and `high`, both included."""
+    """Return the parser of a whole number between `low` and `high`, both included."""
 
     def read(text: str) -> int:
         number = int(text) if _WHOLE_NUMBER.fullmatch(text) else None
@@ -64,7 +61,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def decimal_number(digits: int) -> Callable[[str], Decimal]:
-    """Return the reader of a measure of at most so many digits, three of them behind the point."""
+    """Return the parser of a decimal number of at most `digits` digits, three of them after the point."""
 
     def read(text: str) -> Decimal:
         match = _DECIMAL.fullmatch(text)
@@ -76,7 +73,7 @@ def decimal_number(digits: int) -> Callable[[str], Decimal]:
 
 
 def choice(options: Iterable[str]) -> Callable[[str], str]:
-    """Return the reader of one of the words."""
+    """Return the parser of one of the options."""
     known = tuple(options)
 
     def read(text: str) -> str:
@@ -88,7 +85,7 @@ def choice(options: Iterable[str]) -> Callable[[str], str]:
 
 
 def choice_list(options: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return the reader of one or several of the words, separated by commas."""
+    """Return the parser of one or several options, separated by commas."""
     read_choice = choice(options)
 
     def read(text: str) -> list[str]:
@@ -98,12 +95,12 @@ def choice_list(options: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def text_up_to(length: int) -> Callable[[str], str]:
-    """Return the reader of a text with at most `length` characters, not empty, without spaces around."""
+    """Return the parser of a text of 1 to `length` characters; spaces around it are removed."""
     return text_between(1, length)
 
 
 def text_between(min_length: int, max_length: int) -> Callable[[str], str]:
-    """Return the reader of a text of so many characters, not counting spaces around."""
+    """Return the parser of a text of `min_length` to `max_length` characters; spaces around it are removed."""
 
     def read(text: str) -> str:
         stripped = text.strip()
@@ -115,12 +112,7 @@ def text_between(min_length: int, max_length: int) -> Callable[[str], str]:
 
 
 def locode(text: str) -> str:
-    """Read a UN/LOCODE in its form, two letters and three letters or digits; raises Unreadable."""
+    """Return a UN/LOCODE in upper case, two letters and three letters or digits; raises InvalidValue."""
     if not re.fullmatch(r"[A-Z]{2}[A-Z0-9]{3}", text.upper(), re.ASCII):
         raise InvalidValue("Give a UN/LOCODE such as NLRTM.")
     return text.upper()
-
-
-def has_reference_form(text: str) -> bool:
-    """Tell whether the text has the form of a reference, reserved or not."""
-    return REFERENCE_PATTERN.fullmatch(text) is not None

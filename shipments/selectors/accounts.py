@@ -1,4 +1,4 @@
-"""Reads of accounts and keys for synchronous callers."""
+"""Blocking reads of accounts and API keys."""
 
 import uuid
 from typing import Final
@@ -14,8 +14,8 @@ MAX_MATCHES: Final = 20
 def search_members(viewer: Viewer, text: str) -> list[Membership]:
     """Return up to 20 active members of the viewer's organisation, with their users, by name.
 
-    Those whose name holds the text or whose address begins with it; where there are none, those whose name is
-    like it. It reads the members of one organisation, who are few, and so needs no index but theirs.
+    Members whose name contains the text or whose address begins with it; where there are none, those whose name is
+    similar. It scans the members of one organisation, which are few: no index of its own.
     """
     members = Membership.objects.filter(organization_id=viewer.organization_id, user__is_active=True)
     members = members.select_related("user").order_by("user__name", "user__email", "id")
@@ -25,22 +25,22 @@ def search_members(viewer: Viewer, text: str) -> list[Membership]:
 
 
 def get_member(user_id: uuid.UUID) -> User:
-    """Return a user with its membership and organisation: one query."""
+    """Return a user with membership and organisation: one query. Raises User.DoesNotExist."""
     return User.objects.select_related("membership__organization").get(pk=user_id)
 
 
 def get_user_by_email(email: str) -> User | None:
-    """Return the user with this address, in any case, with its membership; None where there is none."""
+    """Return the user with this address in any case, with its membership; None where there is none."""
     return User.objects.select_related("membership").filter(email__iexact=email).first()
 
 
 def organizations(slug: str | None) -> list[Organization]:
-    """Return the organisation of this slug, or all of them where none is named; two at most."""
+    """Return the organisation with this slug, without a slug the first two: enough to tell whether there is one."""
     rows = Organization.objects.order_by("slug")
     return list(rows.filter(slug=slug) if slug else rows[:2])
 
 
 def api_keys(viewer: OwningViewer) -> ApiKeyQuerySet:
-    """Return the keys that the viewer manages, newest first, with their owners."""
+    """Return the API keys that the viewer manages, newest first, with their owners."""
     keys: ApiKeyQuerySet = ApiKey.objects.visible_to(viewer).select_related("user").order_by("-created_at", "-id")
     return keys

@@ -17,16 +17,16 @@ from monitoring.queries import query_timing
 
 _Pool = AsyncConnectionPool[deadlines.AsyncDeadlineConnection]
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Pool]] = WeakKeyDictionary()
-# A read waits for a connection and for its answer; both together end before somebody's request is 5 s old.
+# Waiting for a connection and for the result together ends before a request is 5 s old.
 _READ_SECONDS = deadlines.DATABASE_TIMEOUT_SECONDS + 0.5
-# A connection that has just answered is not tried again before it is used.
+# A connection that was used within this time is not checked again before its next use.
 _CHECK_AFTER_SECONDS: Final = 0.2
-# libpq's words for Django's.
+# libpq's parameters for Django's settings.
 _LIBPQ_NAMES = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
 
 def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
-    """Return what psycopg needs for a connection of its own to the product's database, in autocommit."""
+    """Return psycopg's arguments for a connection to the product's database, in autocommit; `purpose` names it."""
     database = settings.DATABASES["default"]
     excluded = {"pool", "options", "application_name", "server_side_binding"}
     kwargs = {name: value for name, value in database["OPTIONS"].items() if name not in excluded}
@@ -35,9 +35,9 @@ def connection_arguments(purpose: str, options: str) -> dict[str, Any]:
 
 
 async def get_pool(purpose: str = "live") -> _Pool:
-    """Return this loop's pool for a purpose: what takes long must not use up the connections of others.
+    """Return this event loop's pool for a purpose: slow reads must not take the connections of others.
 
-    Its connections are in autocommit, read only, and end a statement after 3.5 s unless told otherwise.
+    Connections are read-only and in autocommit; the server ends a statement after STATEMENT_TIMEOUT_SECONDS.
     """
     pools = _pools.setdefault(asyncio.get_running_loop(), {})
     existing = pools.get(purpose)
@@ -61,19 +61,19 @@ async def get_pool(purpose: str = "live") -> _Pool:
 
 
 async def _check_idle_connection(connection: Any) -> None:
-    """Ask a connection whether it lives, unless it has just answered; a busy one always has."""
+    """Check a connection unless it was used a moment ago, as under load it always was."""
     if time.monotonic() - connection.answered_at > _CHECK_AFTER_SECONDS:
         await AsyncConnectionPool.check_connection(connection)
 
 
 async def close_pools() -> None:
-    """Close this loop's pools."""
+    """Close the pools of this event loop."""
     for pool in _pools.pop(asyncio.get_running_loop(), {}).values():
         await pool.close()
 
 
 async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Return all rows of one question; raises psycopg.OperationalError where nothing answers in time."""
+    """Return all rows of one query; raises psycopg.OperationalError where the database does not answer in time."""
     with deadlines.deadline(_READ_SECONDS):
         return await _fetch_unbounded(sql, params)
 

@@ -1,4 +1,4 @@
-"""Reads for event loops: asynchronous pools of their own, so that no socket waits for another's thread."""
+"""Reads on event loops, through `async_pool`: no WebSocket waits for a thread."""
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,16 +21,16 @@ from shipments.selectors.positions import POSITIONS_SQL
 
 
 async def _fetch_values(columns: Sequence[str], queryset: Any) -> list[dict[str, Any]]:
-    """Run a queryset of the ORM on the asynchronous pool and return its `.values()`."""
+    """Return the `.values()` of a queryset, which the ORM compiles and the asynchronous pool executes."""
     try:
         sql, params = queryset.values_list(*columns).query.sql_with_params()
     except EmptyResultSet:
-        return []  # the ORM knows without asking: an empty list, or a viewer who sees nothing
+        return []  # no query needed: an empty list, or a viewer who sees nothing
     return [dict(zip(columns, row, strict=True)) for row in await async_pool.fetch(sql, params)]
 
 
 async def _fetch_compiled(statement: tuple[str, tuple[Any, ...]], keys: Collection[object]) -> Any:
-    """Ask a question that was compiled for `_NONE`: compiling it takes longer than asking it."""
+    """Return the rows of a statement that was compiled with _PLACEHOLDER, for these keys."""
     sql, params = statement
     return await async_pool.fetch(sql, [list(keys) if param == _PLACEHOLDER else param for param in params])
 
@@ -41,7 +41,7 @@ async def current_epoch() -> str:
 
 
 async def subjects_of_claims(batch: Collection[Claims]) -> dict[Claims, Subject]:
-    """Return whom these access tokens stand for now; those that are not good (any more) are left out."""
+    """Return the current subjects of these access tokens; those that are no longer valid are left out."""
     rows = {
         row[0]: row for row in await async_pool.fetch(bearers.LOGINS_SQL, [[claims.login_id for claims in batch]])
     }
@@ -50,13 +50,13 @@ async def subjects_of_claims(batch: Collection[Claims]) -> dict[Claims, Subject]
 
 
 async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.UUID]) -> list[uuid.UUID]:
-    """Return those users whose `access_version` is another than the known one, and the ended links."""
+    """Return the users whose `access_version` is not the known one, and the links that have ended: one query."""
     rows = await async_pool.fetch(
         "SELECT known.id FROM unnest(%s::uuid[], %s::int[]) AS known(id, version)"
         " LEFT JOIN shipments_user person USING (id) WHERE person.access_version IS DISTINCT FROM known.version"
         " UNION ALL SELECT link.id FROM shipments_trackinglink link"
         " JOIN shipments_shipment shipment ON shipment.id = link.shipment_id"
-        # What a customer gave away ends with its own right to see the shipment.
+        # A customer's link ends with the customer's own right to see the shipment.
         " WHERE link.id = ANY(%s) AND (link.revoked_at IS NOT NULL OR link.customer_id <> shipment.customer_id"
         " OR (link.customer_id IS NOT NULL AND shipment.customer_id IS NULL))",
         [list(known), list(known.values()), list(links)],
@@ -64,27 +64,29 @@ async def changed_access(known: Mapping[uuid.UUID, int], links: Collection[uuid.
     return [identifier for (identifier,) in rows]
 
 
-async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
-    """Return the epoch and the newest number of each log, in one query and one snapshot.
+_HEADS_SQL: Final = (
+    f"SELECT ({epochs.EPOCH_SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"  # noqa: S608  constants
+    " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s::uuid[])"
+    " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
+    " WHERE feed.organization_id = organization.id), 0)"
+    " FROM shipments_organization organization WHERE id = ANY(%s::uuid[])) AS head"
+)
 
-    A key is a shipment (its `seq`) or an organisation (the position of its feed, 0 before the first).
+
+async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, int]]:
+    """Return the epoch and the head of each log, in one query and one snapshot.
+
+    A key is a shipment (its `seq`) or an organisation (the newest position of its feed, 0 for an empty one).
     """
-    array_literal = "{" + ",".join(map(str, keys)) + "}"  # the driver takes ten times as long for a list of them
-    rows = await async_pool.fetch(
-        f"SELECT ({epochs.EPOCH_SQL}), id, seq FROM (SELECT NULL::uuid AS id, 0::bigint AS seq"
-        " UNION ALL SELECT id, seq FROM shipments_shipment WHERE id = ANY(%s::uuid[])"
-        " UNION ALL SELECT id, COALESCE((SELECT max(position) FROM shipments_feedentry feed"
-        " WHERE feed.organization_id = organization.id), 0)"
-        " FROM shipments_organization organization WHERE id = ANY(%s::uuid[])) AS head",
-        [array_literal, array_literal],
-    )
+    array_literal = "{" + ",".join(map(str, keys)) + "}"  # psycopg takes ten times as long to adapt a list
+    rows = await async_pool.fetch(_HEADS_SQL, [array_literal, array_literal])
     return str(rows[0][0]), {identifier: seq for _, identifier, seq in rows if identifier}
 
 
 async def fetch_events(
     shipment_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
 ) -> list[representation.Json]:
-    """Return the events of a shipment behind `after`, in order, up to one where that is given."""
+    """Return the events of a shipment with `seq` above `after`, up to `up_to` where given, in order."""
     rows = ShipmentEvent.objects.filter(shipment_id=shipment_id).after_seq(after)
     if up_to is not None:
         rows = rows.filter(seq__lte=up_to)
@@ -94,9 +96,9 @@ async def fetch_events(
 async def fetch_feed(
     organization_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
 ) -> list[representation.Json]:
-    """Return an organisation's feed behind a position, in order, up to one where that is given.
+    """Return an organisation's feed after a position, up to `up_to` where given, in order.
 
-    The caller has checked that whoever asks sees every shipment.
+    The caller has checked that the viewer sees every shipment.
     """
     rows = feeds.entries_queryset(
         organization_id, after, limit=limit if up_to is None else min(limit, up_to - after)
@@ -105,7 +107,7 @@ async def fetch_feed(
 
 
 async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:
-    """Return where drivers were last seen, each with the microsecond of it."""
+    """Return the newest positions of drivers, each with its version (`representation.microseconds`)."""
     rows = await async_pool.fetch(POSITIONS_SQL, [list(driver_ids)])
     return {
         driver_id: (
@@ -117,12 +119,12 @@ async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tu
 
 
 async def fetch_visible_driver_ids(viewer: Viewer, driver_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
-    """Return those drivers that the viewer may see."""
+    """Return those of the drivers that the viewer may see."""
     drivers = Driver.objects.visible_to(viewer).filter(pk__in=driver_ids)
     return {row["id"] for row in await _fetch_values(("id",), drivers)}
 
 
-# Stands for all that is asked for in SQL that is kept; of one text for every number PostgreSQL keeps a plan.
+# Stands for the array of keys in compiled SQL. One text for any number of keys: PostgreSQL reuses its plan.
 _PLACEHOLDER: Final[list[str]] = []
 
 
@@ -142,7 +144,7 @@ def _visible_statement(scope: VisibilityScope, columns: tuple[str, ...]) -> tupl
 
 
 async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:
-    """Return the public snapshots of these shipments; a discarded one is left out."""
+    """Return the public snapshots of these shipments by id; discarded ones are left out."""
     ids, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
     if not ids:
         return {}
@@ -151,7 +153,7 @@ async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, 
 
 
 async def fetch_visible_references(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:
-    """Return id and spelling of those shipments that the viewer may see, by upper-case reference."""
+    """Return id and reference as stored of those shipments that the viewer may see, by upper-case reference."""
     rows_by_reference = await fetch_visible(VisibilityScope.of(viewer), references, ("id", "reference"))
     return {key: (row["id"], row["reference"]) for key, row in rows_by_reference.items()}
 
@@ -159,9 +161,9 @@ async def fetch_visible_references(viewer: Viewer, references: Sequence[str]) ->
 async def fetch_visible(
     scope: VisibilityScope, references: Collection[str], columns: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
-    """Return these columns, the reference among them, of those shipments that are in sight.
+    """Return columns, `reference` among them, of those shipments that are visible, by upper-case reference.
 
-    They are found by their reference in any case, and stand under it in upper case.
+    `references` may be in any case. One query.
     """
     statement = _visible_statement(scope, columns)
     if statement is None or not references:

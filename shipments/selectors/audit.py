@@ -1,4 +1,4 @@
-"""Reads of the audit trail."""
+"""Blocking reads of the audit trail."""
 
 from typing import Any
 
@@ -7,5 +7,5 @@ from shipments.querysets import Viewer
 
 
 def audit_entries(viewer: Viewer) -> Any:
-    """Return the audit of the viewer's organisation, to be filtered further."""
+    """Return the audit entries of the viewer's organisation, to be filtered further."""
     return AuditEntry.objects.filter(organization_id=viewer.organization_id)

@@ -1,4 +1,4 @@
-"""Door: what the documents of one shipment show, read in a few small queries."""
+"""Blocking reads for the documents of one shipment (waybill, label, proof of delivery)."""
 
 import uuid
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from shipments.selectors import shipments as selectors
 
 @dataclass(frozen=True, slots=True)
 class DocumentShipment:
-    """A shipment as the viewer may see it, and whose it is."""
+    """A shipment in the viewer's variant, with its organisation."""
 
     id: uuid.UUID
     organization_name: str
@@ -20,7 +20,7 @@ class DocumentShipment:
 
 
 def document_shipment(viewer: Viewer, variant: str, reference: str) -> DocumentShipment | None:
-    """Return what a document begins with, None where there is no such shipment for the viewer."""
+    """Return the shipment of a document, None where it is missing or not visible to the viewer: two queries."""
     row = selectors.get_shipment(viewer, reference)
     if row is None:
         return None
@@ -30,13 +30,13 @@ def document_shipment(viewer: Viewer, variant: str, reference: str) -> DocumentS
 
 
 def organization_name(organization_id: uuid.UUID) -> str:
-    """Return what an organisation is called."""
+    """Return the name of an organisation."""
     name: str = Organization.objects.values_list("name", flat=True).get(pk=organization_id)
     return name
 
 
 def current_proof(shipment_id: uuid.UUID) -> representation.Json | None:
-    """Return the proof of delivery that counts, None where there is none."""
+    """Return the current proof of delivery, the newest one; None where there is none."""
     newest = ProofOfDelivery.objects.filter(shipment_id=shipment_id).order_by("-seq").first()
     if newest is None:
         return None
@@ -44,6 +44,6 @@ def current_proof(shipment_id: uuid.UUID) -> representation.Json | None:
 
 
 def proof_pictures(proof_id: uuid.UUID) -> dict[str, bytes]:
-    """Return the pictures of a proof by their kind: `signature`, `photo`."""
+    """Return the pictures of a proof by kind: `signature`, `photo`."""
     rows: Any = ProofPicture.objects.filter(proof=proof_id).values_list("kind", "content")
     return {kind: bytes(content) for kind, content in rows}

@@ -1,7 +1,7 @@
-"""The epoch: which history of the database the sequence numbers belong to.
+"""The epoch: the history of the database that sequence numbers belong to, as `<system identifier>.<timeline>`.
 
-`<system identifier>.<timeline>`: a restored or promoted database may reuse numbers for other events, and
-only these two tell (PostgreSQL documentation, pg_control_system and WAL file names).
+A restored or promoted database may use numbers again for other events; only these two values show it (PostgreSQL
+documentation: pg_control_system, WAL file names).
 """
 
 import threading
@@ -19,7 +19,7 @@ _cached: tuple[float, str] | None = None
 
 
 def current() -> str:
-    """Return today's epoch, at most one second old."""
+    """Return the epoch as read at most one second ago."""
     global _cached
     with _lock:
         if _cached and time.monotonic() - _cached[0] < _CACHE_SECONDS:

@@ -1,4 +1,4 @@
-"""Reads of the organisation feed."""
+"""Blocking reads of the organisation feed."""
 
 import uuid
 from typing import Any, Final
@@ -17,10 +17,10 @@ FEED_COLUMNS: Final = (
 
 
 def entries_queryset(organization_id: uuid.UUID, position: int, *, limit: int) -> Any:
-    """Return the feed of an organisation behind a position, in order.
+    """Return the entries of an organisation's feed after a position, in order.
 
-    The caller has checked that the viewer sees every shipment. Positions become visible in their order, so
-    what is behind the last one read is all that is new.
+    The caller has checked that the viewer sees every shipment. Positions become visible in their order, so no entry
+    can appear before the last one read.
     """
     return FeedEntry.objects.filter(organization_id=organization_id, position__gt=position).order_by("position")[
         :limit
@@ -28,7 +28,7 @@ def entries_queryset(organization_id: uuid.UUID, position: int, *, limit: int) -
 
 
 def entry_json(row: representation.Row) -> representation.Json:
-    """Return one entry: the event as everywhere, its shipment's reference and its position."""
+    """Return one entry as JSON: the event, the reference of its shipment, its position."""
     event = {column: row[f"event__{column}"] for column in representation.EVENT_COLUMNS}
     return representation.event(event) | {
         "shipmentId": row["event__shipment__reference"],
@@ -37,7 +37,7 @@ def entry_json(row: representation.Row) -> representation.Json:
 
 
 def fetch_entries(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
-    """Return the entries behind a position: one query."""
+    """Return the entries after a position as JSON: one query."""
     return [
         entry_json(row)
         for row in entries_queryset(viewer.organization_id, position, limit=limit).values(*FEED_COLUMNS)
@@ -45,6 +45,6 @@ def fetch_entries(viewer: Viewer, position: int, *, limit: int) -> list[represen
 
 
 def head_position(viewer: Viewer) -> int:
-    """Return the newest position of the viewer's organisation, 0 where nothing is numbered."""
+    """Return the newest position of the viewer's organisation, 0 for an empty feed."""
     aggregates = FeedEntry.objects.filter(organization_id=viewer.organization_id).aggregate(newest=Max("position"))
     return aggregates["newest"] or 0

@@ -1,4 +1,4 @@
-"""What is measured in the database now and then, for metrics: by one process of a host, never for a request."""
+"""Gauges that are sampled from the database by one process of a host, never by a request."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from shipments import metrics
 from shipments.domain import lifecycle
 from shipments.models import Shipment
 
-# Ids carry their time: the first one has waited longest, up to a moment that does not matter.
+# Ids are ordered by time (UUIDv7): the lowest one is the oldest, to within milliseconds.
 _LAG: Final = """
 SELECT COALESCE(EXTRACT(epoch FROM clock_timestamp() - (
     SELECT event.recorded_at FROM shipments_unnumberedevent waiting
@@ -20,14 +20,14 @@ SELECT COALESCE(EXTRACT(epoch FROM clock_timestamp() - (
 
 
 def sample_relay_lag() -> None:
-    """Measure for how long the oldest committed event has waited for its number."""
+    """Set the gauge of the relay's lag: the age of the oldest committed event without a position."""
     with connection.cursor() as cursor:
         cursor.execute(_LAG)
         metrics.relay_lag.set(max(0.0, float(cursor.fetchone()[0])))
 
 
 def sample_states() -> None:
-    """Count the shipments in each state."""
+    """Set the gauge of shipments by state."""
     rows = Shipment.objects.not_deleted().order_by().values("status").annotate(number=Count("id"))
     counts = {row["status"]: row["number"] for row in rows}
     for state in lifecycle.STATES:

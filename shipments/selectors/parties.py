@@ -1,4 +1,4 @@
-"""Drivers and customers for synchronous callers: rows ready for `representation`."""
+"""Blocking reads of drivers and customers: rows ready for `representation`."""
 
 import uuid
 from typing import Any
@@ -14,13 +14,13 @@ def drivers(viewer: Viewer) -> DriverQuerySet:
 
 
 def driver(viewer: Viewer, driver_id: uuid.UUID) -> dict[str, Any] | None:
-    """Return the row of one driver, None where it is missing or not for the viewer: one query."""
+    """Return the row of one driver, None where it is missing or not visible to the viewer: one query."""
     row: dict[str, Any] | None = drivers(viewer).filter(pk=driver_id).values(*representation.DRIVER_COLUMNS).first()
     return row
 
 
 def device_keys(driver_id: uuid.UUID) -> Any:
-    """Return the keys of a driver's phones, newest first; the caller has found the driver visible."""
+    """Return the device keys of a driver, newest first; the caller has checked that the driver is visible."""
     return DeviceKey.objects.filter(driver_id=driver_id).order_by("-created_at", "-id")
 
 
@@ -30,7 +30,7 @@ def customers(viewer: Viewer) -> CustomerQuerySet:
 
 
 def customer(viewer: Viewer, customer_id: uuid.UUID) -> dict[str, Any] | None:
-    """Return the row of one account, None where it is missing or not for the viewer: one query."""
-    found = customers(viewer).filter(pk=customer_id)
-    row: dict[str, Any] | None = found.values(*representation.CUSTOMER_COLUMNS).first()
+    """Return the row of one account, None where it is missing or not visible to the viewer: one query."""
+    rows = customers(viewer).filter(pk=customer_id)
+    row: dict[str, Any] | None = rows.values(*representation.CUSTOMER_COLUMNS).first()
     return row

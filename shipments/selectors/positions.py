@@ -17,7 +17,7 @@ POSITIONS_SQL: Final = (
 
 
 def fetch_positions(drivers: Collection[str]) -> PositionsByDriver:
-    """Return the positions of these drivers, who are left out where they have none: one query, none for nobody."""
+    """Return the positions of these drivers, leaving out those without one: one query, or none without drivers."""
     if not drivers:
         return {}
     with connection.cursor() as cursor:

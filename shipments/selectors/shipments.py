@@ -1,4 +1,4 @@
-"""Reads for synchronous callers: rows ready for `representation`."""
+"""Blocking reads of shipments and their logs: rows ready for `representation`."""
 
 import uuid
 from datetime import datetime
@@ -16,17 +16,17 @@ def visible_shipments(viewer: Viewer) -> ShipmentQuerySet:
 
 
 def get_shipment(viewer: Viewer, reference: str) -> dict[str, Any] | None:
-    """Return the row of one shipment, None where it is missing or not for the viewer: one query."""
+    """Return the row of one shipment, None where it is missing or not visible to the viewer: one query."""
     return one_shipment.fetch_row(viewer, reference, representation.SHIPMENT_COLUMNS)
 
 
 def events_of_shipment(shipment_id: uuid.UUID) -> EventQuerySet:
-    """Return the log of a shipment that the caller has found visible."""
+    """Return the events of a shipment; the caller has checked that it is visible."""
     return ShipmentEvent.objects.filter(shipment_id=shipment_id)
 
 
 def visible_events(viewer: Viewer) -> EventQuerySet:
-    """Return the log of every shipment that the viewer may see, to be filtered further."""
+    """Return the events of all shipments that the viewer may see, to be filtered further."""
     rows: EventQuerySet = ShipmentEvent.objects.filter(organization_id=viewer.organization_id)
     if viewer.role in {"driver", "customer"}:
         return rows.filter(shipment__in=visible_shipments(viewer))
@@ -34,12 +34,12 @@ def visible_events(viewer: Viewer) -> EventQuerySet:
 
 
 def delivered_shipments(viewer: Viewer) -> ShipmentQuerySet:
-    """Return the shipments that a driver has delivered, of those that the viewer may see."""
+    """Return the visible shipments that a driver has delivered, to be filtered further."""
     return visible_shipments(viewer).filter(driver__isnull=False, delivered_at__isnull=False)
 
 
 def snapshot_as_of(viewer: Viewer, reference: str, at: datetime) -> representation.Json | None:
-    """Return the snapshot that the log told at a time, None where there was nothing to tell."""
+    """Return the snapshot of a shipment at a time, None where it is not visible or had no event: two queries."""
     identifier = visible_shipments(viewer).with_reference(reference).values_list("id", flat=True).first()
     if identifier is None:
         return None

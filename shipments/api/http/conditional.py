@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13): what the caller has read decides what it gets or may change."""
+"""Conditional requests (RFC 9110, section 13), and JSON responses with an ETag."""
 
 import re
 from typing import Final
@@ -16,16 +16,16 @@ _SEQ: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def is_fresh(request: HttpRequest | Request, etag: str) -> bool:
-    """Tell whether the caller has this very version (If-None-Match, compared weakly)."""
+    """Tell whether the client has the version with this ETag (If-None-Match, weak comparison)."""
     header = request.META.get("HTTP_IF_NONE_MATCH", "").strip()
     return header == "*" or etag.strip('"') in _TAG.findall(header)
 
 
 def expected_seq(request: Request, subject: Subject, reference: str, *, required: bool) -> int | None:
-    """Return the seq that If-Match asks for, None for `*` or, unless `required`, for no header.
+    """Return the `seq` in If-Match, None for `*` and, unless `required`, without the header.
 
-    Only the part of a tag before the dot counts: what stands behind it (a name, a position) is not changed by
-    writing. Raises PreconditionRequired, StaleWrite, ShipmentNotFound.
+    Only the part of an ETag before the dot counts: the hash after it covers names and positions, which a write of
+    the shipment does not change. Raises PreconditionRequired, StaleWrite, ShipmentNotFound.
     """
     header = request.headers.get("If-Match", "").strip()
     if not header and required:

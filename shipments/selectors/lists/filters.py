@@ -1,4 +1,4 @@
-"""What can be asked for in lists and reports alike: shipments, drivers, customers, the audit."""
+"""The filters of lists and reports: shipments, drivers, customers, events, deliveries, the audit log."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,7 +37,7 @@ SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
         values.text_between(search.MIN_LENGTH, 200),
         "The beginning of a reference, or a part of it, of one of the references, of the customer's name or of the"
         " name of an end of the way, or its UN/LOCODE. Where nothing holds it: what is most like it.",
-        apply_filter=lambda rows, text: rows,  # depends on who asks: see `shipments`
+        apply_filter=lambda rows, text: rows,  # bound to a viewer by `shipment_filters`
     ),
     "createdAfter": Parameter(
         values.instant,
@@ -67,7 +67,7 @@ SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
 
 
 def shipment_filters(viewer: Viewer) -> Mapping[str, Parameter]:
-    """Return the parameters of a viewer's shipments: only what it may see decides a search."""
+    """Return the filters of a viewer's shipments: what it may not see must not influence a search."""
     search_parameter = replace(
         SHIPMENT_FILTERS["q"],
         apply_filter=lambda rows, text: search.search_shipments(rows, viewer, text),

@@ -30,7 +30,13 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 
 from shipments.auth.subjects import Subject
-from shipments.parsing.query_parameters import InvalidFields, Parameter, field_error, parse_parameters
+from shipments.parsing.query_parameters import (
+    InvalidFields,
+    Parameter,
+    apply_filters,
+    field_error,
+    parse_parameters,
+)
 from shipments.querysets import Viewer, VisibilityScope
 from shipments.selectors.lists.paging import DEFAULT_LIMIT, CursorPosition, Ordering, paging_parameters
 
@@ -43,7 +49,7 @@ _MAX_PARSED: Final = 1024
 class ListDefinition:
     """One list of the API: its rows, and what they may be filtered and sorted by.
 
-    `bind_filters` returns the filters of one viewer where a filter has to know who asks.
+    `bind_filters` returns the filters bound to a viewer, for a list with a filter that depends on it.
     """
 
     rows: Callable[[Viewer], QuerySet[Any]]
@@ -65,7 +71,7 @@ class ListDefinition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ListQuery:
-    """A page of a list for one viewer: an immutable value, the same object for the same request.
+    """A page of a list for one viewer: an immutable value, the same object for equal requests while it is cached.
 
     `texts` are the parameters as the client wrote them, `filter_values` the parsed values of those that filter;
     `start` is None for the first page.
@@ -92,10 +98,9 @@ class ListQuery:
 
     def select(self, values: Mapping[str, Any]) -> QuerySet[Any]:
         """Return the rows in the viewer's sight, filtered by values like `filter_values`."""
-        rows: QuerySet[Any] = self.definition.rows(self.scope)
-        for name, parameter in self.filters.items():
-            if parameter.apply_filter is not None:
-                rows = parameter.apply_filter(rows, values[name])
+        rows: QuerySet[Any] = apply_filters(
+            self.definition.rows(self.scope), {name: values[name] for name in self.filters}, self.filters
+        )
         return rows
 
     def cursor(self, position: CursorPosition) -> str:
@@ -131,11 +136,11 @@ class ListQuery:
 
 
 def parse_list_query(definition: ListDefinition, path: str, query_string: str, subject: Subject) -> ListQuery:
-    """Return the page of a list that a subject asks for; raises InvalidFields."""
+    """Return the query of a page of a list; raises InvalidFields."""
     return _parse(definition, path, query_string, subject.visibility_scope, subject.variant)
 
 
-# A pure function of its arguments: a client that polls is parsed once. Errors are not kept.
+# A pure function of its arguments, so the query of a client that polls is parsed once. Errors are not cached.
 @lru_cache(maxsize=_MAX_PARSED)
 def _parse(
     definition: ListDefinition, path: str, query_string: str, scope: VisibilityScope, variant: str

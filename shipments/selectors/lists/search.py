@@ -1,8 +1,8 @@
-"""The search box: what somebody types, found in references, customers and places.
+"""Full-text search of shipments by references, customers and places.
 
-What is typed counts as it stands. Only where nothing in the organisation holds it, one slip of the keyboard in a
-reference is forgiven, and likeness of a name. Each way is asked of an index of its own first, which also tells
-whether it finds few or many: few are fetched by id, many are met soon on the way through the list.
+The text is first searched as it is. Only where nothing in the organisation contains it, references that differ by
+one edit and similar names count. Each way queries an index of its own first, which also shows whether it matches
+few or many rows: few are selected by id, many are soon met on a scan of the list.
 """
 
 import re
@@ -23,18 +23,18 @@ from shipments.querysets import EqualsAny, Like, Viewer, VisibilityScope
 from shipments.selectors import shipments as selectors
 
 MIN_LENGTH: Final = 2
-# pg_trgm's index knows runs of three letters and digits, and the ends of shorter ones; asked for anything else it
-# is read from end to end, which a few thousand names bear and a million shipments do not.
+# pg_trgm indexes runs of three letters and digits, and the ends of shorter words. A pattern without either scans
+# the whole index, which is quick for a few thousand names but not for a million shipments.
 _TRIGRAM_LENGTH: Final = 3
 _TRIGRAM_INDEXED: Final = re.compile(r"[A-Za-z0-9]{3}|[A-Za-z0-9]{2}[^A-Za-z0-9]+[A-Za-z0-9]{2}")
 _MAX_KEYS: Final = 500
-# Letters or digits before others, and how many shipments tell whether most have them.
+# A leading part, such as SHIP in SHIP-1234, and the number of shipments that show whether it is common.
 _LEADING_PART: Final = re.compile(r"[A-Za-z0-9]+(?=[^A-Za-z0-9]+[A-Za-z0-9]{3})")
 _SAMPLE_SIZE: Final = 100
 _MAX_NAMES: Final = 1000
-# So few are quicker asked for one by one.
+# Up to this number of keys, IN is quicker than = ANY.
 _MAX_IN_LIST: Final = 20
-# Shorter texts are like everything, longer ones have too many neighbours to ask for.
+# Shorter texts are similar to everything; longer ones have too many single edits.
 _EDIT_LENGTHS: Final = range(5, 33)
 _SIMILARITY_LENGTHS: Final = range(4, 121)
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._"
@@ -44,16 +44,16 @@ BuildQuerySet = Callable[[Viewer, Mapping[str, Any]], Any]
 
 
 def search_shipments(rows: Any, viewer: Viewer, text: str) -> Any:
-    """Keep the rows that the text finds, in the order that they have; `text` has two characters or more.
+    """Return the rows that match the text, in their order; `text` has at least MIN_LENGTH characters.
 
-    Three to seven short queries, whatever stands in the text.
+    Runs three to seven short queries.
     """
     condition = _containing_condition(viewer, text) or _similar_condition(viewer, text)
     return rows.alias(searched=SearchText()).filter(condition) if condition else rows.none()
 
 
 def _containing_condition(viewer: Viewer, text: str) -> Q:
-    """Return what holds the text: the beginning of a name, or from three characters on any part of it."""
+    """Return the condition of rows that contain the text: as a prefix, from three characters on anywhere."""
     prefix_pattern = _prefix_pattern(text)
     name_pattern = f"%{prefix_pattern}" if len(text) >= _TRIGRAM_LENGTH else prefix_pattern
     condition = _foreign_key_condition("customer_id", _customers_by_name, viewer, pattern=name_pattern)
@@ -62,7 +62,7 @@ def _containing_condition(viewer: Viewer, text: str) -> Q:
     )
     prefix_matches = _fetch_keys(_shipments_by_prefix, viewer, _MAX_KEYS, pattern=prefix_pattern)
     if len(prefix_matches) > _MAX_KEYS:
-        return condition | Q(reference__istartswith=text)  # no need to look into the midst of the others
+        return condition | Q(reference__istartswith=text)  # enough rows without substrings
     if _TRIGRAM_INDEXED.search(text):
         substring_matches = _fetch_substring_matches(viewer, text)
         if len(substring_matches) > _MAX_KEYS:
@@ -72,7 +72,7 @@ def _containing_condition(viewer: Viewer, text: str) -> Q:
 
 
 def _fetch_substring_matches(viewer: Viewer, text: str) -> list[uuid.UUID]:
-    """Return shipments that hold the text, at most one more than a few."""
+    """Return the ids of shipments that contain the text, at most _MAX_KEYS + 1."""
     selective_part = _selective_part(viewer, text)
     if selective_part is None:
         return _fetch_keys(_shipments_by_substring, viewer, _MAX_KEYS, pattern=f"%{_prefix_pattern(text)}")
@@ -86,10 +86,10 @@ def _fetch_substring_matches(viewer: Viewer, text: str) -> list[uuid.UUID]:
 
 
 def _selective_part(viewer: Viewer, text: str) -> str | None:
-    """Return what to ask the index for, where that is less than the text.
+    """Return the part of the text to query the index for, None for the whole text.
 
-    For each row that holds the rest of a number, the index looks up every three letters of what nearly all numbers
-    begin with (SHIP-, PO-): of 30 ms, 25. The newest shipments tell what that is.
+    A leading part that nearly all references share (SHIP-, PO-) costs 25 of 30 ms: the index checks its trigrams
+    for every row that contains the rest. The newest shipments show whether the leading part is common.
     """
     leading = _LEADING_PART.match(text)
     if leading is None:
@@ -102,7 +102,7 @@ def _selective_part(viewer: Viewer, text: str) -> str | None:
 
 
 def _similar_condition(viewer: Viewer, text: str) -> Q:
-    """Return what is like the text: names by their trigrams, references that differ by one slip."""
+    """Return the condition of rows similar to the text: names by trigrams, references by a single edit."""
     upper_text, condition = text.upper(), Q()
     if len(text) in _SIMILARITY_LENGTHS:
         condition |= _foreign_key_condition("customer_id", _customers_by_similarity, viewer, text=upper_text)
@@ -119,7 +119,7 @@ def _similar_condition(viewer: Viewer, text: str) -> Q:
 def _foreign_key_condition(
     columns: str | tuple[str, ...], build_queryset: BuildQuerySet, viewer: Viewer, **values: str
 ) -> Q:
-    """Return the shipments in one of whose columns stands a key of the answer."""
+    """Return the condition of shipments that refer to one of the rows of a queryset in one of the columns."""
     keys: Any = _fetch_keys(build_queryset, viewer, _MAX_NAMES, **values)
     if len(keys) > _MAX_NAMES:
         keys = build_queryset(viewer, values).values("pk")
@@ -136,7 +136,7 @@ def _in_condition(column: str, keys: Any) -> Q:
 
 
 def _fetch_keys(build_queryset: BuildQuerySet, viewer: Viewer, limit: int, **values: str) -> list[uuid.UUID]:
-    """Return the keys of the answer, at most one more than `most`."""
+    """Return the primary keys of a queryset, at most `limit` + 1."""
 
     def build_keys(given: Mapping[str, Any]) -> Any:
         return build_queryset(viewer, given).values("pk")[: limit + 1]
@@ -146,7 +146,7 @@ def _fetch_keys(build_queryset: BuildQuerySet, viewer: Viewer, limit: int, **val
 
 def _visible_customers(viewer: Viewer) -> Any:
     customers = Customer.objects.of_organization(viewer.organization_id)
-    # What others are called must not even decide how the search goes on.
+    # Names of other customers must not influence how the search goes on.
     return customers.filter(pk=viewer.customer_id) if viewer.role == "customer" else customers
 
 
@@ -200,7 +200,7 @@ def _newest_shipments(viewer: Viewer, _: Mapping[str, Any]) -> Any:
 
 
 def _single_edits(text: str) -> Iterator[str]:
-    """Yield what is one slip away: a character lost, doubled, mistaken, or two exchanged."""
+    """Yield the texts one edit away: an insertion, deletion, substitution or transposition."""
     for at in range(len(text) + 1):
         head, tail = text[:at], text[at:]
         yield from (head + letter + tail for letter in _ALPHABET)

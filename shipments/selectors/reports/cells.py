@@ -1,22 +1,22 @@
-"""The cells of reports, as SQL: what is shown is made by the database, so that its blocks need no further hand."""
+"""The cells of reports, as SQL expressions: COPY then returns finished text, and Python touches no cell."""
 
 from typing import Any, Final, Self
 
 from django.db.models import Func, TextField
 
-# A spreadsheet takes such a text for a formula, whatever blank stands before it; also in their wide forms. Behind
-# apostrophes it is none, and yet gets one more: whoever takes one away again has what was written.
+# Texts that a spreadsheet takes for a formula, also after blanks and in full-width forms. A text that already
+# begins with apostrophes gets one more, so that removing one always restores the original.
 FORMULA_PATTERN: Final = (
     r"^'*[ \v\f\u0085\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*"
     r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
 )
 _QUOTED_PATTERN: Final = FORMULA_PATTERN.replace("'", "''")
-# Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), which asks for no expression to be matched.
+# Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), and need no regular expression.
 _STARTS_HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
 
 
 class Cell(Func):
-    """A cell made of columns, which stand in the template as `{0}`, `{1}` …; `bare` says it without precautions."""
+    """A cell made of columns, in the template as `{0}`, `{1}` …; `raw` is the template without formula escaping."""
 
     output_field = TextField()
 
@@ -26,40 +26,40 @@ class Cell(Func):
         self.raw_template = raw or template
 
     def as_raw(self) -> Self:
-        """Return the cell as it is, for formats that tell texts from formulas."""
+        """Return the cell without escaping, for formats that distinguish texts from formulas."""
         return type(self)(self.raw_template, *(each.name for each in self.get_source_expressions()))
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **__: Any) -> tuple[str, tuple[str | int, ...]]:
-        """Lay the columns into the template; columns have no parameters."""
+        """Return the template with the columns; they have no parameters."""
         return self.cell.format(*(compiler.compile(each)[0] for each in self.get_source_expressions())), ()
 
 
 class Instant(Cell):
-    """A cell that holds a time."""
+    """A cell with a time."""
 
 
 def plain(column: str) -> Cell:
-    """Return a cell for numbers, ids and words of the product's own."""
+    """Return a cell for numbers, ids and the product's own choices, which need no escaping."""
     return Cell("{0}", column)
 
 
 def amount(column: str) -> Cell:
-    """Return a cell for a decimal, without zeros at its end."""
+    """Return a cell for a decimal without trailing zeros."""
     return Cell("trim_scale({0})", column)
 
 
 def text(column: str, expression: str = "{0}") -> Cell:
-    """Return a cell for what people wrote: an apostrophe keeps spreadsheets from reckoning with it."""
+    """Return a cell for free text, with an apostrophe before what a spreadsheet would take for a formula."""
     return Cell(_escape_formulas(expression, expression), column, raw=expression)
 
 
 def json_member(column: str, key: str) -> Cell:
-    """Return a cell for the text under a key of a JSON object; the key is ours."""
+    """Return a cell for the text under a key of a JSON object; the key must be a constant."""
     return text(column, f"({{0}} ->> '{key}')")
 
 
 def json_document(column: str) -> Cell:
-    """Return a cell for a JSON value: its text, or the value itself within JSON."""
+    """Return a cell for a JSON value: its text in CSV, the value itself in JSON."""
     return Cell(_escape_formulas("{0}::text", "{0}::text"), column, raw="{0}")
 
 
@@ -83,7 +83,7 @@ def minutes_between(earlier: str, later: str) -> Cell:
 
 
 def empty() -> Cell:
-    """Return the cell of what the viewer may not see: nothing."""
+    """Return an empty cell, for what the viewer may not see."""
     return Cell("NULL::text")
 
 

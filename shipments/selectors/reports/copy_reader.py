@@ -1,7 +1,7 @@
-"""Reads of whole tables for reports: blocks of lines straight from a COPY, counted in the same snapshot.
+"""Reads of whole tables for reports: blocks of lines from a COPY, and their count in the same snapshot.
 
-Everything here blocks and belongs into a thread: reading a COPY row by row costs an event loop two and a half
-times as much (docs/decisions/0018).
+Everything here blocks and belongs in a thread: reading a COPY on an event loop takes two and a half times as much
+processor time (docs/decisions/0018).
 """
 
 import threading
@@ -21,7 +21,7 @@ from shipments.selectors.reports.snapshot_pool import Connection
 CopyFormat = Literal["csv", "json"]
 BLOCK_BYTES: Final = 64 * 1024
 _CANCEL_SECONDS: Final = 2.0
-# A JSON text holds no control characters, so that with these for marks COPY leaves it as it is.
+# JSON text holds no control characters: with these as delimiter and quote, COPY changes nothing in it.
 _COPY_OPTIONS: Final[Mapping[str, str]] = {
     "csv": "FORMAT csv, ENCODING 'UTF8'",
     "json": "FORMAT csv, DELIMITER E'\\x01', QUOTE E'\\x02', ENCODING 'UTF8'",
@@ -30,16 +30,17 @@ _Statement = tuple[str, tuple[Any, ...]]
 
 
 def open_reader(rows: Any, cells: Mapping[str, Cell], copy_format: CopyFormat) -> "CopyReader":
-    """Open a reading of a queryset, line by line as CSV or as JSON objects with the cells' names.
+    """Open a reader of a queryset's rows, each a line of CSV or a JSON object with the cells' names.
 
-    Raises OperationalError where the database does not answer.
+    The reader holds a connection until it is read to its end or closed. Raises OperationalError where the database
+    does not answer.
     """
     expressions = cells.values() if copy_format == "csv" else [cell.as_raw() for cell in cells.values()]
     countable = rows if rows.query.is_sliced else rows.order_by()
     try:
         lines, keys = _compile(rows.values_list(*expressions)), _compile(countable.values_list("pk"))
     except EmptyResultSet:
-        return CopyReader()  # the ORM knows without asking: a viewer who sees nothing
+        return CopyReader()  # no query needed: a viewer who sees nothing
     try:
         connection = snapshot_pool.pool.acquire()
         try:
@@ -48,23 +49,23 @@ def open_reader(rows: Any, cells: Mapping[str, Cell], copy_format: CopyFormat) -
             connection.close()
             raise
     except psycopg.OperationalError as error:
-        raise OperationalError(*error.args) from error  # the name by which the layers above know it
+        raise OperationalError(*error.args) from error  # Django's exception, which callers expect
 
 
 class CopyReader:
-    """Rows of one snapshot: `count` of them, to be read once as `blocks()`, then or instead to be closed."""
+    """Rows of one snapshot, `count` of them: iterate `blocks()` once, and `close()` in any case."""
 
     def __init__(self, connection: Connection | None = None, *, copy: str = "", count: int = 0) -> None:
         self.count = count
-        self.rows_read = 0  # how many have been read
+        self.rows_read = 0
         self.cancelled = threading.Event()
         self._connection = connection
         self._copy = copy
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield whole lines in blocks of at most 64 KiB, a longer line alone.
+        """Yield whole lines in blocks of at most BLOCK_BYTES; a longer line is a block of its own.
 
-        Raises psycopg.Error where they break off.
+        Raises psycopg.Error where the COPY breaks off.
         """
         if self._connection is None:
             return
@@ -83,7 +84,7 @@ class CopyReader:
             yield b"".join(block)
 
     def cancel(self) -> None:
-        """End the COPY on the server, from another thread than the one that reads; may take a moment."""
+        """Cancel the COPY on the server, from another thread than the reader's; blocks for up to 2 s."""
         self.cancelled.set()
         connection = self._connection
         if connection is not None and not connection.closed:
@@ -91,10 +92,10 @@ class CopyReader:
                 connection.cancel_safe(timeout=_CANCEL_SECONDS)
 
     def close(self) -> None:
-        """End the snapshot; again is no harm."""
+        """End the snapshot; may be called again."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            # In this order: a late `cancel` either finds no connection, or one that nobody will use again.
+            # In this order: a late `cancel` finds no connection, or one that will not be used again.
             snapshot_pool.pool.release(connection, reusable=not self.cancelled.is_set())
 
 
@@ -106,14 +107,17 @@ def _compile(queryset: Any) -> _Statement:
 def _start_reader(
     connection: Connection, lines: _Statement, keys: _Statement, names: list[str], copy_format: CopyFormat
 ) -> CopyReader:
-    # COPY takes no parameters: the client writes the values into the text, by the rules of the connection.
+    # COPY takes no parameters: the client quotes the values into the text.
     writer = ClientCursor(connection)
-    count_sql = writer.mogrify(f"SELECT count(*) FROM ({keys[0]}) AS counted".encode(), keys[1])
+    count_sql = writer.mogrify(
+        f"SELECT count(*) FROM ({keys[0]}) AS counted".encode(),  # noqa: S608  the ORM's SQL
+        keys[1],
+    )
     [(count,)] = connection.execute(count_sql.encode()).fetchall()
     copy_sql = writer.mogrify(lines[0].encode(), lines[1])
     if copy_format == "json":
         columns = sql.SQL(", ").join(map(sql.Identifier, names)).as_string(connection)
-        copy_sql = f"SELECT row_to_json(line) FROM ({copy_sql}) AS line({columns})"
+        copy_sql = f"SELECT row_to_json(line) FROM ({copy_sql}) AS line({columns})"  # noqa: S608  quoted above
     return CopyReader(
         connection, copy=f"COPY ({copy_sql}) TO STDOUT WITH ({_COPY_OPTIONS[copy_format]})", count=count
     )

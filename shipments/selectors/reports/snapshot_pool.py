@@ -1,7 +1,7 @@
-"""Connections for reading whole tables, kept a while for the next reading.
+"""A small pool of connections for reading whole tables, each with a snapshot of its own.
 
-A fresh one costs PostgreSQL a process that knows no table yet: the first plan of a report takes it longer than the
-first row.
+A new connection is a new PostgreSQL backend with empty catalogue caches, in which planning a report takes longer
+than reading its first row.
 """
 
 import atexit
@@ -16,19 +16,19 @@ from psycopg.pq import TransactionStatus
 from shipments.selectors.async_pool import connection_arguments
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-# Cells are written for these settings. Reading takes as long as it takes, but not for a reader who is gone.
+# `cells` rely on these settings. A read may take any time, but not in a transaction that its reader has left idle.
 _SESSION: Final = (
     "-c timezone=UTC -c datestyle=ISO -c default_transaction_read_only=on -c statement_timeout=0"
     " -c idle_in_transaction_session_timeout=120000 -c lock_timeout=2000"
 )
 _BEGIN: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-# As many as a process reads at once for those who wait.
+# As many as the synchronous exports that a process runs at a time.
 MAX_IDLE: Final = 2
 IDLE_SECONDS: Final = 60.0
 
 
 class SnapshotPool:
-    """A few connections of this process that nobody reads from."""
+    """Idle connections of this process; safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -38,7 +38,7 @@ class SnapshotPool:
     def acquire(self) -> Connection:
         """Return a connection with a snapshot of its own; raises psycopg.OperationalError."""
         while (idle := self._pop_idle()) is not None:
-            # Its server may be gone meanwhile, or have ended it.
+            # The server may have gone or closed it meanwhile.
             with suppress(psycopg.OperationalError):
                 idle.execute(_BEGIN)
                 return idle
@@ -52,7 +52,7 @@ class SnapshotPool:
         return fresh
 
     def release(self, connection: Connection, *, reusable: bool) -> None:
-        """End the snapshot and keep the connection, unless that is not wanted or it is not at rest."""
+        """End the snapshot; keep the connection where it is `reusable`, idle in transaction, and there is room."""
         if reusable and connection.info.transaction_status == TransactionStatus.INTRANS:
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK")
@@ -64,7 +64,7 @@ class SnapshotPool:
         connection.close()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close all idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
             if self._sweeper is not None:
@@ -84,7 +84,7 @@ class SnapshotPool:
             self._sweeper.start()
 
     def _close_expired(self) -> None:
-        """Close those that nobody has needed for a while."""
+        """Close connections that have been idle for IDLE_SECONDS."""
         since = time.monotonic() - IDLE_SECONDS
         with self._lock:
             self._sweeper = None

@@ -1,4 +1,7 @@
-"""The runbook says what works; what it asks of the product is tried in tests/journeys/operations/test_operations.py."""
+"""Commands, make targets and alerts of the runbook exist.
+
+tests/journeys/operations/test_operations.py runs what it asks of the product.
+"""
 
 import re
 import shlex
@@ -12,7 +15,7 @@ from tests.drills.harness.environment import ROOT
 from tests.journeys.operations import runbook
 
 
-def test_each_line_is_of_a_kind_that_is_tried() -> None:
+def test_every_line_is_of_a_kind_that_is_tested() -> None:
     assert {line.split(" ")[0] for line in runbook.bash_lines()} == {
         "curl",
         "grep",
@@ -24,7 +27,7 @@ def test_each_line_is_of_a_kind_that_is_tried() -> None:
 
 
 @pytest.mark.parametrize("line", runbook.lines_starting_with("python"))
-def test_a_command_exists_and_takes_its_arguments(line: str) -> None:
+def test_a_management_command_accepts_its_arguments(line: str) -> None:
     program, manage, name, *arguments = shlex.split(line)
 
     assert (program, manage) == ("python", "manage.py")
@@ -32,7 +35,7 @@ def test_a_command_exists_and_takes_its_arguments(line: str) -> None:
     command.create_parser("manage.py", name).parse_args(arguments)
 
 
-def test_the_makefile_has_what_is_made() -> None:
+def test_the_makefile_has_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
 
     assert [
@@ -41,13 +44,13 @@ def test_the_makefile_has_what_is_made() -> None:
 
 
 @pytest.mark.parametrize("line", runbook.lines_starting_with("promtool"))
-def test_promtool_says_yes(line: str) -> None:
+def test_promtool_accepts_the_rules(line: str) -> None:
     result = subprocess.run(shlex.split(line), cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def test_every_alert_that_ships_is_on_the_page() -> None:
+def test_every_alert_is_in_the_runbook() -> None:
     names = re.findall(r"- alert: (\w+)", (ROOT / "deploy" / "prometheus" / "alerting.yml").read_text())
     page = runbook.PAGE.read_text()
 

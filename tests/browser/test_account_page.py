@@ -1,4 +1,4 @@
-"""Logging in and out, and the pages of what goes wrong."""
+"""Login, logout, and the error pages."""
 
 import pytest
 from playwright.async_api import expect
@@ -11,9 +11,9 @@ pytestmark = [
 ]
 
 
-async def test_a_wrong_password_is_said_and_the_address_kept(browser_user: BrowserUser) -> None:
+async def test_a_wrong_password_is_reported_and_the_address_kept(browser_user: BrowserUser) -> None:
     email = await browser_user.create_member("dispatcher")
-    browser_user.network_may_fail = True  # the page answers 401, which the console notes
+    browser_user.network_may_fail = True  # Chromium logs a response of 401 as an error
     visit = await browser_user.open_page("/login")
 
     await visit.page.fill("#email", email)
@@ -28,7 +28,7 @@ async def test_a_wrong_password_is_said_and_the_address_kept(browser_user: Brows
 
 
 @pytest.mark.parametrize(
-    ("asked", "reached"),
+    ("next_url", "location"),
     [
         ("/?status=lost", "/?status=lost"),
         ("//elsewhere.example/", "/"),
@@ -36,13 +36,13 @@ async def test_a_wrong_password_is_said_and_the_address_kept(browser_user: Brows
         ("javascript:alert(1)", "/"),
     ],
 )
-async def test_after_the_login_the_visitor_stays_on_this_site(
-    browser_user: BrowserUser, asked: str, reached: str
+async def test_the_login_redirects_within_this_site_only(
+    browser_user: BrowserUser, next_url: str, location: str
 ) -> None:
-    visit = await browser_user.log_in(await browser_user.create_member("auditor"), f"/login?next={asked}")
+    visit = await browser_user.log_in(await browser_user.create_member("auditor"), f"/login?next={next_url}")
 
     await visit.expect_connection("Live")
-    assert visit.page.url == browser_user.site.url + reached
+    assert visit.page.url == browser_user.site.url + location
 
 
 async def test_a_demo_account_fills_the_form(browser_user: BrowserUser) -> None:
@@ -64,7 +64,7 @@ async def test_logging_out_ends_the_session(browser_user: BrowserUser) -> None:
     assert visit.page.url == f"{browser_user.site.url}/login?next=/"
 
 
-async def test_a_link_cannot_log_out(browser_user: BrowserUser) -> None:
+async def test_a_get_request_cannot_log_out(browser_user: BrowserUser) -> None:
     visit = await browser_user.open_board()
 
     answer = await visit.context.request.get("/logout")
@@ -72,7 +72,7 @@ async def test_a_link_cannot_log_out(browser_user: BrowserUser) -> None:
     assert answer.status == 405
 
 
-async def test_a_missing_page_is_a_page_of_ours(browser_user: BrowserUser) -> None:
+async def test_a_missing_page_has_our_error_page(browser_user: BrowserUser) -> None:
     browser_user.network_may_fail = True
 
     visit = await browser_user.open_page("/nothing-here")

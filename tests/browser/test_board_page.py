@@ -1,4 +1,4 @@
-"""The live board: what is committed anywhere is seen without a reload, also after the line was cut."""
+"""The live board shows every committed change without a reload, also after a lost connection."""
 
 import re
 
@@ -38,7 +38,7 @@ async def test_a_new_status_is_announced_politely(board: OpenPage, browser_user:
     await expect(announcer).to_have_attribute("aria-live", "polite")
 
 
-async def test_after_a_crash_of_the_server_the_page_catches_up_with_what_it_missed(
+async def test_after_a_crash_of_the_server_the_page_replays_the_missed_events(
     board: OpenPage, browser_user: BrowserUser
 ) -> None:
     browser_user.network_may_fail = True
@@ -48,14 +48,13 @@ async def test_after_a_crash_of_the_server_the_page_catches_up_with_what_it_miss
     await browser_user.advance("ONE-1", "dispatched", "at_pickup", "in_transit")
     browser_user.site.api.launch()
 
-    await board.expect_connection(
-        "Live", within_ms=60_000
-    )  # a start takes its time, and the page's next try may be 30 s away
+    # The server's start, and up to 30 s until the client's next attempt.
+    await board.expect_connection("Live", within_ms=60_000)
     await board.expect_status("ONE-1", "In transit")
     await expect(board.page.locator("#ticker .what")).to_have_text(["In transit", "At pickup", "Dispatched"])
 
 
-async def test_a_page_without_network_says_so_and_catches_up_when_it_is_back(
+async def test_a_page_without_network_shows_it_and_replays_when_it_is_back(
     board: OpenPage, browser_user: BrowserUser
 ) -> None:
     browser_user.network_may_fail = True
@@ -104,7 +103,7 @@ async def test_the_keyboard_reaches_opens_and_closes_a_shipment(board: OpenPage,
     await expect(board.row("ONE-1")).to_be_focused()
 
 
-async def test_the_first_stop_of_the_tab_key_skips_to_the_content(board: OpenPage) -> None:
+async def test_the_first_tab_stop_is_the_skip_link(board: OpenPage) -> None:
     await board.page.keyboard.press("Tab")
     await expect(board.page.locator(".skip")).to_be_focused()
 
@@ -124,9 +123,7 @@ async def test_the_open_panel_follows_the_log(board: OpenPage, browser_user: Bro
     await expect(board.page.locator(".timeline b")).to_have_text(["Dispatched", "Created"])
 
 
-async def test_stages_and_search_narrow_the_rows_and_live_in_the_address(
-    board: OpenPage, browser_user: BrowserUser
-) -> None:
+async def test_stages_and_search_filter_the_rows_and_the_url(board: OpenPage, browser_user: BrowserUser) -> None:
     await browser_user.book_shipment("TWO-2")
     await browser_user.advance("TWO-2", "dispatched")
 
@@ -161,7 +158,7 @@ async def test_the_board_fits_the_window(browser_user: BrowserUser, width: int) 
     assert await board.page.evaluate("document.documentElement.scrollWidth") == width
 
 
-async def test_shipments_on_their_way_stand_on_the_map(board: OpenPage, browser_user: BrowserUser) -> None:
+async def test_shipments_in_motion_are_on_the_map(board: OpenPage, browser_user: BrowserUser) -> None:
     await browser_user.book_shipment("ONE-5", planned_delivery_at=factories.NOW.replace(year=2099))
     await browser_user.advance("ONE-5", "dispatched")
     await board.page.reload()

@@ -1,4 +1,4 @@
-"""The page of exports: ordered, watched, taken and cancelled, by mouse and by keyboard, without a reload."""
+"""The exports page: order, progress, download and cancel, by mouse and by keyboard, without a reload."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ pytestmark = [
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser_user: BrowserUser) -> OpenPage:
-    """The page before a dispatcher with one shipment, who has ordered nothing yet."""
+    """Open the page for a dispatcher with one shipment and no exports."""
     await browser_user.book_shipment("ONE-1")
     return await open_page(browser_user)
 
@@ -31,7 +31,7 @@ async def open_page(browser_user: BrowserUser, **options: Any) -> OpenPage:
 
 
 async def run_relay_batch() -> None:
-    """Do what the relay does with what is queued."""
+    """Run the queued exports as the relay would."""
 
     def batch() -> None:
         export_worker.work_batch()
@@ -40,7 +40,7 @@ async def run_relay_batch() -> None:
     await sync_to_async(batch, thread_sensitive=False)()
 
 
-async def test_what_is_ordered_becomes_ready_without_a_reload_and_is_the_file(page: OpenPage) -> None:
+async def test_an_export_becomes_ready_without_a_reload_and_can_be_downloaded(page: OpenPage) -> None:
     await expect(page.page.get_by_text("Nothing ordered yet")).to_be_visible()
     await page.page.get_by_role("button", name="Order export").click()
     pill = page.page.locator(".export .pill-label")
@@ -59,7 +59,7 @@ async def test_what_is_ordered_becomes_ready_without_a_reload_and_is_the_file(pa
     assert (len(lines), lines[0].startswith("ID,Reference"), "ONE-1" in lines[1]) == (2, True, True)
 
 
-async def test_the_keyboard_orders_some_columns_of_some_rows_and_cancels(page: OpenPage) -> None:
+async def test_the_keyboard_orders_a_filtered_export_and_cancels_it(page: OpenPage) -> None:
     press, dom = page.page.keyboard.press, page.page
     await dom.locator("input[name=report]").first.focus()
     await press("ArrowRight")
@@ -82,8 +82,8 @@ async def test_the_keyboard_orders_some_columns_of_some_rows_and_cancels(page: O
     await expect(dom.locator(".export-end")).to_be_hidden()
 
 
-async def test_what_cannot_be_ordered_is_said_where_it_is(page: OpenPage, browser_user: BrowserUser) -> None:
-    browser_user.network_may_fail = True  # so Chromium calls an answer of 400
+async def test_an_invalid_filter_is_reported_at_its_field(page: OpenPage, browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True  # Chromium logs a response of 400 as an error
     await page.page.locator("summary").first.click()
     field = page.page.locator(".of-report:not([hidden]) [data-filter=driverId]")
     await field.fill("nobody")
@@ -96,8 +96,8 @@ async def test_what_cannot_be_ordered_is_said_where_it_is(page: OpenPage, browse
     await expect(page.page.locator(".export")).to_have_count(0)
 
 
-async def test_it_fits_a_phone_and_is_not_offered_to_who_takes_none(browser_user: BrowserUser) -> None:
-    browser_user.network_may_fail = True  # so Chromium calls an answer of 403
+async def test_it_fits_a_phone_and_is_not_offered_without_the_permission(browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True  # Chromium logs a response of 403 as an error
     small = await open_page(browser_user, viewport={"width": 360, "height": 740})
     driver = await browser_user.open_board("driver")
 

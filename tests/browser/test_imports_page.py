@@ -1,9 +1,9 @@
-"""The page of imports: a file is tried, looked at, sent and watched, by mouse and by keyboard."""
+"""The imports page: dry run, review, import and progress, by mouse and by keyboard."""
 
 import os
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -31,17 +31,18 @@ async def expect_counts(visit: OpenPage, **expected: int) -> None:
 
 
 async def take_screenshot(visit: OpenPage, name: str) -> None:
-    """Keep a picture where somebody wants to look."""
+    """Take screenshots into the folder FREIGHT_PICTURES, if it is set."""
     if folder := os.environ.get("FREIGHT_PICTURES"):
         await visit.page.evaluate("scrollTo(0, 0)")
-        for scheme in ("light", "dark"):
-            await visit.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+        for scheme in schemes:
+            await visit.page.emulate_media(color_scheme=scheme)
             await visit.page.screenshot(path=Path(folder) / f"{name}-{scheme}.png", full_page=True)
 
 
-async def test_a_file_is_tried_looked_at_sent_and_watched(browser_user: BrowserUser) -> None:
-    mark = uuid.uuid4().hex[:8].upper()
-    rows: list[dict[str, Any]] = [{"Reference": f"{mark}-{at}", **ROUTE, "Pieces": str(at)} for at in range(230)]
+async def test_a_file_is_dry_run_reviewed_and_imported(browser_user: BrowserUser) -> None:
+    prefix = uuid.uuid4().hex[:8].upper()
+    rows: list[dict[str, Any]] = [{"Reference": f"{prefix}-{at}", **ROUTE, "Pieces": str(at)} for at in range(230)]
     rows[3] |= {"Pieces": "many", "ETA": "02/03/2026", "Notes": MARKUP}
     rows[4] |= {"Origin": "Rotterdam", "Reference": MARKUP}
     rows[5] |= {"Reference": "ONE-1", "Status": "draft"}
@@ -58,7 +59,7 @@ async def test_a_file_is_tried_looked_at_sent_and_watched(browser_user: BrowserU
     await expect(page.locator("#rows tbody tr")).to_have_count(2)
     await expect(page.locator("#rows tbody tr").first).to_contain_text("Pieces Give a whole number")
     await expect(page.locator("#rows tbody tr").nth(1)).to_contain_text("Origin Give a UN/LOCODE")
-    assert not await sync_to_async(Shipment.objects.filter(reference=f"{mark}-1").exists)()
+    assert not await sync_to_async(Shipment.objects.filter(reference=f"{prefix}-1").exists)()
     await page.locator("[data-outcome=updated]").press("Enter")
     await expect(page.locator("#rows tbody tr")).to_contain_text(["Changes Pieces"])
     await page.locator("[data-outcome=created]").click()
@@ -83,13 +84,13 @@ async def test_a_file_is_tried_looked_at_sent_and_watched(browser_user: BrowserU
     )
     await expect(page.locator("#past tbody tr .state")).to_have_text(["Succeeded"])
     await expect(page.locator("#rows tbody tr")).to_have_count(2)
-    assert await sync_to_async(Shipment.objects.filter(reference=f"{mark}-1").exists)()
+    assert await sync_to_async(Shipment.objects.filter(reference=f"{prefix}-1").exists)()
     assert await page.title() == "Imports · Freight"
     await take_screenshot(visit, "imports-done")
 
 
-async def test_a_file_that_cannot_be_used_is_refused_with_the_reasons(browser_user: BrowserUser) -> None:
-    browser_user.network_may_fail = True  # Chromium complains of a 400 too
+async def test_an_invalid_file_is_refused_with_the_reasons(browser_user: BrowserUser) -> None:
+    browser_user.network_may_fail = True  # Chromium logs a response of 400 as an error
     visit = await browser_user.open_as_member("/imports", viewport={"width": 390, "height": 844})
 
     await upload(visit, "odd.csv", b"Reference,Weight,Colour\nA-1,1,red\n")
@@ -104,7 +105,7 @@ async def test_a_file_that_cannot_be_used_is_refused_with_the_reasons(browser_us
     await take_screenshot(visit, "imports-tried-phone")
 
 
-async def test_an_import_under_way_is_found_again_and_can_be_cancelled(browser_user: BrowserUser) -> None:
+async def test_a_running_import_is_shown_after_a_reload_and_can_be_cancelled(browser_user: BrowserUser) -> None:
     visit = await browser_user.open_as_member("/imports")
     await upload(visit, "long.csv", csv_of([{"Reference": "A-1", **ROUTE}]))
     await visit.page.locator("#apply").click()
@@ -119,7 +120,7 @@ async def test_an_import_under_way_is_found_again_and_can_be_cancelled(browser_u
 
 
 @pytest.mark.parametrize("role", ["auditor", "customer"])
-async def test_who_may_not_book_finds_no_way_there(browser_user: BrowserUser, role: str) -> None:
+async def test_roles_without_the_permission_cannot_open_the_page(browser_user: BrowserUser, role: str) -> None:
     browser_user.network_may_fail = True
     board = await browser_user.open_board(role)
     page = await browser_user.open_as_member("/imports", role)

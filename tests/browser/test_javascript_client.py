@@ -1,4 +1,4 @@
-"""The reusable client: its pure parts, and its behaviour against a scripted server, inside a real Chromium."""
+"""The browser client `freight.js` in Chromium: its pure functions, and its behaviour against a scripted server."""
 
 import json
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ EPOCH = "7.00000001"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(browser_user: BrowserUser) -> Page:
-    """A page of the site without a client of its own, and the pure parts at `window.log`."""
+    """Open a page without a client, with the pure functions of `log.js` at `window.log`."""
     blank_page = (await browser_user.open_page("/login")).page
     await blank_page.evaluate("import('/static/realtime/log.js').then((log) => { window.log = log; })")
     return blank_page
@@ -48,7 +48,7 @@ async def test_only_the_next_event_of_the_same_epoch_is_applied(
     assert decision == verdict
 
 
-async def test_an_event_lays_its_changes_over_the_snapshot(page: Page) -> None:
+async def test_an_event_is_folded_into_the_snapshot(page: Page) -> None:
     snapshot = {"reference": "A", "status": "booked", "seq": 1, "eta": None, "updatedAt": "2026-03-02T12:00:00Z"}
     event = _event(2, {"status": "dispatched"})
 
@@ -75,7 +75,7 @@ async def test_joins_are_split_by_number_and_by_size(page: Page) -> None:
 
 
 class Server:
-    """The other end of the page's socket, played by the test."""
+    """The server of the page's WebSocket, scripted by the test."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -98,38 +98,38 @@ class Server:
         self.send(type="shipment:update", room="shipment:A", epoch=epoch, seq=seq, event=_event(seq, {"n": seq}))
 
     async def wait_for_frames(self, count: int) -> dict[str, Any]:
-        """Return the last frame once so many have come."""
+        """Return the last frame once `count` have been received."""
         for _ in range(500):
             if len(self.received) >= count:
                 return self.received[-1]
             await self.page.wait_for_timeout(20)
-        raise AssertionError(f"heard only {self.received}")
+        raise AssertionError(f"received only {self.received}")
 
     async def take_calls(self) -> list[Any]:
-        """Return what the client told its caller of all that was said so far."""
+        """Return the callbacks that the client has made for all frames so far."""
         self.marks += 1
         self.send(type="mark", number=self.marks)
         await self.page.wait_for_function(f"window.mark === {self.marks}")
-        calls: list[Any] = await self.page.evaluate("told.splice(0)")
+        calls: list[Any] = await self.page.evaluate("calls.splice(0)")
         return calls
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def server(page: Page) -> AsyncIterator[Server]:
-    """A client that has joined shipment A at seq 5."""
+    """Connect a client that has joined shipment A at seq 5."""
     scripted = Server(page)
     await page.route_web_socket("**/ws/", scripted.accept)
     await page.evaluate(
         """async () => {
           const { FreightClient } = await import("/static/realtime/freight.js");
-          window.told = [];
+          window.calls = [];
           window.client = new FreightClient();
           client.addEventListener("state", ({ detail }) => { window.state = detail; });
           client.addEventListener("mark", ({ detail }) => { window.mark = detail.number; });
           client.join("A", {
-            snapshot: (snapshot) => told.push(["snapshot", snapshot.seq]),
-            update: (event, snapshot) => told.push(["update", event.seq, snapshot.n]),
-            left: (reason) => told.push(["left", reason]),
+            snapshot: (snapshot) => calls.push(["snapshot", snapshot.seq]),
+            update: (event, snapshot) => calls.push(["update", event.seq, snapshot.n]),
+            left: (reason) => calls.push(["left", reason]),
           });
           client.connect();
         }"""
@@ -149,7 +149,7 @@ async def server(page: Page) -> AsyncIterator[Server]:
     await page.evaluate("client.close()")
 
 
-async def test_events_in_order_are_applied_and_seen_ones_ignored(server: Server) -> None:
+async def test_events_in_order_are_applied_and_duplicates_ignored(server: Server) -> None:
     for seq in (6, 6, 5, 7):
         server.send_update(seq)
 
@@ -157,7 +157,7 @@ async def test_events_in_order_are_applied_and_seen_ones_ignored(server: Server)
     assert len(server.received) == 1
 
 
-async def test_a_gap_is_asked_for_once_and_filled_in_order(server: Server) -> None:
+async def test_a_gap_is_requested_once_and_filled_in_order(server: Server) -> None:
     server.send_update(8)
     server.send_update(9)
 
@@ -178,7 +178,7 @@ async def test_a_heartbeat_with_a_later_head_is_a_gap_too(server: Server) -> Non
     assert (await server.wait_for_frames(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
 
 
-async def test_a_cut_line_is_opened_again_and_resumed_where_it_was(server: Server) -> None:
+async def test_a_lost_connection_is_reopened_and_resumed(server: Server) -> None:
     server.send_update(6)
     await server.take_calls()
     assert server.socket is not None
@@ -189,7 +189,7 @@ async def test_a_cut_line_is_opened_again_and_resumed_where_it_was(server: Serve
     assert server.connections == 2
 
 
-async def test_a_draining_server_says_when_to_come_back(server: Server) -> None:
+async def test_a_draining_server_says_when_to_reconnect(server: Server) -> None:
     server.send(type="drain", retryMs=60_000)
     assert server.socket is not None
     await server.socket.close(code=4503, reason="draining")
@@ -201,7 +201,7 @@ async def test_a_draining_server_says_when_to_come_back(server: Server) -> None:
     assert 55_000 < wait <= 60_000
 
 
-async def test_after_too_many_it_waits_a_minute(server: Server) -> None:
+async def test_after_4429_it_waits_a_minute(server: Server) -> None:
     assert server.socket is not None
     await server.socket.close(code=4429, reason="Too many sockets of one user.")
 
@@ -230,7 +230,7 @@ async def test_a_lost_permission_ends_the_room_alone(server: Server) -> None:
     assert await server.page.evaluate("client.rooms") == []
 
 
-async def test_a_room_refused_for_now_is_asked_again(server: Server) -> None:
+async def test_a_join_refused_as_unavailable_is_retried(server: Server) -> None:
     server.send_update(8)
     await server.wait_for_frames(2)
 
@@ -239,11 +239,11 @@ async def test_a_room_refused_for_now_is_asked_again(server: Server) -> None:
     assert (await server.wait_for_frames(3))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
 
 
-async def test_the_feed_goes_by_its_own_numbers_and_is_resumed_by_them(server: Server) -> None:
+async def test_the_feed_is_ordered_and_resumed_by_its_positions(server: Server) -> None:
     await server.page.evaluate(
         """client.join("shipments:all", {
-          snapshot: ({ seq }) => told.push(["feed from", seq]),
-          update: (event, _, frame) => told.push([frame.shipmentId ?? event.shipmentId, event.seq]),
+          snapshot: ({ seq }) => calls.push(["feed from", seq]),
+          update: (event, _, frame) => calls.push([frame.shipmentId ?? event.shipmentId, event.seq]),
         })"""
     )
     await server.wait_for_frames(2)
@@ -253,20 +253,20 @@ async def test_the_feed_goes_by_its_own_numbers_and_is_resumed_by_them(server: S
     server.send(type="shipment:update", **feed, seq=43, shipmentId="A", event=_event(9, {}), shipment=None)
 
     assert (await server.wait_for_frames(3))["rooms"] == [{"room": "shipments:all", "epoch": EPOCH, "since": 41}]
-    missed = [
+    missed_events = [
         _event(1, {}) | {"shipmentId": "C", "position": 42},
         _event(9, {}) | {"shipmentId": "A", "position": 43},
     ]
-    server.send(type="room:joined", **feed, seq=43, recovered=True, events=missed)
+    server.send(type="room:joined", **feed, seq=43, recovered=True, events=missed_events)
     assert await server.take_calls() == [["feed from", 40], ["B", 3], ["C", 1], ["A", 9]]
 
 
-async def test_a_room_without_numbers_tells_its_newest_value(server: Server) -> None:
+async def test_a_room_without_seq_passes_on_the_latest_value(server: Server) -> None:
     driver = "01a20a6a-7a84-7555-a223-22f9160039db"
     await server.page.evaluate(
         f"""client.join("driver:{driver}", {{
-          snapshot: (value) => told.push(["at", value.latitude]),
-          value: (frame) => told.push(["now at", frame.latitude]),
+          snapshot: (value) => calls.push(["at", value.latitude]),
+          value: (frame) => calls.push(["now at", frame.latitude]),
         }})"""
     )
     await server.wait_for_frames(2)

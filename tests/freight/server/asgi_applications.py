@@ -202,7 +202,7 @@ async def truncated(scope: dict[str, Any], receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"half", "more_body": True})
 
 
-async def respond_as_asked(scope: dict[str, Any], receive: Any, send: Any) -> None:
+async def respond(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Respond as the query says: status, size, header lines; with `apart` in two body events."""
     query = parse_qs(scope["query_string"].decode())
     lines = [line.encode().partition(b":") for line in query.get("line", [])]
@@ -232,7 +232,7 @@ REQUESTS = {
     "/api/quick": quick,
     "/stream": stream,
     "/half": truncated,
-    "/told": respond_as_asked,
+    "/respond": respond,
 }
 
 

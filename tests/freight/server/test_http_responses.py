@@ -123,7 +123,7 @@ def test_a_response_in_one_event_has_the_bytes_of_one_in_two_events(
         with client:
             return read_all(client)
 
-    one_event, two_events = read(f"/told?{query}"), read(f"/told?{query}&apart=1")
+    one_event, two_events = read(f"/respond?{query}"), read(f"/respond?{query}&apart=1")
 
     if "content-length" in query:
         assert one_event == two_events
@@ -134,7 +134,7 @@ def test_a_response_in_one_event_has_the_bytes_of_one_in_two_events(
 
 def test_a_slow_reader_gets_a_complete_response(server_process: ServerProcess) -> None:
     client = send_request(
-        server_process, f"/told?status=200&size={8 * MIB}&line=content-length:{8 * MIB}", receive_buffer=4096
+        server_process, f"/respond?status=200&size={8 * MIB}&line=content-length:{8 * MIB}", receive_buffer=4096
     )
     time.sleep(0.3)
 

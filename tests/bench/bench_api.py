@@ -1,7 +1,7 @@
 """Everyday requests of one user through a real Daphne, at a million shipments: p50 and p95 of each.
 
-Every round makes each request once, for another shipment each time, so that no response comes from a cache and noise
-affects all alike. The goal is a p95 of at most 50 ms for each.
+Every round makes each request once, for another shipment each time, so that no response comes from a cache and
+noise affects all alike. The goal is a p95 of at most 50 ms for each.
 """
 
 import argparse

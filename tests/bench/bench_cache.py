@@ -1,10 +1,11 @@
 """The cache's hit rate while the demo changes: after `warmup_cache`, beside `simulate` and the relay.
 
-Half of the reads are of boards: the newest page, or the newest of one status. The other half are of one shipment: four
-of five of one that a board has just shown, else of any. No read sends `If-None-Match`: a 304 reads no cache.
+Half of the reads are of boards: the newest page, or the newest of one status. The other half are of one
+shipment: four of five of one that a board has just shown, else of any. No read sends `If-None-Match`: a 304
+reads no cache.
 
-The next commit that concerns an entry invalidates it, so that the hit rate depends on the reads for each write, which
-are raised step by step. The runbook's goal of 0.7 is for 10 reads for each write.
+The next commit that concerns an entry invalidates it, so that the hit rate depends on the reads for each write,
+which are raised step by step. The runbook's goal of 0.7 is for 10 reads for each write.
 """
 
 import argparse

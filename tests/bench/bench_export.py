@@ -1,9 +1,9 @@
 """A million shipments as CSV through a real Daphne, beside `psql \\copy` of the same query, Node, and the ORM.
 
-The product is measured as it is: authenticated, limited, audited, with formulas escaped, rows counted in the same
-snapshot. The peers write the same columns without any of that. Freight and psql take turns, so that noise affects
-both alike; the slow peers run in between. Then: four exports at once, the liveness of a process with three exports,
-its memory, and a PDF of 2,000 rows.
+The product is measured as it is: authenticated, limited, audited, with formulas escaped, rows counted in the
+same snapshot. The peers write the same columns without any of that. Freight and psql take turns, so that noise
+affects both alike; the slow peers run in between. Then: four exports at once, the liveness of a process with
+three exports, its memory, and a PDF of 2,000 rows.
 """
 
 import argparse

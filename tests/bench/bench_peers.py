@@ -1,9 +1,9 @@
 """REST beside what others would have built: Express with Prisma, Express with pg, plain DRF on stock Daphne.
 
-All read the same tables; Freight authenticates, limits, measures and logs each request, the peers do none of it. One
-process each, sixteen connections, each kind of request in turn, five rounds. What counts is requests a second of the
-server's CPU time: the load and PostgreSQL run on the same machine. "Fresh" is a page that is not cached, "same" a
-cached one.
+All read the same tables; Freight authenticates, limits, measures and logs each request, the peers do none of
+it. One process each, sixteen connections, each kind of request in turn, five rounds. What counts is requests a
+second of the server's CPU time: the load and PostgreSQL run on the same machine. "Fresh" is a page that is not
+cached, "same" a cached one.
 """
 
 import argparse

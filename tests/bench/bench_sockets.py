@@ -1,9 +1,9 @@
 """Many idle and busy sockets: what they cost, and whether a busy API slows them down.
 
-Ten thousand idle sockets in rooms of two `ws` processes: memory, descriptors, CPU over more than one interval of pings
-and heartbeats. Two thousand through the nginx file that deploy/ ships. The cost of a publish inside a request. And the
-latency from publish to receipt while the api role is saturated by REST. `manage.py drill delivery` restarts Daphnes
-under 2,000 sockets. One run takes about four minutes, `--quick` one.
+Ten thousand idle sockets in rooms of two `ws` processes: memory, descriptors, CPU over more than one interval
+of pings and heartbeats. Two thousand through the nginx file that deploy/ ships. The cost of a publish inside a
+request. And the latency from publish to receipt while the api role is saturated by REST. `manage.py drill
+delivery` restarts Daphnes under 2,000 sockets. One run takes about four minutes, `--quick` one.
 """
 
 import argparse

@@ -1,8 +1,9 @@
 """Transitions at full speed: through REST on one Daphne, and through the service with eight connections.
 
-Each is a command with an Idempotency-Key, as a carrier's system sends it: lock, event, audit and stored response are in
-every commit. Over REST the CPU time of the Daphne counts, so that the client on the same machine does not lower the
-figure; through the service it is commits a second of the whole machine, PostgreSQL included.
+Each is a command with an Idempotency-Key, as a carrier's system sends it: lock, event, audit and stored
+response are in every commit. Over REST the CPU time of the Daphne counts, so that the client on the same
+machine does not lower the figure; through the service it is commits a second of the whole machine, PostgreSQL
+included.
 """
 
 import argparse

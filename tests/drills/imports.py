@@ -67,6 +67,7 @@ class Evidence:
 def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
     """Import a file in an organisation of its own, kill relays meanwhile, and check every row."""
     rng = random.Random(seed)
+    fixtures.locations()
     by = fixtures.dispatcher(fixtures.organization())
     _import_now(by, _file(range(0, rows, _EXISTING_EVERY), pieces=1))
     raw = _file(range(rows), pieces=2)

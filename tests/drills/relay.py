@@ -71,6 +71,7 @@ def run(*, kills: int, seed: int, environment: dict[str, str] | None = None) -> 
 
 
 def _create_shipments() -> tuple[Subject, list[str]]:
+    fixtures.locations()
     organization = fixtures.organization()
     by = subjects.system_subject(organization.pk, name="drill")
     shipments = [

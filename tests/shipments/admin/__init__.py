@@ -1,0 +1,1 @@
+"""Tests of the admin site, as its operators use it."""

@@ -1,0 +1,1 @@
+"""Tests of the services: the write path, transactions, and the use cases in their folders."""

@@ -1,0 +1,1 @@
+"""Tests of members, logins and socket tickets."""

@@ -1,0 +1,1 @@
+"""Tests of the sequencer and the audit chain."""

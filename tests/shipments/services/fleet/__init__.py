@@ -1,0 +1,1 @@
+"""Tests of positions: one at a time, in batches, and concurrently."""

@@ -1,58 +1,34 @@
-"""Drivers' positions: what is accepted, shown and stored, and for how long."""
+"""Drivers' positions: what is accepted, what is shown, what is stored."""
 
 import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
-from django.db.utils import IntegrityError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipments import intake, services, signals
+from shipments import services, signals
 from shipments.auth import subjects
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import Driver, DriverPosition, Organization, Position
 from shipments.services import DriverNotFound, Fix, Implausible, InvalidArgument
-from shipments.services.fleet import drivers, plausibility, position_partitions
+from shipments.services.fleet import plausibility
 from tests import factories
 from tests.factories import NOW
-
-SECOND = timedelta(seconds=1)
-AMSTERDAM, HARBOUR, NEW_YORK = (52.37, 4.89), (52.40, 4.85), (40.71, -74.01)
-
-
-@pytest.fixture
-def organization(db: None) -> Organization:
-    return factories.organization()
-
-
-@pytest.fixture
-def driver(organization: Organization) -> Subject:
-    return factories.member(organization, "driver")
-
-
-def report(by: Subject, at: tuple[float, float] = AMSTERDAM, when: datetime = NOW, **more: Any) -> str:
-    arguments: dict[str, Any] = {"now": NOW, "latitude": at[0], "longitude": at[1], "recorded_at": when} | more
-    return intake.record_position(by=by, **arguments).outcome
-
-
-def current_position(by: Subject) -> tuple[float, float, datetime] | None:
-    return (
-        DriverPosition.objects.filter(driver_id=by.driver_id)
-        .values_list("latitude", "longitude", "recorded_at")
-        .first()
-    )
-
-
-def stored_times(by: Subject, **filters: Any) -> list[datetime]:
-    rows = Position.objects.filter(driver_id=by.driver_id, **filters)
-    return list(rows.order_by("recorded_at").values_list("recorded_at", flat=True))
+from tests.shipments.services.fleet.position_reports import (
+    AMSTERDAM,
+    HARBOUR,
+    NEW_YORK,
+    SECOND,
+    current_position,
+    report,
+    stored_times,
+)
 
 
 @contextmanager
@@ -330,77 +306,3 @@ def test_a_drivers_batch_holds_its_own_positions_and_no_jump(organization: Organ
     assert result.stored == 2
     assert {index: type(refusal) for index, refusal in result.refused} == {1: Implausible, 3: DriverNotFound}
     assert stored_times(driver, plausible=False) == [NOW - 2 * SECOND]
-
-
-# -- the table and its partitions -------------------------------------------------------------------------
-
-
-def test_a_position_never_changes(driver: Subject) -> None:
-    report(driver)
-
-    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-        Position.objects.filter(driver_id=driver.driver_id).update(latitude=0.0)
-
-
-def test_a_driver_who_is_removed_leaves_no_track(organization: Organization) -> None:
-    removed = factories.driver(organization)
-    factories.report_position(removed, 1.0, 2.0)
-
-    drivers.remove_or_deactivate(by=factories.member(organization, "admin"), now=NOW, driver_id=removed.pk)
-
-    assert not Position.objects.filter(driver_id=removed.pk).exists()
-
-
-def days() -> set[date]:
-    with connection.cursor() as cursor:
-        return position_partitions._existing_days(cursor)
-
-
-def partition_of(when: datetime) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tableoid::regclass::text FROM shipments_position WHERE recorded_at = %s", [when])
-        [(name,)] = cursor.fetchall()
-        return str(name)
-
-
-def test_partitions_exist_from_the_start(db: None) -> None:
-    assert len(days()) >= 3
-
-
-def test_partitions_are_created_ahead_and_take_rows_of_the_default_partition(driver: Subject) -> None:
-    when = NOW + timedelta(days=4_000)
-    report(driver, when=when, now=when)
-    before = partition_of(when)
-
-    partition_count = position_partitions.maintain(now=when)
-
-    assert before == "shipments_position_other"
-    assert partition_of(when) == f"shipments_position_{when:%Y%m%d}"
-    assert partition_count > 0
-    assert {when.date() + timedelta(days=n) for n in range(-7, 8)} <= days()
-    assert position_partitions.maintain(now=when) == 0
-    assert report(driver, when=when + SECOND, now=when + SECOND) == "latest"
-
-
-def test_expired_partitions_are_dropped_and_the_latest_position_stays(driver: Subject) -> None:
-    report(driver)
-    position_partitions.maintain(now=NOW)
-    report(driver, when=NOW + SECOND, now=NOW + SECOND)
-
-    position_partitions.maintain(now=NOW + timedelta(days=30))
-    times_before = stored_times(driver)
-    position_partitions.maintain(now=NOW + timedelta(days=31))
-
-    assert times_before == [NOW, NOW + SECOND]
-    assert stored_times(driver) == []
-    assert NOW.date() not in days()
-    assert current_position(driver) == (*AMSTERDAM, NOW + SECOND)
-
-
-def test_every_partition_refuses_a_change(driver: Subject) -> None:
-    position_partitions.maintain(now=NOW)
-    report(driver)
-
-    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-        Position.objects.filter(driver_id=driver.driver_id).update(latitude=0.0)
-    assert partition_of(NOW) == f"shipments_position_{NOW.astimezone(UTC):%Y%m%d}"

@@ -1,0 +1,1 @@
+"""Tests of commands, observations, automatic flags, retries and locks."""

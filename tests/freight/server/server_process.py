@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import psutil
 
+from tests.drills.harness.environment import ROOT, free_port
 from tests.drills.harness.waiting import comes_true
 
-ROOT = Path(__file__).resolve().parents[3]
 UPGRADE = (
     b"GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -69,9 +69,7 @@ class ServerProcess:
 @contextlib.contextmanager
 def run_server(folder: Path, *, drain_seconds: float = 10, stalled_seconds: float = 60) -> Iterator[ServerProcess]:
     """Run a server within a `with` block; it is killed at the end unless it has ended."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     log = folder / f"server-{port}.log"
     command = [
         sys.executable,

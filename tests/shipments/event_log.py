@@ -1,4 +1,4 @@
-"""Reading a shipment's log and state the way clients see them."""
+"""A shipment's log and snapshot as clients see them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Ask an ASGI application, and see what the fast path leaves to Django."""
+"""A client of an ASGI application, and a Django handler that records the requests it gets."""
 
 import asyncio
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Answer:
 
 
 class RecordingDjango:
-    """The handler behind the lane, which notes what is left to it."""
+    """Django behind the fast path; `paths` are those of the requests that it got."""
 
     def __init__(self) -> None:
         self.handler = SingleThreadHandler()
@@ -56,7 +56,7 @@ async def ask(application: Any, target: str, **headers: str) -> Answer:
 
     async def receive() -> dict[str, Any]:
         if events:
-            await asyncio.Event().wait()  # nothing more comes, and nobody leaves
+            await asyncio.Event().wait()  # no more messages, and no disconnect
         events.append(1)
         return {"type": "http.request", "body": b"", "more_body": False}
 

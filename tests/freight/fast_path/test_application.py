@@ -1,4 +1,4 @@
-"""The read lane answers what Django would have answered, byte for byte, or leaves it to Django."""
+"""The fast path gives Django's response, byte for byte, or leaves the request to Django."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ from tests.freight.fast_path.asgi_client import RecordingDjango, ask
 from tests.timing import fastest_reported_seconds
 
 pytestmark = pytest.mark.usefixtures("committed")
-# Each answer of Redis comes before any timeout of its client's.
+# Each reply of Redis comes before the client's timeout.
 SLOW_SECONDS = 0.24
 PASSWORD = "a-long-demo-password"
 
@@ -62,7 +62,7 @@ def tenant(committed: None) -> Tenant:
 
 
 def _bearer_token(organization: Organization, role: str, **links: Any) -> str:
-    """Return the authorization of a fresh member who has logged in."""
+    """Return the Authorization header of a new member who has logged in."""
     user = factories.user(organization, role, password=PASSWORD, **links)
     origin = logins.Origin("127.0.0.1", "")
     return f"Bearer {logins.login(email=user.email, password=PASSWORD, origin=origin, now=timezone.now()).access}"
@@ -70,7 +70,7 @@ def _bearer_token(organization: Organization, role: str, **links: Any) -> str:
 
 @pytest.mark.parametrize("role", ["dispatcher", "auditor", "driver"])
 @pytest.mark.parametrize("target", ["one", "list", "page"])
-async def test_a_plain_read_is_answered_as_django_answers_it(tenant: Tenant, role: str, target: str) -> None:
+async def test_a_plain_read_gets_djangos_response(tenant: Tenant, role: str, target: str) -> None:
     django = RecordingDjango()
     path = {
         "one": f"/api/shipments/{tenant.shipment.reference.lower()}",
@@ -89,7 +89,7 @@ async def test_a_plain_read_is_answered_as_django_answers_it(tenant: Tenant, rol
 
 
 @pytest.mark.parametrize("https", [True, False])
-async def test_the_next_answers_have_the_headers_of_the_first(
+async def test_later_responses_have_the_headers_of_the_first(
     tenant: Tenant, settings: Settings, https: bool
 ) -> None:
     settings.SECURE_HSTS_SECONDS = 60
@@ -110,7 +110,7 @@ async def test_the_next_answers_have_the_headers_of_the_first(
     assert ("strict-transport-security" in theirs.headers) is https
 
 
-async def test_who_has_this_version_is_told_so_as_by_django(tenant: Tenant) -> None:
+async def test_a_known_etag_gets_304_as_by_django(tenant: Tenant) -> None:
     django = RecordingDjango()
     path = f"/api/shipments/{tenant.shipment.reference}"
     token = tenant.tokens["dispatcher"]
@@ -142,7 +142,7 @@ async def test_who_has_this_version_is_told_so_as_by_django(tenant: Tenant) -> N
         ("/api/shipments/", {}),
     ],
 )
-async def test_whatever_is_not_plain_is_left_to_django(
+async def test_a_request_that_is_not_plain_is_left_to_django(
     tenant: Tenant, target: str, headers: dict[str, str]
 ) -> None:
     django = RecordingDjango()
@@ -156,7 +156,7 @@ async def test_whatever_is_not_plain_is_left_to_django(
     assert ours.comparable == theirs.comparable
 
 
-async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(tenant: Tenant) -> None:
+async def test_a_shipment_of_another_organisation_is_missing(tenant: Tenant) -> None:
     def rival() -> str:
         by = factories.member(factories.organization(), "dispatcher")
         return factories.booked_shipment(by).reference
@@ -172,7 +172,7 @@ async def test_a_rivals_shipment_is_as_missing_in_the_lane_as_behind_it(tenant: 
     assert answer.status == 404
 
 
-async def test_many_at_once_are_answered_by_few_questions_each_with_its_own(
+async def test_concurrent_reads_share_queries_and_get_their_own_responses(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fast_path, path = FastPathApplication(RecordingDjango()), f"/api/shipments/{tenant.shipment.reference}"
@@ -192,7 +192,7 @@ async def test_many_at_once_are_answered_by_few_questions_each_with_its_own(
     assert sum(statements.values()) < len(roles) / 2
 
 
-async def test_pages_of_several_organisations_at_once_are_each_for_whoever_asked(tenant: Tenant) -> None:
+async def test_concurrent_pages_are_each_of_their_own_organisation(tenant: Tenant) -> None:
     django = RecordingDjango()
     fast_path = FastPathApplication(django)
 
@@ -211,7 +211,7 @@ async def test_pages_of_several_organisations_at_once_are_each_for_whoever_asked
     theirs = [await ask(django, "/api/shipments", authorization=token) for token in tokens]
     django.paths.clear()
 
-    for _ in range(2):  # made, and kept
+    for _ in range(2):  # built, then cached
         ours = await asyncio.gather(*(ask(fast_path, "/api/shipments", authorization=token) for token in tokens))
 
         assert [each.comparable for each in ours] == [each.comparable for each in theirs]
@@ -220,7 +220,7 @@ async def test_pages_of_several_organisations_at_once_are_each_for_whoever_asked
     assert django.paths == ["/api/shipments"] * 2  # the ended login's
 
 
-async def test_a_read_that_begins_after_a_write_was_answered_shows_it(tenant: Tenant) -> None:
+async def test_a_read_that_begins_after_a_write_has_returned_shows_it(tenant: Tenant) -> None:
     fast_path, reference = FastPathApplication(RecordingDjango()), tenant.shipment.reference
     token, by = (
         tenant.tokens["dispatcher"],
@@ -274,6 +274,6 @@ async def test_a_slow_redis_holds_a_read_for_half_a_second_in_all(
         return max(await asyncio.gather(*(read(each / 20) for each in range(10))))
 
     most = deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
-    # It is at least as slow as one question of the slow Redis: the fault is real.
+    # At least as slow as one call to the slow Redis: the fault is real.
     assert SLOW_SECONDS < await fastest_reported_seconds(slowest, under=most) < most
     assert django.paths == []

@@ -23,7 +23,7 @@ from tests import factories
 from tests.freight.fast_path.asgi_client import RecordingDjango, ask
 from tests.shipments.api.client import Api
 
-# One component that calls itself: single-flight runs what the cache hands it, and the store tells it of failures.
+# One component: single-flight calls the service's function back, and the store reports failures to it.
 _CACHE = {"shipments.caching.service", "shipments.caching.single_flight", "shipments.caching.redis_store"}
 _LISTS = ("/api/shipments", "/api/drivers", "/api/customers", "/api/audit-log")
 _PARSE, _FETCH, _READ = "selectors.lists.query", "caching.pages", "selectors.lists.keyset"
@@ -31,7 +31,7 @@ _RENDER, _RESPOND = "selectors.lists.rendering", "api.lists.responses"
 
 
 class Walk:
-    """The modules of `shipments` that are entered, in order, and every stack in which one stands twice."""
+    """A profiler: the modules of `shipments` in the order of calls, and the stacks that hold one twice, apart."""
 
     def __init__(self) -> None:
         self.modules: list[str] = []

@@ -1,4 +1,4 @@
-"""What stands behind a subject: asked again, it answers as things are today."""
+"""A credential restored from storage gives the current subject of its account, or none once it has ended."""
 
 import uuid
 from collections.abc import Callable
@@ -47,14 +47,14 @@ def subject_again(subject: Subject) -> Subject | None:
 
 
 @pytest.mark.parametrize("way", CREDENTIAL_KINDS)
-def test_a_good_credential_stands_for_the_same_subject(person: User, way: Callable[[User], Subject]) -> None:
+def test_a_valid_credential_gives_the_same_subject(person: User, way: Callable[[User], Subject]) -> None:
     subject = way(person)
 
     assert subject_again(subject) == subject
 
 
 @pytest.mark.parametrize("way", CREDENTIAL_KINDS)
-def test_a_changed_role_is_seen_and_ends_nothing(
+def test_a_changed_role_shows_and_ends_no_credential(
     person: User, admin: Subject, way: Callable[[User], Subject]
 ) -> None:
     subject = way(person)
@@ -67,7 +67,7 @@ def test_a_changed_role_is_seen_and_ends_nothing(
 
 
 @pytest.mark.parametrize("way", CREDENTIAL_KINDS)
-def test_a_locked_or_removed_account_has_no_credentials(
+def test_an_inactive_or_removed_account_has_no_valid_credential(
     person: User, admin: Subject, way: Callable[[User], Subject]
 ) -> None:
     locked, removed = way(person), way(factories.user(person.membership.organization, "dispatcher"))
@@ -87,7 +87,7 @@ def test_a_changed_password_ends_logins_and_sessions_and_leaves_keys(person: Use
     assert subject_again(key) is not None
 
 
-def test_an_ended_credential_ends_alone_and_is_told(person: User) -> None:
+def test_ending_one_credential_ends_no_other_and_sends_the_signal(person: User) -> None:
     one, other = by_login(person), by_login(person)
     key, session = by_key(person), by_session(person)
     version = User.objects.get(pk=person.pk).access_version
@@ -103,24 +103,24 @@ def test_an_ended_credential_ends_alone_and_is_told(person: User) -> None:
     assert (renewed.access_version, renewed.authz_version) == (version + 3, other.authz_version)
 
 
-def test_credentials_end_with_their_time(person: User) -> None:
+def test_credentials_expire(person: User) -> None:
     login, key, session = by_login(person), by_key(person), by_session(person)
     ApiKey.objects.filter(pk=key.key_id).update(expires_at=now() + timedelta(hours=1))
     late = now() + timedelta(days=1)
 
-    results = [credentials.subject_of(kept, now=late) for each in (login, key, session)
-             if (kept := credentials.credential_of(each))]  # fmt: skip
+    results = [credentials.subject_of(credential, now=late) for each in (login, key, session)
+             if (credential := credentials.credential_of(each))]  # fmt: skip
 
     assert results == [None, None, None]
 
 
-def test_a_session_ends_when_its_row_says(person: User) -> None:
+def test_a_session_ends_at_its_expire_date(person: User) -> None:
     subject = by_session(person)
 
     assert subject.expires_at == Session.objects.get(pk=subject.session_key).expire_date
 
 
-def test_nothing_stands_behind_a_subject_that_came_without(person: User) -> None:
+def test_a_subject_without_a_credential_has_none(person: User) -> None:
     bare = subjects.subject_of_user(person)
     assert bare is not None
 

@@ -1,4 +1,4 @@
-"""Tokens: only ours, of the right kind, in time."""
+"""Tokens are valid only with our signature, of the right type, before they expire."""
 
 import base64
 import json
@@ -31,18 +31,18 @@ def _forged(**changes: Any) -> str:
     )
 
 
-def test_an_access_token_says_who_and_until_when() -> None:
+def test_an_access_token_holds_user_login_version_and_expiry() -> None:
     claims = tokens.verify_access(_access(), NOW)
 
     assert claims == tokens.Claims(USER, LOGIN, 3, NOW + timedelta(minutes=settings.JWT_ACCESS_MINUTES))
 
 
-def test_a_token_ends_by_the_callers_clock() -> None:
+def test_a_token_expires_by_the_callers_clock() -> None:
     with pytest.raises(tokens.InvalidToken, match="expired"):
         tokens.verify_access(_access(), NOW + timedelta(minutes=settings.JWT_ACCESS_MINUTES))
 
 
-def test_a_token_that_was_read_before_ends_all_the_same_and_is_good_for_nothing_else() -> None:
+def test_a_cached_token_still_expires_and_keeps_its_type() -> None:
     token = _access()
     end = NOW + timedelta(minutes=settings.JWT_ACCESS_MINUTES)
     first = tokens.verify_access(token, NOW)
@@ -82,7 +82,7 @@ def test_a_missing_claim_is_refused(claim: str) -> None:
         {"ver": "x"},
     ],
 )
-def test_a_strange_claim_is_refused(changes: dict[str, Any]) -> None:
+def test_an_invalid_claim_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(tokens.InvalidToken):
         tokens.verify_access(_forged(**changes), NOW)
 
@@ -111,7 +111,7 @@ def test_the_bare_secret_key_signs_nothing() -> None:
         tokens.verify_access(jwt.encode(claims, settings.SECRET_KEY, algorithm="HS256"), NOW)
 
 
-def test_another_secret_key_refuses_it(settings: Settings) -> None:
+def test_another_secret_key_refuses_the_token(settings: Settings) -> None:
     token = _access()
     settings.SECRET_KEY = "another" * 10
 
@@ -120,12 +120,12 @@ def test_another_secret_key_refuses_it(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a.b.c", "x" * 5000, "ü.ü.ü", "\0"])
-def test_rubbish_is_refused(text: str) -> None:
+def test_what_is_no_token_is_refused(text: str) -> None:
     with pytest.raises(tokens.InvalidToken):
         tokens.verify_access(text, NOW)
 
 
-def test_a_token_of_ours_is_read_without_the_library_and_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_tokens_are_decoded_without_pyjwt_to_the_same_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     token = _access()
     by_library = jwt.decode(
         token, tokens._signing_key(settings.SECRET_KEY), algorithms=["HS256"], audience=tokens.AUDIENCE,
@@ -140,11 +140,11 @@ def test_a_token_of_ours_is_read_without_the_library_and_says_the_same(monkeypat
 @pytest.mark.parametrize(
     "changes", [{"iss": "other"}, {"aud": "other"}, {"sub": 1}, {"nbf": 2**40}, {"jti": 1}, {"ver": None}]
 )
-def test_what_is_not_written_as_ours_is_left_to_the_library(changes: dict[str, Any]) -> None:
+def test_any_other_form_of_token_is_left_to_pyjwt(changes: dict[str, Any]) -> None:
     assert tokens._decode_own(_forged(**changes), tokens._signing_key(settings.SECRET_KEY)) is None
 
 
-def test_no_single_letter_of_a_token_can_be_another() -> None:
+def test_no_character_of_a_token_can_be_changed() -> None:
     token = _access()
     for place, letter in enumerate(token):
         other = token[:place] + ("A" if letter != "A" else "B") + token[place + 1 :]

@@ -1,4 +1,4 @@
-"""Prepared bytes are exactly what is committed: real commits, real threads, the real cache."""
+"""Cached shipments and pages are exactly what is committed: real commits, real threads, a real cache."""
 
 import itertools
 import json
@@ -106,7 +106,7 @@ def test_a_list_is_never_older_than_the_last_write_while_the_feed_is_numbered(di
     reference = factories.booked_shipment(dispatcher).reference
     written, done, older = [1], Event(), []
     while number_batch():
-        pass  # what other tests left is not in the way of this one
+        pass  # events of other tests would slow the numbering of this one's
 
     def write() -> None:
         written[0] = amend(dispatcher, reference, written[0])
@@ -129,7 +129,7 @@ def test_a_list_is_never_older_than_the_last_write_while_the_feed_is_numbered(di
     assert min(writer.result(10), relay.result(10)) > 5
 
 
-def test_what_is_committed_between_the_two_queries_is_shown_with_its_own_etag(dispatcher: Subject) -> None:
+def test_a_commit_between_the_two_queries_shows_with_its_own_etag(dispatcher: Subject) -> None:
     reference = factories.booked_shipment(dispatcher).reference
 
     def changes_meanwhile(_: str) -> bool:
@@ -144,7 +144,7 @@ def test_what_is_committed_between_the_two_queries_is_shown_with_its_own_etag(di
     assert read_shipment(dispatcher, reference)["seq"] == 2
 
 
-def test_what_a_transaction_sees_is_not_for_others(dispatcher: Subject) -> None:
+def test_what_a_transaction_reads_is_not_cached_for_others(dispatcher: Subject) -> None:
     reference = factories.booked_shipment(dispatcher).reference
     read_list(dispatcher)
 
@@ -158,7 +158,7 @@ def test_what_a_transaction_sees_is_not_for_others(dispatcher: Subject) -> None:
     assert (read_shipment(dispatcher, reference)["pieces"], read_list(dispatcher)[0]["pieces"]) == (5, 5)
 
 
-def test_numbering_events_changes_no_version(dispatcher: Subject) -> None:
+def test_numbering_events_does_not_change_the_version(dispatcher: Subject) -> None:
     factories.booked_shipment(dispatcher)
     before = versions.current_version(dispatcher.organization_id)
     while number_batch():
@@ -190,7 +190,7 @@ def test_with_too_many_unnumbered_events_there_is_no_version() -> None:
     assert versions.current_version(organization.pk) is None
 
 
-def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispatcher: Subject) -> None:
+def test_a_renamed_driver_or_customer_and_a_new_position_show_at_once(dispatcher: Subject) -> None:
     driver, customer = (
         drivers.create(by=dispatcher, now=NOW, name="Old driver", phone="1"),
         customers.create(by=dispatcher, now=NOW, name="Old customer"),
@@ -217,7 +217,7 @@ def test_a_renamed_driver_or_customer_and_a_new_position_are_seen_at_once(dispat
     ]
 
 
-def test_a_customer_never_gets_what_staff_have_read(dispatcher: Subject) -> None:
+def test_a_customer_never_gets_entries_of_staff(dispatcher: Subject) -> None:
     organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
     customer = factories.member(organization, "customer")
     booking = factories.booked_shipment(
@@ -236,7 +236,7 @@ def test_a_customer_never_gets_what_staff_have_read(dispatcher: Subject) -> None
 
 
 @pytest.mark.parametrize("role", ["driver", "customer"])
-def test_who_is_bound_to_nothing_sees_nothing_of_what_others_have_read(dispatcher: Subject, role: str) -> None:
+def test_a_member_bound_to_no_party_gets_no_entry_of_others(dispatcher: Subject, role: str) -> None:
     factories.booked_shipment(dispatcher, reference="MINE")
     Api(dispatcher).get("/api/shipments")
     nobody = Subject(organization_id=dispatcher.organization_id, role=role, user_id=uuid.uuid4())
@@ -280,7 +280,7 @@ def test_warm_and_cold_are_the_same_bytes(dispatcher: Subject) -> None:
     assert read_shipment(dispatcher, reference) == cold.json()
 
 
-def test_a_list_that_shows_the_same_is_not_sent_again(dispatcher: Subject) -> None:
+def test_an_unchanged_list_is_not_sent_again(dispatcher: Subject) -> None:
     shipment = factories.booked_shipment(dispatcher)
     first = Api(dispatcher).get("/api/shipments")
     again = Api(dispatcher).get("/api/shipments", If_None_Match=first["ETag"])

@@ -1,4 +1,4 @@
-"""The cache service on the real Valkey, on one that is gone and on one that hangs."""
+"""The cache service on a real Valkey, on one that is down and on one that hangs."""
 
 import socket
 import time
@@ -56,7 +56,7 @@ def client() -> Any:
 
 
 @pytest.mark.parametrize("value", [b"\x00\xff", b"", "text", {"a": [1, None, 2.5]}, [], 0, False], ids=repr)
-def test_what_was_set_is_got_until_it_is_deleted(service: CacheService, key: str, value: Any) -> None:
+def test_a_value_is_returned_until_it_is_deleted(service: CacheService, key: str, value: Any) -> None:
     before = service.get(key)
     service.set(key, value)
     stored = service.get(key)
@@ -65,7 +65,7 @@ def test_what_was_set_is_got_until_it_is_deleted(service: CacheService, key: str
     assert (before, stored, service.get(key)) == (None, value, None)
 
 
-def test_entries_that_were_made_together_do_not_expire_together(service: CacheService, key: str) -> None:
+def test_entries_stored_together_do_not_expire_together(service: CacheService, key: str) -> None:
     service.set_many_stamped((f"{key}:{number}", b"s" * 16, b"body") for number in range(50))
 
     left = {client().pttl(f"{cache.key_prefix()}{key}:{number}") for number in range(50)}
@@ -106,7 +106,7 @@ def test_a_value_that_another_process_makes_is_waited_for(key: str, fresh_redis_
         assert waiting.result(20) == "theirs"
 
 
-def test_one_that_never_comes_is_waited_for_half_a_second(service: CacheService, key: str) -> None:
+def test_a_value_that_never_comes_is_waited_for_half_a_second(service: CacheService, key: str) -> None:
     def ask() -> None:
         client().set(f"{cache.key_prefix()}{key}:lock", b"1", px=5000)
         service.delete(key)
@@ -115,7 +115,7 @@ def test_one_that_never_comes_is_waited_for_half_a_second(service: CacheService,
     assert 0.45 < fastest_seconds(ask, under=0.8) < 0.8
 
 
-def test_who_waits_for_slow_work_does_it_himself_in_the_end(service: CacheService, key: str) -> None:
+def test_a_waiter_makes_the_value_itself_in_the_end(service: CacheService, key: str) -> None:
     start = Barrier(4)
 
     def make() -> str:
@@ -135,14 +135,14 @@ def test_who_waits_for_slow_work_does_it_himself_in_the_end(service: CacheServic
         assert fastest_seconds(four_at_once, under=1.8) < 1.8
 
 
-def test_a_failure_to_make_is_not_kept(service: CacheService, key: str) -> None:
+def test_an_exception_is_not_cached(service: CacheService, key: str) -> None:
     with pytest.raises(ZeroDivisionError):
         service.get_or_set(key, lambda: 1 // 0)
 
     assert service.get_or_set(key, lambda: 7) == 7
 
 
-def test_an_entry_with_another_stamp_is_no_answer(service: CacheService, key: str) -> None:
+def test_an_entry_with_another_stamp_is_a_miss(service: CacheService, key: str) -> None:
     old, new = b"1" * 16, b"2" * 16
     service.get_or_set_stamped(key, old, lambda: b"old")
 
@@ -151,7 +151,7 @@ def test_an_entry_with_another_stamp_is_no_answer(service: CacheService, key: st
     assert answers == [b"old", b"new", b"new"]
 
 
-def test_an_older_refill_that_comes_late_is_never_shown(service: CacheService, key: str) -> None:
+def test_a_late_entry_of_an_older_state_is_never_returned(service: CacheService, key: str) -> None:
     old, new = b"1" * 16, b"2" * 16
     service.get_or_set_stamped(key, new, lambda: b"new")
     service.set_many_stamped([(key, old, b"old")])
@@ -160,7 +160,7 @@ def test_an_older_refill_that_comes_late_is_never_shown(service: CacheService, k
     assert service.get_or_set_stamped(key, new, lambda: b"made again") == b"made again"
 
 
-def test_a_redis_that_has_forgotten_its_scripts_is_told_them_again(service: CacheService, key: str) -> None:
+def test_scripts_are_loaded_again_after_a_script_flush(service: CacheService, key: str) -> None:
     client().script_flush()
 
     assert service.get_or_set_stamped(key, b"1" * 16, lambda: b"body") == b"body"
@@ -240,9 +240,7 @@ def test_without_redis_a_stamped_entry_stays_in_the_process(
     assert answers == [b"first", b"first"]
 
 
-def test_a_redis_that_hangs_is_paid_for_once(
-    redis_hangs: None, service: CacheService, key: str
-) -> None:
+def test_a_redis_that_hangs_is_paid_for_once(redis_hangs: None, service: CacheService, key: str) -> None:
     def ask() -> None:
         redis_breaker.reset()
         assert [service.get_or_set(key, lambda: "made") for _ in range(100)] == ["made"] * 100
@@ -250,12 +248,12 @@ def test_a_redis_that_hangs_is_paid_for_once(
     assert 0.25 < fastest_seconds(ask, under=0.6) < 0.6
 
 
-def test_clear_does_not_pretend(redis_down: None, service: CacheService) -> None:
+def test_clear_raises_without_redis(redis_down: None, service: CacheService) -> None:
     with pytest.raises(cache.CacheUnavailable):
         service.clear()
 
 
-def test_a_process_keeps_no_more_than_its_share() -> None:
+def test_the_local_store_is_bounded() -> None:
     local = LRUStore(1000)
     for number in range(100):
         local.put(f"{number:04}", b"stamp", b"x" * 96)
@@ -265,7 +263,7 @@ def test_a_process_keeps_no_more_than_its_share() -> None:
     assert remaining == list(range(90, 100))
 
 
-def test_what_is_larger_than_a_cache_takes_is_made_each_time(key: str) -> None:
+def test_a_value_above_max_bytes_is_made_each_time(key: str) -> None:
     small = CacheService("small", ttl=60, max_bytes=100, local_bytes=1000)
     calls: list[int] = []
 
@@ -278,7 +276,9 @@ def test_what_is_larger_than_a_cache_takes_is_made_each_time(key: str) -> None:
     assert (bodies, len(calls), client().exists(f"{cache.key_prefix()}{key}")) == ([b"x" * 101] * 2, 2, 0)
 
 
-def test_a_cache_with_room_of_its_own_needs_no_redis_and_takes_no_others(key: str, redis_down: None) -> None:
+def test_a_cache_with_a_local_store_of_its_own_needs_no_redis_and_evicts_no_others(
+    key: str, redis_down: None
+) -> None:
     own = CacheService("own", ttl=60, local_bytes=1000)
     calls: list[int] = []
 
@@ -292,16 +292,16 @@ def test_a_cache_with_room_of_its_own_needs_no_redis_and_takes_no_others(key: st
     assert len(calls) == 3
 
 
-def test_who_waits_takes_over_from_who_failed(key: str) -> None:
+def test_a_waiter_takes_over_where_the_holder_has_failed(key: str) -> None:
     patient = CacheService("patient", ttl=60, wait=10.0)
     lock = f"{cache.key_prefix()}{key}:lock"
-    client().set(lock, b"1", px=10_000)  # another process is at it
+    client().set(lock, b"1", px=10_000)  # another process holds the lock
     began = time.monotonic()
 
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(patient.get_or_set_stamped, key, b"s" * 16, lambda: b"made")
         time.sleep(0.1)
-        client().unlink(lock)  # and has let go of it without a result
+        client().unlink(lock)  # and releases it without a value
         body = waiting.result()
 
     assert (body, time.monotonic() - began < 9) == (b"made", True)

@@ -1,4 +1,4 @@
-"""A page that is kept beyond a commit is, byte for byte, what would be read now."""
+"""A page that stays cached after a commit is, byte for byte, what would be read now."""
 
 import random
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def dispatcher(committed: None) -> Subject:
 
 
 class RandomWrites:
-    """Somebody who does anything that can be done to shipments."""
+    """Random writes of every kind to one organisation's shipments, drivers and customers."""
 
     def __init__(self, by: Subject, seed: int) -> None:
         self.by = by
@@ -65,7 +65,7 @@ class RandomWrites:
         self.minutes += 1
         with suppress(lifecycle.IllegalTransition, services.NotADraft):
             self.chance.choice(self.acts)()
-        if self.chance.random() < 0.7:  # as the relay does, sooner or later
+        if self.chance.random() < 0.7:  # as the relay does
             sequencer.number_batch()
 
     @property
@@ -113,12 +113,12 @@ class RandomWrites:
 
 @pytest.fixture
 def page_checks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What `stands` has said."""
+    """Record the results of `is_page_current`."""
     results: list[bool] = []
-    stands = versions.is_page_current
+    is_page_current = versions.is_page_current
 
     def recording(*args: Any) -> bool:
-        results.append(stands(*args))
+        results.append(is_page_current(*args))
         return results[-1]
 
     monkeypatch.setattr(versions, "is_page_current", recording)
@@ -126,7 +126,7 @@ def page_checks(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_whatever_is_done_every_page_is_what_would_be_read_now(
+def test_after_any_write_every_page_is_what_would_be_read_now(
     dispatcher: Subject, seed: int, page_checks: list[bool]
 ) -> None:
     world, api = RandomWrites(dispatcher, seed), Api(dispatcher)
@@ -136,19 +136,19 @@ def test_whatever_is_done_every_page_is_what_would_be_read_now(
         world.act()
         for page in PAGES:
             cached = api.get(page)
-            with transaction.atomic():  # past the cache
+            with transaction.atomic():  # bypasses the cache
                 assert connection.in_atomic_block
                 fresh = api.get(page)
             assert cached.status_code == fresh.status_code == 200
             assert cached.content == fresh.content, (step, page)
             assert cached["Link"] == fresh["Link"] if "Link" in fresh else "Link" not in cached
 
-    # Both happen, or this would show nothing.
+    # Both outcomes occur, or the test would prove nothing.
     assert page_checks.count(True) > 15
     assert page_checks.count(False) > 15
 
 
-def test_one_that_leaves_behind_the_page_takes_the_next_page_away(
+def test_a_shipment_that_leaves_behind_the_page_removes_the_next_page(
     dispatcher: Subject, page_checks: list[bool]
 ) -> None:
     api = Api(dispatcher)
@@ -171,7 +171,7 @@ def test_one_that_leaves_behind_the_page_takes_the_next_page_away(
     assert page_checks == [True, False]
 
 
-def test_of_what_others_see_or_ask_events_cannot_tell(dispatcher: Subject) -> None:
+def test_only_unfiltered_pages_and_pages_by_state_are_trackable(dispatcher: Subject) -> None:
     organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
     customer = factories.member(organization, "customer")
 

@@ -68,7 +68,7 @@ def read_both_ways(
 
 
 @pytest.mark.parametrize("order", EVERY_ORDER)
-def test_every_page_there_and_back_is_what_the_orm_finds(dispatcher: Subject, order: str) -> None:
+def test_every_page_forward_and_back_is_the_same_as_by_the_orm(dispatcher: Subject, order: str) -> None:
     references: list[str] = []
     text: str | None = urlencode({"ordering": order, "limit": 3})
     last = text
@@ -88,7 +88,7 @@ def test_every_page_there_and_back_is_what_the_orm_finds(dispatcher: Subject, or
     assert back == references
 
 
-def filtered(subject: Subject) -> list[dict[str, str]]:
+def filter_queries(subject: Subject) -> list[dict[str, str]]:
     row = selectors.visible_shipments(subject).filter(driver__isnull=False).values("driver_id", "customer_id")[0]
     return [
         {"status": "booked"},
@@ -110,15 +110,15 @@ def filtered(subject: Subject) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("role", ["dispatcher", "driver", "customer", "auditor", "tracking"])
-def test_every_filter_finds_what_the_orm_finds_for_every_role(dispatcher: Subject, role: str) -> None:
+def test_every_filter_finds_the_same_as_the_orm_for_every_role(dispatcher: Subject, role: str) -> None:
     viewer = dispatcher
     if role == "tracking":
         viewer = factories.tracking_link_subject(dispatcher, "SHIP-0")
     elif role != "dispatcher":
         viewer = factories.member(by_organization(dispatcher), role)
 
-    for asked, order in itertools.product(filtered(dispatcher), ("-createdAt", "eta")):
-        read_both_ways(viewer, urlencode(asked | {"ordering": order, "limit": 2}))
+    for filters, order in itertools.product(filter_queries(dispatcher), ("-createdAt", "eta")):
+        read_both_ways(viewer, urlencode(filters | {"ordering": order, "limit": 2}))
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "driver", "customer"])
@@ -146,7 +146,7 @@ def test_the_other_lists_too(
                 text = urlsplit(around["next"]).query if around["next"] else None
 
 
-def test_one_shape_is_compiled_once_and_another_viewers_is_another(dispatcher: Subject) -> None:
+def test_a_shape_is_compiled_once_for_each_scope(dispatcher: Subject) -> None:
     lists._compiled_queries.clear()
     for minute in range(5):
         rows, _ = read_page(dispatcher, f"createdAfter=2026-01-01T00:0{minute}:00Z&limit=5", compiled_sql=True)
@@ -158,7 +158,7 @@ def test_one_shape_is_compiled_once_and_another_viewers_is_another(dispatcher: S
     assert len(lists._compiled_queries) == 2
 
 
-def test_what_cannot_be_found_in_the_parameters_is_left_to_the_orm(dispatcher: Subject) -> None:
+def test_a_query_without_its_placeholders_is_left_to_the_orm(dispatcher: Subject) -> None:
     lists._compiled_queries.clear()
 
     read_both_ways(dispatcher, "flag=delayed")
@@ -166,7 +166,7 @@ def test_what_cannot_be_found_in_the_parameters_is_left_to_the_orm(dispatcher: S
     assert list(lists._compiled_queries.values()) == [None]
 
 
-def test_shapes_without_end_are_forgotten(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_compiled_shapes_is_bounded(dispatcher: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lists, "_MAX_SHAPES", 3)
     lists._compiled_queries.clear()
 

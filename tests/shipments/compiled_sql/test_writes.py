@@ -1,4 +1,4 @@
-"""A row written by SQL that is kept is the row that the ORM would have written."""
+"""A row written by compiled SQL is the row that the ORM would have written."""
 
 import uuid
 from typing import Any
@@ -57,7 +57,7 @@ def test_an_event_is_stored_as_the_orm_stores_it() -> None:
     assert stored(events[1]) | own == stored(events[0]) | own
 
 
-def test_columns_are_stored_and_others_left_alone() -> None:
+def test_only_the_given_columns_are_updated() -> None:
     key = IdempotencyKey.objects.create(
         organization=factories.organization(), caller="c", key="k", fingerprint=b"f" * 32, created_at=NOW, status=1
     )
@@ -69,7 +69,7 @@ def test_columns_are_stored_and_others_left_alone() -> None:
     assert stored(key) == before | {"headers": {"ETag": "x"}, "body": b"b", "status": None}
 
 
-def test_a_row_that_is_not_there_is_an_error() -> None:
+def test_updating_a_missing_row_raises() -> None:
     shipment = factories.booked_shipment(factories.member(factories.organization(), "dispatcher"))
     shipment.pk = uuid.uuid4()
 
@@ -77,7 +77,7 @@ def test_a_row_that_is_not_there_is_an_error() -> None:
         writes.update(shipment, ("notes",))
 
 
-def test_what_is_written_together_is_written_once_and_at_the_end(django_assert_num_queries: Any) -> None:
+def test_a_batch_is_one_statement_at_the_end(django_assert_num_queries: Any) -> None:
     by = factories.member(factories.organization(), "dispatcher")
     entries = [
         log.build_audit_entry(by=by, now=NOW, action="test", entity=f"thing {number}") for number in range(3)
@@ -96,7 +96,7 @@ def test_what_is_written_together_is_written_once_and_at_the_end(django_assert_n
     assert set(AuditEntry.objects.values_list("entity", flat=True)) >= {"thing 0", "thing 1", "thing 2"}
 
 
-def test_of_what_breaks_off_nothing_is_written() -> None:
+def test_a_batch_that_raises_writes_nothing() -> None:
     by = factories.member(factories.organization(), "dispatcher")
 
     with pytest.raises(KeyError), writes.batched_writes():

@@ -1,4 +1,4 @@
-"""The command table: every pair of states, and the guards."""
+"""The table of transitions, over every pair of states, and the guards."""
 
 import itertools
 
@@ -6,17 +6,21 @@ import pytest
 
 from shipments.domain import lifecycle
 
-# lifecycle.md's table, written down a second time on purpose.
+# The transitions written down a second time, on purpose.
 TABLE = """
 draft                → booked, cancelled
 booked               → dispatched, draft, cancelled
 dispatched           → at_pickup, in_transit, booked, cancelled
 at_pickup            → in_transit, dispatched, cancelled
-in_transit           → at_facility, out_for_delivery, at_delivery, delivery_attempted, available_for_pickup, partially_delivered, delivered, returning, lost
-at_facility          → in_transit, out_for_delivery, at_delivery, delivery_attempted, available_for_pickup, partially_delivered, delivered, returning, lost
-out_for_delivery     → at_delivery, delivery_attempted, available_for_pickup, partially_delivered, delivered, at_facility, in_transit, returning, lost
+in_transit           → at_facility, out_for_delivery, at_delivery, delivery_attempted, available_for_pickup,\
+                       partially_delivered, delivered, returning, lost
+at_facility          → in_transit, out_for_delivery, at_delivery, delivery_attempted, available_for_pickup,\
+                       partially_delivered, delivered, returning, lost
+out_for_delivery     → at_delivery, delivery_attempted, available_for_pickup, partially_delivered, delivered,\
+                       at_facility, in_transit, returning, lost
 at_delivery          → delivered, partially_delivered, delivery_attempted, in_transit, returning
-delivery_attempted   → out_for_delivery, at_facility, in_transit, at_delivery, available_for_pickup, partially_delivered, delivered, returning, lost
+delivery_attempted   → out_for_delivery, at_facility, in_transit, at_delivery, available_for_pickup,\
+                       partially_delivered, delivered, returning, lost
 available_for_pickup → delivered, partially_delivered, out_for_delivery, returning, lost
 partially_delivered  → out_for_delivery, in_transit, at_facility, at_delivery, delivered, returning, lost
 delivered            → returning
@@ -54,12 +58,12 @@ def test_in_transit_needs_an_assignment(current: str) -> None:
     assert "in_transit" not in refused.value.allowed
 
 
-def test_a_hold_blocks_what_moves_custody_and_nothing_else() -> None:
+def test_a_hold_blocks_states_in_custody_and_no_others() -> None:
     assert lifecycle.allowed_transitions("at_pickup", assigned=True, on_hold=True) == ("dispatched", "cancelled")
     assert lifecycle.allowed_transitions("in_transit", assigned=True, on_hold=True) == ()
 
 
-def test_cancelled_is_impossible_once_custody_was_taken() -> None:
+def test_no_cancellation_once_the_carrier_has_custody() -> None:
     cancellable = {current for current, to in LEGAL if to == "cancelled"}
 
     assert cancellable & lifecycle.IN_CUSTODY == set()

@@ -1,4 +1,4 @@
-"""UN/LOCODE places: found by code, with positions that one can put on a map."""
+"""UN/LOCODE places are found by code, with plausible positions."""
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
@@ -45,7 +45,7 @@ def test_a_place_has_its_name_country_and_functions() -> None:
 
 
 @pytest.mark.parametrize("code", ["", "NL", "XXXXX", "NLRTMX", "NLRT\N{KELVIN SIGN}", "NL' OR", "N\0RTM"])
-def test_what_is_no_code_finds_nothing(code: str) -> None:
+def test_an_invalid_code_finds_nothing(code: str) -> None:
     assert locodes.find(code) is None
 
 
@@ -63,14 +63,14 @@ def test_the_case_of_a_code_does_not_matter() -> None:
         "ZABA4",  # South Africa north of the equator
     ],
 )
-def test_a_doubtful_position_is_no_position(code: str) -> None:
+def test_an_implausible_position_is_left_out(code: str) -> None:
     place = locodes.find(code)
 
     assert place is not None
     assert (place.latitude, place.longitude) == (None, None)
 
 
-def test_every_position_supplied_here_belongs_to_a_place_of_the_list_that_has_none() -> None:
+def test_every_supplemented_position_is_missing_in_the_list() -> None:
     path = Path(locodes._database().execute("PRAGMA database_list").fetchone()[2])
     with sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True) as database:
         bare = {
@@ -81,7 +81,7 @@ def test_every_position_supplied_here_belongs_to_a_place_of_the_list_that_has_no
     assert set(locodes._SUPPLEMENTED) - bare == set()
 
 
-def test_supplied_positions_lie_in_their_countries() -> None:
+def test_supplemented_positions_lie_in_their_countries() -> None:
     astray = {
         code
         for code in locodes._SUPPLEMENTED
@@ -91,7 +91,7 @@ def test_supplied_positions_lie_in_their_countries() -> None:
     assert astray == set()
 
 
-def test_threads_may_ask_at_once() -> None:
+def test_lookups_are_safe_for_threads() -> None:
     locodes.find.cache_clear()
     codes = [*KNOWN] * 20
 
@@ -101,6 +101,6 @@ def test_threads_may_ask_at_once() -> None:
     assert [entry.code if entry else None for entry in places] == codes
 
 
-def test_the_package_file_is_left_alone() -> None:
+def test_the_packages_file_is_not_written() -> None:
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         locodes._database().execute("DELETE FROM location")

@@ -1,11 +1,11 @@
-"""Carriers' codes: the whole list that we support, and the way back."""
+"""Carriers' codes: the whole list that is supported, and the codes that are sent to others."""
 
 import pytest
 
 from shipments.domain.lifecycle import FLAGS, STATES
 from shipments.domain.status_codes import CODE_SYSTEMS, OUTBOUND_CODES, ROUND_TRIP_STATES, Meaning, translate
 
-# The whole AT7-01 list, written down a second time on purpose: others have read X3 and X4 wrongly.
+# The whole AT7-01 list written down a second time, on purpose: other implementations mistake X3 and X4.
 AT7 = {
     "XB": "booked", "BF": "booked", "AA": "dispatched",
     "X3": "at_pickup", "X8": "at_pickup", "L1": "at_pickup",
@@ -48,14 +48,14 @@ def test_every_meaning_is_a_known_state_or_flag(system: str) -> None:
 @pytest.mark.parametrize(
     ("system", "state"), [(s, state) for s in ROUND_TRIP_STATES for state in sorted(ROUND_TRIP_STATES[s])]
 )
-def test_a_state_told_without_loss_comes_back(system: str, state: str) -> None:
+def test_a_round_trip_state_translates_back_to_itself(system: str, state: str) -> None:
     meaning = translate(system, OUTBOUND_CODES[system][state])
 
     assert meaning is not None
     assert meaning.state == state
 
 
-def test_what_is_lossy_is_known() -> None:
+def test_the_other_states_are_known() -> None:
     coarse = {"dispatched", "at_pickup", "at_facility", "at_delivery", "partially_delivered", "returned", "lost"}
 
     lossy = {system: set(OUTBOUND_CODES[system]) - ROUND_TRIP_STATES[system] for system in OUTBOUND_CODES}

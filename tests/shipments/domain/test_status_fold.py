@@ -1,4 +1,4 @@
-"""Evidence: the observation graph and the fold, over every pair and many random histories."""
+"""The observation graph and the fold, over every pair of states and many random histories."""
 
 import itertools
 import random
@@ -22,7 +22,7 @@ def entries(observed: list[tuple[str, int]]) -> list[FoldEntry]:
     ]
 
 
-def test_the_graph_is_the_command_table_less_and_plus_what_the_rules_say() -> None:
+def test_the_graph_is_the_table_of_transitions_with_its_exceptions() -> None:
     commands = {(state, to) for state, after in TRANSITIONS.items() for to in after}
     observed = {(state, to) for state, after in OBSERVATION_EDGES.items() for to in after}
 
@@ -40,20 +40,20 @@ def test_delivered_can_only_be_returned() -> None:
     assert REACHABLE["delivered"] == {"returning", "returned"}
 
 
-def test_no_state_but_the_ends_is_stuck() -> None:
+def test_only_final_states_have_no_successor() -> None:
     assert {state for state in STATES if not REACHABLE[state]} == {"returned", "cancelled"}
 
 
-def test_what_is_in_custody_never_goes_back_to_the_shipper() -> None:
+def test_no_observation_leads_out_of_custody() -> None:
     for state in IN_CUSTODY:
         assert REACHABLE[state] & {"draft", "booked", "dispatched", "at_pickup", "cancelled"} == set()
 
 
-def test_nobody_observes_a_loss() -> None:
+def test_no_observation_leads_to_lost() -> None:
     assert all("lost" not in REACHABLE[state] for state in STATES)
 
 
-def test_every_pair_of_states_is_judged() -> None:
+def test_every_pair_of_states_has_an_outcome() -> None:
     for status, observed in itertools.product(STATES, repeat=2):
         after = next_status(status, observed, is_command=False)
 
@@ -75,23 +75,21 @@ def test_any_order_of_arrival_gives_the_same_status(observed: list[tuple[str, in
 
 
 @given(OBSERVED, st.sampled_from(["delivered", "returned", "cancelled"]))
-def test_nothing_observed_later_takes_a_shipment_out_of_its_end(observed: list[tuple[str, int]], end: str) -> None:
+def test_no_later_observation_changes_a_final_state(observed: list[tuple[str, int]], end: str) -> None:
     after = fold(end, START, entries(observed)).status
 
     assert after in {end} | REACHABLE[end]
 
 
 @given(OBSERVED, st.integers(0, 11))
-def test_a_voided_observation_leaves_the_status_as_if_it_had_never_been(
-    observed: list[tuple[str, int]], number: int
-) -> None:
+def test_a_voided_observation_has_no_effect_on_the_status(observed: list[tuple[str, int]], number: int) -> None:
     remaining = [entry for entry in entries(observed) if entry.key != number]
     without = observed[:number] + observed[number + 1 :]
 
     assert fold("booked", START, remaining).status == fold("booked", START, entries(without)).status
 
 
-def test_a_late_scan_lands_in_the_history_and_moves_nothing() -> None:
+def test_a_late_scan_is_applied_in_the_past_and_changes_no_status() -> None:
     history = entries([("in_transit", 1), ("delivered", 5), ("at_facility", 3)])
 
     folded = fold("booked", START, history)

@@ -1,4 +1,4 @@
-"""Many rooms are found and shown by one text of SQL, whatever their number and whoever asks."""
+"""Reads for many rooms are one query with one SQL text, whatever their number and viewer."""
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("committed")
 
 @pytest_asyncio.fixture
 async def queries(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
-    """The texts of what is asked."""
+    """Record the SQL of the queries."""
     statements: list[str] = []
     fetch = async_pool.fetch
 
@@ -35,7 +35,7 @@ async def queries(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]:
 
 @sync_to_async
 def booked_shipments() -> tuple[Subject, Subject, list[Shipment]]:
-    """A dispatcher, a driver who has the first, and three shipments, the last a draft."""
+    """Return a dispatcher, the driver of the first shipment, and three shipments, of which the last is a draft."""
     by = factories.member(organization := factories.organization(), "dispatcher")
     drives = factories.driver(organization)
     booked = [
@@ -63,7 +63,7 @@ async def test_each_viewer_finds_what_it_may_see_in_any_case(queries: list[str])
     )
 
 
-async def test_who_sees_nothing_and_who_asks_for_nothing_are_not_asked_for(queries: list[str]) -> None:
+async def test_a_viewer_who_sees_nothing_and_an_empty_request_cost_no_query(queries: list[str]) -> None:
     dispatcher, _, shipments = await booked_shipments()
 
     assert (
@@ -75,7 +75,7 @@ async def test_who_sees_nothing_and_who_asks_for_nothing_are_not_asked_for(queri
     assert queries == []
 
 
-async def test_shipments_are_shown_by_one_question_and_what_is_gone_is_left_out(queries: list[str]) -> None:
+async def test_snapshots_are_one_query_and_missing_shipments_are_left_out(queries: list[str]) -> None:
     by, _, shipments = await booked_shipments()
     await sync_to_async(services.discard)(by=by, now=factories.NOW, reference=shipments[2].reference)
 

@@ -1,4 +1,4 @@
-"""Readings of reports: one snapshot each, and no connection that stays out."""
+"""Copy readers: one snapshot each, and every connection goes back to the pool or is closed."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ def open_reader(viewer: Subject, form: copy_reader.CopyFormat = "csv") -> copy_r
     return copy_reader.open_reader(selectors.visible_shipments(viewer).order_by("-created_at", "-id"), CELLS, form)
 
 
-def test_what_is_booked_meanwhile_is_neither_counted_nor_read(dispatcher: Subject) -> None:
+def test_a_shipment_booked_meanwhile_is_neither_counted_nor_read(dispatcher: Subject) -> None:
     first = factories.booked_shipment(dispatcher)
     reading = open_reader(dispatcher)
 
@@ -38,7 +38,7 @@ def test_what_is_booked_meanwhile_is_neither_counted_nor_read(dispatcher: Subjec
     assert (reading.count, content) == (1, f"{first.reference}\n".encode())
 
 
-def test_lines_of_json_are_whole_and_need_no_quotes(dispatcher: Subject) -> None:
+def test_json_lines_are_unchanged_by_copy(dispatcher: Subject) -> None:
     name = 'a "b" \\. \\n \n,\t\x01\x02 {}'
     factories.booked_shipment(
         dispatcher, customer_id=factories.customer(Organization.objects.get(pk=dispatcher.organization_id), name).pk
@@ -53,7 +53,7 @@ def test_lines_of_json_are_whole_and_need_no_quotes(dispatcher: Subject) -> None
     assert content == b'{"name":"a \\"b\\" \\\\. \\\\n \\n,\\t\\u0001\\u0002 {}"}\n'
 
 
-def test_a_reading_that_is_cancelled_breaks_off_and_leaves_no_session(dispatcher: Subject) -> None:
+def test_a_cancelled_reader_breaks_off_and_leaves_no_backend(dispatcher: Subject) -> None:
     for _ in range(3):
         factories.booked_shipment(dispatcher)
     endless = {"nap": cells.Cell("pg_sleep(60)::text || {0}", "reference")}
@@ -66,11 +66,11 @@ def test_a_reading_that_is_cancelled_breaks_off_and_leaves_no_session(dispatcher
 
     reading.close()
     active = 1
-    until = time.monotonic() + 10  # a parallel worker of the query hears of it a moment later
+    until = time.monotonic() + 10  # a parallel worker of the query ends a moment later
     while active and time.monotonic() < until:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_stat_clear_snapshot()")
-            # Of this query alone: other tests leave sleepers behind whose line they have cut.
+            # Of this query alone: other tests leave sleeping backends whose connections they have cut.
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE %s IN (pid, leader_pid) AND state = 'active'", [leader]
             )
@@ -86,7 +86,7 @@ def test_a_viewer_who_sees_nothing_costs_no_connection(dispatcher: Subject) -> N
     assert (reading.count, list(reading.blocks())) == (0, [])
 
 
-def test_the_next_reading_goes_on_with_the_session_of_the_last(dispatcher: Subject) -> None:
+def test_the_next_reader_reuses_the_connection(dispatcher: Subject) -> None:
     snapshot_pool.pool.close()
     first = open_reader(dispatcher)
     used = backend_pid(first)
@@ -102,7 +102,7 @@ def test_the_next_reading_goes_on_with_the_session_of_the_last(dispatcher: Subje
 
 
 @pytest.mark.parametrize("end", ["cancelled", "killed"])
-def test_a_session_that_did_not_end_well_is_not_used_again(dispatcher: Subject, end: str) -> None:
+def test_a_connection_that_did_not_end_cleanly_is_not_reused(dispatcher: Subject, end: str) -> None:
     snapshot_pool.pool.close()
     factories.booked_shipment(dispatcher)
     first = open_reader(dispatcher)
@@ -122,7 +122,7 @@ def test_a_session_that_did_not_end_well_is_not_used_again(dispatcher: Subject, 
     assert second_read == (True, 1)
 
 
-def test_no_more_sessions_are_kept_than_are_used_at_once(dispatcher: Subject) -> None:
+def test_the_pool_keeps_at_most_max_idle_connections(dispatcher: Subject) -> None:
     snapshot_pool.pool.close()
     readings = [open_reader(dispatcher) for _ in range(snapshot_pool.MAX_IDLE + 2)]
     used = [reading._connection for reading in readings]

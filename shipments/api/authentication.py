@@ -1,4 +1,7 @@
-"""Who calls the API: a bearer token or API key, else the session of a page with its CSRF token."""
+"""Authentication of API requests: a bearer token or API key, else the session of a page with its CSRF token.
+
+Sessions store the path of `MemberBackend`, so neither this module nor the class can move or be renamed.
+"""
 
 import uuid
 from typing import Any
@@ -18,10 +21,10 @@ BAD_CREDENTIALS = "The credentials are missing, wrong or no longer good."
 
 
 class MemberBackend(ModelBackend):
-    """Loads the user of a session together with its membership: one query instead of two."""
+    """Loads the user of a session with its membership: one query instead of two."""
 
     def get_user(self, user_id: Any) -> User | None:
-        """Return the active user, None where there is none."""
+        """Return the active user, None for an unknown id or an inactive user."""
         try:
             key = uuid.UUID(str(user_id))
         except ValueError:
@@ -31,10 +34,10 @@ class MemberBackend(ModelBackend):
 
 
 class SubjectAuthentication(BaseAuthentication):
-    """Puts the Subject at `request.auth` (and the bare request's `subject`, for limiter and logs)."""
+    """Sets `request.auth` to the Subject, and `subject` of Django's request for limiter and logs."""
 
     def authenticate(self, request: Request) -> tuple[Any, Subject] | None:
-        """Return `(user, subject)`, None where nobody says who it is; raises AuthenticationFailed."""
+        """Return `(user, subject)`, None without credentials; raises AuthenticationFailed for invalid ones."""
         token = _bearer(request)
         subject = _subject_of_session(request) if token is None else bearers.authenticate(token, now=timezone.now())
         if subject is None:
@@ -42,16 +45,16 @@ class SubjectAuthentication(BaseAuthentication):
                 return None
             raise AuthenticationFailed(BAD_CREDENTIALS)
         subject = with_request_origin(subject, request)
-        request._request.subject = subject  # type: ignore[attr-defined]
+        request._request.subject = subject  # type: ignore[attr-defined]  # noqa: SLF001  read by limiter and logs
         return SubjectUser(subject), subject
 
     def authenticate_header(self, request: Request) -> str:
-        """Name the scheme, which makes a refusal 401 and not 403."""
+        """Return the scheme; with one, DRF answers 401 and not 403."""
         return 'Bearer realm="freight"'
 
 
 class SubjectUser:
-    """The `request.user` of the API: enough for DRF, while all decisions read the subject."""
+    """The `request.user` of the API: just what DRF reads, all decisions read the subject."""
 
     is_authenticated = True
     is_active = True
@@ -66,7 +69,7 @@ class SubjectUser:
 
 
 def subject_of(request: Request) -> Subject:
-    """Return who calls; raises NotAuthenticated where nobody does."""
+    """Return the caller; raises NotAuthenticated for an anonymous request."""
     if isinstance(request.auth, Subject):
         return request.auth
     raise NotAuthenticated(BAD_CREDENTIALS)
@@ -78,20 +81,20 @@ def _bearer(request: Request) -> str | None:
 
 
 def _subject_of_session(request: Request) -> Subject | None:
-    user = getattr(request._request, "user", None)
-    if not isinstance(user, User):
-        # Django hands out a lazy wrapper: it passes isinstance once it is a user.
+    user = getattr(request._request, "user", None)  # noqa: SLF001  set by Django's authentication middleware
+    if not isinstance(user, User):  # an AnonymousUser; the lazy wrapper of a User passes isinstance
         return None
     reason = _csrf_failure(request)
-    subject = subjects.subject_of_user(user, session_key=request._request.session.session_key)
+    subject = subjects.subject_of_user(user, session_key=request.session.session_key)
     if subject is not None and reason:
         raise PermissionDenied(f"The request could have been forged by another site: {reason}")
     return subject
 
 
 def _csrf_failure(request: Request) -> str | None:
-    # DRF's check answers with the reason where Django's own would answer with a page.
-    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]
-    check.process_request(request._request)
-    reason = check.process_view(request._request, None, (), {})  # type: ignore[arg-type]
+    # DRF's CSRFCheck returns the reason; Django's middleware would return a page.
+    check = CSRFCheck(lambda _: None)  # type: ignore[arg-type]  # no view behind it, as in SessionAuthentication
+    django_request = request._request  # noqa: SLF001  as in DRF's own SessionAuthentication
+    check.process_request(django_request)
+    reason = check.process_view(django_request, None, (), {})  # type: ignore[arg-type]  # no view, as above
     return None if reason is None else str(reason)

@@ -3,14 +3,15 @@
 from django.urls import include, path, register_converter
 from django.urls.converters import StringConverter
 
-from shipments.api.accounts import user_views
+from shipments.api.accounts import customer_views, user_views
 from shipments.api.feed import audit_views, feed_views
-from shipments.api.fleet import driver_views, osmand_views, position_views
-from shipments.api.openapi.documentation import DocsView, SchemaView
+from shipments.api.fleet import device_key_views, driver_views, osmand_views, position_views
+from shipments.api.openapi.views import DocsView, SchemaView
 from shipments.api.shipments import (
     bulk_views,
     checkpoint_views,
     event_views,
+    flag_views,
     proof_views,
     shipment_views,
     tracking_link_views,
@@ -48,10 +49,10 @@ urlpatterns = [
         name="checkpoint-void",
     ),
     path("shipments/<reference:reference>/pod", proof_views.ProofView.as_view(), name="shipment-pod"),
-    path("shipments/<reference:reference>/flags", checkpoint_views.FlagsView.as_view(), name="shipment-flags"),
+    path("shipments/<reference:reference>/flags", flag_views.FlagsView.as_view(), name="shipment-flags"),
     path(
         "shipments/<reference:reference>/flags/<slug:flag>",
-        checkpoint_views.FlagView.as_view(),
+        flag_views.FlagView.as_view(),
         name="shipment-flag",
     ),
     path(
@@ -71,17 +72,17 @@ urlpatterns = [
     path("drivers/<uuid:driver_id>/location", position_views.LocationView.as_view(), name="driver-location"),
     path(
         "drivers/<uuid:driver_id>/device-keys",
-        position_views.DeviceKeysView.as_view(),
+        device_key_views.DeviceKeysView.as_view(),
         name="driver-device-keys",
     ),
     path(
         "drivers/<uuid:driver_id>/device-keys/<uuid:device_key_id>",
-        position_views.DeviceKeyView.as_view(),
+        device_key_views.DeviceKeyView.as_view(),
         name="driver-device-key",
     ),
     path("osmand", osmand_views.OsmandView.as_view(), name="osmand"),
-    path("customers", driver_views.CustomersView.as_view(), name="customers"),
-    path("customers/<uuid:customer_id>", driver_views.CustomerView.as_view(), name="customer"),
+    path("customers", customer_views.CustomersView.as_view(), name="customers"),
+    path("customers/<uuid:customer_id>", customer_views.CustomerView.as_view(), name="customer"),
     path("users/search", user_views.UserSearchView.as_view(), name="user-search"),
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocsView.as_view(), name="docs"),

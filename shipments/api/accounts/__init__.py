@@ -1,0 +1,1 @@
+"""Logins, API keys, customer accounts and the members of an organisation."""

@@ -1,10 +1,13 @@
-"""What the account endpoints take and give."""
+"""Bodies of requests about accounts, and what builds the bodies of their responses."""
+
+# ruff: noqa: N815  the names are those on the wire
 
 from typing import Any
 
 from rest_framework import serializers
 
 from shipments import representation
+from shipments.api.http.fields import Email, StrictSerializer, Text
 from shipments.auth import tokens
 from shipments.auth.subjects import SCOPES, Subject
 from shipments.models import ApiKey, User
@@ -25,15 +28,29 @@ class RefreshSerializer(serializers.Serializer[Any]):
 
 
 class NewApiKeySerializer(serializers.Serializer[Any]):
-    """A key to be made."""
+    """A new API key."""
 
     name = serializers.CharField(max_length=80)
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=SCOPES), min_length=1, max_length=16)
     expiresAt = serializers.DateTimeField(required=False, allow_null=True, source="expires_at")
 
 
+class CustomerAmendment(StrictSerializer):
+    """Changes of a customer account; a field that is left out stays as it is."""
+
+    name = Text(required=False, max_length=120)
+    email = Email(required=False, allow_blank=True, max_length=254)
+    phone = Text(required=False, allow_blank=True, max_length=32)
+
+
+class CustomerOpening(CustomerAmendment):
+    """A new customer account."""
+
+    name = Text(max_length=120)
+
+
 def token_pair_json(login_tokens: TokenPair) -> dict[str, Any]:
-    """Write what a login or a refresh answers."""
+    """Return the response of a login or a refresh."""
     return {
         "access": login_tokens.access,
         "refresh": login_tokens.refresh,
@@ -43,7 +60,7 @@ def token_pair_json(login_tokens: TokenPair) -> dict[str, Any]:
 
 
 def account_json(user: User) -> dict[str, Any]:
-    """Write a member as it sees itself; membership and organisation were fetched with the user."""
+    """Return a member as it sees itself; fetch membership and organisation with the user."""
     membership = user.membership
     return {
         "id": str(user.pk),
@@ -55,7 +72,7 @@ def account_json(user: User) -> dict[str, Any]:
 
 
 def caller_json(user: User, subject: Subject) -> dict[str, Any]:
-    """Write who calls, and for a key what it may."""
+    """Return the caller's account; for an API key with its scopes and expiry."""
     return account_json(user) | {
         "scopes": None if subject.scopes is None else sorted(subject.scopes),
         "expiresAt": representation.instant(subject.expires_at),
@@ -63,7 +80,7 @@ def caller_json(user: User, subject: Subject) -> dict[str, Any]:
 
 
 def api_key_json(key: ApiKey) -> dict[str, Any]:
-    """Write a key without its secret."""
+    """Return an API key without its secret; fetch the user with it."""
     return {
         "id": str(key.pk),
         "name": key.name,

@@ -1,4 +1,4 @@
-"""The people of the organisation, for those who assign work."""
+"""Search among the members of the organisation."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,9 +8,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from shipments.api.accounts import schemas
 from shipments.api.authentication import subject_of
 from shipments.api.lists import parameters
-from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import problem_responses
 from shipments.parsing import values
 from shipments.parsing.query_parameters import InvalidFields, Parameter, field_error, parse_parameters
@@ -18,7 +18,7 @@ from shipments.selectors import accounts
 
 _SEARCH: Final[Mapping[str, Parameter]] = {
     "q": Parameter(
-        values.text_between(2, 120), "Stands in the name, or begins the e-mail address; or is like them."
+        values.text_between(2, 120), "Part of the name or start of the e-mail address; similar ones match too."
     ),
 }
 

@@ -1,0 +1,1 @@
+"""What happened in the whole organisation: the feed of events and the audit log."""

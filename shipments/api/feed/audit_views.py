@@ -1,4 +1,4 @@
-"""The audit log: who did what, from where, and what it changed."""
+"""The audit log: who did what, when, from which address, and the values before and after."""
 
 from django.http import HttpResponse
 from drf_spectacular.utils import extend_schema
@@ -7,9 +7,9 @@ from rest_framework.views import APIView
 
 from shipments import representation
 from shipments.api.authentication import subject_of
+from shipments.api.feed import schemas
 from shipments.api.lists import parameters
 from shipments.api.lists.responses import page_response
-from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import LINK, problem_responses
 from shipments.selectors.lists import keyset, rendering
 from shipments.selectors.lists.definitions import AUDIT_LOG
@@ -17,7 +17,7 @@ from shipments.selectors.lists.query import parse_list_query
 
 
 class AuditLogView(APIView):
-    """The audit of the caller's organisation."""
+    """The audit log of the caller's organisation."""
 
     @extend_schema(
         operation_id="listAuditLog",
@@ -25,7 +25,7 @@ class AuditLogView(APIView):
         responses={200: schemas.AuditPage, **problem_responses(400)},
     )
     def get(self, request: Request) -> HttpResponse:
-        """List what was done, newest first."""
+        """List audit entries, newest first."""
         subject = subject_of(request)
         subject.require("audit:read")
         query = parse_list_query(AUDIT_LOG, request.path, request.META["QUERY_STRING"], subject)

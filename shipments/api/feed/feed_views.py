@@ -1,4 +1,4 @@
-"""The organisation feed: everything that happened, in one gapless order."""
+"""The organisation feed: all events in one gapless order, by pages or by long poll."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
@@ -10,13 +10,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from shipments.api.feed import schemas
 from shipments.api.http import long_poll
 from shipments.api.http.renderers import encode
 from shipments.api.http.requests import require_reader
 from shipments.api.lists import parameters
-from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import problem_responses
-from shipments.api.shipments.event_views import EVENT_PARAMETERS, release_connection
+from shipments.api.shipments.event_views import EVENT_PARAMETERS
 from shipments.auth.subjects import Subject
 from shipments.parsing.query_parameters import Parameter, parse_parameters
 from shipments.selectors import async_reads, feed
@@ -35,9 +35,9 @@ class FeedView(APIView):
         responses={200: schemas.Feed, **problem_responses(400, 404)},
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """Page through everything that happened in the organisation, without a gap.
+        """List the events of the organisation after position `after`, in order and without a gap.
 
-        Only for those who see every shipment; for others there is no feed.
+        Only for callers that see every shipment of the organisation; 404 for others.
         """
         subject = require_reader(request)
         if not subject.sees_all_shipments:
@@ -48,7 +48,7 @@ class FeedView(APIView):
         head = feed.head_position(subject)
         if entries or not query.get("wait"):
             return Response(_feed_response(epochs.current(), head, entries))
-        release_connection()
+        long_poll.release_connection()
         body = _wait_for_entries(
             subject, after=after, limit=limit, seconds=query["wait"], epoch=epochs.current(), head=head
         )
@@ -62,7 +62,7 @@ def _feed_response(epoch: str, head: int, entries: list[dict[str, Any]]) -> dict
 async def _wait_for_entries(
     subject: Subject, *, after: int, limit: int, seconds: int, epoch: str, head: int
 ) -> AsyncIterator[bytes]:
-    """Yield the one answer, as soon as something is new or the time is up; it holds no thread."""
+    """Yield the whole response, as soon as there is a new entry or the time is up; holds no thread."""
     long_poll.release_sync_thread()
     head_after = await long_poll.wait_for_head(subject.organization_id, epoch=epoch, after=after, seconds=seconds)
     if head_after is None:

@@ -1,0 +1,1 @@
+"""Drivers, the positions that they report, and the device keys of their phones."""

@@ -1,7 +1,7 @@
-"""What phone trackers send: the OsmAnd protocol of Traccar Client, in its two formats.
+"""The OsmAnd protocol of phone trackers (Traccar Client), in its two formats.
 
-As parameters of the query or of a form (`id`, `lat`, `lon`, `timestamp` …, speed in knots), or since Traccar
-Client 9 as JSON (`device_id` and `location.coords`, speed in metres a second). What else they send is ignored.
+Query or form parameters (`id`, `lat`, `lon`, `timestamp` …, speed in knots), or since Traccar Client 9 JSON
+(`device_id` and `location.coords`, speed in m/s). Everything else in a message is ignored.
 See https://www.traccar.org/osmand/
 """
 
@@ -16,7 +16,7 @@ from shipments.services import InvalidArgument
 _KNOT: Final = 1852 / 3600
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,15}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?", re.ASCII)
 _WHOLE: Final = re.compile(r"\d{1,16}", re.ASCII)
-# More seconds than this are milliseconds: as seconds they would be the year 2286.
+# A larger timestamp is in milliseconds: as seconds it would be after the year 2286.
 _MAX_SECONDS: Final = 10**10
 _EARLIEST_YEAR: Final = 2000
 _MAX_KEY_LENGTH: Final = 128
@@ -24,7 +24,7 @@ _MAX_KEY_LENGTH: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A position as `intake.record_position` takes it, the driver apart; `recorded_at` None: just now."""
+    """A position as `intake.record_position` takes it: degrees, metres, m/s; `recorded_at` None means now."""
 
     latitude: float
     longitude: float
@@ -34,12 +34,12 @@ class Report:
     bearing: float | None
 
     def as_arguments(self) -> dict[str, Any]:
-        """Return them by name."""
+        """Return the keyword arguments of `intake.record_position`, without the driver."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 def device_key_of(message: Mapping[str, Any]) -> str | None:
-    """Return the device's key, None where nothing that could be one was sent."""
+    """Return the device key, None where the message has none of plausible length."""
     for name in ("id", "deviceid", "device_id"):
         value = message.get(name)
         if isinstance(value, str) and 0 < len(value) <= _MAX_KEY_LENGTH:
@@ -48,7 +48,7 @@ def device_key_of(message: Mapping[str, Any]) -> str | None:
 
 
 def parse_reports(message: Mapping[str, Any]) -> list[Report]:
-    """Return the positions of one message: one, none where it says that it has no fix; raises Invalid."""
+    """Return the positions of a message: one, or none where the phone has no fix; raises InvalidArgument."""
     if "location" in message and not isinstance(message["location"], str):
         return _parse_json(message["location"])
     if str(message.get("valid", "true")).lower() in {"false", "0"}:
@@ -93,7 +93,7 @@ def _degrees(name: str, value: Any) -> float:
 
 
 def _measure(value: Any) -> float | None:
-    """Return a measured amount; trackers write what they do not know as -1, or leave it out."""
+    """Return a measurement; trackers send an unknown one as -1 or leave it out."""
     number = _number(value)
     return None if number is None or number < 0 else number
 
@@ -107,7 +107,7 @@ def _number(value: Any) -> float | None:
 
 
 def _instant(value: Any) -> datetime | None:
-    """Read seconds or milliseconds since 1970, ISO 8601, or date and time in UTC."""
+    """Parse seconds or milliseconds since 1970, ISO 8601, or a date and time in UTC."""
     if value is None or value == "":
         return None
     try:

@@ -1,4 +1,4 @@
-"""`/api/osmand`: positions from phone trackers, under the one key that may stand in a URL."""
+"""`/api/osmand`: positions from phone trackers. Its device keys are the only secrets allowed in a URL."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -34,7 +34,7 @@ _DESCRIPTIONS: Final = {
     413: "The body is larger than 1 MiB.",
     415: "The body is neither a form nor plain JSON.",
     429: "The rate limit is used up; see Retry-After.",
-    503: "The database does not answer just now; see Retry-After.",
+    503: "The database does not answer; see Retry-After.",
 }
 _FIELDS: Final = {
     "id": "The device key; also as `deviceid`.",
@@ -44,9 +44,9 @@ _FIELDS: Final = {
     "speed": "Knots.",
     "bearing": "Degrees from north; also as `heading`.",
     "accuracy": "Metres.",
-    "altitude": "Metres; not kept.",
-    "batt": "Percent; not kept.",
-    "valid": "`false` where the phone has no fix: nothing is kept.",
+    "altitude": "Metres; not stored.",
+    "batt": "Percent; not stored.",
+    "valid": "`false` where the phone has no fix: nothing is stored.",
 }
 _FORM: Final[dict[str, Any]] = {
     "type": "object",
@@ -75,31 +75,31 @@ _JSON: Final[dict[str, Any]] = {
 
 
 class DeviceAuthentication(BaseAuthentication):
-    """Recognises a phone by its key, and by nothing else that it may send along."""
+    """Authenticates a phone by its device key alone; other credentials are ignored."""
 
     def authenticate(self, request: Request) -> tuple[Any, Subject]:
-        """Return the phone's subject; raises AuthenticationFailed."""
+        """Return the subject of the device key; raises AuthenticationFailed."""
         raw = osmand.device_key_of(_message(request))
         subject = None if raw is None else bearers.authenticate_device(raw, now=timezone.now())
         if subject is None:
             raise AuthenticationFailed("The device key is missing, unknown or was revoked.")
         subject = with_request_origin(subject, request)
-        request._request.subject = subject  # type: ignore[attr-defined]
+        request._request.subject = subject  # type: ignore[attr-defined]  # noqa: SLF001  read by limiter and logs
         return SubjectUser(subject), subject
 
     def authenticate_header(self, request: Request) -> str:
-        """Name the scheme, which makes a refusal 401 and not 403."""
+        """Return the scheme; with one, DRF answers 401 and not 403."""
         return 'Device realm="freight"'
 
 
-class DeviceScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Tells the schema how phones are recognised."""
+class DeviceScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped base
+    """Describes how phones authenticate."""
 
     target_class = DeviceAuthentication
     name = "deviceKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        """Return the one way in."""
+        """Return the scheme: a key in the query."""
         return {
             "type": "apiKey",
             "in": "query",
@@ -123,8 +123,8 @@ def _schema(operation_id: str, **more: Any) -> Callable[[_View], _View]:
             (200, "text/plain"): OpenApiResponse(
                 OpenApiTypes.STR,
                 description=(
-                    "Empty: the phone may forget the position. So it may where the position is too old or a jump"
-                    " that no vehicle makes: sent again it would be no better."
+                    "Empty: the phone can drop the position from its queue. Also for a position that is too old, or"
+                    " a jump that no vehicle can make: a retry would not change that."
                 ),
             ),
             **refusals,
@@ -135,14 +135,14 @@ def _schema(operation_id: str, **more: Any) -> Callable[[_View], _View]:
 
 
 class OsmandView(APIView):
-    """The protocol of phone trackers."""
+    """The OsmAnd protocol of phone trackers."""
 
     authentication_classes = (DeviceAuthentication,)
     parser_classes = (StrictJSONParser, SmallFormParser)
 
     @_schema("reportByTracker")
     def get(self, request: Request) -> HttpResponse:
-        """Take a position from a phone, as parameters of the query."""
+        """Store a position from a phone, given as query parameters."""
         return _accept_report(request)
 
     @_schema(
@@ -150,24 +150,24 @@ class OsmandView(APIView):
         request={"application/x-www-form-urlencoded": _FORM, "application/json": _JSON},
     )
     def post(self, request: Request) -> HttpResponse:
-        """Take a position from a phone, as parameters of the query or a form, or as JSON."""
+        """Store a position from a phone, given as query or form parameters, or as JSON."""
         return _accept_report(request)
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer a refusal in plain text, as trackers show it."""
+        """Return errors as plain text, which trackers show to the driver."""
         response = super().handle_exception(exc)
         body = response.data if isinstance(response.data, Mapping) else {}
         text = "\n".join([str(body.get("detail", "")), *(_error_line(error) for error in body.get("errors", ()))])
-        # REST framework wants a Response; one that is rendered already is as good.
+        # DRF declares a Response; its finalize_response accepts any HttpResponse.
         text_response = HttpResponse(text, status=response.status_code, content_type=_TEXT)
         for name in ("Retry-After", "WWW-Authenticate", "Allow"):
             if name in response:
                 text_response[name] = response[name]
-        return text_response  # type: ignore[return-value]
+        return text_response  # type: ignore[return-value]  # as above
 
 
 def _message(request: Request) -> Mapping[str, Any]:
-    """Return what was sent; raises what refuses a body."""
+    """Return the query parameters, overlaid with those of the body; raises what the parsers raise."""
     message: dict[str, Any] = request.GET.dict()
     kind = (request.content_type or "").partition(";")[0].strip().lower()
     if request.method == "POST" and kind in {"application/json", "application/x-www-form-urlencoded"}:
@@ -184,9 +184,9 @@ def _accept_report(request: Request) -> HttpResponse:
 
 
 def _record(subject: Subject, now: datetime, report: osmand.Report) -> None:
-    """Keep a position. What is sound and yet not taken is no better next time: the phone goes on.
+    """Record a position. One that is too old or implausible is logged and acknowledged.
 
-    A refusal would make it send the same again for ever, and keep back all that comes after.
+    An error would make the phone retry it for ever, and hold back every later position in its queue.
     """
     try:
         intake.record_position(by=subject, now=now, **report.as_arguments())

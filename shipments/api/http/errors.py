@@ -1,4 +1,4 @@
-"""Every refusal as problem+json (RFC 9457): the one place that turns exceptions into answers."""
+"""Errors as problem+json (RFC 9457): the only place that maps exceptions to responses."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,11 @@ from shipments.services.idempotency import KeyInFlight, KeyReused
 from shipments.services.transactions import OutcomeUnknown
 
 CONTENT_TYPE: Final = "application/problem+json"
-# What PostgreSQL needs to come back after a restart, or a lock to be let go.
+# Enough for PostgreSQL to restart or a lock to be released.
 RETRY_SECONDS: Final = 2
 _UNAVAILABLE_DETAIL: Final = "The database does not answer just now; try again soon."
 _NOT_FOUND_DETAIL: Final = "There is nothing here."
-# Domain errors whose own words are the whole story.
+# The most specific class of an exception decides. Its text is the detail unless _DETAIL_BY_ERROR has one.
 _STATUS_BY_ERROR: Final[Mapping[type[Exception], int]] = {
     services.ShipmentNotFound: 404,
     services.CheckpointNotFound: 404,
@@ -56,7 +56,7 @@ _STATUS_BY_ERROR: Final[Mapping[type[Exception], int]] = {
     OperationalError: 503,
     InterfaceError: 503,
 }
-# Errors whose words are the database's, Django's or nobody's: not for the caller.
+# Errors whose own text is internal (of the database, of Django) or empty.
 _DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
     services.ShipmentNotFound: "There is no such shipment.",
     services.FeedNotFound: _NOT_FOUND_DETAIL,
@@ -77,7 +77,7 @@ _DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
         " again with the same Idempotency-Key, or read what became of it."
     ),
 }
-# Members by which a program tells what the status alone does not say.
+# Members that tell programs apart what shares a status.
 _MEMBERS_BY_ERROR: Final[Mapping[type[Exception], Mapping[str, str]]] = {
     KeyInFlight: {"code": "in_flight"},
     KeyReused: {"code": "key_reused"},
@@ -87,7 +87,7 @@ _log = structlog.get_logger("shipments.api")
 
 
 class PreconditionRequired(APIException):
-    """A change must say which version it changes."""
+    """The request lacks If-Match, which this change requires."""
 
     status_code = 428
     default_code = "precondition_required"
@@ -95,7 +95,10 @@ class PreconditionRequired(APIException):
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Answer an exception of a view (REST framework's EXCEPTION_HANDLER), None where it is unforeseen."""
+    """Return the problem response of a view's exception, None for an unexpected one (DRF's EXCEPTION_HANDLER).
+
+    Records a Forbidden of an authenticated caller in the audit log.
+    """
     body = problem_of(exc)
     if body is None:
         return None
@@ -114,7 +117,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 
 
 def problem_of(exc: Exception) -> dict[str, Any] | None:
-    """Return the members of the problem that an exception is, None where it is unforeseen."""
+    """Return the problem that describes an exception, without `instance`; None for an unexpected exception."""
     if isinstance(exc, InvalidFields):
         return _problem(400, str(exc), errors=exc.errors)
     if isinstance(exc, ValidationError):
@@ -170,24 +173,24 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
 
 
 def _flatten(details: Any, path: str = "") -> Iterator[FieldError]:
-    """Walk REST framework's nested details; a field within a field is named `outer.inner`."""
+    """Yield DRF's nested details as a flat list; a nested field is named `outer.inner`, an item `outer[0]`."""
     if isinstance(details, Mapping) and set(details) == {"message", "code"}:
         yield field_error(path, str(details["code"]), str(details["message"]))
     elif isinstance(details, Mapping):
         for name, inner in details.items():
-            # An error of the whole object stands at the object's own name.
+            # An error of the object as a whole is reported under the name of the object.
             yield from _flatten(inner, path if name == "non_field_errors" else f"{path}.{name}".lstrip("."))
     else:
         for position, inner in enumerate(details):
-            plain = isinstance(inner, Mapping) and set(inner) == {"message", "code"}
-            yield from _flatten(inner, path if plain else f"{path}[{position}]")
+            is_error = isinstance(inner, Mapping) and set(inner) == {"message", "code"}
+            yield from _flatten(inner, path if is_error else f"{path}[{position}]")
 
 
-# -- outside of views: hooks for the root URLconf ---------------------------------------------------------
+# -- outside of views: handlers of the root URLconf -------------------------------------------------------
 
 
 def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResponse:
-    """Answer a request that reached no view, or whose view broke."""
+    """Return a problem for a request that reached no view, or whose view failed."""
     response = HttpResponse(
         encode(_with_instance(_problem(status, detail), request)), status=status, content_type=CONTENT_TYPE
     )
@@ -197,24 +200,24 @@ def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResp
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 413 for a body that is too large, 400 for anything else that is suspicious."""
+    """Return 413 for a body that is too large, 400 for any other suspicious operation."""
     if isinstance(exception, RequestDataTooBig):
         return problem_response(request, 413, _DETAIL_BY_ERROR[RequestDataTooBig])
     return problem_response(request, 400, _DETAIL_BY_ERROR[SuspiciousOperation])
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403."""
+    """Return 403."""
     return problem_response(request, 403, _DETAIL_BY_ERROR[PermissionDenied])
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 404 for a path that no route matches."""
+    """Return 404 for a path that no route matches."""
     return problem_response(request, 404, _NOT_FOUND_DETAIL)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 503 where the database is away, else 500; never with a trace."""
+    """Return 503 while the database is unavailable, else 500; never a traceback."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         return problem_response(request, 503, _UNAVAILABLE_DETAIL)
     return problem_response(request, 500, "Something broke here; the request id finds it in the log.")

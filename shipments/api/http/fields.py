@@ -1,14 +1,14 @@
-"""Fields that take a value as the schema says it, and no other: no number as text, no text as number."""
+"""Strict serializer fields: a value must have the JSON type of the schema, nothing is converted."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from shipments.domain import locodes
-from shipments.parsing import values as texts
+from shipments.parsing import values
 from shipments.parsing.values import InvalidValue
 from shipments.services.shipments.places import Place
 
@@ -19,7 +19,7 @@ _PLACE_SCHEMA: Final[dict[str, Any]] = {
         {
             "type": "object",
             "properties": {
-                "locode": {"type": ["string", "null"], "description": "If given, it alone counts."},
+                "locode": {"type": ["string", "null"], "description": "If given, the rest is ignored."},
                 "name": {"type": "string", "minLength": 1, "maxLength": 120},
                 "country": {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1 alpha-2."},
                 "latitude": {"type": ["number", "null"], "minimum": -90, "maximum": 90},
@@ -32,7 +32,7 @@ _PLACE_SCHEMA: Final[dict[str, Any]] = {
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses what it does not know, by name: nobody sets an organisation or a seq from outside."""
+    """Refuses unknown fields by name, so that no client sets an organisation or a `seq`."""
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         """Return the values by column; raises ValidationError."""
@@ -42,30 +42,50 @@ class StrictSerializer(serializers.Serializer[Any]):
             for name in unknown[:50]
         }
         try:
-            values: dict[str, Any] = super().to_internal_value(data)
+            validated: dict[str, Any] = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            of_fields: Any = error.detail
-            errors |= of_fields
+            field_errors: Any = error.detail
+            errors |= field_errors
         if errors:
             raise serializers.ValidationError(errors)
-        return values
+        return validated
 
 
 class Text(serializers.CharField):
     """A JSON string."""
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the text without spaces around it."""
+        """Return the text, stripped of white space."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
+class Choice(serializers.ChoiceField):
+    """One of a fixed set of strings."""
+
+    def to_internal_value(self, data: object) -> str:
+        """Return the choice; refuses numbers, also those that read like a choice."""
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=data if isinstance(data, int | float) else "this")
+        return str(super().to_internal_value(data))
+
+
+class Email(serializers.EmailField):
+    """An e-mail address."""
+
+    def to_internal_value(self, data: object) -> str:
+        """Return the address; refuses anything but a JSON string."""
         if not isinstance(data, str):
             self.fail("invalid")
         return str(super().to_internal_value(data))
 
 
 class Count(serializers.IntegerField):
-    """A whole JSON number."""
+    """A JSON integer."""
 
     def to_internal_value(self, data: Any) -> int:
-        """Return the number; `5.0` and `"5"` are none."""
+        """Return the integer; refuses `5.0` and `"5"`."""
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
         return int(data)
@@ -75,7 +95,7 @@ class Number(serializers.FloatField):
     """A JSON number."""
 
     def to_internal_value(self, data: Any) -> float:
-        """Return the number; a text that reads like one is none."""
+        """Return the number; refuses a string."""
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("invalid")
         return float(super().to_internal_value(data))
@@ -83,7 +103,7 @@ class Number(serializers.FloatField):
 
 @extend_schema_field({"type": "number", "minimum": 0})
 class Amount(serializers.DecimalField):
-    """A measured amount: a JSON number with at most three decimal places."""
+    """A measured amount: a JSON number of at least 0 with at most three decimal places."""
 
     def __init__(self, *, max_digits: int, **kwargs: Any) -> None:
         super().__init__(max_digits=max_digits, decimal_places=3, min_value=0, **kwargs)
@@ -103,18 +123,18 @@ class Instant(serializers.Field[Any, Any, Any, Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the time in UTC."""
-        return _parse(self, texts.instant, data)
+        return _parse(self, values.instant, data)
 
 
 @extend_schema_field({"type": "string", "format": "uuid"})
 class Identifier(serializers.Field[Any, Any, Any, Any]):
-    """The id of something."""
+    """A UUID."""
 
     default_error_messages = {"invalid": "{message}"}
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the UUID."""
-        return _parse(self, texts.identifier, data)
+        return _parse(self, values.identifier, data)
 
 
 @extend_schema_field(
@@ -127,17 +147,17 @@ class Identifier(serializers.Field[Any, Any, Any, Any]):
     }
 )
 class References(serializers.Field[Any, Any, Any, Any]):
-    """Numbers under which others know the shipment: purchase order, bill of lading, PRO …"""
+    """References of other parties to the shipment by name: purchase order, bill of lading and the like."""
 
     default_error_messages = {
-        "invalid": "Give an object of short texts.",
+        "invalid": "Give an object of short values.",
         "too_many": "Give at most 20 references.",
         "name": "{name} is no name: 1–32 letters, digits and underscores, a letter first.",
         "value": "{name} must be a text of 1 to 64 characters.",
     }
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
-        """Return the texts by name."""
+        """Return the references by name, stripped of white space."""
         if not isinstance(data, dict):
             self.fail("invalid")
         if len(data) > 20:
@@ -152,7 +172,7 @@ class References(serializers.Field[Any, Any, Any, Any]):
 
 @extend_schema_field(_PLACE_SCHEMA)
 class PlaceField(serializers.Field[Any, Any, Any, Any]):
-    """A UN/LOCODE, or a place by name, country and perhaps degrees."""
+    """A UN/LOCODE, or a place by name and country, with or without coordinates."""
 
     default_error_messages = {
         "invalid": "Give a UN/LOCODE such as NLRTM, or a place with name and country.",
@@ -164,7 +184,7 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
     }
 
     def to_internal_value(self, data: Any) -> str | Place:
-        """Return the code of a known place, or the place described."""
+        """Return the UN/LOCODE of a known place, else the place as described."""
         if isinstance(data, dict) and isinstance(data.get("locode"), str):
             data = data["locode"]
         if isinstance(data, str):
@@ -186,7 +206,7 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
 
     def _locode(self, text: str) -> str:
         try:
-            code = texts.locode(text)
+            code = values.locode(text)
         except InvalidValue:
             self.fail("invalid")
         if locodes.find(code) is None:
@@ -201,10 +221,10 @@ class PlaceField(serializers.Field[Any, Any, Any, Any]):
         return float(value)
 
 
-def _parse(field: serializers.Field[Any, Any, Any, Any], reader: Any, data: Any) -> Any:
+def _parse(field: serializers.Field[Any, Any, Any, Any], parse: Callable[[str], Any], data: Any) -> Any:
     if not isinstance(data, str):
         field.fail("invalid", message="Give a text.")
     try:
-        return reader(data)
+        return parse(data)
     except InvalidValue as error:
         field.fail("invalid", message=str(error))

@@ -1,7 +1,7 @@
-"""Idempotency-Key: a write that is sent again, because its answer got lost, has its effect once.
+"""Idempotency-Key: a write that is retried, because its response was lost, has its effect once.
 
-`@written` stands on every method that writes: it makes the method one transaction (see `services.commits`), with
-or without a key.
+`@idempotent_write` decorates every view method that writes: it runs the method in one transaction (see
+`services.transactions`), with or without a key.
 """
 
 import hashlib
@@ -35,9 +35,10 @@ View = TypeVar("View")
 def idempotent_write(
     method: Callable[Concatenate[View, Request, Arguments], HttpResponse],
 ) -> Callable[Concatenate[View, Request, Arguments], HttpResponse]:
-    """Return the view's method as one transaction that has its effect once per key.
+    """Run a view's method in one transaction, once per Idempotency-Key.
 
-    The method may run several times (after a deadlock), and answers with success or raises.
+    The method may run several times (after a deadlock); it returns a success or raises. A response is stored in
+    the same transaction as its effect. Raises KeyInFlight, KeyReused, OutcomeUnknown.
     """
 
     @wraps(method)
@@ -56,12 +57,12 @@ def idempotent_write(
 
 
 def _run_once_per_key(
-    subject: Subject, key: str, fingerprint: bytes, answer: Callable[[], HttpResponse]
+    subject: Subject, key: str, fingerprint: bytes, call: Callable[[], HttpResponse]
 ) -> HttpResponse:
     claim = idempotency.claim(by=subject, now=timezone.now(), key=key, fingerprint=fingerprint)
     if isinstance(claim, StoredResponse):
         return _replay(claim)
-    response = answer()
+    response = call()
     idempotency.store_response(claim, _to_stored(response))
     return response
 
@@ -78,12 +79,12 @@ def _fingerprint(request: Request) -> bytes:
     # Neither method nor path holds a line break.
     head = f"{request.method}\n{request.path}\n".encode("utf-8", "surrogatepass")
     body_digest: bytes | None = getattr(request, "body_digest", None)
-    if body_digest is not None:  # the view has read a body of its own kind
+    if body_digest is not None:  # set by a view that has parsed a multipart body
         return hashlib.sha256(head + body_digest).digest()
     try:
-        # The bytes, not the values; the parser then reads what is kept here.
-        body = request._request.body
-    except RawPostDataException as error:  # a form with files, which looking for its CSRF token has read
+        # The raw bytes, not the parsed values. Django keeps them, so the parser can still read the body.
+        body = request.body
+    except RawPostDataException as error:  # a form with files, read already by the CSRF check
         raise UnsupportedMediaType(request.content_type) from error
     return hashlib.sha256(head + body).digest()
 
@@ -92,14 +93,14 @@ def _to_stored(response: HttpResponse) -> StoredResponse:
     headers = {name: response[name] for name in _STORED_HEADERS if name in response}
     if not isinstance(response, Response):
         return StoredResponse(response.status_code, headers, response.content)
-    # DRF renders its responses later, when the transaction is over.
+    # DRF renders its responses only after the transaction.
     body = b"" if response.data is None else encode(response.data)
     return StoredResponse(response.status_code, headers, body)
 
 
 def _replay(stored: StoredResponse) -> HttpResponse:
     headers = stored.headers | {REPLAYED_HEADER: "true"}
-    # An answer without a body has no type either.
+    # A response without a body has no Content-Type.
     response = HttpResponse(stored.body, status=stored.status, content_type="application/json", headers=headers)
     if not stored.body:
         del response["Content-Type"]

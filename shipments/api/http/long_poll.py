@@ -1,4 +1,4 @@
-"""Long polls: however many wait in a process, one query every half second looks for all of them."""
+"""Long polls: one query every half second serves all waiters of an event loop."""
 
 import asyncio
 import random
@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from asgiref.sync import SyncToAsync
+from django.db import connection
 
 from monitoring.health import process_state
 from shipments.selectors import async_reads
@@ -21,7 +22,7 @@ class _Waiter:
 
 
 class _LoopPoller:
-    """The waiters of one event loop, by key; its task lives only while somebody waits."""
+    """Polls the database for the waiters of one event loop, by key; its task runs only while there are any."""
 
     def __init__(self) -> None:
         self.waiters: dict[uuid.UUID, set[_Waiter]] = {}
@@ -42,14 +43,14 @@ class _LoopPoller:
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(random.uniform(0.4, 0.6))
+            await asyncio.sleep(random.uniform(0.4, 0.6))  # noqa: S311  jitter between processes, no secret
             if process_state.is_draining():
                 self._time_out_all()
                 continue
             try:
                 epoch, heads = await async_reads.fetch_heads(list(self.waiters))
             except psycopg.Error:
-                continue  # while the database is away nothing is new
+                continue  # the database is unavailable: retry at the next poll
             for key, waiters in self.waiters.items():
                 head = heads.get(key, 0)
                 for waiter in waiters:
@@ -57,7 +58,7 @@ class _LoopPoller:
                         waiter.future.set_result((epoch, head))
 
     def _time_out_all(self) -> None:
-        """Answer everybody with what they have: the process is going to stop."""
+        """End all waits with a timeout: the process is draining."""
         for waiters in self.waiters.values():
             for waiter in waiters:
                 if not waiter.future.done():
@@ -68,9 +69,9 @@ _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopPoller] = WeakKeyDic
 
 
 async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: float) -> tuple[str, int] | None:
-    """Return epoch and head once either has gone on, None when the time is up first.
+    """Wait until the head passes `after` or the epoch changes, and return `(epoch, head)`; None after `seconds`.
 
-    The key is a shipment or, for its feed, an organisation.
+    The key is the id of a shipment or, for the feed, of an organisation. Call `release_sync_thread` first.
     """
     loop = asyncio.get_running_loop()
     poller = _pollers.setdefault(loop, _LoopPoller())
@@ -85,12 +86,18 @@ async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: floa
 
 
 def release_sync_thread() -> None:
-    """End the thread that Django keeps for this request's synchronous parts; the next one makes another.
+    """End the thread that Django holds for the synchronous parts of this request; a later part gets a new one.
 
-    Django (5.2) opens an asgiref ThreadSensitiveContext around each request and holds its thread until the
-    last byte is out.
+    Django (5.2) opens an asgiref ThreadSensitiveContext around each request and keeps its thread until the last
+    byte of the response is sent. Without this a waiting request would hold a thread.
     """
     context = SyncToAsync.thread_sensitive_context.get(None)
     executor = SyncToAsync.context_to_thread_executor.pop(context, None) if context else None
     if executor is not None:
         executor.shutdown(wait=False)
+
+
+def release_connection() -> None:
+    """Close the thread's database connection now: Django would close it only after the whole body is sent."""
+    if not connection.in_atomic_block:
+        connection.close()

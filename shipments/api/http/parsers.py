@@ -1,4 +1,4 @@
-"""The parsers of request bodies: JSON everywhere, forms where trackers speak."""
+"""Parsers of request bodies: JSON everywhere, and forms for phone trackers."""
 
 from collections.abc import Mapping
 from typing import IO, Any
@@ -12,7 +12,7 @@ from shipments.parsing.strict_json import InvalidJson, JsonTooLarge
 
 
 class StrictJSONParser(BaseParser):
-    """Reads one JSON object, of at most 1 MiB unless a view takes more, as `strict_json` understands it."""
+    """Parses one JSON object by `strict_json`, of at most `max_bytes` (1 MiB unless a subclass takes more)."""
 
     media_type = "application/json"
     max_bytes = strict_json.MAX_BYTES
@@ -20,7 +20,7 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the object; raises NotStrict, TooLarge or UnsupportedMediaType."""
+        """Return the object; raises InvalidJson, JsonTooLarge, UnsupportedMediaType."""
         headers = (parser_context or {})["request"].headers
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity"}:
@@ -36,14 +36,14 @@ class StrictJSONParser(BaseParser):
 
 
 class SmallFormParser(BaseParser):
-    """Reads a form of at most 1 MiB."""
+    """Parses a form of at most 1 MiB."""
 
     media_type = "application/x-www-form-urlencoded"
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> QueryDict:
-        """Return the fields; raises TooLarge, or SuspiciousOperation for a thousand of them."""
+        """Return the fields; raises JsonTooLarge, and SuspiciousOperation for too many fields."""
         body = stream.read(strict_json.MAX_BYTES + 1)
         if len(body) > strict_json.MAX_BYTES:
             raise JsonTooLarge("too_large", f"The body is larger than {strict_json.MAX_BYTES:,} bytes.")

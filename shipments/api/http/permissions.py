@@ -1,4 +1,4 @@
-"""Who may call at all; what it may do is asked of the subject, in the view."""
+"""The default permission. What a caller may do, the view asks its subject."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from shipments.auth.subjects import Subject
 
 
 class IsMember(BasePermission):
-    """Admits whoever acts in an organisation."""
+    """Admits every authenticated caller."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
-        """Tell whether somebody was recognised."""
+        """Return whether the request is authenticated."""
         return isinstance(request.auth, Subject)

@@ -1,4 +1,4 @@
-"""The one renderer: orjson, whatever the answer holds."""
+"""The only renderer of the API: JSON by orjson."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from rest_framework.renderers import BaseRenderer
 
 
 class JSONRenderer(BaseRenderer):
-    """Writes UTF-8 JSON."""
+    """Renders UTF-8 JSON."""
 
     media_type = "application/json"
     format = "json"
@@ -21,19 +21,19 @@ class JSONRenderer(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        """Return the bytes of the answer, none for an answer without a body."""
+        """Return the body as bytes, empty for None."""
         return b"" if data is None else encode(data)
 
 
 def encode(value: Any) -> bytes:
-    """Write JSON; what has no JSON form of its own (ids, lazy texts) is written as its text.
+    """Return the value as JSON; types that JSON lacks (UUIDs, lazy texts) become strings.
 
-    Bytes are JSON already: what the cache has kept.
+    Bytes are JSON already, from the cache, and returned unchanged.
     """
     if isinstance(value, bytes):
         return value
     try:
         return orjson.dumps(value, default=str)
     except TypeError:
-        # Half a character in a path that is named back to its sender: the escape is still JSON.
+        # orjson refuses a lone surrogate (a malformed path in `instance`); json escapes it.
         return json.dumps(value, default=str).encode()

@@ -1,4 +1,4 @@
-"""What the views of this API have in common."""
+"""What views do first: find the caller, check its permission, validate the body."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,32 +20,32 @@ from shipments.services import ShipmentNotFound
 
 
 def require_reader(request: Request) -> Subject:
-    """Return the caller, who may read shipments; raises Forbidden."""
+    """Return the caller, who may read shipments; raises NotAuthenticated, Forbidden."""
     subject = subject_of(request)
     subject.require("shipments:read")
     return subject
 
 
 def require_follower(request: Request) -> Subject:
-    """Return the caller, a member or a tracking link, who may follow a shipment; raises Forbidden."""
+    """Return the caller, a member or tracking link that may follow a shipment; raises as `require_reader`."""
     subject = subject_of(request)
     subject.require("shipment:follow")
     return subject
 
 
 def validated_body(serializer: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    """Return the body's values by column; raises ValidationError, NotStrict, TooLarge."""
-    checked = serializer(data=request.data)
-    checked.is_valid(raise_exception=True)
-    body_values: dict[str, Any] = checked.validated_data
+    """Return the validated body by column name; raises ValidationError, InvalidJson, JsonTooLarge."""
+    bound = serializer(data=request.data)
+    bound.is_valid(raise_exception=True)
+    body_values: dict[str, Any] = bound.validated_data
     return body_values
 
 
 @contextmanager
 def not_found_unless_visible(subject: Subject, reference: str) -> Iterator[None]:
-    """Turn any refusal into ShipmentNotFound where the subject may not see the shipment.
+    """Turn every error inside the block into ShipmentNotFound where the subject may not see the shipment.
 
-    Otherwise 403 or 400 would tell a stranger that something is there. Costs a query only when refusing.
+    Otherwise a 403 or 400 would disclose that the shipment exists. Costs a query only when an error is raised.
     """
     try:
         yield
@@ -63,10 +63,10 @@ def shipment_command(
     body: type[Serializer[Any]] | None = None,
     version_required: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what every service that changes a shipment takes, and the body's values.
+    """Return the arguments that all services of a shipment take, and the validated body.
 
-    The first are `by, now, reference, expected_seq`. Raises what refuses the request; ShipmentNotFound in
-    place of any of it where the caller may not see the shipment.
+    The arguments are `by`, `now`, `reference` and `expected_seq`. Raises Forbidden, PreconditionRequired,
+    StaleWrite and what `validated_body` raises; ShipmentNotFound instead where the caller may not see the shipment.
     """
     subject = subject_of(request)
     with not_found_unless_visible(subject, reference):

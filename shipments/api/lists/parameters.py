@@ -8,7 +8,7 @@ from shipments.parsing.query_parameters import Parameter
 
 
 def openapi_parameters(parameters: Mapping[str, Parameter]) -> list[OpenApiParameter]:
-    """Return the parameters as the schema lists them."""
+    """Return the parameters for `extend_schema`."""
     return [
         OpenApiParameter(name, dict(each.schema), OpenApiParameter.QUERY, description=each.description)
         for name, each in parameters.items()

@@ -1,0 +1,1 @@
+"""Shipments and their parts: events, checkpoints, flags, proof of delivery, tracking links, bulk changes."""

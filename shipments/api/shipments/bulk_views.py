@@ -1,4 +1,4 @@
-"""Many shipments in one request: booked, amended or advanced, each for itself."""
+"""Bulk changes: book, amend and advance many shipments in one request, each item on its own."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -19,12 +19,11 @@ from rest_framework.views import APIView
 from shipments import representation, services
 from shipments.api.authentication import subject_of
 from shipments.api.http import errors
-from shipments.api.http.fields import StrictSerializer, Text
+from shipments.api.http.fields import Choice, StrictSerializer, Text
 from shipments.api.http.idempotency import idempotent_write
 from shipments.api.http.requests import validated_body
-from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import IDEMPOTENCY_PARAMETERS, problem_responses
-from shipments.api.shipments import serializers
+from shipments.api.shipments import schemas, serializers
 from shipments.auth.subjects import Subject
 from shipments.models import Location, Shipment
 from shipments.parsing.query_parameters import InvalidFields, field_error
@@ -39,13 +38,13 @@ _TAG: Final = re.compile(r'\*|(?:W/)?"(?P<seq>\d{1,18})(?:\.[^"]*)?"', re.ASCII)
 
 
 @extend_schema_field({"type": "string", "examples": ['"4.0f3a"', "*"]})
-class Version(fields.Field[Any, Any, Any, Any]):
-    """An ETag, of which the number before the dot counts, or `*`."""
+class VersionField(fields.Field[Any, Any, Any, Any]):
+    """An ETag, of which only the number before the dot counts, or `*`."""
 
     default_error_messages = {"invalid": 'Give an ETag such as "4.0f3a", quotes included, or *.'}
 
     def to_internal_value(self, data: object) -> int | None:
-        """Return the expected seq, None for any."""
+        """Return the expected `seq`, None for `*`."""
         tag = _TAG.fullmatch(data) if isinstance(data, str) else None
         if tag is None:
             self.fail("invalid")
@@ -53,33 +52,33 @@ class Version(fields.Field[Any, Any, Any, Any]):
 
 
 class BulkCreation(serializers.ShipmentBooking):
-    """A shipment to be booked."""
+    """A shipment to book."""
 
-    op = serializers.Choice(choices=["create"])
+    op = Choice(choices=["create"])
 
 
 class _ExistingShipment(StrictSerializer):
     reference = Text(min_length=1, max_length=serializers.MAX_REFERENCE)
-    ifMatch = Version(source="expected_seq", required=False)
+    ifMatch = VersionField(source="expected_seq", required=False)  # noqa: N815  a name on the wire
 
 
 class BulkAmendment(_ExistingShipment, serializers.ShipmentAmendment):
-    """A shipment to be changed."""
+    """A shipment to amend."""
 
-    op = serializers.Choice(choices=["update"])
+    op = Choice(choices=["update"])
 
 
 class BulkTransition(_ExistingShipment, serializers.Transition):
-    """A shipment to be moved to another state."""
+    """A shipment to move to another state."""
 
-    op = serializers.Choice(choices=["transition"])
+    op = Choice(choices=["transition"])
 
 
 class _Items(fields.Field[Any, Any, Any, Any]):
     default_error_messages = {"invalid": f"Give a list of 1 to {MAX_ITEMS:,} items."}
 
     def to_internal_value(self, data: object) -> list[Any]:
-        """Return the list; its items are judged one by one, each with an answer of its own."""
+        """Return the list; its items are validated one by one later, each with a result of its own."""
         if not isinstance(data, list) or not 1 <= len(data) <= MAX_ITEMS:
             self.fail("invalid")
         return data
@@ -90,7 +89,7 @@ class _Bulk(StrictSerializer):
 
 
 class BulkBody(fields.Serializer[Any]):
-    """What is to be done, in this order."""
+    """The items, applied in this order."""
 
     items = fields.ListField(
         child=PolymorphicProxySerializer(
@@ -114,17 +113,17 @@ class BulkView(APIView):
     )
     @idempotent_write
     def post(self, request: Request) -> Response:
-        """Book, change and advance up to 1,000 shipments: each item succeeds or fails alone, and 200 tells how.
+        """Book, change and advance up to 1,000 shipments: each item succeeds or fails alone, and the status is 200.
 
-        All that succeeds is committed together. Items are done in their order; a shipment is shown as it is at
-        the end.
+        The items that succeed are committed together. They are applied in their order; every result shows its
+        shipment as it is at the end.
         """
         subject = subject_of(request)
         subject.require("shipments:write")
         items = validated_body(_Bulk, request)["items"]
         now = timezone.now()
         write.lock_shipments_in_order([name for item in items if (name := _reference_of(item))], by=subject)
-        # A thousand shipments go from and to a few places.
+        # A thousand shipments share a few places: resolve each place once.
         place = lru_cache(maxsize=None)(partial(services.resolve_place, organization_id=subject.organization_id))
         item_results: list[_ItemResult] = []
         for is_creation, group in groupby(items, key=_is_creation):
@@ -144,17 +143,17 @@ class BulkView(APIView):
 
 @dataclass(frozen=True, slots=True)
 class _ItemResult:
-    """What became of an item."""
+    """The result of one item; `problem` where it failed."""
 
     status: int
     reference: str | None
     problem: Mapping[str, Any] | None = None
 
-    def as_json(self, shown: Mapping[str, Any]) -> dict[str, Any]:
+    def as_json(self, shipments_json: Mapping[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {"status": self.status, "reference": self.reference}
         if self.problem or self.reference is None:
             return result | {"problem": self.problem}
-        return result | {"shipment": shown[self.reference.upper()]}
+        return result | {"shipment": shipments_json[self.reference.upper()]}
 
 
 def _update(
@@ -163,7 +162,7 @@ def _update(
     return services.amend(by=by, now=now, reference=reference, changes=changes, expected_seq=expected_seq)
 
 
-# One serializer for all items of a kind: making it costs more than using it, and it keeps nothing of what it read.
+# One serializer for all items of an operation: building one costs more than using it, and it holds no state.
 _OPERATIONS: Final[Mapping[str, tuple[fields.Serializer[Any], Callable[..., Shipment]]]] = {
     "update": (BulkAmendment(), _update),
     "transition": (BulkTransition(), services.advance),
@@ -176,7 +175,7 @@ def _is_creation(item: Any) -> bool:
 
 
 def _book_items(items: list[Any], *, by: Subject, now: datetime, place: Resolver) -> list[_ItemResult]:
-    """Book what follows one another in one go; what an item is refused for is its answer."""
+    """Book consecutive items in one call; the error of an item is its result."""
     parsed = [_attempt(partial(_values, _CREATION, item, place), item) for item in items]
     bookings = [each for each in parsed if not isinstance(each, _ItemResult)]
     booked = iter(services.book_all(by=by, now=now, bookings=bookings))
@@ -191,17 +190,17 @@ def _booking_result(outcome: Shipment | Exception, item: Any) -> _ItemResult:
 
 
 def _attempt(attempt: Callable[[], Result], item: Any) -> Result | _ItemResult:
-    """Do something with one item; what it is refused for is its answer."""
+    """Call `attempt`; the error of the item is its result."""
     try:
         return attempt()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  _refused raises it again unless it is the error of the item
         return _refused(error, item)
 
 
 def _refused(error: Exception, item: Any) -> _ItemResult:
-    """Tell what an item is refused for.
+    """Return the problem of an item as its result.
 
-    Raises what is nobody's fault in particular: a database that is away, a deadlock.
+    Raises an error that is not of the item: an unavailable database, a deadlock, a defect.
     """
     problem = errors.problem_of(error)
     if problem is None or problem["status"] >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -1,10 +1,9 @@
-"""The log of a shipment, and waiting for what comes next."""
+"""The event log of a shipment, by pages or by long poll."""
 
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from django.db import connection
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
@@ -17,8 +16,8 @@ from shipments.api.http import long_poll
 from shipments.api.http.renderers import encode
 from shipments.api.http.requests import require_follower
 from shipments.api.lists import parameters
-from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import REFERENCE, problem_responses
+from shipments.api.shipments import schemas
 from shipments.auth.subjects import Subject
 from shipments.parsing import values
 from shipments.parsing.query_parameters import Parameter, parse_parameters
@@ -32,18 +31,18 @@ MAX_WAIT_SECONDS: Final = 25
 EVENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "after": Parameter(
         values.whole_number(0, 2**63 - 1),
-        "The newest event that the caller has. Default 0.",
+        "`seq` of the newest event that the caller has. Default 0.",
         {"type": "integer", "minimum": 0, "default": 0},
     ),
     "epoch": Parameter(values.text_up_to(64), "The epoch that `after` belongs to."),
     "limit": Parameter(
         values.whole_number(1, MAX_EVENTS),
-        "The most events. Default 200.",
+        "Maximum number of events. Default 200.",
         {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": 200},
     ),
     "wait": Parameter(
         values.whole_number(0, MAX_WAIT_SECONDS),
-        "Where there is nothing new, wait for it so many seconds.",
+        "Seconds to wait for a new event where there is none yet. Default 0.",
         {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
     ),
 }
@@ -58,7 +57,10 @@ class EventsView(APIView):
         responses={200: schemas.EventLog, **problem_responses(400, 404)},
     )
     def get(self, request: Request, reference: str) -> HttpResponseBase:
-        """Return every event behind `after`, in order and without a gap, or say that one must start anew."""
+        """List the events after `after`, in order and without a gap.
+
+        `recovered: false` where the epoch has changed: read the shipment itself and go on from its `seq`.
+        """
         subject = require_follower(request)
         query = parse_parameters(request.GET, EVENT_PARAMETERS)
         after, limit = query.get("after", 0), query.get("limit", 200)
@@ -75,7 +77,7 @@ class EventsView(APIView):
         events = [representation.event(row) for row in rows]
         if events or not query.get("wait"):
             return Response(_log_response(epoch, seq, events))
-        release_connection()
+        long_poll.release_connection()
         body = _wait_for_events(
             subject, reference, shipment_id, epoch=epoch, after=after, limit=limit, seconds=query["wait"]
         )
@@ -91,27 +93,21 @@ def _epoch_changed_response(epoch: str, seq: int) -> dict[str, Any]:
     return {"epoch": epoch, "seq": seq, "recovered": False, "reason": "epoch", "events": []}
 
 
-def release_connection() -> None:
-    """Give the thread's connection back now: the request ends only when its body does."""
-    if not connection.in_atomic_block:
-        connection.close()
-
-
 async def _wait_for_events(
     subject: Subject, reference: str, shipment_id: uuid.UUID, *, epoch: str, after: int, limit: int, seconds: int
 ) -> AsyncIterator[bytes]:
-    """Yield the one answer, as soon as something is new or the time is up."""
+    """Yield the whole response, as soon as there is a new event or the time is up."""
     long_poll.release_sync_thread()
     head_after = await long_poll.wait_for_head(shipment_id, epoch=epoch, after=after, seconds=seconds)
     if head_after is None:
-        answer = _log_response(epoch, after, [])
+        body = _log_response(epoch, after, [])
     else:
         current_epoch, head = head_after
-        # The caller may have lost the shipment while it waited.
+        # The caller may have lost access to the shipment while it waited.
         if current_epoch != epoch or not await async_reads.fetch_visible_references(subject, [reference]):
-            answer = _epoch_changed_response(current_epoch, head)
+            body = _epoch_changed_response(current_epoch, head)
         else:
-            answer = _log_response(
+            body = _log_response(
                 current_epoch, head, await async_reads.fetch_events(shipment_id, after, limit=limit)
             )
-    yield encode(answer)
+    yield encode(body)

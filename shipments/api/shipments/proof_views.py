@@ -1,5 +1,7 @@
 """Proof of delivery: who received a shipment, with a signature or photo."""
 
+# ruff: noqa: N815  the names are those on the wire
+
 import base64
 import binascii
 import hashlib
@@ -23,8 +25,8 @@ from shipments.api.http.fields import Instant, StrictSerializer, Text
 from shipments.api.http.idempotency import idempotent_write
 from shipments.api.http.parsers import StrictJSONParser
 from shipments.api.http.requests import not_found_unless_visible, shipment_command
-from shipments.api.openapi import schemas
 from shipments.api.openapi.documentation import IDEMPOTENCY_PARAMETERS, REFERENCE, if_match, problem_responses
+from shipments.api.shipments import schemas
 from shipments.domain import pictures
 from shipments.domain.pictures import Picture
 from shipments.parsing import strict_json
@@ -32,13 +34,13 @@ from shipments.parsing.query_parameters import InvalidFields, field_error
 from shipments.selectors import shipments as selectors
 from shipments.services.shipments import proofs
 
-# Two pictures of 5 MiB as base64 are 13.4 MiB; the proxy takes 11 MiB, as it would of a form.
+# The proxy accepts 11 MiB, enough for two pictures of 5 MiB in a form (as base64 they would be 13.4 MiB).
 _MAX_JSON_BYTES: Final = 11 * 1024 * 1024
 _KINDS: Final = ("signature", "photo")
 
 
 class PictureServiceUnavailable(APIException):
-    """Nobody can read pictures just now."""
+    """The process that decodes pictures is not available."""
 
     status_code = 503
     default_detail = "Pictures cannot be read just now; try again soon."
@@ -55,7 +57,7 @@ class PictureField(serializers.Field[Any, Any, Any, Any]):
     }
 
     def to_internal_value(self, data: Any) -> bytes:
-        """Return the bytes, which begin as those of a picture do."""
+        """Return the bytes; refuses those that do not start like a supported format."""
         if isinstance(data, UploadedFile):
             if (data.size or 0) > pictures.MAX_BYTES:
                 self.fail("too_large", most=pictures.MAX_BYTES)
@@ -78,13 +80,13 @@ class Proof(StrictSerializer):
     """Who received it; with a signature, a photo or both."""
 
     signerName = Text(source="signer_name", max_length=120)
-    signedAt = Instant(source="signed_at", required=False, help_text="Now when left out.")
+    signedAt = Instant(source="signed_at", required=False, help_text="Now where left out.")
     signature = PictureField(required=False)
     photo = PictureField(required=False)
     note = Text(required=False, allow_blank=True, max_length=500)
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
-        """Take `name` for `signerName`, and refuse a proof that shows nothing."""
+        """Accept `name` for `signerName`, and refuse a proof without a picture."""
         if "name" in data and "signerName" not in data:
             data = {("signerName" if key == "name" else key): data[key] for key in data}
         values = super().to_internal_value(data)
@@ -95,18 +97,18 @@ class Proof(StrictSerializer):
 
 
 class LargeJSONParser(StrictJSONParser):
-    """The same JSON, with room for two pictures."""
+    """JSON large enough for two pictures."""
 
     max_bytes = _MAX_JSON_BYTES
 
 
 class PlainMultiPartParser(MultiPartParser):
-    """A form with files; NUL in its texts is as little text here as it is in JSON."""
+    """A form with files; a repeated field or a NUL character is refused, as in JSON."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
-        """Return fields and files; raises NotStrict."""
+        """Return fields and files; raises InvalidJson."""
         parsed = super().parse(stream, media_type, parser_context)
         for name, texts in parsed.data.lists():
             if len(texts) > 1:
@@ -128,15 +130,15 @@ class ProofView(APIView):
         responses={201: schemas.Proof, **problem_responses(404, 412, body=True, keyed=True)},
     )
     def post(self, request: Request, reference: str) -> HttpResponse:
-        """Store who received the shipment, with signature or photo; another proof takes the place of this one."""
+        """Store who received the shipment, with signature or photo; a later proof replaces an earlier one."""
         subject = subject_of(request)
-        # Before anybody looks at a picture.
+        # Before any picture is decoded.
         if not selectors.visible_shipments(subject).with_reference(reference).exists():
             raise services.ShipmentNotFound(reference)
         arguments, proof = shipment_command(request, reference, permission="checkpoints:write", body=Proof)
         with not_found_unless_visible(subject, reference):
             raw_pictures: dict[str, bytes] = {kind: proof.pop(kind) for kind in _KINDS if kind in proof}
-            request.body_digest = _body_digest(proof, raw_pictures)  # type: ignore[attr-defined]  # read by `written`
+            request.body_digest = _body_digest(proof, raw_pictures)  # type: ignore[attr-defined]  # for idempotency
             clean_pictures: dict[str, Picture] = {
                 kind: _clean_picture(kind, raw) for kind, raw in raw_pictures.items()
             }
@@ -160,7 +162,7 @@ def _clean_picture(kind: str, raw: bytes) -> Picture:
 
 
 def _body_digest(values: Mapping[str, Any], sent: Mapping[str, bytes]) -> bytes:
-    """Return what two requests for the same proof have in common, however their forms are cut."""
+    """Return a digest of values and pictures: the raw bytes of a form differ in their boundary at each attempt."""
     values_lines = [f"{name}={values[name]}" for name in sorted(values)]
     picture_lines = [f"{kind}={hashlib.sha256(raw).hexdigest()}" for kind, raw in sorted(sent.items())]
     return hashlib.sha256("\n".join(values_lines + picture_lines).encode()).digest()

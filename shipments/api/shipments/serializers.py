@@ -1,11 +1,17 @@
-"""What the API takes: the bodies of requests, by column of what they change."""
+"""Bodies of requests about a shipment; values come out by column name.
 
-from typing import Final
+The class names are component names of the OpenAPI document (with `Request` behind them): they do not change.
+"""
+
+# ruff: noqa: N815  the names are those on the wire
+
+from typing import Any, Final
 
 from rest_framework import serializers
 
 from shipments.api.http.fields import (
     Amount,
+    Choice,
     Count,
     Identifier,
     Instant,
@@ -14,25 +20,16 @@ from shipments.api.http.fields import (
     StrictSerializer,
     Text,
 )
-from shipments.domain import lifecycle
-from shipments.models import Driver
+from shipments.domain import lifecycle, status_codes
+from shipments.models import Checkpoint
 from shipments.parsing.values import MAX_NOTES, MAX_PIECES, VOLUME_DIGITS, WEIGHT_DIGITS
+from shipments.services.shipments import tracking_links
 
 MAX_REFERENCE: Final = 64
 
 
-class Choice(serializers.ChoiceField):
-    """One of some words."""
-
-    def to_internal_value(self, data: object) -> str:
-        """Return the word; a number that reads like one is none."""
-        if not isinstance(data, str):
-            self.fail("invalid_choice", input=data if isinstance(data, int | float) else "this")
-        return str(super().to_internal_value(data))
-
-
 class ShipmentAmendment(StrictSerializer):
-    """What may be changed of a shipment; what is left out stays."""
+    """Changes of a shipment; a field that is left out stays as it is."""
 
     origin = PlaceField(required=False)
     destination = PlaceField(required=False)
@@ -55,7 +52,7 @@ class ShipmentBooking(ShipmentAmendment):
         required=False,
         min_length=1,
         max_length=MAX_REFERENCE,
-        help_text="Unique in the organisation whatever its case; made when left out.",
+        help_text="Unique in the organisation, regardless of case; generated when left out.",
     )
     status = Choice(choices=lifecycle.INITIAL_STATES, required=False)
     origin = PlaceField()
@@ -68,47 +65,58 @@ class Transition(StrictSerializer):
     to = Choice(choices=lifecycle.STATES)
     occurredAt = Instant(source="occurred_at", required=False, allow_null=True)
     location = PlaceField(required=False, allow_null=True)
-    reason = Text(required=False, allow_blank=True, max_length=200, help_text="Goes into the audit trail.")
+    reason = Text(required=False, allow_blank=True, max_length=200, help_text="Stored in the audit log.")
     note = Text(
-        required=False, allow_blank=True, max_length=500, help_text="Everybody who sees the shipment sees it."
+        required=False, allow_blank=True, max_length=500, help_text="Visible to everybody who sees the shipment."
     )
 
 
-class DriverAmendment(StrictSerializer):
-    """What may be changed of a driver; what is left out stays."""
+class CheckpointReport(StrictSerializer):
+    """An observation: a status or a carrier's code; an estimate or plan with neither is about delivery."""
 
-    name = Text(required=False, max_length=120)
-    phone = Text(required=False, allow_blank=True, max_length=32)
-    status = Choice(choices=Driver.Status.choices, required=False)
-    licenseNumber = Text(source="license_number", required=False, allow_blank=True, max_length=40)
-    vehicle = Text(required=False, allow_blank=True, max_length=80)
+    classifier = Choice(choices=Checkpoint.Classifier.choices)
+    occurredAt = Instant(source="occurred_at")
+    status = Choice(source="state", choices=lifecycle.STATES, required=False)
+    code = Text(required=False, max_length=32, help_text="The carrier's code, stored verbatim.")
+    codeSystem = Choice(source="code_system", choices=tuple(status_codes.CODE_SYSTEMS), required=False)
+    location = PlaceField(required=False, allow_null=True)
+    note = Text(required=False, allow_blank=True, max_length=500)
+    source = Text(  # type: ignore[assignment]  # a name of the contract and of DRF
+        max_length=64, help_text="Who reports; together with sourceEventId it identifies repeated reports."
+    )
+    sourceEventId = Text(source="source_event_id", required=False, max_length=128)
+    supersedes = Identifier(required=False, help_text="The checkpoint that this one corrects; that one is voided.")
 
-
-class DriverEnrolment(DriverAmendment):
-    """A new driver."""
-
-    name = Text(max_length=120)
-
-
-class Email(serializers.EmailField):
-    """An e-mail address."""
-
-    def to_internal_value(self, data: object) -> str:
-        """Return the address."""
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return str(super().to_internal_value(data))
-
-
-class CustomerAmendment(StrictSerializer):
-    """What may be changed of a customer account; what is left out stays."""
-
-    name = Text(required=False, max_length=120)
-    email = Email(required=False, allow_blank=True, max_length=254)
-    phone = Text(required=False, allow_blank=True, max_length=32)
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse a code without its system, and a status beside a code."""
+        if bool(attrs.get("code")) != bool(attrs.get("code_system")):
+            raise serializers.ValidationError({"codeSystem": "A code and its system go together."})
+        if attrs.get("code") and attrs.get("state"):
+            raise serializers.ValidationError({"status": "Give a status or a code, not both."})
+        return attrs
 
 
-class CustomerOpening(CustomerAmendment):
-    """A new customer account."""
+class Voiding(StrictSerializer):
+    """Why a checkpoint is voided."""
 
-    name = Text(max_length=120)
+    reason = Text(max_length=500)
+
+
+class FlagOpening(StrictSerializer):
+    """An exception beside the status."""
+
+    flag = Choice(choices=lifecycle.FLAGS)
+    reason = Text(required=False, allow_blank=True, max_length=500)
+
+
+class LinkOrder(StrictSerializer):
+    """The lifetime of a link, 30 days by default."""
+
+    expiresAt = Instant(source="expires_at", required=False, allow_null=True)
+    days = Count(required=False, min_value=1, max_value=tracking_links.MAX_LIFETIME.days)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse two lifetimes at once."""
+        if attrs.get("expires_at") and "days" in attrs:
+            raise serializers.ValidationError({"days": "Give expiresAt or days, not both."})
+        return attrs

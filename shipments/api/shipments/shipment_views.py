@@ -20,7 +20,7 @@ from shipments.api.http.idempotency import idempotent_write
 from shipments.api.http.requests import require_follower, require_reader, shipment_command, validated_body
 from shipments.api.lists import parameters
 from shipments.api.lists.responses import page_response
-from shipments.api.openapi import schemas
+from shipments.api.openapi import schemas as openapi_schemas
 from shipments.api.openapi.documentation import (
     ETAG,
     IDEMPOTENCY_PARAMETERS,
@@ -31,7 +31,7 @@ from shipments.api.openapi.documentation import (
     if_match,
     problem_responses,
 )
-from shipments.api.shipments import serializers
+from shipments.api.shipments import schemas, serializers
 from shipments.auth.subjects import Subject
 from shipments.caching import pages, prepared
 from shipments.parsing import values
@@ -43,10 +43,12 @@ from shipments.selectors.positions import fetch_positions
 
 _SHIPMENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "asOf": Parameter(
-        values.instant, "Answer what the service said at this time.", {"type": "string", "format": "date-time"}
+        values.instant,
+        "Show the shipment as the service showed it at this time.",
+        {"type": "string", "format": "date-time"},
     ),
 }
-_NOT_MODIFIED: Final = OpenApiResponse(description="The caller has this version.")
+_NOT_MODIFIED: Final = OpenApiResponse(description="The client has the current version.")
 
 
 class ShipmentsView(APIView):
@@ -96,7 +98,7 @@ class ShipmentView(APIView):
         },
     )
     def get(self, request: Request, reference: str) -> HttpResponse:
-        """Show a shipment as it is, or as the log told it at an earlier time; also to a tracking link."""
+        """Show a shipment as it is, or as the log showed it at an earlier time; also for a tracking link."""
         subject = require_follower(request)
         query = parse_parameters(request.GET, _SHIPMENT_PARAMETERS)
         if "asOf" in query:
@@ -132,14 +134,14 @@ class ShipmentView(APIView):
     )
     @idempotent_write
     def delete(self, request: Request, reference: str) -> Response:
-        """Take a draft away; anything further on is cancelled instead."""
+        """Delete a draft; a shipment in any other state is cancelled instead, by a transition."""
         arguments, _ = shipment_command(request, reference, permission="shipments:write")
         services.discard(**arguments)
         return Response(status=204)
 
 
 class TransitionsView(APIView):
-    """Commands that move a shipment from state to state."""
+    """Commands that move a shipment to another state."""
 
     @extend_schema(
         operation_id="advanceShipment",
@@ -147,12 +149,12 @@ class TransitionsView(APIView):
         parameters=[REFERENCE, if_match(required=False), ETAG, *IDEMPOTENCY_PARAMETERS],
         responses={
             200: schemas.Shipment,
-            **problem_responses(404, 409, 412, body=True, keyed=True, shape=schemas.TransitionProblem),
+            **problem_responses(404, 409, 412, body=True, keyed=True, conflict=openapi_schemas.TransitionProblem),
         },
     )
     @idempotent_write
     def post(self, request: Request, reference: str) -> HttpResponse:
-        """Move a shipment to another state; asking for the state that it has changes nothing."""
+        """Move a shipment to another state; a command for the state that it has changes nothing."""
         arguments, transition = shipment_command(
             request, reference, permission="checkpoints:write", body=serializers.Transition
         )
@@ -163,7 +165,7 @@ class TransitionsView(APIView):
 def shipment_response(
     subject: Subject, reference: str, *, status: int = 200, client_has: Callable[[str], bool] = lambda _: False
 ) -> HttpResponse:
-    """Answer with the shipment as the subject sees it; `has` tells which version the caller has.
+    """Return the shipment as the subject sees it; 304 where `client_has` holds for the current ETag.
 
     Raises ShipmentNotFound.
     """
@@ -174,9 +176,9 @@ def shipment_response(
 
 
 def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:
-    """Return the snapshot that the log told at that time; notes and positions are no part of the log.
+    """Return the snapshot that the log gives for that time; notes and positions are not part of the log.
 
-    Raises ShipmentNotFound, also where it was not booked yet.
+    Raises ShipmentNotFound, also where the shipment was not booked yet.
     """
     snapshot = selectors.snapshot_as_of(subject, reference, at)
     if snapshot is None:

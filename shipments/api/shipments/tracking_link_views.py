@@ -1,4 +1,4 @@
-"""Tracking links of a shipment: make, list, revoke."""
+"""Tracking links of a shipment: list, make, revoke."""
 
 import uuid
 from datetime import timedelta
@@ -6,17 +6,16 @@ from typing import Any, Final
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from shipments import representation
 from shipments.api.authentication import subject_of
-from shipments.api.http.fields import Count, Instant, StrictSerializer
 from shipments.api.http.requests import not_found_unless_visible, validated_body
 from shipments.api.openapi.documentation import REFERENCE, problem_responses
-from shipments.api.openapi.schemas import Shape
+from shipments.api.shipments.schemas import LinkList, NewLink
+from shipments.api.shipments.serializers import LinkOrder
 from shipments.auth.subjects import Subject
 from shipments.models import TrackingLink
 from shipments.selectors import shipments as selectors
@@ -27,47 +26,8 @@ _NO_STORE: Final = {"Cache-Control": "no-store"}
 _MAX_LISTED: Final = 200
 
 
-class LinkOrder(StrictSerializer):
-    """How long a link is to last; 30 days where nothing is said."""
-
-    expiresAt = Instant(source="expires_at", required=False, allow_null=True)
-    days = Count(required=False, min_value=1, max_value=tracking_links.MAX_LIFETIME.days)
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse two ends at once."""
-        if attrs.get("expires_at") and "days" in attrs:
-            raise serializers.ValidationError({"days": "Give expiresAt or days, not both."})
-        return attrs
-
-
-class NewLink(Shape):
-    """A link with its token."""
-
-    id = serializers.UUIDField()
-    token = serializers.CharField(help_text="Shown in this answer and nowhere else.")
-    expiresAt = serializers.DateTimeField()
-
-
-class Link(Shape):
-    """A link without its token."""
-
-    id = serializers.UUIDField()
-    prefix = serializers.CharField(help_text="How its token begins.")
-    createdAt = serializers.DateTimeField()
-    expiresAt = serializers.DateTimeField()
-    revokedAt = serializers.DateTimeField(allow_null=True)
-
-
-class LinkList(Shape):
-    """The links of a shipment."""
-
-    results = Link(many=True)
-    next = serializers.CharField(allow_null=True)
-    previous = serializers.CharField(allow_null=True)
-
-
 class LinksView(APIView):
-    """The links of one shipment that the caller manages: a customer its account's, others all."""
+    """The links of one shipment that the caller manages: for a customer its account's, for others all."""
 
     @extend_schema(
         operation_id="listTrackingLinks",
@@ -75,7 +35,7 @@ class LinksView(APIView):
         responses={200: LinkList, **problem_responses(404)},
     )
     def get(self, request: Request, reference: str) -> Response:
-        """List the newest 200 links, those that have ended included."""
+        """List the newest 200 links, expired and revoked ones included."""
         subject = _require_link_permission(request, reference, "links:read")
         shipment_id = (
             selectors.visible_shipments(subject).with_reference(reference).values_list("id", flat=True).first()
@@ -95,7 +55,7 @@ class LinksView(APIView):
         responses={201: NewLink, **problem_responses(404, body=True)},
     )
     def post(self, request: Request, reference: str) -> Response:
-        """Make a link that opens this shipment and nothing else, for whoever has its token."""
+        """Make a link: its token lets anybody read this shipment and its log, and nothing else."""
         now = timezone.now()
         subject = _require_link_permission(request, reference, "links:write")
         with not_found_unless_visible(subject, reference):
@@ -112,7 +72,7 @@ class LinksView(APIView):
         responses={204: None, **problem_responses(404)},
     )
     def delete(self, request: Request, reference: str) -> Response:
-        """Revoke every link at once."""
+        """Revoke all links; they stop working at once."""
         subject = _require_link_permission(request, reference, "links:write")
         tracking_links.revoke(by=subject, now=timezone.now(), reference=reference)
         return Response(status=204)
@@ -128,7 +88,7 @@ class LinkView(APIView):
         responses={204: None, **problem_responses(404)},
     )
     def delete(self, request: Request, reference: str, link_id: uuid.UUID) -> Response:
-        """Revoke a link at once."""
+        """Revoke a link; it stops working at once."""
         subject = _require_link_permission(request, reference, "links:write")
         tracking_links.revoke(by=subject, now=timezone.now(), reference=reference, link_id=link_id)
         return Response(status=204)

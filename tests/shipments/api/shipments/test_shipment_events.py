@@ -102,7 +102,7 @@ class LongPollClient:
 
     def __init__(self) -> None:
         user: User = factories.user(factories.organization(), "dispatcher")
-        subject = factories.access.subject_of_user(user)
+        subject = factories.subjects.subject_of_user(user)
         assert subject is not None
         self.subject = subject
         self.reference = factories.booked_shipment(subject).reference

@@ -1,0 +1,61 @@
+"""Schemas of the responses about drivers, their positions and their device keys."""
+
+# ruff: noqa: N815  the names are those on the wire
+
+from rest_framework import serializers
+
+from shipments.api.openapi.schemas import PageSchema, Party, Position, ResponseSchema
+from shipments.models import Driver
+from shipments.services.fleet import positions
+
+
+class DriverShape(Party):
+    phone = serializers.CharField()
+    status = serializers.ChoiceField(Driver.Status.choices)
+    licenseNumber = serializers.CharField()
+    vehicle = serializers.CharField()
+    position = Position(allow_null=True)
+
+
+class DriverPage(PageSchema):
+    results = DriverShape(many=True)
+
+
+class RecordedPosition(Position):
+    """A position that was stored."""
+
+    driverId = serializers.UUIDField()
+    accuracy = serializers.FloatField(allow_null=True)
+    speed = serializers.FloatField(allow_null=True)
+    bearing = serializers.FloatField(allow_null=True)
+    outcome = serializers.ChoiceField(
+        positions.OUTCOMES,
+        help_text=(
+            "`latest` is shown from now on, `late` is older than the one shown, `duplicate` had been stored before."
+        ),
+    )
+
+
+class DeviceKeyShape(ResponseSchema):
+    """A key without its secret."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField()
+    createdAt = serializers.DateTimeField()
+    lastUsedAt = serializers.DateTimeField(allow_null=True)
+    revokedAt = serializers.DateTimeField(allow_null=True)
+
+
+class NewDeviceKey(DeviceKeyShape):
+    """A key with its secret."""
+
+    secret = serializers.CharField(help_text="The device identifier for the phone. Shown in this response only.")
+
+
+class DeviceKeyList(ResponseSchema):
+    """The keys of a driver."""
+
+    results = DeviceKeyShape(many=True)
+    next = serializers.CharField(allow_null=True)
+    previous = serializers.CharField(allow_null=True)

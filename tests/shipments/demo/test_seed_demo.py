@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def demo() -> Organization:
-    """The demo organisation, loaded."""
+    """Load the demo and return its organisation."""
     seed.seed(shipments=SHIPMENTS, events=6, seed=1, now=NOW)
     return Organization.objects.get(slug="demo")
 

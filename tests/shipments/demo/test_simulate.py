@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def demo() -> Organization:
-    """The demo organisation with its shortest histories."""
+    """Load the demo with its shortest histories and return its organisation."""
     seed.seed(shipments=SHIPMENTS, events=1, seed=1, now=NOW)
     return Organization.objects.get(slug="demo")
 

@@ -21,7 +21,7 @@ PASSWORD = "correct horse battery"
 
 @pytest.fixture
 def origin() -> Origin:
-    """An address of its own, so that no test uses up the attempts of another."""
+    """Return an origin with an address of its own, so that no test uses up the attempts of another."""
     return Origin(
         address=str(IPv6Address((0x2001_0DB8 << 96) + (uuid.uuid4().int >> 96 << 64) + 1)), request_id="r-1"
     )

@@ -25,7 +25,7 @@ def admin() -> Subject:
 
 @pytest.fixture
 def notified_users() -> Iterator[list[uuid.UUID]]:
-    """The users of whom `access_changed` was sent."""
+    """Collect the users of whom `access_changed` was sent."""
     user_ids: list[uuid.UUID] = []
 
     def listen(*, user_id: uuid.UUID, **_: Any) -> None:

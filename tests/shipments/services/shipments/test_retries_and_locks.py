@@ -143,7 +143,7 @@ def test_a_deadlock_is_retried_three_times() -> None:
 
 @pytest.fixture
 def reference_of_lost_commit() -> Iterator[str]:
-    """A reference whose COMMIT ends the session: the client cannot know whether it was stored."""
+    """Yield a reference whose COMMIT ends the session: the client cannot know whether it was stored."""
     reference = "DOOMED"
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,8 +1,8 @@
 """The internals of Daphne, Autobahn, Twisted and channels_redis that we depend on are unchanged.
 
 DIGESTS names each function or class that freight/server (or the module in a comment) overrides, calls or reads, and
-a digest of its source. Where one differs after an upgrade: review its change against our code, run the tests of this
-folder, and write down the digest that the failure shows.
+a digest of its source. Where one differs after an upgrade: review its change against our code, run the tests of
+this folder, and write down the digest that the failure shows.
 """
 
 import ast

@@ -24,7 +24,9 @@ def django_db_setup(
     `committed` tests would write into the real database.
     """
     with django_db_blocker.unblock():
-        databases = setup_databases(verbosity=0, interactive=False, aliases={"default"}, serialized_aliases=set())
+        databases = setup_databases(
+            verbosity=0, interactive=False, aliases={"default": True}, serialized_aliases=set()
+        )
     yield
     with django_db_blocker.unblock():
         with connection.cursor() as cursor:

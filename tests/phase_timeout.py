@@ -42,7 +42,8 @@ def _with_timeout(item: pytest.Item, phase: str) -> Iterator[None]:
     seconds = marker.args[0] if marker else PHASE_SECONDS
 
     def fail_test(_signal: int, _frame: FrameType | None) -> None:
-        faulthandler.dump_traceback(sys.__stderr__)
+        if sys.__stderr__ is not None:
+            faulthandler.dump_traceback(sys.__stderr__)
         _show_tasks()
         pytest.fail(f"{item.nodeid}: its {phase} did not end within {seconds} s")
 

@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=sort_key)
 
 
-class _GroupedScheduling(LoadScopeScheduling):
+class _GroupedScheduling(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
     def _split_scope(self, nodeid: str) -> str:
         split_by_test = nodeid.startswith(_SPLIT_BY_TEST)
         return group_of(nodeid) or (nodeid if split_by_test else nodeid.partition("::")[0])

@@ -56,7 +56,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         }
     ratios = {name: scenes.ratios(figures) for name, figures in figures_by_scenario.items()}
     one_room = scenarios[0].name if options.quick else "2000"
-    result = {"bench": "fanout", "scenes": figures_by_scenario, "stoppedReader": stopped_readers, "ratios": ratios}
+    result: dict[str, Any] = {
+        "bench": "fanout",
+        "scenes": figures_by_scenario,
+        "stoppedReader": stopped_readers,
+        "ratios": ratios,
+    }
     result["goals"] = report(goals(one_room, figures_by_scenario, ratios, stopped_readers["freight"]))
     print(json.dumps(result))
     return result

@@ -77,7 +77,8 @@ def _cursor(pages: int) -> str:
     if not position_values:
         raise SystemExit(f"There are no {pages} pages of shipments in transit.")
     subject = subjects.system_subject(Organization.objects.get(slug="demo").pk, name="bench")
-    query = parse_list_query(SHIPMENTS, *QUERY.split("?"), subject)
+    path, _, query_string = QUERY.partition("?")
+    query = parse_list_query(SHIPMENTS, path, query_string, subject)
     return query.cursor(CursorPosition(*position_values[0]))
 
 

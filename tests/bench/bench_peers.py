@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,10 +97,8 @@ def _request_modes(freight: Any, peer_servers: list[Any]) -> list[RequestMode]:
     ]
     for peer in peer_servers:
         for name, path in (("List", "/shipments"), ("One", f"/shipments/{reference}"), ("Empty", "/")):
-            request = _request(path)
-            ways.append(
-                RequestMode(f"{peer.name}{name}", peer.port, lambda request=request: request, peer.cpu_seconds)
-            )
+            request = partial(_request, path)
+            ways.append(RequestMode(f"{peer.name}{name}", peer.port, request, peer.cpu_seconds))
     return ways
 
 

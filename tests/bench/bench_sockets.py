@@ -110,7 +110,7 @@ def through_nginx(event_source: Any, folder: Path, sockets: int) -> dict[str, An
     from tests.bench.fanout.event_source import peers_of  # needs settings
     from tests.bench.fanout.peers import LoadProcess
 
-    servers = [each for _ in range(2) for each in peers_of(folder, event_source, ["freight"])]
+    servers: list[Any] = [each for _ in range(2) for each in peers_of(folder, event_source, ["freight"])]
     loads = []
     try:
         for number, peer in enumerate(servers):
@@ -185,7 +185,7 @@ def _p99(event_source: Any, peer: Any, load: Any, sockets: int, turns: int) -> f
         started = time.monotonic()
         peer.publish(frames)
         milliseconds.append(max(0.0, load.wait_for_deliveries()["p99"] - started) * 1000)
-    return round(statistics.median(milliseconds), 2)
+    return float(round(statistics.median(milliseconds), 2))
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class BrowserUser:
     async def book_shipment(self, reference: str, **fields: Any) -> None:
         def book_with_driver() -> None:
             driver = factories.driver(self.organization)
-            values = {"driver_id": driver.pk, "now": timezone.now()} | fields
+            values: dict[str, Any] = {"driver_id": driver.pk, "now": timezone.now()} | fields
             factories.booked_shipment(self._by, reference=reference, **values)
 
         await sync_to_async(book_with_driver)()

@@ -32,7 +32,7 @@ class SocketClient:
 
     def __init__(self, daphne: ProductProcess, token: str | None = None, **options: Any) -> None:
         headers = {"Authorization": token} if token else {}
-        self._options = {
+        self._options: dict[str, Any] = {
             "additional_headers": headers,
             "subprotocols": ["freight.v1"],
             "open_timeout": 5,
@@ -63,7 +63,7 @@ class SocketClient:
 
     async def receive_updates_until(self, seq: int, seconds: float = 5) -> list[int]:
         """Return the seqs of all updates up to `seq`."""
-        seqs = []
+        seqs: list[int] = []
         while not seqs or seqs[-1] < seq:
             seqs.append((await self.receive("shipment:update", seconds))["seq"])
         return seqs

@@ -90,7 +90,7 @@ class Peer(ABC):
     def descriptors(self) -> int:
         """Return how many descriptors it may have open."""
         assert self.process
-        return psutil.Process(self.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0]
+        return int(psutil.Process(self.process.pid).rlimit(psutil.RLIMIT_NOFILE)[0])
 
     def stop(self) -> None:
         """End the server."""

@@ -55,7 +55,7 @@ class Peer:
         """Return the CPU time that the server has used so far."""
         assert self.process
         times = psutil.Process(self.process.pid).cpu_times()
-        return times.user + times.system
+        return float(times.user + times.system)
 
 
 def plan_peers(folder: Path, database: dict[str, Any], organization: str) -> list[Peer]:

@@ -52,7 +52,7 @@ def owner(home: Path) -> Iterator[subprocess.Popen[str]]:
 
 def ask(home: Path, statement: str) -> object:
     with psycopg.connect(embedded.endpoints(home).database_url, autocommit=True) as connection:
-        cursor = connection.execute(statement)  # type: ignore[arg-type]  psycopg wants a literal
+        cursor = connection.execute(statement)
         row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
 

@@ -26,7 +26,7 @@ NAMES = {
     "db_slow_queries_total", "shipment_events_total", "shipments_by_status", "hint_publish_failures_total",
     "database_connected", "redis_connected", "process_resident_memory_bytes", "relay_lag_seconds",
     "sweep_duration_seconds_bucket", "event_loop_lag_seconds", "process_heap_used_bytes",
-    "process_heap_total_bytes", "request_duration_ms",
+    "process_heap_total_bytes", "request_duration_ms", "dependency_breaker_state",
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ def _scrape(daphne: ProductProcess) -> list[Any]:
 
 
 def _total(samples: list[Any], name: str, **labels: str) -> float:
-    return sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items())
+    return float(sum(each.value for each in samples if each.name == name and labels.items() <= each.labels.items()))
 
 
 def test_every_named_series_is_there_and_each_process_is_shown_once(product: ProductStage) -> None:

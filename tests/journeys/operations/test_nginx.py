@@ -23,12 +23,13 @@ class Echo(http.server.BaseHTTPRequestHandler):
     """Answers with the headers that arrived; a stream sends one line, waits, and sends another."""
 
     protocol_version = "HTTP/1.1"
+    server: "EchoServer"
 
     def do_GET(self) -> None:
         if "stream" in self.path or "/exports/" in self.path:
             self.answer_slowly()
             return
-        body = json.dumps({"headers": dict(self.headers), "who": self.server.name, "text": TEXT}).encode()  # type: ignore[attr-defined]  EchoServer has one
+        body = json.dumps({"headers": dict(self.headers), "who": self.server.name, "text": TEXT}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("ETag", '"44.abc"')

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import psutil
 import psycopg
 import pytest
 import websockets
+from websockets.typing import Subprotocol
 
 from freight import embedded
 from tests.drills.alerts.prometheus import PrometheusServer, impatient_rules
@@ -79,7 +81,8 @@ def _login(up: UpProcess, email: str) -> httpx.Client:
 
 async def _join_feed(up: UpProcess, ticket: str) -> None:
     url = f"ws://127.0.0.1:{up.port}/ws/"
-    async with websockets.connect(url, subprotocols=["freight.v1", f"ticket.{ticket}"]) as socket:  # type: ignore[list-item]  Subprotocol is a str
+    protocols = [Subprotocol("freight.v1"), Subprotocol(f"ticket.{ticket}")]
+    async with websockets.connect(url, subprotocols=protocols) as socket:
         await socket.send(orjson.dumps({"type": "join:room", "room": "shipments:all"}).decode())
         async with asyncio.timeout(30):
             while orjson.loads(await socket.recv())["type"] != "shipment:update":
@@ -262,10 +265,7 @@ def test_every_series_of_rules_and_dashboard_exists_and_moves(
         return [name for name in sorted(referenced_series()) if not prometheus.query(name)]
 
     assert comes_true(20, lambda: not missing_series()), missing_series()
-    silent_panels: list[str] = []
-    assert comes_true(20, lambda: not silent_panels.clear() and not _silent_queries(prometheus, silent_panels)), (
-        silent_panels
-    )
+    assert comes_true(20, lambda: not _silent_queries(prometheus)), _silent_queries(prometheus)
     counted = ("sum(http_requests_total)", "sum(shipment_events_total)", "sum(process_cpu_seconds_total)")
     before = [prometheus.value(each) for each in counted]
     assert comes_true(
@@ -273,9 +273,8 @@ def test_every_series_of_rules_and_dashboard_exists_and_moves(
     )
 
 
-def _silent_queries(prometheus: PrometheusServer, into: list[str]) -> list[str]:
-    into[:] = [each for each in dashboard_queries() if not prometheus.query(each)]
-    return into
+def _silent_queries(prometheus: PrometheusServer) -> list[str]:
+    return [each for each in dashboard_queries() if not prometheus.query(each)]
 
 
 def test_the_page_is_clean_by_promtool(busy: UpProcess) -> None:
@@ -292,17 +291,20 @@ def test_the_page_is_clean_by_promtool(busy: UpProcess) -> None:
 def test_alerts_fire_while_redis_or_postgresql_is_away_and_go_away(
     up: UpProcess, prometheus: PrometheusServer
 ) -> None:
+    def is_firing(alert: str, expected: bool) -> bool:
+        return (alert in prometheus.firing()) is expected
+
     for name, alert in (("valkey", "RedisDown"), ("postgres", "DatabaseDown")):
-        assert comes_true(20, lambda a=alert: a not in prometheus.firing())
+        assert comes_true(20, partial(is_firing, alert, False))
         suspended = _service_processes(up, [name])
         for each in suspended:
             each.suspend()
         try:
-            assert comes_true(30, lambda a=alert: a in prometheus.firing()), alert
+            assert comes_true(30, partial(is_firing, alert, True)), alert
         finally:
             for each in suspended:
                 each.resume()
-        assert comes_true(30, lambda a=alert: a not in prometheus.firing()), alert
+        assert comes_true(30, partial(is_firing, alert, False)), alert
     assert comes_true(20, lambda: not _partial_reports(up))
 
 

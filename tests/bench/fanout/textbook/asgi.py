@@ -27,7 +27,7 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import re_path
 
 
-class Tracker(AsyncWebsocketConsumer):
+class Tracker(AsyncWebsocketConsumer):  # type: ignore[misc]  # Channels has no types
     """A socket that joins the room it names."""
 
     async def connect(self) -> None:

@@ -30,23 +30,28 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     options = parser.parse_args(arguments)
     bench_database.setup_django()
     bench_database.load_shipments(2_000, events=2.0)
-    from tests.bench.fanout import event_source as house  # needs settings
-    from tests.bench.fanout import scenarios as scenes
+    from tests.bench.fanout import event_source as event_sources  # needs settings
+    from tests.bench.fanout import scenarios as fanout_scenarios
     from tests.bench.fanout import stopped_reader
 
-    scenarios = [scenes.FanoutScenario("200", 200, 1, 8), scenes.FanoutScenario("rooms", 500, 100, 8)]
+    scenarios = [
+        fanout_scenarios.FanoutScenario("200", 200, 1, 8),
+        fanout_scenarios.FanoutScenario("rooms", 500, 100, 8),
+    ]
     if not options.quick:
-        scenarios = [scenes.FanoutScenario(f"{n}", n, 1, s) for n, s in ((500, 40), (2_000, 70))]
-        scenarios += [scenes.FanoutScenario("10000", 10_000, 1, 60)] if options.large else []
-        scenarios += [scenes.FanoutScenario("rooms", 10_000, 2_000, 60)]
+        scenarios = [fanout_scenarios.FanoutScenario(f"{n}", n, 1, s) for n, s in ((500, 40), (2_000, 70))]
+        scenarios += [fanout_scenarios.FanoutScenario("10000", 10_000, 1, 60)] if options.large else []
+        scenarios += [fanout_scenarios.FanoutScenario("rooms", 10_000, 2_000, 60)]
     with tempfile.TemporaryDirectory() as name:
-        event_source = house.EventSource(max(scene.rooms for scene in scenarios) + 1)
-        servers = house.peers_of(Path(name), event_source, options.peers.split(","))
+        event_source = event_sources.EventSource(max(scenario.rooms for scenario in scenarios) + 1)
+        servers = event_sources.peers_of(Path(name), event_source, options.peers.split(","))
         figures_by_scenario, slow = {}, set[tuple[str, str]]()
-        for scene in scenarios:
-            print(f"{scene.name}: {scene.sockets} sockets in {scene.rooms} rooms", file=sys.stderr)
-            figures_by_scenario[scene.name] = scenes.run_scenario(scene, event_source, servers, slow)
-            for peer, figures in figures_by_scenario[scene.name].items():
+        for scenario in scenarios:
+            print(f"{scenario.name}: {scenario.sockets} sockets in {scenario.rooms} rooms", file=sys.stderr)
+            figures_by_scenario[scenario.name] = fanout_scenarios.run_scenario(
+                scenario, event_source, servers, slow
+            )
+            for peer, figures in figures_by_scenario[scenario.name].items():
                 print(f"  {peer}: {json.dumps(figures)}", file=sys.stderr)
         megabytes = 8 if options.quick else 40
         stopped_readers = {
@@ -54,7 +59,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             for peer in servers
             if peer.name != "textbook"
         }
-    ratios = {name: scenes.ratios(figures) for name, figures in figures_by_scenario.items()}
+    ratios = {name: fanout_scenarios.ratios(figures) for name, figures in figures_by_scenario.items()}
     one_room = scenarios[0].name if options.quick else "2000"
     result: dict[str, Any] = {
         "bench": "fanout",

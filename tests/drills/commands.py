@@ -37,10 +37,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     alerts_parser = subparsers.add_parser(
         "alerts",
-        help="each alert's fault caused on a private stage, under a real Prometheus with the shipped rules",
+        help="the fault of each alert injected on a private stage, under a real Prometheus with the shipped rules",
     )
     leak_parser = subparsers.add_parser(
-        "leak", help="a Daphne asked the same round after round: memory must not grow"
+        "leak", help="the same requests to a Daphne, round after round: memory must not grow"
     )
     exports_parser = subparsers.add_parser(
         "exports", help="the relay killed while it writes exports, on the installation's database"

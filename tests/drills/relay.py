@@ -97,15 +97,15 @@ def _unnumbered(organization_id: uuid.UUID) -> bool:
 
 def _check(organization_id: uuid.UUID, *, kills: int, late: float) -> Evidence:
     feed = FeedEntry.objects.filter(organization_id=organization_id)
-    found = list(feed.order_by("position").values_list("position", "event__shipment_id", "event__seq"))
+    entries = list(feed.order_by("position").values_list("position", "event__shipment_id", "event__seq"))
     disordered, heads = 0, dict[uuid.UUID, int]()
-    for _, shipment_id, seq in found:
+    for _, shipment_id, seq in entries:
         disordered += seq != heads.get(shipment_id, 0) + 1
         heads[shipment_id] = seq
     written = ShipmentEvent.objects.filter(organization_id=organization_id).count()
     newest = feed.aggregate(newest=Max("position"))["newest"] or 0
     doubled = feed.values("event_id").annotate(times=Count("position")).filter(times__gt=1).count()
     return Evidence(
-        kills=kills, written=written, numbered=len(found), lost=written - len(found), doubled=doubled,
-        gaps=newest - len(found), disordered=disordered, late_s=round(late, 2),
+        kills=kills, written=written, numbered=len(entries), lost=written - len(entries), doubled=doubled,
+        gaps=newest - len(entries), disordered=disordered, late_s=round(late, 2),
     )  # fmt: skip

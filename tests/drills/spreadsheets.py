@@ -1,9 +1,9 @@
 """Exports opened and saved again by a spreadsheet program: no text becomes a formula, and no value another one.
 
-The program is LibreOffice without a screen. It reads CSV twice. As the careless let it, with nothing marked:
-formulas are reckoned, and what looks like a number or a time becomes one, which no CSV can prevent for order
-numbers. As the careful do, with the columns of texts marked as such: then every cell is what was exported. As proof
-that a formula would be seen, the same texts are read once without our apostrophes.
+The program is LibreOffice without a screen. It reads CSV twice. Once with no column marked: formulas are evaluated,
+and what looks like a number or a time becomes one, which no CSV can prevent for order numbers. Once with the columns
+of texts marked as such: then every cell must be what was exported. As a control, which shows that a formula would be
+detected, the same texts are read once without the protecting apostrophes.
 """
 
 import csv
@@ -39,7 +39,7 @@ _PLAIN_TEXTS: Final = (
     'Ann, "the" van', "O'Neill", "'quoted'", '"', ",;\t|", "two\nlines", "two\r\nlines", "Käse & Öl GmbH", "Łódź",
     "שלום עולם", "شركة النقل", "陽光電子", "ひらがな", "🚚 van", "👩‍👩‍👧", "{0} %s \\N", "<b>&amp;</b>", "_x000D_",
 )  # fmt: skip
-# What a spreadsheet would rather have as numbers and days.
+# Texts that a spreadsheet takes for numbers and dates.
 _NUMBER_LIKE_TEXTS: Final = (
     "00042", "007", "12345678901234567890", "4500012345", "1E5", "0x1F", "1-2", "3/4", "2026-03-04", "01.02.2026",
     "12:30", "1,5", "1.50", "50 %", "TRUE", "#N/A", "$5", "(5)", "1e400",
@@ -71,17 +71,17 @@ class LibreOfficeMissing(Exception):
 
 @dataclass(slots=True)
 class Evidence:
-    """What became of one file.
+    """The result of one file.
 
-    `formulas`: cells that were alive after it was saved. `spoiled`: cells that are not what was exported.
-    `excused`: texts that look like a number or a time, in a CSV that is read carelessly.
+    `formulas`: cells that were formulas after it was saved. `spoiled`: cells that are not what was exported.
+    `excused`: texts that look like a number or a time, in a CSV that is read without marked columns.
     """
 
     file: str
     saved_as: str
     rows: int
     marked: bool
-    # The texts of the control bear no apostrophes: there, formulas must be found.
+    # The texts of the control have no apostrophes: there, formulas must be found.
     control: bool = False
     cells: int = 0
     excused: int = 0
@@ -92,7 +92,7 @@ class Evidence:
 
     @property
     def holds(self) -> bool:
-        """Whether every cell was looked at and is what was exported, or the control shows what it must."""
+        """Whether every cell was compared and is what was exported, or the control shows the formulas."""
         if self.control:
             return self.formulas > 0
         looked_at = self.cells + self.excused == (self.rows + 1) * len(FIELDS) and self.cells > self.excused
@@ -103,7 +103,7 @@ class Evidence:
         return {"drill": "spreadsheets", "holds": self.holds} | asdict(self)
 
     def compare(self, exported: Table, saved: Table) -> None:
-        """Compare two tables cell for cell; a cell that only one of them has is spoiled too."""
+        """Compare two tables cell by cell; a cell that only one of them has is spoiled, too."""
         for row in range(max(len(exported), len(saved))):
             for column, name in enumerate(FIELDS):
                 expected, actual = _cell(exported, row, column), _cell(saved, row, column)
@@ -128,7 +128,7 @@ class Evidence:
 
 
 def run() -> Iterator[Evidence]:
-    """Export an organisation of its own and have each file opened and saved; raises Missing."""
+    """Export an organisation of its own and have each file opened and saved; raises LibreOfficeMissing."""
     program = shutil.which("soffice")
     if program is None:
         raise LibreOfficeMissing(f"This drill has LibreOffice open the exports, and there is none here: {INSTALL}")
@@ -144,7 +144,7 @@ def run() -> Iterator[Evidence]:
 
 
 class _LibreOffice:
-    """LibreOffice with a home of its own, which nobody's settings reach."""
+    """LibreOffice with a home of its own, without the settings of any user."""
 
     def __init__(self, program: str, folder: Path) -> None:
         self._program, self._folder = program, folder
@@ -183,7 +183,7 @@ class _LibreOffice:
 
 
 def _csv_filter(*, marked: bool) -> str:
-    """Return how a CSV is read: in UTF-8, formulas reckoned, values as they look but for marked texts."""
+    """Return the options of the CSV import: UTF-8, formulas evaluated, types detected but for marked columns."""
     texts = "/".join(f"{at}/2" for at, name in enumerate(FIELDS, 1) if marked and name not in _TYPED_FIELDS)
     return f"44,34,76,1,{texts},1033,false,true,false,false,false,,true"
 
@@ -220,7 +220,7 @@ def _to_datetime(value: Any) -> datetime:
 
 
 def _normalize_line_breaks(value: Any) -> Any:
-    """Write every line break the same way: in a workbook there is one kind, and `_x000D_` beside it."""
+    """Return a text with uniform line breaks: a workbook has one kind, and `_x000D_`."""
     if not isinstance(value, str):
         return value
     return value.replace("_x000D_", "\r").replace("\r\n", "\n").replace("\r", "\n")
@@ -240,7 +240,7 @@ def _export(by: Subject, kind: str, **parameters: str) -> bytes:
 
 
 def _unescaped_csv(by: Subject) -> bytes:
-    """Return the rows as a CSV that takes no care."""
+    """Return the rows as a CSV without escaping."""
     target = io.StringIO(newline="")
     csv.writer(target).writerows([FIELDS, *(row.values() for row in orjson.loads(_export(by, "json")))])
     return target.getvalue().encode()

@@ -1,4 +1,4 @@
-"""One stage for all rows of a worker; each row has shipments, writers and clients of its own."""
+"""One fault stage for all scenarios of a worker; each has shipments, writers and clients of its own."""
 
 from collections.abc import Callable, Iterator
 
@@ -15,14 +15,14 @@ SEED = 4
 
 @pytest.fixture(scope="session")
 def stage() -> Iterator[ProductStage]:
-    """PostgreSQL, Valkey, two `api` and two `ws` Daphnes, a relay and nginx, all private."""
+    """Start PostgreSQL, Valkey, two `api` and two `ws` Daphnes, a relay and nginx, all private."""
     with fault_stage() as running:
         yield running
 
 
 @pytest.fixture
 def holds(stage: ProductStage) -> Callable[[str], Evidence]:
-    """Plays a row in its short form and asserts that every promise held."""
+    """Return a function that runs a scenario at the short scale and asserts that every promise held."""
 
     def run_and_check(name: str) -> Evidence:
         evidence = runner.run_scenario(stage, name, SHORT, SEED)

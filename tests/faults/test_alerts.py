@@ -1,4 +1,4 @@
-"""Alerts fire for real faults of a real product, and go away with them."""
+"""Alerts fire for real faults of a real product, and clear with them."""
 
 import pytest
 
@@ -11,10 +11,10 @@ pytestmark = [pytest.mark.journey]
 
 
 def test_faults_set_off_their_alerts_and_their_end_clears_them(stage: ProductStage) -> None:
-    found = runner.run_faults(stage, quick=True)
+    results = runner.run_faults(stage, quick=True)
 
-    assert [sentence for evidence in found for sentence in evidence.broken] == [], stage.log_tails()
-    assert {name for evidence in found for name in evidence.cleared} >= {
+    assert [sentence for evidence in results for sentence in evidence.broken] == [], stage.log_tails()
+    assert {name for evidence in results for name in evidence.cleared} >= {
         "AvailabilityBurns", "AvailabilityBurnsFast", "AvailabilityBurnsSlowly", "DatabaseDown", "HighErrorRate",
         "HighMemoryUsage", "HintsFail", "MemoryAboveBudget", "RedisDown", "SlowDeliveries",
     }  # fmt: skip

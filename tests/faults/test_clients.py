@@ -1,4 +1,4 @@
-"""Clients come in crowds, stop reading, vanish at once, come and go: nothing is missed and nothing stays behind."""
+"""Crowds of clients connect, stop reading, vanish and churn: no event is missed and nothing leaks."""
 
 from collections.abc import Callable
 

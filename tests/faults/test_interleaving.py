@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: what is shown and what was told is what the model says."""
+"""After any acts in any order, REST and every client agree with the model."""
 
 from collections.abc import Callable
 

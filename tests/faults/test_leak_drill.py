@@ -1,4 +1,4 @@
-"""The leak drill: finds what is planted, says in which kind of work, and finds nothing where nothing is."""
+"""The leak drill finds a planted leak, names the kind of operation, and finds none where there is none."""
 
 import sys
 

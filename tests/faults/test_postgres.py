@@ -1,4 +1,4 @@
-"""PostgreSQL goes and comes back: what was acknowledged is there once, what is unknown is resolved by its key."""
+"""PostgreSQL fails and recovers: an acknowledged write exists once, an unknown outcome is resolved by its key."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Processes die at the worst moments; what was committed arrives, what was not leaves no trace."""
+"""Processes die at the worst moments: what was committed is delivered, what was not leaves no trace."""
 
 from collections.abc import Callable
 

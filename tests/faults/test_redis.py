@@ -1,4 +1,4 @@
-"""Redis carries hints: killed, down, frozen, emptied or full, nothing is missed and nobody waits for it."""
+"""Redis carries hints: killed, down, frozen, flushed or full, no event is missed and no request waits for it."""
 
 from collections.abc import Callable
 

@@ -13,8 +13,7 @@ import httpx
 from django.conf import settings
 from django.http import QueryDict
 
-from exports.reports import definitions
-from exports.reports import report_query as asking
+from exports.reports import definitions, report_query
 from freight.embedded import EmbeddedError, binaries
 from shipments.auth import subjects
 from shipments.models import User
@@ -89,9 +88,9 @@ def export_copy_statement() -> str:
     """Return the very COPY that an export of all shipments runs."""
     subject = subjects.subject_of_user(User.objects.get(email=export_client.WHO))
     if subject is None:
-        raise SystemExit(f"{export_client.WHO} is nobody.")
-    report_query = asking.parse(definitions.SHIPMENTS, subject, QueryDict(""))
-    reading = definitions.SHIPMENTS.open(subject, report_query.queryset(), report_query.fields, "csv")
+        raise SystemExit(f"{export_client.WHO} has no subject.")
+    query = report_query.parse(definitions.SHIPMENTS, subject, QueryDict(""))
+    reading = definitions.SHIPMENTS.open(subject, query.queryset(), query.fields, "csv")
     reading.close()
     return reading._copy
 
@@ -114,7 +113,7 @@ def _psql() -> str:
     try:
         return str(binaries.postgres_folder() / "psql")
     except EmbeddedError:
-        found = shutil.which("psql")
-        if found is None:
+        path = shutil.which("psql")
+        if path is None:
             raise SystemExit("The bench compares with psql: install the PostgreSQL client.") from None
-        return found
+        return path

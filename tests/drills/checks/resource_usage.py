@@ -119,7 +119,7 @@ def check_growth(samples: list[ResourceUsage], evidence: Evidence) -> None:
             f"{samples[0].memory[name] / MIB:.1f} MiB, warm {warm[0].memory[name] / MIB:.1f}, then {growth:+.2f} in"
             f" {warm[-1].at - warm[0].at:.0f} s: {slope:+.2f} in ten minutes"
         )
-        # In a short run the slope is noise; what grows by less than this in it is not told from the allocator.
+        # In a short run the slope is noise: a smaller growth may be the allocator's.
         if slope > MAX_SLOPE and growth > MAX_SLOPE:
             evidence.broken.append(f"{name} grows by {slope:.2f} MiB in ten minutes.")
     for resource, last in warm[-1].bounded_counts().items():

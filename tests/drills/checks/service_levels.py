@@ -51,13 +51,13 @@ class ServiceLevelCheck:
             if status >= 400 and status not in allowed_errors and status != 409
         }
         self._findings.expect(
-            not unexpected, f"Answers that nobody allows: {unexpected} {dict(self._ledger.refusals)}"
+            not unexpected, f"Responses that are not allowed: {unexpected} {dict(self._ledger.refusals)}"
         )
         for began, seconds in self._ledger.request_times if max_seconds is not None else ():
             self._findings.expect(
                 seconds <= (max_seconds or 0)
                 or seconds <= (max_seconds or 0) + self._delay.seconds_between(began, began + seconds),
-                f"A request took {seconds:.2f} s, {began - self._began:.1f} s into the row.",
+                f"A request took {seconds:.2f} s, {began - self._began:.1f} s into the scenario.",
             )
 
     def check_latency(self, limit: float) -> None:

@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True)
 class Operation:
-    """One write under one Idempotency-Key, which is `marker` and stands in the event that it becomes."""
+    """One write under one Idempotency-Key, which is `marker` and part of the event."""
 
     marker: str
     reference: str
@@ -46,7 +46,7 @@ class Operation:
         if response.status < 300:
             self.outcome = Outcome.OK
         elif self.outcome is Outcome.UNKNOWN or _leaves_outcome_open(response):
-            # A later refusal (the key is in flight, the database away) says nothing of the attempt before it.
+            # A later refusal (key in flight, database down) leaves the outcome of the attempt before it open.
             self.outcome = Outcome.UNKNOWN
 
 

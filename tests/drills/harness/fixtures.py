@@ -1,4 +1,4 @@
-"""The rows that a drill begins with: an organisation of its own, its members, and the places that it names."""
+"""The rows that a drill begins with: an organisation of its own, its members, and the locations that it uses."""
 
 import secrets
 import uuid
@@ -15,7 +15,7 @@ _LOCATIONS: Final = (("NLRTM", "Rotterdam", "NL", 51.9167, 4.5), ("DEHAM", "Hamb
 
 
 def locations() -> None:
-    """Store the UN/LOCODE places of the drills' shipments unless they are there."""
+    """Store the UN/LOCODE locations of the drills' shipments unless they exist."""
     for locode, name, country, latitude, longitude in _LOCATIONS:
         Location.objects.get_or_create(
             locode=locode,

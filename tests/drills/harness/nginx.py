@@ -34,7 +34,7 @@ class Nginx:
 
     @property
     def log(self) -> Path:
-        """What nginx itself says."""
+        """The file of nginx's own messages."""
         return self._run / "nginx.log"
 
     def start(self) -> None:

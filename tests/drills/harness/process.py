@@ -1,4 +1,4 @@
-"""One process of the product: what it runs, how it is started, and what can be asked of it.
+"""One process of the product: what it runs, how it is started, and how it is watched and stopped.
 
 A role is plain data. A launcher makes a process of it: cold by `manage.py`, or forked from a server that has
 loaded the product already.

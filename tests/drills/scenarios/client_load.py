@@ -145,7 +145,9 @@ async def _create_key(traffic: Traffic) -> tuple[HttpClient, str, str]:
 def _check_revocation(
     traffic: Traffic, evidence: Evidence, revoked_subscribers: list[Subscriber], revoked_at: float
 ) -> None:
-    records = [record for each in revoked_subscribers for found in each.records.values() for record in found]
+    records = [
+        record for each in revoked_subscribers for room_records in each.records.values() for record in room_records
+    ]
     last = max((record.at[-1] for record in records if record.at), default=0.0)
     codes = {code for each in revoked_subscribers for code in each.stats.closes}
     evidence.figures["last event after the revocation"] = f"{last - revoked_at:+.2f} s"

@@ -109,7 +109,7 @@ class World:
         """Open the socket of one more client, with a key of its own, and join the newest shipment's room."""
         assert self.admin is not None
         created = await self.admin.request(
-            "POST", "/api/auth/api-keys", {"name": "guest", "scopes": ["shipments:read"]}
+            "POST", "/api/auth/api-keys", {"name": "drill", "scopes": ["shipments:read"]}
         )
         _expect_status(created, 201, "a key")
         client = TransientClient(self.stage.port, created.json()["secret"], seed=f"{self.seed}/{len(self.clients)}")

@@ -35,5 +35,5 @@ async def slow_and_cut(stage: ProductStage, scale: ScenarioScale, seed: int) -> 
         evidence = await traffic.evaluate()
         evidence.figures["connections cut"] = proxy.cuts
         if not proxy.cuts:
-            evidence.broken.append("Nothing was cut: the row shows nothing.")
+            evidence.broken.append("No connection was cut: the scenario proves nothing.")
         return evidence

@@ -71,7 +71,7 @@ def _check_sockets(traffic: Traffic, evidence: Evidence) -> None:
     evidence.figures["sockets closed with"] = dict(closes)
     evidence.figures["handshakes refused"] = dict(handshakes_refused)
     if set(closes) != {_DRAIN_CLOSE_CODE} or not all(map(_was_announced, traffic.subscribers)):
-        evidence.broken.append(f"Not every socket was told to come again: {dict(closes)}.")
+        evidence.broken.append(f"Not every socket was drained: {dict(closes)}.")
     if any(status >= 500 for status in handshakes_refused):
         evidence.broken.append(f"Handshakes were answered with errors: {dict(handshakes_refused)}.")
 

@@ -202,7 +202,7 @@ async def _p99_latency(traffic: Traffic, measurement: BurstMeasurement) -> float
     now, latencies = time.time(), []
     for subscriber in traffic.subscribers:
         received: dict[str, float] = {}
-        for record in (each for found in subscriber.records.values() for each in found):
+        for record in (each for records in subscriber.records.values() for each in records):
             received.update(zip(record.ids, record.at, strict=True))
         latencies += [received.get(identifier, now) - at for identifier, at in committed.items()]
     return percentile(latencies, 0.99)

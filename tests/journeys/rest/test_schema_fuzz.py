@@ -35,7 +35,7 @@ def administrator(product: ProductStage, django_db_blocker: DjangoDbBlocker) -> 
 
 
 def operations() -> dict[str, Any]:
-    """Return every operation of the schema but the logout of the login that the test uses."""
+    """Return every operation of the schema except logout, which would end the login of this test."""
     generator: Any = SchemaGenerator  # untyped
     document = generator().get_schema(request=None, public=True)
     del document["paths"]["/api/auth/logout"]
@@ -62,11 +62,11 @@ def test_no_request_breaks_the_schema(label: str, product: ProductStage, adminis
     )
     def send_case(case: Any) -> None:
         if case.query and "wait" in case.query:
-            case.query = {**case.query, "wait": 1}  # a long poll waits
+            case.query = {**case.query, "wait": 1}  # no long waits in long polls
         transport = {"base_url": product.api.url, "headers": {"Authorization": token}}
         if OPERATIONS[label].path.endswith("/stream"):
             with requests.request(**case.as_transport_kwargs(**transport), timeout=10, stream=True) as answer:
-                if answer.status_code == 200:  # it never ends: only its beginning is checked
+                if answer.status_code == 200:  # a stream does not end: check its start
                     assert answer.headers["Content-Type"].startswith("text/event-stream")
                     assert next(answer.iter_lines()).startswith(b"retry: ")
                     return

@@ -9,13 +9,13 @@ from tests.shipments.api.client import Api
 
 
 @pytest.fixture
-def house(db: None) -> Organization:
+def organization(db: None) -> Organization:
     return factories.organization()
 
 
 @pytest.fixture
-def dispatcher(house: Organization) -> Subject:
-    return factories.member(house, "dispatcher")
+def dispatcher(organization: Organization) -> Subject:
+    return factories.member(organization, "dispatcher")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""How many queries an answer may cost: as many for three rows as for one, and never more than here."""
+"""Query budgets: a response needs as many queries for three rows as for one, and no more than its budget."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from tests import factories
 from tests.factories import NOW
 from tests.shipments.api.client import Api
 
-# path: the most queries; savepoints count too.
+# Path: maximum number of queries, savepoints included.
 BUDGETS = {
     "/api/shipments": 1,
     "/api/shipments?status=booked&ordering=eta&limit=50": 2,
@@ -32,44 +32,48 @@ BUDGETS = {
 
 
 @pytest.fixture
-def grow(house: Organization, dispatcher: Subject) -> Callable[[], None]:
-    """Adds a row of everything: a shipment with events, driver, position and customer, and who works on it."""
+def add_rows(organization: Organization, dispatcher: Subject) -> Callable[[], None]:
+    """Return a function that adds a row to every list: shipments, events, a driver, a customer and a member."""
     number = 0
 
     def add() -> None:
         nonlocal number
         number += 1
         driver, customer = (
-            factories.driver(house, f"Driver {number}"),
-            factories.customer(house, f"Customer {number}"),
+            factories.driver(organization, f"Driver {number}"),
+            factories.customer(organization, f"Customer {number}"),
         )
         factories.booked_shipment(dispatcher, reference=f"B-{number}", driver_id=driver.pk, customer_id=customer.pk)
         services.advance(by=dispatcher, now=NOW, reference=f"B-{number}", to="dispatched", occurred_at=NOW)
         factories.report_position(driver, 1.0, 2.0)
-        factories.member(house, "dispatcher")
+        factories.member(organization, "dispatcher")
         factories.booked_shipment(dispatcher, reference=f"C-{number}")
 
     return add
 
 
 @pytest.mark.parametrize("path", BUDGETS)
-def test_three_rows_cost_no_more_than_one(path: str, house: Organization, grow: Callable[[], None]) -> None:
-    api = Api(factories.member(house, "admin"))
+def test_three_rows_need_no_more_queries_than_one(
+    path: str, organization: Organization, add_rows: Callable[[], None]
+) -> None:
+    api = Api(factories.member(organization, "admin"))
 
-    def cost() -> int:
+    def count_queries() -> int:
         with CaptureQueriesContext(connection) as queries:
-            answer = api.get(path)
-        assert answer.status_code == 200, answer.content
-        # The epoch is asked for once a second, whoever asks.
-        made[:] = [query["sql"][:150] for query in queries.captured_queries if query["sql"] != epoch.EPOCH_SQL]
-        return len(made)
+            response = api.get(path)
+        assert response.status_code == 200, response.content
+        # The epoch is read once a second, by any request.
+        statements[:] = [
+            query["sql"][:150] for query in queries.captured_queries if query["sql"] != epoch.EPOCH_SQL
+        ]
+        return len(statements)
 
-    made: list[str] = []
-    grow()
-    cost()  # the first one also asks what is then known for good
-    one = cost()
+    statements: list[str] = []
+    add_rows()
+    count_queries()  # the first one also fills the caches of the process
+    one = count_queries()
     for _ in range(2):
-        grow()
+        add_rows()
 
-    assert cost() == one, made
-    assert one <= BUDGETS[path], made
+    assert count_queries() == one, statements
+    assert one <= BUDGETS[path], statements

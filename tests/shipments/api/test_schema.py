@@ -1,4 +1,4 @@
-"""/api/schema and /api/docs: the description is valid, complete and true."""
+"""/api/schema and /api/docs: the schema is valid and complete, and responses match it."""
 
 from typing import Any
 
@@ -22,18 +22,18 @@ def document() -> Any:
     return SchemaGenerator().get_schema(request=None, public=True)
 
 
-def test_it_is_valid_and_without_warnings(tmp_path: Any) -> None:
+def test_the_schema_is_valid_and_without_warnings(tmp_path: Any) -> None:
     call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
 
 
-def test_it_is_served_to_everybody(db: None) -> None:
+def test_the_schema_is_served_without_authentication(db: None) -> None:
     response = Api(None).get("/api/schema", Accept="application/json")
 
     assert response.status_code == 200
     assert response.json()["openapi"] == "3.1.0"
 
 
-def test_the_page_runs_no_inline_script_or_style(db: None) -> None:
+def test_the_docs_page_runs_no_inline_script_or_style(db: None) -> None:
     response = Api(None).get("/api/docs", Accept="text/html")
 
     assert response.status_code == 200
@@ -42,14 +42,16 @@ def test_the_page_runs_no_inline_script_or_style(db: None) -> None:
     assert "unsafe" not in response["Content-Security-Policy"]
 
 
-def shape(document: Any, path: str, method: str, status: int) -> Draft202012Validator:
+def validator(document: Any, path: str, method: str, status: int) -> Draft202012Validator:
     content = document["paths"][path][method]["responses"][str(status)]["content"]
     [media] = content.values()
     return Draft202012Validator({**media["schema"], "components": document["components"]})
 
 
-def test_the_answers_are_as_described(document: Any, api: Api, house: Organization, dispatcher: Subject) -> None:
-    driver, customer = factories.driver(house), factories.customer(house)
+def test_responses_match_their_schemas(
+    document: Any, api: Api, organization: Organization, dispatcher: Subject
+) -> None:
+    driver, customer = factories.driver(organization), factories.customer(organization)
     factories.report_position(driver, 1.0, 2.0)
     full = factories.booked_shipment(
         dispatcher, driver_id=driver.pk, customer_id=customer.pk, pieces=3, references={"po": "1"}
@@ -77,15 +79,15 @@ def test_the_answers_are_as_described(document: Any, api: Api, house: Organizati
     ]:
         errors = [
             error.message
-            for error in shape(document, path, method, response.status_code).iter_errors(response.json())
+            for error in validator(document, path, method, response.status_code).iter_errors(response.json())
         ]
         assert (path, method, response.status_code, errors) == (path, method, response.status_code, [])
 
 
-def test_nothing_that_is_shown_goes_undescribed(
-    document: Any, api: Api, house: Organization, dispatcher: Subject
+def test_every_field_of_a_response_is_described(
+    document: Any, api: Api, organization: Organization, dispatcher: Subject
 ) -> None:
-    driver = factories.driver(house)
+    driver = factories.driver(organization)
     shipment = factories.booked_shipment(dispatcher, driver_id=driver.pk)
     schemas = document["components"]["schemas"]
 
@@ -101,20 +103,20 @@ def test_every_route_is_described(document: Any) -> None:
 
 def routes(resolver: Any = None, prefix: str = "") -> list[tuple[str, str | None]]:
     """Return template and name of every route of shipments.api."""
-    found = []
+    route_names = []
     for each in (resolver or get_resolver("shipments.api.urls")).url_patterns:
         route = prefix + str(each.pattern)
         if isinstance(each, URLResolver):
-            found += routes(each, route)
+            route_names += routes(each, route)
         elif isinstance(each, URLPattern):
             template = "/".join(
                 f"{{{part[1:-1].partition(':')[2]}}}" if part[:1] == "<" else part for part in route.split("/")
             )
-            found.append((template, each.name))
-    return found
+            route_names.append((template, each.name))
+    return route_names
 
 
-def test_conditions_are_described(document: Any) -> None:
+def test_if_match_and_etag_are_described(document: Any) -> None:
     patch = document["paths"]["/api/shipments/{reference}"]["patch"]
 
     assert {"name": "If-Match", "in": "header", "required": True}.items() <= next(

@@ -1,14 +1,14 @@
-"""Another organisation's objects are not there: generated over every route, method and role.
+"""Tenancy: objects of another organisation look like missing ones, over every route, method and role.
 
-For each route that names an object, the answer about a rival's object equals the answer about one that does
-not exist: status, headers that tell something, and body.
+For each route that names an object, the response for a rival's object equals the response for one that does not
+exist: status, body, and the headers that could differ.
 """
 
 import uuid
 from typing import Any
 
 import pytest
-from django.urls import URLPattern, get_resolver
+from django.urls import URLPattern, get_resolver, reverse
 
 from exports import urls as export_urls
 from exports.background import export_jobs
@@ -29,7 +29,7 @@ from tests.shipments.api.client import Api
 pytestmark = pytest.mark.django_db
 HEADERS = ("ETag", "Location", "Allow", "Content-Type", "X-Freight-Seq")
 METHODS = ("get", "post", "patch", "delete")
-# A body that would be accepted, so that no refusal of the body hides what is behind it.
+# Valid bodies, so that no 400 hides the check of the object.
 BODIES: dict[str, dict[str, Any]] = {
     "shipment": {"pieces": 1},
     "shipment-transitions": {"to": "dispatched"},
@@ -49,16 +49,16 @@ BODIES: dict[str, dict[str, Any]] = {
 
 def routes(*, all_of_them: bool = False) -> list[tuple[str, tuple[str, ...]]]:
     """Return the name and the parameters of every route that names an object, or of every route."""
-    found = []
+    object_routes = []
     pending = [pattern for each in (urls, export_urls) for pattern in get_resolver(each).url_patterns]
     while pending:
         pattern = pending.pop()
         if isinstance(pattern, URLPattern):
             if all_of_them or set(pattern.pattern.converters) - {"extension"}:
-                found.append((str(pattern.name), tuple(pattern.pattern.converters)))
+                object_routes.append((str(pattern.name), tuple(pattern.pattern.converters)))
         else:
             pending.extend(pattern.url_patterns)
-    return sorted(found)
+    return sorted(object_routes)
 
 
 ROUTES = routes()
@@ -68,12 +68,12 @@ FILE = ImportTable("csv", "", ["Reference"], 0, b"")
 
 
 class OneOfEverything:
-    """One of everything, in another organisation unless told."""
+    """One object of each kind, in `organization`, by default a new one."""
 
-    def __init__(self, org: Organization | None = None) -> None:
-        org = org or factories.organization("Rival")
-        self.by: Subject = factories.member(org, "admin")
-        driver = factories.driver(org)
+    def __init__(self, organization: Organization | None = None) -> None:
+        organization = organization or factories.organization("Rival")
+        self.by: Subject = factories.member(organization, "admin")
+        driver = factories.driver(organization)
         self.shipment = factories.booked_shipment(self.by, reference="THEIRS", driver_id=driver.pk)
         checkpoint, _ = services.observe(
             by=self.by, now=NOW, reference="THEIRS",
@@ -89,7 +89,7 @@ class OneOfEverything:
             "reference": "THEIRS",
             "checkpoint_id": checkpoint.pk,
             "driver_id": driver.pk,
-            "customer_id": factories.customer(org).pk,
+            "customer_id": factories.customer(organization).pk,
             "key_id": key.pk,
             "flag": "damaged",
             "kind": "bol",
@@ -121,43 +121,43 @@ MISSING = {
 
 
 @pytest.fixture
-def rival_organization(db: None) -> OneOfEverything:
+def rival_objects(db: None) -> OneOfEverything:
     return OneOfEverything()
 
 
 def call_route(
     api: Api, method: str, name: str, parameters: tuple[str, ...], names: dict[str, Any]
 ) -> dict[str, Any]:
-    """Call a route and return what its answer tells, without what tells the request itself."""
-    from django.urls import reverse  # the root URLconf is loaded by now
-
+    """Call a route and return what its response discloses, without what only identifies the request."""
     path = reverse(name, kwargs={parameter: names[parameter] for parameter in parameters})
     if method in {"post", "patch"}:
-        answer = getattr(api, method)(path, BODIES.get(name, {}), if_match="*")
+        response = getattr(api, method)(path, BODIES.get(name, {}), if_match="*")
     else:
-        answer = getattr(api, method)(path)
-    body = answer.json() if answer.content else {}
+        response = getattr(api, method)(path)
+    body = response.json() if response.content else {}
     body_without_ids = {key: value for key, value in body.items() if key not in {"instance", "requestId"}}
-    headers = {
-        header: answer.get(header) for header in ("ETag", "Location", "Allow", "Content-Type", "X-Freight-Seq")
-    }
-    return {"status": answer.status_code, "body": body_without_ids, "headers": headers}
+    headers = {header: response.get(header) for header in HEADERS}
+    return {"status": response.status_code, "body": body_without_ids, "headers": headers}
 
 
-def test_the_routes_that_name_objects_are_known() -> None:
+def test_the_parameters_of_all_routes_are_covered() -> None:
     assert {parameter for _, parameters in ROUTES for parameter in parameters} == set(MISSING)
     assert len(ROUTES) >= 13
 
 
 @pytest.mark.parametrize("role", Role.values)
 @pytest.mark.parametrize(("name", "parameters"), ROUTES, ids=lambda value: value if isinstance(value, str) else "")
-def test_a_rivals_object_and_a_missing_one_answer_alike(
-    rival_organization: OneOfEverything, house: Organization, role: str, name: str, parameters: tuple[str, ...]
+def test_a_rivals_object_and_a_missing_one_get_equal_responses(
+    rival_objects: OneOfEverything,
+    organization: Organization,
+    role: str,
+    name: str,
+    parameters: tuple[str, ...],
 ) -> None:
-    api = Api(factories.member(house, role))
+    api = Api(factories.member(organization, role))
 
     for method in METHODS:
-        theirs = call_route(api, method, name, parameters, rival_organization.names)
+        theirs = call_route(api, method, name, parameters, rival_objects.names)
         nobodys = call_route(api, method, name, parameters, MISSING)
 
         assert (method, theirs) == (method, nobodys)
@@ -166,21 +166,19 @@ def test_a_rivals_object_and_a_missing_one_answer_alike(
 
 @pytest.mark.parametrize("role", Role.values)
 @pytest.mark.parametrize("parameter", ["driverId", "customerId"])
-def test_a_list_narrowed_by_a_rivals_object_is_empty(
-    rival_organization: OneOfEverything, house: Organization, role: str, parameter: str
+def test_a_list_filtered_by_a_rivals_object_is_empty(
+    rival_objects: OneOfEverything, organization: Organization, role: str, parameter: str
 ) -> None:
-    key = rival_organization.names["driver_id" if parameter == "driverId" else "customer_id"]
+    key = rival_objects.names["driver_id" if parameter == "driverId" else "customer_id"]
 
-    answer = Api(factories.member(house, role)).get("/api/shipments", {parameter: str(key)})
+    answer = Api(factories.member(organization, role)).get("/api/shipments", {parameter: str(key)})
 
     assert answer.json()["results"] == []
 
 
 @pytest.mark.parametrize("field", ["driverId", "customerId"])
-def test_a_rivals_driver_or_customer_cannot_be_used(
-    rival_organization: OneOfEverything, api: Api, field: str
-) -> None:
-    theirs = rival_organization.names["driver_id" if field == "driverId" else "customer_id"]
+def test_a_rivals_driver_or_customer_cannot_be_used(rival_objects: OneOfEverything, api: Api, field: str) -> None:
+    theirs = rival_objects.names["driver_id" if field == "driverId" else "customer_id"]
     booking = {"origin": "NLRTM", "destination": "DEHAM"}
 
     refused = api.post("/api/shipments", booking | {field: str(theirs)})
@@ -191,52 +189,52 @@ def test_a_rivals_driver_or_customer_cannot_be_used(
 
 
 @pytest.mark.parametrize("role", Role.values)
-def test_no_list_holds_anything_of_a_rivals(
-    rival_organization: OneOfEverything, house: Organization, role: str
+def test_no_list_contains_a_rivals_objects(
+    rival_objects: OneOfEverything, organization: Organization, role: str
 ) -> None:
-    api = Api(factories.member(house, role))
-    strange = [str(value) for value in rival_organization.names.values() if not isinstance(value, str)] + ["THEIRS"]
+    api = Api(factories.member(organization, role))
+    rival_values = [str(value) for value in rival_objects.names.values() if not isinstance(value, str)] + ["THEIRS"]
 
     for path in ("shipments", "drivers", "customers", "events", "audit-log", "auth/api-keys"):
-        told = api.get(f"/api/{path}").content.decode()
+        content = api.get(f"/api/{path}").content.decode()
 
-        assert [name for name in strange if name in told] == []
+        assert [name for name in rival_values if name in content] == []
 
 
-# -- those who are no members -----------------------------------------------------------------------------
+# -- device keys and tracking links -----------------------------------------------------------------------------
 
-# All that whoever follows a link may do, by a ticket on a socket too; whatever route comes, it is none of these.
-FOLLOWED = {("shipment", "get"), ("shipment-events", "get"), ("ws-ticket", "post")}
-# They ask nobody who it is, or in another way.
-OPEN = {"login", "refresh", "schema", "docs", "osmand"}
-# A link is no login, and a stranger manages no keys: these change and tell nothing.
+# What a tracking link may call, a ticket for a socket included. A new route is not among them by default.
+OPEN_TO_LINKS = {("shipment", "get"), ("shipment-events", "get"), ("ws-ticket", "post")}
+# Routes without authentication, or with one of their own.
+PUBLIC = {"login", "refresh", "schema", "docs", "osmand"}
+# These change and disclose nothing: there is no login to end, and there are no keys to list.
 HARMLESS = {("logout", "post"), ("api-keys", "get")}
 
 
-def phone(house: Organization) -> Subject:
-    """Return the subject of a driver's phone."""
-    by, driver = factories.member(house, "dispatcher"), factories.driver(house)
+def device_key_subject(organization: Organization) -> Subject:
+    """Return the subject of a device key."""
+    by, driver = factories.member(organization, "dispatcher"), factories.driver(organization)
     _, secret = device_keys.create(by=by, now=NOW, driver_id=driver.pk, name="Phone")
     subject = bearers.authenticate_device(secret, now=NOW)
     assert subject is not None
     return subject
 
 
-def follower(house: Organization) -> Subject:
+def link_subject(organization: Organization) -> Subject:
     """Return the subject of a tracking link."""
-    by = factories.member(house, "dispatcher")
+    by = factories.member(organization, "dispatcher")
     return factories.tracking_link_subject(by, factories.booked_shipment(by).reference)
 
 
-@pytest.mark.parametrize("made", [phone, follower])
-def test_to_a_phone_or_a_link_a_rivals_object_and_a_missing_one_are_alike(
-    rival_organization: OneOfEverything, house: Organization, made: Any
+@pytest.mark.parametrize("make_subject", [device_key_subject, link_subject])
+def test_a_device_key_and_a_link_get_equal_responses_for_rival_and_missing_objects(
+    rival_objects: OneOfEverything, organization: Organization, make_subject: Any
 ) -> None:
-    api = Api(made(house))
+    api = Api(make_subject(organization))
 
     for name, parameters in ROUTES:
         for method in METHODS:
-            theirs = call_route(api, method, name, parameters, rival_organization.names)
+            theirs = call_route(api, method, name, parameters, rival_objects.names)
             nobodys = call_route(api, method, name, parameters, MISSING)
 
             assert (name, method, theirs) == (name, method, nobodys)
@@ -244,37 +242,37 @@ def test_to_a_phone_or_a_link_a_rivals_object_and_a_missing_one_are_alike(
 
 
 def allowed(api: Api, names: dict[str, Any]) -> set[tuple[str, str]]:
-    """Try every method of every route and return what was not refused."""
-    found = set()
+    """Call every method of every route and return those that are not refused."""
+    accepted = set()
     for name, parameters in routes(all_of_them=True):
         for method in METHODS:
-            if name not in OPEN and call_route(api, method, name, parameters, names)["status"] not in {
+            if name not in PUBLIC and call_route(api, method, name, parameters, names)["status"] not in {
                 403,
                 404,
                 405,
             }:
-                found.add((name, method))
-    return found
+                accepted.add((name, method))
+    return accepted
 
 
-def test_a_link_opens_its_shipment_and_its_log_and_nothing_else(house: Organization) -> None:
-    """Everything here belongs to the very shipment that the link opens."""
-    own = OneOfEverything(house)
+def test_a_link_reads_its_shipment_and_its_log_and_nothing_else(organization: Organization) -> None:
+    """All objects here belong to the shipment of the link."""
+    own = OneOfEverything(organization)
     api = Api(factories.tracking_link_subject(own.by, "THEIRS"))
 
-    assert allowed(api, own.names) == FOLLOWED | HARMLESS
+    assert allowed(api, own.names) == OPEN_TO_LINKS | HARMLESS
     assert api.get("/api/auth/api-keys").json()["results"] == []
 
 
-def test_a_phones_key_opens_nothing_but_its_drivers_position(house: Organization) -> None:
-    subject = phone(house)
-    names = OneOfEverything(house).names | {"driver_id": subject.driver_id}
+def test_a_device_key_can_only_report_its_drivers_position(organization: Organization) -> None:
+    subject = device_key_subject(organization)
+    names = OneOfEverything(organization).names | {"driver_id": subject.driver_id}
 
     assert allowed(Api(subject), names) == {("driver-location", "post")} | HARMLESS
 
 
-def test_a_link_opens_no_other_shipment(house: Organization) -> None:
-    by = factories.member(house, "dispatcher")
+def test_a_link_reads_no_other_shipment(organization: Organization) -> None:
+    by = factories.member(organization, "dispatcher")
     mine, other = factories.booked_shipment(by).reference, factories.booked_shipment(by).reference
 
     api = Api(factories.tracking_link_subject(by, mine))

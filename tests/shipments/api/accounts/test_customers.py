@@ -18,9 +18,9 @@ def names(response: Any) -> list[str]:
     return [customer["name"] for customer in response.json()["results"]]
 
 
-def test_they_are_listed_by_name_page_by_page(api: Api, house: Organization) -> None:
+def test_a_list_is_ordered_by_name_and_paged(api: Api, organization: Organization) -> None:
     for name in ("Cargo", "Acme", "Bulk"):
-        factories.customer(house, name)
+        factories.customer(organization, name)
 
     first = api.get(f"{PATH}?limit=2")
 
@@ -29,13 +29,13 @@ def test_they_are_listed_by_name_page_by_page(api: Api, house: Organization) -> 
     assert names(api.get(PATH, {"q": "UL"})) == ["Bulk"]
 
 
-def test_an_account_is_opened_shown_changed_closed(api: Api) -> None:
-    opened = api.post(PATH, {"name": "Acme", "email": "hi@acme.test"})
-    path = opened["Location"]
+def test_an_account_is_added_shown_changed_and_removed(api: Api) -> None:
+    added = api.post(PATH, {"name": "Acme", "email": "hi@acme.test"})
+    path = added["Location"]
 
     changed = api.patch(path, {"phone": "+31 20"})
 
-    assert opened.status_code == 201
+    assert added.status_code == 201
     assert (changed.json()["email"], changed.json()["phone"]) == ("hi@acme.test", "+31 20")
     assert api.get(path).json() == changed.json()
     assert api.delete(path).status_code == 204
@@ -45,8 +45,10 @@ def test_an_account_is_opened_shown_changed_closed(api: Api) -> None:
     ]  # fmt: skip
 
 
-def test_an_account_with_shipments_stays(api: Api, house: Organization, dispatcher: Subject) -> None:
-    customer = factories.customer(house)
+def test_an_account_with_shipments_cannot_be_removed(
+    api: Api, organization: Organization, dispatcher: Subject
+) -> None:
+    customer = factories.customer(organization)
     factories.booked_shipment(dispatcher, customer_id=customer.pk)
 
     response = api.delete(f"{PATH}/{customer.pk}")
@@ -63,7 +65,7 @@ def test_an_account_with_shipments_stays(api: Api, house: Organization, dispatch
         ({"name": "A", "id": "x"}, ("id", "unknown_field")),
     ],
 )
-def test_what_cannot_be_used_is_named(api: Api, body: Any, refused: tuple[str, str]) -> None:
+def test_invalid_values_are_named(api: Api, body: Any, refused: tuple[str, str]) -> None:
     response = api.post(PATH, body)
 
     assert response.status_code == 400
@@ -71,8 +73,8 @@ def test_what_cannot_be_used_is_named(api: Api, body: Any, refused: tuple[str, s
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "driver", "customer", "auditor"])
-def test_another_organisations_account_is_missing(house: Organization, role: str) -> None:
-    path = f"{PATH}/{factories.customer(house).pk}"
+def test_another_organisations_account_is_404(organization: Organization, role: str) -> None:
+    path = f"{PATH}/{factories.customer(organization).pk}"
     stranger = Api(factories.member(factories.organization(), role))
 
     answers = [
@@ -86,13 +88,13 @@ def test_another_organisations_account_is_missing(house: Organization, role: str
 
 
 @pytest.mark.parametrize(("role", "status"), [("admin", 201), ("dispatcher", 201), ("auditor", 403)])
-def test_who_may_open_an_account(house: Organization, role: str, status: int) -> None:
-    assert Api(factories.member(house, role)).post(PATH, {"name": "New"}).status_code == status
+def test_which_roles_add_an_account(organization: Organization, role: str, status: int) -> None:
+    assert Api(factories.member(organization, role)).post(PATH, {"name": "New"}).status_code == status
 
 
-def test_a_customer_sees_its_own_account_and_a_driver_none(house: Organization) -> None:
-    customer, driver = factories.member(house, "customer"), factories.member(house, "driver")
-    factories.customer(house, "Somebody Else")
+def test_a_customer_sees_its_own_account_and_a_driver_none(organization: Organization) -> None:
+    customer, driver = factories.member(organization, "customer"), factories.member(organization, "driver")
+    factories.customer(organization, "Somebody Else")
 
     assert names(Api(customer).get(PATH)) == ["Northwind Traders"]
     assert Api(customer).patch(f"{PATH}/{customer.customer_id}", {"name": "X"}).status_code == 403

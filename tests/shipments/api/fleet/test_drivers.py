@@ -20,9 +20,9 @@ def names(response: Any) -> list[str]:
     return [driver["name"] for driver in response.json()["results"]]
 
 
-def test_they_are_listed_by_name_page_by_page(api: Api, house: Organization) -> None:
+def test_a_list_is_ordered_by_name_and_paged(api: Api, organization: Organization) -> None:
     for name in ("Cleo", "Abe", "Abe", "Bea"):
-        factories.driver(house, name)
+        factories.driver(organization, name)
 
     first = api.get(f"{PATH}?limit=2")
     second = api.get(first.json()["next"])
@@ -34,9 +34,9 @@ def test_they_are_listed_by_name_page_by_page(api: Api, house: Organization) -> 
     assert names(api.get(f"{PATH}?ordering=-name")) == ["Cleo", "Bea", "Abe", "Abe"]
 
 
-def test_they_are_narrowed_by_name_and_state(api: Api, house: Organization) -> None:
-    factories.driver(house, "Abe Lee")
-    gone = factories.driver(house, "Bea Lee")
+def test_drivers_are_filtered_by_name_and_status(api: Api, organization: Organization) -> None:
+    factories.driver(organization, "Abe Lee")
+    gone = factories.driver(organization, "Bea Lee")
     Driver.objects.filter(pk=gone.pk).update(status="inactive")
 
     assert names(api.get(PATH, {"q": "lee"})) == ["Abe Lee", "Bea Lee"]
@@ -44,7 +44,7 @@ def test_they_are_narrowed_by_name_and_state(api: Api, house: Organization) -> N
 
 
 @pytest.mark.parametrize("query", ["status=asleep", "organization=1", "ordering=phone", "phone=1"])
-def test_what_cannot_be_asked_is_named(api: Api, query: str) -> None:
+def test_invalid_parameters_are_named(api: Api, query: str) -> None:
     response = api.get(f"{PATH}?{query}")
 
     assert response.status_code == 400
@@ -52,9 +52,9 @@ def test_what_cannot_be_asked_is_named(api: Api, query: str) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 50])
-def test_a_page_is_one_query(api: Api, house: Organization, rows: int) -> None:
+def test_a_page_is_one_query(api: Api, organization: Organization, rows: int) -> None:
     for _ in range(rows):
-        factories.driver(house)
+        factories.driver(organization)
 
     with CaptureQueriesContext(connection) as queries:
         assert len(names(api.get(PATH))) == rows
@@ -62,7 +62,7 @@ def test_a_page_is_one_query(api: Api, house: Organization, rows: int) -> None:
     assert len(queries) == 1
 
 
-def test_a_driver_is_added_shown_changed(api: Api) -> None:
+def test_a_driver_is_added_shown_and_changed(api: Api) -> None:
     added = api.post(PATH, {"name": " Dana ", "phone": "+31 6", "licenseNumber": "L1", "vehicle": "Truck"})
     path = added["Location"]
 
@@ -77,8 +77,8 @@ def test_a_driver_is_added_shown_changed(api: Api) -> None:
     assert api.get(path).json() == changed.json()
 
 
-def test_a_change_is_audited(api: Api, house: Organization) -> None:
-    driver = factories.driver(house, "Abe")
+def test_a_change_is_audited(api: Api, organization: Organization) -> None:
+    driver = factories.driver(organization, "Abe")
 
     api.patch(f"{PATH}/{driver.pk}", {"name": "Bea"})
     api.patch(f"{PATH}/{driver.pk}", {"name": "Bea"})
@@ -87,16 +87,18 @@ def test_a_change_is_audited(api: Api, house: Organization) -> None:
     assert (entry.action, entry.before, entry.after) == ("update", {"name": "Abe"}, {"name": "Bea"})
 
 
-def test_a_driver_nobody_refers_to_is_removed(api: Api, house: Organization) -> None:
-    driver = factories.driver(house)
+def test_a_driver_without_references_is_removed(api: Api, organization: Organization) -> None:
+    driver = factories.driver(organization)
     factories.report_position(driver, 1.0, 2.0)
 
     assert api.delete(f"{PATH}/{driver.pk}").status_code == 204
     assert api.get(f"{PATH}/{driver.pk}").status_code == 404
 
 
-def test_a_driver_with_shipments_becomes_inactive(api: Api, house: Organization, dispatcher: Subject) -> None:
-    driver = factories.driver(house)
+def test_a_driver_with_shipments_becomes_inactive(
+    api: Api, organization: Organization, dispatcher: Subject
+) -> None:
+    driver = factories.driver(organization)
     factories.booked_shipment(dispatcher, driver_id=driver.pk)
 
     assert api.delete(f"{PATH}/{driver.pk}").status_code == 204
@@ -115,7 +117,7 @@ def test_a_driver_with_shipments_becomes_inactive(api: Api, house: Organization,
         ({"name": "A", "phone": None}, ("phone", "null")),
     ],
 )
-def test_what_cannot_be_used_is_named(api: Api, body: Any, refused: tuple[str, str]) -> None:
+def test_invalid_values_are_named(api: Api, body: Any, refused: tuple[str, str]) -> None:
     response = api.post(PATH, body)
 
     assert response.status_code == 400
@@ -123,8 +125,8 @@ def test_what_cannot_be_used_is_named(api: Api, body: Any, refused: tuple[str, s
 
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "driver", "customer", "auditor"])
-def test_another_organisations_driver_is_missing(house: Organization, role: str) -> None:
-    path = f"{PATH}/{factories.driver(house).pk}"
+def test_another_organisations_driver_is_404(organization: Organization, role: str) -> None:
+    path = f"{PATH}/{factories.driver(organization).pk}"
     stranger = Api(factories.member(factories.organization(), role))
 
     answers = [
@@ -140,18 +142,18 @@ def test_another_organisations_driver_is_missing(house: Organization, role: str)
 @pytest.mark.parametrize(
     ("role", "read", "write"), [("admin", 200, 201), ("dispatcher", 200, 201), ("auditor", 200, 403)]
 )
-def test_who_may_what(house: Organization, role: str, read: int, write: int) -> None:
-    path = f"{PATH}/{factories.driver(house).pk}"
-    member = Api(factories.member(house, role))
+def test_which_roles_read_and_write(organization: Organization, role: str, read: int, write: int) -> None:
+    path = f"{PATH}/{factories.driver(organization).pk}"
+    member = Api(factories.member(organization, role))
 
     assert member.get(path).status_code == read
     assert member.post(PATH, {"name": "New"}).status_code == write
     assert member.patch(path, {"name": "New"}).status_code == (200 if write == 201 else write)
 
 
-def test_a_driver_sees_itself_and_a_customer_nobody(house: Organization) -> None:
-    driver, customer = factories.member(house, "driver"), factories.member(house, "customer")
-    factories.driver(house, "Somebody Else")
+def test_a_driver_sees_itself_and_a_customer_no_driver(organization: Organization) -> None:
+    driver, customer = factories.member(organization, "driver"), factories.member(organization, "customer")
+    factories.driver(organization, "Somebody Else")
 
     assert names(Api(driver).get(PATH)) == ["Dana Driver"]
     assert Api(driver).patch(f"{PATH}/{driver.driver_id}", {"name": "X"}).status_code == 403

@@ -1,4 +1,4 @@
-"""/api/osmand: what phone trackers send, in each of its forms."""
+"""/api/osmand: positions of phone trackers, in each format of a message."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,8 +21,8 @@ NEW_YORK = {"lat": "40.71", "lon": "-74.01"}
 
 
 @pytest.fixture
-def driver(house: Organization) -> Subject:
-    return factories.member(house, "driver")
+def driver(organization: Organization) -> Subject:
+    return factories.member(organization, "driver")
 
 
 @pytest.fixture
@@ -40,11 +40,11 @@ def post(body: str | bytes, content_type: str, query: str = "") -> Any:
     return Client(raise_request_exception=False).post(f"{PATH}?{query}", body, content_type=content_type)
 
 
-def newest(driver: Subject) -> Position:
+def latest_position(driver: Subject) -> Position:
     return Position.objects.filter(driver_id=driver.driver_id).latest("recorded_at")
 
 
-def test_a_query_is_taken(driver: Subject, key: str) -> None:
+def test_a_position_in_the_query_is_stored(driver: Subject, key: str) -> None:
     now = timezone.now().replace(microsecond=0)
 
     answer = get(
@@ -53,23 +53,24 @@ def test_a_query_is_taken(driver: Subject, key: str) -> None:
     )  # fmt: skip
 
     assert (answer.status_code, answer.content) == (200, b"")
-    found = newest(driver)
-    assert (found.latitude, found.longitude, found.recorded_at, found.bearing) == (52.37, 4.89, now, 90.5)
-    assert found.speed == pytest.approx(5.144, abs=0.001)  # ten knots
-    assert found.accuracy == 8.0
+    position = latest_position(driver)
+    assert (position.latitude, position.longitude) == (52.37, 4.89)
+    assert (position.recorded_at, position.bearing) == (now, 90.5)
+    assert position.speed == pytest.approx(5.144, abs=0.001)  # ten knots
+    assert position.accuracy == 8.0
 
 
 @pytest.mark.parametrize("method", ["query", "form"])
-def test_a_post_is_taken_as_query_or_form(driver: Subject, key: str, method: str) -> None:
+def test_a_post_is_accepted_as_query_or_form(driver: Subject, key: str, method: str) -> None:
     body = urlencode({"deviceid": key, "lat": 52.37, "lon": 4.89, "heading": 1, "speed": -1})
 
     answer = post(b"", "text/plain", body) if method == "query" else post(body, "application/x-www-form-urlencoded")
 
     assert (answer.status_code, answer.content) == (200, b"")
-    assert (newest(driver).bearing, newest(driver).speed) == (1.0, None)
+    assert (latest_position(driver).bearing, latest_position(driver).speed) == (1.0, None)
 
 
-def test_the_json_of_newer_apps_is_taken(driver: Subject, key: str) -> None:
+def test_the_json_of_traccar_client_9_is_accepted(driver: Subject, key: str) -> None:
     at = timezone.now().replace(microsecond=0)
     message = {
         "location": {
@@ -86,8 +87,8 @@ def test_the_json_of_newer_apps_is_taken(driver: Subject, key: str) -> None:
     answer = post(orjson.dumps(message), "application/json; charset=utf-8")
 
     assert (answer.status_code, answer.content) == (200, b"")
-    found = newest(driver)
-    assert (found.recorded_at, found.accuracy, found.speed, found.bearing) == (at, 12.0, 5.5, None)
+    position = latest_position(driver)
+    assert (position.recorded_at, position.accuracy, position.speed, position.bearing) == (at, 12.0, 5.5, None)
 
 
 AT = datetime(2026, 3, 2, 12, 0, 5, tzinfo=UTC)
@@ -107,14 +108,14 @@ AT = datetime(2026, 3, 2, 12, 0, 5, tzinfo=UTC)
         (None, None),
     ],
 )
-def test_every_way_to_write_a_time_is_read(text: Any, at: datetime | None) -> None:
+def test_each_format_of_a_timestamp_is_parsed(text: Any, at: datetime | None) -> None:
     [report] = osmand.parse_reports({"lat": "1", "lon": "2", "timestamp": text})
 
     assert report.recorded_at == at
 
 
 @pytest.mark.parametrize("text", ["0", "soon", "9" * 16, "-1", "1e999", "2026-13-01", True, [], {}])
-def test_other_times_are_refused(text: Any) -> None:
+def test_malformed_timestamps_are_refused(text: Any) -> None:
     with pytest.raises(InvalidArgument) as refused:
         osmand.parse_reports({"lat": "1", "lon": "2", "timestamp": text})
 
@@ -122,7 +123,7 @@ def test_other_times_are_refused(text: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "parameters",
     [
         {},
         {"lat": "52.37"},
@@ -136,8 +137,8 @@ def test_other_times_are_refused(text: Any) -> None:
         {"lat": "52.37", "lon": "4.89", "timestamp": "4102444800"},
     ],
 )
-def test_what_cannot_be_is_refused_in_plain_text(driver: Subject, key: str, given: Any) -> None:
-    answer = get(id=key, **given)
+def test_an_invalid_position_is_refused_in_plain_text(driver: Subject, key: str, parameters: Any) -> None:
+    answer = get(id=key, **parameters)
 
     assert answer.status_code == 400
     assert answer["Content-Type"] == "text/plain; charset=utf-8"
@@ -158,9 +159,7 @@ def test_what_cannot_be_is_refused_in_plain_text(driver: Subject, key: str, give
         (b"", "text/plain", 401),
     ],
 )
-def test_bodies_that_are_none_are_refused_in_plain_text(
-    db: None, body: bytes, content_type: str, status: int
-) -> None:
+def test_an_invalid_body_is_refused_in_plain_text(db: None, body: bytes, content_type: str, status: int) -> None:
     answer = post(body, content_type)
 
     assert answer.status_code == status
@@ -168,16 +167,16 @@ def test_bodies_that_are_none_are_refused_in_plain_text(
 
 
 @pytest.mark.parametrize("coords", [None, [], {}, {"latitude": "x", "longitude": 1}, {"latitude": True}])
-def test_json_without_a_place_is_refused(driver: Subject, key: str, coords: Any) -> None:
+def test_json_without_coordinates_is_refused(driver: Subject, key: str, coords: Any) -> None:
     answer = post(orjson.dumps({"device_id": key, "location": {"coords": coords}}), "application/json")
 
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("given", ["frd_unknown-unknown-unknow", "", "x" * 5000, "\0", "\udcff"])
-def test_another_key_is_nobodys(db: None, given: str) -> None:
+@pytest.mark.parametrize("key", ["frd_unknown-unknown-unknow", "", "x" * 5000, "\0", "\udcff"])
+def test_an_unknown_key_is_401(db: None, key: str) -> None:
     answer = post(
-        urlencode({"id": given.encode("utf-8", "surrogatepass"), "lat": 1, "lon": 2}),
+        urlencode({"id": key.encode("utf-8", "surrogatepass"), "lat": 1, "lon": 2}),
         "application/x-www-form-urlencoded",
     )
 
@@ -185,7 +184,7 @@ def test_another_key_is_nobodys(db: None, given: str) -> None:
     assert answer["Content-Type"] == "text/plain; charset=utf-8"
 
 
-def test_a_login_is_no_device(house: Organization, key: str) -> None:
+def test_a_bearer_header_is_not_accepted(organization: Organization, key: str) -> None:
     answer = Client().get(PATH, {"lat": 1, "lon": 2}, headers={"Authorization": f"Bearer {key}"})
 
     assert answer.status_code == 401
@@ -206,8 +205,8 @@ def test_a_revoked_key_is_refused_at_once(driver: Subject, dispatcher: Subject, 
     assert (before, get(id=key, **place).status_code) == (200, 401)
 
 
-def test_what_would_be_no_better_again_lets_the_phone_go_on(driver: Subject, key: str) -> None:
-    """A tracker sends a refused position again and again, and keeps back all that comes after it."""
+def test_positions_that_a_retry_would_not_change_are_acknowledged(driver: Subject, key: str) -> None:
+    """A tracker retries a refused position for ever, and holds back all later ones."""
     get(id=key, lat="52.37", lon="4.89")
     old = int((timezone.now() - timedelta(days=20)).timestamp())
 
@@ -217,7 +216,7 @@ def test_what_would_be_no_better_again_lets_the_phone_go_on(driver: Subject, key
     assert Position.objects.filter(driver_id=driver.driver_id, plausible=True).count() == 1
 
 
-def test_a_key_has_the_general_limit_of_its_own(driver: Subject, key: str, settings: Any) -> None:
+def test_each_device_key_has_its_own_general_limit(driver: Subject, key: str, settings: Any) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"general": (2, 900)}
     place = {"lat": "52.37", "lon": "4.89"}
 
@@ -228,13 +227,13 @@ def test_a_key_has_the_general_limit_of_its_own(driver: Subject, key: str, setti
     assert int(answers[2]["Retry-After"]) > 0
 
 
-def test_its_use_is_noted(driver: Subject, key: str) -> None:
+def test_the_use_of_a_key_is_recorded(driver: Subject, key: str) -> None:
     get(id=key, lat="52.37", lon="4.89")
 
     assert DeviceKey.objects.get(driver_id=driver.driver_id).last_used_at is not None
 
 
-def test_nothing_else_is_spoken_there(db: None) -> None:
+def test_another_method_is_refused_in_plain_text(db: None) -> None:
     answer = Client().delete(PATH)
 
     assert answer.status_code in {401, 405}

@@ -1,4 +1,4 @@
-"""What bodies the API takes, whatever they are for."""
+"""Request bodies: strict JSON of at most 1 MiB, the same for every endpoint."""
 
 import gzip
 
@@ -31,7 +31,7 @@ PATH = "/api/shipments"
     ],
 )
 @pytest.mark.parametrize("target", ["book", "amend", "advance", "driver"])
-def test_what_is_not_strict_json_is_named(
+def test_an_error_of_strict_json_is_named(
     api: Api, dispatcher: Subject, target: str, raw: bytes, code: str
 ) -> None:
     if target == "book":
@@ -47,14 +47,14 @@ def test_what_is_not_strict_json_is_named(
 
 
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 5 * 1024 * 1024])
-def test_a_body_over_one_mebibyte_is_too_large(api: Api, size: int) -> None:
+def test_a_body_over_one_mebibyte_is_413(api: Api, size: int) -> None:
     response = api.post(PATH, b'{"notes": "' + b"x" * size + b'"}')
 
     assert response.status_code == 413
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_compressed_bodies_are_not_taken(api: Api) -> None:
+def test_compressed_bodies_are_415(api: Api) -> None:
     response = api.post(PATH, gzip.compress(b"{}"), Content_Encoding="gzip")
 
     assert response.status_code == 415
@@ -64,14 +64,14 @@ def test_compressed_bodies_are_not_taken(api: Api) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"]
 )
-def test_other_media_types_are_not_taken(api: Api, content_type: str) -> None:
+def test_other_media_types_are_415(api: Api, content_type: str) -> None:
     response = api.post(PATH, b"a=b", content_type=content_type)
 
     assert response.status_code == 415
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_no_body_at_all_lacks_everything(api: Api) -> None:
+def test_an_empty_body_lacks_every_required_field(api: Api) -> None:
     response = api.post(PATH, b"")
 
     assert field_errors(response) == [("origin", "required"), ("destination", "required")]

@@ -1,4 +1,4 @@
-"""Refusals are problem+json everywhere below /api/, and say nothing of the inside."""
+"""Errors are problem+json everywhere below /api/, and disclose no internals."""
 
 import contextlib
 from dataclasses import replace
@@ -28,43 +28,43 @@ def problem(response: Any, status: int) -> Any:
 @pytest.mark.parametrize(
     "path", ["/api/nothing", "/api/", "/api/shipments/", "/api/drivers/7", "/api/%ff", "/api/a%00b"]
 )
-def test_unknown_paths(api: Api, path: str) -> None:
+def test_unknown_paths_are_404(api: Api, path: str) -> None:
     body = problem(api.get(path), 404)
 
     assert body["title"] == "Not Found"
 
 
-def test_it_names_the_request(api: Api) -> None:
+def test_a_problem_has_the_request_id_and_the_path(api: Api) -> None:
     response = api.get("/api/nothing", X_Request_ID="my-request-1")
 
     assert (response.json()["requestId"], response.json()["instance"]) == ("my-request-1", "/api/nothing")
     assert response["X-Request-ID"] == "my-request-1"
 
 
-def test_a_problem_of_a_view_names_the_request_too(api: Api) -> None:
+def test_a_problem_of_a_view_has_the_request_id_too(api: Api) -> None:
     response = api.get("/api/shipments/NONE", X_Request_ID="my-request-2")
 
     assert problem(response, 404)["requestId"] == "my-request-2"
     assert response.json()["instance"] == "/api/shipments/NONE"
 
 
-def test_wrong_methods(api: Api) -> None:
+def test_an_unsupported_method_is_405(api: Api) -> None:
     response = api.post("/api/shipments/X-1", {})
 
     problem(response, 405)
     assert response["Allow"] == "GET, PATCH, DELETE, HEAD, OPTIONS"
 
 
-def test_what_cannot_be_answered_in_the_wanted_form(api: Api) -> None:
+def test_an_unacceptable_media_type_is_406(api: Api) -> None:
     problem(api.get("/api/shipments", Accept="application/xml"), 406)
 
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html,application/xhtml+xml,*/*;q=0.8"])
-def test_json_is_what_everybody_gets(api: Api, accept: str) -> None:
+def test_any_acceptable_media_type_gets_json(api: Api, accept: str) -> None:
     assert api.get("/api/shipments", Accept=accept)["Content-Type"] == "application/json"
 
 
-def test_strangers(db: None) -> None:
+def test_anonymous_requests_are_401(db: None) -> None:
     response = Api(None).get("/api/shipments")
 
     problem(response, 401)
@@ -72,39 +72,39 @@ def test_strangers(db: None) -> None:
 
 
 @pytest.mark.parametrize("token", ["x", "frt_x", "a.b.c", "", "é"])
-def test_bad_credentials(db: None, token: str) -> None:
+def test_invalid_credentials_are_401(db: None, token: str) -> None:
     problem(Api(None).get("/api/shipments", Authorization=f"Bearer {token}"), 401)
 
 
-def test_keys_are_held_to_their_scopes(dispatcher: Subject) -> None:
+def test_an_api_key_is_limited_to_its_scopes(dispatcher: Subject) -> None:
     key = Api(replace(dispatcher, scopes=frozenset({"exports:read"})))
 
     problem(key.get("/api/shipments"), 403)
 
 
-def test_a_database_that_does_not_answer_asks_for_patience(api: Api, dispatcher: Subject) -> None:
-    with pytest.raises(OperationalError) as refused, transaction.atomic(), connection.cursor() as cursor:
-        # PostgreSQL's own refusal, the same class as a lock that is not let go.
+def test_an_unavailable_database_is_503_with_retry_after(api: Api, dispatcher: Subject) -> None:
+    with pytest.raises(OperationalError) as error, transaction.atomic(), connection.cursor() as cursor:
+        # A statement timeout raises the same class of error as a lock timeout.
         cursor.execute("SET LOCAL statement_timeout = 1")
         cursor.execute("SELECT pg_sleep(1)")
 
-    response = errors.exception_handler(refused.value, {"request": RequestFactory().get("/api/shipments")})
+    response = errors.exception_handler(error.value, {"request": RequestFactory().get("/api/shipments")})
 
     assert response is not None
     assert (response.status_code, response["Retry-After"]) == (503, "2")
     assert "statement" not in str(response.data)
 
 
-def test_pages_outside_the_api_stay_pages() -> None:
+def test_a_404_outside_the_api_is_html() -> None:
     response = urls.handler404(RequestFactory().get("/nothing"), Exception())
 
     assert response["Content-Type"].startswith("text/html")
 
 
-def test_what_nobody_foresaw_says_nothing_of_the_inside() -> None:
+def test_an_unexpected_error_discloses_nothing() -> None:
     with contextlib.suppress(ZeroDivisionError):
         try:
-            1 / 0
+            raise ZeroDivisionError("division by zero")
         finally:
             response = urls.handler500(RequestFactory().get("/api/shipments"))
 

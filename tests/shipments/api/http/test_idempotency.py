@@ -1,4 +1,4 @@
-"""Idempotency-Key: sent twice, done once."""
+"""Idempotency-Key: a repeated request has its effect once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,14 +12,14 @@ from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments"
-LEAST = {"origin": "NLRTM", "destination": "DEHAM"}
+BOOKING = {"origin": "NLRTM", "destination": "DEHAM"}
 
 
-def post(api: Api, key: str, body: Any = LEAST, path: str = PATH) -> Any:
+def post(api: Api, key: str, body: Any = BOOKING, path: str = PATH) -> Any:
     return api.post(path, body, Idempotency_Key=key)
 
 
-def test_a_repeated_booking_books_once_and_answers_the_same(api: Api, house: Organization) -> None:
+def test_a_repeated_booking_books_once_and_replays_the_response(api: Api, organization: Organization) -> None:
     first, again = post(api, "k1"), post(api, "k1")
 
     assert (first.status_code, again.status_code) == (201, 201)
@@ -27,18 +27,18 @@ def test_a_repeated_booking_books_once_and_answers_the_same(api: Api, house: Org
     for name in ("ETag", "Location", "Content-Type", "Cache-Control"):
         assert again[name] == first[name]
     assert ("Idempotency-Replayed" in first, again["Idempotency-Replayed"]) == (False, "true")
-    assert Shipment.objects.of_organization(house.pk).count() == 1
+    assert Shipment.objects.of_organization(organization.pk).count() == 1
 
 
-def test_without_a_key_everything_counts(api: Api, house: Organization) -> None:
-    api.post(PATH, LEAST)
-    api.post(PATH, LEAST)
+def test_without_a_key_every_request_books(api: Api, organization: Organization) -> None:
+    api.post(PATH, BOOKING)
+    api.post(PATH, BOOKING)
 
-    assert Shipment.objects.of_organization(house.pk).count() == 2
-    assert not IdempotencyKey.objects.filter(organization=house).exists()
+    assert Shipment.objects.of_organization(organization.pk).count() == 2
+    assert not IdempotencyKey.objects.filter(organization=organization).exists()
 
 
-def test_the_old_answer_is_given_after_the_shipment_has_gone_on(api: Api, dispatcher: Any) -> None:
+def test_a_replay_returns_the_stored_response_after_later_changes(api: Api, dispatcher: Any) -> None:
     shipment = factories.booked_shipment(dispatcher)
     path = f"{PATH}/{shipment.reference}/transitions"
     first = post(api, "go", {"to": "dispatched"}, path)
@@ -75,15 +75,15 @@ def test_every_write_of_a_shipment_takes_a_key(api: Api, dispatcher: Any) -> Non
     assert twice(lambda: api.delete(path, Idempotency_Key="e")) == (204, 204, True)
 
 
-def test_the_key_of_another_caller_is_another_key(api: Api, house: Organization, rival: Any) -> None:
-    colleague = Api(factories.member(house, "dispatcher"))
+def test_the_key_of_another_caller_is_another_key(api: Api, organization: Organization, rival: Any) -> None:
+    colleague = Api(factories.member(organization, "dispatcher"))
 
     references = {post(each, "k1").json()["reference"] for each in (api, colleague, Api(rival))}
 
     assert len(references) == 3
 
 
-@pytest.mark.parametrize("body", [{**LEAST, "pieces": 1}, b'{ "origin": "NLRTM", "destination": "DEHAM"}'])
+@pytest.mark.parametrize("body", [{**BOOKING, "pieces": 1}, b'{ "origin": "NLRTM", "destination": "DEHAM"}'])
 def test_the_key_with_another_body_is_refused(api: Api, body: Any) -> None:
     post(api, "k1")
 
@@ -102,24 +102,24 @@ def test_the_key_with_another_path_is_refused(api: Api, dispatcher: Any) -> None
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "naïve", "tab\tbed"])
-def test_a_key_that_is_none_is_refused(api: Api, house: Organization, key: str) -> None:
+def test_a_malformed_key_is_refused(api: Api, organization: Organization, key: str) -> None:
     response = post(api, key)
 
     assert response.status_code == 400
     assert field_errors(response) == [("Idempotency-Key", "invalid")]
-    assert not Shipment.objects.of_organization(house.pk).exists()
+    assert not Shipment.objects.of_organization(organization.pk).exists()
 
 
 @pytest.mark.parametrize("key", ["x" * 255, "~ with spaces !", "'; DROP TABLE --", "%s%(a)s"])
-def test_a_strange_key_is_a_key(api: Api, house: Organization, key: str) -> None:
+def test_any_printable_ascii_is_a_key(api: Api, organization: Organization, key: str) -> None:
     post(api, key)
 
     assert post(api, key)["Idempotency-Replayed"] == "true"
-    assert Shipment.objects.of_organization(house.pk).count() == 1
+    assert Shipment.objects.of_organization(organization.pk).count() == 1
 
 
-def test_the_key_of_a_refused_request_can_be_used_again(api: Api, house: Organization) -> None:
-    refused = [post(api, "k1", {}), post(api, "k1", {**LEAST, "customerId": str(house.pk)})]
+def test_the_key_of_a_failed_request_can_be_used_again(api: Api, organization: Organization) -> None:
+    refused = [post(api, "k1", {}), post(api, "k1", {**BOOKING, "customerId": str(organization.pk)})]
 
     response = post(api, "k1")
 
@@ -127,28 +127,28 @@ def test_the_key_of_a_refused_request_can_be_used_again(api: Api, house: Organiz
     assert (response.status_code, "Idempotency-Replayed" in response) == (201, False)
 
 
-def test_after_a_day_a_key_is_as_good_as_new(api: Api, house: Organization) -> None:
+def test_after_24_hours_a_key_can_be_used_again(api: Api, organization: Organization) -> None:
     post(api, "k1")
     IdempotencyKey.objects.update(created_at=datetime.now(UTC) - timedelta(hours=24, seconds=1))
 
-    response = post(api, "k1", {**LEAST, "pieces": 1})
+    response = post(api, "k1", {**BOOKING, "pieces": 1})
 
     assert response.status_code == 201
-    assert post(api, "k1", {**LEAST, "pieces": 1}).content == response.content
-    assert Shipment.objects.of_organization(house.pk).count() == 2
+    assert post(api, "k1", {**BOOKING, "pieces": 1}).content == response.content
+    assert Shipment.objects.of_organization(organization.pk).count() == 2
 
 
-def test_old_keys_are_swept_away(api: Api, house: Organization) -> None:
+def test_expired_keys_are_deleted_in_batches(api: Api, organization: Organization) -> None:
     post(api, "old")
     post(api, "young")
     now = datetime.now(UTC)
     IdempotencyKey.objects.filter(key="old").update(created_at=now - timedelta(hours=25))
 
     assert (idempotency.expire_batch(now=now), idempotency.expire_batch(now=now)) == (1, 0)
-    assert [each.key for each in IdempotencyKey.objects.filter(organization=house)] == ["young"]
+    assert [each.key for each in IdempotencyKey.objects.filter(organization=organization)] == ["young"]
 
 
-def test_a_form_with_files_is_no_json(dispatcher: Any) -> None:
+def test_a_form_with_files_is_415(dispatcher: Any) -> None:
     response = Api(dispatcher).post(
         PATH, b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n',
         content_type="multipart/form-data; boundary=x", Idempotency_Key="k1",
@@ -158,7 +158,7 @@ def test_a_form_with_files_is_no_json(dispatcher: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/drivers", "/api/customers"])
-def test_drivers_and_customers_are_added_changed_and_removed_once(api: Api, path: str) -> None:
+def test_writes_of_drivers_and_customers_take_a_key(api: Api, path: str) -> None:
     added = [post(api, "add", {"name": "Ana"}, path) for _ in range(2)]
     one = f"{path}/{added[0].json()['id']}"
     changed = [api.patch(one, {"name": "Ana Maria"}, Idempotency_Key="change") for _ in range(2)]

@@ -13,7 +13,7 @@ from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments/bulk"
-LEAST = {"op": "create", "origin": "NLRTM", "destination": "DEHAM"}
+CREATE = {"op": "create", "origin": "NLRTM", "destination": "DEHAM"}
 
 
 def outcomes(response: Any) -> list[tuple[int, int, str | None]]:
@@ -21,27 +21,27 @@ def outcomes(response: Any) -> list[tuple[int, int, str | None]]:
     return [(each["index"], each["status"], each["reference"]) for each in response.json()["results"]]
 
 
-def test_each_item_is_done_in_turn_and_shown_as_it_is_in_the_end(api: Api) -> None:
+def test_items_are_applied_in_order_and_show_the_final_state(api: Api) -> None:
     response = api.post(PATH, {"items": [
-        {**LEAST, "reference": "A-1", "status": "booked"},
+        {**CREATE, "reference": "A-1", "status": "booked"},
         {"op": "update", "reference": "a-1", "ifMatch": '"1.whatever"', "pieces": 7},
         {"op": "transition", "reference": "A-1", "to": "dispatched"},
     ]})  # fmt: skip
 
     assert outcomes(response) == [(0, 201, "A-1"), (1, 200, "A-1"), (2, 200, "A-1")]
     assert (response.json()["succeeded"], response.json()["failed"]) == (3, 0)
-    shown = api.get("/api/shipments/A-1").json()
-    assert [each["shipment"] for each in response.json()["results"]] == [shown] * 3
-    assert (shown["seq"], shown["pieces"], shown["status"]) == (3, 7, "dispatched")
+    shipment = api.get("/api/shipments/A-1").json()
+    assert [each["shipment"] for each in response.json()["results"]] == [shipment] * 3
+    assert (shipment["seq"], shipment["pieces"], shipment["status"]) == (3, 7, "dispatched")
 
 
-def test_what_fails_fails_alone(api: Api, dispatcher: Subject, rival: Subject) -> None:
+def test_a_failed_item_does_not_affect_others(api: Api, dispatcher: Subject, rival: Subject) -> None:
     factories.booked_shipment(dispatcher, reference="OLD")
     factories.booked_shipment(rival, reference="THEIRS")
     items = [
-        {**LEAST, "reference": "NEW"},
-        {**LEAST, "reference": "old"},
-        {**LEAST, "reference": "bad name"},
+        {**CREATE, "reference": "NEW"},
+        {**CREATE, "reference": "old"},
+        {**CREATE, "reference": "bad name"},
         {"op": "create"},
         {"op": "update", "reference": "THEIRS", "pieces": 1},
         {"op": "update", "reference": "OLD", "ifMatch": '"9.x"', "pieces": 1},
@@ -69,35 +69,35 @@ def test_what_fails_fails_alone(api: Api, dispatcher: Subject, rival: Subject) -
     assert ShipmentEvent.objects.filter(organization_id=dispatcher.organization_id).count() == 3
 
 
-@pytest.mark.parametrize("items", [[], "x", {}, None, [LEAST] * 1001])
-def test_a_list_that_cannot_be_used_is_refused_as_a_whole(api: Api, house: Organization, items: Any) -> None:
+@pytest.mark.parametrize("items", [[], "x", {}, None, [CREATE] * 1001])
+def test_an_invalid_list_is_refused_as_a_whole(api: Api, organization: Organization, items: Any) -> None:
     response = api.post(PATH, {"items": items})
 
     assert response.status_code == 400
     assert [field for field, _ in field_errors(response)] == ["items"]
-    assert not Shipment.objects.of_organization(house.pk).exists()
+    assert not Shipment.objects.of_organization(organization.pk).exists()
 
 
-def test_one_key_covers_all_items(api: Api, house: Organization) -> None:
-    body = {"items": [LEAST, {"op": "create"}]}
+def test_one_key_covers_all_items(api: Api, organization: Organization) -> None:
+    body = {"items": [CREATE, {"op": "create"}]}
 
     first, again = (api.post(PATH, body, Idempotency_Key="k") for _ in range(2))
 
     assert outcomes(first)[1] == (1, 400, None)
     assert (again.content, again["Idempotency-Replayed"]) == (first.content, "true")
-    assert Shipment.objects.of_organization(house.pk).count() == 1
+    assert Shipment.objects.of_organization(organization.pk).count() == 1
 
 
 @pytest.mark.parametrize("role", ["driver", "customer", "auditor"])
-def test_only_who_may_write_may_write_in_bulk(house: Organization, role: str) -> None:
-    response = Api(factories.member(house, role)).post(PATH, {"items": [LEAST]})
+def test_roles_without_write_permission_are_403(organization: Organization, role: str) -> None:
+    response = Api(factories.member(organization, role)).post(PATH, {"items": [CREATE]})
 
     assert response.status_code == 403
 
 
-def test_no_shipment_can_be_called_so(api: Api) -> None:
+def test_the_path_segment_is_no_valid_reference(api: Api) -> None:
     assert api.get(PATH).status_code == 405
-    assert outcomes(api.post(PATH, {"items": [{**LEAST, "reference": "bulk"}]})) == [(0, 400, "bulk")]
+    assert outcomes(api.post(PATH, {"items": [{**CREATE, "reference": "bulk"}]})) == [(0, 400, "bulk")]
 
 
 def test_items_that_change_nothing_cost_three_statements_each(
@@ -112,34 +112,34 @@ def test_items_that_change_nothing_cost_three_statements_each(
     assert response.json()["succeeded"] == 20
 
 
-def test_a_reference_is_taken_by_the_first_who_asks_for_it(api: Api, dispatcher: Subject) -> None:
+def test_the_first_item_gets_a_reference_and_later_ones_conflict(api: Api, dispatcher: Subject) -> None:
     factories.booked_shipment(dispatcher, reference="OLD")
     items = [
-        {**LEAST, "reference": "NEW", "pieces": 1},
-        {**LEAST, "reference": "new", "pieces": 2},
-        {**LEAST, "reference": "old"},
+        {**CREATE, "reference": "NEW", "pieces": 1},
+        {**CREATE, "reference": "new", "pieces": 2},
+        {**CREATE, "reference": "old"},
         {"op": "update", "reference": "NEW", "pieces": 3},
-        {**LEAST, "reference": "New"},
+        {**CREATE, "reference": "New"},
     ]
 
     response = api.post(PATH, {"items": items})
 
     assert [status for _, status, _ in outcomes(response)] == [201, 409, 409, 200, 409]
-    shown = api.get("/api/shipments/NEW").json()
-    assert (shown["pieces"], shown["seq"]) == (3, 2)
+    shipment = api.get("/api/shipments/NEW").json()
+    assert (shipment["pieces"], shipment["seq"]) == (3, 2)
 
 
-def test_a_thousand_are_booked_in_a_few_statements(api: Api, house: Organization) -> None:
-    driver = factories.driver(house)
-    items = [{**LEAST, "reference": f"M-{number}", "driverId": str(driver.pk)} for number in range(1000)]
+def test_a_thousand_items_are_booked_in_a_few_statements(api: Api, organization: Organization) -> None:
+    driver = factories.driver(organization)
+    items = [{**CREATE, "reference": f"M-{number}", "driverId": str(driver.pk)} for number in range(1000)]
 
     with CaptureQueriesContext(connection) as queries:
         response = api.post(PATH, {"items": items})
 
     assert response.json()["succeeded"] == 1000
-    written = [query["sql"].split('"')[1] for query in queries if query["sql"].startswith("INSERT INTO")]
-    assert sorted(set(written)) == [
+    tables = [query["sql"].split('"')[1] for query in queries if query["sql"].startswith("INSERT INTO")]
+    assert sorted(set(tables)) == [
         "shipments_auditentry", "shipments_location", "shipments_shipment", "shipments_shipmentevent",
     ]  # fmt: skip
     assert len(queries) < 30
-    assert ShipmentEvent.objects.filter(organization_id=house.pk, seq=1, type="created").count() == 1000
+    assert ShipmentEvent.objects.filter(organization_id=organization.pk, seq=1, type="created").count() == 1000

@@ -15,8 +15,8 @@ PAST = "2026-03-02T13:00:00Z"
 
 
 @pytest.fixture
-def shipment(house: Organization, dispatcher: Subject) -> Shipment:
-    return factories.booked_shipment(dispatcher, reference="C-1", driver_id=factories.driver(house).pk)
+def shipment(organization: Organization, dispatcher: Subject) -> Shipment:
+    return factories.booked_shipment(dispatcher, reference="C-1", driver_id=factories.driver(organization).pk)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def report(**fields: Any) -> dict[str, Any]:
     return {"classifier": "ACT", "occurredAt": PAST, "source": "carrier", "status": "in_transit"} | fields
 
 
-def test_an_observation_is_stored_judged_and_answered(api: Api, path: str) -> None:
+def test_an_observation_is_stored_applied_and_returned(api: Api, path: str) -> None:
     answer = api.post(f"{path}/checkpoints", report(location="NLRTM", sourceEventId="7", note="gate out"))
 
     body = answer.json()
@@ -41,7 +41,7 @@ def test_an_observation_is_stored_judged_and_answered(api: Api, path: str) -> No
     assert api.get(path).json()["status"] == "in_transit"
 
 
-def test_a_repeated_source_event_answers_200_with_the_same_body(api: Api, path: str) -> None:
+def test_a_repeated_source_event_is_200_with_the_same_body(api: Api, path: str) -> None:
     first = api.post(f"{path}/checkpoints", report(sourceEventId="7"))
 
     again = api.post(f"{path}/checkpoints", report(sourceEventId="7"))
@@ -51,7 +51,9 @@ def test_a_repeated_source_event_answers_200_with_the_same_body(api: Api, path: 
 
 
 @pytest.mark.parametrize(("code", "status", "outcome"), [("X3", "at_pickup", "applied"), ("Q9", None, "anomalous")])
-def test_a_carriers_code_is_kept_verbatim(api: Api, path: str, code: str, status: str | None, outcome: str) -> None:
+def test_a_carriers_code_is_stored_verbatim(
+    api: Api, path: str, code: str, status: str | None, outcome: str
+) -> None:
     coded = report(code=code, codeSystem="edi214")
     del coded["status"]
 
@@ -60,7 +62,7 @@ def test_a_carriers_code_is_kept_verbatim(api: Api, path: str, code: str, status
     assert (stored["code"], stored["status"], stored["outcome"]) == (code, status, outcome)
 
 
-def test_an_estimate_without_a_status_is_one_of_delivery(api: Api, path: str) -> None:
+def test_an_estimate_without_a_status_is_about_delivery(api: Api, path: str) -> None:
     answer = api.post(
         f"{path}/checkpoints", {"classifier": "EST", "occurredAt": "2030-01-01T00:00:00Z", "source": "planner"}
     )
@@ -82,7 +84,7 @@ def test_an_estimate_without_a_status_is_one_of_delivery(api: Api, path: str) ->
         ({"source": ""}, [("source", "blank")]),
     ],
 )
-def test_a_bad_observation_is_refused_by_field(
+def test_invalid_fields_of_an_observation_are_named(
     api: Api, path: str, changed: dict[str, Any], refused: list[tuple[str, str]]
 ) -> None:
     answer = api.post(f"{path}/checkpoints", report(**changed))
@@ -91,7 +93,7 @@ def test_a_bad_observation_is_refused_by_field(
     assert api.get(path).json()["seq"] == 1
 
 
-def test_voiding_takes_it_out_of_the_status(api: Api, path: str) -> None:
+def test_a_voided_checkpoint_no_longer_counts_for_the_status(api: Api, path: str) -> None:
     wrong = api.post(f"{path}/checkpoints", report(status="delivered")).json()
 
     answer = api.post(f"{path}/checkpoints/{wrong['id']}/void", {"reason": "wrong dock"})
@@ -100,7 +102,7 @@ def test_voiding_takes_it_out_of_the_status(api: Api, path: str) -> None:
     assert api.post(f"{path}/checkpoints/{wrong['id']}/void", {}).status_code == 400
 
 
-def test_a_foreign_checkpoint_is_not_there(api: Api, path: str, shipment: Shipment, rival: Subject) -> None:
+def test_a_foreign_checkpoint_is_404(api: Api, path: str, shipment: Shipment, rival: Subject) -> None:
     wrong = api.post(f"{path}/checkpoints", report()).json()
     factories.booked_shipment(rival, reference="R-1")
 
@@ -109,7 +111,7 @@ def test_a_foreign_checkpoint_is_not_there(api: Api, path: str, shipment: Shipme
     assert answer.status_code == 404
 
 
-def test_a_stale_if_match_is_refused_and_a_repetition_is_not(api: Api, path: str) -> None:
+def test_a_stale_if_match_is_refused_except_for_a_repeated_source_event(api: Api, path: str) -> None:
     api.post(f"{path}/checkpoints", report(sourceEventId="7"))
 
     assert api.post(f"{path}/checkpoints", report(sourceEventId="8"), if_match='"1.x"').status_code == 412
@@ -117,19 +119,21 @@ def test_a_stale_if_match_is_refused_and_a_repetition_is_not(api: Api, path: str
 
 
 @pytest.mark.parametrize(("role", "status"), [("customer", 403), ("driver", 201), ("auditor", 403), ("admin", 201)])
-def test_who_may_report(house: Organization, shipment: Shipment, path: str, role: str, status: int) -> None:
+def test_which_roles_report(
+    organization: Organization, shipment: Shipment, path: str, role: str, status: int
+) -> None:
     links = {"driver": shipment.driver} if role == "driver" else {}
     if role == "customer":
-        account = factories.customer(house)
-        Api(factories.member(house, "dispatcher")).patch(path, {"customerId": str(account.pk)}, if_match="*")
+        account = factories.customer(organization)
+        Api(factories.member(organization, "dispatcher")).patch(path, {"customerId": str(account.pk)}, if_match="*")
         links = {"customer": account}
 
-    answer = Api(factories.member(house, role, **links)).post(f"{path}/checkpoints", report())
+    answer = Api(factories.member(organization, role, **links)).post(f"{path}/checkpoints", report())
 
     assert answer.status_code == status
 
 
-def test_flags_open_and_clear(api: Api, path: str) -> None:
+def test_a_flag_is_opened_and_cleared(api: Api, path: str) -> None:
     opened = api.post(f"{path}/flags", {"flag": "damaged", "reason": "wet"})
     cleared = api.delete(f"{path}/flags/damaged")
 
@@ -138,7 +142,7 @@ def test_flags_open_and_clear(api: Api, path: str) -> None:
     assert field_errors(api.delete(f"{path}/flags/ugly")) == [("flag", "unknown_flag")]
 
 
-def test_as_of_answers_what_was_said_then(api: Api, path: str) -> None:
+def test_as_of_shows_the_shipment_as_it_was_shown_then(api: Api, path: str) -> None:
     before = api.get(path).json()
     middle = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     api.post(f"{path}/checkpoints", report(status="delivered"))
@@ -154,11 +158,11 @@ def test_as_of_answers_what_was_said_then(api: Api, path: str) -> None:
 @pytest.mark.parametrize(
     ("at", "status"), [("2001-01-01T00:00:00Z", 404), ("then", 400), ("2098-01-01T00:00:00Z", 200)]
 )
-def test_as_of_odd_times(api: Api, path: str, at: str, status: int) -> None:
+def test_as_of_before_the_booking_malformed_and_in_the_future(api: Api, path: str, at: str, status: int) -> None:
     assert api.get(path, {"asOf": at}).status_code == status
 
 
-def test_the_future_is_not_far_for_a_clock_that_runs_ahead(api: Api, path: str) -> None:
+def test_a_clock_two_minutes_fast_is_accepted(api: Api, path: str) -> None:
     ahead = (datetime.now(UTC) + timedelta(minutes=2)).isoformat().replace("+00:00", "Z")
 
     assert api.post(f"{path}/checkpoints", report(occurredAt=ahead)).status_code == 201

@@ -21,18 +21,18 @@ def path(dispatcher: Subject) -> str:
     return f"/api/shipments/{factories.booked_shipment(dispatcher, reference='Abc-1').reference}"
 
 
-def without_place(problem: Any) -> Any:
+def without_request(problem: Any) -> Any:
     return {name: value for name, value in problem.json().items() if name not in {"instance", "requestId"}}
 
 
 # -- GET --------------------------------------------------------------------------------------------------
 
 
-def test_it_is_found_whatever_its_case(api: Api, path: str) -> None:
+def test_a_shipment_is_found_regardless_of_case(api: Api, path: str) -> None:
     assert api.get("/api/shipments/aBC-1").json()["reference"] == "Abc-1"
 
 
-def test_it_costs_one_query(api: Api, path: str) -> None:
+def test_a_shipment_is_read_by_one_query(api: Api, path: str) -> None:
     with CaptureQueriesContext(connection) as queries:
         response = api.get(path)
 
@@ -40,7 +40,7 @@ def test_it_costs_one_query(api: Api, path: str) -> None:
     assert len(queries) == 1
 
 
-def test_who_has_the_version_is_spared_the_body(api: Api, path: str) -> None:
+def test_a_current_etag_is_304_without_a_body(api: Api, path: str) -> None:
     etag = api.get(path)["ETag"]
 
     for header in (etag, f"W/{etag}", f'"x", {etag}', "*"):
@@ -48,7 +48,7 @@ def test_who_has_the_version_is_spared_the_body(api: Api, path: str) -> None:
         assert (response.status_code, response.content, response["ETag"]) == (304, b"", etag)
 
 
-def test_who_has_an_older_version_gets_the_new_one(api: Api, path: str, dispatcher: Subject) -> None:
+def test_an_outdated_etag_gets_the_new_version(api: Api, path: str, dispatcher: Subject) -> None:
     etag = api.get(path)["ETag"]
     services.amend(by=dispatcher, now=NOW, reference="Abc-1", changes={"pieces": 3})
 
@@ -58,8 +58,8 @@ def test_who_has_an_older_version_gets_the_new_one(api: Api, path: str, dispatch
     assert response["ETag"] != etag
 
 
-def test_the_version_covers_what_the_log_does_not(api: Api, house: Organization, dispatcher: Subject) -> None:
-    driver = factories.driver(house)
+def test_the_etag_covers_the_position(api: Api, organization: Organization, dispatcher: Subject) -> None:
+    driver = factories.driver(organization)
     shipment = factories.booked_shipment(dispatcher, driver_id=driver.pk)
     etag = api.get(f"/api/shipments/{shipment.reference}")["ETag"]
 
@@ -70,22 +70,24 @@ def test_the_version_covers_what_the_log_does_not(api: Api, house: Organization,
     assert after.partition(".")[0] == etag.partition(".")[0]
 
 
-def test_a_foreign_and_a_missing_shipment_look_alike(rival: Subject, path: str) -> None:
+def test_a_foreign_and_a_missing_shipment_get_equal_responses(rival: Subject, path: str) -> None:
     stranger = Api(rival)
 
     foreign, missing = stranger.get(path), stranger.get("/api/shipments/NONE-1")
 
     assert (foreign.status_code, missing.status_code) == (404, 404)
-    assert without_place(foreign) == without_place(missing)
+    assert without_request(foreign) == without_request(missing)
 
 
 @pytest.mark.parametrize("role", ["driver", "customer"])
-def test_what_is_not_ones_own_is_missing(house: Organization, path: str, role: str) -> None:
-    assert Api(factories.member(house, role)).get(path).status_code == 404
+def test_a_shipment_of_others_is_404_for_driver_and_customer(
+    organization: Organization, path: str, role: str
+) -> None:
+    assert Api(factories.member(organization, role)).get(path).status_code == 404
 
 
 @pytest.mark.parametrize("reference", ["%00", "a%2Fb", "-x", "x" * 65, "a b", "%F0%9F%9A%9A", "%ff"])
-def test_what_is_no_reference_is_missing(api: Api, reference: str) -> None:
+def test_a_malformed_reference_is_404(api: Api, reference: str) -> None:
     response = api.get(f"/api/shipments/{reference}")
 
     assert response.status_code == 404
@@ -95,7 +97,7 @@ def test_what_is_no_reference_is_missing(api: Api, reference: str) -> None:
 # -- PATCH ------------------------------------------------------------------------------------------------
 
 
-def test_a_change_names_the_version_it_changes(api: Api, path: str) -> None:
+def test_a_change_with_the_current_etag_is_applied(api: Api, path: str) -> None:
     etag = api.get(path)["ETag"]
 
     response = api.patch(path, {"pieces": 7, "notes": "fragile"}, If_Match=etag)
@@ -106,43 +108,43 @@ def test_a_change_names_the_version_it_changes(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("header", ['"1.anything"', 'W/"1.x"', '"1"', "*", '"9.x", "1.y"'])
-def test_only_the_seq_of_the_version_counts(api: Api, path: str, header: str) -> None:
+def test_only_the_seq_in_the_etag_counts(api: Api, path: str, header: str) -> None:
     assert api.patch(path, {"pieces": 7}, If_Match=header).status_code == 200
 
 
 @pytest.mark.parametrize("header", ['"2.x"', '"abc"', "1", '"8.x", "9.y"', f'"{"9" * 40}"'])
-def test_a_stale_version_changes_nothing(api: Api, path: str, header: str) -> None:
+def test_a_stale_etag_is_412_and_changes_nothing(api: Api, path: str, header: str) -> None:
     response = api.patch(path, {"pieces": 7}, If_Match=header)
 
     assert response.status_code == 412
     assert api.get(path).json()["seq"] == 1
 
 
-def test_a_change_without_a_version_is_refused(api: Api, path: str) -> None:
+def test_a_change_without_if_match_is_428(api: Api, path: str) -> None:
     response = api.patch(path, {"pieces": 7})
 
     assert response.status_code == 428
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_what_is_the_same_already_is_no_change(api: Api, path: str) -> None:
+def test_equal_values_are_no_change(api: Api, path: str) -> None:
     api.patch(path, {"pieces": 7}, If_Match="*")
 
     assert api.patch(path, {"pieces": 7}, If_Match="*").json()["seq"] == 2
     assert api.patch(path, {}, If_Match="*").json()["seq"] == 2
 
 
-def test_parties_are_assigned_and_taken_away(api: Api, house: Organization, path: str) -> None:
-    driver = factories.driver(house)
+def test_a_driver_is_assigned_and_unassigned(api: Api, organization: Organization, path: str) -> None:
+    driver = factories.driver(organization)
 
     assigned = api.patch(path, {"driverId": str(driver.pk)}, If_Match="*")
-    freed = api.patch(path, {"driverId": None}, If_Match="*")
+    unassigned = api.patch(path, {"driverId": None}, If_Match="*")
 
     assert assigned.json()["driver"]["id"] == str(driver.pk)
-    assert freed.json()["driver"] is None
+    assert unassigned.json()["driver"] is None
 
 
-def test_it_is_audited_with_before_and_after(api: Api, path: str) -> None:
+def test_a_change_is_audited_with_before_and_after(api: Api, path: str) -> None:
     api.patch(path, {"pieces": 7}, If_Match="*")
 
     entry = AuditEntry.objects.get(entity="shipment", entity_id="Abc-1", action="update")
@@ -160,7 +162,7 @@ def test_it_is_audited_with_before_and_after(api: Api, path: str) -> None:
         ({"origin": None}, ("origin", "null")),
     ],
 )
-def test_what_cannot_be_changed_is_named(api: Api, path: str, body: Any, refused: tuple[str, str]) -> None:
+def test_invalid_changes_are_named(api: Api, path: str, body: Any, refused: tuple[str, str]) -> None:
     response = api.patch(path, body, If_Match="*")
 
     assert response.status_code == 400
@@ -168,13 +170,15 @@ def test_what_cannot_be_changed_is_named(api: Api, path: str, body: Any, refused
 
 
 @pytest.mark.parametrize(("role", "status"), [("admin", 200), ("dispatcher", 200), ("auditor", 403)])
-def test_who_may_change(house: Organization, path: str, role: str, status: int) -> None:
-    assert Api(factories.member(house, role)).patch(path, {"pieces": 1}, If_Match="*").status_code == status
+def test_which_roles_change(organization: Organization, path: str, role: str, status: int) -> None:
+    assert Api(factories.member(organization, role)).patch(path, {"pieces": 1}, If_Match="*").status_code == status
 
 
 @pytest.mark.parametrize("role", ["driver", "customer"])
-def test_who_sees_its_own_may_still_not_change_it(house: Organization, dispatcher: Subject, role: str) -> None:
-    member = factories.member(house, role)
+def test_drivers_and_customers_cannot_change_their_own_shipments(
+    organization: Organization, dispatcher: Subject, role: str
+) -> None:
+    member = factories.member(organization, role)
     shipment = factories.booked_shipment(dispatcher, driver_id=member.driver_id, customer_id=member.customer_id)
     path = f"/api/shipments/{shipment.reference}"
 
@@ -184,7 +188,7 @@ def test_who_sees_its_own_may_still_not_change_it(house: Organization, dispatche
 
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "driver", "customer", "auditor"])
 @pytest.mark.parametrize("body", [{"pieces": 1}, {"nonsense": 1}, b"{"])
-def test_strangers_of_every_role_find_nothing_to_change(path: str, role: str, body: Any) -> None:
+def test_writes_of_another_organisation_are_404_for_every_role(path: str, role: str, body: Any) -> None:
     stranger = Api(factories.member(factories.organization(), role))
 
     assert stranger.patch(path, body).status_code == 404
@@ -196,7 +200,7 @@ def test_strangers_of_every_role_find_nothing_to_change(path: str, role: str, bo
 # -- DELETE -----------------------------------------------------------------------------------------------
 
 
-def test_a_draft_can_be_taken_away(api: Api, dispatcher: Subject) -> None:
+def test_a_draft_can_be_deleted(api: Api, dispatcher: Subject) -> None:
     draft = factories.booked_shipment(dispatcher, status="draft")
 
     response = api.delete(f"/api/shipments/{draft.reference}")
@@ -206,14 +210,14 @@ def test_a_draft_can_be_taken_away(api: Api, dispatcher: Subject) -> None:
     assert Shipment.objects.get(pk=draft.pk).deleted_at is not None
 
 
-def test_anything_further_on_stays(api: Api, path: str) -> None:
+def test_a_booked_shipment_cannot_be_deleted(api: Api, path: str) -> None:
     response = api.delete(path)
 
     assert response.status_code == 409
     assert api.get(path).status_code == 200
 
 
-def test_a_stale_version_takes_nothing_away(api: Api, dispatcher: Subject) -> None:
+def test_a_stale_etag_deletes_nothing(api: Api, dispatcher: Subject) -> None:
     draft = factories.booked_shipment(dispatcher, status="draft")
 
     assert api.delete(f"/api/shipments/{draft.reference}", If_Match='"7.x"').status_code == 412

@@ -1,4 +1,4 @@
-"""GET /api/shipments/{reference}/events: the log, and waiting for it."""
+"""GET /api/shipments/{reference}/events: the log, by pages and by long poll."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from shipments import services
-from shipments.auth import tokens
+from shipments.auth import subjects, tokens
 from shipments.auth.subjects import Subject
 from shipments.models import Organization, RefreshFamily, User
 from shipments.selectors import async_pool
@@ -46,7 +46,7 @@ def test_the_whole_log_in_order(api: Api, path: str) -> None:
 
 
 @pytest.mark.django_db
-def test_only_what_is_missing(api: Api, path: str) -> None:
+def test_only_events_after_the_given_seq_are_listed(api: Api, path: str) -> None:
     epoch = api.get(path).json()["epoch"]
 
     assert numbers(api.get(path, {"after": 2, "epoch": epoch})) == [3, 4]
@@ -56,7 +56,7 @@ def test_only_what_is_missing(api: Api, path: str) -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("query", [{"after": 2, "epoch": "another.00000001"}, {"after": 5}])
-def test_another_history_is_never_mixed_in(api: Api, path: str, query: dict[str, Any]) -> None:
+def test_another_epoch_or_a_later_seq_is_not_recovered(api: Api, path: str, query: dict[str, Any]) -> None:
     body = api.get(path, query).json()
 
     assert (body["recovered"], body["reason"], body["events"], body["seq"]) == (False, "epoch", [], 4)
@@ -71,7 +71,7 @@ def test_another_history_is_never_mixed_in(api: Api, path: str, query: dict[str,
         ("since=1", "since"), ("epoch=", "epoch"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_used_is_named(api: Api, path: str, query: str, field: str) -> None:
+def test_invalid_values_are_named(api: Api, path: str, query: str, field: str) -> None:
     response = api.get(f"{path}?{query}")
 
     assert response.status_code == 400
@@ -79,13 +79,13 @@ def test_what_cannot_be_used_is_named(api: Api, path: str, query: str, field: st
 
 
 @pytest.mark.django_db
-def test_strangers_find_nothing(rival: Subject, house: Organization, path: str) -> None:
+def test_the_log_of_an_invisible_shipment_is_404(rival: Subject, organization: Organization, path: str) -> None:
     assert Api(rival).get(path).status_code == 404
-    assert Api(factories.member(house, "driver")).get(path).status_code == 404
+    assert Api(factories.member(organization, "driver")).get(path).status_code == 404
 
 
 @pytest.mark.django_db
-def test_the_cost_does_not_grow_with_the_log(api: Api, path: str) -> None:
+def test_the_log_is_read_by_at_most_three_queries(api: Api, path: str) -> None:
     api.get(path)
 
     with CaptureQueriesContext(connection) as queries:
@@ -94,7 +94,7 @@ def test_the_cost_does_not_grow_with_the_log(api: Api, path: str) -> None:
     assert len(queries) <= 3  # the shipment, its events, the epoch once a second
 
 
-# -- waiting ----------------------------------------------------------------------------------------------
+# -- long polls ----------------------------------------------------------------------------------------------
 
 
 class LongPollClient:
@@ -102,7 +102,7 @@ class LongPollClient:
 
     def __init__(self) -> None:
         user: User = factories.user(factories.organization(), "dispatcher")
-        subject = factories.subjects.subject_of_user(user)
+        subject = subjects.subject_of_user(user)
         assert subject is not None
         self.subject = subject
         self.reference = factories.booked_shipment(subject).reference
@@ -115,7 +115,7 @@ class LongPollClient:
 
     async def get(self, query: str) -> tuple[Any, float]:
         started = time.monotonic()
-        # The real handler: unlike the test client's it keeps a thread for each request, as a server has it.
+        # The real handler holds a thread for each request, as on a server; the test client's does not.
         headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {self.token}".encode())]
         scope = {
             "type": "http", "method": "GET", "path": f"/api/shipments/{self.reference}/events",
@@ -139,46 +139,46 @@ class LongPollClient:
 
 
 @pytest.fixture
-async def waiting(committed: None) -> Any:
+async def long_poll_client(committed: None) -> Any:
     client = await sync_to_async(LongPollClient)()
     yield client
     await async_pool.close_pools()
 
 
-async def test_waiting_ends_with_the_next_event(waiting: LongPollClient) -> None:
-    asked = asyncio.create_task(waiting.get("after=1&wait=10"))
+async def test_a_long_poll_ends_with_the_next_event(long_poll_client: LongPollClient) -> None:
+    poll = asyncio.create_task(long_poll_client.get("after=1&wait=10"))
     await asyncio.sleep(0.3)
 
-    await sync_to_async(waiting.change)(5)
-    body, seconds = await asked
+    await sync_to_async(long_poll_client.change)(5)
+    body, seconds = await poll
 
     assert [event["seq"] for event in body["events"]] == [2]
     assert (body["seq"], body["recovered"]) == (2, True)
     assert seconds < 5
 
 
-async def test_waiting_ends_when_the_time_is_up(waiting: LongPollClient) -> None:
-    body, seconds = await waiting.get("after=1&wait=1")
+async def test_a_long_poll_ends_after_its_wait(long_poll_client: LongPollClient) -> None:
+    body, seconds = await long_poll_client.get("after=1&wait=1")
 
     assert (body["events"], body["seq"], body["recovered"]) == ([], 1, True)
     assert 0.9 < seconds < 5
 
 
-async def test_what_is_there_already_is_not_waited_for(waiting: LongPollClient) -> None:
-    body, seconds = await waiting.get("after=0&wait=20")
+async def test_a_long_poll_returns_existing_events_at_once(long_poll_client: LongPollClient) -> None:
+    body, seconds = await long_poll_client.get("after=0&wait=20")
 
     assert [event["seq"] for event in body["events"]] == [1]
     assert seconds < 5
 
 
-async def test_fifty_wait_without_a_thread_each(waiting: LongPollClient) -> None:
+async def test_fifty_long_polls_hold_no_thread_each(long_poll_client: LongPollClient) -> None:
     before = threading.active_count()
-    asked = [asyncio.create_task(waiting.get("after=1&wait=15")) for _ in range(50)]
+    polls = [asyncio.create_task(long_poll_client.get("after=1&wait=15")) for _ in range(50)]
     await asyncio.sleep(3)
 
     threads = threading.active_count()
-    await sync_to_async(waiting.change)(5)
-    answers = await asyncio.gather(*asked)
+    await sync_to_async(long_poll_client.change)(5)
+    answers = await asyncio.gather(*polls)
 
     assert threads - before < 10
     assert {len(body["events"]) for body, _ in answers} == {1}

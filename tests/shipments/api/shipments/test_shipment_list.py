@@ -1,4 +1,4 @@
-"""GET /api/shipments: filters, order, pages, and what it costs."""
+"""GET /api/shipments: filters, orderings, pages, and the number of queries."""
 
 from datetime import timedelta
 from typing import Any
@@ -29,13 +29,13 @@ def references(response: Any) -> list[str]:
     return [shipment["reference"] for shipment in response.json()["results"]]
 
 
-def walk(api: Api, address: str, rel: str = "next") -> list[list[str]]:
-    """Return the references page by page, from the address on."""
+def walk(api: Api, url: str, rel: str = "next") -> list[list[str]]:
+    """Return the references page by page, from a URL on."""
     pages = []
-    while address:
-        response = api.get(address)
+    while url:
+        response = api.get(url)
         pages.append(references(response))
-        address = response.json()[rel]
+        url = response.json()[rel]
     return pages
 
 
@@ -50,39 +50,39 @@ def test_newest_first_by_default(api: Api, dispatcher: Subject) -> None:
     assert "Link" not in response
 
 
-def test_another_organisations_shipments_are_not_there(api: Api, rival: Subject) -> None:
+def test_another_organisations_shipments_are_not_listed(api: Api, rival: Subject) -> None:
     book(rival, "THEIRS")
 
     assert references(api.get(PATH)) == []
 
 
-def test_a_driver_and_a_customer_see_their_own_alone(house: Organization, dispatcher: Subject) -> None:
-    driver, customer = factories.member(house, "driver"), factories.member(house, "customer")
+def test_a_driver_and_a_customer_see_only_their_own(organization: Organization, dispatcher: Subject) -> None:
+    driver, customer = factories.member(organization, "driver"), factories.member(organization, "customer")
     factories.booked_shipment(dispatcher, reference="DRIVEN", driver_id=driver.driver_id)
     factories.booked_shipment(dispatcher, reference="ORDERED", customer_id=customer.customer_id)
     factories.booked_shipment(dispatcher, reference="OTHER")
 
     assert references(Api(driver).get(PATH)) == ["DRIVEN"]
     assert references(Api(customer).get(PATH)) == ["ORDERED"]
-    assert references(Api(factories.member(house, "auditor")).get(PATH)) == ["OTHER", "ORDERED", "DRIVEN"]
+    assert references(Api(factories.member(organization, "auditor")).get(PATH)) == ["OTHER", "ORDERED", "DRIVEN"]
 
 
-def test_customers_are_shown_neither_phone_nor_notes(house: Organization, dispatcher: Subject) -> None:
-    customer = factories.member(house, "customer")
+def test_customers_see_neither_phone_nor_notes(organization: Organization, dispatcher: Subject) -> None:
+    customer = factories.member(organization, "customer")
     book(
         dispatcher, "SECRET", customer_id=customer.customer_id, notes="pays late",
-        driver_id=factories.driver(house, phone="+31 6 999").pk,
+        driver_id=factories.driver(organization, phone="+31 6 999").pk,
     )  # fmt: skip
 
-    shown = Api(customer).get(PATH)
+    response = Api(customer).get(PATH)
 
-    assert references(shown) == ["SECRET"]
-    assert b"pays late" not in shown.content
-    assert b"+31 6 999" not in shown.content
+    assert references(response) == ["SECRET"]
+    assert b"pays late" not in response.content
+    assert b"+31 6 999" not in response.content
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected"),
     [
         ({"status": "booked"}, ["C", "A"]),
         ({"status": "booked,draft"}, ["C", "B", "A"]),
@@ -104,19 +104,19 @@ def test_customers_are_shown_neither_phone_nor_notes(house: Organization, dispat
         ({"ordering": "-reference", "status": "booked"}, ["C", "A"]),
     ],
 )
-def test_filters_and_orders(
-    api: Api, house: Organization, dispatcher: Subject, query: dict[str, str], found: list[str]
+def test_filters_and_orderings(
+    api: Api, organization: Organization, dispatcher: Subject, query: dict[str, str], expected: list[str]
 ) -> None:
     factories.booked_shipment(dispatcher, reference="A", now=NOW)
     factories.booked_shipment(dispatcher, reference="B", now=NOW + timedelta(minutes=1), status="draft")
-    customer = factories.customer(house, "Northwind Traders")
+    customer = factories.customer(organization, "Northwind Traders")
     factories.booked_shipment(dispatcher, reference="C", now=NOW + timedelta(minutes=2), customer_id=customer.pk)
 
-    assert references(api.get(PATH, query)) == found
+    assert references(api.get(PATH, query)) == expected
 
 
-def test_by_driver_and_customer(api: Api, house: Organization, dispatcher: Subject) -> None:
-    driver, customer = factories.driver(house), factories.customer(house)
+def test_filters_by_driver_and_customer(api: Api, organization: Organization, dispatcher: Subject) -> None:
+    driver, customer = factories.driver(organization), factories.customer(organization)
     book(dispatcher, "DRIVEN", driver_id=driver.pk)
     book(dispatcher, "ORDERED", customer_id=customer.pk)
 
@@ -155,7 +155,7 @@ def test_by_driver_and_customer(api: Api, house: Organization, dispatcher: Subje
         ("cursor=%F0%9F%9A%9A", [("cursor", "invalid")]),
     ],
 )
-def test_what_cannot_be_used_is_named(api: Api, query: str, refused: list[tuple[str, str]]) -> None:
+def test_invalid_values_are_named(api: Api, query: str, refused: list[tuple[str, str]]) -> None:
     response = api.get(f"{PATH}?{query}")
 
     assert response.status_code == 400
@@ -165,7 +165,7 @@ def test_what_cannot_be_used_is_named(api: Api, query: str, refused: list[tuple[
 # -- pages ------------------------------------------------------------------------------------------------
 
 
-def test_pages_hold_every_row_once_and_lead_back(api: Api, dispatcher: Subject) -> None:
+def test_pages_hold_every_row_once_in_both_directions(api: Api, dispatcher: Subject) -> None:
     book(dispatcher, *"ABCDEFG")
 
     forward = walk(api, f"{PATH}?limit=3")
@@ -185,7 +185,7 @@ def test_links_are_in_the_header_too(api: Api, dispatcher: Subject) -> None:
     assert middle["Link"] == f'<{body["next"]}>; rel="next", <{body["previous"]}>; rel="prev"'
 
 
-def test_rows_inserted_while_paging_shift_nothing(api: Api, dispatcher: Subject) -> None:
+def test_rows_inserted_while_paging_do_not_shift_pages(api: Api, dispatcher: Subject) -> None:
     book(dispatcher, *"ABCD")
     first = api.get(f"{PATH}?limit=2")
 
@@ -199,7 +199,7 @@ def test_rows_inserted_while_paging_shift_nothing(api: Api, dispatcher: Subject)
 
 
 @pytest.mark.parametrize("ordering", ["createdAt", "-createdAt", "updatedAt", "-updatedAt", "eta", "-eta"])
-def test_ties_are_broken_the_same_way_on_every_page(api: Api, dispatcher: Subject, ordering: str) -> None:
+def test_ties_have_the_same_order_on_every_page(api: Api, dispatcher: Subject, ordering: str) -> None:
     for number in range(7):
         factories.booked_shipment(dispatcher, reference=f"T{number}", now=NOW, planned_delivery_at=NOW)
 
@@ -215,7 +215,7 @@ def test_ties_are_broken_the_same_way_on_every_page(api: Api, dispatcher: Subjec
     ("ordering", "expected"),
     [("eta", ["E1", "E2", "E3", "N1", "N2", "N3"]), ("-eta", ["E3", "E2", "E1", "N3", "N2", "N1"])],
 )
-def test_shipments_without_eta_come_last_either_way(
+def test_shipments_without_eta_come_last_in_both_orderings(
     api: Api, dispatcher: Subject, ordering: str, expected: list[str], limit: int
 ) -> None:
     book(dispatcher, "N1", "N2", "N3")
@@ -236,10 +236,10 @@ def test_shipments_without_eta_come_last_either_way(
     "change",
     [lambda c: c[:-2] + ("AA" if not c.endswith("AA") else "BB"), lambda c: "A" + c, lambda c: c.partition(":")[0]],
 )
-def test_a_cursor_that_was_changed_is_refused(api: Api, dispatcher: Subject, change: Any) -> None:
+def test_a_tampered_cursor_is_refused(api: Api, dispatcher: Subject, change: Any) -> None:
     book(dispatcher, *"AB")
-    address = api.get(f"{PATH}?limit=1").json()["next"]
-    cursor = address.partition("cursor=")[2].replace("%3A", ":")
+    url = api.get(f"{PATH}?limit=1").json()["next"]
+    cursor = url.partition("cursor=")[2].replace("%3A", ":")
 
     response = api.get(PATH, {"limit": 1, "cursor": change(cursor)})
 
@@ -248,38 +248,36 @@ def test_a_cursor_that_was_changed_is_refused(api: Api, dispatcher: Subject, cha
 
 
 @pytest.mark.parametrize("other", ["ordering=createdAt", "status=booked", "q=ab"])
-def test_a_cursor_serves_only_its_own_list(api: Api, dispatcher: Subject, other: str) -> None:
+def test_a_cursor_works_only_with_its_own_query(api: Api, dispatcher: Subject, other: str) -> None:
     book(dispatcher, *"AB")
-    address = api.get(f"{PATH}?limit=1").json()["next"]
+    url = api.get(f"{PATH}?limit=1").json()["next"]
 
-    response = api.get(f"{address}&{other}")
+    response = api.get(f"{url}&{other}")
 
     assert response.status_code == 400
     assert field_errors(response) == [("cursor", "mismatch")]
 
 
-def test_a_cursor_of_another_organisation_shows_nothing_of_it(api: Api, rival: Subject) -> None:
+def test_a_cursor_of_another_organisation_shows_none_of_its_rows(api: Api, rival: Subject) -> None:
     book(rival, *"ABC")
-    address = Api(rival).get(f"{PATH}?limit=1").json()["next"]
+    url = Api(rival).get(f"{PATH}?limit=1").json()["next"]
 
-    assert references(api.get(address)) == []
+    assert references(api.get(url)) == []
 
 
-# -- cost -------------------------------------------------------------------------------------------------
+# -- queries -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [1, 50])
-def test_a_page_is_one_query_however_many_rows(
-    api: Api, house: Organization, dispatcher: Subject, rows: int
+def test_a_page_is_one_query_for_any_number_of_rows(
+    api: Api, organization: Organization, dispatcher: Subject, rows: int
 ) -> None:
-    driver, customer = factories.driver(house), factories.customer(house)
+    driver, customer = factories.driver(organization), factories.customer(organization)
     factories.report_position(driver, 52.0, 4.0)
     for _ in range(rows):
         factories.booked_shipment(dispatcher, driver_id=driver.pk, customer_id=customer.pk)
 
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         response = api.get(PATH)
 
     assert len(response.json()["results"]) == rows

@@ -1,4 +1,4 @@
-"""POST /api/shipments/{reference}/pod: who received it, with pictures that nobody need fear."""
+"""POST /api/shipments/{reference}/pod: who received it; every picture is decoded and encoded anew."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ def path(dispatcher: Subject) -> str:
     return f"/api/shipments/{factories.booked_shipment(dispatcher, reference='SHIP-1').reference}/pod"
 
 
-def test_a_signature_is_kept_with_its_hash_and_told(api: Api, path: str) -> None:
+def test_a_signature_is_stored_and_returned_with_its_hash(api: Api, path: str) -> None:
     raw = picture("PNG", mode="RGBA")
 
     answer = api.post(
@@ -48,15 +48,15 @@ def test_a_signature_is_kept_with_its_hash_and_told(api: Api, path: str) -> None
     )
 
     assert answer.status_code == 201
-    told = answer.json()
-    assert (told["signerName"], told["signedAt"], told["photo"]) == ("Erika", "2026-03-02T11:00:00Z", None)
-    assert told["signature"] == {
+    proof = answer.json()
+    assert (proof["signerName"], proof["signedAt"], proof["photo"]) == ("Erika", "2026-03-02T11:00:00Z", None)
+    assert proof["signature"] == {
         "mediaType": "image/png", "width": 60, "height": 20, "sha256": hashlib.sha256(raw).hexdigest(),
     }  # fmt: skip
     assert stored_picture("signature").size == (60, 20)
 
 
-def test_a_form_with_files_is_as_good(api: Api, path: str) -> None:
+def test_a_form_with_files_is_accepted(api: Api, path: str) -> None:
     form = {
         "name": "Erika",
         "note": "Left at gate 4",
@@ -67,22 +67,33 @@ def test_a_form_with_files_is_as_good(api: Api, path: str) -> None:
     answer = api._client.post(path, form, format="multipart")
 
     assert answer.status_code == 201
-    told = answer.json()
-    assert (told["signerName"], told["note"]) == ("Erika", "Left at gate 4")
-    assert (told["signature"]["mediaType"], told["photo"]["width"], told["photo"]["height"]) == (
+    proof = answer.json()
+    assert (proof["signerName"], proof["note"]) == ("Erika", "Left at gate 4")
+    assert (proof["signature"]["mediaType"], proof["photo"]["width"], proof["photo"]["height"]) == (
         "image/jpeg", 2000, 1000,
     )  # fmt: skip
 
 
-def test_nothing_of_what_stood_beside_the_dots_is_kept(api: Api, path: str, house: Organization) -> None:
+def test_json_with_pictures_may_exceed_one_mebibyte(api: Api, path: str) -> None:
+    target = io.BytesIO()
+    Image.effect_noise((1200, 1200), 100).save(target, "PNG")
+    body = {"signerName": "Erika", "photo": encoded(target.getvalue())}
+
+    answer = api.post(path, body)
+
+    assert len(body["photo"]) > 1024 * 1024
+    assert answer.status_code == 201
+
+
+def test_metadata_of_a_picture_is_removed(api: Api, path: str, organization: Organization) -> None:
     exif = Image.Exif()
     exif[0x010E] = "52.37 N 4.89 E"
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     raw = picture("JPEG", size=(40, 20), exif=exif, comment=b"secret")
 
     answer = api.post(path, {"signerName": "Erika", "photo": encoded(raw)})
 
-    stored = bytes(ProofPicture.objects.get(proof__shipment__organization=house).content)
+    stored = bytes(ProofPicture.objects.get(proof__shipment__organization=organization).content)
     assert answer.json()["photo"] | {"sha256": ""} == {
         "mediaType": "image/jpeg", "width": 20, "height": 40, "sha256": "",
     }  # fmt: skip
@@ -92,13 +103,13 @@ def test_nothing_of_what_stood_beside_the_dots_is_kept(api: Api, path: str, hous
 
 
 def bomb() -> bytes:
-    """Return a PNG whose head promises 2.5 billion dots."""
+    """Return a decompression bomb: a PNG whose header announces 2.5 billion pixels."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +126,9 @@ def bomb() -> bytes:
     ],
     ids=["gif", "svg", "pdf", "empty", "cut", "broken", "bomb", "large"],
 )
-def test_what_is_no_picture_is_refused(api: Api, path: str, house: Organization, raw: bytes, code: str) -> None:
+def test_an_invalid_picture_is_refused(
+    api: Api, path: str, organization: Organization, raw: bytes, code: str
+) -> None:
     as_json = api.post(path, {"signerName": "Erika", "signature": encoded(raw)})
     as_form = api._client.post(
         path, {"signerName": "Erika", "signature": SimpleUploadedFile("a.png", raw)}, format="multipart"
@@ -123,10 +136,10 @@ def test_what_is_no_picture_is_refused(api: Api, path: str, house: Organization,
 
     assert (as_json.status_code, field_errors(as_json)) == (400, [("signature", code)])
     assert as_form.status_code == 400
-    assert ProofOfDelivery.objects.filter(shipment__organization=house).count() == 0
+    assert ProofOfDelivery.objects.filter(shipment__organization=organization).count() == 0
 
 
-def test_a_proof_shows_something(api: Api, path: str) -> None:
+def test_a_proof_needs_a_signer_and_a_picture(api: Api, path: str) -> None:
     assert field_errors(api.post(path, {"signerName": "Erika"})) == [("signature", "required")]
     assert field_errors(api.post(path, {"signature": encoded(picture())})) == [("signerName", "required")]
     assert field_errors(api.post(path, {"signerName": "E", "signature": "?", "seq": 1})) == [
@@ -134,36 +147,36 @@ def test_a_proof_shows_something(api: Api, path: str) -> None:
     ]  # fmt: skip
 
 
-def test_the_future_cannot_have_been_signed(api: Api, path: str) -> None:
+def test_a_signing_time_in_the_future_is_refused(api: Api, path: str) -> None:
     body = {"signerName": "Erika", "signedAt": "2199-01-01T00:00:00Z", "photo": encoded(picture())}
 
     assert field_errors(api.post(path, body)) == [("signedAt", "future")]
 
 
-def test_a_second_proof_takes_the_place_of_the_first_which_stays(api: Api, path: str, house: Organization) -> None:
+def test_a_second_proof_supersedes_the_first_which_stays(api: Api, path: str, organization: Organization) -> None:
     first = api.post(path, {"signerName": "Erika", "photo": encoded(picture())}).json()
     second = api.post(path, {"signerName": "Max", "photo": encoded(picture())}).json()
 
     assert (first["supersedes"], second["supersedes"]) == (None, first["id"])
     assert (first["seq"], second["seq"]) == (2, 3)
-    assert ProofOfDelivery.objects.filter(shipment__organization=house).count() == 2
+    assert ProofOfDelivery.objects.filter(shipment__organization=organization).count() == 2
 
 
-def test_it_is_one_event_and_one_audit_entry_without_the_signers_name_in_the_log(
-    api: Api, path: str, house: Organization
+def test_a_proof_writes_one_event_without_the_signer_and_one_audit_entry(
+    api: Api, path: str, organization: Organization
 ) -> None:
-    told = api.post(path, {"signerName": "Erika", "photo": encoded(picture())}).json()
+    proof = api.post(path, {"signerName": "Erika", "photo": encoded(picture())}).json()
 
-    event = ShipmentEvent.objects.get(organization=house, type="proven")
+    event = ShipmentEvent.objects.get(organization=organization, type="proven")
     assert event.data == {
         "changes": {},
-        "proof": {"id": told["id"], "signedAt": told["signedAt"], "supersedes": None},
+        "proof": {"id": proof["id"], "signedAt": proof["signedAt"], "supersedes": None},
     }
-    entry = AuditEntry.objects.get(organization=house, action="prove")
-    assert (entry.entity_id, entry.after) == ("SHIP-1", told)
+    entry = AuditEntry.objects.get(organization=organization, action="prove")
+    assert (entry.entity_id, entry.after) == ("SHIP-1", proof)
 
 
-def test_the_same_key_proves_once(api: Api, path: str, house: Organization) -> None:
+def test_a_repeated_key_stores_one_proof(api: Api, path: str, organization: Organization) -> None:
     form = {"signerName": "Erika", "photo": encoded(picture())}
 
     answers = [api.post(path, form, Idempotency_Key="k") for _ in range(2)]
@@ -172,22 +185,26 @@ def test_the_same_key_proves_once(api: Api, path: str, house: Organization) -> N
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     assert (answers[1]["Idempotency-Replayed"], other.status_code) == ("true", 422)
-    assert ProofOfDelivery.objects.filter(shipment__organization=house).count() == 1
+    assert ProofOfDelivery.objects.filter(shipment__organization=organization).count() == 1
 
 
-def test_who_may_prove(house: Organization, dispatcher: Subject) -> None:
-    driver, customer = factories.driver(house), factories.customer(house)
+def test_which_roles_prove_delivery(organization: Organization, dispatcher: Subject) -> None:
+    driver, customer = factories.driver(organization), factories.customer(organization)
     factories.booked_shipment(dispatcher, reference="SHIP-1", driver_id=driver.pk, customer_id=customer.pk)
     body = {"signerName": "Erika", "photo": encoded(picture())}
     links: dict[str, Any] = {"customer": {"customer": customer}}
 
-    statuses = {
-        role: Api(factories.member(house, role, **links.get(role, {}))).post("/api/shipments/SHIP-1/pod", body)
+    responses = {
+        role: Api(factories.member(organization, role, **links.get(role, {}))).post(
+            "/api/shipments/SHIP-1/pod", body
+        )
         for role in ("admin", "dispatcher", "driver", "customer", "auditor")
     }
-    its_driver = Api(factories.member(house, "driver", driver=driver)).post("/api/shipments/SHIP-1/pod", body)
+    its_driver = Api(factories.member(organization, "driver", driver=driver)).post(
+        "/api/shipments/SHIP-1/pod", body
+    )
 
-    assert {role: answer.status_code for role, answer in statuses.items()} == {
+    assert {role: answer.status_code for role, answer in responses.items()} == {
         "admin": 201, "dispatcher": 201, "driver": 404, "customer": 403, "auditor": 403,
     }  # fmt: skip
     assert its_driver.status_code == 201
@@ -203,7 +220,7 @@ def test_a_proof_cannot_be_changed_or_removed(api: Api, path: str) -> None:
             rows._raw_delete("default")
 
 
-def test_a_version_that_is_gone_is_refused(api: Api, path: str) -> None:
+def test_a_stale_etag_is_412(api: Api, path: str) -> None:
     answer = api.post(path, {"signerName": "E", "photo": encoded(picture())}, If_Match='"7.abc"')
 
     assert answer.status_code == 412

@@ -30,7 +30,7 @@ def test_a_legal_command_moves_the_shipment(api: Api, path: str) -> None:
     assert AuditEntry.objects.get(action="transition", entity_id="T-1").after["reason"] == "slot free"
 
 
-def test_an_illegal_command_says_what_is_allowed(api: Api, path: str) -> None:
+def test_an_illegal_command_is_409_with_the_allowed_states(api: Api, path: str) -> None:
     response = api.post(path, {"to": "delivered"})
 
     assert response.status_code == 409
@@ -39,7 +39,7 @@ def test_an_illegal_command_says_what_is_allowed(api: Api, path: str) -> None:
     assert response.json()["allowed"] == ["dispatched", "draft", "cancelled"]
 
 
-def test_asking_for_the_state_it_has_changes_nothing(api: Api, path: str) -> None:
+def test_a_command_for_the_current_state_changes_nothing(api: Api, path: str) -> None:
     response = api.post(path, {"to": "booked"})
 
     assert (response.status_code, response.json()["seq"]) == (200, 1)
@@ -58,20 +58,20 @@ def test_asking_for_the_state_it_has_changes_nothing(api: Api, path: str) -> Non
         ({"to": "dispatched", "seq": 9}, ("seq", "unknown_field")),
     ],
 )
-def test_what_cannot_be_used_is_named(api: Api, path: str, body: Any, refused: tuple[str, str]) -> None:
+def test_invalid_values_are_named(api: Api, path: str, body: Any, refused: tuple[str, str]) -> None:
     response = api.post(path, body)
 
     assert response.status_code == 400
     assert field_errors(response) == [refused]
 
 
-def test_if_match_is_honoured_where_it_is_sent(api: Api, path: str) -> None:
+def test_an_optional_if_match_is_checked(api: Api, path: str) -> None:
     assert api.post(path, {"to": "dispatched"}, If_Match='"7.x"').status_code == 412
     assert api.post(path, {"to": "dispatched"}, If_Match='"1.x"').status_code == 200
 
 
-def test_drivers_advance_what_they_drive(house: Organization, dispatcher: Subject) -> None:
-    driver = factories.member(house, "driver")
+def test_a_driver_advances_its_own_shipment(organization: Organization, dispatcher: Subject) -> None:
+    driver = factories.member(organization, "driver")
     shipment = factories.booked_shipment(dispatcher, driver_id=driver.driver_id)
 
     response = Api(driver).post(f"/api/shipments/{shipment.reference}/transitions", {"to": "dispatched"})
@@ -79,13 +79,13 @@ def test_drivers_advance_what_they_drive(house: Organization, dispatcher: Subjec
     assert (response.status_code, response.json()["status"]) == (200, "dispatched")
 
 
-def test_drivers_find_nothing_else(house: Organization, path: str) -> None:
-    assert Api(factories.member(house, "driver")).post(path, {"to": "dispatched"}).status_code == 404
+def test_a_driver_finds_no_other_shipment(organization: Organization, path: str) -> None:
+    assert Api(factories.member(organization, "driver")).post(path, {"to": "dispatched"}).status_code == 404
 
 
 @pytest.mark.parametrize("role", ["customer", "auditor"])
-def test_onlookers_may_not(house: Organization, dispatcher: Subject, role: str) -> None:
-    member = factories.member(house, role)
+def test_customers_and_auditors_cannot_advance(organization: Organization, dispatcher: Subject, role: str) -> None:
+    member = factories.member(organization, role)
     shipment = factories.booked_shipment(dispatcher, customer_id=member.customer_id)
 
     response = Api(member).post(f"/api/shipments/{shipment.reference}/transitions", {"to": "dispatched"})

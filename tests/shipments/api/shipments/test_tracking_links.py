@@ -1,4 +1,4 @@
-"""/api/shipments/{reference}/tracking-links: made, listed, revoked; what they open, and until when."""
+"""/api/shipments/{reference}/tracking-links: make, list, revoke; what a link may read, and until when."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,9 +19,12 @@ from tests.shipments.api.client import Api, field_errors
 
 
 @pytest.fixture
-def shipment(dispatcher: Subject, house: Organization) -> Shipment:
+def shipment(dispatcher: Subject, organization: Organization) -> Shipment:
     return factories.booked_shipment(
-        dispatcher, driver_id=factories.driver(house).pk, notes="secret", customer_id=factories.customer(house).pk
+        dispatcher,
+        driver_id=factories.driver(organization).pk,
+        notes="secret",
+        customer_id=factories.customer(organization).pk,
     )
 
 
@@ -34,21 +37,21 @@ def authenticate_link(token: str, now: datetime | None = None) -> Subject | None
     return bearers.authenticate(token, now=now or timezone.now())
 
 
-def test_a_link_is_made_for_thirty_days_and_only_its_digest_is_kept(api: Api, path: str) -> None:
-    made = api.post(path)
+def test_a_link_lasts_thirty_days_and_only_its_digest_is_stored(api: Api, path: str) -> None:
+    response = api.post(path)
 
-    assert made.status_code == 201
-    assert set(made.json()) == {"id", "token", "expiresAt"}
-    assert made["Cache-Control"] == "no-store"
-    link = TrackingLink.objects.get(pk=made.json()["id"])
+    assert response.status_code == 201
+    assert set(response.json()) == {"id", "token", "expiresAt"}
+    assert response["Cache-Control"] == "no-store"
+    link = TrackingLink.objects.get(pk=response.json()["id"])
     assert link.expires_at - link.created_at == timedelta(days=30)
-    assert len(made.json()["token"].removeprefix("frt_")) == 22  # 128 bits
-    assert made.json()["token"].encode() not in bytes(link.digest)
-    assert made.json()["token"] not in api.get(path).content.decode()
+    assert len(response.json()["token"].removeprefix("frt_")) == 22  # 128 bits
+    assert response.json()["token"].encode() not in bytes(link.digest)
+    assert response.json()["token"] not in api.get(path).content.decode()
 
 
 @pytest.mark.parametrize(("body", "days"), [({"days": 2}, 2), ({"days": 365}, 365), ({"expiresAt": None}, 30)])
-def test_its_end_may_be_told(api: Api, path: str, body: Any, days: int) -> None:
+def test_a_link_lasts_as_long_as_requested(api: Api, path: str, body: Any, days: int) -> None:
     link = TrackingLink.objects.get(pk=api.post(path, body).json()["id"])
 
     assert link.expires_at - link.created_at == timedelta(days=days)
@@ -66,30 +69,30 @@ def test_its_end_may_be_told(api: Api, path: str, body: Any, days: int) -> None:
         ({"token": "mine"}, ("token", "unknown_field")),
     ],
 )
-def test_what_cannot_be_used_is_named(api: Api, path: str, body: Any, refused: tuple[str, str]) -> None:
+def test_invalid_values_are_named(api: Api, path: str, body: Any, refused: tuple[str, str]) -> None:
     response = api.post(path, body)
 
     assert response.status_code == 400
     assert field_errors(response) == [refused]
 
 
-def test_whoever_has_it_sees_the_shipment_as_a_customer_does(api: Api, path: str, shipment: Shipment) -> None:
+def test_a_link_shows_the_shipment_as_a_customer_sees_it(api: Api, path: str, shipment: Shipment) -> None:
     subject = authenticate_link(api.post(path).json()["token"])
 
-    shown = Api(subject).get(f"/api/shipments/{shipment.reference}").json()
+    body = Api(subject).get(f"/api/shipments/{shipment.reference}").json()
 
-    assert shown["reference"] == shipment.reference
-    assert "notes" not in shown
-    assert set(shown["driver"]) == {"id", "name"}
+    assert body["reference"] == shipment.reference
+    assert "notes" not in body
+    assert set(body["driver"]) == {"id", "name"}
     assert Api(subject).get(f"/api/shipments/{shipment.reference}/events").json()["seq"] == 1
 
 
 @pytest.mark.parametrize("token", ["", "frt_", "frt_unknown-unknown-unkno", "frt_\udcff", "frt_" + "x" * 9000])
-def test_another_token_is_nobodys(db: None, token: str) -> None:
+def test_an_unknown_token_is_refused(db: None, token: str) -> None:
     assert authenticate_link(token) is None
 
 
-def test_it_is_a_bearer_token_until_it_is_revoked(api: Api, path: str, shipment: Shipment) -> None:
+def test_a_link_is_a_bearer_token_until_it_is_revoked(api: Api, path: str, shipment: Shipment) -> None:
     token = api.post(path).json()["token"]
     stranger = Api(None)
     bearer = {"Authorization": f"Bearer {token}"}
@@ -102,14 +105,14 @@ def test_it_is_a_bearer_token_until_it_is_revoked(api: Api, path: str, shipment:
     assert api.delete(f"{path}/{TrackingLink.objects.get(shipment=shipment).pk}").status_code == 204
 
 
-def test_all_are_revoked_at_once(api: Api, path: str) -> None:
-    some = [api.post(path).json()["token"] for _ in range(3)]
+def test_all_links_are_revoked_by_one_request(api: Api, path: str) -> None:
+    link_tokens = [api.post(path).json()["token"] for _ in range(3)]
 
     assert api.delete(path).status_code == 204
-    assert [authenticate_link(token) for token in some] == [None] * 3
+    assert [authenticate_link(token) for token in link_tokens] == [None] * 3
 
 
-def test_it_ends_by_the_clock(dispatcher: Subject, shipment: Shipment) -> None:
+def test_a_link_expires(dispatcher: Subject, shipment: Shipment) -> None:
     _, token = tracking_links.create(
         by=dispatcher, now=NOW, reference=shipment.reference, expires_at=NOW + timedelta(hours=1)
     )
@@ -122,62 +125,62 @@ def test_links_are_listed_without_their_tokens(api: Api, path: str) -> None:
     first, second = (api.post(path).json() for _ in range(2))
     api.delete(f"{path}/{first['id']}")
 
-    listed = api.get(path).json()["results"]
+    links = api.get(path).json()["results"]
 
-    assert [(each["id"], each["revokedAt"] is None) for each in listed] == [
+    assert [(each["id"], each["revokedAt"] is None) for each in links] == [
         (second["id"], True),
         (first["id"], False),
     ]
-    assert listed[0]["prefix"] == second["token"][:8]
+    assert links[0]["prefix"] == second["token"][:8]
 
 
-def test_making_and_revoking_are_audited(api: Api, path: str, shipment: Shipment) -> None:
-    made = api.post(path).json()
-    api.delete(f"{path}/{made['id']}")
+def test_creation_and_revocation_are_audited(api: Api, path: str, shipment: Shipment) -> None:
+    link = api.post(path).json()
+    api.delete(f"{path}/{link['id']}")
 
-    found = AuditEntry.objects.filter(entity="tracking_link", entity_id=made["id"]).order_by("at", "id")
-    told = [(each.action, each.after) for each in found]
-    assert [action for action, _ in told] == ["permission", "permission"]
-    assert [told[0][1]["reference"], told[1][1]] == [shipment.reference, {"revoked": True}]
-    assert made["token"] not in str(told)
+    entries = AuditEntry.objects.filter(entity="tracking_link", entity_id=link["id"]).order_by("at", "id")
+    changes = [(each.action, each.after) for each in entries]
+    assert [action for action, _ in changes] == ["permission", "permission"]
+    assert [changes[0][1]["reference"], changes[1][1]] == [shipment.reference, {"revoked": True}]
+    assert link["token"] not in str(changes)
 
 
 @pytest.mark.parametrize(
-    ("role", "listed", "made"),
+    ("role", "list_status", "make_status"),
     [("admin", 200, 201), ("dispatcher", 200, 201), ("auditor", 200, 403), ("driver", 403, 403)],
 )
-def test_who_may_what(
-    house: Organization, shipment: Shipment, path: str, role: str, listed: int, made: int
+def test_which_roles_read_and_write(
+    organization: Organization, shipment: Shipment, path: str, role: str, list_status: int, make_status: int
 ) -> None:
     more = {"driver": shipment.driver} if role == "driver" else {}
-    member = Api(factories.member(house, role, **more))
+    member = Api(factories.member(organization, role, **more))
 
-    assert member.get(path).status_code == listed
-    assert member.post(path).status_code == made
-    assert member.delete(path).status_code == (204 if made == 201 else made)
+    assert member.get(path).status_code == list_status
+    assert member.post(path).status_code == make_status
+    assert member.delete(path).status_code == (204 if make_status == 201 else make_status)
 
 
-def test_a_customer_manages_its_accounts_links_alone(
-    api: Api, house: Organization, shipment: Shipment, path: str
+def test_a_customer_manages_only_the_links_of_its_account(
+    api: Api, organization: Organization, shipment: Shipment, path: str
 ) -> None:
     api.post(path)
-    theirs = TrackingLink.objects.get(shipment=shipment)
-    customer = Api(factories.member(house, "customer", customer=shipment.customer))
-    colleague = Api(factories.member(house, "customer", customer=shipment.customer))
+    dispatchers_link = TrackingLink.objects.get(shipment=shipment)
+    customer = Api(factories.member(organization, "customer", customer=shipment.customer))
+    colleague = Api(factories.member(organization, "customer", customer=shipment.customer))
 
     own = customer.post(path).json()["id"]
 
     assert [each["id"] for each in colleague.get(path).json()["results"]] == [own]
-    assert colleague.delete(f"{path}/{theirs.pk}").status_code == 404
+    assert colleague.delete(f"{path}/{dispatchers_link.pk}").status_code == 404
     assert colleague.delete(path).status_code == 204
-    theirs.refresh_from_db()
-    assert theirs.revoked_at is None
+    dispatchers_link.refresh_from_db()
+    assert dispatchers_link.revoked_at is None
 
 
-def test_a_customers_link_ends_with_its_right_to_see(
-    dispatcher: Subject, house: Organization, shipment: Shipment
+def test_a_customers_link_ends_with_its_access_to_the_shipment(
+    dispatcher: Subject, organization: Organization, shipment: Shipment
 ) -> None:
-    customer = factories.member(house, "customer", customer=shipment.customer)
+    customer = factories.member(organization, "customer", customer=shipment.customer)
     _, token = tracking_links.create(by=customer, now=NOW, reference=shipment.reference)
     before = authenticate_link(token, NOW)
 
@@ -187,7 +190,7 @@ def test_a_customers_link_ends_with_its_right_to_see(
     assert authenticate_link(token, NOW) is None
 
 
-def test_there_is_a_bound(dispatcher: Subject, shipment: Shipment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_is_bounded(dispatcher: Subject, shipment: Shipment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking_links, "MAX_LINKS", 2)
     for _ in range(2):
         tracking_links.create(by=dispatcher, now=NOW, reference=shipment.reference)
@@ -196,24 +199,24 @@ def test_there_is_a_bound(dispatcher: Subject, shipment: Shipment, monkeypatch: 
         tracking_links.create(by=dispatcher, now=NOW, reference=shipment.reference)
 
 
-def test_a_revoked_link_is_told_after_commit(
+def test_a_revoked_link_sends_its_signal_after_commit(
     dispatcher: Subject, shipment: Shipment, django_capture_on_commit_callbacks: Any
 ) -> None:
     link, _ = tracking_links.create(by=dispatcher, now=NOW, reference=shipment.reference)
-    told = []
+    revoked = []
 
-    def hear(*, link_id: Any, **_: Any) -> None:
-        told.append(link_id)
+    def receive(*, link_id: Any, **_: Any) -> None:
+        revoked.append(link_id)
 
-    signals.link_revoked.connect(hear)
+    signals.link_revoked.connect(receive)
     with django_capture_on_commit_callbacks(execute=True):
         tracking_links.revoke(by=dispatcher, now=NOW, reference=shipment.reference)
         tracking_links.revoke(by=dispatcher, now=NOW, reference=shipment.reference)
 
-    assert told == [link.pk]
+    assert revoked == [link.pk]
 
 
-def test_each_address_that_follows_a_link_has_a_limit_of_its_own(dispatcher: Subject, shipment: Shipment) -> None:
+def test_each_address_with_the_same_link_has_its_own_limit(dispatcher: Subject, shipment: Shipment) -> None:
     follower = factories.tracking_link_subject(dispatcher, shipment.reference)
 
     keys = {
@@ -224,23 +227,23 @@ def test_each_address_that_follows_a_link_has_a_limit_of_its_own(dispatcher: Sub
     assert len(keys) == 3
 
 
-async def test_event_loops_can_ask_which_links_have_ended(committed: None) -> None:
-    def made() -> tuple[Any, ...]:
-        house = factories.organization()
-        by, customer = factories.member(house, "dispatcher"), factories.member(house, "customer")
+async def test_async_reads_name_revoked_links_and_those_without_access(committed: None) -> None:
+    def make_links() -> tuple[Any, ...]:
+        organization = factories.organization()
+        by, customer = factories.member(organization, "dispatcher"), factories.member(organization, "customer")
         reference = factories.booked_shipment(by, customer_id=customer.customer_id).reference
         lasting, revoked = (tracking_links.create(by=by, now=NOW, reference=reference)[0] for _ in range(2))
-        given, _ = tracking_links.create(by=customer, now=NOW, reference=reference)
+        by_customer, _ = tracking_links.create(by=customer, now=NOW, reference=reference)
         tracking_links.revoke(by=by, now=NOW, reference=reference, link_id=revoked.pk)
-        return by, reference, lasting.pk, revoked.pk, given.pk
+        return by, reference, lasting.pk, revoked.pk, by_customer.pk
 
-    by, reference, lasting, revoked, given = await sync_to_async(made)()
+    by, reference, lasting, revoked, by_customer = await sync_to_async(make_links)()
     try:
-        before = await async_reads.changed_access({}, [lasting, revoked, given])
+        before = await async_reads.changed_access({}, [lasting, revoked, by_customer])
         await sync_to_async(services.amend)(by=by, now=NOW, reference=reference, changes={"customer_id": None})
-        after = await async_reads.changed_access({}, [lasting, revoked, given])
+        after = await async_reads.changed_access({}, [lasting, revoked, by_customer])
     finally:
         await async_pool.close_pools()
 
     assert before == [revoked]
-    assert set(after) == {revoked, given}
+    assert set(after) == {revoked, by_customer}

@@ -1,4 +1,7 @@
-"""The only way into log and audit trail: rows inside the transaction, the signal of an event after COMMIT."""
+"""The event log, which is the outbox too, and the audit trail: the only way into both.
+
+Rows are inserted inside the transaction of the change; the signal of an event is sent after COMMIT.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

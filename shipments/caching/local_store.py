@@ -1,4 +1,4 @@
-"""The in-process store of a cache."""
+"""The in-process store of a cache: LRU, the least recently used entries are evicted first."""
 
 import threading
 from collections import OrderedDict

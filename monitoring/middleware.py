@@ -48,8 +48,8 @@ def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Respo
     ) as trace:
         started = time.perf_counter()
         request_id = accept_or_generate_id(meta.get("HTTP_X_REQUEST_ID", ""))
-        request.request_id = request_id  # type: ignore[attr-defined]
-        request.client_address = client_address(meta)  # type: ignore[attr-defined]
+        request.request_id = request_id  # type: ignore[attr-defined]  # our attribute
+        request.client_address = client_address(meta)  # type: ignore[attr-defined]  # our attribute
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
         token = query_timing.request.set(request)
@@ -60,7 +60,7 @@ def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Respo
 
 
 def _finish(request: HttpRequest, response: Response, seconds: float) -> Response:
-    response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]
+    response["X-Request-ID"] = request.request_id  # type: ignore[attr-defined]  # our attribute
     route = route_template(request)
     metrics.observe_request(method=request.method, route=route, status=response.status_code, seconds=seconds)
     describe_request_span(request.method, route, response.status_code)
@@ -70,7 +70,7 @@ def _finish(request: HttpRequest, response: Response, seconds: float) -> Respons
         route=route,
         status=response.status_code,
         duration_ms=round(seconds * 1000, 1),
-        address=request.client_address,  # type: ignore[attr-defined]
+        address=request.client_address,  # type: ignore[attr-defined]  # our attribute
         **_caller_fields(request),
     )
     return response

@@ -72,7 +72,7 @@ def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
 
 
 def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
-    """Reset the counters of a key in the present windows, and return their counts by policy.
+    """Reset the counters of a key in the current windows, and return their counts by policy.
 
     Failed logins are reset, too: of an account (`account:<e-mail address>`) or an address. Raises RedisError or
     OSError where Redis does not answer; the processes then count alone.

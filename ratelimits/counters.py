@@ -74,7 +74,7 @@ class LocalCounters:
         self._counts: dict[str, tuple[int, float, str, int]] = {}
 
     def increment(self, key: str, seconds: float, *, name: str = "", most: int = 0) -> int:
-        """Count the key once and return its count in the present window of `seconds`."""
+        """Count the key once and return its count in the current window of `seconds`."""
         now = time.monotonic()
         with self._lock:
             if len(self._counts) >= _MAX_LOCAL_KEYS:
@@ -88,7 +88,7 @@ class LocalCounters:
             return count
 
     def busiest_keys(self) -> list[tuple[str, int, int]]:
-        """Return `(name, hits, rejections)` of the present windows."""
+        """Return `(name, hits, rejections)` of the current windows."""
         now = time.monotonic()
         with self._lock:
             current = [each for each in self._counts.values() if each[1] > now]

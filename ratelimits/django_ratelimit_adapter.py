@@ -15,7 +15,7 @@ from ratelimits.policies import Policy
 
 
 class WindowCounter(NamedTuple):
-    """The counter of a key in its present window, its lifetime and the rest of the window, in seconds."""
+    """The counter of a key in its current window, its lifetime and the rest of the window, in seconds."""
 
     name: str
     seconds: int

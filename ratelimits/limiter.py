@@ -102,7 +102,7 @@ def _hit(
 
 
 def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usage]:
-    """Count one request of a subject under a key against the named policies, with their present numbers.
+    """Count one request of a subject under a key against the named policies, with their current numbers.
 
     Return no usage where no limit applies: the subject is exempt, or the key has no limit.
     """
@@ -110,7 +110,7 @@ def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usa
 
 
 def applicable_policies(names: Sequence[str], key: str, *, subject: object = None) -> list[Policy]:
-    """Return those of the named policies that apply to the subject under a key, with their present numbers."""
+    """Return those of the named policies that apply to the subject under a key, with their current numbers."""
     exempt = is_exempt(subject)
     applicable = []
     for name in names:
@@ -123,7 +123,7 @@ def applicable_policies(names: Sequence[str], key: str, *, subject: object = Non
 
 
 def current_counters(key: str) -> dict[str, str]:
-    """Return the names of a key's counters in the present windows, by policy."""
+    """Return the names of a key's counters in the current windows, by policy."""
     names = policies.names()
     windows = window_counters((policies.get(name), key) for name in names)
     return {name: window.name for name, window in zip(names, windows, strict=True)}

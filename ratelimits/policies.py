@@ -32,13 +32,13 @@ def default(name: str) -> Policy:
 
 
 def get(name: str) -> Policy:
-    """Return a policy with its present numbers; raises KeyError for an undeclared name."""
+    """Return a policy with its current numbers; raises KeyError for an undeclared name."""
     changed = overrides.current().policies.get(name)
     return Policy(name, *changed) if changed else default(name)
 
 
 def for_key(name: str, key: str) -> Policy | None:
-    """Return a policy with the present numbers for one key, None where the key has no limit."""
+    """Return a policy with the current numbers for one key, None where the key has no limit."""
     policy = get(name)
     key_overrides = overrides.current().keys
     if (name, key) not in key_overrides:

@@ -21,7 +21,7 @@ def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str
     """Return the limits with their counts over all processes; without Redis those of this host, and `partial`.
 
     `hits` are the requests counted since Redis started, `rejections` those of them that were refused. The busiest
-    keys are those of the present and the previous quarter of an hour.
+    keys are those of the current and the previous quarter of an hour.
     """
     try:
         totals, hits, rejections = _totals_from_redis()

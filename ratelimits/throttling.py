@@ -18,7 +18,7 @@ def count_request(request: HttpRequest, *names: str) -> list[Usage]:
     subject = getattr(request, "subject", None)
     key = getattr(subject, "limit_key", None) or limiter.address_key(getattr(request, "client_address", None))
     usages = limiter.check(names, key, subject=subject)
-    request.rate_limits = usages  # type: ignore[attr-defined]
+    request.rate_limits = usages  # type: ignore[attr-defined]  # our attribute
     return usages
 
 

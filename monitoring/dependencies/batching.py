@@ -1,7 +1,7 @@
 """Calls that come at the same time on an event loop share one load: see docs/decisions/0043.
 
 A call waits for the next batch, together with all others that come until it begins. A load therefore always begins
-after it was asked for: its answer is never older than the call.
+after the call: its answer is never older than that.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 # Of reads: two queries at a time leave the pool to others, and a batch gathers while they run.
 CONCURRENT_READS: Final = 2
-# Under load (the batch before had so many keys) a read waits a moment for more: a query costs more than its rows.
+# Under load (the last batch had at least this many keys) a read waits for more: a query costs more than its rows.
 LINGER_BATCH_SIZE: Final = 4
 LINGER_SECONDS: Final = 0.003
 
@@ -62,11 +62,11 @@ class BatchLoader(Generic[Key, Value]):
     ) -> None:
         """Load by `load`, which returns the values in the order of the keys; None, or too few: no value.
 
-        - `max_batch`: at most so many calls in one load.
-        - `concurrency`: at most so many loads at a time in one event loop.
+        - `max_batch`: the maximum number of calls in one load.
+        - `concurrency`: the maximum number of loads at a time in one event loop.
         - `linger`: seconds that a load waits for more calls after a batch of LINGER_BATCH_SIZE keys.
         - `dedupe`: equal keys of a batch are loaded once, for a read. Without it each call is loaded, in the order
-          they came, for an act that must be done as often as it was asked for.
+          they came, for an effect that every call must have, such as a count.
         - `inherit_context`: a load runs in the context (trace, deadlines) of the first call of its batch. Without
           it the context is empty: no request's deadline ends what others wait for, too.
         - `on_abandoned`: called with key and value of a call that was cancelled or timed out while its load ran, to

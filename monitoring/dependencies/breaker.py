@@ -58,7 +58,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """The present state; an open breaker whose time is up stays open until a call asks."""
+        """The current state; an open breaker whose time is up stays open until a call asks."""
         return self._state
 
     def allows_call(self) -> bool:
@@ -71,7 +71,7 @@ class CircuitBreaker:
             now = self._clock()
             if now < self._retry_at:
                 return False
-            # The lease of the trial: whoever takes it may be cancelled before it reports.
+            # A lease: the trial may be cancelled before it reports.
             self._retry_at = now + self._reset_seconds
             self._state = BreakerState.HALF_OPEN
             report_state(self._dependency, self._state)

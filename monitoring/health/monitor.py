@@ -91,7 +91,7 @@ class HealthMonitor:
                 self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after its present round of checks, for good."""
+        """End the thread after its current round of checks, for good."""
         self._stopped.set()
 
     @property

@@ -96,7 +96,7 @@ def _aggregate_directory(directory: Path, *, retire: bool) -> _Totals:
 def _read_values(path: Path) -> Iterator[tuple[str, float, float]]:
     # Another process has just retired it, or its own was killed while it created the file.
     with contextlib.suppress(FileNotFoundError, RuntimeError, ValueError, struct.error):
-        for key, value, at, _ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
+        for key, value, at, _ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]  # the library is untyped
             yield key, value, at
 
 
@@ -152,7 +152,7 @@ def _build_families(totals: _Totals) -> list[Metric]:
 
 @lru_cache(maxsize=1000)
 def _format_bound(bound: float) -> str:
-    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
+    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]  # the library is untyped
 
 
 @dataclass

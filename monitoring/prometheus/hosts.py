@@ -199,7 +199,9 @@ class HostAggregator:
         """Publish the snapshot of this host, where it is the leader, and read those of the others."""
         own_name = self._own_snapshot.name
         try:
-            connection = self._connection = self._connection or _connect()
+            # Its stubs do not tell synchronous replies from awaitable ones.
+            self._connection = self._connection or _connect()
+            connection: Any = self._connection
             pipeline = connection.pipeline(transaction=False)
             if self.is_leader:
                 pipeline.set(
@@ -208,12 +210,12 @@ class HostAggregator:
                 pipeline.sadd(_HOSTS_KEY, own_name)
                 pipeline.execute()
             members = connection.smembers(_HOSTS_KEY)
-            names = sorted(name.decode() for name in members if name.decode() != own_name)  # type: ignore[union-attr]
+            names = sorted(name.decode() for name in members if name.decode() != own_name)
             raws = connection.mget([f"{_HOSTS_KEY}:{name}" for name in names]) if names else []
-            for name, raw in zip(names, raws, strict=True):  # type: ignore[arg-type]
+            for name, raw in zip(names, raws, strict=True):
                 if raw is None:
                     connection.srem(_HOSTS_KEY, name)
-            self._other_hosts = [HostSnapshot.from_bytes(raw) for raw in raws if raw is not None]  # type: ignore[union-attr]
+            self._other_hosts = [HostSnapshot.from_bytes(raw) for raw in raws if raw is not None]
         except (redis.RedisError, OSError, ValueError, KeyError) as error:
             self._failed_exchanges += 1
             if self._failed_exchanges == _MAX_FAILED_EXCHANGES:

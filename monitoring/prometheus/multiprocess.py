@@ -57,7 +57,7 @@ def install(folder: Path, host: str = "") -> None:
         )
         return
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(host_directory)  # prometheus_client reads it
-    values.ValueClass = values.MultiProcessValue(process_identity)  # type: ignore[no-untyped-call]
+    values.ValueClass = values.MultiProcessValue(process_identity)  # type: ignore[no-untyped-call]  # the library is untyped
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 

@@ -19,7 +19,7 @@ class SampleSet:
 
     @classmethod
     def from_families(cls, families: Iterable[Metric]) -> Self:
-        """Take the present samples of metrics."""
+        """Take the current samples of metrics."""
         return cls(
             {
                 (sample.name, tuple(sorted(sample.labels.items()))): sample.value

@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from monitoring.dependencies.batching import BatchLoader
-from monitoring.dependencies.breaker import BreakerState, CircuitBreaker
+from monitoring.dependencies.breaker import BreakerState, CircuitBreaker, report_state
 
 HEARTBEAT_SECONDS: Final = 5.0
 PROCESS_TTL_SECONDS: Final = 30
@@ -75,6 +75,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
 return redis.call('EXPIRE', KEYS[1] .. ':' .. ARGV[1], ARGV[2])
 """
 
+# The series exists before the first socket, which makes the counter and its breaker.
+report_state("redis_connections", BreakerState.CLOSED)
 _Request = tuple[str, int]  # a key and its limit
 
 

@@ -1,4 +1,4 @@
-"""Whose address a request has."""
+"""The client address of a request."""
 
 from ipaddress import ip_network
 from typing import Any
@@ -47,7 +47,9 @@ def test_a_forwarded_address_counts_only_from_a_trusted_peer(
         ({}, False),
     ],
 )
-def test_a_proxied_stranger_is_never_local(settings: Settings, meta: dict[str, Any], local: bool) -> None:
+def test_a_proxied_request_of_another_client_is_never_local(
+    settings: Settings, meta: dict[str, Any], local: bool
+) -> None:
     settings.TRUSTED_PROXIES = []
 
     assert is_within(meta, LOOPBACK) == local

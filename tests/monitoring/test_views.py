@@ -1,4 +1,4 @@
-"""Who may read metrics."""
+"""Access to metrics and reports."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def _get(address: str = OUTSIDE, **headers: str) -> Any:
     return Client(REMOTE_ADDR=address).get("/api/metrics", headers=headers)
 
 
-def test_the_network_inside_reads_without_a_database_or_a_key() -> None:
+def test_the_internal_network_reads_without_a_database_or_a_key() -> None:
     response = _get("127.0.0.1")
 
     assert response.status_code == 200
@@ -25,21 +25,21 @@ def test_the_network_inside_reads_without_a_database_or_a_key() -> None:
     assert "RateLimit" not in response
 
 
-def test_openmetrics_is_given_where_it_is_asked_for() -> None:
+def test_openmetrics_is_returned_where_accept_prefers_it() -> None:
     response = _get("127.0.0.1", accept="application/openmetrics-text; version=1.0.0")
 
     assert response["Content-Type"].startswith("application/openmetrics-text")
     assert response.content.endswith(b"# EOF\n")
 
 
-def test_a_stranger_finds_nothing() -> None:
+def test_a_caller_without_credentials_gets_404() -> None:
     assert _get().status_code == 404
     assert _get(**{"x-forwarded-for": "127.0.0.1"}).status_code == 404
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(("scope", "status"), [("metrics:read", 200), ("shipments:read", 404)])
-def test_a_key_reads_with_the_scope_alone(scope: str, status: int) -> None:
+def test_a_key_reads_only_with_the_scope(scope: str, status: int) -> None:
     admin = factories.member(factories.organization(), "admin")
     _, secret = api_keys.create(by=admin, now=NOW, name="prometheus", scopes=[scope])
 
@@ -47,13 +47,13 @@ def test_a_key_reads_with_the_scope_alone(scope: str, status: int) -> None:
 
 
 @pytest.mark.django_db
-def test_a_bad_key_finds_nothing() -> None:
+def test_a_bad_key_gets_404() -> None:
     assert _get(authorization="Bearer frk_wrong").status_code == 404
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/api/metrics/cache", "/api/metrics/health", "/api/health/detailed"])
-def test_reports_are_for_those_who_may_read_metrics(path: str) -> None:
+def test_reports_need_the_scope_metrics_read(path: str) -> None:
     admin = factories.member(factories.organization(), "admin")
     secrets = {
         scope: api_keys.create(by=admin, now=NOW, name=scope, scopes=[scope])[1]

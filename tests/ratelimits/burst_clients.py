@@ -1,4 +1,4 @@
-"""Asking two servers at once, many times together, over connections that stay: no client may be the slow part."""
+"""Clients for bursts at two servers over open connections, cheap enough not to be the slow part."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import Self
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said, and how long it took."""
+    """A response and its duration."""
 
     status: int
     headers: Mapping[str, str]
@@ -17,12 +17,12 @@ class Answer:
 
     @property
     def quota(self) -> int:
-        """The limit of the policy that is named first."""
+        """The quota of the first policy."""
         return int(self.headers["ratelimit-policy"].partition("q=")[2].partition(";")[0])
 
 
 class Connection:
-    """One connection that asks one thing after the other."""
+    """One connection for consecutive requests."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -34,18 +34,22 @@ class Connection:
     def close(self) -> None:
         self._writer.close()
 
-    async def request(self, path: str, *, address: str, body: bytes | None = None, **headers: str) -> Answer:
-        """Ask as the proxy would for somebody at an address."""
-        began = time.perf_counter()
-        fields = {"Host": "127.0.0.1", "X-Forwarded-For": address} | headers
+    async def request(
+        self, path: str, *, address: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Send a request as the proxy does for a client at an address."""
+        started = time.perf_counter()
+        fields = {"Host": "127.0.0.1", "X-Forwarded-For": address, **(headers or {})}
         if body is not None:
             fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
         lines = [f"{'GET' if body is None else 'POST'} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
         self._writer.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        found = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
-        await self._body(found)
-        return Answer(int(head[0].split()[1]), found, time.perf_counter() - began)
+        response_headers = {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])
+        }
+        await self._body(response_headers)
+        return Answer(int(head[0].split()[1]), response_headers, time.perf_counter() - started)
 
     async def _body(self, headers: Mapping[str, str]) -> None:
         if headers.get("transfer-encoding") == "chunked":
@@ -58,7 +62,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class SocketResult:
-    """How a socket ended, what it was sent until then, and how long after the handshake began."""
+    """The close code of a socket (0: open), its frames until then, and the seconds since the handshake started."""
 
     code: int
     frames: list[bytes]
@@ -68,11 +72,11 @@ class SocketResult:
 async def open_socket(
     port: int, *, address: str, token: str, messages: Sequence[bytes] = (), frame_count: int = 1
 ) -> SocketResult:
-    """Open a socket with a token, say all at once after the welcome, and hear so many frames or a close.
+    """Open a socket, send all messages after the welcome, and read `frame_count` frames or until the close.
 
-    A client of the `websockets` package costs more than the server that it asks.
+    A client of the `websockets` package costs more than the server.
     """
-    began = time.perf_counter()
+    started = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     fields = {
         "Host": "127.0.0.1", "X-Forwarded-For": address, "Authorization": f"Bearer {token}", "Upgrade": "websocket",
@@ -84,20 +88,21 @@ async def open_socket(
         writer.write("\r\n".join(lines).encode())
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n")[0]:
-            return SocketResult(int(head.split()[1]), [], time.perf_counter() - began)
-        code, frames = 0, []
+            return SocketResult(int(head.split()[1]), [], time.perf_counter() - started)
+        code = 0
+        frames: list[bytes] = []
         while not code and len(frames) < frame_count:
             code, frame = await _frame(reader)
             frames += [frame] if frame else []
             if frame and len(frames) == 1:
                 writer.write(b"".join(_masked(each) for each in messages))
-        return SocketResult(code, frames, time.perf_counter() - began)
+        return SocketResult(code, frames, time.perf_counter() - started)
     finally:
         writer.transport.abort()
 
 
 async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the code of a close frame, or a text."""
+    """Read a frame and return `(close code, b"")` or `(0, text)`."""
     kind, length = await reader.readexactly(2)
     if length == 126:
         length = int.from_bytes(await reader.readexactly(2))
@@ -107,11 +112,11 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 def _masked(text: bytes) -> bytes:
     assert len(text) < 126
-    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text  # a mask of zeros leaves it as it is
+    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text  # a mask of zeros changes nothing
 
 
 class ClientPool:
-    """Connections, half of them to each server."""
+    """Open connections, half of them to each server."""
 
     def __init__(self, ports: Sequence[int], number: int) -> None:
         self.connections = [Connection(ports[each % len(ports)]) for each in range(number)]
@@ -124,6 +129,10 @@ class ClientPool:
         for each in self.connections:
             each.close()
 
-    async def request_all(self, path: str, *, address: str, **headers: str) -> list[Answer]:
-        """Ask the same over every connection at once."""
-        return await asyncio.gather(*(each.request(path, address=address, **headers) for each in self.connections))
+    async def request_all(
+        self, path: str, *, address: str, headers: Mapping[str, str] | None = None
+    ) -> list[Answer]:
+        """Send one request over every connection at once."""
+        return await asyncio.gather(
+            *(each.request(path, address=address, headers=headers) for each in self.connections)
+        )

@@ -1,4 +1,4 @@
-"""Two Daphnes and a Valkey for all tests of limits, started once."""
+"""Two servers and a Valkey for all tests of limits."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.ratelimits.server_pair import ServerPair, server_pair
 def pair(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerPair]:
-    """Both, started once."""
+    """Start the servers and their Valkey once for all tests."""
     with django_db_blocker.unblock():
         stage = server_pair(tmp_path_factory.mktemp("limits"))
     with stage:

@@ -1,4 +1,4 @@
-"""What is asked of Redis, as Redis itself saw it."""
+"""The commands that Redis receives, as its MONITOR shows them."""
 
 import uuid
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from typing import Any
 
 @contextmanager
 def captured_commands(redis: Any) -> Iterator[list[str]]:
-    """Name, after the block, the commands that came meanwhile for the database of this client.
+    """Fill the yielded list, after the block, with the commands that came for the database of this client.
 
-    Others use the same Valkey, each in a database of its own; what a script calls costs no way.
+    Other tests use the same Valkey in other databases. Commands of scripts are left out: they are no round trips.
     """
     names: list[str] = []
     begin, end = f"ECHO {uuid.uuid4().hex}", f"ECHO {uuid.uuid4().hex}"

@@ -1,4 +1,4 @@
-"""Two Daphnes and a Valkey of their own, what they are asked by, and what happens to them."""
+"""Two servers with their own Valkey, and what tests do to them."""
 
 import asyncio
 import re
@@ -24,12 +24,12 @@ from tests.drills.harness.waiting import comes_true
 
 OPERATOR = subjects.installation_subject(name="operator")
 GENERAL = 100_000
-# Promised are two seconds; the rest is for a machine that has other things to do.
+# The objective is two seconds; the rest is for a busy machine.
 CHANGE_SECONDS = 2 + 3
 
 
 def server_pair(folder: Path) -> ProductStage:
-    """Return two Daphnes that serve everything, trust forwarded addresses, and count in a Valkey of their own."""
+    """Return a stage of two servers of every role that trust forwarded addresses and count in their own Valkey."""
     backing = BackingServices(folder / "home", postgres=False)
     environment = {
         "DATABASE_URL": database_url(),
@@ -39,7 +39,7 @@ def server_pair(folder: Path) -> ProductStage:
         "TRUSTED_PROXIES": "127.0.0.0/8",
         "ADMIN_ALLOWED_NETWORKS": "10.0.0.0/8",
         "RATE_LIMIT_GENERAL_MAX": str(GENERAL),
-        # No window may end in the midst of a burst.
+        # No window may end during a burst.
         "RATE_LIMIT_GENERAL_WINDOW": "7d",
         "RATE_LIMIT_WS_CONNECT_WINDOW": "7d",
         "RATE_LIMIT_WS_MESSAGE_WINDOW": "7d",
@@ -52,7 +52,7 @@ def server_pair(folder: Path) -> ProductStage:
 
 @dataclass
 class ServerPair:
-    """The stage's Daphnes and its Valkey."""
+    """The servers of the stage and its Valkey."""
 
     daphnes: list[ProductProcess]
     redis: ValkeyService
@@ -63,17 +63,17 @@ class ServerPair:
 
 
 def unused_network() -> str:
-    """Return the first half of an IPv6 address that nobody has used yet."""
+    """Return a /64 that no other test uses."""
     return f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}"
 
 
 def set_key_limit(policy: str, key: str, most: int) -> None:
-    """Give a key a limit of its own."""
+    """Set the limit of a key."""
     changes.set_key(by=OPERATOR, now=timezone.now(), policy=policy, key=key, most=most)
 
 
 def break_redis(redis: ValkeyService, fault: str) -> None:
-    """Kill or freeze it."""
+    """Kill or freeze Redis."""
     if fault == "killed":
         redis.kill()
     else:
@@ -81,7 +81,7 @@ def break_redis(redis: ValkeyService, fault: str) -> None:
 
 
 def restore_redis(redis: ValkeyService, fault: str) -> None:
-    """Bring it back."""
+    """Restart or thaw Redis."""
     if fault == "killed":
         redis.launch()
         redis.wait_ready()
@@ -90,7 +90,7 @@ def restore_redis(redis: ValkeyService, fault: str) -> None:
 
 
 def share_counters(pair: ServerPair) -> bool:
-    """Tell whether both ask Redis: each leaves it alone for a second after it has failed them."""
+    """Return whether both servers count in Redis: after a failure their breakers stay open for a second."""
     address = f"{unused_network()}::1"
     left = []
     for port in pair.ports:
@@ -100,12 +100,12 @@ def share_counters(pair: ServerPair) -> bool:
 
 
 async def wait_until_shared(pair: ServerPair) -> None:
-    """Wait for that, so that the next test finds what it expects."""
+    """Wait until both servers count in Redis again."""
     assert await asyncio.to_thread(comes_true, 30, lambda: share_counters(pair))
 
 
 def admin_poster(daphne: ProductProcess) -> Callable[..., None]:
-    """Return a way to post to the page of policies as a superuser who has logged in."""
+    """Return a function that posts to the admin page of policies as a superuser."""
     person = User.objects.create_superuser(f"root-{uuid.uuid4().hex[:8]}@example.test", None)
     browser = Client()
     browser.force_login(person)

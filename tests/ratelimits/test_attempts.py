@@ -1,4 +1,4 @@
-"""Failures that are limited in PostgreSQL, exactly."""
+"""Failed attempts, limited exactly in PostgreSQL."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -32,20 +32,20 @@ def attempt_login(account: str, address: str, *, right: bool = False, now: datet
 
 @pytest.mark.django_db
 def test_the_sixth_failure_of_an_account_is_refused_whatever_its_address(name: str) -> None:
-    tried = [attempt_login(name, f"{name}-{number}") for number in range(6)]
+    attempted = [attempt_login(name, f"{name}-{number}") for number in range(6)]
 
-    assert tried == [True] * 5 + [False]
+    assert attempted == [True] * 5 + [False]
 
 
 @pytest.mark.django_db
 def test_an_address_that_fails_at_many_accounts_is_refused_at_ten_times_as_many(name: str) -> None:
-    tried = [attempt_login(f"{name}-{number}", name) for number in range(51)]
+    attempted = [attempt_login(f"{name}-{number}", name) for number in range(51)]
 
-    assert tried == [True] * 50 + [False]
+    assert attempted == [True] * 50 + [False]
 
 
 @pytest.mark.django_db
-def test_one_account_without_chances_does_not_lock_its_neighbours_out(name: str) -> None:
+def test_a_locked_account_does_not_lock_others_at_its_address(name: str) -> None:
     for _ in range(6):
         attempt_login(name, name)
 
@@ -53,7 +53,7 @@ def test_one_account_without_chances_does_not_lock_its_neighbours_out(name: str)
 
 
 @pytest.mark.django_db
-def test_the_right_password_is_refused_too_once_the_chances_are_used_up(name: str) -> None:
+def test_a_right_password_is_refused_once_the_limit_is_reached(name: str) -> None:
     for _ in range(5):
         attempt_login(name, name)
 
@@ -63,7 +63,7 @@ def test_the_right_password_is_refused_too_once_the_chances_are_used_up(name: st
 
 
 @pytest.mark.django_db
-def test_a_success_forgives_the_account_but_not_the_address(name: str) -> None:
+def test_a_success_resets_the_account_but_not_the_address(name: str) -> None:
     for _ in range(4):
         attempt_login(name, name)
 
@@ -82,7 +82,7 @@ def test_the_window_ends_after_its_first_failure(name: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_check_that_breaks_off_costs_no_chance_and_leaves_no_place_taken(name: str) -> None:
+def test_a_check_that_raises_counts_no_failure_and_releases_its_slot(name: str) -> None:
     with pytest.raises(ZeroDivisionError), attempt(POLICY, account=name, address=name, now=NOW):
         raise ZeroDivisionError
 
@@ -91,7 +91,7 @@ def test_a_check_that_breaks_off_costs_no_chance_and_leaves_no_place_taken(name:
 
 
 @pytest.mark.django_db
-def test_counts_whose_window_is_over_are_removed(name: str) -> None:
+def test_rows_whose_window_has_ended_are_purged(name: str) -> None:
     attempt_login(name, name)
 
     removed = purge(NOW + timedelta(days=1))
@@ -115,7 +115,7 @@ def test_of_40_parallel_guesses_exactly_five_are_checked(name: str) -> None:
 
 
 @pytest.mark.usefixtures("committed")
-def test_many_right_passwords_at_once_from_one_address_all_pass(name: str) -> None:
+def test_concurrent_right_passwords_from_one_address_all_pass(name: str) -> None:
     def enter(number: int) -> bool:
         try:
             return attempt_login(f"{name}-{number}", name, right=True)

@@ -1,4 +1,4 @@
-"""Limits changed at run time: who hears of it, what holds, and what is told."""
+"""Limits changed at run time: when they apply, the audit, the admin, reports and the command."""
 
 import json
 import uuid
@@ -18,6 +18,7 @@ from shipments.models import AuditEntry, User
 from shipments.services.accounts import api_keys
 from tests import factories
 from tests.factories import NOW
+from tests.narrowing import present
 
 pytestmark = pytest.mark.django_db
 
@@ -26,7 +27,7 @@ OPERATOR = subjects.installation_subject(name="operator")
 
 @pytest.fixture(autouse=True)
 def environment_limits() -> Iterator[None]:
-    """Every test begins and ends with the environment's limits."""
+    """Start and end every test with the limits of the environment."""
     overrides._state.overrides = overrides.LimitOverrides()
     yield
     overrides._state.overrides = overrides.LimitOverrides()
@@ -44,7 +45,7 @@ def _key() -> str:
     return f"user:{uuid.uuid4()}"
 
 
-def test_a_changed_policy_holds_until_it_is_taken_back(settings: Settings) -> None:
+def test_a_changed_policy_applies_until_it_is_cleared(settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (20, 60)}
     changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
     overrides.refresh()
@@ -57,7 +58,7 @@ def test_a_changed_policy_holds_until_it_is_taken_back(settings: Settings) -> No
     assert policies.get("ai") == policies.Policy("ai", 20, 60)
 
 
-def test_a_row_changed_by_hand_is_noticed_too() -> None:
+def test_a_row_changed_by_sql_is_noticed() -> None:
     overrides.refresh()
 
     PolicyLimit.objects.create(policy="ai", most=7, window=60, changed_at=NOW)
@@ -66,7 +67,7 @@ def test_a_row_changed_by_hand_is_noticed_too() -> None:
     assert policies.get("ai").most == 7
 
 
-def test_nothing_is_read_again_while_nothing_has_changed(django_assert_num_queries: Any) -> None:
+def test_a_refresh_without_a_change_is_one_query(django_assert_num_queries: Any) -> None:
     changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
     overrides.refresh()
 
@@ -74,7 +75,7 @@ def test_nothing_is_read_again_while_nothing_has_changed(django_assert_num_queri
         overrides.refresh()
 
 
-def test_one_key_may_have_a_limit_of_its_own_or_none() -> None:
+def test_a_key_may_have_its_own_limit_or_none() -> None:
     strict, free, plain = _key(), _key(), _key()
     changes.set_policy(by=OPERATOR, now=NOW, policy="general", most=4, window=900)
     changes.set_key(by=OPERATOR, now=NOW, policy="general", key=strict, most=2)
@@ -90,7 +91,7 @@ def test_one_key_may_have_a_limit_of_its_own_or_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("given", "stored"),
     [
         ("address:192.0.2.7", "address:192.0.2.7"),
         ("address:2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
@@ -98,10 +99,10 @@ def test_one_key_may_have_a_limit_of_its_own_or_none() -> None:
         (" KEY:018F0000-0000-7000-8000-000000000000 ", "key:018f0000-0000-7000-8000-000000000000"),
     ],
 )
-def test_a_key_is_kept_as_the_limiter_counts_by_it(given: str, kept: str) -> None:
+def test_a_key_is_stored_in_its_canonical_form(given: str, stored: str) -> None:
     changes.set_key(by=OPERATOR, now=NOW, policy="general", key=given, most=5)
 
-    assert KeyLimit.objects.get().key == kept
+    assert KeyLimit.objects.get().key == stored
 
 
 @pytest.mark.parametrize(
@@ -115,15 +116,16 @@ def test_a_key_is_kept_as_the_limiter_counts_by_it(given: str, kept: str) -> Non
         ({"most": 2**31}, "most"),
     ],
 )
-def test_a_limit_that_cannot_be_is_refused(wrong: dict[str, Any], field: str) -> None:
+def test_an_invalid_limit_is_refused(wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(changes.InvalidLimit) as refused:
-        changes.set_key(**({"by": OPERATOR, "now": NOW, "policy": "general", "key": _key(), "most": 5} | wrong))
+        arguments: dict[str, Any] = {"by": OPERATOR, "now": NOW, "policy": "general", "key": _key(), "most": 5}
+        changes.set_key(**(arguments | wrong))
 
     assert refused.value.field == field
     assert not KeyLimit.objects.exists()
 
 
-def test_every_change_stands_in_the_audit_with_before_and_after(settings: Settings) -> None:
+def test_every_change_is_audited_with_before_and_after(settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (20, 60)}
     changes.set_policy(by=OPERATOR, now=NOW, policy="ai", most=3, window=30)
     changes.clear_policy(by=OPERATOR, now=NOW, policy="ai")
@@ -138,7 +140,7 @@ def test_every_change_stands_in_the_audit_with_before_and_after(settings: Settin
     ]
 
 
-def test_a_reset_gives_a_key_its_window_anew() -> None:
+def test_a_reset_clears_the_counters_of_a_key() -> None:
     key = _key()
     for _ in range(3):
         limiter.check(["general"], key)
@@ -155,7 +157,7 @@ def test_a_reset_gives_a_key_its_window_anew() -> None:
 # -- the admin ----------------------------------------------------------------------------------------------
 
 
-def test_an_operator_changes_a_policy_and_takes_it_back(
+def test_an_operator_changes_a_policy_and_deletes_the_change(
     operator: Client, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
 ) -> None:
     before = policies.get("billing")
@@ -163,12 +165,12 @@ def test_an_operator_changes_a_policy_and_takes_it_back(
         added = operator.post("/admin/ratelimits/policylimit/add/", {"policy": "billing", "most": 7, "window": 60})
     changed = policies.get("billing")
     with django_capture_on_commit_callbacks(execute=True):
-        again = operator.post("/admin/ratelimits/policylimit/billing/change/", {"most": 8, "window": 60})
+        changed_response = operator.post("/admin/ratelimits/policylimit/billing/change/", {"most": 8, "window": 60})
     changed_again = policies.get("billing")
     with django_capture_on_commit_callbacks(execute=True):
-        gone = operator.post("/admin/ratelimits/policylimit/billing/delete/", {"post": "yes"})
+        deleted = operator.post("/admin/ratelimits/policylimit/billing/delete/", {"post": "yes"})
 
-    assert [each.status_code for each in (added, again, gone)] == [302, 302, 302]
+    assert [each.status_code for each in (added, changed_response, deleted)] == [302, 302, 302]
     assert (changed, changed_again) == (policies.Policy("billing", 7, 60), policies.Policy("billing", 8, 60))
     assert policies.get("billing") == before
     assert AuditEntry.objects.filter(action="limit_change", entity_id="billing").count() >= 3
@@ -178,7 +180,7 @@ def test_an_operator_changes_a_policy_and_takes_it_back(
     "wrong",
     [{"policy": "nonsense"}, {"most": 0}, {"most": "many"}, {"window": 0}, {"window": 10**9}, {"most": 10**12}],
 )
-def test_the_admin_refuses_numbers_that_cannot_be(operator: Client, wrong: dict[str, Any]) -> None:
+def test_the_admin_refuses_invalid_numbers(operator: Client, wrong: dict[str, Any]) -> None:
     response = operator.post(
         "/admin/ratelimits/policylimit/add/", {"policy": "billing", "most": 7, "window": 60} | wrong
     )
@@ -188,14 +190,14 @@ def test_the_admin_refuses_numbers_that_cannot_be(operator: Client, wrong: dict[
     assert not PolicyLimit.objects.exists()
 
 
-def test_an_operator_names_a_key_by_what_is_shown_of_it(operator: Client) -> None:
+def test_an_operator_gives_a_key_by_its_prefix_or_an_e_mail_address(operator: Client) -> None:
     owner = factories.member(factories.organization(), "admin")
     key, _ = api_keys.create(by=owner, now=NOW, name="scanner", scopes=["shipments:read"])
-    person = User.objects.get(pk=owner.user_id)
+    person = User.objects.get(pk=present(owner.user_id))
 
-    for named, most in ((key.prefix, "5"), (person.email, "")):
+    for text, most in ((key.prefix, "5"), (person.email, "")):
         response = operator.post(
-            "/admin/ratelimits/keylimit/add/", {"policy": "general", "key": named, "most": most}
+            "/admin/ratelimits/keylimit/add/", {"policy": "general", "key": text, "most": most}
         )
         assert response.status_code == 302
 
@@ -214,7 +216,7 @@ def test_an_unknown_key_is_an_error_on_the_form(operator: Client) -> None:
     assert b"There is none, or more than one" in response.content
 
 
-def test_only_those_who_run_the_installation_see_the_limits() -> None:
+def test_only_superusers_see_the_limits() -> None:
     person = factories.user(factories.organization(), "admin")
     User.objects.filter(pk=person.pk).update(is_staff=True)
     client = Client()
@@ -268,7 +270,7 @@ def test_without_redis_the_report_is_of_this_host(settings: Settings, monkeypatc
     assert body["topKeys"] == [{"policy": "ai", "key": key, "hits": 5, "rejections": 3}]
 
 
-def test_a_key_that_is_a_secret_is_not_shown() -> None:
+def test_a_secret_key_is_masked() -> None:
     assert report.mask_key("1234567890abcdef") == "1234…"
     assert report.mask_key("address:192.0.2.7") == "address:192.0.2.7"
 
@@ -288,7 +290,7 @@ def test_the_command_shows_limits_sources_and_keys() -> None:
     assert ["billing", own, "none"] in words
 
 
-def test_the_command_resets_one_key_and_says_what_it_had_used() -> None:
+def test_the_command_resets_one_key_and_prints_its_counts() -> None:
     key = _key()
     for _ in range(3):
         limiter.check(["general"], key)

@@ -1,4 +1,4 @@
-"""Counting against a policy, on the real Redis and without any."""
+"""Counting against a policy, with the real Redis and without one."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ def test_of_400_parallel_requests_exactly_the_limit_passes(key: str) -> None:
     assert sorted(usage.count for usage in usages) == list(range(1, 401))
 
 
-def test_headers_tell_quota_and_rest(key: str) -> None:
+def test_headers_have_quota_and_remainder(key: str) -> None:
     usage = limiter.hit(Policy("general", 100, 900), key)
 
     assert usage.headers == {
@@ -46,7 +46,7 @@ def test_headers_tell_quota_and_rest(key: str) -> None:
     assert 1 <= usage.reset <= 900
 
 
-def test_a_refusal_says_when_to_come_back(key: str) -> None:
+def test_a_refusal_has_retry_after(key: str) -> None:
     policy = Policy("general", 1, 900)
     limiter.hit(policy, key)
 
@@ -68,7 +68,7 @@ def test_a_count_is_one_round_trip(key: str) -> None:
 
 
 @pytest.mark.usefixtures("redis_down")
-def test_without_redis_the_process_counts_for_itself(key: str) -> None:
+def test_without_redis_the_process_counts_alone(key: str) -> None:
     policy = Policy("general", 3, 900)
 
     usages = [limiter.hit(policy, key) for _ in range(5)]
@@ -76,7 +76,7 @@ def test_without_redis_the_process_counts_for_itself(key: str) -> None:
     assert [usage.allowed for usage in usages] == [True, True, True, False, False]
 
 
-def test_the_local_counts_stay_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_local_counters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "_MAX_LOCAL_KEYS", 10)
     counts = counters.LocalCounters()
 
@@ -111,7 +111,7 @@ def test_several_policies_are_counted_in_one_round_trip(key: str) -> None:
     assert commands == ["EVALSHA"]
 
 
-def test_the_stricter_policy_is_named_first_and_the_longer_wait_counts(key: str) -> None:
+def test_the_stricter_policy_comes_first_and_the_longer_wait_applies(key: str) -> None:
     usages = [Usage(Policy("ai", 20, 60), 21, 40), Usage(Policy("general", 100, 900), 101, 700)]
 
     assert limiter.headers(usages) == {
@@ -130,7 +130,7 @@ def test_a_changed_limit_goes_on_counting_where_it_was(key: str) -> None:
     assert (usage.count, usage.allowed) == (6, False)
 
 
-def test_a_redis_that_has_lost_its_scripts_goes_on_counting(key: str) -> None:
+def test_counting_goes_on_after_redis_has_lost_its_scripts(key: str) -> None:
     limiter.hit(Policy("general", 100, 900), key)
     client: Any = counters.redis_client()
     client.script_flush()
@@ -138,7 +138,7 @@ def test_a_redis_that_has_lost_its_scripts_goes_on_counting(key: str) -> None:
     assert limiter.hit(Policy("general", 100, 900), key).count == 2
 
 
-def test_the_busiest_keys_stay_bounded_and_keep_the_busiest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_list_of_busiest_keys_is_bounded_and_keeps_the_busiest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counters, "_MAX_TOP_KEYS", 10)
     client: Any = counters.redis_client()
     top = counters.redis_key("top", counters.slot_number(time.time()))
@@ -154,7 +154,7 @@ def test_the_busiest_keys_stay_bounded_and_keep_the_busiest(monkeypatch: pytest.
     client.delete(top)
 
 
-async def test_coroutines_count_together_and_each_for_itself(key: str, settings: Settings) -> None:
+async def test_coroutines_share_round_trips_and_every_hit_counts(key: str, settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ws_connect": (10, 60)}
 
     usages = await asyncio.gather(*(async_limiter.check("ws_connect", f"{key}{n % 2}") for n in range(80)))
@@ -175,7 +175,7 @@ async def test_coroutines_count_together_and_each_for_itself(key: str, settings:
         (None, False),
     ],
 )
-def test_the_whitelist_names_services_and_nobody_else_can_take_the_name(
+def test_the_whitelist_applies_to_names_of_staff_and_to_ids_only(
     settings: Settings, subject: object, exempt: bool
 ) -> None:
     settings.RATE_LIMIT_WHITELIST = ["internal-analytics-service", "batch-processor", str(uuid.UUID(int=7))]

@@ -1,4 +1,4 @@
-"""Limits on requests, through the whole chain of the product."""
+"""Limits on requests, through the whole middleware chain."""
 
 import uuid
 from dataclasses import replace
@@ -13,6 +13,7 @@ from ratelimits import counters
 from shipments.models import User
 from shipments.services.accounts import api_keys
 from tests import factories
+from tests.narrowing import present
 from tests.ratelimits.redis_commands import captured_commands
 
 pytestmark = pytest.mark.django_db
@@ -24,13 +25,13 @@ def unused_address() -> str:
 
 def api_key_headers(*, name: str = "scanner", staff: bool = False) -> dict[str, str]:
     owner = replace(factories.member(factories.organization(), "admin"), is_staff=staff)
-    User.objects.filter(pk=owner.user_id).update(is_staff=staff)
+    User.objects.filter(pk=present(owner.user_id)).update(is_staff=staff)
     _, secret = api_keys.create(by=owner, now=timezone.now(), name=name, scopes=["shipments:read", "ai:use"])
     return {"authorization": f"Bearer {secret}"}
 
 
 @pytest.mark.parametrize(("policy", "most", "window"), [("ai", 20, 60), ("billing", 30, 900)])
-def test_reserved_paths_are_limited_before_there_is_anything(policy: str, most: int, window: int) -> None:
+def test_reserved_paths_are_limited_although_nothing_is_there(policy: str, most: int, window: int) -> None:
     client = Client(REMOTE_ADDR=unused_address())
 
     answers = [client.get(f"/api/{policy}/anything/{number}") for number in range(most + 1)]
@@ -54,7 +55,7 @@ def test_reserved_paths_are_not_found_by_any_method(method: str, path: str) -> N
     assert response["RateLimit"].startswith(f'"{path.split("/")[2]}";r=')
 
 
-def test_a_key_counts_by_itself_wherever_it_comes_from(settings: Settings) -> None:
+def test_a_key_is_counted_apart_from_its_address(settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (3, 60)}
     one, other = api_key_headers(), api_key_headers()
 
@@ -94,7 +95,7 @@ def test_ipv6_is_counted_by_its_64(settings: Settings) -> None:
     assert statuses == [404, 404, 404, 429, 429]
 
 
-def test_a_service_on_the_whitelist_is_held_by_nothing(settings: Settings) -> None:
+def test_a_service_on_the_whitelist_has_no_limit(settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"ai": (1, 60), "general": (1, 60)}
     settings.RATE_LIMIT_WHITELIST = ["internal-analytics-service", "batch-processor"]
     client = Client(REMOTE_ADDR=unused_address(), headers=api_key_headers(name="batch-processor", staff=True))
@@ -106,17 +107,17 @@ def test_a_service_on_the_whitelist_is_held_by_nothing(settings: Settings) -> No
 
 
 @pytest.mark.parametrize("path", ["/api/health", "/api/metrics", "/", "/login", "/admin/", "/static/x.css"])
-def test_what_is_not_the_api_is_not_counted(path: str) -> None:
+def test_paths_outside_the_api_are_not_counted(path: str) -> None:
     response = Client(REMOTE_ADDR="127.0.0.1").get(path)
 
     assert not response.has_header("RateLimit")
 
 
 @pytest.mark.parametrize("path", ["/api/nothing", "/api/billing/x"])
-def test_a_request_asks_redis_for_its_limits_in_one_round_trip(path: str) -> None:
+def test_a_request_counts_all_its_limits_in_one_round_trip(path: str) -> None:
     redis: Any = counters.redis_client()
     client = Client(REMOTE_ADDR=unused_address(), headers=api_key_headers())
-    client.get(path)  # connection and script are there
+    client.get(path)  # opens the connection and loads the script
 
     with captured_commands(redis) as commands:
         answer = client.get(path)

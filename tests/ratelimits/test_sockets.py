@@ -1,4 +1,4 @@
-"""The limits of sockets over two real Daphnes: exact under bursts, changed under load, and without Redis."""
+"""Limits of sockets over two real servers: exact under bursts, changed under load, and without Redis."""
 
 import asyncio
 import os
@@ -17,6 +17,7 @@ from realtime.protocol.close_codes import CloseCode
 from shipments.models import User
 from shipments.services.accounts import api_keys
 from tests import factories
+from tests.narrowing import present
 from tests.ratelimits.burst_clients import SocketResult, open_socket
 from tests.ratelimits.server_pair import (
     CHANGE_SECONDS,
@@ -34,7 +35,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 CONCURRENCY = 40
 # BURST_LIMITS=100 is the long form; each costs forty handshakes.
 LIMITS = int(os.environ.get("BURST_LIMITS", "25"))
-# Of a handshake with a wrong token: it was counted and let through, or it was one too many.
+# The close codes of a handshake with an invalid token: within the limit, or over it.
 ALLOWED_CODE, REFUSED_CODE = CloseCode.UNAUTHENTICATED, CloseCode.TOO_MANY_MESSAGES
 INVALID_TOKEN = "wrong"
 PING = b'{"type":"ping","t":1}'
@@ -43,18 +44,18 @@ PING = b'{"type":"ping","t":1}'
 async def open_sockets(
     pair: ServerPair, address: str, token: str = INVALID_TOKEN, times: int = CONCURRENCY
 ) -> list[SocketResult]:
-    """Open so many sockets at once, half of them at each Daphne."""
+    """Open `times` sockets at once, half of them at each server."""
     return await asyncio.gather(
         *(open_socket(pair.ports[number % 2], address=address, token=token) for number in range(times))
     )
 
 
-def close_codes(sat: Sequence[SocketResult]) -> Counter[int]:
-    return Counter(each.code for each in sat)
+def close_codes(results: Sequence[SocketResult]) -> Counter[int]:
+    return Counter(each.code for each in results)
 
 
 async def wait_until_applied(pair: ServerPair, limited: Callable[[str], object]) -> None:
-    """Wait until both Daphnes know of a limit that `limited` has just set for an address."""
+    """Set a limit for an address by `limited`, and wait until both servers apply it."""
     address = f"{unused_network()}::1"
     await sync_to_async(limited)(address)
     began = time.monotonic()
@@ -64,9 +65,9 @@ async def wait_until_applied(pair: ServerPair, limited: Callable[[str], object])
             await asyncio.sleep(0.05)
 
 
-async def test_of_forty_handshakes_at_once_exactly_the_limit_passes_whatever_the_limit(pair: ServerPair) -> None:
-    chance = random.Random(6)
-    limits = {f"{unused_network()}::1": chance.randint(1, CONCURRENCY - 1) for _ in range(LIMITS)}
+async def test_of_forty_concurrent_handshakes_exactly_the_limit_passes(pair: ServerPair) -> None:
+    rng = random.Random(6)
+    limits = {f"{unused_network()}::1": rng.randint(1, CONCURRENCY - 1) for _ in range(LIMITS)}
     for address, most in limits.items():
         await sync_to_async(set_key_limit)("ws_connect", f"address:{address}", most)
     await wait_until_applied(pair, lambda address: set_key_limit("ws_connect", f"address:{address}", 1))
@@ -79,27 +80,27 @@ async def test_of_forty_handshakes_at_once_exactly_the_limit_passes_whatever_the
 
 
 def build_api_keys(number: int, *, name: str = "scanner", is_staff: bool = False) -> list[tuple[str, str]]:
-    """Return how the limiter counts keys of a fresh member, and their secrets."""
+    """Return limiter key and secret of new API keys of a new member."""
     owner = factories.member(factories.organization(), "admin")
     if is_staff:
-        User.objects.filter(pk=owner.user_id).update(is_staff=True)
+        User.objects.filter(pk=present(owner.user_id)).update(is_staff=True)
     made = [
         api_keys.create(by=owner, now=timezone.now(), name=name, scopes=["shipments:read"]) for _ in range(number)
     ]
     return [(f"key:{key.pk}", secret) for key, secret in made]
 
 
-async def test_of_all_that_a_socket_says_at_once_exactly_its_burst_is_served(
+async def test_of_the_messages_that_a_socket_sends_at_once_exactly_its_burst_is_served(
     pair: ServerPair,
 ) -> None:
-    chance = random.Random(7)
+    rng = random.Random(7)
     keys = [key for _ in range(LIMITS // 5) for key in await sync_to_async(build_api_keys)(5)]
-    limits = {key: chance.randint(1, (CONCURRENCY - 1) // 4) for key, _ in keys}
+    limits = {key: rng.randint(1, (CONCURRENCY - 1) // 4) for key, _ in keys}
     for key, most in limits.items():
         await sync_to_async(set_key_limit)("ws_message", key, most)
     await wait_until_applied(pair, lambda address: set_key_limit("ws_connect", f"address:{address}", 1))
 
-    sat = await asyncio.gather(
+    results = await asyncio.gather(
         *(
             open_socket(
                 pair.ports[number % 2],
@@ -114,15 +115,15 @@ async def test_of_all_that_a_socket_says_at_once_exactly_its_burst_is_served(
 
     # A burst is twice the limit, as many again are refused, and the next one ends the socket.
     served = {
-        key: sum(b'"pong"' in frame for frame in each.frames) for (key, _), each in zip(keys, sat, strict=True)
+        key: sum(b'"pong"' in frame for frame in each.frames) for (key, _), each in zip(keys, results, strict=True)
     }
-    refused = [sum(b'"rate_limited"' in frame for frame in each.frames) for each in sat]
+    refused = [sum(b'"rate_limited"' in frame for frame in each.frames) for each in results]
     assert served == {key: 2 * most for key, most in limits.items()}
     assert refused == [2 * most for most in limits.values()]
-    assert close_codes(sat) == {REFUSED_CODE: len(keys)}
+    assert close_codes(results) == {REFUSED_CODE: len(keys)}
 
 
-async def test_a_service_on_the_whitelist_is_never_too_many(pair: ServerPair) -> None:
+async def test_a_service_on_the_whitelist_has_no_limit_of_sockets(pair: ServerPair) -> None:
     ((key, secret),) = await sync_to_async(build_api_keys)(1, name="batch-processor", is_staff=True)
     ((other, stranger),) = await sync_to_async(build_api_keys)(1, name="batch-processor")
     for each in (key, other):
@@ -138,7 +139,7 @@ async def test_a_service_on_the_whitelist_is_never_too_many(pair: ServerPair) ->
 
 @asynccontextmanager
 async def background_load(pair: ServerPair) -> AsyncIterator[list[SocketResult]]:
-    """Eight clients that open one socket after the other while the block runs; how they ended is yielded."""
+    """Open sockets by eight clients, one after the other, while the block runs; yields the results."""
     seen: list[SocketResult] = []
     over = asyncio.Event()
 
@@ -156,16 +157,18 @@ async def background_load(pair: ServerPair) -> AsyncIterator[list[SocketResult]]
         await asyncio.gather(*tasks)
 
 
-async def test_a_limit_of_handshakes_changed_in_the_admin_holds_everywhere_under_load(pair: ServerPair) -> None:
+async def test_a_limit_of_handshakes_changed_in_the_admin_applies_at_both_servers_under_load(
+    pair: ServerPair,
+) -> None:
     admin = await sync_to_async(admin_poster)(pair.daphnes[0])
 
     async def passing() -> list[int]:
-        """Return how many of three handshakes at each Daphne pass now, of an address each."""
-        sat = [
+        """Return for each server how many of three handshakes of one address pass."""
+        results = [
             [await open_socket(port, address=address, token=INVALID_TOKEN) for _ in range(3)]
             for port, address in places()
         ]
-        return [close_codes(each)[ALLOWED_CODE] for each in sat]
+        return [close_codes(each)[ALLOWED_CODE] for each in results]
 
     def places() -> list[tuple[int, str]]:
         return [(port, f"{unused_network()}::1") for port in pair.ports]
@@ -189,7 +192,7 @@ async def becomes(seconds: float, ask: Callable[[], Any], wanted: object) -> boo
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-async def test_without_redis_no_handshake_fails_or_waits_and_limits_hold_per_process(
+async def test_without_redis_no_handshake_fails_or_waits_and_limits_apply_per_process(
     pair: ServerPair, fault: str
 ) -> None:
     address = f"{unused_network()}::1"
@@ -202,13 +205,13 @@ async def test_without_redis_no_handshake_fails_or_waits_and_limits_hold_per_pro
         break_redis(pair.redis, fault)
         try:
             await asyncio.sleep(1.5)
-            sat = await open_sockets(pair, address)
+            results = await open_sockets(pair, address)
         finally:
             restore_redis(pair.redis, fault)
     await wait_until_shared(pair)
 
     assert close_codes(seen).keys() == {ALLOWED_CODE}
-    # One second is promised; a machine that is busy anyway makes everything late.
-    assert max(each.seconds for each in seen[before:] + sat) < 1 + 3 * usual
-    # Each of the two counts for itself now.
-    assert close_codes(sat) == {ALLOWED_CODE: 20, REFUSED_CODE: 20}
+    # The objective is one second; the rest is for a machine that is busy anyway.
+    assert max(each.seconds for each in seen[before:] + results) < 1 + 3 * usual
+    # Each server counts alone now.
+    assert close_codes(results) == {ALLOWED_CODE: 20, REFUSED_CODE: 20}

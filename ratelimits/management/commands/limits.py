@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 "Redis does not answer: there is nothing to reset; each process counts alone."
             ) from error
         if not used:
-            raise CommandError(f"{report.mask_key(key)} has used nothing in the present windows.")
+            raise CommandError(f"{report.mask_key(key)} has used nothing in the current windows.")
         usage = ", ".join(f"{policy} {count}" for policy, count in used.items())
         self.stdout.write(self.style.SUCCESS(f"{report.mask_key(key)} begins anew; it had used {usage}."))
 

@@ -90,7 +90,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_others() -> None:
 
 
 class Ledger:
-    """Records every batch and numbers its keys as they come; answers once `unblocked` is set. Key 13 has no answer."""
+    """Records every batch and numbers its keys; answers once `unblocked` is set. Key 13 has no answer."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -143,12 +143,12 @@ async def test_a_batch_has_no_more_calls_than_allowed_and_one_runs_at_a_time() -
     loader: BatchLoader[int, str] = BatchLoader(ledger.load, max_batch=2)
     calls = [asyncio.create_task(loader.load(key)) for key in range(5)]
     await run_ready_callbacks()
-    begun = list(ledger.batches)
+    started = list(ledger.batches)
 
     ledger.unblocked.set()
     await asyncio.gather(*calls)
 
-    assert begun == [[0, 1]]
+    assert started == [[0, 1]]
     assert ledger.batches == [[0, 1], [2, 3], [4]]
 
 
@@ -186,7 +186,7 @@ async def test_a_caller_that_is_gone_before_its_load_begins_is_left_out_of_it() 
     assert ledger.undone == []
 
 
-async def test_what_a_load_did_for_a_caller_that_went_meanwhile_is_undone() -> None:
+async def test_what_a_load_did_for_a_caller_that_left_meanwhile_is_undone() -> None:
     ledger = Ledger()
     loader: BatchLoader[int, str] = BatchLoader(ledger.load, on_abandoned=ledger.undo)
     cancelled, stays = (asyncio.create_task(loader.load(key)) for key in (2, 3))
@@ -231,7 +231,7 @@ async def test_a_load_that_has_no_values_at_all_answers_none_to_every_call() -> 
 
     loader: BatchLoader[int, str] = BatchLoader(load)
 
-    assert await asyncio.gather(loader.load(1), loader.load(2)) == [None, None]
+    assert list(await asyncio.gather(loader.load(1), loader.load(2))) == [None, None]
 
 
 def test_one_loader_serves_several_event_loops() -> None:

@@ -1,7 +1,12 @@
 """A circuit breaker: every transition, one trial at a time, and what it shows."""
 
+import ast
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,6 +15,8 @@ from monitoring import metrics
 from monitoring.dependencies import breaker
 from monitoring.dependencies.breaker import RESET_SECONDS, BreakerState, CircuitBreaker
 from monitoring.prometheus import multiprocess
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Clock:
@@ -167,3 +174,30 @@ def test_each_change_is_logged_and_a_failed_trial_only_for_debugging(clock: Cloc
     ]
     assert {line["dependency"] for line in lines} == {"test"}
     assert (lines[0]["consequence"], lines[0]["error"]) == ("nothing works", "OSError('gone')")
+
+
+def test_the_series_of_every_breaker_exists_from_the_first_scrape(tmp_path: Path) -> None:
+    code = (
+        "import django; django.setup()\n"
+        "import freight.asgi\n"
+        "from monitoring import runtime, metrics\n"
+        "from monitoring.prometheus import aggregation\n"
+        "runtime.start_reporting('ws')\n"
+        "families = [each for each in aggregation.collect_families() if each.name == 'dependency_breaker_state']\n"
+        "print(sorted((s.labels['dependency'], s.labels['process'], s.value) for s in families[0].samples\n"
+        "    if s.labels['dependency'] != 'redis_hosts'))\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"METRICS_DIR": str(tmp_path), "LOG_LEVEL": "ERROR"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout.splitlines()[-1]) == [
+        (dependency, "ws-1", 0.0) for dependency in ("redis", "redis_connections", "redis_publish")
+    ]

@@ -1,4 +1,4 @@
-"""A database that says nothing is given up: soon, once a request, and honestly where it was committing."""
+"""A silent database: waits end, a request asks it no more, and an interrupted COMMIT has an unknown outcome."""
 
 import time
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ from monitoring.dependencies import deadlines
 from shipments.selectors import async_pool, async_reads
 from shipments.services import transactions
 
-# To us a statement that sleeps is a database that is frozen.
+# For a client a statement that sleeps is a database that is frozen.
 _SLEEPING_SQL = "SELECT pg_sleep(60)"
 _TIMEOUT_SECONDS = 0.3
-# Far from the minute, near enough for a machine that is busy with other tests.
+# Far below the minute of the statement, and enough for a machine that is busy with other tests.
 _MAX_SECONDS = 10.0
 
 
 @pytest.fixture
 def database(committed: None) -> Iterator[None]:
-    """Django's connection, opened before and thrown away after."""
+    """Open Django's connection, and close it after the test."""
     connection.ensure_connection()
     yield
     connection.close()
@@ -33,7 +33,7 @@ def run_sleeping_query() -> None:
         cursor.execute(_SLEEPING_SQL)
 
 
-def test_a_silent_database_is_given_up_and_its_connection_ended(database: None) -> None:
+def test_a_wait_for_a_silent_database_times_out_and_closes_its_connection(database: None) -> None:
     began = time.monotonic()
 
     with deadlines.request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError, match="said nothing"):
@@ -43,7 +43,7 @@ def test_a_silent_database_is_given_up_and_its_connection_ended(database: None) 
     assert connection.connection.closed
 
 
-def test_a_request_gives_the_database_up_once(database: None) -> None:
+def test_a_request_does_not_ask_a_silent_database_again(database: None) -> None:
     with deadlines.request_budget(_TIMEOUT_SECONDS) as budget:
         with pytest.raises(OperationalError):
             run_sleeping_query()
@@ -57,7 +57,7 @@ def test_a_request_gives_the_database_up_once(database: None) -> None:
         assert budget.database_exhausted
 
 
-def test_answers_restore_the_patience_of_a_request(database: None) -> None:
+def test_an_answer_restores_the_budget_of_a_request(database: None) -> None:
     with deadlines.request_budget(1.5) as budget, connection.cursor() as cursor:
         for _ in range(3):
             cursor.execute("SELECT pg_sleep(0.6)")
@@ -65,7 +65,7 @@ def test_answers_restore_the_patience_of_a_request(database: None) -> None:
         assert not budget.database_exhausted
 
 
-def test_the_next_request_finds_a_working_connection(database: None) -> None:
+def test_the_next_request_gets_a_working_connection(database: None) -> None:
     with deadlines.request_budget(_TIMEOUT_SECONDS), pytest.raises(OperationalError):
         run_sleeping_query()
     connection.close()
@@ -76,7 +76,7 @@ def test_the_next_request_finds_a_working_connection(database: None) -> None:
         assert cursor.fetchone() == (1,)
 
 
-def test_a_commit_that_is_given_up_has_an_unknown_outcome(database: None) -> None:
+def test_a_commit_that_times_out_has_an_unknown_outcome(database: None) -> None:
     def write() -> None:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -92,14 +92,14 @@ def test_a_commit_that_is_given_up_has_an_unknown_outcome(database: None) -> Non
         transactions.run_in_transaction(write)
 
 
-def test_a_thread_without_a_request_waits_as_long_as_it_takes(database: None) -> None:
+def test_a_thread_without_a_request_waits_without_a_limit(database: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep(%s), 1", [_TIMEOUT_SECONDS])
 
         assert cursor.fetchone() == ("", 1)
 
 
-async def test_a_read_of_an_event_loop_is_given_up(committed: None) -> None:
+async def test_a_read_of_an_event_loop_times_out(committed: None) -> None:
     await async_reads.current_epoch()
     began = time.monotonic()
 
@@ -112,9 +112,7 @@ async def test_a_read_of_an_event_loop_is_given_up(committed: None) -> None:
     assert time.monotonic() - began < _MAX_SECONDS
 
 
-def test_a_server_has_its_statements_ended_by_the_database(
-    committed: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_sets_a_statement_timeout_below_its_own(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     options = settings.DATABASES["default"]["OPTIONS"]
     monkeypatch.setitem(options, "options", options["options"])
 

@@ -1,4 +1,4 @@
-"""What the checks look at, on the real parts."""
+"""The health checks, on the real PostgreSQL and Redis."""
 
 from pathlib import Path
 
@@ -22,30 +22,30 @@ async def check_error(check: probes.PostgreSQL) -> str | None:
 
 @pytest.fixture
 def database_settings(committed: None, settings: Settings) -> None:
-    """Django renamed the database for the tests in its connection; the settings follow in pytest-django."""
+    """Assert that the settings name the test database, as Django's connection does."""
     assert settings.DATABASES["default"]["NAME"] == connection.settings_dict["NAME"]
 
 
 @pytest.mark.usefixtures("database_settings")
-async def test_a_migrated_database_is_well() -> None:
+async def test_a_migrated_database_passes() -> None:
     assert await check_error(probes.PostgreSQL()) is None
 
 
 @pytest.mark.usefixtures("database_settings")
-async def test_a_migration_that_has_not_run_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pending_migration_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     known = probes._known_migrations() | {("shipments", "9999_tomorrow")}
     monkeypatch.setattr(probes, "_known_migrations", lambda: known)
 
     assert await check_error(probes.PostgreSQL()) == "migrations are pending"
 
 
-async def test_a_database_that_is_away_is_missed(settings: Settings, tmp_path: Path) -> None:
-    away = {**settings.DATABASES["default"], "HOST": str(tmp_path), "PORT": "1"}
+async def test_an_unreachable_database_fails_the_check(settings: Settings, tmp_path: Path) -> None:
+    unreachable = {**settings.DATABASES["default"], "HOST": str(tmp_path), "PORT": "1"}
 
-    assert await check_error(probes.PostgreSQL(away)) == "does not answer"
+    assert await check_error(probes.PostgreSQL(unreachable)) == "does not answer"
 
 
-async def test_redis_is_asked_without_retries(settings: Settings) -> None:
+async def test_an_unreachable_redis_fails_the_check(settings: Settings) -> None:
     await probes.redis_check().run()
 
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
@@ -53,11 +53,16 @@ async def test_redis_is_asked_without_retries(settings: Settings) -> None:
         await probes.redis_check().run()
 
 
-def test_a_missing_part_is_looked_for_once() -> None:
+def test_a_missing_feature_is_checked_once() -> None:
     lookups: list[int] = []
-    part = probes.OptionalFeature(is_present=lambda: bool(lookups.append(1)))
+
+    def is_present() -> bool:
+        lookups.append(1)
+        return False
+
+    feature = probes.OptionalFeature(is_present=is_present)
 
     for _ in range(2):
         with pytest.raises(ServiceWarning, match="is missing"):
-            part.run()
+            feature.run()
     assert lookups == [1]

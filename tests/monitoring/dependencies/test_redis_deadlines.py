@@ -1,4 +1,4 @@
-"""A slow Redis costs a request no more than one that is gone: its waits do not add up."""
+"""A slow Redis costs a request no more than one that is gone: the waits of its commands do not add up."""
 
 import asyncio
 import contextlib
@@ -17,25 +17,25 @@ from tests.drills.harness.fault_proxy import FaultProxy
 from tests.timing import fastest_reported_seconds, fastest_seconds
 
 POLICY = Policy("general", 1_000_000, 900)
-# Each answer comes before any timeout of the client's, so that nothing fails and no breaker closes.
+# Each reply comes before any timeout of the client, so nothing fails and no breaker opens.
 SLOW_SECONDS = 0.24
-# One second is promised of a whole request; the rest is for its own work and a crowded machine.
+# The objective for a whole request is one second; the rest is for its own work and a busy machine.
 MAX_SECONDS = deadlines.REDIS_REQUEST_BUDGET_SECONDS + 0.4
 
 
 def simulate_request(service: CacheService, *, bounded: bool, reads: int) -> float:
-    """Ask Redis as a request does, for the limit and for prepared answers; it returns the seconds."""
-    began = time.monotonic()
+    """Use Redis as a request does, for a limit and for cached values, and return the seconds."""
+    started = time.monotonic()
     with deadlines.request_budget() if bounded else contextlib.nullcontext():
         assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").allowed
         for _ in range(reads):
             assert service.get_or_set(f"test:{uuid.uuid4()}", lambda: "made") == "made"
-    return time.monotonic() - began
+    return time.monotonic() - started
 
 
-async def test_all_that_a_request_asks_a_slow_redis_ends_together(redis_proxy: FaultProxy) -> None:
+async def test_the_commands_of_a_request_to_a_slow_redis_share_one_budget(redis_proxy: FaultProxy) -> None:
     service = CacheService("test", ttl=60)
-    await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)  # the connections are there
+    await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)  # opens the connections
 
     redis_proxy.faults.delay = SLOW_SECONDS / 2
     unbounded = await asyncio.to_thread(simulate_request, service, bounded=False, reads=1)
@@ -43,22 +43,22 @@ async def test_all_that_a_request_asks_a_slow_redis_ends_together(redis_proxy: F
     def bounded() -> float:
         return fastest_seconds(partial(simulate_request, service, bounded=True, reads=5), under=MAX_SECONDS)
 
-    assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
+    assert unbounded > 4 * SLOW_SECONDS  # what it would be without a budget: the fault is real
     assert await asyncio.to_thread(bounded) < MAX_SECONDS
 
 
-async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(redis_proxy: FaultProxy) -> None:
+async def test_a_request_in_a_batch_of_counts_waits_within_its_own_budget(redis_proxy: FaultProxy) -> None:
     async def counted(begins: float, *, bounded: bool) -> float:
-        await asyncio.sleep(begins)  # the question of others is under way
-        began = time.monotonic()
+        await asyncio.sleep(begins)  # while a batch of others is under way
+        started = time.monotonic()
         with deadlines.request_budget() if bounded else contextlib.nullcontext():
             for _ in range(4):
                 usage = await async_limiter.check("general", f"address:{uuid.uuid4()}")
                 assert usage is not None
                 assert usage.allowed
-        return time.monotonic() - began
+        return time.monotonic() - started
 
-    await counted(0, bounded=False)  # the connections are there
+    await counted(0, bounded=False)  # opens the connections
 
     redis_proxy.faults.delay = SLOW_SECONDS / 2
     unbounded = await counted(0, bounded=False)
@@ -66,11 +66,11 @@ async def test_who_is_counted_together_with_others_waits_no_longer_than_alone(re
     async def slowest() -> float:
         return max(await asyncio.gather(*(counted(each / 40, bounded=True) for each in range(10))))
 
-    assert unbounded > 4 * SLOW_SECONDS  # what it would be: the fault is real
+    assert unbounded > 4 * SLOW_SECONDS  # what it would be without a budget: the fault is real
     assert await fastest_reported_seconds(slowest, under=MAX_SECONDS) < MAX_SECONDS
 
 
-async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afterwards(
+async def test_a_count_that_times_out_is_made_by_the_process_and_not_by_redis_later(
     redis_proxy: FaultProxy,
 ) -> None:
     key = f"address:{uuid.uuid4()}"
@@ -85,23 +85,23 @@ async def test_who_waits_in_vain_is_counted_by_the_process_and_not_by_redis_afte
 
     assert [each and each.count for each in alone] == [1, 2, 3]
     assert after is not None
-    assert after.count <= 3  # the first, what Redis may have got as it fell silent, and this
+    assert after.count <= 3  # the first, one that Redis may have received as it fell silent, and this
 
 
 @pytest.mark.parametrize("silent", [False, True])
-async def test_a_question_ends_in_time_with_its_connection(redis_proxy: FaultProxy, silent: bool) -> None:
+async def test_a_command_times_out_with_connecting_included(redis_proxy: FaultProxy, silent: bool) -> None:
     redis_proxy.faults.delay, redis_proxy.faults.silent = SLOW_SECONDS / 2, silent
 
     def ask() -> None:
         redis_breaker.reset()  # Redis is called each time
         assert limiter.hit(POLICY, f"address:{uuid.uuid4()}").count == 1
 
-    # Connecting alone takes longer than a question may, and more than one wait.
-    most = deadlines.REDIS_COMMAND_TIMEOUT_SECONDS + 0.4
-    assert await asyncio.to_thread(partial(fastest_seconds, ask, under=most)) < most
+    # Connecting alone exceeds the deadline of a command, in more than one wait.
+    limit = deadlines.REDIS_COMMAND_TIMEOUT_SECONDS + 0.4
+    assert await asyncio.to_thread(partial(fastest_seconds, ask, under=limit)) < limit
 
 
-async def test_an_answer_that_came_too_late_is_nobody_elses(redis_proxy: FaultProxy) -> None:
+async def test_a_late_reply_is_not_read_by_the_next_command(redis_proxy: FaultProxy) -> None:
     service = CacheService("test", ttl=60, breaker=CircuitBreaker("test", consequence="none"))
     keys = {f"test:{uuid.uuid4()}": each for each in range(5)}
     for key, value in keys.items():
@@ -111,7 +111,7 @@ async def test_an_answer_that_came_too_late_is_nobody_elses(redis_proxy: FaultPr
     late = await asyncio.to_thread(service.get, next(iter(keys)))
     redis_proxy.clear_faults()
     await asyncio.sleep(RESET_SECONDS + 0.1)
-    found = {key: await asyncio.to_thread(service.get, key) for key in keys}
+    values = {key: await asyncio.to_thread(service.get, key) for key in keys}
 
     assert late is None
-    assert found == keys
+    assert values == keys

@@ -1,4 +1,4 @@
-"""Health answers: at once, whatever is broken."""
+"""Health endpoints answer at once, whatever dependency fails."""
 
 import asyncio
 import json
@@ -17,13 +17,13 @@ from monitoring.health.monitor import Dependency
 
 
 @dataclass
-class SwitchableCheck(HealthCheck):
-    """A part that is well, ill, frozen or broken as the test says."""
+class SwitchableCheck(HealthCheck):  # type: ignore[misc]  # the library is untyped
+    """A check that passes, fails, hangs or raises, as `state` says: well, ill, frozen or broken."""
 
     state: str = "well"
 
     async def run(self) -> None:
-        while self.state == "frozen":
+        while self.state == "frozen":  # noqa: ASYNC110  the test sets it from another event loop
             await asyncio.sleep(0.01)
         if self.state == "ill":
             raise ServiceUnavailable("does not answer")
@@ -53,11 +53,13 @@ def _stop_monitors() -> Iterator[None]:
 
 
 def build_application(database: str = "well", redis: str = "well") -> HealthApplication:
-    parts = [
+    dependencies = [
         Dependency("database", SwitchableCheck(database), required=True),
         Dependency("redis", SwitchableCheck(redis)),
     ]
-    _built_applications.append(HealthApplication(_inner, dependencies=parts, version="1.2.3", environment="test"))
+    _built_applications.append(
+        HealthApplication(_inner, dependencies=dependencies, version="1.2.3", environment="test")
+    )
     return _built_applications[-1]
 
 
@@ -74,7 +76,7 @@ async def _get(application: HealthApplication, path: str, method: str = "GET") -
     return sent[0]["status"], json.loads(sent[1]["body"] or b"null")
 
 
-async def test_health_has_the_shape_that_balancers_know() -> None:
+async def test_health_has_the_fields_that_balancers_read() -> None:
     status, body = await _get(build_application(), "/api/health")
 
     assert status == 200
@@ -84,7 +86,7 @@ async def test_health_has_the_shape_that_balancers_know() -> None:
     assert set(body) == {"ok", "status", "service", "version", "environment", "timestamp", "uptime"}
 
 
-async def test_a_living_process_says_so_whatever_is_down() -> None:
+async def test_live_answers_200_whatever_is_down() -> None:
     assert await _get(build_application("ill", "ill"), "/api/health/live") == (
         200,
         {"alive": True, "status": "alive"},
@@ -104,7 +106,7 @@ def not_ready(**failed: str) -> tuple[int, dict[str, Any]]:
         ("broken", "well", not_ready(database="cannot be checked")),
     ],
 )
-async def test_ready_tells_what_is_missing_and_no_secret(database: str, redis: str, answer: Any) -> None:
+async def test_ready_names_the_failed_dependencies_and_no_secret(database: str, redis: str, answer: Any) -> None:
     assert await _get(build_application(database, redis), "/api/health/ready") == answer
 
 
@@ -122,7 +124,7 @@ async def test_a_frozen_database_turns_ready_off_within_three_seconds_and_back_o
     assert on < 3
 
 
-async def test_a_frozen_part_slows_no_answer() -> None:
+async def test_a_frozen_dependency_delays_no_answer() -> None:
     application = build_application("frozen", "frozen")
     await _get(application, "/api/health/ready")
     began = time.perf_counter()
@@ -142,18 +144,18 @@ async def test_a_draining_process_is_not_ready() -> None:
     assert (status, body["failed"]) == (503, {"process": "draining"})
 
 
-async def test_everything_else_goes_to_django() -> None:
+async def test_other_paths_are_passed_on_to_django() -> None:
     assert [(await _get(build_application(), path))[0] for path in ("/api/health/detailed", "/api", "/")] == [
         418
     ] * 3
 
 
-async def test_health_only_answers_questions() -> None:
+async def test_health_refuses_other_methods() -> None:
     assert (await _get(build_application(), "/api/health", "POST"))[0] == 405
 
 
 async def seconds_until(application: HealthApplication, status: int) -> float:
-    """Return after how many seconds `ready` answers so."""
+    """Return the seconds until `ready` answers with the status."""
     began = time.perf_counter()
     while (await _get(application, "/api/health/ready"))[0] != status:
         assert time.perf_counter() - began < 10
@@ -169,10 +171,13 @@ def internal_scope(path: str, **headers: str) -> dict[str, Any]:
 async def request_scope(application: HealthApplication, scope: dict[str, Any]) -> tuple[int, dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
+    async def receive() -> Any:
+        raise AssertionError("health reads no body")
+
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await application(scope, None, send)  # type: ignore[arg-type]
+    await application(scope, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
@@ -185,7 +190,7 @@ async def request_scope(application: HealthApplication, scope: dict[str, Any]) -
         ("frozen", "frozen", 503, "unhealthy"),
     ],
 )
-async def test_details_name_the_culprit(database: str, redis: str, status: int, overall: str) -> None:
+async def test_details_name_the_failed_dependency(database: str, redis: str, status: int, overall: str) -> None:
     answered, body = await request_scope(build_application(database, redis), internal_scope("/api/health/detailed"))
     _, brief = await request_scope(_built_applications[-1], internal_scope("/api/metrics/health"))
 
@@ -196,7 +201,7 @@ async def test_details_name_the_culprit(database: str, redis: str, status: int, 
     assert {issue.partition(":")[0] for issue in brief["issues"]} == ill
 
 
-async def test_details_are_for_the_network_inside_alone() -> None:
+async def test_details_are_for_the_internal_network_only() -> None:
     for path in ("/api/health/detailed", "/api/metrics/health"):
         forwarded = internal_scope(path, x_forwarded_for="127.0.0.1")
         outside = internal_scope(path) | {"client": ("198.51.100.7", 1)}
@@ -209,10 +214,10 @@ async def test_details_are_for_the_network_inside_alone() -> None:
         assert (await request_scope(build_application(), local))[0] == 200
 
 
-async def test_what_is_not_told_degrades_nobody() -> None:
-    quiet = Dependency("disk", SwitchableCheck("ill"), shown_in_ready=False)
+async def test_a_dependency_not_shown_in_ready_does_not_degrade_it() -> None:
+    unshown = Dependency("disk", SwitchableCheck("ill"), shown_in_ready=False)
     application = HealthApplication(
-        _inner, dependencies=[quiet], version="1", environment="test", detail_providers={"disk": dict}
+        _inner, dependencies=[unshown], version="1", environment="test", detail_providers={"disk": dict}
     )
     _built_applications.append(application)
 

@@ -1,4 +1,4 @@
-"""A process that counts as it is told, for tests of what processes share."""
+"""A process with metrics that executes the commands of a test, for tests of several processes."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class CountingProcess:
-    """The process, seen from a test."""
+    """A handle to the process."""
 
     def __init__(self, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -64,15 +64,15 @@ def main(folder: Path) -> None:
             histogram.observe(float(words[0]))
         elif command == "set":
             {"sockets": sockets, "worst": worst, "newest": newest}[words[0]].set(float(words[1]))
-        elif command == "enter":
+        elif command == "register":
             answer = multiprocess.register_process(words[0])
-        elif command == "members":
+        elif command == "processes":
             answer = ",".join(member.name for member in multiprocess.live_processes())
         elif command == "identity":
             answer = multiprocess.process_identity()
         elif command == "total":
-            picture = SampleSet.from_families(aggregation.collect_families())
-            answer = str(picture.total(words[0], **dict(word.split("=") for word in words[1:])))
+            samples = SampleSet.from_families(aggregation.collect_families())
+            answer = str(samples.total(words[0], **dict(word.split("=") for word in words[1:])))
         print(answer, flush=True)
 
 

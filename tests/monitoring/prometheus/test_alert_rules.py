@@ -1,4 +1,4 @@
-"""The rules that ship are sound by promtool's word, and each alert has a test that makes it fire and go away."""
+"""The shipped rules pass promtool, and each alert has a test in which it fires and one in which it does not."""
 
 import subprocess
 from pathlib import Path
@@ -20,20 +20,20 @@ def _alerts() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
 
-def test_rules_and_configuration_are_sound() -> None:
+def test_rules_and_configuration_are_valid() -> None:
     for arguments in (("check", "rules", "alerting.yml"), ("check", "config", "prometheus.yml")):
         checked = _promtool(*arguments)
 
         assert checked.returncode == 0, checked.stderr + checked.stdout
 
 
-def test_each_alert_fires_on_its_fault_and_goes_away() -> None:
+def test_the_tests_of_the_alerts_pass() -> None:
     tested = _promtool("test", "rules", "alerting.test.yml")
 
     assert tested.returncode == 0, tested.stderr + tested.stdout
 
 
-def test_no_alert_is_without_a_test_of_both() -> None:
+def test_every_alert_is_tested_firing_and_not_firing() -> None:
     tests = yaml.safe_load((FOLDER / "alerting.test.yml").read_text())["tests"]
     cases = [case for test in tests for case in test["alert_rule_test"]]
     names = {alert["alert"] for alert in _alerts()}
@@ -42,6 +42,6 @@ def test_no_alert_is_without_a_test_of_both() -> None:
     assert {case["alertname"] for case in cases if not case["exp_alerts"]} == names
 
 
-def test_each_alert_says_how_urgent_it_is() -> None:
+def test_every_alert_has_a_severity_and_a_summary() -> None:
     assert {alert["labels"]["severity"] for alert in _alerts()} == {"page", "ticket"}
     assert all(alert["annotations"]["summary"] for alert in _alerts())

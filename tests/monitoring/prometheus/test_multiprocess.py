@@ -1,4 +1,4 @@
-"""One folder, many processes: sums over all, gauges of the living, nothing twice, nothing for ever."""
+"""Metrics of several processes in one folder: added up, gauges only of living processes, nothing counted twice."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def host_directory(folder: Path) -> Path:
     return next(path for path in folder.iterdir() if path.is_dir())
 
 
-def test_counts_of_all_processes_add_up_whoever_is_asked(processes: list[CountingProcess]) -> None:
+def test_every_process_adds_up_the_counts_of_all(processes: list[CountingProcess]) -> None:
     one, two = processes
     one.run("count", "a", 3)
     two.run("count", "a", 4)
@@ -39,7 +39,7 @@ def test_counts_of_all_processes_add_up_whoever_is_asked(processes: list[Countin
         assert each.run("total", "thing_seconds_sum") == "2.0"
 
 
-def test_gauges_are_of_the_living_and_counts_outlive_their_process(processes: list[CountingProcess]) -> None:
+def test_gauges_are_of_living_processes_and_counts_outlive_their_process(processes: list[CountingProcess]) -> None:
     one, two = processes
     for each, number in ((one, 5), (two, 7)):
         each.run("count", "a", number)
@@ -56,60 +56,60 @@ def test_gauges_are_of_the_living_and_counts_outlive_their_process(processes: li
     ]  # fmt: skip
 
 
-def test_the_folder_does_not_grow_with_the_dead(tmp_path: Path) -> None:
-    with CountingProcess(tmp_path) as stays:
-        stays.run("total", "things_total")
+def test_the_folder_does_not_grow_with_ended_processes(tmp_path: Path) -> None:
+    with CountingProcess(tmp_path) as living:
+        living.run("total", "things_total")
         files = len(list(host_directory(tmp_path).glob("*.db")))
         for number in range(3):
-            with CountingProcess(tmp_path) as goes:
-                goes.run("enter", "ws")
-                goes.run("count", "a", 1)
-            assert stays.run("total", "things_total") == f"{number + 1}.0"
+            with CountingProcess(tmp_path) as ended:
+                ended.run("register", "ws")
+                ended.run("count", "a", 1)
+            assert living.run("total", "things_total") == f"{number + 1}.0"
 
         assert len(list(host_directory(tmp_path).glob("*.db"))) == files
         assert list(host_directory(tmp_path).glob("*.process")) == []
 
 
-def test_who_is_killed_while_retiring_leaves_nothing_twice(tmp_path: Path) -> None:
-    with CountingProcess(tmp_path) as stays:
-        with CountingProcess(tmp_path) as goes:
-            goes.run("count", "a", 3)
-            identity = goes.run("identity")
-        own = host_directory(tmp_path)
-        left = {path: path.read_bytes() for path in own.glob(f"*_{identity}.db")}
-        assert stays.run("total", "things_total") == "3.0"
+def test_a_kill_while_retiring_counts_nothing_twice(tmp_path: Path) -> None:
+    with CountingProcess(tmp_path) as living:
+        with CountingProcess(tmp_path) as ended:
+            ended.run("count", "a", 3)
+            identity = ended.run("identity")
+        directory = host_directory(tmp_path)
+        remaining = {path: path.read_bytes() for path in directory.glob(f"*_{identity}.db")}
+        assert living.run("total", "things_total") == "3.0"
 
-        for path, content in left.items():
-            path.write_bytes(content)  # as if it had been killed before it removed them
+        for path, content in remaining.items():
+            path.write_bytes(content)  # as after a kill before they were removed
 
-        assert orjson.loads((own / "retired.json").read_bytes())["holds"] == [identity]
-        assert stays.run("total", "things_total") == "3.0"
-        assert list(own.glob(f"*_{identity}.db")) == []
-        assert stays.run("total", "things_total") == "3.0"
+        assert orjson.loads((directory / "retired.json").read_bytes())["holds"] == [identity]
+        assert living.run("total", "things_total") == "3.0"
+        assert list(directory.glob(f"*_{identity}.db")) == []
+        assert living.run("total", "things_total") == "3.0"
 
 
-def test_a_broken_file_hides_nobody_else(tmp_path: Path) -> None:
-    with CountingProcess(tmp_path) as stays:
-        stays.run("count", "a", 3)
+def test_a_corrupt_file_does_not_hide_other_metrics(tmp_path: Path) -> None:
+    with CountingProcess(tmp_path) as living:
+        living.run("count", "a", 3)
         (host_directory(tmp_path) / "counter_1-1.db").write_bytes(b"")
         (host_directory(tmp_path) / "counter_2-1.db").write_bytes(b"\xff" * 64)
         (host_directory(tmp_path) / "retired.json").write_bytes(b"{")
 
-        assert stays.run("total", "things_total") == "3.0"
+        assert living.run("total", "things_total") == "3.0"
 
 
-def test_a_name_is_the_lowest_that_is_free(processes: list[CountingProcess], tmp_path: Path) -> None:
+def test_a_process_gets_the_lowest_free_name(processes: list[CountingProcess], tmp_path: Path) -> None:
     one, two = processes
 
-    assert [one.run("enter", "ws"), two.run("enter", "ws")] == ["ws-1", "ws-2"]
-    assert one.run("members") == "ws-1,ws-2"
+    assert [one.run("register", "ws"), two.run("register", "ws")] == ["ws-1", "ws-2"]
+    assert one.run("processes") == "ws-1,ws-2"
     one.kill()
     with CountingProcess(tmp_path) as three:
-        assert three.run("enter", "ws") == "ws-1"
-        assert two.run("members") == "ws-1,ws-2"
+        assert three.run("register", "ws") == "ws-1"
+        assert two.run("processes") == "ws-1,ws-2"
 
 
-def test_a_frozen_process_holds_nobody_up(processes: list[CountingProcess]) -> None:
+def test_a_frozen_process_does_not_block_the_others(processes: list[CountingProcess]) -> None:
     one, two = processes
     one.run("count", "a", 2)
     os.kill(one.process.pid, signal.SIGSTOP)

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring.prometheus.samples import SampleSet
+from monitoring.prometheus.samples import SampleKey, SampleSet
 
 SCRAPED = """
 # TYPE things_total counter
@@ -25,7 +25,7 @@ def samples() -> SampleSet:
     return SampleSet.from_families(text_string_to_metric_families(SCRAPED))
 
 
-def test_totals_are_of_what_has_the_labels(samples: SampleSet) -> None:
+def test_totals_are_of_the_samples_with_the_labels(samples: SampleSet) -> None:
     assert samples.total("things_total") == 12
     assert samples.total("things_total", kind="a") == 7
     assert samples.total("things_total", kind="a", colour="blue") == 4
@@ -33,7 +33,7 @@ def test_totals_are_of_what_has_the_labels(samples: SampleSet) -> None:
     assert samples.total_by("colour", "things_total") == {"red": 8, "blue": 4}
 
 
-def test_quantiles_lie_evenly_between_bounds(samples: SampleSet) -> None:
+def test_quantiles_are_interpolated_between_bounds(samples: SampleSet) -> None:
     assert samples.quantile("thing_seconds", 0.25) == 0.5
     assert samples.quantile("thing_seconds", 0.5) == 1.0
     assert samples.quantile("thing_seconds", 1.0) == 4.0
@@ -42,17 +42,19 @@ def test_quantiles_lie_evenly_between_bounds(samples: SampleSet) -> None:
     assert SampleSet().mean("thing_seconds") == 0.0
 
 
-def test_beyond_the_last_bound_the_bound_is_said() -> None:
-    bounds = {("thing_seconds_bucket", (("le", bound),)): count for bound, count in (("1.0", 0.0), ("+Inf", 1.0))}
+def test_a_quantile_beyond_the_last_bound_is_that_bound() -> None:
+    bounds: dict[SampleKey, float] = {
+        ("thing_seconds_bucket", (("le", bound),)): count for bound, count in (("1.0", 0.0), ("+Inf", 1.0))
+    }
 
     assert SampleSet(bounds).quantile("thing_seconds", 0.95) == 1.0
 
 
-def test_what_was_written_is_read_again(samples: SampleSet) -> None:
+def test_a_set_survives_json(samples: SampleSet) -> None:
     assert SampleSet.from_json(samples.to_json()) == samples
 
 
-def test_growth_never_goes_backwards(samples: SampleSet) -> None:
+def test_growth_is_never_negative(samples: SampleSet) -> None:
     key = ("things_total", (("colour", "red"), ("kind", "a")))
 
     assert samples.growth_since(SampleSet({key: 1.0}), seconds=5).total("things_total", kind="a", colour="red") == 2

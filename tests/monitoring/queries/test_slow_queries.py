@@ -1,7 +1,8 @@
-"""Slow queries: noted without values, added up over processes, bounded, and in nobody's way."""
+"""Slow queries: recorded without values, added up over processes, bounded, and off the request path."""
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from io import StringIO
 
 import pytest
@@ -42,11 +43,11 @@ def _empty_slow_query_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("INSERT INTO t VALUES (%s, %s), (%s, %s)", "INSERT INTO t VALUES (?)"),
     ],
 )
-def test_no_value_is_kept(sql: str, shape: str) -> None:
+def test_values_are_replaced(sql: str, shape: str) -> None:
     assert normalise_sql(sql) == shape
 
 
-def test_what_two_processes_saw_is_added_up() -> None:
+def test_the_queries_of_two_processes_are_added_up() -> None:
     one, two = SlowQueryStore(), SlowQueryStore()
     one.record("SELECT 1", seconds=2.0, route="/a")
     two.record("SELECT 2", seconds=4.0, route="/a")
@@ -62,17 +63,25 @@ def test_what_two_processes_saw_is_added_up() -> None:
     assert abs(entries[0].last_at - time.time()) < 60
 
 
-def test_the_store_keeps_those_that_were_seen_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def stored_statements() -> set[str]:
+    return {each.sql for each in SlowQueryStore().entries()}
+
+
+def is_stored(sql: str) -> bool:
+    return sql in stored_statements()
+
+
+def test_the_store_keeps_the_last_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_queries, "MAX_ENTRIES", 3)
     store = SlowQueryStore()
     for number in range(6):
         store.record(f"SELECT a{number}", seconds=1.0, route="/")
-        assert comes_true(10, lambda n=number: f"SELECT a{n}" in {each.sql for each in SlowQueryStore().entries()})
+        assert comes_true(10, partial(is_stored, f"SELECT a{number}"))
 
-    assert {each.sql for each in SlowQueryStore().entries()} == {"SELECT a3", "SELECT a4", "SELECT a5"}
+    assert stored_statements() == {"SELECT a3", "SELECT a4", "SELECT a5"}
 
 
-def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
+def test_without_redis_a_process_keeps_its_entries_and_flushes_them_later(settings: Settings) -> None:
     url, settings.REDIS_URL = settings.REDIS_URL, "redis://127.0.0.1:9/0"
     store = SlowQueryStore()
     started = time.monotonic()
@@ -86,15 +95,15 @@ def test_without_redis_a_process_keeps_its_own(settings: Settings) -> None:
 
     settings.REDIS_URL = url
 
-    def carried() -> bool:
-        store._connection = None  # its thread may just have made one with the old address
+    def is_flushed() -> bool:
+        store._connection = None  # its thread may just have connected to the old address
         return bool(SlowQueryStore().entries())
 
-    assert comes_true(10, carried)
+    assert comes_true(10, is_flushed)
 
 
 @pytest.mark.django_db
-def test_a_slow_query_is_noted_with_its_route(settings: Settings) -> None:
+def test_a_slow_query_is_recorded_with_its_route(settings: Settings) -> None:
     settings.SLOW_QUERY_MS = 20
     request = RequestFactory().get("/api/shipments/geheim")
     request.resolver_match = ResolverMatch(lambda: None, (), {}, route="api/shipments/<reference>")
@@ -131,13 +140,13 @@ def test_the_command_lists_and_explains() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "message"),
     [
         ("VACUUM", "only a single query has a plan"),
         ("SELECT ?; DROP TABLE x", "only a single query has a plan"),
         ("SELECT nothing FROM nowhere", "cannot be explained: relation"),
     ],
 )
-def test_what_has_no_plan_says_so(sql: str, said: str) -> None:
-    assert explain(sql)[0].startswith(said)
+def test_a_statement_without_a_plan_is_explained_by_a_message(sql: str, message: str) -> None:
+    assert explain(sql)[0].startswith(message)
     assert explain("SELECT ?")[0].startswith("Result")

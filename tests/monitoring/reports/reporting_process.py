@@ -1,4 +1,4 @@
-"""A process of a host that reports as any of the product's does, and says what it sees of all hosts."""
+"""A process that reports as a server process does and renders reports for a test."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class ReportingProcess:
-    """The process, seen from a test: so many sockets are open in it."""
+    """A handle to the process, which claims `sockets` open sockets."""
 
     def __init__(self, folder: Path, host: str, redis_url: str, sockets: int) -> None:
         environment = {"METRICS_DIR": str(folder / host), "HOST_NAME": host, "REDIS_URL": redis_url}
@@ -32,7 +32,7 @@ class ReportingProcess:
         self.kill()
 
     def report(self, name: str) -> dict[str, Any]:
-        """Return a JSON report as this process makes it now."""
+        """Return a JSON report of this process."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(name.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""Whose trace a request belongs to: the caller's where it says so properly, else one of its own."""
+"""The trace of a request: the caller's where its header is valid, else a new one."""
 
 import subprocess
 import sys
@@ -48,14 +48,14 @@ def test_a_malformed_traceparent_is_ignored(given: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["a=1,b=2", "x" * 513, "a=\x00"])
-def test_a_tracestate_is_kept_while_it_is_fit(state: str) -> None:
+def test_a_valid_tracestate_is_kept(state: str) -> None:
     trace = trace_context.parse_traceparent(f"00-{TRACE}-{SPAN}-01", state)
 
     assert trace is not None
     assert trace.tracestate == (state if state == "a=1,b=2" else "")
 
 
-def test_the_callers_trace_goes_on_and_another_begins_anew() -> None:
+def test_a_valid_header_continues_the_trace_and_an_invalid_one_starts_another() -> None:
     with trace_context.server_span("x", f"00-{TRACE}-{SPAN}-01") as continued:
         pass
     with trace_context.server_span("x", f"00-{TRACE}-{SPAN}-0g") as own:
@@ -67,7 +67,7 @@ def test_the_callers_trace_goes_on_and_another_begins_anew() -> None:
     assert own.trace_id != TRACE
 
 
-def test_the_line_of_a_request_names_its_trace() -> None:
+def test_the_log_context_of_a_request_has_its_trace_id() -> None:
     request = RequestFactory().get("/", headers={"traceparent": f"00-{TRACE}-{SPAN}-01", "x-request-id": "r-1"})
     bound: list[dict[str, object]] = []
 
@@ -80,7 +80,7 @@ def test_the_line_of_a_request_names_its_trace() -> None:
     assert bound == [{"request_id": "r-1", "trace_id": TRACE}]
 
 
-def test_without_a_collector_no_exporter_is_loaded_and_nothing_passed_on() -> None:
+def test_without_a_collector_no_exporter_is_imported_and_no_header_is_sent() -> None:
     code = (
         "import sys, django; django.setup()\n"
         "import freight.asgi\n"

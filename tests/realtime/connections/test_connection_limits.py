@@ -9,8 +9,10 @@ import pytest_asyncio
 from django.conf import settings
 from redis.asyncio import Redis
 
+from monitoring.dependencies.breaker import BreakerState
 from realtime.connections import connection_limits
 from realtime.connections.connection_limits import ConnectionCounter
+from tests.drills.harness.fault_proxy import FaultProxy
 
 DEADLINE = 20
 
@@ -104,3 +106,35 @@ async def test_without_redis_a_process_counts_alone(key: str, unused_tcp_port: i
     await counter.close()
 
     assert (acquired, again) == ([True, True, True, False, False], True)
+
+
+async def test_the_first_answer_after_an_outage_closes_the_breaker(redis_proxy: FaultProxy, key: str) -> None:
+    counter = ConnectionCounter(settings.REDIS_URL)
+    redis_proxy.faults.silent = True
+    alone = await counter.acquire(key, 2)
+    state_without_redis = counter._breaker.state
+
+    redis_proxy.clear_faults()
+    await asyncio.sleep(connection_limits.RETRY_SECONDS)
+    async with asyncio.timeout(DEADLINE):
+        while counter._breaker.state is not BreakerState.CLOSED:  # noqa: ASYNC110  a breaker sets no event
+            await asyncio.sleep(0.05)
+    acquired = [await counter.acquire(key, 2) for _ in range(2)]
+    await counter.close()
+
+    assert (alone, state_without_redis) == (True, BreakerState.OPEN)
+    assert acquired == [True, False]
+
+
+async def test_a_handshake_that_went_while_redis_was_asked_leaves_its_slot(
+    processes: list[ConnectionCounter], key: str
+) -> None:
+    one, _ = processes
+    gone = asyncio.create_task(one.acquire(key, 1))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # Redis is being asked
+
+    gone.cancel()
+
+    await wait_until_refused(one, key, 1, refused=False)
+    assert one.counts == {}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pytest
 from asgiref.sync import sync_to_async
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from exports.file_imports import import_worker
 from shipments.models import Shipment
@@ -22,7 +22,7 @@ MARKUP = "<img src=x onerror=\"document.title='taken'\">"
 
 
 async def upload(visit: OpenPage, name: str, raw: bytes) -> None:
-    await visit.page.set_input_files("#file", files=[{"name": name, "mimeType": "text/csv", "buffer": raw}])
+    await visit.page.set_input_files("#file", files=[FilePayload(name=name, mimeType="text/csv", buffer=raw)])
 
 
 async def expect_counts(visit: OpenPage, **expected: int) -> None:

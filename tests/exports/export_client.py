@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,19 +42,30 @@ def token(subject: Subject, *, scopes: tuple[str, ...] = ("exports:read",)) -> s
 
 
 def fetch_file(
-    subject: Subject | None, query: dict[str, Any] | None = None, *, path: str = PATH, **headers: str
+    subject: Subject | None,
+    query: dict[str, Any] | None = None,
+    *,
+    path: str = PATH,
+    headers: Mapping[str, str] | None = None,
 ) -> File:
     """Download a file as the subject, in an event loop of its own."""
+    request_headers = dict(headers or {})
     if subject is not None:
         scope = "exports:read" if subject.has_permission("exports:read") else "shipments:read"
-        headers["Authorization"] = f"Bearer {token(subject, scopes=(scope,))}"
-    return asyncio.run(_fetch(path, query or {}, headers))
+        request_headers["Authorization"] = f"Bearer {token(subject, scopes=(scope,))}"
+    return asyncio.run(_fetch(path, query or {}, request_headers))
+
+
+async def read_body(response: Any) -> bytes:
+    """Return the content of a response of the test client, streaming or not."""
+    if not response.streaming:
+        return bytes(response.content)
+    return b"".join([part async for part in response])
 
 
 async def _fetch(path: str, query: dict[str, Any], headers: dict[str, str]) -> File:
     try:
         response = await AsyncClient().get(path, query, headers=headers)
-        body = b"".join([part async for part in response]) if response.streaming else response.content
-        return File(response.status_code, dict(response.items()), body)
+        return File(response.status_code, dict(response.items()), await read_body(response))
     finally:
         await async_pool.close_pools()

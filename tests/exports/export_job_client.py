@@ -10,7 +10,7 @@ from exports.background import export_jobs
 from exports.models import Export
 from shipments.auth.subjects import Subject
 from shipments.selectors import async_pool
-from tests.exports.export_client import token
+from tests.exports.export_client import read_body, token
 from tests.shipments.api.client import Api
 
 
@@ -38,8 +38,7 @@ def download(by: Subject, export: dict[str, Any], **headers: str) -> Any:
     async def fetch() -> Any:
         try:
             response = await AsyncClient().get(f"/api/exports/{export['id']}/file", headers=request_headers)
-            body = b"".join([part async for part in response]) if response.streaming else response.content
-            return response, body
+            return response, await read_body(response)
         finally:
             await async_pool.close_pools()
 

@@ -57,7 +57,7 @@ def fonts(content: bytes) -> set[tuple[str, bool]]:
     with open_pdf(content) as pdf:
         for each in pdf.objects:
             if isinstance(each, pikepdf.Dictionary) and each.get("/Subtype") in _FONT_FILE_SUBTYPES:
-                descriptor = each.get("/FontDescriptor", {})
+                descriptor: Any = each.get("/FontDescriptor", {})
                 embedded = any(name in descriptor for name in ("/FontFile", "/FontFile2", "/FontFile3"))
                 embedded_fonts.add((str(each.BaseFont).partition("+")[2] or str(each.BaseFont), embedded))
     return embedded_fonts

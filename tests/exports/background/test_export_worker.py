@@ -25,6 +25,7 @@ from tests import factories
 from tests.exports import pdf_reader
 from tests.exports.export_client import token
 from tests.exports.export_job_client import create_export, create_export_job, download, get_export
+from tests.narrowing import present
 from tests.shipments.api.client import Api
 
 pytestmark = pytest.mark.usefixtures("committed", "export_dir")
@@ -32,7 +33,7 @@ State = Export.State
 
 
 @pytest.fixture
-def endless_format(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+def endless_format(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Register a format `endless`, which writes until its reader is cancelled; the event is set once it writes."""
     started = threading.Event()
 
@@ -159,7 +160,7 @@ def test_an_export_fails_after_its_last_attempt(api: Api, dispatcher: Subject) -
 def test_an_export_of_a_revoked_key_fails(dispatcher: Subject, export_dir: Path) -> None:
     keyed = replace(dispatcher, scopes=frozenset({"exports:read"}))
     token(dispatcher)
-    key = ApiKey.objects.filter(user_id=dispatcher.user_id).latest("created_at")
+    key = ApiKey.objects.filter(user_id=present(dispatcher.user_id)).latest("created_at")
     export = create_export_job(replace(keyed, key_id=key.pk))
     ApiKey.objects.filter(pk=key.pk).update(revoked_at=timezone.now())
 

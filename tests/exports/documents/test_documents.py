@@ -39,7 +39,7 @@ def shipment(organization: Organization, dispatcher: Subject) -> Shipment:
 
 def document(subject: Subject | None, kind: str, reference: str = "SHIP-1") -> File:
     headers = {"Authorization": f"Bearer {token(subject, scopes=('shipments:read',))}"} if subject else {}
-    return fetch_file(None, path=f"/api/shipments/{reference}/documents/{kind}.pdf", **headers)
+    return fetch_file(None, path=f"/api/shipments/{reference}/documents/{kind}.pdf", headers=headers)
 
 
 def store_proof(by: Subject, signer: str = "Erika Mustermann", *, kinds: tuple[str, ...] = ("signature",)) -> None:
@@ -56,7 +56,8 @@ def modules(content: bytes, box: tuple[float, float, float, float]) -> list[int]
     picture = pdf_reader.render_page(content, scale=8).convert("L")
     left, top, right, bottom = (int(part * size) for part, size in zip(box, picture.size * 2, strict=True))
     row = [picture.getpixel((x, (top + bottom) // 2)) < 128 for x in range(left, right)]
-    widths, before = [], None
+    widths: list[int] = []
+    before = None
     for dark in row:
         if dark == before:
             widths[-1] += 1
@@ -264,7 +265,7 @@ def test_its_driver_and_its_customer_may_read_documents(organization: Organizati
 def test_other_documents_are_a_404(dispatcher: Subject, shipment: Shipment, path: str) -> None:
     headers = {"Authorization": f"Bearer {token(dispatcher, scopes=('shipments:read',))}"}
 
-    assert fetch_file(None, path=f"/api/shipments/SHIP-1/documents/{path}", **headers).status == 404
+    assert fetch_file(None, path=f"/api/shipments/SHIP-1/documents/{path}", headers=headers).status == 404
 
 
 def test_without_the_libraries_it_is_a_503_with_the_remedy(

@@ -12,6 +12,7 @@ from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Organization, User
 from tests import factories
 from tests.exports.import_client import ROUTE, csv_of, shipments_by_reference
+from tests.narrowing import present
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -49,7 +50,7 @@ def test_it_imports_and_prints_one_line_of_counts(file: Path, organization: Orga
 
 
 def test_it_acts_as_the_given_user(file: Path, organization: Organization, dispatcher: Subject) -> None:
-    run_command(file, organization, email=User.objects.get(pk=dispatcher.user_id).email.upper())
+    run_command(file, organization, email=User.objects.get(pk=present(dispatcher.user_id)).email.upper())
 
     entry = AuditEntry.objects.get(organization=organization, entity="shipment", entity_id="A-1")
     assert (entry.actor_id, entry.actor_role) == (dispatcher.user_id, "dispatcher")
@@ -68,8 +69,8 @@ def test_failed_rows_are_printed_and_the_exit_status_is_1(
 
 
 def test_every_command_error_is_one_line(file: Path, organization: Organization) -> None:
-    outsider = User.objects.get(pk=factories.member(factories.organization(), "dispatcher").user_id)
-    auditor = User.objects.get(pk=factories.member(organization, "auditor").user_id)
+    outsider = User.objects.get(pk=present(factories.member(factories.organization(), "dispatcher").user_id))
+    auditor = User.objects.get(pk=present(factories.member(organization, "auditor").user_id))
     (broken := file.with_name("broken.csv")).write_bytes(b"Weight\n1\n")
     messages = []
     for path, options in (

@@ -14,6 +14,7 @@ from shipments.services.shipments.places import Place
 from tests import factories
 from tests.exports.export_client import fetch_file
 from tests.factories import NOW
+from tests.narrowing import present
 
 pytestmark = pytest.mark.usefixtures("committed")
 LABELS = (
@@ -186,9 +187,10 @@ def test_the_older_path_gives_the_same_file(dispatcher: Subject) -> None:
 
 
 def test_accept_is_ignored(dispatcher: Subject) -> None:
-    assert [fetch_file(dispatcher, Accept=accept).status for accept in ("text/csv", "*/*", "application/json")] == [
-        200
-    ] * 3
+    assert [
+        fetch_file(dispatcher, headers={"Accept": accept}).status
+        for accept in ("text/csv", "*/*", "application/json")
+    ] == [200] * 3
 
 
 def test_start_and_end_are_audited(organization: Organization, dispatcher: Subject) -> None:
@@ -199,7 +201,7 @@ def test_start_and_end_are_audited(organization: Organization, dispatcher: Subje
     started, done = AuditEntry.objects.filter(organization=organization, action="export").order_by("at", "id")
     details = {"report": "shipments", "format": "csv", "filters": {"status": "booked"}, "rows": 1}
     assert (started.outcome, started.entity, started.after) == ("started", "export", details)
-    assert done.after.pop("durationMs") >= 0
+    assert present(done.after).pop("durationMs") >= 0
     assert (done.outcome, done.after) == ("done", details | {"bytes": len(file.body)})
     assert {entry.actor_id for entry in (started, done)} == {dispatcher.user_id}
     assert started.entity_id == done.entity_id

@@ -24,6 +24,7 @@ from tests.drills.harness import shipment_copies
 from tests.exports import pdf_reader
 from tests.exports.export_client import File, fetch_file, token
 from tests.factories import NOW
+from tests.narrowing import present
 
 pytestmark = pytest.mark.usefixtures("committed")
 PATH = "/api/exports/shipments.pdf"
@@ -37,13 +38,12 @@ def fetch_pdf(subject: Subject, **query: Any) -> File:
 
 
 def printed_report(rows: list[list[str]], **changes: Any) -> PrintedReport:
-    return PrintedReport(
-        **{
-            "title": "Shipments", "organisation": "Acme Freight", "made_at": NOW, "facts": [("Filters", "None")],
-            "columns": [PrintedColumn("Reference"), PrintedColumn("Customer"), PrintedColumn("Status")],
-            "rows": rows, "states": ["in_transit"] * len(rows),
-        } | changes
-    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "title": "Shipments", "organisation": "Acme Freight", "made_at": NOW, "facts": [("Filters", "None")],
+        "columns": [PrintedColumn("Reference"), PrintedColumn("Customer"), PrintedColumn("Status")],
+        "rows": rows, "states": ["in_transit"] * len(rows),
+    }  # fmt: skip
+    return PrintedReport(**(fields | changes))
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +113,8 @@ def test_every_report_prints(organization: Organization, dispatcher: Subject, na
     factories.booked_shipment(dispatcher)
 
     auditor = factories.member(organization, "auditor")
-    key = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
-    file = fetch_file(None, path=f"/api/exports/{name}.pdf", **key)
+    headers = {"Authorization": f"Bearer {token(auditor, scopes=('exports:read', 'audit:read'))}"}
+    file = fetch_file(None, path=f"/api/exports/{name}.pdf", headers=headers)
 
     assert (file.status, file.body[:5]) == (200, b"%PDF-")
 
@@ -130,7 +130,7 @@ def test_it_is_audited_with_rows_and_bytes(organization: Organization, dispatche
 
     started, done = AuditEntry.objects.filter(organization=organization, action="export").order_by("at", "id")
     assert (started.outcome, done.outcome) == ("started", "done")
-    assert (done.after["rows"], done.after["bytes"], done.after["format"]) == (1, len(file.body), "pdf")
+    assert [present(done.after)[name] for name in ("rows", "bytes", "format")] == [1, len(file.body), "pdf"]
 
 
 # -- the cache --------------------------------------------------------------------------------------------

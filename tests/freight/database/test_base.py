@@ -17,7 +17,7 @@ TIMES = [
 ]
 
 
-class DjangoLoader(BaseTzLoader):
+class DjangoLoader(BaseTzLoader):  # type: ignore[misc]  # the stubs do not know its base
     """Django's loader of timestamps, for UTC."""
 
     timezone = UTC
@@ -43,7 +43,7 @@ def test_a_server_side_cursor_returns_them_too() -> None:
 
 
 def test_the_pool_discards_a_connection_that_the_server_has_closed() -> None:
-    pool = connection.pool
+    pool: Any = getattr(connection, "pool")  # noqa: B009  of the PostgreSQL backend, unknown to the stubs
     closed, other = pool.getconn(), pool.getconn()
     pid = closed.info.backend_pid
     pool.putconn(closed)

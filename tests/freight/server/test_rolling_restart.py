@@ -15,10 +15,9 @@ import httpx
 import pytest
 import websockets
 
-from tests.drills.harness.environment import free_port
+from tests.drills.harness.environment import ROOT, free_port
 from tests.drills.harness.nginx import Nginx
 from tests.drills.harness.waiting import comes_true
-from tests.freight.server.server_process import ROOT
 
 pytestmark = pytest.mark.journey
 

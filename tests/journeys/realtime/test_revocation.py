@@ -196,7 +196,7 @@ async def test_a_changed_role_loses_the_rooms_that_it_may_not_see_and_keeps_the_
 async def test_a_reassigned_shipment_leaves_its_driver_or_customer_before_the_event_is_delivered(
     product: ProductStage, tenant: Tenant, role: str
 ) -> None:
-    make = {"driver": factories.driver, "customer": factories.customer}[role]
+    make: Callable[[Organization], Any] = factories.driver if role == "driver" else factories.customer
     one, other = await sync_to_async(make)(tenant.organization), await sync_to_async(make)(tenant.organization)
     who, colleague = (
         await sync_to_async(tenant.create_credentials)(role, **{role: one}),
@@ -256,7 +256,7 @@ async def test_a_tracking_link_ends_with_its_revocation_and_with_the_access_of_i
     customer, other = [await sync_to_async(factories.customer)(tenant.organization) for _ in range(2)]
     creator = await sync_to_async(factories.member)(tenant.organization, "customer", customer=customer)
     shipment = await sync_to_async(tenant.book_shipment)(customer_id=customer.pk)
-    link_arguments = {"now": now(), "reference": shipment.reference}
+    link_arguments: dict[str, Any] = {"now": now(), "reference": shipment.reference}
     revoked, revoked_token = await sync_to_async(tracking_links.create)(by=tenant.admin, **link_arguments)
     _, lost_token = await sync_to_async(tracking_links.create)(by=creator, **link_arguments)
     _, kept_token = await sync_to_async(tracking_links.create)(by=tenant.admin, **link_arguments)

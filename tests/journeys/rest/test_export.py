@@ -29,7 +29,7 @@ ACTIVE_COPIES = (
 
 @pytest.fixture(scope="module")
 def stock(django_db_setup: None, django_db_blocker: Any) -> Organization:
-    """An organisation with many shipments."""
+    """Store an organisation with many shipments."""
     with django_db_blocker.unblock():
         organization = factories.organization()
         first = factories.booked_shipment(factories.member(organization, "dispatcher"))

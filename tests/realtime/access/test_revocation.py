@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from realtime.access import authentication, revocation
 from shipments.auth.credentials import Credential
 from shipments.auth.subjects import Subject
+from shipments.models import Organization
 from shipments.selectors import async_pool
 from shipments.services.accounts import members
 from tests import factories
@@ -57,8 +58,8 @@ def promote(revocable: RecordingRevocable) -> None:
     members.set_role(by=admin, now=now(), user_id=revocable.subject.user_id, role="dispatcher")
 
 
-def _organization(subject: Subject) -> factories.Organization:
-    return factories.Organization.objects.get(pk=subject.organization_id)
+def _organization(subject: Subject) -> Organization:
+    return Organization.objects.get(pk=subject.organization_id)
 
 
 async def test_the_sweep_updates_once_for_each_change(revocable: RecordingRevocable) -> None:

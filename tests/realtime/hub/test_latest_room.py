@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from realtime.hub.delivery import DirectSender
 from realtime.hub.latest_room import MIN_INTERVAL_SECONDS, LatestRoom
 from realtime.protocol.room_names import RoomName
 from shipments.domain.identifiers import new_id
@@ -15,7 +16,7 @@ NAME = RoomName("driver", new_id(), "driver:x", "driver.x")
 class RecordingMember:
     """Records its frames."""
 
-    direct_sender = None
+    direct_sender: DirectSender | None = None
 
     def __init__(self) -> None:
         self.closed = False
@@ -23,6 +24,9 @@ class RecordingMember:
 
     def deliver(self, frame: bytes) -> None:
         self.frames.append(frame)
+
+    async def drain(self) -> None:
+        """Return at once: nothing is buffered."""
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A room's state machine against a model: in whatever order things happen, each member's record is the log."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -7,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
+from realtime.hub.delivery import DirectSender
 from realtime.hub.log_room import JoinRequest, LogRoom, snapshot_reason
 from realtime.protocol.room_names import RoomName
 from shipments.domain.identifiers import new_id
@@ -53,7 +55,16 @@ class SharedSender:
     def __init__(self, client: "Client") -> None:
         self.client = client
 
-    def broadcast(self, frames: list[bytes], senders: list["SharedSender"]) -> None:
+    def write(self, frame: bytes, /) -> None:
+        self.client.deliver(frame)
+
+    def on_frame(self, allow: Callable[[], bool], /) -> None:
+        """Do nothing: this client sends no frames."""
+
+    async def drain(self) -> None:
+        """Return at once: nothing is buffered."""
+
+    def broadcast(self, frames: Sequence[bytes], senders: Sequence["SharedSender"], /) -> None:
         for sender in senders:
             for frame in frames:
                 sender.client.deliver(frame)
@@ -64,7 +75,7 @@ class Client:
 
     def __init__(self, seq: int, total: int) -> None:
         self.closed = False
-        self.direct_sender = None if total % 2 else SharedSender(self)
+        self.direct_sender: DirectSender | None = None if total % 2 else SharedSender(self)
         self.started, self.seqs, self.total = seq, list[int](), total
         self.summary_total = total
 
@@ -74,6 +85,9 @@ class Client:
         self.seqs.append(event["seq"])
         self.total += event["weight"]
         self.summary_total = message["shipment"]["total"]
+
+    async def drain(self) -> None:
+        """Return at once: nothing is buffered."""
 
 
 class RoomModel(RuleBasedStateMachine):

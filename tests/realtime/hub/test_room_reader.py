@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from realtime.hub.log_room import LogRoom
 from realtime.hub.room_hub import RoomHub
 from tests.realtime.hub.members import Socket, amend, book_shipment, join_request
 
@@ -17,7 +18,9 @@ async def test_two_hundred_reconnects_read_the_log_a_few_times(
     for pieces in range(1, 31):
         await amend(by, shipment, pieces)
     await hub.join(Socket(), [join_request(shipment)])
-    log = next(iter(hub.rooms.values())).log
+    room = next(iter(hub.rooms.values()))
+    assert isinstance(room, LogRoom)
+    log = room.log
     reads, events = [], log.events
 
     async def counted(*args: Any, **kwargs: Any) -> Any:

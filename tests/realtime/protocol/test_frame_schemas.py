@@ -18,7 +18,7 @@ EVENT = {
     "recordedAt": "2026-03-02T12:00:00Z", "location": None, "actor": {"role": "driver", "id": None},
     "data": {"changes": {}},
 }  # fmt: skip
-ROOM = {"room": "shipment:SHIP-1", "epoch": "7.00000001", "seq": 3}
+ROOM: dict[str, Any] = {"room": "shipment:SHIP-1", "epoch": "7.00000001", "seq": 3}
 POSITION = {"driverId": "01a2", "latitude": 51.9, "longitude": 4.5, "recordedAt": "2026-03-02T12:00:00Z"}
 SERVER_FRAMES = [
     frames.welcome(connection_id="c", expires_at=None),

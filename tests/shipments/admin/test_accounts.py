@@ -16,6 +16,7 @@ from shipments.models import (
 from shipments.services.accounts import api_keys
 from tests import factories
 from tests.factories import NOW
+from tests.narrowing import present
 from tests.shipments.admin.operators import OperatorFactory, create_rows, messages_of
 
 pytestmark = pytest.mark.django_db
@@ -45,7 +46,7 @@ def test_a_customer_in_use_stays(operator: OperatorFactory, organization: Organi
         "/admin/shipments/customer/", {"action": "close", "_selected_action": [str(shipment.customer_id)]}
     )
 
-    assert Customer.objects.filter(pk=shipment.customer_id).exists()
+    assert Customer.objects.filter(pk=present(shipment.customer_id)).exists()
     assert messages_of(response)[0].endswith("Shipments or people belong to this customer; it must stay.")
 
 

@@ -16,7 +16,9 @@ class Api:
     def __init__(self, subject: Subject | None) -> None:
         self._client = APIClient(raise_request_exception=False)
         if subject is not None:
-            self._client.force_authenticate(user=SubjectUser(subject), token=subject)
+            user: Any = SubjectUser(subject)
+            token: Any = subject
+            self._client.force_authenticate(user=user, token=token)
 
     def get(self, path: str, query: Mapping[str, Any] | None = None, **headers: str) -> Any:
         return self._client.get(path, query, headers=_headers(headers))

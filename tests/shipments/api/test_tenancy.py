@@ -50,7 +50,7 @@ BODIES: dict[str, dict[str, Any]] = {
 def routes(*, all_of_them: bool = False) -> list[tuple[str, tuple[str, ...]]]:
     """Return the name and the parameters of every route that names an object, or of every route."""
     object_routes = []
-    pending = [pattern for each in (urls, export_urls) for pattern in get_resolver(each).url_patterns]
+    pending = [pattern for each in (urls, export_urls) for pattern in get_resolver(each.__name__).url_patterns]
     while pending:
         pattern = pending.pop()
         if isinstance(pattern, URLPattern):

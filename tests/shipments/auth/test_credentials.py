@@ -13,6 +13,7 @@ from shipments.auth.subjects import Subject
 from shipments.models import ApiKey, User
 from shipments.services.accounts import api_keys, logins, members
 from tests import factories
+from tests.narrowing import present
 from tests.shipments.auth.credentials import by_key, by_login, by_session
 
 pytestmark = pytest.mark.django_db
@@ -105,7 +106,7 @@ def test_ending_one_credential_ends_no_other_and_sends_the_signal(person: User) 
 
 def test_credentials_expire(person: User) -> None:
     login, key, session = by_login(person), by_key(person), by_session(person)
-    ApiKey.objects.filter(pk=key.key_id).update(expires_at=now() + timedelta(hours=1))
+    ApiKey.objects.filter(pk=present(key.key_id)).update(expires_at=now() + timedelta(hours=1))
     late = now() + timedelta(days=1)
 
     results = [credentials.subject_of(credential, now=late) for each in (login, key, session)

@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 import pytest
-from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection, transaction
+from django_redis import get_redis_connection
 
 from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.caching import pages, prepared, service, versions
-from shipments.models import Shipment, UnnumberedEvent
+from shipments.models import Organization, Shipment, UnnumberedEvent
 from shipments.selectors.lists.definitions import SHIPMENTS
 from shipments.selectors.lists.query import parse_list_query
 from shipments.selectors.positions import fetch_positions
@@ -218,7 +218,7 @@ def test_a_renamed_driver_or_customer_and_a_new_position_show_at_once(dispatcher
 
 
 def test_a_customer_never_gets_entries_of_staff(dispatcher: Subject) -> None:
-    organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
+    organization = Organization.objects.get(pk=dispatcher.organization_id)
     customer = factories.member(organization, "customer")
     booking = factories.booked_shipment(
         dispatcher, customer_id=customer.customer_id, notes="pays late",
@@ -256,7 +256,7 @@ def test_one_reference_in_two_organisations_is_two_shipments(dispatcher: Subject
 
 
 def test_a_lost_assignment_counts_at_once(dispatcher: Subject) -> None:
-    organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
+    organization = Organization.objects.get(pk=dispatcher.organization_id)
     driver = factories.member(organization, "driver")
     reference = factories.booked_shipment(dispatcher, driver_id=driver.driver_id).reference
     read_shipment(driver, reference)
@@ -295,7 +295,7 @@ def test_nothing_in_redis_is_pickled(dispatcher: Subject) -> None:
     prepared.shipment_cache.set(f"plain:{uuid.uuid4()}", {"a": 1})
     read_shipment(dispatcher, factories.booked_shipment(dispatcher).reference)
     read_list(dispatcher)
-    client = caches["default"].client.get_client(write=True)
+    client = get_redis_connection("default")
     values = [value for key in client.scan_iter(f"{service.key_prefix()}*{dispatcher.organization_id}*")
               if (value := client.get(key))]  # fmt: skip
 

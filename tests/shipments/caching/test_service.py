@@ -13,7 +13,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.conf import settings as current
-from django.core.cache import caches
+from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from monitoring.dependencies.breaker import redis_breaker
@@ -52,7 +52,7 @@ def redis_hangs(settings: Settings, fresh_redis_breaker: None) -> Iterator[None]
 
 
 def client() -> Any:
-    return caches["default"].client.get_client(write=True)
+    return get_redis_connection("default")
 
 
 @pytest.mark.parametrize("value", [b"\x00\xff", b"", "text", {"a": [1, None, 2.5]}, [], 0, False], ids=repr)

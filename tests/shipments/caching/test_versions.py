@@ -14,7 +14,7 @@ from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.caching import versions
 from shipments.domain import lifecycle
-from shipments.models import Shipment
+from shipments.models import Organization, Shipment
 from shipments.parsing.query_parameters import InvalidFields
 from shipments.selectors.lists.definitions import SHIPMENTS
 from shipments.selectors.lists.paging import CursorPosition
@@ -172,7 +172,7 @@ def test_a_shipment_that_leaves_behind_the_page_removes_the_next_page(
 
 
 def test_only_unfiltered_pages_and_pages_by_state_are_trackable(dispatcher: Subject) -> None:
-    organization = factories.Organization.objects.get(pk=dispatcher.organization_id)
+    organization = Organization.objects.get(pk=dispatcher.organization_id)
     customer = factories.member(organization, "customer")
 
     def trackable(subject: Subject, query_string: str) -> versions.TrackablePage | None:
@@ -188,4 +188,4 @@ def test_only_unfiltered_pages_and_pages_by_state_are_trackable(dispatcher: Subj
         assert trackable(dispatcher, query_string) is None
     known = trackable(dispatcher, "limit=5&status=draft,booked")
     assert known is not None
-    assert known.states == {"draft", "booked"}
+    assert known.states == frozenset({"draft", "booked"})

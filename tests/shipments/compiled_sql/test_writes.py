@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError
+from django.db.models import Model
 
 from shipments import log
 from shipments.compiled_sql import writes
@@ -16,8 +17,9 @@ pytestmark = pytest.mark.django_db
 
 
 def stored(row: AuditEntry | ShipmentEvent | IdempotencyKey) -> dict[str, object]:
-    again = type(row)._default_manager.get(pk=row.pk)
-    return {field.attname: getattr(again, field.attname) for field in type(row)._meta.concrete_fields}
+    model: type[Model] = type(row)
+    again = model._default_manager.get(pk=row.pk)
+    return {field.attname: getattr(again, field.attname) for field in model._meta.concrete_fields}
 
 
 def test_an_audit_entry_is_stored_as_the_orm_stores_it() -> None:

@@ -8,6 +8,7 @@ from shipments.models import AuditEntry, DeviceKey, Driver, Organization
 from shipments.services.fleet import device_keys
 from tests import factories
 from tests.factories import NOW
+from tests.narrowing import present
 from tests.shipments.api.client import Api, field_errors
 
 
@@ -83,7 +84,7 @@ def test_a_device_key_is_no_bearer_token(api: Api, path: str) -> None:
 def test_keys_of_an_inactive_driver_are_refused(api: Api, driver: Subject, path: str) -> None:
     secret = api.post(path, {"name": "Phone"}).json()["secret"]
 
-    Driver.objects.filter(pk=driver.driver_id).update(status="inactive")
+    Driver.objects.filter(pk=present(driver.driver_id)).update(status="inactive")
 
     assert bearers.authenticate_device(secret, now=NOW) is None
     assert field_errors(api.post(path, {"name": "Phone"})) == [("name", "inactive")]

@@ -10,6 +10,7 @@ from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.models import Driver, Organization
 from tests import factories
+from tests.narrowing import present
 from tests.shipments.api.client import Api, field_errors
 
 AMSTERDAM = {"latitude": 52.37, "longitude": 4.89}
@@ -111,6 +112,6 @@ def test_nobody_can_report_for_another_driver(
 
 
 def test_an_inactive_driver_cannot_report(driver: Subject, path: str) -> None:
-    Driver.objects.filter(pk=driver.driver_id).update(status="inactive")
+    Driver.objects.filter(pk=present(driver.driver_id)).update(status="inactive")
 
     assert Api(driver).post(path, AMSTERDAM).status_code == 403

@@ -15,6 +15,7 @@ from shipments.models import DeviceKey, Organization, Position
 from shipments.services.fleet import device_keys
 from shipments.services.validation import InvalidArgument
 from tests import factories
+from tests.narrowing import present
 
 PATH = "/api/osmand"
 NEW_YORK = {"lat": "40.71", "lon": "-74.01"}
@@ -27,8 +28,9 @@ def driver(organization: Organization) -> Subject:
 
 @pytest.fixture
 def key(driver: Subject, dispatcher: Subject) -> str:
-    assert driver.driver_id is not None
-    _, secret = device_keys.create(by=dispatcher, now=timezone.now(), driver_id=driver.driver_id, name="Phone")
+    _, secret = device_keys.create(
+        by=dispatcher, now=timezone.now(), driver_id=present(driver.driver_id), name="Phone"
+    )
     return secret
 
 
@@ -41,7 +43,7 @@ def post(body: str | bytes, content_type: str, query: str = "") -> Any:
 
 
 def latest_position(driver: Subject) -> Position:
-    return Position.objects.filter(driver_id=driver.driver_id).latest("recorded_at")
+    return Position.objects.filter(driver_id=present(driver.driver_id)).latest("recorded_at")
 
 
 def test_a_position_in_the_query_is_stored(driver: Subject, key: str) -> None:
@@ -143,7 +145,7 @@ def test_an_invalid_position_is_refused_in_plain_text(driver: Subject, key: str,
     assert answer.status_code == 400
     assert answer["Content-Type"] == "text/plain; charset=utf-8"
     assert key.encode() not in answer.content
-    assert not Position.objects.filter(driver_id=driver.driver_id).exists()
+    assert not Position.objects.filter(driver_id=present(driver.driver_id)).exists()
 
 
 @pytest.mark.parametrize(
@@ -193,13 +195,12 @@ def test_a_bearer_header_is_not_accepted(organization: Organization, key: str) -
 def test_a_revoked_key_is_refused_at_once(driver: Subject, dispatcher: Subject, key: str) -> None:
     place = {"lat": "52.37", "lon": "4.89"}
     before = get(id=key, **place).status_code
-    assert driver.driver_id is not None
 
     device_keys.revoke(
         by=dispatcher,
         now=timezone.now(),
-        driver_id=driver.driver_id,
-        key_id=DeviceKey.objects.get(driver_id=driver.driver_id).pk,
+        driver_id=present(driver.driver_id),
+        key_id=DeviceKey.objects.get(driver_id=present(driver.driver_id)).pk,
     )
 
     assert (before, get(id=key, **place).status_code) == (200, 401)
@@ -213,7 +214,7 @@ def test_positions_that_a_retry_would_not_change_are_acknowledged(driver: Subjec
     answers = [get(id=key, **NEW_YORK), get(id=key, **NEW_YORK, timestamp=old), get(id=key, valid="false")]
 
     assert [(each.status_code, each.content) for each in answers] == [(200, b"")] * 3
-    assert Position.objects.filter(driver_id=driver.driver_id, plausible=True).count() == 1
+    assert Position.objects.filter(driver_id=present(driver.driver_id), plausible=True).count() == 1
 
 
 def test_each_device_key_has_its_own_general_limit(driver: Subject, key: str, settings: Any) -> None:
@@ -230,7 +231,7 @@ def test_each_device_key_has_its_own_general_limit(driver: Subject, key: str, se
 def test_the_use_of_a_key_is_recorded(driver: Subject, key: str) -> None:
     get(id=key, lat="52.37", lon="4.89")
 
-    assert DeviceKey.objects.get(driver_id=driver.driver_id).last_used_at is not None
+    assert DeviceKey.objects.get(driver_id=present(driver.driver_id)).last_used_at is not None
 
 
 def test_another_method_is_refused_in_plain_text(db: None) -> None:

@@ -122,7 +122,7 @@ def test_a_stale_if_match_is_refused_except_for_a_repeated_source_event(api: Api
 def test_which_roles_report(
     organization: Organization, shipment: Shipment, path: str, role: str, status: int
 ) -> None:
-    links = {"driver": shipment.driver} if role == "driver" else {}
+    links: dict[str, Any] = {"driver": shipment.driver} if role == "driver" else {}
     if role == "customer":
         account = factories.customer(organization)
         Api(factories.member(organization, "dispatcher")).patch(path, {"customerId": str(account.pk)}, if_match="*")

@@ -2,7 +2,7 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv6Address
 
 import pytest
@@ -37,7 +37,7 @@ def _login(user: User, origin: Origin, password: str = PASSWORD) -> TokenPair:
     return logins.login(email=user.email, password=password, origin=origin, now=NOW)
 
 
-def _later(seconds: int = 60) -> dict[str, object]:
+def _later(seconds: int = 60) -> dict[str, datetime]:
     return {"now": NOW + timedelta(seconds=seconds)}
 
 

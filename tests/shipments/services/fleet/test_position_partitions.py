@@ -11,6 +11,7 @@ from shipments.models import Organization, Position
 from shipments.services.fleet import drivers, position_partitions
 from tests import factories
 from tests.factories import NOW
+from tests.narrowing import present
 from tests.shipments.services.fleet.position_reports import (
     AMSTERDAM,
     SECOND,
@@ -24,7 +25,7 @@ def test_a_position_never_changes(driver: Subject) -> None:
     report(driver)
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-        Position.objects.filter(driver_id=driver.driver_id).update(latitude=0.0)
+        Position.objects.filter(driver_id=present(driver.driver_id)).update(latitude=0.0)
 
 
 def test_a_driver_who_is_removed_leaves_no_track(organization: Organization) -> None:
@@ -87,5 +88,5 @@ def test_every_partition_refuses_a_change(driver: Subject) -> None:
     report(driver)
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
-        Position.objects.filter(driver_id=driver.driver_id).update(latitude=0.0)
+        Position.objects.filter(driver_id=present(driver.driver_id)).update(latitude=0.0)
     assert partition_of(NOW) == f"shipments_position_{NOW.astimezone(UTC):%Y%m%d}"

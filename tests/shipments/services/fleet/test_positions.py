@@ -20,6 +20,7 @@ from shipments.services import DriverNotFound, Fix, Implausible, InvalidArgument
 from shipments.services.fleet import plausibility
 from tests import factories
 from tests.factories import NOW
+from tests.narrowing import present
 from tests.shipments.services.fleet.position_reports import (
     AMSTERDAM,
     HARBOUR,
@@ -61,7 +62,7 @@ def test_the_latest_is_shown_and_all_are_stored(driver: Subject) -> None:
 def test_without_a_time_it_is_as_of_now_and_measures_are_stored(driver: Subject) -> None:
     report(driver, when=None, accuracy=8.0, speed=22.5, bearing=181.0)
 
-    position = Position.objects.get(driver_id=driver.driver_id)
+    position = Position.objects.get(driver_id=present(driver.driver_id))
     assert (position.recorded_at, position.received_at) == (NOW, NOW)
     assert (position.accuracy, position.speed, position.bearing, position.plausible) == (8.0, 22.5, 181.0, True)
 
@@ -129,7 +130,7 @@ def test_a_flight_over_night_is_no_jump(driver: Subject) -> None:
 
 def test_a_systems_report_does_not_constrain_the_driver(organization: Organization, driver: Subject) -> None:
     system = subjects.system_subject(organization.pk, name="telematics")
-    outcome = report(system, NEW_YORK, NOW - SECOND, driver_id=driver.driver_id)
+    outcome = report(system, NEW_YORK, NOW - SECOND, driver_id=present(driver.driver_id))
 
     own = report(driver, AMSTERDAM)
 
@@ -204,11 +205,11 @@ def test_a_driver_reports_only_itself(organization: Organization, driver: Subjec
 @pytest.mark.parametrize("role", ["admin", "dispatcher", "customer", "auditor"])
 def test_other_roles_cannot_report_positions(organization: Organization, driver: Subject, role: str) -> None:
     with pytest.raises(Forbidden):
-        report(factories.member(organization, role), driver_id=driver.driver_id)
+        report(factories.member(organization, role), driver_id=present(driver.driver_id))
 
 
 def test_an_inactive_driver_is_refused(organization: Organization, driver: Subject) -> None:
-    Driver.objects.filter(pk=driver.driver_id).update(status="inactive")
+    Driver.objects.filter(pk=present(driver.driver_id)).update(status="inactive")
 
     with pytest.raises(Forbidden, match="inactive"):
         report(driver)

@@ -1,6 +1,7 @@
 """Commands: state, event and audit entry in one transaction, or none of them."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -29,7 +30,7 @@ def test_booking_writes_state_event_and_audit() -> None:
 def test_the_log_folds_to_the_snapshot_whatever_happened() -> None:
     by = factories.member(org := factories.organization(), "dispatcher")
     shipment = factories.booked_shipment(by, planned_delivery_at=NOW + timedelta(days=3))
-    change = {"reference": shipment.reference, "by": by}
+    change: dict[str, Any] = {"reference": shipment.reference, "by": by}
     services.amend(**change, now=NOW, changes={"driver_id": factories.driver(org).pk, "notes": "fragile"})
     services.advance(**change, now=NOW, to="dispatched")
     services.amend(**change, now=NOW, changes={"eta": NOW + timedelta(days=4), "pieces": 3})

@@ -29,9 +29,8 @@ class Case:
 
     def report(self, state: str = "", at: datetime = NOW, **more: Any) -> Checkpoint:
         supersedes = more.pop("supersedes", None)
-        observation = Observation(
-            **({"classifier": "ACT", "occurred_at": at, "source": "edi", "state": state} | more)
-        )
+        fields: dict[str, Any] = {"classifier": "ACT", "occurred_at": at, "source": "edi", "state": state}
+        observation = Observation(**(fields | more))
         return services.observe(
             by=self.by, now=NOW, reference=self.shipment.reference, observation=observation, supersedes=supersedes
         )[0]

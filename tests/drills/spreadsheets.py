@@ -1,9 +1,9 @@
 """Exports opened and saved again by a spreadsheet program: no text becomes a formula, and no value another one.
 
-The program is LibreOffice without a screen. It reads CSV twice. Once with no column marked: formulas are evaluated,
-and what looks like a number or a time becomes one, which no CSV can prevent for order numbers. Once with the columns
-of texts marked as such: then every cell must be what was exported. As a control, which shows that a formula would be
-detected, the same texts are read once without the protecting apostrophes.
+The program is LibreOffice without a screen. It reads CSV twice. Once with no column marked: formulas are
+evaluated, and what looks like a number or a time becomes one, which no CSV can prevent for order numbers. Once
+with the columns of texts marked as such: then every cell must be what was exported. As a control, which shows
+that a formula would be detected, the same texts are read once without the protecting apostrophes.
 """
 
 import csv

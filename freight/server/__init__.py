@@ -10,6 +10,6 @@
     drain.py                what a server does on SIGTERM
     websocket/              the WebSocket protocol
 
-Import daphne, drain, http_requests and websocket only after the reactor is installed. They use internals of Daphne,
-Autobahn and Twisted, which tests/freight/server/test_internals.py names: it fails when one changes.
+Import daphne, drain, http_requests and websocket only after the reactor is installed. They use internals of Daphne
+and Twisted, which tests/freight/server/test_internals.py names: it fails when one changes.
 """

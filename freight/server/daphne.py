@@ -14,7 +14,7 @@ from twisted.logger import globalLogBeginner
 from freight.server.drain import Drain
 from freight.server.http_requests import RequestFactory
 from freight.server.stalled_connections import StalledConnections
-from freight.server.websocket.protocol import SocketFactory, SocketProtocol
+from freight.server.websocket.protocol import WebSocketFactory, WebSocketProtocol
 from freight.server.websocket.receive_queue import ReceiveQueue
 
 # The installed reactor stands in `sys.modules` where type checkers expect a module.
@@ -44,15 +44,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # Daphne is untyped
         """Serve until the drain has ended. The reactor is installed and not running."""
         self.connections: dict[Any, dict[str, Any]] = {}
         self.http_factory = RequestFactory(self)
-        self.ws_factory = SocketFactory(self, server=self.server_name)
-        self.ws_factory.setProtocolOptions(
-            allowNullOrigin=True,  # the application checks origins
-            openHandshakeTimeout=self.websocket_handshake_timeout,
-            autoPingTimeout=self.ping_timeout,
-            maxMessagePayloadSize=self.websocket_max_message_size,
-            maxFramePayloadSize=self.websocket_max_frame_size,
-        )
-        self.ws_factory.share_options()
+        self.ws_factory = WebSocketFactory(self)
         observers: list[Any] = [_log_failure]
         globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=True)
         loop = reactor._asyncioEventloop  # noqa: SLF001  Twisted does not expose it
@@ -86,7 +78,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # Daphne is untyped
         if details is None:
             return None
         scope.setdefault("asgi", {"version": "3.0"})
-        if isinstance(protocol, SocketProtocol):
+        if isinstance(protocol, WebSocketProtocol):
             scope.setdefault("extensions", {})["freight.frames"] = protocol.send_buffer
         queue = ReceiveQueue()
         task = asyncio.ensure_future(
@@ -156,7 +148,7 @@ class DaphneServer(Server):  # type: ignore[misc]  # Daphne is untyped
 
 
 def _log_failure(event: dict[str, Any]) -> None:
-    """Log failures inside Twisted and Autobahn, and none of their messages about every connection."""
+    """Log failures inside Twisted, and none of its messages about every connection."""
     failure = event.get("log_failure")
     if failure is not None:
         log.error("server broke", error=repr(failure.value), trace=failure.getTraceback()[-2000:])

@@ -21,8 +21,9 @@ import structlog
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.python import failure
+from websockets.protocol import OPEN
 
-from freight.server.websocket.protocol import SocketProtocol
+from freight.server.websocket.protocol import WebSocketProtocol
 
 RESTARTING: Final = 4503
 _REASON: Final = "The server restarts; come again."
@@ -85,9 +86,9 @@ class Drain:
             self._server.stop()
 
     async def _close_sockets(self) -> None:
-        notified: set[SocketProtocol] = set()
-        while sockets := [each for each in self._server.connections if isinstance(each, SocketProtocol)]:
-            newly_open = [each for each in sockets if each not in notified and each.state == each.STATE_OPEN]
+        notified: set[WebSocketProtocol] = set()
+        while sockets := [each for each in self._server.connections if isinstance(each, WebSocketProtocol)]:
+            newly_open = [each for each in sockets if each not in notified and each.state is OPEN]
             random.shuffle(newly_open)
             for each in newly_open:
                 notified.add(each)
@@ -96,8 +97,8 @@ class Drain:
             pause = min(1 / _CLOSES_PER_SECOND, SPREAD_SECONDS / max(1, len(newly_open)))
             began, loop = asyncio.get_running_loop().time(), asyncio.get_running_loop()
             for number, each in enumerate(newly_open):
-                if each.state == each.STATE_OPEN:
-                    each.sendClose(code=RESTARTING, reason=_REASON)
+                if each.state is OPEN:
+                    each.close(RESTARTING, _REASON)
                 if (delay := began + number * pause - loop.time()) > 0:
                     await asyncio.sleep(delay)
             await asyncio.sleep(_POLL_SECONDS)

@@ -119,11 +119,16 @@ class Channel(HTTPChannel):
         """Parse a handshake in the first read; everything else is HTTP."""
         if self._is_first_read:
             self._is_first_read = False
-            handshake_request = handshake_parser.parse(data)
+            handshake_request = handshake_parser.parse_whole(data)
             if handshake_request is not None:
                 self._upgrade_to_websocket(handshake_request)
                 return
         super().dataReceived(data)  # type: ignore[no-untyped-call]  # no hints in Twisted
+        transport: Any = self.transport
+        if self._dataBuffer and transport.protocol is not self:
+            # Daphne has upgraded the connection: what Twisted keeps for the next request are frames.
+            early, self._dataBuffer = b"".join(self._dataBuffer), []
+            transport.protocol.dataReceived(early)
 
     def _upgrade_to_websocket(self, handshake_request: handshake_parser.HandshakeRequest) -> None:
         self.setTimeout(None)  # type: ignore[no-untyped-call]  # no hints in Twisted

@@ -94,7 +94,6 @@ def serve_application(
         websocket_timeout=-1,
         # The application refuses more than 16 KiB with an error frame; beyond this the protocol refuses it unread.
         websocket_max_message_size=64 * 1024,
-        websocket_max_frame_size=64 * 1024,
         request_buffer_size=65536,
         server_name="freight",
         verbosity=0,

@@ -35,7 +35,8 @@ _SERVER_LIBRARIES = (
     "twisted.internet.asyncioreactor",
     "twisted.internet.endpoints",
     "twisted.web.http",
-    "autobahn.twisted.websocket",
+    "autobahn.twisted.websocket",  # Daphne imports it
+    "websockets.server",
 )
 
 

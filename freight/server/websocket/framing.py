@@ -1,4 +1,4 @@
-"""A text frame as it stands on the wire: a server's frames are not masked, so one encoding serves every socket."""
+"""The header of a server's data frame. Servers do not mask, so one encoding serves every socket."""
 
 import struct
 from typing import Final
@@ -8,7 +8,7 @@ _FINAL_BINARY: Final = 0x82
 
 
 def encode_frame(payload: bytes, *, binary: bool = False) -> bytes:
-    """Put the header of RFC 6455 (section 5.2) before a payload."""
+    """Return the payload behind a header of RFC 6455, section 5.2: final, unmasked, without extensions."""
     first, length = _FINAL_BINARY if binary else _FINAL_TEXT, len(payload)
     if length < 126:
         return bytes((first, length)) + payload

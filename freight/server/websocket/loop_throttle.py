@@ -1,4 +1,4 @@
-"""Work that comes in crowds, done a few at a time."""
+"""Spread callbacks over iterations of the event loop."""
 
 import asyncio
 from collections import deque
@@ -9,9 +9,10 @@ MAX_PER_ITERATION: Final = 10
 
 
 class LoopThrottle:
-    """Does what it is given soon and in order, at most ten in a turn of the event loop.
+    """Run callbacks soon and in order, at most ten in one iteration of the event loop.
 
-    A hundred sockets that are cut in one moment would hold up everybody else for a tenth of a second.
+    Closing a hundred sockets, or reading from a hundred that flood, in one iteration would delay all other sockets
+    by a tenth of a second.
     """
 
     def __init__(self) -> None:
@@ -19,7 +20,7 @@ class LoopThrottle:
         self._scheduled = False
 
     def add(self, callback: Callable[[], object]) -> None:
-        """Do the work in its turn."""
+        """Schedule a callback behind those that are pending."""
         self._queue.append(callback)
         if not self._scheduled:
             self._scheduled = True

@@ -1,4 +1,7 @@
-"""What a server has for one application and has not been taken yet: a queue of a tenth of asyncio's weight."""
+"""The receive queue of a socket, with backpressure: ASGI events that the application has not received yet.
+
+It takes a tenth of the memory of asyncio.Queue.
+"""
 
 import asyncio
 from typing import Any, Final
@@ -7,7 +10,7 @@ _LOW_WATER_MARK: Final = 4
 
 
 class ReceiveQueue:
-    """The events for one application; says when few are left."""
+    """The events for one application; `on_low_water` is called once when few are left, so that reading resumes."""
 
     __slots__ = ("_arrival", "_events", "on_low_water")
 
@@ -17,20 +20,20 @@ class ReceiveQueue:
         self.on_low_water: Any = None
 
     def put_nowait(self, event: dict[str, Any]) -> None:
-        """Add an event and wake who waits for one."""
+        """Append an event and wake a waiting receiver."""
         self._events.append(event)
         if self._arrival is not None and not self._arrival.done():
             self._arrival.set_result(None)
 
     def qsize(self) -> int:
-        """Return how many events have not been taken."""
+        """Return the number of events that have not been received."""
         return len(self._events)
 
     async def get(self) -> dict[str, Any]:
-        """Wait for the next event and take it; an event is never lost with who was to take it."""
+        """Wait for the next event and remove it. A receiver that is cancelled loses no event."""
         while not self._events:
             if self._arrival is not None:
-                await asyncio.wait([self._arrival])  # somebody else waits too
+                await asyncio.wait([self._arrival])  # another receiver waits too
                 continue
             self._arrival = asyncio.get_running_loop().create_future()
             try:

@@ -1,13 +1,13 @@
-"""What waits for a socket, in order and in whole frames.
+"""The send buffer of a socket: whole frames, in order, with backpressure.
 
-Frames that come within one turn of the event loop leave together, in one write, at the turn's end. While the
-kernel takes no more they wait here and not in Twisted's buffer, so that they can still be thrown away: a
-socket for which more than 1 MiB waits is told so by a close frame and cut.
+Frames that are put within one iteration of the event loop leave in one write at its end. While the kernel takes
+no more they stay here and not in Twisted's buffer, so that they can still be dropped: a socket with more than 1 MiB
+in its buffer gets a close frame and is closed.
 
-This is the path of every delivery, 10,000 of them for one event in a large room: it is written to be short.
+This is the path of the fan-out, 10,000 deliveries of one event in a large room: it is written to be short.
 """
 
-# ruff: noqa: N802, SLF001  names and signatures of Autobahn and Twisted
+# ruff: noqa: N802, SLF001  method names of Twisted; `_broadcast` is a part of the buffers
 
 import asyncio
 from collections import deque
@@ -15,22 +15,23 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from websockets.protocol import CLOSED, OPEN
+
 from freight.server import transport_buffer
 from freight.server.websocket import framing
 from freight.server.websocket.loop_throttle import LoopThrottle
 
-# What may wait in the process for one socket.
 MAX_BUFFERED_BYTES: Final = 1024 * 1024
-# What is joined into one write, and so the most that stands before a close frame when the socket is cut.
+# The size of one write, and so the most that stands before the close frame of a slow client.
 _BATCH_BYTES: Final = 64 * 1024
-# Sockets that are written to before other events get their turn.
+# Sockets that are written to in one iteration of the event loop.
 _SOCKETS_PER_ITERATION: Final = 500
 
 
 class FlushScheduler:
-    """The sockets of a process that were given something in this turn of its event loop.
+    """The send buffers of a process that were written to in this iteration of its event loop.
 
-    It also keeps the frame that was built last: a hub gives the same bytes to every member of a room in turn.
+    It also caches the last frame, since a hub writes the same payload to the members of a room in turn.
     """
 
     def __init__(self) -> None:
@@ -41,7 +42,7 @@ class FlushScheduler:
         self.scheduled = False
 
     def schedule(self) -> None:
-        """Write to the sockets when the turn is over."""
+        """Flush the pending buffers at the end of the iteration."""
         self.scheduled = True
         asyncio.get_running_loop().call_soon(self._flush_pending)
 
@@ -56,9 +57,10 @@ class FlushScheduler:
 
 
 class _ClosedProtocol:
-    """The protocol of an outbox whose connection is no more."""
+    """The protocol of a buffer whose connection is lost."""
 
-    state = 0  # STATE_CLOSED
+    __slots__ = ()
+    state = CLOSED
 
     def close_slow(self) -> None:
         """Do nothing."""
@@ -68,17 +70,13 @@ _CLOSED_PROTOCOL: Final = _ClosedProtocol()
 
 
 class SendBuffer:
-    """One socket's frames; also the producer that its transport tells when it is empty."""
+    """The frames that wait for one socket; also the push producer that its transport resumes when it is empty.
+
+    `write`, `drain`, `broadcast` and `on_frame` are the ASGI extension `freight.frames`.
+    """
 
     __slots__ = (
-        "_drained",
-        "_flush_scheduled",
-        "_frames",
-        "_paused",
-        "_protocol",
-        "_scheduler",
-        "_send",
-        "_size",
+        "_drained", "_flush_scheduled", "_frames", "_paused", "_protocol", "_scheduler", "_send", "_size",
         "_transport",
     )  # fmt: skip
 
@@ -90,13 +88,13 @@ class SendBuffer:
         self._frames: list[bytes] = []
         self._size = 0
         self._flush_scheduled = False
-        # By what the transport still has to write: here the end of an answer to a request before.
+        # The transport may still have to write the end of an HTTP response.
         self._paused = transport.producerPaused = transport_buffer.buffered_bytes(transport) > 0
         self._drained: asyncio.Future[None] | None = None
 
     def write(self, payload: bytes) -> None:
-        """Send a text message at the end of this turn, unless the socket is closing; never waits."""
-        if self._protocol.state != 3:  # STATE_OPEN, without the look-up
+        """Send a text message at the end of this iteration, unless the socket is closing; never wait."""
+        if self._protocol.state is not OPEN:
             return
         scheduler = self._scheduler
         if payload is not scheduler.last_payload:
@@ -105,12 +103,20 @@ class SendBuffer:
 
     @staticmethod
     def broadcast(payloads: Sequence[bytes], buffers: "Sequence[SendBuffer]") -> None:
-        """Send the same text messages to many sockets: now to those that can take them, else as `put`."""
+        """Send the same text messages to many sockets: to the kernel where nothing waits, else through `put`."""
         for batch in batched(payloads):
             _broadcast(b"".join(map(framing.encode_frame, batch)), buffers)
 
+    def on_frame(self, allow: Any) -> None:
+        """Call `allow()` for each ping, pong and continuation frame received.
+
+        Where it returns False, reading stops: the application is about to close the socket.
+        """
+        if self._protocol is not _CLOSED_PROTOCOL:
+            self._protocol.allow_frame = allow
+
     def put(self, frame: bytes) -> None:
-        """Send a ready frame at the end of this turn; never waits."""
+        """Send an encoded frame at the end of this iteration; never wait."""
         self._frames.append(frame)
         self._size += len(frame)
         if not self._flush_scheduled:
@@ -123,7 +129,7 @@ class SendBuffer:
             self._overflow()
 
     def _overflow(self) -> None:
-        """Give the kernel a chance, and cut the socket where it takes too little."""
+        """Flush, and close the socket where the kernel takes too little."""
         self.flush()
         if self._size > MAX_BUFFERED_BYTES:
             self.clear()
@@ -131,7 +137,7 @@ class SendBuffer:
             self.detach()  # nothing more is written but the close frame
 
     def flush(self) -> None:
-        """Write what waits, as far as the kernel takes it."""
+        """Write as much as the kernel takes."""
         self._flush_scheduled = False
         if self._paused:
             return
@@ -142,7 +148,7 @@ class SendBuffer:
             try:
                 sent = self._send(batch)
             except OSError:
-                sent = 0  # full; or broken, which the transport meets in its turn and reports
+                sent = 0  # full; or broken, which the transport finds and reports
             if sent < len(batch):
                 self.write_remainder(batch, sent)
                 return
@@ -150,22 +156,23 @@ class SendBuffer:
             self._resolve_drained()
 
     def write_remainder(self, batch: bytes, sent: int) -> None:
-        """Leave to the transport what the kernel has not taken; it calls when it has nothing any more."""
+        """Pass the rest of a batch to the transport, which calls `resumeProducing` when it is empty."""
         self._transport.write(batch[sent:] if sent else batch)
         self._paused = self._transport.producerPaused = True
 
-    def flush_to_transport(self) -> None:
-        """Leave everything to the transport, which closes after it has written."""
+    def finish(self) -> None:
+        """Pass everything to the transport and unregister: it does not close while it has a producer."""
         self._transport.write(b"".join(self._frames))
-        self.clear()
+        self._transport.unregisterProducer()
+        self.stopProducing()
 
     def clear(self) -> None:
-        """Throw away what waits here. What the transport holds ends with a whole frame."""
+        """Drop the buffered frames. The transport holds whole frames only."""
         self._frames.clear()
         self._size = 0
 
     async def drain(self) -> None:
-        """Wait until nothing waits here, or the socket is gone."""
+        """Wait until the buffer is empty, or the connection is lost."""
         if self._size:
             if self._drained is None:
                 self._drained = asyncio.get_running_loop().create_future()
@@ -191,27 +198,27 @@ class SendBuffer:
         self._drained = None
 
     def detach(self) -> None:
-        """Let go of the protocol, which holds the outbox: neither is needed any more."""
+        """Drop the reference to the protocol, which holds this buffer."""
         self._protocol = _CLOSED_PROTOCOL
 
     # -- what Twisted calls on a producer -------------------------------------------------------------------
 
     def resumeProducing(self) -> None:
-        """Continue once the transport is empty."""
+        """Continue: the transport is empty."""
         self._paused = False
         self.flush()
 
     def pauseProducing(self) -> None:
-        """Do nothing: while the transport has data, nothing is added."""
+        """Do nothing: a transport that is not empty is not written to."""
 
     def stopProducing(self) -> None:
-        """Discard the frames of a lost connection."""
+        """Drop the frames of a lost connection."""
         self.clear()
         self._resolve_drained()
 
 
 def batched(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """Part messages into as many as are written together."""
+    """Split payloads into groups that are written together."""
     first = size = 0
     for number, payload in enumerate(payloads):
         if size and size + len(payload) > _BATCH_BYTES:
@@ -224,7 +231,7 @@ def batched(payloads: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 def _broadcast(data: bytes, buffers: Sequence[SendBuffer]) -> None:
     size = len(data)
     for buffer in islice(buffers, _SOCKETS_PER_ITERATION):
-        if buffer._protocol.state != 3:  # STATE_OPEN, without the look-up
+        if buffer._protocol.state is not OPEN:
             continue
         if buffer._size or buffer._paused:
             buffer.put(data)
@@ -236,5 +243,5 @@ def _broadcast(data: bytes, buffers: Sequence[SendBuffer]) -> None:
         if sent < size:
             buffer.write_remainder(data, sent)
     for buffer in islice(buffers, _SOCKETS_PER_ITERATION, None):
-        if buffer._protocol.state == 3:
+        if buffer._protocol.state is OPEN:
             buffer.put(data)

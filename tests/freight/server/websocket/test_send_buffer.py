@@ -160,6 +160,23 @@ async def test_a_close_comes_after_what_was_sent_before_it(server_process: Serve
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4400, "as you say")
 
 
+def test_a_close_behind_what_a_client_has_not_read_ends_the_connection_as_soon_as_it_has(
+    server_process: ServerProcess,
+) -> None:
+    client = server_process.upgrade(b"/large", receive_buffer=4096)
+    client.sendall(client_frame(b"400000"))
+    time.sleep(0.3)  # the kernel's buffers are full
+    client.sendall(client_frame(struct.pack("!H", 1000), opcode=8))
+
+    began = time.monotonic()
+    received = parse_frames(read_all(client))
+    took = time.monotonic() - began
+    client.close()
+
+    assert [(opcode, len(payload)) for opcode, payload in received] == [(1, 400_000), (8, 2)]
+    assert took < 0.9  # a second after its close frame the connection is aborted
+
+
 async def test_a_client_that_closes_gets_what_was_on_its_way_and_its_close_back(
     server_process: ServerProcess,
 ) -> None:

@@ -1,0 +1,1 @@
+"""A bench of the WebSocket protocol alone."""

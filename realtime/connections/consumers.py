@@ -121,7 +121,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untype
         accepted = frames.VERSION if frames.VERSION in subprotocols else None
         await self.send({"type": "websocket.accept", "subprotocol": accepted})
         metrics.socket_opened()
-        self.sender = FrameSender(scope, self.base_send)
+        self.sender = FrameSender(scope, self.base_send, self._allow_frame)
         self.identity = Identity(self, credential, address)
         self._heartbeat_tick = timer_wheel.current().schedule(self, frames.HEARTBEAT_SECONDS)
         if not room_hub.current().running:
@@ -155,6 +155,13 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untype
             self.deliver(
                 frames.error(code="unavailable", message="The service cannot read now; try again.", echo=echo)
             )
+
+    def _allow_frame(self) -> bool:
+        """Count a ping, pong or continuation frame like a message; over the limit, close and return False."""
+        decision = self.message_bucket.check(self.subject, now=time.monotonic())
+        if decision is RateDecision.CLOSE:
+            background_tasks.spawn(self._refuse_message(decision))
+        return decision is not RateDecision.CLOSE
 
     async def _refuse_message(self, decision: RateDecision) -> None:
         metrics.count_limited("messages")
@@ -251,14 +258,10 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untype
             "join:room", rooms=len(frame["rooms"]) if isinstance(frame.get("rooms"), list) else 1
         ):
             await self.memberships.join(subject, frame, echo)
-        entered = set(self.memberships.rooms) - before
+        entered, current = set(self.memberships.rooms) - before, self.subject
         # Rights may have changed since the permission check, and a re-check covers joined rooms only.
-        if (
-            entered
-            and self.subject is not None
-            and (self.subject is not subject or revocation.is_restricted(subject))
-        ):
-            await self.memberships.recheck(self.subject, list(entered))
+        if entered and current is not None and (current is not subject or revocation.is_restricted(subject)):
+            await self.memberships.recheck(current, list(entered))
 
     async def _leave(self, frame: dict[str, Any], echo: object) -> None:
         self.memberships.leave(frame, echo)

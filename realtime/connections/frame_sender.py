@@ -16,18 +16,20 @@ class FrameSender:
     """Sends encoded frames in order and without waiting.
 
     Freight's own server offers a DirectSender as the ASGI extension `freight.frames`. On any other ASGI server
-    frames go through a bounded queue to the plain `send`.
+    frames go through a bounded queue to the plain `send`. `allow_frame` is given to the direct sender's `on_frame`.
     """
 
     __slots__ = ("_queue", "_send", "_send_task", "direct_sender")
 
-    def __init__(self, scope: Mapping[str, Any], send: Send) -> None:
+    def __init__(self, scope: Mapping[str, Any], send: Send, allow_frame: Callable[[], bool]) -> None:
         self.direct_sender: DirectSender | None = (scope.get("extensions") or {}).get("freight.frames")
         self._send = send
         self._send_task: asyncio.Task[None] | None = None
         if self.direct_sender is None:
             self._queue: asyncio.Queue[bytes] = asyncio.Queue(_MAX_QUEUED_FRAMES)
             self._send_task = asyncio.get_running_loop().create_task(self._send_queued())
+        else:
+            self.direct_sender.on_frame(allow_frame)
 
     def send(self, frame: bytes) -> bool:
         """Send a frame and return True, or False where the queue is full."""

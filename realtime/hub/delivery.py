@@ -1,6 +1,6 @@
-"""Delivery of frames to the members of a room: in one call to the server for all that it can write to directly."""
+"""Fan-out: frames to all members of a room, in one call to the server for those that it can write to directly."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from realtime import metrics
@@ -13,6 +13,9 @@ class DirectSender(Protocol):
     """
 
     def write(self, frame: bytes, /) -> None: ...
+    def on_frame(self, allow: Callable[[], bool], /) -> None:
+        """Call `allow` for each ping, pong and continuation frame received; False stops reading from the client."""
+
     async def drain(self) -> None:
         """Wait until what was written has left the buffer, or the socket is gone."""
 

@@ -3,48 +3,29 @@
 import asyncio
 import base64
 import json
-import struct
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import jwt
-import psutil
 import pytest
-import websockets
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from shipments.auth import tokens
-from shipments.models import Shipment
 from shipments.services.accounts import socket_tickets
-from tests import factories
 from tests.drills.harness.product_stage import ProductStage
 from tests.journeys.clients import SocketClient
 from tests.journeys.credentials import (
-    MemberCredentials,
-    create_member_credentials,
     handshake_status,
     now,
     wait_for_close,
     welcome_or_close_code,
 )
+from tests.journeys.realtime.hostile_clients import Case, checked_health, send_raw_frame
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
-
-MAX_MEMORY_GROWTH = 50 * 1024 * 1024
-
-
-class Case:
-    """A member with one shipment, and a shipment of another organisation."""
-
-    def __init__(self) -> None:
-        organization = factories.organization()
-        self.credentials: MemberCredentials = create_member_credentials(organization, "dispatcher")
-        self.shipment: Shipment = factories.booked_shipment(factories.member(organization, "dispatcher"))
-        stranger = factories.member(factories.organization(), "dispatcher")
-        self.foreign: Shipment = factories.booked_shipment(stranger)
 
 
 @pytest.fixture
@@ -54,13 +35,8 @@ def case(committed: None) -> Case:
 
 @pytest.fixture(autouse=True)
 def server_stays_healthy(product: ProductStage) -> Iterator[None]:
-    """Check after each test that the processes live and have not grown."""
-    processes = [psutil.Process(each.pid) for each in product.ws]
-    before = [process.memory_info().rss for process in processes]
-    yield
-    assert all(each.is_alive() for each in product.ws)
-    growth = [process.memory_info().rss - was for process, was in zip(processes, before, strict=True)]
-    assert max(growth) < MAX_MEMORY_GROWTH
+    with checked_health(product):
+        yield
 
 
 # -- credentials and origins --------------------------------------------------------------------------------
@@ -266,91 +242,16 @@ async def test_a_frame_beyond_the_limit_is_refused(product: ProductStage, case: 
         small = await socket.receive("error")
     async with SocketClient(product.ws[0], token) as socket:
         await socket.receive("welcome")
-        await _send_raw_frame(socket, json.dumps({"type": "ping", "t": "x" * 2_000_000}).encode(), opcode=1)
+        await send_raw_frame(socket, json.dumps({"type": "ping", "t": "x" * 2_000_000}).encode(), opcode=1)
         code, _ = await wait_for_close(socket)
 
     assert (small["code"], code) == ("bad_request", 1009)
 
 
-async def test_endless_fragments_close_the_socket(product: ProductStage, case: Case) -> None:
-    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
-        await socket.receive("welcome")
-        await _send_raw_frame(socket, b"{", opcode=1, final=False)
-        flood = asyncio.create_task(_fragments(socket))
-        code, seconds = await wait_for_close(socket)
-        flood.cancel()
-
-    assert (code, seconds < 10) == (1009, True)
-
-
 async def test_invalid_utf8_is_closed_with_1007(product: ProductStage, case: Case) -> None:
     async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
         await socket.receive("welcome")
-        await _send_raw_frame(socket, b'{"type":"ping","t":"\xc3\x28"}', opcode=1)
+        await send_raw_frame(socket, b'{"type":"ping","t":"\xc3\x28"}', opcode=1)
         code, _ = await wait_for_close(socket)
 
     assert code == 1007
-
-
-@pytest.mark.parametrize("known", [True, False])
-async def test_ten_thousand_messages_a_second_are_closed_with_4429(
-    product: ProductStage, case: Case, known: bool
-) -> None:
-    token = await sync_to_async(case.credentials.bearer)()
-
-    async with SocketClient(product.ws[0], token) as neighbour:
-        await neighbour.receive("welcome")
-        async with SocketClient(product.ws[0], token if known else None) as socket:
-            flood = asyncio.create_task(_flood(socket))
-            code, seconds = await wait_for_close(socket)
-            flood.cancel()
-        await neighbour.send(type="ping", t=1)
-        await neighbour.receive("pong")
-
-    assert (code, seconds < 10) == (4429, True)
-
-
-async def test_a_short_excess_is_refused_and_the_socket_recovers(product: ProductStage, case: Case) -> None:
-    async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
-        await socket.receive("welcome")
-        for n in range(60):
-            await socket.send(type="ping", id=n)
-        refused = await socket.receive("error")
-        await asyncio.sleep(2)
-        await socket.send(type="ping", id="after")
-        while (await socket.receive("pong"))["id"] != "after":
-            pass
-
-    assert refused["code"] == "rate_limited"
-
-
-async def _flood(socket: SocketClient) -> None:
-    frame = json.dumps({"type": "ping", "t": 1})
-    try:
-        for n in range(20_000):
-            await socket.connection.send(frame)
-            if n % 100 == 99:
-                await asyncio.sleep(0.01)  # ten thousand a second, and time to receive the close
-    except websockets.ConnectionClosed:
-        pass
-
-
-async def _fragments(socket: SocketClient) -> None:
-    for n in range(1_000_000):
-        await _send_raw_frame(socket, b" " * 16, opcode=0, final=False)
-        if n % 100 == 0:
-            await asyncio.sleep(0)
-
-
-async def _send_raw_frame(socket: SocketClient, payload: bytes, *, opcode: int, final: bool = True) -> None:
-    """Write a frame that no client library would send."""
-    first = opcode | (0x80 if final else 0)
-    size = len(payload)
-    if size < 126:
-        head = struct.pack("!BB", first, 0x80 | size)
-    elif size < 65_536:
-        head = struct.pack("!BBH", first, 0x80 | 126, size)
-    else:
-        head = struct.pack("!BBQ", first, 0x80 | 127, size)
-    # A mask of zeros leaves the payload as it is.
-    socket.connection.transport.write(head + b"\0\0\0\0" + payload)

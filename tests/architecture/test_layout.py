@@ -22,7 +22,7 @@ TOP_LEVEL_FOLDERS = {
     "docs",
 }
 FILES = {"manage.py", "pyproject.toml", "requirements.lock", "Makefile", "LICENSE"} | {
-    f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")
+    f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING", "SECURITY")
 }
 ASSET_SUFFIXES = {".js", ".css", ".html"}
 PRODUCT = ("freight", "shipments", "realtime", "exports", "monitoring", "ratelimits")
@@ -80,7 +80,7 @@ def test_the_top_level_has_the_declared_folders_and_files() -> None:
     folders = {path.parts[0] for path in files_in_git if len(path.parts) > 1 and not path.parts[0].startswith(".")}
     files = {path.name for path in files_in_git if len(path.parts) == 1 and not path.name.startswith(".")}
 
-    assert folders <= TOP_LEVEL_FOLDERS
+    assert folders == TOP_LEVEL_FOLDERS
     assert files == FILES
 
 

@@ -24,7 +24,9 @@ class Command(BaseCommand):
         """Run the drill and print its evidence."""
         drills = _load_drills()
         if drills is None:
-            raise CommandError("The drills are not installed here: they come with the source checkout (tests/drills).")
+            raise CommandError(
+                "The drills are not installed here: they come with the source checkout (tests/drills)."
+            )
         if not drills.run(options, out=self.stdout.write, err=self.stderr.write):
             raise SystemExit(1)
 

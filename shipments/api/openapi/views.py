@@ -12,10 +12,7 @@ from rest_framework.response import Response
 
 @lru_cache(maxsize=1)
 def _document() -> dict[str, Any]:
-    generator = SchemaGenerator()  # type: ignore[no-untyped-call]  # drf-spectacular is untyped there
-    document: dict[str, Any] = generator.get_schema(  # type: ignore[no-untyped-call]  # as above
-        request=None, public=True
-    )
+    document: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
     return document
 
 

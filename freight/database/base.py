@@ -29,7 +29,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """The pool. Its check of a connection costs no round trip while the connection is healthy."""
         pool = super().pool
         if pool is not None and pool._check is not None:  # noqa: SLF001  Django offers no setting for it
-            pool._check = _check_connection  # noqa: SLF001
+            pool._check = _check_connection  # noqa: SLF001  as above
         return pool
 
     def get_connection_params(self) -> dict[str, Any]:

@@ -80,7 +80,7 @@ async def flushed_and_full(stage: ProductStage, scale: ScenarioScale, seed: int)
 
 
 def _kill_clients(client: "redis.Redis", kind: str) -> None:
-    client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")  # type: ignore[no-untyped-call]
+    client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")  # type: ignore[no-untyped-call]  # no hints in redis-py
 
 
 def _restart_valkey(stage: ProductStage) -> None:

@@ -80,6 +80,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield nginx.url
     for server in servers:
         server.shutdown()
+        server.server_close()
 
 
 def test_what_a_client_says_about_itself_does_not_pass(url: str) -> None:

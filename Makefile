@@ -12,7 +12,7 @@ PRODUCTION := DEMO=0 DEBUG=0 DATABASE_URL=postgresql://freight@db/freight REDIS_
 	SECRET_KEY=an-example-of-fifty-characters-or-more-for-the-check-0123456789 \
 	ALLOWED_HOSTS=freight.example CSRF_TRUSTED_ORIGINS=https://freight.example WS_CORS_ORIGINS=https://freight.example
 
-CHECKS := check-lint check-format check-types check-imports check-migrations check-deploy check-tests
+CHECKS := check-lint check-format check-types check-imports check-dead-code check-migrations check-deploy check-tests
 
 # Dozens of processes start here: each would compile what it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -42,6 +42,8 @@ check-types:
 	@$(BIN)/mypy
 check-imports:
 	@$(BIN)/lint-imports
+check-dead-code:
+	@$(BIN)/vulture
 check-migrations:
 	@$(PRODUCTION) LOG_LEVEL=ERROR $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 check-deploy:
@@ -52,7 +54,7 @@ check-tests:
 	@$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -r a $(PYTEST)
 
 lint: $(STAMP) ## the quick checks, no tests
-	@$(MAKE) --no-print-directory -k check-lint check-format check-types check-imports
+	@$(MAKE) --no-print-directory -k check-lint check-format check-types check-imports check-dead-code
 
 format: $(STAMP) ## write every file as the formatter wants it
 	@$(BIN)/ruff check --fix

@@ -69,11 +69,6 @@ class Layout:
             redis_url=f"unix://{folder}/{VALKEY_SOCKET}?db=0",
         )
 
-    @property
-    def superuser_url(self) -> str:
-        """The URL of PostgreSQL's superuser: for tests and repairs, not for the application."""
-        return f"postgresql://postgres@/postgres?host={quote(str(self.sockets))}"
-
     def make_folders(self) -> None:
         """Create the home's folders with mode 0700; raises EmbeddedError where another user may enter one."""
         self.home.mkdir(parents=True, exist_ok=True)

@@ -95,7 +95,6 @@ REDIS_URL = environment.url(
     purpose="Redis or Valkey; without it a private one is started under FREIGHT_HOME.",
 )
 EMBEDDED_DATABASE = _endpoints.database_url == DATABASE_URL
-EMBEDDED_REDIS = _endpoints.redis_url == REDIS_URL
 DATABASE_POOL_SIZE = environment.integer(
     "DATABASE_POOL_SIZE", 10, low=2, high=200, purpose="The most database connections of one process."
 )

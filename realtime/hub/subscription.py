@@ -33,7 +33,6 @@ class Subscription:
 
     def __init__(self, on_message: Callable[[dict[str, Any]], None]) -> None:
         self._set_hints_lost(lost=False)
-        self.resubscriptions = 0
         self._on_message = on_message
         self._layer = get_channel_layer()
         identifier = uuid.uuid4().hex
@@ -126,7 +125,6 @@ class Subscription:
 
     async def _resubscribe(self) -> None:
         """Start again on new connections: a subscription can be dead without an error."""
-        self.resubscriptions += 1
         self._last_echo_at = time.monotonic()
         self._subscribed.clear()
         await self.close()

@@ -4,12 +4,10 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx
-import psutil
 
 from tests.bench.exporting import reader
 from tests.bench.exporting.reader import Download
@@ -19,7 +17,6 @@ CSV: Final = "/api/exports/shipments.csv"
 PDF: Final = "/api/exports/shipments.pdf"
 LIVE: Final = "/api/health/live"
 _SAMPLE_SECONDS: Final = 0.01
-_MEGABYTE: Final = 1024 * 1024
 
 
 class ExportClient:
@@ -53,13 +50,6 @@ class ExportClient:
         if lines != rows + 1:  # no cell of the demo has a line break
             raise SystemExit(f"{CSV} has {lines} lines for {rows} rows and a header")
 
-    def download_concurrently(self, count: int, rows: int) -> float:
-        """Download `count` exports at once and return the seconds until the last has ended."""
-        began = time.perf_counter()
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(lambda _: self.csv(rows), range(count)))
-        return time.perf_counter() - began
-
     def pdf(self, rows: int) -> dict[str, float]:
         """Render a report with warm renderers, then request it again."""
         for warming in (1, 201):  # loads the libraries of each engine
@@ -67,19 +57,6 @@ class ExportClient:
         first = self._timed(f"{PDF}?limit={rows}")
         again = statistics.median(self._timed(f"{PDF}?limit={rows}") for _ in range(10))
         return {"rows": rows, "seconds": round(first, 2), "againMs": round(again * 1000, 1)}
-
-    @contextmanager
-    def watch_memory(self) -> Iterator[dict[str, float]]:
-        """Measure by how much the server's memory grows while the block runs, in MB."""
-        process, stopped, growth = psutil.Process(self.server.pid), threading.Event(), {"mb": 0.0}
-        before = process.memory_info().rss
-
-        def sample() -> None:
-            while not stopped.wait(_SAMPLE_SECONDS):
-                growth["mb"] = max(growth["mb"], round((process.memory_info().rss - before) / _MEGABYTE, 1))
-
-        with _in_thread(sample, stopped):
-            yield growth
 
     @contextmanager
     def poll_liveness(self) -> Iterator[list[float]]:

@@ -34,7 +34,7 @@ class WebSocketClient(asyncio.Protocol):
     `on_text` takes the socket and the bytes of each text frame; `closed` resolves to the close code.
     """
 
-    def __init__(self, on_text: "TextHandler", request: bytes) -> None:
+    def __init__(self, on_text: TextHandler, request: bytes) -> None:
         loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = loop.create_future()
         # The opener may have stopped waiting: its exception counts as retrieved.
@@ -173,7 +173,7 @@ class WebSocketClient(asyncio.Protocol):
         self._transport.write(head + mask + masked)
 
 
-async def connect(address: int | Path, key: str, on_text: "TextHandler") -> WebSocketClient:
+async def connect(address: int | Path, key: str, on_text: TextHandler) -> WebSocketClient:
     """Open an authenticated socket; raises HandshakeRefused, OSError or TimeoutError.
 
     `address`: a port of this machine, or a unix socket.

@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
@@ -19,7 +18,6 @@ from tests.shipments.auth.credentials import by_key, by_login, by_session
 pytestmark = pytest.mark.django_db
 
 PASSWORD = "correct horse battery"
-Change = Callable[[User, Subject], Any]
 
 
 def now() -> datetime:

@@ -10,7 +10,7 @@ def main() -> int:
     selected = [each for each in sys.argv[1:] if not each.startswith("-")]
     options = [each for each in sys.argv[1:] if each.startswith("-")]
     folder = Path(__file__).parent
-    names = sorted(path.stem for path in folder.glob("bench_*.py")) + ["websocket.bench_protocols"]
+    names = [*sorted(path.stem for path in folder.glob("bench_*.py")), "websocket.bench_protocols"]
     failed = [
         name
         for name in names

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -129,7 +129,7 @@ def _unsigned(claims: dict[str, Any]) -> str:
 def _forge(good: str, forgery: str) -> str:
     claims = jwt.decode(good, options={"verify_signature": False})
     key = tokens._signing_key(settings.SECRET_KEY)
-    return {
+    forgeries: dict[str, Callable[[], str]] = {
         "alg none": lambda: _unsigned(claims),
         "wrong key": lambda: jwt.encode(claims, "another key of thirty-two bytes!", algorithm="HS256"),
         "other algorithm": lambda: jwt.encode(claims, key.ljust(64, b"\0"), algorithm="HS512"),
@@ -138,7 +138,8 @@ def _forge(good: str, forgery: str) -> str:
         "refresh token": lambda: jwt.encode(claims | {"typ": "refresh"}, key, algorithm="HS256"),
         "no token": lambda: "",
         "endless": lambda: "x" * 5000,
-    }[forgery]()
+    }
+    return forgeries[forgery]()
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ KINDS = ["admin", "Join:Room", "", "__class__", "websocket.close", "x" * 300, "t
 async def test_unknown_and_binary_frames_are_answered_with_errors_and_the_socket_stays(
     product: ProductStage, case: Case
 ) -> None:
-    frames = [
+    frames: list[Any] = [
         *({"type": kind} for kind in KINDS), {"type": 7}, {"type": None}, {}, [], "x", None,
         {"type": "ping", "t": {}}, {"type": "join:room", "rooms": [[]]}, {"type": "join:room", "rooms": {}},
         {"type": "leave:room"}, {"type": "token:refresh", "token": 7},
@@ -225,7 +226,8 @@ async def test_unknown_and_binary_frames_are_answered_with_errors_and_the_socket
 
     async with SocketClient(product.ws[0], await sync_to_async(case.credentials.bearer)()) as socket:
         await socket.receive("welcome")
-        for sent in (*(json.dumps(frame) for frame in frames), b"\0\1\2", "{" * 8000, '{"type":"ping","t":1e999}'):
+        messages: list[str | bytes] = [json.dumps(frame) for frame in frames]
+        for sent in (*messages, b"\0\1\2", "{" * 8000, '{"type":"ping","t":1e999}'):
             await socket.connection.send(sent)
             answer = await socket.receive("error")
             assert (answer["code"], "Traceback" in answer["message"]) == ("bad_request", False)

@@ -281,7 +281,7 @@ async def test_an_application_is_told_of_its_mistakes(message: dict[str, Any]) -
 async def test_reading_pauses_while_the_application_is_behind() -> None:
     connection = Connection()
     connection.socket.dataReceived(b"".join(client_frame(b"%d" % number) for number in range(1000)))
-    received = []
+    received: list[str] = []
     while len(received) < 1000:
         assert connection.server.queue.qsize() <= 32 + 85
         assert connection.server.queue.qsize() < 32 or not connection.transport.reading
@@ -294,8 +294,13 @@ async def test_reading_pauses_while_the_application_is_behind() -> None:
 
 @pytest.mark.parametrize("frame", [client_frame(b"", opcode=9), client_frame(b"", opcode=10)], ids=["ping", "pong"])
 async def test_one_turn_takes_only_so_many_frames(frame: bytes) -> None:
-    connection, taken = Connection(), list[int]()
-    connection.socket.send_buffer.on_frame(lambda: bool(taken.append(0) or True))
+    connection, taken = Connection(), list[bool]()
+
+    def allow_frame() -> bool:
+        taken.append(True)
+        return True
+
+    connection.socket.send_buffer.on_frame(allow_frame)
     connection.socket.dataReceived(frame * 1000)
 
     while len(taken) < 1000:
@@ -327,8 +332,15 @@ async def test_a_lost_connection_leaves_nothing_for_the_collector(last: bytes) -
 
 
 async def test_frames_are_counted_and_nothing_is_read_behind_one_too_many() -> None:
-    connection, counted = Connection(), list[int]()
-    connection.socket.send_buffer.on_frame(lambda: len(counted) < 5 and not counted.append(0))
+    connection, counted = Connection(), list[bool]()
+
+    def allow_five() -> bool:
+        if len(counted) == 5:
+            return False
+        counted.append(True)
+        return True
+
+    connection.socket.send_buffer.on_frame(allow_five)
     connection.socket.dataReceived(
         client_frame(b"a", final=False) + client_frame(b"b", opcode=0, final=False) + client_frame(b"c", opcode=0)
     )

@@ -42,12 +42,19 @@ async def layer() -> AsyncIterator[HintChannelLayer]:
     await channel_layer.flush()
 
 
+async def wait_for_subscribers(group: str, count: int) -> None:
+    """Wait until Redis counts as many subscribers of a group."""
+    async with redis.asyncio.Redis.from_url(settings.REDIS_URL) as client, asyncio.timeout(10):
+        while (await client.pubsub_numsub(f"layertest__group__{group}"))[0][1] != count:  # noqa: ASYNC110  Redis has no event for it
+            await asyncio.sleep(0.01)
+
+
 @pytest_asyncio.fixture
 async def listener(layer: HintChannelLayer) -> Listener:
     added = Listener()
     layer.add_listener(NAME, added.receive)
     await layer.group_add("room", NAME)
-    await asyncio.sleep(0.1)  # the subscription is on its way
+    await wait_for_subscribers("room", 1)
     return added
 
 
@@ -63,7 +70,7 @@ async def test_messages_to_a_group_arrive_in_order_and_unchanged(
 
 async def test_a_batch_arrives_in_order_whatever_its_groups(layer: HintChannelLayer, listener: Listener) -> None:
     await layer.group_add("second", NAME)
-    await asyncio.sleep(0.1)
+    await wait_for_subscribers("second", 1)
 
     await layer.publish([(("room", "second")[number % 2], {"n": number}) for number in range(100)])
 
@@ -72,8 +79,9 @@ async def test_a_batch_arrives_in_order_whatever_its_groups(layer: HintChannelLa
 
 async def test_other_groups_and_left_ones_are_not_received(layer: HintChannelLayer, listener: Listener) -> None:
     await layer.group_add("left", NAME)
+    await wait_for_subscribers("left", 1)
     await layer.group_discard("left", NAME)
-    await asyncio.sleep(0.1)
+    await wait_for_subscribers("left", 0)
 
     for group in ("other", "left", "room"):
         await layer.group_send(group, {"n": group})

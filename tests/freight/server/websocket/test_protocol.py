@@ -185,7 +185,7 @@ async def test_what_breaks_the_protocol_ends_with_its_code_and_nothing_behind_it
 
 
 async def test_a_client_that_does_not_answer_a_close_is_cut_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(protocol, "_CLOSE_SECONDS", 0.5)
     connection = Connection()
     connection.socket.handle_reply({"type": "websocket.close", "code": 4401, "reason": "ü" * 100})
     connection.socket.dataReceived(client_frame(b"too late") + client_frame(b"", opcode=9))
@@ -194,7 +194,7 @@ async def test_a_client_that_does_not_answer_a_close_is_cut_in_time(monkeypatch:
     (opcode, payload), *more = await connection.sent()
     assert (opcode, payload[:2], payload[2:].decode(), more) == (8, close(4401), "ü" * 61, [])
     assert connection.transport.calls == []
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.6)
     assert connection.transport.calls == ["abortConnection"]
     assert connection.events() == []
 

@@ -29,10 +29,12 @@ PRODUCT = ("freight", "shipments", "realtime", "exports", "monitoring", "ratelim
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_MODULES_IN_A_FOLDER = 15
-# Ratchet: what the product's longest module and function have today. Lower them, do not raise them.
-LONGEST_PRODUCT_MODULE = 310
-LONGEST_PRODUCT_FUNCTION = 50
-RATCHET_SLACK = 20
+# Ratchet: the lines of today's longest module and function. Lower them, do not raise them: a test fails when one is
+# exceeded, and also when it is no longer needed.
+LONGEST_MODULES = {"product": 310, "tests": 398}
+LONGEST_FUNCTIONS = {"product": 50, "tests": 54}
+MODULE_SLACK = 10
+FUNCTION_SLACK = 3
 
 
 def tracked_files() -> list[Path]:
@@ -44,8 +46,8 @@ def modules() -> list[Path]:
     return [path for path in tracked_files() if path.suffix == ".py" and "migrations" not in path.parts]
 
 
-def product_modules() -> list[Path]:
-    return [path for path in modules() if path.parts[0] in PRODUCT]
+def modules_of(part: str) -> list[Path]:
+    return [path for path in modules() if (path.parts[0] in PRODUCT) is (part == "product")]
 
 
 def line_count(path: Path) -> int:
@@ -102,16 +104,18 @@ def test_no_folder_has_too_many_modules() -> None:
     assert {str(folder): count for folder, count in counts.items() if count > MAX_MODULES_IN_A_FOLDER} == {}
 
 
-def test_the_product_does_not_grow_longer_modules() -> None:
-    longest = max(line_count(path) for path in product_modules())
+@pytest.mark.parametrize(("part", "most"), LONGEST_MODULES.items())
+def test_the_longest_module_does_not_grow(part: str, most: int) -> None:
+    longest = max(line_count(path) for path in modules_of(part))
 
-    assert LONGEST_PRODUCT_MODULE - RATCHET_SLACK <= longest <= LONGEST_PRODUCT_MODULE
+    assert most - MODULE_SLACK <= longest <= most
 
 
-def test_the_product_does_not_grow_longer_functions() -> None:
-    longest = max(max(function_lengths(path).values(), default=0) for path in product_modules())
+@pytest.mark.parametrize(("part", "most"), LONGEST_FUNCTIONS.items())
+def test_the_longest_function_does_not_grow(part: str, most: int) -> None:
+    longest = max(max(function_lengths(path).values(), default=0) for path in modules_of(part))
 
-    assert LONGEST_PRODUCT_FUNCTION - RATCHET_SLACK <= longest <= LONGEST_PRODUCT_FUNCTION
+    assert most - FUNCTION_SLACK <= longest <= most
 
 
 def test_no_file_or_folder_has_a_name_that_means_nothing() -> None:

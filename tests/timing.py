@@ -24,7 +24,7 @@ def fastest_seconds(operation: Callable[[], object], *, under: float) -> float:
 def slowest_seconds(operation: Callable[[], float], *, over: float) -> float:
     """Return the most that up to three tries report; stop at one that took more than `over`.
 
-    For a fault that has to be real before its mend is measured: what times out early on a loaded machine is shorter.
+    For a fault that must be real before its mend is measured: a timeout on a loaded machine ends one early.
     """
     worst = 0.0
     for _ in range(_TRIES):

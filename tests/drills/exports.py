@@ -137,8 +137,9 @@ def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, 
             # An attempt whose relay was killed before is in state "running" until it is recovered.
             running = export_orders.running_attempts() - struck
             stage["relay"].kill()
+            # What finished between the look and the kill was not struck.
+            struck.update(running & export_orders.running_attempts())
             stage["relay"].launch()
-            struck.update(running)
         evidence.struck = len(struck)
         began = time.monotonic()
         wait_until(lambda: not export_orders.exports_in(State.QUEUED, State.RUNNING), seconds=_SETTLE_SECONDS)

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from monitoring.dependencies.breaker import BreakerState, redis_breaker
 from ratelimits import async_limiter, counters, limiter
 from ratelimits.limiter import Usage
 from ratelimits.policies import Policy
 from tests.ratelimits.redis_commands import captured_commands
+
+pytestmark = pytest.mark.usefixtures("fresh_redis_breaker")
 
 
 @pytest.fixture
@@ -29,8 +32,13 @@ def redis_down(settings: Settings, fresh_redis_breaker: None) -> None:
 def test_of_400_parallel_requests_exactly_the_limit_passes(key: str) -> None:
     policy = Policy("general", 100, 900)
 
-    with ThreadPoolExecutor(40) as pool:
-        usages = list(pool.map(lambda _: limiter.hit(policy, key), range(400)))
+    for burst in range(3):
+        with ThreadPoolExecutor(40) as pool:
+            usages = list(pool.map(lambda _, key=f"{key}:{burst}": limiter.hit(policy, key), range(400)))
+        if redis_breaker.state is BreakerState.CLOSED:
+            break
+        # On a busy machine a reply came after its deadline, and the process counted alone: that is not asked here.
+        redis_breaker.reset()
 
     assert sum(usage.allowed for usage in usages) == 100
     assert sorted(usage.count for usage in usages) == list(range(1, 401))

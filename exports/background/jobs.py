@@ -14,7 +14,8 @@ from typing import Any, Final
 import psycopg
 import structlog
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import BooleanField, F
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from procrastinate import PsycopgConnector
 from procrastinate.contrib.django import app
@@ -32,6 +33,19 @@ MAX_OPEN_PER_USER: Final = 2
 # A job that kills its worker each time fails after this many attempts.
 MAX_ATTEMPTS: Final = 10
 OPEN_STATES: Final = (Job.State.QUEUED, Job.State.RUNNING)
+_BATCH: Final = 100
+# From the fetch of a queue's entry to the claim of its job takes a worker milliseconds, unless something is locked.
+_CLAIM_SECONDS: Final = 5
+_IS_PENDING_SQL: Final = """
+EXISTS (
+    SELECT FROM procrastinate_jobs entry WHERE entry.id = job_id AND (
+        entry.status = 'todo' OR entry.status = 'doing' AND EXISTS (
+            SELECT FROM procrastinate_events fetched WHERE fetched.job_id = entry.id AND fetched.type = 'started'
+            AND fetched.at > now() - make_interval(secs => %s)
+        )
+    )
+)
+"""
 _shutdown: Final = threading.Event()
 
 
@@ -177,12 +191,15 @@ def subject_of(job: Job) -> Subject:
 
 
 def requeue_stalled_batch(job_type: JobType, on_stalled: Callable[[Any], None]) -> int:
-    """Requeue up to 100 stalled jobs, whose worker was killed, and return how many.
+    """Requeue up to 100 jobs that no worker will finish, and return how many.
 
-    `on_stalled` cleans up after the killed attempt, in the transaction that requeues the job; it may set `done`.
+    Such a job is running, and its worker was killed; or it is queued, and its entry in the queue is gone or was
+    fetched by a worker that never claimed the job. `on_stalled` cleans up after a killed attempt, in the
+    transaction that requeues the job; it may set `done`.
     """
     requeued = 0
-    for job in job_type.jobs.filter(state=Job.State.RUNNING).order_by("started_at")[:100]:
+    running = job_type.jobs.filter(state=Job.State.RUNNING).order_by("started_at")[:_BATCH]
+    for job in (*running, *_forgotten(job_type)):
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_try_advisory_xact_lock(%s, hashtext(%s))", [job_type.lock_namespace, str(job.pk)]
@@ -192,11 +209,22 @@ def requeue_stalled_batch(job_type: JobType, on_stalled: Callable[[Any], None]) 
     return requeued
 
 
+def _forgotten(job_type: JobType) -> list[Any]:
+    """Return queued jobs without an entry that a worker may still fetch, or has fetched just now, to claim it."""
+    is_pending = RawSQL(_IS_PENDING_SQL, [_CLAIM_SECONDS], output_field=BooleanField())  # noqa: S611  no input
+    return list(job_type.jobs.filter(~is_pending, state=Job.State.QUEUED).order_by("created_at")[:_BATCH])
+
+
 def _requeue(job_type: JobType, stalled: Job, on_stalled: Callable[[Any], None]) -> int:
-    job = current_attempt(job_type, stalled).select_for_update().first()
+    job = (
+        job_type.jobs.select_for_update()
+        .filter(pk=stalled.pk, attempt=stalled.attempt, state=stalled.state)
+        .first()
+    )
     if job is None:
         return 0
-    on_stalled(job)
+    if job.state == Job.State.RUNNING:
+        on_stalled(job)
     _delete_queue_entry(job.job_id)
     if job.attempt >= MAX_ATTEMPTS:
         job.state, job.error = Job.State.FAILED, "Every attempt ended its worker process."

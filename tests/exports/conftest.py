@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from exports.models import Export
+from exports.background.jobs import OPEN_STATES
+from exports.models import Export, Import, Job
 from shipments.auth.subjects import Subject
 from shipments.models import Organization
 from tests import factories
@@ -16,7 +17,8 @@ from tests.shipments.api.client import Api
 @pytest.fixture
 def export_dir(tmp_path: Path, settings: Any, committed: None) -> Path:
     """Set a directory for this test's files and empty the queue of other tests' jobs."""
-    Export.objects.filter(state__in=["queued", "running"]).update(state=Export.State.CANCELLED)
+    for model in (Export, Import):
+        model.objects.filter(state__in=OPEN_STATES).update(state=Job.State.CANCELLED)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs")
     settings.EXPORT_DIR = tmp_path / "exports"

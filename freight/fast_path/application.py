@@ -2,7 +2,7 @@
 
 It is a second, shorter chain around the same functions: authentication, permission, limiter, metrics, log lines,
 security headers and cached JSON are those of every other request, and a page is read in the steps that
-`shipments.selectors.lists.query` describes. A request that is not plain (a session, a browser of another origin,
+`shipments.selectors.lists.parsing` describes. A request that is not plain (a session, a browser of another origin,
 an unknown parameter, anything refused or failing) is declined before it is counted, and Django answers it as if
 the fast path were not there. What the middleware of settings.MIDDLEWARE adds is written down here once more; the
 system check in `checks` fails when that list changes.
@@ -25,7 +25,7 @@ from shipments.api.http import conditional
 from shipments.api.lists.responses import page_response
 from shipments.auth.subjects import Subject
 from shipments.selectors.lists.definitions import SHIPMENTS
-from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.lists.parsing import parse_list_query
 
 Application = Callable[[dict[str, Any], Any, Any], Any]
 

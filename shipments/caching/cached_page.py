@@ -5,16 +5,12 @@ page is rendered.
 """
 
 import hashlib
-import time
 from typing import Any
 
 import orjson
 
-from shipments import representation
-from shipments.caching import prepared, versions
-from shipments.caching.versions import Version
-from shipments.selectors.lists import keyset, rendering
-from shipments.selectors.lists.query import ListQuery
+from shipments.caching import prepared
+from shipments.selectors.lists import rendering
 from shipments.selectors.lists.rendering import RenderedPage
 from shipments.selectors.positions import PositionsByDriver
 
@@ -45,38 +41,3 @@ class CachedPage:
         body = rendering.render_results(results, metadata["next"], metadata["previous"])
         etag = f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
         return RenderedPage(body, metadata["next"], metadata["previous"], etag)
-
-
-class PageBuilder:
-    """Builds the cached form of one page at one version, or tells whether an older form is still current."""
-
-    def __init__(self, query: ListQuery, version: Version | None) -> None:
-        self.positions: PositionsByDriver | None = None
-        self._query, self._version = query, version
-
-    def build(self) -> bytes:
-        """Read the rows and return them serialised; `positions` are then those of the rows."""
-        page = keyset.read_page(self._query)
-        metadata: representation.Json = {}
-        if self._version is not None and versions.trackable_page(self._query) is not None:
-            metadata = versions.page_baseline(page.rows, self._version)
-        metadata |= {
-            "at": time.time(),
-            "drivers": [row["driver_id"] for row in page.rows],
-            "next": self._query.page_url(page.next),
-            "previous": self._query.page_url(page.previous),
-        }
-        self.positions = {
-            str(row["driver_id"]): representation.position(row, prepared.POSITION_PREFIX) for row in page.rows
-        }
-        lines = (prepared.without_position(row, self._query.variant) for row in page.rows)
-        return b"\n".join([orjson.dumps(metadata), *lines])
-
-    def is_current(self, serialized: bytes, *, max_age: float) -> bool:
-        """Tell whether an old form, at most `max_age` seconds old, shows what `build` would: at most one query."""
-        trackable = versions.trackable_page(self._query)
-        if self._version is None or trackable is None:
-            return False
-        metadata = orjson.loads(serialized.partition(b"\n")[0])
-        is_unexpired = time.time() - metadata["at"] < max_age
-        return is_unexpired and versions.is_page_current(trackable, metadata, self._version)

@@ -7,7 +7,8 @@ from django.conf import settings
 from django.db import connection
 
 from shipments.caching import prepared, versions
-from shipments.caching.cached_page import CachedPage, PageBuilder
+from shipments.caching.cached_page import CachedPage
+from shipments.caching.page_builder import PageBuilder
 from shipments.caching.service import CacheService
 from shipments.caching.versions import Version
 from shipments.selectors.lists.query import ListQuery

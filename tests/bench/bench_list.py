@@ -69,7 +69,7 @@ def _cursor(pages: int) -> str:
     from shipments.models import Organization, Shipment
     from shipments.selectors.lists.definitions import SHIPMENTS
     from shipments.selectors.lists.paging import CursorPosition
-    from shipments.selectors.lists.query import parse_list_query
+    from shipments.selectors.lists.parsing import parse_list_query
 
     rows = Shipment.objects.filter(organization__slug="demo", status="in_transit", deleted_at=None)
     last = pages * LIMIT - 1

@@ -13,7 +13,7 @@ from shipments.api.lists.responses import page_response
 from shipments.api.openapi.documentation import LINK, problem_responses
 from shipments.selectors.lists import keyset, rendering
 from shipments.selectors.lists.definitions import AUDIT_LOG
-from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.lists.parsing import parse_list_query
 
 
 class AuditLogView(APIView):

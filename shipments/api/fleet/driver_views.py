@@ -22,7 +22,7 @@ from shipments.auth.subjects import Subject
 from shipments.selectors import parties
 from shipments.selectors.lists import keyset, rendering
 from shipments.selectors.lists.definitions import DRIVERS
-from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.lists.parsing import parse_list_query
 from shipments.services import DriverNotFound
 from shipments.services.fleet import drivers
 

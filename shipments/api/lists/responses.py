@@ -1,4 +1,4 @@
-"""The response of every list that pages by keyset: the last step of a list read, see `selectors.lists.query`."""
+"""The response of every list that pages by keyset: the last step of a list read, see `selectors.lists.parsing`."""
 
 from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request

@@ -38,7 +38,7 @@ from shipments.parsing import values
 from shipments.parsing.query_parameters import Parameter, parse_parameters
 from shipments.selectors import shipments as selectors
 from shipments.selectors.lists.definitions import SHIPMENTS
-from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.lists.parsing import parse_list_query
 from shipments.selectors.positions import fetch_positions
 
 _SHIPMENT_PARAMETERS: Final[Mapping[str, Parameter]] = {

@@ -1,4 +1,4 @@
-"""A list read goes down through the modules once: see `shipments.selectors.lists.query` for the steps."""
+"""A list read goes down through the modules once: see `shipments.selectors.lists.parsing` for the steps."""
 
 import sys
 import threading
@@ -17,7 +17,7 @@ from freight.fast_path.application import FastPathApplication
 from shipments.auth.subjects import Subject
 from shipments.compiled_sql import lists
 from shipments.selectors import async_pool
-from shipments.selectors.lists import query
+from shipments.selectors.lists import parsing
 from shipments.services.accounts import api_keys
 from tests import factories
 from tests.freight.fast_path.asgi_client import RecordingDjango, ask
@@ -26,7 +26,7 @@ from tests.shipments.api.client import Api
 # One component: single-flight calls the service's function back, and the store reports failures to it.
 _CACHE = {"shipments.caching.service", "shipments.caching.single_flight", "shipments.caching.redis_store"}
 _LISTS = ("/api/shipments", "/api/drivers", "/api/customers", "/api/audit-log")
-_PARSE, _FETCH, _READ = "selectors.lists.query", "caching.pages", "selectors.lists.keyset"
+_PARSE, _FETCH, _READ = "selectors.lists.parsing", "caching.pages", "selectors.lists.keyset"
 _RENDER, _RESPOND = "selectors.lists.rendering", "api.lists.responses"
 
 
@@ -94,7 +94,7 @@ def test_no_module_is_entered_again_below_itself(admin: Subject, path: str, cold
     api = Api(admin)
     assert api.get(path).status_code == 200
     if cold:  # nothing is parsed, compiled or cached
-        query._parse.cache_clear()
+        parsing._parse.cache_clear()
         lists._compiled_queries.clear()
         factories.booked_shipment(admin)
     with recorded_walk() as walk:

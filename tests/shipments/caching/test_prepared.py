@@ -21,7 +21,7 @@ from shipments.auth.subjects import Subject
 from shipments.caching import pages, prepared, service, versions
 from shipments.models import Organization, Shipment, UnnumberedEvent
 from shipments.selectors.lists.definitions import SHIPMENTS
-from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.lists.parsing import parse_list_query
 from shipments.selectors.positions import fetch_positions
 from shipments.services.accounts import customers
 from shipments.services.feed.sequencer import number_batch

@@ -18,7 +18,7 @@ from shipments.models import Organization, Shipment
 from shipments.parsing.query_parameters import InvalidFields
 from shipments.selectors.lists.definitions import SHIPMENTS
 from shipments.selectors.lists.paging import CursorPosition
-from shipments.selectors.lists.query import parse_list_query
+from shipments.selectors.lists.parsing import parse_list_query
 from shipments.services.accounts import customers
 from shipments.services.feed import sequencer
 from shipments.services.fleet import drivers

@@ -16,7 +16,8 @@ from shipments.models import Organization
 from shipments.selectors import shipments as selectors
 from shipments.selectors.lists import keyset
 from shipments.selectors.lists.definitions import AUDIT_LOG, CUSTOMERS, DRIVERS, SHIPMENTS
-from shipments.selectors.lists.query import ListDefinition, parse_list_query
+from shipments.selectors.lists.parsing import parse_list_query
+from shipments.selectors.lists.query import ListDefinition
 from tests import factories
 from tests.factories import NOW
 

@@ -92,7 +92,9 @@ class FaultProxy:
             asyncio.create_task(self._pump(upstream[0], writer, self._response_cut_rule())),
         ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            # Only `__aexit__` cancels it: asyncio would log a server's connection that ends as cancelled.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for pump in pumps:
                 pump.cancel()

@@ -1,4 +1,7 @@
-"""The AdminSite: restricted to ADMIN_ALLOWED_NETWORKS, with the product's own login, logout and password form."""
+"""The AdminSite: restricted to ADMIN_ALLOWED_NETWORKS, with the product's own login, logout and password form.
+
+What a page refuses (403) is audited.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -13,6 +17,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from monitoring import addresses
+from shipments import services
 from shipments.auth import subjects
 from shipments.auth.request_origin import with_request_origin
 from shipments.models import User
@@ -33,7 +38,11 @@ class FreightAdminSite(AdminSite):
 
         def gated(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             _require_allowed_network(request)
-            return inner(request, *args, **kwargs)
+            try:
+                return inner(request, *args, **kwargs)
+            except PermissionDenied as refusal:
+                _record_denial(request, refusal)
+                raise
 
         return gated
 
@@ -60,6 +69,16 @@ class FreightAdminSite(AdminSite):
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         """Redirect to the account's form, which changes the password through the service."""
         return redirect("admin:shipments_user_change", request.user.pk)
+
+
+def _record_denial(request: HttpRequest, refusal: PermissionDenied) -> None:
+    """Audit that a member was refused; a superuser without an organisation is refused nothing that has rows."""
+    subject = subjects.subject_of_user(request.user) if isinstance(request.user, User) else None
+    if subject is not None:
+        services.record_denial(
+            by=with_request_origin(subject, request), now=timezone.now(), method=str(request.method),
+            path=request.path, reason=str(refusal) or "The admin does not allow this.",
+        )  # fmt: skip
 
 
 def _require_allowed_network(request: HttpRequest) -> None:

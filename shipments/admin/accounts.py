@@ -19,6 +19,7 @@ from shipments.admin.service_admin import (
 )
 from shipments.models import ApiKey, Customer, Driver, Organization, Role, User
 from shipments.services.accounts import api_keys, members, organizations
+from shipments.services.accounts.account_levels import refusal_reason
 
 if TYPE_CHECKING:
     Form = forms.ModelForm[User]
@@ -108,8 +109,13 @@ class UserAdmin(ServiceAdmin):
         return rows.filter(membership__organization_id=subject.organization_id)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Leave accounts without a membership to the command line."""
-        return super().has_change_permission(request, obj) and (obj is None or hasattr(obj, "membership"))
+        """Leave accounts without a membership to the command line, and those above the operator to their equals."""
+        return super().has_change_permission(request, obj) and (obj is None or not _read_only_reason(request, obj))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Say above the fields why they are read only."""
+        reason = _read_only_reason(request, obj) if obj else ""
+        return [(None, {"fields": self.get_fields(request, obj), "description": reason})]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields that the operator may set."""
@@ -185,6 +191,13 @@ class UserAdmin(ServiceAdmin):
             ),
             "removed",
         )
+
+
+def _read_only_reason(request: HttpRequest, user: User) -> str:
+    """Return why the operator may not change the account, empty where it may."""
+    if not hasattr(user, "membership"):
+        return "This account is in no organisation: it is changed on the command line."
+    return refusal_reason(acting_subject(request, user.membership.organization_id), user)
 
 
 @admin.register(ApiKey)

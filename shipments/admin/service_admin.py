@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponseRedirect
+from django.utils import timezone
 
 from shipments import services
 from shipments.auth import subjects
@@ -161,6 +162,7 @@ class ServiceAdmin(Base):
         try:
             return super().changeform_view(request, *args, **kwargs)
         except REFUSALS as refusal:
+            _record_denial(request, refusal)
             self.message_user(request, _message_of(refusal), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 
@@ -174,6 +176,7 @@ class ServiceAdmin(Base):
                 with transaction.atomic():
                     action(row)
             except REFUSALS as refusal:
+                _record_denial(request, refusal)
                 self.message_user(request, f"{row}: {_message_of(refusal)}", messages.ERROR)
             else:
                 succeeded += 1
@@ -194,6 +197,15 @@ class RecordAdmin(ServiceAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return every field."""
         return [field.name for field in self.opts.fields]
+
+
+def _record_denial(request: HttpRequest, refusal: Exception) -> None:
+    """Audit a refusal for want of rights; called outside of the transaction that it has rolled back."""
+    if isinstance(refusal, Forbidden):
+        services.record_denial(
+            by=subject_of(request) or acting_subject(request, None), now=timezone.now(), method=str(request.method),
+            path=request.path, reason=str(refusal), user_id=getattr(refusal, "user_id", None),
+        )  # fmt: skip
 
 
 def _message_of(refusal: Exception) -> str:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import IntEnum
 from typing import Final, Self
 
 from ratelimits import limiter
@@ -57,6 +58,21 @@ class Forbidden(Exception):
     """The subject may see the object but lacks the permission for this act."""
 
 
+class AccountLevel(IntEnum):
+    """How much an account reaches; a subject acts on accounts of at most its own level."""
+
+    MEMBER = 0  # one organisation, whatever its role there
+    STAFF = 1  # the admin site and the metrics of the installation
+    SUPERUSER = 2  # everything; also the commands of those who run the installation
+
+    @classmethod
+    def of(cls, user: User) -> "AccountLevel":
+        """Return the level of a user."""
+        if user.is_superuser:
+            return cls.SUPERUSER
+        return cls.STAFF if user.is_staff else cls.MEMBER
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """The acting person, API key or system process, in one organisation, from one address."""
@@ -97,6 +113,13 @@ class Subject:
     def variant(self) -> str:
         """The variant of JSON that it is shown: `staff`, or `restricted` (no phones, no notes)."""
         return "restricted" if self.role in {Role.CUSTOMER, TRACKING_ROLE} else "staff"
+
+    @property
+    def level(self) -> AccountLevel:
+        """The highest level of the accounts on which it may act; a superuser is `system` in the admin alone."""
+        if self.role == "system":
+            return AccountLevel.SUPERUSER
+        return AccountLevel.STAFF if self.is_staff else AccountLevel.MEMBER
 
     @property
     def sees_all_shipments(self) -> bool:

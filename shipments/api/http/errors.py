@@ -108,8 +108,9 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
         _log.warning("database unavailable", error=type(exc).__name__, reason=str(exc).partition("\n")[0][:200])
     if isinstance(exc, Forbidden) and isinstance(request.auth, Subject):
         services.record_denial(
-            by=request.auth, now=timezone.now(), method=str(request.method), path=request.path, reason=str(exc)
-        )
+            by=request.auth, now=timezone.now(), method=str(request.method), path=request.path, reason=str(exc),
+            user_id=getattr(exc, "user_id", None),
+        )  # fmt: skip
     response = Response(_with_instance(body, request), status=body["status"], content_type=CONTENT_TYPE)
     for name, value in _headers(exc, body["status"]).items():
         response[name] = value

@@ -13,6 +13,7 @@ from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import ApiKey, User
 from shipments.querysets import ApiKeyQuerySet
 from shipments.services.accounts.access_changes import notify_access_changed
+from shipments.services.accounts.account_levels import require_level
 from shipments.services.validation import InvalidArgument
 
 # Enough for every system of a user; a bound for a script that creates keys in a loop.
@@ -67,14 +68,19 @@ def create(
 
 
 def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
-    """Revoke a key at once; a revoked one stays as it is. Raises Forbidden, ApiKeyNotFound."""
+    """Revoke a key at once; a revoked one stays as it is.
+
+    Raises Forbidden (AccountAboveActor for a key of an account above the subject's level), ApiKeyNotFound.
+    """
     if by.role != "system":
         _require_user(by)
     with transaction.atomic():
         keys: ApiKeyQuerySet = ApiKey.objects.visible_to(by)
-        key = keys.select_for_update().filter(pk=key_id).first()
-        if key is None:
+        owner_id = keys.filter(pk=key_id).values_list("user_id").first()
+        if owner_id is None:
             raise ApiKeyNotFound(key_id)
+        require_level(by, User.objects.select_for_update(no_key=True).get(pk=owner_id[0]))
+        key = ApiKey.objects.select_for_update().get(pk=key_id)
         if key.revoked_at:
             return
         key.revoked_at = now

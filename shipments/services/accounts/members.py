@@ -1,6 +1,7 @@
 """Members: accounts and their role in an organisation.
 
-Each change takes effect at once, for tokens, sessions and open sockets.
+Each change takes effect at once, for tokens, sessions and open sockets. None reaches an account above the subject's
+level: such a one raises AccountAboveActor, a Forbidden.
 """
 
 import uuid
@@ -18,6 +19,7 @@ from shipments import log
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import Customer, Driver, Membership, Role, User
 from shipments.services.accounts.access_changes import notify_access_changed
+from shipments.services.accounts.account_levels import require_level
 from shipments.services.accounts.logins import revoke_all
 from shipments.services.validation import InvalidArgument
 
@@ -168,6 +170,7 @@ def _locked_membership(user_id: uuid.UUID, by: Subject) -> Membership:
     )
     if membership is None:
         raise AccountNotFound(user_id)
+    require_level(by, membership.user)
     return membership
 
 

@@ -22,7 +22,8 @@ messages: Final = Counter(
 )
 delivery_seconds: Final = Histogram(
     "websocket_delivery_latency_seconds",
-    "From the commit of an event to the writing of its frame to the sockets of a room.",
+    "From the commit of an event to the writing of its frame to the sockets and streams of a room, once for each"
+    " room and process. Rooms of shipments and the feed count; positions and progress do not, since they conflate.",
     buckets=_DELIVERY_SECONDS,
 )
 rooms: Final = Gauge("websocket_rooms", "Rooms with members, summed over processes.", multiprocess_mode="livesum")

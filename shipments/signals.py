@@ -9,7 +9,8 @@ event_committed = Signal()
 # Sent after COMMIT when what a user may see has changed, or one of its credentials has ended, with `user_id`.
 access_changed = Signal()
 
-# Sent by the sequencer after COMMIT, with `organization_id` and the newest `position` of its feed.
+# Sent by the sequencer after COMMIT, with `organization_id`, the newest `position` of its feed and the newest one
+# before (`after`). None of the entries between was committed before `committed_after`, in seconds since 1970.
 feed_numbered = Signal()
 
 # Sent after COMMIT when a driver has a newer position, with `organization_id`, `driver_id`,

@@ -19,7 +19,7 @@ class RoomFlusher:
         # Commit times (seconds since 1970) of the frames to write, by room.
         self._pending: dict[LogRoom, list[float]] = {}
 
-    def schedule(self, room: LogRoom, committed_at: float | None = None) -> None:
+    def schedule(self, room: LogRoom, committed_at: float) -> None:
         """Flush a room at the end of this iteration of the event loop, with everything appended until then.
 
         A large room then pauses for about as long as the write takes: the frames of a burst arrive meanwhile and
@@ -32,8 +32,7 @@ class RoomFlusher:
                 loop.call_at(room.paused_until, self._flush, room)
             else:
                 loop.call_soon(self._flush, room)
-        if committed_at is not None:
-            self._pending[room].append(committed_at)
+        self._pending[room].append(committed_at)
 
     def _flush(self, room: LogRoom) -> None:
         committed, members = self._pending.pop(room), len(room.members)

@@ -68,6 +68,8 @@ class LogRoom:
     pending: list[bytes] = field(default_factory=list)  # appended, and not yet written
     ahead: dict[Member, int] = field(default_factory=dict)
     joining: int = 0
+    # What is behind was committed after this time (seconds since 1970); 0 where that is unknown.
+    commit_floor: float = 0.0
     paused_until: float = 0.0  # on the loop's clock; RoomFlusher writes nothing before
     filling: bool = False
 
@@ -146,6 +148,15 @@ class LogRoom:
         self.known_seq = max(self.known_seq, number)
         self._append(number, self.log.frame(self.name, epoch, event, self.summary))
         return True
+
+    def bound_commits(self, *, after: int, floor: float) -> None:
+        """Apply a hint's bound, before its number: events beyond `after` were committed after `floor`.
+
+        A room that lacks earlier events, too, has the lower bound of both; one that missed a hint has none.
+        """
+        if after > self.known_seq:
+            floor = 0.0
+        self.commit_floor = min(self.commit_floor, floor) if self.behind else floor
 
     def forget_unlogged_seq(self) -> None:
         """Forget a number that the log does not have; the sweep finds it again if it exists."""

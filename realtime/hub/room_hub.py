@@ -183,6 +183,8 @@ class RoomHub:
         elif message["epoch"] == self.epoch:  # the sweep handles another epoch
             # Members that lose the room by this event must be out before it is delivered: a fill sees to that.
             restricted = message.get("reassigns") and revocation.restricted_principals(room.members)
+            if numbered := message.get("numbered"):
+                room.bound_commits(after=numbered["after"], floor=numbered["since"])
             if room.apply_hint(message["seq"], None if restricted else message.get("frame")):
                 self._flusher.schedule(room, message["at"])
                 trace_context.record_delivery("deliver", message.get("trace"), sent_at=message["at"])
@@ -218,12 +220,10 @@ class RoomHub:
                         await revocation.recheck_restricted(room.members)
                     if not room.members or not room.apply_event(event, self.epoch, _summary_of):
                         continue
-                    # The feed is always filled, for its hints carry no frame; its lag has a metric of its own.
-                    if room.name.name == room_names.FEED:
-                        self._flusher.schedule(room)
-                    else:
+                    if room.name.name != room_names.FEED:  # its hints carry no frame: it is always filled
                         metrics.healed_events.inc()
-                        self._flusher.schedule(room, datetime.fromisoformat(event["recordedAt"]).timestamp())
+                    recorded_at = datetime.fromisoformat(event["recordedAt"]).timestamp()
+                    self._flusher.schedule(room, max(recorded_at, room.commit_floor))
                     if event["type"] == "deleted":
                         self.end_room(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill

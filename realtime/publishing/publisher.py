@@ -103,11 +103,19 @@ os.register_at_fork(after_in_child=_replace_after_fork)
 
 
 def publish_hint(
-    group: str, *, seq: int, epoch: str, frame: bytes | None, ends: bool = False, reassigns: bool = False
+    group: str,
+    *,
+    seq: int,
+    epoch: str,
+    frame: bytes | None,
+    ends: bool = False,
+    reassigns: bool = False,
+    numbered: dict[str, float] | None = None,
 ) -> None:
     """Publish that the log of a room has a new event, with its frame where that is small.
 
     `ends`: the subject of the room is deleted; `reassigns`: it may now belong to another driver or customer.
+    `numbered`: the entries `after` this number were committed `since` this time, in seconds since 1970.
     """
     message: dict[str, Any] = {
         "type": "hint",
@@ -120,6 +128,8 @@ def publish_hint(
     }
     if trace := trace_context.outgoing_traceparent():
         message["trace"] = trace
+    if numbered:
+        message["numbered"] = numbered
     if frame is not None and len(frame) <= MAX_FRAME_BYTES:
         message["frame"] = frame
     _publisher.publish(group, message)

@@ -59,10 +59,16 @@ def publish_link_revoked(*, link_id: uuid.UUID, **_: object) -> None:
     publisher.publish_recheck(link_id)
 
 
-def publish_feed_head(*, organization_id: uuid.UUID, position: int, **_: object) -> None:
+def publish_feed_head(
+    *, organization_id: uuid.UUID, position: int, after: int, committed_after: float, **_: object
+) -> None:
     """Publish the new head of an organisation's feed; hubs read the entries from the log."""
     publisher.publish_hint(
-        room_names.feed_group(organization_id), seq=position, epoch=epoch.current(), frame=None, ends=False
+        room_names.feed_group(organization_id),
+        seq=position,
+        epoch=epoch.current(),
+        frame=None,
+        numbered={"after": after, "since": committed_after},
     )
 
 

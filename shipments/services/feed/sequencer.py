@@ -1,5 +1,7 @@
 """The sequencer: assigns every committed event its position in its organisation's feed."""
 
+import time
+from dataclasses import dataclass
 from typing import Final
 
 from django.db import connection, transaction
@@ -55,6 +57,17 @@ class FeedNotFound(Exception):
     """There is no feed for a subject that does not see every shipment."""
 
 
+@dataclass(slots=True)
+class _Progress:
+    """What this process knows of the events that it numbers."""
+
+    # Seconds since 1970: every event that was committed before has its position; 0 before the first batch.
+    numbered_until: float = 0.0
+
+
+_progress: Final = _Progress()
+
+
 def number_batch() -> int:
     """Assign positions to a batch of committed events, send `feed_numbered`, and return how many.
 
@@ -65,8 +78,15 @@ def number_batch() -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         if not cursor.fetchone()[0]:
             return 0
+        began_at = time.time()
         cursor.execute(_NUMBER, {"batch": BATCH})
         feeds = cursor.fetchall()
-    for organization_id, position, _ in feeds:
-        signals.feed_numbered.send_robust(sender=FeedEntry, organization_id=organization_id, position=position)
-    return sum(number for *_, number in feeds)
+    for organization_id, position, number in feeds:
+        signals.feed_numbered.send_robust(
+            sender=FeedEntry, organization_id=organization_id, position=position, after=position - number,
+            committed_after=_progress.numbered_until,
+        )  # fmt: skip
+    total: int = sum(number for *_, number in feeds)
+    if total < BATCH:  # else more may have waited
+        _progress.numbered_until = began_at
+    return total

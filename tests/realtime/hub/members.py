@@ -65,6 +65,7 @@ class Watcher(Socket):
 
     def deliver(self, frame: bytes) -> None:
         self.frames.append(orjson.loads(frame))
+        self.frame_received.set()
 
 
 @sync_to_async

@@ -1,0 +1,124 @@
+"""The latency of deliveries counts every update to every room with a history, the feed among them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from realtime import metrics
+from realtime.hub.log_room import JoinRequest
+from realtime.hub.room_hub import RoomHub
+from realtime.protocol import room_names
+from realtime.protocol.room_names import RoomName
+from shipments import services
+from shipments.models import UnnumberedEvent
+from shipments.services.feed import sequencer
+from tests.realtime.hub.members import Watcher, book_shipment, join_request
+
+pytestmark = pytest.mark.usefixtures("committed")
+UPDATES = 10
+
+
+def observed() -> tuple[int, float]:
+    """Return how many deliveries were observed so far, and the sum of their seconds."""
+    samples = {sample.name: sample.value for each in metrics.delivery_seconds.collect() for sample in each.samples}
+    name = "websocket_delivery_latency_seconds"
+    return int(samples[f"{name}_count"]), samples[f"{name}_sum"]
+
+
+def feed_request(shipment: Any) -> JoinRequest:
+    organization_id = shipment.organization_id
+    return JoinRequest(RoomName("feed", organization_id, room_names.FEED, room_names.feed_group(organization_id)))
+
+
+@sync_to_async
+def number_all() -> None:
+    while UnnumberedEvent.objects.exists():
+        sequencer.number_batch()
+
+
+@sync_to_async
+def amend(by: Any, shipment: Any, pieces: int, *, now: datetime | None = None) -> None:
+    services.amend(by=by, now=now or datetime.now(UTC), reference=shipment.reference, changes={"pieces": pieces})
+
+
+async def wait_for_updates(member: Watcher, number: int) -> None:
+    async with asyncio.timeout(5):
+        while sum(frame["type"] == "shipment:update" for frame in member.frames) < number:
+            member.frame_received.clear()
+            await member.frame_received.wait()
+    await asyncio.sleep(0)  # the flush observes after its last write
+
+
+@pytest.mark.parametrize("make_request", [join_request, feed_request])
+async def test_each_update_to_a_room_is_observed_once(
+    hub: RoomHub, make_request: Callable[[Any], JoinRequest]
+) -> None:
+    by, shipment = await book_shipment()
+    await number_all()
+    member, other = Watcher(), Watcher()
+    for each in (member, other):
+        await hub.join(each, [make_request(shipment)])
+    count, seconds = observed()
+
+    for pieces in range(1, UPDATES + 1):
+        await amend(by, shipment, pieces)
+        await number_all()
+    for each in (member, other):
+        await wait_for_updates(each, UPDATES)
+
+    count_after, seconds_after = observed()
+    assert count_after - count == UPDATES
+    assert 0 < seconds_after - seconds < UPDATES * 2.5
+
+
+async def _nothing_else(_: RoomHub, __: pytest.MonkeyPatch) -> None:
+    """Leave the hints as they are."""
+
+
+async def _lose_a_hint(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle_message = hub.handle_message
+    lost: list[Any] = []
+
+    def lose_first(message: dict[str, Any]) -> None:
+        if message["type"] == "hint" and not lost:
+            lost.append(message)
+        else:
+            handle_message(message)
+
+    monkeypatch.setattr(hub, "handle_message", lose_first)
+
+
+@pytest.mark.parametrize(
+    ("disturb", "longest", "shortest"),
+    [
+        # A bulk request records all its events at its beginning, and commits them together much later.
+        (_nothing_else, 5, 0),
+        # Behind a lost hint nothing says when an event was committed but the event itself.
+        (_lose_a_hint, 2 * 3605, 2 * 3600),
+    ],
+)
+async def test_the_latency_of_the_feed_begins_at_the_commit(
+    hub: RoomHub,
+    monkeypatch: pytest.MonkeyPatch,
+    disturb: Callable[[RoomHub, pytest.MonkeyPatch], Awaitable[None]],
+    longest: float,
+    shortest: float,
+) -> None:
+    by, shipment = await book_shipment()
+    await number_all()
+    member = Watcher()
+    await hub.join(member, [feed_request(shipment)])
+    _, seconds = observed()
+    await disturb(hub, monkeypatch)
+
+    for pieces in (1, 2):
+        await amend(by, shipment, pieces, now=datetime.now(UTC) - timedelta(hours=1))
+        await number_all()
+    await wait_for_updates(member, 2)
+
+    _, seconds_after = observed()
+    assert shortest <= seconds_after - seconds < longest

@@ -27,7 +27,7 @@ _PARAMETERS: Final = (
         "name": "Last-Event-ID",
         "schema": _CURSOR,
         "description": "`epoch:seq` of the last event that the client has, as it stood in its `id:` line.",
-        "example": "7711000000000000001.00000001:44",
+        "example": "8c1f6a0e93b4d7725e0a:44",
     },
     {
         "in": "query",
@@ -48,21 +48,21 @@ _EXAMPLES: Final = {
         "summary": "A first request, and the next event.",
         "value": (
             "retry: 1830\n\n"
-            "id: 7711000000000000001.00000001:44\nevent: snapshot\n"
-            'data: {"type":"room:joined","room":"shipment:SHIP-000001","epoch":"7711000000000000001.00000001",'
+            "id: 8c1f6a0e93b4d7725e0a:44\nevent: snapshot\n"
+            'data: {"type":"room:joined","room":"shipment:SHIP-000001","epoch":"8c1f6a0e93b4d7725e0a",'
             '"seq":44,"recovered":false,"reason":"new","snapshot":{"reference":"SHIP-000001","seq":44}}\n\n'
-            "id: 7711000000000000001.00000001:45\nevent: shipment:update\n"
+            "id: 8c1f6a0e93b4d7725e0a:45\nevent: shipment:update\n"
             'data: {"type":"shipment:update","room":"shipment:SHIP-000001","shipmentId":"SHIP-000001",'
-            '"epoch":"7711000000000000001.00000001","seq":45,"event":{"seq":45,"type":"transitioned"},'
+            '"epoch":"8c1f6a0e93b4d7725e0a","seq":45,"event":{"seq":45,"type":"transitioned"},'
             '"shipment":{"reference":"SHIP-000001","status":"in_transit"}}\n\n'
         ),
     },
     "resumed": {
-        "summary": "After `Last-Event-ID: 7711000000000000001.00000001:44`.",
+        "summary": "After `Last-Event-ID: 8c1f6a0e93b4d7725e0a:44`.",
         "value": (
             "retry: 940\n\n"
-            "id: 7711000000000000001.00000001:45\nevent: replay\n"
-            'data: {"type":"room:joined","room":"shipment:SHIP-000001","epoch":"7711000000000000001.00000001",'
+            "id: 8c1f6a0e93b4d7725e0a:45\nevent: replay\n"
+            'data: {"type":"room:joined","room":"shipment:SHIP-000001","epoch":"8c1f6a0e93b4d7725e0a",'
             '"seq":45,"recovered":true,"events":[{"seq":45,"type":"transitioned"}]}\n\n'
         ),
     },

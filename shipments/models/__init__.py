@@ -5,7 +5,7 @@ from shipments.models.audit import AuditEntry, AuditLink, UnlinkedEntry
 from shipments.models.checkpoint import Checkpoint
 from shipments.models.customer import Customer
 from shipments.models.driver import Driver, DriverPosition
-from shipments.models.event import EventType, ShipmentEvent
+from shipments.models.event import EventType, Generation, ShipmentEvent
 from shipments.models.feed import FeedEntry, UnnumberedEvent
 from shipments.models.idempotency import IdempotencyKey
 from shipments.models.location import Location
@@ -26,6 +26,7 @@ __all__ = [
     "DriverPosition",
     "EventType",
     "FeedEntry",
+    "Generation",
     "IdempotencyKey",
     "Location",
     "Membership",

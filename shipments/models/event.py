@@ -66,3 +66,23 @@ class ShipmentEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.shipment_id} #{self.seq} {self.type}"
+
+
+class Generation(models.Model):
+    """The part of the epoch that Freight gives by itself, in one row: random, and new where numbers may be reused.
+
+    `freight_epoch()` reads it, and `services/history/generations.py` alone changes it. `went_back_at` is when the
+    database was last found to have lost events, None where that never happened.
+    """
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    value = models.UUIDField()
+    reason = models.CharField(max_length=200)
+    began_at = models.DateTimeField()
+    went_back_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="generation_is_one_row")]
+
+    def __str__(self) -> str:
+        return f"{self.value} since {self.began_at:%Y-%m-%d %H:%M}: {self.reason}"

@@ -1,0 +1,1 @@
+"""Histories of the database: a new generation after a restore."""

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.utils import timezone
 
 from shipments import services
+from shipments.admin.secret_columns import names_secret, secret_columns_of
 from shipments.auth import subjects
 from shipments.auth.request_origin import with_request_origin
 from shipments.auth.subjects import Forbidden, Subject
@@ -150,6 +151,14 @@ class ServiceAdmin(Base):
         """Keep the rows of the subject's organisation."""
         return rows.filter(organization_id=subject.organization_id)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Refuse a query string that filters by a secret column, as Django's own page of users does."""
+        return not names_secret(self.model, lookup) and super().lookup_allowed(lookup, value, request)  # type: ignore[arg-type]  # the stubs want a request
+
+    def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
+        """Refuse `_to_field`, with which a popup shows a column's values, for a secret column."""
+        return not names_secret(self.model, to_field) and super().to_field_allowed(request, to_field)
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Offer and accept only rows that the operator may see."""
         model = db_field.remote_field.model
@@ -195,8 +204,9 @@ class RecordAdmin(ServiceAdmin):
     sortable_by = ()
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return every field."""
-        return [field.name for field in self.opts.fields]
+        """Return every field that is not secret."""
+        secret = secret_columns_of(self.model)
+        return [field.name for field in self.opts.fields if field.name not in secret]
 
 
 def _record_denial(request: HttpRequest, refusal: Exception) -> None:

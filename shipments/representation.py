@@ -11,17 +11,23 @@ from typing import Any, Final
 
 import orjson
 
+from shipments.domain import lifecycle
+
 Row = Mapping[str, Any]
 Json = dict[str, Any]
 
 _TO_SECONDS: Final = 1 + len("2026-11-27T09:30:00")
 _TO_MILLISECONDS: Final = _TO_SECONDS + len(".000")
 _PLACE: Final = ("locode", "name", "country", "latitude", "longitude")
+# Before the newest position of the driver in the columns of a shipment.
+POSITION_PREFIX: Final = "driver__last_position__"
+# A `since` of `position` from which on every position is shown.
+ALWAYS: Final = datetime.min.replace(tzinfo=UTC)
 # The columns of a row for `shipment`, as arguments of `.values()`.
 SHIPMENT_COLUMNS: Final = (
     "id", "reference", "status", "seq", "customer_id", "customer__name", "driver_id", "driver__name",
     "driver__phone", "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at",
-    "planned_delivery_at", "eta", "delivered_at", "flags", "notes", "created_at", "updated_at",
+    "planned_delivery_at", "eta", "delivered_at", "underway_since", "flags", "notes", "created_at", "updated_at",
     "driver__last_position__latitude", "driver__last_position__longitude", "driver__last_position__recorded_at",
     *(f"{end}__{column}" for end in ("origin", "destination") for column in _PLACE),
 )  # fmt: skip
@@ -84,15 +90,28 @@ def place(row: Row, prefix: str = "") -> Json | None:
     return {column: row[f"{prefix}{column}"] for column in _PLACE}
 
 
-def position(row: Row, prefix: str) -> Json | None:
-    """Return the newest position of a driver, None where there is none."""
-    if row[f"{prefix}recorded_at"] is None:
+def position(row: Row, prefix: str, *, since: datetime | None = ALWAYS) -> Json | None:
+    """Return the newest position of a driver, None where it was recorded before `since`, and without a `since`."""
+    recorded_at = row[f"{prefix}recorded_at"]
+    if recorded_at is None or since is None or recorded_at < since:
         return None
     return {
         "latitude": row[f"{prefix}latitude"],
         "longitude": row[f"{prefix}longitude"],
-        "recordedAt": instant(row[f"{prefix}recorded_at"]),
+        "recordedAt": instant(recorded_at),
     }
+
+
+def positions_since(row: Row, variant: str) -> datetime | None:
+    """Return the earliest time of a position that is shown with this shipment; with None no position is.
+
+    The one place that decides it, for every door (docs/decisions/0049). Staff see where the driver is. A customer
+    or tracking link sees where its shipment is: only while it is under way, by positions of that time.
+    """
+    if variant == "staff":
+        return ALWAYS
+    since: datetime | None = row["underway_since"]
+    return since if row["status"] in lifecycle.UNDERWAY else None
 
 
 def snapshot(row: Row) -> Json:
@@ -126,12 +145,17 @@ def snapshot(row: Row) -> Json:
 def shipment(row: Row, variant: str) -> Json:
     """Return a shipment as REST shows it in one visibility variant (`staff`, `restricted`)."""
     body = snapshot(row)
-    body["position"] = position(row, "driver__last_position__")
+    body["position"] = shipment_position(row, variant)
     if variant == "staff":
         body["notes"] = row["notes"]
         if body["driver"]:
             body["driver"]["phone"] = row["driver__phone"]
     return body
+
+
+def shipment_position(row: Row, variant: str) -> Json | None:
+    """Return the `position` of a shipment, None where there is none to show in this variant."""
+    return position(row, POSITION_PREFIX, since=positions_since(row, variant))
 
 
 def party(party_id: uuid.UUID | str | None, name: str | None) -> Json | None:

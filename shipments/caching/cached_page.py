@@ -5,10 +5,12 @@ page is rendered.
 """
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 import orjson
 
+from shipments import representation
 from shipments.caching import prepared
 from shipments.selectors.lists import rendering
 from shipments.selectors.lists.rendering import RenderedPage
@@ -28,16 +30,23 @@ class CachedPage:
 
     @property
     def drivers(self) -> set[str]:
-        """The ids of the drivers whose positions the page shows."""
-        return {driver for driver in self._metadata["drivers"] if driver}
+        """The ids of the drivers whose positions the page may show."""
+        shown = zip(self._metadata["drivers"], self._metadata["since"], strict=True)
+        return {driver for driver, since in shown if driver and since}
 
     def render(self, positions: PositionsByDriver) -> RenderedPage:
         """Return the page as JSON with these positions; the ETag is a hash of the body."""
         metadata = self._metadata
         results = [
-            prepared.with_position(line, positions.get(driver))
-            for line, driver in zip(self._lines, metadata["drivers"], strict=True)
+            prepared.with_position(line, _position(positions.get(driver), since))
+            for line, driver, since in zip(self._lines, metadata["drivers"], metadata["since"], strict=True)
         ]
         body = rendering.render_results(results, metadata["next"], metadata["previous"])
         etag = f'"{hashlib.blake2b(body, digest_size=8).hexdigest()}"'
         return RenderedPage(body, metadata["next"], metadata["previous"], etag)
+
+
+def _position(row: representation.Row | None, since: str | None) -> representation.Json | None:
+    if row is None or since is None:
+        return None
+    return representation.position(row, "", since=datetime.fromisoformat(since))

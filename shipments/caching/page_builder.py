@@ -7,6 +7,7 @@ import orjson
 from shipments import representation
 from shipments.caching import prepared, versions
 from shipments.caching.versions import Version
+from shipments.selectors import positions
 from shipments.selectors.lists import keyset
 from shipments.selectors.lists.query import ListQuery
 from shipments.selectors.positions import PositionsByDriver
@@ -28,12 +29,11 @@ class PageBuilder:
         metadata |= {
             "at": time.time(),
             "drivers": [row["driver_id"] for row in page.rows],
+            "since": [representation.positions_since(row, self._query.variant) for row in page.rows],
             "next": self._query.page_url(page.next),
             "previous": self._query.page_url(page.previous),
         }
-        self.positions = {
-            str(row["driver_id"]): representation.position(row, prepared.POSITION_PREFIX) for row in page.rows
-        }
+        self.positions = positions.positions_in_rows(page.rows)
         lines = (prepared.without_position(row, self._query.variant) for row in page.rows)
         return b"\n".join([orjson.dumps(metadata), *lines])
 

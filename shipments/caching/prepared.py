@@ -28,8 +28,11 @@ from shipments.selectors import positions
 from shipments.selectors import shipments as selectors
 
 VARIANTS: Final = ("staff", "restricted")
-POSITION_PREFIX: Final = "driver__last_position__"
-_POSITION_COLUMNS: Final = tuple(f"{POSITION_PREFIX}{column}" for column in positions.POSITION_FIELDS)
+# What decides the position, which is no part of the cached JSON.
+_POSITION_COLUMNS: Final = (
+    "status", "underway_since",
+    *(f"{representation.POSITION_PREFIX}{column}" for column in positions.POSITION_FIELDS),
+)  # fmt: skip
 # With id and updated_at: a restored database may use a `seq` again for another change.
 _STAMPED_COLUMNS: Final = (
     "id", "reference", "seq", "updated_at", "driver_id", "driver__name", "driver__phone", "customer_id",
@@ -77,11 +80,7 @@ def get_local(
     if client_has(etag):
         return PreparedShipment(etag, None)
     cached = shipment_cache.get_local(_key(viewer.organization_id, row["reference"], variant), _stamp(row))
-    return (
-        None
-        if cached is None
-        else PreparedShipment(etag, with_position(cached, representation.position(row, POSITION_PREFIX)))
-    )
+    return None if cached is None else PreparedShipment(etag, _with_position_of(row, variant, cached))
 
 
 def get_or_make(
@@ -92,9 +91,7 @@ def get_or_make(
         cached = _cached_body(viewer.organization_id, row, variant)
     except _ConcurrentUpdate:
         return _read_uncached(viewer, variant, row["reference"], client_has=client_has)
-    return PreparedShipment(
-        _etag(row, variant), with_position(cached, representation.position(row, POSITION_PREFIX))
-    )
+    return PreparedShipment(_etag(row, variant), _with_position_of(row, variant, cached))
 
 
 def warm_up(rows: Iterable[representation.Row]) -> bool:
@@ -124,12 +121,8 @@ def _read_uncached(
     if row is None:
         return None
     etag = _etag(row, variant)
-    return PreparedShipment(
-        etag,
-        None
-        if client_has(etag)
-        else with_position(without_position(row, variant), representation.position(row, POSITION_PREFIX)),
-    )
+    body = None if client_has(etag) else _with_position_of(row, variant, without_position(row, variant))
+    return PreparedShipment(etag, body)
 
 
 def _cached_body(organization_id: uuid.UUID, row: representation.Row, variant: str) -> bytes:
@@ -155,8 +148,11 @@ def _stamp(row: representation.Row) -> bytes:
 
 
 def _etag(row: representation.Row, variant: str) -> str:
-    """Return `"<seq>.<hash>"`; the hash covers what `seq` does not determine (names, position, variant)."""
-    etag_digest = digest(variant, _stamp(row), *(row[column] for column in _POSITION_COLUMNS))
+    """Return `"<seq>.<hash>"`; the hash covers what `seq` does not determine (names, position, variant).
+
+    The position counts as it is shown: the ETag of a customer does not tell that a driver moves.
+    """
+    etag_digest = digest(variant, _stamp(row), representation.shipment_position(row, variant))
     return f'"{row["seq"]}.{etag_digest[:6].hex()}"'
 
 
@@ -173,6 +169,10 @@ def without_position(row: representation.Row, variant: str) -> bytes:
 def with_position(body: bytes, position: representation.Json | None) -> bytes:
     """Return the JSON of a shipment with its position appended."""
     return body[:-1] + b',"position":' + orjson.dumps(position) + b"}"
+
+
+def _with_position_of(row: representation.Row, variant: str, body: bytes) -> bytes:
+    return with_position(body, representation.shipment_position(row, variant))
 
 
 def digest(*parts: object) -> bytes:
@@ -197,6 +197,7 @@ def _code_version() -> str:
     app = Path(representation.__file__).parent
     files = [
         app / "representation.py",
+        app / "domain" / "lifecycle.py",
         *sorted(app.glob("caching/*.py")),
         *sorted(app.glob("selectors/lists/*.py")),
     ]

@@ -10,6 +10,7 @@ from shipments import representation
 from shipments.demo import automatic_flags, names, plans
 from shipments.demo.organization import DemoOrganization
 from shipments.demo.plans import Plan
+from shipments.domain import lifecycle
 
 # The steps from `booked` to each state: [optional] ones are left out of short histories.
 _STEPS_TO_STATUS: Final = {
@@ -56,6 +57,10 @@ class _HistoryWriter:
         """Add an event and its audit entry."""
         row, (role, actor_id, actor_name) = self.row, self.by
         row["seq"] = len(self.history.events) + 1
+        row["underway_since"] = lifecycle.underway_since(
+            row["status"], assigned=row["driver_id"] is not None, before=row["underway_since"],
+            reassigned="driver" in changes, now=recorded_at,
+        )  # fmt: skip
         row["updated_at"] = recorded_at
         organization_id = self.organization.id
         self.history.events.append(
@@ -72,7 +77,8 @@ class _HistoryWriter:
 SHIPMENT_COLUMNS: Final = (
     "id", "organization_id", "reference", "status", "seq", "origin_id", "destination_id", "customer_id",
     "driver_id", "references", "pieces", "weight_kg", "volume_m3", "planned_pickup_at", "planned_delivery_at",
-    "eta", "delivered_at", "effective_at", "flags", "notes", "created_at", "updated_at", "deleted_at",
+    "eta", "delivered_at", "effective_at", "underway_since", "flags", "notes", "created_at", "updated_at",
+    "deleted_at",
 )  # fmt: skip
 EVENT_COLUMNS: Final = (
     "id", "organization_id", "shipment_id", "seq", "type", "status", "occurred_at", "recorded_at",

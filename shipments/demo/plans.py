@@ -148,6 +148,7 @@ def shipment_row(organization: DemoOrganization, number: int, plan: Plan) -> dic
         "planned_pickup_at": _on_the_hour(plan.departs_at - early),
         "planned_delivery_at": _on_the_hour(plan.arrives_at + timedelta(hours=2)),
         "delivered_at": None,
+        "underway_since": None,
         "flags": [],
         "notes": rng.choice(names.NOTES) if rng.random() < 0.2 else "",
         "deleted_at": None,

@@ -5,6 +5,7 @@ Commands are decisions of people and systems, and must follow `TRANSITIONS`; wha
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 STATES: Final = (
@@ -62,6 +63,9 @@ TRANSITIONS: Final[dict[str, tuple[str, ...]]] = {
 # What a map shows as moving, and the states in which the carrier has custody of the freight.
 IN_MOTION: Final = frozenset({"in_transit", "at_facility", "out_for_delivery", "at_delivery", "returning"})
 IN_CUSTODY: Final = frozenset(STATES) - {"draft", "booked", "dispatched", "at_pickup", "cancelled"}
+# The driver has the freight: where the driver is, the shipment is. Not before pickup, and no longer once it was
+# handed over, waits to be collected or is lost.
+UNDERWAY: Final = IN_MOTION | {"delivery_attempted", "partially_delivered"}
 INITIAL_STATES: Final = ("draft", "booked")
 
 FLAGS: Final = (
@@ -80,6 +84,18 @@ FLAGS: Final = (
 def has_flag(flags: Iterable[Mapping[str, Any]], flag: str) -> bool:
     """Tell whether a flag is among the open ones, `Shipment.flags`."""
     return any(each["flag"] == flag for each in flags)
+
+
+def underway_since(
+    status: str, *, assigned: bool, before: datetime | None, reassigned: bool, now: datetime
+) -> datetime | None:
+    """Return since when this driver has had the freight, None where no driver has it.
+
+    `before`: what it was before the change at `now`; `reassigned`: the change assigned another driver.
+    """
+    if status not in UNDERWAY or not assigned:
+        return None
+    return now if before is None or reassigned else before
 
 
 class IllegalTransition(Exception):

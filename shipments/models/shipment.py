@@ -58,6 +58,8 @@ class Shipment(models.Model):
     delivered_at = models.DateTimeField(null=True, blank=True)
     # When the newest applied command or observation took effect; no command may take effect before it.
     effective_at = models.DateTimeField()
+    # Since when the driver has had the freight, NULL where no driver has it: customers see no earlier position.
+    underway_since = models.DateTimeField(null=True, blank=True, editable=False)
     # The open flags, `[{"flag", "reason", "openedAt"}]`; their history is in the log.
     flags = models.JSONField(default=list, blank=True)
     notes = models.TextField(blank=True, help_text="Internal; customers never see them.")

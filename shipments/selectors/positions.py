@@ -1,15 +1,15 @@
 """Where drivers are: the newest position of each, beside shipments that were read before."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from django.db import connection
 
 from shipments import representation
 
-# By the driver's id as text; None for a driver without a position.
-PositionsByDriver = dict[str, representation.Json | None]
+# Rows of POSITION_FIELDS by the driver's id as text; those without a position may be left out.
+PositionsByDriver = dict[str, representation.Row]
 POSITION_FIELDS: Final = ("latitude", "longitude", "recorded_at")
 POSITIONS_SQL: Final = (
     "SELECT driver_id, latitude, longitude, recorded_at FROM shipments_driverposition WHERE driver_id = ANY(%s)"
@@ -27,7 +27,12 @@ def fetch_positions(drivers: Collection[str]) -> PositionsByDriver:
 
 def positions_by_driver(rows: Sequence[Sequence[Any]]) -> PositionsByDriver:
     """Return the positions in rows of `POSITIONS_SQL`."""
+    return {str(driver): dict(zip(POSITION_FIELDS, fields, strict=True)) for driver, *fields in rows}
+
+
+def positions_in_rows(rows: Iterable[representation.Row]) -> PositionsByDriver:
+    """Return the positions in rows of `representation.SHIPMENT_COLUMNS`."""
     return {
-        str(driver): representation.position(dict(zip(POSITION_FIELDS, fields, strict=True)), "")
-        for driver, *fields in rows
+        str(row["driver_id"]): {name: row[f"{representation.POSITION_PREFIX}{name}"] for name in POSITION_FIELDS}
+        for row in rows
     }

@@ -22,6 +22,7 @@ from django.db import transaction
 from shipments import log, representation
 from shipments.auth.subjects import Subject
 from shipments.compiled_sql import one_shipment, writes
+from shipments.domain import lifecycle
 from shipments.models import EventType, Location, Shipment
 from shipments.services import transactions
 
@@ -128,6 +129,13 @@ def commit_change(
     to everybody who may see the shipment; `occurred_at` is `now` unless given. `audit_before` and `audit_after` are
     stored and hash-chained as they are. The surrounding transaction commits; the event is published after that.
     """
+    shipment.underway_since = lifecycle.underway_since(
+        shipment.status,
+        assigned=shipment.driver_id is not None,
+        before=shipment.underway_since,
+        reassigned="driver" in changes,
+        now=now,
+    )
     with writes.batched_writes():
         _save_with_next_seq(shipment, now=now, columns=columns)
         log.record(shipment, type=kind, by=by, now=now, occurred_at=occurred_at or now, changes=changes, **details)
@@ -160,4 +168,4 @@ def snapshot_diff(before: Values, after: Values) -> tuple[dict[str, Any], dict[s
 def _save_with_next_seq(shipment: Shipment, *, now: datetime, columns: tuple[str, ...]) -> None:
     shipment.seq += 1
     shipment.updated_at = now
-    writes.update(shipment, (*columns, "seq", "updated_at"))
+    writes.update(shipment, (*columns, "seq", "updated_at", "underway_since"))

@@ -38,7 +38,11 @@ class Shipment(ResponseSchema):
     eta = serializers.DateTimeField(allow_null=True)
     deliveredAt = serializers.DateTimeField(allow_null=True)
     flags = Flag(many=True)
-    position = Position(allow_null=True, help_text="The driver's latest position.")
+    position = Position(
+        allow_null=True,
+        help_text="The driver's latest position. For customers and tracking links only while the shipment is under"
+        " way, and none from before.",
+    )
     notes = serializers.CharField(required=False, help_text="Internal; left out for customers.")
     createdAt = serializers.DateTimeField()
     updatedAt = serializers.DateTimeField()

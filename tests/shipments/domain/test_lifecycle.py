@@ -67,3 +67,15 @@ def test_no_cancellation_once_the_carrier_has_custody() -> None:
     cancellable = {current for current, to in LEGAL if to == "cancelled"}
 
     assert cancellable & lifecycle.IN_CUSTODY == set()
+
+
+def test_a_shipment_is_under_way_while_its_driver_has_it() -> None:
+    assert {
+        "in_transit",
+        "at_facility",
+        "out_for_delivery",
+        "at_delivery",
+        "delivery_attempted",
+        "partially_delivered",
+        "returning",
+    } == lifecycle.UNDERWAY

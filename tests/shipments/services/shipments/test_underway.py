@@ -14,7 +14,7 @@ from shipments.models import Checkpoint, Organization, Shipment
 from tests import factories
 from tests.factories import NOW
 
-BACKFILL: Any = importlib.import_module("shipments.migrations.0015_underway_since_of_the_log")
+BACKFILL: Any = importlib.import_module("shipments.migrations.0016_underway_since_of_the_log")
 
 
 def hours(number: int) -> datetime:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("shipments", "0013_shipment_present")]
+    dependencies = [("shipments", "0014_generation")]
     operations = [
         migrations.AddField(
             model_name="shipment",

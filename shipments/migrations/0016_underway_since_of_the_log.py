@@ -51,5 +51,5 @@ def fill(apps: Any, schema_editor: Any) -> None:
 
 class Migration(migrations.Migration):
     atomic = False
-    dependencies = [("shipments", "0014_shipment_underway_since")]
+    dependencies = [("shipments", "0015_shipment_underway_since")]
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]

@@ -1,4 +1,4 @@
-"""Metrics over HTTP, for METRICS_ALLOWED_NETWORKS and for keys with the scope `metrics:read`."""
+"""Metrics over HTTP, for METRICS_ALLOWED_NETWORKS and for staff: its keys with the scope `metrics:read`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ _registry = collectors.build_registry(hosts.recent_samples, monitor.dependency_e
 
 
 class InternalView(APIView):
-    """An endpoint for METRICS_ALLOWED_NETWORKS and the scope `metrics:read`; others get 404."""
+    """An endpoint for METRICS_ALLOWED_NETWORKS and the permission `metrics:read`; others get 404."""
 
     permission_classes = (AllowAny,)
     throttle_classes = ()

@@ -15,7 +15,7 @@ _POLICY: Final = {
 }
 
 DESCRIPTIONS: Final = {
-    "websocket": "Sockets of all processes; latencies in milliseconds and rates are of the last minute.",
+    "websocket": "Sockets of all processes, rooms by kind; latencies (ms) and rates are of the last minute.",
     "cache": "What the caches have answered, and how full Redis is; hit rates are 0 to 1.",
     "ratelimit": "The limits as they stand, what they let through and refused, and who was counted most.",
     "performance": "Time, memory and requests of all processes, slow queries, and what is out of bounds.",
@@ -29,7 +29,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "averageLatency": 3.1,
         "p95Latency": 8.7,
         "messagesPerSecond": 212.4,
-        "rooms": {"shipment:SHIP-000001": 12},
+        "rooms": {"shipment": 120, "shipments:all": 3},
         "processes": [{"process": "ws-1", "host": "a", "pid": 4711, "connections": 406}],
     },
     "cache": {
@@ -102,7 +102,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "cache": {"hits": 11, "misses": 10},
     },
 }
-# Objects whose names are data: rooms, formats, caches, limits.
+# Objects whose names are data: kinds of rooms, formats, caches, limits.
 _MAPPING_FIELDS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", "limiters"})
 
 
@@ -132,7 +132,9 @@ def _report_responses(name: str) -> dict[Any, Any]:
     return {(200, "application/json"): schema, 404: _NOT_FOUND, 503: _UNAVAILABLE}
 
 
-_NOT_FOUND: Final = OpenApiResponse(description="Not for strangers: METRICS_ALLOWED_NETWORKS or `metrics:read`.")
+_NOT_FOUND: Final = OpenApiResponse(
+    description="Not for strangers: METRICS_ALLOWED_NETWORKS, or `metrics:read` and staff."
+)
 _UNAVAILABLE: Final = OpenApiResponse(description="The key cannot be checked just now.")
 REPORT_RESPONSES: Final[dict[str, dict[Any, Any]]] = {name: _report_responses(name) for name in EXAMPLES}
 

@@ -21,6 +21,8 @@ SCOPES: Final = (
     "audit:read",
     "metrics:read",
 )
+# Of the whole installation and not of one organisation: only keys of its staff (`User.is_staff`) have them.
+STAFF_SCOPES: Final = frozenset({"metrics:read"})
 STAFF_ROLES: Final = frozenset({Role.ADMIN.value, Role.DISPATCHER.value})
 # Roles that see every shipment of their organisation.
 ORGANIZATION_WIDE_ROLES: Final = STAFF_ROLES | {Role.AUDITOR.value}
@@ -127,9 +129,9 @@ class Subject:
         return self.role in ORGANIZATION_WIDE_ROLES
 
     def has_permission(self, permission: str) -> bool:
-        """Tell whether the role, and the scopes of an API key, include the permission."""
-        if permission == "metrics:read":
-            return self.is_staff if self.scopes is None else permission in self.scopes
+        """Tell whether the role, or being staff, and the scopes of an API key include the permission."""
+        if permission in STAFF_SCOPES:
+            return self.is_staff and (self.scopes is None or permission in self.scopes)
         if permission not in PERMISSIONS.get(self.role, frozenset()):
             return False
         return self.scopes is None or _SCOPE_BY_PERMISSION.get(permission, permission) in self.scopes
@@ -141,10 +143,9 @@ class Subject:
 
     @property
     def grantable_scopes(self) -> frozenset[str]:
-        """The scopes that it may grant to an API key: an administrator all, others those of their role."""
-        if self.role == Role.ADMIN:
-            return frozenset(SCOPES)
-        return PERMISSIONS.get(self.role, frozenset()) & frozenset(SCOPES)
+        """The scopes that it may give to a key: an administrator all, others their role's; staff those of staff."""
+        scopes = frozenset(SCOPES) if self.role == Role.ADMIN else PERMISSIONS.get(self.role, frozenset())
+        return (scopes & frozenset(SCOPES) - STAFF_SCOPES) | (STAFF_SCOPES if self.is_staff else frozenset())
 
     def with_request_origin(self, *, address: str | None, request_id: str) -> Self:
         """Return the subject with the address and id of one request."""
@@ -189,7 +190,8 @@ def subject_of_user(
 ) -> Subject | None:
     """Return the subject of a user, None where it is inactive or has no membership.
 
-    One query unless `membership` was fetched with the user.
+    A key has scopes of staff only as long as its owner is staff. One query unless `membership` was fetched with the
+    user.
     """
     try:
         membership = user.membership
@@ -205,7 +207,7 @@ def subject_of_user(
         customer_id=membership.customer_id,
         driver_id=membership.driver_id,
         is_staff=user.is_staff,
-        scopes=scopes,
+        scopes=scopes if scopes is None or user.is_staff else scopes - STAFF_SCOPES,
         key_id=key_id,
         key_name=key_name,
         login_id=login_id,

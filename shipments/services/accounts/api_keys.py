@@ -9,7 +9,7 @@ from django.db import transaction
 
 from shipments import log
 from shipments.auth import tokens
-from shipments.auth.subjects import Forbidden, Subject
+from shipments.auth.subjects import STAFF_SCOPES, Forbidden, Subject
 from shipments.models import ApiKey, User
 from shipments.querysets import ApiKeyQuerySet
 from shipments.services.accounts.access_changes import notify_access_changed
@@ -37,9 +37,8 @@ def create(
         raise InvalidArgument("scopes", "A key needs at least one scope.")
     ungrantable = [scope for scope in requested_scopes if scope not in by.grantable_scopes]
     if ungrantable:
-        raise InvalidArgument(
-            "scopes", f"The role {by.role} cannot give {', '.join(ungrantable)}.", code="not_grantable"
-        )
+        owner = f"The role {by.role}" if set(ungrantable) - STAFF_SCOPES else "Who is not staff"
+        raise InvalidArgument("scopes", f"{owner} cannot give {', '.join(ungrantable)}.", code="not_grantable")
     if expires_at is not None and expires_at <= now:
         raise InvalidArgument("expiresAt", "The key would have ended already.", code="past")
     if name in settings.RATE_LIMIT_WHITELIST and not by.is_staff:

@@ -141,6 +141,12 @@ class Subject:
         if not self.has_permission(permission):
             raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
 
+    def require_person(self) -> uuid.UUID:
+        """Return the user's id; raise Forbidden for a key or link: a stolen one must not find or make others."""
+        if self.user_id is None or self.scopes is not None:
+            raise Forbidden("Keys are managed by people who have logged in, not by keys or links.")
+        return self.user_id
+
     @property
     def grantable_scopes(self) -> frozenset[str]:
         """The scopes that it may give to a key: an administrator all, others their role's; staff those of staff."""

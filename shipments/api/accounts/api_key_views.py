@@ -1,4 +1,4 @@
-"""API keys: list, make, show, revoke."""
+"""API keys: list, make, show, revoke; for people who have logged in, not for keys."""
 
 import uuid
 from typing import Final
@@ -14,11 +14,19 @@ from shipments.api.accounts import schemas, serializers
 from shipments.api.authentication import subject_of
 from shipments.api.http.requests import validated_body
 from shipments.api.openapi.documentation import problem_responses
+from shipments.auth.subjects import Subject
 from shipments.selectors import accounts
 from shipments.services.accounts import api_keys
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 _MAX_LISTED: Final = 500
+
+
+def _person(request: Request) -> Subject:
+    """Return the caller; raises NotAuthenticated, and Forbidden for a key or a link."""
+    subject = subject_of(request)
+    subject.require_person()
+    return subject
 
 
 class ApiKeysView(APIView):
@@ -27,7 +35,7 @@ class ApiKeysView(APIView):
     @extend_schema(operation_id="listApiKeys", responses={200: schemas.ApiKeyList, **problem_responses()})
     def get(self, request: Request) -> Response:
         """List the newest 500 keys: for an administrator the organisation's, for others their own."""
-        keys = accounts.api_keys(subject_of(request))[:_MAX_LISTED]
+        keys = accounts.api_keys(_person(request))[:_MAX_LISTED]
         return Response(
             {"results": [serializers.api_key_json(key) for key in keys], "next": None, "previous": None}
         )
@@ -50,7 +58,7 @@ class ApiKeyView(APIView):
     @extend_schema(operation_id="getApiKey", responses={200: schemas.ApiKey, **problem_responses(404)})
     def get(self, request: Request, key_id: uuid.UUID) -> Response:
         """Show a key without its secret."""
-        key = accounts.api_keys(subject_of(request)).filter(pk=key_id).first()
+        key = accounts.api_keys(_person(request)).filter(pk=key_id).first()
         if key is None:
             raise NotFound
         return Response(serializers.api_key_json(key))

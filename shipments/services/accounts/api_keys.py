@@ -9,7 +9,7 @@ from django.db import transaction
 
 from shipments import log
 from shipments.auth import tokens
-from shipments.auth.subjects import STAFF_SCOPES, Forbidden, Subject
+from shipments.auth.subjects import STAFF_SCOPES, Subject
 from shipments.models import ApiKey, User
 from shipments.querysets import ApiKeyQuerySet
 from shipments.services.accounts.access_changes import notify_access_changed
@@ -31,7 +31,7 @@ def create(
 
     A key cannot create keys. Raises Forbidden, InvalidArgument.
     """
-    user_id = _require_user(by)
+    user_id = by.require_person()
     requested_scopes = sorted(set(scopes))
     if not requested_scopes:
         raise InvalidArgument("scopes", "A key needs at least one scope.")
@@ -72,7 +72,7 @@ def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
     Raises Forbidden (AccountAboveActor for a key of an account above the subject's level), ApiKeyNotFound.
     """
     if by.role != "system":
-        _require_user(by)
+        by.require_person()
     with transaction.atomic():
         keys: ApiKeyQuerySet = ApiKey.objects.visible_to(by)
         owner_id = keys.filter(pk=key_id).values_list("user_id").first()
@@ -89,9 +89,3 @@ def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
             before={"name": key.name, "scopes": key.scopes}, after={"revoked": True},
         )  # fmt: skip
         notify_access_changed(key.user_id)
-
-
-def _require_user(by: Subject) -> uuid.UUID:
-    if by.user_id is None or by.scopes is not None:
-        raise Forbidden("Keys are managed by people, not by keys.")
-    return by.user_id

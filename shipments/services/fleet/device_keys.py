@@ -7,7 +7,7 @@ from django.db import transaction
 
 from shipments import log
 from shipments.auth import tokens
-from shipments.auth.subjects import Forbidden, Subject
+from shipments.auth.subjects import Subject
 from shipments.models import DeviceKey, Driver
 from shipments.services.fleet.drivers import locked_driver
 from shipments.services.validation import InvalidArgument
@@ -71,5 +71,4 @@ def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUI
 
 def _require_device_admin(by: Subject) -> None:
     by.require("devices:write")
-    if by.scopes is not None:
-        raise Forbidden("Keys are managed by people, not by keys.")
+    by.require_person()

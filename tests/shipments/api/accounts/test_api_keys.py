@@ -7,8 +7,11 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from shipments.auth import subjects
 from shipments.models import ApiKey, User
+from shipments.services.shipments import tracking_links
 from tests import factories
+from tests.narrowing import present
 from tests.shipments.api.accounts import auth_client
 
 pytestmark = pytest.mark.django_db
@@ -40,12 +43,32 @@ def test_a_scope_beyond_the_role_is_refused(client: Client, token: str) -> None:
     assert response.json()["errors"][0]["field"] == "scopes"
 
 
-def test_an_api_key_can_neither_make_nor_revoke_keys(client: Client, token: str) -> None:
-    key = _make_key(client, token).json()
+@pytest.mark.parametrize("role", ["admin", "dispatcher"])
+def test_an_api_key_can_neither_list_nor_make_nor_revoke_keys(client: Client, role: str) -> None:
+    owner = factories.user(factories.organization(), role)
+    token = auth_client.issue_access_token(owner)
+    key = _make_key(client, token, scopes=["shipments:read", "shipments:write"]).json()
+    path, secret = f"api-keys/{key['id']}", key["secret"]
 
-    assert _make_key(client, key["secret"]).status_code == 403
-    response = auth_client.delete(client, f"api-keys/{key['id']}", key["secret"])
-    assert response.status_code == 403
+    responses = [
+        auth_client.get(client, "api-keys", secret),
+        auth_client.get(client, path, secret),
+        _make_key(client, secret),
+        auth_client.delete(client, path, secret),
+    ]
+
+    assert {(each.status_code, each.json()["detail"]) for each in responses} == {
+        (403, "Keys are managed by people who have logged in, not by keys or links.")
+    }
+    assert auth_client.get(client, path, token).status_code == 200
+
+
+def test_a_tracking_link_manages_no_keys_either(client: Client, token: str, user: User) -> None:
+    by = present(subjects.subject_of_user(user))
+    _, link = tracking_links.create(by=by, now=datetime.now(UTC), reference=factories.booked_shipment(by).reference)
+
+    assert auth_client.get(client, "api-keys", link).status_code == 403
+    assert _make_key(client, link).status_code == 403
 
 
 def test_a_revoked_key_is_refused_at_once(client: Client, token: str) -> None:

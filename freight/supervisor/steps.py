@@ -2,13 +2,14 @@
 
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
-from django.core.management import call_command, get_commands
+from django.core.management import CommandError, call_command, get_commands
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
@@ -36,7 +37,7 @@ def database_steps() -> list[Step]:
     commands = get_commands()
     steps = [Step("migrations", _migrate)]
     if settings.DEMO and "seed_demo" in commands:
-        steps.append(Step("demo data", lambda: call_command("seed_demo")))
+        steps.append(Step("demo data", _seed_demo))
     if "warmup_cache" in commands:
         steps.append(Step("warm cache", lambda: call_command("warmup_cache")))
     return steps
@@ -47,6 +48,15 @@ def _migrate() -> None:
     executor = MigrationExecutor(connections[DEFAULT_DB_ALIAS])
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False)
+
+
+def _seed_demo() -> None:
+    try:
+        call_command("seed_demo")
+    except CommandError as refusal:
+        # The sentence alone is what the terminal shows of the log.
+        print(refusal, file=sys.stderr)  # noqa: T201  the step's log
+        raise SystemExit(1) from None
 
 
 def _build_static_files() -> None:

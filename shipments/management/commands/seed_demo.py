@@ -12,13 +12,13 @@ from django.utils.dateparse import parse_datetime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shipments.demo import loader, seed
+from shipments.demo import demo_only, loader, seed
 
 DEFAULT_SHIPMENTS: Final = 2_000
 
 
 class Command(BaseCommand):
-    """Loads the demo once; a second run changes nothing."""
+    """Loads the demo once; a second run changes nothing, and nothing is loaded beside somebody's own data."""
 
     help = "Load demo data: two organisations, real places, shipments in every state with their histories."
 
@@ -37,10 +37,12 @@ class Command(BaseCommand):
         requested: int | None = options["shipments"]
         if requested is not None and requested < 0:
             raise CommandError(f"--shipments {requested} cannot be used: give 0 or more.")
+        demo_only.require_demo("seed_demo")
         existing = seed.demo_shipment_count()
         if existing is not None:
             self._report_existing(existing, requested)
             return
+        demo_only.require_no_other_organization()
         started = time.monotonic()
         try:
             loaded = self._load(DEFAULT_SHIPMENTS if requested is None else requested, options)

@@ -14,7 +14,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from monitoring import runtime
-from shipments.demo import fault_injector
+from shipments.demo import demo_only, fault_injector
 from shipments.demo.driver_simulator import DriverSimulator
 from shipments.demo.seed import SLUG
 from shipments.demo.shipment_simulator import ShipmentSimulator
@@ -53,6 +53,7 @@ class Command(BaseCommand):
             )
         if not 0 < options["rate"] <= 1000:
             raise CommandError(f"--rate {options['rate']} cannot be used: give events a second, up to 1000.")
+        demo_only.require_demo("simulate")
         self._stop = threading.Event()
         self._install_signal_handlers()
         runtime.start_reporting("simulate")

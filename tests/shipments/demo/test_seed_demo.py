@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.db.utils import IntegrityError
+from pytest_django import Settings
 
 from shipments import representation, services
 from shipments.auth import subjects
-from shipments.demo import lane_network, loader, seed
+from shipments.demo import demo_only, lane_network, loader, seed
 from shipments.domain import lifecycle
 from shipments.models import (
     AuditEntry,
@@ -41,6 +42,13 @@ def demo() -> Organization:
     """Load the demo and return its organisation."""
     seed.seed(shipments=SHIPMENTS, events=6, seed=1, now=NOW)
     return Organization.objects.get(slug="demo")
+
+
+@pytest.fixture
+def empty_demo(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command load: as in a demo whose database is empty, which that of the tests is not."""
+    settings.DEMO = True
+    monkeypatch.setattr(demo_only, "require_no_other_organization", lambda: None)
 
 
 def _log(organization: Organization) -> dict[Any, list[dict[str, Any]]]:
@@ -258,7 +266,7 @@ def test_more_events_can_be_requested() -> None:
     assert loaded.events / loaded.shipments == pytest.approx(seed.FULLEST, abs=0.6)
 
 
-def test_the_command_reports_what_it_did_and_changes_nothing_the_second_time() -> None:
+def test_the_command_reports_what_it_did_and_changes_nothing_the_second_time(empty_demo: None) -> None:
     first, second = StringIO(), StringIO()
 
     call_command("seed_demo", shipments=20, now=NOW, stdout=first)
@@ -268,11 +276,30 @@ def test_the_command_reports_what_it_did_and_changes_nothing_the_second_time() -
     assert json.loads(second.getvalue()) == {"command": "seed_demo", "already": True, "shipments": 20}
 
 
-def test_the_command_refuses_to_load_over_existing_data() -> None:
+def test_the_command_refuses_to_load_over_existing_data(empty_demo: None) -> None:
     call_command("seed_demo", shipments=5, now=NOW, stdout=StringIO())
 
     with pytest.raises(CommandError, match="never loaded over"):
         call_command("seed_demo", shipments=6, stdout=StringIO())
+
+
+def test_outside_a_demo_no_account_with_a_public_password_is_made() -> None:
+    before = (Organization.objects.count(), User.objects.count())
+
+    with pytest.raises(CommandError, match="seed_demo is for a demo only and changed nothing: DEMO is off"):
+        call_command("seed_demo", shipments=5, stdout=StringIO())
+
+    assert (Organization.objects.count(), User.objects.count()) == before
+
+
+def test_nothing_is_loaded_beside_the_data_of_somebody_else(settings: Settings) -> None:
+    settings.DEMO = True
+    Organization.objects.create(name="Nordwind", slug="nordwind", created_at=datetime(2000, 1, 1, tzinfo=UTC))
+
+    with pytest.raises(CommandError, match="holds the organisation 'Nordwind' and no demo, so nothing was loaded"):
+        call_command("seed_demo", shipments=5, stdout=StringIO())
+
+    assert not User.objects.filter(email__endswith="@demo.test").exists()
 
 
 def test_every_lane_has_a_plausible_length_and_transit_time() -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from django.db import transaction
+from pytest_django import Settings
 
 from shipments import representation
 from shipments.demo import fault_injector, seed, shipment_simulator
@@ -153,7 +154,8 @@ def test_drivers_move_on_along_their_lanes(demo: Organization) -> None:
     assert len([driver for driver in after if after[driver] != before.get(driver)]) >= 9
 
 
-def test_the_command_reports_what_it_did(demo: Organization) -> None:
+def test_the_command_reports_what_it_did(demo: Organization, settings: Settings) -> None:
+    settings.DEMO = True
     output = StringIO()
 
     call_command("simulate", rate=1000, count=10, stdout=output)
@@ -172,17 +174,28 @@ def test_the_command_reports_what_it_did(demo: Organization) -> None:
         ({"count": 1}, "run `manage.py seed_demo` first"),
     ],
 )
-def test_the_command_says_what_is_wrong(options: dict[str, Any], message: str) -> None:
+def test_the_command_says_what_is_wrong(options: dict[str, Any], message: str, settings: Settings) -> None:
+    settings.DEMO = True
+
     with pytest.raises(CommandError, match=message):
         call_command("simulate", **options)
+
+
+def test_outside_a_demo_nothing_is_written(demo: Organization) -> None:
+    events = ShipmentEvent.objects.count()
+
+    with pytest.raises(CommandError, match="simulate is for a demo only and changed nothing: DEMO is off"):
+        call_command("simulate", rate=1000, count=10)
+
+    assert ShipmentEvent.objects.count() == events
 
 
 def test_the_command_waits_for_a_database_and_exits_on_sigterm(tmp_path: Path) -> None:
     unavailable = {"DATABASE_URL": f"postgresql:///freight?host={tmp_path}", "REDIS_URL": "redis://127.0.0.1:1/0"}
     with subprocess.Popen(
         [sys.executable, "manage.py", "simulate"],
-        cwd=settings.BASE_DIR,
-        env=os.environ | unavailable | {"SECRET_KEY": "x" * 50, "FREIGHT_HOME": str(tmp_path)},
+        cwd=django_settings.BASE_DIR,
+        env=os.environ | unavailable | {"SECRET_KEY": "x" * 50, "FREIGHT_HOME": str(tmp_path), "DEMO": "1"},
         stdout=subprocess.PIPE,
         text=True,
     ) as process:

@@ -2,36 +2,23 @@
 """Freight's command line."""
 
 import os
+import signal
 import sys
 
 
 def main() -> None:
     """Run one management command; what an operator can mend is told in a sentence."""
+    # Until the command runs, Ctrl-C has nothing to clean up and ends the process without a traceback.
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    if on_interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "freight.settings")
-    from django.core.exceptions import ImproperlyConfigured  # after the variable is set
-    from django.core.management import execute_from_command_line
-    from django.db import OperationalError, ProgrammingError
+    from django.core.management import execute_from_command_line  # after the variable is set
 
-    try:
-        execute_from_command_line(sys.argv)
-    except (ImproperlyConfigured, OperationalError, ProgrammingError) as error:
-        reason = _mendable(error)
-        if reason is None or "--traceback" in sys.argv:
-            raise
-        sys.exit(reason)
+    from freight import command_line
 
-
-def _mendable(error: Exception) -> str | None:
-    """Return what an operator can do about an error, None for one of the program's own."""
-    from django.core.exceptions import ImproperlyConfigured
-    from django.db import OperationalError
-
-    if isinstance(error, ImproperlyConfigured):
-        return str(error)
-    if isinstance(error, OperationalError):
-        return f"PostgreSQL at DATABASE_URL does not serve this command: {str(error).strip()}"
-    undefined_table = getattr(error.__cause__, "sqlstate", None) == "42P01"
-    return "The database at DATABASE_URL lacks tables: run manage.py migrate." if undefined_table else None
+    signal.signal(signal.SIGINT, on_interrupt)
+    command_line.run(lambda: execute_from_command_line(sys.argv), traceback="--traceback" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,15 @@
 import json
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
 from django.core.management.base import CommandError
 
-from tests.drills import exports, imports, leak, relay, spreadsheets
+from tests.drills import exports, imports, leak, own_services, relay, spreadsheets
 from tests.drills.alerts import runner as alerts
 from tests.drills.alerts.prometheus import PrometheusMissing
+from tests.drills.harness.waiting import describe
 from tests.drills.scenarios import runner as delivery
 
 # Kills of the relay, in the quick and in the long form.
@@ -18,6 +20,8 @@ _EXPORT_KILLS: Final = (5, 20)
 _EXPORT_ROWS: Final = 20_000
 # Kills of the relay and rows of the file; of one import there are ten attempts.
 _IMPORT: Final = ((3, 10_000), (9, 60_000))
+# The drills that start a whole stage themselves. The others write by Django's settings, on services of their own.
+_WITH_A_STAGE: Final = ("delivery", "alerts")
 
 
 class Evidence(Protocol):
@@ -31,26 +35,17 @@ class Evidence(Protocol):
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare a sub-command for each drill, with its length and its seed."""
     subparsers = parser.add_subparsers(dest="name", required=True)
-    relay_parser = subparsers.add_parser("relay", help="the relay killed at random, on the installation's database")
-    delivery_parser = subparsers.add_parser(
-        "delivery", help="the whole fault table, on a private stage that touches nothing of the installation"
-    )
+    relay_parser = subparsers.add_parser("relay", help="the relay killed at random")
+    delivery_parser = subparsers.add_parser("delivery", help="the whole fault table")
     alerts_parser = subparsers.add_parser(
-        "alerts",
-        help="the fault of each alert injected on a private stage, under a real Prometheus with the shipped rules",
+        "alerts", help="the fault of each alert injected, under a real Prometheus with the shipped rules"
     )
     leak_parser = subparsers.add_parser(
         "leak", help="the same requests to a Daphne, round after round: memory must not grow"
     )
-    exports_parser = subparsers.add_parser(
-        "exports", help="the relay killed while it writes exports, on the installation's database"
-    )
-    imports_parser = subparsers.add_parser(
-        "imports", help="the relay killed while it imports, on the installation's database"
-    )
-    subparsers.add_parser(
-        "spreadsheets", help="exports opened and saved by LibreOffice, of the installation's database"
-    )
+    exports_parser = subparsers.add_parser("exports", help="the relay killed while it writes exports")
+    imports_parser = subparsers.add_parser("imports", help="the relay killed while it imports")
+    subparsers.add_parser("spreadsheets", help="exports opened and saved by LibreOffice")
     for parser_with_seed in (
         relay_parser,
         delivery_parser,
@@ -70,15 +65,41 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class EndedEarly:
+    """A drill that could not be run to its end and proves nothing: a process does not start, for example."""
+
+    drill: str
+    ended_by: str
+    holds: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the evidence as one JSON object."""
+        return asdict(self)
+
+
 def run(options: dict[str, Any], *, out: Callable[[str], object], err: Callable[[str], object]) -> bool:
     """Run the drill, write each evidence as a line of JSON to `out` and progress to `err`; tell whether all held.
 
-    Raises CommandError where the drill needs a program that is missing.
+    A drill that writes by Django's settings replaces this process by one with services of its own. Raises
+    CommandError where the drill needs a program that is missing.
     """
+    if options["name"] not in _WITH_A_STAGE:
+        own_services.replace_this_process(options)
+    return run_here(options, out=out, err=err)
+
+
+def run_here(options: dict[str, Any], *, out: Callable[[str], object], err: Callable[[str], object]) -> bool:
+    """Run the drill in this process; what ends it early is evidence, too, unless `traceback` is asked for."""
+    results: Sequence[Evidence]
     try:
         results = _run(options, log=err)
     except (PrometheusMissing, spreadsheets.LibreOfficeMissing) as error:
         raise CommandError(str(error)) from None
+    except Exception as error:
+        if options.get("traceback"):
+            raise
+        results = [EndedEarly(options["name"], describe(error))]
     for evidence in results:
         out(json.dumps(evidence.as_json()))
     return all(evidence.holds for evidence in results)

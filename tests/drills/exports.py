@@ -1,6 +1,6 @@
 """The relay killed at random while it writes exports: every file is whole, and no partial file is ever served.
 
-Only processes that the drill started are killed. Stop other relays first: one that survives hides what a kill does.
+Only processes that the drill started are killed, on a database of its own.
 """
 
 import hashlib
@@ -27,15 +27,15 @@ from exports.models import Export
 from shipments import services
 from shipments.auth.subjects import Subject
 from tests.drills.harness import fixtures, shipment_copies
-from tests.drills.harness.environment import unlimited
-from tests.drills.harness.presets import installation_stage
-from tests.drills.harness.process import api, relay
+from tests.drills.harness.environment import require_own_database, unlimited
+from tests.drills.harness.presets import settings_stage
+from tests.drills.harness.process import ProductProcess, api, relay
 from tests.drills.harness.waiting import wait_until
 
 _DISPATCHERS: Final = 2
 _POLL_SECONDS: Final = 0.05
 # Met by a loaded machine of two cores.
-_SETTLE_SECONDS: Final = 120.0
+SETTLE_SECONDS: Final = 120.0
 # The longest time from an export's start to the kill, for each row: less than the fastest format takes.
 _MAX_SECONDS_PER_ROW: Final = 10e-6
 Menu = tuple[tuple[str, int | None], ...]
@@ -51,7 +51,7 @@ class Evidence:
 
     `struck`: attempts that were running when their relay was killed. `wrong`: files whose rows, size or hash are
     not the recorded ones. `cut`: downloads that were not the whole file, or came before there was one. `given_up`:
-    exports that failed after their last attempt.
+    exports that failed after their last attempt. `ended_by`: what was waited for in vain.
     """
 
     kills: int
@@ -65,12 +65,13 @@ class Evidence:
     cut: int = 0
     left_over: int = 0
     settled_s: float = 0.0
+    ended_by: str = ""
 
     @property
     def holds(self) -> bool:
         """Whether the promise held, and was tried."""
         return bool(self.struck and self.finished and self.downloads) and not (
-            self.unfinished or self.wrong or self.cut
+            self.unfinished or self.wrong or self.cut or self.ended_by
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -123,33 +124,58 @@ class _ExportOrders:
 
 def run(*, kills: int, rows: int, menu: Menu, seed: int, environment: dict[str, str] | None = None) -> Evidence:
     """Order exports in an organisation of its own, kill relays, and check every file and download."""
+    require_own_database()
     export_orders = _create_orders(rows, menu, random.Random(seed))
-    evidence, struck = Evidence(kills), set[tuple[uuid.UUID, int]]()
+    evidence = Evidence(kills)
     limits = unlimited("general_max", "export_max")
     overrides = limits | {"LOG_LEVEL": "ERROR", "HTTPS": "0"} | (environment or {})
     with (
-        installation_stage("exports", api(), relay(), fork=True, **overrides) as stage,
+        settings_stage("exports", api(), relay(), fork=True, **overrides) as stage,
         _downloading(export_orders, stage.port, evidence),
     ):
-        for _ in range(kills):
-            wait_until(lambda: export_orders.order_and_list_running() - struck, seconds=_SETTLE_SECONDS)
-            time.sleep(export_orders.rng.uniform(0, _MAX_SECONDS_PER_ROW * rows))
-            # An attempt whose relay was killed before is in state "running" until it is recovered.
-            running = export_orders.running_attempts() - struck
-            stage["relay"].kill()
-            # What finished between the look and the kill was not struck.
-            struck.update(running & export_orders.running_attempts())
-            stage["relay"].launch()
-        evidence.struck = len(struck)
-        began = time.monotonic()
-        wait_until(lambda: not export_orders.exports_in(State.QUEUED, State.RUNNING), seconds=_SETTLE_SECONDS)
-        evidence.settled_s = round(time.monotonic() - began, 2)
-        downloads, last = evidence.downloads, len(export_orders.keys)
-        wait_until(
-            lambda: evidence.downloads > downloads + last, seconds=_SETTLE_SECONDS
-        )  # the last files are downloaded, too
+        try:
+            _kill_relays(stage["relay"], export_orders, evidence)
+            _settle(export_orders, evidence)
+        except TimeoutError as error:
+            evidence.ended_by = str(error)
     _check(export_orders, evidence)
     return evidence
+
+
+def _kill_relays(process: ProductProcess, export_orders: _ExportOrders, evidence: Evidence) -> None:
+    """Kill the relay while exports run, again and again; raises TimeoutError where none begins to run."""
+    struck = set[tuple[uuid.UUID, int]]()
+    for _ in range(evidence.kills):
+        wait_until(
+            lambda: export_orders.order_and_list_running() - struck,
+            seconds=SETTLE_SECONDS,
+            detail=lambda: f"No export began to run after {len(struck)} attempts were struck.",
+        )
+        time.sleep(export_orders.rng.uniform(0, _MAX_SECONDS_PER_ROW * export_orders.rows))
+        # An attempt whose relay was killed before is in state "running" until it is recovered.
+        running = export_orders.running_attempts() - struck
+        process.kill()
+        # What finished between the look and the kill was not struck.
+        struck.update(running & export_orders.running_attempts())
+        evidence.struck = len(struck)
+        process.launch()
+
+
+def _settle(export_orders: _ExportOrders, evidence: Evidence) -> None:
+    """Wait until every export has ended and was downloaded once more; raises TimeoutError."""
+    began = time.monotonic()
+    wait_until(
+        lambda: not export_orders.exports_in(State.QUEUED, State.RUNNING),
+        seconds=SETTLE_SECONDS,
+        detail=lambda: f"{len(export_orders.exports_in(State.QUEUED, State.RUNNING))} exports did not end.",
+    )
+    evidence.settled_s = round(time.monotonic() - began, 2)
+    downloads, last = evidence.downloads, len(export_orders.keys)
+    wait_until(
+        lambda: evidence.downloads > downloads + last,
+        seconds=SETTLE_SECONDS,
+        detail=lambda: "The last files were not downloaded.",
+    )
 
 
 def _check(export_orders: _ExportOrders, evidence: Evidence) -> None:

@@ -1,6 +1,6 @@
 """The relay killed at random while it imports: every row takes effect once, and is in the report once.
 
-Only processes that the drill started are killed. Stop other relays first: one that survives hides what a kill does.
+Only processes that the drill started are killed, on a database of its own.
 """
 
 import contextlib
@@ -19,11 +19,12 @@ from exports.sandbox import pool
 from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Shipment, ShipmentEvent
 from tests.drills.harness import fixtures
-from tests.drills.harness.presets import installation_stage
-from tests.drills.harness.process import relay
+from tests.drills.harness.environment import require_own_database
+from tests.drills.harness.presets import settings_stage
+from tests.drills.harness.process import ProductProcess, relay
 from tests.drills.harness.waiting import wait_until
 
-_MAX_WAIT_SECONDS: Final = 120.0
+MAX_WAIT_SECONDS: Final = 120.0
 # From the first rows that were applied after a kill to the next kill.
 _MAX_KILL_DELAY_SECONDS: Final = 0.3
 # One row in this many is of a shipment that exists already.
@@ -37,6 +38,7 @@ class Evidence:
 
     `struck`: kills while the import was running. `wrong`: shipments that were not booked once, or amended once
     where they existed before. `untold`: rows that the report leaves out or has twice. `kept`: files not deleted.
+    `ended_by`: what was waited for in vain.
     """
 
     kills: int
@@ -50,6 +52,7 @@ class Evidence:
     audited: tuple[str, ...] = ()
     kept: int = 0
     seconds: float = 0.0
+    ended_by: str = ""
 
     @property
     def holds(self) -> bool:
@@ -57,7 +60,8 @@ class Evidence:
         existing = len(range(0, self.rows, _EXISTING_EVERY))
         complete = self.state == State.SUCCEEDED and self.counts == (self.rows - existing, existing, 0, 0)
         audit_is_complete = self.audited == ("started", "done")
-        return bool(self.struck) and complete and audit_is_complete and not (self.wrong or self.untold or self.kept)
+        broken = self.wrong or self.untold or self.kept or self.ended_by
+        return bool(self.struck) and complete and audit_is_complete and not broken
 
     def as_json(self) -> dict[str, Any]:
         """Return the evidence as one JSON object."""
@@ -66,7 +70,7 @@ class Evidence:
 
 def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
     """Import a file in an organisation of its own, kill relays meanwhile, and check every row."""
-    rng = random.Random(seed)
+    require_own_database()
     fixtures.locations()
     by = fixtures.dispatcher(fixtures.organization())
     _import_now(by, _file(range(0, rows, _EXISTING_EVERY), pieces=1))
@@ -76,22 +80,30 @@ def run(*, kills: int, rows: int, seed: int, environment: dict[str, str] | None 
     overrides = {"LOG_LEVEL": "ERROR", "HTTPS": "0"} | (environment or {})
     with (
         contextlib.ExitStack() as cleanup,
-        installation_stage("imports", relay(), fork=True, **overrides) as stage,
+        settings_stage("imports", relay(), fork=True, **overrides) as stage,
     ):
         cleanup.callback(pool.close_shared)
-        rows_done = 0
-        for _ in range(kills):
-            _wait_for(partial(_has_progressed, order, rows_done))
-            time.sleep(rng.uniform(0, _MAX_KILL_DELAY_SECONDS))
-            stage["relay"].kill()
-            stage["relay"].launch()
-            latest = _reload(order)
-            evidence.struck += latest.state == State.RUNNING
-            rows_done = latest.done
-        _wait_for(lambda: _reload(order).state not in {State.QUEUED, State.RUNNING})
+        try:
+            _kill_relays(stage["relay"], order, evidence, random.Random(seed))
+        except TimeoutError as error:
+            evidence.ended_by = str(error)
     evidence.seconds = round(time.monotonic() - began, 2)
     _check(_reload(order), evidence)
     return evidence
+
+
+def _kill_relays(process: ProductProcess, order: Import, evidence: Evidence, rng: random.Random) -> None:
+    """Kill the relay while the import runs, and wait until it has ended; raises TimeoutError where it does not."""
+    rows_done = 0
+    for _ in range(evidence.kills):
+        _wait_for(partial(_has_progressed, order, rows_done), f"The import stands at row {rows_done}.")
+        time.sleep(rng.uniform(0, _MAX_KILL_DELAY_SECONDS))
+        process.kill()
+        process.launch()
+        latest = _reload(order)
+        evidence.struck += latest.state == State.RUNNING
+        rows_done = latest.done
+    _wait_for(lambda: _reload(order).state not in {State.QUEUED, State.RUNNING}, "The import did not end.")
 
 
 def _check(order: Import, evidence: Evidence) -> None:
@@ -141,8 +153,8 @@ def _reload(order: Import) -> Import:
     return Import.objects.get(pk=order.pk)
 
 
-def _wait_for(holds: Callable[[], Any]) -> None:
-    wait_until(holds, seconds=_MAX_WAIT_SECONDS)
+def _wait_for(holds: Callable[[], Any], otherwise: str) -> None:
+    wait_until(holds, seconds=MAX_WAIT_SECONDS, detail=lambda: otherwise)
 
 
 def _now() -> datetime:

@@ -22,8 +22,8 @@ from shipments import services
 from tests.drills.clients import websocket_client
 from tests.drills.clients.http_client import HttpClient
 from tests.drills.harness import fixtures
-from tests.drills.harness.environment import unlimited
-from tests.drills.harness.presets import installation_stage
+from tests.drills.harness.environment import require_own_database, unlimited
+from tests.drills.harness.presets import settings_stage
 from tests.drills.harness.process import everything
 
 _WARM_UP_ROUNDS: Final = 4
@@ -70,11 +70,12 @@ class Evidence:
 
 def run(*, scale: LeakScale, command: Sequence[str] = (sys.executable, "manage.py")) -> list[Evidence]:
     """Start a server by the command, measure both kinds of operations, and stop it."""
+    require_own_database()
     key, reference = _create_data()
     environment = unlimited("general_max", "ws_connect_max", "sockets_per_user", "sockets_per_address")
     environment |= {"MALLOC_ARENA_MAX": "2", "LOG_LEVEL": "ERROR", "HTTPS": "0"}
     # Cold: the pages of a fork server would be counted, too.
-    with installation_stage("leak", everything(), fork=False, command_prefix=command, **environment) as stage:
+    with settings_stage("leak", everything(), fork=False, command_prefix=command, **environment) as stage:
         server = stage.api
         return asyncio.run(_run_rounds(server.port, key, reference, psutil.Process(server.pid), scale))
 

@@ -1,7 +1,6 @@
 """The relay killed at random while events are written: each is numbered once, and none is left out."""
 
 import random
-import signal
 import time
 import uuid
 from dataclasses import asdict, dataclass
@@ -15,7 +14,8 @@ from shipments.auth import subjects
 from shipments.auth.subjects import Subject
 from shipments.models import FeedEntry, ShipmentEvent, UnnumberedEvent
 from tests.drills.harness import fixtures
-from tests.drills.harness.presets import installation_stage
+from tests.drills.harness.environment import require_own_database
+from tests.drills.harness.presets import settings_stage
 from tests.drills.harness.process import relay
 from tests.drills.harness.waiting import comes_true
 
@@ -26,7 +26,11 @@ _STOP_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The result of the drill. `lost`: committed, not in the feed. `late_s`: from the last write to its number."""
+    """The result of the drill.
+
+    `lost`: committed, not in the feed. `late_s`: from the last write to its number. `last_status`: the exit status
+    of the last relay, which is asked to end by SIGTERM.
+    """
 
     kills: int
     written: int
@@ -36,11 +40,12 @@ class Evidence:
     gaps: int
     disordered: int
     late_s: float
+    last_status: int | None
 
     @property
     def holds(self) -> bool:
         """Whether the promise held."""
-        return not (self.lost or self.doubled or self.gaps or self.disordered)
+        return not (self.lost or self.doubled or self.gaps or self.disordered or self.last_status)
 
     def as_json(self) -> dict[str, Any]:
         """Return the evidence as one JSON object."""
@@ -50,13 +55,13 @@ class Evidence:
 def run(*, kills: int, seed: int, environment: dict[str, str] | None = None) -> Evidence:
     """Write in an organisation of its own while it starts and kills relays, and then check the feed.
 
-    Only processes that it started are killed. Stop other relays first: one that survives hides what a kill does.
-    Raises subprocess.TimeoutExpired where the last relay does not end by SIGTERM.
+    Only processes that it started are killed.
     """
+    require_own_database()
     rng = random.Random(seed)
     by, references = _create_shipments()
     # Cold, so that a kill strikes the start of a relay as well as its work.
-    with installation_stage("relay", relay(), fork=False, **(environment or {})) as stage:
+    with settings_stage("relay", relay(), fork=False, **(environment or {})) as stage:
         for round_number in range(kills):
             _write(by, references, rng, until=time.monotonic() + rng.uniform(0.3, 2.5))
             stage["relay"].kill()
@@ -65,9 +70,8 @@ def run(*, kills: int, seed: int, environment: dict[str, str] | None = None) -> 
         ended_at = time.monotonic()
         comes_true(_SETTLE_SECONDS, lambda: not _unnumbered(by.organization_id))
         late_seconds = time.monotonic() - ended_at
-        stage["relay"].signal(signal.SIGTERM)
-        stage["relay"].handle.wait(_STOP_SECONDS)
-    return _check(by.organization_id, kills=kills, late=late_seconds)
+        last_status = stage["relay"].stop(_STOP_SECONDS)
+    return _check(by.organization_id, kills=kills, late=late_seconds, last_status=last_status)
 
 
 def _create_shipments() -> tuple[Subject, list[str]]:
@@ -95,7 +99,7 @@ def _unnumbered(organization_id: uuid.UUID) -> bool:
     return UnnumberedEvent.objects.filter(organization_id=organization_id).exists()
 
 
-def _check(organization_id: uuid.UUID, *, kills: int, late: float) -> Evidence:
+def _check(organization_id: uuid.UUID, *, kills: int, late: float, last_status: int | None) -> Evidence:
     feed = FeedEntry.objects.filter(organization_id=organization_id)
     entries = list(feed.order_by("position").values_list("position", "event__shipment_id", "event__seq"))
     disordered, heads = 0, dict[uuid.UUID, int]()
@@ -108,4 +112,5 @@ def _check(organization_id: uuid.UUID, *, kills: int, late: float) -> Evidence:
     return Evidence(
         kills=kills, written=written, numbered=len(entries), lost=written - len(entries), doubled=doubled,
         gaps=newest - len(entries), disordered=disordered, late_s=round(late, 2),
+        last_status=last_status,
     )  # fmt: skip

@@ -29,6 +29,7 @@ from shipments import services
 from shipments.auth.subjects import Subject
 from shipments.models import Customer
 from tests.drills.harness import fixtures
+from tests.drills.harness.environment import require_own_database
 
 INSTALL: Final = "apt-get install -y --no-install-recommends libreoffice-calc"
 _SECONDS: Final = 120
@@ -132,6 +133,7 @@ def run() -> Iterator[Evidence]:
     program = shutil.which("soffice")
     if program is None:
         raise LibreOfficeMissing(f"This drill has LibreOffice open the exports, and there is none here: {INSTALL}")
+    require_own_database()
     by = _create_shipments()
     with tempfile.TemporaryDirectory(prefix="freight-spreadsheets-") as name:
         office = _LibreOffice(program, Path(name))

@@ -1,7 +1,9 @@
 """`manage.py drill` loads the drills where they are installed, and says so where they are not."""
 
+import json
 import sys
 from io import StringIO
+from typing import Any, NoReturn
 
 import pytest
 from django.core.management import CommandError, ManagementUtility, call_command
@@ -60,7 +62,24 @@ def test_each_evidence_is_a_line_and_the_status_is_whether_all_held(monkeypatch:
     out = StringIO()
 
     with pytest.raises(SystemExit) as ended:
-        call_command("drill", "relay", "--quick", stdout=out)
+        call_command("drill", "delivery", "--quick", stdout=out)
 
     assert ended.value.code == 1
     assert out.getvalue() == '{"drill": "relay", "holds": true}\n{"drill": "relay", "holds": false}\n'
+
+
+def test_what_ends_a_drill_early_is_evidence_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end_early(options: dict[str, Any], **_: Any) -> NoReturn:
+        raise ExceptionGroup("two tasks", [RuntimeError("relay did not get ready:\nno disk"), ValueError("later")])
+
+    monkeypatch.setattr(commands, "_run", end_early)
+    lines: list[str] = []
+
+    held = commands.run_here({"name": "exports"}, out=lines.append, err=lines.append)
+
+    assert not held
+    assert [json.loads(line) for line in lines] == [
+        {"drill": "exports", "ended_by": "RuntimeError: relay did not get ready: | no disk", "holds": False}
+    ]
+    with pytest.raises(ExceptionGroup):
+        commands.run_here({"name": "exports", "traceback": True}, out=lines.append, err=lines.append)

@@ -13,7 +13,7 @@ from freight.embedded.layout import Endpoints, Layout
 from freight.embedded.postgres import Postgres
 from freight.embedded.valkey import Valkey
 from tests.drills.harness import procfs
-from tests.drills.harness.environment import require_main_thread
+from tests.drills.harness.environment import own_server, require_main_thread
 
 # The checker reads when a transaction was committed.
 _LOCAL_SETTINGS: Final = "track_commit_timestamp = on\nmax_connections = {connections}\n"
@@ -25,6 +25,7 @@ class PostgresService:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        own_server(layout)
         self._server = Postgres(layout, durable=False)
         self._frozen_pids: list[int] = []
         self.set_max_connections(_CONNECTIONS)

@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from freight.embedded.layout import Layout
+
 ROOT: Final = Path(__file__).resolve().parents[3]
 UNLIMITED: Final = "10000000"
+# The databases of test runs and benchmarks, which stand beside the real one on whatever server.
+_OWN_NAMES: Final = ("test_", "bench_")
+# The sockets of the PostgreSQL servers that this process has started.
+_own_sockets: Final[set[str]] = set()
 
 
 def free_port() -> int:
@@ -24,6 +30,33 @@ def database_url() -> str:
     database = settings.DATABASES["default"]
     host, port = quote(database["HOST"], safe=""), database["PORT"]
     return f"postgresql://{database['USER']}@/{database['NAME']}?host={host}" + (f"&port={port}" if port else "")
+
+
+def own_server(layout: Layout) -> None:
+    """Remember that this process starts the PostgreSQL of a home: what a drill writes there is nobody's."""
+    _own_sockets.add(str(layout.sockets))
+
+
+def require_own_database() -> None:
+    """Raise RuntimeError where Django's settings name a database that is neither a drill's nor a test's own.
+
+    A drill writes organisations, accounts and shipments, and the log of none of them can be deleted.
+    """
+    from django.conf import settings  # a benchmark sets variables before the settings are read
+
+    database = settings.DATABASES["default"]
+    if database["HOST"] not in _own_sockets and not str(database["NAME"]).startswith(_OWN_NAMES):
+        raise RuntimeError(
+            f"The drill was not run: the database {database['NAME']!r} is not its own, and what it writes cannot"
+            " be deleted. Start it by `manage.py drill`, which gives it one."
+        )
+
+
+def blank_product_variables() -> dict[str, str]:
+    """Return every variable of the product, empty, which means unset: nothing of an installation gets through."""
+    from freight.settings import environment  # importing it reads the settings
+
+    return dict.fromkeys(environment.variables, "")
 
 
 def unlimited(*limits: str) -> dict[str, str]:

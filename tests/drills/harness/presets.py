@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.drills.harness.backing_services import BackingServices
-from tests.drills.harness.environment import database_url, free_port, unlimited
+from tests.drills.harness.environment import (
+    blank_product_variables,
+    database_url,
+    free_port,
+    require_own_database,
+    unlimited,
+)
 from tests.drills.harness.nginx import Nginx
 from tests.drills.harness.process import (
     MANAGE,
@@ -63,7 +69,7 @@ def _fault_stage(home: Path) -> ProductStage:
         home / "nginx", port=free_port(), static=static,
         api=[sockets[name] for name in API_ROLES], ws=[sockets[name] for name in WS_ROLES],
     )  # fmt: skip
-    environment = {
+    environment = blank_product_variables() | {
         # The product's own home, which holds nothing here: a disk may be attached there.
         "FREIGHT_HOME": str(product_home), "METRICS_DIR": str(home / "metrics"),
         "DATABASE_URL": backing.endpoints.database_url, "REDIS_URL": backing.endpoints.redis_url,
@@ -175,13 +181,15 @@ def bench_server() -> Iterator[ProductProcess]:
 
 
 @contextlib.contextmanager
-def installation_stage(
+def settings_stage(
     drill: str, *roles: Role, fork: bool, command_prefix: Sequence[str] = MANAGE, **environment: str
 ) -> Iterator[ProductStage]:
-    """Run roles on the installation's database and Redis, which the environment of this process names.
+    """Run roles on the database and Redis of this process' settings: a drill's own (`own_services.py`) or a test's.
 
     `drill` is part of the temporary folder's name. `fork`: from a fork server, else cold by `command_prefix`.
+    Raises RuntimeError where the database is an installation's.
     """
+    require_own_database()
     with tempfile.TemporaryDirectory(prefix=f"freight-{drill}-") as name:
         folder = Path(name)
         environment = {"METRICS_DIR": str(folder / "metrics")} | environment

@@ -18,6 +18,13 @@ def wait_until(condition: Callable[[], Any], *, seconds: float, detail: Callable
         time.sleep(_POLL_SECONDS)
 
 
+def describe(error: BaseException) -> str:
+    """Return what ended a drill as one line: the first cause of a group, with its type."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}".strip().replace("\n", " | ")
+
+
 def comes_true(seconds: float, condition: Callable[[], Any]) -> bool:
     """Return whether a condition holds within `seconds`."""
     return processes.wait_until(condition, seconds=seconds, pause=0.05)

@@ -7,6 +7,7 @@ from typing import Final
 from tests.drills.checks.evidence import COLUMNS, Evidence
 from tests.drills.harness.presets import fault_stage
 from tests.drills.harness.product_stage import ProductStage
+from tests.drills.harness.waiting import describe
 from tests.drills.scenarios import (
     client_load,
     network_faults,
@@ -55,13 +56,21 @@ def run_scenario(stage: ProductStage, name: str, scale: ScenarioScale, seed: int
     return asyncio.run(run_it())
 
 
+def _run_or_report(stage: ProductStage, name: str, scale: ScenarioScale, seed: int) -> Evidence:
+    """Run one scenario; one that ends early did not hold, and the next one runs all the same."""
+    try:
+        return run_scenario(stage, name, scale, seed)
+    except Exception as error:  # noqa: BLE001  whatever ends a row is its evidence
+        return Evidence(name, broken=[f"It ended early by {describe(error)}"])
+
+
 def run(*, quick: bool, seed: int, names: Sequence[str], log: Callable[[str], object]) -> list[Evidence]:
     """Run scenarios, all of them where none is named, and log a row of the fault table for each."""
     log(" | ".join(COLUMNS))
     results = []
     with fault_stage() as stage:
         for name in names or SCENARIOS:
-            evidence = run_scenario(stage, name, SHORT if quick else LONG, seed)
+            evidence = _run_or_report(stage, name, SHORT if quick else LONG, seed)
             results.append(evidence)
             log(" | ".join([*evidence.cells(), f"{evidence.seconds:.0f} s"]))
             for line in str(evidence).splitlines()[1:]:

@@ -1,0 +1,37 @@
+"""How a command ends: by one sentence that an operator can act on, or by a traceback of the program's own fault."""
+
+import signal
+import sys
+from collections.abc import Callable
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, ProgrammingError
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def run(command: Callable[[], object], *, traceback: bool) -> None:
+    """Run a command; `traceback` shows that of an error that an operator can mend, too.
+
+    Raises SystemExit: with a sentence, or with status 130 after Ctrl-C.
+    """
+    try:
+        command()
+    except KeyboardInterrupt:
+        print("\nInterrupted: the command did not finish.", file=sys.stderr)  # noqa: T201  for the terminal
+        sys.exit(INTERRUPTED)
+    except (ImproperlyConfigured, OperationalError, ProgrammingError) as error:
+        reason = _mendable(error)
+        if reason is None or traceback:
+            raise
+        sys.exit(reason)
+
+
+def _mendable(error: Exception) -> str | None:
+    """Return what an operator can do about an error, None for one of the program's own."""
+    if isinstance(error, ImproperlyConfigured):
+        return str(error)
+    if isinstance(error, OperationalError):
+        return f"PostgreSQL at DATABASE_URL does not serve this command: {str(error).strip()}"
+    undefined_table = getattr(error.__cause__, "sqlstate", None) == "42P01"
+    return "The database at DATABASE_URL lacks tables: run manage.py migrate." if undefined_table else None

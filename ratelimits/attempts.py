@@ -12,6 +12,7 @@ from typing import Final
 
 from django.db import connection, transaction
 
+from monitoring.dependencies.connections import release_connection
 from ratelimits.models import FailedAttempts
 from ratelimits.policies import Policy
 
@@ -68,8 +69,8 @@ def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Ite
 
     An account has `policy.most` failures a window from all addresses, an address ADDRESS_FACTOR times as many. Set
     `failed` where the check fails; a success resets the failures of the account, never those of the address. Raises
-    TooManyFailures where either has reached its limit. Never call it inside a transaction: that would hold the
-    locks of the rows while a password is hashed.
+    TooManyFailures where either has reached its limit. Call it outside of a transaction, which would hold the locks
+    of the rows while a password is hashed; nor does the block begin with a connection to the database.
     """
     keys = {f"account:{account}"[:300]: policy.most, f"address:{address}": policy.most * ADDRESS_FACTOR}
     _reserve(policy, keys, now)
@@ -98,6 +99,7 @@ def _reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
     while True:
         elapsed = time.monotonic() - started
         retry_after = _try_reserve(policy, keys, now + timedelta(seconds=elapsed))
+        release_connection()
         if retry_after is None:
             return
         if retry_after > 0 or elapsed > _MAX_WAIT_SECONDS:

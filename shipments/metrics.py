@@ -1,4 +1,4 @@
-"""Prometheus metrics of shipments: events, states, cache lookups, the relay's lag."""
+"""Prometheus metrics of shipments: events, states, cache lookups, the relay's lag, the gate of password hashes."""
 
 from typing import Final
 
@@ -23,6 +23,17 @@ relay_lag: Final = Gauge(
 )
 cache_requests: Final = Counter(
     "cache_requests_total", "Questions to a cache, by what came of them.", ["cache", "result"]
+)
+password_hashes_in_use: Final = Gauge(
+    "password_hashes_in_use", "Passwords that are being hashed, summed over processes.", multiprocess_mode="livesum"
+)
+password_hashes_waiting: Final = Gauge(
+    "password_hashes_waiting",
+    "Passwords that wait to be hashed, summed over processes.",
+    multiprocess_mode="livesum",
+)
+password_hashes_refused: Final = Counter(
+    "password_hashes_refused_total", "Passwords that were not hashed because too many waited."
 )
 
 for _type in EVENT_TYPES:

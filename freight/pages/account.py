@@ -21,7 +21,8 @@ from shipments.auth.request_origin import with_request_origin
 from shipments.demo.accounts import ACCOUNTS, PASSWORD
 from shipments.services.accounts import logins
 
-MAX_FIELD_LENGTH: Final = 254
+MAX_EMAIL_LENGTH: Final = 254
+MAX_PASSWORD_LENGTH: Final = 1024
 
 
 @sensitive_post_parameters("password")
@@ -30,13 +31,14 @@ MAX_FIELD_LENGTH: Final = 254
 def login(request: HttpRequest) -> HttpResponse:
     """Show the login form; on POST start a session and redirect to `next`.
 
-    Answers 401 with the form for wrong credentials, 429 with Retry-After after too many failures.
+    Answers 401 with the form for wrong credentials, 429 with Retry-After after too many failures and where too many
+    log in at once.
     """
     target = _safe_redirect(request, request.POST.get("next") or request.GET.get("next") or "")
     if request.method == "GET":
         return redirect(target) if request.user.is_authenticated else _login_form(request, target)
-    email = request.POST.get("email", "").strip()[:MAX_FIELD_LENGTH]
-    password = request.POST.get("password", "")[:MAX_FIELD_LENGTH]
+    email = request.POST.get("email", "").strip()[:MAX_EMAIL_LENGTH]
+    password = request.POST.get("password", "")[:MAX_PASSWORD_LENGTH]
     if "\0" in email + password or not (email and password):
         return _login_form(request, target, email=email, problem="Enter your e-mail address and your password.")
     origin = logins.Origin(address=addresses.client_address(request.META), request_id=_request_id(request))
@@ -48,9 +50,9 @@ def login(request: HttpRequest) -> HttpResponse:
     except logins.TooManyFailures as error:
         minutes = max(1, round(error.retry_after / 60))
         problem = f"Too many failed attempts. Try again in about {minutes} min."
-        response = _login_form(request, target, email=email, problem=problem, status=429)
-        response["Retry-After"] = str(error.retry_after)
-        return response
+        return _login_refused(request, target, email=email, problem=problem, retry_after=error.retry_after)
+    except logins.HashingBusy as busy:
+        return _login_refused(request, target, email=email, problem=str(busy), retry_after=busy.retry_after)
     start_session(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
     return redirect(target)
 
@@ -78,6 +80,14 @@ def _safe_redirect(request: HttpRequest, target: str) -> str:
         target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return target if is_same_site else reverse("board")
+
+
+def _login_refused(
+    request: HttpRequest, target: str, *, email: str, problem: str, retry_after: int
+) -> HttpResponse:
+    response = _login_form(request, target, email=email, problem=problem, status=429)
+    response["Retry-After"] = str(retry_after)
+    return response
 
 
 def _login_form(

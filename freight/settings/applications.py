@@ -61,8 +61,8 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "shipments.auth.password_hashers.Argon2Hasher",
+    "shipments.auth.password_hashers.PBKDF2Hasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import Group
 from django.db import models
 from django.http import HttpRequest
@@ -18,7 +19,7 @@ from shipments.admin.service_admin import (
     organization_id_of,
 )
 from shipments.models import ApiKey, Customer, Driver, Organization, Role, User
-from shipments.services.accounts import api_keys, members, organizations
+from shipments.services.accounts import api_keys, members, organizations, passwords
 from shipments.services.accounts.account_levels import refusal_reason
 
 if TYPE_CHECKING:
@@ -137,6 +138,16 @@ class UserAdmin(ServiceAdmin):
         form.parties_organization_id = None if form.asks_organization else organization_id_of(obj or request.user)
         return form
 
+    def before_transaction(self, request: HttpRequest, object_id: str | None = None, *_: Any) -> None:
+        """Hash a new password: that must not hold a transaction."""
+        password = request.POST.get("password_new", "")
+        if not password or not self.has_permission(request, self.write_permission):
+            return
+        typed = User(email=request.POST.get("email", ""), name=request.POST.get("name", ""))
+        user = self.get_object(request, unquote(object_id)) if object_id else typed
+        if user is not None:
+            request.hashed_password = passwords.hash_new(password, user)  # type: ignore[attr-defined]  # our attribute
+
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """Create or change the account through the services, one call for each kind of change."""
         if change:
@@ -151,7 +162,7 @@ class UserAdmin(ServiceAdmin):
             email=cleaned["email"],
             name=cleaned["name"],
             role=cleaned["role"],
-            password=cleaned["password_new"] or None,
+            password=getattr(request, "hashed_password", None),
             customer_id=form.party_id("customer"),
             driver_id=form.party_id("driver"),
         )
@@ -172,8 +183,8 @@ class UserAdmin(ServiceAdmin):
                 customer_id=form.party_id("customer"),
                 driver_id=form.party_id("driver"),
             )
-        if cleaned["password_new"]:
-            members.set_password(**arguments, password=cleaned["password_new"])
+        if (hashed := getattr(request, "hashed_password", None)) is not None:
+            members.set_password(**arguments, password=hashed)
         if "is_staff" in changed:
             members.set_staff(**arguments, staff=cleaned["is_staff"])
         if "is_active" in changed:

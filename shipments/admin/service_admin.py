@@ -20,6 +20,7 @@ from shipments.auth.subjects import Forbidden, Subject
 from shipments.domain.lifecycle import IllegalTransition
 from shipments.models import User
 from shipments.services.accounts import api_keys, members
+from shipments.services.accounts.passwords import HashingBusy
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
@@ -41,6 +42,7 @@ REFUSALS = (
     services.CustomerInUse,
     members.AccountNotFound,
     members.DuplicateAccount,
+    HashingBusy,
     api_keys.ApiKeyNotFound,
     IllegalTransition,
     Forbidden,
@@ -169,11 +171,16 @@ class ServiceAdmin(Base):
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Show a service's refusal as a message on the form; the transaction has been rolled back."""
         try:
+            if request.method == "POST":
+                self.before_transaction(request, *args)
             return super().changeform_view(request, *args, **kwargs)
         except REFUSALS as refusal:
             _record_denial(request, refusal)
             self.message_user(request, _message_of(refusal), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
+
+    def before_transaction(self, request: HttpRequest, object_id: str | None = None, *_: Any) -> None:
+        """Do what takes long, before Django opens the transaction of the form; REFUSALS are shown as messages."""
 
     def apply_to_each(
         self, request: HttpRequest, rows: models.QuerySet[Any], action: Callable[[Any], object], verb: str

@@ -39,9 +39,10 @@ class Connection:
     ) -> Answer:
         """Send a request as the proxy does for a client at an address."""
         started = time.perf_counter()
-        fields = {"Host": "127.0.0.1", "X-Forwarded-For": address, **(headers or {})}
+        fields = {"Host": "127.0.0.1", "X-Forwarded-For": address}
         if body is not None:
             fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        fields |= headers or {}
         lines = [f"{'GET' if body is None else 'POST'} {path} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items())]
         self._writer.write("\r\n".join([*lines, "", ""]).encode() + (body or b""))
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

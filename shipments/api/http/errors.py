@@ -18,6 +18,7 @@ from rest_framework.views import set_rollback
 
 from shipments import services
 from shipments.api.http.renderers import encode
+from shipments.auth.password_hashers import HashingBusy
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.domain.lifecycle import IllegalTransition
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
@@ -46,6 +47,7 @@ _STATUS_BY_ERROR: Final[Mapping[type[Exception], int]] = {
     KeyInFlight: 409,
     KeyReused: 422,
     OutcomeUnknown: 503,
+    HashingBusy: 429,
     Forbidden: 403,
     PermissionDenied: 403,
     RequestDataTooBig: 413,
@@ -168,6 +170,8 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
             headers["Retry-After"] = str(int(wait) + 1)
     if status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(exc, KeyInFlight):
         headers["Retry-After"] = str(RETRY_SECONDS)
+    if isinstance(exc, HashingBusy):
+        headers["Retry-After"] = str(exc.retry_after)
     if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
         headers["Accept-Encoding"] = "identity"
     return headers

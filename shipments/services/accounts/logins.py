@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
 from ratelimits import attempts, limiter, policies
@@ -15,9 +14,14 @@ from shipments import log
 from shipments.auth import subjects, tokens
 from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Membership, RefreshFamily, User
+from shipments.services.accounts import passwords
 from shipments.services.accounts.access_changes import notify_access_changed
+from shipments.services.accounts.passwords import HashingBusy
 
-__all__ = ["BadCredentials", "Origin", "TokenPair", "TooManyFailures", "authenticate", "login", "logout", "refresh"]
+__all__ = [
+    "BadCredentials", "HashingBusy", "Origin", "TokenPair", "TooManyFailures", "authenticate", "login", "logout",
+    "refresh",
+]  # fmt: skip
 
 
 class BadCredentials(Exception):
@@ -42,47 +46,31 @@ class TokenPair:
     user: User
 
 
-def authenticate(*, email: str, password: str, origin: Origin, now: datetime, members_only: bool = False) -> User:
+def authenticate(*, email: str, password: str, origin: Origin, now: datetime) -> User:
     """Return the user with this password, and write the audit entry `login` or `login_failed`.
 
-    That is a member, or (unless `members_only`) a superuser without an organisation. API, pages and admin all
-    check passwords here. It takes the same time whether or not the account exists. Must not be called inside a
-    transaction. Raises BadCredentials; TooManyFailures where the account or the address has used up the policy
-    `auth`.
+    That is a member, or a superuser without an organisation. API, pages and admin all check passwords here. It
+    takes the same time whether or not the account exists. Call it outside of a transaction. Raises BadCredentials;
+    TooManyFailures where the account or the address has used up the policy `auth`; HashingBusy.
     """
-    account = email.strip().lower().replace("\0", "")[:254]
-    with attempts.attempt(
-        policies.get("auth"), account=account, address=limiter.address_key(origin.address), now=now
-    ) as attempt:
-        user = User.objects.select_related("membership__organization").filter(email=account).first()
-        if user is None:
-            make_password(password)  # takes as long as a check
-        is_correct = user is not None and user.check_password(password)
-        subject = (
-            _authorized_subject(user, origin, members_only=members_only)
-            if user is not None and is_correct
-            else None
-        )
-        if user is None or subject is None:
-            attempt.failed = True
-            _audit_failure(user, account, "password", origin, now)
-            raise BadCredentials
+    user, subject = _check(email, password, origin, now, members_only=False)
     with transaction.atomic():
-        User.objects.filter(pk=user.pk).update(last_login=now)
-        log.record_audit(by=subject, now=now, action="login", entity="user", entity_id=user.pk)
+        _record_login(user, subject, now)
     return user
 
 
 def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenPair:
     """Check the password and start a login with its first pair of tokens; raises what `authenticate` raises."""
-    user = authenticate(email=email, password=password, origin=origin, now=now, members_only=True)
-    family = RefreshFamily.objects.create(
-        user=user,
-        created_at=now,
-        refreshed_at=now,
-        expires_at=now + timedelta(days=settings.JWT_REFRESH_DAYS),
-        address=origin.address,
-    )
+    user, subject = _check(email, password, origin, now, members_only=True)
+    with transaction.atomic():
+        _record_login(user, subject, now)
+        family = RefreshFamily.objects.create(
+            user=user,
+            created_at=now,
+            refreshed_at=now,
+            expires_at=now + timedelta(days=settings.JWT_REFRESH_DAYS),
+            address=origin.address,
+        )
     return _issue_pair(family, user, now)
 
 
@@ -139,6 +127,30 @@ def logout(*, by: Subject, now: datetime) -> None:
 def revoke_all(user: User, *, now: datetime) -> None:
     """End every login of a user, inside the caller's transaction."""
     RefreshFamily.objects.filter(user=user, revoked_at=None).update(revoked_at=now)
+
+
+def _check(email: str, password: str, origin: Origin, now: datetime, *, members_only: bool) -> tuple[User, Subject]:
+    account = email.strip().lower().replace("\0", "")[:254]
+    user = User.objects.select_related("membership__organization").filter(email=account).first()
+    with attempts.attempt(
+        policies.get("auth"), account=account, address=limiter.address_key(origin.address), now=now
+    ) as attempt:
+        subject = None
+        if passwords.check(user, password) and user is not None:
+            subject = _authorized_subject(user, origin, members_only=members_only)
+        if user is None or subject is None:
+            attempt.failed = True
+            _audit_failure(user, account, "password", origin, now)
+            raise BadCredentials
+    return user, subject
+
+
+def _record_login(user: User, subject: Subject, now: datetime) -> None:
+    """Audit a login in the caller's transaction; BadCredentials where the password was changed meanwhile."""
+    unchanged = User.objects.filter(pk=user.pk, password=user.password, is_active=True)
+    if not unchanged.update(last_login=now):
+        raise BadCredentials
+    log.record_audit(by=subject, now=now, action="login", entity="user", entity_id=user.pk)
 
 
 def _authorized_subject(user: User, origin: Origin, *, members_only: bool) -> Subject | None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
@@ -18,9 +17,11 @@ from django.db.models import F
 from shipments import log
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.models import Customer, Driver, Membership, Role, User
+from shipments.services.accounts import passwords
 from shipments.services.accounts.access_changes import notify_access_changed
 from shipments.services.accounts.account_levels import require_level
 from shipments.services.accounts.logins import revoke_all
+from shipments.services.accounts.passwords import HashedPassword
 from shipments.services.validation import InvalidArgument
 
 
@@ -39,13 +40,14 @@ def create(
     email: str,
     role: str,
     name: str = "",
-    password: str | None = None,
+    password: str | HashedPassword | None = None,
     customer_id: uuid.UUID | None = None,
     driver_id: uuid.UUID | None = None,
 ) -> User:
     """Store a member of the subject's organisation; without a password it cannot log in yet.
 
-    Raises Forbidden, InvalidArgument, DuplicateAccount.
+    Raises Forbidden, InvalidArgument, DuplicateAccount. A password in clear is hashed first: not in a transaction,
+    and raises HashingBusy.
     """
     _require_account_admin(by)
     email = _normalized_email(email)
@@ -53,7 +55,7 @@ def create(
     if password is None:
         user.set_unusable_password()
     else:
-        _set_password(user, password)
+        user.password = _hashed(password, user).encoded
     with transaction.atomic():
         membership = _apply_role(
             Membership(user=user, organization_id=by.organization_id), role, customer_id, driver_id
@@ -113,11 +115,19 @@ def set_active(*, by: Subject, now: datetime, user_id: uuid.UUID, active: bool) 
         _record_permission_change(user, by=by, now=now, before={"active": not active}, after={"active": active})
 
 
-def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: str) -> None:
-    """Set the password of an account and end its logins. Raises Forbidden, AccountNotFound, InvalidArgument."""
+def set_password(*, by: Subject, now: datetime, user_id: uuid.UUID, password: str | HashedPassword) -> None:
+    """Set the password of an account and end its logins. Raises Forbidden, AccountNotFound, InvalidArgument.
+
+    A password in clear is hashed first: not in a transaction, and raises HashingBusy.
+    """
+    _require_account_admin(by)
+    member = User.objects.filter(pk=user_id, membership__organization_id=by.organization_id).first()
+    if member is None:
+        raise AccountNotFound(user_id)
+    hashed = _hashed(password, member)
     with transaction.atomic():
         user = _locked_membership(user_id, by).user
-        _set_password(user, password)
+        user.password = hashed.encoded
         user.save(update_fields=["password"])
         revoke_all(user, now=now)
         _record_permission_change(user, by=by, now=now, before=None, after={"password": "changed"})
@@ -203,12 +213,8 @@ def _normalized_email(text: str) -> str:
     return email
 
 
-def _set_password(user: User, password: str) -> None:
-    try:
-        validate_password(password, user)
-    except ValidationError as error:
-        raise InvalidArgument("password", " ".join(error.messages)) from error
-    user.set_password(password)
+def _hashed(password: str | HashedPassword, user: User) -> HashedPassword:
+    return passwords.hash_new(password, user) if isinstance(password, str) else password
 
 
 def _save_with_unique_email(user: User, **save_arguments: Any) -> None:

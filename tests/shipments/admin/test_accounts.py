@@ -4,7 +4,8 @@ import uuid
 
 import pytest
 
-from shipments.auth import bearers
+from shipments.auth import bearers, password_hashers
+from shipments.auth.password_hashers import HashGate
 from shipments.models import (
     ApiKey,
     AuditEntry,
@@ -81,6 +82,38 @@ def test_a_weak_password_is_refused_as_a_message(operator: OperatorFactory, orga
     assert response.status_code == 302
     assert "too common" in messages_of(response)[0]
     assert not User.objects.filter(email="weak@example.test").exists()
+
+
+def test_a_password_that_finds_no_room_to_hash_is_refused_as_a_message(
+    operator: OperatorFactory, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = factories.user(organization, "auditor")
+    monkeypatch.setattr(password_hashers, "gate", HashGate(slots=0, queue=0, wait_seconds=0))
+
+    response = operator("admin").post(
+        f"/admin/shipments/user/{user.pk}/change/",
+        {
+            "email": user.email, "name": "", "role": "auditor", "is_active": "on",
+            "password_new": "correct horse battery",
+        },
+    )  # fmt: skip
+
+    assert "try again in a few seconds" in messages_of(response)[0]
+    assert User.objects.get(pk=user.pk).password == user.password
+
+
+def test_a_password_is_changed(operator: OperatorFactory, organization: Organization) -> None:
+    user = factories.user(organization, "auditor")
+
+    operator("admin").post(
+        f"/admin/shipments/user/{user.pk}/change/",
+        {
+            "email": user.email, "name": "", "role": "auditor", "is_active": "on",
+            "password_new": "correct horse battery",
+        },
+    )  # fmt: skip
+
+    assert User.objects.get(pk=user.pk).check_password("correct horse battery")
 
 
 def test_a_taken_address_is_refused(operator: OperatorFactory, organization: Organization) -> None:

@@ -7,6 +7,8 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from shipments.auth import password_hashers
+from shipments.auth.password_hashers import HashGate
 from shipments.models import AuditEntry, Membership, User
 from tests.factories import PASSWORD
 from tests.shipments.api.accounts import auth_client
@@ -57,6 +59,19 @@ def test_the_sixth_attempt_is_429_with_retry_after(client: Client, user: User) -
     assert refused.status_code == 429
     assert 880 <= int(refused["Retry-After"]) <= 901
     assert refused["Content-Type"] == "application/problem+json"
+
+
+def test_a_login_that_finds_no_room_to_hash_is_429_with_retry_after(
+    client: Client, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(password_hashers, "gate", HashGate(slots=0, queue=0, wait_seconds=0))
+
+    refused = _login(client, user)
+
+    assert (refused.status_code, refused["Retry-After"]) == (429, "2")
+    assert refused["Content-Type"] == "application/problem+json"
+    assert refused.json()["detail"].startswith("Many people are logging in just now")
+    assert refused.has_header("RateLimit")
 
 
 def test_a_forwarded_header_of_a_client_changes_neither_limit_nor_audit(

@@ -1,7 +1,8 @@
 """Limits failures (wrong passwords) per key, exactly also when attempts are concurrent.
 
 An attempt reserves a slot before it is checked and settles it as failed or not. Failures and attempts in flight
-together never exceed the limit, so of forty concurrent guesses five are answered.
+together never exceed the limit, so of forty concurrent guesses five are answered. Which keys count an attempt, and
+why a known device is counted alone: docs/decisions/0048.
 """
 
 import time
@@ -16,8 +17,8 @@ from monitoring.dependencies.connections import release_connection
 from ratelimits.models import FailedAttempts
 from ratelimits.policies import Policy
 
-# The limit of an address is this many times that of an account: an office behind one address must not lock itself
-# out, while guesses at many accounts are still stopped.
+# The limits of an account from all addresses, and of an address for all accounts, as multiples of the policy's.
+ACCOUNT_FACTOR: Final = 20
 ADDRESS_FACTOR: Final = 10
 _LEASE_DURATION: Final = timedelta(seconds=15)
 _MAX_WAIT_SECONDS: Final = 5.0
@@ -29,7 +30,8 @@ ON CONFLICT (policy, key) DO UPDATE SET
     failures = CASE WHEN stored.ends_at <= %(now)s THEN 0 ELSE stored.failures END,
     ends_at = CASE WHEN stored.ends_at <= %(now)s THEN EXCLUDED.ends_at ELSE stored.ends_at END,
     in_flight = CASE WHEN stored.in_flight_until <= %(now)s THEN 0 ELSE stored.in_flight END + 1,
-    in_flight_until = EXCLUDED.in_flight_until
+    in_flight_until = EXCLUDED.in_flight_until,
+    refusal_noted = stored.refusal_noted AND stored.ends_at > %(now)s
 WHERE CASE WHEN stored.ends_at <= %(now)s THEN 0 ELSE stored.failures END
     + CASE WHEN stored.in_flight_until <= %(now)s THEN 0 ELSE stored.in_flight END < %(most)s
 """
@@ -37,7 +39,8 @@ _SETTLE_SQL: Final = """
 UPDATE ratelimits_failedattempts SET
     in_flight = GREATEST(in_flight - 1, 0),
     failures = CASE WHEN %(forgive)s THEN 0 ELSE failures + %(failed)s END,
-    ends_at = CASE WHEN failures = 0 AND %(failed)s > 0 THEN %(ends)s ELSE ends_at END
+    ends_at = CASE WHEN failures = 0 AND %(failed)s > 0 THEN %(ends)s ELSE ends_at END,
+    refusal_noted = refusal_noted AND NOT %(forgive)s
 WHERE policy = %(policy)s AND key = %(key)s
 """
 _PURGE_SQL: Final = """
@@ -49,11 +52,15 @@ DELETE FROM ratelimits_failedattempts WHERE id IN (
 
 
 class TooManyFailures(Exception):
-    """The key has reached its limit of failures in this window; `retry_after` in seconds."""
+    """A key has reached its limit of failures in this window.
 
-    def __init__(self, retry_after: int) -> None:
+    `retry_after` in seconds; `limit`: whose it is, `login` (an account from one address), `account`, `address` or
+    `device`; `is_first`: whether this is the first refusal of the window.
+    """
+
+    def __init__(self, retry_after: int, *, limit: str = "", is_first: bool = False) -> None:
         super().__init__(f"Too many failures; try again in {retry_after} seconds.")
-        self.retry_after = retry_after
+        self.retry_after, self.limit, self.is_first = retry_after, limit, is_first
 
 
 class Attempt:
@@ -64,15 +71,17 @@ class Attempt:
 
 
 @contextmanager
-def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Iterator[Attempt]:
-    """Reserve a slot of the account and of the address for one attempt, and settle both after the block.
+def attempt(policy: Policy, *, account: str, address: str, now: datetime, device: str = "") -> Iterator[Attempt]:
+    """Reserve a slot under every key of one attempt, and settle them after the block.
 
-    An account has `policy.most` failures a window from all addresses, an address ADDRESS_FACTOR times as many. Set
-    `failed` where the check fails; a success resets the failures of the account, never those of the address. Raises
-    TooManyFailures where either has reached its limit. Call it outside of a transaction, which would hold the locks
-    of the rows while a password is hashed; nor does the block begin with a connection to the database.
+    An account has `policy.most` failures a window from one address and ACCOUNT_FACTOR times as many from all, an
+    address ADDRESS_FACTOR times as many for all accounts. A device that the account is known to use has
+    `policy.most` of its own instead, whatever others do. Set `failed` where the check fails; a success forgives the
+    failures of the account from this address, or of the device. Raises TooManyFailures where a limit is reached.
+    Call it outside of a transaction, which would hold the locks of the rows while a password is hashed; nor does
+    the block begin with a connection to the database.
     """
-    keys = {f"account:{account}"[:300]: policy.most, f"address:{address}": policy.most * ADDRESS_FACTOR}
+    keys = _limits(policy, account, address, device)
     _reserve(policy, keys, now)
     current_attempt = Attempt()
     is_finished = False
@@ -86,6 +95,11 @@ def attempt(policy: Policy, *, account: str, address: str, now: datetime) -> Ite
         )
 
 
+def login_key(address: str, account: str) -> str:
+    """Return the key of an account from one address. An address has no space, so no account can pass for two."""
+    return f"login:{address} {account}"
+
+
 def purge(now: datetime) -> int:
     """Delete up to 100 rows whose window has ended, and return how many."""
     with connection.cursor() as cursor:
@@ -93,24 +107,41 @@ def purge(now: datetime) -> int:
         return int(cursor.rowcount)
 
 
+def _limits(policy: Policy, account: str, address: str, device: str) -> dict[str, int]:
+    """Return the most failures of each key, in the order in which attempts lock their rows: no deadlock."""
+    if device:
+        return {f"device:{device}": policy.most}
+    return {
+        login_key(address, account): policy.most,
+        f"account:{account}": policy.most * ACCOUNT_FACTOR,
+        f"address:{address}": policy.most * ADDRESS_FACTOR,
+    }
+
+
 def _reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> None:
     """Reserve a slot of every key; waits up to _MAX_WAIT_SECONDS for attempts in flight, which may succeed."""
     started = time.monotonic()
     while True:
         elapsed = time.monotonic() - started
-        retry_after = _try_reserve(policy, keys, now + timedelta(seconds=elapsed))
-        release_connection()
-        if retry_after is None:
+        try:
+            refusal = _try_reserve(policy, keys, now + timedelta(seconds=elapsed))
+        finally:
+            release_connection()
+        if refusal is None:
             return
-        if retry_after > 0 or elapsed > _MAX_WAIT_SECONDS:
-            raise TooManyFailures(max(1, retry_after))
+        if refusal.retry_after > 0:
+            raise refusal
+        if elapsed > _MAX_WAIT_SECONDS:
+            raise TooManyFailures(1)
         time.sleep(_POLL_SECONDS)
 
 
-def _try_reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> int | None:
-    """Return None where every slot was reserved, else the seconds to wait; 0: for attempts in flight."""
+def _try_reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> TooManyFailures | None:
+    """Return None where every slot was reserved, else the refusal.
+
+    Its `retry_after` is 0 while there are attempts in flight, which may succeed.
+    """
     with transaction.atomic(), connection.cursor() as cursor:
-        # Always the account first: attempts lock in one order and cannot deadlock.
         for key, most in keys.items():
             cursor.execute(
                 _RESERVE_SQL,
@@ -131,8 +162,13 @@ def _try_reserve(policy: Policy, keys: Mapping[str, int], now: datetime) -> int 
             return None
     row = FailedAttempts.objects.filter(policy=policy.name, key=refused_key).first()
     if row is None or row.failures < keys[refused_key] or row.ends_at <= now:
-        return 0
-    return max(1, round((row.ends_at - now).total_seconds()))
+        return TooManyFailures(0)
+    is_first = FailedAttempts.objects.filter(pk=row.pk, refusal_noted=False).update(refusal_noted=True) == 1
+    return TooManyFailures(
+        max(1, round((row.ends_at - now).total_seconds())),
+        limit=refused_key.partition(":")[0],
+        is_first=is_first,
+    )
 
 
 def _settle(policy: Policy, keys: Iterable[str], now: datetime, *, failed: bool, succeeded: bool) -> None:
@@ -144,7 +180,7 @@ def _settle(policy: Policy, keys: Iterable[str], now: datetime, *, failed: bool,
                     "policy": policy.name,
                     "key": key,
                     "failed": int(failed),
-                    "forgive": succeeded and key.startswith("account:"),
+                    "forgive": succeeded and key.startswith(("login:", "device:")),
                     "ends": now + timedelta(seconds=policy.window),
                 },
             )

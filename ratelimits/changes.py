@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.db import transaction
 from django.db.models import Q
 
-from ratelimits import counters, limiter, overrides, policies, signals
+from ratelimits import attempts, counters, limiter, overrides, policies, signals
 from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit
 
 MAX_REQUESTS: Final = 2**31 - 1
@@ -74,8 +74,8 @@ def clear_key(*, by: object, now: datetime, policy: str, key: str) -> None:
 def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
     """Reset the counters of a key in the current windows, and return their counts by policy.
 
-    Failed logins are reset, too: of an account (`account:<e-mail address>`) or an address. Raises RedisError or
-    OSError where Redis does not answer; the processes then count alone.
+    Failed logins are reset, too: of an account (`account:<e-mail address>`, wherever they came from) or an address.
+    Raises RedisError or OSError where Redis does not answer; the processes then count alone.
     """
     client: Any = counters.redis_client()
     used: dict[str, int] = {}
@@ -84,14 +84,23 @@ def reset(*, by: object, now: datetime, key: str) -> dict[str, int]:
         if count:
             used[policy] = int(count)
     with transaction.atomic():
-        failed_attempts = FailedAttempts.objects.filter(Q(key=key) | Q(key=f"address:{key}"), policy="auth")
+        failed_attempts = FailedAttempts.objects.filter(_failed_logins(key), policy="auth")
         failures = sum(row.failures for row in failed_attempts.select_for_update())
-        failed_attempts.update(failures=0)
+        failed_attempts.update(failures=0, refusal_noted=False)
         if failures:
             used["auth"] = failures
         if used:
             _announce_change(by, now, f"reset {key}", used, None)
     return used
+
+
+def _failed_logins(key: str) -> Q:
+    """Return the condition for the failed logins of a key."""
+    kind, _, name = key.partition(":")
+    rows = Q(key=key) | Q(key=f"address:{key}")
+    if kind == "account":
+        return rows | Q(key__startswith="login:", key__endswith=f" {name}")
+    return rows | Q(key__startswith=attempts.login_key(key, "")) if kind == "address" else rows
 
 
 def canonical_key(key: str) -> str:

@@ -5,7 +5,10 @@ from django.db import models
 
 
 class FailedAttempts(models.Model):
-    """The failures of a key in the window that its first failure started."""
+    """The failures of a key in the window that its first failure started.
+
+    Keys are `login:<address> <account>`, `account:<account>`, `address:<address>` and `device:<id>`.
+    """
 
     id = models.BigAutoField(primary_key=True)
     policy = models.CharField(max_length=24)
@@ -15,6 +18,8 @@ class FailedAttempts(models.Model):
     # Attempts that are being checked; they expire should their process die.
     in_flight = models.PositiveIntegerField(default=0)
     in_flight_until = models.DateTimeField()
+    # Whether an attempt of this window was refused already: only the first one is worth an audit entry.
+    refusal_noted = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         verbose_name_plural = "failed attempts"

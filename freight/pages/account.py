@@ -16,7 +16,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from monitoring import addresses
-from shipments.auth import subjects
+from shipments.auth import device_cookies, subjects
 from shipments.auth.request_origin import with_request_origin
 from shipments.demo.accounts import ACCOUNTS, PASSWORD
 from shipments.services.accounts import logins
@@ -41,9 +41,14 @@ def login(request: HttpRequest) -> HttpResponse:
     password = request.POST.get("password", "")[:MAX_PASSWORD_LENGTH]
     if "\0" in email + password or not (email and password):
         return _login_form(request, target, email=email, problem="Enter your e-mail address and your password.")
-    origin = logins.Origin(address=addresses.client_address(request.META), request_id=_request_id(request))
+    now = timezone.now()
+    origin = logins.Origin(
+        address=addresses.client_address(request.META),
+        request_id=_request_id(request),
+        device_cookie=request.COOKIES.get(device_cookies.NAME, ""),
+    )
     try:
-        user = logins.authenticate(email=email, password=password, origin=origin, now=timezone.now())
+        user = logins.authenticate(email=email, password=password, origin=origin, now=now)
     except logins.BadCredentials:
         problem = "This e-mail address and password do not go together."
         return _login_form(request, target, email=email, problem=problem)
@@ -54,7 +59,9 @@ def login(request: HttpRequest) -> HttpResponse:
     except logins.HashingBusy as busy:
         return _login_refused(request, target, email=email, problem=str(busy), retry_after=busy.retry_after)
     start_session(request, user, backend=settings.AUTHENTICATION_BACKENDS[0])
-    return redirect(target)
+    response = redirect(target)
+    device_cookies.remember(response, user, now=now, shown=origin.device_cookie, path=request.path)
+    return response
 
 
 @require_POST

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
-from ratelimits import changes, counters, limiter, overrides, policies, report
+from ratelimits import attempts, changes, counters, limiter, overrides, policies, report
 from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit, Revision
 from shipments.auth import subjects
 from shipments.models import AuditEntry, User
@@ -152,6 +152,25 @@ def test_a_reset_clears_the_counters_of_a_key() -> None:
     assert limiter.check(["general"], key)[0].count == 1
     assert FailedAttempts.objects.get(key=key).failures == 0
     assert AuditEntry.objects.get(action="limit_change", entity_id=f"reset {key}").before == used
+
+
+@pytest.mark.parametrize("kind", ["account", "address"])
+def test_a_reset_lets_an_account_or_an_address_log_in_again(kind: str) -> None:
+    policy, account = policies.get("auth"), f"{uuid.uuid4()}@example.test"
+    address = limiter.address_key(f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}::1")
+
+    def fail() -> None:
+        with attempts.attempt(policy, account=account, address=address, now=NOW) as current_attempt:
+            current_attempt.failed = True
+
+    for _ in range(policy.most):
+        fail()
+    with pytest.raises(attempts.TooManyFailures):
+        fail()
+    used = changes.reset(by=None, now=NOW, key=f"account:{account}" if kind == "account" else address)
+    fail()
+
+    assert used == {"auth": 2 * policy.most}
 
 
 # -- the admin ----------------------------------------------------------------------------------------------

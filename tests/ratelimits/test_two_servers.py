@@ -170,7 +170,5 @@ def build_api_key() -> str:
 
 def login_guesses(clients: ClientPool) -> list[Coroutine[Any, Any, Answer]]:
     body = orjson.dumps({"email": f"{uuid.uuid4()}@example.test", "password": "wrong"})
-    return [
-        each.request("/api/auth/login", address=f"{unused_network()}::1", body=body)
-        for each in clients.connections[:8]
-    ]
+    address = f"{unused_network()}::1"
+    return [each.request("/api/auth/login", address=address, body=body) for each in clients.connections[:8]]

@@ -18,6 +18,7 @@ from shipments.api.accounts import schemas, serializers
 from shipments.api.authentication import BAD_CREDENTIALS, subject_of
 from shipments.api.http.requests import validated_body
 from shipments.api.openapi.documentation import problem_responses
+from shipments.auth import device_cookies
 from shipments.selectors import accounts
 from shipments.services.accounts import logins, socket_tickets
 
@@ -52,12 +53,18 @@ class LoginView(_AnonymousView):
         responses={200: schemas.TokenPair, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
-        """Exchange e-mail address and password for a pair of tokens."""
+        """Exchange e-mail address and password for a pair of tokens.
+
+        Sets the cookie `freight_device` for this path. A client that sends it along at its next login is not locked
+        out by others who guess at the account.
+        """
+        now = timezone.now()
         body = validated_body(serializers.LoginSerializer, request)
-        tokens = logins.login(
-            email=body["email"], password=body["password"], origin=_request_origin(request), now=timezone.now()
-        )
-        return Response(serializers.token_pair_json(tokens), headers=_NO_STORE)
+        origin = _request_origin(request)
+        tokens = logins.login(email=body["email"], password=body["password"], origin=origin, now=now)
+        response = Response(serializers.token_pair_json(tokens), headers=_NO_STORE)
+        device_cookies.remember(response, tokens.user, now=now, shown=origin.device_cookie, path=request.path)
+        return response
 
 
 class RefreshView(_AnonymousView):
@@ -120,4 +127,5 @@ def _request_origin(request: Request) -> logins.Origin:
     return logins.Origin(
         address=client_address(request.META),
         request_id=getattr(request, "request_id", ""),
+        device_cookie=request.COOKIES.get(device_cookies.NAME, ""),
     )

@@ -2,7 +2,8 @@
 
 import time
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.db import transaction
 from ratelimits import attempts, limiter, policies
 from ratelimits.attempts import TooManyFailures
 from shipments import log
-from shipments.auth import subjects, tokens
+from shipments.auth import device_cookies, subjects, tokens
 from shipments.auth.subjects import Subject
 from shipments.models import AuditEntry, Membership, RefreshFamily, User
 from shipments.services.accounts import passwords
@@ -30,10 +31,11 @@ class BadCredentials(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from: the client's address (None: unknown) and the request's id."""
+    """Where a request comes from: the client's address (None: unknown), the request's id, its device cookie."""
 
     address: str | None
     request_id: str
+    device_cookie: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime) ->
 
     That is a member, or a superuser without an organisation. API, pages and admin all check passwords here. It
     takes the same time whether or not the account exists. Call it outside of a transaction. Raises BadCredentials;
-    TooManyFailures where the account or the address has used up the policy `auth`; HashingBusy.
+    TooManyFailures where the account, the address or the device has used up the policy `auth`; HashingBusy.
     """
     user, subject = _check(email, password, origin, now, members_only=False)
     with transaction.atomic():
@@ -103,7 +105,7 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
         is_concurrent = claims.version == family.generation - 1 and now <= family.refreshed_at
         if not is_concurrent:
             _revoke(family, now)
-            _audit_failure(family.user, family.user.email, "refresh token reused", origin, now)
+            _audit_failure(family.user, family.user.email, {"reason": "refresh token reused"}, origin, now)
     raise BadCredentials
 
 
@@ -132,16 +134,27 @@ def revoke_all(user: User, *, now: datetime) -> None:
 def _check(email: str, password: str, origin: Origin, now: datetime, *, members_only: bool) -> tuple[User, Subject]:
     account = email.strip().lower().replace("\0", "")[:254]
     user = User.objects.select_related("membership__organization").filter(email=account).first()
-    with attempts.attempt(
-        policies.get("auth"), account=account, address=limiter.address_key(origin.address), now=now
-    ) as attempt:
-        subject = None
-        if passwords.check(user, password) and user is not None:
-            subject = _authorized_subject(user, origin, members_only=members_only)
-        if user is None or subject is None:
-            attempt.failed = True
-            _audit_failure(user, account, "password", origin, now)
-            raise BadCredentials
+    try:
+        with attempts.attempt(
+            policies.get("auth"),
+            account=account,
+            address=limiter.address_key(origin.address),
+            device=device_cookies.device_of(origin.device_cookie, user, now=now),
+            now=now,
+        ) as attempt:
+            subject = None
+            if passwords.check(user, password) and user is not None:
+                subject = _authorized_subject(user, origin, members_only=members_only)
+            if user is None or subject is None:
+                attempt.failed = True
+                _audit_failure(user, account, {"reason": "password"}, origin, now)
+                raise BadCredentials
+    except TooManyFailures as refusal:
+        # Not each: a stranger must not fill the audit.
+        if refusal.is_first:
+            reason = {"reason": "too many failures", "limit": refusal.limit}
+            _audit_failure(user, account, reason, origin, now)
+        raise
     return user, subject
 
 
@@ -199,7 +212,9 @@ def _issue_pair(family: RefreshFamily, user: User, now: datetime) -> TokenPair:
     return TokenPair(access_token, refresh_token, expires_at, user)
 
 
-def _audit_failure(user: User | None, account: str, reason: str, origin: Origin, now: datetime) -> None:
+def _audit_failure(
+    user: User | None, account: str, reason: Mapping[str, str], origin: Origin, now: datetime
+) -> None:
     membership = Membership.objects.filter(user=user).first() if user else None
     log.record_audit(
         by=subjects.failed_login_subject(
@@ -212,6 +227,6 @@ def _audit_failure(user: User | None, account: str, reason: str, origin: Origin,
         action="login_failed",
         entity="user",
         entity_id=user.pk if user else "",
-        after={"reason": reason},
+        after=reason,
         outcome=AuditEntry.Outcome.REFUSED,
     )

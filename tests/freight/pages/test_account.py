@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
 
-from shipments.auth import password_hashers
+from shipments.auth import device_cookies, password_hashers
 from shipments.auth.password_hashers import HashGate
 from shipments.models import User
 from tests import factories
@@ -65,3 +67,42 @@ def test_the_sixth_attempt_says_how_long_to_wait(client: Client, user: User) -> 
     assert response.status_code == 429
     assert 880 <= int(response["Retry-After"]) <= 901
     assert "Try again in about 15 min." in response.content.decode()
+
+
+def test_a_login_makes_the_device_known_at_this_door_only(client: Client, user: User) -> None:
+    cookie = log_in(client, user.email).cookies["freight_device"]
+
+    assert (cookie["path"], cookie["samesite"], cookie["httponly"]) == ("/login", "Strict", True)
+    assert cookie["max-age"] == 180 * 86400
+    assert device_cookies.device_of(cookie.value, user, now=timezone.now())
+
+
+def test_a_known_device_stays_the_same_device(client: Client, user: User) -> None:
+    devices = [
+        device_cookies.device_of(
+            log_in(client, user.email).cookies["freight_device"].value, user, now=timezone.now()
+        )
+        for _ in range(2)
+    ]
+
+    assert devices[0] == devices[1] != ""
+
+
+def test_a_failed_login_makes_no_device_known(client: Client, user: User) -> None:
+    assert "freight_device" not in log_in(client, user.email, "wrong").cookies
+
+
+def test_the_devices_cookie_is_secure_where_clients_come_by_https(
+    client: Client, user: User, settings: Settings
+) -> None:
+    settings.SESSION_COOKIE_SECURE = True
+
+    assert log_in(client, user.email).cookies["freight_device"]["secure"]
+
+
+def test_a_stranger_elsewhere_does_not_lock_the_owner_out(client: Client, user: User) -> None:
+    stranger = Client(REMOTE_ADDR=f"2001:db8:{uuid.uuid4().hex[:4]}:{uuid.uuid4().hex[:4]}::1")
+    statuses = [log_in(stranger, user.email, "wrong").status_code for _ in range(7)]
+
+    assert statuses == [401] * 5 + [429] * 2
+    assert log_in(client, user.email).status_code == 302

@@ -74,6 +74,17 @@ def test_a_login_that_finds_no_room_to_hash_is_429_with_retry_after(
     assert refused.has_header("RateLimit")
 
 
+def test_a_login_makes_the_device_known_and_its_next_login_passes_a_lockout(client: Client, user: User) -> None:
+    cookie = _login(client, user).cookies["freight_device"]
+    stranger = Client(REMOTE_ADDR=client.defaults["REMOTE_ADDR"])
+    for _ in range(5):
+        _login(stranger, user, "wrong")
+
+    assert (cookie["path"], cookie["samesite"], cookie["httponly"]) == ("/api/auth/login", "Strict", True)
+    assert _login(stranger, user).status_code == 429
+    assert _login(client, user).status_code == 200
+
+
 def test_a_forwarded_header_of_a_client_changes_neither_limit_nor_audit(
     client: Client, user: User, settings: Settings
 ) -> None:

@@ -153,7 +153,7 @@ class ApiKeyQuerySet(OrganizationQuerySet):
     def visible_to(self, viewer: OwningViewer) -> Self:
         """Keep what the viewer manages: an administrator the organisation's keys, others their own."""
         rows = self.of_organization(viewer.organization_id)
-        return rows if viewer.role in {"admin", "system"} else rows.filter(user_id=viewer.user_id)
+        return rows if viewer.role in {"admin", "superuser", "system"} else rows.filter(user_id=viewer.user_id)
 
     def usable(self, now: datetime) -> Self:
         """Keep the keys that are neither revoked nor expired at `now`."""
@@ -168,4 +168,4 @@ class LinkQuerySet(OrganizationQuerySet):
         rows = self.of_organization(viewer.organization_id)
         if viewer.role == "customer":
             return rows.filter(customer_id=viewer.customer_id) if viewer.customer_id else rows.none()
-        return rows if viewer.role in {"admin", "dispatcher", "auditor", "system"} else rows.none()
+        return rows if viewer.role in {"admin", "dispatcher", "auditor", "superuser", "system"} else rows.none()

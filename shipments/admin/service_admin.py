@@ -1,7 +1,6 @@
 """ServiceAdmin: the base of every admin page. Whose rows it shows, as which subject it acts, how it refuses."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,7 +69,7 @@ def subject_of(request: HttpRequest) -> Subject | None:
 def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
     """Return the subject as which the operator changes something of an organisation.
 
-    That is its own membership there; a superuser acts as the system, under its own name.
+    That is its own membership there; a superuser acts in any, as the person that it is.
     Raises PermissionDenied for everybody else.
     """
     subject = subject_of(request)
@@ -78,10 +77,7 @@ def acting_subject(request: HttpRequest, organization_id: Any) -> Subject:
     if not isinstance(user, User):
         raise PermissionDenied
     if user.is_superuser:
-        name = user.name or user.email
-        return replace(
-            with_request_origin(subjects.system_subject(organization_id, name=name), request), user_id=user.pk
-        )
+        return with_request_origin(subjects.superuser_subject(user, organization_id), request)
     if subject is None or subject.organization_id != organization_id:
         raise PermissionDenied
     return subject

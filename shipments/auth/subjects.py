@@ -29,6 +29,9 @@ ORGANIZATION_WIDE_ROLES: Final = STAFF_ROLES | {Role.AUDITOR.value}
 # Roles of subjects that are no members: a tracking link, and the phone that reports a driver's positions.
 TRACKING_ROLE: Final = "tracking"
 DEVICE_ROLE: Final = "device"
+# A superuser in the admin, who acts in every organisation as the person that it is. Elsewhere it acts as the member
+# that it is, if any.
+SUPERUSER_ROLE: Final = "superuser"
 # `shipments:read` covers all that is visible; `shipment:follow` one shipment, which is all a tracking link has.
 _READ_PERMISSIONS: Final = frozenset({"shipments:read", "shipment:follow"})
 _STAFF_PERMISSIONS: Final = frozenset(
@@ -37,6 +40,7 @@ _STAFF_PERMISSIONS: Final = frozenset(
 # The permissions of each role; the scopes of an API key restrict them further.
 PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "system": frozenset({"shipments:write", "checkpoints:write", "positions:write"}),
+    SUPERUSER_ROLE: _READ_PERMISSIONS | _STAFF_PERMISSIONS | {"audit:read", "accounts:write", "checkpoints:write"},
     Role.ADMIN: _READ_PERMISSIONS | _STAFF_PERMISSIONS | {"audit:read", "accounts:write"},
     Role.DISPATCHER: _READ_PERMISSIONS | _STAFF_PERMISSIONS,
     Role.DRIVER: _READ_PERMISSIONS | {"checkpoints:write", "positions:write", "devices:write"},
@@ -117,9 +121,14 @@ class Subject:
         return "restricted" if self.role in {Role.CUSTOMER, TRACKING_ROLE} else "staff"
 
     @property
+    def runs_installation(self) -> bool:
+        """Whether it is a command of the installation, or a superuser in the admin."""
+        return self.role in {"system", SUPERUSER_ROLE}
+
+    @property
     def level(self) -> AccountLevel:
-        """The highest level of the accounts on which it may act; a superuser is `system` in the admin alone."""
-        if self.role == "system":
+        """The highest level of the accounts on which it may act: outside of the admin a superuser's is STAFF."""
+        if self.runs_installation:
             return AccountLevel.SUPERUSER
         return AccountLevel.STAFF if self.is_staff else AccountLevel.MEMBER
 
@@ -161,6 +170,17 @@ class Subject:
 def system_subject(organization_id: uuid.UUID, *, name: str) -> Subject:
     """Return the subject as which a command or worker acts in an organisation."""
     return Subject(organization_id=organization_id, role="system", name=name)
+
+
+def superuser_subject(user: User, organization_id: uuid.UUID | None) -> Subject:
+    """Return the subject as which a superuser acts in the admin; without an organisation, on the installation."""
+    return Subject(
+        organization_id=organization_id,  # type: ignore[arg-type]  # without one it reads no rows
+        role=SUPERUSER_ROLE,
+        user_id=user.pk,
+        name=user.name or user.email,
+        is_staff=True,
+    )
 
 
 def installation_subject(*, name: str) -> Subject:

@@ -71,7 +71,7 @@ def revoke(*, by: Subject, now: datetime, key_id: uuid.UUID) -> None:
 
     Raises Forbidden (AccountAboveActor for a key of an account above the subject's level), ApiKeyNotFound.
     """
-    if by.role != "system":
+    if not by.runs_installation:
         by.require_person()
     with transaction.atomic():
         keys: ApiKeyQuerySet = ApiKey.objects.visible_to(by)

@@ -138,7 +138,7 @@ def set_staff(*, by: Subject, now: datetime, user_id: uuid.UUID, staff: bool) ->
 
     Raises Forbidden, AccountNotFound.
     """
-    if by.role != "system":
+    if not by.runs_installation:
         raise Forbidden("Only those who run the installation open the admin site to somebody.")
     with transaction.atomic():
         user = _locked_membership(user_id, by).user
@@ -166,7 +166,7 @@ def update_profile(*, by: Subject, now: datetime, user_id: uuid.UUID, email: str
 
 
 def _require_account_admin(by: Subject) -> None:
-    if by.role != "system" and not by.has_permission("accounts:write"):
+    if not by.runs_installation and not by.has_permission("accounts:write"):
         raise Forbidden("Only an administrator manages accounts.")
 
 

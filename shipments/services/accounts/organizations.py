@@ -13,7 +13,7 @@ from shipments.services.validation import InvalidArgument
 
 def create(*, by: Subject, now: datetime, name: str, slug: str) -> Organization:
     """Store a new organisation. Only the system (a superuser) may. Raises Forbidden, InvalidArgument."""
-    if by.role != "system":
+    if not by.runs_installation:
         raise Forbidden("Only those who run the installation found organisations.")
     with transaction.atomic():
         organization = Organization(name=name, slug=slug, created_at=now)

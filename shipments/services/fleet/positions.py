@@ -86,7 +86,7 @@ def record_position(*, by: Subject, now: datetime, fix: Fix) -> PositionResult:
 
 def is_own(by: Subject) -> bool:
     """Tell whether the subject reports its own position, unlike a system, which reports many drivers'."""
-    return by.role != "system"
+    return not by.runs_installation
 
 
 def _require_own_driver(by: Subject, driver_id: uuid.UUID) -> None:

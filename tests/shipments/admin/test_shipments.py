@@ -1,5 +1,6 @@
 """The admin: access, tenancy, changes through the services, refusals as messages."""
 
+import uuid
 from ipaddress import ip_network
 from typing import Any
 
@@ -238,7 +239,21 @@ def test_a_superuser_acts_anywhere_under_its_own_name(
 
     assert Shipment.objects.get(pk=shipment.pk).pieces == 7
     entry = AuditEntry.objects.get(action="create", entity_id="ROOT-1")
-    assert (entry.organization_id, entry.actor_role, entry.actor_name) == (organization.pk, "system", "Root")
+    assert (entry.organization_id, entry.actor_role, entry.actor_name) == (organization.pk, "superuser", "Root")
+
+
+@pytest.mark.parametrize("role", ["admin", "dispatcher", "root"])
+def test_the_log_names_the_person_who_acts_in_the_admin(
+    operator: OperatorFactory, organization: Organization, role: str
+) -> None:
+    [shipment] = create_rows(organization, 1)
+    client = operator(role)
+    person = uuid.UUID(client.session["_auth_user_id"])
+
+    client.post(f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="7"))
+
+    event = ShipmentEvent.objects.get(shipment=shipment, seq=2)
+    assert (event.actor_role, event.actor_id) == ("superuser" if role == "root" else role, person)
 
 
 def test_drafts_are_discarded_and_the_rest_is_refused(

@@ -134,13 +134,18 @@ class ApiKey(models.Model):
 
 
 class RefreshFamily(models.Model):
-    """One login: the chain of its refresh tokens, of which only the newest generation is valid."""
+    """One login: the chain of its refresh tokens, of which the newest generation is valid.
+
+    The generation before it gets the same tokens for a few seconds more (`services.accounts.logins.refresh`).
+    """
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="logins")
     generation = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField()
+    # When and from where the newest generation was issued: its tokens can be made again from this row.
     refreshed_at = models.DateTimeField()
+    refreshed_from = models.GenericIPAddressField(null=True, blank=True)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     address = models.GenericIPAddressField(null=True, blank=True)

@@ -76,7 +76,10 @@ class RefreshView(_AnonymousView):
         responses={200: schemas.TokenPair, **problem_responses(body=True)},
     )
     def post(self, request: Request) -> Response:
-        """Exchange a refresh token for the next pair; reuse of an old one ends the login."""
+        """Exchange a refresh token for the next pair; reuse of an old one ends the login.
+
+        For ten seconds the same address gets the same pair again, so that two tabs may refresh at once.
+        """
         now = timezone.now()
         body = validated_body(serializers.RefreshSerializer, request)
         tokens = logins.refresh(token=body["refresh"], origin=_request_origin(request), now=now)

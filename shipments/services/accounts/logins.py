@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from django.conf import settings
 from django.db import transaction
@@ -23,6 +24,8 @@ __all__ = [
     "BadCredentials", "HashingBusy", "Origin", "TokenPair", "TooManyFailures", "authenticate", "login", "logout",
     "refresh",
 ]  # fmt: skip
+
+REISSUE_DURATION: Final = timedelta(seconds=10)
 
 
 class BadCredentials(Exception):
@@ -73,15 +76,15 @@ def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenP
             expires_at=now + timedelta(days=settings.JWT_REFRESH_DAYS),
             address=origin.address,
         )
-    return _issue_pair(family, user, now)
+    return _issue_pair(family, user)
 
 
 def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
     """Rotate the refresh token of a login: the given one becomes invalid and a new pair is returned.
 
-    A token that was rotated out before this request began has been copied: the whole login is revoked. Of
-    concurrent requests with the same token exactly one wins; the others are refused and the login stays valid
-    (two open tabs are no theft). `now` is when the request began. Raises BadCredentials.
+    The token that was rotated out last gets the same new pair again for REISSUE_DURATION, from the address (/64)
+    that rotated it: two open tabs are no theft. Otherwise a token that was rotated out before this request began
+    has been copied, and the whole login is revoked. `now` is when the request began. Raises BadCredentials.
     """
     started = time.monotonic()
     try:
@@ -96,16 +99,17 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
         if subjects.subject_of_user(family.user) is None:
             raise BadCredentials
         if claims.version == family.generation:
-            family.generation += 1
-            # The time at which the new pair is issued, not requested: `is_concurrent` compares with it.
-            family.refreshed_at = now + timedelta(seconds=time.monotonic() - started)
-            family.expires_at = now + timedelta(days=settings.JWT_REFRESH_DAYS)
-            family.save(update_fields=["generation", "refreshed_at", "expires_at"])
-            return _issue_pair(family, family.user, now)
-        is_concurrent = claims.version == family.generation - 1 and now <= family.refreshed_at
-        if not is_concurrent:
-            _revoke(family, now)
-            _audit_failure(family.user, family.user.email, {"reason": "refresh token reused"}, origin, now)
+            # Not when it was requested: requests that began before this moment are concurrent.
+            _rotate(family, origin, now + timedelta(seconds=time.monotonic() - started))
+            return _issue_pair(family, family.user)
+        is_last = claims.version == family.generation - 1
+        if is_last and _is_same_network(origin.address, family.refreshed_from):
+            if now <= family.refreshed_at + REISSUE_DURATION:
+                return _issue_pair(family, family.user)
+        elif is_last and now <= family.refreshed_at:
+            raise BadCredentials
+        _revoke(family, now)
+        _audit_failure(family.user, family.user.email, {"reason": "refresh token reused"}, origin, now)
     raise BadCredentials
 
 
@@ -192,21 +196,34 @@ def _locked_family(login_id: uuid.UUID, user_id: uuid.UUID) -> RefreshFamily | N
     )
 
 
+def _rotate(family: RefreshFamily, origin: Origin, at: datetime) -> None:
+    family.generation += 1
+    family.refreshed_at, family.refreshed_from = at, origin.address
+    family.expires_at = at + timedelta(days=settings.JWT_REFRESH_DAYS)
+    family.save(update_fields=["generation", "refreshed_at", "refreshed_from", "expires_at"])
+
+
+def _is_same_network(address: str | None, other: str | None) -> bool:
+    """Tell whether both are known and one client's: an unknown address proves nothing."""
+    return None not in (address, other) and limiter.address_key(address) == limiter.address_key(other)
+
+
 def _revoke(family: RefreshFamily, now: datetime) -> None:
     family.revoked_at = now
     family.save(update_fields=["revoked_at"])
     notify_access_changed(family.user_id)
 
 
-def _issue_pair(family: RefreshFamily, user: User, now: datetime) -> TokenPair:
+def _issue_pair(family: RefreshFamily, user: User) -> TokenPair:
+    """Return the tokens of the newest generation; the same row gives the same ones."""
     access_token, expires_at = tokens.issue_access(
-        user_id=user.pk, login_id=family.pk, authz_version=user.authz_version, now=now
+        user_id=user.pk, login_id=family.pk, authz_version=user.authz_version, now=family.refreshed_at
     )
     refresh_token = tokens.issue_refresh(
         user_id=user.pk,
         login_id=family.pk,
         generation=family.generation,
-        now=now,
+        now=family.refreshed_at,
         expires_at=family.expires_at,
     )
     return TokenPair(access_token, refresh_token, expires_at, user)

@@ -132,11 +132,22 @@ def test_a_token_in_the_query_is_ignored(client: Client, token: str) -> None:
     assert client.get(f"/api/auth/me?token={token}&access_token={token}").status_code == 401
 
 
-def test_a_refresh_rotates_and_reuse_of_an_old_token_ends_the_login(client: Client, user: User) -> None:
+def test_a_refresh_rotates_and_a_second_tab_gets_the_same_pair(client: Client, user: User) -> None:
     first = _login(client, user).json()
     second = auth_client.post(client, "refresh", {"refresh": first["refresh"]}).json()
 
-    reuse = auth_client.post(client, "refresh", {"refresh": first["refresh"]})
+    again = auth_client.post(client, "refresh", {"refresh": first["refresh"]})
+
+    assert (again.status_code, again.json()) == (200, second)
+    assert second["refresh"] != first["refresh"]
+    assert auth_client.get(client, "me", second["access"]).status_code == 200
+
+
+def test_reuse_of_an_old_token_from_elsewhere_ends_the_login(client: Client, user: User) -> None:
+    first = _login(client, user).json()
+    second = auth_client.post(client, "refresh", {"refresh": first["refresh"]}).json()
+
+    reuse = auth_client.post(Client(REMOTE_ADDR="198.51.100.9"), "refresh", {"refresh": first["refresh"]})
 
     assert reuse.status_code == 401
     assert auth_client.get(client, "me", second["access"]).status_code == 401

@@ -37,7 +37,12 @@ def _login(user: User, origin: Origin, password: str = PASSWORD) -> TokenPair:
     return logins.login(email=user.email, password=password, origin=origin, now=NOW)
 
 
-def _later(seconds: int = 60) -> dict[str, datetime]:
+def _neighbour(origin: Origin) -> Origin:
+    """Return another address of the same /64."""
+    return Origin(address=str(IPv6Address(str(origin.address)) + 1), request_id="r-2")
+
+
+def _later(seconds: float = 60) -> dict[str, datetime]:
     return {"now": NOW + timedelta(seconds=seconds)}
 
 
@@ -109,48 +114,87 @@ def test_a_refresh_gives_the_next_pair(user: User, origin: Origin) -> None:
     assert RefreshFamily.objects.get(user=user).generation == 2
 
 
-def test_a_refresh_token_used_again_ends_the_whole_login(user: User, origin: Origin) -> None:
+@pytest.mark.parametrize("seconds", [0, 0.02, 0.1, 9.5])
+def test_two_tabs_that_refresh_at_once_get_the_same_pair(user: User, origin: Origin, seconds: float) -> None:
     pair = _login(user, origin)
     following = logins.refresh(token=pair.refresh, origin=origin, **_later(60))
 
-    with pytest.raises(BadCredentials):
-        logins.refresh(token=pair.refresh, origin=origin, **_later(61))
+    again = logins.refresh(token=pair.refresh, origin=_neighbour(origin), **_later(60 + seconds))
+
+    assert again == following
+    assert RefreshFamily.objects.get(user=user).generation == 2
+    logins.refresh(token=again.refresh, origin=origin, **_later(120))
+
+
+def test_the_pair_given_again_has_the_role_of_now(user: User, origin: Origin) -> None:
+    pair = _login(user, origin)
+    logins.refresh(token=pair.refresh, origin=origin, **_later(60))
+    admin = factories.member(user.membership.organization, "admin")
+    members.set_role(by=admin, now=NOW, user_id=user.pk, role="auditor")
+
+    again = logins.refresh(token=pair.refresh, origin=origin, **_later(61))
+
+    subject = bearers.authenticate(again.access, now=NOW)
+    assert subject is not None
+    assert subject.role == "auditor"
+
+
+@pytest.mark.parametrize("case", ["after ten seconds", "from elsewhere", "an older one", "from nowhere"])
+def test_a_refresh_token_used_again_ends_the_whole_login(user: User, origin: Origin, case: str) -> None:
+    pair = _login(user, origin)
+    following = logins.refresh(token=pair.refresh, origin=origin, **_later(60))
+    if case == "an older one":
+        following = logins.refresh(token=following.refresh, origin=origin, **_later(61))
+    address = {"from elsewhere": "198.51.100.9", "from nowhere": None}.get(case, origin.address)
+    again = _later(71) if case == "after ten seconds" else _later(62)
 
     with pytest.raises(BadCredentials):
-        logins.refresh(token=following.refresh, origin=origin, **_later(62))
+        logins.refresh(token=pair.refresh, origin=Origin(address=address, request_id="r-2"), **again)
+
+    with pytest.raises(BadCredentials):
+        logins.refresh(token=following.refresh, origin=origin, **_later(72))
     assert bearers.authenticate(following.access, now=NOW) is None
     entry = AuditEntry.objects.get(action="login_failed", entity_id=str(user.pk))
     assert entry.after == {"reason": "refresh token reused"}
 
 
-def test_a_request_concurrent_with_the_winner_is_refused_without_ending_the_login(
+def test_two_unknown_addresses_are_not_the_same(user: User) -> None:
+    unknown = Origin(address=None, request_id="r-1")
+    pair = logins.refresh(token=_login(user, unknown).refresh, origin=unknown, **_later(60))
+    following = logins.refresh(token=pair.refresh, origin=unknown, **_later(120))
+
+    with pytest.raises(BadCredentials):
+        logins.refresh(token=pair.refresh, origin=unknown, **_later(121))
+
+    assert bearers.authenticate(following.access, now=NOW) is None
+
+
+def test_a_request_from_elsewhere_concurrent_with_the_winner_is_refused_without_ending_the_login(
     user: User, origin: Origin
 ) -> None:
     pair = _login(user, origin)
     following = logins.refresh(token=pair.refresh, origin=origin, **_later(60))
 
     with pytest.raises(BadCredentials):
-        logins.refresh(token=pair.refresh, origin=origin, **_later(60))
+        logins.refresh(token=pair.refresh, origin=Origin("198.51.100.9", "r-2"), **_later(60))
 
     assert bearers.authenticate(following.access, now=NOW) is not None
 
 
-def test_of_parallel_refreshes_exactly_one_wins(committed: None, user: User, origin: Origin) -> None:
+def test_parallel_refreshes_get_one_pair(committed: None, user: User, origin: Origin) -> None:
     pair = _login(user, origin)
 
-    def rotate(_: int) -> bool:
+    def rotate(_: int) -> TokenPair:
         try:
-            logins.refresh(token=pair.refresh, origin=origin, now=NOW)
-        except BadCredentials:
-            return False
+            return logins.refresh(token=pair.refresh, origin=origin, now=NOW)
         finally:
             connection.close()
-        return True
 
     with ThreadPoolExecutor(8) as pool:
-        won = list(pool.map(rotate, range(8)))
+        pairs = list(pool.map(rotate, range(8)))
 
-    assert sum(won) == 1
+    assert len({each.refresh for each in pairs}) == len({each.access for each in pairs}) == 1
+    assert RefreshFamily.objects.get(user=user).generation == 2
 
 
 def test_an_access_token_refreshes_nothing(user: User, origin: Origin) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 
+import structlog
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
@@ -12,8 +13,10 @@ from django.http import HttpRequest
 
 from monitoring import metrics
 from monitoring.queries import slow_queries
+from monitoring.sql_text import normalise_sql
 from monitoring.tracing import trace_context
 
+_log = structlog.get_logger("monitoring.slow")
 # What this thread or task works for; set by the middleware and the relay, read when a query was slow.
 request: Final[ContextVar[HttpRequest | None]] = ContextVar("request", default=None)
 task_name: Final[ContextVar[str]] = ContextVar("task_name", default="")
@@ -32,7 +35,10 @@ def observe_query(sql: object, seconds: float) -> None:
     trace_context.record_query(sql, seconds)
     if seconds * 1000 >= settings.SLOW_QUERY_MS:
         metrics.slow_queries.inc()
-        slow_queries.record(sql if isinstance(sql, str) else str(sql), seconds=seconds, route=_route())
+        text, route = sql if isinstance(sql, str) else str(sql), _route()
+        slow_queries.record(text, seconds=seconds, route=route)
+        # The query log: with SLOW_QUERY_MS=1 nearly every query has its line, with the request's trace_id.
+        _log.info("slow query", sql=normalise_sql(text), duration_ms=round(seconds * 1000, 1), route=route)
 
 
 def _add_timing_wrapper(connection: BaseDatabaseWrapper, **_: object) -> None:

@@ -11,7 +11,8 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -104,25 +105,44 @@ class SlowQueryStore:
                     self._thread.start()
 
     def entries(self) -> list[SlowQuery]:
-        """Return the entries in Redis and those that this process has not flushed, the slowest first."""
-        by_key: dict[tuple[str, str], SlowQuery] = {}
-        with contextlib.suppress(redis.RedisError, OSError):
-            connection = self._connect()
-            digests: Any = connection.zrevrange(_REDIS_KEY, 0, MAX_ENTRIES - 1)
-            pipeline = connection.pipeline(transaction=False)
-            for digest in digests:
-                pipeline.hgetall(f"{_REDIS_KEY}:{digest.decode()}")
-            for raw in pipeline.execute() if digests else []:
-                if entry := _parse_entry(raw):
-                    by_key[entry.sql, entry.route] = entry
-        with self._lock:
-            unflushed = list(self._unflushed.items())
+        """Return the entries in Redis and those that this process has not flushed, the slowest first.
+
+        Without Redis only those of this process.
+        """
+        stored: list[SlowQuery] = []
+        with self._lock:  # so that nothing is flushed between the two
+            with contextlib.suppress(redis.RedisError, OSError):
+                stored = self.stored_entries()
+            unflushed = [(key, replace(each)) for key, each in self._unflushed.items()]
+        by_key = {(each.sql, each.route): each for each in stored}
         for key, local in unflushed:
             merged = by_key.setdefault(key, SlowQuery(local.sql, local.route))
             merged.count += local.count
             merged.total_ms += local.total_ms
             merged.max_ms, merged.last_at = max(merged.max_ms, local.max_ms), max(merged.last_at, local.last_at)
-        return sorted(by_key.values(), key=lambda each: each.max_ms, reverse=True)
+        return _slowest_first(by_key.values())
+
+    def stored_entries(self) -> list[SlowQuery]:
+        """Return the entries in Redis, the slowest first; raises RedisError, OSError."""
+        connection = self._connect()
+        pipeline = connection.pipeline(transaction=False)
+        for key in self._stored_keys(connection):
+            pipeline.hgetall(key)
+        return _slowest_first(filter(None, map(_parse_entry, pipeline.execute())))
+
+    def reset(self) -> int:
+        """Delete the entries in Redis and return how many there were; raises RedisError, OSError.
+
+        Slow queries that another process has not flushed yet, a second's at most, are stored afterwards.
+        """
+        connection = self._connect()
+        keys = self._stored_keys(connection)
+        connection.delete(_REDIS_KEY, *keys)
+        return len(keys)
+
+    def _stored_keys(self, connection: redis.Redis) -> list[str]:
+        digests: Any = connection.zrevrange(_REDIS_KEY, 0, MAX_ENTRIES - 1)
+        return [f"{_REDIS_KEY}:{digest.decode()}" for digest in digests]
 
     def _run(self) -> None:
         while True:
@@ -148,16 +168,16 @@ class SlowQueryStore:
     def _flush(self) -> None:
         connection = self._connect()
         while self._unflushed:
+            # An entry is here or in Redis, never in both for a reader.
             with self._lock:
                 key, entry = next(iter(self._unflushed.items()))
                 totals = (entry.count, entry.total_ms, entry.max_ms, entry.last_at)
-            digest = hashlib.blake2b("\0".join(key).encode(), digest_size=12).hexdigest()
-            keys = (_REDIS_KEY, f"{_REDIS_KEY}:{digest}")
-            limits = (str(MAX_ENTRIES), str(_TTL_SECONDS))
-            connection.eval(
-                _FLUSH_SCRIPT, len(keys), *keys, digest, entry.sql, entry.route, *map(str, totals), *limits
-            )
-            with self._lock:
+                digest = hashlib.blake2b("\0".join(key).encode(), digest_size=12).hexdigest()
+                keys = (_REDIS_KEY, f"{_REDIS_KEY}:{digest}")
+                limits = (str(MAX_ENTRIES), str(_TTL_SECONDS))
+                connection.eval(
+                    _FLUSH_SCRIPT, len(keys), *keys, digest, entry.sql, entry.route, *map(str, totals), *limits
+                )
                 self._unflushed.pop(key, None)
 
     def _connect(self) -> redis.Redis:
@@ -166,6 +186,10 @@ class SlowQueryStore:
                 settings.REDIS_URL, socket_timeout=0.3, socket_connect_timeout=0.2, retry=Retry(NoBackoff(), 0)
             )
         return self._connection
+
+
+def _slowest_first(entries: Iterable[SlowQuery]) -> list[SlowQuery]:
+    return sorted(entries, key=lambda each: each.max_ms, reverse=True)
 
 
 def _parse_entry(raw: dict[bytes, bytes]) -> SlowQuery | None:
@@ -198,3 +222,13 @@ def record(sql: str, *, seconds: float, route: str) -> None:
 def entries() -> list[SlowQuery]:
     """Return the slow queries of all processes, the slowest first."""
     return _store.entries()
+
+
+def stored_entries() -> list[SlowQuery]:
+    """Return the slow queries in Redis, the slowest first; raises RedisError, OSError where it does not answer."""
+    return _store.stored_entries()
+
+
+def reset() -> int:
+    """Forget the slow queries of all processes and return how many there were; raises RedisError, OSError."""
+    return _store.reset()

@@ -1,31 +1,36 @@
 """`manage.py slow_queries`: the queries of all processes that took longer than SLOW_QUERY_MS."""
 
-import re
-from typing import Any, Final
+from typing import Any
 
-import psycopg
-from django.core.management.base import BaseCommand, CommandParser
-from django.db import DatabaseError, connection, transaction
+import redis
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from monitoring.queries import slow_queries
-
-_PLACEHOLDER: Final = re.compile(r"\?")
-_EXPLAINABLE: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES", "TABLE")
+from monitoring.queries.explain import explain
 
 
 class Command(BaseCommand):
-    """Lists slow queries, the slowest first."""
+    """Lists slow queries, the slowest first, or forgets them."""
 
     help = "List the slow queries of all processes, the worst first; with --explain also the plan of each."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("--explain", action="store_true", help="ask PostgreSQL for a plan, without running it")
-        parser.add_argument("--limit", type=int, default=20)
+        parser.add_argument("--limit", type=int, default=20, help="list no more than this many (20)")
+        parser.add_argument("--reset", action="store_true", help="forget all that were recorded")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Print the queries, with --explain also their plans."""
-        entries = slow_queries.entries()[: options["limit"]]
+        """Print the queries, with --explain also their plans; raises CommandError where Redis does not answer."""
+        try:
+            if options["reset"]:
+                self.stdout.write(f"Forgot {slow_queries.reset()} slow queries.")
+                return
+            entries = slow_queries.stored_entries()[: max(0, options["limit"])]
+        except (redis.RedisError, OSError) as error:
+            raise CommandError(
+                f"Redis at REDIS_URL does not answer ({type(error).__name__}), and the slow queries are kept there."
+            ) from None
         if not entries:
             self.stdout.write("No slow queries.")
         for entry in entries:
@@ -36,29 +41,3 @@ class Command(BaseCommand):
             )
             if options["explain"]:
                 self.stdout.write("\n".join(f"  | {line}" for line in explain(entry.sql)))
-
-
-def explain(sql: str) -> list[str]:
-    """Return the lines of PostgreSQL's generic plan, without values; the query is not executed."""
-    if not sql.upper().startswith(_EXPLAINABLE) or ";" in sql:
-        return ["only a single query has a plan"]
-    positions = iter(range(1, sql.count("?") + 1))
-    numbered = _PLACEHOLDER.sub(lambda _: f"${next(positions)}", sql)
-    nulls = ", ".join(["NULL"] * sql.count("?"))
-    try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            cursor.execute("SET LOCAL statement_timeout = 5000")
-            # Past Django: the text may contain placeholders of the driver.
-            cursor.cursor.execute(f"PREPARE freight_explained AS {numbered}")
-            try:
-                call = f"freight_explained({nulls})" if nulls else "freight_explained"
-                cursor.cursor.execute(f"EXPLAIN EXECUTE {call}")
-                return [row[0] for row in cursor.fetchall()]
-            finally:
-                transaction.set_rollback(True)
-    except (DatabaseError, psycopg.Error) as error:
-        return [f"cannot be explained: {str(error).splitlines()[0]}"]
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("DEALLOCATE ALL")

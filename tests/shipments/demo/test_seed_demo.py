@@ -266,7 +266,8 @@ def test_more_events_can_be_requested() -> None:
     assert loaded.events / loaded.shipments == pytest.approx(seed.FULLEST, abs=0.6)
 
 
-def test_the_command_reports_what_it_did_and_changes_nothing_the_second_time(empty_demo: None) -> None:
+@pytest.mark.usefixtures("empty_demo")
+def test_the_command_reports_what_it_did_and_changes_nothing_the_second_time() -> None:
     first, second = StringIO(), StringIO()
 
     call_command("seed_demo", shipments=20, now=NOW, stdout=first)
@@ -276,7 +277,8 @@ def test_the_command_reports_what_it_did_and_changes_nothing_the_second_time(emp
     assert json.loads(second.getvalue()) == {"command": "seed_demo", "already": True, "shipments": 20}
 
 
-def test_the_command_refuses_to_load_over_existing_data(empty_demo: None) -> None:
+@pytest.mark.usefixtures("empty_demo")
+def test_the_command_refuses_to_load_over_existing_data() -> None:
     call_command("seed_demo", shipments=5, now=NOW, stdout=StringIO())
 
     with pytest.raises(CommandError, match="never loaded over"):

@@ -1,17 +1,16 @@
 """ServiceAdmin: the base of every admin page. Whose rows it shows, as which subject it acts, how it refuses."""
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponseRedirect
 from django.utils import timezone
 
 from shipments import services
+from shipments.admin.pagination import EstimatingPaginator
 from shipments.admin.secret_columns import names_secret, secret_columns_of
 from shipments.auth import subjects
 from shipments.auth.request_origin import with_request_origin
@@ -23,10 +22,8 @@ from shipments.services.accounts.passwords import HashingBusy
 
 if TYPE_CHECKING:
     Base = admin.ModelAdmin[Any]
-    Pages = Paginator[Any]
 else:
     Base = admin.ModelAdmin
-    Pages = Paginator
 
 # The refusals of the services, shown as messages; every other exception is a bug.
 REFUSALS = (
@@ -46,17 +43,6 @@ REFUSALS = (
     IllegalTransition,
     Forbidden,
 )
-_MAX_COUNTED = 10_000
-
-
-class BoundedPaginator(Pages):
-    """Counts at most 10,000 rows: an exact count of a million rows costs more than their page."""
-
-    @cached_property
-    def count(self) -> int:
-        """The number of rows, at most 10,000."""
-        rows: Any = self.object_list
-        return int(rows.order_by()[:_MAX_COUNTED].count())
 
 
 def subject_of(request: HttpRequest) -> Subject | None:
@@ -103,7 +89,7 @@ class ServiceAdmin(Base):
     write_permission: ClassVar[str | None] = None
     fields: ClassVar[tuple[str, ...] | None] = None
     search_fields: ClassVar[tuple[str, ...]] = ()
-    paginator = BoundedPaginator
+    paginator = EstimatingPaginator
     show_full_result_count = False
     list_per_page = 50
     list_max_show_all = 200

@@ -11,8 +11,7 @@ from typing import Final
 from monitoring.dependencies import deadlines
 from monitoring.dependencies.batching import BatchLoader
 from ratelimits import limiter
-from ratelimits.limiter import Usage
-from ratelimits.policies import Policy
+from ratelimits.limiter import Hit, Usage
 
 # A frozen Redis holds a thread until the deadline of its command; a second event loop has the other.
 _executor: Final = ThreadPoolExecutor(max_workers=2, thread_name_prefix="limits")
@@ -25,14 +24,14 @@ async def check(policy: str, key: str, *, subject: object = None) -> Usage | Non
 
     `key` is the subject's `limit_key`, or the `address_key` of its address.
     """
-    policies = limiter.applicable_policies([policy], key, subject=subject)
-    if not policies:
+    hits = limiter.applicable_hits([policy], key, subject=subject)
+    if not hits:
         return None
-    hit = (policies[0], key)
+    [hit] = hits
     return await _count_in_redis(hit) or limiter.hit_locally([hit])[0]
 
 
-async def _count_in_redis(hit: tuple[Policy, str]) -> Usage | None:
+async def _count_in_redis(hit: Hit) -> Usage | None:
     """Count one hit in the next batch, None where Redis does not answer or the budget of the request is spent."""
     if not deadlines.has_redis_budget():
         return None
@@ -43,11 +42,11 @@ async def _count_in_redis(hit: tuple[Policy, str]) -> Usage | None:
         return await _hits.load(hit, timeout_seconds=timeout)
 
 
-async def _load(hits: list[tuple[Policy, str]]) -> list[Usage] | None:
+async def _load(hits: list[Hit]) -> list[Usage] | None:
     # Without the context of a request: no budget of one limits the count of many.
     return await asyncio.get_running_loop().run_in_executor(_executor, limiter.hit_in_redis, hits)
 
 
 # Every hit counts, equal ones too. One that has timed out before its batch begins was counted by the process alone
 # and is left out; one that times out later is counted by both.
-_hits: Final[BatchLoader[tuple[Policy, str], Usage]] = BatchLoader(_load, max_batch=_MAX_BATCH)
+_hits: Final[BatchLoader[Hit, Usage]] = BatchLoader(_load, max_batch=_MAX_BATCH)

@@ -17,7 +17,7 @@ from ratelimits.models import FailedAttempts, KeyLimit, PolicyLimit
 MAX_REQUESTS: Final = 2**31 - 1
 MAX_WINDOW_SECONDS: Final = 31 * 86400
 _UUID: Final = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_SUBJECT_KEY: Final = re.compile(f"(key|user):{_UUID}")
+_SUBJECT_KEY: Final = re.compile(f"(keys?|user):{_UUID}")
 
 
 class InvalidLimit(ValueError):
@@ -113,7 +113,11 @@ def canonical_key(key: str) -> str:
             pass
     elif _SUBJECT_KEY.fullmatch(key.strip().lower()):
         return key.strip().lower()
-    raise InvalidLimit("key", "A key is key:<id of an API key>, user:<id> or address:<IP address>.")
+    raise InvalidLimit(
+        "key",
+        "A key is key:<id of an API key>, user:<id>, keys:<id of a user> for all its API keys,"
+        " or address:<IP address>.",
+    )
 
 
 def _require_policy(name: str) -> None:

@@ -22,8 +22,10 @@ _MAX_TOP_KEYS: Final = 1000
 _MAX_LOCAL_KEYS: Final = 50_000
 _FIXED_KEYS: Final = 3
 # KEYS: totals, busiest keys, busiest rejected keys, then one per counter; ARGV: the seconds of a slot, the number
-# of busiest keys to keep, then seconds, limit, policy and name of each counter. Returns the counts. A flood of keys
-# must not fill the memory of Redis: the least busy ones are evicted.
+# of busiest keys to keep, then seconds, limit, policy, name and "1" for a shared counter of each. Returns the
+# counts. A shared counter belongs to the one before it and counts only what that one lets pass: a key that floods
+# does not use up what its user's other keys have. A flood of keys must not fill the memory of Redis: the least busy
+# ones are evicted.
 _SCRIPT: Final = """
 local function note(set, member)
     if redis.call('ZINCRBY', set, 1, member) == '1' then
@@ -32,18 +34,24 @@ local function note(set, member)
         if size > ARGV[2] * 2 then redis.call('ZREMRANGEBYRANK', set, 0, size - ARGV[2] - 1) end
     end
 end
-local counts = {}
+local counts, refused = {}, false
 for i = 4, #KEYS do
-    local at = 3 + (i - 4) * 4
-    local count = redis.call('INCR', KEYS[i])
-    if count == 1 then redis.call('EXPIRE', KEYS[i], ARGV[at]) end
-    redis.call('HINCRBY', KEYS[1], ARGV[at + 2] .. ':hits', 1)
-    note(KEYS[2], ARGV[at + 3])
-    if count > tonumber(ARGV[at + 1]) then
-        redis.call('HINCRBY', KEYS[1], ARGV[at + 2] .. ':rejections', 1)
-        note(KEYS[3], ARGV[at + 3])
+    local at = 3 + (i - 4) * 5
+    local policy, member, shared = ARGV[at + 2], ARGV[at + 3], ARGV[at + 4] == '1'
+    if shared and refused then
+        counts[#counts + 1] = tonumber(redis.call('GET', KEYS[i]) or 0)
+    else
+        local count = redis.call('INCR', KEYS[i])
+        if count == 1 then redis.call('EXPIRE', KEYS[i], ARGV[at]) end
+        if not shared then redis.call('HINCRBY', KEYS[1], policy .. ':hits', 1) end
+        note(KEYS[2], member)
+        refused = count > tonumber(ARGV[at + 1])
+        if refused then
+            redis.call('HINCRBY', KEYS[1], policy .. ':rejections', 1)
+            note(KEYS[3], member)
+        end
+        counts[#counts + 1] = count
     end
-    counts[#counts + 1] = count
 end
 return counts
 """
@@ -52,13 +60,17 @@ _SCRIPT_SHA1: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexd
 
 @dataclass(frozen=True, slots=True)
 class CounterIncrement:
-    """One increment: the counter, its lifetime in seconds, and the limit (`most`) of a key under a policy."""
+    """One increment: the counter, its lifetime in seconds, and the limit (`most`) of a key under a policy.
+
+    A `shared` one counts only where the one before it is within its limit.
+    """
 
     counter: str
     seconds: int
     policy: str
     most: int
     key: str
+    shared: bool = False
 
     @property
     def name(self) -> str:
@@ -86,6 +98,12 @@ class LocalCounters:
             count, ends = (count + 1, ends) if ends > now else (1, now + seconds)
             self._counts[key] = (count, ends, name, most)
             return count
+
+    def count_of(self, key: str) -> int:
+        """Return the count of the key in its current window, without counting."""
+        with self._lock:
+            count, ends, *_ = self._counts.get(key, (0, 0.0))
+        return count if ends > time.monotonic() else 0
 
     def busiest_keys(self) -> list[tuple[str, int, int]]:
         """Return `(name, hits, rejections)` of the current windows."""
@@ -117,9 +135,15 @@ def count_in_redis(increments: Sequence[CounterIncrement]) -> list[int] | None:
 
 def count_locally(increments: Sequence[CounterIncrement]) -> list[int]:
     """Count each once in this process and return the counts in the same order."""
-    return [
-        local_counters.increment(each.counter, each.seconds, name=each.name, most=each.most) for each in increments
-    ]
+    counts: list[int] = []
+    is_refused = False
+    for each in increments:
+        if each.shared and is_refused:
+            counts.append(local_counters.count_of(each.counter))
+            continue
+        counts.append(local_counters.increment(each.counter, each.seconds, name=each.name, most=each.most))
+        is_refused = counts[-1] > each.most
+    return counts
 
 
 def redis_client() -> Redis:
@@ -153,7 +177,7 @@ def _run_script(increments: Sequence[CounterIncrement]) -> list[int]:
     arguments += [redis_key("count", each.counter) for each in increments]
     arguments += [SLOT_SECONDS, _MAX_TOP_KEYS]
     for each in increments:
-        arguments += [each.seconds, each.most, each.policy, each.name]
+        arguments += [each.seconds, each.most, each.policy, each.name, int(each.shared)]
     client: Any = redis_client()
     keys = _FIXED_KEYS + len(increments)
     try:

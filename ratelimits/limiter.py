@@ -3,13 +3,17 @@
 import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from django.conf import settings
 
 from ratelimits import counters, metrics, policies
 from ratelimits.counters import CounterIncrement
-from ratelimits.django_ratelimit_adapter import window_counters
+from ratelimits.django_ratelimit_adapter import WindowCounter, window_counters
 from ratelimits.policies import Policy
+
+# What one request counts under one policy: its own key, then the key of all API keys of its user, where it has one.
+Hit = tuple[tuple[Policy, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,64 +66,85 @@ def hit(policy: Policy, key: str) -> Usage:
 
 def hit_all(applied_policies: Sequence[Policy], key: str) -> list[Usage]:
     """Count one request of the key against several policies in one round trip."""
-    return hit_many([(policy, key) for policy in applied_policies])
+    return hit_many([((policy, key),) for policy in applied_policies])
 
 
-def hit_many(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
-    """Count each key once against the policy beside it, in this order and one round trip."""
+def hit_many(hits: Sequence[Hit]) -> list[Usage]:
+    """Count each hit once, in this order and one round trip, and return the tightest usage of each."""
     return (hit_in_redis(hits) or hit_locally(hits)) if hits else []
 
 
-def hit_in_redis(hits: Sequence[tuple[Policy, str]]) -> list[Usage] | None:
+def hit_in_redis(hits: Sequence[Hit]) -> list[Usage] | None:
     """Count as `hit_many` does, but return None where Redis does not answer."""
     return _hit(hits, counters.count_in_redis)
 
 
-def hit_locally(hits: Sequence[tuple[Policy, str]]) -> list[Usage]:
-    """Count each key once in this process and not in Redis."""
+def hit_locally(hits: Sequence[Hit]) -> list[Usage]:
+    """Count each hit once in this process and not in Redis."""
     return _hit(hits, counters.count_locally) or []
 
 
 def _hit(
-    hits: Sequence[tuple[Policy, str]], count: Callable[[Sequence[CounterIncrement]], list[int] | None]
+    hits: Sequence[Hit], count: Callable[[Sequence[CounterIncrement]], list[int] | None]
 ) -> list[Usage] | None:
-    windows = window_counters(hits)
+    windows = window_counters(chain.from_iterable(hits))
+    is_shared = [number > 0 for hit in hits for number in range(len(hit))]
     counts = count(
         [
-            CounterIncrement(window.name, window.seconds, policy.name, policy.most, key)
-            for (policy, key), window in zip(hits, windows, strict=True)
+            CounterIncrement(window.name, window.seconds, policy.name, policy.most, key, shared)
+            for (policy, key), window, shared in zip(chain.from_iterable(hits), windows, is_shared, strict=True)
         ]
     )
     if counts is None:
         return None
-    usages = [
-        Usage(policy, number, max(1, window.time_left))
-        for (policy, _), number, window in zip(hits, counts, windows, strict=True)
-    ]
-    for usage in usages:
-        metrics.count_decision(usage.policy.name, "allowed" if usage.allowed else "rejected")
+    counted = zip(counts, windows, strict=True)
+    usages = []
+    for hit in hits:
+        usages.append(_tightest([Usage(policy, *_count_and_reset(next(counted))) for policy, _ in hit]))
+        metrics.count_decision(usages[-1].policy.name, "allowed" if usages[-1].allowed else "rejected")
     return usages
+
+
+def _count_and_reset(counted: tuple[int, WindowCounter]) -> tuple[int, int]:
+    count, window = counted
+    return count, max(1, window.time_left)
+
+
+def _tightest(usages: Sequence[Usage]) -> Usage:
+    """Return the exceeded usage that lasts longest, else the one with the fewest requests left."""
+    return min(
+        usages, key=lambda each: (each.allowed, each.policy.most - each.count if each.allowed else -each.reset)
+    )
 
 
 def check(names: Sequence[str], key: str, *, subject: object = None) -> list[Usage]:
     """Count one request of a subject under a key against the named policies, with their current numbers.
 
-    Return no usage where no limit applies: the subject is exempt, or the key has no limit.
+    Return the tightest usage of each policy; none where no limit applies: the subject is exempt, or the key has no
+    limit.
     """
-    return hit_all(applicable_policies(names, key, subject=subject), key)
+    return hit_many(applicable_hits(names, key, subject=subject))
 
 
-def applicable_policies(names: Sequence[str], key: str, *, subject: object = None) -> list[Policy]:
-    """Return those of the named policies that apply to the subject under a key, with their current numbers."""
+def applicable_hits(names: Sequence[str], key: str, *, subject: object = None) -> list[Hit]:
+    """Return what a request of the subject under a key counts against the named policies.
+
+    A request by an API key counts for all keys of its user, too (`Subject.shared_limit_key`), unless an operator
+    has given the key a limit of its own.
+    """
     exempt = is_exempt(subject)
-    applicable = []
+    shared_key: str | None = getattr(subject, "shared_limit_key", None)
+    hits: list[Hit] = []
     for name in names:
         policy = None if exempt else policies.for_key(name, key)
         if policy is None:
             metrics.count_decision(name, "exempt")
-        else:
-            applicable.append(policy)
-    return applicable
+            continue
+        shared = None
+        if shared_key is not None and not policies.has_own_limit(name, key):
+            shared = policies.for_shared_key(name, shared_key)
+        hits.append(((policy, key), (shared, shared_key)) if shared and shared_key else ((policy, key),))
+    return hits
 
 
 def current_counters(key: str) -> dict[str, str]:

@@ -47,6 +47,22 @@ def for_key(name: str, key: str) -> Policy | None:
     return None if most is None else replace(policy, most=most)
 
 
+def for_shared_key(name: str, key: str) -> Policy | None:
+    """Return a policy with the limit of all API keys of one user together, None where they have no limit.
+
+    That is RATE_LIMIT_USER_FACTOR times the policy's, unless an operator has set another.
+    """
+    policy = for_key(name, key)
+    if policy is None or has_own_limit(name, key):
+        return policy
+    return replace(policy, most=policy.most * settings.RATE_LIMIT_USER_FACTOR)
+
+
+def has_own_limit(name: str, key: str) -> bool:
+    """Tell whether an operator has given the key a limit of its own under a policy."""
+    return (name, key) in overrides.current().keys
+
+
 def source(name: str) -> str:
     """Return the source of a policy's numbers: `admin`, `environment` or `default`."""
     if name in overrides.current().policies:

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from ratelimits import counters, metrics, policies
 
 _MAX_SHOWN: Final = 20
-_PUBLIC_PREFIXES: Final = ("key:", "user:", "address:", "account:")
+_PUBLIC_PREFIXES: Final = ("key:", "keys:", "user:", "address:", "account:")
 
 # The decisions of this host by policy and decision, used while Redis does not answer.
 Decisions = Callable[[], Mapping[tuple[str, str], float]]

@@ -53,7 +53,7 @@ class KeyLimitForm(KeyForm):
     key = forms.CharField(
         max_length=254,
         help_text="An API key's beginning (frk_…) or id as key:…, an account's e-mail address or id as user:…,"
-        " or address:<IP address>.",
+        " keys:<id of a user> for all its API keys, or address:<IP address>.",
     )
 
     class Meta:

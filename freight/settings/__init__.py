@@ -221,6 +221,7 @@ SPECTACULAR_SETTINGS = applications.SPECTACULAR_SETTINGS | {"VERSION": VERSION}
 RATE_LIMITS = rate_limits.from_environment(demo=DEMO)
 # Shown by `manage.py limits`.
 RATE_LIMITS_SET = rate_limits.overridden_policies()
+RATE_LIMIT_USER_FACTOR = rate_limits.user_factor()
 SOCKETS_PER_USER = environment.integer(
     "RATE_LIMIT_SOCKETS_PER_USER",
     2_000 if DEMO else 100,

@@ -33,6 +33,16 @@ def from_environment(*, demo: bool) -> dict[str, tuple[int, int]]:
     }
 
 
+def user_factor() -> int:
+    """Return how many times the limit of one API key all keys of a user have together."""
+    return environment.integer(
+        "RATE_LIMIT_USER_FACTOR",
+        5,
+        low=1,
+        purpose="How many times the limit of one API key all keys of a user have together.",
+    )
+
+
 def overridden_policies() -> frozenset[str]:
     """Return the names of the policies for which a variable is set."""
     return frozenset(

@@ -116,6 +116,11 @@ class Subject:
         return f"key:{self.key_id}" if self.key_id else f"user:{self.user_id}"
 
     @property
+    def shared_limit_key(self) -> str | None:
+        """The key under which rate limits count all API keys of its user together; None for other credentials."""
+        return f"keys:{self.user_id}" if self.key_id and self.user_id else None
+
+    @property
     def variant(self) -> str:
         """The variant of JSON that it is shown: `staff`, or `restricted` (no phones, no notes)."""
         return "restricted" if self.role in {Role.CUSTOMER, TRACKING_ROLE} else "staff"

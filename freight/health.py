@@ -4,7 +4,7 @@ from django.conf import settings
 
 from exports.pdf import libraries
 from monitoring.dependencies.probes import ChannelLayer, Disk, OptionalFeature, PostgreSQL, redis_check
-from monitoring.health import details
+from monitoring.health import details, processes
 from monitoring.health.endpoints import Application, HealthApplication
 from monitoring.health.monitor import Dependency
 from monitoring.reports import json_reports
@@ -28,6 +28,7 @@ def application(inner: Application) -> HealthApplication:
             "websocket": report.health,
             "memory": details.memory_detail(json_reports.process_statuses),
             "process": details.process_detail,
+            "processes": processes.watch.detail,
         },
         version=settings.VERSION,
         environment=environment_name(),

@@ -19,7 +19,9 @@ from exports.background import export_worker, jobs
 from exports.file_imports import import_worker
 from exports.reports import run_recorder, statistics
 from exports.sandbox import pool
-from monitoring import runtime
+from monitoring import metrics, runtime
+from monitoring.heartbeat import heartbeat
+from monitoring.prometheus import snapshots
 from monitoring.queries import query_timing
 from shipments.services import idempotency
 from shipments.services.feed import audit_chain, sequencer
@@ -29,13 +31,17 @@ from shipments.services.shipments import automatic_flags
 log = structlog.get_logger(__name__)
 _MAX_PAUSE_SECONDS: Final = 5.0
 _STOP_POLL_SECONDS: Final = 0.2
+STALLED_SECONDS: Final = 30.0
+# The monotonic time at which each worker last finished a batch.
+_finished_at: Final[dict[str, float]] = {}
 
 
 @dataclass(frozen=True)
 class Worker:
     """A loop over batches: `run_batch` returns how many items it did; after none the worker sleeps `idle_seconds`.
 
-    `on_stop` is called when the relay stops, to interrupt a batch that may take long.
+    `on_stop` is called when the relay stops, to interrupt a batch that may take long. Any other worker that has
+    finished no batch for STALLED_SECONDS more than its pause is told to the operator.
     """
 
     name: str
@@ -65,9 +71,12 @@ WORKERS: Final = (
 )
 
 
-def run(stop: threading.Event) -> None:
+def run(stop: threading.Event, name: str = "") -> None:
     """Run every worker in a thread of its own until `stop` is set."""
-    runtime.start_reporting("relay")
+    snapshots.register_status("stalled", _stalled_status)
+    runtime.sample_every_second(_set_stalled_gauges)
+    runtime.start_reporting("relay", name)
+    _finished_at.update(dict.fromkeys((worker.name for worker in WORKERS), time.monotonic()))
     threads = [
         threading.Thread(target=_run_worker, args=(worker, stop), name=worker.name, daemon=True)
         for worker in WORKERS
@@ -77,6 +86,7 @@ def run(stop: threading.Event) -> None:
     log.info("relay runs", workers=[worker.name for worker in WORKERS])
     # Not `stop.wait()`: its lock is not reentrant, and a signal handler that sets the event meanwhile can deadlock.
     while not stop.is_set():
+        heartbeat.beat()
         time.sleep(_STOP_POLL_SECONDS)
     for worker in WORKERS:
         if worker.on_stop:
@@ -84,6 +94,7 @@ def run(stop: threading.Event) -> None:
     for thread in threads:
         thread.join(5)
     pool.close_shared()
+    runtime.stop_reporting()
 
 
 def _run_worker(worker: Worker, stop: threading.Event) -> None:
@@ -98,9 +109,32 @@ def _run_worker(worker: Worker, stop: threading.Event) -> None:
             pause = min(_MAX_PAUSE_SECONDS, max(pause, 0.25) * random.uniform(1.5, 2.5))  # noqa: S311  jitter
             log.warning("worker failed", worker=worker.name, error=repr(error), pause=round(pause, 2))
             continue
+        _finished_at[worker.name] = time.monotonic()
         close_old_connections()
         pause = 0 if count else worker.idle_seconds
         if time.monotonic() - started > 1:
             log.info(
                 "worker was slow", worker=worker.name, done=count, seconds=round(time.monotonic() - started, 1)
             )
+
+
+def _stalled_seconds() -> dict[str, float]:
+    """Return for how long each worker with short batches has finished none, beyond its pause between two."""
+    now = time.monotonic()
+    return {
+        worker.name: max(0.0, now - _finished_at[worker.name] - worker.idle_seconds)
+        for worker in WORKERS
+        if worker.on_stop is None
+    }
+
+
+def _stalled_status() -> dict[str, list[str]]:
+    stalled = {name: seconds for name, seconds in _stalled_seconds().items() if seconds > STALLED_SECONDS}
+    if not stalled:
+        return {"workers": []}
+    return {"workers": [f"no progress for {max(stalled.values()):.0f} s: {', '.join(stalled)}"]}
+
+
+def _set_stalled_gauges() -> None:
+    for name, seconds in _stalled_seconds().items():
+        metrics.relay_worker_stalled.labels(name).set(seconds)

@@ -12,7 +12,8 @@ from exports.background import progress
 from exports.documents import picture_cleaner
 from exports.reports import statistics
 from monitoring import runtime
-from monitoring.prometheus import hosts
+from monitoring.health import details, processes
+from monitoring.prometheus import snapshots
 from monitoring.reports import json_reports, performance
 from realtime import report
 from realtime.hub import room_registry, room_types
@@ -43,14 +44,16 @@ def connect() -> None:
     import_kind = room_types.import_room_type(newest=progress.IMPORTS.newest, owned=progress.IMPORTS.owned)
     for kind in (*room_types.ROOM_TYPES, export_kind, import_kind):
         room_registry.register(kind)
-    hosts.register_status("performance", performance.process_status)
-    hosts.register_status("websocket", report.process_part)
+    snapshots.register_status("performance", performance.process_status)
+    snapshots.register_status("websocket", report.process_part)
     json_reports.register("performance", performance.report)
     json_reports.register("websocket", report.report)
     json_reports.register("cache", cache_report.cache_report)
     json_reports.register("exports", statistics.report)
     json_reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
+    snapshots.register_status("health", details.own_health)
     runtime.sample_every_second(report.update_gauges)
+    runtime.sample_every_second(processes.watch.update)
     runtime.measure_once_per_host(gauges.sample_relay_lag, interval=2)
     runtime.measure_once_per_host(gauges.sample_states, interval=15)
 

@@ -43,6 +43,16 @@ breaker_state: Final = Gauge(
     multiprocess_mode="livemax",
 )
 
+process_crashes: Final = Counter(
+    "process_crashes_total", "Processes that crashed or were killed, by the name of the process.", ["process"]
+)
+relay_worker_stalled: Final = Gauge(
+    "relay_worker_stalled_seconds",
+    "For how long a worker of the relay has finished no batch, beyond its pause between two.",
+    ["worker"],
+    multiprocess_mode="livemax",
+)
+
 # Create the series of failures at once: without it there is no error rate before the first failure.
 requests.labels("GET", "unmatched", "500")
 

@@ -5,6 +5,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -12,14 +13,16 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, close_old_connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from monitoring import metrics
+from monitoring import fencing, gateway_errors, metrics
 from monitoring.dependencies import breaker
 from monitoring.dependencies.breaker import BreakerState
-from monitoring.prometheus import multiprocess
+from monitoring.heartbeat import heartbeat, notify_watchdog
+from monitoring.prometheus import multiprocess, registrations
 from monitoring.prometheus.hosts import HostAggregator
 
 _log = structlog.get_logger("monitoring.runtime")
 _TICK_SECONDS: Final = 1.0
+_HEARTBEAT_SECONDS: Final = 0.5
 _LAG_INTERVAL_SECONDS: Final = 0.25
 # The gauge shows the longest lag of this many samples, about 15 seconds.
 _LAG_SAMPLES: Final = 60
@@ -28,6 +31,7 @@ hosts: Final = HostAggregator()
 _samplers: list[Callable[[], None]] = []
 _host_measurements: list[tuple[float, Callable[[], None]]] = []
 _lock = threading.Lock()
+_stopped = threading.Event()
 _threads: dict[str, threading.Thread] = {}
 _lag_tasks: dict[asyncio.AbstractEventLoop, "asyncio.Task[None]"] = {}
 
@@ -42,21 +46,45 @@ def measure_once_per_host(measure: Callable[[], None], *, interval: float) -> No
     _host_measurements.append((interval, measure))
 
 
-def start_reporting(role: str) -> None:
-    """Register the name of this process and start its reporting threads; call it after the last fork."""
-    name = multiprocess.register_process(role)
+def start_reporting(role: str, name: str = "") -> None:
+    """Register this process and start its reporting threads; call it after the last fork.
+
+    `name`: `<role>-…`; by default the lowest free number of the role.
+    """
+    name = registrations.register(role, name)
+    metrics.process_crashes.labels(name)  # from 0: an increase is seen only from there
     breaker.publish_states()
     if settings.OTEL_EXPORTER_OTLP_ENDPOINT:
         from monitoring.tracing import opentelemetry_recorder  # needs the extra `tracing`
 
         opentelemetry_recorder.start_exporting(name)
     with _lock:
-        for target in (_report, _measure):
+        for target in (_record_heartbeat, _report, _measure, _count_gateway_errors):
             if target.__name__ not in _threads:
                 thread = threading.Thread(target=target, name=f"metrics{target.__name__}", daemon=True)
                 _threads[target.__name__] = thread
                 thread.start()
     _log.info("metrics", process=name, folder=str(multiprocess.metrics_directory() or ""))
+
+
+def stop_reporting() -> None:
+    """Say that this process ends in order; one that does not passes for one that crashed."""
+    _stopped.set()
+    if (thread := _threads.get(_record_heartbeat.__name__)) is not None:
+        thread.join(1)  # it would register the process again
+    registrations.unregister()
+
+
+def _record_heartbeat() -> None:
+    # A thread of its own: no Redis and no slow disk may make a living process look dead.
+    while not _stopped.wait(_HEARTBEAT_SECONDS):
+        registrations.record_heartbeat(time.time() - heartbeat.age())
+        notify_watchdog()
+        fencing.update()
+
+
+def _count_gateway_errors() -> None:
+    gateway_errors.listen(Path(settings.GATEWAY_SOCKET), hosts, _stopped)
 
 
 def _report() -> None:
@@ -119,6 +147,7 @@ async def _measure_loop_lag(loop: asyncio.AbstractEventLoop) -> None:
         while True:
             expected = loop.time() + _LAG_INTERVAL_SECONDS
             await asyncio.sleep(_LAG_INTERVAL_SECONDS)
+            heartbeat.beat()
             lags = [*lags[-_LAG_SAMPLES + 1 :], max(0.0, loop.time() - expected)]
             metrics.loop_lag.labels(multiprocess.process_name()).set(max(lags))
     _lag_tasks.pop(loop, None)

@@ -15,12 +15,14 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from monitoring.addresses import is_within
-from monitoring.health import endpoints, monitor
+from monitoring.health import endpoints, monitor, processes
 from monitoring.prometheus import collectors
 from monitoring.reports import json_reports, response_schemas
 from monitoring.runtime import hosts
 
-_registry = collectors.build_registry(hosts.recent_samples, monitor.dependency_errors)
+_registry = collectors.build_registry(
+    hosts.recent_samples, monitor.dependency_errors, processes.ProcessCountCollector()
+)
 
 
 class InternalView(APIView):
@@ -55,7 +57,8 @@ class DetailedHealthView(InternalView):
     )
     def get(self, request: Request) -> HttpResponse:
         """Return the status of each dependency; 503 where the whole is unhealthy."""
-        status, body = endpoints.detailed_response(request.path.rstrip("/"))
+        query = request.META.get("QUERY_STRING", "")
+        status, body = endpoints.detailed_response(request.path.rstrip("/"), query)
         return _json(body, status)
 
 

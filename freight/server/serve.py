@@ -4,10 +4,13 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import structlog
+
+from monitoring.prometheus import registrations
 
 Role = Literal["api", "ws", "all"]
 BACKLOG: Final = 4096
@@ -27,10 +30,12 @@ def run(
     host: str | None = None,
     port: int | None = None,
     drain_seconds: float = DRAIN_SECONDS,
+    name: str = "",
 ) -> None:
     """Serve one role on a unix socket or on host and port until SIGTERM or SIGINT, then drain and return.
 
-    The reactor is installed here and not at import: a process that forks roles must not have one.
+    `name` in metrics and reports: by default that of the socket (`api-1` of `api-1.sock`), else the lowest free
+    number of the role. The reactor is installed here, not at import: a process that forks roles must not have one.
     """
     os.environ["FREIGHT_ROLE"] = role
     install_reactor()
@@ -38,16 +43,20 @@ def run(
     from channels.routing import get_default_application
 
     from exports.sandbox import pool
-    from monitoring import runtime
+    from monitoring import fencing, runtime
     from monitoring.dependencies import deadlines
     from monitoring.health import process_state
     from realtime.protocol import frames
     from realtime.sse import event_stream
 
-    runtime.start_reporting(role)
+    runtime.start_reporting(role, name or name_of_socket(role, unix))
+    # Once the loop runs: a server that nobody has asked yet has a heartbeat, too.
+    call_when_running(runtime.measure_loop_lag)
     _set_statement_timeout(deadlines.STATEMENT_TIMEOUT_SECONDS)
     deadlines.set_process_timeout()
     endpoint_description = endpoint(unix=unix, host=host, port=port)
+    if unix:
+        fencing.announce_socket(Path(unix).absolute())
     log.info(
         "serving", role=role, endpoint=endpoint_description, pid=os.getpid(), descriptors=raise_descriptor_limit()
     )
@@ -61,6 +70,19 @@ def run(
         },
     )
     pool.close_shared()
+    runtime.stop_reporting()
+
+
+def name_of_socket(role: str, unix: str | None) -> str:
+    """Return the name that a unix socket gives its server (`api-1` of `/run/api-1.sock`), else an empty one."""
+    stem = Path(unix).stem if unix else ""
+    return stem if registrations.is_name_of(role, stem) else ""
+
+
+def call_when_running(function: Callable[[], object]) -> None:
+    """Call a function in the first turn of the event loop. The reactor is installed."""
+    reactor: Any = sys.modules["twisted.internet.reactor"]
+    reactor.callLater(0, function)
 
 
 def raise_descriptor_limit() -> int:

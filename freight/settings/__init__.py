@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from freight import embedded
-from freight.settings import applications, environment, files, logs, rate_limits, secrets, services
+from freight.settings import applications, environment, files, logs, processes, rate_limits, secrets, services
 from monitoring.prometheus import multiprocess
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -24,12 +24,10 @@ DEMO = environment.boolean(
 )
 DEBUG = environment.boolean("DEBUG", default=False, purpose="Django's debug pages; never in production.")
 PORT = environment.integer("PORT", 4000, low=1, high=65535, purpose="The public port.")
-API_PROCESSES = environment.integer(
-    "API_PROCESSES", 1, low=1, high=64, purpose="Server processes for REST, pages and the admin."
-)
-WS_PROCESSES = environment.integer(
-    "WS_PROCESSES", 2, low=1, high=64, purpose="Server processes for WebSockets and event streams."
-)
+_counts = processes.counts_from_environment()
+API_PROCESSES = _counts["api"]
+WS_PROCESSES = _counts["ws"]
+EXPECTED_PROCESSES = processes.expected_from_environment()
 SIMULATE = environment.boolean(
     "SIMULATE", default=True, purpose="Whether `make run` drives demo shipments through their lifecycle."
 )
@@ -61,6 +59,11 @@ HOST_NAME = environment.text(
     "HOST_NAME", "", purpose="Name of this host among others that share a Redis; empty: the machine's."
 )
 multiprocess.install(Path(METRICS_DIR), HOST_NAME)
+GATEWAY_SOCKET = environment.text(
+    "GATEWAY_SOCKET",
+    str(embedded.layout.at(FREIGHT_HOME).sockets / "gateway.sock"),
+    purpose="Datagram socket to which nginx reports what no process answered.",
+)
 
 DELAYED_AFTER = timedelta(
     seconds=environment.duration(

@@ -1,6 +1,7 @@
 """Forked child processes: they log to a file, cannot outlive the supervisor, and get signals from it alone."""
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -14,16 +15,21 @@ from django.conf import settings
 
 from freight.embedded.processes import die_with_parent
 from freight.settings import logs
+from monitoring.heartbeat import SharedHeartbeat, heartbeat
 
 
 @dataclass
 class ChildProcess:
-    """A child process; `status` is None while it lives, then as in `subprocess.Popen.returncode`."""
+    """A child process; `status` is None while it lives, then as in `subprocess.Popen.returncode`.
+
+    `heartbeat`: what it tells of its main loop, None for a program that is not ours.
+    """
 
     pid: int
     log: Path
     started_at: float
     status: int | None = None
+    heartbeat: SharedHeartbeat | None = None
 
     def poll(self) -> int | None:
         """Reap the child if it has ended; returns its status, None while it lives."""
@@ -32,6 +38,10 @@ class ChildProcess:
             if pid:
                 self.status = os.waitstatus_to_exitcode(raw)
         return self.status
+
+    def silent_seconds(self) -> float:
+        """Return for how long its main loop has not turned; 0 before its first heartbeat."""
+        return (self.heartbeat.age() or 0.0) if self.heartbeat is not None else 0.0
 
     def signal(self, signum: signal.Signals) -> None:
         """Send a signal to the child unless it has ended."""
@@ -57,14 +67,17 @@ def fork(target: Callable[[], object], *, log: Path) -> ChildProcess:
     after an exception.
     """
     parent = os.getpid()
+    shared = SharedHeartbeat()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid:
-        return ChildProcess(pid=pid, log=log, started_at=time.monotonic())
+        return ChildProcess(pid=pid, log=log, started_at=time.monotonic(), heartbeat=shared)
     status = 1
     try:
         become_child(log, parent=parent)
+        heartbeat.share(shared)
+        faulthandler.enable()  # SIGABRT: where every thread is goes into the log
         logs.configure(level=settings.LOG_LEVEL)  # again: standard error is a file now, not a terminal
         target()
         status = 0

@@ -39,7 +39,9 @@ def nginx_program() -> Path:
     raise NginxNotFound("There is no nginx on the PATH and none in a wheel for this machine: install nginx.")
 
 
-def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Sequence[Path], static: Path) -> str:
+def render(
+    template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Sequence[Path], static: Path, gateway: Path
+) -> str:
     """Return the template with every @TOKEN@ replaced; raises KeyError for an unknown one."""
     files = descriptors_per_worker()
     values = {
@@ -50,6 +52,7 @@ def render(template: str, *, listen: str, run: Path, api: Sequence[Path], ws: Se
         "RUN": str(run),
         "LISTEN": listen,
         "STATIC_ROOT": str(static),
+        "GATEWAY_SOCKET": str(gateway),
         "API_SERVERS": _servers(api, backups=ws),
         "WS_SERVERS": _servers(ws, backups=api),
     }
@@ -83,6 +86,7 @@ def start(api: Sequence[Path], ws: Sequence[Path]) -> ChildProcess:
             api=api,
             ws=ws,
             static=settings.STATIC_ROOT,
+            gateway=Path(settings.GATEWAY_SOCKET),
         )
     )
     command = [str(nginx), "-p", str(run), "-c", str(configuration), "-g", "daemon off;"]

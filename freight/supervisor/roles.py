@@ -43,11 +43,15 @@ def servers() -> list[Role]:
 
 def workers() -> list[Role]:
     """Return the worker processes: the relay, and the simulator under DEMO."""
-    roles = [_worker("relay")]
-    if settings.SIMULATE and settings.DEMO:
-        roles.append(_worker("simulate", "--rate", "10"))
-    commands = get_commands()
-    return [role for role in roles if role.name in commands]
+    roles = [_worker("relay-1", "relay", name="relay-1")]
+    if settings.SIMULATE and settings.DEMO and "simulate" in get_commands():
+        roles.append(_worker("simulate-1", "simulate", rate=10.0))
+    return roles
+
+
+def expected_processes() -> dict[str, int]:
+    """Return how many processes of each role should run."""
+    return {"api": settings.API_PROCESSES, "ws": settings.WS_PROCESSES, "relay": 1}
 
 
 def _server(kind: str, number: int) -> Role:
@@ -55,16 +59,16 @@ def _server(kind: str, number: int) -> Role:
     path = embedded.layout.at(settings.FREIGHT_HOME).sockets / f"{name}.sock"
 
     def serve() -> None:
-        call_command("serve", role=kind, unix=str(path), drain_seconds=_DRAIN_SECONDS)
+        call_command("serve", role=kind, name=name, unix=str(path), drain_seconds=_DRAIN_SECONDS)
 
     return Role(name=name, kind=kind, target=serve, socket=path)
 
 
-def _worker(command: str, *arguments: str) -> Role:
+def _worker(name: str, command: str, /, **options: object) -> Role:
     def work() -> None:
-        call_command(command, *arguments)
+        call_command(command, **options)
 
-    return Role(name=command, kind="worker", target=work)
+    return Role(name=name, kind=command, target=work)
 
 
 def is_ready(address: str | tuple[str, int]) -> bool:

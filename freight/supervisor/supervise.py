@@ -16,7 +16,7 @@ from freight import embedded
 from freight.embedded.files import rotate_log
 from freight.supervisor import proxy
 from freight.supervisor.child_processes import ChildProcess, fork, stop_all
-from freight.supervisor.roles import Role, is_ready, servers, workers
+from freight.supervisor.roles import Role, expected_processes, is_ready, servers, workers
 from freight.supervisor.startup import Instance
 from freight.supervisor.steps import Step, database_steps, static_files_step
 from freight.supervisor.supervised_process import SupervisedProcess
@@ -29,6 +29,9 @@ _READY_SECONDS = 60.0
 _DRAIN_SECONDS = 8.0
 _WORKER_SECONDS = 3.0
 _PROXY_SECONDS = 1.5
+# A turn of the supervisor takes a tenth of a second.
+_LATE_SECONDS = 2.0
+_CATCH_UP_SECONDS = 5.0
 # Libraries that only the servers load, without those that import the reactor.
 _SERVER_LIBRARIES = (
     "uvloop",
@@ -59,6 +62,8 @@ class Supervisor:
     instance: Instance
     terminal: Terminal
     stop_requested: bool = False
+    # No process is said to hang before this monotonic time.
+    judge_after: float = 0.0
     servers: list[SupervisedProcess] = field(default_factory=list)
     workers: list[SupervisedProcess] = field(default_factory=list)
     proxies: list[SupervisedProcess] = field(default_factory=list)
@@ -90,21 +95,29 @@ class Supervisor:
         self._open_port(server_roles)
 
     def watch(self) -> None:
-        """Restart processes that end, until a stop is requested."""
+        """Restart processes that end or hang, until a stop is requested."""
+        turned_at = time.monotonic()
         while not self.stop_requested:
+            now = time.monotonic()
+            if now - turned_at > _LATE_SECONDS:
+                # We were held up, so they were, too (a machine that was suspended): let them go on first.
+                self.judge_after = now + _CATCH_UP_SECONDS
+            turned_at = now
             if self.instance.services and self.instance.services.supervisor.poll() is not None:
                 self.terminal.say("The supervisor of the embedded services ended, starting it again")
                 self.instance.start_services()
                 self._wait_for_services()
             for watched in (*self.servers, *self.workers, *self.proxies):
                 watched.restart_if_ended(self.terminal)
+                if now > self.judge_after:
+                    watched.kill_if_hung(self.terminal)
             time.sleep(0.1)
 
     def stop(self) -> None:
         """Stop everything within 20 s: drain the servers, then workers, nginx and services."""
         stop_all(self.steps, signal.SIGTERM, seconds=_WORKER_SECONDS)
         for worker in self.workers:
-            if worker.name == "simulate":  # it writes all the time: stop it with the servers
+            if worker.name == "simulate-1":  # it writes all the time: stop it with the servers
                 worker.child.signal(signal.SIGTERM)
         stop_all([each.child for each in self.servers], signal.SIGTERM, seconds=_DRAIN_SECONDS)
         stop_all([each.child for each in self.workers], signal.SIGTERM, seconds=_WORKER_SECONDS)
@@ -168,6 +181,8 @@ def run(instance: Instance) -> int:
     for number in _SIGNALS:
         signal.signal(number, supervisor.on_signal)
     status = 1
+    if not settings.EXPECTED_PROCESSES:
+        settings.EXPECTED_PROCESSES = expected_processes()  # for all that are forked from here
     try:
         supervisor.start()
         took = time.monotonic() - instance.started_at

@@ -8,7 +8,9 @@ from typing import Any, Final
 import psutil
 
 from monitoring import metrics
-from monitoring.health.monitor import HealthMonitor
+from monitoring.health import process_state
+from monitoring.health.monitor import HealthMonitor, current_monitor
+from monitoring.heartbeat import HUNG_SECONDS
 from monitoring.memory import memory_limit
 from monitoring.prometheus import multiprocess
 
@@ -20,6 +22,16 @@ def check_statuses(
     monitor: HealthMonitor, providers: Mapping[str, DetailProvider], *, draining: bool
 ) -> dict[str, dict[str, Any]]:
     """Return the status of each dependency and detail: `status` is ok, warning or critical, `reason` the error."""
+    statuses = _dependency_statuses(monitor)
+    for name, provider in providers.items():
+        # A check and a detail of one name share an entry; the check's fields win.
+        statuses[name] = dict(provider()) | statuses.get(name, {})
+    if draining:
+        statuses["process"] = {**statuses.get("process", {}), "status": "critical", "reason": "draining"}
+    return statuses
+
+
+def _dependency_statuses(monitor: HealthMonitor) -> dict[str, dict[str, Any]]:
     statuses: dict[str, dict[str, Any]] = {}
     results = monitor.results
     for dependency in monitor.dependencies:
@@ -30,12 +42,35 @@ def check_statuses(
             status["status"] = "critical" if dependency.required else "warning"
             status["reason"] = error
         statuses[dependency.detail_name or name] = status
-    for name, provider in providers.items():
-        # A check and a detail of one name share an entry; the check's fields win.
-        statuses[name] = dict(provider()) | statuses.get(name, {})
-    if draining:
-        statuses["process"] = {**statuses.get("process", {}), "status": "critical", "reason": "draining"}
     return statuses
+
+
+def own_health() -> dict[str, Any]:
+    """Return what this process knows of itself and its dependencies, for those that ask another by its name."""
+    monitor = current_monitor()
+    checks = _dependency_statuses(monitor) if monitor is not None and monitor.results.checked_at else {}
+    checks["process"] = process_detail()
+    return {"status": overall_status(checks), "uptime": round(process_state.uptime(), 3), "checks": checks}
+
+
+def body_of_process(process_statuses: list[dict[str, Any]], name: str, host: str = "") -> dict[str, Any] | None:
+    """Return what a process last wrote down of itself, None where none of this name is known.
+
+    Without a host the first one is meant: this host's, where it has one. A process whose main loop does not turn is
+    unhealthy, whatever it wrote.
+    """
+    for status in process_statuses:
+        if status["process"] == name and host in {"", status["host"]} and "health" in status:
+            hung = {"status": "unhealthy"} if status["heartbeatAge"] > HUNG_SECONDS else {}
+            own: dict[str, Any] = {key: status[key] for key in ("process", "host", "pid", "heartbeatAge")}
+            health: dict[str, Any] = status["health"]
+            return own | health | hung | {"timestamp": _format_time(status["at"])}
+    return None
+
+
+def _format_time(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def overall_status(statuses: Mapping[str, Mapping[str, Any]]) -> str:
@@ -50,7 +85,7 @@ def detailed_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float, t
     """Return the body of `/api/health/detailed`."""
     return {
         "status": overall_status(statuses),
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": _format_time(time.time()),
         "uptime": round(uptime, 3),
         "checks": statuses,
         "latencyMs": round(took_ms, 2),
@@ -61,7 +96,7 @@ def brief_body(statuses: Mapping[str, Mapping[str, Any]], *, uptime: float) -> d
     """Return the body of `/api/metrics/health`."""
     return {
         "status": overall_status(statuses),
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": _format_time(time.time()),
         "uptime": round(uptime, 3),
         "checks": {name: each["status"] for name, each in statuses.items()},
         "issues": [f"{name}: {each['reason']}" for name, each in statuses.items() if each.get("reason")],
@@ -73,11 +108,16 @@ def memory_detail(process_statuses: Callable[[], list[dict[str, Any]]]) -> Detai
 
     def provider() -> dict[str, Any]:
         limit = memory_limit()
-        rss = max((each["performance"]["rss"] for each in process_statuses() if "performance" in each), default=0)
+        sizes = [
+            (each["performance"]["rss"], each["process"]) for each in process_statuses() if "performance" in each
+        ]
+        rss, name = max(sizes, default=(0, ""))
         usage = round(rss / limit, 3)
-        fields = {"status": "ok", "usage": usage, "rssBytes": rss, "limitBytes": limit}
+        fields = {"status": "ok", "usage": usage, "rssBytes": rss, "limitBytes": limit, "process": name}
         return fields | (
-            {"status": "warning", "reason": f"{usage:.0%} are in use"} if usage > _MEMORY_WARNING_RATIO else {}
+            {"status": "warning", "reason": f"{name} uses {usage:.0%} of its memory"}
+            if usage > _MEMORY_WARNING_RATIO
+            else {}
         )
 
     return provider

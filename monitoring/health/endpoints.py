@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 from django.conf import settings
@@ -19,18 +20,37 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # Django and Channels each spell the three differently.
 Application = Callable[[Any, Any, Any], Awaitable[None]]
+# Called with the query string; returns status and body.
+Endpoint = Callable[[str], tuple[int, dict[str, Any]]]
 
 _FIRST_RESULT_SECONDS: Final = 2.0
+_MAX_QUERY: Final = 500
 
 # The one that was made last: views answer from it, too.
 _current: "list[HealthApplication]" = []
 
 
-def detailed_response(path: str) -> tuple[int, dict[str, Any]]:
+def detailed_response(path: str, query: str = "") -> tuple[int, dict[str, Any]]:
     """Return status and body of a detailed endpoint, for a caller with a key."""
     if not _current:
         return 503, {"status": "unhealthy", "checks": {}, "issues": ["the checks do not run"]}
-    return _current[-1].internal_endpoints[path]()
+    return _current[-1].internal_endpoints[path](query)
+
+
+def process_response(query: str) -> tuple[int, dict[str, Any]] | None:
+    """Return status and body of `?process=NAME&host=HOST`, None where the query names no process.
+
+    Any process answers: from what the one that is asked for wrote down a second ago.
+    """
+    fields = dict(parse_qsl(query[:_MAX_QUERY]))
+    if "process" not in fields:
+        return None
+    statuses = runtime.hosts.process_statuses()
+    body = details.body_of_process(statuses, fields["process"], fields.get("host", ""))
+    if body is None:
+        names = ", ".join(sorted(each["process"] for each in statuses)) or "none"
+        return 404, _problem(404, "Not Found") | {"detail": f"No such process runs. There are: {names}."}
+    return 503 if body["status"] == "unhealthy" else 200, body
 
 
 class HealthApplication:
@@ -51,18 +71,19 @@ class HealthApplication:
         _current[:] = [self]
         self.version = version
         self.environment = environment
-        self._public_endpoints: dict[str, Callable[[], tuple[int, dict[str, Any]]]] = {
+        self._public_endpoints: dict[str, Endpoint] = {
             "/api/health": self._health,
             "/api/health/live": self._live,
             "/api/health/ready": self._ready,
         }
-        self.internal_endpoints: dict[str, Callable[[], tuple[int, dict[str, Any]]]] = {
+        self.internal_endpoints: dict[str, Endpoint] = {
             "/api/health/detailed": self._detailed,
             "/api/metrics/health": self._brief,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         runtime.measure_loop_lag()
+        self.monitor.start()
         endpoint = self._endpoint_for(scope) if scope["type"] == "http" else None
         if endpoint is None:
             await self.inner(scope, receive, send)
@@ -72,10 +93,12 @@ class HealthApplication:
             return
         if endpoint not in {self._health, self._live}:
             await self._wait_for_first_results()
-        status, body = endpoint()
-        await _respond(scope, send, status, body)
+        status, body = endpoint(scope.get("query_string", b"").decode("latin-1"))
+        await _respond(
+            scope, send, status, body, b"application/problem+json" if status == 404 else b"application/json"
+        )
 
-    def _endpoint_for(self, scope: Scope) -> Callable[[], tuple[int, dict[str, Any]]] | None:
+    def _endpoint_for(self, scope: Scope) -> Endpoint | None:
         path = scope["path"].rstrip("/")
         internal_endpoint = self.internal_endpoints.get(path)
         if internal_endpoint and addresses.is_within(
@@ -85,13 +108,12 @@ class HealthApplication:
         return self._public_endpoints.get(path)
 
     async def _wait_for_first_results(self) -> None:
-        self.monitor.start()
         deadline = time.monotonic() + _FIRST_RESULT_SECONDS
         # Polled: the results come from another thread, which cannot set an Event of this loop.
         while not self.monitor.results.checked_at and time.monotonic() < deadline:  # noqa: ASYNC110  as above
             await asyncio.sleep(0.02)
 
-    def _health(self) -> tuple[int, dict[str, Any]]:
+    def _health(self, _: str = "") -> tuple[int, dict[str, Any]]:
         return 200, {
             "ok": True,
             "status": "ok",
@@ -102,10 +124,10 @@ class HealthApplication:
             "environment": self.environment,
         }
 
-    def _live(self) -> tuple[int, dict[str, Any]]:
+    def _live(self, _: str = "") -> tuple[int, dict[str, Any]]:
         return 200, {"alive": True, "status": "alive"}
 
-    def _ready(self) -> tuple[int, dict[str, Any]]:
+    def _ready(self, _: str = "") -> tuple[int, dict[str, Any]]:
         errors = {name: error for name, error in self.monitor.results.errors.items() if error}
         failures = {
             dependency.name: errors[dependency.name]
@@ -122,14 +144,16 @@ class HealthApplication:
             return 503, {"ready": False, "status": "not_ready", "failed": failures, "degraded": degraded}
         return 200, {"ready": True, "status": "ready", "degraded": degraded}
 
-    def _detailed(self) -> tuple[int, dict[str, Any]]:
+    def _detailed(self, query: str = "") -> tuple[int, dict[str, Any]]:
+        if (answer := process_response(query)) is not None:
+            return answer
         started = time.perf_counter()
         statuses = details.check_statuses(self.monitor, self.detail_providers, draining=process_state.is_draining())
         elapsed_ms = (time.perf_counter() - started) * 1000
         body = details.detailed_body(statuses, uptime=process_state.uptime(), took_ms=elapsed_ms)
         return 503 if body["status"] == "unhealthy" else 200, body
 
-    def _brief(self) -> tuple[int, dict[str, Any]]:
+    def _brief(self, _: str = "") -> tuple[int, dict[str, Any]]:
         statuses = details.check_statuses(self.monitor, self.detail_providers, draining=process_state.is_draining())
         return 200, details.brief_body(statuses, uptime=process_state.uptime())
 

@@ -67,6 +67,11 @@ class CheckResults:
 _current: "list[HealthMonitor]" = []
 
 
+def current_monitor() -> "HealthMonitor | None":
+    """Return the monitor of this process, None where there is none."""
+    return _current[-1] if _current else None
+
+
 def dependency_errors() -> Mapping[str, str | None]:
     """Return the last known error of each dependency of this process, None where it works."""
     return _current[-1].results.errors if _current else {}

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from monitoring.memory import memory_limit
-from monitoring.prometheus import aggregation, multiprocess
+from monitoring.prometheus import aggregation, registrations
 from monitoring.prometheus.samples import SampleSet
 
 # The last known error of each dependency, None where it works.
@@ -52,6 +52,7 @@ class ProcessCollector(Collector):
                 ("process_max_fds", "Files and sockets that a process may open."),
                 ("process_threads", "Threads of a process."),
                 ("process_start_time_seconds", "When a process began, in seconds since 1970."),
+                ("process_heartbeat_age_seconds", "For how long the main loop of a process has not turned."),
                 ("process_heap_used_bytes", "Memory that a process has in use: its resident memory."),
                 ("process_heap_total_bytes", "Memory that a process may use: its cgroup's limit, else the budget."),
             )
@@ -60,7 +61,8 @@ class ProcessCollector(Collector):
             "process_cpu_seconds", "Processor time that a process has used.", labels=["process"]
         )
         limit = memory_limit()
-        for member in multiprocess.live_processes():
+        for member in registrations.living():
+            gauges["process_heartbeat_age_seconds"].add_metric([member.name], member.heartbeat_age)
             for name, value in _process_samples(member.pid, limit):
                 (cpu if name == "process_cpu_seconds" else gauges[name]).add_metric([member.name], value)
         return [*gauges.values(), cpu, *_host_gauges()]
@@ -119,10 +121,11 @@ def _derived_gauges(current: SampleSet, recent: SampleSet, errors: Mapping[str, 
 
 
 def build_registry(
-    recent_samples: Callable[[], SampleSet], dependency_errors: DependencyErrors
+    recent_samples: Callable[[], SampleSet], dependency_errors: DependencyErrors, *others: Collector
 ) -> CollectorRegistry:
-    """Return the registry of a scrape."""
+    """Return the registry of a scrape; `others` are collectors of what is computed elsewhere."""
     registry = CollectorRegistry()
-    for collector in (HostCollector(recent_samples, dependency_errors), ProcessCollector(), PLATFORM_COLLECTOR):
+    own = (HostCollector(recent_samples, dependency_errors), ProcessCollector(), PLATFORM_COLLECTOR)
+    for collector in (*own, *others):
         registry.register(collector)
     return registry

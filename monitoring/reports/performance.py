@@ -10,7 +10,7 @@ from typing import Any, Final
 import psutil
 from django.conf import settings
 
-from monitoring.health import monitor, process_state
+from monitoring.health import monitor, process_state, processes
 from monitoring.memory import memory_limit
 from monitoring.prometheus import multiprocess
 from monitoring.prometheus.samples import SampleSet
@@ -25,7 +25,7 @@ _THRESHOLDS: Final = (
     ("High latency: the 95th percentile is above 200 ms", "p95", 200.0),
     ("Many errors: more than 1 % of the answers are 5xx", "errorRate", 0.01),
 )
-_MEMORY_ALERT_PERCENT: Final = 90.0
+_MEMORY_ALERT_RATIO: Final = 0.9
 
 
 def process_status() -> dict[str, Any]:
@@ -58,6 +58,7 @@ def report() -> dict[str, Any]:
                 "host": each["host"],
                 "pid": each["pid"],
                 "rss_mb": _megabytes(each["rss"]),
+                "heartbeatAge": each["heartbeatAge"],
             }
             for each in statuses
         ],
@@ -65,7 +66,7 @@ def report() -> dict[str, Any]:
         "slowQueries": []
         if json_reports.is_partial()
         else [each.to_json() for each in slow_queries.entries()[:_MAX_SLOW_QUERIES]],
-        "alerts": _alerts(memory, requests),
+        "alerts": _alerts(statuses, requests),
     }
 
 
@@ -97,10 +98,15 @@ def _requests(current: SampleSet, recent: SampleSet) -> dict[str, float]:
     }
 
 
-def _alerts(memory: dict[str, float], requests: dict[str, float]) -> list[dict[str, str]]:
+def _alerts(statuses: list[dict[str, Any]], requests: dict[str, float]) -> list[dict[str, str]]:
     messages = [text for text, name, limit in _THRESHOLDS if requests[name] > limit]
-    if memory["heap_used_percent"] > _MEMORY_ALERT_PERCENT:
-        messages.append("A process uses more than 90 % of its memory")
+    limit = memory_limit()
+    messages += [
+        f"Memory: {each['process']} on {each['host']} uses {_megabytes(each['rss'])} of {_megabytes(limit)} MB"
+        for each in statuses
+        if each["rss"] > _MEMORY_ALERT_RATIO * limit
+    ]
+    messages += processes.watch.problems()
     messages += [f"{name}: {error}" for name, error in monitor.dependency_errors().items() if error]
     return [{"message": text} for text in messages]
 

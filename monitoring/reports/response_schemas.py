@@ -67,7 +67,7 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
             "arch": "x86_64",
             "release": "0.1.0",
         },
-        "processes": [{"process": "api-1", "host": "a", "pid": 4711, "rss_mb": 131.9}],
+        "processes": [{"process": "api-1", "host": "a", "pid": 4711, "rss_mb": 131.9, "heartbeatAge": 0.4}],
         "requests": {
             "p50": 8.1,
             "p95": 41.0,

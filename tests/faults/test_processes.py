@@ -22,6 +22,11 @@ def test_a_write_that_died_before_its_commit_leaves_nothing(holds: Holds) -> Non
     assert holds("killed-before-commit").figures["as promised"] == "5 of 5"
 
 
+def test_processes_of_one_role_that_hang_are_answered_for_by_the_other(holds: Holds) -> None:
+    assert holds("api-frozen").figures["requests"] > 200
+    holds("ws-frozen")
+
+
 def test_the_feed_is_whole_whenever_its_relay_dies(holds: Holds) -> None:
     assert holds("relay-killed").ok > 20
 

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from freight.server import serve
+from monitoring.prometheus import registrations
 
 
 class Command(BaseCommand):
@@ -17,6 +18,9 @@ class Command(BaseCommand):
         """Declare the role and the address."""
         parser.add_argument("--role", choices=["api", "ws", "all"], default="all")
         parser.add_argument("--unix", help="path of a unix socket")
+        parser.add_argument(
+            "--name", default="", help="in metrics, ROLE-…; default: as the socket, else a free number"
+        )
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int)
         parser.add_argument(
@@ -30,10 +34,18 @@ class Command(BaseCommand):
         """Serve until SIGTERM or SIGINT."""
         if bool(options["unix"]) == bool(options["port"]):
             raise CommandError("Give either --unix PATH or --port NUMBER.")
+        check_name(options["role"], options["name"])
         serve.run(
             options["role"],
             unix=options["unix"],
             host=options["host"],
             port=options["port"],
             drain_seconds=options["drain_seconds"],
+            name=options["name"],
         )
+
+
+def check_name(role: str, name: str) -> None:
+    """Raise CommandError for a name that does not say its role."""
+    if name and not registrations.is_name_of(role, name):
+        raise CommandError(f"--name {name} cannot be used: begin with the role, for example {role}-1.")

@@ -12,7 +12,8 @@ import psycopg
 
 from tests.drills.alerts import machine_faults, socket_faults
 from tests.drills.alerts.background_traffic import BackgroundTraffic
-from tests.drills.harness.product_stage import WS_ROLES, ProductStage
+from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
+from tests.drills.scenarios.process_freezes import stopped
 
 FaultInjector = Callable[[ProductStage, BackgroundTraffic], AbstractAsyncContextManager[None]]
 _LOCK_SECONDS: Final = 0.8
@@ -119,6 +120,21 @@ async def _event_loop_blocked(stage: ProductStage, _: BackgroundTraffic) -> Asyn
 
 
 @asynccontextmanager
+async def _api_hung(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    async with stopped(stage, API_ROLES[0]):
+        yield
+
+
+@asynccontextmanager
+async def _chain_locked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """Hold a table that only the audit chain needs."""
+    connection = await psycopg.AsyncConnection.connect(stage.database.url)
+    async with connection:
+        await connection.execute("LOCK TABLE shipments_auditlink")
+        yield
+
+
+@asynccontextmanager
 async def _nginx_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     with stage.frozen(stage.nginx):
         yield
@@ -152,7 +168,14 @@ FAULTS: Final = (
         clears_seconds=100,
     ),
     Fault("tables locked", _tables_locked, frozenset({"SlowDatabaseQueries", "SlowAnswers"})),
-    Fault("relay killed", _relay_killed, frozenset({"RelayLags"})),
+    Fault(
+        "relay killed",
+        _relay_killed,
+        frozenset({"RelayLags", "RelayDown", "ProcessMissing", "ProcessCrashes"}),
+        wave=3,
+    ),
+    Fault("an api process hangs", _api_hung, frozenset({"ProcessHung"}), wave=3),
+    Fault("a worker of the relay is locked out", _chain_locked, frozenset({"RelayWorkerStalls"}), fires_seconds=75),
     Fault("nginx says nothing", _nginx_frozen, frozenset({"FreightDown"})),
     Fault("every processor busy", machine_faults.processors_busy, frozenset({"HighCpu"})),
     Fault(

@@ -41,8 +41,11 @@ async def processors_busy(stage: ProductStage, _: BackgroundTraffic) -> AsyncIte
 def _host_processes(stage: ProductStage, work: str, number: int) -> Iterator[None]:
     """Run a program in processes that report their metrics as those of the product do."""
     code = (
-        "import sys, time\nfrom pathlib import Path\nfrom monitoring.prometheus import multiprocess\n"
-        f"multiprocess.install(Path(sys.argv[1])); multiprocess.register_process('guest')\n{work}"
+        "import sys, threading, time\nfrom pathlib import Path\n"
+        "from monitoring.prometheus import multiprocess, registrations\n"
+        "def beat():\n  while True: registrations.record_heartbeat(time.time()); time.sleep(1)\n"
+        "multiprocess.install(Path(sys.argv[1])); registrations.register('guest')\n"
+        f"threading.Thread(target=beat, daemon=True).start()\n{work}"
     )
     command = [sys.executable, "-c", code, stage.environment["METRICS_DIR"]]
     processes = [subprocess.Popen(command, cwd=ROOT) for _ in range(number)]

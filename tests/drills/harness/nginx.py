@@ -22,8 +22,11 @@ _STOP_SECONDS: Final = 10.0
 class Nginx:
     """One nginx on a port of this machine. Only from the main thread: it ends with its parent."""
 
-    def __init__(self, run: Path, *, port: int, api: Sequence[Path], ws: Sequence[Path], static: Path) -> None:
-        self.port, self._run = port, run
+    def __init__(
+        self, run: Path, *, port: int, api: Sequence[Path], ws: Sequence[Path], static: Path,
+        gateway: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.port, self._run, self._gateway = port, run, gateway or run / "gateway.sock"
         self._api, self._ws, self._static = api, ws, static
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,6 +55,7 @@ class Nginx:
                 static=self._static,
                 api=self._api,
                 ws=self._ws,
+                gateway=self._gateway,
             )
         )
         self._process = spawn(

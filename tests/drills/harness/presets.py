@@ -68,6 +68,7 @@ def _fault_stage(home: Path) -> ProductStage:
     nginx = Nginx(
         home / "nginx", port=free_port(), static=static,
         api=[sockets[name] for name in API_ROLES], ws=[sockets[name] for name in WS_ROLES],
+        gateway=backing.sockets / "gateway.sock",
     )  # fmt: skip
     environment = blank_product_variables() | {
         # The product's own home, which holds nothing here: a disk may be attached there.
@@ -76,6 +77,7 @@ def _fault_stage(home: Path) -> ProductStage:
         "SECRET_KEY": secrets.token_urlsafe(48), "DJANGO_SETTINGS_MODULE": "freight.settings",
         "DEMO": "0", "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "INFO", "PORT": str(nginx.port),
         "DATABASE_POOL_SIZE": str(POOL_SIZE), "RATE_LIMIT_WHITELIST": "",
+        "GATEWAY_SOCKET": str(backing.sockets / "gateway.sock"), "EXPECTED_PROCESSES": "api=2,ws=2,relay=1",
         # A drill sends more than any client; the limiter's way through Redis stays in use.
         **unlimited("general_max", "ws_connect_max", "sockets_per_user", "sockets_per_address"),
     }  # fmt: skip

@@ -15,6 +15,7 @@ class ScenarioScale:
     unknowns: int = 10
     down_seconds: float = 5.0
     freeze_seconds: float = 4.0
+    process_freeze_seconds: float = 30.0
     # Longer than a request may take.
     database_freeze_seconds: float = 6.0
     trouble_seconds: float = 5.0
@@ -40,6 +41,7 @@ LONG = ScenarioScale(
     unknowns=200,
     down_seconds=60.0,
     freeze_seconds=30.0,
+    process_freeze_seconds=90.0,
     database_freeze_seconds=20.0,
     trouble_seconds=30.0,
     restart_sockets=2000,

@@ -67,6 +67,7 @@ def test_the_folder_does_not_grow_with_ended_processes(tmp_path: Path) -> None:
             assert living.run("total", "things_total") == f"{number + 1}.0"
 
         assert len(list(host_directory(tmp_path).glob("*.db"))) == files
+        living.run("crashes")
         assert list(host_directory(tmp_path).glob("*.process")) == []
 
 

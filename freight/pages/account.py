@@ -31,8 +31,8 @@ MAX_PASSWORD_LENGTH: Final = 1024
 def login(request: HttpRequest) -> HttpResponse:
     """Show the login form; on POST start a session and redirect to `next`.
 
-    Answers 401 with the form for wrong credentials, 429 with Retry-After after too many failures and where too many
-    log in at once.
+    Answers 401 with the form for wrong credentials, 403 for an account without an organisation, 429 with
+    Retry-After after too many failures and where too many log in at once.
     """
     target = _safe_redirect(request, request.POST.get("next") or request.GET.get("next") or "")
     if request.method == "GET":
@@ -52,6 +52,8 @@ def login(request: HttpRequest) -> HttpResponse:
     except logins.BadCredentials:
         problem = "This e-mail address and password do not go together."
         return _login_form(request, target, email=email, problem=problem)
+    except logins.NoOrganization as error:
+        return _login_form(request, target, email=email, problem=str(error), status=403)
     except logins.TooManyFailures as error:
         minutes = max(1, round(error.retry_after / 60))
         problem = f"Too many failed attempts. Try again in about {minutes} min."

@@ -6,7 +6,7 @@ from django.contrib.auth import logout as django_logout
 from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import AuthenticationFailed, NotFound, Throttled
+from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied, Throttled
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,9 +36,14 @@ class _AnonymousView(APIView):
         return 'Bearer realm="freight"'
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer every failed login alike: the response never says which part was wrong."""
+        """Answer every failed login alike: the response never says which part was wrong.
+
+        A right password of an account without an organisation is no failed one, and is told what is missing.
+        """
         if isinstance(exc, logins.BadCredentials):
             exc = AuthenticationFailed(BAD_CREDENTIALS)
+        elif isinstance(exc, logins.NoOrganization):
+            exc = PermissionDenied(f"{exc} A superuser makes organisations and members in /admin.")
         elif isinstance(exc, logins.TooManyFailures):
             exc = Throttled(wait=exc.retry_after)
         return super().handle_exception(exc)
@@ -50,7 +55,7 @@ class LoginView(_AnonymousView):
     @extend_schema(
         operation_id="login",
         request=serializers.LoginSerializer,
-        responses={200: schemas.TokenPair, **problem_responses(body=True)},
+        responses={200: schemas.TokenPair, **problem_responses(403, body=True)},
     )
     def post(self, request: Request) -> Response:
         """Exchange e-mail address and password for a pair of tokens.

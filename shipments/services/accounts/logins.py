@@ -2,43 +2,30 @@
 
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.conf import settings
 from django.db import transaction
 
-from ratelimits import attempts, limiter, policies
+from ratelimits import limiter
 from ratelimits.attempts import TooManyFailures
 from shipments import log
-from shipments.auth import device_cookies, subjects, tokens
+from shipments.auth import subjects, tokens
 from shipments.auth.subjects import Subject
-from shipments.models import AuditEntry, Membership, RefreshFamily, User
-from shipments.services.accounts import passwords
+from shipments.models import RefreshFamily, User
+from shipments.services.accounts import password_check
 from shipments.services.accounts.access_changes import notify_access_changed
+from shipments.services.accounts.password_check import BadCredentials, NoOrganization, Origin
 from shipments.services.accounts.passwords import HashingBusy
 
 __all__ = [
-    "BadCredentials", "HashingBusy", "Origin", "TokenPair", "TooManyFailures", "authenticate", "login", "logout",
-    "refresh",
+    "BadCredentials", "HashingBusy", "NoOrganization", "Origin", "TokenPair", "TooManyFailures", "authenticate",
+    "login", "logout", "refresh",
 ]  # fmt: skip
 
 REISSUE_DURATION: Final = timedelta(seconds=10)
-
-
-class BadCredentials(Exception):
-    """Wrong, unknown, inactive or revoked: the caller cannot tell which."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where a request comes from: the client's address (None: unknown), the request's id, its device cookie."""
-
-    address: str | None
-    request_id: str
-    device_cookie: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +42,22 @@ def authenticate(*, email: str, password: str, origin: Origin, now: datetime) ->
     """Return the user with this password, and write the audit entry `login` or `login_failed`.
 
     That is a member, or a superuser without an organisation. API, pages and admin all check passwords here. It
-    takes the same time whether or not the account exists. Call it outside of a transaction. Raises BadCredentials;
-    TooManyFailures where the account, the address or the device has used up the policy `auth`; HashingBusy.
+    takes the same time whether or not the account exists. Call it outside of a transaction. Raises BadCredentials,
+    NoOrganization; TooManyFailures where the account, the address or the device has used up the policy `auth`;
+    HashingBusy.
     """
-    user, subject = _check(email, password, origin, now, members_only=False)
+    user, subject = password_check.check(email, password, origin, now, members_only=False)
     with transaction.atomic():
         _record_login(user, subject, now)
     return user
 
 
 def login(*, email: str, password: str, origin: Origin, now: datetime) -> TokenPair:
-    """Check the password and start a login with its first pair of tokens; raises what `authenticate` raises."""
-    user, subject = _check(email, password, origin, now, members_only=True)
+    """Check the password and start a login with its first pair of tokens; raises what `authenticate` raises.
+
+    A login of the API acts in an organisation: a superuser without one is refused, too.
+    """
+    user, subject = password_check.check(email, password, origin, now, members_only=True)
     with transaction.atomic():
         _record_login(user, subject, now)
         family = RefreshFamily.objects.create(
@@ -109,7 +100,9 @@ def refresh(*, token: str, origin: Origin, now: datetime) -> TokenPair:
         elif is_last and now <= family.refreshed_at:
             raise BadCredentials
         _revoke(family, now)
-        _audit_failure(family.user, family.user.email, {"reason": "refresh token reused"}, origin, now)
+        password_check.audit_failure(
+            family.user, family.user.email, {"reason": "refresh token reused"}, origin, now
+        )
     raise BadCredentials
 
 
@@ -135,51 +128,12 @@ def revoke_all(user: User, *, now: datetime) -> None:
     RefreshFamily.objects.filter(user=user, revoked_at=None).update(revoked_at=now)
 
 
-def _check(email: str, password: str, origin: Origin, now: datetime, *, members_only: bool) -> tuple[User, Subject]:
-    account = email.strip().lower().replace("\0", "")[:254]
-    user = User.objects.select_related("membership__organization").filter(email=account).first()
-    try:
-        with attempts.attempt(
-            policies.get("auth"),
-            account=account,
-            address=limiter.address_key(origin.address),
-            device=device_cookies.device_of(origin.device_cookie, user, now=now),
-            now=now,
-        ) as attempt:
-            subject = None
-            if passwords.check(user, password) and user is not None:
-                subject = _authorized_subject(user, origin, members_only=members_only)
-            if user is None or subject is None:
-                attempt.failed = True
-                _audit_failure(user, account, {"reason": "password"}, origin, now)
-                raise BadCredentials
-    except TooManyFailures as refusal:
-        # Not each: a stranger must not fill the audit.
-        if refusal.is_first:
-            reason = {"reason": "too many failures", "limit": refusal.limit}
-            _audit_failure(user, account, reason, origin, now)
-        raise
-    return user, subject
-
-
 def _record_login(user: User, subject: Subject, now: datetime) -> None:
     """Audit a login in the caller's transaction; BadCredentials where the password was changed meanwhile."""
     unchanged = User.objects.filter(pk=user.pk, password=user.password, is_active=True)
     if not unchanged.update(last_login=now):
         raise BadCredentials
     log.record_audit(by=subject, now=now, action="login", entity="user", entity_id=user.pk)
-
-
-def _authorized_subject(user: User, origin: Origin, *, members_only: bool) -> Subject | None:
-    subject = subjects.subject_of_user(user)
-    if subject is not None:
-        return subject.with_request_origin(address=origin.address, request_id=origin.request_id)
-    if members_only or not (user.is_active and user.is_superuser):
-        return None
-    anonymous = subjects.failed_login_subject(
-        name=user.email, organization_id=None, address=origin.address, request_id=origin.request_id
-    )
-    return replace(anonymous, role="superuser", user_id=user.pk)
 
 
 def _lock_user(user_id: uuid.UUID) -> None:
@@ -227,23 +181,3 @@ def _issue_pair(family: RefreshFamily, user: User) -> TokenPair:
         expires_at=family.expires_at,
     )
     return TokenPair(access_token, refresh_token, expires_at, user)
-
-
-def _audit_failure(
-    user: User | None, account: str, reason: Mapping[str, str], origin: Origin, now: datetime
-) -> None:
-    membership = Membership.objects.filter(user=user).first() if user else None
-    log.record_audit(
-        by=subjects.failed_login_subject(
-            name=account,
-            organization_id=membership.organization_id if membership else None,
-            address=origin.address,
-            request_id=origin.request_id,
-        ),
-        now=now,
-        action="login_failed",
-        entity="user",
-        entity_id=user.pk if user else "",
-        after=reason,
-        outcome=AuditEntry.Outcome.REFUSED,
-    )

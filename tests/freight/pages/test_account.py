@@ -106,3 +106,18 @@ def test_a_stranger_elsewhere_does_not_lock_the_owner_out(client: Client, user: 
 
     assert statuses == [401] * 5 + [429] * 2
     assert log_in(client, user.email).status_code == 302
+
+
+def test_a_member_that_was_removed_is_told_so(client: Client, user: User) -> None:
+    user.membership.delete()
+
+    response = log_in(client, user.email)
+
+    assert response.status_code == 403
+    assert "belongs to no organisation" in response.content.decode()
+
+
+def test_a_superuser_without_an_organisation_gets_a_session(client: Client) -> None:
+    root = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", PASSWORD)
+
+    assert log_in(client, root.email).status_code == 302

@@ -1,5 +1,6 @@
 """`/api/auth/login`, `refresh`, `logout` and `me`, and the limits of callers."""
 
+import uuid
 from ipaddress import ip_address
 from typing import Any
 
@@ -48,6 +49,17 @@ def test_a_failed_login_does_not_say_what_was_wrong(client: Client, user: User, 
     assert response["Content-Type"] == "application/problem+json"
     assert response["WWW-Authenticate"] == 'Bearer realm="freight"'
     assert response.json()["detail"] == BAD_CREDENTIALS_DETAIL
+
+
+def test_a_superuser_without_an_organisation_is_told_so(client: Client) -> None:
+    root = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", PASSWORD)
+
+    refused = _login(client, root)
+
+    assert refused.status_code == 403
+    assert refused["Content-Type"] == "application/problem+json"
+    assert refused.json()["detail"].startswith("This account belongs to no organisation")
+    assert _login(client, root, "wrong").json()["detail"] == BAD_CREDENTIALS_DETAIL
 
 
 def test_the_sixth_attempt_is_429_with_retry_after(client: Client, user: User) -> None:

@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from shipments.auth import bearers
 from shipments.models import AuditEntry, RefreshFamily, User
 from shipments.services.accounts import logins, members
-from shipments.services.accounts.logins import BadCredentials, Origin, TokenPair, TooManyFailures
+from shipments.services.accounts.logins import BadCredentials, NoOrganization, Origin, TokenPair, TooManyFailures
 from tests import factories
 from tests.factories import NOW
 
@@ -220,8 +220,34 @@ def test_a_superuser_without_organisation_may_use_pages_but_not_the_api(origin: 
     root = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", PASSWORD)
 
     assert logins.authenticate(email=root.email, password=PASSWORD, origin=origin, now=NOW) == root
+    for _ in range(6):  # a right password is no guess
+        with pytest.raises(NoOrganization):
+            _login(root, origin)
+
+    entries = AuditEntry.objects.filter(action="login_failed", entity_id=str(root.pk))
+    assert [entry.after for entry in entries] == [{"reason": "no organisation"}] * 6
+
+
+@pytest.mark.parametrize("case", ["wrong", "inactive", "removed"])
+def test_the_audit_says_what_was_wrong(user: User, origin: Origin, case: str) -> None:
+    if case == "inactive":
+        User.objects.filter(pk=user.pk).update(is_active=False)
+    elif case == "removed":
+        user.membership.delete()
+
+    with pytest.raises(NoOrganization if case == "removed" else BadCredentials):
+        _login(user, origin, "wrong" if case == "wrong" else PASSWORD)
+
+    entry = AuditEntry.objects.get(action="login_failed", entity_id=str(user.pk))
+    reasons = {"wrong": "password", "inactive": "inactive", "removed": "no organisation"}
+    assert (entry.after, entry.outcome) == ({"reason": reasons[case]}, "refused")
+
+
+def test_a_wrong_password_of_an_account_without_an_organisation_shows_nothing(user: User, origin: Origin) -> None:
+    user.membership.delete()
+
     with pytest.raises(BadCredentials):
-        _login(root, origin)
+        _login(user, origin, "wrong")
 
 
 def test_a_new_role_takes_effect_at_once_and_revokes_the_token(user: User, origin: Origin) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import IO, Any
 
 _MAX_LOG_BYTES = 20 * 1024 * 1024
+# Older ones beside the log that is written.
+_KEPT_LOGS = 3
+_CHUNK_BYTES = 1024 * 1024
 
 
 def lock_file(path: Path, **holder: object) -> IO[str]:
@@ -35,6 +38,27 @@ def lock_holder(path: Path) -> dict[str, Any]:
 
 
 def rotate_log(log: Path) -> None:
-    """Rename a large log to `<name>.1`. Call it before the log is opened."""
-    if log.exists() and log.stat().st_size > _MAX_LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
+    """Move the content of a large log to `<name>.1`, and that of older ones a number up; the oldest is dropped.
+
+    The log is copied and emptied, since other processes write to it meanwhile (in append mode): what one of them
+    writes between the last copied byte and the emptying, microseconds later, is lost. Does nothing on a full disk.
+    """
+    try:
+        if log.stat().st_size <= _MAX_LOG_BYTES:
+            return
+        for number in range(_KEPT_LOGS - 1, 0, -1):
+            older = _numbered(log, number)
+            if older.exists():
+                older.replace(_numbered(log, number + 1))
+        with log.open("r+b") as source, _numbered(log, 1).open("wb") as target:
+            while chunk := source.read(_CHUNK_BYTES):
+                target.write(chunk)
+            source.truncate(0)
+    except FileNotFoundError:
+        return
+    except OSError:
+        _numbered(log, 1).unlink(missing_ok=True)
+
+
+def _numbered(log: Path, number: int) -> Path:
+    return log.with_name(f"{log.name}.{number}")

@@ -71,8 +71,13 @@ class Layout:
 
     def make_folders(self) -> None:
         """Create the home's folders with mode 0700; raises EmbeddedError where another user may enter one."""
+        self.make_common_folders()
+        private_folder(self.valkey)
+
+    def make_common_folders(self) -> None:
+        """Create those that are needed without an embedded service, too: for logs and for sockets."""
         self.home.mkdir(parents=True, exist_ok=True)
-        for folder in (self.valkey, self.logs, self.sockets):
+        for folder in (self.logs, self.sockets):
             private_folder(folder)
 
 

@@ -64,6 +64,7 @@ def start_instance() -> Instance:
     try:
         if port:
             _check_port(port)
+        embedded.layout.at(home).make_common_folders()
         instance.start_services()
     except embedded.EmbeddedError as error:
         lock.close()

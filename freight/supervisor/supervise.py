@@ -31,6 +31,8 @@ _WORKER_SECONDS = 3.0
 _PROXY_SECONDS = 1.5
 # A turn of the supervisor takes a tenth of a second.
 _LATE_SECONDS = 2.0
+# How often the logs are looked at.
+_LOG_SECONDS = 10.0
 _CATCH_UP_SECONDS = 5.0
 # Libraries that only the servers load, without those that import the reactor.
 _SERVER_LIBRARIES = (
@@ -64,6 +66,7 @@ class Supervisor:
     stop_requested: bool = False
     # No process is said to hang before this monotonic time.
     judge_after: float = 0.0
+    rotate_logs_at: float = 0.0
     servers: list[SupervisedProcess] = field(default_factory=list)
     workers: list[SupervisedProcess] = field(default_factory=list)
     proxies: list[SupervisedProcess] = field(default_factory=list)
@@ -103,6 +106,10 @@ class Supervisor:
                 # We were held up, so they were, too (a machine that was suspended): let them go on first.
                 self.judge_after = now + _CATCH_UP_SECONDS
             turned_at = now
+            if now > self.rotate_logs_at:
+                self.rotate_logs_at = now + _LOG_SECONDS
+                for log in (settings.FREIGHT_HOME / "logs").glob("*.log"):
+                    rotate_log(log)
             if self.instance.services and self.instance.services.supervisor.poll() is not None:
                 self.terminal.say("The supervisor of the embedded services ended, starting it again")
                 self.instance.start_services()
@@ -146,7 +153,6 @@ class Supervisor:
         return self._watch(role.name, lambda: fork(role.target, log=role.log))
 
     def _watch(self, name: str, start: Callable[[], ChildProcess]) -> SupervisedProcess:
-        rotate_log(settings.FREIGHT_HOME / "logs" / f"{name}.log")
         return SupervisedProcess(name=name, start=start, child=start())
 
     def _open_port(self, server_roles: list[Role]) -> None:

@@ -21,7 +21,7 @@ _INITIAL_BYTES: Final = {"histogram": 512 * 1024, "counter": 128 * 1024}
 _OTHER_BYTES: Final = 64 * 1024
 # A key is followed by padding, its length and two doubles.
 _ENTRY_BYTES: Final = 32
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _in_memory: Final[set[str]] = set()
 

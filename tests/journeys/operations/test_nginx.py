@@ -74,7 +74,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     upstreams = {"api": [run / "gone.sock", run / "api.sock"], "ws": [run / "ws.sock"]}
-    with Nginx(run / "nginx", port=free_port(), static=static, **upstreams) as nginx:
+    with Nginx(run / "nginx", port=free_port(), static=static, api=upstreams["api"], ws=upstreams["ws"]) as nginx:
         nginx.wait_listening("/static/page.css", seconds=5)
         yield nginx.url
     for server in servers:
@@ -172,7 +172,9 @@ def test_too_large_a_body_is_a_problem(url: str) -> None:
 
 def test_no_process_behind_nginx_is_a_problem(tmp_path: Path) -> None:
     upstreams = {"api": [tmp_path / "a"], "ws": [tmp_path / "b"]}
-    with Nginx(tmp_path / "nginx", port=free_port(), static=tmp_path, **upstreams) as nginx:
+    with Nginx(
+        tmp_path / "nginx", port=free_port(), static=tmp_path, api=upstreams["api"], ws=upstreams["ws"]
+    ) as nginx:
         nginx.wait_listening("/", status=None, seconds=5)
         answer = httpx.get(f'{nginx.url}/api/x"y?key=1', headers={"X-Request-ID": "mine-1"})
         page = httpx.get(f"{nginx.url}/")

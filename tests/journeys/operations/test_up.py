@@ -18,6 +18,7 @@ import pytest
 
 from freight import embedded
 from tests.drills.harness import procfs
+from tests.drills.harness.backing_services import BackingServices
 from tests.drills.harness.up import UpProcess
 from tests.drills.harness.waiting import comes_true
 
@@ -145,6 +146,26 @@ def test_a_port_of_somebody_else_is_refused_before_anything_starts(up: UpProcess
 
 def test_the_lock_file_names_process_and_port(up: UpProcess, running: subprocess.Popen[bytes]) -> None:
     assert json.loads((up.home / "up.lock").read_text()) == {"process": running.pid, "port": up.port}
+
+
+def test_an_empty_home_with_other_peoples_services_starts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("external")
+    backing = BackingServices(folder / "services")
+    backing.launch()
+    try:
+        backing.wait_ready()
+        up = UpProcess(
+            folder / "home", DATABASE_URL=backing.endpoints.database_url, REDIS_URL=backing.endpoints.redis_url,
+            SECRET_KEY="x" * 50, HTTPS="0",
+        )  # fmt: skip
+        process = up.start_and_wait()
+        process.terminate()
+
+        assert process.wait(20) == 0
+        assert (up.home / "logs" / "relay-1.log").exists()
+        assert not (up.home / "postgres").exists()
+    finally:
+        backing.stop()
 
 
 def _download_label(up: UpProcess) -> None:

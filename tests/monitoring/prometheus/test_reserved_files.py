@@ -1,0 +1,63 @@
+"""A full disk ends no process: what finds no room for its metrics counts in memory."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drills.alerts import machine_faults
+from tests.monitoring.prometheus.counting_process import ROOT
+
+# Declares metrics while there is room, fills the disk, and counts in a forked child, into files of its own.
+PROGRAM = """
+import os, sys
+from pathlib import Path
+from monitoring.prometheus import multiprocess, registrations
+folder = Path(sys.argv[1])
+multiprocess.install(folder)
+from prometheus_client import Counter, Gauge
+counter = Counter("things_total", "Things.", ["kind"])
+gauge = Gauge("size", "Size.", ["kind"], multiprocess_mode="livemax")
+counter.labels("a").inc()
+with (folder / "ballast").open("wb", buffering=0) as ballast:
+    try:
+        while ballast.write(b"x" * 4096):
+            pass
+    except OSError:
+        pass
+for number in range(5000):  # more than the room that was reserved
+    counter.labels(f"{number}-{'x' * 100}").inc()
+child = os.fork()
+if not child:
+    registrations.register("api", "api-1")
+    for number in range(2000):
+        counter.labels(f"{number}-{'x' * 100}").inc()
+        gauge.labels(str(number)).set(number)
+    registrations.record_heartbeat(1.0)
+    print([each.name for each in registrations.living()], flush=True)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), counter.labels("a")._value.get())
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a file system of one megabyte."""
+    if not machine_faults.can_mount():
+        pytest.skip("only root may mount a disk that can be filled")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "freight-test", str(tmp_path)]
+    subprocess.run(mount, check=True)
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_forked_process_counts_on_a_full_disk(small_disk: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(small_disk)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert (result.returncode, result.stdout.splitlines()) == (0, ["['api-1']", "0 1.0"]), result.stderr
+    assert "The disk is full: what would be counted in" in result.stderr

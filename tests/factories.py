@@ -9,6 +9,8 @@ from shipments import services
 from shipments.auth import bearers, subjects
 from shipments.auth.subjects import Subject
 from shipments.models import Customer, Driver, Location, Membership, Organization, Shipment, User
+from shipments.selectors import epoch
+from shipments.services.history import generations
 from shipments.services.shipments import tracking_links
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -99,3 +101,9 @@ def tracking_link_subject(by: Subject, reference: str) -> Subject:
     subject = bearers.authenticate(token, now=NOW)
     assert subject is not None
     return subject
+
+
+def new_epoch() -> str:
+    """Begin a new epoch, as after a restore, and return it; this process knows it at once."""
+    generations.begin_generation(by=subjects.installation_subject(name="test"), now=NOW, reason="test")
+    return epoch.read()

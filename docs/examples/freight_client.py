@@ -1,7 +1,7 @@
 """A small client of Freight's socket protocol (`freight.v1`, docs/protocol.md) for scripts and tests.
 
 It needs the package `websockets`. Every committed event reaches the caller once and in order, over lost connections
-and restarted servers; where the history cannot be resumed, the caller gets the whole state instead.
+and restarted servers, or else the whole state. To resume later, join with `epoch` and `seq` of the last update.
 
     async with FreightClient("ws://localhost:4000/ws/", token=fetch_token) as client:
         await client.join("SHIP-000001")
@@ -35,13 +35,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One update of a room: an event, or the whole state, or (`left`) the reason for its end."""
+    """One update of a room: an event, or the whole state and the `reason` for it, or (`left`) why it ended."""
 
     room: str
     seq: int | None
     event: dict[str, Any] | None = None
     snapshot: dict[str, Any] | None = None
     left: str | None = None
+    epoch: str | None = None
+    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -62,7 +64,6 @@ class FreightClient:
     longest_delay: float = 30.0
     rooms: dict[str, _Room] = field(default_factory=dict)
     reconnects: int = -1
-
     _updates: asyncio.Queue[Update | Exception] = field(default_factory=asyncio.Queue)
     _connection: ClientConnection | None = None
     _welcomed: bool = False
@@ -123,7 +124,6 @@ class FreightClient:
             await (self._connection.send(json.dumps(frame)) if self._connection else asyncio.sleep(0))
 
     async def _rejoin(self, *rooms: _Room) -> None:
-        """Join rooms, each from its last `seq` on."""
         joins: list[dict[str, Any]] = []
         for room in rooms:
             room.pending = True
@@ -171,21 +171,21 @@ class FreightClient:
             for event in frame["events"]:
                 self._emit_event(room, event.get("position", event["seq"]), event)
         else:
-            self._updates.put_nowait(Update(room.name, frame.get("seq"), snapshot=frame["snapshot"]))
+            known = {name: frame.get(name) for name in ("seq", "snapshot", "epoch", "reason")}
+            self._updates.put_nowait(Update(room.name, **known))
         room.epoch, room.seq = frame.get("epoch"), frame.get("seq")
 
     async def _handle_update(self, room: _Room, frame: dict[str, Any]) -> None:
-        if frame["epoch"] == room.epoch and room.seq is not None and frame["seq"] <= room.seq:
-            return  # seen already
-        if frame["epoch"] == room.epoch and frame["seq"] == (room.seq or 0) + 1:
+        ahead = frame["seq"] - (room.seq or 0) if frame["epoch"] == room.epoch else None
+        if ahead == 1:
             self._emit_event(room, frame["seq"], frame["event"])
-        elif not room.pending:
+        elif (ahead is None or ahead > 1) and not room.pending:  # else it was seen already
             await self._rejoin(room)
 
     def _emit_event(self, room: _Room, seq: int, event: dict[str, Any]) -> None:
         if room.seq is None or seq == room.seq + 1:
             room.seq = seq
-            self._updates.put_nowait(Update(room.name, seq, event))
+            self._updates.put_nowait(Update(room.name, seq, event, epoch=room.epoch))
 
 
 async def _print(url: str, token: str, *names: str) -> None:

@@ -69,6 +69,10 @@ class LatestRoom:
         else:
             self._send()
 
+    def reset(self, version: int, frame: bytes | None) -> None:
+        """Continue from a value that all members have been sent: another epoch may have an older one, or none."""
+        self.version, self.frame, self._sent_version = version, frame, version
+
     def _send(self) -> None:
         self._timer = None
         if self.frame is None or self._sent_version == self.version:

@@ -1,5 +1,6 @@
 """A room with a numbered history: a state machine that never waits, reads or publishes by itself.
 
+    epoch       the history that all of these belong to
     head        number of the newest event that was appended for the members
     known_seq   newest number that is known to exist
 
@@ -11,7 +12,8 @@ only.
 Appended frames are `pending` until `flush` writes them together, at the end of the event loop's iteration and
 before a member joins or leaves. So a frame reaches exactly those that were members when it was appended.
 
-    reset                 the first member joined, with a snapshot          empty → level
+    reset                 the first member joined, with a snapshot, or all
+                          were sent one of another epoch                    any → level
     apply_hint            the next event, with its frame: appended          level → level
                           a newer number, or no frame: remembered           level → behind
     apply_event           the next event of the log: appended               behind → level
@@ -60,6 +62,7 @@ class LogRoom:
 
     name: RoomName
     log: RoomLog
+    epoch: str = ""
     head: int = 0
     known_seq: int = 0
     summary: Json = field(default_factory=dict)
@@ -88,25 +91,33 @@ class LogRoom:
         """Whether the log has events that the members lack."""
         return bool(self.members) and self.known_seq > self.head
 
+    def accepts(self, epoch: str) -> bool:
+        """Tell whether it may continue in this epoch: its members, if any, are of no other one."""
+        return not self.members or self.epoch == epoch
+
     @property
     def delivered_seq(self) -> int:
         """The number of the newest event that was written to the members."""
         return self.head - len(self.pending)
 
-    def reset(self, snapshot: Json) -> None:
+    def reset(self, snapshot: Json, epoch: str) -> None:
         """Continue from a snapshot that all members have been sent."""
         self.flush()
         self.head = snapshot["seq"]
         self.known_seq = max(self.known_seq, self.head)
+        self.epoch = epoch
         self.head_frame = None
         self.summary = self.log.summary(snapshot)
         self.ahead.clear()
 
-    def admit(self, member: Member, snapshot: Json) -> None:
-        """Add a member that was just sent a snapshot, or its replay, not older than the head."""
+    def admit(self, member: Member, snapshot: Json, epoch: str) -> None:
+        """Add a member that was just sent a snapshot, or its replay, not older than the head.
+
+        While it has members the room is of this epoch already (`accepts`).
+        """
         self.flush()
         if not self.members:
-            self.reset(snapshot)
+            self.reset(snapshot, epoch)
         self.members[member] = member.direct_sender
         self.ahead.pop(member, None)
         if snapshot["seq"] > self.head:
@@ -134,7 +145,7 @@ class LogRoom:
         self._append(number, frame)
         return True
 
-    def apply_event(self, event: Json, epoch: str, summary_of: Any) -> bool:
+    def apply_event(self, event: Json, summary_of: Any) -> bool:
         """Append an event that was read from the log, where it is the next; return whether it was.
 
         `summary_of` extracts the summary from `head_frame`.
@@ -146,7 +157,7 @@ class LogRoom:
             self.summary, self.head_frame = summary_of(self.head_frame), None
         self.summary = self.log.summary_after(self.summary, event)
         self.known_seq = max(self.known_seq, number)
-        self._append(number, self.log.frame(self.name, epoch, event, self.summary))
+        self._append(number, self.log.frame(self.name, self.epoch, event, self.summary))
         return True
 
     def bound_commits(self, *, after: int, floor: float) -> None:

@@ -83,13 +83,20 @@ class RoomHub:
     async def _answer(
         self, member: Member, unanswered: list[tuple[LogRoom, JoinRequest]], *, echo: object
     ) -> list[tuple[LogRoom, JoinRequest]]:
-        """Answer the joins whose snapshot is not older than the room's head; return the others, to read again."""
+        """Answer the joins whose snapshot is not older than the room's head; return the others, to read again.
+
+        Each answer is of the epoch that its snapshot was read in.
+        """
+        states = await self.reader.states(room for room, _ in unanswered)
         epoch = self.epoch
-        snapshots = await self.reader.snapshots(room for room, _ in unanswered)
+        if not all(state.epoch == epoch and room.accepts(epoch) for room, state in states.items()):
+            await self._sweep.adopt_epoch()
+            return unanswered
+        snapshots = {room: state.snapshot for room, state in states.items()}
         missing = {
             request: missing_range
             for room, request in unanswered
-            if (missing_range := _missing_range(room, request, snapshots.get(room), epoch))
+            if (missing_range := MissingRange.of(room, request, states.get(room)))
         }
         replays = await self.reader.events(missing.values())
         overtaken: list[tuple[LogRoom, JoinRequest]] = []
@@ -101,7 +108,7 @@ class RoomHub:
                 continue
             seq = snapshot["seq"]
             reason = snapshot_reason(request, epoch=epoch, seq=seq, max_replay=frames.MAX_REPLAY)
-            if seq < room.head or epoch != self.epoch:
+            if epoch != self.epoch or not room.accepts(epoch) or seq < room.head:
                 overtaken.append((room, request))
                 continue
             events = replays[missing[request]] if request in missing else []
@@ -114,7 +121,7 @@ class RoomHub:
                 frame = frames.joined_with_snapshot(**reply_fields, reason=reason, snapshot=snapshot)
             member.deliver(frame)
             if not member.closed:
-                room.admit(member, snapshot)
+                room.admit(member, snapshot, epoch)
                 self.fill_if_behind(room)
             sent_bytes += len(frame)
             if sent_bytes > frames.MAX_REPLAY_BYTES:
@@ -180,7 +187,7 @@ class RoomHub:
             return
         if isinstance(room, LatestRoom):
             room.update(message["version"], message["frame"])
-        elif message["epoch"] == self.epoch:  # the sweep handles another epoch
+        elif message["epoch"] == self.epoch and room.accepts(self.epoch):  # the sweep handles another epoch
             # Members that lose the room by this event must be out before it is delivered: a fill sees to that.
             restricted = message.get("reassigns") and revocation.restricted_principals(room.members)
             if numbered := message.get("numbered"):
@@ -211,14 +218,17 @@ class RoomHub:
         """
         try:
             while room.behind:
+                epoch = room.epoch
                 async with self._fill_slots:
                     events = await room.log.events(room.key, room.head, limit=EVENTS_PER_FILL)
+                if room.epoch != epoch:
+                    continue  # these are events of the history before
                 if not events:
                     room.forget_unlogged_seq()
                 for event in events:
                     if frames.is_reassignment(event):
                         await revocation.recheck_restricted(room.members)
-                    if not room.members or not room.apply_event(event, self.epoch, _summary_of):
+                    if not room.members or not room.apply_event(event, _summary_of):
                         continue
                     if room.name.name != room_names.FEED:  # its hints carry no frame: it is always filled
                         metrics.healed_events.inc()
@@ -273,17 +283,6 @@ class RoomHub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.subscription.close()
-
-
-def _missing_range(
-    room: LogRoom, request: JoinRequest, snapshot: dict[str, Any] | None, epoch: str
-) -> MissingRange | None:
-    """Return the range that a resumed join is missing, None where it misses nothing or gets a snapshot."""
-    if snapshot is None or snapshot_reason(request, epoch=epoch, seq=snapshot["seq"], max_replay=frames.MAX_REPLAY):
-        return None
-    return (
-        MissingRange(room, request.since or 0, snapshot["seq"]) if (request.since or 0) < snapshot["seq"] else None
-    )
 
 
 def _summary_of(frame: bytes) -> dict[str, Any]:

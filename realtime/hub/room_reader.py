@@ -7,13 +7,22 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 from monitoring.dependencies.batching import BatchLoader
 from realtime.hub.latest_room import LatestRoom
-from realtime.hub.log_room import LogRoom
+from realtime.hub.log_room import JoinRequest, LogRoom, snapshot_reason
 from realtime.hub.replay_cache import ReplayCache
 from realtime.hub.room_registry import LatestSource, RoomLog
+from realtime.protocol import frames
 from realtime.protocol.frames import Json
+
+
+class RoomState(NamedTuple):
+    """The snapshot of a room's subject, and the epoch that it was read in."""
+
+    epoch: str
+    snapshot: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,18 +33,28 @@ class MissingRange:
     after: int
     upto: int
 
+    @classmethod
+    def of(cls, room: LogRoom, request: JoinRequest, state: RoomState | None) -> Self | None:
+        """Return the range that a resumed join is missing, None where it misses nothing or gets a snapshot."""
+        after = request.since or 0
+        if state is None or after >= (seq := state.snapshot["seq"]):
+            return None
+        if snapshot_reason(request, epoch=state.epoch, seq=seq, max_replay=frames.MAX_REPLAY):
+            return None
+        return cls(room, after, seq)
+
 
 class RoomReader:
     """The reader of one hub."""
 
     def __init__(self) -> None:
-        self._snapshot_loader: BatchLoader[LogRoom, Json] = BatchLoader.of_reads(_read_snapshots)
+        self._state_loader: BatchLoader[LogRoom, RoomState] = BatchLoader.of_reads(_read_states)
         self._range_loader: BatchLoader[MissingRange, list[Json]] = BatchLoader.of_reads(self._read_ranges)
         self._replay_cache = ReplayCache()
 
-    async def snapshots(self, rooms: Iterable[LogRoom]) -> dict[LogRoom, Json]:
-        """Return the current snapshot of each room; rooms whose subject is gone are left out."""
-        return await self._snapshot_loader.load_many(rooms)
+    async def states(self, rooms: Iterable[LogRoom]) -> dict[LogRoom, RoomState]:
+        """Return the current state of each room; rooms whose subject is gone are left out."""
+        return await self._state_loader.load_many(rooms)
 
     async def events(self, ranges: Iterable[MissingRange]) -> dict[MissingRange, list[Json]]:
         """Return the events of each range, in order; fewer where the log was pruned."""
@@ -74,12 +93,12 @@ class RoomReader:
         return events_by_range
 
 
-async def _read_snapshots(requested: set[LogRoom]) -> dict[LogRoom, Json]:
+async def _read_states(requested: set[LogRoom]) -> dict[LogRoom, RoomState]:
     rooms_by_log: dict[RoomLog, list[LogRoom]] = defaultdict(list)
     for room in requested:
         rooms_by_log[room.log].append(room)
-    snapshots: dict[LogRoom, Json] = {}
+    states: dict[LogRoom, RoomState] = {}
     for log, rooms in rooms_by_log.items():
-        by_key = await log.snapshots([room.key for room in rooms])
-        snapshots |= {room: by_key[room.key] for room in rooms if room.key in by_key}
-    return snapshots
+        epoch, snapshots = await log.snapshots([room.key for room in rooms])
+        states |= {room: RoomState(epoch, snapshots[room.key]) for room in rooms if room.key in snapshots}
+    return states

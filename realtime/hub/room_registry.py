@@ -17,8 +17,11 @@ from shipments.auth.subjects import Subject
 class RoomLog(Protocol):
     """Reads a room with a numbered history. Numbers are contiguous and start at 1."""
 
-    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
-        """Return the current state of each key, with its `seq`; keys that no longer exist are left out."""
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> tuple[str, dict[uuid.UUID, Json]]:
+        """Return the epoch and the current state of each key, with its `seq`, as they were at one moment.
+
+        Keys that no longer exist are left out; the epoch is empty where that leaves none.
+        """
 
     async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
         """Return the events with `after < number <= upto` in order, at most `limit`."""

@@ -24,7 +24,7 @@ Find = Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
 class ShipmentLog:
     """The log of one shipment, numbered by `seq`."""
 
-    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> tuple[str, dict[uuid.UUID, Json]]:
         return await async_reads.fetch_snapshots(keys)
 
     async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
@@ -48,9 +48,9 @@ class ShipmentLog:
 class FeedLog:
     """The feed of one organisation, numbered by the sequencer's positions."""
 
-    async def snapshots(self, keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, Json]:
-        _, heads = await async_reads.fetch_heads(keys)
-        return {key: {"seq": heads[key]} for key in keys if key in heads}
+    async def snapshots(self, keys: Sequence[uuid.UUID]) -> tuple[str, dict[uuid.UUID, Json]]:
+        epoch, heads = await async_reads.fetch_heads(keys)
+        return epoch, {key: {"seq": heads[key]} for key in keys if key in heads}
 
     async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
         return await async_reads.fetch_feed(key, after, up_to=upto, limit=limit)

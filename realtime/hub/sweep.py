@@ -6,6 +6,8 @@ It heals whatever a lost hint left behind, and detects a changed epoch and a dat
 import asyncio
 import random
 import time
+from collections.abc import Sequence
+from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -18,6 +20,7 @@ from realtime.hub.log_room import LogRoom
 from realtime.hub.room_reader import RoomReader
 from realtime.hub.subscription import Subscription
 from realtime.protocol import frames
+from realtime.protocol.frames import Json
 from shipments import representation
 from shipments.selectors import async_reads
 
@@ -50,6 +53,7 @@ class Sweep:
         self._hub = hub
         self._last_success_at = time.monotonic()
         self._stale_sent = False
+        self._adopting: asyncio.Task[None] | None = None
 
     async def run_forever(self) -> None:
         """Sweep at intervals, shorter ones while hints do not arrive."""
@@ -98,41 +102,72 @@ class Sweep:
     async def _heads(self) -> dict[LogRoom, int]:
         """Return the head of each log room; none after a changed epoch, which sends every room a snapshot."""
         logs = self._log_rooms()
-        if not logs:
+        if not logs and not self._latest_rooms():
             return {}
         epoch, heads = await async_reads.fetch_heads([room.key for room in logs])
-        if epoch != self._hub.epoch:
-            await self._begin_epoch(epoch)
+        if epoch != self._hub.epoch or not all(room.accepts(epoch) for room in logs):
+            await self.adopt_epoch()
             return {}
         return {room: heads.get(room.key, 0) for room in logs}
 
     def _log_rooms(self) -> list[LogRoom]:
         return [room for room in self._hub.rooms.values() if isinstance(room, LogRoom) and room.members]
 
+    def _latest_rooms(self) -> list[LatestRoom]:
+        return [room for room in self._hub.rooms.values() if isinstance(room, LatestRoom) and room.members]
+
     async def _refresh_latest(self) -> None:
-        rooms = [room for room in self._hub.rooms.values() if isinstance(room, LatestRoom) and room.members]
+        rooms = self._latest_rooms()
         values = await self._hub.reader.newest(rooms)
         for room in rooms:
             if room.key in values:
                 version, value = values[room.key]
                 room.update(version, room.source.frame(room.name, value))
 
-    async def _begin_epoch(self, epoch: str) -> None:
-        """Send every member a snapshot: the numbers now belong to another history."""
-        self._hub.epoch = epoch
-        self._hub.reader.clear()
-        rooms = self._log_rooms()
-        snapshots = await self._hub.reader.snapshots(rooms)
+    async def adopt_epoch(self) -> None:
+        """Read the epoch, and send a snapshot to the members of every room that is of another one.
+
+        Concurrent callers share the attempt. Raise what the database raises; rooms that were not reached are of the
+        old epoch still, and the next sweep tries again.
+        """
+        if self._adopting is None or self._adopting.done():
+            self._adopting = asyncio.create_task(self._adopt_epoch(), context=Context())
+        await asyncio.shield(self._adopting)
+
+    async def _adopt_epoch(self) -> None:
+        epoch = await async_reads.current_epoch()
+        latest = []
+        if epoch != self._hub.epoch:
+            log.warning("another epoch", before=self._hub.epoch, after=epoch)
+            self._hub.epoch = epoch
+            self._hub.reader.clear()
+            latest = self._latest_rooms()
+        rooms = [room for room in self._log_rooms() if not room.accepts(epoch)]
+        states = await self._hub.reader.states(rooms)
         for room in rooms:
-            snapshot = snapshots.get(room)
-            if snapshot is None:
+            state = states.get(room)
+            if state is None:
                 self._hub.end_room(room)
-                continue
-            room.reset(snapshot)
-            room.known_seq = room.head
-            revocation.mark_for_recheck(room.members)
-            frame = frames.joined_with_snapshot(
-                echo=None, room=room.name.name, epoch=epoch, seq=room.head, reason="epoch", snapshot=snapshot
-            )
+            elif state.epoch == epoch:
+                self._send_snapshot(room, state.snapshot)
+        await self._send_latest(latest)
+
+    def _send_snapshot(self, room: LogRoom, snapshot: Json) -> None:
+        epoch = self._hub.epoch
+        room.reset(snapshot, epoch)
+        room.known_seq = room.head
+        revocation.mark_for_recheck(room.members)
+        frame = frames.joined_with_snapshot(
+            echo=None, room=room.name.name, epoch=epoch, seq=room.head, reason="epoch", snapshot=snapshot
+        )
+        for member in tuple(room.members):
+            member.deliver(frame)
+
+    async def _send_latest(self, rooms: Sequence[LatestRoom]) -> None:
+        values = await self._hub.reader.newest(rooms)
+        for room in rooms:
+            version, value = values.get(room.key, (-1, None))
+            room.reset(version, None if value is None else room.source.frame(room.name, value))
+            frame = frames.joined_latest(echo=None, room=room.name.name, value=value, reason="epoch")
             for member in tuple(room.members):
                 member.deliver(frame)

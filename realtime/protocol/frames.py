@@ -112,11 +112,11 @@ def joined_with_snapshot(*, echo: object, room: str, epoch: str, seq: int, reaso
     )
 
 
-def joined_latest(*, echo: object, room: str, value: Json | None) -> bytes:
+def joined_latest(*, echo: object, room: str, value: Json | None, reason: str = "new") -> bytes:
     """Build `room:joined` for a room without a history: its newest value, null where there is none."""
     return encode(
         _with_echo(
-            {"type": "room:joined", "room": room, "recovered": False, "reason": "new", "snapshot": value}, echo
+            {"type": "room:joined", "room": room, "recovered": False, "reason": reason, "snapshot": value}, echo
         )
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models import F, Value
+from django.db.models.expressions import RawSQL
 
 from shipments import representation
 from shipments.auth import bearers
@@ -131,7 +132,11 @@ _PLACEHOLDER: Final[list[str]] = []
 @lru_cache(maxsize=1)
 def _snapshots_statement() -> tuple[str, tuple[Any, ...]]:
     rows = Shipment.objects.not_deleted().filter(EqualsAny(F("pk"), Value(_PLACEHOLDER)))
-    return rows.values_list(*representation.SHIPMENT_COLUMNS).query.sql_with_params()
+    with_epoch: Any = rows.annotate(epoch=RawSQL(epochs.EPOCH_SQL, []))  # noqa: S611  a constant
+    statement: tuple[str, tuple[Any, ...]] = with_epoch.values_list(
+        "epoch", *representation.SHIPMENT_COLUMNS
+    ).query.sql_with_params()
+    return statement
 
 
 @lru_cache(maxsize=1024)
@@ -143,13 +148,16 @@ def _visible_statement(scope: VisibilityScope, columns: tuple[str, ...]) -> tupl
         return None  # a viewer who sees nothing
 
 
-async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, representation.Json]:
-    """Return the public snapshots of these shipments by id; discarded ones are left out."""
-    ids, columns = list(shipment_ids), representation.SHIPMENT_COLUMNS
+async def fetch_snapshots(shipment_ids: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, representation.Json]]:
+    """Return the epoch and the public snapshots of these shipments by id, in one query and one snapshot.
+
+    Discarded shipments are left out; without any row the epoch is empty.
+    """
+    ids, columns = list(shipment_ids), ("epoch", *representation.SHIPMENT_COLUMNS)
     if not ids:
-        return {}
+        return "", {}
     rows = [dict(zip(columns, row, strict=True)) for row in await _fetch_compiled(_snapshots_statement(), ids)]
-    return {row["id"]: representation.snapshot(row) for row in rows}
+    return rows[0]["epoch"] if rows else "", {row["id"]: representation.snapshot(row) for row in rows}
 
 
 async def fetch_visible_references(viewer: Viewer, references: Sequence[str]) -> dict[str, tuple[uuid.UUID, str]]:

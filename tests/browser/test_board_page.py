@@ -3,8 +3,10 @@
 import re
 
 import pytest
+from asgiref.sync import sync_to_async
 from playwright.async_api import expect
 
+from shipments.selectors import async_reads
 from tests import factories
 from tests.browser.pages import BrowserUser, OpenPage
 
@@ -52,6 +54,20 @@ async def test_after_a_crash_of_the_server_the_page_replays_the_missed_events(
     await board.expect_connection("Live", within_ms=60_000)
     await board.expect_status("ONE-1", "In transit")
     await expect(board.page.locator("#ticker .what")).to_have_text(["In transit", "At pickup", "Dispatched"])
+
+
+async def test_the_board_starts_anew_when_the_database_was_restored(
+    board: OpenPage, browser_user: BrowserUser
+) -> None:
+    await board.expect_status("ONE-1", "Booked")
+
+    async with board.page.expect_response(re.compile(r"/board\.json")) as answered:
+        await sync_to_async(factories.new_epoch)()
+    await browser_user.advance("ONE-1", "dispatched")
+
+    assert (await (await answered.value).json())["epoch"] == await async_reads.current_epoch()
+    await board.expect_status("ONE-1", "Dispatched")
+    await expect(board.page.locator("#rows tr")).to_have_count(1)
 
 
 async def test_a_page_without_network_shows_it_and_replays_when_it_is_back(

@@ -178,6 +178,26 @@ async def test_a_heartbeat_with_a_later_head_is_a_gap_too(server: Server) -> Non
     assert (await server.wait_for_frames(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
 
 
+async def test_a_snapshot_of_another_epoch_takes_the_place_of_all_that_was_known(server: Server) -> None:
+    restored = "another"
+    server.send(
+        type="room:joined", room="shipment:A", epoch=restored, seq=3, recovered=False, reason="epoch",
+        snapshot={"seq": 3},
+    )  # fmt: skip
+    server.send_update(4, restored)
+    server.send(type="heartbeat", heads={"shipment:A": 4})
+
+    assert await server.take_calls() == [["snapshot", 3], ["update", 4, 4]]
+    assert len(server.received) == 1
+
+
+async def test_an_update_of_another_epoch_is_not_applied(server: Server) -> None:
+    server.send_update(6, "another")
+
+    assert (await server.wait_for_frames(2))["rooms"] == [{"room": "shipment:A", "epoch": EPOCH, "since": 5}]
+    assert await server.take_calls() == []
+
+
 async def test_a_lost_connection_is_reopened_and_resumed(server: Server) -> None:
     server.send_update(6)
     await server.take_calls()

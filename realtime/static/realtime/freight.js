@@ -3,7 +3,7 @@
 //   const client = new FreightClient({ url: "/ws/" });            // session cookie of the same origin
 //   const client = new FreightClient({ url, token: () => jwt });  // or an access token, or `ticket: async () => …`
 //   client.addEventListener("state", (e) => e.detail);            // {state, retryAt?, code?}
-//   client.join("SHIP-000001", { snapshot(s), update(event, snapshot, frame), left(reason) });
+//   client.join("SHIP-000001", { snapshot(s, frame), update(event, snapshot, frame), left(reason) }); // frame.reason
 //   client.join("shipments:all", { update(event, _, frame) });    // or driver:…, export:…, import:… with { value(frame) }
 //   client.connect();
 //

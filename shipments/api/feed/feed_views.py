@@ -23,7 +23,7 @@ from shipments.selectors import async_reads, feed
 from shipments.selectors import epoch as epochs
 from shipments.services import FeedNotFound
 
-_PARAMETERS: Final[Mapping[str, Parameter]] = {name: EVENT_PARAMETERS[name] for name in ("after", "limit", "wait")}
+_PARAMETERS: Final[Mapping[str, Parameter]] = EVENT_PARAMETERS
 
 
 class FeedView(APIView):
@@ -37,7 +37,8 @@ class FeedView(APIView):
     def get(self, request: Request) -> HttpResponseBase:
         """List the events of the organisation after position `after`, in order and without a gap.
 
-        Only for callers that see every shipment of the organisation; 404 for others.
+        `recovered: false` where the epoch has changed: read the shipments themselves and go on from `seq`. Only for
+        callers that see every shipment of the organisation; 404 for others.
         """
         subject = require_reader(request)
         if not subject.sees_all_shipments:
@@ -46,17 +47,23 @@ class FeedView(APIView):
         after, limit = query.get("after", 0), query.get("limit", 200)
         entries = feed.fetch_entries(subject, after, limit=limit)
         head = feed.head_position(subject)
+        epoch = epochs.read()  # after the entries: they are of this history, or the client's epoch is another one
+        if query.get("epoch", epoch) != epoch or after > head:
+            return Response(_epoch_changed_response(epoch, head))
         if entries or not query.get("wait"):
-            return Response(_feed_response(epochs.current(), head, entries))
+            return Response(_feed_response(epoch, head, entries))
         long_poll.release_connection()
-        body = _wait_for_entries(
-            subject, after=after, limit=limit, seconds=query["wait"], epoch=epochs.current(), head=head
-        )
+        body = _wait_for_entries(subject, after=after, limit=limit, seconds=query["wait"], epoch=epoch, head=head)
         return StreamingHttpResponse(body, content_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _feed_response(epoch: str, head: int, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"epoch": epoch, "seq": max(head, entries[-1]["position"] if entries else 0), "events": entries}
+    newest = max(head, entries[-1]["position"] if entries else 0)
+    return {"epoch": epoch, "seq": newest, "recovered": True, "events": entries}
+
+
+def _epoch_changed_response(epoch: str, head: int) -> dict[str, Any]:
+    return {"epoch": epoch, "seq": head, "recovered": False, "reason": "epoch", "events": []}
 
 
 async def _wait_for_entries(
@@ -66,11 +73,15 @@ async def _wait_for_entries(
     long_poll.release_sync_thread()
     head_after = await long_poll.wait_for_head(subject.organization_id, epoch=epoch, after=after, seconds=seconds)
     if head_after is None:
-        yield encode(_feed_response(epoch, head, []))
+        body = _feed_response(epoch, head, [])
     else:
         current_epoch, newest = head_after
-        yield encode(
-            _feed_response(
-                current_epoch, newest, await async_reads.fetch_feed(subject.organization_id, after, limit=limit)
-            )
+        entries = await async_reads.fetch_feed(subject.organization_id, after, limit=limit)
+        if current_epoch == epoch:
+            current_epoch = await async_reads.current_epoch()
+        body = (
+            _feed_response(epoch, newest, entries)
+            if current_epoch == epoch
+            else _epoch_changed_response(current_epoch, newest)
         )
+    yield encode(body)

@@ -18,8 +18,10 @@ class FeedEvent(Event):
 
 
 class Feed(ResponseSchema):
-    epoch = serializers.CharField()
+    epoch = serializers.CharField(help_text="The history that the positions belong to.")
     seq = serializers.IntegerField(help_text="The newest position of the organisation.")
+    recovered = serializers.BooleanField(help_text="False: read the shipments themselves and go on from `seq`.")
+    reason = serializers.ChoiceField(["epoch"], required=False)
     events = FeedEvent(many=True)
 
 

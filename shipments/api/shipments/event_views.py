@@ -68,13 +68,13 @@ class EventsView(APIView):
         if head is None:
             raise ShipmentNotFound(reference)
         shipment_id, seq = head
-        epoch = epochs.current()
-        if query.get("epoch", epoch) != epoch or after > seq:
-            return Response(_epoch_changed_response(epoch, seq))
         rows = (
             selectors.events_of_shipment(shipment_id).after_seq(after).values(*representation.EVENT_COLUMNS)[:limit]
         )
         events = [representation.event(row) for row in rows]
+        epoch = epochs.read()  # after the rows: they are of this history, or the client's epoch is another one
+        if query.get("epoch", epoch) != epoch or after > seq:
+            return Response(_epoch_changed_response(epoch, seq))
         if events or not query.get("wait"):
             return Response(_log_response(epoch, seq, events))
         long_poll.release_connection()
@@ -107,7 +107,11 @@ async def _wait_for_events(
         if current_epoch != epoch or not await async_reads.fetch_visible_references(subject, [reference]):
             body = _epoch_changed_response(current_epoch, head)
         else:
-            body = _log_response(
-                current_epoch, head, await async_reads.fetch_events(shipment_id, after, limit=limit)
+            events = await async_reads.fetch_events(shipment_id, after, limit=limit)
+            current_epoch = await async_reads.current_epoch()
+            body = (
+                _log_response(epoch, head, events)
+                if current_epoch == epoch
+                else _epoch_changed_response(current_epoch, head)
             )
     yield encode(body)

@@ -93,6 +93,25 @@ async def test_every_event_arrives_once_over_lost_connections(
     assert client.reconnects >= 1
 
 
+async def test_after_a_restore_it_delivers_the_whole_state_and_goes_on(
+    product: ProductStage, case: Case, example: ModuleType
+) -> None:
+    async with example.FreightClient(product.ws[0].ws_url, case.get_token) as client:
+        await client.join(case.reference)
+        (first,) = await next_updates(client, 1)
+        epoch = await sync_to_async(factories.new_epoch)()
+        (restored,) = await next_updates(client, 1)
+        await case.change(1)
+        (update,) = await next_updates(client, 1)
+    async with example.FreightClient(product.ws[1].ws_url, case.get_token) as later:
+        await later.join(case.reference, epoch=first.epoch, since=first.seq)
+        (resumed,) = await next_updates(later, 1)
+
+    assert (first.reason, restored.reason, restored.epoch) == ("new", "epoch", epoch)
+    assert (update.seq, update.epoch, update.event["data"]["changes"]) == (2, epoch, {"pieces": 1})
+    assert (resumed.reason, resumed.seq, resumed.snapshot["pieces"]) == ("epoch", 2, 1)
+
+
 async def test_it_resumes_from_a_stored_position(product: ProductStage, case: Case, example: ModuleType) -> None:
     await case.change(1)
     await case.change(2)

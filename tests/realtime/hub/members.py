@@ -67,6 +67,13 @@ class Watcher(Socket):
         self.frames.append(orjson.loads(frame))
         self.frame_received.set()
 
+    async def wait_for_update(self, seconds: float = 5) -> None:
+        """Wait until the last frame is an event."""
+        async with asyncio.timeout(seconds):
+            while self.frames[-1]["type"] != "shipment:update":
+                self.frame_received.clear()
+                await self.frame_received.wait()
+
 
 @sync_to_async
 def book_shipment() -> tuple[Any, Shipment]:

@@ -134,7 +134,7 @@ class RoomModel(RuleBasedStateMachine):
             client.summary_total = client.total
         else:
             client = Client(snapshot["seq"], snapshot["total"])
-        self.room.admit(client, snapshot)
+        self.room.admit(client, snapshot, EPOCH)
         self.inside.append(client)
         return client
 
@@ -157,7 +157,7 @@ class RoomModel(RuleBasedStateMachine):
             self.room.forget_unlogged_seq()
         for event in self.events_read:
             if self.room.members:
-                self.room.apply_event(event, EPOCH, lambda frame: orjson.loads(frame)["shipment"])
+                self.room.apply_event(event, lambda frame: orjson.loads(frame)["shipment"])
         self.room.filling, self.events_read = False, None
 
     @rule()

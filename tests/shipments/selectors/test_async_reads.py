@@ -71,7 +71,7 @@ async def test_a_viewer_who_sees_nothing_and_an_empty_request_cost_no_query(quer
         == {}
     )
     assert await async_reads.fetch_visible_references(dispatcher, []) == {}
-    assert await async_reads.fetch_snapshots([]) == {}
+    assert await async_reads.fetch_snapshots([]) == ("", {})
     assert queries == []
 
 
@@ -79,10 +79,11 @@ async def test_snapshots_are_one_query_and_missing_shipments_are_left_out(querie
     by, _, shipments = await booked_shipments()
     await sync_to_async(services.discard)(by=by, now=factories.NOW, reference=shipments[2].reference)
 
-    one = await async_reads.fetch_snapshots([shipments[0].pk])
-    all_of_them = await async_reads.fetch_snapshots([*(shipment.pk for shipment in shipments), uuid.uuid4()])
+    epoch, one = await async_reads.fetch_snapshots([shipments[0].pk])
+    _, all_of_them = await async_reads.fetch_snapshots([*(shipment.pk for shipment in shipments), uuid.uuid4()])
 
     assert set(one) == {shipments[0].pk}
     assert {shown["reference"] for shown in all_of_them.values()} == {each.reference for each in shipments[:2]}
     assert one[shipments[0].pk] == all_of_them[shipments[0].pk]
     assert len(set(queries)) == 1
+    assert epoch == await async_reads.current_epoch()

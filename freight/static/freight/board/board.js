@@ -16,6 +16,7 @@ const byId = (id) => document.getElementById(id);
 const first = JSON.parse(byId("board-document").textContent);
 const known = new Map(); // reference → shipment as last known
 const started = new Date().toISOString();
+let knownEpoch = first.epoch;
 
 const client = new FreightClient({ url: "/ws/" });
 const connection = new Connection(byId("connection"));
@@ -49,9 +50,12 @@ function joinRooms(references, epoch) {
 
 function handlers(reference) {
   return {
-    snapshot: (snapshot) => update({ ...known.get(reference), ...snapshot }, null),
+    snapshot: (snapshot, frame) => {
+      if (adopt(frame.epoch)) refresh({ replace: true });
+      update({ ...known.get(reference), ...snapshot }, null);
+    },
     update: (event, snapshot) => update({ ...known.get(reference), ...snapshot }, event),
-    left: (reason) => { if (reason === "deleted" || reason === "forbidden") forget(reference); },
+    left: (reason) => { if (["deleted", "forbidden", "not_found"].includes(reason)) forget(reference); },
   };
 }
 
@@ -79,6 +83,14 @@ function forget(reference) {
   known.delete(reference);
 }
 
+/** Forgets everything where the database was restored: it may lack shipments, and its numbers may be lower. */
+function adopt(epoch) {
+  if (epoch === knownEpoch) return false;
+  knownEpoch = epoch;
+  [...known.keys()].forEach(forget);
+  return true;
+}
+
 function open(reference) {
   const shipment = known.get(reference);
   if (!shipment) return;
@@ -103,6 +115,7 @@ async function refresh({ replace = false } = {}) {
 }
 
 function apply({ epoch, shipments, movers, counts }, replace) {
+  replace = adopt(epoch) || replace;
   const rows = shipments.map(merge);
   const moving = movers.map(merge);
   if (replace) table.show(rows);

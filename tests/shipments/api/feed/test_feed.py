@@ -1,5 +1,7 @@
 """GET /api/events."""
 
+from typing import Any
+
 import pytest
 
 from shipments import services
@@ -42,6 +44,32 @@ def test_a_feed_entry_is_the_shipments_event_with_its_position(api: Api, dispatc
     (event,) = api.get("/api/shipments/F-1/events").json()["events"]
 
     assert entry == event | {"shipmentId": "F-1", "position": 1}
+
+
+@pytest.mark.parametrize(
+    "query", [{"after": 1, "epoch": "7711.00000001"}, {"after": 3}, {"epoch": "x", "wait": 25}]
+)
+def test_another_epoch_or_a_later_position_is_not_recovered(
+    api: Api, dispatcher: Subject, query: dict[str, Any]
+) -> None:
+    for number in range(2):
+        factories.booked_shipment(dispatcher, reference=f"F-{number}")
+    number_all_events()
+
+    body = api.get("/api/events", query).json()
+
+    assert (body["recovered"], body["reason"], body["events"], body["seq"]) == (False, "epoch", [], 2)
+
+
+def test_a_cursor_of_this_epoch_is_resumed(api: Api, dispatcher: Subject) -> None:
+    for number in range(2):
+        factories.booked_shipment(dispatcher, reference=f"F-{number}")
+    number_all_events()
+    epoch = api.get("/api/events").json()["epoch"]
+
+    body = api.get("/api/events", {"after": 1, "epoch": epoch}).json()
+
+    assert (body["recovered"], [event["position"] for event in body["events"]]) == (True, [2])
 
 
 def test_events_without_a_position_are_not_in_the_feed(api: Api, dispatcher: Subject) -> None:

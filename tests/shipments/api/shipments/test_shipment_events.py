@@ -18,7 +18,7 @@ from shipments import services
 from shipments.auth import subjects, tokens
 from shipments.auth.subjects import Subject
 from shipments.models import Organization, RefreshFamily, User
-from shipments.selectors import async_pool
+from shipments.selectors import async_pool, async_reads
 from tests import factories
 from tests.factories import NOW
 from tests.shipments.api.client import Api, field_errors
@@ -113,12 +113,12 @@ class LongPollClient:
             user_id=user.pk, login_id=login.pk, authz_version=user.authz_version, now=timezone.now()
         )
 
-    async def get(self, query: str) -> tuple[Any, float]:
+    async def get(self, query: str, path: str | None = None) -> tuple[Any, float]:
         started = time.monotonic()
         # The real handler holds a thread for each request, as on a server; the test client's does not.
         headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {self.token}".encode())]
         scope = {
-            "type": "http", "method": "GET", "path": f"/api/shipments/{self.reference}/events",
+            "type": "http", "method": "GET", "path": path or f"/api/shipments/{self.reference}/events",
             "query_string": query.encode(), "headers": headers,
         }  # fmt: skip
         server = ApplicationCommunicator(ASGIHandler(), scope)
@@ -155,6 +155,21 @@ async def test_a_long_poll_ends_with_the_next_event(long_poll_client: LongPollCl
     assert [event["seq"] for event in body["events"]] == [2]
     assert (body["seq"], body["recovered"]) == (2, True)
     assert seconds < 5
+
+
+@pytest.mark.parametrize(("path", "after"), [(None, 1), ("/api/events", 0)])
+async def test_a_long_poll_ends_with_another_epoch(
+    long_poll_client: LongPollClient, path: str | None, after: int
+) -> None:
+    before = await async_reads.current_epoch()
+    poll = asyncio.create_task(long_poll_client.get(f"after={after}&epoch={before}&wait=20", path))
+    await asyncio.sleep(0.3)
+
+    epoch = await sync_to_async(factories.new_epoch)()
+    body, seconds = await poll
+
+    assert (body["recovered"], body["reason"], body["events"], body["epoch"]) == (False, "epoch", [], epoch)
+    assert seconds < 10
 
 
 async def test_a_long_poll_ends_after_its_wait(long_poll_client: LongPollClient) -> None:

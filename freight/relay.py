@@ -24,6 +24,7 @@ from monitoring.heartbeat import heartbeat
 from monitoring.prometheus import snapshots
 from monitoring.queries import query_timing
 from shipments.services import idempotency
+from shipments.services.accounts import expired_logins
 from shipments.services.feed import audit_chain, sequencer
 from shipments.services.fleet import position_partitions
 from shipments.services.shipments import automatic_flags
@@ -55,6 +56,7 @@ WORKERS: Final = (
     Worker("chain", audit_chain.link_batch, 0.25),
     Worker("watch", automatic_flags.evaluate_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
+    Worker("expired logins", lambda: expired_logins.purge_batch(timezone.now()), 300),
     Worker("positions", position_partitions.maintain, 600),
     # Two: one long export must not block the queue.
     Worker("exports 1", export_worker.work_batch, 0.5, jobs.request_shutdown),

@@ -152,7 +152,10 @@ class RefreshFamily(models.Model):
 
     class Meta:
         verbose_name_plural = "refresh families"
-        indexes = [models.Index(fields=["user", "-created_at"], name="refresh_family_of_user")]
+        indexes = [
+            models.Index(fields=["user", "-created_at"], name="refresh_family_of_user"),
+            models.Index(fields=["expires_at"], name="refresh_family_expired"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} {self.created_at:%Y-%m-%d %H:%M}"

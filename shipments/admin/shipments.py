@@ -1,14 +1,18 @@
 """Shipments in the admin: booked, amended, advanced and discarded through the services."""
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html_join
 
 from shipments import services
+from shipments.admin import shipment_search
 from shipments.admin.service_admin import ServiceAdmin, acting_subject, is_superuser, organization_id_of
 from shipments.domain import lifecycle
 from shipments.models import Organization, Shipment
@@ -78,6 +82,12 @@ class ShipmentForm(_ShipmentForm):
             seq_read=shipment.seq,
         )
 
+    def clean(self) -> None:
+        """Ask for the reason of a cancellation: who reads the audit later has nothing else."""
+        super().clean()
+        if self.cleaned_data.get("move_to") == "cancelled" and not self.cleaned_data.get("reason", "").strip():
+            self.add_error("reason", "Say why the shipment is cancelled.")
+
     @property
     def changes(self) -> dict[str, Any]:
         """The columns that the operator has changed, as `services.amend` takes them."""
@@ -100,18 +110,59 @@ class ShipmentAdmin(ServiceAdmin):
     list_display = ("reference", "status", "origin", "destination", "customer", "driver", "eta", "updated_at")
     list_filter = ("status", "created_at")
     list_select_related = ("origin", "destination", "customer", "driver")
-    search_fields = ("^reference",)
-    search_help_text = "The beginning of a reference"
+    search_fields = ("reference",)  # shows the box; `get_search_results` searches
+    search_help_text = shipment_search.HELP
     date_hierarchy = "created_at"
     ordering = ("-created_at", "-id")
     sortable_by = ("status",)
     autocomplete_fields = ("customer", "driver")
-    readonly_fields = ("reference", "status", "seq", "flags", "delivered_at", "created_at", "updated_at")
+    readonly_fields = (
+        "reference", "status", "seq", "flags", "delivered_at", "created_at", "updated_at", "history",
+    )  # fmt: skip
     actions = ("discard",)
 
     def rows_of_organization(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
         """Keep the shipments that the subject may see."""
         return rows.visible_to(subject)  # type: ignore[attr-defined,no-any-return]  # a method of ShipmentQuerySet
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """Leave discarded drafts to the log."""
+        return super().get_queryset(request).filter(deleted_at=None)
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """Add the organisation for those who see several."""
+        return ("organization", *self.list_filter) if is_superuser(request) else self.list_filter
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Search references, customers and drivers; a text that no index answers finds nothing, and is told so."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        if not shipment_search.is_searchable(text):
+            self.message_user(request, "Search for three letters or digits in a row, or more.", messages.WARNING)
+            return queryset.none(), False
+        return shipment_search.search(
+            queryset, *shipment_search.visible_parties(self.admin_site, request), text
+        ), False
+
+    @admin.display(description="history")
+    def history(self, obj: Shipment) -> str:
+        """Return links to the shipment's events and to its part of the audit trail."""
+        events = {"shipment__id__exact": obj.pk}
+        audit = {
+            "organization__id__exact": obj.organization_id, "entity__exact": "shipment",
+            "entity_id__exact": obj.reference,
+        }  # fmt: skip
+        return format_html_join(
+            " · ",
+            '<a href="{}?{}">{}</a>',
+            (
+                (reverse("admin:shipments_shipmentevent_changelist"), urlencode(events), "Events"),
+                (reverse("admin:shipments_auditentry_changelist"), urlencode(audit), "Audit"),
+            ),
+        )
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:  # noqa: FBT001, FBT002  Django's signature
         """Return the form for booking or the one for amending."""
@@ -134,7 +185,7 @@ class ShipmentAdmin(ServiceAdmin):
         return [
             (None, {"fields": ["reference", "status", *moving]}),
             ("What it says of itself", {"fields": [*party_fields, *_PLAIN_COLUMNS]}),
-            ("Record", {"fields": ["seq", "flags", "delivered_at", "created_at", "updated_at"]}),
+            ("Record", {"fields": ["seq", "flags", "delivered_at", "created_at", "updated_at", "history"]}),
         ]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:

@@ -26,7 +26,7 @@ MIN_LENGTH: Final = 2
 # pg_trgm indexes runs of three letters and digits, and the ends of shorter words. A pattern without either scans
 # the whole index, which is quick for a few thousand names but not for a million shipments.
 _TRIGRAM_LENGTH: Final = 3
-_TRIGRAM_INDEXED: Final = re.compile(r"[A-Za-z0-9]{3}|[A-Za-z0-9]{2}[^A-Za-z0-9]+[A-Za-z0-9]{2}")
+TRIGRAM_INDEXED: Final = re.compile(r"[A-Za-z0-9]{3}|[A-Za-z0-9]{2}[^A-Za-z0-9]+[A-Za-z0-9]{2}")
 _MAX_KEYS: Final = 500
 # A leading part, such as SHIP in SHIP-1234, and the number of shipments that show whether it is common.
 _LEADING_PART: Final = re.compile(r"[A-Za-z0-9]+(?=[^A-Za-z0-9]+[A-Za-z0-9]{3})")
@@ -63,7 +63,7 @@ def _containing_condition(viewer: Viewer, text: str) -> Q:
     prefix_matches = _fetch_keys(_shipments_by_prefix, viewer, _MAX_KEYS, pattern=prefix_pattern)
     if len(prefix_matches) > _MAX_KEYS:
         return condition | Q(reference__istartswith=text)  # enough rows without substrings
-    if _TRIGRAM_INDEXED.search(text):
+    if TRIGRAM_INDEXED.search(text):
         substring_matches = _fetch_substring_matches(viewer, text)
         if len(substring_matches) > _MAX_KEYS:
             return condition | Q(searched__icontains=text)

@@ -3,6 +3,7 @@
 from django.conf import settings
 
 from exports.pdf import libraries
+from monitoring.dependencies import database_breaker
 from monitoring.dependencies.probes import ChannelLayer, Disk, OptionalFeature, PostgreSQL, redis_check
 from monitoring.health import details, processes
 from monitoring.health.endpoints import Application, HealthApplication
@@ -17,7 +18,9 @@ def application(inner: Application) -> HealthApplication:
     return HealthApplication(
         inner,
         dependencies=[
-            Dependency("database", PostgreSQL(), required=True, is_remote=True),
+            Dependency(
+                "database", PostgreSQL(), required=True, is_remote=True, on_result=database_breaker.record_check
+            ),
             Dependency("redis", redis_check(), is_remote=True, detail_name="cache"),
             Dependency("channelLayer", ChannelLayer(), is_remote=True, shown_in_ready=False),
             Dependency("pdf", OptionalFeature(is_present=libraries.present)),
@@ -29,6 +32,7 @@ def application(inner: Application) -> HealthApplication:
             "memory": details.memory_detail(json_reports.process_statuses),
             "process": details.process_detail,
             "processes": processes.watch.detail,
+            "pool": processes.pool_detail,
         },
         version=settings.VERSION,
         environment=environment_name(),

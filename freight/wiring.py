@@ -52,6 +52,7 @@ def connect() -> None:
     json_reports.register("exports", statistics.report)
     json_reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
     snapshots.register_status("health", details.own_health)
+    snapshots.register_status("pool", runtime.pool_status)
     runtime.sample_every_second(report.update_gauges)
     runtime.sample_every_second(processes.watch.update)
     runtime.measure_once_per_host(gauges.sample_relay_lag, interval=2)

@@ -32,6 +32,7 @@ _samplers: list[Callable[[], None]] = []
 _host_measurements: list[tuple[float, Callable[[], None]]] = []
 _lock = threading.Lock()
 _stopped = threading.Event()
+_pool_status: dict[str, int] = {}
 _threads: dict[str, threading.Thread] = {}
 _lag_tasks: dict[asyncio.AbstractEventLoop, "asyncio.Task[None]"] = {}
 
@@ -125,7 +126,18 @@ def _sample_pool() -> None:
     if pool is not None:
         stats = pool.get_stats()
         idle, size = stats.get("pool_available", 0), stats.get("pool_size", 0)
-        set_pool_gauges(idle=idle, size=size, waiting=stats.get("requests_waiting", 0))
+        waiting = stats.get("requests_waiting", 0)
+        set_pool_gauges(idle=idle, size=size, waiting=waiting)
+        exhausted = _pool_status.get("exhaustedSeconds", 0) + 1 if waiting and not idle else 0
+        _pool_status.update(used=size - idle, idle=idle, waiting=waiting, exhaustedSeconds=exhausted)
+
+
+def pool_status() -> dict[str, int]:
+    """Return the pool of requests of this process as it was a second ago; empty before there is one.
+
+    `exhaustedSeconds`: for how many samples, one a second, no connection was idle while requests waited for one.
+    """
+    return dict(_pool_status)
 
 
 def set_pool_gauges(*, idle: int, size: int, waiting: int, prefix: str = "") -> None:

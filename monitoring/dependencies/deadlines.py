@@ -3,7 +3,8 @@
 PostgreSQL (docs/decisions/0031): libpq waits without end, and a unix socket has no timeout. A serving process has
 the database end its statements after STATEMENT_TIMEOUT_SECONDS. A silence of DATABASE_TIMEOUT_SECONDS therefore
 means that the database is frozen or gone, not that it works: the connection is closed and the statement fails. The
-outcome of a COMMIT that was under way is unknown.
+outcome of a COMMIT that was under way is unknown. Once the health check knows of it (`database_outage`), what waits
+is given up and what comes is refused at once.
 
 Redis (docs/decisions/0033): a timeout of the client holds for one wait, and a command has several (connect, each
 line of the handshake, the reply). A Redis that is slow instead of gone fails none of them, so no breaker opens, and
@@ -24,6 +25,7 @@ from typing import Any, Final
 import psycopg
 from psycopg.abc import RV, PQGen
 from psycopg.rows import TupleRow
+from psycopg.waiting import READY_NONE
 from redis import Connection, ConnectionPool
 from redis.connection import AbstractConnection
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -31,6 +33,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 STATEMENT_TIMEOUT_SECONDS: Final = 3.5
 DATABASE_TIMEOUT_SECONDS: Final = 4.0
 _POLL_SECONDS: Final = 0.1
+_UNWATCHED_SECONDS: Final = 0.25
 
 REDIS_CONNECT_TIMEOUT_SECONDS: Final = 0.2
 # One command, connecting included.
@@ -57,6 +60,19 @@ class RequestBudget:
         """How many seconds the next wait for the database may last."""
         return 0.0 if self.database_exhausted else self.database_seconds
 
+
+@dataclass(slots=True)
+class DatabaseOutage:
+    """Whether PostgreSQL is known not to answer (`database_outage`): nothing waits for it then.
+
+    `answered_at`: when it last answered anything, on the monotonic clock.
+    """
+
+    is_known: bool = False
+    answered_at: float = float("-inf")
+
+
+database_outage: Final = DatabaseOutage()
 
 _request_budget: Final[ContextVar[RequestBudget | None]] = ContextVar("request_budget", default=None)
 # On the monotonic clock. Two, so that a deadline of Redis does not end a wait for the database inside it.
@@ -114,6 +130,8 @@ def pool_checkout() -> Iterator[None]:
     the budget.
     """
     budget = _request_budget.get()
+    if database_outage.is_known:
+        raise psycopg.OperationalError("The database is known not to answer.")
     remaining = budget.database_remaining if budget else _process_timeout[0]
     if remaining is None:
         yield
@@ -139,11 +157,18 @@ class DeadlineConnection(psycopg.Connection[TupleRow]):
             _deadline_at.get(), timeout, budget.database_remaining if budget else _process_timeout[0]
         )
         try:
-            return super().wait(gen, interval, limit)
-        except psycopg.errors._WaitTimeout:  # noqa: SLF001  it has no public name
+            try:
+                result = super().wait(gen, interval, _first_wait(limit))
+            except psycopg.errors._WaitTimeout:  # noqa: SLF001  it has no public name
+                if not _goes_on(limit):
+                    raise
+                result = super().wait(_watch_outage(gen), interval, _second_wait(limit))
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001  as above
             if budget:
                 budget.database_exhausted = True
             raise _close_silent_connection(self, limit) from None
+        database_outage.answered_at = time.monotonic()
+        return result
 
 
 class AsyncDeadlineConnection(psycopg.AsyncConnection[TupleRow]):
@@ -160,9 +185,43 @@ class AsyncDeadlineConnection(psycopg.AsyncConnection[TupleRow]):
         """Wait for the answer; close the connection and raise OperationalError where none comes in time."""
         limit = _effective_timeout(_deadline_at.get(), timeout, DATABASE_TIMEOUT_SECONDS)
         try:
-            return await super().wait(gen, interval, limit)
-        except psycopg.errors._WaitTimeout:  # noqa: SLF001  it has no public name
+            try:
+                result = await super().wait(gen, interval, _first_wait(limit))
+            except psycopg.errors._WaitTimeout:  # noqa: SLF001  it has no public name
+                if not _goes_on(limit):
+                    raise
+                result = await super().wait(_watch_outage(gen), interval, _second_wait(limit))
+        except psycopg.errors._WaitTimeout:  # noqa: SLF001  as above
             raise _close_silent_connection(self, limit) from None
+        database_outage.answered_at = time.monotonic()
+        return result
+
+
+def _first_wait(limit: float | None) -> float:
+    """Return how long to wait without looking whether an outage is known: almost every answer comes in time."""
+    return _UNWATCHED_SECONDS if limit is None else min(limit, _UNWATCHED_SECONDS)
+
+
+def _goes_on(limit: float | None) -> bool:
+    return limit is None or limit > _UNWATCHED_SECONDS
+
+
+def _second_wait(limit: float | None) -> float | None:
+    return None if limit is None else limit - _UNWATCHED_SECONDS
+
+
+def _watch_outage(gen: PQGen[RV]) -> PQGen[RV]:
+    """Go on with a generator that was interrupted; raise where PostgreSQL is known not to answer meanwhile."""
+    try:
+        state = gen.send(READY_NONE)
+        while True:
+            ready = yield state
+            if not ready and database_outage.is_known:
+                raise psycopg.errors._WaitTimeout("an outage is known")  # noqa: SLF001  as above
+            state = gen.send(ready)
+    except StopIteration as end:
+        result: RV = end.value
+        return result
 
 
 def _close_silent_connection(

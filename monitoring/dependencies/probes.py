@@ -20,6 +20,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 _CHANNEL_LAYER_SECONDS: Final = 0.5
+DOES_NOT_ANSWER: Final = "does not answer"
+# What PostgreSQL refuses while it does answer, by the class of its SQLSTATE.
+_REFUSALS: Final = {
+    "28": "refuses the user or its password",
+    "3D": "has no database of this name",
+    "42": "has not the rights or tables that are needed",
+    "53": "has no connection or memory left",
+}
 
 
 @dataclasses.dataclass
@@ -45,7 +53,8 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
             pending = not self._is_migrated and await self._has_pending_migrations(self._connection)
         except (psycopg.Error, OSError) as error:
             await self._close()
-            raise ServiceUnavailable("does not answer") from error
+            refusal = _REFUSALS.get((getattr(error, "sqlstate", None) or "")[:2])
+            raise ServiceUnavailable(refusal or DOES_NOT_ANSWER) from error
         if pending:
             raise ServiceUnavailable("migrations are pending")
         # The code of a process does not change, so its migrations need no second check.

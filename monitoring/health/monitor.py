@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,6 +19,7 @@ from health_check.base import HealthCheck
 from health_check.exceptions import HealthCheckException
 
 from monitoring.dependencies.breaker import BreakerState, report_state
+from monitoring.dependencies.probes import DOES_NOT_ANSWER
 
 _log = structlog.get_logger("monitoring.health")
 # A freeze shows after at most one interval and one timeout: within 3 seconds.
@@ -34,6 +35,7 @@ class Dependency:
 
     `is_remote`: it is another server, whose state the gauge of circuit breakers shows as `health_<name>`.
     `shown_in_ready`: `ready` lists it as degraded. `detail_name`: its name in detailed health, where it differs.
+    `on_result`: called with the error of each round, None where the dependency works.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Dependency:
     is_remote: bool = False
     shown_in_ready: bool = True
     detail_name: str = ""
+    on_result: Callable[[str | None], None] | None = None
 
 
 @dataclass
@@ -133,7 +136,9 @@ class HealthMonitor:
             check.error, check.latency_ms = check.task.result()
             check.task = None
         else:
-            check.error = "does not answer"
+            check.error = DOES_NOT_ANSWER
+        if check.dependency.on_result is not None:
+            check.dependency.on_result(check.error)
         if check.dependency.is_remote:
             report_state(
                 f"health_{check.dependency.name}", BreakerState.OPEN if check.error else BreakerState.CLOSED

@@ -21,6 +21,8 @@ _log = structlog.get_logger("monitoring.processes")
 _GRACE_SECONDS: Final = 2.0
 # A crash that healed itself is told for this long.
 _TOLD_SECONDS: Final = 60.0
+# A pool is exhausted that had no idle connection for those that waited in so many samples, one a second.
+_EXHAUSTED_SAMPLES: Final = 2
 # Without EXPECTED_PROCESSES: whatever else runs, one relay must.
 _ALWAYS_EXPECTED: Final = {"relay": 1}
 # A process of the role serves those.
@@ -96,6 +98,20 @@ class ProcessWatch:
 
 
 watch: Final = ProcessWatch()
+
+
+def pool_detail() -> dict[str, Any]:
+    """Return the detail about the connection pools of all processes; a warning where one is exhausted."""
+    pools = [(each, each["pool"]) for each in hosts.process_statuses() if each.get("pool")]
+    fields: dict[str, Any] = {"status": "ok"}
+    fields |= {name: sum(pool[name] for _, pool in pools) for name in ("used", "idle", "waiting")}
+    exhausted = [
+        f"{each['process']} on {each['host']} has {pool['used']} of {pool['used']} connections in use,"
+        f" {pool['waiting']} requests wait"
+        for each, pool in pools
+        if pool["exhaustedSeconds"] >= _EXHAUSTED_SAMPLES
+    ]
+    return fields | ({"status": "warning", "reason": "; ".join(exhausted)} if exhausted else {})
 
 
 def is_hung(status: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import psycopg
 from django.conf import settings
 from psycopg_pool import AsyncConnectionPool
 
@@ -79,6 +80,8 @@ async def fetch(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
 
 
 async def _fetch_unbounded(sql: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+    if deadlines.database_outage.is_known:
+        raise psycopg.OperationalError("The database is known not to answer.")
     async with (await get_pool()).connection() as connection:
         started = time.perf_counter()
         cursor = await connection.execute(sql.encode(), params)

@@ -1,6 +1,7 @@
 """The faults: what is done to real processes, which alerts must fire, and how the fault is undone."""
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,11 +13,13 @@ import psycopg
 
 from tests.drills.alerts import machine_faults, socket_faults
 from tests.drills.alerts.background_traffic import BackgroundTraffic
+from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
 from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
 from tests.drills.scenarios.process_freezes import stopped
 
 FaultInjector = Callable[[ProductStage, BackgroundTraffic], AbstractAsyncContextManager[None]]
 _LOCK_SECONDS: Final = 0.8
+_BLOCKED_WRITERS: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,30 @@ async def _chain_locked(stage: ProductStage, _: BackgroundTraffic) -> AsyncItera
 
 
 @asynccontextmanager
+async def _row_locked(stage: ProductStage, traffic: BackgroundTraffic) -> AsyncIterator[None]:
+    """Hold a shipment's row while forty writers want it."""
+
+    async def write(number: int) -> None:
+        client = HttpClient(stage.port, stage.seeded.api_keys[number % len(stage.seeded.api_keys)])
+        while True:
+            with contextlib.suppress(NotSent, NoResponse):
+                await client.request("PATCH", f"/api/shipments/{traffic.reference}", {"pieces": 1}, If_Match="*")
+
+    connection = await psycopg.AsyncConnection.connect(stage.database.url)
+    async with connection:
+        await connection.execute(
+            "SELECT 1 FROM shipments_shipment WHERE reference = %s FOR UPDATE", [traffic.reference]
+        )
+        writers = [asyncio.create_task(write(number)) for number in range(_BLOCKED_WRITERS)]
+        try:
+            yield
+        finally:
+            for writer in writers:
+                writer.cancel()
+            await asyncio.gather(*writers, return_exceptions=True)
+
+
+@asynccontextmanager
 async def _nginx_frozen(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
     with stage.frozen(stage.nginx):
         yield
@@ -174,6 +201,7 @@ FAULTS: Final = (
         frozenset({"RelayLags", "RelayDown", "ProcessMissing", "ProcessCrashes"}),
         wave=3,
     ),
+    Fault("a row is locked", _row_locked, frozenset({"DatabasePoolExhausted"})),
     Fault("an api process hangs", _api_hung, frozenset({"ProcessHung"}), wave=3),
     Fault("a worker of the relay is locked out", _chain_locked, frozenset({"RelayWorkerStalls"}), fires_seconds=75),
     Fault("nginx says nothing", _nginx_frozen, frozenset({"FreightDown"})),

@@ -9,7 +9,7 @@ from typing import Final
 
 import psycopg
 
-from tests.drills.checks.evidence import Evidence
+from tests.drills.checks.evidence import Evidence, percentile
 from tests.drills.clients.http_client import HttpClient
 from tests.drills.clients.writers import Outcome, Writer
 from tests.drills.harness.fault_proxy import FaultProxy
@@ -19,6 +19,10 @@ from tests.drills.scenarios.traffic import Traffic
 
 # No request hangs longer than this, whatever PostgreSQL does.
 MAX_REQUEST_SECONDS: Final = 5.0
+# The health check knows of an outage after 2.25 s; the rest is for a busy machine.
+KNOWN_AFTER_SECONDS: Final = 4.0
+# Once it does.
+MAX_REFUSAL_SECONDS: Final = 0.5
 _TERMINATE_SESSIONS: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'freight'"
 _CROSSING_WRITERS: Final = 40
 
@@ -53,6 +57,13 @@ async def frozen(stage: ProductStage, scale: ScenarioScale, seed: int) -> Eviden
         evidence = await _evaluate(traffic)
         unready = traffic.probes.seconds_until(began, status=503)
         evidence.figures["ready says 503"] = {name: f"{seconds:.1f} s" for name, seconds in unready.items()}
+        known = began + KNOWN_AFTER_SECONDS
+        thawed = began + scale.database_freeze_seconds
+        refused = [seconds for at, seconds in traffic.ledger.request_times if known < at < thawed - 1]
+        median = percentile(refused, 0.5)
+        evidence.figures["refused while it is known"] = f"{len(refused)}, p50 {median * 1000:.0f} ms"
+        if not refused or median > MAX_REFUSAL_SECONDS:
+            evidence.broken.append(f"{len(refused)} requests were refused, in {median:.2f} s (p50).")
         return evidence
 
 

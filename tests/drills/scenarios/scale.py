@@ -17,7 +17,7 @@ class ScenarioScale:
     freeze_seconds: float = 4.0
     process_freeze_seconds: float = 30.0
     # Longer than a request may take.
-    database_freeze_seconds: float = 6.0
+    database_freeze_seconds: float = 8.0
     trouble_seconds: float = 5.0
     restart_sockets: int = 100
     burst_events: int = 200

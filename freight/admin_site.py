@@ -14,9 +14,8 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.utils import timezone
 
-from monitoring import addresses
+from monitoring import addresses, clock
 from shipments import services
 from shipments.auth import subjects
 from shipments.auth.request_origin import with_request_origin
@@ -63,7 +62,7 @@ class FreightAdminSite(AdminSite):
         with transaction.atomic():
             response = super().logout(request, extra_context)
             if subject is not None and request.method == "POST":
-                logins.logout(by=with_request_origin(subject, request), now=timezone.now())
+                logins.logout(by=with_request_origin(subject, request), now=clock.now())
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
@@ -76,7 +75,7 @@ def _record_denial(request: HttpRequest, refusal: PermissionDenied) -> None:
     subject = subjects.subject_of_user(request.user) if isinstance(request.user, User) else None
     if subject is not None:
         services.record_denial(
-            by=with_request_origin(subject, request), now=timezone.now(), method=str(request.method),
+            by=with_request_origin(subject, request), now=clock.now(), method=str(request.method),
             path=request.path, reason=str(refusal) or "The admin does not allow this.",
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ from django.conf import settings
 
 from exports.pdf import libraries
 from monitoring.dependencies import database_breaker
-from monitoring.dependencies.probes import ChannelLayer, Disk, OptionalFeature, PostgreSQL, redis_check
+from monitoring.dependencies.probes import ChannelLayer, Clock, Disk, OptionalFeature, PostgreSQL, redis_check
 from monitoring.health import details, processes
 from monitoring.health.endpoints import Application, HealthApplication
 from monitoring.health.monitor import Dependency
@@ -21,6 +21,7 @@ def application(inner: Application) -> HealthApplication:
             Dependency(
                 "database", PostgreSQL(), required=True, is_remote=True, on_result=database_breaker.record_check
             ),
+            Dependency("clock", Clock(), shown_in_ready=False),
             Dependency("redis", redis_check(), is_remote=True, detail_name="cache"),
             Dependency("channelLayer", ChannelLayer(), is_remote=True, shown_in_ready=False),
             Dependency("pdf", OptionalFeature(is_present=libraries.present)),
@@ -33,6 +34,7 @@ def application(inner: Application) -> HealthApplication:
             "process": details.process_detail,
             "processes": processes.watch.detail,
             "pool": processes.pool_detail,
+            "clock": details.clock_detail,
         },
         version=settings.VERSION,
         environment=environment_name(),

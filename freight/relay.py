@@ -13,13 +13,12 @@ from typing import Final
 
 import structlog
 from django.db import close_old_connections, connection
-from django.utils import timezone
 
 from exports.background import export_worker, jobs
 from exports.file_imports import import_worker
 from exports.reports import run_recorder, statistics
 from exports.sandbox import pool
-from monitoring import metrics, runtime
+from monitoring import clock, metrics, runtime
 from monitoring.heartbeat import heartbeat
 from monitoring.prometheus import snapshots
 from monitoring.queries import query_timing
@@ -56,20 +55,20 @@ WORKERS: Final = (
     Worker("chain", audit_chain.link_batch, 0.25),
     Worker("watch", automatic_flags.evaluate_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
-    Worker("expired logins", lambda: expired_logins.purge_batch(timezone.now()), 300),
+    Worker("expired logins", lambda: expired_logins.purge_batch(clock.now()), 300),
     Worker("positions", position_partitions.maintain, 600),
     # Two: one long export must not block the queue.
     Worker("exports 1", export_worker.work_batch, 0.5, jobs.request_shutdown),
     Worker("exports 2", export_worker.work_batch, 0.5, jobs.request_shutdown),
     Worker("killed exports", export_worker.requeue_stalled_batch, 1),
-    Worker("expired exports", lambda: export_worker.expire_batch(timezone.now()), 60),
-    Worker("lost exports", lambda: run_recorder.fail_stale_batch(timezone.now()), 60),
+    Worker("expired exports", lambda: export_worker.expire_batch(clock.now()), 60),
+    Worker("lost exports", lambda: run_recorder.fail_stale_batch(clock.now()), 60),
     # Two, for the same reason.
     Worker("imports 1", import_worker.work_batch, 0.5, jobs.request_shutdown),
     Worker("imports 2", import_worker.work_batch, 0.5, jobs.request_shutdown),
     Worker("killed imports", import_worker.requeue_stalled_batch, 1),
-    Worker("old imports", lambda: import_worker.purge_batch(timezone.now()), 600),
-    Worker("old exports", lambda: statistics.purge_batch(timezone.now()), 600),
+    Worker("old imports", lambda: import_worker.purge_batch(clock.now()), 600),
+    Worker("old exports", lambda: statistics.purge_batch(clock.now()), 600),
 )
 
 

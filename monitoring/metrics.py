@@ -36,6 +36,12 @@ loop_lag: Final = Gauge(
     ["process"],
     multiprocess_mode="livemax",
 )
+clock_skew: Final = Gauge(
+    "clock_skew_seconds",
+    "By how much the clock of a process' host is ahead of PostgreSQL's; negative where it is behind.",
+    ["process"],
+    multiprocess_mode="livemostrecent",
+)
 breaker_state: Final = Gauge(
     "dependency_breaker_state",
     "Whether a dependency of a process answers: 0 closed (it does), 1 half-open (a trial is under way), 2 open.",

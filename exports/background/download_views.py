@@ -7,7 +7,6 @@ from pathlib import Path
 from django.db import connection
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
@@ -21,6 +20,7 @@ from exports.models import Export
 from exports.reports import format_registry
 from exports.reports.views import IgnoreClientContentNegotiation
 from exports.response_schemas import problem_responses
+from monitoring import clock
 from shipments import intake
 from shipments.auth.subjects import Subject
 
@@ -135,7 +135,7 @@ def _if_range_mismatch(request: Request, export: Export) -> bool:
 def _record_download(subject: Subject, export: Export) -> None:
     """Audit the download."""
     intake.record_audit(
-        by=subject, now=timezone.now(), action="download", entity="export", entity_id=export.pk,
+        by=subject, now=clock.now(), action="download", entity="export", entity_id=export.pk,
         after={"report": export.report, "format": export.format, "rows": export.total, "bytes": export.size},
         outcome="done",
     )  # fmt: skip

@@ -11,7 +11,6 @@ import psycopg
 import structlog
 from django.conf import settings
 from django.db import Error, connection, transaction
-from django.utils import timezone
 from procrastinate.exceptions import ProcrastinateException
 
 from exports.background import export_jobs, file_store, jobs
@@ -21,6 +20,7 @@ from exports.reports import execution, format_registry, report_query, run_record
 from exports.reports.definitions import REPORTS
 from exports.reports.format_registry import Dataset
 from exports.reports.run_recorder import RunRecorder
+from monitoring import clock
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.parsing.query_parameters import InvalidFields
 
@@ -49,7 +49,7 @@ def requeue_stalled_batch() -> int:
 def _reset_stalled(export: Export) -> None:
     export.done = 0
     if export.run_id:
-        run_recorder.fail_stale(export.run_id, timezone.now())
+        run_recorder.fail_stale(export.run_id, clock.now())
 
 
 def expire_batch(now: datetime) -> int:
@@ -158,7 +158,7 @@ def _store_progress(export: Export, dataset: Dataset) -> bool:
 
 
 def _finish(export: Export, stored_file: file_store.StoredFile, rows: int) -> None:
-    now = timezone.now()
+    now = clock.now()
     updated = jobs.current_attempt(export_jobs.JOB_TYPE, export).update(
         state=State.SUCCEEDED, done=rows, total=rows, file=stored_file.name, size=stored_file.size,
         sha256=stored_file.sha256, finished_at=now, expires_at=now + timedelta(seconds=settings.EXPORT_KEEP),
@@ -179,7 +179,7 @@ def _store_failure(export: Export, error: Exception) -> None:
         if not is_expected:
             log.error("export failed", export=str(export.pk), error=repr(error))
         jobs.current_attempt(export_jobs.JOB_TYPE, export).update(
-            state=State.FAILED, error=text[:300], finished_at=timezone.now()
+            state=State.FAILED, error=text[:300], finished_at=clock.now()
         )
     export.refresh_from_db()
     export_jobs.publish_progress(export)

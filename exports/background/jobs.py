@@ -16,13 +16,13 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import BooleanField, F
 from django.db.models.expressions import RawSQL
-from django.utils import timezone
 from procrastinate import PsycopgConnector
 from procrastinate.contrib.django import app
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
 from exports.models import Job
+from monitoring import clock
 from shipments.auth import credentials
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.parsing.query_parameters import InvalidFields, field_error
@@ -169,7 +169,7 @@ def claimed(job_type: JobType, job_id: uuid.UUID, **initial: Any) -> Iterator[An
             "SELECT pg_try_advisory_lock(%s, hashtext(%s))", [job_type.lock_namespace, str(job_id)]
         ).fetchone()
         started = row and row[0] and job_type.jobs.filter(pk=job_id, state=Job.State.QUEUED).update(
-            state=Job.State.RUNNING, attempt=F("attempt") + 1, started_at=timezone.now(), **initial
+            state=Job.State.RUNNING, attempt=F("attempt") + 1, started_at=clock.now(), **initial
         )  # fmt: skip
         yield job_type.jobs.get(pk=job_id) if started else None
 
@@ -184,7 +184,7 @@ def current_attempt(job_type: JobType, job: Job) -> Any:
 
 def subject_of(job: Job) -> Subject:
     """Return the subject for whom a job runs, with today's permissions; raises Forbidden where it has no access."""
-    subject = credentials.subject_of_user(job.owner_id, key_id=job.key_id, now=timezone.now())
+    subject = credentials.subject_of_user(job.owner_id, key_id=job.key_id, now=clock.now())
     if subject is None or subject.organization_id != job.organization_id:
         raise Forbidden("The user who ordered it no longer has access.")
     return subject.with_request_origin(address=job.address, request_id=job.request_id)
@@ -228,7 +228,7 @@ def _requeue(job_type: JobType, stalled: Job, on_stalled: Callable[[Any], None])
     _delete_queue_entry(job.job_id)
     if job.attempt >= MAX_ATTEMPTS:
         job.state, job.error = Job.State.FAILED, "Every attempt ended its worker process."
-        job.finished_at = timezone.now()
+        job.finished_at = clock.now()
         job.save(update_fields=["state", "error", "finished_at"])
         return 1
     job.state = Job.State.QUEUED

@@ -5,7 +5,6 @@ from typing import Any, Final, cast
 
 from django.http import Http404
 from django.urls import reverse
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -16,6 +15,7 @@ from exports.background import export_jobs, openapi
 from exports.models import Export
 from exports.reports import report_query
 from exports.response_schemas import problem_responses
+from monitoring import clock
 from shipments.auth.subjects import Subject
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
 
@@ -69,7 +69,7 @@ class ExportListView(APIView):
         """Order an export in the background; a user may have two unfinished ones."""
         subject = require_exporter(request)
         arguments = _parse_request(request.data)
-        export = export_jobs.create(by=subject, now=timezone.now(), **arguments)
+        export = export_jobs.create(by=subject, now=clock.now(), **arguments)
         location = reverse("export", kwargs={"export_id": export.pk})
         return Response(serialize_export(export), status=status.HTTP_202_ACCEPTED, headers={"Location": location})
 
@@ -96,7 +96,7 @@ class ExportDetailView(APIView):
     )
     def delete(self, request: Request, export_id: uuid.UUID) -> Response:
         """Cancel the export, or remove its file where it is finished. Idempotent."""
-        if not export_jobs.cancel(by=require_exporter(request), now=timezone.now(), export_id=export_id):
+        if not export_jobs.cancel(by=require_exporter(request), now=clock.now(), export_id=export_id):
             raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -3,7 +3,6 @@
 from typing import Any, Final, cast
 
 from django.http import Http404, HttpResponse
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import NotFound
@@ -13,6 +12,7 @@ from rest_framework.views import APIView
 from exports import response_schemas
 from exports.documents import shipment_documents
 from exports.reports.views import IgnoreClientContentNegotiation
+from monitoring import clock
 from shipments import intake
 from shipments.auth.subjects import Subject
 from shipments.domain.identifiers import is_valid_reference
@@ -62,7 +62,7 @@ class DocumentView(APIView):
         except shipment_documents.ProofOfDeliveryMissing:
             raise NotFound(f"{canonical_reference} has no proof of delivery yet.") from None
         intake.record_audit(
-            by=subject, now=timezone.now(), action="document", entity="shipment", entity_id=canonical_reference,
+            by=subject, now=clock.now(), action="document", entity="shipment", entity_id=canonical_reference,
             after={"document": kind, "seq": source.shipment["seq"], "bytes": len(content)}, outcome="done",
         )  # fmt: skip
         headers = {

@@ -14,7 +14,6 @@ import structlog
 from django.conf import settings
 from django.db import Error, transaction
 from django.db.models import F
-from django.utils import timezone
 from procrastinate.exceptions import ProcrastinateException
 
 from exports.background import jobs
@@ -23,6 +22,7 @@ from exports.file_imports import columns, import_jobs, row_processing, table
 from exports.file_imports.columns import ColumnMap
 from exports.file_imports.row_processing import CHUNK_ROWS, ChunkReader
 from exports.models import Import, ImportedFile, ImportedRow
+from monitoring import clock
 from shipments import intake
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.intake import ImportRow, OutcomeUnknown
@@ -71,7 +71,7 @@ def _end_exhausted(import_job: Import) -> None:
         ImportedFile.objects.filter(pk=import_job.pk).delete()
         details = {**import_jobs.counts(import_job), "why": "Its process ended."}
         import_jobs.record_audit(
-            import_job, by=_audit_subject(import_job), now=timezone.now(), outcome="failed", details=details
+            import_job, by=_audit_subject(import_job), now=clock.now(), outcome="failed", details=details
         )
 
 
@@ -94,7 +94,7 @@ def _apply_chunks(import_job: Import) -> None:
     by = jobs.subject_of(import_job)
     by.require("shipments:write")
     if import_job.attempt == 1:
-        import_jobs.record_audit(import_job, by=by, now=timezone.now(), outcome="started", details={})
+        import_jobs.record_audit(import_job, by=by, now=clock.now(), outcome="started", details={})
     import_jobs.publish_progress(import_job)
     column_map = columns.match_header(import_job.header)
     row_reader = ChunkReader(column_map, decimal_comma=import_job.decimal_comma)
@@ -109,7 +109,7 @@ def _apply_chunks(import_job: Import) -> None:
         finished = jobs.current_attempt(import_jobs.JOB_TYPE, import_job).select_for_update().first()
         if finished is None:
             raise AttemptSuperseded
-        import_jobs.finish(finished, by=by, now=timezone.now(), state=State.SUCCEEDED)
+        import_jobs.finish(finished, by=by, now=clock.now(), state=State.SUCCEEDED)
     import_jobs.publish_progress(finished)
 
 
@@ -120,7 +120,7 @@ def _apply_chunk(import_job: Import, chunk: Sequence[ImportRow], column_map: Col
     """
     # Its permissions may have changed since the last chunk.
     by: Subject = jobs.subject_of(import_job)
-    now = timezone.now()
+    now = clock.now()
 
     def write() -> None:
         results = intake.import_rows(by=by, now=now, rows=chunk, dry_run=False)
@@ -145,7 +145,7 @@ def _store_failure(import_job: Import, error: str) -> None:
         if locked_job is None:
             return
         import_jobs.finish(
-            locked_job, by=_audit_subject(import_job), now=timezone.now(), state=State.FAILED, error=error
+            locked_job, by=_audit_subject(import_job), now=clock.now(), state=State.FAILED, error=error
         )
     import_jobs.publish_progress(locked_job)
 

@@ -7,7 +7,6 @@ from typing import Any, Final, cast
 from django.db import connection
 from django.http import Http404
 from django.urls import reverse
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -21,6 +20,7 @@ from exports.file_imports.parsers import CSVParser, MultipartFileParser, Upload,
 from exports.file_imports.row_processing import DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
 from exports.file_imports.table import ImportTable
 from exports.models import Import
+from monitoring import clock
 from shipments.auth.subjects import Subject
 from shipments.parsing import query_parameters
 from shipments.parsing import values as texts
@@ -95,7 +95,7 @@ class ShipmentImportView(APIView):
                 | {"filename": upload.filename[:120], "size": len(upload.raw)}
             )
         import_job = import_jobs.create(
-            by=subject, now=timezone.now(), table=import_table, filename=upload.filename, size=len(upload.raw)
+            by=subject, now=clock.now(), table=import_table, filename=upload.filename, size=len(upload.raw)
         )
         location = reverse("import", kwargs={"import_id": import_job.pk})
         return Response(_serialize(import_job, []), status=status.HTTP_202_ACCEPTED, headers={"Location": location})
@@ -148,7 +148,7 @@ class ImportDetailView(APIView):
     )
     def delete(self, request: Request, import_id: uuid.UUID) -> Response:
         """Cancel the import; applied rows stay. Idempotent, also after its end."""
-        if not import_jobs.cancel(by=_require_importer(request), now=timezone.now(), import_id=import_id):
+        if not import_jobs.cancel(by=_require_importer(request), now=clock.now(), import_id=import_id):
             raise Http404
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -186,7 +186,7 @@ def _dry_run(import_table: ImportTable, subject: Subject, values: Mapping[str, A
     release = _dry_run_limit.acquire()
     try:
         for chunk in row_reader.chunks(import_table.rows(), DRY_RUN_CHUNK_ROWS):
-            for each in row_processing.dry_run_chunk(by=subject, now=timezone.now(), chunk=chunk):
+            for each in row_processing.dry_run_chunk(by=subject, now=clock.now(), chunk=chunk):
                 counts[each.outcome] += 1
                 if each.row > after and len(rows) < limit and outcome in {None, each.outcome}:
                     rows.append(row_processing.serialize_result(each, column_map))

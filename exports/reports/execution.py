@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from django.utils import timezone
-
 from exports import concurrency_limit
 from exports.reports import report_query
 from exports.reports.format_registry import Dataset, Format
 from exports.reports.report_query import ReportQuery
 from exports.reports.run_recorder import RunRecorder
 from exports.reports.streaming import FileStream
+from monitoring import clock
 
 
 def check_format(query: ReportQuery, file_format: Format) -> None:
@@ -35,7 +34,7 @@ def open_dataset(query: ReportQuery, file_format: Format) -> Dataset:
             f"{file_format.name.upper()} holds at most {file_format.max_rows:,} rows and there are"
             f" {reader.count:,}: add filters or a limit, or use CSV.",
         )
-    return Dataset(query, reader, timezone.now())
+    return Dataset(query, reader, clock.now())
 
 
 def start_stream(query: ReportQuery, file_format: Format, recorder: RunRecorder, *, gzip: bool) -> FileStream:

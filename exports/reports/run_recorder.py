@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import structlog
 from django.db import Error, transaction
-from django.utils import timezone
 
 from exports import metrics
 from exports.models import Run
+from monitoring import clock
 from shipments import intake
 from shipments.auth.subjects import Subject
 
@@ -44,7 +44,7 @@ class RunRecorder:
 
     def start(self) -> None:
         """Store the run and audit the start, in one transaction. Call it before the first byte is sent."""
-        now = timezone.now()
+        now = clock.now()
         with transaction.atomic():
             Run.objects.create(
                 id=self.id, organization_id=self.by.organization_id, report=self.report, format=self.format,
@@ -58,14 +58,14 @@ class RunRecorder:
         """Update `seen_at`, at most every 20 s; call it with every block."""
         if time.monotonic() - self._last_heartbeat > _HEARTBEAT_SECONDS:
             self._last_heartbeat = time.monotonic()
-            Run.objects.filter(pk=self.id).update(seen_at=timezone.now())
+            Run.objects.filter(pk=self.id).update(seen_at=clock.now())
 
     def finish(self, outcome: str, *, sent: int) -> None:
         """Store and audit the outcome: `done`, `failed` or `cancelled`. A database error is only logged."""
         seconds = time.monotonic() - self._started_monotonic
         _count(self.format, outcome, seconds)
         details = {"bytes": sent, "durationMs": round(seconds * 1000)}
-        now = timezone.now()
+        now = clock.now()
         try:
             with transaction.atomic():
                 Run.objects.filter(pk=self.id).update(
@@ -82,7 +82,7 @@ class RunRecorder:
         _count(self.format, "refused", None)
         if not _should_record_refusal(self.by.limit_key):
             return
-        now = timezone.now()
+        now = clock.now()
         try:
             with transaction.atomic():
                 Run.objects.create(

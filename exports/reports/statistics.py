@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection
-from django.utils import timezone
 
 from exports.models import Run
+from monitoring import clock
 
 WINDOW: Final = timedelta(hours=24)
 RETENTION: Final = timedelta(days=30)
@@ -25,7 +25,7 @@ FROM (SELECT extract(epoch FROM ended_at - started_at) * 1000 AS ms
 
 def report() -> dict[str, Any]:
     """Return the body of `/api/metrics/exports`: the last 24 hours."""
-    return since(timezone.now() - WINDOW)
+    return since(clock.now() - WINDOW)
 
 
 def since(at: datetime) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Any, Final, TypeVar, cast
 from django.db import connection
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from rest_framework.exceptions import Throttled
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
@@ -20,6 +19,7 @@ from exports.reports.definitions import REPORTS, Report
 from exports.reports.format_registry import Format
 from exports.reports.report_query import ReportQuery
 from exports.reports.run_recorder import RunRecorder
+from monitoring import clock
 from shipments.auth.subjects import Forbidden, Subject
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -118,7 +118,7 @@ def _file_response(query: ReportQuery, file_format: Format, recorder: RunRecorde
 
 
 def _response_headers(report: Report, file_format: Format, count: int) -> dict[str, str]:
-    filename = f"{report.name}-{timezone.now():%Y%m%d-%H%M%S}.{file_format.name}"
+    filename = f"{report.name}-{clock.now():%Y%m%d-%H%M%S}.{file_format.name}"
     return {
         "Content-Disposition": f'attachment; filename="{filename}"',
         "X-Freight-Rows": str(count),

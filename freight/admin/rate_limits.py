@@ -9,8 +9,8 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import HttpRequest
-from django.utils import timezone
 
+from monitoring import clock
 from ratelimits import changes, policies
 from ratelimits.models import KeyLimit, PolicyLimit
 from shipments.admin.service_admin import ServiceAdmin, acting_subject, is_superuser
@@ -110,7 +110,7 @@ class PolicyLimitAdmin(_LimitAdmin):
 
     def save_model(self, request: HttpRequest, obj: PolicyLimit, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """Set the override through the service."""
-        obj.changed_at = timezone.now()
+        obj.changed_at = clock.now()
         changes.set_policy(
             by=acting_subject(request, None),
             now=obj.changed_at,
@@ -121,7 +121,7 @@ class PolicyLimitAdmin(_LimitAdmin):
 
     def delete_model(self, request: HttpRequest, obj: PolicyLimit) -> None:
         """Remove the override through the service."""
-        changes.clear_policy(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy)
+        changes.clear_policy(by=acting_subject(request, None), now=clock.now(), policy=obj.policy)
 
 
 @admin.register(KeyLimit)
@@ -144,7 +144,7 @@ class KeyLimitAdmin(_LimitAdmin):
 
     def save_model(self, request: HttpRequest, obj: KeyLimit, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """Set the key's limit through the service."""
-        obj.changed_at = timezone.now()
+        obj.changed_at = clock.now()
         changes.set_key(
             by=acting_subject(request, None), now=obj.changed_at, policy=obj.policy, key=obj.key, most=obj.most
         )
@@ -152,7 +152,7 @@ class KeyLimitAdmin(_LimitAdmin):
 
     def delete_model(self, request: HttpRequest, obj: KeyLimit) -> None:
         """Remove the key's limit through the service: the policy applies again."""
-        changes.clear_key(by=acting_subject(request, None), now=timezone.now(), policy=obj.policy, key=obj.key)
+        changes.clear_key(by=acting_subject(request, None), now=clock.now(), policy=obj.policy, key=obj.key)
 
 
 def _default_label(name: str) -> str:

@@ -12,9 +12,9 @@ from functools import partial
 from typing import Final
 
 from django.http import HttpRequest
-from django.utils import timezone
 
 from freight.fast_path.eligibility import NotEligible
+from monitoring import clock
 from monitoring.dependencies import deadlines
 from monitoring.dependencies.batching import BatchLoader
 from monitoring.dependencies.threads import run_in_thread
@@ -59,7 +59,7 @@ class Reads:
             subject = await self.subject(request)
             with deadlines.pool_checkout():
                 return subject, await self._versions.load(subject.organization_id)
-        claims = bearers.verify_claims(raw, now=timezone.now())
+        claims = bearers.verify_claims(raw, now=clock.now())
         if claims is None:
             raise NotEligible
         with deadlines.pool_checkout():

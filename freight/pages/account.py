@@ -9,13 +9,12 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from monitoring import addresses
+from monitoring import addresses, clock
 from shipments.auth import device_cookies, subjects
 from shipments.auth.request_origin import with_request_origin
 from shipments.demo.accounts import ACCOUNTS, PASSWORD
@@ -41,7 +40,7 @@ def login(request: HttpRequest) -> HttpResponse:
     password = request.POST.get("password", "")[:MAX_PASSWORD_LENGTH]
     if "\0" in email + password or not (email and password):
         return _login_form(request, target, email=email, problem="Enter your e-mail address and your password.")
-    now = timezone.now()
+    now = clock.now()
     origin = logins.Origin(
         address=addresses.client_address(request.META),
         request_id=_request_id(request),
@@ -75,7 +74,7 @@ def logout(request: HttpRequest) -> HttpResponse:
     with transaction.atomic():
         end_session(request)
         if viewer is not None:
-            logins.logout(by=with_request_origin(viewer, request), now=timezone.now())
+            logins.logout(by=with_request_origin(viewer, request), now=clock.now())
     return redirect("login-page")
 
 

@@ -1,7 +1,8 @@
-"""The health checks of Freight: PostgreSQL and its migrations, Redis, channel layer, optional features, disk."""
+"""The health checks of Freight: PostgreSQL and its migrations, the clock, Redis, channel layer, features, disk."""
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,8 @@ from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from monitoring import clock
 
 _CHANNEL_LAYER_SECONDS: Final = 0.5
 DOES_NOT_ANSWER: Final = "does not answer"
@@ -49,7 +52,7 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
         try:
             if self._connection is None:
                 self._connection = await _connect(self.database or settings.DATABASES["default"])
-            await self._connection.execute("SELECT 1")
+            await _compare_clocks(self._connection)
             pending = not self._is_migrated and await self._has_pending_migrations(self._connection)
         except (psycopg.Error, OSError) as error:
             await self._close()
@@ -71,6 +74,25 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+async def _compare_clocks(connection: psycopg.AsyncConnection[Any]) -> None:
+    before = time.time()
+    cursor = await connection.execute(clock.QUERY)
+    row = await cursor.fetchone()
+    if row is not None:
+        clock.observe(before=before, database=row[0], after=time.time())
+
+
+@dataclasses.dataclass
+class Clock(HealthCheck):  # type: ignore[misc]  # the library is untyped
+    """Whether the host's clock and the database's agree, as the check of PostgreSQL last found them."""
+
+    def run(self) -> None:
+        """Raise ServiceWarning where they differ by more than WARN_SECONDS."""
+        skew = clock.skew()
+        if abs(skew) > clock.WARN_SECONDS:
+            raise ServiceWarning(clock.description(skew))
 
 
 @dataclasses.dataclass

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import psutil
 
-from monitoring import metrics
+from monitoring import clock, metrics
 from monitoring.health import process_state
 from monitoring.health.monitor import HealthMonitor, current_monitor
 from monitoring.heartbeat import HUNG_SECONDS
@@ -121,6 +121,11 @@ def memory_detail(process_statuses: Callable[[], list[dict[str, Any]]]) -> Detai
         )
 
     return provider
+
+
+def clock_detail() -> dict[str, Any]:
+    """Return the detail about the clock: by how many seconds this host's is ahead of the database's."""
+    return {"status": "ok", "skewSeconds": round(clock.skew(), 3)}
 
 
 def process_detail() -> dict[str, Any]:

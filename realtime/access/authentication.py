@@ -11,9 +11,8 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final, Literal
 
 from django.conf import settings
-from django.utils import timezone
 
-from monitoring import addresses
+from monitoring import addresses, clock
 from monitoring.dependencies.threads import run_in_thread
 from ratelimits import async_limiter, limiter
 from realtime.access.token_authenticator import TokenAuthenticator
@@ -118,11 +117,9 @@ async def _subject_of(credential: HandshakeCredential) -> Subject | None:
         return await token_authenticator.authenticate(credential.secret)
     if credential.kind == "ticket":
         return await run_in_thread(
-            _threads, lambda: intake.redeem_ticket(ticket=credential.secret, now=timezone.now())
+            _threads, lambda: intake.redeem_ticket(ticket=credential.secret, now=clock.now())
         )
-    return await run_in_thread(
-        _threads, lambda: credentials.subject_of_session(credential.secret, now=timezone.now())
-    )
+    return await run_in_thread(_threads, lambda: credentials.subject_of_session(credential.secret, now=clock.now()))
 
 
 async def current_subject(credential: Credential) -> Subject | None:
@@ -130,4 +127,4 @@ async def current_subject(credential: Credential) -> Subject | None:
 
     Raise what the database raises.
     """
-    return await run_in_thread(_recheck_threads, lambda: credentials.subject_of(credential, now=timezone.now()))
+    return await run_in_thread(_recheck_threads, lambda: credentials.subject_of(credential, now=clock.now()))

@@ -3,8 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from django.utils import timezone
-
+from monitoring import clock
 from monitoring.dependencies.batching import LINGER_SECONDS, BatchLoader
 from monitoring.dependencies.threads import run_in_thread
 from shipments.auth import bearers
@@ -22,7 +21,7 @@ class TokenAuthenticator:
 
     async def authenticate(self, raw: str) -> Subject | None:
         """Return the current subject of a token, None where it is invalid, expired or revoked."""
-        now = timezone.now()
+        now = clock.now()
         if bearers.is_opaque_token(raw):
             return await run_in_thread(self._threads, partial(bearers.authenticate, raw, now=now))
         claims = bearers.verify_claims(raw, now=now)

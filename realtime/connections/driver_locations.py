@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import structlog
 from django.db import InterfaceError, OperationalError
-from django.utils import timezone
 
+from monitoring import clock
 from monitoring.dependencies.threads import run_in_thread
 from realtime.protocol import frames
 from realtime.protocol.frames import InvalidFrame
@@ -27,7 +27,7 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
     """Record the position and return None, or the error frame to send; raise InvalidFrame for a malformed one."""
     position = _parse(frame)
     try:
-        await run_in_thread(_threads, partial(intake.record_position, by=subject, now=timezone.now(), **position))
+        await run_in_thread(_threads, partial(intake.record_position, by=subject, now=clock.now(), **position))
     except intake.InvalidArgument as error:
         return frames.error(code="bad_request", message=f"{error.field}: {error}", echo=echo)
     except (intake.Forbidden, intake.DriverNotFound):

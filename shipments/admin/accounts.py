@@ -9,8 +9,8 @@ from django.contrib.admin.utils import unquote
 from django.contrib.auth.models import Group
 from django.db import models
 from django.http import HttpRequest
-from django.utils import timezone
 
+from monitoring import clock
 from shipments.admin.service_admin import (
     RecordAdmin,
     ServiceAdmin,
@@ -158,7 +158,7 @@ class UserAdmin(ServiceAdmin):
         organization = cleaned.get("organization")
         user = members.create(
             by=acting_subject(request, organization.pk if organization else own_organization_id),
-            now=timezone.now(),
+            now=clock.now(),
             email=cleaned["email"],
             name=cleaned["name"],
             role=cleaned["role"],
@@ -171,7 +171,7 @@ class UserAdmin(ServiceAdmin):
     def _save_changes(self, request: HttpRequest, obj: User, form: Any) -> None:
         cleaned = form.cleaned_data
         arguments: dict[str, Any] = {
-            "by": acting_subject(request, obj.membership.organization_id), "now": timezone.now(), "user_id": obj.pk,
+            "by": acting_subject(request, obj.membership.organization_id), "now": clock.now(), "user_id": obj.pk,
         }  # fmt: skip
         changed = set(form.changed_data)
         if changed & {"email", "name"}:
@@ -193,7 +193,7 @@ class UserAdmin(ServiceAdmin):
     @admin.action(description="Remove the chosen members from their organisation")
     def remove(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """End memberships; the accounts stay."""
-        at = timezone.now()
+        at = clock.now()
         self.apply_to_each(
             request,
             queryset.filter(membership__isnull=False),
@@ -238,7 +238,7 @@ class ApiKeyAdmin(RecordAdmin):
     @admin.action(description="Revoke the chosen keys")
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """End keys at once."""
-        at = timezone.now()
+        at = clock.now()
         self.apply_to_each(
             request,
             queryset,
@@ -267,4 +267,4 @@ class OrganizationAdmin(ServiceAdmin):
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:  # noqa: FBT001  Django's signature
         """Create the organisation through the service."""
         by = acting_subject(request, None)
-        obj.__dict__.update(organizations.create(by=by, now=timezone.now(), name=obj.name, slug=obj.slug).__dict__)
+        obj.__dict__.update(organizations.create(by=by, now=clock.now(), name=obj.name, slug=obj.slug).__dict__)

@@ -6,8 +6,8 @@ from django.contrib import admin
 from django.db import models
 from django.db.models import Q
 from django.http import HttpRequest
-from django.utils import timezone
 
+from monitoring import clock
 from shipments.admin.service_admin import (
     RecordAdmin,
     ServiceAdmin,
@@ -53,14 +53,14 @@ class DriverAdmin(_PartyAdmin):
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
-            drivers.amend(by=by, now=timezone.now(), driver_id=obj.pk, changes=changed)
+            drivers.amend(by=by, now=clock.now(), driver_id=obj.pk, changes=changed)
         else:
-            obj.__dict__.update(drivers.create(by=by, now=timezone.now(), **changed).__dict__)
+            obj.__dict__.update(drivers.create(by=by, now=clock.now(), **changed).__dict__)
 
     @admin.action(description="Dismiss the chosen drivers")
     def dismiss(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Remove drivers that nothing refers to; set the others inactive."""
-        at = timezone.now()
+        at = clock.now()
         self.apply_to_each(
             request,
             queryset,
@@ -85,14 +85,14 @@ class CustomerAdmin(_PartyAdmin):
         by = acting_subject(request, self.organization_of(request, obj))
         changed = {name: form.cleaned_data[name] for name in form.changed_data if name != "organization"}
         if change:
-            customers.amend(by=by, now=timezone.now(), customer_id=obj.pk, changes=changed)
+            customers.amend(by=by, now=clock.now(), customer_id=obj.pk, changes=changed)
         else:
-            obj.__dict__.update(customers.create(by=by, now=timezone.now(), **changed).__dict__)
+            obj.__dict__.update(customers.create(by=by, now=clock.now(), **changed).__dict__)
 
     @admin.action(description="Close the chosen accounts")
     def close(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Remove customers that nothing refers to."""
-        at = timezone.now()
+        at = clock.now()
         self.apply_to_each(
             request,
             queryset,

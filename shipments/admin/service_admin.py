@@ -7,8 +7,8 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.http import HttpRequest, HttpResponseRedirect
-from django.utils import timezone
 
+from monitoring import clock
 from shipments import services
 from shipments.admin.pagination import EstimatingPaginator
 from shipments.admin.secret_columns import names_secret, secret_columns_of
@@ -202,7 +202,7 @@ def _record_denial(request: HttpRequest, refusal: Exception) -> None:
     """Audit a refusal for want of rights; called outside of the transaction that it has rolled back."""
     if isinstance(refusal, Forbidden):
         services.record_denial(
-            by=subject_of(request) or acting_subject(request, None), now=timezone.now(), method=str(request.method),
+            by=subject_of(request) or acting_subject(request, None), now=clock.now(), method=str(request.method),
             path=request.path, reason=str(refusal), user_id=getattr(refusal, "user_id", None),
         )  # fmt: skip
 

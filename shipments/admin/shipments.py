@@ -8,9 +8,9 @@ from django.contrib import admin, messages
 from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.html import format_html_join
 
+from monitoring import clock
 from shipments import services
 from shipments.admin import shipment_search
 from shipments.admin.service_admin import ServiceAdmin, acting_subject, is_superuser, organization_id_of
@@ -198,7 +198,7 @@ class ShipmentAdmin(ServiceAdmin):
             self._book(request, obj, form)
             return
         by = acting_subject(request, obj.organization_id)
-        at = timezone.now()
+        at = clock.now()
         read: int | None = form.cleaned_data["seq_read"]
         if form.changes:
             services.amend(by=by, now=at, reference=obj.reference, changes=form.changes, expected_seq=read)
@@ -217,7 +217,7 @@ class ShipmentAdmin(ServiceAdmin):
         details = {name: cleaned[name] for name in _PLAIN_COLUMNS if name != "eta" or cleaned[name]}
         booked = services.book(
             by=acting_subject(request, organization.pk if organization else own_organization_id),
-            now=timezone.now(),
+            now=clock.now(),
             reference=cleaned["reference"] or None,
             status=cleaned["start"],
             origin=cleaned["origin_code"],
@@ -231,7 +231,7 @@ class ShipmentAdmin(ServiceAdmin):
     @admin.action(description="Discard the chosen drafts")
     def discard(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Delete drafts; shipments in any other status are refused."""
-        at = timezone.now()
+        at = clock.now()
         self.apply_to_each(
             request,
             queryset,

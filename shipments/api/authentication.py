@@ -7,11 +7,11 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
-from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication, CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, PermissionDenied
 from rest_framework.request import Request
 
+from monitoring import clock
 from shipments.auth import bearers, subjects
 from shipments.auth.request_origin import with_request_origin
 from shipments.auth.subjects import Subject
@@ -39,7 +39,7 @@ class SubjectAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Subject] | None:
         """Return `(user, subject)`, None without credentials; raises AuthenticationFailed for invalid ones."""
         token = _bearer(request)
-        subject = _subject_of_session(request) if token is None else bearers.authenticate(token, now=timezone.now())
+        subject = _subject_of_session(request) if token is None else bearers.authenticate(token, now=clock.now())
         if subject is None:
             if token is None:
                 return None

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db import OperationalError, connection, transaction
-from django.utils import timezone
 
+from monitoring import clock
 from shipments.auth.subjects import Subject
 from shipments.compiled_sql import writes
 from shipments.models import IdempotencyKey
@@ -94,9 +94,7 @@ def store_response(claimed: Claim, response: StoredResponse) -> None:
 
 def expire_batch(*, now: datetime | None = None) -> int:
     """Delete a batch of keys that are older than a day, and return how many."""
-    expired = IdempotencyKey.objects.filter(created_at__lt=(now or timezone.now()) - RETENTION).order_by(
-        "created_at"
-    )
+    expired = IdempotencyKey.objects.filter(created_at__lt=(now or clock.now()) - RETENTION).order_by("created_at")
     with transaction.atomic():
         # A key that is being claimed again is locked, and skipped.
         ids = list(expired.select_for_update(skip_locked=True).values_list("id", flat=True)[:BATCH])

@@ -1,7 +1,9 @@
 """What every service refuses in the same way: an argument that cannot be used, and a time ahead of our clock."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
+
+from shipments import representation
 
 # How far a clock in the field may run ahead of ours.
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -14,3 +16,9 @@ class InvalidArgument(Exception):
         super().__init__(message)
         self.field = field
         self.code = code
+
+
+def refuse_future(field: str, at: datetime, *, now: datetime, reason: str) -> None:
+    """Raise InvalidArgument for a time further ahead than CLOCK_SKEW; the message says what time it is here."""
+    if at > now + CLOCK_SKEW:
+        raise InvalidArgument(field, f"{reason}: it is {representation.instant(now)} here.", code="future")

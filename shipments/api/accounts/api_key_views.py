@@ -3,13 +3,13 @@
 import uuid
 from typing import Final
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments.api.accounts import schemas, serializers
 from shipments.api.authentication import subject_of
 from shipments.api.http.requests import validated_body
@@ -48,7 +48,7 @@ class ApiKeysView(APIView):
     def post(self, request: Request) -> Response:
         """Make a key; its secret is in this response only."""
         body = validated_body(serializers.NewApiKeySerializer, request)
-        key, secret = api_keys.create(by=subject_of(request), now=timezone.now(), **body)
+        key, secret = api_keys.create(by=subject_of(request), now=clock.now(), **body)
         return Response(serializers.api_key_json(key) | {"secret": secret}, status=201, headers=_NO_STORE)
 
 
@@ -67,7 +67,7 @@ class ApiKeyView(APIView):
     def delete(self, request: Request, key_id: uuid.UUID) -> Response:
         """Revoke a key; it stops working at once."""
         try:
-            api_keys.revoke(by=subject_of(request), now=timezone.now(), key_id=key_id)
+            api_keys.revoke(by=subject_of(request), now=clock.now(), key_id=key_id)
         except api_keys.ApiKeyNotFound as error:
             raise NotFound from error
         return Response(status=204)

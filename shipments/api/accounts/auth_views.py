@@ -4,7 +4,6 @@ from typing import Final
 
 from django.contrib.auth import logout as django_logout
 from django.db import transaction
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import AuthenticationFailed, NotFound, PermissionDenied, Throttled
 from rest_framework.permissions import AllowAny
@@ -12,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from monitoring.addresses import client_address
 from shipments import representation
 from shipments.api.accounts import schemas, serializers
@@ -63,7 +63,7 @@ class LoginView(_AnonymousView):
         Sets the cookie `freight_device` for this path. A client that sends it along at its next login is not locked
         out by others who guess at the account.
         """
-        now = timezone.now()
+        now = clock.now()
         body = validated_body(serializers.LoginSerializer, request)
         origin = _request_origin(request)
         tokens = logins.login(email=body["email"], password=body["password"], origin=origin, now=now)
@@ -85,7 +85,7 @@ class RefreshView(_AnonymousView):
 
         For ten seconds the same address gets the same pair again, so that two tabs may refresh at once.
         """
-        now = timezone.now()
+        now = clock.now()
         body = validated_body(serializers.RefreshSerializer, request)
         tokens = logins.refresh(token=body["refresh"], origin=_request_origin(request), now=now)
         return Response(serializers.token_pair_json(tokens), headers=_NO_STORE)
@@ -101,7 +101,7 @@ class LogoutView(APIView):
         with transaction.atomic():
             if subject.session_key:
                 django_logout(request._request)  # noqa: SLF001  the session belongs to Django's own request
-            logins.logout(by=subject, now=timezone.now())
+            logins.logout(by=subject, now=clock.now())
         return Response(status=204)
 
 
@@ -115,7 +115,7 @@ class SocketTicketView(APIView):
     )
     def post(self, request: Request) -> Response:
         """Make a ticket: offered as subprotocol `ticket.<ticket>` beside `freight.v1`, it opens one socket."""
-        ticket, expires_at = socket_tickets.issue(by=subject_of(request), now=timezone.now())
+        ticket, expires_at = socket_tickets.issue(by=subject_of(request), now=clock.now())
         return Response({"ticket": ticket, "expiresAt": representation.instant(expires_at)}, headers=_NO_STORE)
 
 

@@ -4,12 +4,12 @@ import uuid
 
 from django.http import HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import representation
 from shipments.api.accounts import schemas, serializers
 from shipments.api.authentication import subject_of
@@ -54,7 +54,7 @@ class CustomersView(APIView):
         subject = subject_of(request)
         subject.require("shipments:write")
         customer = customers.create(
-            by=subject, now=timezone.now(), **validated_body(serializers.CustomerOpening, request)
+            by=subject, now=clock.now(), **validated_body(serializers.CustomerOpening, request)
         )
         return Response(
             _customer_json(subject, customer.pk),
@@ -86,7 +86,7 @@ class CustomerView(APIView):
         _customer_json(subject, customer_id)
         subject.require("shipments:write")
         changes = validated_body(serializers.CustomerAmendment, request)
-        customers.amend(by=subject, now=timezone.now(), customer_id=customer_id, changes=changes)
+        customers.amend(by=subject, now=clock.now(), customer_id=customer_id, changes=changes)
         return Response(_customer_json(subject, customer_id))
 
     @extend_schema(
@@ -101,7 +101,7 @@ class CustomerView(APIView):
         subject = subject_of(request)
         _customer_json(subject, customer_id)
         subject.require("shipments:write")
-        customers.remove(by=subject, now=timezone.now(), customer_id=customer_id)
+        customers.remove(by=subject, now=clock.now(), customer_id=customer_id)
         return Response(status=204)
 
 

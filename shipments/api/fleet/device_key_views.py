@@ -3,12 +3,12 @@
 import uuid
 from typing import Any, Final
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import representation
 from shipments.api.fleet.permissions import require_device_admin
 from shipments.api.fleet.schemas import DeviceKeyList, NewDeviceKey
@@ -44,7 +44,7 @@ class DeviceKeysView(APIView):
         """Make a key that lets a phone report this driver's position at `/api/osmand`, and nothing else."""
         subject = require_device_admin(request, driver_id)
         body = validated_body(DeviceKeyOrder, request)
-        key, secret = device_keys.create(by=subject, now=timezone.now(), driver_id=driver_id, **body)
+        key, secret = device_keys.create(by=subject, now=clock.now(), driver_id=driver_id, **body)
         return Response(_device_key_json(key) | {"secret": secret}, status=201, headers=_NO_STORE)
 
 
@@ -55,7 +55,7 @@ class DeviceKeyView(APIView):
     def delete(self, request: Request, driver_id: uuid.UUID, device_key_id: uuid.UUID) -> Response:
         """Revoke a key; it stops working at once."""
         subject = require_device_admin(request, driver_id)
-        device_keys.revoke(by=subject, now=timezone.now(), driver_id=driver_id, key_id=device_key_id)
+        device_keys.revoke(by=subject, now=clock.now(), driver_id=driver_id, key_id=device_key_id)
         return Response(status=204)
 
 

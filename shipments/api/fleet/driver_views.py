@@ -4,12 +4,12 @@ import uuid
 
 from django.http import HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import representation
 from shipments.api.authentication import subject_of
 from shipments.api.fleet import schemas, serializers
@@ -51,9 +51,7 @@ class DriversView(APIView):
         """Add a driver."""
         subject = subject_of(request)
         subject.require("shipments:write")
-        driver = drivers.create(
-            by=subject, now=timezone.now(), **validated_body(serializers.DriverEnrolment, request)
-        )
+        driver = drivers.create(by=subject, now=clock.now(), **validated_body(serializers.DriverEnrolment, request))
         return Response(
             _driver_json(subject, driver.pk), status=201, headers={"Location": reverse("driver", args=[driver.pk])}
         )
@@ -82,7 +80,7 @@ class DriverView(APIView):
         _driver_json(subject, driver_id)
         subject.require("shipments:write")
         changes = validated_body(serializers.DriverAmendment, request)
-        drivers.amend(by=subject, now=timezone.now(), driver_id=driver_id, changes=changes)
+        drivers.amend(by=subject, now=clock.now(), driver_id=driver_id, changes=changes)
         return Response(_driver_json(subject, driver_id))
 
     @extend_schema(
@@ -97,7 +95,7 @@ class DriverView(APIView):
         subject = subject_of(request)
         _driver_json(subject, driver_id)
         subject.require("shipments:write")
-        drivers.remove_or_deactivate(by=subject, now=timezone.now(), driver_id=driver_id)
+        drivers.remove_or_deactivate(by=subject, now=clock.now(), driver_id=driver_id)
         return Response(status=204)
 
 

@@ -6,7 +6,6 @@ from typing import Any, Final, TypeVar
 
 import structlog
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -16,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import intake, services
 from shipments.api.authentication import SubjectUser, subject_of
 from shipments.api.fleet import osmand
@@ -80,7 +80,7 @@ class DeviceAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Any, Subject]:
         """Return the subject of the device key; raises AuthenticationFailed."""
         raw = osmand.device_key_of(_message(request))
-        subject = None if raw is None else bearers.authenticate_device(raw, now=timezone.now())
+        subject = None if raw is None else bearers.authenticate_device(raw, now=clock.now())
         if subject is None:
             raise AuthenticationFailed("The device key is missing, unknown or was revoked.")
         subject = with_request_origin(subject, request)
@@ -177,7 +177,7 @@ def _message(request: Request) -> Mapping[str, Any]:
 
 
 def _accept_report(request: Request) -> HttpResponse:
-    subject, now = subject_of(request), timezone.now()
+    subject, now = subject_of(request), clock.now()
     for report in osmand.parse_reports(_message(request)):
         _record(subject, now, report)
     return HttpResponse(b"", content_type=_TEXT)

@@ -2,12 +2,12 @@
 
 import uuid
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import intake, representation
 from shipments.api.fleet.permissions import require_visible_driver
 from shipments.api.fleet.schemas import RecordedPosition
@@ -33,7 +33,7 @@ class LocationView(APIView):
         subject = require_visible_driver(request, driver_id)
         subject.require("positions:write")
         report = validated_body(LocationReport, request)
-        result = intake.record_position(by=subject, now=timezone.now(), driver_id=driver_id, **report)
+        result = intake.record_position(by=subject, now=clock.now(), driver_id=driver_id, **report)
         fix = result.fix
         body = representation.driver_position(fix.driver_id, fix.latitude, fix.longitude, fix.recorded_at)
         body |= {"accuracy": fix.accuracy, "speed": fix.speed, "bearing": fix.bearing, "outcome": result.outcome}

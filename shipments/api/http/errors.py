@@ -9,13 +9,13 @@ import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
-from django.utils import timezone
 from django.utils.encoding import iri_to_uri
 from rest_framework.exceptions import APIException, Throttled, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from monitoring import clock
 from shipments import services
 from shipments.api.http.renderers import encode
 from shipments.auth.password_hashers import HashingBusy
@@ -110,7 +110,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
         _log.warning("database unavailable", error=type(exc).__name__, reason=str(exc).partition("\n")[0][:200])
     if isinstance(exc, Forbidden) and isinstance(request.auth, Subject):
         services.record_denial(
-            by=request.auth, now=timezone.now(), method=str(request.method), path=request.path, reason=str(exc),
+            by=request.auth, now=clock.now(), method=str(request.method), path=request.path, reason=str(exc),
             user_id=getattr(exc, "user_id", None),
         )  # fmt: skip
     response = Response(_with_instance(body, request), status=body["status"], content_type=CONTENT_TYPE)

@@ -11,11 +11,11 @@ from functools import wraps
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from django.http import HttpResponse, RawPostDataException
-from django.utils import timezone
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from monitoring import clock
 from shipments.api.authentication import subject_of
 from shipments.api.http.renderers import encode
 from shipments.auth.subjects import Subject
@@ -59,7 +59,7 @@ def idempotent_write(
 def _run_once_per_key(
     subject: Subject, key: str, fingerprint: bytes, call: Callable[[], HttpResponse]
 ) -> HttpResponse:
-    claim = idempotency.claim(by=subject, now=timezone.now(), key=key, fingerprint=fingerprint)
+    claim = idempotency.claim(by=subject, now=clock.now(), key=key, fingerprint=fingerprint)
     if isinstance(claim, StoredResponse):
         return _replay(claim)
     response = call()

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.utils import timezone
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
+from monitoring import clock
 from shipments.api.authentication import subject_of
 from shipments.api.http import conditional
 from shipments.auth import subjects
@@ -73,4 +73,4 @@ def shipment_command(
         subject.require(permission)
         expected_seq = conditional.expected_seq(request, subject, reference, required=version_required)
         body_values = validated_body(body, request) if body else {}
-    return {"by": subject, "now": timezone.now(), "reference": reference, "expected_seq": expected_seq}, body_values
+    return {"by": subject, "now": clock.now(), "reference": reference, "expected_seq": expected_seq}, body_values

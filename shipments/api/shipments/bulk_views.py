@@ -9,13 +9,13 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
-from django.utils import timezone
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema, extend_schema_field
 from rest_framework import serializers as fields
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import representation, services
 from shipments.api.authentication import subject_of
 from shipments.api.http import errors
@@ -121,7 +121,7 @@ class BulkView(APIView):
         subject = subject_of(request)
         subject.require("shipments:write")
         items = validated_body(_Bulk, request)["items"]
-        now = timezone.now()
+        now = clock.now()
         write.lock_shipments_in_order([name for item in items if (name := _reference_of(item))], by=subject)
         # A thousand shipments share a few places: resolve each place once.
         place = lru_cache(maxsize=None)(partial(services.resolve_place, organization_id=subject.organization_id))

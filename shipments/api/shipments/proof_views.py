@@ -10,7 +10,6 @@ from typing import IO, Any, Final
 
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import APIException
@@ -19,6 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import services
 from shipments.api.authentication import subject_of
 from shipments.api.http.fields import Instant, StrictSerializer, Text
@@ -142,7 +142,7 @@ class ProofView(APIView):
             clean_pictures: dict[str, Picture] = {
                 kind: _clean_picture(kind, raw) for kind, raw in raw_pictures.items()
             }
-        return _store(self, request, reference, arguments | proof | {"now": timezone.now()}, clean_pictures)
+        return _store(self, request, reference, arguments | proof | {"now": clock.now()}, clean_pictures)
 
 
 @idempotent_write

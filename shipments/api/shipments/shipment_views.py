@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from django.http import HttpResponse
 from django.urls import reverse
-from django.utils import timezone
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import services
 from shipments.api.authentication import subject_of
 from shipments.api.http import conditional
@@ -78,7 +78,7 @@ class ShipmentsView(APIView):
         subject = subject_of(request)
         subject.require("shipments:write")
         shipment = services.book(
-            by=subject, now=timezone.now(), **validated_body(serializers.ShipmentBooking, request)
+            by=subject, now=clock.now(), **validated_body(serializers.ShipmentBooking, request)
         )
         response = shipment_response(subject, shipment.reference, status=201)
         response["Location"] = reverse("shipment", args=[shipment.reference])

@@ -4,12 +4,12 @@ import uuid
 from datetime import timedelta
 from typing import Any, Final
 
-from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from monitoring import clock
 from shipments import representation
 from shipments.api.authentication import subject_of
 from shipments.api.http.requests import not_found_unless_visible, validated_body
@@ -56,7 +56,7 @@ class LinksView(APIView):
     )
     def post(self, request: Request, reference: str) -> Response:
         """Make a link: its token lets anybody read this shipment and its log, and nothing else."""
-        now = timezone.now()
+        now = clock.now()
         subject = _require_link_permission(request, reference, "links:write")
         with not_found_unless_visible(subject, reference):
             terms = validated_body(LinkOrder, request)
@@ -74,7 +74,7 @@ class LinksView(APIView):
     def delete(self, request: Request, reference: str) -> Response:
         """Revoke all links; they stop working at once."""
         subject = _require_link_permission(request, reference, "links:write")
-        tracking_links.revoke(by=subject, now=timezone.now(), reference=reference)
+        tracking_links.revoke(by=subject, now=clock.now(), reference=reference)
         return Response(status=204)
 
 
@@ -90,7 +90,7 @@ class LinkView(APIView):
     def delete(self, request: Request, reference: str, link_id: uuid.UUID) -> Response:
         """Revoke a link; it stops working at once."""
         subject = _require_link_permission(request, reference, "links:write")
-        tracking_links.revoke(by=subject, now=timezone.now(), reference=reference, link_id=link_id)
+        tracking_links.revoke(by=subject, now=clock.now(), reference=reference, link_id=link_id)
         return Response(status=204)
 
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from django.conf import settings
 
-from shipments.services.validation import CLOCK_SKEW, InvalidArgument
+from shipments.services.validation import InvalidArgument, refuse_future
 
 # Phones without a network buffer positions and send them later, within this age.
 MAX_AGE: Final = timedelta(days=min(7, settings.POSITION_RETENTION_DAYS))
@@ -84,7 +84,6 @@ def check_values(fix: Fix, *, now: datetime) -> None:
             "A speed is 0 to 500 metres a second.",
         ),
         ("bearing", _within(fix.bearing, MAX_BEARING_DEGREES), "out_of_range", "A bearing is 0 to 360 degrees."),
-        ("recordedAt", fix.recorded_at <= now + CLOCK_SKEW, "future", "This time has not come yet."),
         (
             "recordedAt", fix.recorded_at >= now - MAX_AGE, "too_old",
             f"A position is at most {MAX_AGE.days} days old.",
@@ -93,6 +92,7 @@ def check_values(fix: Fix, *, now: datetime) -> None:
     for field, is_in_range, code, message in checks:
         if not is_in_range:
             raise InvalidArgument(field, message, code=code)
+    refuse_future("recordedAt", fix.recorded_at, now=now, reason="This time has not come yet")
 
 
 def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import Q
-from django.utils import timezone
 
+from monitoring import clock
 from shipments.auth import subjects
 from shipments.domain import lifecycle
 from shipments.models import EventType, Shipment
@@ -32,7 +32,7 @@ REASONS: Final = {
 
 def evaluate_batch(*, now: datetime | None = None) -> int:
     """Evaluate a batch of shipments whose automatic flags may be due, and return how many changed."""
-    now = now or timezone.now()
+    now = now or clock.now()
     shipments = Shipment.objects.not_deleted().filter(_due_to_open(now) | _due_to_clear(now)).order_by("id")
     return sum(
         _evaluate(reference, subjects.system_subject(organization_id, name=_ACTOR), now=now)

@@ -11,7 +11,7 @@ from shipments.domain import lifecycle
 from shipments.models import Customer, Driver, EventType, Location, Shipment
 from shipments.services import write
 from shipments.services.shipments.places import Place, resolve_place
-from shipments.services.validation import CLOCK_SKEW, InvalidArgument
+from shipments.services.validation import InvalidArgument, refuse_future
 
 _PLAIN_COLUMNS = (
     "references",
@@ -47,8 +47,8 @@ def advance(
     """
     if to not in lifecycle.STATES:
         raise InvalidArgument("to", f"{to!r} is not a state.", code="unknown_state")
-    if occurred_at and occurred_at > now + CLOCK_SKEW:
-        raise InvalidArgument("occurredAt", "The time lies in the future.", code="future")
+    if occurred_at:
+        refuse_future("occurredAt", occurred_at, now=now, reason="The time lies in the future")
     # It refuses before it writes, so the caller's transaction needs no savepoint.
     with write.locked_shipment(reference, by=by, expected_seq=expected_seq, savepoint=False) as shipment:
         before = shipment.status

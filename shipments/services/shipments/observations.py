@@ -15,7 +15,7 @@ from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
 from shipments.services import write
 from shipments.services.shipments import flags
 from shipments.services.shipments.places import Place, resolve_place
-from shipments.services.validation import CLOCK_SKEW, InvalidArgument
+from shipments.services.validation import InvalidArgument, refuse_future
 
 _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
 
@@ -127,8 +127,10 @@ def _void_checkpoint(
 def _translate(observation: Observation, now: datetime) -> status_codes.Meaning | None:
     """Return what the observation means, None for a code that is in no table. Raises InvalidArgument."""
     actual = observation.classifier == _ACTUAL
-    if actual and observation.occurred_at > now + CLOCK_SKEW:
-        raise InvalidArgument("occurredAt", "What lies in the future cannot have happened.", code="future")
+    if actual:
+        refuse_future(
+            "occurredAt", observation.occurred_at, now=now, reason="What lies in the future cannot have happened"
+        )
     if observation.state:
         if observation.state not in lifecycle.STATES:
             raise InvalidArgument("status", f"{observation.state!r} is not a state.", code="unknown_state")

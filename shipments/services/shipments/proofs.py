@@ -9,7 +9,7 @@ from shipments.auth.subjects import Subject
 from shipments.domain.pictures import Picture
 from shipments.models import EventType, ProofOfDelivery, ProofPicture
 from shipments.services import write
-from shipments.services.validation import CLOCK_SKEW, InvalidArgument
+from shipments.services.validation import InvalidArgument, refuse_future
 
 
 def record_proof_of_delivery(
@@ -30,8 +30,8 @@ def record_proof_of_delivery(
     """
     if not pictures:
         raise InvalidArgument("signature", "Send a signature, a photo, or both.", code="required")
-    if signed_at and signed_at > now + CLOCK_SKEW:
-        raise InvalidArgument("signedAt", "What lies in the future cannot have been signed.", code="future")
+    if signed_at:
+        refuse_future("signedAt", signed_at, now=now, reason="What lies in the future cannot have been signed")
     with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
         proof = ProofOfDelivery(
             shipment=shipment,

@@ -14,6 +14,7 @@ import psycopg
 from tests.drills.alerts import machine_faults, socket_faults
 from tests.drills.alerts.background_traffic import BackgroundTraffic
 from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
+from tests.drills.harness import failpoints
 from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
 from tests.drills.scenarios.process_freezes import stopped
 
@@ -70,6 +71,19 @@ async def _relay_killed(stage: ProductStage, _: BackgroundTraffic) -> AsyncItera
         yield
     finally:
         stage["relay"].launch()
+
+
+@asynccontextmanager
+async def _clock_wrong(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """Have one process read a clock that is ten minutes behind, as on a host whose NTP has stopped."""
+    spare = stage.declare_spare_api("api-9")
+    spare.launch(failpoint=failpoints.CLOCK_BEHIND)
+    try:
+        await spare.ready()
+        yield
+    finally:
+        spare.signal(signal.SIGKILL)
+        await spare.gone()
 
 
 @asynccontextmanager
@@ -204,6 +218,7 @@ FAULTS: Final = (
     Fault("a row is locked", _row_locked, frozenset({"DatabasePoolExhausted"})),
     Fault("an api process hangs", _api_hung, frozenset({"ProcessHung"}), wave=3),
     Fault("a worker of the relay is locked out", _chain_locked, frozenset({"RelayWorkerStalls"}), fires_seconds=75),
+    Fault("a clock is wrong", _clock_wrong, frozenset({"ClockSkew"})),
     Fault("nginx says nothing", _nginx_frozen, frozenset({"FreightDown"})),
     Fault("every processor busy", machine_faults.processors_busy, frozenset({"HighCpu"})),
     Fault(

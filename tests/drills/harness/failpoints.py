@@ -1,18 +1,31 @@
-"""Points at which a process of the stage kills itself: patched in after the fork, unknown to the product."""
+"""Points at which a process of the stage kills itself, and a wrong clock: patched in after the fork."""
 
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 AFTER_COMMIT: Final = "after-commit"
 BEFORE_COMMIT: Final = "before-commit"
+CLOCK_AHEAD: Final = "clock-ahead"
+CLOCK_BEHIND: Final = "clock-behind"
+# By how much a wrong clock is wrong.
+CLOCK_SECONDS: Final = 600.0
 
 
 def install(name: str) -> None:
-    """Have this process die by SIGKILL at the failpoint of the first event that it writes."""
-    {AFTER_COMMIT: _between_commit_and_hint, BEFORE_COMMIT: _before_commit}[name]()
+    """Have this process die by SIGKILL at a point of the first event that it writes, or live by a wrong clock."""
+    installers: dict[str, Callable[[], None]] = {
+        AFTER_COMMIT: _between_commit_and_hint,
+        BEFORE_COMMIT: _before_commit,
+        CLOCK_AHEAD: partial(_shift_clock, CLOCK_SECONDS),
+        CLOCK_BEHIND: partial(_shift_clock, -CLOCK_SECONDS),
+    }
+    installers[name]()
 
 
 def _die(*_: object, **__: object) -> None:
@@ -45,6 +58,15 @@ def _before_commit() -> None:
 
     _patch(log, "record", record_and_mark)
     _patch(BaseDatabaseWrapper, "_commit", die_or_commit)
+
+
+def _shift_clock(seconds: float) -> None:
+    """Have Django and the `time` module read the host's clock shifted; the monotonic clock stays right."""
+    from django.utils import timezone
+
+    wall, aware = time.time, timezone.now
+    _patch(time, "time", lambda: wall() + seconds)
+    _patch(timezone, "now", lambda: aware() + timedelta(seconds=seconds))
 
 
 def _patch(owner: Any, name: str, function: Callable[..., Any]) -> None:

@@ -6,7 +6,7 @@ from django.urls import include, path
 from django.views import defaults
 
 from freight import placeholders
-from freight.pages import account, board, exports, imports
+from freight.pages import account, board, exports, imports, navigation
 from shipments.api.http import errors
 
 urlpatterns = [
@@ -32,7 +32,9 @@ def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer 403."""
+    """Answer 403; a user without an organisation is told where to go."""
+    if isinstance(exception, navigation.NoOrganization) and not _is_api(request):
+        return account.no_organization(request)
     return (errors.permission_denied if _is_api(request) else defaults.permission_denied)(request, exception)
 
 

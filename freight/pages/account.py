@@ -65,6 +65,14 @@ def login(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def no_organization(request: HttpRequest) -> HttpResponse:
+    """Send a superuser to the admin where it may go there; tell others of no organisation what to do."""
+    is_superuser = bool(getattr(request.user, "is_superuser", False))
+    if is_superuser and addresses.is_within(request.META, settings.ADMIN_ALLOWED_NETWORKS):
+        return redirect("admin:index")
+    return render(request, "account/no_organization.html", {"is_superuser": is_superuser}, status=403)
+
+
 @require_POST
 def logout(request: HttpRequest) -> HttpResponse:
     """End the session, write the logout to the audit in the same transaction, and redirect to the login page."""

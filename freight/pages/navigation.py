@@ -18,6 +18,10 @@ _ITEMS: Final = (
 )
 
 
+class NoOrganization(PermissionDenied):
+    """The account belongs to no organisation: the pages have nothing for it."""
+
+
 @dataclass(frozen=True)
 class NavigationItem:
     """One link of the bar."""
@@ -28,10 +32,10 @@ class NavigationItem:
 
 
 def viewer_of(request: HttpRequest) -> Subject:
-    """Return the subject of the session; raises PermissionDenied for a user without an organisation."""
+    """Return the subject of the session; raises NoOrganization, which `freight.urls` answers."""
     viewer = subjects.subject_of_user(request.user) if request.user.is_authenticated else None
     if viewer is None or not viewer.has_permission("shipments:read"):
-        raise PermissionDenied("This account belongs to no organisation yet.")
+        raise NoOrganization
     return viewer
 
 

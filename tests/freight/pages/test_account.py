@@ -1,6 +1,7 @@
 """The login page, without a browser."""
 
 import uuid
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -121,3 +122,38 @@ def test_a_superuser_without_an_organisation_gets_a_session(client: Client) -> N
     root = User.objects.create_superuser(f"{uuid.uuid4()}@example.test", PASSWORD)
 
     assert log_in(client, root.email).status_code == 302
+
+
+@pytest.mark.parametrize("page", ["/", "/exports", "/imports"])
+def test_a_superuser_without_an_organisation_is_sent_to_the_admin(page: str) -> None:
+    client = Client()
+    client.force_login(User.objects.create_superuser(f"{uuid.uuid4()}@example.test"))
+
+    response = client.get(page, follow=True)
+
+    assert response.redirect_chain == [("/admin/", 302)]
+    assert response.status_code == 200
+
+
+def test_where_the_admin_does_not_answer_a_superuser_is_told_what_to_do(settings: Settings) -> None:
+    settings.ADMIN_ALLOWED_NETWORKS = [ip_network("10.0.0.0/8")]
+    client = Client()
+    client.force_login(User.objects.create_superuser(f"{uuid.uuid4()}@example.test"))
+
+    response = client.get("/")
+
+    assert response.status_code == 403
+    assert "ADMIN_ALLOWED_NETWORKS" in response.content.decode()
+
+
+def test_a_member_that_was_removed_may_log_out(user: User) -> None:
+    client = Client()
+    client.force_login(user)
+    user.membership.delete()
+
+    page = client.get("/")
+
+    assert page.status_code == 403
+    assert "Ask an administrator of your organisation to add you." in page.content.decode()
+    assert 'href="/"' not in page.content.decode()
+    assert 'action="/logout"' in page.content.decode()

@@ -24,13 +24,18 @@ from monitoring import clock
 
 _CHANNEL_LAYER_SECONDS: Final = 0.5
 DOES_NOT_ANSWER: Final = "does not answer"
-# What PostgreSQL refuses while it does answer, by the class of its SQLSTATE.
+# What PostgreSQL refuses while it does answer, by what it says; a failed connection bears no SQLSTATE.
 _REFUSALS: Final = {
-    "28": "refuses the user or its password",
-    "3D": "has no database of this name",
-    "42": "has not the rights or tables that are needed",
-    "53": "has no connection or memory left",
+    "too many clients": "has no connection left",
+    "remaining connection slots": "has no connection left",
+    "too many connections": "has no connection left",
+    "password authentication failed": "refuses the password",
+    "no pg_hba.conf entry": "refuses this host or user",
+    "permission denied": "refuses this user",
+    "does not exist": "has no such database or user",
 }
+# It starts, stops or recovers: it does not answer yet.
+_UNAVAILABLE: Final = "the database system is"
 
 
 @dataclasses.dataclass
@@ -56,8 +61,7 @@ class PostgreSQL(HealthCheck):  # type: ignore[misc]  # the library is untyped
             pending = not self._is_migrated and await self._has_pending_migrations(self._connection)
         except (psycopg.Error, OSError) as error:
             await self._close()
-            refusal = _REFUSALS.get((getattr(error, "sqlstate", None) or "")[:2])
-            raise ServiceUnavailable(refusal or DOES_NOT_ANSWER) from error
+            raise ServiceUnavailable(_reason(error)) from error
         if pending:
             raise ServiceUnavailable("migrations are pending")
         # The code of a process does not change, so its migrations need no second check.
@@ -93,6 +97,14 @@ class Clock(HealthCheck):  # type: ignore[misc]  # the library is untyped
         skew = clock.skew()
         if abs(skew) > clock.WARN_SECONDS:
             raise ServiceWarning(clock.description(skew))
+
+
+def _reason(error: Exception) -> str:
+    """Return why the database cannot be used, in words that may be public."""
+    message = str(error)
+    if _UNAVAILABLE in message:
+        return DOES_NOT_ANSWER
+    return next((reason for said, reason in _REFUSALS.items() if said in message), DOES_NOT_ANSWER)
 
 
 @dataclasses.dataclass

@@ -200,15 +200,16 @@ FAULTS: Final = (
     Fault("PostgreSQL stopped", _database_stopped, _ERRORS | {"DatabaseDown"}, wave=2),
     Fault("nobody asks for the same twice", _cache_misses, frozenset({"LowCacheHitRate"})),
     Fault("a ws process does not get to run", _event_loop_blocked, frozenset({"EventLoopLags"})),
+    # What is known not to answer is not waited for: nothing is slow.
+    Fault("PostgreSQL frozen", _database_frozen, frozenset({"DatabaseDown"})),
     # `request_duration_ms` is of the last minute, whatever the window of the rule.
     Fault(
-        "PostgreSQL frozen",
-        _database_frozen,
-        frozenset({"DatabaseDown", "SlowAnswers", "HighLatency"}),
+        "tables locked",
+        _tables_locked,
+        frozenset({"SlowDatabaseQueries", "SlowAnswers", "HighLatency"}),
         fires_seconds=100,  # the latency is that of a whole minute, most of it without the fault
         clears_seconds=100,
     ),
-    Fault("tables locked", _tables_locked, frozenset({"SlowDatabaseQueries", "SlowAnswers"})),
     Fault(
         "relay killed",
         _relay_killed,

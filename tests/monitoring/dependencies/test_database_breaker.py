@@ -77,7 +77,7 @@ def test_a_database_that_has_just_answered_is_not_gone(outage: deadlines.Databas
     assert not outage.is_known
 
 
-@pytest.mark.parametrize("error", ["migrations are pending", "has no connection or memory left", None])
+@pytest.mark.parametrize("error", ["migrations are pending", "has no connection left", None])
 def test_a_database_that_refuses_does_answer(outage: deadlines.DatabaseOutage, error: str | None) -> None:
     outage.answered_at = float("-inf")
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.db import connection
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
@@ -43,6 +44,30 @@ async def test_an_unreachable_database_fails_the_check(settings: Settings, tmp_p
     unreachable = {**settings.DATABASES["default"], "HOST": str(tmp_path), "PORT": "1"}
 
     assert await check_error(probes.PostgreSQL(unreachable)) == "does not answer"
+
+
+async def test_a_database_that_refuses_is_told_from_one_that_is_gone(committed: None, settings: Settings) -> None:
+    default = settings.DATABASES["default"]
+    no_database, no_user = {**default, "NAME": "missing"}, {**default, "USER": "missing"}
+
+    reasons = {await check_error(probes.PostgreSQL(each)) for each in (no_database, no_user)}
+
+    assert reasons == {"has no such database or user"}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("connection failed: FATAL:  sorry, too many clients already", "has no connection left"),
+        ("FATAL:  remaining connection slots are reserved for roles", "has no connection left"),
+        ('FATAL:  password authentication failed for user "freight"', "refuses the password"),
+        ("FATAL:  the database system is starting up", "does not answer"),
+        ('connection to server on socket "/run/.s" failed: No such file or directory', "does not answer"),
+        ("connection timeout expired", "does not answer"),
+    ],
+)
+def test_the_reason_has_the_words_of_an_operator(message: str, reason: str) -> None:
+    assert probes._reason(psycopg.OperationalError(message)) == reason
 
 
 async def test_an_unreachable_redis_fails_the_check(settings: Settings) -> None:

@@ -230,11 +230,12 @@ class RoomHub:
                         await revocation.recheck_restricted(room.members)
                     if not room.members or not room.apply_event(event, _summary_of):
                         continue
-                    if room.name.name != room_names.FEED:  # its hints carry no frame: it is always filled
+                    is_feed = room.name.name == room_names.FEED
+                    if not is_feed:  # the feed is always filled, for its hints carry no frame
                         metrics.healed_events.inc()
                     recorded_at = datetime.fromisoformat(event["recordedAt"]).timestamp()
                     self._flusher.schedule(room, max(recorded_at, room.commit_floor))
-                    if event["type"] == "deleted":
+                    if event["type"] == "deleted" and not is_feed:
                         self.end_room(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill
             log.warning("fill failed", room=room.name.group, error=repr(error))

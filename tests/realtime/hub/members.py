@@ -1,6 +1,7 @@
 """Members of a hub for tests, and the changes that are delivered to them."""
 
 import asyncio
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,8 @@ from realtime.hub.log_room import JoinRequest
 from realtime.protocol import room_names
 from realtime.protocol.room_names import RoomName
 from shipments import services
-from shipments.models import Shipment
+from shipments.models import Shipment, UnnumberedEvent
+from shipments.services.feed import sequencer
 from tests import factories
 from tests.factories import NOW
 
@@ -74,6 +76,18 @@ class Watcher(Socket):
                 self.frame_received.clear()
                 await self.frame_received.wait()
 
+    async def wait_for(self, frames: int, seconds: float = 5) -> None:
+        async with asyncio.timeout(seconds):
+            while len(self.frames) < frames:
+                self.frame_received.clear()
+                await self.frame_received.wait()
+
+
+@sync_to_async
+def number_all() -> None:
+    while UnnumberedEvent.objects.exists():
+        sequencer.number_batch()
+
 
 @sync_to_async
 def book_shipment() -> tuple[Any, Shipment]:
@@ -93,3 +107,8 @@ def join_request(shipment: Shipment, since: int | None = None, epoch: str | None
     reference = shipment.reference
     group = room_names.shipment_group(shipment.organization_id, reference)
     return JoinRequest(RoomName("shipment", shipment.pk, room_names.shipment_room(reference), group), since, epoch)
+
+
+def feed_request(organization_id: uuid.UUID, since: int | None = None, epoch: str | None = None) -> JoinRequest:
+    group = room_names.feed_group(organization_id)
+    return JoinRequest(RoomName("feed", organization_id, room_names.FEED, group), since, epoch)

@@ -11,12 +11,8 @@ from asgiref.sync import sync_to_async
 from realtime import metrics
 from realtime.hub.log_room import JoinRequest
 from realtime.hub.room_hub import RoomHub
-from realtime.protocol import room_names
-from realtime.protocol.room_names import RoomName
 from shipments import services
-from shipments.models import UnnumberedEvent
-from shipments.services.feed import sequencer
-from tests.realtime.hub.members import Watcher, book_shipment, join_request
+from tests.realtime.hub.members import Watcher, book_shipment, feed_request, join_request, number_all
 
 pytestmark = pytest.mark.usefixtures("committed")
 UPDATES = 10
@@ -29,31 +25,16 @@ def observed() -> tuple[int, float]:
     return int(samples[f"{name}_count"]), samples[f"{name}_sum"]
 
 
-def feed_request(shipment: Any) -> JoinRequest:
-    organization_id = shipment.organization_id
-    return JoinRequest(RoomName("feed", organization_id, room_names.FEED, room_names.feed_group(organization_id)))
-
-
-@sync_to_async
-def number_all() -> None:
-    while UnnumberedEvent.objects.exists():
-        sequencer.number_batch()
-
-
 @sync_to_async
 def amend(by: Any, shipment: Any, pieces: int, *, now: datetime | None = None) -> None:
     services.amend(by=by, now=now or datetime.now(UTC), reference=shipment.reference, changes={"pieces": pieces})
 
 
-async def wait_for_updates(member: Watcher, number: int) -> None:
-    async with asyncio.timeout(5):
-        while sum(frame["type"] == "shipment:update" for frame in member.frames) < number:
-            member.frame_received.clear()
-            await member.frame_received.wait()
-    await asyncio.sleep(0)  # the flush observes after its last write
-
-
-@pytest.mark.parametrize("make_request", [join_request, feed_request])
+@pytest.mark.parametrize(
+    "make_request",
+    [join_request, lambda shipment: feed_request(shipment.organization_id)],
+    ids=["shipment", "feed"],
+)
 async def test_each_update_to_a_room_is_observed_once(
     hub: RoomHub, make_request: Callable[[Any], JoinRequest]
 ) -> None:
@@ -68,7 +49,8 @@ async def test_each_update_to_a_room_is_observed_once(
         await amend(by, shipment, pieces)
         await number_all()
     for each in (member, other):
-        await wait_for_updates(each, UPDATES)
+        await each.wait_for(1 + UPDATES)
+    await asyncio.sleep(0)  # the flush observes after its last write
 
     count_after, seconds_after = observed()
     assert count_after - count == UPDATES
@@ -111,14 +93,15 @@ async def test_the_latency_of_the_feed_begins_at_the_commit(
     by, shipment = await book_shipment()
     await number_all()
     member = Watcher()
-    await hub.join(member, [feed_request(shipment)])
+    await hub.join(member, [feed_request(shipment.organization_id)])
     _, seconds = observed()
     await disturb(hub, monkeypatch)
 
     for pieces in (1, 2):
         await amend(by, shipment, pieces, now=datetime.now(UTC) - timedelta(hours=1))
         await number_all()
-    await wait_for_updates(member, 2)
+    await member.wait_for(3)
+    await asyncio.sleep(0)  # the flush observes after its last write
 
     _, seconds_after = observed()
     assert shortest <= seconds_after - seconds < longest

@@ -14,7 +14,15 @@ from shipments import services
 from shipments.selectors import async_reads
 from tests import factories
 from tests.factories import NOW
-from tests.realtime.hub.members import Socket, Watcher, amend, book_shipment, join_request
+from tests.realtime.hub.members import (
+    Socket,
+    Watcher,
+    amend,
+    book_shipment,
+    feed_request,
+    join_request,
+    number_all,
+)
 
 pytestmark = pytest.mark.usefixtures("committed")
 
@@ -289,3 +297,18 @@ async def test_a_socket_that_closed_during_its_join_is_not_added(hub: RoomHub) -
     await hub.join(socket, [join_request(shipment)])
 
     assert hub.rooms == {}
+
+
+async def test_a_discarded_draft_does_not_end_the_feed(hub: RoomHub) -> None:
+    by = await sync_to_async(lambda: factories.member(factories.organization(), "dispatcher"))()
+    draft = await sync_to_async(factories.booked_shipment)(by, status="draft")
+    await number_all()
+    socket = Watcher()
+    await hub.join(socket, [feed_request(by.organization_id)])
+
+    await sync_to_async(services.discard)(by=by, now=NOW, reference=draft.reference)
+    await sync_to_async(factories.booked_shipment)(by)
+    await number_all()
+    await socket.wait_for(3)
+
+    assert [frame["type"] for frame in socket.frames] == ["room:joined", "shipment:update", "shipment:update"]

@@ -1,7 +1,8 @@
 """The relay: background work that follows commits, once for the whole installation, as a declared list of workers.
 
-Two may run: each batch takes an advisory lock in its transaction, so one works and the other is a standby.
-It may be killed at any point: a batch is one transaction.
+Each worker polls the database; a hint about a commit, which may get lost, ends the sequencer's pause early.
+Two relays may run: each batch takes an advisory lock in its transaction, so one works and the other is a standby.
+A relay may be killed at any point: a batch is one transaction.
 """
 
 import random
@@ -22,6 +23,7 @@ from monitoring import clock, metrics, runtime
 from monitoring.heartbeat import heartbeat
 from monitoring.prometheus import snapshots
 from monitoring.queries import query_timing
+from realtime.hub import commits
 from shipments.services import idempotency
 from shipments.services.accounts import expired_logins
 from shipments.services.feed import audit_chain, sequencer
@@ -34,6 +36,10 @@ _STOP_POLL_SECONDS: Final = 0.2
 STALLED_SECONDS: Final = 30.0
 # The monotonic time at which each worker last finished a batch.
 _finished_at: Final[dict[str, float]] = {}
+# Commits that follow each other faster share a batch.
+_MIN_BATCH_INTERVAL_SECONDS: Final = 0.025
+# Slow batches take at most this part of the time, where they then begin as often as without any hint.
+_MAX_BATCH_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,39 @@ class Worker:
     """A loop over batches: `run_batch` returns how many items it did; after none the worker sleeps `idle_seconds`.
 
     `on_stop` is called when the relay stops, to interrupt a batch that may take long. Any other worker that has
-    finished no batch for STALLED_SECONDS more than its pause is told to the operator.
+    finished no batch for STALLED_SECONDS more than its pause is told to the operator. `wakeup` ends a sleep early.
     """
 
     name: str
     run_batch: Callable[[], int]
     idle_seconds: float
     on_stop: Callable[[], None] | None = None
+    wakeup: "CommitWakeup | None" = None
+
+
+class CommitWakeup:
+    """Ends the pause of one worker when something was committed."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._batch_began_at = 0.0
+
+    def set(self) -> None:
+        """End the pause, or the next one if there is none now."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a commit and until the next batch may begin, both within `seconds`; call it before each one."""
+        batch_seconds = time.monotonic() - self._batch_began_at
+        self._event.wait(seconds)
+        interval = min(max(batch_seconds / _MAX_BATCH_SHARE, _MIN_BATCH_INTERVAL_SECONDS), seconds)
+        time.sleep(max(0.0, self._batch_began_at + interval - time.monotonic()))
+        self._event.clear()  # before the batch reads what is committed
+        self._batch_began_at = time.monotonic()
 
 
 WORKERS: Final = (
-    Worker("sequencer", sequencer.number_batch, 0.1),
+    Worker("sequencer", sequencer.number_batch, 0.1, wakeup=CommitWakeup()),
     Worker("chain", audit_chain.link_batch, 0.25),
     Worker("watch", automatic_flags.evaluate_batch, 15),
     Worker("idempotency", idempotency.expire_batch, 300),
@@ -84,6 +112,7 @@ def run(stop: threading.Event, name: str = "") -> None:
     ]
     for thread in threads:
         thread.start()
+    commits.listen_in_thread(_wake_workers)
     log.info("relay runs", workers=[worker.name for worker in WORKERS])
     # Not `stop.wait()`: its lock is not reentrant, and a signal handler that sets the event meanwhile can deadlock.
     while not stop.is_set():
@@ -98,10 +127,18 @@ def run(stop: threading.Event, name: str = "") -> None:
     runtime.stop_reporting()
 
 
+def _wake_workers() -> None:
+    for worker in WORKERS:
+        if worker.wakeup:
+            worker.wakeup.set()
+
+
 def _run_worker(worker: Worker, stop: threading.Event) -> None:
     query_timing.task_name.set(f"relay {worker.name}")
     pause = worker.idle_seconds
     while not stop.wait(pause):
+        if worker.wakeup:
+            worker.wakeup.wait(worker.idle_seconds)
         started = time.monotonic()
         try:
             count = worker.run_batch()
@@ -112,7 +149,7 @@ def _run_worker(worker: Worker, stop: threading.Event) -> None:
             continue
         _finished_at[worker.name] = time.monotonic()
         close_old_connections()
-        pause = 0 if count else worker.idle_seconds
+        pause = 0 if count or worker.wakeup else worker.idle_seconds
         if time.monotonic() - started > 1:
             log.info(
                 "worker was slow", worker=worker.name, done=count, seconds=round(time.monotonic() - started, 1)

@@ -16,9 +16,10 @@ from monitoring.health import details, processes
 from monitoring.prometheus import snapshots
 from monitoring.reports import json_reports, performance
 from realtime import report
-from realtime.hub import room_registry, room_types
+from realtime.hub import commits, room_registry, room_types
 from realtime.publishing import receivers
 from shipments import intake, signals
+from shipments.api.http import long_poll
 from shipments.auth import subjects
 from shipments.caching import report as cache_report
 from shipments.domain import pictures
@@ -28,9 +29,13 @@ from shipments.selectors import gauges
 def connect() -> None:
     """Connect the signals and fill the registries. Called once, when all apps have loaded."""
     signals.event_committed.connect(receivers.publish_event, dispatch_uid="realtime.publish_event")
+    signals.organization_event_committed.connect(
+        receivers.publish_organization_event, dispatch_uid="realtime.publish_organization_event"
+    )
+    long_poll.register_commit_hints(commits.listen)
     signals.access_changed.connect(receivers.publish_access_change, dispatch_uid="realtime.publish_access_change")
     signals.link_revoked.connect(receivers.publish_link_revoked, dispatch_uid="realtime.publish_link_revoked")
-    signals.feed_numbered.connect(receivers.publish_feed_head, dispatch_uid="realtime.publish_feed_head")
+    signals.feed_numbered.connect(receivers.publish_feed_entries, dispatch_uid="realtime.publish_feed_entries")
     signals.position_recorded.connect(receivers.publish_position, dispatch_uid="realtime.publish_position")
     ratelimits.signals.limit_changed.connect(_record_limit_change, dispatch_uid="freight.limit_change")
     pictures.register_cleaner(picture_cleaner.clean_picture)

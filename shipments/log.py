@@ -122,7 +122,7 @@ def record_organization_event(
         data={"changes": dict(changes)},
     )
     writes.insert(event)
-    transaction.on_commit(metrics.events.labels(type).inc, robust=True)
+    transaction.on_commit(partial(_publish_organization_event, event), robust=True)
     return event
 
 
@@ -182,3 +182,8 @@ def _publish_event(event: ShipmentEvent, summary: dict[str, Any]) -> None:
         sender=ShipmentEvent, event=representation.event(event_row(event)), shipment=summary,
         organization_id=event.organization_id, shipment_id=event.shipment_id,
     )  # fmt: skip
+
+
+def _publish_organization_event(event: ShipmentEvent) -> None:
+    metrics.events.labels(event.type).inc()
+    signals.organization_event_committed.send_robust(sender=ShipmentEvent, organization_id=event.organization_id)

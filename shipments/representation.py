@@ -35,6 +35,7 @@ EVENT_COLUMNS: Final = (
     "id", "seq", "type", "status", "occurred_at", "recorded_at", "actor_role", "actor_id", "data",
     *(f"location__{column}" for column in _PLACE),
 )  # fmt: skip
+FEED_COLUMNS: Final = (*(f"event__{column}" for column in EVENT_COLUMNS), "event__shipment__reference", "position")
 DRIVER_COLUMNS: Final = (
     "id", "name", "phone", "status", "license_number", "vehicle",
     "last_position__latitude", "last_position__longitude", "last_position__recorded_at",
@@ -175,6 +176,14 @@ def event(row: Row) -> Json:
         "location": place(row, "location__"),
         "actor": {"role": row["actor_role"], "id": identifier(row["actor_id"]) if row["actor_id"] else None},
         "data": row["data"],
+    }
+
+
+def feed_entry(row: Row) -> Json:
+    """Return one entry of an organisation's feed: the event, the reference of its shipment, its position."""
+    return event({column: row[f"event__{column}"] for column in EVENT_COLUMNS}) | {
+        "shipmentId": row["event__shipment__reference"],
+        "position": row["position"],
     }
 
 

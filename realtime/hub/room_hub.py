@@ -231,7 +231,7 @@ class RoomHub:
                     if not room.members or not room.apply_event(event, _summary_of):
                         continue
                     is_feed = room.name.name == room_names.FEED
-                    if not is_feed:  # the feed is always filled, for its hints carry no frame
+                    if not is_feed:  # hints of a long batch of the feed carry no frames
                         metrics.healed_events.inc()
                     recorded_at = datetime.fromisoformat(event["recordedAt"]).timestamp()
                     self._flusher.schedule(room, max(recorded_at, room.commit_floor))

@@ -65,14 +65,7 @@ class FeedLog:
         return summary
 
     def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
-        position, reference = event["position"], event["shipmentId"]
-        shipment = reference and {
-            "reference": reference, "status": event["status"], "updatedAt": event["recordedAt"],
-        }  # fmt: skip
-        event_fields = {name: value for name, value in event.items() if name not in {"position", "shipmentId"}}
-        return frames.update(
-            room=room.name, reference=reference, epoch=epoch, seq=position, event=event_fields, shipment=shipment
-        )
+        return frames.feed_update(room=room.name, epoch=epoch, entry=event)
 
 
 class DriverPositions:

@@ -8,7 +8,7 @@ after RESUBSCRIBE_AFTER_SECONDS the subscription starts again on new connections
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -28,17 +28,20 @@ log = structlog.get_logger(__name__)
 class Subscription:
     """The groups that this process is subscribed to, and the watchdog of their delivery.
 
-    `on_message` is called with every message except echoes; what it raises is logged.
+    `on_message` is called with every message except echoes; what it raises is logged. `groups` are those of the
+    beginning.
     """
 
-    def __init__(self, on_message: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, on_message: Callable[[dict[str, Any]], None], *, groups: Sequence[str] = (CONTROL_GROUP,)
+    ) -> None:
         self._set_hints_lost(lost=False)
         self._on_message = on_message
         self._layer = get_channel_layer()
         identifier = uuid.uuid4().hex
         self._channel = f"{getattr(self._layer, 'prefix', 'asgi')}specific.{identifier}"
         self._own_group = f"hub.{identifier}"
-        self._groups: set[str] = set()
+        self._groups: set[str] = set(groups)
         self._subscribed: set[str] = set()
         self._last_echo_at = time.monotonic()
         self._echo_received = asyncio.Event()
@@ -81,7 +84,7 @@ class Subscription:
     async def open(self) -> None:
         """Start to receive."""
         self._layer.add_listener(self._channel, self._on_layer_message)
-        await asyncio.gather(self.subscribe(self._own_group), self.subscribe(CONTROL_GROUP))
+        await asyncio.gather(*(self.subscribe(group) for group in (self._own_group, *self._groups)))
 
     def _on_layer_message(self, message: dict[str, Any]) -> None:
         try:

@@ -89,6 +89,20 @@ def update(*, room: str, reference: str | None, epoch: str, seq: int, event: Jso
     )
 
 
+def feed_update(*, room: str, epoch: str, entry: Json) -> bytes:
+    """Build `shipment:update` for an entry of the feed, whose position is the number in the room."""
+    reference = entry["shipmentId"]
+    return update(
+        room=room,
+        reference=reference,
+        epoch=epoch,
+        seq=entry["position"],
+        event={name: value for name, value in entry.items() if name not in {"position", "shipmentId"}},
+        shipment=reference
+        and {"reference": reference, "status": entry["status"], "updatedAt": entry["recordedAt"]},
+    )
+
+
 def is_reassignment(event: Json) -> bool:
     """Return whether an event gave a shipment to another driver or customer."""
     return not REASSIGNMENT_FIELDS.isdisjoint(event["data"]["changes"])

@@ -12,6 +12,8 @@ from shipments.domain.identifiers import REFERENCE_PATTERN
 FEED: Final = "shipments:all"
 # Every process subscribes to this group: it carries what concerns accounts rather than rooms.
 CONTROL_GROUP: Final = "control"
+# Says which logs have grown, to those that wait for one: the relay's sequencer and long polls.
+COMMITS_GROUP: Final = "commits"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Publishes hints: a bounded queue, a publisher thread with its own event loop, a deadline and a circuit breaker.
 
-The hints that wait are published in one round trip. A hint may get lost, because every hub compares its rooms with
-the log: `publish_*` never wait and never raise.
+The hints that wait are published in one round trip, with one message that says which logs have grown. A hint may
+get lost, because every hub compares its rooms with the log: `publish_*` never wait and never raise.
 """
 
 import asyncio
@@ -10,8 +10,9 @@ import queue
 import threading
 import time
 import uuid
+from collections.abc import Collection, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from channels.layers import get_channel_layer
@@ -19,7 +20,7 @@ from channels.layers import get_channel_layer
 from monitoring.dependencies.breaker import CircuitBreaker
 from monitoring.tracing import trace_context
 from realtime import metrics
-from realtime.protocol.room_names import CONTROL_GROUP
+from realtime.protocol.room_names import COMMITS_GROUP, CONTROL_GROUP
 
 DEADLINE_SECONDS: Final = 0.3
 QUEUE_SIZE: Final = 10_000
@@ -30,11 +31,29 @@ MAX_FRAME_BYTES: Final = 4096
 log = structlog.get_logger(__name__)
 
 
+class Commit(NamedTuple):
+    """A log that has grown: of a shipment or, where it is a feed, of an organisation.
+
+    `numbered`: whether it is the feed, whose entries have their numbers; a shipment's event still waits for one.
+    """
+
+    key: uuid.UUID
+    numbered: bool
+
+
+class _Hint(NamedTuple):
+    """A message to a group, and the commit that it is about."""
+
+    group: str
+    message: dict[str, Any]
+    commit: Commit | None = None
+
+
 class Publisher:
     """One thread that publishes hints in the order of their commits; while Redis does not answer it drops them."""
 
     def __init__(self) -> None:
-        self._queue: queue.Queue[tuple[str, dict[str, Any]]] = queue.Queue(QUEUE_SIZE)
+        self._queue: queue.Queue[_Hint] = queue.Queue(QUEUE_SIZE)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._breaker = CircuitBreaker(
@@ -45,11 +64,11 @@ class Publisher:
         self.published = 0
         self.failed = 0
 
-    def publish(self, group: str, message: dict[str, Any]) -> None:
+    def publish(self, group: str, message: dict[str, Any], commit: Commit | None = None) -> None:
         """Enqueue a hint; where the queue is full, drop and count it."""
         self._ensure_thread()
         try:
-            self._queue.put_nowait((group, message))
+            self._queue.put_nowait(_Hint(group, message, commit))
         except queue.Full:
             self._count_failures()
 
@@ -73,7 +92,7 @@ class Publisher:
                 self._count_failures(len(hints))
                 continue
             try:
-                loop.run_until_complete(asyncio.wait_for(layer.publish(hints), DEADLINE_SECONDS))
+                loop.run_until_complete(asyncio.wait_for(layer.publish(_messages(hints)), DEADLINE_SECONDS))
                 self.published += len(hints)
                 self._breaker.record_success()
             except Exception as error:  # noqa: BLE001  the thread must go on: whatever the layer raises is a lost hint
@@ -81,13 +100,29 @@ class Publisher:
                 self._breaker.record_failure(error)
                 log.warning("hint not published", error=repr(error), failed=self.failed)
 
-    def _next_batch(self) -> list[tuple[str, dict[str, Any]]]:
+    def _next_batch(self) -> list[_Hint]:
         """Wait for a hint and return it with the next ones in the queue, MAX_BATCH at most."""
         hints = [self._queue.get()]
         with suppress(queue.Empty):
             while len(hints) < MAX_BATCH:
                 hints.append(self._queue.get_nowait())
         return hints
+
+
+def _messages(hints: Sequence[_Hint]) -> list[tuple[str, dict[str, Any]]]:
+    """Return the messages of hints, and behind them one for all their commits."""
+    messages = [(each.group, each.message) for each in hints]
+    if commits := {each.commit for each in hints if each.commit}:
+        messages.append((COMMITS_GROUP, _committed(commits)))
+    return messages
+
+
+def _committed(commits: Collection[Commit]) -> dict[str, Any]:
+    return {
+        "type": "committed",
+        "keys": list({each.key.bytes for each in commits}),
+        "unnumbered": not all(each.numbered for each in commits),
+    }
 
 
 _publisher = Publisher()
@@ -110,12 +145,15 @@ def publish_hint(
     frame: bytes | None,
     ends: bool = False,
     reassigns: bool = False,
+    committed_at: float | None = None,
     numbered: dict[str, float] | None = None,
+    key: uuid.UUID | None = None,
 ) -> None:
     """Publish that the log of a room has a new event, with its frame where that is small.
 
     `ends`: the subject of the room is deleted; `reassigns`: it may now belong to another driver or customer.
-    `numbered`: the entries `after` this number were committed `since` this time, in seconds since 1970.
+    `key`: the id of the shipment or organisation whose log it is. Times are in seconds since 1970. `committed_at`:
+    by default now. `numbered`: the log is a feed, and its entries `after` this number were committed `since` then.
     """
     message: dict[str, Any] = {
         "type": "hint",
@@ -124,7 +162,7 @@ def publish_hint(
         "epoch": epoch,
         "ends": ends,
         "reassigns": reassigns,
-        "at": time.time(),  # stands for the time of the commit, a moment ago
+        "at": committed_at or time.time(),
     }
     if trace := trace_context.outgoing_traceparent():
         message["trace"] = trace
@@ -132,7 +170,12 @@ def publish_hint(
         message["numbered"] = numbered
     if frame is not None and len(frame) <= MAX_FRAME_BYTES:
         message["frame"] = frame
-    _publisher.publish(group, message)
+    _publisher.publish(group, message, Commit(key, numbered is not None) if key else None)
+
+
+def publish_unnumbered() -> None:
+    """Publish that an event was committed that belongs to no shipment: it waits for its number in a feed."""
+    _publisher.publish(COMMITS_GROUP, {"type": "committed", "keys": [], "unnumbered": True})
 
 
 def publish_latest(group: str, *, version: int, frame: bytes) -> None:

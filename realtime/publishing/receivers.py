@@ -14,6 +14,8 @@ The way of a transition to the socket, in the order of its folders:
 """
 
 import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from realtime.protocol import frames, room_names
@@ -22,7 +24,12 @@ from shipments.selectors import epoch
 
 
 def publish_event(
-    *, organization_id: uuid.UUID, event: dict[str, Any], shipment: dict[str, Any], **_: object
+    *,
+    organization_id: uuid.UUID,
+    shipment_id: uuid.UUID,
+    event: dict[str, Any],
+    shipment: dict[str, Any],
+    **_: object,
 ) -> None:
     """Publish a committed event, as its REST representation and the shipment's summary, to the shipment's room."""
     current_epoch = epoch.current()
@@ -33,6 +40,7 @@ def publish_event(
         frame=event_frame(current_epoch, event, shipment),
         ends=event["type"] == "deleted",
         reassigns=frames.is_reassignment(event),
+        key=shipment_id,
     )
 
 
@@ -49,6 +57,11 @@ def event_frame(current_epoch: str, event: dict[str, Any], shipment: dict[str, A
     )
 
 
+def publish_organization_event(**_: object) -> None:
+    """Publish that an organisation's feed has an event of no shipment."""
+    publisher.publish_unnumbered()
+
+
 def publish_access_change(*, user_id: uuid.UUID, **_: object) -> None:
     """Publish that the access of a user changed, so that open sockets are re-checked."""
     publisher.publish_recheck(user_id)
@@ -59,17 +72,38 @@ def publish_link_revoked(*, link_id: uuid.UUID, **_: object) -> None:
     publisher.publish_recheck(link_id)
 
 
-def publish_feed_head(
-    *, organization_id: uuid.UUID, position: int, after: int, committed_after: float, **_: object
+def publish_feed_entries(
+    *,
+    organization_id: uuid.UUID,
+    position: int,
+    after: int,
+    committed_after: float,
+    entries: Sequence[Mapping[str, Any]],
+    **_: object,
 ) -> None:
-    """Publish the new head of an organisation's feed; hubs read the entries from the log."""
-    publisher.publish_hint(
-        room_names.feed_group(organization_id),
-        seq=position,
-        epoch=epoch.current(),
-        frame=None,
-        numbered={"after": after, "since": committed_after},
-    )
+    """Publish the new entries of an organisation's feed, or its head alone where hubs are to read them."""
+    current_epoch, group = epoch.current(), room_names.feed_group(organization_id)
+    for entry in entries:
+        number = entry["position"]
+        recorded_at = datetime.fromisoformat(entry["recordedAt"]).timestamp()
+        publisher.publish_hint(
+            group,
+            seq=number,
+            epoch=current_epoch,
+            frame=frames.feed_update(room=room_names.FEED, epoch=current_epoch, entry=dict(entry)),
+            committed_at=max(recorded_at, committed_after),
+            numbered={"after": number - 1, "since": committed_after},
+            key=organization_id,
+        )
+    if not entries:
+        publisher.publish_hint(
+            group,
+            seq=position,
+            epoch=current_epoch,
+            frame=None,
+            numbered={"after": after, "since": committed_after},
+            key=organization_id,
+        )
 
 
 def publish_position(*, driver_id: uuid.UUID, position: dict[str, Any], version: int, **_: object) -> None:

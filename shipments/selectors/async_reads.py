@@ -104,7 +104,7 @@ async def fetch_feed(
     rows = feeds.entries_queryset(
         organization_id, after, limit=limit if up_to is None else min(limit, up_to - after)
     )
-    return [feeds.entry_json(row) for row in await _fetch_values(feeds.FEED_COLUMNS, rows)]
+    return [representation.feed_entry(row) for row in await _fetch_values(representation.FEED_COLUMNS, rows)]
 
 
 async def fetch_positions(driver_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[int, representation.Json]]:

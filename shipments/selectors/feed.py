@@ -1,19 +1,13 @@
 """Blocking reads of the organisation feed."""
 
 import uuid
-from typing import Any, Final
+from typing import Any
 
 from django.db.models import Max
 
 from shipments import representation
 from shipments.models import FeedEntry
 from shipments.querysets import Viewer
-
-FEED_COLUMNS: Final = (
-    *(f"event__{column}" for column in representation.EVENT_COLUMNS),
-    "event__shipment__reference",
-    "position",
-)
 
 
 def entries_queryset(organization_id: uuid.UUID, position: int, *, limit: int) -> Any:
@@ -27,20 +21,13 @@ def entries_queryset(organization_id: uuid.UUID, position: int, *, limit: int) -
     ]
 
 
-def entry_json(row: representation.Row) -> representation.Json:
-    """Return one entry as JSON: the event, the reference of its shipment, its position."""
-    event = {column: row[f"event__{column}"] for column in representation.EVENT_COLUMNS}
-    return representation.event(event) | {
-        "shipmentId": row["event__shipment__reference"],
-        "position": row["position"],
-    }
-
-
 def fetch_entries(viewer: Viewer, position: int, *, limit: int) -> list[representation.Json]:
     """Return the entries after a position as JSON: one query."""
     return [
-        entry_json(row)
-        for row in entries_queryset(viewer.organization_id, position, limit=limit).values(*FEED_COLUMNS)
+        representation.feed_entry(row)
+        for row in entries_queryset(viewer.organization_id, position, limit=limit).values(
+            *representation.FEED_COLUMNS
+        )
     ]
 
 

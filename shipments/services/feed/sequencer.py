@@ -1,17 +1,25 @@
 """The sequencer: assigns every committed event its position in its organisation's feed."""
 
 import time
+import uuid
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
+import orjson
 from django.db import connection, transaction
+from django.db.models import F, Value
 
-from shipments import signals
+from shipments import representation, signals
 from shipments.models import FeedEntry
+from shipments.querysets import EqualsAny
 
 # Key of a transaction-level advisory lock: its holder is the only one that assigns positions.
 _LOCK: Final = 0x4652_0001
 BATCH: Final = 5_000
+# A batch of at most this many events is sent with the signal: whoever delivers it need not read it again.
+MAX_SHOWN: Final = 50
 
 # Events are numbered in the order of their ids (time), but never before an earlier event of the same shipment: the
 # k-th event of a shipment by seq takes the k-th position that the shipment's events got by id. Events of a shipment
@@ -49,7 +57,9 @@ WITH batch AS (
 ), done AS (
     DELETE FROM shipments_unnumberedevent waiting USING numbered WHERE waiting.event_id = numbered.event_id
 )
-SELECT organization_id, max(position), count(*) FROM numbered GROUP BY organization_id
+SELECT organization_id, max(position), count(*),
+       CASE WHEN sum(count(*)) OVER () <= %(shown)s THEN array_agg(event_id) ELSE '{}' END
+FROM numbered GROUP BY organization_id
 """
 
 
@@ -79,14 +89,38 @@ def number_batch() -> int:
         if not cursor.fetchone()[0]:
             return 0
         began_at = time.time()
-        cursor.execute(_NUMBER, {"batch": BATCH})
+        cursor.execute(_NUMBER, {"batch": BATCH, "shown": MAX_SHOWN})
         feeds = cursor.fetchall()
-    for organization_id, position, number in feeds:
+        entries = _entries_by_organization([event_id for *_, event_ids in feeds for event_id in event_ids])
+    for organization_id, position, number, _ in feeds:
         signals.feed_numbered.send_robust(
             sender=FeedEntry, organization_id=organization_id, position=position, after=position - number,
-            committed_after=_progress.numbered_until,
+            committed_after=_progress.numbered_until, entries=entries[organization_id],
         )  # fmt: skip
-    total: int = sum(number for *_, number in feeds)
+    total: int = sum(number for _, _, number, _ in feeds)
     if total < BATCH:  # else more may have waited
         _progress.numbered_until = began_at
     return total
+
+
+_PLACEHOLDER: Final[list[str]] = []  # stands for the array of ids in compiled SQL
+
+
+@cache
+def _entries_statement() -> tuple[str, tuple[Any, ...]]:
+    entries = FeedEntry.objects.filter(EqualsAny(F("event_id"), Value(_PLACEHOLDER))).order_by("position")
+    return entries.values_list("organization_id", *representation.FEED_COLUMNS).query.sql_with_params()
+
+
+def _entries_by_organization(event_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[representation.Json]]:
+    """Return the entries of numbered events as JSON, in the order of their positions: one query."""
+    entries: dict[uuid.UUID, list[representation.Json]] = defaultdict(list)
+    if event_ids:
+        sql, params = _entries_statement()
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [event_ids if param == _PLACEHOLDER else param for param in params])
+            for organization_id, *values in cursor.fetchall():
+                row = dict(zip(representation.FEED_COLUMNS, values, strict=True))
+                row["event__data"] = orjson.loads(row["event__data"])  # Django has the driver return JSON as text
+                entries[organization_id].append(representation.feed_entry(row))
+    return entries

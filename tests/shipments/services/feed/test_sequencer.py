@@ -1,6 +1,7 @@
 """The organisation feed: gapless, complete, in the order of each shipment, also under concurrency and kills."""
 
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 
-from shipments import services
+from shipments import services, signals
 from shipments.models import FeedEntry, ShipmentEvent, UnnumberedEvent
+from shipments.selectors import feed
 from shipments.services.feed import sequencer
 from tests import factories
 from tests.drills import relay
@@ -121,7 +123,8 @@ def test_a_feeds_head_is_looked_up_once_and_not_for_every_event() -> None:
         services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": pieces})
 
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sequencer._NUMBER}", {"batch": sequencer.BATCH})
+        parameters = {"batch": sequencer.BATCH, "shown": sequencer.MAX_SHOWN}
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sequencer._NUMBER}", parameters)
         plan = cursor.fetchone()[0][0]["Plan"]
 
     lookups = [node for node in nodes(plan) if node.get("Alias") == "feed"]
@@ -142,3 +145,59 @@ def test_the_feed_cannot_be_rewritten() -> None:
 
     with connection.cursor() as cursor, pytest.raises(Exception, match="append-only"):
         cursor.execute("UPDATE shipments_feedentry SET position = 99")
+
+
+@pytest.fixture
+def numbered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Collect what the signal carries, for each feed of each batch."""
+    sent: list[dict[str, Any]] = []
+
+    def receive(**fields: Any) -> None:
+        sent.append(fields)
+
+    signals.feed_numbered.connect(receive, dispatch_uid="test")
+    yield sent
+    signals.feed_numbered.disconnect(dispatch_uid="test")
+
+
+@pytest.mark.parametrize(("most", "shown"), [(4, True), (3, False)])
+def test_a_short_batch_is_sent_with_its_entries(
+    numbered: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, most: int, shown: bool
+) -> None:
+    number_all()
+    subjects = [factories.member(factories.organization(), "dispatcher") for _ in range(2)]
+    first = [factories.booked_shipment(by) for by in subjects]
+    number_all()
+    numbered.clear()
+    monkeypatch.setattr(sequencer, "MAX_SHOWN", most)
+    for by, shipment in zip(subjects, first, strict=True):
+        for pieces in (1, 2):
+            services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": pieces})
+
+    sequencer.number_batch()
+
+    assert {each["organization_id"]: (each["after"], each["position"]) for each in numbered} == {
+        by.organization_id: (1, 3) for by in subjects
+    }
+    for each in numbered:
+        by = next(by for by in subjects if by.organization_id == each["organization_id"])
+        assert each["entries"] == (feed.fetch_entries(by, 1, limit=9) if shown else [])
+
+
+def test_the_signal_bounds_the_times_of_the_commits(
+    numbered: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number_all()
+    by = factories.member(factories.organization(), "dispatcher")
+    before = time.time()
+    sequencer.number_batch()
+    caught_up = time.time()
+    numbered.clear()
+
+    for _ in range(3):
+        factories.booked_shipment(by)
+    monkeypatch.setattr(sequencer, "BATCH", 2)  # a full batch may leave events behind
+    sequencer.number_batch()
+    sequencer.number_batch()
+
+    assert [before <= each["committed_after"] <= caught_up for each in numbered] == [True, True]

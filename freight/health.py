@@ -11,6 +11,7 @@ from monitoring.health.monitor import Dependency
 from monitoring.reports import json_reports
 from realtime import report
 from shipments.caching import report as cache_report
+from shipments.services.history import regressions
 
 
 def application(inner: Application) -> HealthApplication:
@@ -35,6 +36,7 @@ def application(inner: Application) -> HealthApplication:
             "processes": processes.watch.detail,
             "pool": processes.pool_detail,
             "clock": details.clock_detail,
+            "history": regressions.health,
         },
         version=settings.VERSION,
         environment=environment_name(),

@@ -28,6 +28,7 @@ from shipments.services import idempotency
 from shipments.services.accounts import expired_logins
 from shipments.services.feed import audit_chain, sequencer
 from shipments.services.fleet import position_partitions
+from shipments.services.history import regressions
 from shipments.services.shipments import automatic_flags
 
 log = structlog.get_logger(__name__)
@@ -106,6 +107,7 @@ def run(stop: threading.Event, name: str = "") -> None:
     runtime.sample_every_second(_set_stalled_gauges)
     runtime.start_reporting("relay", name)
     _finished_at.update(dict.fromkeys((worker.name for worker in WORKERS), time.monotonic()))
+    regressions.try_check()
     threads = [
         threading.Thread(target=_run_worker, args=(worker, stop), name=worker.name, daemon=True)
         for worker in WORKERS
@@ -123,6 +125,7 @@ def run(stop: threading.Event, name: str = "") -> None:
             worker.on_stop()
     for thread in threads:
         thread.join(5)
+    regressions.try_check()  # what was written last is known to the next start
     pool.close_shared()
     runtime.stop_reporting()
 

@@ -24,6 +24,7 @@ from shipments.auth import subjects
 from shipments.caching import report as cache_report
 from shipments.domain import pictures
 from shipments.selectors import gauges
+from shipments.services.history import regressions
 
 
 def connect() -> None:
@@ -60,6 +61,7 @@ def connect() -> None:
     snapshots.register_status("pool", runtime.pool_status)
     runtime.sample_every_second(report.update_gauges)
     runtime.sample_every_second(processes.watch.update)
+    runtime.measure_once_per_host(regressions.try_check, interval=1)
     runtime.measure_once_per_host(gauges.sample_relay_lag, interval=2)
     runtime.measure_once_per_host(gauges.sample_states, interval=15)
 

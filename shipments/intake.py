@@ -9,6 +9,7 @@ from shipments import log, services
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.services import BatchResult, DriverNotFound, Fix, Implausible, InvalidArgument, PositionResult
 from shipments.services.accounts import socket_tickets
+from shipments.services.history.regressions import report_lost_heads
 from shipments.services.shipments import imports
 from shipments.services.shipments.imports import ImportRow, RowResult
 from shipments.services.shipments.places import Place
@@ -30,6 +31,7 @@ __all__ = [
     "record_audit",
     "record_position",
     "record_positions",
+    "report_lost_heads",
     "run_in_transaction",
 ]
 

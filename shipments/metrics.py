@@ -21,6 +21,14 @@ relay_lag: Final = Gauge(
     "For how long the oldest committed event has waited for its number in the feed.",
     multiprocess_mode="livemostrecent",
 )
+went_back: Final = Counter(
+    "database_went_back", "How often the database was found to have lost events, and got a new epoch."
+)
+went_back_at: Final = Gauge(
+    "database_went_back_timestamp_seconds",
+    "When that was last so, 0 where it never was.",
+    multiprocess_mode="livemostrecent",
+)
 cache_requests: Final = Counter(
     "cache_requests_total", "Questions to a cache, by what came of them.", ["cache", "result"]
 )

@@ -48,12 +48,14 @@ def run(
     from monitoring.health import process_state
     from realtime.protocol import frames
     from realtime.sse import event_stream
+    from shipments.services.history import regressions
 
     runtime.start_reporting(role, name or name_of_socket(role, unix))
     # Once the loop runs: a server that nobody has asked yet has a heartbeat, too.
     call_when_running(runtime.measure_loop_lag)
     _set_statement_timeout(deadlines.STATEMENT_TIMEOUT_SECONDS)
     deadlines.set_process_timeout()
+    regressions.try_check()
     endpoint_description = endpoint(unix=unix, host=host, port=port)
     if unix:
         fencing.announce_socket(Path(unix).absolute())

@@ -7,12 +7,15 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
+from monitoring.dependencies.threads import run_in_thread
 from realtime import metrics
 from realtime.access import revocation
 from realtime.hub.latest_room import LatestRoom
@@ -21,7 +24,7 @@ from realtime.hub.room_reader import RoomReader
 from realtime.hub.subscription import Subscription
 from realtime.protocol import frames
 from realtime.protocol.frames import Json
-from shipments import representation
+from shipments import intake, representation
 from shipments.selectors import async_reads
 
 INTERVAL_SECONDS: Final = (1.8, 2.2)
@@ -32,6 +35,8 @@ GRACE_SECONDS: Final = 0.1
 STALE_SECONDS: Final = 5.0
 
 log = structlog.get_logger(__name__)
+# For what a room reports that was delivered more than the database has: it writes.
+_executor: Final = ThreadPoolExecutor(1, thread_name_prefix="history")
 
 
 class Hub(Protocol):
@@ -104,8 +109,15 @@ class Sweep:
         logs = self._log_rooms()
         if not logs and not self._latest_rooms():
             return {}
+        delivered = {
+            room: room.head for room in logs if room.accepts(self._hub.epoch)
+        }  # before the database is read
         epoch, heads = await async_reads.fetch_heads([room.key for room in logs])
         if epoch != self._hub.epoch or not all(room.accepts(epoch) for room in logs):
+            await self.adopt_epoch()
+            return {}
+        if lost := {room.key: head for room, head in delivered.items() if heads.get(room.key, 0) < head}:
+            await run_in_thread(_executor, partial(intake.report_lost_heads, epoch, lost))
             await self.adopt_epoch()
             return {}
         return {room: heads.get(room.key, 0) for room in logs}

@@ -16,11 +16,14 @@ from tests.drills.alerts.background_traffic import BackgroundTraffic
 from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
 from tests.drills.harness import failpoints
 from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
+from tests.drills.harness.restores import BaseBackup
 from tests.drills.scenarios.process_freezes import stopped
 
 FaultInjector = Callable[[ProductStage, BackgroundTraffic], AbstractAsyncContextManager[None]]
 _LOCK_SECONDS: Final = 0.8
 _BLOCKED_WRITERS: Final = 40
+# So that something is known that the backup lacks.
+_WRITING_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,14 @@ async def _tables_locked(stage: ProductStage, _: BackgroundTraffic) -> AsyncIter
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _database_put_back(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    backup = BaseBackup(stage.database)
+    await asyncio.sleep(_WRITING_SECONDS)
+    backup.restore()
+    yield
 
 
 @asynccontextmanager
@@ -198,6 +209,7 @@ FAULTS: Final = (
         wave=1,
     ),
     Fault("PostgreSQL stopped", _database_stopped, _ERRORS | {"DatabaseDown"}, wave=2),
+    Fault("the database is put back", _database_put_back, frozenset({"DatabaseWentBack"})),
     Fault("nobody asks for the same twice", _cache_misses, frozenset({"LowCacheHitRate"})),
     Fault("a ws process does not get to run", _event_loop_blocked, frozenset({"EventLoopLags"})),
     # What is known not to answer is not waited for: nothing is slow.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+import psycopg
 import redis
 
 from freight.embedded import layout as layouts
@@ -39,6 +40,23 @@ class PostgresService:
     def socket(self) -> Path:
         """The unix socket."""
         return self._layout.sockets / ".s.PGSQL.5432"
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds the data directory."""
+        return self._layout.home
+
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self._layout.database
+
+    def allow_replication(self) -> None:
+        """Let a superuser on the unix socket copy the running server, until its next start."""
+        with (self.data / "pg_hba.conf").open("a") as access:
+            access.write("local replication postgres trust\n")
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_reload_conf()")
 
     def set_max_connections(self, connections: int = _CONNECTIONS) -> None:
         """Set how many connections the next start admits."""

@@ -148,3 +148,36 @@ async def test_a_shipment_that_the_restored_database_lacks_ends_its_room(
 
     assert [frame["type"] for frame in member.frames] == ["room:joined", "room:left"]
     assert hub.rooms == {}
+
+
+async def test_a_head_below_what_was_delivered_is_a_new_epoch_at_once(hub: RoomHub) -> None:
+    _, shipment = await book_shipment()
+    member = Socket()
+    await hub.join(member, [join_request(shipment)])
+    before = await async_reads.current_epoch()
+    room: Any = hub.rooms[join_request(shipment).room.group]
+    room.head = room.known_seq = 3  # delivered, and then lost
+
+    await hub.sweep()
+
+    assert [(frame["reason"], frame["seq"]) for frame in member.frames] == [("new", 1), ("epoch", 1)]
+    assert member.frames[1]["epoch"] == await async_reads.current_epoch() != before
+
+
+async def test_a_hint_during_a_sweep_is_no_head_that_fell(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    by, shipment = await book_shipment()
+    member = Socket()
+    await hub.join(member, [join_request(shipment)])
+    before, fetch = await async_reads.current_epoch(), async_reads.fetch_heads
+
+    async def fetch_and_write(keys: Any) -> Any:
+        heads = await fetch(keys)
+        await amend(by, shipment, 2)
+        await member.wait_for_seq(2)
+        return heads
+
+    monkeypatch.setattr(async_reads, "fetch_heads", fetch_and_write)
+    await hub.sweep()
+
+    assert await async_reads.current_epoch() == before
+    assert len(member.frames) == 2

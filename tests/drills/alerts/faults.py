@@ -16,7 +16,7 @@ from tests.drills.alerts.background_traffic import BackgroundTraffic
 from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
 from tests.drills.harness import failpoints
 from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
-from tests.drills.harness.restores import BaseBackup
+from tests.drills.restores.backups import BaseBackup
 from tests.drills.scenarios.process_freezes import stopped
 
 FaultInjector = Callable[[ProductStage, BackgroundTraffic], AbstractAsyncContextManager[None]]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -60,6 +61,14 @@ class RunningServices:
                 raise EmbeddedError(line["error"])
         self.stop()
         raise EmbeddedError(f"The embedded services ended while starting: see {self.layout.logs}.")
+
+    def notices(self) -> list[str]:
+        """Return what the supervisor has had to say since the last call, without waiting."""
+        sentences: list[str] = []
+        stream = self.supervisor.stdout
+        while stream is not None and select.select([stream], [], [], 0)[0] and (line := stream.readline()):
+            sentences += filter(None, [json.loads(line).get("notice")])
+        return sentences
 
     def stop(self) -> None:
         """Stop the services and wait for their end, at most 15 s."""

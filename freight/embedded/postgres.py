@@ -3,13 +3,14 @@
 import os
 import shutil
 import signal
+import struct
 import subprocess
 from pathlib import Path
 
 from freight.embedded import binaries
 from freight.embedded.errors import EmbeddedError
 from freight.embedded.layout import POSTGRES_SOCKET, Layout
-from freight.embedded.processes import Identity, pids_with_cwd, spawn, unprivileged_identity, wait_until
+from freight.embedded.processes import Identity, pids_with_cwd, replies, spawn, unprivileged_identity, wait_until
 
 _CONFIGURATION = """\
 # Written at every start: put your own lines into {local}.
@@ -51,6 +52,8 @@ SELECT 'CREATE DATABASE freight OWNER freight'
  WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'freight') \\gexec
 """
 _MAJOR = "18"
+# The message of the protocol that costs least: one byte says whether the server speaks TLS.
+_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _START_SECONDS = 60.0  # recovery after a crash replays the WAL since the last checkpoint
 
 
@@ -104,6 +107,10 @@ class Postgres:
             self._run("psql", "-X", "-q", "-h", self._layout.sockets, "-U", "postgres", "-d", "postgres",
                       stdin_text=_BOOTSTRAP)  # fmt: skip
             marker.touch()
+
+    def answers(self) -> bool:
+        """Return whether it answers within a second."""
+        return replies(self._layout.sockets / POSTGRES_SOCKET, _SSL_REQUEST)
 
     def request_stop(self) -> None:
         """Request the fast shutdown: it ends sessions and writes a checkpoint."""

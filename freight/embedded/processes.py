@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -62,6 +63,16 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, pause: float = 
             return False
         time.sleep(pause)
     return True
+
+
+def replies(path: Path, request: bytes, *, seconds: float = 1.0) -> bool:
+    """Return whether the server at a unix socket sends anything in reply to a request."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(seconds)
+        client.connect(str(path))
+        client.sendall(request)
+        return bool(client.recv(1))
+    return False
 
 
 def pids_with_cwd(folder: Path) -> list[int]:

@@ -2,8 +2,9 @@
 
 Run as `python -m freight.embedded.service_supervisor HOME OWNER_PID` with `--postgres` and `--valkey`. It
 writes one JSON object a line to standard output: `{"ready": name, "seconds": s}` for each service, then
-`{"running": true}`; or `{"taken": true}` where another holds the home's lock, or `{"error": sentence}`. It stops
-the services and exits on SIGTERM, on a byte or the end of file on standard input, and when the owner is gone.
+`{"running": true}`, and later `{"notice": sentence}` where one does not answer; or `{"taken": true}` where another
+holds the home's lock, or `{"error": sentence}`. It stops the services and exits on SIGTERM, on a byte or the end of
+file on standard input, and when the owner is gone.
 """
 
 import argparse
@@ -31,6 +32,7 @@ _GRACE_SECONDS = 5.0
 # Without an owner a short grace suffices: recovery at the next start does the rest.
 _ORPHANED_GRACE_SECONDS = 2.5
 _RESTART_SECONDS = 0.5
+_PROBE_SECONDS = 3.0
 
 
 class ServiceSupervisor:
@@ -40,6 +42,8 @@ class ServiceSupervisor:
         self._services = services
         self._owner = owner
         self._stop_requested = False
+        self._probe_at = time.monotonic() + _PROBE_SECONDS
+        self._silent: set[str] = set()
 
     def start(self) -> None:
         """Launch all services at once and report each when it is ready; raises SystemExit on a request to stop."""
@@ -71,6 +75,24 @@ class ServiceSupervisor:
             for service in self._services:
                 if service.process is not None and service.process.poll() is not None:
                     self._restart(service)
+            if time.monotonic() > self._probe_at:
+                self._probe()
+                self._probe_at = time.monotonic() + _PROBE_SECONDS
+
+    def _probe(self) -> None:
+        """Say which services do not answer. They are not restarted: whoever has stopped one has a reason."""
+        for service in self._services:
+            silent_before = service.name in self._silent
+            if service.answers():
+                self._silent.discard(service.name)
+                notice = f"{service.name} answers again" if silent_before else ""
+            else:
+                self._silent.add(service.name)
+                process = service.process.pid if service.process else 0
+                notice = "" if silent_before else f"{service.name} does not answer (process {process} hangs)"
+            if notice:
+                log.warning(notice)
+                send_message(notice=notice)
 
     def _should_stop(self, *, within: float = 0) -> bool:
         # Standard input is readable by a byte or at the end of file: both mean stop.

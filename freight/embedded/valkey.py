@@ -9,7 +9,7 @@ from pathlib import Path
 from freight.embedded import binaries
 from freight.embedded.errors import EmbeddedError
 from freight.embedded.layout import VALKEY_SOCKET, Layout
-from freight.embedded.processes import spawn, wait_until
+from freight.embedded.processes import replies, spawn, wait_until
 
 _START_SECONDS = 10.0
 
@@ -64,6 +64,10 @@ class Valkey:
         """Wait until it answers PING; raises EmbeddedError after 10 s."""
         if not wait_until(self._ready, seconds=_START_SECONDS):
             raise EmbeddedError(f"Valkey is not ready after {_START_SECONDS:.0f} s: see {self.log}.")
+
+    def answers(self) -> bool:
+        """Return whether it answers within a second."""
+        return replies(self.socket, b"PING\r\n")
 
     def request_stop(self) -> None:
         """Send SIGTERM."""

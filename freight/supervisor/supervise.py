@@ -114,6 +114,8 @@ class Supervisor:
                 self.terminal.say("The supervisor of the embedded services ended, starting it again")
                 self.instance.start_services()
                 self._wait_for_services()
+            for notice in self.instance.services.notices() if self.instance.services else ():
+                self.terminal.say(notice)
             for watched in (*self.servers, *self.workers, *self.proxies):
                 watched.restart_if_ended(self.terminal)
                 if now > self.judge_after:

@@ -158,6 +158,24 @@ def test_a_killed_service_is_started_again(home: Path) -> None:
         assert client.ping()
 
 
+def test_a_frozen_service_is_told_and_not_restarted(home: Path) -> None:
+    with embedded.running(home) as services:
+        (server,) = [each for each in procfs.running_in(home) if "valkey" in each.name()]
+        notices: list[str] = []
+
+        def is_told(words: str) -> bool:
+            notices.extend(services.notices())
+            return any(words in notice for notice in notices)
+
+        server.suspend()
+        try:
+            assert comes_true(30, lambda: is_told(f"Valkey does not answer (process {server.pid} hangs)")), notices
+        finally:
+            server.resume()
+        assert comes_true(30, lambda: is_told("Valkey answers again")), notices
+        assert len(notices) == 2
+
+
 def _answers(home: Path) -> bool:
     try:
         redis.Redis.from_url(embedded.endpoints(home).redis_url).ping()

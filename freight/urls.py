@@ -2,11 +2,13 @@
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
+from django.template import loader
 from django.urls import include, path
 from django.views import defaults
 
 from freight import placeholders
 from freight.pages import account, board, exports, imports, navigation
+from monitoring.health import outages
 from shipments.api.http import errors
 
 urlpatterns = [
@@ -44,8 +46,14 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """Answer 500."""
-    return (errors.server_error if _is_api(request) else defaults.server_error)(request)
+    """Answer 500; 503 where the database does not serve."""
+    if _is_api(request):
+        return errors.server_error(request)
+    if error := errors.outage_error():
+        context = {"sentence": outages.explain(error).detail}
+        headers = {"Retry-After": str(errors.RETRY_SECONDS)}
+        return HttpResponse(loader.render_to_string("503.html", context), status=503, headers=headers)
+    return defaults.server_error(request)
 
 
 def _is_api(request: HttpRequest) -> bool:

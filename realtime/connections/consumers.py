@@ -14,6 +14,7 @@ from django.db import Error as DatabaseError
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from monitoring.health import outages
 from monitoring.middleware import accept_or_generate_id
 from monitoring.tracing import trace_context
 from ratelimits import limiter
@@ -152,9 +153,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untype
             self.deliver(frames.error(code="bad_request", message=str(error), echo=echo))
         except (DatabaseError, OperationalError, PoolTimeout, OSError) as error:
             log.warning("WebSocket frame not served", error=repr(error))
-            self.deliver(
-                frames.error(code="unavailable", message="The service cannot read now; try again.", echo=echo)
-            )
+            self.deliver(frames.error(code="unavailable", message=outages.explain(error).detail, echo=echo))
 
     def _allow_frame(self) -> bool:
         """Count a ping, pong or continuation frame like a message; over the limit, close and return False."""

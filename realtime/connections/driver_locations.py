@@ -10,6 +10,7 @@ from django.db import InterfaceError, OperationalError
 
 from monitoring import clock
 from monitoring.dependencies.threads import run_in_thread
+from monitoring.health import outages
 from realtime.protocol import frames
 from realtime.protocol.frames import InvalidFrame
 from shipments import intake
@@ -34,7 +35,7 @@ async def record(subject: Subject, frame: Mapping[str, Any], echo: object) -> by
         return frames.error(code="forbidden", message="Only drivers report their own position.", echo=echo)
     except (OperationalError, InterfaceError, intake.OutcomeUnknown) as error:
         log.warning("position not recorded", error=type(error).__name__)
-        return frames.error(code="unavailable", message="The service cannot write now; try again.", echo=echo)
+        return frames.error(code="unavailable", message=outages.explain(error).detail, echo=echo)
     return None
 
 

@@ -16,6 +16,7 @@ from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
 from monitoring import metrics
+from monitoring.health import outages
 from monitoring.middleware import accept_or_generate_id, describe_request_span
 from monitoring.tracing import trace_context
 from ratelimits import async_limiter, limiter
@@ -31,7 +32,7 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 _SHIPMENT: Final = re.compile(r"/api/shipments/([^/]+)/stream")
 _FEED: Final = "/api/events/stream"
 _CURSOR: Final = re.compile(r"([^:\s]{1,64}):(\d{1,18})")
-_UNAVAILABLE: Final = "The database does not answer just now; try again soon."
+_DRAINING: Final = "This process is restarting; try again soon."
 _UNAUTHENTICATED: Final = "The credentials are missing, wrong or no longer good."
 _TOO_MANY: Final = "There are too many streams and sockets of this user or address, or they are opened too fast."
 _CROSS_SITE: Final = "A page of another site may not open a stream by its visitor's session."
@@ -42,11 +43,19 @@ _log = structlog.get_logger("monitoring.requests")
 class RequestRefused(Exception):
     """The request is answered with a problem+json response that carries `headers`."""
 
-    def __init__(self, status: int, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.title = title
         self.headers = dict(headers or {})
+        self.code = code
 
 
 class StreamApplication:
@@ -124,7 +133,8 @@ class _StreamRequest:
         except (OperationalError, PoolTimeout, OSError) as error:
             stream.end()
             _log.warning("stream not served", error=repr(error))
-            raise RequestRefused(503, "Service Unavailable", _UNAVAILABLE, _RETRY_SOON) from error
+            outage = outages.explain(error)
+            raise RequestRefused(503, "Service Unavailable", outage.detail, _RETRY_SOON, outage.code) from error
         except BaseException:
             stream.end()
             raise
@@ -194,7 +204,7 @@ class _StreamRequest:
             "detail": str(refused),
             "instance": self._scope["path"][:200],
             "requestId": self._id,
-        }
+        } | ({"code": refused.code} if refused.code else {})
         body = orjson.dumps(problem)
         headers = {"Content-Type": "application/problem+json", "Content-Length": str(len(body)), **refused.headers}
         await send(
@@ -237,5 +247,5 @@ _RETRY_SOON: Final = {"Retry-After": "2"}
 # The problems for close codes that are not about the credentials.
 _CLOSE_PROBLEMS: Final = {
     CloseCode.TOO_MANY_MESSAGES: (429, "Too Many Requests", _TOO_MANY, {"Retry-After": "60"}),
-    CloseCode.DRAINING: (503, "Service Unavailable", _UNAVAILABLE, _RETRY_SOON),
+    CloseCode.DRAINING: (503, "Service Unavailable", _DRAINING, _RETRY_SOON),
 }

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from monitoring import clock
+from monitoring.health import outages
 from shipments import services
 from shipments.api.http.renderers import encode
 from shipments.auth.password_hashers import HashingBusy
@@ -29,7 +30,6 @@ from shipments.services.transactions import OutcomeUnknown
 CONTENT_TYPE: Final = "application/problem+json"
 # Enough for PostgreSQL to restart or a lock to be released.
 RETRY_SECONDS: Final = 2
-_UNAVAILABLE_DETAIL: Final = "The database does not answer just now; try again soon."
 _NOT_FOUND_DETAIL: Final = "There is nothing here."
 # The most specific class of an exception decides. Its text is the detail unless _DETAIL_BY_ERROR has one.
 _STATUS_BY_ERROR: Final[Mapping[type[Exception], int]] = {
@@ -55,8 +55,6 @@ _STATUS_BY_ERROR: Final[Mapping[type[Exception], int]] = {
     UnreadablePostError: 400,
     SuspiciousOperation: 400,
     DataError: 400,
-    OperationalError: 503,
-    InterfaceError: 503,
 }
 # Errors whose own text is internal (of the database, of Django) or empty.
 _DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
@@ -72,8 +70,6 @@ _DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
     UnreadablePostError: "The body broke off.",
     SuspiciousOperation: "The request cannot be understood.",
     DataError: "A value is out of range.",
-    OperationalError: _UNAVAILABLE_DETAIL,
-    InterfaceError: _UNAVAILABLE_DETAIL,
     OutcomeUnknown: (
         "The database went away while this was being committed: it was done as a whole or not at all. Send it"
         " again with the same Idempotency-Key, or read what became of it."
@@ -144,7 +140,14 @@ def problem_of(exc: Exception) -> dict[str, Any] | None:
     return _problem_of_domain_error(exc)
 
 
+def _problem_of_outage(exc: BaseException) -> dict[str, Any]:
+    outage = outages.explain(exc)
+    return _problem(503, outage.detail, **({"code": outage.code} if outage.code else {}))
+
+
 def _problem_of_domain_error(exc: Exception) -> dict[str, Any] | None:
+    if isinstance(exc, OperationalError | InterfaceError):
+        return _problem_of_outage(exc)
     for kind in type(exc).__mro__:
         if kind in _STATUS_BY_ERROR:
             return _problem(
@@ -196,12 +199,21 @@ def _flatten(details: Any, path: str = "") -> Iterator[FieldError]:
 
 def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResponse:
     """Return a problem for a request that reached no view, or whose view failed."""
-    response = HttpResponse(
-        encode(_with_instance(_problem(status, detail), request)), status=status, content_type=CONTENT_TYPE
-    )
+    return _response(request, _problem(status, detail))
+
+
+def _response(request: HttpRequest, body: dict[str, Any]) -> HttpResponse:
+    status = body["status"]
+    response = HttpResponse(encode(_with_instance(body, request)), status=status, content_type=CONTENT_TYPE)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response["Retry-After"] = str(RETRY_SECONDS)
     return response
+
+
+def outage_error() -> BaseException | None:
+    """Return the exception being handled where it is one of the database that a retry may end, else None."""
+    error = sys.exc_info()[1]
+    return error if isinstance(error, OperationalError | InterfaceError) else None
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -222,7 +234,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Return 503 while the database is unavailable, else 500; never a traceback."""
-    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
-        return problem_response(request, 503, _UNAVAILABLE_DETAIL)
+    """Return 503 while the database does not serve, else 500; never a traceback."""
+    if error := outage_error():
+        return _response(request, _problem_of_outage(error))
     return problem_response(request, 500, "Something broke here; the request id finds it in the log.")

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.test import RequestFactory
+from psycopg_pool import PoolTimeout
 
 from freight import urls
+from monitoring.health import monitor
 from shipments.api.http import errors
 from shipments.auth.subjects import Subject
 from tests.shipments.api.client import Api
@@ -84,7 +86,6 @@ def test_an_api_key_is_limited_to_its_scopes(dispatcher: Subject) -> None:
 
 def test_an_unavailable_database_is_503_with_retry_after(api: Api, dispatcher: Subject) -> None:
     with pytest.raises(OperationalError) as error, transaction.atomic(), connection.cursor() as cursor:
-        # A statement timeout raises the same class of error as a lock timeout.
         cursor.execute("SET LOCAL statement_timeout = 1")
         cursor.execute("SELECT pg_sleep(1)")
 
@@ -93,6 +94,60 @@ def test_an_unavailable_database_is_503_with_retry_after(api: Api, dispatcher: S
     assert response is not None
     assert (response.status_code, response["Retry-After"]) == (503, "2")
     assert "statement" not in str(response.data)
+
+
+@pytest.fixture
+def locked_error(db: None) -> OperationalError:
+    """Return the error of a lock that another connection holds."""
+    other = connection.copy()
+    try:
+        with transaction.atomic(), connection.cursor() as cursor, other.cursor() as holder:
+            holder.execute("SELECT pg_advisory_lock(4711)")
+            cursor.execute("SET LOCAL lock_timeout = 1")
+            cursor.execute("SELECT pg_advisory_lock(4711)")
+    except OperationalError as error:
+        return error
+    finally:
+        other.close()
+    raise AssertionError("The lock was free.")
+
+
+def test_a_lock_has_a_problem_of_its_own(locked_error: OperationalError) -> None:
+    response = errors.exception_handler(locked_error, {"request": RequestFactory().get("/api/shipments")})
+
+    assert response is not None
+    assert (response.status_code, response["Retry-After"], response.data["code"]) == (503, "2", "locked")
+    assert response.data["detail"] == "Somebody else is changing this; try again."
+
+
+@pytest.mark.parametrize(("path", "kind"), [("/api/shipments", "application/problem+json"), ("/", "text/html")])
+def test_a_lock_outside_of_a_view_and_on_a_page_is_503_too(
+    locked_error: OperationalError, path: str, kind: str
+) -> None:
+    try:
+        raise locked_error
+    except OperationalError:
+        response = urls.handler500(RequestFactory().get(path))
+
+    assert (response.status_code, response["Retry-After"]) == (503, "2")
+    assert response["Content-Type"].startswith(kind)
+    assert b"Somebody else is changing this; try again." in response.content
+
+
+@pytest.mark.parametrize(
+    ("database_error", "code"), [(None, "busy"), ("does not answer", None)], ids=["in use", "away"]
+)
+def test_an_exhausted_pool_is_told_from_a_database_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, database_error: str | None, code: str | None
+) -> None:
+    monkeypatch.setattr(monitor, "dependency_errors", lambda: {"database": database_error})
+    error = OperationalError("couldn't get a connection after 4.00 sec")
+    error.__cause__ = PoolTimeout(str(error))
+
+    body = errors.problem_of(error)
+
+    assert body is not None
+    assert (body["status"], body.get("code")) == (503, code)
 
 
 def test_a_404_outside_the_api_is_html() -> None:

@@ -23,7 +23,7 @@ from shipments.api.http import long_poll
 from shipments.auth import subjects
 from shipments.caching import report as cache_report
 from shipments.domain import pictures
-from shipments.selectors import gauges
+from shipments.selectors import gauges, limit_keys
 from shipments.services.history import regressions
 
 
@@ -56,7 +56,12 @@ def connect() -> None:
     json_reports.register("websocket", report.report)
     json_reports.register("cache", cache_report.cache_report)
     json_reports.register("exports", statistics.report)
-    json_reports.register("ratelimit", partial(ratelimits.report.report, host_decisions=_decisions_of_host))
+    json_reports.register(
+        "ratelimit",
+        partial(ratelimits.report.report, host_decisions=_decisions_of_host),
+        for_staff=partial(ratelimits.report.staff_report, host_decisions=_decisions_of_host),
+    )
+    ratelimits.report.register_owner_names(limit_keys.owners)
     snapshots.register_status("health", details.own_health)
     snapshots.register_status("pool", runtime.pool_status)
     runtime.sample_every_second(report.update_gauges)

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -13,8 +13,27 @@ from ratelimits import counters, metrics, policies
 _MAX_SHOWN: Final = 20
 _PUBLIC_PREFIXES: Final = ("key:", "keys:", "user:", "address:", "account:")
 
+# Returns who keys belong to, by key as it is shown; set by the composition root.
+OwnerNames = Callable[[Iterable[str]], Mapping[str, str]]
+_owner_names: list[OwnerNames] = []
 # The decisions of this host by policy and decision, used while Redis does not answer.
 Decisions = Callable[[], Mapping[tuple[str, str], float]]
+
+
+def register_owner_names(names: OwnerNames) -> None:
+    """Ask `names` who the busiest keys belong to; the last call counts."""
+    _owner_names[:] = [names]
+
+
+def staff_report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str, Any]:
+    """Return the report with `owner` of each busiest key that has one, for staff alone; raises DatabaseError."""
+    body = report(host_decisions=host_decisions)
+    names = _owner_names[-1](entry["key"] for entry in body["topKeys"]) if _owner_names else {}
+    return body | {
+        "topKeys": [
+            entry | ({"owner": names[entry["key"]]} if entry["key"] in names else {}) for entry in body["topKeys"]
+        ]
+    }
 
 
 def report(*, host_decisions: Decisions = metrics.process_decisions) -> dict[str, Any]:

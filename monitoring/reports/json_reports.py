@@ -9,14 +9,17 @@ from monitoring.runtime import hosts
 
 Report = Callable[[], Mapping[str, Any]]
 _reports: dict[str, Report] = {}
+_staff_reports: dict[str, Report] = {}
 
 
-def register(name: str, report: Report) -> None:
+def register(name: str, report: Report, *, for_staff: Report | None = None) -> None:
     """Answer `/api/metrics/<name>` with what `report` returns (JSON), a timestamp and, where hosts miss, `partial`.
 
-    `report` is called in the thread of the request.
+    `for_staff` is what a request with the credentials of staff gets instead. Both are called in the thread of the
+    request.
     """
     _reports[name] = report
+    _staff_reports[name] = for_staff or report
 
 
 def names() -> list[str]:
@@ -24,9 +27,9 @@ def names() -> list[str]:
     return sorted(_reports)
 
 
-def render(name: str) -> dict[str, Any]:
+def render(name: str, *, staff: bool = False) -> dict[str, Any]:
     """Return the body of one report; raises KeyError for a name that is not registered."""
-    body = dict(_reports[name]()) | {
+    body = dict((_staff_reports if staff else _reports)[name]()) | {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     }
     return body | {"partial": True} if hosts.is_partial else body

@@ -46,7 +46,15 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "ratelimit": {
         "timestamp": _TIMESTAMP,
         "limiters": {"general": _POLICY},
-        "topKeys": [{"policy": "general", "key": "user:0197…", "hits": 97, "rejections": 0}],
+        "topKeys": [
+            {
+                "policy": "general",
+                "key": "user:0197…",
+                "hits": 97,
+                "rejections": 0,
+                "owner": "ann@acme.example, Acme",
+            }
+        ],
         "whitelist": ["internal-analytics-service"],
     },
     "performance": {

@@ -80,8 +80,19 @@ class UserForm(Form):
         return party_row.pk if party_row else None
 
 
+class _FoundByLimitKey(ServiceAdmin):
+    """Rows that are found by their key in rate limits, too, as `topKeys` shows it: `user:<id>`."""
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        """Search for the id behind the kind of key."""
+        kind, _, identifier = search_term.strip().partition(":")
+        return super().get_search_results(
+            request, queryset, identifier if kind in {"user", "key", "keys"} else search_term
+        )
+
+
 @admin.register(User)
-class UserAdmin(ServiceAdmin):
+class UserAdmin(_FoundByLimitKey):
     """Accounts: people and services that can log in."""
 
     read_permission = write_permission = "accounts:write"
@@ -89,7 +100,8 @@ class UserAdmin(ServiceAdmin):
     list_display = ("email", "name", "role", "organization", "is_active", "is_staff", "last_login")
     list_filter = ("membership__role", "is_active", "is_staff")
     list_select_related = ("membership__organization",)
-    search_fields = ("email", "name")
+    search_fields = ("email", "name", "=id")
+    search_help_text = "An e-mail, a name, or an id as `topKeys` shows it (user:…)"
     ordering = ("email",)
     actions = ("remove",)
 
@@ -212,7 +224,7 @@ def _read_only_reason(request: HttpRequest, user: User) -> str:
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(RecordAdmin):
+class ApiKeyAdmin(_FoundByLimitKey, RecordAdmin):
     """API keys: created by the API alone, where the secret is shown once; revoked here too."""
 
     read_permission = "accounts:write"
@@ -224,7 +236,8 @@ class ApiKeyAdmin(RecordAdmin):
     list_display = ("name", "prefix", "user", "organization", "scopes", "last_used_at", "expires_at", "revoked_at")
     list_filter = ("revoked_at", "expires_at")
     list_select_related = ("user", "organization")
-    search_fields = ("^name", "^prefix", "=user__email")
+    search_fields = ("^name", "^prefix", "=user__email", "=id", "=user__id")
+    search_help_text = "A name, a prefix, an owner's e-mail, or an id as `topKeys` shows it (key:…, user:…)"
     actions = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

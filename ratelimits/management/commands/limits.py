@@ -27,7 +27,7 @@ class Command(BaseCommand):
         if options["reset"]:
             self._reset(options["reset"])
             return
-        summary = report.report()
+        summary = report.staff_report()
         self._table(
             ("policy", "max", "window", "source", "hits", "rejections"),
             [
@@ -44,8 +44,11 @@ class Command(BaseCommand):
             ],
         )
         self._table(
-            ("policy", "busiest keys", "hits", "rejections"),
-            [(each["policy"], each["key"], each["hits"], each["rejections"]) for each in summary["topKeys"]],
+            ("policy", "busiest keys", "hits", "rejections", "owner"),
+            [
+                (each["policy"], each["key"], each["hits"], each["rejections"], each.get("owner", ""))
+                for each in summary["topKeys"]
+            ],
         )
         self.stdout.write(f"whitelist: {', '.join(summary['whitelist']) or 'empty'}")
         if summary.get("partial"):

@@ -1,5 +1,6 @@
 """The lists of the API that page by keyset."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db.models.functions import Upper
@@ -49,7 +50,9 @@ CUSTOMERS: Final = ListDefinition(
 AUDIT_LOG: Final = ListDefinition(
     rows=audit.audit_entries,
     columns=representation.AUDIT_COLUMNS,
-    filters=filters.AUDIT_FILTERS,
+    filters=filters.AUDIT_LIST_FILTERS,
     orderings=orderings(Ordering("at", "at")),
     default_ordering="-at",
 )
+# A list of its own: each of the two is read from the index in its order.
+INSTALLATION_AUDIT_LOG: Final = replace(AUDIT_LOG, rows=audit.installation_entries)

@@ -151,3 +151,16 @@ AUDIT_FILTERS: Final[Mapping[str, Parameter]] = {
     ),
     "to": Parameter(values.instant, "Before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__lt=at)),
 }
+INSTALLATION_SCOPE: Final = "installation"
+# Whose entries the API lists: the view chooses the list, so nothing is left to filter.
+AUDIT_LIST_FILTERS: Final[Mapping[str, Parameter]] = {
+    **AUDIT_FILTERS,
+    "scope": Parameter(
+        values.choice(("organization", INSTALLATION_SCOPE)),
+        "`organization` (the default): entries of your organisation. `installation`, for staff only: those of the"
+        " whole installation, such as changed limits and logins of unknown accounts. Staff sees what only an"
+        " installation has (`action=limit_change`) without it.",
+        query_parameters.enum_schema(("organization", INSTALLATION_SCOPE)),
+        lambda rows, _: rows,
+    ),
+}

@@ -12,6 +12,7 @@ from tests.drills import exports, imports, leak, own_services, relay, spreadshee
 from tests.drills.alerts import runner as alerts
 from tests.drills.alerts.prometheus import PrometheusMissing
 from tests.drills.harness.waiting import describe
+from tests.drills.restores import runner as restores
 from tests.drills.scenarios import runner as delivery
 
 # Kills of the relay, in the quick and in the long form.
@@ -21,7 +22,7 @@ _EXPORT_ROWS: Final = 20_000
 # Kills of the relay and rows of the file; of one import there are ten attempts.
 _IMPORT: Final = ((3, 10_000), (9, 60_000))
 # The drills that start a whole stage themselves. The others write by Django's settings, on services of their own.
-_WITH_A_STAGE: Final = ("delivery", "alerts")
+_WITH_A_STAGE: Final = ("delivery", "alerts", "restore")
 
 
 class Evidence(Protocol):
@@ -40,6 +41,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     alerts_parser = subparsers.add_parser(
         "alerts", help="the fault of each alert injected, under a real Prometheus with the shipped rules"
     )
+    restore_parser = subparsers.add_parser(
+        "restore", help="the database put back in three ways, and every door asked"
+    )
+    restore_parser.add_argument("--quick", action="store_true", help="under running processes alone")
     leak_parser = subparsers.add_parser(
         "leak", help="the same requests to a Daphne, round after round: memory must not grow"
     )
@@ -121,4 +126,6 @@ def _run(options: dict[str, Any], *, log: Callable[[str], object]) -> Sequence[E
         return leak.run(scale=leak.QUICK if quick else leak.LONG)
     if drill == "alerts":
         return alerts.run(quick=quick, log=log)
+    if drill == "restore":
+        return restores.run(quick=quick, log=log)
     return delivery.run(quick=quick, seed=seed, names=options["row"], log=log)

@@ -240,14 +240,6 @@ class ApiKeyAdmin(_FoundByLimitKey, RecordAdmin):
     search_help_text = "A name, a prefix, an owner's e-mail, or an id as `topKeys` shows it (key:…, user:…)"
     actions = ("revoke",)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return False."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False."""
-        return False
-
     @admin.action(description="Revoke the chosen keys")
     def revoke(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """End keys at once."""

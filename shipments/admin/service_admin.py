@@ -1,7 +1,7 @@
 """ServiceAdmin: the base of every admin page. Whose rows it shows, as which subject it acts, how it refuses."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -36,6 +36,8 @@ REFUSALS = (
     services.DriverNotFound,
     services.CustomerNotFound,
     services.CustomerInUse,
+    services.CheckpointNotFound,
+    services.LinkNotFound,
     members.AccountNotFound,
     members.DuplicateAccount,
     HashingBusy,
@@ -43,6 +45,7 @@ REFUSALS = (
     IllegalTransition,
     Forbidden,
 )
+MAX_CHOSEN: Final = 1_000
 
 
 def subject_of(request: HttpRequest) -> Subject | None:
@@ -167,9 +170,16 @@ class ServiceAdmin(Base):
     def apply_to_each(
         self, request: HttpRequest, rows: models.QuerySet[Any], action: Callable[[Any], object], verb: str
     ) -> None:
-        """Act on every chosen row, each in its own transaction, and report how many succeeded."""
+        """Act on every chosen row, each in its own transaction, and report how many succeeded.
+
+        More than MAX_CHOSEN are refused: the request would take longer than anybody waits for it.
+        """
+        chosen = list(rows[: MAX_CHOSEN + 1])
+        if len(chosen) > MAX_CHOSEN:
+            self.message_user(request, f"Choose at most {MAX_CHOSEN:,} at a time.", messages.ERROR)
+            return
         succeeded = 0
-        for row in rows:
+        for row in chosen:
             try:
                 with transaction.atomic():
                     action(row)
@@ -191,6 +201,14 @@ class RecordAdmin(ServiceAdmin):
 
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     sortable_by = ()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return False; `write_permission` is that of the actions."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False."""
+        return False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return every field that is not secret."""

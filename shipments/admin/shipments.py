@@ -14,6 +14,7 @@ from monitoring import clock
 from shipments import services
 from shipments.admin import shipment_search
 from shipments.admin.service_admin import ServiceAdmin, acting_subject, is_superuser, organization_id_of
+from shipments.admin.tracking import OF_SHIPMENT
 from shipments.domain import lifecycle
 from shipments.models import Organization, Shipment
 
@@ -149,8 +150,8 @@ class ShipmentAdmin(ServiceAdmin):
 
     @admin.display(description="history")
     def history(self, obj: Shipment) -> str:
-        """Return links to the shipment's events and to its part of the audit trail."""
-        events = {"shipment__id__exact": obj.pk}
+        """Return links to the shipment's events, its part of the audit trail, and what else belongs to it."""
+        own = urlencode({OF_SHIPMENT: obj.pk})
         audit = {
             "organization__id__exact": obj.organization_id, "entity__exact": "shipment",
             "entity_id__exact": obj.reference,
@@ -159,8 +160,11 @@ class ShipmentAdmin(ServiceAdmin):
             " · ",
             '<a href="{}?{}">{}</a>',
             (
-                (reverse("admin:shipments_shipmentevent_changelist"), urlencode(events), "Events"),
+                (reverse("admin:shipments_shipmentevent_changelist"), own, "Events"),
                 (reverse("admin:shipments_auditentry_changelist"), urlencode(audit), "Audit"),
+                (reverse("admin:shipments_checkpoint_changelist"), own, "Observations"),
+                (reverse("admin:shipments_proofofdelivery_changelist"), own, "Proofs of delivery"),
+                (reverse("admin:shipments_trackinglink_changelist"), own, "Tracking links"),
             ),
         )
 

@@ -28,6 +28,7 @@ PAGES = (
     "organization",
     "shipmentevent",
     "auditentry",
+    "trackinglink",
 )
 
 

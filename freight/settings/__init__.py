@@ -1,10 +1,23 @@
 """Django's settings, read from the environment; docs/settings.md lists every variable."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
+import structlog
+
 from freight import embedded
-from freight.settings import applications, environment, files, logs, processes, rate_limits, secrets, services
+from freight.settings import (
+    applications,
+    environment,
+    files,
+    logs,
+    misspelled,
+    processes,
+    rate_limits,
+    secrets,
+    services,
+)
 from monitoring.prometheus import multiprocess
 
 BASE_DIR = Path(__file__).resolve().parents[2]
@@ -248,3 +261,5 @@ RATE_LIMIT_WHITELIST = environment.names(
 
 LOGGING_CONFIG = None
 logs.configure(level=LOG_LEVEL)
+for _misspelling in misspelled.find(os.environ, environment.variables):
+    structlog.get_logger("freight.settings").warning(str(_misspelling))

@@ -6,7 +6,7 @@ therefore do not wait for each other.
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, TypeVar
@@ -85,16 +85,21 @@ def _append_links(organization_id: uuid.UUID | None, entries: Sequence[dict[str,
     AuditLink.objects.bulk_create(links)
 
 
-def verify() -> Iterator[BrokenLink | int]:
-    """Verify every chain; yield its number of links where it holds, else its first broken link."""
+def verify(progress: Callable[[int], None] = lambda links: None) -> Iterator[BrokenLink | int]:
+    """Verify every chain; yield its number of links where it holds, else its first broken link.
+
+    `progress` is called with the number of links of each batch.
+    """
     names: list[tuple[uuid.UUID | None, str]] = list(
         Organization.objects.order_by("slug").values_list("id", "slug")
     )
     for organization_id, name in [*names, (None, "installation")]:
-        yield _verify_chain(organization_id, name)
+        yield _verify_chain(organization_id, name, progress)
 
 
-def _verify_chain(organization_id: uuid.UUID | None, name: str) -> BrokenLink | int:
+def _verify_chain(
+    organization_id: uuid.UUID | None, name: str, progress: Callable[[int], None]
+) -> BrokenLink | int:
     previous, n = GENESIS, 0
     columns = [f"entry__{column}" for column in _HASHED_COLUMNS]
     links = _of_organization(AuditLink.objects.all(), organization_id).order_by("n")
@@ -108,6 +113,9 @@ def _verify_chain(organization_id: uuid.UUID | None, name: str) -> BrokenLink | 
         if link_hash(previous, entry) != bytes(row["hash"]):
             return BrokenLink(name, n, row["entry_id"], "does not fit its entry: the entry was changed")
         previous = bytes(row["hash"])
+        if n % BATCH == 0:
+            progress(BATCH)
+    progress(n % BATCH)
     unlinked = (
         _of_organization(AuditEntry.objects.filter(link=None), organization_id)
         .exclude(pk__in=UnlinkedEntry.objects.values("entry_id"))

@@ -1,5 +1,6 @@
 """The audit chain: any later change is found."""
 
+import json
 from io import StringIO
 
 import pytest
@@ -52,8 +53,19 @@ def test_an_untouched_audit_holds() -> None:
 
     status, output = verify_audit()
 
-    assert status == 0
-    assert "none broken" in output
+    report = json.loads(output)
+    assert (status, report["holds"], report["broken"], report["links"] >= 5) == (0, True, [], True)
+
+
+def test_the_verification_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    link_five_entries()
+    monkeypatch.setattr(audit_chain, "BATCH", 2)
+    steps: list[int] = []
+
+    links = sum(result for result in audit_chain.verify(steps.append) if isinstance(result, int))
+
+    assert sum(steps) == links
+    assert steps.count(2) >= 2
 
 
 def test_every_entry_is_linked_once_and_numbered_without_a_gap() -> None:

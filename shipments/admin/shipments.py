@@ -6,14 +6,14 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import admin, messages
 from django.db import models
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html_join
 
 from monitoring import clock
 from shipments import services
-from shipments.admin import shipment_search
-from shipments.admin.service_admin import ServiceAdmin, acting_subject, is_superuser, organization_id_of
+from shipments.admin import driver_assignment, shipment_search
+from shipments.admin.service_admin import MAX_CHOSEN, ServiceAdmin, acting_subject, is_superuser, organization_id_of
 from shipments.admin.tracking import OF_SHIPMENT
 from shipments.domain import lifecycle
 from shipments.models import Organization, Shipment
@@ -120,7 +120,7 @@ class ShipmentAdmin(ServiceAdmin):
     readonly_fields = (
         "reference", "status", "seq", "flags", "delivered_at", "created_at", "updated_at", "history",
     )  # fmt: skip
-    actions = ("discard",)
+    actions = ("assign_driver", "discard")
 
     def rows_of_organization(self, rows: models.QuerySet[Any], subject: Any) -> models.QuerySet[Any]:
         """Keep the shipments that the subject may see."""
@@ -231,6 +231,23 @@ class ShipmentAdmin(ServiceAdmin):
             **details,
         )
         obj.__dict__.update(booked.__dict__)
+
+    @admin.action(description="Assign the chosen shipments to a driver…")
+    def assign_driver(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> HttpResponse | None:
+        """Ask for a driver, then give it to each shipment; what a service refuses is told for each."""
+        driver = driver_assignment.chosen_driver(self.admin_site, request, queryset, MAX_CHOSEN)
+        if isinstance(driver, HttpResponse):
+            return driver
+        at, changes = clock.now(), {"driver_id": driver.pk}
+        self.apply_to_each(
+            request,
+            queryset,
+            lambda row: services.amend(
+                by=acting_subject(request, row.organization_id), now=at, reference=row.reference, changes=changes
+            ),
+            f"assigned to {driver}",
+        )
+        return None
 
     @admin.action(description="Discard the chosen drafts")
     def discard(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:

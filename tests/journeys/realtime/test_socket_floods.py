@@ -75,12 +75,17 @@ async def test_a_flood_of_frames_that_are_no_messages_closes_with_4429(
     assert (code, seconds < 5) == (4429, True)
 
 
-@pytest.mark.parametrize("opcode", [9, 10, 0, 1], ids=["ping", "pong", "continuation", "message"])
-async def test_a_flood_by_a_stranger_is_not_felt_by_others(product: ProductStage, case: Case, opcode: int) -> None:
+@pytest.mark.parametrize(
+    ("opcode", "known"),
+    [(9, False), (9, True), (10, False), (0, False), (1, False)],
+    ids=["ping", "authenticated ping", "pong", "continuation", "message"],
+)
+async def test_a_flood_is_not_felt_by_others(product: ProductStage, case: Case, opcode: int, known: bool) -> None:
     flooded, quiet = product.ws
     token = await sync_to_async(case.credentials.bearer)()
     async with SocketClient(flooded, token) as neighbour, SocketClient(quiet, token) as control:
-        command = [sys.executable, "-m", frame_flood.__name__, str(flooded.port), str(opcode)]
+        arguments = [str(flooded.port), str(opcode), "1", *([token] if known else [])]
+        command = [sys.executable, "-m", frame_flood.__name__, *arguments]
         flooding = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
         try:
             assert flooding.stdout is not None

@@ -1,8 +1,8 @@
-"""Prometheus metrics of exports; the JSON report is `exports.reports.statistics`."""
+"""Prometheus metrics of exports; the JSON report is `exports.queue_report`."""
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 OUTCOMES: Final = ("done", "failed", "cancelled", "refused")
 TOTAL: Final = Counter("exports", "Exports and documents by format and end.", ["format", "outcome"])
@@ -11,10 +11,27 @@ DURATION: Final = Histogram(
     "From the request for an export or document to its end.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800),
 )
+KINDS: Final = ("exports", "imports")
+jobs: Final = Gauge(
+    "background_jobs",
+    "Background exports and imports that are not finished.",
+    ["kind", "state"],
+    multiprocess_mode="livemostrecent",
+)
+oldest_queued: Final = Gauge(
+    "background_job_oldest_queued_seconds",
+    "For how long the oldest queued export or import has waited since it was ordered.",
+    ["kind"],
+    multiprocess_mode="livemostrecent",
+)
 
 
 def declare(formats: tuple[str, ...]) -> None:
-    """Create every series of `exports_total` at zero, so that the first scrape has them."""
+    """Create every series at zero, so that the first scrape has them."""
     for name in formats:
         for outcome in OUTCOMES:
             TOTAL.labels(name, outcome)
+    for kind in KINDS:
+        oldest_queued.labels(kind)
+        for state in ("queued", "running"):
+            jobs.labels(kind, state)

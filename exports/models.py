@@ -77,7 +77,9 @@ class Job(models.Model):
     total = models.PositiveBigIntegerField(null=True)
     # Incremented each time a worker claims the job; only the newest attempt may store a result.
     attempt = models.PositiveIntegerField(default=0)
-    job_id = models.BigIntegerField(null=True)
+    # Attempts that were ended by a lock, an outage or a restart; the next one begins at `retry_at` or later.
+    interruptions = models.PositiveIntegerField(default=0, db_default=0)
+    retry_at = models.DateTimeField(null=True)
     error = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
@@ -108,6 +110,9 @@ class Export(Job):
                 condition=models.Q(state__in=["queued", "running", "succeeded"]),
                 name="export_to_tend",
             ),
+            # Whose last export started longest ago.
+            models.Index(fields=["organization_id", "started_at"], name="export_by_organization"),
+            models.Index(fields=["owner_id", "started_at"], name="export_by_owner"),
         ]
 
     def __str__(self) -> str:
@@ -128,6 +133,7 @@ class Import(Job):
     updated = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
+    start_audited = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         indexes = [
@@ -136,6 +142,8 @@ class Import(Job):
                 fields=["state"], condition=models.Q(state__in=["queued", "running"]), name="import_to_tend"
             ),
             models.Index(fields=["created_at"], name="import_to_forget"),
+            models.Index(fields=["organization_id", "started_at"], name="import_by_organization"),
+            models.Index(fields=["owner_id", "started_at"], name="import_by_owner"),
         ]
 
     def __str__(self) -> str:

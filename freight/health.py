@@ -2,6 +2,7 @@
 
 from django.conf import settings
 
+from exports import queue_report
 from exports.pdf import libraries
 from monitoring.dependencies import database_breaker
 from monitoring.dependencies.probes import ChannelLayer, Clock, Disk, OptionalFeature, PostgreSQL, redis_check
@@ -31,6 +32,7 @@ def application(inner: Application) -> HealthApplication:
         detail_providers={
             "cache": cache_report.hit_rate,
             "websocket": report.health,
+            "backgroundJobs": queue_report.health,
             "memory": details.memory_detail(json_reports.process_statuses),
             "process": details.process_detail,
             "processes": processes.watch.detail,

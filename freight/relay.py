@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 from django.db import close_old_connections, connection
 
-from exports.background import export_worker, jobs
+from exports.background import export_worker, job_queue
 from exports.file_imports import import_worker
 from exports.reports import run_recorder, statistics
 from exports.sandbox import pool
@@ -86,15 +86,16 @@ WORKERS: Final = (
     Worker("idempotency", idempotency.expire_batch, 300),
     Worker("expired logins", lambda: expired_logins.purge_batch(clock.now()), 300),
     Worker("positions", position_partitions.maintain, 600),
-    # Two: one long export must not block the queue.
-    Worker("exports 1", export_worker.work_batch, 0.5, jobs.request_shutdown),
-    Worker("exports 2", export_worker.work_batch, 0.5, jobs.request_shutdown),
+    # One more than one organisation may hold (job_queue.MAX_RUNNING_PER_ORGANIZATION).
+    Worker("exports 1", export_worker.work_batch, 0.5, job_queue.request_shutdown),
+    Worker("exports 2", export_worker.work_batch, 0.5, job_queue.request_shutdown),
+    Worker("exports 3", export_worker.work_batch, 0.5, job_queue.request_shutdown),
     Worker("killed exports", export_worker.requeue_stalled_batch, 1),
     Worker("expired exports", lambda: export_worker.expire_batch(clock.now()), 60),
     Worker("lost exports", lambda: run_recorder.fail_stale_batch(clock.now()), 60),
-    # Two, for the same reason.
-    Worker("imports 1", import_worker.work_batch, 0.5, jobs.request_shutdown),
-    Worker("imports 2", import_worker.work_batch, 0.5, jobs.request_shutdown),
+    Worker("imports 1", import_worker.work_batch, 0.5, job_queue.request_shutdown),
+    Worker("imports 2", import_worker.work_batch, 0.5, job_queue.request_shutdown),
+    Worker("imports 3", import_worker.work_batch, 0.5, job_queue.request_shutdown),
     Worker("killed imports", import_worker.requeue_stalled_batch, 1),
     Worker("old imports", lambda: import_worker.purge_batch(clock.now()), 600),
     Worker("old exports", lambda: statistics.purge_batch(clock.now()), 600),

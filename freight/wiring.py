@@ -7,10 +7,10 @@ from typing import Any
 
 import ratelimits.report
 import ratelimits.signals
+from exports import queue_report
 from exports import signals as export_signals
 from exports.background import progress
 from exports.documents import picture_cleaner
-from exports.reports import statistics
 from monitoring import runtime
 from monitoring.health import details, processes
 from monitoring.prometheus import snapshots
@@ -55,7 +55,7 @@ def connect() -> None:
     json_reports.register("performance", performance.report)
     json_reports.register("websocket", report.report)
     json_reports.register("cache", cache_report.cache_report)
-    json_reports.register("exports", statistics.report)
+    json_reports.register("exports", queue_report.report)
     json_reports.register(
         "ratelimit",
         partial(ratelimits.report.report, host_decisions=_decisions_of_host),
@@ -69,6 +69,7 @@ def connect() -> None:
     runtime.measure_once_per_host(regressions.try_check, interval=1)
     runtime.measure_once_per_host(gauges.sample_relay_lag, interval=2)
     runtime.measure_once_per_host(gauges.sample_states, interval=15)
+    runtime.measure_once_per_host(queue_report.sample, interval=5)
 
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:

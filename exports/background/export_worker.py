@@ -7,14 +7,12 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final
 
-import psycopg
 import structlog
 from django.conf import settings
 from django.db import Error, connection, transaction
-from procrastinate.exceptions import ProcrastinateException
 
-from exports.background import export_jobs, file_store, jobs
-from exports.background.jobs import AttemptSuperseded
+from exports.background import export_jobs, file_store, job_queue, jobs
+from exports.background.jobs import AttemptSuperseded, ShuttingDown
 from exports.models import Export
 from exports.reports import execution, format_registry, report_query, run_recorder
 from exports.reports.definitions import REPORTS
@@ -30,20 +28,13 @@ State = Export.State
 
 
 def work_batch() -> int:
-    """Write the queued exports, one after the other, and return how many were waiting."""
-    return jobs.work_batch(export_jobs.JOB_TYPE)
-
-
-def write(export_id: uuid.UUID) -> None:
-    """Write one export from the beginning, unless another worker has claimed it or it was cancelled."""
-    with jobs.claimed(export_jobs.JOB_TYPE, export_id, done=0, total=None, run_id=uuid.uuid4()) as export:
-        if export is not None:
-            _run_attempt(export)
+    """Write the export whose turn it is; return 0 where none is queued."""
+    return job_queue.work_batch(export_jobs.JOB_TYPE, _run_attempt, done=0, total=None, run_id=uuid.uuid4())
 
 
 def requeue_stalled_batch() -> int:
     """Requeue exports whose worker was killed and return how many."""
-    return jobs.requeue_stalled_batch(export_jobs.JOB_TYPE, _reset_stalled)
+    return job_queue.requeue_stalled_batch(export_jobs.JOB_TYPE, _reset_stalled, export_jobs.publish_progress)
 
 
 def _reset_stalled(export: Export) -> None:
@@ -72,9 +63,8 @@ def _run_attempt(export: Export) -> None:
         _write_file(export, jobs.subject_of(export))
     except (AttemptSuperseded, Forbidden, InvalidFields, OSError) as error:
         _store_failure(export, error)
-    except (Error, psycopg.Error, ProcrastinateException) as error:
-        # The state stays RUNNING without a lock: `requeue_stalled_batch` retries it once the database answers.
-        log.warning("export interrupted", export=str(export.pk), error=type(error).__name__)
+    except job_queue.REPEATED:
+        raise
     except Exception as error:
         log.exception("export failed", export=str(export.pk))
         _store_failure(export, error)
@@ -96,24 +86,27 @@ def _write_file(export: Export, by: Subject) -> None:
         by=by, report=report.name, format=file_format.name, filters=query.raw_values, rows=dataset.reader.count,
         id=export.run_id or uuid.uuid4(), export_id=export.pk,
     )  # fmt: skip
-    outcome, size = "failed", 0
+    outcome = "failed"
     try:
         recorder.start()
+        connection.close()  # writing takes minutes and needs none
         with _progress_reported(export, dataset, recorder):
             stored_file = file_store.write(
                 f"{export.pk}-{export.attempt}.{file_format.name}", file_format.write(dataset)
             )
-        size = stored_file.size
-        _finish(export, stored_file, dataset.reader.count)
+        _finish(export, stored_file, recorder)
         outcome = "done"
     except BaseException:
-        outcome = "cancelled" if dataset.reader.cancelled.is_set() else "failed"
-        if outcome == "cancelled":
+        if dataset.reader.cancelled.is_set():
+            if job_queue.is_shutting_down():
+                raise ShuttingDown from None
+            outcome = "cancelled"
             raise AttemptSuperseded from None
         raise
     finally:
         dataset.reader.close()
-        recorder.finish(outcome, sent=size)
+        if outcome != "done":
+            recorder.finish(outcome, sent=0)
 
 
 @contextmanager
@@ -135,13 +128,13 @@ def _report_progress(export: Export, dataset: Dataset, recorder: RunRecorder, fi
     try:
         while True:
             try:
-                if jobs.is_shutting_down() or not _store_progress(export, dataset):
+                if job_queue.is_shutting_down() or not _store_progress(export, dataset):
                     dataset.reader.cancel()
                     return
                 recorder.heartbeat()
             except Error as error:
                 log.warning("progress not stored", export=str(export.pk), error=type(error).__name__)
-                connection.close()
+            connection.close()
             if finished.wait(_PROGRESS_SECONDS):
                 return
     finally:
@@ -157,12 +150,16 @@ def _store_progress(export: Export, dataset: Dataset) -> bool:
     return True
 
 
-def _finish(export: Export, stored_file: file_store.StoredFile, rows: int) -> None:
-    now = clock.now()
-    updated = jobs.current_attempt(export_jobs.JOB_TYPE, export).update(
-        state=State.SUCCEEDED, done=rows, total=rows, file=stored_file.name, size=stored_file.size,
-        sha256=stored_file.sha256, finished_at=now, expires_at=now + timedelta(seconds=settings.EXPORT_KEEP),
-    )  # fmt: skip
+def _finish(export: Export, stored_file: file_store.StoredFile, recorder: RunRecorder) -> None:
+    """Store the file's name and the end of the run, in one transaction; raises AttemptSuperseded."""
+    now, rows = clock.now(), recorder.rows
+    with transaction.atomic():
+        updated = jobs.current_attempt(export_jobs.JOB_TYPE, export).update(
+            state=State.SUCCEEDED, done=rows, total=rows, file=stored_file.name, size=stored_file.size,
+            sha256=stored_file.sha256, finished_at=now, expires_at=now + timedelta(seconds=settings.EXPORT_KEEP),
+        )  # fmt: skip
+        if updated:
+            recorder.store_success(sent=stored_file.size)
     if not updated:
         file_store.remove(stored_file.name)
         raise AttemptSuperseded

@@ -16,14 +16,14 @@ from exports.models import Import, ImportedFile, ImportedRow
 from shipments import intake, representation
 from shipments.auth.subjects import Subject
 
-JOB_TYPE: Final = JobType("imports", "import", Import, task="exports.import", lock_namespace=0x4652494D)  # "FRIM"
+JOB_TYPE: Final = JobType("imports", Import, lock_namespace=0x4652494D)  # "FRIM"
 MAX_PAGE_SIZE: Final = 1000
 _LIST_LIMIT: Final = 50
 _ROW_FIELDS: Final = ("row", "reference", "outcome", "changed", "errors", "warnings")
 
 
 def create(*, by: Subject, now: datetime, table: ImportTable, filename: str, size: int) -> Import:
-    """Store a parsed file and enqueue its task, in one transaction.
+    """Store a parsed file and its job, in one transaction; the job's row is its place in the queue.
 
     `size` is that of the upload in bytes. Raises Forbidden, InvalidFields (the columns), TooManyJobs.
     """
@@ -38,7 +38,6 @@ def create(*, by: Subject, now: datetime, table: ImportTable, filename: str, siz
             header=table.header, decimal_comma=table.decimal_comma, total=table.count, created_at=now,
         )  # fmt: skip
         ImportedFile.objects.create(import_id=import_job.pk, packed=table.packed)
-        jobs.enqueue(JOB_TYPE, import_job)
     return import_job
 
 

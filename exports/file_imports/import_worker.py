@@ -4,20 +4,17 @@ The shipments that a chunk changes, the report on its rows and the progress of t
 a crash no row is applied twice.
 """
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import psycopg
 import structlog
 from django.conf import settings
-from django.db import Error, transaction
+from django.db import transaction
 from django.db.models import F
-from procrastinate.exceptions import ProcrastinateException
 
-from exports.background import jobs
-from exports.background.jobs import AttemptSuperseded
+from exports.background import job_queue, jobs
+from exports.background.jobs import AttemptSuperseded, ShuttingDown
 from exports.file_imports import columns, import_jobs, row_processing, table
 from exports.file_imports.columns import ColumnMap
 from exports.file_imports.row_processing import CHUNK_ROWS, ChunkReader
@@ -25,25 +22,21 @@ from exports.models import Import, ImportedFile, ImportedRow
 from monitoring import clock
 from shipments import intake
 from shipments.auth.subjects import Forbidden, Subject
-from shipments.intake import ImportRow, OutcomeUnknown
+from shipments.intake import ImportRow
 from shipments.parsing.query_parameters import InvalidFields
 
 log: Final = structlog.get_logger("exports")
 State = Import.State
 
 
-class ShuttingDown(Exception):
-    """This process shuts down; the import is requeued."""
-
-
 def work_batch() -> int:
-    """Apply the queued imports, one after the other, and return how many were waiting."""
-    return jobs.work_batch(import_jobs.JOB_TYPE)
+    """Apply the import whose turn it is, from its stored progress on; return 0 where none is queued."""
+    return job_queue.work_batch(import_jobs.JOB_TYPE, _run_attempt)
 
 
 def requeue_stalled_batch() -> int:
     """Requeue imports whose worker was killed and return how many."""
-    return jobs.requeue_stalled_batch(import_jobs.JOB_TYPE, _end_exhausted)
+    return job_queue.requeue_stalled_batch(import_jobs.JOB_TYPE, _end_exhausted, import_jobs.publish_progress)
 
 
 def purge_batch(now: datetime) -> int:
@@ -58,18 +51,11 @@ def purge_batch(now: datetime) -> int:
     return len(import_ids)
 
 
-def apply(import_id: uuid.UUID) -> None:
-    """Apply one import from its stored progress on, unless another worker has claimed it or it was cancelled."""
-    with jobs.claimed(import_jobs.JOB_TYPE, import_id) as import_job:
-        if import_job is not None:
-            _run_attempt(import_job)
-
-
 def _end_exhausted(import_job: Import) -> None:
     """Delete the file of an import that has no attempts left, and audit its failure; others need no cleanup."""
-    if import_job.attempt >= jobs.MAX_ATTEMPTS:
+    if import_job.state == State.FAILED:
         ImportedFile.objects.filter(pk=import_job.pk).delete()
-        details = {**import_jobs.counts(import_job), "why": "Its process ended."}
+        details = {**import_jobs.counts(import_job), "why": "It had no attempts left."}
         import_jobs.record_audit(
             import_job, by=_audit_subject(import_job), now=clock.now(), outcome="failed", details=details
         )
@@ -78,13 +64,12 @@ def _end_exhausted(import_job: Import) -> None:
 def _run_attempt(import_job: Import) -> None:
     try:
         _apply_chunks(import_job)
-    except (AttemptSuperseded, ShuttingDown):
+    except AttemptSuperseded:
         pass  # cancelled, or continued by another process
     except (Forbidden, InvalidFields) as error:
         _store_failure(import_job, error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error))
-    except (Error, psycopg.Error, ProcrastinateException, OutcomeUnknown) as error:
-        # The state stays RUNNING without a lock: `requeue_stalled_batch` retries it once the database answers.
-        log.warning("import interrupted", job=str(import_job.pk), error=type(error).__name__)
+    except job_queue.REPEATED:
+        raise
     except Exception:
         log.exception("import failed", job=str(import_job.pk))
         _store_failure(import_job, "The file could not be applied; the log of the workers says why.")
@@ -93,14 +78,16 @@ def _run_attempt(import_job: Import) -> None:
 def _apply_chunks(import_job: Import) -> None:
     by = jobs.subject_of(import_job)
     by.require("shipments:write")
-    if import_job.attempt == 1:
-        import_jobs.record_audit(import_job, by=by, now=clock.now(), outcome="started", details={})
+    if not import_job.start_audited:
+        with transaction.atomic():
+            import_jobs.record_audit(import_job, by=by, now=clock.now(), outcome="started", details={})
+            jobs.current_attempt(import_jobs.JOB_TYPE, import_job).update(start_audited=True)
     import_jobs.publish_progress(import_job)
     column_map = columns.match_header(import_job.header)
     row_reader = ChunkReader(column_map, decimal_comma=import_job.decimal_comma)
     rows = table.iter_packed_rows(bytes(ImportedFile.objects.get(pk=import_job.pk).packed))
     for chunk in row_reader.chunks(rows, CHUNK_ROWS, skip=import_job.done):
-        if jobs.is_shutting_down():
+        if job_queue.is_shutting_down():
             raise ShuttingDown
         _apply_chunk(import_job, chunk, column_map)
         import_job.refresh_from_db(fields=["done", *row_processing.OUTCOMES])
@@ -116,7 +103,7 @@ def _apply_chunks(import_job: Import) -> None:
 def _apply_chunk(import_job: Import, chunk: Sequence[ImportRow], column_map: ColumnMap) -> None:
     """Apply rows, store their results and the progress, in one transaction.
 
-    Raises Forbidden, AttemptSuperseded, OutcomeUnknown, and what the database raises.
+    Raises Forbidden, AttemptSuperseded, intake.OutcomeUnknown, and what the database raises.
     """
     # Its permissions may have changed since the last chunk.
     by: Subject = jobs.subject_of(import_job)

@@ -64,18 +64,29 @@ class RunRecorder:
         """Store and audit the outcome: `done`, `failed` or `cancelled`. A database error is only logged."""
         seconds = time.monotonic() - self._started_monotonic
         _count(self.format, outcome, seconds)
-        details = {"bytes": sent, "durationMs": round(seconds * 1000)}
-        now = clock.now()
         try:
             with transaction.atomic():
-                Run.objects.filter(pk=self.id).update(
-                    outcome=outcome, rows=self.rows, bytes=sent, cached=self.cached, seen_at=now, ended_at=now
-                )
-                self._audit(outcome, details, now)
+                self._store_outcome(outcome, sent, seconds)
         except Error as error:
-            _log.error(
-                "export not audited", export=str(self.id), outcome=outcome, error=type(error).__name__, **details
-            )
+            _log.error("export not audited", export=str(self.id), outcome=outcome, error=type(error).__name__)
+
+    def store_success(self, *, sent: int) -> None:
+        """Store and audit that the run is done, in the caller's transaction; raises what the database raises."""
+        seconds = time.monotonic() - self._started_monotonic
+        self._store_outcome("done", sent, seconds)
+        transaction.on_commit(lambda: _count(self.format, "done", seconds))
+
+    def _store_outcome(self, outcome: str, sent: int, seconds: float) -> None:
+        now = clock.now()
+        runs = Run.objects.filter(pk=self.id)
+        if outcome != "done":
+            # A commit whose answer was lost may have stored its end already.
+            runs = runs.exclude(outcome=Run.Outcome.DONE)
+        updated = runs.update(
+            outcome=outcome, rows=self.rows, bytes=sent, cached=self.cached, seen_at=now, ended_at=now
+        )
+        if updated:
+            self._audit(outcome, {"bytes": sent, "durationMs": round(seconds * 1000)}, now)
 
     def record_refusal(self, reason: str) -> None:
         """Store and audit a refused export, at most once a second per caller. A database error is only logged."""

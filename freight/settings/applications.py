@@ -19,7 +19,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "channels",
     "django_prometheus",
-    "procrastinate.contrib.django",
     "freight",
     "shipments",
     "realtime",

@@ -63,8 +63,6 @@ def configure(*, level: str) -> None:
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
             "root": {"handlers": ["stderr"], "level": level},
             "loggers": {
-                # It logs all its tasks at every start.
-                "procrastinate": {"level": "WARNING"},
                 "django": {"level": level},
                 # monitoring.middleware logs each request.
                 "django.request": {"level": "ERROR"},

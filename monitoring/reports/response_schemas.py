@@ -108,10 +108,11 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "rows": 1204111,
         "bytes": 204111222,
         "cache": {"hits": 11, "misses": 10},
+        "queues": {"exports": {"queued": 3, "running": 2, "oldestQueuedSeconds": 12.5}},
     },
 }
 # Objects whose names are data: kinds of rooms, formats, caches, limits.
-_MAPPING_FIELDS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", "limiters"})
+_MAPPING_FIELDS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", "limiters", "queues"})
 
 
 def _schema_of(example: Any, *, name: str = "") -> dict[str, Any]:

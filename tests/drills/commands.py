@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from django.core.management.base import CommandError
 
-from tests.drills import exports, imports, leak, own_services, relay, spreadsheets
+from tests.drills import exports, imports, leak, orders, own_services, relay, spreadsheets
 from tests.drills.alerts import runner as alerts
 from tests.drills.alerts.prometheus import PrometheusMissing
 from tests.drills.harness.waiting import describe
@@ -50,6 +50,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     exports_parser = subparsers.add_parser("exports", help="the relay killed while it writes exports")
     imports_parser = subparsers.add_parser("imports", help="the relay killed while it imports")
+    orders_parser = subparsers.add_parser(
+        "orders", help="a relay killed and tables locked at each step of an export's and an import's life"
+    )
     subparsers.add_parser("spreadsheets", help="exports opened and saved by LibreOffice")
     for parser_with_seed in (
         relay_parser,
@@ -58,6 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         leak_parser,
         exports_parser,
         imports_parser,
+        orders_parser,
     ):
         parser_with_seed.add_argument("--quick", action="store_true", help="fewer faults, shorter ones")
         parser_with_seed.add_argument("--seed", type=int, default=1)
@@ -122,6 +126,8 @@ def _run(options: dict[str, Any], *, log: Callable[[str], object]) -> Sequence[E
     if drill == "imports":
         kills, rows = _IMPORT[not quick]
         return [imports.run(kills=kills, rows=rows, seed=seed)]
+    if drill == "orders":
+        return orders.run(orders.quick_rows() if quick else orders.rows())
     if drill == "leak":
         return leak.run(scale=leak.QUICK if quick else leak.LONG)
     if drill == "alerts":

@@ -22,7 +22,7 @@ import orjson
 import pikepdf
 from django.db import connection
 
-from exports.background import export_jobs, file_store, jobs
+from exports.background import export_jobs, file_store, job_queue, jobs
 from exports.models import Export
 from shipments import services
 from shipments.auth.subjects import Subject
@@ -186,7 +186,7 @@ def _check(export_orders: _ExportOrders, evidence: Evidence) -> None:
             evidence.wrong += not _is_complete(
                 export, file_store.path_of(export.file).read_bytes(), export_orders.expected_rows(export)
             )
-        elif export.state == State.FAILED and export.attempt >= jobs.MAX_ATTEMPTS:
+        elif export.state == State.FAILED and export.attempt >= job_queue.MAX_ATTEMPTS:
             evidence.given_up += 1
         else:
             evidence.unfinished += 1

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from exports.background.jobs import OPEN_STATES
 from exports.models import Export, Import, Job
@@ -19,8 +18,6 @@ def export_dir(tmp_path: Path, settings: Any, committed: None) -> Path:
     """Set a directory for this test's files and empty the queue of other tests' jobs."""
     for model in (Export, Import):
         model.objects.filter(state__in=OPEN_STATES).update(state=Job.State.CANCELLED)
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM procrastinate_jobs")
     settings.EXPORT_DIR = tmp_path / "exports"
     return tmp_path / "exports"
 

@@ -24,6 +24,16 @@ _LOCK_SECONDS: Final = 0.8
 _BLOCKED_WRITERS: Final = 40
 # So that something is known that the backup lacks.
 _WRITING_SECONDS: Final = 5.0
+# By nobody who has access: the relay ends it at once.
+_OLD_EXPORT: Final = """
+INSERT INTO exports_export (
+    id, organization_id, owner_id, request_id, state, done, attempt, error, created_at, report, format, filters,
+    file, sha256
+) VALUES (
+    gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), '', 'queued', 0, 0, '', now() - interval '20 minutes',
+    'shipments', 'csv', '{}', '', ''
+)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,15 @@ async def _clock_wrong(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterat
     finally:
         spare.signal(signal.SIGKILL)
         await spare.gone()
+
+
+@asynccontextmanager
+async def _order_without_relay(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """Kill the relay, and leave an export that was ordered twenty minutes ago; the relay then ends it."""
+    async with _relay_killed(stage, _):
+        with psycopg.connect(stage.database.url) as connection:
+            connection.execute(_OLD_EXPORT)
+        yield
 
 
 @asynccontextmanager
@@ -232,6 +251,7 @@ FAULTS: Final = (
     Fault("an api process hangs", _api_hung, frozenset({"ProcessHung"}), wave=3),
     Fault("a worker of the relay is locked out", _chain_locked, frozenset({"RelayWorkerStalls"}), fires_seconds=75),
     Fault("a clock is wrong", _clock_wrong, frozenset({"ClockSkew"})),
+    Fault("an order without a relay", _order_without_relay, frozenset({"QueueNotWorked", "JobsWaitLong"})),
     Fault("nginx says nothing", _nginx_frozen, frozenset({"FreightDown"})),
     Fault("every processor busy", machine_faults.processors_busy, frozenset({"HighCpu"})),
     Fault(

@@ -5,26 +5,22 @@ import os
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from exports import signals
-from exports.background import export_jobs, export_worker, file_store, jobs
+from exports.background import export_jobs, export_worker, file_store, job_queue
 from exports.models import Export, Run
 from exports.reports import format_registry
 from exports.reports.format_registry import Dataset, Format
 from exports.reports.run_recorder import RunRecorder
 from shipments.auth.subjects import Subject
 from shipments.models import ApiKey, AuditEntry, Organization
-from shipments.selectors.async_pool import connection_arguments
 from tests import factories
 from tests.exports import pdf_reader
 from tests.exports.export_client import token
@@ -50,14 +46,6 @@ def endless_format(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
     monkeypatch.setitem(format_registry._formats, "endless", Format("endless", "text/plain", "csv", write))
     return started
-
-
-@contextmanager
-def locked_exports() -> Iterator[None]:
-    """Let nobody change an export while the block runs."""
-    with psycopg.connect(**connection_arguments("test lock", "")) as other, other.transaction():
-        other.execute("LOCK TABLE exports_export IN SHARE MODE")
-        yield
 
 
 def test_a_cancelled_export_stops_writing(
@@ -158,53 +146,14 @@ def test_an_export_with_a_live_worker_is_not_requeued(dispatcher: Subject, endle
     worker.join(10)
 
 
-def test_a_queued_export_whose_entry_is_gone_is_requeued(api: Api, dispatcher: Subject) -> None:
-    factories.booked_shipment(dispatcher)
-    export = create_export(api)
-
-    with locked_exports():  # the worker that fetched the entry cannot claim the job: the entry ends in an error
-        export_worker.work_batch()
-    forgotten = get_export(api, export)["state"]
-    requeued = export_worker.requeue_stalled_batch()
-    export_worker.work_batch()
-
-    assert (forgotten, requeued) == ("queued", 1)
-    assert (get_export(api, export)["state"], Export.objects.get(pk=export["id"]).attempt) == ("succeeded", 1)
-
-
-def test_a_queued_export_whose_worker_was_killed_before_it_claimed_it_is_requeued(
-    api: Api, dispatcher: Subject
-) -> None:
-    factories.booked_shipment(dispatcher)
-    export = create_export(api)
-    job_id = Export.objects.get(pk=export["id"]).job_id
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE procrastinate_jobs SET status = 'doing' WHERE id = %s", [job_id])
-
-    just_fetched = export_worker.requeue_stalled_batch()
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE procrastinate_events SET at = at - interval '1 minute' WHERE job_id = %s", [job_id])
-    requeued = export_worker.requeue_stalled_batch()
-    export_worker.work_batch()
-
-    assert (just_fetched, requeued, export_worker.requeue_stalled_batch()) == (0, 1, 0)
-    assert get_export(api, export)["state"] == "succeeded"
-
-
-def test_a_queued_export_that_waits_for_a_worker_is_left_alone(api: Api) -> None:
-    create_export(api)
-
-    assert export_worker.requeue_stalled_batch() == 0
-
-
 def test_an_export_fails_after_its_last_attempt(api: Api, dispatcher: Subject) -> None:
     export = create_export(api)
-    Export.objects.filter(pk=export["id"]).update(state=State.RUNNING, attempt=jobs.MAX_ATTEMPTS)
+    Export.objects.filter(pk=export["id"]).update(state=State.RUNNING, attempt=job_queue.MAX_ATTEMPTS)
 
     export_worker.requeue_stalled_batch()
 
     assert get_export(api, export)["state"] == "failed"
-    assert export_worker.work_batch() in {0, 1}  # a queued task finds nothing to do
+    assert export_worker.work_batch() == 0
     assert get_export(api, export)["state"] == "failed"
 
 

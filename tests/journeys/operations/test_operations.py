@@ -158,6 +158,7 @@ LINES: list[tuple[str, str, Callable[[Any], bool]]] = [
     ("/api/metrics/exports", ".total", _is_number(1)),
     ("/api/metrics/exports", ".byFormat.csv", _is_number(1)),
     ("/api/metrics/exports", ".cache", _has_keys("hits", "misses")),
+    ("/api/metrics/exports", ".queues", _has_keys("exports", "imports")),
     ("/api/health", ".ok", lambda ok: ok is True),
     ("/api/health", ".service", lambda name: name == "freight-api"),
     ("/api/health/detailed", ".status", lambda status: status == "healthy"),

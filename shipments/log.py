@@ -179,7 +179,7 @@ def _summary(shipment: Shipment) -> dict[str, Any]:
 def _publish_event(event: ShipmentEvent, summary: dict[str, Any]) -> None:
     metrics.events.labels(event.type).inc()
     signals.event_committed.send_robust(
-        sender=ShipmentEvent, event=representation.event(event_row(event)), shipment=summary,
+        sender=ShipmentEvent, event=representation.event(event_row(event), "staff"), shipment=summary,
         organization_id=event.organization_id, shipment_id=event.shipment_id,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from shipments.domain import lifecycle
+from shipments.domain import lifecycle, visibility
 
 Row = Mapping[str, Any]
 Json = dict[str, Any]
@@ -36,6 +36,8 @@ EVENT_COLUMNS: Final = (
     *(f"location__{column}" for column in _PLACE),
 )  # fmt: skip
 FEED_COLUMNS: Final = (*(f"event__{column}" for column in EVENT_COLUMNS), "event__shipment__reference", "position")
+# What the variant `restricted` of an event needs beside its own columns: to whom the shipment belongs now.
+_CURRENT_CUSTOMER: Final = "shipment__customer_id"
 DRIVER_COLUMNS: Final = (
     "id", "name", "phone", "status", "license_number", "vehicle",
     "last_position__latitude", "last_position__longitude", "last_position__recorded_at",
@@ -145,13 +147,18 @@ def snapshot(row: Row) -> Json:
 
 def shipment(row: Row, variant: str) -> Json:
     """Return a shipment as REST shows it in one visibility variant (`staff`, `restricted`)."""
-    body = snapshot(row)
+    body = snapshot_in(snapshot(row), variant)
     body["position"] = shipment_position(row, variant)
     if variant == "staff":
         body["notes"] = row["notes"]
         if body["driver"]:
             body["driver"]["phone"] = row["driver__phone"]
     return body
+
+
+def snapshot_in(snapshot_json: Json, variant: str) -> Json:
+    """Return a snapshot, or the summary of one, in a visibility variant."""
+    return snapshot_json if variant == "staff" else visibility.restrict_snapshot(snapshot_json)
 
 
 def shipment_position(row: Row, variant: str) -> Json | None:
@@ -164,9 +171,14 @@ def party(party_id: uuid.UUID | str | None, name: str | None) -> Json | None:
     return None if party_id is None else {"id": identifier(party_id), "name": name}
 
 
-def event(row: Row) -> Json:
-    """Return one event of the log, the same for every role that may see its shipment."""
-    return {
+def event_columns(variant: str) -> tuple[str, ...]:
+    """Return the columns of a row for `event` in a visibility variant, as arguments of `.values()`."""
+    return EVENT_COLUMNS if variant == "staff" else (*EVENT_COLUMNS, _CURRENT_CUSTOMER)
+
+
+def event(row: Row, variant: str) -> Json:
+    """Return one event of the log in a visibility variant."""
+    body = {
         "id": identifier(row["id"]),
         "seq": row["seq"],
         "type": row["type"],
@@ -177,11 +189,15 @@ def event(row: Row) -> Json:
         "actor": {"role": row["actor_role"], "id": identifier(row["actor_id"]) if row["actor_id"] else None},
         "data": row["data"],
     }
+    if variant == "staff":
+        return body
+    customer_id = row[_CURRENT_CUSTOMER]
+    return visibility.restrict_event(body, customer_id=identifier(customer_id) if customer_id else None)
 
 
 def feed_entry(row: Row) -> Json:
     """Return one entry of an organisation's feed: the event, the reference of its shipment, its position."""
-    return event({column: row[f"event__{column}"] for column in EVENT_COLUMNS}) | {
+    return event({column: row[f"event__{column}"] for column in EVENT_COLUMNS}, "staff") | {
         "shipmentId": row["event__shipment__reference"],
         "position": row["position"],
     }

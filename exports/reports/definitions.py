@@ -15,11 +15,11 @@ from shipments.selectors.reports.copy_reader import CopyFormat, CopyReader
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its label, its SQL cell, who may see it, and whether it is in the default selection."""
+    """One column: its label, its SQL cell, and whether it is in the default selection."""
 
     label: str
     cell: Cell
-    restricted: bool = False  # empty for subjects of the variant "restricted"
+    restricted: Cell | None = None  # what subjects of the variant "restricted" get in its place
     default: bool = True
 
 
@@ -49,12 +49,11 @@ class Report:
         return tuple(name for name, column in self.columns.items() if column.default)
 
     def cells(self, subject: Subject, fields: tuple[str, ...]) -> dict[str, Cell]:
-        """Return the cells of these fields; restricted ones are empty for a restricted subject."""
-        is_restricted = subject.variant == "restricted"
-        return {
-            name: cells.empty() if is_restricted and self.columns[name].restricted else self.columns[name].cell
-            for name in fields
-        }
+        """Return the cells of these fields, in the subject's variant."""
+        columns = {name: self.columns[name] for name in fields}
+        if subject.variant == "staff":
+            return {name: column.cell for name, column in columns.items()}
+        return {name: column.restricted or column.cell for name, column in columns.items()}
 
     def open(self, subject: Subject, queryset: Any, fields: tuple[str, ...], form: CopyFormat) -> CopyReader:
         """Open a snapshot and count the rows of the queryset; the caller closes it. Raises OperationalError."""
@@ -74,7 +73,7 @@ SHIPMENTS: Final = Report(
         "status": Column("Status", cells.plain("status")),
         "driverId": Column("Driver ID", cells.plain("driver_id")),
         "driverName": Column("Driver Name", cells.text("driver__name")),
-        "driverPhone": Column("Driver Phone", cells.text("driver__phone"), restricted=True),
+        "driverPhone": Column("Driver Phone", cells.text("driver__phone"), cells.empty()),
         "createdAt": Column("Created At", cells.instant("created_at")),
         "updatedAt": Column("Updated At", cells.instant("updated_at")),
         "customer": Column("Customer", cells.text("customer__name")),
@@ -90,8 +89,8 @@ SHIPMENTS: Final = Report(
         "po": Column("PO", cells.json_member("references", "po"), default=False),
         "bol": Column("BOL", cells.json_member("references", "bol"), default=False),
         "pro": Column("PRO", cells.json_member("references", "pro"), default=False),
-        "flags": Column("Flags", cells.json_document("flags"), default=False),
-        "notes": Column("Notes", cells.text("notes"), restricted=True, default=False),
+        "flags": Column("Flags", cells.json_document("flags"), cells.public_flags("flags"), default=False),
+        "notes": Column("Notes", cells.text("notes"), cells.empty(), default=False),
     },
     source=shipments.visible_shipments,
     filters=filters.shipment_filters,
@@ -103,6 +102,7 @@ SHIPMENTS: Final = Report(
         "reference": ("reference", "id"),
     },
 )
+_PUBLIC_DATA: Final = cells.public_data("data", "type", "shipment__customer_id")
 EVENTS: Final = Report(
     name="events",
     title="Events",
@@ -117,9 +117,9 @@ EVENTS: Final = Report(
         "recordedAt": Column("Recorded At", cells.instant("recorded_at")),
         "location": Column("Location", cells.place("location")),
         "actorRole": Column("Actor Role", cells.plain("actor_role")),
-        "actorId": Column("Actor ID", cells.plain("actor_id")),
-        "note": Column("Note", cells.json_member("data", "note")),
-        "data": Column("Data", cells.json_document("data"), default=False),
+        "actorId": Column("Actor ID", cells.plain("actor_id"), cells.empty()),
+        "note": Column("Note", cells.json_member("data", "note"), cells.public_note("data", "type")),
+        "data": Column("Data", cells.json_document("data"), _PUBLIC_DATA, default=False),
     },
     source=shipments.visible_events,
     filters=lambda subject: filters.EVENT_FILTERS,

@@ -141,6 +141,9 @@ class LogRoom:
         self.known_seq = max(self.known_seq, number)
         if frame is None or self.filling or not self.members or number != self.head + 1:
             return False
+        frame = self.log.hint_frame(frame)
+        if frame is None:
+            return False
         self.head_frame = frame
         self._append(number, frame)
         return True

@@ -21,7 +21,6 @@ from contextvars import Context
 from datetime import datetime
 from typing import Any, Final
 
-import orjson
 import structlog
 
 from monitoring.tracing import trace_context
@@ -69,7 +68,7 @@ class RoomHub:
         await self.ensure_started()
         joins = [(self._open(request), request) for request in requests]
         try:
-            empty_groups = {room.name.group for room, _ in joins if not room.members}
+            empty_groups = {room.name.hint_group for room, _ in joins if not room.members}
             await asyncio.gather(*(self.subscription.subscribe(group) for group in empty_groups))
             await self._answer_latest(member, joins, echo=echo)
             unanswered = [(room, request) for room, request in joins if isinstance(room, LogRoom)]
@@ -157,8 +156,8 @@ class RoomHub:
         room = self.rooms.get(name.group)
         if room is None:
             room_type = room_registry.room_type(name.type_name)
-            if room_type.log:
-                room = LogRoom(name, room_type.log)
+            if source := room_type.restricted_log if name.is_restricted else room_type.log:
+                room = LogRoom(name, source)
             else:
                 assert room_type.latest  # noqa: S101  a type has either a log or a latest source
                 room = LatestRoom(name, room_type.latest)
@@ -169,11 +168,16 @@ class RoomHub:
     def _close_if_idle(self, room: LogRoom | LatestRoom) -> None:
         if room.idle and self.rooms.get(room.name.group) is room:
             del self.rooms[room.name.group]
-            self._spawn(self._unsubscribe(room.name.group))
+            self._spawn(self._unsubscribe(room.name.hint_group))
 
-    async def _unsubscribe(self, group: str) -> None:
-        if group not in self.rooms:  # else a member joined meanwhile
-            await self.subscription.unsubscribe(group)
+    async def _unsubscribe(self, hint_group: str) -> None:
+        if not self._rooms_of(hint_group):  # else a member joined meanwhile, or is in the other room
+            await self.subscription.unsubscribe(hint_group)
+
+    def _rooms_of(self, hint_group: str) -> list[LogRoom | LatestRoom]:
+        """Return the rooms that take the hints of a group: one for staff, one for restricted members."""
+        groups = (hint_group, hint_group + room_names.RESTRICTED_SUFFIX)
+        return [room for group in groups if (room := self.rooms.get(group)) is not None]
 
     # -- delivering -------------------------------------------------------------------------------------
 
@@ -182,9 +186,10 @@ class RoomHub:
         if message["type"] == "control":
             revocation.handle_control(message)
             return
-        room = self.rooms.get(message["group"])
-        if room is None:
-            return
+        for room in self._rooms_of(message["group"]):
+            self._apply(message, room)
+
+    def _apply(self, message: dict[str, Any], room: LogRoom | LatestRoom) -> None:
         if isinstance(room, LatestRoom):
             room.update(message["version"], message["frame"])
         elif message["epoch"] == self.epoch and room.accepts(self.epoch):  # the sweep handles another epoch
@@ -228,7 +233,7 @@ class RoomHub:
                 for event in events:
                     if frames.is_reassignment(event):
                         await revocation.recheck_restricted(room.members)
-                    if not room.members or not room.apply_event(event, _summary_of):
+                    if not room.members or not room.apply_event(event, frames.summary_of):
                         continue
                     is_feed = room.name.name == room_names.FEED
                     if not is_feed:  # hints of a long batch of the feed carry no frames
@@ -284,12 +289,6 @@ class RoomHub:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.subscription.close()
-
-
-def _summary_of(frame: bytes) -> dict[str, Any]:
-    """Return the shipment's summary from an encoded frame."""
-    summary: dict[str, Any] = orjson.loads(frame)["shipment"]
-    return summary
 
 
 _hubs: dict[asyncio.AbstractEventLoop, RoomHub] = {}

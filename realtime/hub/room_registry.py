@@ -38,6 +38,9 @@ class RoomLog(Protocol):
     def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
         """Return the frame of an event, byte for byte the one that its hint carries."""
 
+    def hint_frame(self, frame: bytes) -> bytes | None:
+        """Return the frame of a hint as the room's members see it, None where that takes a read of the log."""
+
 
 class LatestSource(Protocol):
     """Reads a room without a history, where the newest value wins."""
@@ -51,7 +54,7 @@ class LatestSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoomType:
-    """One type of room, with either a `log` or a `latest` source.
+    """One type of room, with either a `log` or a `latest` source; `restricted_log` is of rooms `is_restricted`.
 
     `find` takes the keys that a client named and returns, by key, the rooms that exist and that the subject may
     enter: the permission check of the type.
@@ -60,6 +63,7 @@ class RoomType:
     name: str
     find: Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
     log: RoomLog | None = None
+    restricted_log: RoomLog | None = None
     latest: LatestSource | None = None
 
 

@@ -8,12 +8,16 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import orjson
+
 from monitoring.dependencies.batching import BatchLoader
 from realtime.hub.room_registry import RoomType
 from realtime.protocol import frames, room_names
 from realtime.protocol.frames import Json
 from realtime.protocol.room_names import RoomName
+from shipments import representation
 from shipments.auth.subjects import Subject, VisibilityScope
+from shipments.domain import visibility
 from shipments.selectors import async_reads
 
 Newest = Callable[[Sequence[uuid.UUID]], Awaitable[dict[uuid.UUID, tuple[int, Json]]]]
@@ -22,13 +26,17 @@ Find = Callable[[Subject, Sequence[str]], Awaitable[dict[str, RoomName]]]
 
 
 class ShipmentLog:
-    """The log of one shipment, numbered by `seq`."""
+    """The log of one shipment in one visibility variant, numbered by `seq`."""
+
+    def __init__(self, variant: str) -> None:
+        self._variant = variant
 
     async def snapshots(self, keys: Sequence[uuid.UUID]) -> tuple[str, dict[uuid.UUID, Json]]:
-        return await async_reads.fetch_snapshots(keys)
+        epoch, snapshots = await async_reads.fetch_snapshots(keys)
+        return epoch, {key: representation.snapshot_in(each, self._variant) for key, each in snapshots.items()}
 
     async def events(self, key: uuid.UUID, after: int, *, upto: int | None = None, limit: int) -> list[Json]:
-        return await async_reads.fetch_events(key, after, up_to=upto, limit=limit)
+        return await async_reads.fetch_events(key, after, up_to=upto, limit=limit, variant=self._variant)
 
     def number(self, event: Json) -> int:
         return int(event["seq"])
@@ -43,6 +51,16 @@ class ShipmentLog:
         return frames.update(
             room=room.name, reference=room.identifier, epoch=epoch, seq=event["seq"], event=event, shipment=summary
         )
+
+    def hint_frame(self, frame: bytes) -> bytes | None:
+        if self._variant == "staff":
+            return frame
+        fields = orjson.loads(frame)
+        if frames.is_reassignment(fields["event"]):
+            return None  # whether its customer may be named is in the database
+        fields["event"] = visibility.restrict_event(fields["event"], customer_id=None)
+        fields["shipment"] = visibility.restrict_snapshot(fields["shipment"])
+        return frames.encode(fields)
 
 
 class FeedLog:
@@ -67,6 +85,9 @@ class FeedLog:
     def frame(self, room: RoomName, epoch: str, event: Json, summary: Json) -> bytes:
         return frames.feed_update(room=room.name, epoch=epoch, entry=event)
 
+    def hint_frame(self, frame: bytes) -> bytes | None:
+        return frame
+
 
 class DriverPositions:
     """The newest position of a driver; its version is the position's own time in microseconds since 1970."""
@@ -79,10 +100,13 @@ class DriverPositions:
 
 
 async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[str, RoomName]:
-    """Find shipments by reference, in any case; concurrent joins share a query."""
+    """Find shipments by reference, in any case; concurrent joins share a query.
+
+    The room is the one for the subject's variant: a subject whose variant changes may no longer be in the other.
+    """
     if not subject.has_permission("shipment:follow"):
         return {}
-    scope = subject.visibility_scope
+    scope, suffix = subject.visibility_scope, "" if subject.variant == "staff" else room_names.RESTRICTED_SUFFIX
     visible = await _visible_shipments.load_many((scope, reference.upper()) for reference in references)
     rooms_by_reference = {}
     for reference in references:
@@ -92,7 +116,7 @@ async def find_shipments(subject: Subject, references: Sequence[str]) -> dict[st
                 "shipment",
                 shipment_id,
                 room_names.shipment_room(stored_reference),
-                room_names.shipment_group(subject.organization_id, stored_reference),
+                room_names.shipment_group(subject.organization_id, stored_reference) + suffix,
             )
     return rooms_by_reference
 
@@ -175,7 +199,7 @@ def _find_owned(type_name: str, permission: str, group: Callable[[uuid.UUID], st
 
 
 ROOM_TYPES: Final = (
-    RoomType("shipment", find_shipments, log=ShipmentLog()),
+    RoomType("shipment", find_shipments, log=ShipmentLog("staff"), restricted_log=ShipmentLog("restricted")),
     RoomType("feed", find_feed, log=FeedLog()),
     RoomType("driver", find_drivers, latest=DriverPositions()),
 )

@@ -103,6 +103,12 @@ def feed_update(*, room: str, epoch: str, entry: Json) -> bytes:
     )
 
 
+def summary_of(frame: bytes) -> Json:
+    """Return the shipment's summary in an encoded `shipment:update`."""
+    summary: Json = orjson.loads(frame)["shipment"]
+    return summary
+
+
 def is_reassignment(event: Json) -> bool:
     """Return whether an event gave a shipment to another driver or customer."""
     return not REASSIGNMENT_FIELDS.isdisjoint(event["data"]["changes"])

@@ -10,6 +10,9 @@ from shipments.domain.identifiers import REFERENCE_PATTERN
 
 # The organisation's feed: the one room whose name has no key of its own.
 FEED: Final = "shipments:all"
+# Behind the group of a room whose members see the variant `restricted`: a room of its own for the same hints. In
+# lower case, so that no reference ends like it.
+RESTRICTED_SUFFIX: Final = ".restricted"
 # Every process subscribes to this group: it carries what concerns accounts rather than rooms.
 CONTROL_GROUP: Final = "control"
 # Says which logs have grown, to those that wait for one: the relay's sequencer and long polls.
@@ -21,7 +24,8 @@ class RoomName:
     """A room that exists: its type, the primary key of its subject, its public name and its group.
 
     `key` is the id of a shipment, organisation, driver, export or import. `name` has the stored spelling of a
-    reference, whatever case the client used.
+    reference, whatever case the client used. Two rooms may have one name: that of a shipment, for staff and
+    restricted (`RESTRICTED_SUFFIX`).
     """
 
     type_name: str
@@ -33,6 +37,16 @@ class RoomName:
     def identifier(self) -> str:
         """The part of the name behind the type: a reference, an id or `all`."""
         return self.name.partition(":")[2]
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether its members see the variant `restricted`."""
+        return self.group.endswith(RESTRICTED_SUFFIX)
+
+    @property
+    def hint_group(self) -> str:
+        """The group of the channel layer to which its hints are published."""
+        return self.group.removesuffix(RESTRICTED_SUFFIX)
 
 
 def shipment_room(reference: str) -> str:

@@ -197,7 +197,7 @@ def _code_version() -> str:
     app = Path(representation.__file__).parent
     files = [
         app / "representation.py",
-        app / "domain" / "lifecycle.py",
+        *sorted(app.glob("domain/*.py")),
         *sorted(app.glob("caching/*.py")),
         *sorted(app.glob("selectors/lists/*.py")),
     ]

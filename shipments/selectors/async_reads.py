@@ -85,13 +85,14 @@ async def fetch_heads(keys: Iterable[uuid.UUID]) -> tuple[str, dict[uuid.UUID, i
 
 
 async def fetch_events(
-    shipment_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int
+    shipment_id: uuid.UUID, after: int, *, up_to: int | None = None, limit: int, variant: str
 ) -> list[representation.Json]:
     """Return the events of a shipment with `seq` above `after`, up to `up_to` where given, in order."""
+    columns = representation.event_columns(variant)
     rows = ShipmentEvent.objects.filter(shipment_id=shipment_id).after_seq(after)
     if up_to is not None:
         rows = rows.filter(seq__lte=up_to)
-    return [representation.event(row) for row in await _fetch_values(representation.EVENT_COLUMNS, rows[:limit])]
+    return [representation.event(row, variant) for row in await _fetch_values(columns, rows[:limit])]
 
 
 async def fetch_feed(

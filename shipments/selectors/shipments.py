@@ -38,7 +38,13 @@ def delivered_shipments(viewer: Viewer) -> ShipmentQuerySet:
     return visible_shipments(viewer).filter(driver__isnull=False, delivered_at__isnull=False)
 
 
-def snapshot_as_of(viewer: Viewer, reference: str, at: datetime) -> representation.Json | None:
+def fetch_events(shipment_id: uuid.UUID, after: int, *, limit: int, variant: str) -> list[representation.Json]:
+    """Return the first `limit` events of a shipment with `seq` above `after`, in order: one query."""
+    rows = events_of_shipment(shipment_id).after_seq(after).values(*representation.event_columns(variant))
+    return [representation.event(row, variant) for row in rows[:limit]]
+
+
+def snapshot_as_of(viewer: Viewer, variant: str, reference: str, at: datetime) -> representation.Json | None:
     """Return the snapshot of a shipment at a time, None where it is not visible or had no event: two queries."""
     identifier = visible_shipments(viewer).with_reference(reference).values_list("id", flat=True).first()
     if identifier is None:
@@ -48,10 +54,10 @@ def snapshot_as_of(viewer: Viewer, reference: str, at: datetime) -> representati
         events_of_shipment(identifier)
         .after_seq(0)
         .filter(recorded_at__lte=at)
-        .values(*representation.EVENT_COLUMNS)
+        .values(*representation.event_columns(variant))
     )
     for row in rows.iterator(chunk_size=500):
-        snapshot = representation.apply_event(snapshot, representation.event(row))
+        snapshot = representation.apply_event(snapshot, representation.event(row, variant))
     return snapshot or None
 
 

@@ -9,7 +9,7 @@ from shipments.selectors import shipments as reads
 
 def events_of(shipment: Shipment) -> list[dict[str, Any]]:
     rows = reads.events_of_shipment(shipment.pk).after_seq(0).values(*representation.EVENT_COLUMNS)
-    return [representation.event(row) for row in rows]
+    return [representation.event(row, "staff") for row in rows]
 
 
 def snapshot_of(shipment: Shipment) -> dict[str, Any]:

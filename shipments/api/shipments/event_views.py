@@ -11,7 +11,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from shipments import representation
 from shipments.api.http import long_poll
 from shipments.api.http.renderers import encode
 from shipments.api.http.requests import require_follower
@@ -68,10 +67,7 @@ class EventsView(APIView):
         if head is None:
             raise ShipmentNotFound(reference)
         shipment_id, seq = head
-        rows = (
-            selectors.events_of_shipment(shipment_id).after_seq(after).values(*representation.EVENT_COLUMNS)[:limit]
-        )
-        events = [representation.event(row) for row in rows]
+        events = selectors.fetch_events(shipment_id, after, limit=limit, variant=subject.variant)
         epoch = epochs.read()  # after the rows: they are of this history, or the client's epoch is another one
         if query.get("epoch", epoch) != epoch or after > seq:
             return Response(_epoch_changed_response(epoch, seq))
@@ -107,7 +103,7 @@ async def _wait_for_events(
         if current_epoch != epoch or not await async_reads.fetch_visible_references(subject, [reference]):
             body = _epoch_changed_response(current_epoch, head)
         else:
-            events = await async_reads.fetch_events(shipment_id, after, limit=limit)
+            events = await async_reads.fetch_events(shipment_id, after, limit=limit, variant=subject.variant)
             current_epoch = await async_reads.current_epoch()
             body = (
                 _log_response(epoch, head, events)

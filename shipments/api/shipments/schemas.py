@@ -16,7 +16,7 @@ class AssignedDriver(Party):
 
 class Flag(ResponseSchema):
     flag = serializers.ChoiceField(lifecycle.FLAGS)
-    reason = serializers.CharField()
+    reason = serializers.CharField(help_text="Empty for customers and tracking links.")
     openedAt = serializers.DateTimeField()
 
 
@@ -88,7 +88,8 @@ class Event(ResponseSchema):
     location = Place(allow_null=True)
     actor = Actor()
     data = serializers.DictField(  # type: ignore[assignment]  # a name of the contract and of DRF
-        help_text="`changes`: fields of the shipment with their new values; `note` where one was given."
+        help_text="`changes`: fields of the shipment with their new values; `note` where one was given. Customers"
+        " and tracking links see no reasons of flags and voids, and none of the customers that it had before."
     )
 
 

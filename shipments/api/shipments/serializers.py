@@ -80,7 +80,9 @@ class CheckpointReport(StrictSerializer):
     code = Text(required=False, max_length=32, help_text="The carrier's code, stored verbatim.")
     codeSystem = Choice(source="code_system", choices=tuple(status_codes.CODE_SYSTEMS), required=False)
     location = PlaceField(required=False, allow_null=True)
-    note = Text(required=False, allow_blank=True, max_length=500)
+    note = Text(
+        required=False, allow_blank=True, max_length=500, help_text="Visible to everybody who sees the shipment."
+    )
     source = Text(  # type: ignore[assignment]  # a name of the contract and of DRF
         max_length=64, help_text="Who reports; together with sourceEventId it identifies repeated reports."
     )
@@ -99,14 +101,17 @@ class CheckpointReport(StrictSerializer):
 class Voiding(StrictSerializer):
     """Why a checkpoint is voided."""
 
-    reason = Text(max_length=500)
+    reason = Text(max_length=500, help_text="For staff: customers and tracking links do not see it.")
 
 
 class FlagOpening(StrictSerializer):
     """An exception beside the status."""
 
     flag = Choice(choices=lifecycle.FLAGS)
-    reason = Text(required=False, allow_blank=True, max_length=500)
+    reason = Text(
+        required=False, allow_blank=True, max_length=500,
+        help_text="For staff: customers and tracking links do not see it.",
+    )  # fmt: skip
 
 
 class LinkOrder(StrictSerializer):

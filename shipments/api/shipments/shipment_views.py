@@ -180,7 +180,7 @@ def _as_of(subject: Subject, reference: str, at: datetime) -> dict[str, Any]:
 
     Raises ShipmentNotFound, also where the shipment was not booked yet.
     """
-    snapshot = selectors.snapshot_as_of(subject, reference, at)
+    snapshot = selectors.snapshot_as_of(subject, subject.variant, reference, at)
     if snapshot is None:
         raise services.ShipmentNotFound(reference)
     return snapshot | {"position": None}

@@ -4,6 +4,8 @@ from typing import Any, Final, Self
 
 from django.db.models import Func, TextField
 
+from shipments.domain import visibility
+
 # Texts that a spreadsheet takes for a formula, also after blanks and in full-width forms. A text that already
 # begins with apostrophes gets one more, so that removing one always restores the original.
 FORMULA_PATTERN: Final = (
@@ -11,6 +13,12 @@ FORMULA_PATTERN: Final = (
     r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
 )
 _QUOTED_PATTERN: Final = FORMULA_PATTERN.replace("'", "''")
+# What `visibility` leaves out for customers, in SQL; tests/journeys/visibility walks both.
+_PUBLIC_FLAGS: Final = (
+    "(SELECT coalesce(jsonb_agg(flag || jsonb_build_object('reason', '') ORDER BY place), '[]')"
+    " FROM jsonb_array_elements(FLAGS) WITH ORDINALITY AS open(flag, place))"
+)
+_PUBLIC_NOTES: Final = ", ".join(f"'{kind}'" for kind in sorted(visibility.PUBLIC_NOTES))
 # Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), and need no regular expression.
 _STARTS_HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
 
@@ -61,6 +69,34 @@ def json_member(column: str, key: str) -> Cell:
 def json_document(column: str) -> Cell:
     """Return a cell for a JSON value: its text in CSV, the value itself in JSON."""
     return Cell(_escape_formulas("{0}::text", "{0}::text"), column, raw="{0}")
+
+
+def public_note(data: str, kind: str) -> Cell:
+    """Return a cell for the note of an event as customers see it: see `visibility.restrict_event`."""
+    expression = f"(CASE WHEN {{1}} IN ({_PUBLIC_NOTES}) THEN {{0}} ->> 'note' END)"
+    return Cell(_escape_formulas(expression, expression), data, kind, raw=expression)
+
+
+def public_flags(column: str) -> Cell:
+    """Return a cell for the open flags as customers see them: see `visibility.restrict_flags`."""
+    expression = _PUBLIC_FLAGS.replace("FLAGS", "{0}")
+    return Cell(f"{expression}::text", column, raw=expression)
+
+
+def public_data(data: str, kind: str, customer: str) -> Cell:
+    """Return a cell for the data of an event as customers see it: see `visibility.restrict_event`."""
+    # None of them is NULL: jsonb_set would be.
+    noted = f"(CASE WHEN {{1}} IN ({_PUBLIC_NOTES}) THEN {{0}} ELSE {{0}} - 'note' END)"
+    flags = _PUBLIC_FLAGS.replace("FLAGS", "{0} #> ARRAY['changes', 'flags']")
+    flagged = (
+        "(CASE WHEN {0} #> ARRAY['changes', 'flags'] IS NULL THEN NOTED"
+        f" ELSE jsonb_set(NOTED, ARRAY['changes', 'flags'], {flags}) END)"
+    ).replace("NOTED", noted)
+    expression = (
+        "(CASE WHEN {0} #>> ARRAY['changes', 'customer', 'id'] <> coalesce({2}::text, '')"
+        " THEN jsonb_set(FLAGGED, ARRAY['changes', 'customer'], 'null') ELSE FLAGGED END)"
+    ).replace("FLAGGED", flagged)
+    return Cell(f"{expression}::text", data, kind, customer, raw=expression)
 
 
 def place(name: str) -> Cell:

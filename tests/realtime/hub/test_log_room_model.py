@@ -40,6 +40,9 @@ class NumberedLog:
     def frame(self, room: RoomName, epoch: str, event: dict[str, Any], summary: dict[str, Any]) -> bytes:
         return orjson.dumps({"event": event, "shipment": summary})
 
+    def hint_frame(self, frame: bytes) -> bytes:
+        return frame
+
     def published(self, number: int) -> bytes:
         """Return the frame as published at the COMMIT of an event."""
         upto = self.events[:number]

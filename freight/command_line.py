@@ -4,8 +4,9 @@ import signal
 import sys
 from collections.abc import Callable
 
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
-from django.db import OperationalError, ProgrammingError
+from django.db import OperationalError, ProgrammingError, connection
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -32,6 +33,20 @@ def _mendable(error: Exception) -> str | None:
     if isinstance(error, ImproperlyConfigured):
         return str(error)
     if isinstance(error, OperationalError):
-        return f"PostgreSQL at DATABASE_URL does not serve this command: {str(error).strip()}"
+        return f"PostgreSQL at DATABASE_URL does not serve this command: {_connection_error() or _one_line(error)}"
     undefined_table = getattr(error.__cause__, "sqlstate", None) == "42P01"
     return "The database at DATABASE_URL lacks tables: run manage.py migrate." if undefined_table else None
+
+
+def _connection_error() -> str:
+    """Return why no connection can be made, empty where one can: a pool only says that it got none in time."""
+    try:
+        psycopg.connect(**connection.get_connection_params()).close()
+    except psycopg.Error as error:
+        return _one_line(error)
+    return ""
+
+
+def _one_line(error: Exception) -> str:
+    """Return the first line of an error; libpq's name host, port, user and database, never the password."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

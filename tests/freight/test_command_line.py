@@ -35,6 +35,30 @@ def test_a_configuration_error_is_one_sentence(environment: dict[str, str], word
     assert (code, words in stderr, "Traceback" in stderr) == (1, True, False), stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "cause"),
+    [
+        ("postgresql://freight:hunter2@127.0.0.1:1/freight", "Connection refused"),
+        (
+            "postgresql://freight:hunter2@/no_such_database?host={sockets}",
+            'database "no_such_database" does not exist',
+        ),
+        ("postgresql://nobody_here:hunter2@/postgres?host={sockets}", 'role "nobody_here" does not exist'),
+    ],
+    ids=["dead host", "missing database", "refused account"],
+)
+def test_the_last_line_names_the_cause_and_no_password(committed: None, url: str, cause: str) -> None:
+    sockets = connection.settings_dict["HOST"]
+
+    code, stderr = run_manage("warmup_cache", SECRET_KEY=KEY, DATABASE_URL=url.format(sockets=sockets))
+
+    last = stderr.strip().splitlines()[-1]
+    assert code == 1
+    assert last.startswith("PostgreSQL at DATABASE_URL does not serve this command: connection ")
+    assert cause in last
+    assert "hunter2" not in stderr
+
+
 def test_traceback_shows_the_traceback() -> None:
     assert (
         "Traceback"

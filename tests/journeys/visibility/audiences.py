@@ -40,7 +40,7 @@ _STAFF: Final = {
 _CUSTOMER: Final = {"ProofOfDelivery": "signer_name note"}
 _NOBODY: Final = {
     "Organization": "slug", "User": "password", "ApiKey": "digest", "DeviceKey": "digest",
-    "TrackingLink": "digest created_by_id", "RefreshFamily": "address", "AuditLink": "previous hash",
+    "TrackingLink": "digest created_by_id", "RefreshFamily": "address refreshed_from", "AuditLink": "previous hash",
     "IdempotencyKey": "caller key fingerprint headers body", "SocketTicket": "digest credential",
     "Position": "latitude longitude accuracy speed bearing", "ProofOfDelivery": "actor_id",
     "Run": "actor", "Export": "owner_id key_id error file",
@@ -54,7 +54,7 @@ UNPLANTED: Final = frozenset(
         "IdempotencyKey.headers", "SocketTicket.credential", "Position.accuracy", "Position.speed",
         "Position.bearing", "Export.key_id", "Export.file", "Import.key_id", "Import.sha256", "Import.error",
         "Export.error", "ImportedFile.packed", "FailedAttempts.key", "KeyLimit.key", "Generation.value",
-        "Generation.reason",
+        "Generation.reason", "RefreshFamily.refreshed_from",
     }
 )  # fmt: skip
 

@@ -33,11 +33,6 @@ def install() -> None:
         values.MmapedDict = ReservedFile  # type: ignore[attr-defined]  # its MultiProcessValue takes it from there
 
 
-def files_in_memory() -> int:
-    """Return how many files of this process found no room on the disk."""
-    return len(_in_memory)
-
-
 class ReservedFile(MmapedDict):
     """A file of metrics, as prometheus_client lays it out; in memory where the disk has no room for it."""
 

@@ -70,8 +70,8 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
             deployment.start(name)
         for name in ROLES:
             deployment.wait(name)
-        upstreams = {"api": [deployment.path("api-1")], "ws": [deployment.path("ws-1"), deployment.path("ws-2")]}
-        with Nginx(tmp_path / "nginx", port=free_port(), static=tmp_path, **upstreams) as nginx:
+        api, ws = [deployment.path("api-1")], [deployment.path("ws-1"), deployment.path("ws-2")]
+        with Nginx(tmp_path / "nginx", port=free_port(), static=tmp_path, api=api, ws=ws) as nginx:
             nginx.wait_listening("/", status=None, seconds=5)
             deployment.url = nginx.url
             yield deployment

@@ -162,6 +162,14 @@ SECRET_KEY = secrets.secret_key(
     home=FREIGHT_HOME,
     may_generate=EMBEDDED_DATABASE,
 )
+SECRET_KEY_FALLBACKS: list[str] = environment.read(
+    "SECRET_KEY_FALLBACKS",
+    [],
+    secrets.fallback_keys,
+    secret=True,
+    hint="give keys of at least 50 characters each, separated by commas.",
+    purpose="Earlier keys: what they signed (sessions, tokens, cursors) is valid until it ends.",
+)
 HTTPS = environment.boolean(
     "HTTPS",
     default=not (DEMO or DEBUG or EMBEDDED_DATABASE),

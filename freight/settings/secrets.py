@@ -2,8 +2,19 @@
 
 import secrets
 from pathlib import Path
+from typing import Final
 
 from django.core.exceptions import ImproperlyConfigured
+
+_MIN_LENGTH: Final = 50
+
+
+def fallback_keys(raw: str) -> list[str]:
+    """Return the earlier keys of a list with commas; raises ValueError for one that is too short."""
+    keys = [key.strip() for key in raw.split(",") if key.strip()]
+    if any(len(key) < _MIN_LENGTH for key in keys):
+        raise ValueError
+    return keys
 
 
 def secret_key(configured: str, *, home: Path, may_generate: bool) -> str:

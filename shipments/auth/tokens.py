@@ -4,6 +4,7 @@ JSON Web Tokens (RFC 7519) with one fixed algorithm, so that no token can choose
 """
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -114,12 +115,23 @@ def _issue(
 def _verify(kind: str, token: str, now: datetime) -> Claims:
     if len(token) > MAX_LENGTH:
         raise InvalidToken("too long")
-    typ, claims = _decode(token, _signing_key(settings.SECRET_KEY))
+    typ, claims = _decode_by_any_key(token)
     if typ != kind:
         raise InvalidToken("wrong type")
     if claims.expires_at <= now:
         raise InvalidToken("expired")
     return claims
+
+
+def _decode_by_any_key(token: str) -> tuple[str, Claims]:
+    """Decode by the key, else by one that it has replaced (SECRET_KEY_FALLBACKS); raises InvalidToken."""
+    try:
+        return _decode(token, _signing_key(settings.SECRET_KEY))
+    except InvalidToken:
+        for secret in map(str, settings.SECRET_KEY_FALLBACKS):
+            with contextlib.suppress(InvalidToken):
+                return _decode(token, _signing_key(secret))
+        raise
 
 
 @lru_cache(maxsize=4096)

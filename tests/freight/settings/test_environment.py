@@ -36,6 +36,7 @@ def test_every_variable_is_documented() -> None:
         ("RATE_LIMIT_GENERAL_MAX", "0", "give a whole number from 1"),
         ("LOG_LEVEL", "loud", "give one of DEBUG, INFO, WARNING, ERROR"),
         ("SECRET_KEY", "short", "give at least 50 characters"),
+        ("SECRET_KEY_FALLBACKS", f"{'k' * 50},short", "give keys of at least 50 characters each"),
     ],
 )
 def test_a_bad_value_is_refused_with_name_and_hint(name: str, value: str, hint: str) -> None:

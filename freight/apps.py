@@ -12,8 +12,11 @@ class FreightConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect the apps once all have loaded."""
-        from freight import wiring  # it imports models
-        from freight.fast_path import checks  # noqa: F401  importing it registers the system check
+        from freight import (
+            deploy_checks,  # noqa: F401  importing it registers the system checks
+            wiring,  # it imports models
+        )
+        from freight.fast_path import checks  # noqa: F401  as above
 
         wiring.connect()
 

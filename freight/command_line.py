@@ -9,6 +9,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, ProgrammingError, connection
 
 INTERRUPTED = 128 + signal.SIGINT
+# Where it ignores the parameter, lock_timeout is gone, and a session lock of ours stays with whoever comes next.
+_PGBOUNCER = (
+    ": a PgBouncer is at DATABASE_URL. Freight pools connections itself and holds locks for whole sessions, so give"
+    " it PostgreSQL's own address."
+)
 
 
 def run(command: Callable[[], object], *, traceback: bool) -> None:
@@ -43,7 +48,7 @@ def _connection_error() -> str:
     try:
         psycopg.connect(**connection.get_connection_params()).close()
     except psycopg.Error as error:
-        return _one_line(error)
+        return _one_line(error) + (_PGBOUNCER if "unsupported startup parameter" in str(error) else "")
     return ""
 
 

@@ -24,7 +24,7 @@ FROM {table} WHERE state IN ('queued', 'running')
 
 def sample() -> None:
     """Set the gauges of the queues from the database."""
-    for kind, queue in _read_queues().items():
+    for kind, queue in read_queues().items():
         metrics.jobs.labels(kind, "queued").set(queue["queued"])
         metrics.jobs.labels(kind, "running").set(queue["running"])
         metrics.oldest_queued.labels(kind).set(queue["oldestQueuedSeconds"])
@@ -32,7 +32,7 @@ def sample() -> None:
 
 def report() -> dict[str, Any]:
     """Return the body of `/api/metrics/exports`: the runs of the last 24 hours, and the queues as they are now."""
-    return statistics.report() | {"queues": _read_queues()}
+    return statistics.report() | {"queues": read_queues()}
 
 
 def health() -> Mapping[str, Any]:
@@ -58,7 +58,8 @@ def _problem(kind: str, queue: Mapping[str, float]) -> str:
     return waiting if queue["oldestQueuedSeconds"] > LONG_WAIT_SECONDS else ""
 
 
-def _read_queues() -> dict[str, dict[str, float]]:
+def read_queues() -> dict[str, dict[str, float]]:
+    """Return how many exports and imports are queued and running, and the age of the oldest queued one."""
     queues = {}
     with connection.cursor() as cursor:
         for job_type in _JOB_TYPES:

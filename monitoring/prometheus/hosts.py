@@ -200,6 +200,18 @@ class HostAggregator:
             self._failed_exchanges = 0
 
 
+def read_hosts() -> list[HostSnapshot]:
+    """Return what the hosts have published in the last seconds, by name, for a command that is no process of them.
+
+    Raises RedisError, OSError where Redis does not answer.
+    """
+    with _connect() as connection:
+        client: Any = connection
+        names = sorted(name.decode() for name in client.smembers(_HOSTS_KEY))
+        raws = client.mget([f"{_HOSTS_KEY}:{name}" for name in names]) if names else []
+    return [HostSnapshot.from_bytes(raw) for raw in raws if raw is not None]
+
+
 def _seconds_since_written(path: Path) -> float:
     try:
         return time.time() - path.stat().st_mtime

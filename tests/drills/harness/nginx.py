@@ -1,6 +1,7 @@
 """nginx with the file that ships, before servers on unix sockets."""
 
 import contextlib
+import ipaddress
 import signal
 import subprocess
 from collections.abc import Sequence
@@ -12,10 +13,9 @@ import httpx
 from freight.embedded import layout
 from freight.embedded.processes import spawn
 from tests.drills.harness import procfs
-from tests.drills.harness.environment import ROOT, require_main_thread
+from tests.drills.harness.environment import require_main_thread
 from tests.drills.harness.waiting import wait_until
 
-TEMPLATE: Final = ROOT / "deploy" / "nginx" / "freight.conf"
 _STOP_SECONDS: Final = 10.0
 
 
@@ -24,8 +24,9 @@ class Nginx:
 
     def __init__(
         self, run: Path, *, port: int, api: Sequence[Path], ws: Sequence[Path], static: Path,
-        gateway: Path | None = None,
+        gateway: Path | None = None, balancer: Sequence[str] = (),
     ) -> None:  # fmt: skip
+        self._balancer = balancer
         self.port, self._run, self._gateway = port, run, gateway or run / "gateway.sock"
         self._api, self._ws, self._static = api, ws, static
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,20 +43,20 @@ class Nginx:
 
     def start(self) -> None:
         """Render the file and start nginx without waiting for it."""
-        from freight.supervisor import proxy  # it reads the settings
+        from freight.supervisor import nginx_configuration, proxy  # they read the settings
 
         require_main_thread()
         layout.private_folder(self._run)
         configuration = self._run / "nginx.conf"
         configuration.write_text(
-            proxy.render(
-                TEMPLATE.read_text(),
+            nginx_configuration.render(
                 listen=f"127.0.0.1:{self.port}",
                 run=self._run,
                 static=self._static,
                 api=self._api,
                 ws=self._ws,
                 gateway=self._gateway,
+                balancer=[ipaddress.ip_network(each) for each in self._balancer],
             )
         )
         self._process = spawn(

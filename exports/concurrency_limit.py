@@ -1,14 +1,21 @@
-"""A concurrency limit with a bounded queue: a process reads two reports at once, later requests wait up to 5 s."""
+"""A concurrency limit with a bounded queue: a process reads three reports at once, two of one organisation.
 
-import threading
+Later requests wait up to 5 s, and organisations take turns.
+"""
+
+import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from django.db import connection
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
-MAX_CONCURRENT: Final = 2
+from exports.fair_slots import FairSlots, SlotsBusy
+
+MAX_CONCURRENT: Final = 3
+MAX_CONCURRENT_PER_ORGANIZATION: Final = 2
 MAX_WAITING: Final = 8
 TIMEOUT_SECONDS: Final = 5.0
 
@@ -23,32 +30,28 @@ class ServerBusy(APIException):
 
 
 class ConcurrencyLimit:
-    """At most `limit` holders at once; up to `max_waiting` threads wait `timeout` seconds for a slot."""
+    """At most `limit` holders, `share` of one organisation; `max_waiting` threads of each wait `timeout` s."""
 
-    def __init__(self, limit: int, *, max_waiting: int, timeout: float) -> None:
-        self._free = threading.Semaphore(limit)
-        self._queue = threading.Semaphore(max_waiting)
+    def __init__(self, limit: int, *, share: int, max_waiting: int, timeout: float) -> None:
+        self._slots = FairSlots(limit, share=share, max_waiting=max_waiting)
         self._timeout = timeout
 
-    def acquire(self) -> Callable[[], None]:
+    def acquire(self, organization_id: uuid.UUID) -> Callable[[], None]:
         """Take a slot and return the function that releases it.
 
         A thread that waits closes its database connection first, unless it is in a transaction. Raises ServerBusy.
         """
-        if not self._free.acquire(blocking=False):
-            self._wait()
-        return self._free.release
-
-    def _wait(self) -> None:
-        if not self._queue.acquire(blocking=False):
-            raise ServerBusy
-        try:
+        tenant = str(organization_id)
+        if not self._slots.try_acquire(tenant):
             if not connection.in_atomic_block:
                 connection.close()
-            if not self._free.acquire(timeout=self._timeout):
-                raise ServerBusy
-        finally:
-            self._queue.release()
+            try:
+                self._slots.acquire(tenant, timeout=self._timeout)
+            except SlotsBusy:
+                raise ServerBusy from None
+        return partial(self._slots.release, tenant)
 
 
-report_reads: Final = ConcurrencyLimit(MAX_CONCURRENT, max_waiting=MAX_WAITING, timeout=TIMEOUT_SECONDS)
+report_reads: Final = ConcurrencyLimit(
+    MAX_CONCURRENT, share=MAX_CONCURRENT_PER_ORGANIZATION, max_waiting=MAX_WAITING, timeout=TIMEOUT_SECONDS
+)

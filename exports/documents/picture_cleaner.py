@@ -6,13 +6,13 @@ from typing import Final
 from exports.sandbox import pool
 from shipments.domain.pictures import CleanerUnavailable, InvalidPicture, Picture
 
-_TIMEOUT_SECONDS: Final = 15.0
+_TIMEOUT_SECONDS: Final = 10.0
 
 
-def clean_picture(raw: bytes) -> Picture:
+def clean_picture(raw: bytes, tenant: str) -> Picture:
     """Return the re-encoded picture; `sha256` is that of the upload. Raises InvalidPicture, CleanerUnavailable."""
     try:
-        result = pool.shared().run(pool.Task("picture", {}, [raw], seconds=_TIMEOUT_SECONDS))
+        result = pool.shared().run(pool.Task("picture", {}, [raw], seconds=_TIMEOUT_SECONDS, tenant=tenant))
     except pool.PoolBusy:
         raise CleanerUnavailable("Too many pictures and documents are being processed.") from None
     except pool.TaskFailed as error:

@@ -47,7 +47,7 @@ def render(source: DocumentShipment, kind: str, *, by: Subject) -> bytes:
         pictures = documents.proof_pictures(proof_id) if proof_id else {}
         if not connection.in_atomic_block:
             connection.close()  # drawing takes long and needs none
-        return rendering.render_document(f"{kind}.html", context, pictures)
+        return rendering.render_document(f"{kind}.html", context, pictures, tenant=by.organization_id)
 
     if connection.in_atomic_block:
         return make()  # uncommitted content must not reach the cache

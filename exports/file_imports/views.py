@@ -47,7 +47,7 @@ _DRY_RUN_PARAMETER: Final = Parameter(
 )
 _IMPORT_PARAMETERS: Final = {"dryRun": _DRY_RUN_PARAMETER, **_PAGE_PARAMETERS}
 _dry_run_limit: Final = concurrency_limit.ConcurrencyLimit(
-    2, max_waiting=4, timeout=concurrency_limit.TIMEOUT_SECONDS
+    3, share=2, max_waiting=4, timeout=concurrency_limit.TIMEOUT_SECONDS
 )
 
 
@@ -88,7 +88,7 @@ class ShipmentImportView(APIView):
         upload = _get_upload(request)
         if not connection.in_atomic_block:
             connection.close()  # parsing takes seconds and needs no connection
-        import_table = table.read(upload.raw)
+        import_table = table.read(upload.raw, tenant=subject.organization_id)
         if values.pop("dryRun", False):
             return Response(
                 _dry_run(import_table, subject, values)
@@ -183,7 +183,7 @@ def _dry_run(import_table: ImportTable, subject: Subject, values: Mapping[str, A
     counts = dict.fromkeys(OUTCOMES, 0)
     rows: list[dict[str, Any]] = []
     after, limit, outcome = values.get("after", 0), values.get("limit", _DEFAULT_PAGE_SIZE), values.get("outcome")
-    release = _dry_run_limit.acquire()
+    release = _dry_run_limit.acquire(subject.organization_id)
     try:
         for chunk in row_reader.chunks(import_table.rows(), DRY_RUN_CHUNK_ROWS):
             for each in row_processing.dry_run_chunk(by=subject, now=clock.now(), chunk=chunk):

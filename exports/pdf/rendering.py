@@ -39,11 +39,16 @@ def render_report(printed_report: report_layout.PrintedReport) -> bytes:
         raise _unavailable(error) from error
 
 
-def render_document(template: str, context: Mapping[str, Any], pictures: Mapping[str, bytes]) -> bytes:
-    """Return a template as PDF; `pictures` are its assets by name. Raises ServerBusy, PDFUnavailable."""
+def render_document(
+    template: str, context: Mapping[str, Any], pictures: Mapping[str, bytes], *, tenant: object
+) -> bytes:
+    """Return a template as PDF; `pictures` are its assets by name, `tenant` the organisation.
+
+    Raises ServerBusy, PDFUnavailable.
+    """
     parameters = {"template": template, "context": context, "pictures": list(pictures)}
     try:
-        return pool.shared().run(Task("page", parameters, list(pictures.values()))).content
+        return pool.shared().run(Task("page", parameters, list(pictures.values()), tenant=str(tenant))).content
     except pool.PoolBusy:
         raise concurrency_limit.ServerBusy from None
     except pool.TaskFailed as error:

@@ -7,7 +7,7 @@ Up to 200 rows are drawn by WeasyPrint, more by typst, which draws the same page
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -48,23 +48,29 @@ class PrintedReport:
     facts: Sequence[tuple[str, str]]
     columns: Sequence[PrintedColumn]
     rows: Sequence[Sequence[str]]
+    # The organisation's id: it has a share of the renderers at most.
+    tenant: str = ""
     # The states of the rows (`in_transit`), for summary and chart; empty where rows have no state.
     states: Sequence[str] = ()
 
 
 def render(report: PrintedReport, *, pool: RendererPool) -> TaskResult:
     """Return the report as PDF; raises PoolBusy, TaskFailed."""
+
+    def run(task: Task) -> TaskResult:
+        return pool.run(replace(task, tenant=report.tenant))
+
     shared_context = _shared_context(report)
     if len(report.rows) <= MAX_WEASYPRINT_ROWS:
         context = shared_context | {"factRows": _in_pairs(shared_context["facts"]), "rows": report.rows}
-        return pool.run(Task("page", {"template": "report.html", "context": context, "pictures": []}))
+        return run(Task("page", {"template": "report.html", "context": context, "pictures": []}))
     rows = [[_breakable(cell) for cell in row] for row in report.rows]
     if len(rows) <= MAX_PART_ROWS:
-        return pool.run(_typst_part(shared_context, rows, first=0, numbered=True, has_next=False))
+        return run(_typst_part(shared_context, rows, first=0, numbered=True, has_next=False))
     parts, rows_done = [], 0
     while rows_done < len(rows):
         has_next = rows_done + MAX_PART_ROWS < len(rows)
-        part = pool.run(
+        part = run(
             _typst_part(
                 shared_context,
                 rows[rows_done : rows_done + MAX_PART_ROWS],
@@ -76,7 +82,7 @@ def render(report: PrintedReport, *, pool: RendererPool) -> TaskResult:
         parts.append(part.content)
         rows_done += int(part.metadata["rows"])
     metadata = {"title": report.title, "organisation": report.organisation}
-    return pool.run(Task("join", metadata, parts))
+    return run(Task("join", metadata, parts))
 
 
 def _typst_part(

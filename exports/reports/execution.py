@@ -43,7 +43,7 @@ def start_stream(query: ReportQuery, file_format: Format, recorder: RunRecorder,
     The stream owns slot and dataset. Raises ServerBusy, InvalidFields, OperationalError.
     """
     with ExitStack() as undo:
-        release: Callable[[], None] = concurrency_limit.report_reads.acquire()
+        release: Callable[[], None] = concurrency_limit.report_reads.acquire(query.by.organization_id)
         undo.callback(release)
         dataset = open_dataset(query, file_format)
         undo.callback(dataset.reader.close)

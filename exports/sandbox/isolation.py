@@ -48,9 +48,13 @@ def isolate(parent_pid: int) -> None:
 
 def limit_cpu(seconds: int) -> None:
     """Allow the next task `seconds` of CPU time; the kernel kills a process that uses more."""
-    used = int(cpu_seconds()) + 1
+    allowed = int(cpu_seconds()) + 1 + seconds
+    # The system's own limit may be lower than that of `isolate`, which then did not hold.
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_CPU)
+    if hard_limit != resource.RLIM_INFINITY:
+        allowed = min(allowed, hard_limit)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_CPU, (min(used + seconds, CPU_SECONDS), CPU_SECONDS))
+        resource.setrlimit(resource.RLIMIT_CPU, (allowed, hard_limit))
 
 
 @contextlib.contextmanager

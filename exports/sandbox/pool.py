@@ -1,4 +1,7 @@
-"""A pool of renderer processes: started on demand, one task at a time each, with a deadline for every task."""
+"""Pools of renderer processes: started on demand, one task at a time each, with a deadline for every task.
+
+Files of strangers and documents have a pool each, so that the former cannot hold up the latter.
+"""
 
 import atexit
 import os
@@ -12,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, Literal, cast
 
 import structlog
 
+from exports.fair_slots import FairSlots, SlotsBusy
 from exports.sandbox import framing
 from exports.sandbox.scratch_directory import ScratchDirectory, remove_orphaned
 
@@ -29,14 +33,18 @@ _PASSED_ENVIRONMENT: Final = (
     "XDG_CACHE_HOME",
     "LD_LIBRARY_PATH",
 )
-MAX_WAITING: Final = 16
+# Of one organisation, in each pool.
+MAX_WAITING: Final = 8
+WAIT_SECONDS: Final = 20.0
 TASK_SECONDS: Final = 30.0
+# What strangers sent is parsed when nothing else needs a processor.
+_IMPORTS_NICENESS: Final = 10
 IDLE_SECONDS: Final = 300.0
 _log: Final = structlog.get_logger("exports.sandbox")
 
 
 class PoolBusy(Exception):
-    """Every renderer is busy and the queue is full."""
+    """Every renderer is busy, or the organisation has its share, and its queue is full or the wait too long."""
 
 
 class TaskFailed(Exception):
@@ -53,12 +61,17 @@ class TaskFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task: its name (see `renderer`), JSON parameters, byte strings, and its deadline in seconds."""
+    """A task: its name (see `renderer`), JSON parameters, byte strings, and for which tenant it is done.
+
+    `seconds`: its deadline. `cpu_seconds`: the processor time that it may take, the same where it is 0.
+    """
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     pieces: Sequence[bytes] = ()
     seconds: float = TASK_SECONDS
+    cpu_seconds: int = 0
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +85,13 @@ class TaskResult:
 class _Renderer:
     """One renderer process and its pipes. Used by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, niceness: int) -> None:
         environment = {name: os.environ[name] for name in _PASSED_ENVIRONMENT if name in os.environ}
         # WeasyPrint copies fonts into TMPDIR and does not remove them when it is killed.
         self._scratch_directory = ScratchDirectory()
         environment["TMPDIR"] = self._scratch_directory.path
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "exports.sandbox.renderer", str(os.getpid())],
+            [sys.executable, "-m", "exports.sandbox.renderer", str(os.getpid()), str(niceness)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=_PROJECT_ROOT,
@@ -97,7 +110,8 @@ class _Renderer:
         watchdog = threading.Timer(task.seconds, self.process.kill)
         watchdog.daemon = True
         watchdog.start()
-        head = {"task": task.name, "cpuSeconds": int(task.seconds) + 1, **task.parameters}
+        cpu_seconds = task.cpu_seconds or int(task.seconds) + 1
+        head = {"task": task.name, "cpuSeconds": cpu_seconds, **task.parameters}
         try:
             framing.send(self._requests, head, task.pieces)
             return framing.receive(self._responses)
@@ -120,14 +134,17 @@ class _Renderer:
 
 
 class RendererPool:
-    """At most `size` renderers, started on demand and ended after `IDLE_SECONDS` without work. Thread-safe."""
+    """At most `size` renderers, started on demand and ended after `IDLE_SECONDS` without work. Thread-safe.
 
-    def __init__(self, size: int) -> None:
+    One tenant has at most `share` of them at a time; those who wait for one take turns.
+    """
+
+    def __init__(self, size: int, *, share: int = 0, niceness: int = 0) -> None:
         self.size = size
-        self._change = threading.Condition()
+        self._niceness = niceness
+        self._slots = FairSlots(size, share=share or size, max_waiting=MAX_WAITING)
+        self._lock = threading.Lock()
         self._idle: list[_Renderer] = []
-        self._running = 0
-        self._waiting = 0
         self._closed = False
         # PDEATHSIG follows the thread that forked: this one lives as long as the process.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="renderers")
@@ -136,13 +153,14 @@ class RendererPool:
 
     def run(self, task: Task) -> TaskResult:
         """Run a task on a free renderer, waiting for one; raises PoolBusy, TaskFailed."""
-        renderer = self._acquire()
-        retire = True
         try:
-            response, pieces = renderer.call(task)
-            retire = response["worn"]
+            self._slots.acquire(task.tenant, timeout=WAIT_SECONDS)
+        except SlotsBusy:
+            raise PoolBusy from None
+        try:
+            response, pieces = self._call(task)
         finally:
-            self._release(renderer, retire=retire)
+            self._slots.release(task.tenant)
         if "error" in response:
             if not response["reason"]:
                 _log.error("renderer task failed", task=task.name, error=response["error"])
@@ -150,21 +168,18 @@ class RendererPool:
         return TaskResult(pieces[0], response)
 
     def warm(self) -> None:
-        """Start a renderer unless one runs."""
-        with self._change:
-            if self._running or self._closed:
-                return
-            self._running += 1
-        self._release(self._start(), retire=False)
+        """Start a renderer unless one is idle."""
+        if not self.processes():
+            self._put_back(self._start())
 
     def processes(self) -> list[int]:
         """Return the process ids of the idle renderers."""
-        with self._change:
+        with self._lock:
             return [renderer.process.pid for renderer in self._idle]
 
     def close(self) -> None:
         """End the idle renderers; busy ones end after their task."""
-        with self._change:
+        with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
             if self._idle_timer is not None:
@@ -173,47 +188,41 @@ class RendererPool:
             renderer.end()
         self._starter.shutdown(wait=False)
 
-    def _acquire(self) -> _Renderer:
-        with self._change:
-            if self._waiting >= MAX_WAITING:
-                raise PoolBusy
-            self._waiting += 1
-            try:
-                while not self._idle and self._running >= self.size:
-                    self._change.wait()
-            finally:
-                self._waiting -= 1
+    def _call(self, task: Task) -> tuple[dict[str, Any], list[bytes]]:
+        """Run the task on an idle renderer, or a new one; the caller holds a slot."""
+        renderer = self._take_idle() or self._start()
+        retire = True
+        try:
+            response, pieces = renderer.call(task)
+            retire = bool(response["worn"])
+        finally:
+            if retire:
+                renderer.end()
+            else:
+                self._put_back(renderer)
+        return response, pieces
+
+    def _take_idle(self) -> _Renderer | None:
+        """Return the idle renderer that was used last, so that surplus ones reach the idle timeout."""
+        with self._lock:
             while self._idle:
-                # Most recently used first, so that surplus renderers reach the idle timeout.
                 renderer = self._idle.pop()
                 if renderer.process.poll() is None:
                     return renderer
                 renderer.end()
-                self._running -= 1
-            self._running += 1
-        return self._start()
+        return None
 
     def _start(self) -> _Renderer:
-        try:
-            return self._starter.submit(_Renderer).result()
-        except BaseException:
-            with self._change:
-                self._running -= 1
-                self._change.notify()
-            raise
+        return self._starter.submit(_Renderer, self._niceness).result()
 
-    def _release(self, renderer: _Renderer, *, retire: bool) -> None:
+    def _put_back(self, renderer: _Renderer) -> None:
         renderer.idle_since = time.monotonic()
-        with self._change:
-            ended = retire or self._closed
-            if ended:
-                self._running -= 1
-            else:
+        with self._lock:
+            if not self._closed:
                 self._idle.append(renderer)
                 self._schedule_idle_check()
-            self._change.notify()
-        if ended:
-            renderer.end()
+                return
+        renderer.end()
 
     def _schedule_idle_check(self) -> None:
         if self._idle_timer is None:
@@ -224,36 +233,44 @@ class RendererPool:
     def _end_idle(self) -> None:
         """End the renderers that had no task for `IDLE_SECONDS`."""
         since = time.monotonic() - IDLE_SECONDS
-        with self._change:
+        with self._lock:
             self._idle_timer = None
             expired = [renderer for renderer in self._idle if renderer.idle_since <= since]
             self._idle = [renderer for renderer in self._idle if renderer.idle_since > since]
-            self._running -= len(expired)
             if self._idle:
                 self._schedule_idle_check()
         for renderer in expired:
             renderer.end()
 
 
-_pool: RendererPool | None = None
+def _make_pools() -> dict[str, RendererPool]:
+    documents = max(3, os.cpu_count() or 1)
+    return {
+        "documents": RendererPool(documents, share=documents - 1),
+        "imports": RendererPool(2, share=1, niceness=_IMPORTS_NICENESS),
+    }
+
+
+_pools: dict[str, RendererPool] = {}
 _owner_pid = 0
 _pool_lock: Final = threading.Lock()
 
 
-def shared() -> RendererPool:
-    """Return the pool of this process; after a fork the child makes its own."""
-    global _pool, _owner_pid
+def shared(name: Literal["documents", "imports"] = "documents") -> RendererPool:
+    """Return a pool of this process; after a fork the child makes its own."""
+    global _pools, _owner_pid
     with _pool_lock:
-        if _pool is None or _owner_pid != os.getpid():
-            _pool, _owner_pid = RendererPool(max(2, os.cpu_count() or 1)), os.getpid()
-        return _pool
+        if not _pools or _owner_pid != os.getpid():
+            _pools, _owner_pid = _make_pools(), os.getpid()
+        return _pools[name]
 
 
 @atexit.register
 def close_shared() -> None:
-    """End the renderers of this process; a later `shared()` makes a new pool."""
-    global _pool
+    """End the renderers of this process; a later `shared()` makes new pools."""
+    global _pools
     with _pool_lock:
-        pool, _pool = _pool, None
-    if pool is not None and _owner_pid == os.getpid():
-        pool.close()
+        pools, _pools = _pools, {}
+    if _owner_pid == os.getpid():
+        for pool in pools.values():
+            pool.close()

@@ -1,7 +1,7 @@
-"""The renderer process: `python -m exports.sandbox.renderer PARENT_PID`, driven over its pipes (`framing`).
+"""The renderer process: `python -m exports.sandbox.renderer PARENT_PID NICENESS`, driven over its pipes.
 
-It draws PDFs, re-encodes pictures and parses spreadsheets. It has no settings, no database and no keys: all input
-comes with the task.
+The messages are those of `framing`. It draws PDFs, re-encodes pictures and parses spreadsheets. It has no settings,
+no database and no keys: all input comes with the task.
 """
 
 import os
@@ -37,10 +37,11 @@ def _load_task(name: str) -> TaskFunction:
     return {"typeset": typst_pdf.render_part, "join": typst_pdf.join_parts}[name]
 
 
-def main(parent_pid: int) -> None:
+def main(parent_pid: int, niceness: int) -> None:
     """Serve tasks until the pipe closes or this process is worn out."""
     requests, responses = _claim_stdio()
     isolation.isolate(parent_pid)
+    os.nice(niceness)
     task_count = 0
     while True:
         try:
@@ -76,4 +77,4 @@ def _claim_stdio() -> tuple[IO[bytes], IO[bytes]]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -33,7 +33,7 @@ class Picture:
     sha256: bytes
 
 
-Cleaner = Callable[[bytes], Picture]
+Cleaner = Callable[[bytes, str], Picture]
 _cleaners: Final[list[Cleaner]] = []
 
 
@@ -42,15 +42,18 @@ def register_cleaner(cleaner: Cleaner) -> None:
     _cleaners[:] = [cleaner]
 
 
-def clean(raw: bytes) -> Picture:
-    """Return the cleaned picture; raises InvalidPicture or CleanerUnavailable."""
+def clean(raw: bytes, *, tenant: object = "") -> Picture:
+    """Return the cleaned picture; raises InvalidPicture or CleanerUnavailable.
+
+    `tenant`: the organisation, which has a share of the cleaners at most.
+    """
     if len(raw) > MAX_BYTES:
         raise InvalidPicture(f"It is larger than {MAX_BYTES:,} bytes.")
     if not is_supported_format(raw):
         raise InvalidPicture("It is no PNG, JPEG or WebP picture.")
     if not _cleaners:
         raise CleanerUnavailable("Nothing here reads pictures.")
-    return _cleaners[0](raw)
+    return _cleaners[0](raw, str(tenant))
 
 
 def is_supported_format(raw: bytes) -> bool:

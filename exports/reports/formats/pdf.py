@@ -102,7 +102,7 @@ PDF: Final = Format(
 
 def _read_and_render(query: ReportQuery, recorder: RunRecorder) -> bytes:
     """Return the row count (8 bytes, big-endian) and the drawn file; starts the recorder."""
-    release = concurrency_limit.report_reads.acquire()
+    release = concurrency_limit.report_reads.acquire(query.by.organization_id)
     try:
         dataset = execution.open_dataset(query, PDF)
         recorder.rows = dataset.reader.count
@@ -138,6 +138,7 @@ def _printed_report(dataset: Dataset) -> report_layout.PrintedReport:
             for name in query.fields
         ],
         rows=rows,
+        tenant=str(query.by.organization_id),
         states=[state for state in states if state],
     )
 

@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -20,6 +20,12 @@ import python_calamine as calamine
 from exports.sandbox import isolation
 
 MAX_COLUMNS: Final = 200
+# Of a sheet, by Excel's specification; a CSV with more lines is not one of an import either.
+MAX_SHEET_ROWS: Final = 1_048_576
+MAX_SHEET_COLUMNS: Final = 16_384
+# Of one line of a CSV: a quoted cell of MAX_CELL_CHARACTERS may hold delimiters.
+MAX_LINE_DELIMITERS: Final = 65_536
+MAX_ARCHIVE_MEMBERS: Final = 10_000
 # Of an uncompressed workbook: cells and shared strings.
 MAX_UNPACKED_BYTES: Final = 256 * 1024**2
 MAX_MEMORY_BYTES: Final = 768 * 1024**2
@@ -29,6 +35,10 @@ MAX_CELL_CHARACTERS: Final = 32_767
 _DELIMITERS: Final = (",", ";", "\t")
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
 _BLOCK_BYTES: Final = 1024 * 1024
+# A row number or reference of a cell with so many digits or letters that it is looked at more closely. An unusual
+# spelling of the attribute is left to the limits of memory and of the sheet.
+_FAR_REFERENCE: Final = re.compile(rb' r="([A-Z]{0,3})0*([1-9][0-9]{6,})"| r="[A-Z]{4}')
+_REFERENCE_BYTES: Final = 64
 Row = tuple[int, list[str | None]]
 
 
@@ -112,11 +122,13 @@ def _count_cells(text: str, delimiter: str) -> int:
 
 
 def _csv_rows(text: str, delimiter: str) -> Iterator[Row]:
+    if text.count("\n") + text.count("\r") - text.count("\r\n") > MAX_SHEET_ROWS:
+        raise TooMuch(f"The file has more than {MAX_SHEET_ROWS:,} lines.")
     skipped = declared.end() if (declared := _SEP_LINE.match(text)) else 0
     lines = io.StringIO(text, newline="")
     lines.seek(skipped)
     number = 1 if skipped else 0
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(_bounded_lines(lines, delimiter), delimiter=delimiter, strict=True)
     try:
         for cells in reader:
             number += 1
@@ -127,11 +139,19 @@ def _csv_rows(text: str, delimiter: str) -> Iterator[Row]:
         raise Broken(f"The rows after row {number:,} cannot be read as CSV: {error}.") from None
 
 
+def _bounded_lines(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """Yield the lines; raises TooMuch at one of so many cells that splitting it takes seconds."""
+    for number, line in enumerate(lines, 1):
+        if line.count(delimiter) > MAX_LINE_DELIMITERS:
+            raise TooMuch(f"Line {number:,} has more than {MAX_LINE_DELIMITERS:,} cells.")
+        yield line
+
+
 # -- XLSX -------------------------------------------------------------------------------------------------
 
 
 def _xlsx_rows(raw: bytes) -> Iterator[Row]:
-    _check_unpacked_size(raw)
+    _check_archive(raw)
     with isolation.limit_memory(MAX_MEMORY_BYTES):
         try:
             book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(raw))
@@ -145,26 +165,57 @@ def _xlsx_rows(raw: bytes) -> Iterator[Row]:
             raise NotText("The workbook is protected by a password.") from None
         except (calamine.CalamineError, OSError, ValueError) as error:
             raise Broken("The workbook cannot be read: it is broken or not XLSX.") from error
+        if sheet.end and (sheet.end[0] >= MAX_SHEET_ROWS or sheet.end[1] >= MAX_SHEET_COLUMNS):
+            raise _far_cell()
         for number, cells in enumerate(sheet.iter_rows(), 1):
-            yield number, [_cell_text(cell) for cell in cells]
+            # Most rows between two cells that are far apart are empty: a million takes half a second so.
+            if cells.count("") < len(cells):
+                yield number, [_cell_text(cell) for cell in cells]
 
 
-def _check_unpacked_size(raw: bytes) -> None:
-    """Decompress the workbook to count its bytes: the sizes in a ZIP directory may be forged. Raises Unreadable."""
+def _check_archive(raw: bytes) -> None:
+    """Decompress the workbook to count its bytes, and to find cells where no sheet has any.
+
+    The sizes in a ZIP directory may be forged. Raises Unreadable.
+    """
     bytes_left = MAX_UNPACKED_BYTES
     try:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            names = archive.namelist()
+            members = archive.infolist()
+            names = {each.filename for each in members}
             if "[Content_Types].xml" not in names or not any(name.startswith("xl/") for name in names):
                 raise NotText("This is a ZIP file, but no XLSX workbook.")
-            for name in names:
-                with archive.open(name) as member:
-                    while block := member.read(_BLOCK_BYTES):
-                        bytes_left -= len(block)
-                        if bytes_left < 0:
-                            raise TooMuch(f"The workbook unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB.")
+            if len(members) > MAX_ARCHIVE_MEMBERS:
+                raise TooMuch(f"The workbook consists of more than {MAX_ARCHIVE_MEMBERS:,} files.")
+            if any(each.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED} for each in members):
+                raise Broken("The workbook is compressed in a way that spreadsheet programs do not use.")
+            for each in members:
+                bytes_left -= _check_member(archive, each, bytes_left)
     except (zipfile.BadZipFile, zlib.error, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise Broken("The workbook cannot be unpacked: it is broken or truncated.") from error
+
+
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, bytes_left: int) -> int:
+    """Return the unpacked size of one file of a workbook; raises TooMuch."""
+    size, rest = 0, b""
+    is_sheet = "worksheets/" in member.filename
+    with archive.open(member) as file:
+        while block := file.read(_BLOCK_BYTES):
+            size += len(block)
+            if size > bytes_left:
+                raise TooMuch(f"The workbook unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB.")
+            if is_sheet:
+                for found in _FAR_REFERENCE.finditer(rest + block):
+                    if not found[2] or int(found[2][:20]) > MAX_SHEET_ROWS:
+                        raise _far_cell()
+                rest = block[-_REFERENCE_BYTES:]
+    return size
+
+
+def _far_cell() -> TooMuch:
+    return TooMuch(
+        f"It has a cell beyond row {MAX_SHEET_ROWS:,} or column XFD, where sheets end; save it anew as XLSX or CSV."
+    )
 
 
 def _cell_text(cell: Any) -> str | None:

@@ -5,6 +5,7 @@
 import base64
 import binascii
 import hashlib
+import uuid
 from collections.abc import Mapping
 from typing import IO, Any, Final
 
@@ -140,7 +141,7 @@ class ProofView(APIView):
             raw_pictures: dict[str, bytes] = {kind: proof.pop(kind) for kind in _KINDS if kind in proof}
             request.body_digest = _body_digest(proof, raw_pictures)  # type: ignore[attr-defined]  # for idempotency
             clean_pictures: dict[str, Picture] = {
-                kind: _clean_picture(kind, raw) for kind, raw in raw_pictures.items()
+                kind: _clean_picture(kind, raw, subject.organization_id) for kind, raw in raw_pictures.items()
             }
         return _store(self, request, reference, arguments | proof | {"now": clock.now()}, clean_pictures)
 
@@ -152,9 +153,9 @@ def _store(
     return Response(proofs.represent(services.record_proof_of_delivery(**values, pictures=cleaned)), status=201)
 
 
-def _clean_picture(kind: str, raw: bytes) -> Picture:
+def _clean_picture(kind: str, raw: bytes, organization_id: uuid.UUID) -> Picture:
     try:
-        return pictures.clean(raw)
+        return pictures.clean(raw, tenant=organization_id)
     except pictures.InvalidPicture as error:
         raise InvalidFields([field_error(kind, "not_a_picture", str(error))]) from None
     except pictures.CleanerUnavailable as error:

@@ -2,6 +2,7 @@
 
 import io
 import resource
+import time
 import zipfile
 from typing import Any
 
@@ -45,6 +46,56 @@ FAR_CELL_SHEET = (
     b'<row r="1"><c r="A1" t="inlineStr"><is><t>Reference</t></is></c></row>'
     b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData></worksheet>'
 )
+SHEET_HEAD = FAR_CELL_SHEET[: FAR_CELL_SHEET.index(b'<row r="1048576">')]
+SHEET_END = b"</sheetData></worksheet>"
+LARGEST = 20 * 1024**2
+
+
+def workbook_of(rows: bytes) -> bytes:
+    """Return a workbook whose sheet has these rows below its header."""
+    return replace_member(WORKBOOK, SHEET, SHEET_HEAD + rows + SHEET_END)
+
+
+def workbook_with_cell(reference: str, row: str) -> bytes:
+    return workbook_of(f'<row r="{row}"><c r="{reference}"><v>1</v></c></row>'.encode())
+
+
+def compressed_with(method: int) -> bytes:
+    """Return the workbook compressed by another method of ZIP."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(WORKBOOK)) as old, zipfile.ZipFile(target, "w", method) as new:
+        for each in old.namelist():
+            new.writestr(each, old.read(each))
+    return target.getvalue()
+
+
+# Small or simple files that would take long: each is refused before that.
+REFUSED_AT_ONCE: dict[str, tuple[bytes, str]] = {
+    "a row that no sheet has": (workbook_with_cell("A99999999999", "99999999999"), "too_much"),
+    "a cell in such a row": (workbook_with_cell("A99999999999", "2"), "too_much"),
+    "a row just beyond the last": (workbook_with_cell("A1048577", "1048577"), "too_much"),
+    "zeros before its number": (workbook_with_cell("A00000001048577", "00001048577"), "too_much"),
+    "a row in other quotes": (workbook_of(b"<row r='3000000'><c r='A3000000'><v>1</v></c></row>"), "too_much"),
+    "a column just beyond XFD": (workbook_with_cell("XFE2", "2"), "too_much"),
+    "a column that no sheet has": (workbook_with_cell("ZZZZZZ2", "2"), "too_much"),
+    "newlines": (b"Reference\n" + b"\n" * LARGEST, "too_much"),
+    "carriage returns": (b"Reference\n" + b"\r" * LARGEST, "too_much"),
+    "lines of one comma": (b"Reference\n" + b",\n" * (LARGEST // 2), "too_much"),
+    "commas": (b"Reference\n" + b"," * LARGEST, "too_much"),
+    "a header of commas": (b"," * LARGEST, "too_much"),
+    "quotes": (b"Reference\n" + b'"' * LARGEST, "too_much"),
+    "spaces": (b"Reference\n" + b" " * LARGEST, "too_much"),
+    "nested XML": (workbook_of(b"<a>" * 500_000 + b"</a>" * 500_000), "empty"),
+    "empty rows": (workbook_of(b"<row/>" * 1_000_000), "empty"),
+    "bzip2": (compressed_with(zipfile.ZIP_BZIP2), "broken"),
+    "LZMA": (compressed_with(zipfile.ZIP_LZMA), "broken"),
+}
+CODES = {
+    "empty": spreadsheets.Empty,
+    "not_text": spreadsheets.NotText,
+    "too_much": spreadsheets.TooMuch,
+    "broken": spreadsheets.Broken,
+}
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "empty"),
     "blank": (b"\xef\xbb\xbf\r\n\r\n", "empty"),
@@ -71,18 +122,47 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_unreadable_file_is_refused_with_the_reason(name: str) -> None:
     raw, code = REFUSED[name]
-    codes = {
-        "empty": spreadsheets.Empty,
-        "not_text": spreadsheets.NotText,
-        "too_much": spreadsheets.TooMuch,
-        "broken": spreadsheets.Broken,
-    }
 
     with pytest.raises(spreadsheets.Unreadable) as refused:
         rows(raw)
 
-    assert type(refused.value) is codes[code], refused.value.reason
+    assert type(refused.value) is CODES[code], refused.value.reason
     assert 10 < len(refused.value.reason) < 200
+
+
+@pytest.mark.parametrize("name", REFUSED_AT_ONCE)
+def test_a_file_that_would_take_long_is_refused_at_once(name: str) -> None:
+    raw, code = REFUSED_AT_ONCE[name]
+    began = time.process_time()
+
+    with pytest.raises(spreadsheets.Unreadable) as refused:
+        rows(raw)
+
+    assert time.process_time() - began < 1.0
+    assert type(refused.value) is CODES[code], refused.value.reason
+    assert 10 < len(refused.value.reason) < 200
+
+
+def test_cells_at_the_last_row_and_column_are_read() -> None:
+    assert rows(workbook_with_cell("A1048576", "1048576")) == [(1_048_576, ["1"])]
+    assert rows(workbook_with_cell("XFD2", "2")) == [(2, [None, "1"])]
+
+
+def test_a_file_that_takes_too_much_processor_time_is_refused(
+    committed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "_CPU_SECONDS", 1)
+    cells = workbook_of((b"<row>" + b"<c/>" * 16_000 + b"</row>") * 2_000)
+    began = time.monotonic()
+
+    with pytest.raises(InvalidFields) as refused:
+        table.read(cells)
+
+    assert refused.value.errors == [
+        {"field": "file", "code": "unreadable", "message": "The file takes too long to read; split it."}
+    ]
+    assert time.monotonic() - began < table._TIMEOUT_SECONDS
+    assert table.read(WORKBOOK).count == 1
 
 
 @pytest.mark.parametrize(
@@ -118,7 +198,7 @@ def test_a_workbook_far_wider_than_its_cells_is_refused_and_takes_no_memory(comm
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(own + 1, 1024**2)
     # A new renderer parses the next file.
     assert table.read(WORKBOOK).count == 1
-    assert pool.shared().processes()
+    assert pool.shared("imports").processes()
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,9 @@ def test_a_request_above_the_concurrency_limit_is_a_429_with_retry_after(
     organization: Organization, dispatcher: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        concurrency_limit, "report_reads", concurrency_limit.ConcurrencyLimit(0, max_waiting=1, timeout=0.01)
+        concurrency_limit,
+        "report_reads",
+        concurrency_limit.ConcurrencyLimit(0, share=1, max_waiting=1, timeout=0.01),
     )
 
     file = fetch_file(dispatcher)

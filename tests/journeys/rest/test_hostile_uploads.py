@@ -18,6 +18,7 @@ from tests.exports.file_imports.test_import_files import REFUSED_AT_ONCE, workbo
 from tests.exports.import_client import PATH, TYPES
 
 pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
+_SCOPES = ("shipments:read", "shipments:write")
 _UPLOADERS = 6
 # Takes a renderer some seconds: within the limits, and of no use.
 _SLOW = workbook_of((b"<row>" + b"<c/>" * 16_000 + b"</row>") * 600)
@@ -33,7 +34,7 @@ def stage(tmp_path: Path) -> Iterator[ProductStage]:
 
 
 def client(stage: ProductStage, by: Subject) -> httpx.Client:
-    return httpx.Client(base_url=stage.url, timeout=60, headers={"Authorization": f"Bearer {token(by)}"})
+    return httpx.Client(base_url=stage.url, timeout=60, headers={"Authorization": f"Bearer {token(by, scopes=_SCOPES)}"})
 
 
 def upload(http: httpx.Client, raw: bytes) -> tuple[int, str, float]:

@@ -34,7 +34,9 @@ def stage(tmp_path: Path) -> Iterator[ProductStage]:
 
 
 def client(stage: ProductStage, by: Subject) -> httpx.Client:
-    return httpx.Client(base_url=stage.url, timeout=60, headers={"Authorization": f"Bearer {token(by, scopes=_SCOPES)}"})
+    return httpx.Client(
+        base_url=stage.url, timeout=60, headers={"Authorization": f"Bearer {token(by, scopes=_SCOPES)}"}
+    )
 
 
 def upload(http: httpx.Client, raw: bytes) -> tuple[int, str, float]:

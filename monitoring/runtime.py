@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import structlog
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, close_old_connections
+from django.db import DEFAULT_DB_ALIAS, close_old_connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from monitoring import clock, fencing, gateway_errors, metrics
@@ -128,7 +128,7 @@ def _refresh_clock() -> None:
             clock.refresh()
         finally:
             close_old_connections()
-    except (DatabaseError, InterfaceError) as error:
+    except Exception as error:  # noqa: BLE001  as above
         _log.info("clock not compared", error=repr(error))
 
 

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from freight.supervisor import proxy
+from freight.supervisor import nginx_configuration
 
 SCRIPT = """
 import resource
@@ -23,4 +23,4 @@ def test_a_server_raises_its_descriptor_limit_to_the_hard_limit_and_returns_it()
 
 
 def test_nginx_gets_the_hard_limit_up_to_65536() -> None:
-    assert 256 < proxy.descriptors_per_worker() <= 65_536
+    assert 256 < nginx_configuration.descriptors_per_worker() <= 65_536

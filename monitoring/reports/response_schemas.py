@@ -111,6 +111,8 @@ EXAMPLES: Final[dict[str, dict[str, Any]]] = {
         "queues": {"exports": {"queued": 3, "running": 2, "oldestQueuedSeconds": 12.5}},
     },
 }
+# Of the busiest keys: only for staff, and only where a key belongs to somebody.
+_OPTIONAL_FIELDS: Final = frozenset({"owner"})
 # Objects whose names are data: kinds of rooms, formats, caches, limits.
 _MAPPING_FIELDS: Final = frozenset({"rooms", "byName", "byFormat", "byOutcome", "limiters", "queues"})
 
@@ -123,7 +125,7 @@ def _schema_of(example: Any, *, name: str = "") -> dict[str, Any]:
         return {
             "type": "object",
             "properties": {key: _schema_of(value, name=key) for key, value in example.items()},
-            "required": list(example),
+            "required": [key for key in example if key not in _OPTIONAL_FIELDS],
         }
     if isinstance(example, list):
         return {"type": "array", "items": _schema_of(example[0])}

@@ -142,7 +142,8 @@ async def test_the_room_of_an_export_shows_its_progress_to_its_owner(product: Pr
         refused = await other.receive("error")
         await owner.send(type="join:room", room=room)
         joined = await owner.receive("room:joined")
-        await sync_to_async(export_worker.work_batch)()
+        while await sync_to_async(export_worker.work_batch)():
+            pass  # other tests' orders may come first
         progress = await owner.receive("export:progress", seconds=15)
         while progress["state"] != "succeeded":
             progress = await owner.receive("export:progress", seconds=15)
@@ -168,7 +169,8 @@ async def test_the_room_of_an_import_shows_its_progress_to_its_owner(product: Pr
         refused = await other.receive("error")
         await owner.send(type="join:room", room=f"import:{import_id}")
         joined = await owner.receive("room:joined")
-        await sync_to_async(import_worker.work_batch)()
+        while await sync_to_async(import_worker.work_batch)():
+            pass  # other tests' orders may come first
         progress = await owner.receive("import:progress", seconds=15)
         while progress["state"] != "succeeded":
             progress = await owner.receive("import:progress", seconds=15)

@@ -88,16 +88,20 @@ class BurstMeasurement:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try: the p99 latency (seconds) of the reading clients, and that of a burst just before, when all read."""
+    """One try: the p99 latency (seconds) of the reading clients, and that of a burst just before, when all read.
+
+    `machine_delay`: for how long (seconds) the machine let nobody run during the burst.
+    """
 
     measurement: BurstMeasurement
     latency: float
     baseline_latency: float
+    machine_delay: float
 
     @property
     def slowed_down(self) -> bool:
         """Whether the stopped clients slowed the others down."""
-        return self.latency > self.baseline_latency * MAX_SLOWDOWN + _NOISE_SECONDS
+        return self.latency - self.machine_delay > self.baseline_latency * MAX_SLOWDOWN + _NOISE_SECONDS
 
 
 async def stopped_readers(stage: ProductStage, scale: ScenarioScale, seed: int) -> Evidence:
@@ -123,7 +127,10 @@ async def stopped_readers(stage: ProductStage, scale: ScenarioScale, seed: int) 
                 await traffic.connect_all(readers)
                 measurement = await _measure_burst(traffic, reading_subscribers[0], readers)
                 await _drain_stopped_readers(measurement)
-                attempts.append(Attempt(measurement, await _p99_latency(traffic, measurement), baseline_latency))
+                machine_delay = traffic.scheduling_delay.seconds_between(measurement.began, measurement.ended)
+                attempts.append(
+                    Attempt(measurement, await _p99_latency(traffic, measurement), baseline_latency, machine_delay)
+                )
                 if not attempt_number and not attempts[-1].slowed_down:
                     break  # else two of three decide
         traffic.mark_faults_over()

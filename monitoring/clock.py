@@ -48,6 +48,12 @@ def now() -> datetime:
     return current - timedelta(seconds=skew) if abs(skew) > TOLERANCE_SECONDS else current
 
 
+def compared_now() -> datetime:
+    """Compare the clocks as `refresh` does and return `now`: for a command, which compares them nowhere else."""
+    refresh()
+    return now()
+
+
 def skew() -> float:
     """Return by how many seconds this host's clock is ahead of the database's; negative where it is behind."""
     return _last.skew

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -14,6 +13,7 @@ from django.db import Error as DatabaseError
 from psycopg import OperationalError
 from psycopg_pool import PoolTimeout
 
+from monitoring import clock
 from monitoring.health import outages
 from monitoring.middleware import accept_or_generate_id
 from monitoring.tracing import trace_context
@@ -52,7 +52,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untype
     def __init__(self) -> None:
         self.closed = False
         self.message_bucket = MessageTokenBucket(time.monotonic())
-        self.started_at = datetime.now(UTC)
+        self.started_at = time.monotonic()
         self.close_code: int | None = None
         self.close_reason = ""
         self.memberships = RoomMemberships(self, room_hub.current())
@@ -225,7 +225,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untype
             origin=self.origin,
             code=self.close_code,
             reason=self.close_reason,
-            duration_ms=round((datetime.now(UTC) - self.started_at).total_seconds() * 1000, 1),
+            duration_ms=round((time.monotonic() - self.started_at) * 1000, 1),
             address=self.identity.address if self.identity else None,
             connection=self.identity.connection_id if self.identity else None,
             user=str(subject.user_id) if subject and subject.user_id else None,
@@ -275,7 +275,7 @@ class SocketConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels is untype
         t = frame.get("t")
         if t is not None and not isinstance(t, int | float | str):
             raise InvalidFrame('"t" is a number or a string.')
-        self.deliver(frames.pong(echo=echo, t=t, timestamp=representation.instant(datetime.now(UTC)) or ""))
+        self.deliver(frames.pong(echo=echo, t=t, timestamp=representation.instant(clock.now()) or ""))
 
     # -- events -----------------------------------------------------------------------------------------
 

@@ -4,12 +4,13 @@ import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import structlog
 from django.conf import settings
 
+from monitoring import clock
 from ratelimits import limiter
 from realtime import metrics
 from realtime.access import authentication, background_tasks, revocation
@@ -191,7 +192,7 @@ class Identity:
         self._schedule(self._seconds_left(self.subject.expires_at) - frames.EXPIRY_WARNING_SECONDS, self._warn)
 
     def _seconds_left(self, expires_at: datetime) -> float:
-        return (expires_at - datetime.now(UTC)).total_seconds()
+        return (expires_at - clock.now()).total_seconds()
 
     def _warn(self) -> None:
         if self.subject is not None and self.subject.expires_at is not None:

@@ -9,12 +9,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final, Protocol
 
 import structlog
 
+from monitoring import clock
 from monitoring.dependencies.threads import run_in_thread
 from realtime import metrics
 from realtime.access import revocation
@@ -89,7 +90,7 @@ class Sweep:
         if seconds < STALE_SECONDS or self._stale_sent:
             return
         self._stale_sent = True
-        frame = frames.stale(since=representation.instant(datetime.now(UTC) - timedelta(seconds=seconds)) or "")
+        frame = frames.stale(since=representation.instant(clock.now() - timedelta(seconds=seconds)) or "")
         for member in {member for room in self._hub.rooms.values() for member in room.members}:
             member.deliver(frame)
 

@@ -1,9 +1,11 @@
-"""The commands that Redis receives, as its MONITOR shows them."""
+"""What Redis receives of the limiter, as MONITOR shows it, and what the process counted without it."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from ratelimits import counters
 
 
 @contextmanager
@@ -24,3 +26,9 @@ def captured_commands(redis: Any) -> Iterator[list[str]]:
             commands.append(monitor.next_command())
     ours = [each["command"] for each in commands[:-1] if each["db"] == database and each["client_type"] != "lua"]
     names += [command.partition(" ")[0] for command in ours[ours.index(begin) + 1 :]]
+
+
+def is_any_counted_alone(policy: str, keys: Iterable[str]) -> bool:
+    """Tell whether this process has counted a key for Redis: on a busy machine a reply came after its deadline."""
+    alone = {name for name, *_ in counters.local_counters.busiest_keys()}
+    return any(f"{policy} {key}" in alone for key in keys)

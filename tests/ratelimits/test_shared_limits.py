@@ -28,7 +28,7 @@ from tests.factories import NOW
 from tests.freight.fast_path.asgi_client import RecordingDjango, ask
 from tests.narrowing import present
 from tests.ratelimits.burst_clients import ClientPool, open_socket
-from tests.ratelimits.redis_commands import captured_commands
+from tests.ratelimits.redis_commands import captured_commands, is_any_counted_alone
 from tests.ratelimits.server_pair import CHANGE_SECONDS, OPERATOR, ServerPair, set_key_limit, unused_network
 
 pytestmark = pytest.mark.usefixtures("fresh_redis_breaker", "environment_limits")
@@ -94,17 +94,11 @@ def test_parallel_requests_of_many_keys_are_counted_exactly(settings: Settings) 
         keys = key_subjects(10)
         with ThreadPoolExecutor(40) as pool:
             allowed = list(pool.map(is_allowed, keys * 40))
-        if not is_any_counted_alone(keys):
+        if not is_any_counted_alone("general", [key.limit_key for key in keys]):
             break
         redis_breaker.reset()
 
     assert sum(allowed) == 60
-
-
-def is_any_counted_alone(subjects: list[Subject]) -> bool:
-    """Tell whether this process has counted for Redis: on a busy machine a reply came after its deadline."""
-    alone = {name for name, *_ in counters.local_counters.busiest_keys()}
-    return any(f"general {subject.limit_key}" in alone for subject in subjects)
 
 
 def test_a_key_that_floods_uses_up_its_own_limit_only(small: None) -> None:

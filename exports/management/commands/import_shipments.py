@@ -9,13 +9,13 @@ from typing import Any, Final
 import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from exports.file_imports import columns, row_processing, table
 from exports.file_imports.row_processing import CHUNK_ROWS, DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
 from exports.file_imports.table import ImportTable
+from monitoring import clock
 from shipments import intake
 from shipments.auth import subjects
 from shipments.auth.subjects import Forbidden, Subject
@@ -75,7 +75,7 @@ class Command(BaseCommand):
             task = bar.add_task("", total=import_table.count)
             try:
                 for chunk in row_reader.chunks(import_table.rows(), size):
-                    for result in process_chunk(by=by, now=timezone.now(), chunk=chunk):
+                    for result in process_chunk(by=by, now=clock.compared_now(), chunk=chunk):
                         counts[result.outcome] += 1
                         if result.outcome == "failed" and counts["failed"] <= _MAX_PRINTED_ERRORS:
                             bar.console.print(_format_errors(result, column_map), markup=False, highlight=False)
@@ -108,7 +108,7 @@ class _AuditTrail:
 
     def _write(self, outcome: str, counts: dict[str, int]) -> None:
         intake.record_audit(
-            by=self._by, now=timezone.now(), action="import", entity="import", entity_id=self._id,
+            by=self._by, now=clock.compared_now(), action="import", entity="import", entity_id=self._id,
             after=self._summary | counts, outcome=outcome,
         )  # fmt: skip
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 from redis.exceptions import RedisError
 
+from monitoring import clock
 from ratelimits import changes, overrides, report
 from ratelimits.models import KeyLimit
 
@@ -56,7 +56,7 @@ class Command(BaseCommand):
 
     def _reset(self, key: str) -> None:
         try:
-            used = changes.reset(by=None, now=timezone.now(), key=key)
+            used = changes.reset(by=None, now=clock.compared_now(), key=key)
         except (RedisError, OSError) as error:
             raise CommandError(
                 "Redis does not answer: there is nothing to reset; each process counts alone."

@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
+from monitoring import clock
 from shipments.auth import subjects
 from shipments.services.history import generations
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
                 f"--reason has {len(reason)} characters: give at most {generations.MAX_REASON_LENGTH}."
             )
         change = generations.begin_generation(
-            by=subjects.installation_subject(name="manage.py new_epoch"), now=timezone.now(),
+            by=subjects.installation_subject(name="manage.py new_epoch"), now=clock.compared_now(),
             reason=reason or "manage.py new_epoch",
         )  # fmt: skip
         assert change is not None  # noqa: S101  it was not made to depend on anything

@@ -7,8 +7,8 @@ from typing import Final
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
+from monitoring import clock
 from shipments.services.fleet.plausibility import MAX_AGE
 
 # The relay may be down this long before rows go to the default partition.
@@ -30,7 +30,7 @@ def maintain(*, now: datetime | None = None) -> int:
 
     One process at a time: where another holds the advisory lock, nothing is done.
     """
-    today = (now or timezone.now()).astimezone(UTC).date()
+    today = (now or clock.now()).astimezone(UTC).date()
     first = today - timedelta(days=settings.POSITION_RETENTION_DAYS)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])

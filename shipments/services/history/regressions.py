@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import structlog
 from django.db import DatabaseError, InterfaceError, connection
-from django.utils import timezone
 
+from monitoring import clock
 from monitoring.reports import json_reports
 from shipments import metrics
 from shipments.auth import subjects
@@ -94,7 +94,7 @@ def health() -> dict[str, Any]:
 
 def _begin(evidence: str, is_still_needed: Callable[[str], bool]) -> EpochChange | None:
     change = generations.begin_generation(
-        by=subjects.installation_subject(name="history check"), now=timezone.now(),
+        by=subjects.installation_subject(name="history check"), now=clock.compared_now(),
         reason=f"the database went back: {evidence}", went_back=True, is_still_needed=is_still_needed,
     )  # fmt: skip
     if change is not None:

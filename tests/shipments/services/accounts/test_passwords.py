@@ -41,6 +41,17 @@ def record(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object] = la
     return gate
 
 
+def change_password_meanwhile(user: User, monkeypatch: pytest.MonkeyPatch) -> passwords.HashedPassword:
+    """Have an administrator change the user's password while the next hash is made, and return the new one."""
+    admin = factories.member(user.membership.organization, "admin")
+    changed = passwords.hash_new("another horse battery", user)
+    record(
+        monkeypatch,
+        meanwhile=lambda: members.set_password(by=admin, now=NOW, user_id=user.pk, password=changed),
+    )
+    return changed
+
+
 def older_hash(password: str = PASSWORD) -> str:
     return Argon2PasswordHasher().encode(password, "saltsaltsaltsaltsaltsa")
 
@@ -135,12 +146,7 @@ def test_two_logins_may_replace_the_same_older_hash(user: User, monkeypatch: pyt
 def test_a_login_with_a_password_that_is_changed_meanwhile_is_refused(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    admin = factories.member(user.membership.organization, "admin")
-    changed = passwords.hash_new("another horse battery", user)
-    record(
-        monkeypatch,
-        meanwhile=lambda: members.set_password(by=admin, now=NOW, user_id=user.pk, password=changed),
-    )
+    change_password_meanwhile(user, monkeypatch)
 
     with pytest.raises(BadCredentials):
         login(user.email)
@@ -152,12 +158,7 @@ def test_an_older_hash_does_not_come_back_over_a_changed_password(
     user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     User.objects.filter(pk=user.pk).update(password=older_hash())
-    admin = factories.member(user.membership.organization, "admin")
-    changed = passwords.hash_new("another horse battery", user)
-    record(
-        monkeypatch,
-        meanwhile=lambda: members.set_password(by=admin, now=NOW, user_id=user.pk, password=changed),
-    )
+    changed = change_password_meanwhile(user, monkeypatch)
 
     with pytest.raises(BadCredentials):
         login(user.email)

@@ -1,7 +1,7 @@
 """The client address of a request: the one place that decides whether to trust forwarded headers."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from functools import lru_cache
 from typing import Any
 
@@ -20,11 +20,9 @@ def client_address(meta: Mapping[str, Any]) -> str | None:
     in TRUSTED_PROXIES; the client is then the rightmost hop that is no trusted proxy. A proxied request without
     the header has no address: it must never pass for one of the proxy itself.
     """
-    peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
-    if peer is not None and not _is_in_networks(peer, settings.TRUSTED_PROXIES):
-        return str(peer)
-    if peer is None and meta.get("REMOTE_ADDR"):
-        return None
+    if not is_from_proxy(meta):
+        peer = _parse(str(meta["REMOTE_ADDR"]))
+        return None if peer is None else str(peer)
     for hop in reversed(str(meta.get("HTTP_X_FORWARDED_FOR") or "").split(",")[-_MAX_HOPS:]):
         address = _parse(hop.strip())
         if address is None:
@@ -32,6 +30,21 @@ def client_address(meta: Mapping[str, Any]) -> str | None:
         if not _is_in_networks(address, settings.TRUSTED_PROXIES):
             return str(address)
     return None
+
+
+def is_from_proxy(meta: Mapping[str, Any]) -> bool:
+    """Return whether the peer of a request is a proxy whose X-Forwarded-* headers are trusted."""
+    remote = str(meta.get("REMOTE_ADDR") or "")
+    if not remote:
+        return True
+    peer = _parse(remote)
+    return peer is not None and _is_in_networks(peer, settings.TRUSTED_PROXIES)
+
+
+def drop_forged_scheme(meta: MutableMapping[str, Any]) -> None:
+    """Remove X-Forwarded-Proto from META unless a trusted proxy wrote it: Django itself believes any peer."""
+    if "HTTP_X_FORWARDED_PROTO" in meta and not is_from_proxy(meta):
+        del meta["HTTP_X_FORWARDED_PROTO"]
 
 
 def meta_from_scope(scope: Mapping[str, Any]) -> dict[str, str]:
@@ -48,16 +61,9 @@ def is_within(meta: Mapping[str, Any], networks: Iterable[IPNetwork]) -> bool:
     A loopback peer that forwards a request without being a trusted proxy is not local.
     """
     address = _parse(client_address(meta) or "")
-    if address is None or (address.is_loopback and _is_untrusted_proxy(meta)):
+    if address is None or (address.is_loopback and "HTTP_X_FORWARDED_FOR" in meta and not is_from_proxy(meta)):
         return False
     return _is_in_networks(address, networks)
-
-
-def _is_untrusted_proxy(meta: Mapping[str, Any]) -> bool:
-    peer = _parse(str(meta.get("REMOTE_ADDR") or ""))
-    return (
-        peer is not None and "HTTP_X_FORWARDED_FOR" in meta and not _is_in_networks(peer, settings.TRUSTED_PROXIES)
-    )
 
 
 @lru_cache(maxsize=4096)

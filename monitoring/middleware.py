@@ -15,7 +15,7 @@ from django_prometheus.middleware import Metrics, PrometheusBeforeMiddleware
 from prometheus_client import Counter, Histogram
 
 from monitoring import metrics
-from monitoring.addresses import client_address
+from monitoring.addresses import client_address, drop_forged_scheme
 from monitoring.queries import query_timing
 from monitoring.tracing import trace_context
 
@@ -43,6 +43,7 @@ class RequestContextMiddleware:
 def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Response]]:
     """Set the context of the request for the block; yields a function that counts and logs the response."""
     meta = request.META
+    drop_forged_scheme(meta)
     with trace_context.server_span(
         "request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")
     ) as trace:

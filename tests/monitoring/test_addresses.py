@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from monitoring.addresses import client_address, is_within
+from monitoring.addresses import client_address, drop_forged_scheme, is_within
 
 LOOPBACK = [ip_network("127.0.0.0/8"), ip_network("::1/128")]
 
@@ -53,3 +53,24 @@ def test_a_proxied_request_of_another_client_is_never_local(
     settings.TRUSTED_PROXIES = []
 
     assert is_within(meta, LOOPBACK) == local
+
+
+@pytest.mark.parametrize(
+    ("peer", "trusted"),
+    [
+        ({}, True),  # a unix socket
+        ({"REMOTE_ADDR": "10.0.0.1"}, True),
+        ({"REMOTE_ADDR": "198.51.100.9"}, False),
+        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "10.0.0.1"}, False),
+        ({"REMOTE_ADDR": "testclient"}, False),
+    ],
+)
+def test_only_a_trusted_peer_says_by_which_scheme_a_client_came(
+    settings: Settings, peer: dict[str, Any], trusted: bool
+) -> None:
+    settings.TRUSTED_PROXIES = [ip_network("10.0.0.0/8")]
+    meta = peer | {"HTTP_X_FORWARDED_PROTO": "https"}
+
+    drop_forged_scheme(meta)
+
+    assert ("HTTP_X_FORWARDED_PROTO" in meta) == trusted

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 import orjson
@@ -88,13 +89,15 @@ async def test_a_plain_read_gets_djangos_response(tenant: Tenant, role: str, tar
     assert theirs.status == 200
 
 
-@pytest.mark.parametrize("https", [True, False])
+@pytest.mark.parametrize("more", [{"x_forwarded_proto": "https"}, {}], ids=["https", "http"])
+@pytest.mark.parametrize("trusted", [True, False])
 async def test_later_responses_have_the_headers_of_the_first(
-    tenant: Tenant, settings: Settings, https: bool
+    tenant: Tenant, settings: Settings, more: dict[str, str], trusted: bool
 ) -> None:
+    https = trusted and bool(more)
+    settings.TRUSTED_PROXIES = [ip_network("127.0.0.0/8")] if trusted else []
     settings.SECURE_HSTS_SECONDS = 60
     settings.SECURE_SSL_REDIRECT = True
-    more = {"x_forwarded_proto": "https"} if https else {}
     django, path, token = (
         RecordingDjango(),
         f"/api/shipments/{tenant.shipment.reference}",

@@ -193,7 +193,7 @@ def _set_active(by: Subject, *, active: bool) -> None:
 
 
 def _count_strikes(stage: ProductStage) -> int:
-    return stage["relay"].log.read_text(errors="replace").count(STRUCK)
+    return stage["relay"].log_text().count(STRUCK)
 
 
 def _reload(job_type: JobType, job: Job) -> Any:

@@ -14,6 +14,7 @@ def test_a_burst_reaches_a_whole_room(holds: Holds) -> None:
     assert holds("burst").deliveries == 200 * 60
 
 
+@pytest.mark.quiet_machine
 def test_readers_that_stop_are_cut_and_nobody_feels_them(holds: Holds) -> None:
     assert holds("readers-stop").figures["10 stopped"].startswith("10 cut")
 

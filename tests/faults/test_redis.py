@@ -18,6 +18,7 @@ def test_nothing_is_missed_without_redis(holds: Holds) -> None:
     assert holds("redis-down").ok > 20
 
 
+@pytest.mark.quiet_machine
 def test_nothing_is_missed_while_redis_is_frozen(holds: Holds) -> None:
     assert holds("redis-frozen").ok > 20
 

@@ -1,8 +1,8 @@
 """How long a loaded machine kept this process and the servers from running.
 
-That time is subtracted from a measured latency: the time for which our own event loop did not turn, and for which a
-ws Daphne's event loop and a session of PostgreSQL stood in the kernel's run queue (the run delay of schedstat). A
-server that blocks, computes or waits is not excused by it.
+That time is subtracted from a measured latency: the time for which our own event loop did not turn, and for which
+an event loop of the product, a thread that answers requests and a session of PostgreSQL stood in the kernel's run
+queue (the run delay of schedstat). A server that blocks, computes or waits is not excused by it.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _REFRESH_EVERY: Final = 10
 class SchedulingDelay:
     """Samples from `start` to `stop`.
 
-    Each group returns the pids of one link in the chain from COMMIT to receipt.
+    Each group returns the ids of the processes or threads of one link in the chain from request to receipt.
     """
 
     def __init__(self, *groups: Callable[[], Iterable[int]]) -> None:

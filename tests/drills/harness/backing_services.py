@@ -14,7 +14,7 @@ from freight.embedded.layout import Endpoints, Layout
 from freight.embedded.postgres import Postgres
 from freight.embedded.valkey import Valkey
 from tests.drills.harness import procfs
-from tests.drills.harness.environment import own_server, require_main_thread
+from tests.drills.harness.environment import own_server, starting_process
 
 # The checker reads when a transaction was committed.
 _LOCAL_SETTINGS: Final = "track_commit_timestamp = on\nmax_connections = {connections}\n"
@@ -64,8 +64,8 @@ class PostgresService:
 
     def launch(self) -> None:
         """Start the server without waiting for it. Only from the main thread: it ends with its parent."""
-        require_main_thread()
-        self._server.launch()
+        with starting_process():
+            self._server.launch()
 
     def wait_ready(self) -> None:
         """Return once connections are taken."""
@@ -118,8 +118,8 @@ class ValkeyService:
 
     def launch(self) -> None:
         """Start the server without waiting for it. Only from the main thread: it ends with its parent."""
-        require_main_thread()
-        self._server.launch()
+        with starting_process():
+            self._server.launch()
 
     def wait_ready(self) -> None:
         """Return once a PING is answered."""

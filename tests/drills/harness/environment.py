@@ -1,7 +1,10 @@
 """What a process of the product is started with: the checkout, a port, a database, limits that never apply."""
 
+import contextlib
+import signal
 import socket
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -12,6 +15,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 UNLIMITED: Final = "10000000"
 # The databases of test runs and benchmarks, which stand beside the real one on whatever server.
 _OWN_NAMES: Final = ("test_", "bench_")
+_END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 # The sockets of the PostgreSQL servers that this process has started.
 _own_sockets: Final[set[str]] = set()
 
@@ -64,7 +68,20 @@ def unlimited(*limits: str) -> dict[str, str]:
     return {f"RATE_LIMIT_{limit.upper()}": UNLIMITED for limit in limits}
 
 
-def require_main_thread() -> None:
-    """Raise RuntimeError in any other thread: what dies with its parent dies with the thread that started it."""
+@contextlib.contextmanager
+def starting_process() -> Iterator[None]:
+    """Keep SIGINT and SIGTERM until the block is left: whoever is asked to end knows every process it has started.
+
+    Raises RuntimeError outside the main thread: what dies with its parent dies with the thread that started it.
+    """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("Processes are started from the main thread.")
+    kept: list[int] = []
+    handlers = {signum: signal.signal(signum, lambda number, _: kept.append(number)) for signum in _END_SIGNALS}
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
+        for number in kept:
+            signal.raise_signal(number)

@@ -13,7 +13,7 @@ import httpx
 from freight.embedded import layout
 from freight.embedded.processes import spawn
 from tests.drills.harness import procfs
-from tests.drills.harness.environment import require_main_thread
+from tests.drills.harness.environment import starting_process
 from tests.drills.harness.waiting import wait_until
 
 _STOP_SECONDS: Final = 10.0
@@ -45,7 +45,6 @@ class Nginx:
         """Render the file and start nginx without waiting for it."""
         from freight.supervisor import nginx_configuration, proxy  # they read the settings
 
-        require_main_thread()
         layout.private_folder(self._run)
         configuration = self._run / "nginx.conf"
         configuration.write_text(
@@ -59,12 +58,13 @@ class Nginx:
                 balancer=[ipaddress.ip_network(each) for each in self._balancer],
             )
         )
-        self._process = spawn(
-            [proxy.nginx_program(), "-p", self._run, "-c", configuration, "-g", "daemon off;"],
-            log=self.log,
-            cwd=self._run,
-            when_orphaned=signal.SIGTERM,
-        )
+        with starting_process():
+            self._process = spawn(
+                [proxy.nginx_program(), "-p", self._run, "-c", configuration, "-g", "daemon off;"],
+                log=self.log,
+                cwd=self._run,
+                when_orphaned=signal.SIGTERM,
+            )
 
     def wait_listening(
         self, path: str = "/api/health/ready", *, status: int | None = 200, seconds: float = 120.0

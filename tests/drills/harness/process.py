@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from freight.supervisor import roles
-from tests.drills.harness.environment import ROOT, free_port, require_main_thread
+from tests.drills.harness.environment import ROOT, free_port, starting_process
 from tests.drills.harness.fork_server import ForkServer
 
 # Twenty processes start at once, on whatever machine.
@@ -241,8 +241,8 @@ class ProductProcess:
 
     def launch(self, *, failpoint: str | None = None, database: tuple[str, int] | None = None) -> None:
         """Start the process without waiting for it. Only from the main thread."""
-        require_main_thread()
-        self._handle = self._launcher.launch(self.role, log=self.log, failpoint=failpoint, database=database)
+        with starting_process():
+            self._handle = self._launcher.launch(self.role, log=self.log, failpoint=failpoint, database=database)
 
     def is_alive(self) -> bool:
         """Tell whether the process runs."""
@@ -314,8 +314,10 @@ class ProductProcess:
 
     # -- its log ------------------------------------------------------------------------------------------
 
+    def log_text(self) -> str:
+        """Return the log; empty where the process was stopped before it opened it."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
     def log_tail(self, lines: int = 12) -> str:
         """Return the last lines of the log."""
-        if not self.log.exists():
-            return ""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+        return "\n".join(self.log_text().splitlines()[-lines:])

@@ -42,6 +42,15 @@ def run_delay_seconds(pid: int) -> float:
     return 0.0
 
 
+def thread_ids(pids: Iterable[int]) -> list[int]:
+    """Return the ids of the threads of processes; `run_delay_seconds` takes one as it takes a process'."""
+    ids: list[int] = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            ids += [int(task.name) for task in (_PROC / str(pid) / "task").iterdir()]
+    return ids
+
+
 def send_signal(signum: signal.Signals, pids: Iterable[int]) -> None:
     """Signal processes; one that has ended is skipped."""
     for pid in pids:

@@ -19,6 +19,7 @@ from tests.drills.clients import subscribers
 from tests.drills.clients.http_client import HttpClient
 from tests.drills.clients.subscribers import Subscriber
 from tests.drills.clients.writers import Ledger, Outcome, Writer, wide_references
+from tests.drills.harness import procfs
 from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
 
 MAX_CONVERGENCE_SECONDS: Final = 5.0
@@ -51,7 +52,10 @@ class Traffic:
         self.writers: list[Writer] = []
         self.probes = HealthProbes(stage)
         self.scheduling_delay = SchedulingDelay(
-            lambda: [stage[name].pid for name in WS_ROLES], stage.database.sessions
+            lambda: [stage[name].pid for name in API_ROLES],
+            lambda: procfs.thread_ids(stage[name].pid for name in API_ROLES),
+            stage.database.sessions,
+            lambda: [stage[name].pid for name in WS_ROLES],
         )
         self._initial_writers, self._initial_subscribers = writer_count, subscriber_count
         self._tasks: list[asyncio.Task[None]] = []

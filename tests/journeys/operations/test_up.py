@@ -114,6 +114,7 @@ def test_sigkill_leaves_no_process_after_five_seconds(up: UpProcess, running: su
     assert comes_true(5, lambda: not procfs.running_in(up.home))
 
 
+@pytest.mark.quiet_machine
 def test_a_second_start_is_quick_and_keeps_the_data(up: UpProcess) -> None:
     first = up.start_and_wait()
     before = _count_shipments(up.home)

@@ -20,7 +20,7 @@ from tests.journeys.clients import SocketClient
 from tests.journeys.streams import open_stream
 from tests.timing import fastest_reported_seconds
 
-pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
+pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed"), pytest.mark.quiet_machine]
 # The promise; a relay that only polls takes 104-140 ms on a quiet machine.
 SECONDS: Final = 0.1
 WRITES: Final = 50

@@ -75,6 +75,7 @@ async def test_a_flood_of_frames_that_are_no_messages_closes_with_4429(
     assert (code, seconds < 5) == (4429, True)
 
 
+@pytest.mark.quiet_machine
 @pytest.mark.parametrize(
     ("opcode", "known"),
     [(9, False), (9, True), (10, False), (0, False), (1, False)],

@@ -82,6 +82,7 @@ async def read_until(server: ProductProcess, key: str, stop: asyncio.Event) -> l
     return answers
 
 
+@pytest.mark.quiet_machine
 @pytest.mark.parametrize("door", ["api", "page"])
 async def test_20_logins_at_once_cost_little_memory_and_no_time_of_others(
     server: ProductProcess, member_key: str, door: str

@@ -24,13 +24,19 @@ log = structlog.get_logger(__name__)
 
 
 class DaphneServer(Server):  # type: ignore[misc]  # Daphne is untyped
-    """One server; `drain` is started by SIGTERM and SIGINT."""
+    """One server; `drain` is started by SIGTERM and SIGINT. A request's body has at most `max_body_bytes`."""
 
     def __init__(
-        self, *, drain: Drain, stalled_connections: StalledConnections | None = None, **options: Any
+        self,
+        *,
+        drain: Drain,
+        max_body_bytes: int,
+        stalled_connections: StalledConnections | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.drain = drain
+        self.max_body_bytes = max_body_bytes
         self.stalled_connections = stalled_connections or StalledConnections()
         self.ports: list[Any] = []
         self._disconnected: set[Any] = set()

@@ -3,14 +3,24 @@
 # ruff: noqa: N802, N815  method names of Twisted
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 from weakref import WeakSet
 
 from daphne.http_protocol import HTTPFactory, WebRequest
-from twisted.web.http import HTTPChannel
+from twisted.web.http import HTTPChannel, _ChunkedTransferDecoder, _MalformedChunkedDataError
 
 from freight.server import http_responses, transport_buffer
 from freight.server.websocket import handshake_parser
+
+# A chunk costs some ten microseconds, whatever it carries. More of them than this are refused where they carry less
+# than `_MIN_CHUNK_BYTES` each.
+_MAX_TINY_CHUNKS: Final = 2_000
+_MIN_CHUNK_BYTES: Final = 16
+_TOO_LARGE: Final = b'{"type":"about:blank","title":"Request too large","status":413}'
+_TOO_LARGE_RESPONSE: Final = (
+    b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%b" % (len(_TOO_LARGE), _TOO_LARGE)
+)
 
 
 class _ResumeProducer:
@@ -34,10 +44,41 @@ class Request(WebRequest):  # type: ignore[misc]  # Daphne is untyped
 
     # A deferred `http.response.start`: nothing of the response has been written.
     _pending_start: dict[str, Any] | None = None
+    # Of the body, as it arrives.
+    _body_bytes = 0
+    _body_pieces = 0
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Make a request whose form body Twisted does not parse: Django does."""
         super().__init__(*args, parsePOSTFormSubmission=False, **options)
+
+    def gotLength(self, length: int | None) -> None:
+        """Refuse a body that is announced as larger than any that a view accepts."""
+        super().gotLength(length)
+        if length is not None and length > self.server.max_body_bytes:
+            self._refuse_body()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Store a piece of the body; refuse one that grows too large, or comes in chunks that carry nothing."""
+        if self.channel is None or self.channel.transport.disconnecting:
+            return
+        self._body_bytes += len(data)
+        self._body_pieces += 1
+        if self._body_bytes > self.server.max_body_bytes:
+            self._refuse_body()
+            return
+        # The pieces of a body with a Content-Length are reads, and a slow line may make them small.
+        if (
+            self._body_pieces > _MAX_TINY_CHUNKS
+            and self._body_bytes < _MIN_CHUNK_BYTES * self._body_pieces
+            and isinstance(self.channel._transferDecoder, _ChunkedTransferDecoder)  # noqa: SLF001  Twisted's own
+        ):
+            raise _MalformedChunkedDataError("The chunks carry less than they cost.")
+        super().handleContentChunk(data)
+
+    def _refuse_body(self) -> None:
+        self.channel.transport.write(_TOO_LARGE_RESPONSE)
+        self.channel.loseConnection()
 
     def handle_reply(self, message: dict[str, Any]) -> None:
         """Write an event of the response; a complete response is written at once."""

@@ -14,6 +14,10 @@ from monitoring.prometheus import registrations
 
 Role = Literal["api", "ws", "all"]
 BACKLOG: Final = 4096
+# As nginx' client_max_body_size: a proof of delivery as JSON. Files of imports may be larger.
+MAX_BODY_BYTES: Final = 11 * 1024 * 1024
+# What a form lays around its file.
+_FORM_BYTES: Final = 1024 * 1024
 # How long requests in progress may take after SIGTERM.
 DRAIN_SECONDS: Final = 10.0
 # Allocations between collections of the youngest generation, and how many of those between older ones. With
@@ -41,6 +45,7 @@ def run(
     install_reactor()
     # After the reactor: Channels imports it.
     from channels.routing import get_default_application
+    from django.conf import settings
 
     from exports.sandbox import pool
     from monitoring import fencing, runtime
@@ -70,6 +75,7 @@ def run(
             "make_drain_frame": lambda retry_ms: frames.drain(retry_ms=retry_ms),
             "on_start": (process_state.start_draining, event_stream.close_all),
         },
+        max_body_bytes=max(MAX_BODY_BYTES, settings.IMPORT_MAX_BYTES + _FORM_BYTES),
     )
     pool.close_shared()
     runtime.stop_reporting()
@@ -98,7 +104,12 @@ def raise_descriptor_limit() -> int:
 
 
 def serve_application(
-    application: Any, endpoint_description: str, *, drain: dict[str, Any], stalled_seconds: float = 60.0
+    application: Any,
+    endpoint_description: str,
+    *,
+    drain: dict[str, Any],
+    stalled_seconds: float = 60.0,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> None:
     """Serve an ASGI application until its drain has ended; `drain` are the arguments of Drain.
 
@@ -112,6 +123,7 @@ def serve_application(
         application=application,
         endpoints=[endpoint_description],
         drain=Drain(**drain),
+        max_body_bytes=max_body_bytes,
         stalled_connections=StalledConnections(stalled_seconds),
         ping_interval=20,
         ping_timeout=20,

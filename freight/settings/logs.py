@@ -10,6 +10,8 @@ import structlog
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "ticket", "refresh", "access")
 # API keys are recognisable by their prefix (shipments.auth.tokens).
 _API_KEY: Final = re.compile(r"\b(fr[kdt]_)[A-Za-z0-9_-]{16,}")
+# Of a line of Django's own about a request: it may quote a header of 16 KB.
+_MAX_EVENT_CHARACTERS: Final = 300
 
 
 def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -23,6 +25,28 @@ def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.type
 def scrub(_: object, __: str, line: str) -> str:
     """Mask API keys anywhere in a rendered line, such as in an exception's text or a URL."""
     return _API_KEY.sub(r"\1***", line)
+
+
+def hide_path(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Replace the path in a line of Django's own about a request by its route, and keep the line short.
+
+    A path may hold a secret, and whatever else a stranger has typed; a traceback of what a client did wrong says
+    nothing of use.
+    """
+    request = event.pop("request", None)
+    if request is None:
+        return event
+    from monitoring.middleware import route_template  # settings are read before any application
+
+    # As `django.utils.log.log_response` writes it.
+    path = str(request.path).encode("unicode_escape").decode("ascii")
+    text = str(event["event"])
+    if text.endswith(f": {path}"):
+        text = text.removesuffix(path) + route_template(request)
+    if event.get("status_code", 500) < 500:
+        event.pop("exc_info", None)
+    event["event"] = text[:_MAX_EVENT_CHARACTERS]
+    return event
 
 
 def configure(*, level: str) -> None:
@@ -56,7 +80,7 @@ def configure(*, level: str) -> None:
             "formatters": {
                 "structured": {
                     "()": structlog.stdlib.ProcessorFormatter,
-                    "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder()],
+                    "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder(), hide_path],
                     "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
                 }
             },

@@ -1,4 +1,4 @@
-"""Crowds of clients connect, stop reading, vanish and churn: no event is missed and nothing leaks."""
+"""Crowds of clients connect, stop reading, say nothing, vanish and churn: no event is missed and nothing leaks."""
 
 from collections.abc import Callable
 
@@ -33,3 +33,11 @@ def test_a_revoked_key_hears_nothing_more_without_redis(holds: Holds) -> None:
 
 def test_a_bad_network_costs_time_and_nothing_else(holds: Holds) -> None:
     assert holds("network").figures["connections cut"] > 0
+
+
+def test_hundreds_that_connect_and_say_nothing_cost_nobody_else_anything(holds: Holds) -> None:
+    assert holds("silent-clients").figures["silent clients"] == 400
+
+
+def test_paths_that_strangers_try_add_no_series_and_fill_no_log(holds: Holds) -> None:
+    assert "memory" in holds("random-paths").figures

@@ -45,7 +45,7 @@ def test_a_row_is_one_of_the_scenarios() -> None:
     with pytest.raises(CommandError, match="invalid choice: 'nonsense'"):
         call_command("drill", "delivery", "--row", "nonsense")
 
-    assert len(SCENARIOS) == 23
+    assert len(SCENARIOS) == 25
 
 
 def test_each_evidence_is_a_line_and_the_status_is_whether_all_held(monkeypatch: pytest.MonkeyPatch) -> None:

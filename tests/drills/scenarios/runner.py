@@ -10,6 +10,7 @@ from tests.drills.harness.product_stage import ProductStage
 from tests.drills.harness.waiting import describe
 from tests.drills.scenarios import (
     client_load,
+    hostile_clients,
     network_faults,
     postgres_faults,
     process_freezes,
@@ -46,6 +47,8 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "dropped-at-once": client_load.all_dropped_at_once,
     "churn": client_load.socket_churn,
     "revoked-without-redis": client_load.revoked_without_redis,
+    "silent-clients": hostile_clients.silent_clients,
+    "random-paths": hostile_clients.random_paths,
     "interleaving": random_interleaving.random_interleaving,
 }
 

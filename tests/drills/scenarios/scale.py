@@ -28,6 +28,9 @@ class ScenarioScale:
     churn_sockets: int = 60
     churn_rounds: int = 5
     revoked_sockets: int = 4
+    silent_clients: int = 100  # of each kind
+    silent_seconds: float = 1.0
+    random_paths: int = 1000
     machine_runs: int = 4
     machine_steps: int = 80
 
@@ -53,6 +56,9 @@ LONG = ScenarioScale(
     churn_sockets=1000,
     churn_rounds=20,
     revoked_sockets=20,
+    silent_clients=2000,
+    silent_seconds=75.0,
+    random_paths=10_000,
     machine_runs=31,
     machine_steps=100,
 )

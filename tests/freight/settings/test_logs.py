@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.test import RequestFactory
 
 from freight.settings import logs
 from shipments.auth import tokens
@@ -25,3 +26,25 @@ def test_other_text_is_not_changed() -> None:
 
 def test_values_of_keys_that_name_a_secret_are_masked() -> None:
     assert logs.mask(None, "", {"refreshToken": "x", "count": 1}) == {"refreshToken": "***", "count": 1}
+
+
+def test_a_line_of_django_about_a_request_has_its_route_and_no_path_or_query() -> None:
+    request = RequestFactory().post("/track/sécret?token=geheim")
+    lines = [
+        logs.hide_path(None, "", {"event": text, "status_code": 403, "request": request})
+        for text in ("Forbidden (CSRF cookie not set.): /track/s\\xe9cret", "Referer " + "x" * 5000, "odd")
+    ]
+
+    assert lines == [
+        {"event": "Forbidden (CSRF cookie not set.): unmatched", "status_code": 403},
+        {"event": ("Referer " + "x" * 5000)[:300], "status_code": 403},
+        {"event": "odd", "status_code": 403},
+    ]
+    assert logs.hide_path(None, "", {"event": "a: /"}) == {"event": "a: /"}
+
+
+@pytest.mark.parametrize(("status", "shown"), [(400, False), (500, True)])
+def test_only_what_we_did_wrong_has_a_traceback(status: int, shown: bool) -> None:
+    event = {"event": "x", "status_code": status, "request": RequestFactory().get("/"), "exc_info": ValueError()}
+
+    assert ("exc_info" in logs.hide_path(None, "", event)) == shown

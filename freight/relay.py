@@ -35,8 +35,6 @@ log = structlog.get_logger(__name__)
 _MAX_PAUSE_SECONDS: Final = 5.0
 _STOP_POLL_SECONDS: Final = 0.2
 STALLED_SECONDS: Final = 30.0
-# The monotonic time at which each worker last finished a batch.
-_finished_at: Final[dict[str, float]] = {}
 # Commits that follow each other faster share a batch.
 _MIN_BATCH_INTERVAL_SECONDS: Final = 0.025
 # Slow batches take at most this part of the time, where they then begin as often as without any hint.
@@ -100,14 +98,16 @@ WORKERS: Final = (
     Worker("old imports", lambda: import_worker.purge_batch(clock.now()), 600),
     Worker("old exports", lambda: statistics.purge_batch(clock.now()), 600),
 )
+# When each worker has finished its last batch, on the monotonic clock; the gauges are sampled before the first.
+_finished_at: Final = dict.fromkeys((worker.name for worker in WORKERS), time.monotonic())
 
 
 def run(stop: threading.Event, name: str = "") -> None:
     """Run every worker in a thread of its own until `stop` is set."""
+    _finished_at.update(dict.fromkeys((worker.name for worker in WORKERS), time.monotonic()))
     snapshots.register_status("stalled", _stalled_status)
     runtime.sample_every_second(_set_stalled_gauges)
     runtime.start_reporting("relay", name)
-    _finished_at.update(dict.fromkeys((worker.name for worker in WORKERS), time.monotonic()))
     regressions.try_check()
     threads = [
         threading.Thread(target=_run_worker, args=(worker, stop), name=worker.name, daemon=True)

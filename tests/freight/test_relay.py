@@ -3,6 +3,7 @@
 import threading
 import time
 
+from freight import relay
 from freight.relay import CommitWakeup
 
 PAUSE = 0.1
@@ -73,3 +74,7 @@ def test_slow_batches_leave_half_of_the_time_to_others() -> None:
     wakeup.wait(1.0)
 
     assert time.monotonic() - began >= 0.39
+
+
+def test_gauges_can_be_sampled_before_the_first_batch() -> None:
+    assert {"sequencer", "watch"} <= set(relay._stalled_seconds())

@@ -77,20 +77,23 @@ async def test_a_flood_of_frames_that_are_no_messages_closes_with_4429(
 
 @pytest.mark.quiet_machine
 @pytest.mark.parametrize(
-    ("opcode", "known"),
-    [(9, False), (9, True), (10, False), (0, False), (1, False)],
-    ids=["ping", "authenticated ping", "pong", "continuation", "message"],
+    ("opcode", "known", "sockets"),
+    [(9, False, 1), (9, True, 1), (10, False, 1), (0, False, 1), (1, False, 1), (9, True, 10)],
+    ids=["ping", "authenticated ping", "pong", "continuation", "message", "ten pings"],
 )
-async def test_a_flood_is_not_felt_by_others(product: ProductStage, case: Case, opcode: int, known: bool) -> None:
+async def test_a_flood_is_not_felt_by_others(
+    product: ProductStage, case: Case, opcode: int, known: bool, sockets: int
+) -> None:
     flooded, quiet = product.ws
     token = await sync_to_async(case.credentials.bearer)()
     async with SocketClient(flooded, token) as neighbour, SocketClient(quiet, token) as control:
-        arguments = [str(flooded.port), str(opcode), "1", *([token] if known else [])]
+        arguments = [str(flooded.port), str(opcode), str(sockets), *([token] if known else [])]
         command = [sys.executable, "-m", frame_flood.__name__, *arguments]
         flooding = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
         try:
             assert flooding.stdout is not None
-            await flooding.stdout.readline()
+            for _ in range(sockets):
+                await flooding.stdout.readline()
             # In turns with another process: other load on the machine disturbs both alike.
             pairs = [(await _round_trip(neighbour), await _round_trip(control)) for _ in range(51)]
             assert flooding.returncode is None

@@ -11,10 +11,8 @@ from shipments.intake import ImportRow, Place
 from shipments.parsing import values as texts
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
 from shipments.parsing.values import InvalidValue
-from shipments.selectors.reports.cells import FORMULA_PATTERN
+from shipments.selectors.reports import formulas
 
-# A text that an export escapes with an apostrophe, because a spreadsheet would take it for a formula.
-_ESCAPED_FORMULA: Final = re.compile(FORMULA_PATTERN)
 _PLACE: Final = re.compile(r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}[A-Za-z0-9]{3})\)", re.DOTALL)
 _WHOLE: Final = re.compile(r"(\d{1,19})(?:\.0{1,10})?", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -85,23 +83,18 @@ def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *
         if name is None:
             errors.append(field_error("", "outside", f"A cell is outside the columns: {cell[:40]!r}."))
         elif name == "reference":
-            reference = unescape_formula(cell)[:200]
+            reference = formulas.unescape(cell)[:200]
         elif parser := _CELL_PARSERS[name]:
             _parse_cell(
                 values,
                 errors,
                 name,
                 parser,
-                _normalize_decimal(name, unescape_formula(cell), decimal_comma=decimal_comma),
+                _normalize_decimal(name, formulas.unescape(cell), decimal_comma=decimal_comma),
             )
     if not reference:
         errors.append(field_error("reference", "required", "Every row needs a reference."))
     return ImportRow(number, reference, values, errors)
-
-
-def unescape_formula(cell: str) -> str:
-    """Remove the apostrophe with which an export keeps a spreadsheet from evaluating a text."""
-    return cell[1:] if cell.startswith("'") and _ESCAPED_FORMULA.match(cell) else cell
 
 
 def _parse_cell(values: dict[str, Any], errors: list[FieldError], name: str, parser: CellParser, text: str) -> None:

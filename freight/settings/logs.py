@@ -93,6 +93,8 @@ def configure(*, level: str) -> None:
                 "daphne.http_protocol": {"level": "WARNING"},
                 "daphne.ws_protocol": {"level": "WARNING"},
                 "fontTools": {"level": "WARNING"},
+                # It says at its import that it logs.
+                "pikepdf": {"level": "WARNING"},
             },
         }
     )

@@ -11,6 +11,7 @@ from typing import IO, Final
 import orjson
 
 from exports.reports.format_registry import Dataset, Format
+from shipments.selectors.reports import formulas
 from shipments.selectors.reports.cells import Instant
 
 # Excel's specification: a sheet has 1,048,576 rows, one of them is the header.
@@ -55,9 +56,9 @@ def _feed_writer(dataset: Dataset, process: "subprocess.Popen[bytes]") -> None:
     if lines is None:
         raise WriterFailed
     try:
-        lines.write(
-            orjson.dumps([dataset.query.report.title[:31], dataset.labels, _datetime_columns(dataset)]) + b"\n"
-        )
+        columns = _datetime_columns(dataset)
+        head = [dataset.query.report.title[:31], dataset.labels, columns, formulas.AMBIGUOUS_PATTERN]
+        lines.write(orjson.dumps(head) + b"\n")
         _send_rows(dataset, lines)
         lines.write(b"null\n")
         lines.close()

@@ -2,12 +2,14 @@
 
     python -I xlsx_writer.py TARGET < lines
 
-The first line is a JSON array: the title, the labels, the positions of the time columns. Each further line is an
-object with one value per label. The line `null` ends the input; where it is missing, the parent is gone and the
-exit status is 1. Imports nothing of the product, so that it starts fast.
+The first line is a JSON array: the title, the labels, the positions of the time columns, and the regular expression
+of the places in a text where an apostrophe is added. Each further line is an object with one value per label. The
+line `null` ends the input; where it is missing, the parent is gone and the exit status is 1. Imports nothing of the
+product, so that it starts fast.
 """
 
 import os
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +27,7 @@ _MAX_WIDTH: Final = 40
 def main(target: str) -> int:
     """Write the file and return the exit status: 0 where it is complete."""
     os.nice(_NICE)
-    title, labels, datetime_columns = orjson.loads(sys.stdin.buffer.readline())
+    title, labels, datetime_columns, ambiguous = orjson.loads(sys.stdin.buffer.readline())
     book = xlsxwriter.Workbook(
         target,
         {
@@ -43,7 +45,7 @@ def main(target: str) -> int:
     for column, label in enumerate(labels):
         sheet.set_column(column, column, min(_MAX_WIDTH, max(12, len(label) + 2)))
     sheet.write_row(0, 0, labels, head)
-    is_complete, rows = _write_rows(sheet, set(datetime_columns), datetime_format)
+    is_complete, rows = _write_rows(sheet, set(datetime_columns), datetime_format, re.compile(ambiguous))
     if not is_complete:
         return 1
     sheet.autofilter(0, 0, rows, len(labels) - 1)
@@ -51,7 +53,9 @@ def main(target: str) -> int:
     return 0
 
 
-def _write_rows(sheet: Any, datetime_columns: set[int], datetime_format: Any) -> tuple[bool, int]:
+def _write_rows(
+    sheet: Any, datetime_columns: set[int], datetime_format: Any, ambiguous: re.Pattern[str]
+) -> tuple[bool, int]:
     row = 0
     for line in sys.stdin.buffer:
         values = orjson.loads(line)
@@ -69,12 +73,15 @@ def _write_rows(sheet: Any, datetime_columns: set[int], datetime_format: Any) ->
             elif isinstance(value, int | float):
                 sheet.write_number(row, column, value)
             else:
-                sheet.write_string(row, column, _text(value))
+                sheet.write_string(row, column, _text(value, ambiguous))
     return False, row
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, ambiguous: re.Pattern[str]) -> str:
+    """Return the text of a cell, which is no formula in a workbook; an import removes the apostrophes of a CSV."""
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    if "'" in text:
+        text = ambiguous.sub("'", text)
     return text if len(text) <= MAX_CELL_CHARACTERS else text[: MAX_CELL_CHARACTERS - 1] + "…"
 
 

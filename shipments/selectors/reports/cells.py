@@ -5,22 +5,14 @@ from typing import Any, Final, Self
 from django.db.models import Func, TextField
 
 from shipments.domain import visibility
+from shipments.selectors.reports import formulas
 
-# Texts that a spreadsheet takes for a formula, also after blanks and in full-width forms. A text that already
-# begins with apostrophes gets one more, so that removing one always restores the original.
-FORMULA_PATTERN: Final = (
-    r"^'*[ \v\f\u0085\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*"
-    r"[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-]"
-)
-_QUOTED_PATTERN: Final = FORMULA_PATTERN.replace("'", "''")
 # What `visibility` leaves out for customers, in SQL; tests/journeys/visibility walks both.
 _PUBLIC_FLAGS: Final = (
     "(SELECT coalesce(jsonb_agg(flag || jsonb_build_object('reason', '') ORDER BY place), '[]')"
     " FROM jsonb_array_elements(FLAGS) WITH ORDINALITY AS open(flag, place))"
 )
 _PUBLIC_NOTES: Final = ", ".join(f"'{kind}'" for kind in sorted(visibility.PUBLIC_NOTES))
-# Most texts begin with a letter or digit (or one of [ \ ] ^ _ `), and need no regular expression.
-_STARTS_HARMLESS: Final = "(ascii({0}) BETWEEN 65 AND 122 OR ascii({0}) BETWEEN 48 AND 57)"
 
 
 class Cell(Func):
@@ -58,7 +50,7 @@ def amount(column: str) -> Cell:
 
 def text(column: str, expression: str = "{0}") -> Cell:
     """Return a cell for free text, with an apostrophe before what a spreadsheet would take for a formula."""
-    return Cell(_escape_formulas(expression, expression), column, raw=expression)
+    return Cell(formulas.escape_sql(expression), column, raw=expression)
 
 
 def json_member(column: str, key: str) -> Cell:
@@ -68,19 +60,19 @@ def json_member(column: str, key: str) -> Cell:
 
 def json_document(column: str) -> Cell:
     """Return a cell for a JSON value: its text in CSV, the value itself in JSON."""
-    return Cell(_escape_formulas("{0}::text", "{0}::text"), column, raw="{0}")
+    return Cell(formulas.escape_document_sql("{0}::text"), column, raw="{0}")
 
 
 def public_note(data: str, kind: str) -> Cell:
     """Return a cell for the note of an event as customers see it: see `visibility.restrict_event`."""
     expression = f"(CASE WHEN {{1}} IN ({_PUBLIC_NOTES}) THEN {{0}} ->> 'note' END)"
-    return Cell(_escape_formulas(expression, expression), data, kind, raw=expression)
+    return Cell(formulas.escape_sql(expression), data, kind, raw=expression)
 
 
 def public_flags(column: str) -> Cell:
     """Return a cell for the open flags as customers see them: see `visibility.restrict_flags`."""
     expression = _PUBLIC_FLAGS.replace("FLAGS", "{0}")
-    return Cell(f"{expression}::text", column, raw=expression)
+    return Cell(formulas.escape_document_sql(f"{expression}::text"), column, raw=expression)
 
 
 def public_data(data: str, kind: str, customer: str) -> Cell:
@@ -96,15 +88,19 @@ def public_data(data: str, kind: str, customer: str) -> Cell:
         "(CASE WHEN {0} #>> ARRAY['changes', 'customer', 'id'] <> coalesce({2}::text, '')"
         " THEN jsonb_set(FLAGGED, ARRAY['changes', 'customer'], 'null') ELSE FLAGGED END)"
     ).replace("FLAGGED", flagged)
-    return Cell(f"{expression}::text", data, kind, customer, raw=expression)
+    return Cell(formulas.escape_document_sql(f"{expression}::text"), data, kind, customer, raw=expression)
 
 
 def place(name: str) -> Cell:
     """Return a cell for a place: its name, then its UN/LOCODE or else its country."""
     expression = "{0} || ' (' || coalesce({1}, {2}) || ')'"
     return Cell(
-        _escape_formulas("{0}", expression), f"{name}__name", f"{name}__locode", f"{name}__country", raw=expression
-    )  # fmt: skip
+        formulas.escape_sql(f"({expression})"),
+        f"{name}__name",
+        f"{name}__locode",
+        f"{name}__country",
+        raw=expression,
+    )
 
 
 def instant(column: str) -> Instant:
@@ -121,10 +117,3 @@ def minutes_between(earlier: str, later: str) -> Cell:
 def empty() -> Cell:
     """Return an empty cell, for what the viewer may not see."""
     return Cell("NULL::text")
-
-
-def _escape_formulas(tested_sql: str, sql: str) -> str:
-    harmless = _STARTS_HARMLESS.replace("{0}", tested_sql)
-    return (
-        f"CASE WHEN {harmless} THEN {sql} WHEN {tested_sql} ~ '{_QUOTED_PATTERN}' THEN '''' || {sql} ELSE {sql} END"
-    )

@@ -87,10 +87,16 @@ def test_an_exported_file_imports_as_unchanged(
         factories.driver(organization, "@Dana", "+31 6 1"),
     )
     names: dict[str, Any] = {"customer_id": customer.pk, "driver_id": driver.pk}
-    for reference, notes in (("A-1", "=1+1"), ("A-2", "'=1+1"), ("A-3", '+31 6, "x"\nline'), ("A-4", "''@x")):
+    for reference, notes in (
+        ("A-1", "=1+1"),
+        ("A-2", "'=1+1"),
+        ("A-3", '+31 6, "x"\nline'),
+        ("A-4", "''@x"),
+        ("A-6", "a;=1;'=2\r\n- x\n'+y"),
+    ):
         factories.booked_shipment(
-            dispatcher, reference=reference, notes=notes if kind == "csv" else notes.lstrip("'"), pieces=3,
-            weight_kg=Decimal("12.345"), references={"po": "-1", "bol": "'+2" if kind == "csv" else "+2"},
+            dispatcher, reference=reference, notes=notes, pieces=3,
+            weight_kg=Decimal("12.345"), references={"po": "-1", "bol": "'+2", "pro": "1;-2"},
             planned_pickup_at=datetime(2026, 3, 3, 4, 5, 6, 789123, UTC), **names,
             origin=Place("=Depot", "NL", 52.1, 4.3),
         )  # fmt: skip
@@ -104,7 +110,7 @@ def test_an_exported_file_imports_as_unchanged(
 
     done = run_import(api, file.body, kind=kind)
 
-    assert (done["counts"]["unchanged"], done["rows"]) == (5, [
+    assert (done["counts"]["unchanged"], done["rows"]) == (6, [
         {**entry, "outcome": "unchanged", "changed": [], "errors": [], "warnings": []} for entry in done["rows"]
     ])  # fmt: skip
     assert {name: each.seq for name, each in shipments_by_reference(organization).items()} == before

@@ -1,5 +1,7 @@
 """The log masks secrets, in keys and in text."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -48,3 +50,11 @@ def test_only_what_we_did_wrong_has_a_traceback(status: int, shown: bool) -> Non
     event = {"event": "x", "status_code": status, "request": RequestFactory().get("/"), "exc_info": ValueError()}
 
     assert ("exc_info" in logs.hide_path(None, "", event)) == shown
+
+
+def test_loading_a_library_logs_nothing() -> None:
+    program = 'from freight.settings import logs; logs.configure(level="INFO"); import fontTools.subset, pikepdf'
+
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert (result.stdout, result.stderr) == ("", "")

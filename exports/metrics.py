@@ -24,6 +24,11 @@ oldest_queued: Final = Gauge(
     ["kind"],
     multiprocess_mode="livemostrecent",
 )
+missing_files: Final = Gauge(
+    "export_files_missing",
+    "Finished exports, of the newest 20, whose file is not in EXPORT_DIR of this host.",
+    multiprocess_mode="livemostrecent",
+)
 
 
 def declare(formats: tuple[str, ...]) -> None:

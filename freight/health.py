@@ -3,9 +3,10 @@
 from django.conf import settings
 
 from exports import queue_report
+from exports.background import missing_files
 from exports.pdf import libraries
 from monitoring.dependencies import database_breaker
-from monitoring.dependencies.probes import ChannelLayer, Clock, Disk, OptionalFeature, PostgreSQL, redis_check
+from monitoring.dependencies.probes import ChannelLayer, Clock, Disks, OptionalFeature, PostgreSQL, redis_check
 from monitoring.health import details, processes
 from monitoring.health.endpoints import Application, HealthApplication
 from monitoring.health.monitor import Dependency
@@ -27,12 +28,13 @@ def application(inner: Application) -> HealthApplication:
             Dependency("redis", redis_check(), is_remote=True, detail_name="cache"),
             Dependency("channelLayer", ChannelLayer(), is_remote=True, shown_in_ready=False),
             Dependency("pdf", OptionalFeature(is_present=libraries.present)),
-            Dependency("disk", Disk(settings.FREIGHT_HOME), shown_in_ready=False),
+            Dependency("disk", Disks()),
         ],
         detail_providers={
             "cache": cache_report.hit_rate,
             "websocket": report.health,
             "backgroundJobs": queue_report.health,
+            "exportFiles": missing_files.health,
             "memory": details.memory_detail(json_reports.process_statuses),
             "process": details.process_detail,
             "processes": processes.watch.detail,

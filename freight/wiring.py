@@ -9,7 +9,7 @@ import ratelimits.report
 import ratelimits.signals
 from exports import queue_report
 from exports import signals as export_signals
-from exports.background import progress
+from exports.background import missing_files, progress
 from exports.documents import picture_cleaner
 from monitoring import runtime
 from monitoring.health import details, processes
@@ -70,6 +70,7 @@ def connect() -> None:
     runtime.measure_once_per_host(gauges.sample_relay_lag, interval=2)
     runtime.measure_once_per_host(gauges.sample_states, interval=15)
     runtime.measure_once_per_host(queue_report.sample, interval=5)
+    runtime.measure_once_per_host(missing_files.sample, interval=10)
 
 
 def _decisions_of_host() -> dict[tuple[str, str], float]:

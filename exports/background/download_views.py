@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 
 from django.db import connection
 from django.http import HttpResponse, StreamingHttpResponse
@@ -24,6 +25,8 @@ from monitoring import clock
 from shipments import intake
 from shipments.auth.subjects import Subject
 
+_UNAVAILABLE: Final = "The database does not answer; or the file is not on the server that answers: see `detail`."
+
 
 class FileNotReady(APIException):
     """The export is not finished, or ended without a file: 409."""
@@ -38,6 +41,17 @@ class FileExpired(APIException):
     status_code = status.HTTP_410_GONE
     default_code = "expired"
     default_detail = "The file has expired and was removed; order the export again."
+
+
+class FileMissing(APIException):
+    """The file is not in `EXPORT_DIR` of this host, though it should be: 503."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "file_missing"
+    default_detail = (
+        "The export is finished, but its file is not on the server that answers; another one may have it."
+        " Try again, or order the export anew. If it stays so, tell the operators: servers must share EXPORT_DIR."
+    )
 
 
 class ExportFileView(APIView):
@@ -66,7 +80,7 @@ class ExportFileView(APIView):
             (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="The file."),
             (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="A part of it."),
             416: OpenApiResponse(description="The range begins after the end of the file."),
-            **problem_responses(401, 403, 404, 409, 410, 429, 503),
+            **problem_responses(401, 403, 404, 409, 410, 429, 503, descriptions={503: _UNAVAILABLE}),
         },
     )
     def get(self, request: Request, export_id: uuid.UUID) -> HttpResponseBase:
@@ -115,15 +129,16 @@ def _file_response(export: Export, path: Path, start: int, end: int, *, partial:
 
 
 def _file_path(export: Export) -> Path:
-    """Return the path of the file; raises FileNotReady, FileExpired."""
+    """Return the path of the file; raises FileNotReady, FileExpired, FileMissing."""
     if export.state == Export.State.EXPIRED:
         raise FileExpired
     if export.state != Export.State.SUCCEEDED:
         raise FileNotReady(f"The export is {export.state}; it has no file.")
     path = file_store.path_of(export.file)
-    if not path.is_file():
-        raise FileExpired
-    return path
+    if path.is_file():
+        return path
+    export.refresh_from_db(fields=["state"])
+    raise FileExpired if export.state == Export.State.EXPIRED else FileMissing
 
 
 def _if_range_mismatch(request: Request, export: Export) -> bool:

@@ -18,7 +18,7 @@ from exports.reports import execution, format_registry, report_query, run_record
 from exports.reports.definitions import REPORTS
 from exports.reports.format_registry import Dataset
 from exports.reports.run_recorder import RunRecorder
-from monitoring import clock
+from monitoring import clock, disks
 from shipments.auth.subjects import Forbidden, Subject
 from shipments.parsing.query_parameters import InvalidFields
 
@@ -170,13 +170,21 @@ def _finish(export: Export, stored_file: file_store.StoredFile, recorder: RunRec
 def _store_failure(export: Export, error: Exception) -> None:
     """Store and publish that the export failed; a superseded attempt only publishes the current state."""
     if not isinstance(error, AttemptSuperseded):
-        message = error.errors[0]["message"] if isinstance(error, InvalidFields) else str(error)
-        is_expected = isinstance(error, InvalidFields | Forbidden)
-        text = message if is_expected else "The file could not be written; the log of the workers says why."
-        if not is_expected:
+        if not isinstance(error, InvalidFields | Forbidden):
             log.error("export failed", export=str(export.pk), error=repr(error))
         jobs.current_attempt(export_jobs.JOB_TYPE, export).update(
-            state=State.FAILED, error=text[:300], finished_at=clock.now()
+            state=State.FAILED, error=_failure_text(error)[:300], finished_at=clock.now()
         )
     export.refresh_from_db()
     export_jobs.publish_progress(export)
+
+
+def _failure_text(error: Exception) -> str:
+    """Return what the owner of the export is told."""
+    if isinstance(error, InvalidFields):
+        return str(error.errors[0]["message"])
+    if isinstance(error, Forbidden):
+        return str(error)
+    if isinstance(error, OSError) and disks.is_full(error):
+        return "The server's disk has no room for the file; order it again when the operators have made room."
+    return "The file could not be written; the log of the workers says why."

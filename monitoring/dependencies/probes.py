@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -13,14 +12,13 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db.migrations.loader import MigrationLoader
 from health_check.base import HealthCheck
-from health_check.contrib import psutil
 from health_check.contrib.redis import Redis
 from health_check.exceptions import ServiceUnavailable, ServiceWarning
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from monitoring import clock
+from monitoring import clock, disks
 
 _CHANNEL_LAYER_SECONDS: Final = 0.5
 DOES_NOT_ANSWER: Final = "does not answer"
@@ -137,11 +135,17 @@ class ChannelLayer(HealthCheck):  # type: ignore[misc]  # the library is untyped
             raise ServiceUnavailable("does not answer") from error
 
 
-class Disk(psutil.Disk):  # type: ignore[misc]  # the library is untyped
-    """The library's check of a disk, on the nearest folder that exists."""
+@dataclasses.dataclass
+class Disks(HealthCheck):  # type: ignore[misc]  # the library is untyped
+    """The disks on which Freight keeps files, each named by its first folder."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path=next(each for each in (path, *path.parents) if each.exists()))
+    def run(self) -> None:
+        """Raise ServiceWarning where one is almost full."""
+        full = [
+            f"{folder} {ratio:.0%}" for folder, ratio in disks.measure().items() if ratio >= disks.ALMOST_FULL_RATIO
+        ]
+        if full:
+            raise ServiceWarning(f"almost full: {', '.join(full)}")
 
 
 def redis_check() -> Redis:

@@ -2,17 +2,14 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
 
 import psutil
-from django.conf import settings
 from prometheus_client import PLATFORM_COLLECTOR, CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from monitoring import disks
 from monitoring.memory import memory_limit
 from monitoring.prometheus import aggregation, registrations
 from monitoring.prometheus.samples import SampleSet
@@ -70,19 +67,14 @@ class ProcessCollector(Collector):
 
 def _host_gauges() -> Iterator[Metric]:
     yield GaugeMetricFamily("host_cpu_cores", "Processors of this host.", value=os.cpu_count() or 1)
-    with contextlib.suppress(OSError):
-        disk = shutil.disk_usage(next(each for each in _home_and_parents() if each.exists()))
-        yield GaugeMetricFamily("disk_used_ratio", "How full the disk of FREIGHT_HOME is.", value=_used_ratio(disk))
-
-
-def _home_and_parents() -> Iterator[Path]:
-    yield settings.FREIGHT_HOME
-    yield from settings.FREIGHT_HOME.parents
-
-
-def _used_ratio(disk: Any) -> float:
-    # As df computes it: blocks reserved for root are not free.
-    return float(disk.used / ((disk.used + disk.free) or 1))
+    disk = GaugeMetricFamily(
+        "disk_used_ratio",
+        "How full a disk is, 0 to 1, by the first folder that is on it.",
+        labels=["folder"],
+    )
+    for folder, ratio in disks.latest().items():
+        disk.add_metric([folder], ratio)
+    yield disk
 
 
 def _process_samples(pid: int, limit: int) -> Iterator[tuple[str, float]]:

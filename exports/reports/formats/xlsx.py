@@ -1,5 +1,6 @@
 """XLSX: a child process (`xlsx_writer`) writes the rows into a temporary file, which is then read back."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from typing import IO, Final
 import orjson
 
 from exports.reports.format_registry import Dataset, Format
+from monitoring import disks
 from shipments.selectors.reports import formulas
 from shipments.selectors.reports.cells import Instant
 
@@ -19,6 +21,7 @@ MAX_ROWS: Final = 1_048_575
 _WRITER: Final = Path(__file__).with_name("xlsx_writer.py")
 _READ_BYTES: Final = 256 * 1024
 _POLL_SECONDS: Final = 0.1
+_END_SECONDS: Final = 5
 
 
 class WriterFailed(Exception):
@@ -26,7 +29,10 @@ class WriterFailed(Exception):
 
 
 def write(dataset: Dataset) -> Iterator[bytes]:
-    """Yield the file once it is complete; this process holds one block in memory at a time. Raises WriterFailed."""
+    """Yield the file once it is complete; this process holds one block in memory at a time.
+
+    Raises WriterFailed, or OSError where a disk is full.
+    """
     with tempfile.TemporaryDirectory(prefix="freight-xlsx-") as directory:
         target = Path(directory) / "sheet.xlsx"
         with _writer_process(target) as process:
@@ -63,12 +69,22 @@ def _feed_writer(dataset: Dataset, process: "subprocess.Popen[bytes]") -> None:
         lines.write(b"null\n")
         lines.close()
     except BrokenPipeError as error:
-        raise WriterFailed("The writer ended before the last row.") from error
+        raise _writer_failure(process) from error
     while process.poll() is None:
         if dataset.reader.cancelled.wait(_POLL_SECONDS):
             raise WriterFailed("The export was cancelled.")
     if process.returncode:
-        raise WriterFailed(f"The writer ended with status {process.returncode}.")
+        raise _writer_failure(process)
+
+
+def _writer_failure(process: "subprocess.Popen[bytes]") -> Exception:
+    """Return the reason why the process ended, or closed its input: an OSError where the system gave one."""
+    try:
+        status = process.wait(_END_SECONDS)
+    except subprocess.TimeoutExpired:
+        return WriterFailed("The writer reads no rows.")
+    error = OSError(status, os.strerror(status)) if status > 0 else None
+    return error if error and disks.is_full(error) else WriterFailed(f"The writer ended with status {status}.")
 
 
 def _send_rows(dataset: Dataset, lines: IO[bytes]) -> None:

@@ -4,8 +4,8 @@
 
 The first line is a JSON array: the title, the labels, the positions of the time columns, and the regular expression
 of the places in a text where an apostrophe is added. Each further line is an object with one value per label. The
-line `null` ends the input; where it is missing, the parent is gone and the exit status is 1. Imports nothing of the
-product, so that it starts fast.
+line `null` ends the input; where it is missing, the parent is gone and the exit status is 1. Where the system
+refuses to write, it is the errno. Imports nothing of the product, so that it starts fast.
 """
 
 import os
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 
 # Excel's specification. A longer text is cut and ends in an ellipsis.
 MAX_CELL_CHARACTERS: Final = 32_767
@@ -86,4 +87,9 @@ def _text(value: Any, ambiguous: re.Pattern[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    try:
+        sys.exit(main(sys.argv[1]))
+    except FileCreateError as error:  # of the library, around an OSError
+        sys.exit(getattr(error.args[0], "errno", 1))
+    except OSError as error:
+        sys.exit(error.errno)

@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from exports import queue_report
+from exports.background import missing_files
 from monitoring import clock
 from monitoring.health import processes
 from monitoring.prometheus import hosts, registrations, snapshots
@@ -63,7 +64,7 @@ def _process_lines(note: Callable[[str], None]) -> Iterator[str]:
 
 
 def _database_lines(note: Callable[[str], None]) -> Iterator[str]:
-    """Yield the version, the migrations, the epoch, the clock and the queues."""
+    """Yield the version, the migrations, the epoch, the clock, the queues and the files."""
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('server_version')")
@@ -82,5 +83,7 @@ def _database_lines(note: Callable[[str], None]) -> Iterator[str]:
                 f"{kind:<12} {queue['queued']} queued, the oldest for {queue['oldestQueuedSeconds']:.0f} s,"
                 f" {queue['running']} running"
             )
+        if missing := missing_files.count():
+            note(f"{missing_files.describe(missing)}.")
     except (DatabaseError, InterfaceError) as error:
         note(f"PostgreSQL at DATABASE_URL does not answer: {str(error).strip().splitlines()[0]}")

@@ -260,6 +260,7 @@ FAULTS: Final = (
         frozenset({"DiskAlmostFull"}),
         missing_requirement=_missing_for_disk_full,
     ),
+    Fault("a file of another host", machine_faults.export_file_missing, frozenset({"ExportFilesMissing"})),
     Fault("clients stop reading", socket_faults.stopped_reading, frozenset({"SlowConsumers"})),
     Fault("very many sockets", socket_faults.many_sockets, frozenset({"ManySockets"})),
 )

@@ -1,4 +1,4 @@
-"""Faults of the machine: memory above the budget, busy processors, a full disk."""
+"""Faults of the machine: memory above the budget, busy processors, a full disk, a folder that is not shared."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+import psycopg
+
 from tests.drills.alerts.background_traffic import BackgroundTraffic
 from tests.drills.harness.environment import ROOT
 from tests.drills.harness.product_stage import ProductStage
@@ -21,6 +23,15 @@ _MEMORY_PROGRAM: Final = "held = b'x' * (600 << 20); time.sleep(600)"
 _CPU_PROGRAM: Final = "while True: pass"
 _DISK_BYTES: Final = 16 * 1024**2
 _FILL_RATIO: Final = 0.95
+_EXPORT_OF_ANOTHER_HOST: Final = """
+INSERT INTO exports_export (
+    id, organization_id, owner_id, request_id, state, done, attempt, error, created_at, finished_at, expires_at,
+    report, format, filters, file, sha256
+) VALUES (
+    gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), '', 'succeeded', 0, 1, '', now(),
+    now() - interval '5 minutes', now() + interval '1 day', 'shipments', 'csv', '{}', 'another-host.csv', ''
+)
+"""
 
 
 @asynccontextmanager
@@ -67,6 +78,18 @@ async def disk_full(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[
         yield
     finally:
         await _run_command("umount", str(home))
+
+
+@asynccontextmanager
+async def export_file_missing(stage: ProductStage, _: BackgroundTraffic) -> AsyncIterator[None]:
+    """Store an export as finished five minutes ago, as another host does that shares no EXPORT_DIR."""
+    async with await psycopg.AsyncConnection.connect(stage.database.url, autocommit=True) as connection:
+        await connection.execute(_EXPORT_OF_ANOTHER_HOST)
+    try:
+        yield
+    finally:
+        async with await psycopg.AsyncConnection.connect(stage.database.url, autocommit=True) as connection:
+            await connection.execute("DELETE FROM exports_export WHERE file = 'another-host.csv'")
 
 
 def can_mount() -> bool:

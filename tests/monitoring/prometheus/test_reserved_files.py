@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.alerts import machine_faults
+from tests import small_disk as small_disks
 from tests.monitoring.prometheus.counting_process import ROOT
 
 # Declares metrics while there is room, fills the disk, and counts in a forked child, into files of its own.
@@ -45,13 +45,8 @@ print(os.waitstatus_to_exitcode(status), counter.labels("a")._value.get())
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of one megabyte."""
-    if not machine_faults.can_mount():
-        pytest.skip("only root may mount a disk that can be filled")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "freight-test", str(tmp_path)]
-    subprocess.run(mount, check=True)
-    yield tmp_path
-    subprocess.run(["umount", str(tmp_path)], check=True)
+    with small_disks.mounted(tmp_path / "disk", "1m") as folder:
+        yield folder
 
 
 def test_a_forked_process_counts_on_a_full_disk(small_disk: Path) -> None:

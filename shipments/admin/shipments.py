@@ -16,6 +16,7 @@ from shipments.admin import driver_assignment, shipment_search
 from shipments.admin.service_admin import MAX_CHOSEN, ServiceAdmin, acting_subject, is_superuser, organization_id_of
 from shipments.admin.tracking import OF_SHIPMENT
 from shipments.domain import lifecycle
+from shipments.domain.versions import Version
 from shipments.models import Organization, Shipment
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class ShipmentForm(_ShipmentForm):
 
     move_to = forms.ChoiceField(required=False)
     reason = forms.CharField(required=False, max_length=200, help_text="Stored in the audit trail.")
-    seq_read = forms.IntegerField(widget=forms.HiddenInput)
+    version_read = forms.CharField(widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,8 +81,15 @@ class ShipmentForm(_ShipmentForm):
         self.initial.update(
             origin_code=shipment.origin.locode,
             destination_code=shipment.destination.locode,
-            seq_read=shipment.seq,
+            version_read=Version.of(shipment.pk, shipment.seq, shipment.updated_at).tag,
         )
+
+    def clean_version_read(self) -> Version:
+        """Return the version of which the form was shown."""
+        version = Version.parse(self.cleaned_data["version_read"])
+        if version is None:
+            raise forms.ValidationError("Load this page again.")
+        return version
 
     def clean(self) -> None:
         """Ask for the reason of a cancellation: who reads the audit later has nothing else."""
@@ -185,7 +193,7 @@ class ShipmentAdmin(ServiceAdmin):
         if obj is None:
             own = ["organization"] if is_superuser(request) else []
             return [(None, {"fields": [*own, "reference", "start", *party_fields, *_PLAIN_COLUMNS]})]
-        moving = ["move_to", "reason", "seq_read"] if self.has_change_permission(request) else []
+        moving = ["move_to", "reason", "version_read"] if self.has_change_permission(request) else []
         return [
             (None, {"fields": ["reference", "status", *moving]}),
             ("What it says of itself", {"fields": [*party_fields, *_PLAIN_COLUMNS]}),
@@ -203,14 +211,14 @@ class ShipmentAdmin(ServiceAdmin):
             return
         by = acting_subject(request, obj.organization_id)
         at = clock.now()
-        read: int | None = form.cleaned_data["seq_read"]
+        read: Version | None = form.cleaned_data["version_read"]
         if form.changes:
-            services.amend(by=by, now=at, reference=obj.reference, changes=form.changes, expected_seq=read)
+            services.amend(by=by, now=at, reference=obj.reference, changes=form.changes, expected_version=read)
             read = None  # the row stays locked until the end of the transaction
         if form.cleaned_data["move_to"]:
             services.advance(
                 by=by, now=at, reference=obj.reference, to=form.cleaned_data["move_to"],
-                reason=form.cleaned_data["reason"], expected_seq=read,
+                reason=form.cleaned_data["reason"], expected_version=read,
             )  # fmt: skip
 
     def _book(self, request: HttpRequest, obj: Shipment, form: Any) -> None:

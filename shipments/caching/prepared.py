@@ -22,6 +22,7 @@ from django.utils.crypto import salted_hmac
 from shipments import representation
 from shipments.caching.service import STAMP_BYTES, CacheService
 from shipments.compiled_sql import one_shipment
+from shipments.domain.versions import Version
 from shipments.models import Shipment
 from shipments.querysets import Viewer
 from shipments.selectors import positions
@@ -148,12 +149,13 @@ def _stamp(row: representation.Row) -> bytes:
 
 
 def _etag(row: representation.Row, variant: str) -> str:
-    """Return `"<seq>.<hash>"`; the hash covers what `seq` does not determine (names, position, variant).
+    """Return `"<seq>.<hash>"`; the hash is the mark of the version and covers names, position and variant.
 
     The position counts as it is shown: the ETag of a customer does not tell that a driver moves.
     """
     etag_digest = digest(variant, _stamp(row), representation.shipment_position(row, variant))
-    return f'"{row["seq"]}.{etag_digest[:6].hex()}"'
+    version = Version.of(row["id"], row["seq"], row["updated_at"])
+    return f'"{version.tag}{etag_digest[:6].hex()}"'
 
 
 # -- JSON -------------------------------------------------------------------------------------------------

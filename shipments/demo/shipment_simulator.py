@@ -14,6 +14,7 @@ from shipments.auth import subjects
 from shipments.demo import names, plans
 from shipments.demo.fault_injector import FaultInjector
 from shipments.domain import lifecycle
+from shipments.domain.versions import Version
 from shipments.models import Customer, Driver, Shipment
 from shipments.querysets import ShipmentQuerySet
 
@@ -101,7 +102,7 @@ class ShipmentSimulator:
         if to in {"at_delivery", "delivered", "delivery_attempted"}:
             place = shipment.destination
         moved = services.advance(
-            by=self.by, now=now, reference=shipment.reference, to=to, expected_seq=shipment.seq,
+            by=self.by, now=now, reference=shipment.reference, to=to, expected_version=Version(shipment.seq),
             occurred_at=now - timedelta(seconds=self.rng.randrange(1, 90)),
             location=place.locode if place and shipment.status != "at_facility" else None,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 Lock the row, check, change the instance, commit the change:
 
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version) as shipment:
         if nothing_to_do(shipment):
             return shipment
         shipment.status = …
@@ -23,6 +23,7 @@ from shipments import log, representation
 from shipments.auth.subjects import Subject
 from shipments.compiled_sql import one_shipment, writes
 from shipments.domain import lifecycle
+from shipments.domain.versions import Version
 from shipments.models import EventType, Location, Shipment
 from shipments.services import transactions
 
@@ -68,7 +69,7 @@ def locked_shipment(
     reference: str,
     *,
     by: Subject,
-    expected_seq: int | None = None,
+    expected_version: Version | None = None,
     with_related: bool = False,
     savepoint: bool = True,
 ) -> Iterator[Shipment]:
@@ -83,7 +84,7 @@ def locked_shipment(
         shipment = one_shipment.fetch_locked(by, reference, with_related=with_related)
         if shipment is None:
             raise ShipmentNotFound(reference)
-        check_expected_seq(shipment, expected_seq)
+        check_version(shipment, expected_version)
         yield shipment
 
 
@@ -96,12 +97,13 @@ def lock_shipments_in_order(references: Sequence[str], *, by: Subject) -> None:
     list(rows.select_for_update(of=("self",)).values_list("pk", flat=True))
 
 
-def check_expected_seq(shipment: Shipment, expected_seq: int | None) -> None:
+def check_version(shipment: Shipment, expected_version: Version | None) -> None:
     """Raise StaleWrite where the caller has read another version; None expects nothing.
 
     `locked_shipment` does so by itself; called alone where a replay is answered before the version counts.
     """
-    if expected_seq is not None and shipment.seq != expected_seq:
+    current_version = Version.of(shipment.pk, shipment.seq, shipment.updated_at)
+    if expected_version is not None and not expected_version.is_met_by(current_version):
         raise StaleWrite(shipment.seq)
 
 

@@ -8,11 +8,11 @@ from rest_framework.request import Request
 
 from shipments.api.http.errors import PreconditionRequired
 from shipments.auth.subjects import Subject
+from shipments.domain.versions import Version
 from shipments.selectors import shipments as selectors
 from shipments.services import ShipmentNotFound, StaleWrite
 
 _TAG: Final = re.compile(r'(?:W/)?"([\x21\x23-\x7e]*)"')
-_SEQ: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def is_fresh(request: HttpRequest | Request, etag: str) -> bool:
@@ -21,28 +21,28 @@ def is_fresh(request: HttpRequest | Request, etag: str) -> bool:
     return header == "*" or etag.strip('"') in _TAG.findall(header)
 
 
-def expected_seq(request: Request, subject: Subject, reference: str, *, required: bool) -> int | None:
-    """Return the `seq` in If-Match, None for `*` and, unless `required`, without the header.
+def expected_version(request: Request, subject: Subject, reference: str, *, required: bool) -> Version | None:
+    """Return the version in If-Match, None for `*` and, unless `required`, without the header.
 
-    Only the part of an ETag before the dot counts: the hash after it covers names and positions, which a write of
-    the shipment does not change. Raises PreconditionRequired, StaleWrite, ShipmentNotFound.
+    Of an ETag only its version counts: the hash after that covers names and positions, which a write of the
+    shipment does not change. Raises PreconditionRequired, StaleWrite, ShipmentNotFound.
     """
     header = request.headers.get("If-Match", "").strip()
     if not header and required:
         raise PreconditionRequired
     if header in {"", "*"}:
         return None
-    numbers = {int(part) for tag in _TAG.findall(header) if _SEQ.fullmatch(part := tag.partition(".")[0])}
-    if len(numbers) == 1:
-        return numbers.pop()
-    current_seq = (
-        selectors.visible_shipments(subject).with_reference(reference).values_list("seq", flat=True).first()
-    )
-    if current_seq is None:
+    versions = {version for tag in _TAG.findall(header) if (version := Version.parse(tag))}
+    if len(versions) == 1:
+        return versions.pop()
+    rows = selectors.visible_shipments(subject).with_reference(reference)
+    row = rows.values_list("id", "seq", "updated_at").first()
+    if row is None:
         raise ShipmentNotFound(reference)
-    if current_seq not in numbers:
-        raise StaleWrite(current_seq)
-    return int(current_seq)
+    current_version = Version.of(*row)
+    if not any(version.is_met_by(current_version) for version in versions):
+        raise StaleWrite(current_version.seq)
+    return current_version
 
 
 def json_response(body: bytes | None, etag: str | None, *, status: int = 200) -> HttpResponse:

@@ -65,12 +65,17 @@ def shipment_command(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the arguments that all services of a shipment take, and the validated body.
 
-    The arguments are `by`, `now`, `reference` and `expected_seq`. Raises Forbidden, PreconditionRequired,
+    The arguments are `by`, `now`, `reference` and `expected_version`. Raises Forbidden, PreconditionRequired,
     StaleWrite and what `validated_body` raises; ShipmentNotFound instead where the caller may not see the shipment.
     """
     subject = subject_of(request)
     with not_found_unless_visible(subject, reference):
         subject.require(permission)
-        expected_seq = conditional.expected_seq(request, subject, reference, required=version_required)
+        version = conditional.expected_version(request, subject, reference, required=version_required)
         body_values = validated_body(body, request) if body else {}
-    return {"by": subject, "now": clock.now(), "reference": reference, "expected_seq": expected_seq}, body_values
+    return {
+        "by": subject,
+        "now": clock.now(),
+        "reference": reference,
+        "expected_version": version,
+    }, body_values

@@ -66,7 +66,8 @@ def if_match(*, required: bool) -> OpenApiParameter:
     """Return the If-Match header: the version that the caller means to change."""
     return OpenApiParameter(
         "If-Match", str, OpenApiParameter.HEADER, required=required,
-        description="The ETag that was read, or `*`; 412 where the object has changed since.",
+        description="The ETag that was read, or `*`; 412 where the object has changed since, also where a restored "
+        "database has given its number to another change.",
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from shipments.api.http.requests import validated_body
 from shipments.api.openapi.documentation import IDEMPOTENCY_PARAMETERS, problem_responses
 from shipments.api.shipments import schemas, serializers
 from shipments.auth.subjects import Subject
+from shipments.domain.versions import Version
 from shipments.models import Location, Shipment
 from shipments.parsing.query_parameters import InvalidFields, field_error
 from shipments.selectors import shipments as selectors
@@ -34,21 +35,24 @@ MAX_ITEMS: Final = 1000
 Resolver = Callable[[Any], Location]
 Result = TypeVar("Result")
 _PLACE_FIELDS: Final = frozenset({"origin", "destination", "location"})
-_TAG: Final = re.compile(r'\*|(?:W/)?"(?P<seq>\d{1,18})(?:\.[^"]*)?"', re.ASCII)
+_TAG: Final = re.compile(r'\*|(?:W/)?"(?P<tag>[^"]*)"')
 
 
 @extend_schema_field({"type": "string", "examples": ['"4.0f3a"', "*"]})
 class VersionField(fields.Field[Any, Any, Any, Any]):
-    """An ETag, of which only the number before the dot counts, or `*`."""
+    """An ETag, of which only the version counts, or `*`."""
 
     default_error_messages = {"invalid": 'Give an ETag such as "4.0f3a", quotes included, or *.'}
 
-    def to_internal_value(self, data: object) -> int | None:
-        """Return the expected `seq`, None for `*`."""
-        tag = _TAG.fullmatch(data) if isinstance(data, str) else None
-        if tag is None:
+    def to_internal_value(self, data: object) -> Version | None:
+        """Return the expected version, None for `*`."""
+        match = _TAG.fullmatch(data) if isinstance(data, str) else None
+        if match is not None and match["tag"] is None:
+            return None
+        version = Version.parse(match["tag"]) if match else None
+        if version is None:
             self.fail("invalid")
-        return int(tag["seq"]) if tag["seq"] else None
+        return version
 
 
 class BulkCreation(serializers.ShipmentBooking):
@@ -59,7 +63,7 @@ class BulkCreation(serializers.ShipmentBooking):
 
 class _ExistingShipment(StrictSerializer):
     reference = Text(min_length=1, max_length=serializers.MAX_REFERENCE)
-    ifMatch = VersionField(source="expected_seq", required=False)  # noqa: N815  a name on the wire
+    ifMatch = VersionField(source="expected_version", required=False)  # noqa: N815  a name on the wire
 
 
 class BulkAmendment(_ExistingShipment, serializers.ShipmentAmendment):
@@ -157,9 +161,9 @@ class _ItemResult:
 
 
 def _update(
-    *, by: Subject, now: datetime, reference: str, expected_seq: int | None = None, **changes: Any
+    *, by: Subject, now: datetime, reference: str, expected_version: Version | None = None, **changes: Any
 ) -> Shipment:
-    return services.amend(by=by, now=now, reference=reference, changes=changes, expected_seq=expected_seq)
+    return services.amend(by=by, now=now, reference=reference, changes=changes, expected_version=expected_version)
 
 
 # One serializer for all items of an operation: building one costs more than using it, and it holds no state.

@@ -8,6 +8,7 @@ from typing import Any
 from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle
+from shipments.domain.versions import Version
 from shipments.models import Customer, Driver, EventType, Location, Shipment
 from shipments.services import write
 from shipments.services.shipments.places import Place, resolve_place
@@ -39,7 +40,7 @@ def advance(
     location: str | Place | Location | None = None,
     reason: str = "",
     note: str = "",
-    expected_seq: int | None = None,
+    expected_version: Version | None = None,
 ) -> Shipment:
     """Move a shipment to another state by command; the state that it has already changes nothing.
 
@@ -50,7 +51,7 @@ def advance(
     if occurred_at:
         refuse_future("occurredAt", occurred_at, now=now, reason="The time lies in the future")
     # It refuses before it writes, so the caller's transaction needs no savepoint.
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq, savepoint=False) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version, savepoint=False) as shipment:
         before = shipment.status
         if to == before:
             return shipment
@@ -81,7 +82,12 @@ def advance(
 
 
 def amend(
-    *, by: Subject, now: datetime, reference: str, changes: Mapping[str, Any], expected_seq: int | None = None
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    changes: Mapping[str, Any],
+    expected_version: Version | None = None,
 ) -> Shipment:
     """Change the details of a shipment: plans, measures, parties, places, notes.
 
@@ -90,7 +96,7 @@ def amend(
     written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, InvalidArgument.
     """
     # A savepoint is needed: a place may be stored before a later value is refused.
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version, with_related=True) as shipment:
         before = _snapshot_with_notes(shipment)
         _apply_changes(shipment, changes, by=by)
         check_planned_times(shipment.planned_pickup_at, shipment.planned_delivery_at)
@@ -110,9 +116,9 @@ def amend(
     return shipment
 
 
-def discard(*, by: Subject, now: datetime, reference: str, expected_seq: int | None = None) -> None:
+def discard(*, by: Subject, now: datetime, reference: str, expected_version: Version | None = None) -> None:
     """Delete a draft; its log stays. Raises ShipmentNotFound, StaleWrite, NotADraft."""
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version) as shipment:
         if shipment.status != "draft":
             raise NotADraft(f"The shipment is {shipment.status}; only a draft can be deleted. Cancel it.")
         shipment.deleted_at = now

@@ -6,34 +6,47 @@ from typing import Any
 from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle
+from shipments.domain.versions import Version
 from shipments.models import EventType, Shipment
 from shipments.services import write
 from shipments.services.validation import InvalidArgument
 
 
 def open_flag(
-    *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    flag: str,
+    reason: str = "",
+    expected_version: Version | None = None,
 ) -> Shipment:
     """Open a flag; where it is open nothing is written.
 
     Raises ShipmentNotFound, StaleWrite, InvalidArgument.
     """
     _check_flag(flag)
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version) as shipment:
         if add_flag(shipment, flag, reason=reason, now=now):
             commit_flag_change(shipment, EventType.FLAGGED, by=by, now=now, flag=flag, reason=reason)
     return shipment
 
 
 def clear_flag(
-    *, by: Subject, now: datetime, reference: str, flag: str, reason: str = "", expected_seq: int | None = None
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    flag: str,
+    reason: str = "",
+    expected_version: Version | None = None,
 ) -> Shipment:
     """Clear a flag; where it is not open nothing is written.
 
     Raises ShipmentNotFound, StaleWrite, InvalidArgument.
     """
     _check_flag(flag)
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version) as shipment:
         if remove_flag(shipment, flag):
             commit_flag_change(shipment, EventType.UNFLAGGED, by=by, now=now, flag=flag, reason=reason)
     return shipment

@@ -11,6 +11,7 @@ from typing import Any, Final
 from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle, status_codes, status_fold
+from shipments.domain.versions import Version
 from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
 from shipments.services import write
 from shipments.services.shipments import flags
@@ -46,20 +47,21 @@ def observe(
     reference: str,
     observation: Observation,
     supersedes: uuid.UUID | None = None,
-    expected_seq: int | None = None,
+    expected_version: Version | None = None,
 ) -> tuple[Checkpoint, bool]:
     """Store an observation as a checkpoint and evaluate it; return the checkpoint and whether it is new.
 
-    The same `(source, source_event_id)` returns the stored checkpoint and writes nothing, whatever `expected_seq`
-    says. `supersedes` voids that checkpoint first, in the same transaction. Every stored observation writes exactly
-    one event. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, InvalidArgument.
+    The same `(source, source_event_id)` returns the stored checkpoint and writes nothing, whatever
+    `expected_version` says. `supersedes` voids that checkpoint first, in the same transaction. Every stored
+    observation writes exactly one event.
+    Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, InvalidArgument.
     """
     meaning = _translate(observation, now)
     with write.locked_shipment(reference, by=by, with_related=True) as shipment:
         stored = _find_stored(shipment, observation)
         if stored is not None:
             return stored, False
-        write.check_expected_seq(shipment, expected_seq)
+        write.check_version(shipment, expected_version)
         if supersedes is not None:
             _void_checkpoint(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
         place = (
@@ -95,13 +97,13 @@ def void_checkpoint(
     reference: str,
     checkpoint_id: uuid.UUID,
     reason: str,
-    expected_seq: int | None = None,
+    expected_version: Version | None = None,
 ) -> Shipment:
     """Exclude an observation from the fold, for good and with a reason; its history stays.
 
     Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
     """
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq, with_related=True) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version, with_related=True) as shipment:
         _void_checkpoint(shipment, checkpoint_id, by=by, now=now, reason=reason)
     return shipment
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain.pictures import Picture
+from shipments.domain.versions import Version
 from shipments.models import EventType, ProofOfDelivery, ProofPicture
 from shipments.services import write
 from shipments.services.validation import InvalidArgument, refuse_future
@@ -21,7 +22,7 @@ def record_proof_of_delivery(
     pictures: Mapping[str, Picture],
     signed_at: datetime | None = None,
     note: str = "",
-    expected_seq: int | None = None,
+    expected_version: Version | None = None,
 ) -> ProofOfDelivery:
     """Store a proof of delivery; the status of the shipment does not change.
 
@@ -32,7 +33,7 @@ def record_proof_of_delivery(
         raise InvalidArgument("signature", "Send a signature, a photo, or both.", code="required")
     if signed_at:
         refuse_future("signedAt", signed_at, now=now, reason="What lies in the future cannot have been signed")
-    with write.locked_shipment(reference, by=by, expected_seq=expected_seq) as shipment:
+    with write.locked_shipment(reference, by=by, expected_version=expected_version) as shipment:
         proof = ProofOfDelivery(
             shipment=shipment,
             seq=shipment.seq + 1,

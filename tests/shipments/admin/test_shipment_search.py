@@ -91,7 +91,7 @@ def test_events_and_audit_are_reached_from_the_shipment(
     client = operator("admin")
     client.post(
         f"{LIST}{shipment.pk}/change/",
-        {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM", "seq_read": 1, "pieces": "3",
+        {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM", "version_read": 1, "pieces": "3",
          "customer": str(present(shipment.customer_id)), "driver": str(present(shipment.driver_id))},
     )  # fmt: skip
 
@@ -117,7 +117,7 @@ def test_a_cancellation_needs_a_reason(
 
     response = operator("dispatcher").post(
         f"{LIST}{shipment.pk}/change/",
-        {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM", "seq_read": 1,
+        {"references": "{}", "origin_code": "NLRTM", "destination_code": "DEHAM", "version_read": 1,
          "customer": str(present(shipment.customer_id)), "driver": str(present(shipment.driver_id)),
          "move_to": "cancelled", "reason": reason},
     )  # fmt: skip

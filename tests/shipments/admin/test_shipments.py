@@ -5,6 +5,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -39,7 +40,7 @@ def _form(shipment: Shipment | None = None, **fields: Any) -> dict[str, Any]:
         fields_shown |= {"reference": "", "start": "booked"}
     else:
         fields_shown |= {
-            "seq_read": shipment.seq,
+            "version_read": shipment.seq,
             "customer": shipment.customer_id or "",
             "driver": shipment.driver_id or "",
             "notes": shipment.notes,
@@ -180,12 +181,29 @@ def test_a_stale_change_is_refused_as_a_message(operator: OperatorFactory, organ
     [shipment] = create_rows(organization, 1)
 
     response = operator("dispatcher").post(
-        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", seq_read=0)
+        f"/admin/shipments/shipment/{shipment.pk}/change/", _form(shipment, pieces="12", version_read=0)
     )
 
     assert response.status_code == 302
     assert messages_of(response) == ["The shipment has changed since you read it."]
     assert Shipment.objects.get(pk=shipment.pk).pieces is None
+
+
+def test_a_form_of_another_history_is_refused_as_a_message(
+    operator: OperatorFactory, organization: Organization
+) -> None:
+    [shipment] = create_rows(organization, 1)
+    client, path = operator("dispatcher"), f"/admin/shipments/shipment/{shipment.pk}/change/"
+    with transaction.atomic():
+        client.post(path, _form(shipment, pieces="11", version_read=shipment.seq))
+        shown = client.get(path).context["adminform"].form.initial["version_read"]
+        transaction.set_rollback(True)  # as a restore of a backup made before
+    client.post(path, _form(shipment, pieces="902", version_read=shipment.seq))
+
+    response = client.post(path, _form(shipment, pieces="12", version_read=shown))
+
+    assert messages_of(response)[-1] == "The shipment has changed since you read it."
+    assert Shipment.objects.get(pk=shipment.pk).pieces == 902
 
 
 def test_an_unknown_place_is_refused_as_a_message(operator: OperatorFactory, organization: Organization) -> None:

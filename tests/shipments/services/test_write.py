@@ -4,6 +4,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from shipments.domain.versions import Version
 from shipments.models import AuditEntry, EventType, Shipment
 from shipments.services import ShipmentNotFound, StaleWrite, write
 from tests import factories
@@ -68,7 +69,10 @@ def test_a_missing_shipment_and_a_stale_version_are_refused() -> None:
         raise AssertionError
     with pytest.raises(ShipmentNotFound), write.locked_shipment(shipment.reference, by=stranger):
         raise AssertionError
-    with pytest.raises(StaleWrite) as refusal, write.locked_shipment(shipment.reference, by=by, expected_seq=3):
+    with (
+        pytest.raises(StaleWrite) as refusal,
+        write.locked_shipment(shipment.reference, by=by, expected_version=Version(3)),
+    ):
         raise AssertionError
 
     assert refusal.value.seq == 1

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from shipments import services
@@ -109,8 +109,32 @@ def test_a_change_with_the_current_etag_is_applied(api: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("header", ['"1.anything"', 'W/"1.x"', '"1"', "*", '"9.x", "1.y"'])
-def test_only_the_seq_in_the_etag_counts(api: Api, path: str, header: str) -> None:
+def test_of_a_tag_that_is_none_of_ours_the_seq_counts(api: Api, path: str, header: str) -> None:
     assert api.patch(path, {"pieces": 7}, If_Match=header).status_code == 200
+
+
+@pytest.mark.parametrize("verb", ["patch", "post", "bulk"])
+def test_an_etag_of_another_history_is_412_though_its_number_is_used_again(api: Api, path: str, verb: str) -> None:
+    with transaction.atomic():
+        etag = api.patch(path, {"pieces": 7}, If_Match="*")["ETag"]
+        transaction.set_rollback(True)  # as a restore of a backup made before
+    api.patch(path, {"pieces": 902}, If_Match="*")
+
+    if verb == "bulk":
+        item = {"op": "update", "reference": "Abc-1", "ifMatch": etag, "pieces": 8}
+        status = api.post("/api/shipments/bulk", {"items": [item]}).json()["results"][0]["status"]
+    elif verb == "post":
+        status = api.post(f"{path}/transitions", {"to": "dispatched"}, If_Match=etag).status_code
+    else:
+        status = api.patch(path, {"pieces": 8}, If_Match=etag).status_code
+
+    assert status == 412
+    assert (api.get(path).json()["seq"], api.get(path).json()["pieces"]) == (2, 902)
+    assert api.patch(path, {"pieces": 8}, If_Match=f"{etag}, {api.get(path)['ETag']}").status_code == 200
+
+
+def test_an_etag_of_the_form_before_is_412(api: Api, path: str) -> None:
+    assert api.patch(path, {"pieces": 7}, If_Match='"1.0123456789ab"').status_code == 412
 
 
 @pytest.mark.parametrize("header", ['"2.x"', '"abc"', "1", '"8.x", "9.y"', f'"{"9" * 40}"'])

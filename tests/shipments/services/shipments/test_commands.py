@@ -8,6 +8,7 @@ from django.db import DatabaseError, connection, transaction
 
 from shipments import services
 from shipments.domain import lifecycle
+from shipments.domain.versions import Version
 from shipments.models import AuditEntry, EventType, Shipment, ShipmentEvent
 from tests import factories
 from tests.factories import NOW
@@ -105,7 +106,9 @@ def test_a_stale_write_is_refused() -> None:
     services.advance(by=by, now=NOW, reference=shipment.reference, to="dispatched")
 
     with pytest.raises(services.StaleWrite) as refusal:
-        services.amend(by=by, now=NOW, reference=shipment.reference, changes={"pieces": 1}, expected_seq=1)
+        services.amend(
+            by=by, now=NOW, reference=shipment.reference, changes={"pieces": 1}, expected_version=Version(1)
+        )
 
     assert refusal.value.seq == 2
 

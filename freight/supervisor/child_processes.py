@@ -15,6 +15,7 @@ from django.conf import settings
 
 from freight.embedded.processes import die_with_parent
 from freight.settings import logs
+from freight.supervisor.port_probe import PortProbe
 from monitoring.heartbeat import SharedHeartbeat, heartbeat
 
 
@@ -22,14 +23,14 @@ from monitoring.heartbeat import SharedHeartbeat, heartbeat
 class ChildProcess:
     """A child process; `status` is None while it lives, then as in `subprocess.Popen.returncode`.
 
-    `heartbeat`: what it tells of its main loop, None for a program that is not ours.
+    `heartbeat`: what it tells of its main loop, or a probe of its port; None for a program that nobody asks.
     """
 
     pid: int
     log: Path
     started_at: float
     status: int | None = None
-    heartbeat: SharedHeartbeat | None = None
+    heartbeat: SharedHeartbeat | PortProbe | None = None
 
     def poll(self) -> int | None:
         """Reap the child if it has ended; returns its status, None while it lives."""
@@ -37,10 +38,12 @@ class ChildProcess:
             pid, raw = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self.status = os.waitstatus_to_exitcode(raw)
+                if self.heartbeat is not None:
+                    self.heartbeat.close()
         return self.status
 
     def silent_seconds(self) -> float:
-        """Return for how long its main loop has not turned; 0 before its first heartbeat."""
+        """Return for how long its main loop has not turned or its port not answered; 0 before the first time."""
         return (self.heartbeat.age() or 0.0) if self.heartbeat is not None else 0.0
 
     def signal(self, signum: signal.Signals) -> None:

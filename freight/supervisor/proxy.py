@@ -15,6 +15,7 @@ from django.conf import settings
 from freight.embedded import layout as layouts
 from freight.supervisor import nginx_configuration
 from freight.supervisor.child_processes import ChildProcess, become_child
+from freight.supervisor.port_probe import PortProbe
 
 
 class NginxNotFound(Exception):
@@ -58,7 +59,7 @@ def _execute(command: list[str], *, log: Path) -> ChildProcess:
     parent = os.getpid()
     pid = os.fork()
     if pid:
-        return ChildProcess(pid=pid, log=log, started_at=time.monotonic())
+        return ChildProcess(pid=pid, log=log, started_at=time.monotonic(), heartbeat=PortProbe(settings.PORT))
     try:
         become_child(log, parent=parent, when_orphaned=signal.SIGTERM)
         os.write(

@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 # Kept by `make test`: production as docs/settings.md shows it.
 PRODUCTION := DEMO=0 DEBUG=0 DATABASE_URL=postgresql://freight@db/freight REDIS_URL=redis://cache:6379/0 \
 	SECRET_KEY=an-example-of-fifty-characters-or-more-for-the-check-0123456789 \
-	ALLOWED_HOSTS=freight.example CSRF_TRUSTED_ORIGINS=https://freight.example WS_CORS_ORIGINS=https://freight.example
+	ALLOWED_HOSTS=freight.example CSRF_TRUSTED_ORIGINS=https://freight.example WS_CORS_ORIGINS=https://freight.example EXPECTED_PROCESSES=api=1
 
 CHECKS := check-lint check-format check-types check-imports check-dead-code check-migrations check-deploy check-tests
 

@@ -22,8 +22,8 @@ _EXTENSION = "pg_trgm"
 
 
 @register(deploy=True)
-def check_hosts_and_origins(**_: Any) -> list[CheckMessage]:
-    """Warn where browsers would get 400, or 403 on every WebSocket."""
+def check_settings(**_: Any) -> list[CheckMessage]:
+    """Warn where browsers would get 400, or 403 on every WebSocket, and where missing processes go unnoticed."""
     messages: list[CheckMessage] = []
     if not settings.DEMO and set(settings.ALLOWED_HOSTS) <= _LOCAL_HOSTS:
         messages.append(
@@ -39,6 +39,14 @@ def check_hosts_and_origins(**_: Any) -> list[CheckMessage]:
                 "WS_CORS_ORIGINS is empty: the board's own WebSockets are answered with 403.",
                 hint="WS_CORS_ORIGINS=https://freight.example names scheme, host and port as browsers show them.",
                 id="freight.W002",
+            )
+        )
+    if not settings.DEMO and not settings.EXPECTED_PROCESSES:
+        messages.append(
+            CheckWarning(
+                "EXPECTED_PROCESSES is not set: no health line and no alert names a server that does not run.",
+                hint="EXPECTED_PROCESSES=api=2,ws=2,relay=1 says how many run on all hosts together.",
+                id="freight.W003",
             )
         )
     return messages

@@ -14,16 +14,23 @@ def _services() -> list[str]:
     return [str(message.id) for message in deploy_checks.check_services(databases=["default"])]
 
 
-def test_unset_hosts_and_origins_are_named_with_the_mend(settings: Settings) -> None:
+def test_unset_hosts_origins_and_processes_are_named_with_the_mend(settings: Settings) -> None:
+    settings.EXPECTED_PROCESSES = {}
     settings.DEMO, settings.ALLOWED_HOSTS, settings.WS_CORS_ORIGINS = False, ["127.0.0.1", "localhost"], []
 
-    messages = deploy_checks.check_hosts_and_origins()
+    messages = deploy_checks.check_settings()
 
-    assert [message.id for message in messages] == ["freight.W001", "freight.W002"]
-    assert all("freight.example" in str(message.hint) for message in messages)
+    assert [message.id for message in messages] == ["freight.W001", "freight.W002", "freight.W003"]
+    assert all(
+        name in str(message.hint)
+        for message, name in zip(
+            messages, ("ALLOWED_HOSTS=", "WS_CORS_ORIGINS=", "EXPECTED_PROCESSES="), strict=True
+        )
+    )
 
     settings.ALLOWED_HOSTS, settings.WS_CORS_ORIGINS = ["freight.example"], ["https://freight.example"]
-    assert deploy_checks.check_hosts_and_origins() == []
+    settings.EXPECTED_PROCESSES = {"api": 2}
+    assert deploy_checks.check_settings() == []
 
 
 def test_without_a_database_no_service_is_asked(settings: Settings) -> None:

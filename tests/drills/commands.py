@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 
 from tests.drills import exports, imports, leak, orders, own_services, relay, spreadsheets
 from tests.drills.alerts import runner as alerts
-from tests.drills.alerts.prometheus import PrometheusMissing
+from tests.drills.alerts.prometheus import PrometheusMissing, alert_names
 from tests.drills.harness.waiting import describe
 from tests.drills.restores import runner as restores
 from tests.drills.scenarios import runner as delivery
@@ -72,6 +72,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=list(delivery.SCENARIOS),
         help="only this row; may be repeated",
     )
+    alerts_parser.add_argument(
+        "--alert",
+        action="append",
+        default=[],
+        choices=sorted(alert_names()),
+        help="only the fault that causes this alert; may be repeated",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ def _run(options: dict[str, Any], *, log: Callable[[str], object]) -> Sequence[E
     if drill == "leak":
         return leak.run(scale=leak.QUICK if quick else leak.LONG)
     if drill == "alerts":
-        return alerts.run(quick=quick, log=log)
+        return alerts.run(quick=quick, log=log, alerts=options["alert"])
     if drill == "restore":
         return restores.run(quick=quick, log=log)
     return delivery.run(quick=quick, seed=seed, names=options["row"], log=log)

@@ -15,9 +15,9 @@ def test_faults_set_off_their_alerts_and_their_end_clears_them(stage: ProductSta
 
     assert [sentence for evidence in results for sentence in evidence.broken] == [], stage.log_tails()
     assert {name for evidence in results for name in evidence.cleared} >= {
-        "AvailabilityBurns", "AvailabilityBurnsFast", "AvailabilityBurnsSlowly", "DatabaseDown", "HighErrorRate",
-        "HighMemoryUsage", "HintsFail", "MemoryAboveBudget", "ProcessCrashes", "ProcessHung", "ProcessMissing",
-        "RedisDown", "RelayDown", "RelayLags", "SlowDeliveries",
+        "AvailabilityBurns", "AvailabilityBurnsFast", "AvailabilityBurnsSlowly", "ClockSkew", "DatabaseDown",
+        "HighErrorRate", "HighMemoryUsage", "HintsFail", "JobsWaitLong", "MemoryAboveBudget", "ProcessCrashes",
+        "ProcessHung", "ProcessMissing", "QueueNotWorked", "RedisDown", "RelayDown", "RelayLags", "SlowDeliveries",
     }  # fmt: skip
 
 

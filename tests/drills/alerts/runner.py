@@ -40,10 +40,15 @@ class Evidence:
         return {"drill": "alerts", "holds": self.holds} | asdict(self)
 
 
-def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
-    """Inject the faults on a private stage, in the quick form those of a wave together."""
+def run(*, quick: bool, log: Callable[[str], object], alerts: Collection[str] = ()) -> list[Evidence]:
+    """Inject the faults on a private stage, in the quick form those of a wave together.
+
+    `alerts`: only the faults that cause one of these, each alone; empty: all.
+    """
     with fault_stage() as stage:
-        results = run_faults(stage, quick=quick)
+        results = run_faults(stage, quick=quick, alerts=alerts)
+    if alerts:
+        return results
     fired_alerts = {name for evidence in results for name in evidence.fired}
     missing_requirements = {name: fault.missing_requirement() for fault in FAULTS for name in fault.alerts}
     for name in sorted(alert_names() - fired_alerts):
@@ -51,15 +56,20 @@ def run(*, quick: bool, log: Callable[[str], object]) -> list[Evidence]:
     return results
 
 
-def run_faults(stage: ProductStage, *, quick: bool) -> list[Evidence]:
+def run_faults(stage: ProductStage, *, quick: bool, alerts: Collection[str] = ()) -> list[Evidence]:
     """Inject the faults on a stage and return their evidence."""
-    return asyncio.run(_run_waves(stage, quick=quick))
+    return asyncio.run(_run_groups(stage, _fault_groups(quick=quick, alerts=alerts)))
 
 
-async def _run_waves(stage: ProductStage, *, quick: bool) -> list[Evidence]:
-    fault_groups = [[fault] for fault in FAULTS if not fault.missing_requirement()]
-    if quick:
-        fault_groups = [[fault for fault in FAULTS if fault.wave == number] for number in (1, 2, 3)]
+def _fault_groups(*, quick: bool, alerts: Collection[str]) -> list[list[Fault]]:
+    """Return the faults to inject, those together that are injected together."""
+    if quick and not alerts:
+        return [[fault for fault in FAULTS if fault.wave == number] for number in (1, 2, 3)]
+    chosen = [fault for fault in FAULTS if not alerts or fault.alerts & set(alerts)]
+    return [[fault] for fault in chosen if not fault.missing_requirement()]
+
+
+async def _run_groups(stage: ProductStage, fault_groups: list[list[Fault]]) -> list[Evidence]:
     results: list[Evidence] = []
     with tempfile.TemporaryDirectory(prefix="freight-alerts-") as folder:
         async with _monitored(stage, Path(folder)) as (prometheus, load):

@@ -2,8 +2,9 @@
 
 The program is LibreOffice without a screen. It reads CSV twice. Once with no column marked: formulas are
 evaluated, and what looks like a number or a time becomes one, which no CSV can prevent for order numbers. Once
-with the columns of texts marked as such: then every cell must be what was exported. As a control, which shows
-that a formula would be detected, the same texts are read once without the protecting apostrophes.
+with the columns of texts marked as such: then every cell must be what was exported. Split at other separators than
+the comma, as in other locales, cells are others, but none may be a formula. As controls, which show that a formula
+would be detected, the same texts are read without the protecting apostrophes.
 """
 
 import csv
@@ -34,6 +35,7 @@ from tests.drills.harness.environment import require_own_database
 INSTALL: Final = "apt-get install -y --no-install-recommends libreoffice-calc"
 _SECONDS: Final = 120
 _BLANKS: Final = ("", " ", "  ", "\u00a0", " \u00a0", "\u3000", "\u200b", "\ufeff", "\t", "\r", "\n", "'")
+_CELL_ENDS: Final = ("a;", "a\t", "a\n", "a\r\n", "a, b;", 'a";', 'a;"', "a; ", "a;\u200b", "a;'", "a\n'")
 _FORMULA_STARTS: Final = ("=1+1", "+1+1", "-1+1", "@SUM(1;1)", "\uff1d1+1", "\uff0b1", "\uff0d1")
 _PLAIN_TEXTS: Final = (
     '=HYPERLINK("http://127.0.0.1:9/x";"y")', "-2+3+cmd|' /C calc'!A0", "=1+1\";=1+1", "\t", "\r", "=",
@@ -46,7 +48,9 @@ _NUMBER_LIKE_TEXTS: Final = (
     "12:30", "1,5", "1.50", "50 %", "TRUE", "#N/A", "$5", "(5)", "1e400",
 )  # fmt: skip
 TEXTS: Final = (
-    tuple(blank + sign for blank in _BLANKS for sign in _FORMULA_STARTS) + _PLAIN_TEXTS + _NUMBER_LIKE_TEXTS
+    tuple(blank + sign for blank in (*_BLANKS, *_CELL_ENDS) for sign in _FORMULA_STARTS)
+    + _PLAIN_TEXTS
+    + _NUMBER_LIKE_TEXTS
 )
 FIELDS: Final = (
     "reference", "customer", "po", "notes", "status", "pieces", "weightKg", "volumeM3", "createdAt",
@@ -63,6 +67,7 @@ _TYPED_FIELDS: Final = _NUMBER_FIELDS | _TIME_FIELDS
 _PICKUP: Final = datetime(2026, 2, 28, 23, 59, 59, 250_000, UTC)
 _LEAP_DAY: Final = datetime(2028, 2, 29, tzinfo=UTC)
 _MAX_EXAMPLES: Final = 10
+_OTHER_SEPARATORS: Final = (";", "\t", ",;\t")
 Table = Sequence[Sequence[Any]]
 
 
@@ -75,7 +80,8 @@ class Evidence:
     """The result of one file.
 
     `formulas`: cells that were formulas after it was saved. `spoiled`: cells that are not what was exported.
-    `excused`: texts that look like a number or a time, in a CSV that is read without marked columns.
+    `separators`: where the program splits a CSV; at others than a comma, formulas alone are counted. `excused`:
+    texts that look like a number or a time, in a CSV that is read without marked columns.
     """
 
     file: str
@@ -84,6 +90,7 @@ class Evidence:
     marked: bool
     # The texts of the control have no apostrophes: there, formulas must be found.
     control: bool = False
+    separators: str = ","
     cells: int = 0
     excused: int = 0
     formulas: int = 0
@@ -96,6 +103,8 @@ class Evidence:
         """Whether every cell was compared and is what was exported, or the control shows the formulas."""
         if self.control:
             return self.formulas > 0
+        if self.separators != ",":
+            return self.formulas == 0
         looked_at = self.cells + self.excused == (self.rows + 1) * len(FIELDS) and self.cells > self.excused
         return looked_at and self.rows == len(TEXTS) and not (self.formulas or self.spoiled)
 
@@ -137,11 +146,14 @@ def run() -> Iterator[Evidence]:
     by = _create_shipments()
     with tempfile.TemporaryDirectory(prefix="freight-spreadsheets-") as name:
         office = _LibreOffice(program, Path(name))
-        yield office.evaluate("csv", _unescaped_csv(by), "xlsx", marked=False, control=True)
-        raw = _export(by, "csv", bom="1")
+        unescaped, raw = _unescaped_csv(by), _export(by, "csv", bom="1")
+        yield office.evaluate("csv", unescaped, "xlsx", marked=False, control=True)
         yield office.evaluate("csv", raw, "xlsx", marked=False)
         yield office.evaluate("csv", raw, "xlsx")
         yield office.evaluate("csv", raw, "csv")
+        for separators in _OTHER_SEPARATORS:
+            yield office.evaluate("csv", unescaped, "xlsx", marked=False, control=True, separators=separators)
+            yield office.evaluate("csv", raw, "xlsx", marked=False, separators=separators)
         yield office.evaluate("xlsx", _export(by, "xlsx"), "xlsx")
 
 
@@ -152,23 +164,30 @@ class _LibreOffice:
         self._program, self._folder = program, folder
 
     def evaluate(
-        self, kind: str, raw: bytes, saved_as: str, *, marked: bool = True, control: bool = False
+        self,
+        kind: str,
+        raw: bytes,
+        saved_as: str,
+        *,
+        marked: bool = True,
+        control: bool = False,
+        separators: str = ",",
     ) -> Evidence:
         """Have a file opened and saved, and compare both."""
         exported, began = _read_table(kind, raw), time.monotonic()
-        evidence = Evidence(kind, saved_as, len(exported) - 1, marked, control)
-        saved = self._convert(kind, raw, saved_as, marked=marked)
+        evidence = Evidence(kind, saved_as, len(exported) - 1, marked, control, separators)
+        saved = self._convert(kind, raw, saved_as, _csv_filter(separators, marked=marked))
         evidence.seconds = round(time.monotonic() - began, 2)
         evidence.formulas = 0 if saved_as == "csv" else _count_formulas(saved)
-        if not control:
+        if not control and separators == ",":
             evidence.compare(exported, _read_table(saved_as, saved))
         return evidence
 
-    def _convert(self, kind: str, raw: bytes, saved_as: str, *, marked: bool) -> bytes:
+    def _convert(self, kind: str, raw: bytes, saved_as: str, csv_filter: str) -> bytes:
         input_path, output_dir = self._folder / f"sent.{kind}", self._folder / "saved"
         input_path.write_bytes(raw)
         profile_uri = (self._folder / "home").as_uri()
-        filter_arguments = [f"--infilter=CSV:{_csv_filter(marked=marked)}"] if kind == "csv" else []
+        filter_arguments = [f"--infilter=CSV:{csv_filter}"] if kind == "csv" else []
         target = "csv:Text - txt - csv (StarCalc):44,34,76,1" if saved_as == "csv" else saved_as
         command = [
             self._program, "--headless", "--norestore", f"-env:UserInstallation={profile_uri}", *filter_arguments,
@@ -184,10 +203,11 @@ class _LibreOffice:
             output_path.unlink()
 
 
-def _csv_filter(*, marked: bool) -> str:
+def _csv_filter(separators: str, *, marked: bool) -> str:
     """Return the options of the CSV import: UTF-8, formulas evaluated, types detected but for marked columns."""
     texts = "/".join(f"{at}/2" for at, name in enumerate(FIELDS, 1) if marked and name not in _TYPED_FIELDS)
-    return f"44,34,76,1,{texts},1033,false,true,false,false,false,,true"
+    codes = "/".join(str(ord(each)) for each in separators)
+    return f"{codes},34,76,1,{texts},1033,false,true,false,false,false,,true"
 
 
 def _count_formulas(saved: bytes) -> int:

@@ -4,7 +4,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Final, TypeVar
 
 import structlog
@@ -18,6 +18,7 @@ from monitoring import metrics
 from monitoring.addresses import client_address, drop_forged_scheme
 from monitoring.queries import query_timing
 from monitoring.tracing import trace_context
+from monitoring.tracing.trace_context import TraceContext
 
 _log = structlog.get_logger("monitoring.requests")
 Response = TypeVar("Response", bound=HttpResponseBase)
@@ -44,8 +45,11 @@ def request_context(request: HttpRequest) -> Iterator[Callable[[Response], Respo
     """Set the context of the request for the block; yields a function that counts and logs the response."""
     meta = request.META
     drop_forged_scheme(meta)
-    with trace_context.server_span(
-        "request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", "")
+    begun: TraceContext | None = getattr(request, "scope", {}).get(trace_context.SCOPE_KEY)
+    with (
+        trace_context.server_span("request", meta.get("HTTP_TRACEPARENT", ""), meta.get("HTTP_TRACESTATE", ""))
+        if begun is None
+        else nullcontext(begun)
     ) as trace:
         started = time.perf_counter()
         request_id = accept_or_generate_id(meta.get("HTTP_X_REQUEST_ID", ""))

@@ -1,6 +1,6 @@
 """The limiter as a throttle of Django REST framework."""
 
-from typing import Any
+from typing import Any, Final
 
 from django.http import HttpRequest
 from rest_framework.request import Request
@@ -9,15 +9,20 @@ from rest_framework.throttling import BaseThrottle
 from ratelimits import limiter
 from ratelimits.limiter import Usage
 
+# The key of the ASGI scope with the usages of a request that was counted before Django saw it.
+USAGES_KEY: Final = "freight.usages"
+
 
 def count_request(request: HttpRequest, *names: str) -> list[Usage]:
     """Count a request by its subject, else by its address, and return the usages; none for an exempt service.
 
-    The usages are kept as `request.rate_limits`, from which the middleware writes the headers.
+    A request that was counted before Django saw it brings its usages in the scope, and is not counted again. The
+    usages are kept as `request.rate_limits`, from which the middleware writes the headers.
     """
     subject = getattr(request, "subject", None)
     key = getattr(subject, "limit_key", None) or limiter.address_key(getattr(request, "client_address", None))
-    usages = limiter.check(names, key, subject=subject)
+    counted: list[Usage] | None = getattr(request, "scope", {}).get(USAGES_KEY)
+    usages = limiter.check(names, key, subject=subject) if counted is None else counted
     request.rate_limits = usages  # type: ignore[attr-defined]  # our attribute
     return usages
 

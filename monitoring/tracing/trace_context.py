@@ -20,6 +20,8 @@ _TRACEPARENT: Final = re.compile(
 _MAX_TRACEPARENT_LENGTH: Final = 256
 _MAX_TRACESTATE_LENGTH: Final = 512
 _SAMPLED_FLAG: Final = 1
+# The key of the ASGI scope with the TraceContext of a request whose span has begun before Django saw it.
+SCOPE_KEY: Final = "freight.trace"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,32 @@
 """The ASGI application of the event streams: same rooms, cursors, permissions and limits as sockets.
 
-It answers before Django and without a thread, since a stream may be open for hours.
+It admits a stream before Django and without a thread, since a stream may be open for hours. A request that it does
+not admit is Django's to refuse: the views at the same paths (`shipments.api.feed.stream_views`) find what is wrong.
+So a stream is refused in the order, with the headers and in the words of REST.
 """
 
+import io
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from urllib.parse import parse_qs
 
-import orjson
 import structlog
 from django.conf import settings
-from psycopg import OperationalError
+from django.core.exceptions import SuspiciousOperation
+from django.core.handlers.asgi import ASGIRequest
+from django.db import OperationalError
+from psycopg import OperationalError as DriverError
 from psycopg_pool import PoolTimeout
+from rest_framework.exceptions import APIException, PermissionDenied
+from rest_framework.utils.mediatypes import media_type_matches
 
 from monitoring import metrics
-from monitoring.health import outages
+from monitoring.addresses import drop_forged_scheme
 from monitoring.middleware import accept_or_generate_id, describe_request_span
 from monitoring.tracing import trace_context
-from ratelimits import async_limiter, limiter
+from ratelimits import async_limiter, limiter, throttling
+from ratelimits.limiter import Usage
 from realtime.access import authentication
 from realtime.hub import room_hub, room_registry
 from realtime.hub.log_room import JoinRequest
@@ -27,35 +34,33 @@ from realtime.protocol import room_names
 from realtime.protocol.close_codes import CloseCode
 from realtime.sse.event_stream import EventStream
 from shipments.auth.subjects import Subject
+from shipments.domain.identifiers import REFERENCE_PATTERN
+from shipments.parsing.query_parameters import InvalidFields
+from shipments.parsing.stream_requests import REFUSAL_KEY, StreamCursor, cursor_of
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-_SHIPMENT: Final = re.compile(r"/api/shipments/([^/]+)/stream")
+_SHIPMENT: Final = re.compile(rf"/api/shipments/({REFERENCE_PATTERN.pattern})/stream")
 _FEED: Final = "/api/events/stream"
-_CURSOR: Final = re.compile(r"([^:\s]{1,64}):(\d{1,18})")
-_DRAINING: Final = "This process is restarting; try again soon."
-_UNAUTHENTICATED: Final = "The credentials are missing, wrong or no longer good."
-_TOO_MANY: Final = "There are too many streams and sockets of this user or address, or they are opened too fast."
+_MEDIA_TYPE: Final = "text/event-stream"
 _CROSS_SITE: Final = "A page of another site may not open a stream by its visitor's session."
 
 _log = structlog.get_logger("monitoring.requests")
 
 
-class RequestRefused(Exception):
-    """The request is answered with a problem+json response that carries `headers`."""
+class NotAdmitted(Exception):
+    """The request is left to Django; `refusal` is the exception of a cause that REST has not."""
 
-    def __init__(
-        self,
-        status: int,
-        title: str,
-        detail: str,
-        headers: Mapping[str, str] | None = None,
-        code: str | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.title = title
-        self.headers = dict(headers or {})
-        self.code = code
+    def __init__(self, refusal: Exception | None = None) -> None:
+        super().__init__()
+        self.refusal = refusal
+
+
+class TooManyStreams(APIException):
+    """The subject or address has too many streams and sockets open, or opens them too fast."""
+
+    status_code = 429
+    default_detail = "There are too many streams and sockets of this user or address, or they are opened too fast."
+    wait = 59  # Retry-After is the next second
 
 
 class StreamApplication:
@@ -66,52 +71,61 @@ class StreamApplication:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        if not path.endswith("/stream") or scope["method"] == "OPTIONS":
+        if not path.endswith("/stream") or scope["method"] != "GET":
             await self.inner(scope, receive, send)
         elif path == _FEED:
-            await _StreamRequest(scope, "/api/events/stream", {"room": room_names.FEED}).answer(receive, send)
+            await self._serve(scope, path, {"room": room_names.FEED}, receive, send)
         elif match := _SHIPMENT.fullmatch(path):
-            route = "/api/shipments/<reference>/stream"
-            await _StreamRequest(scope, route, {"shipmentId": match[1]}).answer(receive, send)
+            route = "/api/shipments/<reference:reference>/stream"
+            await self._serve(scope, route, {"shipmentId": match[1]}, receive, send)
         else:
             await self.inner(scope, receive, send)
+
+    async def _serve(
+        self, scope: Any, route: str, room_fields: Mapping[str, object], receive: Any, send: Any
+    ) -> None:
+        """Stream until either side closes, or let Django refuse."""
+        headers = authentication.headers_of(scope)
+        with trace_context.server_span(
+            "stream", headers.get("traceparent", ""), headers.get("tracestate", "")
+        ) as trace:
+            request_id = accept_or_generate_id(headers.get("x-request-id", ""))
+            structlog.contextvars.bind_contextvars(request_id=request_id, trace_id=trace.trace_id)
+            stream_request = _StreamRequest(scope, route, room_fields, request_id)
+            try:
+                stream = await stream_request.admit()
+            except NotAdmitted as error:
+                refused = {
+                    REFUSAL_KEY: error.refusal,
+                    throttling.USAGES_KEY: stream_request.usages,
+                    trace_context.SCOPE_KEY: trace,
+                }
+            else:
+                await stream_request.run(stream, receive, send)
+                return
+            await self.inner({**scope, **refused}, receive, send)
 
 
 class _StreamRequest:
     """One request for a stream."""
 
-    def __init__(self, scope: Any, route: str, room_fields: Mapping[str, object]) -> None:
+    def __init__(self, scope: Any, route: str, room_fields: Mapping[str, object], request_id: str) -> None:
         self._scope = scope
         self._route = route
         self._room_fields = room_fields
-        self._headers = authentication.headers_of(scope)
-        self._id = accept_or_generate_id(self._headers.get("x-request-id", ""))
-        self._address = authentication.address_of(scope, self._headers)
+        self._id = request_id
+        self._headers: dict[str, str] = {}
+        self._address: str | None = None
         self._started_at = time.perf_counter()
-        self._rate_limit_headers: dict[str, str] = {}
+        self.usages: list[Usage] | None = None  # None before the request was counted, and where no limit applies
         self._subject: Subject | None = None
 
-    async def answer(self, receive: Any, send: Any) -> None:
-        """Stream until either side closes, or answer with a problem."""
-        headers = self._headers
-        with trace_context.server_span(
-            "stream", headers.get("traceparent", ""), headers.get("tracestate", "")
-        ) as trace:
-            structlog.contextvars.bind_contextvars(request_id=self._id, trace_id=trace.trace_id)
-            await self._serve(receive, send)
-
-    async def _serve(self, receive: Any, send: Any) -> None:
-        try:
-            stream = await self._admit()
-        except RequestRefused as refused:
-            await self._refuse(refused, send)
-            return
+    async def run(self, stream: EventStream, receive: Any, send: Any) -> None:
+        """Send an admitted stream until either side closes."""
         self._log_request(200)
         end_reason = "failed"
         try:
-            await send(
-                {"type": "http.response.start", "status": 200, "headers": self._response_headers(_STREAM_HEADERS)}
-            )
+            await send({"type": "http.response.start", "status": 200, "headers": self._response_headers()})
             end_reason = await stream.run(receive, send)
         finally:
             stream.end()
@@ -120,110 +134,93 @@ class _StreamRequest:
 
     # -- permission and cursor --------------------------------------------------------------------------
 
-    async def _admit(self) -> EventStream:
-        """Return a stream that has joined its room; raise RequestRefused where it may not."""
-        if self._scope["method"] != "GET":
-            raise RequestRefused(405, "Method Not Allowed", "A stream is read by GET.", {"Allow": "GET"})
+    async def admit(self) -> EventStream:
+        """Return a stream that has joined its room; raise NotAdmitted where it may not."""
+        cursor = self._read_request()
         credential = authentication.handshake_credential(self._headers, ())
-        if credential is not None and credential.kind == "session":
+        if credential is None:
+            raise NotAdmitted
+        if credential.kind == "session":
             self._check_same_site()
         stream = EventStream(credential, self._address, room_hub.current())
         try:
-            await self._enter(stream, credential)
-        except (OperationalError, PoolTimeout, OSError) as error:
+            await self._enter(stream, cursor)
+        except (DriverError, PoolTimeout, OSError) as error:
             stream.end()
             _log.warning("stream not served", error=repr(error))
-            outage = outages.explain(error)
-            raise RequestRefused(503, "Service Unavailable", outage.detail, _RETRY_SOON, outage.code) from error
+            outage = OperationalError("The database did not serve the stream.")
+            outage.__cause__ = error
+            raise NotAdmitted(outage) from error
         except BaseException:
             stream.end()
             raise
         return stream
 
-    async def _enter(self, stream: EventStream, credential: authentication.HandshakeCredential | None) -> None:
-        if credential is not None:
-            await stream.admit()
+    def _read_request(self) -> StreamCursor:
+        """Return the cursor; raise NotAdmitted for a request that Django refuses or redirects by itself."""
+        try:
+            request = ASGIRequest(self._scope, io.BytesIO())
+            # One value a name, as the views see them, also where a name stands twice.
+            self._headers = {name.lower(): value for name, value in request.headers.items()}
+            self._address = authentication.address_of(self._scope, self._headers)
+            drop_forged_scheme(request.META)
+            request.get_host()
+            if settings.SECURE_SSL_REDIRECT and not request.is_secure():
+                raise NotAdmitted
+            accepted = self._headers.get("accept", "*/*").split(",")
+            if not any(media_type_matches(_MEDIA_TYPE, each.strip()) for each in accepted):
+                raise NotAdmitted
+            return cursor_of(request)
+        except (UnicodeDecodeError, SuspiciousOperation, InvalidFields) as error:
+            raise NotAdmitted from error
+
+    async def _enter(self, stream: EventStream, cursor: StreamCursor) -> None:
+        await stream.admit()
+        if stream.close_code is CloseCode.TOO_MANY_MESSAGES:
+            raise NotAdmitted(TooManyStreams())
+        if stream.close_code is CloseCode.DRAINING:
+            raise NotAdmitted(OperationalError("The credentials could not be checked."))
         subject = self._subject = stream.subject
-        await self._check_rate_limit(subject)
-        if stream.close_code in _CLOSE_PROBLEMS:
-            raise RequestRefused(*_CLOSE_PROBLEMS[stream.close_code])
         if subject is None:
-            raise RequestRefused(
-                401, "Unauthorized", _UNAUTHENTICATED, {"WWW-Authenticate": 'Bearer realm="freight"'}
-            )
-        since, epoch = self._cursor()
+            raise NotAdmitted
         room_key = room_names.parse_room(self._room_fields)
         permitted = await room_registry.find(subject, [room_key]) if room_key else {}
-        if room_key in permitted:
-            await stream.memberships.enter([JoinRequest(permitted[room_key], since, epoch)])
-        if not stream.answered:  # also where the shipment was deleted between the permission check and the join
-            raise RequestRefused(404, "Not Found", "There is no such stream.")
+        if room_key not in permitted:
+            raise NotAdmitted
+        await self._check_rate_limit(subject)
+        await stream.memberships.enter([JoinRequest(permitted[room_key], cursor.seq, cursor.epoch)])
+        if not stream.answered:  # the shipment was deleted between the permission check and the join
+            raise NotAdmitted
 
     def _check_same_site(self) -> None:
-        """Raise RequestRefused for a page of another site; a same-origin GET carries no Origin."""
+        """Raise NotAdmitted for a page of another site; a same-origin GET carries no Origin."""
         origin, site = self._headers.get("origin"), self._headers.get("sec-fetch-site", "same-origin")
         if site not in {"same-origin", "none"} or (origin is not None and origin not in settings.WS_CORS_ORIGINS):
-            raise RequestRefused(403, "Forbidden", _CROSS_SITE)
+            raise NotAdmitted(PermissionDenied(_CROSS_SITE))
 
-    async def _check_rate_limit(self, subject: Subject | None) -> None:
-        key = subject.limit_key if subject is not None else limiter.address_key(self._address)
-        usage = await async_limiter.check("general", key, subject=subject)
-        if usage is None:
-            return
-        self._rate_limit_headers = usage.headers
-        if not usage.allowed:
-            detail = f"The limit of this window is used up; try again in {usage.reset} seconds."
-            raise RequestRefused(429, "Too Many Requests", detail)
-
-    def _cursor(self) -> tuple[int | None, str | None]:
-        """Return the client's `(since, epoch)`, `(None, None)` where it sends no cursor.
-
-        Raise RequestRefused for a malformed cursor and for an unknown parameter.
-        """
-        query = parse_qs(self._scope["query_string"].decode("latin1"), keep_blank_values=True)
-        if unknown := sorted(set(query) - {"lastEventId"}):
-            raise RequestRefused(400, "Bad Request", f"There is no parameter {unknown[0][:64]!r}.")
-        event_id = self._headers.get("last-event-id") or query.get("lastEventId", [""])[-1]
-        if not event_id:
-            return None, None
-        cursor = _CURSOR.fullmatch(event_id.strip())
-        if cursor is None:
-            raise RequestRefused(
-                400, "Bad Request", "The last event id is `epoch:seq`, as it stood in an `id:` line."
-            )
-        return int(cursor[2]), cursor[1]
+    async def _check_rate_limit(self, subject: Subject) -> None:
+        usage = await async_limiter.check("general", subject.limit_key, subject=subject)
+        if usage is not None:
+            self.usages = [usage]
+            if not usage.allowed:
+                raise NotAdmitted
 
     # -- response ---------------------------------------------------------------------------------------
 
-    async def _refuse(self, refused: RequestRefused, send: Any) -> None:
-        self._log_request(refused.status)
-        problem = {
-            "type": "about:blank",
-            "title": refused.title,
-            "status": refused.status,
-            "detail": str(refused),
-            "instance": self._scope["path"][:200],
-            "requestId": self._id,
-        } | ({"code": refused.code} if refused.code else {})
-        body = orjson.dumps(problem)
-        headers = {"Content-Type": "application/problem+json", "Content-Length": str(len(body)), **refused.headers}
-        await send(
-            {"type": "http.response.start", "status": refused.status, "headers": self._response_headers(headers)}
-        )
-        await send({"type": "http.response.body", "body": body})
-
-    def _response_headers(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-        response_headers = {
+    def _response_headers(self) -> list[tuple[bytes, bytes]]:
+        headers = {
             "Cache-Control": "no-store",
+            "Content-Type": f"{_MEDIA_TYPE}; charset=utf-8",
             "X-Content-Type-Options": "nosniff",
             "X-Request-ID": self._id,
-            **self._rate_limit_headers,
-            **headers,
+            # nginx and compatible proxies buffer a response unless this says otherwise.
+            "X-Accel-Buffering": "no",
+            **limiter.headers(self.usages or []),
         }
         origin = self._headers.get("origin")
         if origin in settings.CORS_ALLOWED_ORIGINS:
-            response_headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
-        return [(name.lower().encode(), value.encode()) for name, value in response_headers.items()]
+            headers |= {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     def _log_request(self, status: int) -> None:
         seconds, method = time.perf_counter() - self._started_at, self._scope["method"]
@@ -239,13 +236,3 @@ class _StreamRequest:
             address=self._address,
             **({"user": str(subject.user_id), "organization": str(subject.organization_id)} if subject else {}),
         )
-
-
-# nginx and compatible proxies buffer a response unless X-Accel-Buffering says otherwise.
-_STREAM_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
-_RETRY_SOON: Final = {"Retry-After": "2"}
-# The problems for close codes that are not about the credentials.
-_CLOSE_PROBLEMS: Final = {
-    CloseCode.TOO_MANY_MESSAGES: (429, "Too Many Requests", _TOO_MANY, {"Retry-After": "60"}),
-    CloseCode.DRAINING: (503, "Service Unavailable", _DRAINING, _RETRY_SOON),
-}

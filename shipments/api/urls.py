@@ -4,7 +4,7 @@ from django.urls import include, path, register_converter
 from django.urls.converters import StringConverter
 
 from shipments.api.accounts import customer_views, user_views
-from shipments.api.feed import audit_views, feed_views
+from shipments.api.feed import audit_views, feed_views, stream_views
 from shipments.api.fleet import device_key_views, driver_views, osmand_views, position_views
 from shipments.api.openapi.views import DocsView, SchemaView
 from shipments.api.shipments import (
@@ -39,6 +39,11 @@ urlpatterns = [
     ),
     path("shipments/<reference:reference>/events", event_views.EventsView.as_view(), name="shipment-events"),
     path(
+        "shipments/<reference:reference>/stream",
+        stream_views.ShipmentStreamView.as_view(),
+        name="shipment-stream",
+    ),
+    path(
         "shipments/<reference:reference>/checkpoints",
         checkpoint_views.CheckpointsView.as_view(),
         name="shipment-checkpoints",
@@ -66,6 +71,7 @@ urlpatterns = [
         name="shipment-tracking-link",
     ),
     path("events", feed_views.FeedView.as_view(), name="feed"),
+    path("events/stream", stream_views.FeedStreamView.as_view(), name="feed-stream"),
     path("audit-log", audit_views.AuditLogView.as_view(), name="audit-log"),
     path("drivers", driver_views.DriversView.as_view(), name="drivers"),
     path("drivers/<uuid:driver_id>", driver_views.DriverView.as_view(), name="driver"),

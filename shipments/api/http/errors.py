@@ -102,7 +102,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
         return None
     set_rollback()
     request: Request = context["request"]
-    if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
+    if body["status"] == HTTPStatus.SERVICE_UNAVAILABLE and not isinstance(exc, APIException):
         _log.warning("database unavailable", error=type(exc).__name__, reason=str(exc).partition("\n")[0][:200])
     if isinstance(exc, Forbidden) and isinstance(request.auth, Subject):
         services.record_denial(

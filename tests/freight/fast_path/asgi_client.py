@@ -37,7 +37,7 @@ class RecordingDjango:
         await self.handler(scope, receive, send)
 
 
-async def ask(application: Any, target: str, **headers: str) -> Answer:
+async def ask(application: Any, target: str, *, method: str = "GET", **headers: str) -> Answer:
     path, _, query = target.partition("?")
     all_headers = {
         "host": "localhost",
@@ -45,7 +45,7 @@ async def ask(application: Any, target: str, **headers: str) -> Answer:
         **{k.replace("_", "-"): v for k, v in headers.items()},
     }
     scope = {
-        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": query.encode(),
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
         "headers": [(name.encode(), value.encode()) for name, value in all_headers.items()], "scheme": "http",
         "client": ("127.0.0.1", 5000), "server": ("127.0.0.1", 80), "http_version": "1.1", "root_path": "",
         "asgi": {"version": "3.0"},

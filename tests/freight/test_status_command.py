@@ -1,5 +1,6 @@
 """`manage.py status`: one page of what runs, and exit status 1 with a sentence for what does not."""
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -44,6 +45,7 @@ def test_where_all_is_well_it_shows_the_page(monkeypatch: pytest.MonkeyPatch) ->
         "imports",
     ):
         assert words in out
+    assert re.search(r"size +\d+ (kB|MB)\n", out)
 
 
 def test_what_hangs_or_is_missing_is_a_sentence(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:

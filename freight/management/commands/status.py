@@ -64,11 +64,15 @@ def _process_lines(note: Callable[[str], None]) -> Iterator[str]:
 
 
 def _database_lines(note: Callable[[str], None]) -> Iterator[str]:
-    """Yield the version, the migrations, the epoch, the clock, the queues and the files."""
+    """Yield version and size, the migrations, the epoch, the clock, the queues and the files."""
     try:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('server_version')")
-            yield f"PostgreSQL {cursor.fetchone()[0]}"
+            cursor.execute(
+                "SELECT current_setting('server_version'), pg_size_pretty(pg_database_size(current_database()))"
+            )
+            version, size = cursor.fetchone()
+        yield f"PostgreSQL {version}"
+        yield f"size         {size}"
         executor = MigrationExecutor(connection)
         pending = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
         yield f"migrations   {f'{pending} pending' if pending else 'all applied'}"

@@ -51,9 +51,9 @@ async def silent_clients(stage: ProductStage, scale: ScenarioScale, seed: int) -
         try:
             for first_words in kinds.values():
                 writers += await _connect_silently(traffic, first_words, scale.silent_clients)
+            during = resource_usage.sample_usage(stage)
             await traffic.wait_for_writes(20)
             await asyncio.sleep(scale.silent_seconds)
-            during = resource_usage.sample_usage(stage)
         finally:
             for writer in writers:
                 writer.transport.abort()

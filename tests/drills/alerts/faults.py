@@ -242,8 +242,6 @@ _ERRORS: Final = frozenset(
 
 FAULTS: Final = (
     Fault("a clock is wrong", _clock_wrong, frozenset({"ClockSkew"}), wave=1),  # before Redis, to be ready at once
-    # Not with a killed process: until it is fenced some scrapes fail, and a crash is seen for seconds only.
-    Fault("an api process hangs", _api_hung, frozenset({"ProcessHung"}), wave=1),
     Fault("Redis frozen", _redis_frozen, frozenset({"RedisDown", "HintsFail", "SlowDeliveries"}), wave=1),
     Fault(
         "a process eats memory",
@@ -252,6 +250,9 @@ FAULTS: Final = (
         wave=1,
     ),
     Fault("PostgreSQL stopped", _database_stopped, _ERRORS | {"DatabaseDown"}, wave=2),
+    # Not with a killed process: until it is fenced some scrapes fail, and a crash is seen for seconds only. And not
+    # with a wrong clock, by which heartbeats look old.
+    Fault("an api process hangs", _api_hung, frozenset({"ProcessHung"}), wave=2),
     Fault("the database is put back", _database_put_back, frozenset({"DatabaseWentBack"})),
     Fault("nobody asks for the same twice", _cache_misses, frozenset({"LowCacheHitRate"})),
     Fault("a ws process does not get to run", _event_loop_blocked, frozenset({"EventLoopLags"})),

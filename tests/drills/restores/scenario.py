@@ -213,6 +213,8 @@ class Restore:
         answer = await self._client.request("GET", path, If_None_Match=before["etag"])
         found = answer.status, answer.json() and answer.json()["pieces"]
         self.evidence.expect("ETag", found == (200, 903), found)
+        refused = await self._client.request("PATCH", path, {"pieces": 1}, If_Match=before["etag"])
+        self.evidence.expect("If-Match", refused.status == 412, refused.status)
         rows = (await self._get("/api/shipments?limit=200")).json()["results"]
         pieces = [row["pieces"] for row in rows if row["reference"] == self.reference]
         self.evidence.expect("page", pieces == [903], pieces)

@@ -34,6 +34,7 @@ autovacuum_naptime = 20s
 shared_preload_libraries = 'pg_stat_statements'
 track_io_timing = on
 log_line_prefix = '%m [%p] %q%a '
+log_min_error_statement = panic # a statement that fails has its values in its text
 log_timezone = 'UTC'
 timezone = 'UTC'
 include_if_exists '{local}'

@@ -142,7 +142,8 @@ class DaphneServer(Server):  # type: ignore[misc]  # Daphne is untyped
         cutoff = time.time() - self.application_close_timeout
         for protocol in tuple(self._disconnected):
             if self.connections[protocol]["disconnected"] < cutoff:
-                log.warning("application killed", connection=repr(protocol))
+                # Not its repr, which has the query.
+                log.warning("application killed", connection=type(protocol).__name__)
                 self.connections[protocol]["application_instance"].cancel()
         reactor.callLater(1, self.application_checker)
 

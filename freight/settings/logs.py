@@ -10,6 +10,10 @@ import structlog
 _SECRET_WORDS = ("password", "secret", "token", "authorization", "cookie", "ticket", "refresh", "access")
 # API keys are recognisable by their prefix (shipments.auth.tokens).
 _API_KEY: Final = re.compile(r"\b(fr[kdt]_)[A-Za-z0-9_-]{16,}")
+# As are the JSON Web Tokens of logins: every header begins alike.
+_JWT: Final = re.compile(r"\b(eyJ)[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){1,2}")
+# What may be secret of an address, such as of a Referer that Django refuses.
+_URL: Final = re.compile(r"(https?://[^/?\s]*)[/?]\S*")
 # Of a line of Django's own about a request: it may quote a header of 16 KB.
 _MAX_EVENT_CHARACTERS: Final = 300
 
@@ -23,8 +27,8 @@ def mask(_: object, __: str, event: structlog.types.EventDict) -> structlog.type
 
 
 def scrub(_: object, __: str, line: str) -> str:
-    """Mask API keys anywhere in a rendered line, such as in an exception's text or a URL."""
-    return _API_KEY.sub(r"\1***", line)
+    """Mask API keys and tokens anywhere in a rendered line, such as in an exception's text or a URL."""
+    return _JWT.sub(r"\1***", _API_KEY.sub(r"\1***", line))
 
 
 def hide_path(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -45,7 +49,7 @@ def hide_path(_: object, __: str, event: structlog.types.EventDict) -> structlog
         text = text.removesuffix(path) + route_template(request)
     if event.get("status_code", 500) < 500:
         event.pop("exc_info", None)
-    event["event"] = text[:_MAX_EVENT_CHARACTERS]
+    event["event"] = _URL.sub(r"\1/***", text)[:_MAX_EVENT_CHARACTERS]
     return event
 
 

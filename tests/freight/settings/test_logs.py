@@ -20,6 +20,10 @@ def test_an_api_key_is_masked_within_any_text(make: Callable[[], str]) -> None:
     assert line == f'{{"event": "GET /api/osmand?id={key[:4]}***&lat=1"}}'
 
 
+def test_a_token_is_masked_within_any_text() -> None:
+    assert logs.scrub(None, "", "?access=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln!") == "?access=eyJ***!"
+
+
 def test_other_text_is_not_changed() -> None:
     line = '{"event": "freight from frd_x to frk_", "logger": "freight.relay"}'
 
@@ -34,11 +38,20 @@ def test_a_line_of_django_about_a_request_has_its_route_and_no_path_or_query() -
     request = RequestFactory().post("/track/sécret?token=geheim")
     lines = [
         logs.hide_path(None, "", {"event": text, "status_code": 403, "request": request})
-        for text in ("Forbidden (CSRF cookie not set.): /track/s\\xe9cret", "Referer " + "x" * 5000, "odd")
+        for text in (
+            "Forbidden (CSRF cookie not set.): /track/s\\xe9cret",
+            "Forbidden (Referer https://a.example/t/geheim?x=geheim does not match.): /track/s\\xe9cret",
+            "Referer " + "x" * 5000,
+            "odd",
+        )
     ]
 
     assert lines == [
         {"event": "Forbidden (CSRF cookie not set.): unmatched", "status_code": 403},
+        {
+            "event": "Forbidden (Referer https://a.example/*** does not match.): unmatched",
+            "status_code": 403,
+        },
         {"event": ("Referer " + "x" * 5000)[:300], "status_code": 403},
         {"event": "odd", "status_code": 403},
     ]

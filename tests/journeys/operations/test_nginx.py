@@ -63,7 +63,7 @@ class EchoServer(socketserver.ThreadingUnixStreamServer):
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """Start nginx before one server of each role, and one that does not exist."""
     run = tmp_path_factory.mktemp("proxy")
     static = run / "static"
@@ -76,10 +76,37 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     upstreams = {"api": [run / "gone.sock", run / "api.sock"], "ws": [run / "ws.sock"]}
     with Nginx(run / "nginx", port=free_port(), static=static, api=upstreams["api"], ws=upstreams["ws"]) as nginx:
         nginx.wait_listening("/static/page.css", seconds=5)
-        yield nginx.url
+        yield nginx
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="module")
+def url(proxy: Nginx) -> str:
+    return proxy.url
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/shipments", 200),
+        ("/api/osmand", 200),
+        ("/", 200),
+        ("/static/page.css", 200),
+        ("/static/missing-geheim.css", 404),
+        ("/static/%00geheim", 400),
+        ("/" + "geheim" * 6000, 414),
+    ],
+)
+def test_nginx_writes_no_line_of_a_request(proxy: Nginx, path: str, status: int) -> None:
+    """One of the processes is missing: without its setting nginx writes each attempt to ask it."""
+    headers = {"Referer": "https://other.example/?token=geheim", "User-Agent": "geheim"}
+
+    answers = [httpx.get(f"{proxy.url}{path}?token=geheim", headers=headers) for _ in range(4)]
+
+    assert {answer.status_code for answer in answers} == {status}
+    assert "geheim" not in proxy.log.read_text()
 
 
 def test_what_a_client_says_about_itself_does_not_pass(url: str) -> None:

@@ -76,6 +76,7 @@ def _reserve_file(filename: str, size: int) -> bool:
     """Return whether the disk has room for the file, which has its size then."""
     descriptor = -1
     try:
+        Path(filename).parent.mkdir(parents=True, exist_ok=True)  # it may have been removed since the start
         descriptor = os.open(filename, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         _reserve(descriptor, max(size, os.fstat(descriptor).st_size))
     except OSError as error:

@@ -56,3 +56,32 @@ def test_a_forked_process_counts_on_a_full_disk(small_disk: Path) -> None:
 
     assert (result.returncode, result.stdout.splitlines()) == (0, ["['api-1']", "0 1.0"]), result.stderr
     assert "The disk is full: what would be counted in" in result.stderr
+
+
+def test_a_forked_process_starts_though_the_folder_was_removed(tmp_path: Path) -> None:
+    program = """
+import os, shutil, sys
+from pathlib import Path
+from monitoring.prometheus import multiprocess, registrations
+multiprocess.install(Path(sys.argv[1]), "host")
+from prometheus_client import Counter
+counter = Counter("things_total", "Things.", ["kind"])
+shutil.rmtree(sys.argv[1])
+child = os.fork()
+if not child:
+    counter.labels("a").inc()
+    registrations.register("api", "api-1")
+    print([each.name for each in registrations.living()], flush=True)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "metrics")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (result.returncode, result.stdout.splitlines()) == (0, ["['api-1']", "0"]), result.stderr

@@ -71,7 +71,7 @@ def _finish(request: HttpRequest, response: Response, seconds: float) -> Respons
     describe_request_span(request.method, route, response.status_code)
     _log.info(
         "request",
-        method=request.method,
+        method=metrics.method_label(request.method),
         route=route,
         status=response.status_code,
         duration_ms=round(seconds * 1000, 1),

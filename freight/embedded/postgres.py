@@ -34,7 +34,8 @@ autovacuum_naptime = 20s
 shared_preload_libraries = 'pg_stat_statements'
 track_io_timing = on
 log_line_prefix = '%m [%p] %q%a '
-log_min_error_statement = panic # a statement that fails has its values in its text
+log_min_error_statement = panic # a statement that fails has values in its text,
+log_error_verbosity = terse     # and its error in the detail
 log_timezone = 'UTC'
 timezone = 'UTC'
 include_if_exists '{local}'

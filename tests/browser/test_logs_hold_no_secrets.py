@@ -13,7 +13,7 @@ from tests import factories
 from tests.drills.harness.product_stage import ProductStage
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("committed")]
-SECRET: Final = "Zq7planted"
+SECRET: Final = "ZQPLANTED"
 _HEADERS: Final = {"Referer": f"https://other.example/{SECRET}?{SECRET}", "User-Agent": SECRET}
 _KEY: Final = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 _UPGRADE: Final = f"Upgrade: websocket\r\nConnection: Upgrade\r\n{_KEY}"
@@ -56,6 +56,10 @@ def _ask(stage: ProductStage) -> dict[str, int]:
         }
     statuses = {name: answer.status_code for name, answer in answers.items()}
     raw = {
+        "404 method": f"{SECRET} /api/nothing{query} HTTP/1.1\r\n{head}\r\n",
+        "stream 200": (
+            f"GET /api/events/stream?lastEventId={SECRET}:1 HTTP/1.1\r\n{head}Authorization: Bearer {key}\r\n\r\n"
+        ),
         "socket 101": f"GET /ws{query} HTTP/1.1\r\n{head}{_UPGRADE}\r\n",
         "socket 403": f"GET /ws{query} HTTP/1.1\r\n{head}{_UPGRADE}Origin: https://evil.example\r\n\r\n",
         "socket 400": f"GET /ws{query} HTTP/1.1\r\n{head}{_UPGRADE.replace('nonce', '')}\r\n".replace("==", ""),

@@ -75,6 +75,17 @@ def test_the_database_flushes_what_it_commits(home: Path) -> None:
         ] * 3
 
 
+def test_the_log_has_the_errors_of_statements_without_their_values(home: Path) -> None:
+    statements = ("SELECT 1/0, 'geheim'", "DO $$ BEGIN RAISE EXCEPTION 'taken' USING DETAIL = 'geheim'; END $$")
+    with embedded.running(home, valkey=False):
+        for statement in statements:
+            with pytest.raises(psycopg.DatabaseError):
+                ask(home, statement)
+
+    log = embedded.layout.at(home).logs / "postgres.log"
+    assert [part in log.read_text() for part in ("division by zero", "taken", "geheim")] == [True, True, False]
+
+
 def test_sockets_are_reachable_for_their_owner_alone(home: Path) -> None:
     with embedded.running(home):
         folder = embedded.layout.at(home).sockets

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ class Echo(http.server.BaseHTTPRequestHandler):
     server: "EchoServer"
 
     def do_GET(self) -> None:
+        if "broken" in self.path:
+            self.request.shutdown(socket.SHUT_RDWR)
+            return
         if "stream" in self.path or "/exports/" in self.path:
             self.answer_stream()
             return
@@ -92,6 +96,7 @@ def url(proxy: Nginx) -> str:
     [
         ("/api/shipments", 200),
         ("/api/osmand", 200),
+        ("/api/broken", 502),
         ("/", 200),
         ("/static/page.css", 200),
         ("/static/missing-geheim.css", 404),

@@ -43,16 +43,9 @@ def run(
     """
     os.environ["FREIGHT_ROLE"] = role
     install_reactor()
-    # After the reactor: Channels imports it.
-    from channels.routing import get_default_application
-    from django.conf import settings
-
     from exports.sandbox import pool
     from monitoring import fencing, runtime
     from monitoring.dependencies import deadlines
-    from monitoring.health import process_state
-    from realtime.protocol import frames
-    from realtime.sse import event_stream
     from shipments.services.history import regressions
 
     runtime.start_reporting(role, name or name_of_socket(role, unix))
@@ -67,6 +60,20 @@ def run(
     log.info(
         "serving", role=role, endpoint=endpoint_description, pid=os.getpid(), descriptors=raise_descriptor_limit()
     )
+    _serve_until_drained(endpoint_description, drain_seconds)
+    pool.close_shared()
+    runtime.stop_reporting()
+
+
+def _serve_until_drained(endpoint_description: str, drain_seconds: float) -> None:
+    # After the reactor: Channels imports it.
+    from channels.routing import get_default_application
+    from django.conf import settings
+
+    from monitoring.health import process_state
+    from realtime.protocol import frames
+    from realtime.sse import event_stream
+
     serve_application(
         get_default_application(),
         endpoint_description,
@@ -77,8 +84,6 @@ def run(
         },
         max_body_bytes=max(MAX_BODY_BYTES, settings.IMPORT_MAX_BYTES + _FORM_BYTES),
     )
-    pool.close_shared()
-    runtime.stop_reporting()
 
 
 def name_of_socket(role: str, unix: str | None) -> str:

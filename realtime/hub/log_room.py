@@ -27,6 +27,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from monitoring import clock
 from realtime.hub.delivery import DirectSender, broadcast
 from realtime.hub.room_registry import RoomLog
 from realtime.protocol.frames import Json
@@ -73,6 +74,8 @@ class LogRoom:
     joining: int = 0
     # What is behind was committed after this time (seconds since 1970); 0 where that is unknown.
     commit_floor: float = 0.0
+    # Nobody waited for an update before (seconds since 1970).
+    opened_at: float = field(default_factory=lambda: clock.now().timestamp())
     paused_until: float = 0.0  # on the loop's clock; RoomFlusher writes nothing before
     filling: bool = False
 

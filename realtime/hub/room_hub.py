@@ -198,7 +198,7 @@ class RoomHub:
             if numbered := message.get("numbered"):
                 room.bound_commits(after=numbered["after"], floor=numbered["since"])
             if room.apply_hint(message["seq"], None if restricted else message.get("frame")):
-                self._flusher.schedule(room, message["at"])
+                self._flusher.schedule(room, max(message["at"], room.opened_at))
                 trace_context.record_delivery("deliver", message.get("trace"), sent_at=message["at"])
                 if message["ends"]:
                     self.end_room(room)
@@ -239,7 +239,7 @@ class RoomHub:
                     if not is_feed:  # hints of a long batch of the feed carry no frames
                         metrics.healed_events.inc()
                     recorded_at = datetime.fromisoformat(event["recordedAt"]).timestamp()
-                    self._flusher.schedule(room, max(recorded_at, room.commit_floor))
+                    self._flusher.schedule(room, max(recorded_at, room.commit_floor, room.opened_at))
                     if event["type"] == "deleted" and not is_feed:
                         self.end_room(room)
         except Exception as error:  # noqa: BLE001  the database is away: the next sweep starts another fill

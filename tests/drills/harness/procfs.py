@@ -58,12 +58,15 @@ def send_signal(signum: signal.Signals, pids: Iterable[int]) -> None:
             os.kill(pid, signum)
 
 
-def running_in(home: Path) -> list[psutil.Process]:
-    """Return the processes that work in a home or name it in their command line, zombies left out."""
+def running_in(home: Path, name: str = "") -> list[psutil.Process]:
+    """Return the processes that work in a home or name it in their command line, zombies left out.
+
+    Only those whose own name contains `name`.
+    """
     processes = []
     for process in psutil.process_iter():
         try:
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if process.status() == psutil.STATUS_ZOMBIE or name not in process.name():
                 continue
             places = [process.cwd(), *process.cmdline(), process.environ().get("FREIGHT_HOME", "")]
         except psutil.Error:
@@ -75,7 +78,7 @@ def running_in(home: Path) -> list[psutil.Process]:
 
 def kill_running_in(home: Path, name: str = "") -> None:
     """Kill the processes of a home whose name contains `name`; there must be one."""
-    processes = [process for process in running_in(home) if name in process.name()]
+    processes = running_in(home, name)
     assert processes
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -106,7 +106,7 @@ def test_rows_stay_over_stop_and_start(home: Path) -> None:
 def test_one_service_alone_starts(home: Path) -> None:
     with embedded.running(home, postgres=False) as services:
         assert redis.Redis.from_url(services.endpoints.redis_url).ping()
-        assert not [process for process in procfs.running_in(home) if "postgres" in process.name()]
+        assert not procfs.running_in(home, "postgres")
 
 
 def test_a_stale_pid_file_of_another_living_program_is_no_obstacle(home: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_killed_service_is_started_again(home: Path) -> None:
 
 def test_a_frozen_service_is_told_and_not_restarted(home: Path) -> None:
     with embedded.running(home) as services:
-        (server,) = [each for each in procfs.running_in(home) if "valkey" in each.name()]
+        (server,) = procfs.running_in(home, "valkey")
         notices: list[str] = []
 
         def is_told(words: str) -> bool:

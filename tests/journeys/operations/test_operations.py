@@ -104,7 +104,7 @@ def _partial_reports(up: UpProcess) -> list[str]:
 
 
 def _service_processes(up: UpProcess, names: list[str]) -> list[psutil.Process]:
-    return [each for each in procfs.running_in(up.home) if any(name in each.name() for name in names)]
+    return [process for name in names for process in procfs.running_in(up.home, name)]
 
 
 def _run_while_locked(up: UpProcess, seconds: float, work: Callable[[], object]) -> None:

@@ -62,6 +62,8 @@ async def _nothing_else(_: RoomHub, __: pytest.MonkeyPatch) -> None:
 
 
 async def _lose_a_hint(hub: RoomHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in hub.rooms.values():
+        room.opened_at -= 2 * 3600  # type: ignore[union-attr]  # a room with a history
     handle_message = hub.handle_message
     lost: list[Any] = []
 
@@ -105,3 +107,20 @@ async def test_the_latency_of_the_feed_begins_at_the_commit(
 
     _, seconds_after = observed()
     assert shortest <= seconds_after - seconds < longest
+
+
+async def test_nobody_waited_for_an_update_before_the_room_was_open(hub: RoomHub) -> None:
+    by, shipment = await book_shipment()
+    await number_all()
+    await amend(by, shipment, 1, now=datetime.now(UTC) - timedelta(hours=1))
+    member = Watcher()
+    await hub.join(member, [feed_request(shipment.organization_id)])
+    count, seconds = observed()
+
+    await number_all()
+    await member.wait_for(2)
+    await asyncio.sleep(0)  # the flush observes after its last write
+
+    count_after, seconds_after = observed()
+    assert count_after - count == 1
+    assert seconds_after - seconds < 5

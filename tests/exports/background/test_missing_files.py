@@ -11,7 +11,7 @@ from django.utils import timezone
 from exports import metrics
 from exports.background import export_worker, missing_files
 from exports.models import Export
-from monitoring.prometheus import registrations
+from monitoring.prometheus import multiprocess, registrations
 from shipments.auth.subjects import Subject
 from tests.exports.export_job_client import create_export, download, get_export
 from tests.shipments.api.client import Api
@@ -57,9 +57,14 @@ def test_the_health_of_a_host_without_files_says_so(
 
 @pytest.mark.parametrize(("role", "expected"), [("api", 1), ("ws", 0)])
 def test_only_hosts_that_write_or_serve_files_need_them(
-    export: dict[str, Any], settings: Any, tmp_path: Path, role: str, expected: int
+    export: dict[str, Any], settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, expected: int
 ) -> None:
     settings.EXPORT_DIR = tmp_path / "other-host"
+    # A host without the processes of other tests.
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / "lock").touch()
+    monkeypatch.setattr(multiprocess._state, "folder", host)
     registrations.register(role)
     try:
         missing_files.sample()

@@ -19,12 +19,14 @@ from tests.journeys.visibility.world import Viewer, World, hours
 from tests.shipments.api.test_tenancy import BODIES
 
 FORMATS: Final = ("csv", "xlsx", "json", "ndjson", "pdf")
-# Operators' own; and what ends the caller's login, or needs no account.
+# Operators' own; what ends the caller's login, or needs no account; and streams, which `live.py` reads.
 _LEFT_OUT: Final = {str(each.name) for each in monitoring_urls.urlpatterns} | {
     "osmand",
     "login",
     "refresh",
     "logout",
+    "shipment-stream",
+    "feed-stream",
 }
 _PAGES: Final = ("board", "board-document", "exports-page", "imports-page", "imports-template", "login-page")
 _SECONDS: Final = 60

@@ -111,7 +111,9 @@ class FreightClient:
             await self._send({"type": "auth", "token": await self.token()})
             try:
                 while True:
-                    await self._handle_frame(json.loads(await asyncio.wait_for(connection.recv(), SILENCE_SECONDS)))
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        frame = await connection.recv()
+                    await self._handle_frame(json.loads(frame))
             except websockets.ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else 1006
                 self._retry_seconds = 60 + random.uniform(0, 30) if code == TOO_MANY else self._retry_seconds

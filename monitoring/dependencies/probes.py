@@ -130,7 +130,8 @@ class ChannelLayer(HealthCheck):  # type: ignore[misc]  # the library is untyped
         """Raise ServiceUnavailable unless the layer accepts a message within _CHANNEL_LAYER_SECONDS."""
         layer: Any = get_channel_layer()
         try:
-            await asyncio.wait_for(layer.group_send("freight-health", {"type": "health"}), _CHANNEL_LAYER_SECONDS)
+            async with asyncio.timeout(_CHANNEL_LAYER_SECONDS):
+                await layer.group_send("freight-health", {"type": "health"})
         except (OSError, RedisError, TimeoutError) as error:
             raise ServiceUnavailable("does not answer") from error
 

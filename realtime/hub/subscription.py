@@ -64,7 +64,8 @@ class Subscription:
 
     async def _subscribe(self, group: str) -> None:
         try:
-            await asyncio.wait_for(self._layer.group_add(group, self._channel), SUBSCRIBE_DEADLINE_SECONDS)
+            async with asyncio.timeout(SUBSCRIBE_DEADLINE_SECONDS):
+                await self._layer.group_add(group, self._channel)
             self._subscribed.add(group)
         except Exception as error:  # noqa: BLE001  hints are optional: the sweep replaces them
             self._set_hints_lost(lost=True)
@@ -75,7 +76,8 @@ class Subscription:
         self._groups.discard(group)
         self._subscribed.discard(group)
         try:
-            await asyncio.wait_for(self._layer.group_discard(group, self._channel), SUBSCRIBE_DEADLINE_SECONDS)
+            async with asyncio.timeout(SUBSCRIBE_DEADLINE_SECONDS):
+                await self._layer.group_discard(group, self._channel)
         except Exception as error:  # noqa: BLE001  as in the docstring
             log.debug("group not unsubscribed", group=group, error=repr(error))
 
@@ -113,14 +115,16 @@ class Subscription:
         """Send an echo; return whether Redis accepted it."""
         self._echo_received.clear()
         try:
-            await asyncio.wait_for(self._layer.group_send(self._own_group, {"type": "echo"}), ECHO_DEADLINE_SECONDS)
+            async with asyncio.timeout(ECHO_DEADLINE_SECONDS):
+                await self._layer.group_send(self._own_group, {"type": "echo"})
         except Exception:  # noqa: BLE001  whatever failed: Redis did not accept it
             return False
         return True
 
     async def _wait_for_echo(self) -> bool:
         try:
-            await asyncio.wait_for(self._echo_received.wait(), ECHO_DEADLINE_SECONDS)
+            async with asyncio.timeout(ECHO_DEADLINE_SECONDS):
+                await self._echo_received.wait()
         except TimeoutError:
             return False
         self._last_echo_at = time.monotonic()
@@ -137,6 +141,7 @@ class Subscription:
     async def close(self) -> None:
         """End the subscription."""
         try:
-            await asyncio.wait_for(self._layer.flush(), SUBSCRIBE_DEADLINE_SECONDS)
+            async with asyncio.timeout(SUBSCRIBE_DEADLINE_SECONDS):
+                await self._layer.flush()
         except Exception as error:  # noqa: BLE001  the old connections time out by themselves
             log.debug("old subscription not closed", error=repr(error))

@@ -92,7 +92,7 @@ class Publisher:
                 self._count_failures(len(hints))
                 continue
             try:
-                loop.run_until_complete(asyncio.wait_for(layer.publish(_messages(hints)), DEADLINE_SECONDS))
+                loop.run_until_complete(_send(layer, hints))
                 self.published += len(hints)
                 self._breaker.record_success()
             except Exception as error:  # noqa: BLE001  the thread must go on: whatever the layer raises is a lost hint
@@ -107,6 +107,11 @@ class Publisher:
             while len(hints) < MAX_BATCH:
                 hints.append(self._queue.get_nowait())
         return hints
+
+
+async def _send(layer: Any, hints: Sequence[_Hint]) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await layer.publish(_messages(hints))
 
 
 def _messages(hints: Sequence[_Hint]) -> list[tuple[str, dict[str, Any]]]:

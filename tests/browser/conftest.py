@@ -16,7 +16,7 @@ from tests.drills.harness.presets import page_stage
 from tests.drills.harness.product_stage import ProductStage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[ProductStage]:
     """Start the product behind nginx."""
     stages = ExitStack()

@@ -132,7 +132,8 @@ async def wait_for_head(key: uuid.UUID, *, epoch: str, after: int, seconds: floa
     waiter = _Waiter(epoch, after, loop.time(), loop.create_future())
     poller.add(key, waiter)
     try:
-        return await asyncio.wait_for(waiter.future, seconds)
+        async with asyncio.timeout(seconds):
+            return await waiter.future
     except TimeoutError:
         return None
     finally:

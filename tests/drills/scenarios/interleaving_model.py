@@ -242,7 +242,8 @@ def _compare_records(client: TransientClient, logs: dict[str, list[str]], *, to_
 async def _check_revoked(each: ModelClient) -> None:
     client = each.client
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(client.finished.wait(), _MAX_WAIT_SECONDS)
+        async with asyncio.timeout(_MAX_WAIT_SECONDS):
+            await client.finished.wait()
     if client.stats.closes[_CLOSED_BY_REVOCATION] + client.stats.closes[4401] != 1:
         raise ModelMismatch(f"A client whose key was revoked is not closed: {client.stats}.")
     receipt_times = [at for stays in client.all_records().values() for record in stays for at in record.at]

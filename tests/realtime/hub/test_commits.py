@@ -105,3 +105,18 @@ async def test_a_callback_is_called_on_its_loop_with_the_keys() -> None:
             booked.add(shipment.pk)
 
     assert keys <= booked
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_a_subscription_ends_when_it_is_cancelled_beside_its_echo(turns: int) -> None:
+    subscription = Subscription(lambda _: None)
+    waiting = asyncio.create_task(subscription._wait_for_echo())
+    await asyncio.sleep(0)
+    subscription._echo_received.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    was_waiting = waiting.cancel()
+    await asyncio.wait([waiting])
+
+    assert waiting.cancelled() is was_waiting

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import sync_to_async
 from django.test import Client
 
 from freight.fast_path.application import FastPathApplication
@@ -188,12 +188,14 @@ async def test_the_fast_path_shows_what_django_shows(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("name", ["customer", "link"])
-def test_the_room_of_a_driver_is_closed_to_those_who_see_only_the_shipment(watched: Watched, name: str) -> None:
-    watched.advance("dispatched", "in_transit")
+async def test_the_room_of_a_driver_is_closed_to_those_who_see_only_the_shipment(
+    watched: Watched, name: str
+) -> None:
+    await sync_to_async(watched.advance)("dispatched", "in_transit")
     room = ("driver", str(watched.driver.pk))
 
-    assert async_to_sync(room_registry.find)(watched.viewers[name], [room]) == {}
-    assert room in async_to_sync(room_registry.find)(watched.viewers["dispatcher"], [room])
+    assert await room_registry.find(watched.viewers[name], [room]) == {}
+    assert room in await room_registry.find(watched.viewers["dispatcher"], [room])
 
 
 def test_a_read_of_the_past_tells_no_position(watched: Watched) -> None:

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.db import OperationalError
+
 from exports.background import export_jobs, file_store
 from exports.background.jobs import OPEN_STATES, JobType
 from exports.file_imports import import_jobs, table
@@ -177,7 +179,7 @@ def _run_row(stage: ProductStage, row: Row, by: Subject) -> Evidence:
             comes_true(_END_SECONDS, lambda: not stage["relay"].is_alive())
     if not stage["relay"].is_alive():
         stage["relay"].launch()
-    comes_true(_END_SECONDS, lambda: _reload(job_type, job).state not in OPEN_STATES)
+    comes_true(_END_SECONDS, lambda: _has_ended(job_type, job))
     stage["relay"].stop()
     _set_active(by, active=True)
     ended = _reload(job_type, job)
@@ -194,6 +196,13 @@ def _set_active(by: Subject, *, active: bool) -> None:
 
 def _count_strikes(stage: ProductStage) -> int:
     return stage["relay"].log_text().count(STRUCK)
+
+
+def _has_ended(job_type: JobType, job: Job) -> bool:
+    try:
+        return _reload(job_type, job).state not in OPEN_STATES
+    except OperationalError:  # the lock of the row's point is ours to wait for, too
+        return False
 
 
 def _reload(job_type: JobType, job: Job) -> Any:

@@ -23,6 +23,7 @@ from monitoring.prometheus.hosts import HostAggregator
 _log = structlog.get_logger("monitoring.runtime")
 _TICK_SECONDS: Final = 1.0
 _HEARTBEAT_SECONDS: Final = 0.5
+_STOP_SECONDS: Final = 1.0
 _LAG_INTERVAL_SECONDS: Final = 0.25
 # The gauge shows the longest lag of this many samples, about 15 seconds.
 _LAG_SAMPLES: Final = 60
@@ -59,6 +60,7 @@ def start_reporting(role: str, name: str = "") -> None:
         from monitoring.tracing import opentelemetry_recorder  # needs the extra `tracing`
 
         opentelemetry_recorder.start_exporting(name)
+    _stopped.clear()
     with _lock:
         for target in (_record_heartbeat, _report, _measure, _count_gateway_errors):
             if target.__name__ not in _threads:
@@ -69,10 +71,14 @@ def start_reporting(role: str, name: str = "") -> None:
 
 
 def stop_reporting() -> None:
-    """Say that this process ends in order; one that does not passes for one that crashed."""
+    """End the threads and say that this process ends in order; one that does not passes for one that crashed."""
     _stopped.set()
-    if (thread := _threads.get(_record_heartbeat.__name__)) is not None:
-        thread.join(1)  # it would register the process again
+    with _lock:
+        threads = list(_threads.values())
+        _threads.clear()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for thread in threads:  # the heartbeat first: it would register the process again
+        thread.join(max(0.0, deadline - time.monotonic()))
     registrations.unregister()
 
 
@@ -89,7 +95,8 @@ def _count_gateway_errors() -> None:
 
 
 def _report() -> None:
-    while True:
+    pause = 0.0
+    while not _stopped.wait(pause):
         started = time.monotonic()
         try:
             _sample_pool()
@@ -101,14 +108,13 @@ def _report() -> None:
             if not threading.main_thread().is_alive():
                 return
             _log.warning("metrics not reported", exc_info=True)
-        time.sleep(max(0.1, _TICK_SECONDS - (time.monotonic() - started)))
+        pause = max(0.1, _TICK_SECONDS - (time.monotonic() - started))
 
 
 def _measure() -> None:
     due = [0.0] * len(_host_measurements)
-    while True:
-        _refresh_clock()
-        time.sleep(_TICK_SECONDS)
+    _refresh_clock()
+    while not _stopped.wait(_TICK_SECONDS):
         for index, (interval, measure) in enumerate(_host_measurements):
             if hosts.is_leader and time.monotonic() >= due[index]:
                 due[index] = time.monotonic() + interval
@@ -119,6 +125,7 @@ def _measure() -> None:
                         close_old_connections()
                 except Exception as error:  # noqa: BLE001  as above
                     _log.info("not measured", measure=measure.__name__, error=repr(error))
+        _refresh_clock()
 
 
 def _refresh_clock() -> None:

@@ -57,6 +57,12 @@ class Command(BaseCommand):
         self._stop = threading.Event()
         self._install_signal_handlers()
         runtime.start_reporting("simulate")
+        try:
+            self._simulate(kinds, options)
+        finally:
+            runtime.stop_reporting()
+
+    def _simulate(self, kinds: frozenset[str], options: dict[str, Any]) -> None:
         organization = self._retry_while_unavailable(lambda: Organization.objects.filter(slug=SLUG).first())
         if self._stop.is_set():
             return

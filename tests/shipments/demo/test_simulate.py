@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from pytest_django import Settings
 
+from monitoring.prometheus import registrations
 from shipments import representation
 from shipments.demo import fault_injector, seed, shipment_simulator
 from shipments.demo.driver_simulator import DriverSimulator
@@ -164,6 +166,15 @@ def test_the_command_reports_what_it_did(demo: Organization, settings: Settings)
     assert report["command"] == "simulate"
     assert report["events"] + report["skipped"] == 10
     assert report["byKind"]["watched"] == 5
+
+
+def test_a_command_that_has_ended_is_no_crash_and_reports_no_more(demo: Organization, settings: Settings) -> None:
+    settings.DEMO = True
+
+    call_command("simulate", rate=1000, count=1, stdout=StringIO())
+
+    assert "simulate" not in {each.role for each in registrations.living()}
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("metrics_")] == []
 
 
 @pytest.mark.parametrize(

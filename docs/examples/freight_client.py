@@ -106,14 +106,13 @@ class FreightClient:
     async def _follow(self) -> None:
         """Handle the frames of one connection until it is lost; raise Refused where that is final."""
         async with websockets.connect(self.url, subprotocols=[websockets.Subprotocol("freight.v1")]) as connection:
-            self._connection = connection
-            self.reconnects += 1
+            self._connection, self.reconnects = connection, self.reconnects + 1
             await self._send({"type": "auth", "token": await self.token()})
             try:
                 while True:
                     async with asyncio.timeout(SILENCE_SECONDS):
-                        frame = await connection.recv()
-                    await self._handle_frame(json.loads(frame))
+                        frame = json.loads(await connection.recv())
+                    await self._handle_frame(frame)
             except websockets.ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else 1006
                 self._retry_seconds = 60 + random.uniform(0, 30) if code == TOO_MANY else self._retry_seconds
@@ -168,14 +167,13 @@ class FreightClient:
                 self._updates.put_nowait(Update(room.name, room.seq, left=frame.get("reason") or frame["code"]))
 
     def _handle_joined(self, room: _Room, frame: dict[str, Any]) -> None:
-        room.pending = False
         if frame["recovered"]:
             for event in frame["events"]:
                 self._emit_event(room, event.get("position", event["seq"]), event)
         else:
-            known = {name: frame.get(name) for name in ("seq", "snapshot", "epoch", "reason")}
-            self._updates.put_nowait(Update(room.name, **known))
-        room.epoch, room.seq = frame.get("epoch"), frame.get("seq")
+            state = {name: frame.get(name) for name in ("seq", "snapshot", "epoch", "reason")}
+            self._updates.put_nowait(Update(room.name, **state))
+        room.epoch, room.seq, room.pending = frame.get("epoch"), frame.get("seq"), False
 
     async def _handle_update(self, room: _Room, frame: dict[str, Any]) -> None:
         ahead = frame["seq"] - (room.seq or 0) if frame["epoch"] == room.epoch else None

@@ -1,6 +1,7 @@
 """DATABASES, CACHES and CHANNEL_LAYERS, as functions of the services' URLs."""
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -69,13 +70,19 @@ def caches(url: str, *, ttl_seconds: int) -> dict[str, dict[str, Any]]:
 
 
 def channel_layers(url: str) -> dict[str, dict[str, Any]]:
-    """Return CHANNEL_LAYERS for a Redis URL."""
+    """Return CHANNEL_LAYERS for a Redis URL.
+
+    Redis publishes to the subscribers of all its databases: the prefix keeps two installations apart.
+    """
+    parts = urlsplit(url)
+    path = "" if parts.scheme == "unix" else parts.path.strip("/")
+    number = parse_qs(parts.query).get("db", [path])[0]
     return {
         "default": {
             "BACKEND": "realtime.publishing.channel_layer.HintChannelLayer",
             "CONFIG": {
                 "hosts": [{"address": url, "socket_connect_timeout": 0.2}],
-                "prefix": "freight",
+                "prefix": f"freight{'' if number == '0' else number}",
             },
         }
     }

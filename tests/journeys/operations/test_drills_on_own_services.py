@@ -37,11 +37,16 @@ def _row_counts() -> dict[str, int]:
 
 
 def _start_drill(*words: str, temporary: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "manage.py"), "drill", *words], cwd=temporary,
-        env=os.environ | {"DATABASE_URL": database_url(), "TMPDIR": str(temporary)},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    # What is started in the background ignores SIGINT, and so does all that it starts.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "drill", *words], cwd=temporary,
+            env=os.environ | {"DATABASE_URL": database_url(), "TMPDIR": str(temporary)},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def test_the_rows_of_the_installation_are_the_same_before_and_after(tmp_path: Path) -> None:

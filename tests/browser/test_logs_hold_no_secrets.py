@@ -1,11 +1,11 @@
 """No log of nginx or a process has a query string, a secret of a path or a header of any kind of request."""
 
-import asyncio
 import socket
 from typing import Final
 
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 
 from monitoring import clock
 from shipments.services.accounts import api_keys
@@ -71,7 +71,7 @@ def _ask(stage: ProductStage) -> dict[str, int]:
 
 
 async def test_no_log_has_what_was_secret_in_a_request(site: ProductStage) -> None:
-    statuses = await asyncio.to_thread(_ask, site)
+    statuses = await sync_to_async(_ask)(site)
 
     logs = [path for path in site.folder.rglob("*.log") if path.is_file()]
     written = {path.name: path.read_text(errors="replace") for path in logs}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from exports import signals
@@ -48,13 +49,26 @@ def endless_format(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return started
 
 
+def start_worker() -> threading.Thread:
+    """Work a batch as the relay does: in a thread that gives its connection back."""
+
+    def work() -> None:
+        try:
+            export_worker.work_batch()
+        finally:
+            connection.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    return worker
+
+
 def test_a_cancelled_export_stops_writing(
     dispatcher: Subject, organization: Organization, endless_format: threading.Event, export_dir: Path
 ) -> None:
     factories.booked_shipment(dispatcher)
     export = create_export_job(dispatcher, file_format="endless")
-    worker = threading.Thread(target=export_worker.work_batch)
-    worker.start()
+    worker = start_worker()
     assert endless_format.wait(10)
 
     export_jobs.cancel(by=dispatcher, now=timezone.now(), export_id=export.pk)
@@ -134,8 +148,7 @@ def test_a_stalled_export_is_requeued(api: Api, dispatcher: Subject, organizatio
 def test_an_export_with_a_live_worker_is_not_requeued(dispatcher: Subject, endless_format: threading.Event) -> None:
     factories.booked_shipment(dispatcher)
     export = create_export_job(dispatcher, file_format="endless")
-    worker = threading.Thread(target=export_worker.work_batch)
-    worker.start()
+    worker = start_worker()
     assert endless_format.wait(10)
 
     export_worker.requeue_stalled_batch()

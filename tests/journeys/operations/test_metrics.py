@@ -88,6 +88,7 @@ def _series(product: ProductStage) -> set[tuple[str, tuple[tuple[str, str], ...]
     }
 
 
+@pytest.mark.quiet_machine
 def test_the_page_is_quick(product: ProductStage) -> None:
     seconds = []
     with httpx.Client(base_url=product.api.url, timeout=10) as http:

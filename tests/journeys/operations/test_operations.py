@@ -314,6 +314,7 @@ def test_alerts_fire_while_redis_or_postgresql_is_away_and_go_away(
     assert comes_true(20, lambda: not _partial_reports(up))
 
 
+@pytest.mark.quiet_machine
 def test_frozen_dependencies_slow_no_answer_and_are_named(up: UpProcess) -> None:
     suspended = _service_processes(up, ["postgres", "valkey"])
     seconds: list[float] = []

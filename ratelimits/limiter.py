@@ -35,14 +35,16 @@ class Usage:
         return headers([self])
 
 
-def headers(usages: Sequence[Usage]) -> dict[str, str]:
-    """Return the headers of draft-ietf-httpapi-ratelimit-headers, and Retry-After where a limit is exceeded."""
+def headers(usages: Sequence[Usage], other: Policy | None = None) -> dict[str, str]:
+    """Return the headers of draft-ietf-httpapi-ratelimit-headers, and Retry-After where a limit is exceeded.
+
+    `other` is listed last: a policy of the caller that has not counted this request.
+    """
     if not usages:
         return {}
+    listed = [each.policy for each in usages] + ([other] if other else [])
     fields = {
-        "RateLimit-Policy": ", ".join(
-            f'"{each.policy.name}";q={each.policy.most};w={each.policy.window}' for each in usages
-        ),
+        "RateLimit-Policy": ", ".join(f'"{policy.name}";q={policy.most};w={policy.window}' for policy in listed),
         "RateLimit": ", ".join(
             f'"{each.policy.name}";r={max(0, each.policy.most - each.count)};t={each.reset}' for each in usages
         ),

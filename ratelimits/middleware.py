@@ -36,7 +36,7 @@ class RateLimitHeadersMiddleware:
             if wait is not None:
                 response.close()
                 response = refusal(request, wait)
-        for name, value in limiter.headers(usages).items():
+        for name, value in limiter.headers(usages, getattr(request, "other_policy", None)).items():
             response.headers.setdefault(name, value)
         return response
 

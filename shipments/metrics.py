@@ -12,6 +12,11 @@ EVENT_TYPES: Final = (
     "customer_changed", "proven",
 )  # fmt: skip
 
+# Why a report shows no position: the codes of the errors, and `unreadable` for every other.
+IGNORED_POSITION_REASONS: Final = (
+    "no_coordinates", "unreadable", "out_of_range", "null_island", "too_old", "future", "impossible_jump",
+)  # fmt: skip
+
 events: Final = Counter("shipment_events_total", "Events that were committed, by their type.", ["type"])
 by_status: Final = Gauge(
     "shipments_by_status", "Shipments in each state.", ["status"], multiprocess_mode="livemostrecent"
@@ -32,6 +37,9 @@ went_back_at: Final = Gauge(
 cache_requests: Final = Counter(
     "cache_requests_total", "Questions to a cache, by what came of them.", ["cache", "result"]
 )
+ignored_positions: Final = Counter(
+    "positions_ignored_total", "Reports of phones and systems that show no position, by the reason.", ["reason"]
+)
 password_hashes_in_use: Final = Gauge(
     "password_hashes_in_use", "Passwords that are being hashed, summed over processes.", multiprocess_mode="livesum"
 )
@@ -44,6 +52,8 @@ password_hashes_refused: Final = Counter(
     "password_hashes_refused_total", "Passwords that were not hashed because too many waited."
 )
 
+for _reason in IGNORED_POSITION_REASONS:
+    ignored_positions.labels(_reason)
 for _type in EVENT_TYPES:
     events.labels(_type)
 for _status in lifecycle.STATES:

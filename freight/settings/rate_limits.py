@@ -5,6 +5,8 @@ from freight.settings import environment
 _POLICIES = {
     # name: (requests, window, requests in the demo)
     "general": (100, "15m", 100_000),
+    # A phone that was without a network for a day sends a fix for every ten seconds of it: 8,640.
+    "positions": (10_000, "15m", 100_000),
     "ai": (20, "1m", 20),
     "billing": (30, "15m", 30),
     "auth": (5, "15m", 5),

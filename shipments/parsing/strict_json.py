@@ -6,6 +6,8 @@ lone surrogates. Each error says which.
 
 import json
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 MAX_BYTES: Final = 1024 * 1024
@@ -28,8 +30,11 @@ class JsonTooLarge(InvalidJson):
     """The text is larger than the limit."""
 
 
-def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
-    """Return the parsed value; raises InvalidJson or JsonTooLarge."""
+def loads(raw: bytes, *, max_bytes: int = MAX_BYTES, numbers_may_be_null: bool = False) -> Any:
+    """Return the parsed value; raises InvalidJson or JsonTooLarge.
+
+    With `numbers_may_be_null` NaN, Infinity and numbers that are too large are None instead of an error.
+    """
     if len(raw) > max_bytes:
         raise JsonTooLarge("too_large", f"The body is larger than {max_bytes:,} bytes.")
     try:
@@ -41,9 +46,9 @@ def loads(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:
         value = json.loads(
             text,
             object_pairs_hook=_object_without_duplicates,
-            parse_constant=_refuse_constant,
-            parse_float=_parse_float,
-            parse_int=_parse_int,
+            parse_constant=_null_where_refused(_refuse_constant) if numbers_may_be_null else _refuse_constant,
+            parse_float=_null_where_refused(_parse_float) if numbers_may_be_null else _parse_float,
+            parse_int=_null_where_refused(_parse_int) if numbers_may_be_null else _parse_int,
         )
     except json.JSONDecodeError as error:
         message = f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno})."
@@ -77,6 +82,15 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise InvalidJson("duplicate_key", f"The key {key[:64]!a} stands twice in one object.")
         keys.add(key)
     return members
+
+
+def _null_where_refused(parse: Callable[[str], float]) -> Callable[[str], float | None]:
+    def parse_or_null(digits: str) -> float | None:
+        with suppress(InvalidJson):
+            return parse(digits)
+        return None
+
+    return parse_or_null
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -5,6 +5,7 @@ Query or form parameters (`id`, `lat`, `lon`, `timestamp` …, speed in knots), 
 See https://www.traccar.org/osmand/
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from shipments.services import InvalidArgument
+from shipments.services.fleet import plausibility
 
 _KNOT: Final = 1852 / 3600
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,15}(\.\d{0,20})?|\.\d{1,20})([eE][+-]?\d{1,2})?", re.ASCII)
@@ -20,6 +22,7 @@ _WHOLE: Final = re.compile(r"\d{1,16}", re.ASCII)
 _MAX_SECONDS: Final = 10**10
 _EARLIEST_YEAR: Final = 2000
 _MAX_KEY_LENGTH: Final = 128
+_MISSING: Final = (None, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,55 +50,59 @@ def device_key_of(message: Mapping[str, Any]) -> str | None:
     return None
 
 
-def parse_reports(message: Mapping[str, Any]) -> list[Report]:
-    """Return the positions of a message: one, or none where the phone has no fix; raises InvalidArgument."""
+def parse_report(message: Mapping[str, Any]) -> Report:
+    """Return the position of a message.
+
+    Raises InvalidArgument: `no_coordinates` for a heartbeat or a phone without a fix, `too_old` for a time before
+    phones had receivers, `unreadable` for the rest.
+    """
     if "location" in message and not isinstance(message["location"], str):
         return _parse_json(message["location"])
-    if str(message.get("valid", "true")).lower() in {"false", "0"}:
-        return []
     latitude, longitude = message.get("lat"), message.get("lon")
     if isinstance(message.get("location"), str):
         latitude, _, longitude = message["location"].partition(",")
-    speed = _measure(message.get("speed"))
-    return [
-        Report(
-            latitude=_degrees("lat", latitude),
-            longitude=_degrees("lon", longitude),
-            recorded_at=_instant(message.get("timestamp")),
-            accuracy=_measure(message.get("accuracy")),
-            speed=None if speed is None else speed * _KNOT,
-            bearing=_measure(message.get("bearing", message.get("heading"))),
-        )
-    ]
+    if str(message.get("valid", "true")).lower() in {"false", "0"}:
+        latitude = longitude = None
+    speed = _number(message.get("speed"))
+    return Report(
+        **_place("lat", latitude, "lon", longitude),
+        recorded_at=_instant(message.get("timestamp")),
+        accuracy=_measure(message.get("accuracy"), math.inf),
+        speed=_measure(speed and speed * _KNOT, plausibility.MAX_METRES_PER_SECOND),
+        bearing=_measure(message.get("bearing", message.get("heading")), plausibility.MAX_BEARING_DEGREES),
+    )
 
 
-def _parse_json(location: Any) -> list[Report]:
+def _parse_json(location: Any) -> Report:
     coords = location.get("coords") if isinstance(location, Mapping) else None
     if not isinstance(coords, Mapping):
-        raise InvalidArgument("location", "A location has coords with latitude and longitude.")
-    return [
-        Report(
-            latitude=_degrees("latitude", coords.get("latitude")),
-            longitude=_degrees("longitude", coords.get("longitude")),
-            recorded_at=_instant(location.get("timestamp")),
-            accuracy=_measure(coords.get("accuracy")),
-            speed=_measure(coords.get("speed")),
-            bearing=_measure(coords.get("heading")),
-        )
-    ]
+        coords = {}
+    return Report(
+        **_place("latitude", coords.get("latitude"), "longitude", coords.get("longitude")),
+        recorded_at=_instant(location.get("timestamp")),
+        accuracy=_measure(coords.get("accuracy"), math.inf),
+        speed=_measure(coords.get("speed"), plausibility.MAX_METRES_PER_SECOND),
+        bearing=_measure(coords.get("heading"), plausibility.MAX_BEARING_DEGREES),
+    )
+
+
+def _place(latitude_name: str, latitude: Any, longitude_name: str, longitude: Any) -> dict[str, float]:
+    if latitude in _MISSING and longitude in _MISSING:
+        raise InvalidArgument(latitude_name, "The message holds no coordinates.", code="no_coordinates")
+    return {"latitude": _degrees(latitude_name, latitude), "longitude": _degrees(longitude_name, longitude)}
 
 
 def _degrees(name: str, value: Any) -> float:
     number = _number(value)
     if number is None:
-        raise InvalidArgument(name, "Give degrees as a number.")
+        raise InvalidArgument(name, "Give degrees as a number.", code="unreadable")
     return number
 
 
-def _measure(value: Any) -> float | None:
-    """Return a measurement; trackers send an unknown one as -1 or leave it out."""
+def _measure(value: Any, maximum: float) -> float | None:
+    """Return a measurement, None where it is unknown: left out, -1, or more than a vehicle can have."""
     number = _number(value)
-    return None if number is None or number < 0 else number
+    return number if number is not None and 0 <= number <= maximum else None
 
 
 def _number(value: Any) -> float | None:
@@ -114,10 +121,10 @@ def _instant(value: Any) -> datetime | None:
         at = _parse_instant(value)
     except (ValueError, OverflowError, OSError) as error:
         raise InvalidArgument(
-            "timestamp", "Give a time in seconds or milliseconds since 1970, or as ISO 8601."
+            "timestamp", "Give a time in seconds or milliseconds since 1970, or as ISO 8601.", code="unreadable"
         ) from error
     if at.year < _EARLIEST_YEAR:
-        raise InvalidArgument("timestamp", "No phone had a receiver then.")
+        raise InvalidArgument("timestamp", "No phone had a receiver then.", code="too_old")
     return at
 
 

@@ -1,35 +1,36 @@
 """`/api/osmand`: positions from phone trackers. Its device keys are the only secrets allowed in a URL."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
-import structlog
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from monitoring import clock
-from shipments import intake, services
+from shipments import intake
 from shipments.api.authentication import SubjectUser, subject_of
 from shipments.api.fleet import osmand
-from shipments.api.http.parsers import SmallFormParser, StrictJSONParser
+from shipments.api.fleet.ignored_positions import count_ignored_position
+from shipments.api.http.parsers import SmallFormParser, TrackerJSONParser
 from shipments.api.openapi import schemas
 from shipments.auth import bearers
 from shipments.auth.request_origin import with_request_origin
 from shipments.auth.subjects import Subject
+from shipments.parsing.strict_json import InvalidJson
+from shipments.services import InvalidArgument
 
 _View = TypeVar("_View", bound=Callable[..., Any])
-_log = structlog.get_logger("shipments.api")
 _TEXT: Final = "text/plain; charset=utf-8"
 _DESCRIPTIONS: Final = {
-    400: "The message cannot be understood, or a value is out of range.",
+    400: "The body cannot be read, and the query names no device key.",
     401: "The device key is unknown or was revoked.",
     413: "The body is larger than 1 MiB.",
     415: "The body is neither a form nor plain JSON.",
@@ -79,8 +80,14 @@ class DeviceAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Subject]:
         """Return the subject of the device key; raises AuthenticationFailed."""
-        raw = osmand.device_key_of(_message(request))
-        subject = None if raw is None else bearers.authenticate_device(raw, now=clock.now())
+        try:
+            subject = _device_of(_message(request))
+        except (InvalidJson, SuspiciousOperation, UnsupportedMediaType):
+            # No later attempt mends the body: where the query says who it is, the view acknowledges it.
+            subject = _device_of(request.GET.dict())
+            if subject is None:
+                raise
+            request.is_unreadable = True  # type: ignore[attr-defined]  # our attribute
         if subject is None:
             raise AuthenticationFailed("The device key is missing, unknown or was revoked.")
         subject = with_request_origin(subject, request)
@@ -123,8 +130,10 @@ def _schema(operation_id: str, **more: Any) -> Callable[[_View], _View]:
             (200, "text/plain"): OpenApiResponse(
                 OpenApiTypes.STR,
                 description=(
-                    "Empty: the phone can drop the position from its queue. Also for a position that is too old, or"
-                    " a jump that no vehicle can make: a retry would not change that."
+                    "Empty: the phone can drop the message from its queue. Also for one that no retry would change:"
+                    " a heartbeat without coordinates, values that cannot be read or are out of range, a time too"
+                    " long ago or in the future, 0° 0°, a jump that no vehicle can make. They show no position"
+                    " and are counted in `positions_ignored_total`."
                 ),
             ),
             **refusals,
@@ -138,7 +147,8 @@ class OsmandView(APIView):
     """The OsmAnd protocol of phone trackers."""
 
     authentication_classes = (DeviceAuthentication,)
-    parser_classes = (StrictJSONParser, SmallFormParser)
+    parser_classes = (TrackerJSONParser, SmallFormParser)
+    base_policy = "positions"
 
     @_schema("reportByTracker")
     def get(self, request: Request) -> HttpResponse:
@@ -166,6 +176,11 @@ class OsmandView(APIView):
         return text_response  # type: ignore[return-value]  # as above
 
 
+def _device_of(message: Mapping[str, Any]) -> Subject | None:
+    raw = osmand.device_key_of(message)
+    return None if raw is None else bearers.authenticate_device(raw, now=clock.now())
+
+
 def _message(request: Request) -> Mapping[str, Any]:
     """Return the query parameters, overlaid with those of the body; raises what the parsers raise."""
     message: dict[str, Any] = request.GET.dict()
@@ -176,24 +191,24 @@ def _message(request: Request) -> Mapping[str, Any]:
     return message
 
 
+def _parse_report(request: Request) -> osmand.Report:
+    if getattr(request, "is_unreadable", False):
+        raise InvalidArgument("", "The body cannot be read.", code="unreadable")
+    return osmand.parse_report(_message(request))
+
+
 def _accept_report(request: Request) -> HttpResponse:
-    subject, now = subject_of(request), clock.now()
-    for report in osmand.parse_reports(_message(request)):
-        _record(subject, now, report)
-    return HttpResponse(b"", content_type=_TEXT)
-
-
-def _record(subject: Subject, now: datetime, report: osmand.Report) -> None:
-    """Record a position. One that is too old or implausible is logged and acknowledged.
+    """Record a position, and acknowledge also one that cannot be.
 
     An error would make the phone retry it for ever, and hold back every later position in its queue.
     """
+    subject = subject_of(request)
     try:
-        intake.record_position(by=subject, now=now, **report.as_arguments())
-    except services.InvalidArgument as error:
-        if error.code not in {"impossible_jump", "too_old"}:
-            raise
-        _log.info("position not taken", code=error.code, driver=str(subject.driver_id), key=str(subject.key_id))
+        report = _parse_report(request)
+        intake.record_position(by=subject, now=clock.now(), **report.as_arguments())
+    except InvalidArgument as error:
+        count_ignored_position(subject, error)
+    return HttpResponse(b"", content_type=_TEXT)
 
 
 def _error_line(error: Mapping[str, str]) -> str:

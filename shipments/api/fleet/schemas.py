@@ -4,6 +4,7 @@
 
 from rest_framework import serializers
 
+from shipments.api.fleet.ignored_positions import IGNORED, IGNORED_CODES
 from shipments.api.openapi.schemas import PageSchema, Party, Position, ResponseSchema
 from shipments.models import Driver
 from shipments.services.fleet import positions
@@ -22,17 +23,21 @@ class DriverPage(PageSchema):
 
 
 class RecordedPosition(Position):
-    """A position that was stored."""
+    """A position that was stored, or ignored."""
 
     driverId = serializers.UUIDField()
     accuracy = serializers.FloatField(allow_null=True)
     speed = serializers.FloatField(allow_null=True)
     bearing = serializers.FloatField(allow_null=True)
     outcome = serializers.ChoiceField(
-        positions.OUTCOMES,
+        (*positions.OUTCOMES, IGNORED),
         help_text=(
-            "`latest` is shown from now on, `late` is older than the one shown, `duplicate` had been stored before."
+            "`latest` is shown from now on, `late` is older than the one shown, `duplicate` had been stored before,"
+            " `ignored` is never shown, for the reason given."
         ),
+    )
+    reason = serializers.CharField(
+        allow_null=True, help_text=f"Why it is ignored: {', '.join(f'`{code}`' for code in IGNORED_CODES)}."
     )
 
 

@@ -16,6 +16,7 @@ class StrictJSONParser(BaseParser):
 
     media_type = "application/json"
     max_bytes = strict_json.MAX_BYTES
+    numbers_may_be_null = False
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
@@ -29,10 +30,20 @@ class StrictJSONParser(BaseParser):
             )
         if int(headers.get("Content-Length") or 0) > self.max_bytes:
             raise JsonTooLarge("too_large", f"The body is larger than {self.max_bytes:,} bytes.")
-        value = strict_json.loads(stream.read(self.max_bytes + 1), max_bytes=self.max_bytes)
+        value = strict_json.loads(
+            stream.read(self.max_bytes + 1),
+            max_bytes=self.max_bytes,
+            numbers_may_be_null=self.numbers_may_be_null,
+        )
         if not isinstance(value, dict):
             raise InvalidJson("not_an_object", "The body must be a JSON object.")
         return value
+
+
+class TrackerJSONParser(StrictJSONParser):
+    """Parses the JSON of phone trackers, some of which send NaN for what they do not know."""
+
+    numbers_may_be_null = True
 
 
 class SmallFormParser(BaseParser):

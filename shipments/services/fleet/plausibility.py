@@ -24,6 +24,8 @@ _MAX_ACCURACY_KM: Final = 5.0
 _KM_PER_DEGREE: Final = 111.32
 # demo/lane_network.py has a radius of its own: the same seed must keep giving the same demo data.
 _EARTH_KM: Final = 6_371.0
+# What a receiver without a fix reports: the place in the Atlantic where both degrees are 0, to about 100 m.
+_NULL_ISLAND_DEGREES: Final = 0.001
 # This many rejected fixes in a row that are consistent with each other are accepted: the last good one was wrong.
 _CONSISTENT_FIXES: Final = 3
 
@@ -76,6 +78,10 @@ def check_values(fix: Fix, *, now: datetime) -> None:
         ("latitude", -90 <= fix.latitude <= 90, "out_of_range", "A latitude is -90 to 90 degrees."),
         ("longitude", -180 <= fix.longitude <= 180, "out_of_range", "A longitude is -180 to 180 degrees."),
         (
+            "latitude", not _is_null_island(fix), "null_island",
+            "0 degrees, 0 degrees is what a receiver without a fix reports.",
+        ),
+        (
             "accuracy", _within(fix.accuracy, MAX_ACCURACY_METRES), "out_of_range",
             "An accuracy is 0 to 100,000 metres.",
         ),
@@ -100,6 +106,7 @@ def is_valid(fix: Fix, oldest: datetime, newest: datetime) -> bool:
     return (
         -90 <= fix.latitude <= 90
         and -180 <= fix.longitude <= 180
+        and not _is_null_island(fix)
         and oldest <= fix.recorded_at <= newest
         and (fix.accuracy is None or 0 <= fix.accuracy <= MAX_ACCURACY_METRES)
         and (fix.speed is None or 0 <= fix.speed <= MAX_METRES_PER_SECOND)
@@ -162,6 +169,10 @@ def _distance_km(one: Sighting, other: Sighting) -> float:
     cosines = math.cos(math.radians(one.latitude)) * math.cos(math.radians(other.latitude))
     haversine = math.sin(north) ** 2 + cosines * math.sin(east) ** 2
     return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, haversine)))
+
+
+def _is_null_island(fix: Fix) -> bool:
+    return abs(fix.latitude) < _NULL_ISLAND_DEGREES and abs(fix.longitude) < _NULL_ISLAND_DEGREES
 
 
 def _within(value: float | None, maximum: float) -> bool:

@@ -74,6 +74,7 @@ def test_without_a_time_it_is_as_of_now_and_measures_are_stored(driver: Subject)
         ({"latitude": math.nan}, "latitude", "out_of_range"),
         ({"longitude": -180.1}, "longitude", "out_of_range"),
         ({"longitude": math.inf}, "longitude", "out_of_range"),
+        ({"latitude": 0.0, "longitude": -0.0005}, "latitude", "null_island"),
         ({"accuracy": -1.0}, "accuracy", "out_of_range"),
         ({"accuracy": 1e9}, "accuracy", "out_of_range"),
         ({"speed": math.nan}, "speed", "out_of_range"),
@@ -92,8 +93,8 @@ def test_a_value_out_of_range_is_refused_with_its_field(driver: Subject, wrong: 
 
 
 @given(
-    latitude=st.floats(-95, 95) | st.sampled_from([math.nan, math.inf]),
-    longitude=st.floats(-185, 185),
+    latitude=st.floats(-95, 95) | st.sampled_from([math.nan, math.inf, 0.0]),
+    longitude=st.floats(-185, 185) | st.just(0.0),
     accuracy=st.none() | st.floats(-1, 2e5),
     seconds=st.integers(-800_000, 800),
 )

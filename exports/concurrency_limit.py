@@ -24,7 +24,7 @@ class ServerBusy(APIException):
     """The limit is reached and the queue is full, or the wait timed out: 429 with Retry-After."""
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
-    default_code = "busy"
+    default_code = "exports_busy"
     default_detail = "As many exports run as this server does at once; try again soon, or order one by POST."
     wait = 5
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from monitoring.problems.bodies import CONTENT_TYPE, problem
 from ratelimits import limiter
 from ratelimits.limiter import Usage
 from ratelimits.throttling import count_request
@@ -44,14 +45,12 @@ class RateLimitHeadersMiddleware:
 def refusal(request: HttpRequest, wait: int) -> HttpResponse:
     """Return the 429 response to a request over a limit whose window ends in `wait` seconds."""
     return JsonResponse(
-        {
-            "type": "about:blank",
-            "title": "Too Many Requests",
-            "status": 429,
-            "detail": f"The limit of this window is used up; try again in {wait} seconds.",
-            "instance": request.path,
-            "requestId": getattr(request, "request_id", ""),
-        },
+        problem(
+            "rate_limited",
+            f"The limit of this window is used up; try again in {wait} seconds.",
+            instance=request.path,
+            requestId=getattr(request, "request_id", ""),
+        ),
         status=429,
-        content_type="application/problem+json",
+        content_type=CONTENT_TYPE,
     )

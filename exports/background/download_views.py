@@ -32,14 +32,14 @@ class FileNotReady(APIException):
     """The export is not finished, or ended without a file: 409."""
 
     status_code = status.HTTP_409_CONFLICT
-    default_code = "not_ready"
+    default_code = "file_not_ready"
 
 
 class FileExpired(APIException):
     """The file was removed, by its owner or after `EXPORT_KEEP`: 410."""
 
     status_code = status.HTTP_410_GONE
-    default_code = "expired"
+    default_code = "file_expired"
     default_detail = "The file has expired and was removed; order the export again."
 
 

@@ -39,7 +39,7 @@ class TooManyJobs(APIException):
     """The caller has `MAX_OPEN_PER_USER` open jobs of this type: 429."""
 
     status_code = status.HTTP_429_TOO_MANY_REQUESTS
-    default_code = "too_many"
+    default_code = "too_many_jobs"
     wait = 5
 
 

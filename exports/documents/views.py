@@ -60,7 +60,9 @@ class DocumentView(APIView):
         try:
             content = shipment_documents.render(source, kind, by=subject)
         except shipment_documents.ProofOfDeliveryMissing:
-            raise NotFound(f"{canonical_reference} has no proof of delivery yet.") from None
+            raise NotFound(
+                f"{canonical_reference} has no proof of delivery yet.", code="no_proof_of_delivery"
+            ) from None
         intake.record_audit(
             by=subject, now=clock.now(), action="document", entity="shipment", entity_id=canonical_reference,
             after={"document": kind, "seq": source.shipment["seq"], "bytes": len(content)}, outcome="done",

@@ -16,7 +16,7 @@ class PDFUnavailable(APIException):
     """This installation cannot draw PDFs, or this document failed: 503."""
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_code = "cannot_draw"
+    default_code = "pdf_unavailable"
     default_detail = "The document could not be drawn."
 
 

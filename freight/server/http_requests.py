@@ -6,17 +6,19 @@ import asyncio
 from typing import Any, Final
 from weakref import WeakSet
 
+import orjson
 from daphne.http_protocol import HTTPFactory, WebRequest
 from twisted.web.http import HTTPChannel, _ChunkedTransferDecoder, _MalformedChunkedDataError
 
 from freight.server import http_responses, transport_buffer
 from freight.server.websocket import handshake_parser
+from monitoring.problems.bodies import problem
 
 # A chunk costs some ten microseconds, whatever it carries. More of them than this are refused where they carry less
 # than `_MIN_CHUNK_BYTES` each.
 _MAX_TINY_CHUNKS: Final = 2_000
 _MIN_CHUNK_BYTES: Final = 16
-_TOO_LARGE: Final = b'{"type":"about:blank","title":"Request too large","status":413}'
+_TOO_LARGE: Final = orjson.dumps(problem("body_too_large", "The body is larger than any operation takes."))
 _TOO_LARGE_RESPONSE: Final = (
     b"HTTP/1.1 413 Content Too Large\r\nContent-Type: application/problem+json\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(_TOO_LARGE), _TOO_LARGE)

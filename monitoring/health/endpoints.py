@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote
 
 import orjson
 from django.conf import settings
@@ -14,6 +14,7 @@ from monitoring import addresses, runtime
 from monitoring.health import details, process_state
 from monitoring.health.monitor import Dependency, HealthMonitor
 from monitoring.middleware import accept_or_generate_id
+from monitoring.problems.bodies import CONTENT_TYPE, problem
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -49,7 +50,7 @@ def process_response(query: str) -> tuple[int, dict[str, Any]] | None:
     body = details.body_of_process(statuses, fields["process"], fields.get("host", ""))
     if body is None:
         names = ", ".join(sorted(each["process"] for each in statuses)) or "none"
-        return 404, _problem(404, "Not Found") | {"detail": f"No such process runs. There are: {names}."}
+        return 404, problem("not_found", f"No such process runs. There are: {names}.")
     return 503 if body["status"] == "unhealthy" else 200, body
 
 
@@ -89,14 +90,12 @@ class HealthApplication:
             await self.inner(scope, receive, send)
             return
         if scope["method"] not in {"GET", "HEAD"}:
-            await _respond(scope, send, 405, _problem(405, "Method Not Allowed"), b"application/problem+json")
+            await _respond(scope, send, 405, problem("method_not_allowed"), CONTENT_TYPE.encode())
             return
         if endpoint not in {self._health, self._live}:
             await self._wait_for_first_results()
         status, body = endpoint(scope.get("query_string", b"").decode("latin-1"))
-        await _respond(
-            scope, send, status, body, b"application/problem+json" if status == 404 else b"application/json"
-        )
+        await _respond(scope, send, status, body, CONTENT_TYPE.encode() if status == 404 else b"application/json")
 
     def _endpoint_for(self, scope: Scope) -> Endpoint | None:
         path = scope["path"].rstrip("/")
@@ -158,20 +157,19 @@ class HealthApplication:
         return 200, details.brief_body(statuses, uptime=process_state.uptime())
 
 
-def _problem(status: int, title: str) -> dict[str, Any]:
-    return {"type": "about:blank", "title": title, "status": status}
-
-
 async def _respond(
     scope: Scope, send: Send, status: int, body: dict[str, Any], content_type: bytes = b"application/json"
 ) -> None:
-    request_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    given_id = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    request_id = accept_or_generate_id(given_id.decode("latin-1"))
+    if content_type == CONTENT_TYPE.encode():
+        body = body | {"instance": quote(scope["path"]), "requestId": request_id}
     encoded = orjson.dumps(body)
     headers = [
         (b"content-type", content_type),
         (b"content-length", str(len(encoded)).encode()),
         (b"cache-control", b"no-store"),
-        (b"x-request-id", accept_or_generate_id(request_id.decode("latin-1")).encode()),
+        (b"x-request-id", request_id.encode()),
     ]
     if status == 405:
         headers.append((b"allow", b"GET, HEAD"))

@@ -8,13 +8,13 @@ from monitoring.health import monitor
 
 
 class Outage(NamedTuple):
-    """What a client is told: a code for programs, None where nothing more is known, and a sentence."""
+    """What a client is told: a code of `monitoring.problems.registry` and a sentence."""
 
-    code: str | None
+    code: str
     detail: str
 
 
-UNAVAILABLE: Final = Outage(None, "The database does not answer just now; try again soon.")
+UNAVAILABLE: Final = Outage("unavailable", "The database does not answer just now; try again soon.")
 LOCKED: Final = Outage("locked", "Somebody else is changing this; try again.")
 BUSY: Final = Outage("busy", "All database connections are in use just now; try again soon.")
 # PostgreSQL's error codes: lock_not_available, deadlock_detected, serialization_failure; too_many_connections.

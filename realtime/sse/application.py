@@ -59,6 +59,7 @@ class TooManyStreams(APIException):
     """The subject or address has too many streams and sockets open, or opens them too fast."""
 
     status_code = 429
+    default_code = "too_many_streams"
     default_detail = "There are too many streams and sockets of this user or address, or they are opened too fast."
     wait = 59  # Retry-After is the next second
 
@@ -196,7 +197,7 @@ class _StreamRequest:
         """Raise NotAdmitted for a page of another site; a same-origin GET carries no Origin."""
         origin, site = self._headers.get("origin"), self._headers.get("sec-fetch-site", "same-origin")
         if site not in {"same-origin", "none"} or (origin is not None and origin not in settings.WS_CORS_ORIGINS):
-            raise NotAdmitted(PermissionDenied(_CROSS_SITE))
+            raise NotAdmitted(PermissionDenied(_CROSS_SITE, code="cross_site"))
 
     async def _check_rate_limit(self, subject: Subject) -> None:
         usage = await async_limiter.check("general", subject.limit_key, subject=subject)

@@ -87,7 +87,7 @@ def _subject_of_session(request: Request) -> Subject | None:
     reason = _csrf_failure(request)
     subject = subjects.subject_of_user(user, session_key=request.session.session_key)
     if subject is not None and reason:
-        raise PermissionDenied(f"The request could have been forged by another site: {reason}")
+        raise PermissionDenied(f"The request could have been forged by another site: {reason}", code="cross_site")
     return subject
 
 

@@ -6,6 +6,7 @@ from django.urls.converters import StringConverter
 from shipments.api.accounts import customer_views, user_views
 from shipments.api.feed import audit_views, feed_views, stream_views
 from shipments.api.fleet import device_key_views, driver_views, osmand_views, position_views
+from shipments.api.openapi import problem_views
 from shipments.api.openapi.views import DocsView, SchemaView
 from shipments.api.shipments import (
     bulk_views,
@@ -90,6 +91,8 @@ urlpatterns = [
     path("customers", customer_views.CustomersView.as_view(), name="customers"),
     path("customers/<uuid:customer_id>", customer_views.CustomerView.as_view(), name="customer"),
     path("users/search", user_views.UserSearchView.as_view(), name="user-search"),
+    path("problems", problem_views.ProblemTypesView.as_view(), name="problems"),
+    path("problems/<str:code>", problem_views.ProblemTypeView.as_view(), name="problem"),
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocsView.as_view(), name="docs"),
 ]

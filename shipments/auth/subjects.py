@@ -64,6 +64,18 @@ class Forbidden(Exception):
     """The subject may see the object but lacks the permission for this act."""
 
 
+class InsufficientScope(Forbidden):
+    """The role may do it, but the API key lacks the scope."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"The API key lacks the scope {scope}.")
+        self.scope = scope
+
+
+class PersonRequired(Forbidden):
+    """Only a person who has logged in may do it."""
+
+
 class AccountLevel(IntEnum):
     """How much an account reaches; a subject acts on accounts of at most its own level."""
 
@@ -151,14 +163,17 @@ class Subject:
         return self.scopes is None or _SCOPE_BY_PERMISSION.get(permission, permission) in self.scopes
 
     def require(self, permission: str) -> None:
-        """Raise Forbidden unless the subject has the permission."""
-        if not self.has_permission(permission):
-            raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
+        """Raise Forbidden unless the subject has the permission; InsufficientScope where a key lacks its scope."""
+        if self.has_permission(permission):
+            return
+        if replace(self, scopes=None).has_permission(permission):
+            raise InsufficientScope(_SCOPE_BY_PERMISSION.get(permission, permission))
+        raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
 
     def require_person(self) -> uuid.UUID:
-        """Return the user's id; raise Forbidden for a key or link: a stolen one must not find or make others."""
+        """Return the user's id; raise PersonRequired for a key or link: a stolen one must not make others."""
         if self.user_id is None or self.scopes is not None:
-            raise Forbidden("Keys are managed by people who have logged in, not by keys or links.")
+            raise PersonRequired("Keys are managed by people who have logged in, not by keys or links.")
         return self.user_id
 
     @property

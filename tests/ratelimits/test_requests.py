@@ -41,7 +41,7 @@ def test_reserved_paths_are_limited_although_nothing_is_there(policy: str, most:
     assert first["RateLimit-Policy"].startswith(f'"{policy}";q={most};w={window}, "general";q=')
     assert first["RateLimit"].startswith(f'"{policy}";r={most - 1};t=')
     assert last["Content-Type"] == "application/problem+json"
-    assert (last.json()["status"], last.json()["title"]) == (429, "Too Many Requests")
+    assert (last.json()["status"], last.json()["code"]) == (429, "rate_limited")
     assert 1 <= int(last["Retry-After"]) <= window
 
 

@@ -43,9 +43,11 @@ class _AnonymousView(APIView):
         if isinstance(exc, logins.BadCredentials):
             exc = AuthenticationFailed(BAD_CREDENTIALS)
         elif isinstance(exc, logins.NoOrganization):
-            exc = PermissionDenied(f"{exc} A superuser makes organisations and members in /admin.")
+            exc = PermissionDenied(
+                f"{exc} A superuser makes organisations and members in /admin.", code="no_organization"
+            )
         elif isinstance(exc, logins.TooManyFailures):
-            exc = Throttled(wait=exc.retry_after)
+            exc = Throttled(wait=exc.retry_after, code="too_many_failures")
         return super().handle_exception(exc)
 
 

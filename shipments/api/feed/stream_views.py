@@ -28,6 +28,7 @@ class StreamUnavailable(APIException):
     """The reason of a refusal was gone when the request was looked at again."""
 
     status_code = 503
+    default_code = "stream_unavailable"
     default_detail = "The stream could not be opened; try again."
 
 

@@ -17,44 +17,48 @@ from rest_framework.views import set_rollback
 
 from monitoring import clock
 from monitoring.health import outages
+from monitoring.problems.bodies import CONTENT_TYPE, code_for, problem
 from shipments import services
 from shipments.api.http.renderers import encode
 from shipments.auth.password_hashers import HashingBusy
-from shipments.auth.subjects import Forbidden, Subject
+from shipments.auth.subjects import Forbidden, InsufficientScope, PersonRequired, Subject
 from shipments.domain.lifecycle import IllegalTransition
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
 from shipments.parsing.strict_json import InvalidJson, JsonTooLarge
 from shipments.services.idempotency import KeyInFlight, KeyReused
 from shipments.services.transactions import OutcomeUnknown
 
-CONTENT_TYPE: Final = "application/problem+json"
 # Enough for PostgreSQL to restart or a lock to be released.
 RETRY_SECONDS: Final = 2
 _NOT_FOUND_DETAIL: Final = "There is nothing here."
-# The most specific class of an exception decides. Its text is the detail unless _DETAIL_BY_ERROR has one.
-_STATUS_BY_ERROR: Final[Mapping[type[Exception], int]] = {
-    services.ShipmentNotFound: 404,
-    services.CheckpointNotFound: 404,
-    services.FeedNotFound: 404,
-    services.DriverNotFound: 404,
-    services.CustomerNotFound: 404,
-    services.DeviceKeyNotFound: 404,
-    services.LinkNotFound: 404,
-    services.DuplicateReference: 409,
-    services.NotADraft: 409,
-    services.CustomerInUse: 409,
-    services.StaleWrite: 412,
-    KeyInFlight: 409,
-    KeyReused: 422,
-    OutcomeUnknown: 503,
-    HashingBusy: 429,
-    Forbidden: 403,
-    PermissionDenied: 403,
-    RequestDataTooBig: 413,
-    JsonTooLarge: 413,
-    UnreadablePostError: 400,
-    SuspiciousOperation: 400,
-    DataError: 400,
+_INVALID_VALUES_DETAIL: Final = "Some values cannot be used."
+# Codes of `monitoring.problems.registry`, which knows the status. The most specific class of an exception decides.
+# Its text is the detail unless _DETAIL_BY_ERROR has one.
+_CODE_BY_ERROR: Final[Mapping[type[Exception], str]] = {
+    services.ShipmentNotFound: "not_found",
+    services.CheckpointNotFound: "not_found",
+    services.FeedNotFound: "not_found",
+    services.DriverNotFound: "not_found",
+    services.CustomerNotFound: "not_found",
+    services.DeviceKeyNotFound: "not_found",
+    services.LinkNotFound: "not_found",
+    services.DuplicateReference: "duplicate_reference",
+    services.NotADraft: "not_a_draft",
+    services.CustomerInUse: "customer_in_use",
+    services.StaleWrite: "stale_version",
+    KeyInFlight: "in_flight",
+    KeyReused: "key_reused",
+    OutcomeUnknown: "outcome_unknown",
+    HashingBusy: "logins_busy",
+    InsufficientScope: "insufficient_scope",
+    PersonRequired: "person_required",
+    Forbidden: "forbidden",
+    PermissionDenied: "forbidden",
+    RequestDataTooBig: "body_too_large",
+    JsonTooLarge: "body_too_large",
+    UnreadablePostError: "malformed_request",
+    SuspiciousOperation: "malformed_request",
+    DataError: "out_of_range",
 }
 # Errors whose own text is internal (of the database, of Django) or empty.
 _DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
@@ -75,12 +79,7 @@ _DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
         " again with the same Idempotency-Key, or read what became of it."
     ),
 }
-# Members that tell programs apart what shares a status.
-_MEMBERS_BY_ERROR: Final[Mapping[type[Exception], Mapping[str, str]]] = {
-    KeyInFlight: {"code": "in_flight"},
-    KeyReused: {"code": "key_reused"},
-    OutcomeUnknown: {"outcome": "unknown"},
-}
+_DETAIL_BY_CODE: Final = {"rate_limited": "The limit of this window is used up."}
 _log = structlog.get_logger("shipments.api")
 
 
@@ -118,46 +117,51 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> Response | 
 def problem_of(exc: Exception) -> dict[str, Any] | None:
     """Return the problem that describes an exception, without `instance`; None for an unexpected exception."""
     if isinstance(exc, InvalidFields):
-        return _problem(400, str(exc), errors=exc.errors)
+        return problem("validation_error", str(exc), errors=exc.errors)
     if isinstance(exc, ValidationError):
-        return _problem(400, "Some values cannot be used.", errors=list(_flatten(exc.get_full_details())))
+        return problem("validation_error", _INVALID_VALUES_DETAIL, errors=list(_flatten(exc.get_full_details())))
     if isinstance(exc, services.InvalidArgument):
         errors = [field_error(exc.field, exc.code, str(exc))]
-        return _problem(400, "Some values cannot be used.", errors=errors)
+        return problem("validation_error", _INVALID_VALUES_DETAIL, errors=errors)
     if isinstance(exc, services.UnknownPlace):
         errors = [field_error("", "unknown_place", str(exc))]
-        return _problem(400, "Some values cannot be used.", errors=errors)
+        return problem("validation_error", _INVALID_VALUES_DETAIL, errors=errors)
     if isinstance(exc, IllegalTransition):
-        return _problem(409, str(exc), current=exc.current, allowed=list(exc.allowed))
+        return problem("illegal_transition", str(exc), current=exc.current, allowed=list(exc.allowed))
     if isinstance(exc, InvalidJson) and not isinstance(exc, JsonTooLarge):
-        return _problem(400, str(exc), errors=[field_error("", exc.code, str(exc))])
-    if isinstance(exc, Throttled):
-        return _problem(429, "The limit of this window is used up.")
+        return problem("malformed_json", str(exc), errors=[field_error("", exc.code, str(exc))])
     if isinstance(exc, APIException):
-        return _problem(exc.status_code, str(exc.detail))
+        return _problem_of_api_exception(exc)
     if isinstance(exc, Http404):
-        return _problem(404, _NOT_FOUND_DETAIL)
+        return problem("not_found", _NOT_FOUND_DETAIL)
     return _problem_of_domain_error(exc)
+
+
+def _problem_of_api_exception(exc: APIException) -> dict[str, Any]:
+    code = code_for(exc.status_code, str(exc.get_codes()))
+    detail = _DETAIL_BY_CODE.get(code, "") if isinstance(exc, Throttled) else str(exc.detail)
+    return problem(code, detail, status=exc.status_code)
 
 
 def _problem_of_outage(exc: BaseException) -> dict[str, Any]:
     outage = outages.explain(exc)
-    return _problem(503, outage.detail, **({"code": outage.code} if outage.code else {}))
+    return problem(outage.code, outage.detail)
 
 
 def _problem_of_domain_error(exc: Exception) -> dict[str, Any] | None:
     if isinstance(exc, OperationalError | InterfaceError):
         return _problem_of_outage(exc)
     for kind in type(exc).__mro__:
-        if kind in _STATUS_BY_ERROR:
-            return _problem(
-                _STATUS_BY_ERROR[kind], _DETAIL_BY_ERROR.get(kind, str(exc)), **_MEMBERS_BY_ERROR.get(kind, {})
-            )
+        if kind in _CODE_BY_ERROR:
+            return problem(_CODE_BY_ERROR[kind], _DETAIL_BY_ERROR.get(kind, str(exc)), **_members(exc))
     return None
 
 
-def _problem(status: int, detail: str, **more: Any) -> dict[str, Any]:
-    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail} | more
+def _members(exc: Exception) -> dict[str, Any]:
+    """Return what a program needs to know beside the code."""
+    if isinstance(exc, InsufficientScope):
+        return {"scope": exc.scope}
+    return {"outcome": "unknown"} if isinstance(exc, OutcomeUnknown) else {}
 
 
 def _with_instance(body: dict[str, Any], request: Request | HttpRequest) -> dict[str, Any]:
@@ -171,6 +175,8 @@ def _headers(exc: Exception, status: int) -> dict[str, str]:
             headers["WWW-Authenticate"] = challenge
         if wait := getattr(exc, "wait", None):
             headers["Retry-After"] = str(int(wait) + 1)
+    if isinstance(exc, InsufficientScope):  # RFC 6750, section 3
+        headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{exc.scope}"'
     if status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(exc, KeyInFlight):
         headers["Retry-After"] = str(RETRY_SECONDS)
     if isinstance(exc, HashingBusy):
@@ -197,9 +203,9 @@ def _flatten(details: Any, path: str = "") -> Iterator[FieldError]:
 # -- outside of views: handlers of the root URLconf -------------------------------------------------------
 
 
-def problem_response(request: HttpRequest, status: int, detail: str) -> HttpResponse:
+def problem_response(request: HttpRequest, code: str, detail: str) -> HttpResponse:
     """Return a problem for a request that reached no view, or whose view failed."""
-    return _response(request, _problem(status, detail))
+    return _response(request, problem(code, detail))
 
 
 def _response(request: HttpRequest, body: dict[str, Any]) -> HttpResponse:
@@ -219,22 +225,22 @@ def outage_error() -> BaseException | None:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return 413 for a body that is too large, 400 for any other suspicious operation."""
     if isinstance(exception, RequestDataTooBig):
-        return problem_response(request, 413, _DETAIL_BY_ERROR[RequestDataTooBig])
-    return problem_response(request, 400, _DETAIL_BY_ERROR[SuspiciousOperation])
+        return problem_response(request, "body_too_large", _DETAIL_BY_ERROR[RequestDataTooBig])
+    return problem_response(request, "malformed_request", _DETAIL_BY_ERROR[SuspiciousOperation])
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return 403."""
-    return problem_response(request, 403, _DETAIL_BY_ERROR[PermissionDenied])
+    return problem_response(request, "forbidden", _DETAIL_BY_ERROR[PermissionDenied])
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Return 404 for a path that no route matches."""
-    return problem_response(request, 404, _NOT_FOUND_DETAIL)
+    return problem_response(request, "unknown_path", _NOT_FOUND_DETAIL)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Return 503 while the database does not serve, else 500; never a traceback."""
     if error := outage_error():
         return _response(request, _problem_of_outage(error))
-    return problem_response(request, 500, "Something broke here; the request id finds it in the log.")
+    return problem_response(request, "internal_error", "Something broke here; the request id finds it in the log.")

@@ -89,6 +89,14 @@ def problem_responses(
     }
 
 
+def public_problem_responses(*statuses: int) -> dict[Any, OpenApiResponse]:
+    """Return the problem responses of an operation that needs no credentials and no database."""
+    return {
+        (status, "application/problem+json"): OpenApiResponse(schemas.Problem, description=_DESCRIPTIONS[status])
+        for status in (*statuses, 429)
+    }
+
+
 class SubjectScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # untyped base
     """Describes how callers authenticate."""
 

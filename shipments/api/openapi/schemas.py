@@ -23,18 +23,34 @@ class FieldProblem(ResponseSchema):
 class Problem(ResponseSchema):
     """RFC 9457."""
 
-    type = serializers.CharField()
+    type = serializers.CharField(help_text="`/api/problems/<code>`, where the problem is explained.")
     title = serializers.CharField()
     status = serializers.IntegerField()
+    code = serializers.CharField(help_text="What programs decide by; `GET /api/problems` lists all.")
     detail = serializers.CharField()
     instance = serializers.CharField()
     requestId = serializers.CharField()
     errors = FieldProblem(many=True, required=False)  # type: ignore[assignment]  # a name of the contract and of DRF
-    code = serializers.CharField(required=False, help_text="`in_flight` or `key_reused`, of an Idempotency-Key.")
+    scope = serializers.CharField(required=False, help_text="The scope that an API key lacks.")
     outcome = serializers.CharField(
         required=False,
         help_text="`unknown`: the database went away during COMMIT; all was committed, or nothing.",
     )
+
+
+class ProblemType(ResponseSchema):
+    """A kind of problem, explained."""
+
+    type = serializers.CharField(help_text="Path of this explanation.")
+    code = serializers.CharField()
+    status = serializers.IntegerField()
+    title = serializers.CharField()
+    meaning = serializers.CharField()
+    remedy = serializers.CharField(help_text="What the client does about it.")
+
+
+class ProblemTypeList(ResponseSchema):
+    results = ProblemType(many=True)
 
 
 class TransitionProblem(Problem):

@@ -44,6 +44,7 @@ class PictureServiceUnavailable(APIException):
     """The process that decodes pictures is not available."""
 
     status_code = 503
+    default_code = "pictures_unavailable"
     default_detail = "Pictures cannot be read just now; try again soon."
 
 

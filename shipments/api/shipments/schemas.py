@@ -56,6 +56,7 @@ class ItemProblem(ResponseSchema):
     type = serializers.CharField()
     title = serializers.CharField()
     status = serializers.IntegerField()
+    code = serializers.CharField()
     detail = serializers.CharField()
     errors = FieldProblem(many=True, required=False)  # type: ignore[assignment]  # a name of the contract and of DRF
     current = serializers.ChoiceField(lifecycle.STATES, required=False)

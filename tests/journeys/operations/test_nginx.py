@@ -199,7 +199,7 @@ def test_too_large_a_body_is_a_problem(url: str) -> None:
     answer = httpx.post(f"{url}/api/shipments?q=1", content=b"x" * 12_000_000)
 
     assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
-    assert answer.json()["instance"] == "/api/shipments"
+    assert (answer.json()["instance"], answer.json()["code"]) == ("/api/shipments", "body_too_large")
 
 
 def test_no_process_behind_nginx_is_a_problem(tmp_path: Path) -> None:
@@ -214,9 +214,10 @@ def test_no_process_behind_nginx_is_a_problem(tmp_path: Path) -> None:
     assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
     assert answer.headers["retry-after"] == "2"
     assert answer.json() == {
-        "type": "about:blank",
-        "title": "Service unavailable",
+        "type": "/api/problems/gateway_unavailable",
+        "title": "No process can answer",
         "status": 502,
+        "code": "gateway_unavailable",
         "detail": "No process can answer right now; try again.",
         "instance": "/api/x%22y",
         "requestId": "mine-1",

@@ -33,7 +33,7 @@ def problem(response: Any, status: int) -> Any:
 def test_unknown_paths_are_404(api: Api, path: str) -> None:
     body = problem(api.get(path), 404)
 
-    assert body["title"] == "Not Found"
+    assert body["code"] == "unknown_path"
 
 
 def test_a_problem_has_the_request_id_and_the_path(api: Api) -> None:
@@ -135,10 +135,10 @@ def test_a_lock_outside_of_a_view_and_on_a_page_is_503_too(
 
 
 @pytest.mark.parametrize(
-    ("database_error", "code"), [(None, "busy"), ("does not answer", None)], ids=["in use", "away"]
+    ("database_error", "code"), [(None, "busy"), ("does not answer", "unavailable")], ids=["in use", "away"]
 )
 def test_an_exhausted_pool_is_told_from_a_database_that_is_away(
-    monkeypatch: pytest.MonkeyPatch, database_error: str | None, code: str | None
+    monkeypatch: pytest.MonkeyPatch, database_error: str | None, code: str
 ) -> None:
     monkeypatch.setattr(monitor, "dependency_errors", lambda: {"database": database_error})
     error = OperationalError("couldn't get a connection after 4.00 sec")
@@ -147,7 +147,7 @@ def test_an_exhausted_pool_is_told_from_a_database_that_is_away(
     body = errors.problem_of(error)
 
     assert body is not None
-    assert (body["status"], body.get("code")) == (503, code)
+    assert (body["status"], body["code"]) == (503, code)
 
 
 def test_a_404_outside_the_api_is_html() -> None:

@@ -1,0 +1,1 @@
+"""What the errors of the API say, in one place for all doors: codes, explanations and bodies."""

@@ -228,6 +228,12 @@ def checkpoint(instance: Any) -> Json:
     }
 
 
+def listed_checkpoint(instance: Any, variant: str) -> Json:
+    """Return a checkpoint as it is now, in a visibility variant: with its voiding, whose reason is for staff."""
+    body = checkpoint(instance) | {"voidedAt": instant(instance.voided_at)}
+    return body | {"voidReason": instance.void_reason} if variant == "staff" else body
+
+
 def proof(instance: Any, pictures: Iterable[Row]) -> Json:
     """Return a proof of delivery with the metadata of its pictures (rows of PICTURE_COLUMNS)."""
     by_kind = {

@@ -95,6 +95,8 @@ SPECTACULAR_SETTINGS = {
         "ShipmentStatus": "shipments.domain.lifecycle.STATES",
         "StartStatus": "shipments.domain.lifecycle.INITIAL_STATES",
         "DriverStatus": "shipments.models.Driver.Status",
+        "CheckpointClassifierEnum": "shipments.models.Checkpoint.Classifier",
+        "CheckpointOutcomeEnum": "shipments.models.Checkpoint.Outcome",
     },
 }
 

@@ -50,6 +50,11 @@ urlpatterns = [
         name="shipment-checkpoints",
     ),
     path(
+        "shipments/<reference:reference>/checkpoints/<uuid:checkpoint_id>",
+        checkpoint_views.CheckpointView.as_view(),
+        name="shipment-checkpoint",
+    ),
+    path(
         "shipments/<reference:reference>/checkpoints/<uuid:checkpoint_id>/void",
         checkpoint_views.VoidView.as_view(),
         name="checkpoint-void",

@@ -144,5 +144,5 @@ ROUND_TRIP_STATES: Final[Mapping[str, frozenset[str]]] = {
 
 
 def translate(system: str, code: str) -> Meaning | None:
-    """Return the meaning of a code, None for one that is not in the system's table."""
-    return CODE_SYSTEMS[system].get(code)
+    """Return the meaning of a code, None for one that is not in the system's table, or of an unknown system."""
+    return CODE_SYSTEMS.get(system, {}).get(code)

@@ -29,7 +29,7 @@ class Checkpoint(models.Model):
     classifier = models.CharField(max_length=3, choices=Classifier)
     state = models.CharField(max_length=20, blank=True, help_text="Empty where it names no state of ours.")
     code = models.CharField(max_length=32, blank=True, help_text="The carrier's code, verbatim.")
-    code_system = models.CharField(max_length=16, blank=True)
+    code_system = models.CharField(max_length=32, blank=True)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
     location = models.ForeignKey("Location", on_delete=models.PROTECT, null=True, blank=True, db_index=False)

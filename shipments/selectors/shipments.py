@@ -4,9 +4,11 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from shipments import representation
 from shipments.compiled_sql import one_shipment
-from shipments.models import Shipment, ShipmentEvent, TrackingLink
+from shipments.models import Checkpoint, Shipment, ShipmentEvent, TrackingLink
 from shipments.querysets import EventQuerySet, LinkQuerySet, ShipmentQuerySet, Viewer
 
 
@@ -42,6 +44,11 @@ def fetch_events(shipment_id: uuid.UUID, after: int, *, limit: int, variant: str
     """Return the first `limit` events of a shipment with `seq` above `after`, in order: one query."""
     rows = events_of_shipment(shipment_id).after_seq(after).values(*representation.event_columns(variant))
     return [representation.event(row, variant) for row in rows[:limit]]
+
+
+def checkpoints_of_shipment(shipment_id: uuid.UUID) -> QuerySet[Checkpoint]:
+    """Return the checkpoints of a shipment, in order; the caller has checked that it is visible."""
+    return Checkpoint.objects.filter(shipment_id=shipment_id).select_related("location").order_by("seq")
 
 
 def snapshot_as_of(viewer: Viewer, variant: str, reference: str, at: datetime) -> representation.Json | None:

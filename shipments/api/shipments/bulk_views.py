@@ -1,6 +1,6 @@
-"""Bulk changes: book, amend and advance many shipments in one request, each item on its own."""
+"""Bulk changes: book, amend, advance and observe many shipments in one request, each item on its own."""
 
-import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final, TypeVar
 
-from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers as fields
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,91 +19,29 @@ from monitoring import clock
 from shipments import representation, services
 from shipments.api.authentication import subject_of
 from shipments.api.http import errors
-from shipments.api.http.fields import Choice, StrictSerializer, Text
 from shipments.api.http.idempotency import idempotent_write
 from shipments.api.http.requests import validated_body
 from shipments.api.openapi.documentation import IDEMPOTENCY_PARAMETERS, problem_responses
-from shipments.api.shipments import schemas, serializers
+from shipments.api.shipments import schemas
+from shipments.api.shipments.bulk_items import (
+    BulkAmendment,
+    BulkBody,
+    BulkCreation,
+    BulkItems,
+    BulkObservation,
+    BulkTransition,
+)
+from shipments.api.shipments.serializers import MAX_REFERENCE
 from shipments.auth.subjects import Subject
 from shipments.domain.versions import Version
-from shipments.models import Location, Shipment
+from shipments.models import Checkpoint, Location, Shipment
 from shipments.parsing.query_parameters import InvalidFields, field_error
 from shipments.selectors import shipments as selectors
-from shipments.services import write
+from shipments.services import Observation, write
 
-MAX_ITEMS: Final = 1000
 Resolver = Callable[[Any], Location]
 Result = TypeVar("Result")
 _PLACE_FIELDS: Final = frozenset({"origin", "destination", "location"})
-_TAG: Final = re.compile(r'\*|(?:W/)?"(?P<tag>[^"]*)"')
-
-
-@extend_schema_field({"type": "string", "examples": ['"4.0f3a"', "*"]})
-class VersionField(fields.Field[Any, Any, Any, Any]):
-    """An ETag, of which only the version counts, or `*`."""
-
-    default_error_messages = {"invalid": 'Give an ETag such as "4.0f3a", quotes included, or *.'}
-
-    def to_internal_value(self, data: object) -> Version | None:
-        """Return the expected version, None for `*`."""
-        match = _TAG.fullmatch(data) if isinstance(data, str) else None
-        if match is not None and match["tag"] is None:
-            return None
-        version = Version.parse(match["tag"]) if match else None
-        if version is None:
-            self.fail("invalid")
-        return version
-
-
-class BulkCreation(serializers.ShipmentBooking):
-    """A shipment to book."""
-
-    op = Choice(choices=["create"])
-
-
-class _ExistingShipment(StrictSerializer):
-    reference = Text(min_length=1, max_length=serializers.MAX_REFERENCE)
-    ifMatch = VersionField(source="expected_version", required=False)  # noqa: N815  a name on the wire
-
-
-class BulkAmendment(_ExistingShipment, serializers.ShipmentAmendment):
-    """A shipment to amend."""
-
-    op = Choice(choices=["update"])
-
-
-class BulkTransition(_ExistingShipment, serializers.Transition):
-    """A shipment to move to another state."""
-
-    op = Choice(choices=["transition"])
-
-
-class _Items(fields.Field[Any, Any, Any, Any]):
-    default_error_messages = {"invalid": f"Give a list of 1 to {MAX_ITEMS:,} items."}
-
-    def to_internal_value(self, data: object) -> list[Any]:
-        """Return the list; its items are validated one by one later, each with a result of its own."""
-        if not isinstance(data, list) or not 1 <= len(data) <= MAX_ITEMS:
-            self.fail("invalid")
-        return data
-
-
-class _Bulk(StrictSerializer):
-    items = _Items()
-
-
-class BulkBody(fields.Serializer[Any]):
-    """The items, applied in this order."""
-
-    items = fields.ListField(
-        child=PolymorphicProxySerializer(
-            component_name="BulkItem",
-            serializers={"create": BulkCreation, "update": BulkAmendment, "transition": BulkTransition},
-            resource_type_field_name="op",
-        ),
-        min_length=1,
-        max_length=MAX_ITEMS,
-    )
 
 
 class BulkView(APIView):
@@ -117,14 +55,16 @@ class BulkView(APIView):
     )
     @idempotent_write
     def post(self, request: Request) -> Response:
-        """Book, change and advance up to 1,000 shipments: each item succeeds or fails alone, and the status is 200.
+        """Book, change, advance and observe in up to 1,000 items; each succeeds or fails alone, the status is 200.
 
         The items that succeed are committed together. They are applied in their order; every result shows its
         shipment as it is at the end.
         """
         subject = subject_of(request)
-        subject.require("shipments:write")
-        items = validated_body(_Bulk, request)["items"]
+        subject.require("checkpoints:write")
+        items = validated_body(BulkItems, request)["items"]
+        if not all(_op_of(item) == "observe" for item in items):
+            subject.require("shipments:write")
         now = clock.now()
         write.lock_shipments_in_order([name for item in items if (name := _reference_of(item))], by=subject)
         # A thousand shipments share a few places: resolve each place once.
@@ -152,30 +92,61 @@ class _ItemResult:
     status: int
     reference: str | None
     problem: Mapping[str, Any] | None = None
+    checkpoint: Checkpoint | None = None
 
     def as_json(self, shipments_json: Mapping[str, Any]) -> dict[str, Any]:
-        result: dict[str, Any] = {"status": self.status, "reference": self.reference}
         if self.problem or self.reference is None:
-            return result | {"problem": self.problem}
-        return result | {"shipment": shipments_json[self.reference.upper()]}
+            return {"status": self.status, "reference": self.reference, "problem": self.problem}
+        shipment = shipments_json[self.reference.upper()]
+        result = {"status": self.status, "reference": shipment["reference"], "shipment": shipment}
+        if self.checkpoint is not None:
+            result["checkpoint"] = representation.checkpoint(self.checkpoint)
+        return result
 
 
 def _update(
     *, by: Subject, now: datetime, reference: str, expected_version: Version | None = None, **changes: Any
-) -> Shipment:
-    return services.amend(by=by, now=now, reference=reference, changes=changes, expected_version=expected_version)
+) -> _ItemResult:
+    services.amend(by=by, now=now, reference=reference, changes=changes, expected_version=expected_version)
+    return _ItemResult(200, reference)
+
+
+def _advance(*, reference: str, **arguments: Any) -> _ItemResult:
+    services.advance(reference=reference, **arguments)
+    return _ItemResult(200, reference)
+
+
+def _observe(
+    *,
+    by: Subject,
+    now: datetime,
+    reference: str,
+    expected_version: Version | None = None,
+    supersedes: uuid.UUID | None = None,
+    **report: Any,
+) -> _ItemResult:
+    checkpoint, is_new = services.observe(
+        by=by, now=now, reference=reference, observation=Observation(**report), supersedes=supersedes,
+        expected_version=expected_version,
+    )  # fmt: skip
+    return _ItemResult(201 if is_new else 200, reference, checkpoint=checkpoint)
 
 
 # One serializer for all items of an operation: building one costs more than using it, and it holds no state.
-_OPERATIONS: Final[Mapping[str, tuple[fields.Serializer[Any], Callable[..., Shipment]]]] = {
+_OPERATIONS: Final[Mapping[str, tuple[fields.Serializer[Any], Callable[..., _ItemResult]]]] = {
     "update": (BulkAmendment(), _update),
-    "transition": (BulkTransition(), services.advance),
+    "transition": (BulkTransition(), _advance),
+    "observe": (BulkObservation(), _observe),
 }
 _CREATION: Final = BulkCreation()
 
 
+def _op_of(item: Any) -> Any:
+    return item.get("op") if isinstance(item, dict) else None
+
+
 def _is_creation(item: Any) -> bool:
-    return isinstance(item, dict) and item.get("op") == "create"
+    return bool(_op_of(item) == "create")
 
 
 def _book_items(items: list[Any], *, by: Subject, now: datetime, place: Resolver) -> list[_ItemResult]:
@@ -213,12 +184,12 @@ def _refused(error: Exception, item: Any) -> _ItemResult:
 
 
 def _apply_item(item: Any, *, by: Subject, now: datetime, place: Resolver) -> _ItemResult:
-    op = item.get("op") if isinstance(item, dict) else None
+    op = _op_of(item)
     if not isinstance(op, str) or op not in _OPERATIONS:
         message = f"Give an object whose op is one of create, {', '.join(_OPERATIONS)}."
         raise InvalidFields([field_error("op", "invalid", message)])
     serializer, service = _OPERATIONS[op]
-    return _ItemResult(200, service(by=by, now=now, **_values(serializer, item, place)).reference)
+    return service(by=by, now=now, **_values(serializer, item, place))
 
 
 def _values(serializer: fields.Serializer[Any], item: Any, place: Resolver) -> dict[str, Any]:
@@ -232,7 +203,7 @@ def _values(serializer: fields.Serializer[Any], item: Any, place: Resolver) -> d
 
 def _reference_of(item: Any) -> str | None:
     reference = item.get("reference") if isinstance(item, dict) else None
-    return reference if isinstance(reference, str) and len(reference) <= serializers.MAX_REFERENCE else None
+    return reference if isinstance(reference, str) and len(reference) <= MAX_REFERENCE else None
 
 
 def _shipments_json(subject: Subject, references: list[str]) -> dict[str, Any]:

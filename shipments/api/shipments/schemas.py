@@ -52,6 +52,35 @@ class ShipmentPage(PageSchema):
     results = Shipment(many=True)
 
 
+class Checkpoint(ResponseSchema):
+    """An observation as it was stored."""
+
+    id = serializers.UUIDField()
+    outcome = serializers.ChoiceField(CheckpointRow.Outcome.choices, help_text="How it was judged when it arrived.")
+    seq = serializers.IntegerField(help_text="The event that recorded it.")
+    classifier = serializers.ChoiceField(CheckpointRow.Classifier.choices)
+    status = serializers.ChoiceField(lifecycle.STATES, allow_null=True)
+    code = serializers.CharField(allow_null=True)
+    codeSystem = serializers.CharField(allow_null=True)
+    occurredAt = serializers.DateTimeField()
+    recordedAt = serializers.DateTimeField()
+    location = Place(allow_null=True)
+    note = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a name of the contract and of DRF
+    sourceEventId = serializers.CharField(allow_null=True)
+
+
+class ListedCheckpoint(Checkpoint):
+    """An observation as it was stored, and whether it was voided since."""
+
+    voidedAt = serializers.DateTimeField(allow_null=True)
+    voidReason = serializers.CharField(required=False, help_text="Left out for customers and tracking links.")
+
+
+class CheckpointPage(PageSchema):
+    results = ListedCheckpoint(many=True)
+
+
 class ItemProblem(ResponseSchema):
     type = serializers.CharField()
     title = serializers.CharField()
@@ -67,7 +96,8 @@ class BulkResult(ResponseSchema):
     index = serializers.IntegerField()
     status = serializers.IntegerField(help_text="The status that the item would have had as a request of its own.")
     reference = serializers.CharField(allow_null=True)
-    shipment = Shipment(required=False)
+    shipment = Shipment(required=False, help_text="As it is after all items.")
+    checkpoint = Checkpoint(required=False, help_text="Of an observation.")
     problem = ItemProblem(required=False)
 
 
@@ -100,24 +130,6 @@ class EventLog(ResponseSchema):
     recovered = serializers.BooleanField(help_text="False: read the shipment itself and go on from its `seq`.")
     reason = serializers.ChoiceField(["epoch"], required=False)
     events = Event(many=True)
-
-
-class Checkpoint(ResponseSchema):
-    """An observation as it was stored."""
-
-    id = serializers.UUIDField()
-    outcome = serializers.ChoiceField(CheckpointRow.Outcome.values, help_text="How it was judged when it arrived.")
-    seq = serializers.IntegerField(help_text="The event that recorded it.")
-    classifier = serializers.ChoiceField(CheckpointRow.Classifier.values)
-    status = serializers.ChoiceField(lifecycle.STATES, allow_null=True)
-    code = serializers.CharField(allow_null=True)
-    codeSystem = serializers.CharField(allow_null=True)
-    occurredAt = serializers.DateTimeField()
-    recordedAt = serializers.DateTimeField()
-    location = Place(allow_null=True)
-    note = serializers.CharField()
-    source = serializers.CharField()  # type: ignore[assignment]  # a name of the contract and of DRF
-    sourceEventId = serializers.CharField(allow_null=True)
 
 
 class ProofPicture(ResponseSchema):

@@ -5,6 +5,7 @@ The class names are component names of the OpenAPI document (with `Request` behi
 
 # ruff: noqa: N815  the names are those on the wire
 
+import re
 from typing import Any, Final
 
 from rest_framework import serializers
@@ -26,6 +27,7 @@ from shipments.parsing.values import MAX_NOTES, MAX_PIECES, VOLUME_DIGITS, WEIGH
 from shipments.services.shipments import tracking_links
 
 MAX_REFERENCE: Final = 64
+_CODE_SYSTEM: Final = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 
 
 class ShipmentAmendment(StrictSerializer):
@@ -71,14 +73,39 @@ class Transition(StrictSerializer):
     )
 
 
+class CodeSystem(Text):
+    """The list that a code is of; lists that are not known here are stored, too."""
+
+    default_error_messages = {"syntax": "Give 1 to 32 letters, digits, dots, dashes or underscores."}
+
+    def __init__(self, **kwargs: Any) -> None:
+        known = ", ".join(status_codes.CODE_SYSTEMS)
+        super().__init__(
+            max_length=32,
+            help_text=f"{known}, or any other, whose codes are stored but not applied.",
+            **kwargs,
+        )
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the name, in lower case where it is a known one."""
+        name = super().to_internal_value(data)
+        if not _CODE_SYSTEM.fullmatch(name):
+            self.fail("syntax")
+        return name.lower() if name.lower() in status_codes.CODE_SYSTEMS else name
+
+
 class CheckpointReport(StrictSerializer):
-    """An observation: a status or a carrier's code; an estimate or plan with neither is about delivery."""
+    """An observation: a status, a carrier's code or both; an estimate or plan with neither is about delivery."""
 
     classifier = Choice(choices=Checkpoint.Classifier.choices)
     occurredAt = Instant(source="occurred_at")
     status = Choice(source="state", choices=lifecycle.STATES, required=False)
-    code = Text(required=False, max_length=32, help_text="The carrier's code, stored verbatim.")
-    codeSystem = Choice(source="code_system", choices=tuple(status_codes.CODE_SYSTEMS), required=False)
+    code = Text(
+        required=False,
+        max_length=32,
+        help_text="The carrier's code, stored verbatim; a status beside it decides.",
+    )
+    codeSystem = CodeSystem(source="code_system", required=False)
     location = PlaceField(required=False, allow_null=True)
     note = Text(
         required=False, allow_blank=True, max_length=500, help_text="Visible to everybody who sees the shipment."
@@ -90,11 +117,9 @@ class CheckpointReport(StrictSerializer):
     supersedes = Identifier(required=False, help_text="The checkpoint that this one corrects; that one is voided.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse a code without its system, and a status beside a code."""
+        """Refuse a code without its system."""
         if bool(attrs.get("code")) != bool(attrs.get("code_system")):
             raise serializers.ValidationError({"codeSystem": "A code and its system go together."})
-        if attrs.get("code") and attrs.get("state"):
-            raise serializers.ValidationError({"status": "Give a status or a code, not both."})
         return attrs
 
 

@@ -12,7 +12,7 @@ from shipments import representation
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle, status_codes, status_fold
 from shipments.domain.versions import Version
-from shipments.models import Checkpoint, EventType, Shipment, ShipmentEvent
+from shipments.models import Checkpoint, EventType, Location, Shipment, ShipmentEvent
 from shipments.services import write
 from shipments.services.shipments import flags
 from shipments.services.shipments.places import Place, resolve_place
@@ -27,7 +27,10 @@ class CheckpointNotFound(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """A reported observation: a `state`, a `code` of a `code_system`, or neither (an estimate of delivery)."""
+    """A reported observation: a `state`, a `code` of a `code_system`, or neither (an estimate of delivery).
+
+    Where both are given the state counts, and the code is stored beside it.
+    """
 
     classifier: str
     occurred_at: datetime
@@ -36,7 +39,7 @@ class Observation:
     state: str = ""
     code: str = ""
     code_system: str = ""
-    location: str | Place | None = None
+    location: str | Place | Location | None = None
     note: str = ""
 
 
@@ -138,9 +141,6 @@ def _translate(observation: Observation, now: datetime) -> status_codes.Meaning 
             raise InvalidArgument("status", f"{observation.state!r} is not a state.", code="unknown_state")
         return status_codes.Meaning(state=observation.state)
     if observation.code:
-        if observation.code_system not in status_codes.CODE_SYSTEMS:
-            code_systems = ", ".join(status_codes.CODE_SYSTEMS)
-            raise InvalidArgument("codeSystem", f"The code systems are {code_systems}.", code="unknown_code_system")
         return status_codes.translate(observation.code_system, observation.code)
     if actual:
         raise InvalidArgument("status", "An actual checkpoint names a status or a code.", code="required")

@@ -204,7 +204,14 @@ def test_no_list_contains_a_rivals_objects(
 # -- device keys and tracking links -----------------------------------------------------------------------------
 
 # What a tracking link may call, a ticket for a socket included. A new route is not among them by default.
-OPEN_TO_LINKS = {("shipment", "get"), ("shipment-events", "get"), ("shipment-stream", "get"), ("ws-ticket", "post")}
+OPEN_TO_LINKS = {
+    ("shipment", "get"),
+    ("shipment-events", "get"),
+    ("shipment-stream", "get"),
+    ("shipment-checkpoints", "get"),
+    ("shipment-checkpoint", "get"),
+    ("ws-ticket", "post"),
+}
 # Routes without authentication, or with one of their own.
 PUBLIC = {"login", "refresh", "schema", "docs", "osmand"}
 # These change and disclose nothing: there is no login to end.

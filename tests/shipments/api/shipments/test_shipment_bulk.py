@@ -14,6 +14,7 @@ from tests.shipments.api.client import Api, field_errors
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments/bulk"
 CREATE = {"op": "create", "origin": "NLRTM", "destination": "DEHAM"}
+OBSERVE = {"op": "observe", "classifier": "ACT", "occurredAt": "2026-03-02T13:00:00Z", "source": "carrier"}
 
 
 def outcomes(response: Any) -> list[tuple[int, int, str | None]]:
@@ -127,6 +128,63 @@ def test_the_first_item_gets_a_reference_and_later_ones_conflict(api: Api, dispa
     assert [status for _, status, _ in outcomes(response)] == [201, 409, 409, 200, 409]
     shipment = api.get("/api/shipments/NEW").json()
     assert (shipment["pieces"], shipment["seq"]) == (3, 2)
+
+
+def test_observations_are_stored_and_judged_each_on_its_own(api: Api, dispatcher: Subject, rival: Subject) -> None:
+    factories.booked_shipment(dispatcher, reference="A-1")
+    factories.booked_shipment(rival, reference="THEIRS")
+
+    response = api.post(PATH, {"items": [
+        {**OBSERVE, "reference": "a-1", "status": "in_transit", "sourceEventId": "1", "location": "NLRTM"},
+        {**OBSERVE, "reference": "A-1", "status": "in_transit", "sourceEventId": "1", "location": "NLRTM"},
+        {**OBSERVE, "reference": "A-1", "code": "Q9", "codeSystem": "edi214"},
+        {**OBSERVE, "reference": "A-1", "ifMatch": '"1.x"', "status": "delivered"},
+        {**OBSERVE, "reference": "THEIRS", "status": "delivered"},
+        {**OBSERVE, "reference": "A-1"},
+        {**OBSERVE, "reference": "A-1", "status": "delivered", "location": "NLQQQ"},
+        {**OBSERVE, "reference": "A-1", "status": "at_facility", "occurredAt": "2026-03-02T14:00:00Z"},
+    ]})  # fmt: skip
+
+    assert [status for _, status, _ in outcomes(response)] == [201, 200, 201, 412, 404, 400, 400, 201]
+    results = response.json()["results"]
+    assert [each["checkpoint"]["outcome"] for each in results if "checkpoint" in each] == [
+        "applied", "applied", "anomalous", "applied",
+    ]  # fmt: skip
+    shipment = api.get("/api/shipments/A-1").json()
+    assert (shipment["status"], shipment["seq"]) == ("at_facility", 4)
+    assert results[0]["shipment"] == results[7]["shipment"] == shipment
+    assert results[1]["checkpoint"] == results[0]["checkpoint"]
+    listed = api.get("/api/shipments/A-1/checkpoints").json()["results"]
+    assert [each["id"] for each in listed] == [results[index]["checkpoint"]["id"] for index in (0, 2, 7)]
+
+
+def test_an_observation_in_bulk_corrects_another(api: Api, dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher, reference="A-1")
+    wrong = api.post("/api/shipments/A-1/checkpoints", {
+        "classifier": "ACT", "occurredAt": "2026-03-02T13:00:00Z", "source": "carrier", "status": "delivered",
+    }).json()  # fmt: skip
+
+    response = api.post(
+        PATH,
+        {"items": [{**OBSERVE, "reference": "A-1", "status": "in_transit", "supersedes": wrong["id"]}]},
+    )
+
+    assert response.json()["results"][0]["shipment"]["status"] == "in_transit"
+
+
+def test_a_driver_observes_its_own_shipments_in_bulk_and_does_nothing_else(
+    organization: Organization, dispatcher: Subject
+) -> None:
+    driver = factories.driver(organization)
+    factories.booked_shipment(dispatcher, reference="MINE", driver_id=driver.pk)
+    factories.booked_shipment(dispatcher, reference="OTHER")
+    api = Api(factories.member(organization, "driver", driver=driver))
+    items = [{**OBSERVE, "reference": name, "status": "in_transit"} for name in ("MINE", "OTHER")]
+
+    response = api.post(PATH, {"items": items})
+
+    assert [status for _, status, _ in outcomes(response)] == [201, 404]
+    assert api.post(PATH, {"items": [*items, {"op": "update", "reference": "MINE"}]}).status_code == 403
 
 
 def test_a_thousand_items_are_booked_in_a_few_statements(api: Api, organization: Organization) -> None:

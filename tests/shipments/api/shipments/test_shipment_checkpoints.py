@@ -12,6 +12,7 @@ from tests.shipments.api.client import Api, field_errors
 
 pytestmark = pytest.mark.django_db
 PAST = "2026-03-02T13:00:00Z"
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
@@ -62,6 +63,85 @@ def test_a_carriers_code_is_stored_verbatim(
     assert (stored["code"], stored["status"], stored["outcome"]) == (code, status, outcome)
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ({"code": "OK-17", "codeSystem": "acme.depot_2"}, ("acme.depot_2", None, "anomalous")),
+        ({"code": "OK-17", "codeSystem": "acme.depot_2", "status": "at_facility"},
+         ("acme.depot_2", "at_facility", "applied")),
+        ({"code": "D1", "codeSystem": "edi214", "status": "at_facility"}, ("edi214", "at_facility", "applied")),
+        ({"code": "Q9", "codeSystem": "EDI214", "status": "in_transit"}, ("edi214", "in_transit", "applied")),
+        ({"code": "X3", "codeSystem": "EDI214"}, ("edi214", "at_pickup", "applied")),
+    ],
+)  # fmt: skip
+def test_a_status_decides_and_any_code_is_stored_beside_it(
+    api: Api, path: str, sent: dict[str, Any], stored: tuple[str, str | None, str]
+) -> None:
+    observed = report(**sent)
+    if "status" not in sent:
+        del observed["status"]
+
+    answer = api.post(f"{path}/checkpoints", observed)
+
+    body = answer.json()
+    assert answer.status_code == 201
+    assert (body["codeSystem"], body["status"], body["outcome"]) == stored
+    assert body["code"] == sent["code"]
+
+
+def test_a_checkpoint_is_found_by_its_location(api: Api, path: str, rival: Subject) -> None:
+    posted = api.post(f"{path}/checkpoints", report(sourceEventId="7", location="NLRTM"))
+    again = api.post(f"{path}/checkpoints", report(sourceEventId="7", location="NLRTM"))
+
+    stored = {name: value for name, value in posted.json().items() if name != "shipment"}
+    assert posted["Location"] == again["Location"] == f"{path}/checkpoints/{stored['id']}"
+    assert api.get(posted["Location"]).json() == stored | {"voidedAt": None, "voidReason": ""}
+    api.post(f"{posted['Location']}/void", {"reason": "wrong dock"})
+    shown = api.get(posted["Location"]).json()
+    assert (shown["voidedAt"] is None, shown["voidReason"]) == (False, "wrong dock")
+    assert api.get(f"{path}/checkpoints/{UNKNOWN}").status_code == 404
+    assert Api(rival).get(posted["Location"]).status_code == 404
+
+
+def test_checkpoints_are_listed_in_order_and_by_pages(api: Api, path: str, rival: Subject) -> None:
+    for hour in (15, 13, 14):  # told out of order
+        api.post(f"{path}/checkpoints", report(occurredAt=f"2026-03-02T{hour}:00:00Z"))
+
+    first = api.get(f"{path}/checkpoints", {"limit": 2})
+    second = api.get(first.json()["next"])
+
+    assert [each["seq"] for each in first.json()["results"]] == [2, 3]
+    assert [each["occurredAt"][11:13] for each in first.json()["results"]] == ["15", "13"]
+    assert first["Link"] == f'<{path}/checkpoints?after=3&limit=2>; rel="next"'
+    assert [each["seq"] for each in second.json()["results"]] == [4]
+    assert (second.json()["next"], second.json()["previous"], second.has_header("Link")) == (None, None, False)
+    assert api.get(f"{path}/checkpoints", {"limit": 3}).json()["next"] is None
+    assert field_errors(api.get(f"{path}/checkpoints", {"limit": 0, "page": 2})) == [
+        ("limit", "invalid"), ("page", "unknown_parameter"),
+    ]  # fmt: skip
+    assert Api(rival).get(f"{path}/checkpoints").status_code == 404
+
+
+def test_customers_and_links_see_checkpoints_without_the_reason_of_a_void(
+    api: Api, organization: Organization, dispatcher: Subject, path: str
+) -> None:
+    account = factories.customer(organization)
+    api.patch(path, {"customerId": str(account.pk)}, if_match="*")
+    wrong = api.post(f"{path}/checkpoints", report(note="at the gate")).json()
+    api.post(f"{path}/checkpoints/{wrong['id']}/void", {"reason": "he mixed it up"})
+    viewers = [
+        factories.member(organization, "customer", customer=account),
+        factories.tracking_link_subject(dispatcher, "C-1"),
+    ]
+
+    for viewer in viewers:
+        listed = Api(viewer).get(f"{path}/checkpoints").json()["results"]
+        shown = Api(viewer).get(f"{path}/checkpoints/{wrong['id']}").json()
+
+        assert listed == [shown]
+        assert (shown["note"], shown["voidedAt"] is None, "voidReason" in shown) == ("at the gate", False, False)
+
+
 def test_an_estimate_without_a_status_is_about_delivery(api: Api, path: str) -> None:
     answer = api.post(
         f"{path}/checkpoints", {"classifier": "EST", "occurredAt": "2030-01-01T00:00:00Z", "source": "planner"}
@@ -77,7 +157,8 @@ def test_an_estimate_without_a_status_is_about_delivery(api: Api, path: str) -> 
         ({"classifier": "MAYBE"}, [("classifier", "invalid_choice")]),
         ({"status": "flying"}, [("status", "invalid_choice")]),
         ({"code": "X3"}, [("codeSystem", "invalid")]),
-        ({"code": "X3", "codeSystem": "edi214"}, [("status", "invalid")]),
+        ({"code": "X3", "codeSystem": "EDI 214"}, [("codeSystem", "syntax")]),
+        ({"code": "X3", "codeSystem": "x" * 33}, [("codeSystem", "syntax")]),
         ({"occurredAt": "yesterday"}, [("occurredAt", "invalid")]),
         ({"occurredAt": "2098-01-01T00:00:00Z"}, [("occurredAt", "future")]),
         ({"seq": 9}, [("seq", "unknown_field")]),

@@ -239,7 +239,6 @@ def test_the_log_with_evidence_folds_to_the_snapshot_at_every_step(case: Case) -
     [
         ({"state": "flying"}, "status"),
         ({"state": ""}, "status"),
-        ({"code": "X3", "code_system": "morse"}, "codeSystem"),
         ({"state": "delivered", "at": NOW + 2 * HOUR}, "occurredAt"),
     ],
 )

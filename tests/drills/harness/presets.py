@@ -15,6 +15,7 @@ from typing import Final
 
 from tests.drills.harness.backing_services import BackingServices
 from tests.drills.harness.environment import (
+    ROOT,
     blank_product_variables,
     database_url,
     free_port,
@@ -62,8 +63,9 @@ def fault_stage() -> Iterator[ProductStage]:
 def _fault_stage(home: Path) -> ProductStage:
     backing = BackingServices(home)
     product_home, static = home / "disk", home / "static"
-    for folder in (product_home, static):
-        folder.mkdir()
+    product_home.mkdir()
+    # What a page needs to follow a shipment.
+    shutil.copytree(ROOT / "realtime" / "static", static)
     sockets = {name: backing.sockets / f"{name}.sock" for name in (*API_ROLES, *WS_ROLES)}
     nginx = Nginx(
         home / "nginx", port=free_port(), static=static,
@@ -76,7 +78,7 @@ def _fault_stage(home: Path) -> ProductStage:
         "DATABASE_URL": backing.endpoints.database_url, "REDIS_URL": backing.endpoints.redis_url,
         "SECRET_KEY": secrets.token_urlsafe(48), "DJANGO_SETTINGS_MODULE": "freight.settings",
         "DEMO": "0", "DEBUG": "0", "HTTPS": "0", "LOG_LEVEL": "INFO", "PORT": str(nginx.port),
-        "DATABASE_POOL_SIZE": str(POOL_SIZE), "RATE_LIMIT_WHITELIST": "",
+        "DATABASE_POOL_SIZE": str(POOL_SIZE), "RATE_LIMIT_WHITELIST": "", "WS_CORS_ORIGINS": nginx.url,
         "GATEWAY_SOCKET": str(backing.sockets / "gateway.sock"), "EXPECTED_PROCESSES": "api=2,ws=2,relay=1",
         # A drill sends more than any client; the limiter's way through Redis stays in use.
         **unlimited("general_max", "ws_connect_max", "sockets_per_user", "sockets_per_address"),

@@ -1,10 +1,11 @@
 """One restore before clients of every door: each is told another epoch, and ends as the database."""
 
 import asyncio
+import contextlib
 import signal
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from tests.drills.clients.http_client import HttpClient, NoResponse, NotSent
 from tests.drills.clients.subscribers import FEED, RoomRecord, Subscriber
 from tests.drills.harness.product_stage import API_ROLES, WS_ROLES, ProductStage
 from tests.drills.restores.backups import Backup
+from tests.drills.restores.client_libraries import LIBRARIES, Client
 
 _ROLES: Final = (*API_ROLES, *WS_ROLES, "relay")
 _WAIT_SECONDS: Final = 30.0
@@ -72,7 +74,9 @@ class Restore:
         live = Subscriber(self.stage.port, self._key, [self.room, FEED], seed=self.reference)
         live.start()
         await subscribers.wait_until_synced([live], _WAIT_SECONDS)
+        libraries = contextlib.AsyncExitStack()
         try:
+            followers = await self._follow(libraries)
             for pieces in (101, 102, 103):
                 await self._amend(pieces)
             before = await self._cursors()
@@ -82,9 +86,11 @@ class Restore:
             await self._wait_until(self._is_numbered)
             await self._wait_until(lambda: self._has_another_epoch(before["epoch"]))
             await self._check_sockets(live, before)
+            await self._check_libraries(followers, before, libraries)
             await self._check_streams(before)
             await self._check_rest(before)
         finally:
+            await libraries.aclose()
             await live.stop()
             await self._client.close()
         self.evidence.seconds = round(time.monotonic() - began, 1)
@@ -178,6 +184,35 @@ class Restore:
         except TimeoutError:
             return False
         return subscriber.stats.snapshots["epoch"] >= len(subscriber.records)
+
+    async def _follow(
+        self, libraries: contextlib.AsyncExitStack, known: tuple[str, int] | None = None
+    ) -> Mapping[str, Client]:
+        """Let each client library follow the shipment until the stack is closed."""
+        return {
+            name: await libraries.enter_async_context(library(self.stage.url, self._key, self.room, known))
+            for name, library in LIBRARIES.items()
+        }
+
+    async def _check_libraries(
+        self, followers: Mapping[str, Client], before: dict[str, Any], libraries: contextlib.AsyncExitStack
+    ) -> None:
+        resumed = await self._follow(libraries, (before["epoch"], before["seq"]))
+        last = len(self._log_of_database())
+        for name in followers:
+            # An open one may first have been given the restored state, later what was written since.
+            for door, client in ((f"{name}, open", followers[name]), (f"{name}, resumed", resumed[name])):
+                await self._check_library(door, client, last)
+
+    async def _check_library(self, door: str, client: Client, last: int) -> None:
+        async def is_level() -> bool:
+            following = await client.following()
+            return "epoch" in following.reasons and following.seq == last
+
+        # Both may wait for up to half a minute before they try again.
+        with contextlib.suppress(TimeoutError):
+            await self._wait_until(is_level, seconds=40)
+        self.evidence.expect(door, await is_level(), await client.following())
 
     async def _check_streams(self, before: dict[str, Any]) -> None:
         streams = {f"/api/shipments/{self.reference}/stream": "seq", "/api/events/stream": "position"}

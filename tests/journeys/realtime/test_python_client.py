@@ -1,9 +1,7 @@
 """The example client in docs/ delivers every event once and in order, against the real product."""
 
 import asyncio
-import importlib.util
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +14,7 @@ from shipments.services.shipments import commands
 from tests import factories
 from tests.drills.harness.environment import ROOT
 from tests.drills.harness.product_stage import ProductStage
+from tests.drills.restores import client_libraries
 from tests.factories import NOW
 from tests.journeys import clients
 
@@ -23,17 +22,9 @@ pytestmark = [pytest.mark.journey, pytest.mark.usefixtures("committed")]
 
 
 @pytest.fixture(scope="module")
-def example() -> Iterator[ModuleType]:
+def example() -> ModuleType:
     """Import the file as a script would."""
-    path = ROOT / "docs" / "examples" / "freight_client.py"
-    spec = importlib.util.spec_from_file_location("freight_client", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["freight_client"] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["freight_client"]
+    return client_libraries.load_python_client()
 
 
 class Case:

@@ -1,11 +1,12 @@
 """Prometheus metrics of the realtime app: sockets, rooms, deliveries, healed gaps, failed hints."""
 
-import time
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from monitoring import clock
 
 _SLOW_CONSUMER: Final = 4431  # CloseCode.SLOW_CONSUMER of realtime.protocol, which metrics does not import
 # The service-level objectives are exact at two of the bounds: 0.1 s for deliveries, 0.2 s for scaling.
@@ -120,7 +121,7 @@ def flush_sent_counts() -> None:
 
 def observe_delivery(committed_at: Iterable[float]) -> None:
     """Observe the latency of events that were just written to a room; commit times in seconds since 1970."""
-    now = time.time()
+    now = clock.now().timestamp()
     for at in committed_at:
         delivery_seconds.observe(max(0.0, now - at))
 

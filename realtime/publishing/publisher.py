@@ -8,7 +8,6 @@ import asyncio
 import os
 import queue
 import threading
-import time
 import uuid
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import structlog
 from channels.layers import get_channel_layer
 
+from monitoring import clock
 from monitoring.dependencies.breaker import CircuitBreaker
 from monitoring.tracing import trace_context
 from realtime import metrics
@@ -167,7 +167,7 @@ def publish_hint(
         "epoch": epoch,
         "ends": ends,
         "reassigns": reassigns,
-        "at": committed_at or time.time(),
+        "at": committed_at or clock.now().timestamp(),
     }
     if trace := trace_context.outgoing_traceparent():
         message["trace"] = trace

@@ -1,6 +1,5 @@
 """The sequencer: assigns every committed event its position in its organisation's feed."""
 
-import time
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import orjson
 from django.db import connection, transaction
 from django.db.models import F, Value
 
+from monitoring import clock
 from shipments import representation, signals
 from shipments.models import FeedEntry
 from shipments.querysets import EqualsAny
@@ -88,7 +88,7 @@ def number_batch() -> int:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
         if not cursor.fetchone()[0]:
             return 0
-        began_at = time.time()
+        began_at = clock.now().timestamp()
         cursor.execute(_NUMBER, {"batch": BATCH, "shown": MAX_SHOWN})
         feeds = cursor.fetchall()
         entries = _entries_by_organization([event_id for *_, event_ids in feeds for event_id in event_ids])

@@ -66,7 +66,8 @@ async def test_a_change_is_one_trace_from_its_request_to_the_socket(
     daphne: ProductProcess, collector: OtlpCollector, case: tuple[httpx.Client, Shipment]
 ) -> None:
     http, reference = case[0], case[1].reference
-    request_trace, socket_trace, caller = uuid.uuid4().hex, uuid.uuid4().hex, "00f067aa0ba902b7"
+    request_trace, socket_trace, search_trace = (uuid.uuid4().hex for _ in range(3))
+    caller = "00f067aa0ba902b7"
     handshake = {
         "Authorization": str(http.headers["Authorization"]),
         "traceparent": f"00-{socket_trace}-{caller}-01",
@@ -83,7 +84,14 @@ async def test_a_change_is_one_trace_from_its_request_to_the_socket(
             headers={"traceparent": f"00-{request_trace}-{caller}-01", "X-Request-ID": f"ask-{request_trace}"},
         )
         await socket.receive("shipment:update")
+        searched = await asyncio.to_thread(
+            http.get,
+            "/shipments",
+            params={"q": "Orchideenweg"},
+            headers={"traceparent": f"00-{search_trace}-{caller}-01"},
+        )
 
+    assert searched.status_code == 200
     assert moved.status_code == 200
     assert comes_true(
         20, lambda: collector.spans_of(socket_trace, "WebSocket") and collector.spans_of(request_trace, "deliver")
@@ -94,7 +102,9 @@ async def test_a_change_is_one_trace_from_its_request_to_the_socket(
         request_trace, "WITH"
     )  # one statement: the shipment, its event and its audit entry
     assert {each["parent"] for each in insert_spans} == {request["id"]}
-    assert reference not in str(collector.spans)
+    assert comes_true(20, lambda: collector.spans_of(search_trace, "GET /api/shipments"))
+    secrets = (reference, "Orchideenweg", handshake["Authorization"].removeprefix("Bearer "))
+    assert [each for each in secrets if each in str(collector.spans)] == []
     assert collector.spans_of(request_trace, "deliver")[0]["parent"] == request["id"]
     socket_span = collector.spans_of(socket_trace, "WebSocket")[0]
     joined = collector.spans_of(socket_trace, "join:room")[0]

@@ -1,13 +1,14 @@
 """The latency of deliveries counts every update to every room with a history, the feed among them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
+from monitoring import clock
 from realtime import metrics
 from realtime.hub.log_room import JoinRequest
 from realtime.hub.room_hub import RoomHub
@@ -107,6 +108,32 @@ async def test_the_latency_of_the_feed_begins_at_the_commit(
 
     _, seconds_after = observed()
     assert shortest <= seconds_after - seconds < longest
+
+
+@pytest.fixture
+def wrong_clock() -> Iterator[None]:
+    """Put this host an hour behind the database."""
+    now = datetime.now(UTC).timestamp()
+    clock.observe(before=now, database=now + 3600, after=now)
+    yield
+    clock.reset()
+
+
+async def test_the_latency_is_true_on_a_host_whose_clock_is_wrong(hub: RoomHub, wrong_clock: None) -> None:
+    by, shipment = await book_shipment()
+    await number_all()
+    member = Watcher()
+    await hub.join(member, [join_request(shipment)])
+    count, seconds = observed()
+
+    await amend(by, shipment, 1, now=clock.now())
+    await number_all()
+    await member.wait_for(2)
+    await asyncio.sleep(0)  # the flush observes after its last write
+
+    count_after, seconds_after = observed()
+    assert count_after - count == 1
+    assert 0 < seconds_after - seconds < 5
 
 
 async def test_nobody_waited_for_an_update_before_the_room_was_open(hub: RoomHub) -> None:

@@ -10,7 +10,9 @@ from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 from pytest_django import DjangoDbBlocker, Settings
 
+from monitoring.dependencies import deadlines
 from monitoring.dependencies.breaker import redis_breaker
+from ratelimits import counters
 from tests.drills.harness.fault_proxy import FaultProxy
 
 
@@ -56,6 +58,19 @@ def fresh_redis_breaker() -> Iterator[None]:
     redis_breaker.reset()
     yield
     redis_breaker.reset()
+
+
+@pytest.fixture
+def patient_redis(monkeypatch: pytest.MonkeyPatch, fresh_redis_breaker: None) -> Iterator[None]:
+    """Let counters wait for Redis as long as a loaded machine takes: they count alone where a wait ends early."""
+    for name in ("COMMAND_TIMEOUT", "REQUEST_BUDGET"):
+        monkeypatch.setattr(deadlines, f"REDIS_{name}_SECONDS", 10.0)
+    pool = counters.redis_client().connection_pool
+    for name in ("socket_timeout", "socket_connect_timeout"):
+        monkeypatch.setitem(pool.connection_kwargs, name, 10.0)
+    pool.disconnect()
+    yield
+    pool.disconnect()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from ratelimits.limiter import Usage
 from ratelimits.policies import Policy
 from tests.ratelimits.redis_commands import captured_commands, is_any_counted_alone
 
-pytestmark = pytest.mark.usefixtures("fresh_redis_breaker")
+pytestmark = pytest.mark.usefixtures("patient_redis")
 
 
 @pytest.fixture

@@ -197,6 +197,7 @@ def test_a_user_without_a_membership_is_401(client: Client, user: User, token: s
 # -- limits ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("patient_redis")
 def test_invalid_credentials_count_against_the_address(client: Client, settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"general": (3, 900)}
 
@@ -208,6 +209,7 @@ def test_invalid_credentials_count_against_the_address(client: Client, settings:
     assert int(responses[4]["Retry-After"]) >= 1
 
 
+@pytest.mark.usefixtures("patient_redis")
 def test_a_caller_is_limited_as_itself_from_any_address(client: Client, token: str, settings: Settings) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"general": (2, 900)}
 

@@ -311,6 +311,7 @@ def test_an_impossible_jump_is_acknowledged_and_kept_as_evidence(driver: Subject
     assert Position.objects.filter(driver_id=present(driver.driver_id), plausible=True).count() == 1
 
 
+@pytest.mark.usefixtures("patient_redis")
 def test_each_device_key_has_its_own_limit_of_positions(driver: Subject, key: str, settings: Any) -> None:
     settings.RATE_LIMITS = settings.RATE_LIMITS | {"general": (1, 900), "positions": (2, 900)}
     place = {"lat": "52.37", "lon": "4.89"}

@@ -33,6 +33,7 @@ class EventFields(TypedDict):
     note: NotRequired[str]
     checkpoint: NotRequired[Mapping[str, Any] | None]
     proof: NotRequired[Mapping[str, Any] | None]
+    voided: NotRequired[Mapping[str, Any] | None]
 
 
 class AuditFields(TypedDict):
@@ -64,7 +65,7 @@ def build_event(shipment: Shipment, **fields: Unpack[EventFields]) -> ShipmentEv
     data: dict[str, Any] = {"changes": dict(fields["changes"])}
     if note:
         data["note"] = note
-    for name in ("checkpoint", "proof"):
+    for name in ("checkpoint", "proof", "voided"):
         if extra := fields.get(name):
             data[name] = dict(extra)  # type: ignore[call-overload]  # the value of a loop over TypedDict keys
     return ShipmentEvent(

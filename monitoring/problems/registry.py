@@ -121,7 +121,7 @@ PROBLEM_TYPES: Final = _registry(
     (
         "illegal_transition", 409, "The shipment cannot move to this state",
         "`current` is its state, `allowed` the states to which it may move from there.",
-        "Choose one of `allowed`, or report what was seen as a checkpoint.",
+        "Choose one of `allowed`, report what was seen as a checkpoint, or void the event that made it so wrongly.",
     ),
     (
         "duplicate_reference", 409, "The reference is in use",
@@ -132,6 +132,11 @@ PROBLEM_TYPES: Final = _registry(
         "not_a_draft", 409, "The shipment is not a draft",
         "Only drafts are deleted.",
         "Cancel it by a transition to `cancelled`.",
+    ),
+    (
+        "not_voidable", 409, "The event cannot be voided",
+        "Only commands (`transitioned`) and observations (`observed`) can; `detail` names its type.",
+        "Void the event that made the shipment what it is wrongly; other changes are changed back.",
     ),
     (
         "customer_in_use", 409, "The customer account is in use",

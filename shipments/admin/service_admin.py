@@ -37,6 +37,8 @@ REFUSALS = (
     services.CustomerNotFound,
     services.CustomerInUse,
     services.CheckpointNotFound,
+    services.EventNotFound,
+    services.NotVoidable,
     services.LinkNotFound,
     members.AccountNotFound,
     members.DuplicateAccount,

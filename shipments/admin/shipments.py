@@ -60,7 +60,9 @@ class NewShipmentForm(_ShipmentForm):
 class ShipmentForm(_ShipmentForm):
     """The form that amends a shipment, and advances it where the lifecycle allows that."""
 
-    move_to = forms.ChoiceField(required=False)
+    move_to = forms.ChoiceField(
+        required=False, help_text="A wrong status is corrected by voiding its event: below, History, Events."
+    )
     reason = forms.CharField(required=False, max_length=200, help_text="Stored in the audit trail.")
     version_read = forms.CharField(widget=forms.HiddenInput)
 

@@ -1,16 +1,16 @@
 """What is reached from a shipment's page: its observations, proofs of delivery and tracking links."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django import forms
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ActionForm
+from django.contrib import admin
 from django.db import models
 from django.http import HttpRequest
 
 from monitoring import clock
 from shipments import services
 from shipments.admin.service_admin import RecordAdmin, acting_subject
+from shipments.admin.voiding import VoidingAdmin
 from shipments.models import Checkpoint, ProofOfDelivery, TrackingLink
 from shipments.services.shipments import tracking_links
 
@@ -43,43 +43,23 @@ class _OfShipmentAdmin(RecordAdmin):
         return rows.none() if is_list and OF_SHIPMENT not in request.GET else rows
 
 
-class VoidForm(ActionForm):
-    """The form of the list's actions, with the reason for voiding."""
-
-    reason = forms.CharField(required=False, max_length=500, label="Reason")
-
-
 @admin.register(Checkpoint)
-class CheckpointAdmin(_OfShipmentAdmin):
+class CheckpointAdmin(_OfShipmentAdmin, VoidingAdmin):
     """Observations: never changed, but voided with a reason; the status is then folded again."""
 
-    write_permission = "shipments:write"
-    action_form = VoidForm
     list_display = (
         "occurred_at", "classifier", "state", "code", "source", "outcome", "recorded_at", "voided_at",
         "void_reason",
     )  # fmt: skip
-    actions = ("void",)
 
-    @admin.action(description="Void the chosen observations, for the reason beside")
-    def void(self, request: HttpRequest, queryset: Rows) -> None:
-        """Exclude observations from the status, for good."""
-        reason = request.POST.get("reason", "").strip().replace("\0", "")
-        if not reason:
-            self.message_user(request, "Say why: voiding needs a reason.", messages.ERROR)
-            return
-        at = clock.now()
-        self.apply_to_each(
-            request,
-            queryset.select_related("shipment"),
-            lambda row: services.void_checkpoint(
-                by=acting_subject(request, row.shipment.organization_id),
-                now=at,
-                reference=row.shipment.reference,
-                checkpoint_id=row.pk,
-                reason=reason[:500],
-            ),
-            "voided",
+    def void_row(self, request: HttpRequest, row: Any, *, at: datetime, reason: str) -> object:
+        """Exclude one observation from the status."""
+        return services.void_checkpoint(
+            by=acting_subject(request, row.shipment.organization_id),
+            now=at,
+            reference=row.shipment.reference,
+            checkpoint_id=row.pk,
+            reason=reason,
         )
 
 

@@ -16,6 +16,7 @@ from shipments.api.shipments import (
     proof_views,
     shipment_views,
     tracking_link_views,
+    void_views,
 )
 from shipments.domain.identifiers import REFERENCE_PATTERN
 
@@ -39,6 +40,11 @@ urlpatterns = [
         name="shipment-transitions",
     ),
     path("shipments/<reference:reference>/events", event_views.EventsView.as_view(), name="shipment-events"),
+    path(
+        "shipments/<reference:reference>/events/<int:seq>/void",
+        void_views.EventVoidView.as_view(),
+        name="event-void",
+    ),
     path(
         "shipments/<reference:reference>/stream",
         stream_views.ShipmentStreamView.as_view(),

@@ -67,6 +67,8 @@ IN_CUSTODY: Final = frozenset(STATES) - {"draft", "booked", "dispatched", "at_pi
 # handed over, waits to be collected or is lost.
 UNDERWAY: Final = IN_MOTION | {"delivery_attempted", "partially_delivered"}
 INITIAL_STATES: Final = ("draft", "booked")
+# After these hardly anything follows: where one was a mistake, only a correction leads back.
+_ENDED: Final = frozenset({"delivered", "returned", "cancelled"})
 
 FLAGS: Final = (
     "delayed",
@@ -128,7 +130,9 @@ def check_transition(current: str, to: str, *, assigned: bool, on_hold: bool) ->
     elif TRANSITIONS[current]:
         reason = f"A shipment that is {current} cannot become {to}."
     else:
-        reason = f"A shipment that is {current} has reached its end; only a correction can change that."
+        reason = f"A shipment that is {current} has reached its end."
+    if current in _ENDED:
+        reason += f" Where that is wrong, void the event that made it {current} (POST …/events/{{seq}}/void)."
     raise IllegalTransition(current, to, targets, reason)
 
 

@@ -14,10 +14,11 @@ from shipments.services.fleet.positions import PositionResult, record_position
 from shipments.services.shipments.bookings import DuplicateReference, book, book_all
 from shipments.services.shipments.commands import NotADraft, advance, amend, discard
 from shipments.services.shipments.flags import clear_flag, open_flag
-from shipments.services.shipments.observations import CheckpointNotFound, Observation, observe, void_checkpoint
+from shipments.services.shipments.observations import CheckpointNotFound, Observation, observe
 from shipments.services.shipments.places import UnknownPlace, resolve_place
 from shipments.services.shipments.proofs import record_proof_of_delivery
 from shipments.services.shipments.tracking_links import LinkNotFound
+from shipments.services.shipments.voiding import EventNotFound, NotVoidable, void_checkpoint, void_event
 from shipments.services.validation import InvalidArgument
 from shipments.services.write import ShipmentNotFound, StaleWrite
 
@@ -29,12 +30,14 @@ __all__ = [
     "DeviceKeyNotFound",
     "DriverNotFound",
     "DuplicateReference",
+    "EventNotFound",
     "FeedNotFound",
     "Fix",
     "Implausible",
     "InvalidArgument",
     "LinkNotFound",
     "NotADraft",
+    "NotVoidable",
     "Observation",
     "PositionResult",
     "ShipmentNotFound",
@@ -54,4 +57,5 @@ __all__ = [
     "record_proof_of_delivery",
     "resolve_place",
     "void_checkpoint",
+    "void_event",
 ]

@@ -37,6 +37,7 @@ _INVALID_VALUES_DETAIL: Final = "Some values cannot be used."
 _CODE_BY_ERROR: Final[Mapping[type[Exception], str]] = {
     services.ShipmentNotFound: "not_found",
     services.CheckpointNotFound: "not_found",
+    services.EventNotFound: "not_found",
     services.FeedNotFound: "not_found",
     services.DriverNotFound: "not_found",
     services.CustomerNotFound: "not_found",
@@ -44,6 +45,7 @@ _CODE_BY_ERROR: Final[Mapping[type[Exception], str]] = {
     services.LinkNotFound: "not_found",
     services.DuplicateReference: "duplicate_reference",
     services.NotADraft: "not_a_draft",
+    services.NotVoidable: "not_voidable",
     services.CustomerInUse: "customer_in_use",
     services.StaleWrite: "stale_version",
     KeyInFlight: "in_flight",
@@ -65,6 +67,7 @@ _DETAIL_BY_ERROR: Final[Mapping[type[Exception], str]] = {
     services.ShipmentNotFound: "There is no such shipment.",
     services.FeedNotFound: _NOT_FOUND_DETAIL,
     services.CheckpointNotFound: "There is no such checkpoint.",
+    services.EventNotFound: "The shipment has no such event.",
     services.DriverNotFound: "There is no such driver.",
     services.CustomerNotFound: "There is no such customer.",
     services.DeviceKeyNotFound: "There is no such key.",

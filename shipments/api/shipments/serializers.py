@@ -124,7 +124,7 @@ class CheckpointReport(StrictSerializer):
 
 
 class Voiding(StrictSerializer):
-    """Why a checkpoint is voided."""
+    """Why a command or an observation is voided."""
 
     reason = Text(max_length=500, help_text="For staff: customers and tracking links do not see it.")
 

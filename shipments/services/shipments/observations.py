@@ -66,7 +66,7 @@ def observe(
             return stored, False
         write.check_version(shipment, expected_version)
         if supersedes is not None:
-            _void_checkpoint(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
+            void_on(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
         place = (
             resolve_place(observation.location, organization_id=by.organization_id)
             if observation.location
@@ -93,27 +93,8 @@ def observe(
     return checkpoint, True
 
 
-def void_checkpoint(
-    *,
-    by: Subject,
-    now: datetime,
-    reference: str,
-    checkpoint_id: uuid.UUID,
-    reason: str,
-    expected_version: Version | None = None,
-) -> Shipment:
-    """Exclude an observation from the fold, for good and with a reason; its history stays.
-
-    Voiding again changes nothing. Raises ShipmentNotFound, StaleWrite, CheckpointNotFound.
-    """
-    with write.locked_shipment(reference, by=by, expected_version=expected_version, with_related=True) as shipment:
-        _void_checkpoint(shipment, checkpoint_id, by=by, now=now, reason=reason)
-    return shipment
-
-
-def _void_checkpoint(
-    shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str
-) -> None:
+def void_on(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: datetime, reason: str) -> None:
+    """Void a checkpoint of the locked shipment; one that is voided already stays. Raises CheckpointNotFound."""
     checkpoint = Checkpoint.objects.filter(shipment=shipment, pk=checkpoint_id).first()
     if checkpoint is None:
         raise CheckpointNotFound(str(checkpoint_id))
@@ -123,7 +104,7 @@ def _void_checkpoint(
     checkpoint.save(update_fields=["voided_at", "void_reason"])
     before = write.snapshot(shipment)
     if checkpoint.classifier == _ACTUAL:
-        _refold(shipment, extra=None)
+        refold(shipment)
     elif shipment.eta == checkpoint.occurred_at:
         shipment.eta = _current_estimate(shipment)
     _commit_checkpoint(shipment, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason)
@@ -170,7 +151,7 @@ def _apply(
     if meaning.state is None:
         return Checkpoint.Outcome.APPLIED
     newest = shipment.effective_at
-    folded = _refold(shipment, extra=checkpoint)
+    folded = refold(shipment, extra=checkpoint)
     if checkpoint.pk not in folded.applied:
         return Checkpoint.Outcome.ANOMALOUS
     if checkpoint.occurred_at < newest or shipment.status != meaning.state:
@@ -200,30 +181,46 @@ def _current_estimate(shipment: Shipment) -> datetime | None:
     return newest.occurred_at if newest else shipment.planned_delivery_at
 
 
-def _refold(shipment: Shipment, *, extra: Checkpoint | None) -> status_fold.FoldResult:
-    """Set status, effective and delivery time from all commands and checkpoints, `extra` included."""
+def refold(
+    shipment: Shipment, *, extra: Checkpoint | None = None, without_seq: int | None = None
+) -> status_fold.FoldResult:
+    """Set status, effective and delivery time from all commands and checkpoints that are not voided.
+
+    `extra` is a checkpoint that is not stored yet; `without_seq` the `seq` of a command that is being voided.
+    """
     created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
     checkpoints = list(
         Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None).exclude(state="")
     )
     if extra is not None:
         checkpoints.append(extra)
-    commands = ShipmentEvent.objects.filter(shipment=shipment, type=EventType.TRANSITIONED)
     folded = status_fold.fold(
         created.status,
         created.recorded_at,
         [
             *(status_fold.FoldEntry(c.pk, c.state, c.occurred_at, is_command=False) for c in checkpoints),
-            *(
-                status_fold.FoldEntry(e.pk, e.status, e.effective_at, is_command=True)
-                for e in commands.only("id", "status", "effective_at")
-            ),
+            *_commands(shipment, without_seq),
         ],
     )
     shipment.status = folded.status
     shipment.effective_at = folded.effective_at
     shipment.delivered_at = folded.delivered_at
     return folded
+
+
+def _commands(shipment: Shipment, without_seq: int | None) -> list[status_fold.FoldEntry]:
+    """Return the accepted commands that no event has voided."""
+    rows = list(
+        ShipmentEvent.objects.filter(shipment=shipment, type__in=(EventType.TRANSITIONED, EventType.VOIDED))
+        .order_by("seq")
+        .values_list("type", "pk", "seq", "status", "effective_at", "data__voided__seq")
+    )
+    voided = {without_seq, *(voided_seq for kind, *_, voided_seq in rows if kind == EventType.VOIDED)}
+    return [
+        status_fold.FoldEntry(pk, status, effective_at, is_command=True)
+        for kind, pk, seq, status, effective_at, _ in rows
+        if kind == EventType.TRANSITIONED and seq not in voided
+    ]
 
 
 def _commit_checkpoint(
@@ -239,6 +236,7 @@ def _commit_checkpoint(
     """Commit what a checkpoint, stored or voided, has changed on the locked shipment; `before` is its snapshot."""
     old, new = write.snapshot_diff(before, write.snapshot(shipment))
     checkpoint_json = representation.checkpoint(checkpoint)
+    voided = voided_entry(checkpoint.seq, EventType.OBSERVED, checkpoint.state)
     write.commit_change(
         shipment,
         kind,
@@ -252,4 +250,10 @@ def _commit_checkpoint(
         location=checkpoint.location,
         note=reason or checkpoint.note,
         checkpoint=checkpoint_json,
+        voided=voided if kind == EventType.VOIDED else {},
     )
+
+
+def voided_entry(seq: int, kind: EventType, state: str) -> representation.Json:
+    """Return `data.voided` of an event: which one it voids, and the status that this one claimed, None for none."""
+    return {"seq": seq, "type": kind.value, "status": state or None}

@@ -81,6 +81,7 @@ def names_of(world: World) -> dict[str, list[Any]]:
         "driver_id": [world.drivers[0].pk, world.other_driver.pk],
         "customer_id": [world.customer.pk, world.other_customer.pk],
         "checkpoint_id": [world.checkpoint_id],
+        "seq": [1, 2],
         "flag": ["damaged"],
         "kind": ["bol", "label", "pod"],
         "extension": list(FORMATS),

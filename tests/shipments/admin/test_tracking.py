@@ -80,6 +80,42 @@ def test_another_organisations_observations_are_not_there(operator: OperatorFact
     assert list(response.wsgi_request.GET) == ["shipment__id__exact"]
 
 
+def _void_event(client: Any, shipment: Shipment, *seqs: int) -> Any:
+    keys = ShipmentEvent.objects.filter(shipment=shipment, seq__in=seqs).values_list("pk", flat=True)
+    return client.post(
+        "/admin/shipments/shipmentevent/",
+        {"action": "void", "_selected_action": [str(key) for key in keys], "reason": "a slip"},
+    )
+
+
+@pytest.mark.parametrize("role", ["dispatcher", "root"])
+def test_a_command_is_voided_in_the_log_with_its_reason(
+    operator: OperatorFactory, organization: Organization, shipment: Shipment, role: str
+) -> None:
+    by = factories.member(organization, "dispatcher")
+    services.advance(by=by, now=NOW, reference=shipment.reference, to="delivered")
+
+    response = _void_event(operator(role), shipment, 3)
+
+    assert messages_of(response) == ["1 voided."]
+    assert Shipment.objects.get(pk=shipment.pk).status == "in_transit"
+    assert ShipmentEvent.objects.get(shipment=shipment, type="voided").data["note"] == "a slip"
+
+
+def test_other_events_are_refused_one_by_one(operator: OperatorFactory, shipment: Shipment) -> None:
+    response = _void_event(operator("dispatcher"), shipment, 1, 2)
+
+    refusal, done = messages_of(response)
+    assert refusal.endswith("only an accepted command (transitioned) or an observation (observed) can be voided.")
+    assert done == "1 voided."
+
+
+def test_an_auditor_voids_no_command(operator: OperatorFactory, shipment: Shipment) -> None:
+    _void_event(operator("auditor"), shipment, 2)
+
+    assert Shipment.objects.get(pk=shipment.pk).status == "in_transit"
+
+
 @pytest.mark.parametrize("page", ["checkpoint", "proofofdelivery"])
 def test_without_a_shipment_nothing_is_listed(operator: OperatorFactory, shipment: Shipment, page: str) -> None:
     client = operator("root")

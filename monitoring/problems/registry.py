@@ -139,6 +139,11 @@ PROBLEM_TYPES: Final = _registry(
         "Void the event that made the shipment what it is wrongly; other changes are changed back.",
     ),
     (
+        "source_event_conflict", 409, "The source event is stored with other content",
+        "The `source` has told this `sourceEventId` otherwise, and the caller may not correct it.",
+        "Let a dispatcher correct it, or report under an id of its own.",
+    ),
+    (
         "customer_in_use", 409, "The customer account is in use",
         "It has shipments or members.",
         "Keep it, or move those to another account first.",

@@ -80,6 +80,7 @@ FLAGS: Final = (
     "temperature",
     "off_route",
     "stale",
+    "exception",
 )
 
 

@@ -13,13 +13,28 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The meaning of a code: a state, a flag that it opens or clears, or only an estimate (which moves the ETA)."""
+    """The meaning of a code: a state, a flag that it opens or clears, or only an estimate (which moves the ETA).
+
+    `state_elsewhere` is the state where the place is known to be another than the destination. `is_arrival`: as an
+    estimate at the destination it is the delivery's. `is_appointment`: the time may be that of an appointment,
+    which moves nothing before it is due. `delivered_after`: the code that must have been observed at the
+    destination before; then this one says that the freight was delivered, and otherwise nothing about it.
+    """
 
     state: str | None = None
+    state_elsewhere: str | None = None
     opens_flag: str | None = None
     clears_flag: str | None = None
     is_estimate: bool = False
+    is_arrival: bool = False
+    is_appointment: bool = False
+    delivered_after: str | None = None
     remark: str = ""
+
+    @property
+    def may_lie_ahead(self) -> bool:
+        """Whether the time may lie in the future, also where the sender calls it actual."""
+        return self.is_estimate or self.is_appointment
 
 
 def _state_meanings(table: Mapping[str, str]) -> dict[str, Meaning]:
@@ -29,11 +44,10 @@ def _state_meanings(table: Mapping[str, str]) -> dict[str, Meaning]:
 EDI_214: Final = _state_meanings(
     {
         "booked": "XB BF",
-        "dispatched": "AA",  # AT7-03: pickup appointment
         "at_pickup": "X3 X8 L1",
         "in_transit": "AF CP AM P1 R1 BA RL",
-        "at_facility": "X4 X9 I1 J1 AR",
-        "out_for_delivery": "X6 AJ OA",
+        "at_facility": "X9 I1 J1",
+        "out_for_delivery": "X6 AJ",
         "at_delivery": "X1 X5 S1",
         "delivery_attempted": "AH AP",
         "available_for_pickup": "AW AV",
@@ -44,6 +58,12 @@ EDI_214: Final = _state_meanings(
         "cancelled": "CA",
     }
 ) | {
+    "AA": Meaning(state="dispatched", is_appointment=True),  # AT7-03: pickup appointment
+    "AB": Meaning(is_appointment=True, remark="delivery appointment"),  # AT7-03
+    "X4": Meaning(state="at_facility", is_arrival=True),
+    "AR": Meaning(state="at_facility", is_arrival=True),
+    "OA": Meaning(state="out_for_delivery", state_elsewhere="in_transit"),
+    "A7": Meaning(opens_flag="refused"),  # with any reason but those above
     "SD": Meaning(opens_flag="delayed"),
     "A9": Meaning(opens_flag="damaged"),
     "K1": Meaning(opens_flag="customs_hold"),
@@ -65,13 +85,21 @@ DCSA: Final = _state_meanings(
         "dispatched": "GTOT/EMPTY PICK",
         "at_pickup": "STUF",
         "in_transit": "LOAD DEPA",
-        "at_facility": "ARRI DISC GTIN",
-        "out_for_delivery": "GTOT/LADEN",
+        "at_facility": "DISC GTIN/LADEN",
         "available_for_pickup": "AVPU",
         "delivered": "DROP STRP",
         "cancelled": "CANC",
     }
-)
+) | {
+    "ARRI": Meaning(state="at_facility", is_arrival=True),
+    "GTOT/LADEN": Meaning(state="out_for_delivery", state_elsewhere="in_transit"),
+    "GTIN/EMPTY": Meaning(delivered_after="GTOT/LADEN"),
+    "CUSS": Meaning(opens_flag="customs_hold"),
+    "CUSI": Meaning(opens_flag="customs_hold"),
+    "CUSR": Meaning(clears_flag="customs_hold"),
+    "HOLD": Meaning(opens_flag="on_hold"),
+    "RELS": Meaning(clears_flag="on_hold"),
+}
 EASYPOST: Final = _state_meanings(
     {
         "draft": "unknown",
@@ -95,7 +123,10 @@ AFTERSHIP: Final = _state_meanings(
         "available_for_pickup": "AvailableForPickup",
         "delivered": "Delivered",
     }
-)
+) | {
+    "Exception": Meaning(opens_flag="exception"),
+    "Expired": Meaning(opens_flag="exception"),
+}
 CODE_SYSTEMS: Final[Mapping[str, Mapping[str, Meaning]]] = {
     "edi214": EDI_214,
     "dcsa": DCSA,
@@ -144,5 +175,20 @@ ROUND_TRIP_STATES: Final[Mapping[str, frozenset[str]]] = {
 
 
 def translate(system: str, code: str) -> Meaning | None:
-    """Return the meaning of a code, None for one that is not in the system's table, or of an unknown system."""
-    return CODE_SYSTEMS.get(system, {}).get(code)
+    """Return the meaning of a code, None for one that is not in the system's table, or of an unknown system.
+
+    A qualifier that the table does not name (`D1/NS`, an AT7-02 reason) leaves the meaning of the code before it.
+    """
+    table = CODE_SYSTEMS.get(system, {})
+    return table.get(code) or table.get(code.partition("/")[0])
+
+
+def meaning_of_state(state: str) -> Meaning:
+    """Return the meaning of a state that is reported as such."""
+    return Meaning(state=state, is_arrival=state == "at_facility")
+
+
+# The codes that say that the freight was delivered, but only after another one.
+CODES_AFTER_DELIVERY: Final = frozenset(
+    code for table in CODE_SYSTEMS.values() for code, meaning in table.items() if meaning.delivered_after
+)

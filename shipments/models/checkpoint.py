@@ -16,11 +16,15 @@ class Checkpoint(models.Model):
         PLANNED = "PLN"
 
     class Outcome(models.TextChoices):
-        """How it affected the status on arrival: for the audit, since it depends on the order of arrival."""
+        """How it affected the status on arrival: for the audit, since it depends on the order of arrival.
+
+        A duplicate is never stored: only the response to it says so.
+        """
 
         APPLIED = "applied"
         LATE = "late"
         ANOMALOUS = "anomalous"
+        DUPLICATE = "duplicate"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     shipment = models.ForeignKey("Shipment", on_delete=models.PROTECT, related_name="checkpoints", db_index=False)
@@ -42,10 +46,11 @@ class Checkpoint(models.Model):
 
     class Meta:
         constraints = [
+            # A source corrects an event under its id: the one before is voided, and stays.
             models.UniqueConstraint(
                 fields=["shipment", "source", "source_event_id"],
-                condition=models.Q(source_event_id__isnull=False),
-                name="checkpoint_source_event_once",
+                condition=models.Q(source_event_id__isnull=False, voided_at=None),
+                name="checkpoint_source_event_counts",
             ),
             models.UniqueConstraint(fields=["shipment", "seq"], name="checkpoint_of_event"),
         ]

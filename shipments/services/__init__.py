@@ -14,9 +14,10 @@ from shipments.services.fleet.positions import PositionResult, record_position
 from shipments.services.shipments.bookings import DuplicateReference, book, book_all
 from shipments.services.shipments.commands import NotADraft, advance, amend, discard
 from shipments.services.shipments.flags import clear_flag, open_flag
-from shipments.services.shipments.observations import CheckpointNotFound, Observation, observe
+from shipments.services.shipments.observations import CheckpointNotFound, observe
 from shipments.services.shipments.places import UnknownPlace, resolve_place
 from shipments.services.shipments.proofs import record_proof_of_delivery
+from shipments.services.shipments.source_events import Observation, SourceEventConflict
 from shipments.services.shipments.tracking_links import LinkNotFound
 from shipments.services.shipments.voiding import EventNotFound, NotVoidable, void_checkpoint, void_event
 from shipments.services.validation import InvalidArgument
@@ -41,6 +42,7 @@ __all__ = [
     "Observation",
     "PositionResult",
     "ShipmentNotFound",
+    "SourceEventConflict",
     "StaleWrite",
     "UnknownPlace",
     "advance",

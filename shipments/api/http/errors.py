@@ -47,6 +47,7 @@ _CODE_BY_ERROR: Final[Mapping[type[Exception], str]] = {
     services.NotADraft: "not_a_draft",
     services.NotVoidable: "not_voidable",
     services.CustomerInUse: "customer_in_use",
+    services.SourceEventConflict: "source_event_conflict",
     services.StaleWrite: "stale_version",
     KeyInFlight: "in_flight",
     KeyReused: "key_reused",

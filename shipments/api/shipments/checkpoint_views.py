@@ -2,9 +2,10 @@
 
 import uuid
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
+import orjson
 from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -50,6 +51,8 @@ _LOCATION: Final = OpenApiParameter(
     "Location", str, OpenApiParameter.HEADER, response=[200, 201], description="Path of the checkpoint."
 )
 
+_SUMMARY_FIELDS: Final = ("reference", "status", "seq", "eta", "deliveredAt", "flags")
+
 
 class CheckpointsView(APIView):
     """Observations of one shipment."""
@@ -80,24 +83,31 @@ class CheckpointsView(APIView):
     @extend_schema(
         operation_id="observeShipment",
         request=CheckpointReport,
-        parameters=[REFERENCE, if_match(required=False), _LOCATION, *IDEMPOTENCY_PARAMETERS],
+        parameters=[REFERENCE, if_match(required=False), _LOCATION, ETAG, *IDEMPOTENCY_PARAMETERS],
         responses={
-            200: schemas.Checkpoint,
-            201: schemas.Checkpoint,
-            **problem_responses(404, 412, body=True, keyed=True),
+            200: schemas.StoredCheckpoint,
+            201: schemas.StoredCheckpoint,
+            **problem_responses(404, 409, 412, body=True, keyed=True),
         },
     )
     @idempotent_write
     def post(self, request: Request, reference: str) -> Response:
-        """Store an observation and apply it; the same source event again returns the stored checkpoint."""
+        """Store an observation and apply it; the same again returns the stored checkpoint with 200.
+
+        The same source event with other content corrects the one that is stored: that one is voided, with an event
+        of its own. The response says what the shipment is now, and its ETag.
+        """
         arguments, report = shipment_command(
             request, reference, permission="checkpoints:write", body=CheckpointReport
         )
         supersedes = report.pop("supersedes", None)
         checkpoint, is_new = services.observe(**arguments, observation=Observation(**report), supersedes=supersedes)
+        shipment = shipment_response(arguments["by"], reference)
         location = reverse("shipment-checkpoint", args=[reference, checkpoint.pk])
         return Response(
-            representation.checkpoint(checkpoint), status=201 if is_new else 200, headers={"Location": location}
+            representation.checkpoint(checkpoint) | {"shipment": _summary(shipment.content)},
+            status=201 if is_new else 200,
+            headers={"Location": location, "ETag": shipment["ETag"]},
         )
 
 
@@ -146,3 +156,9 @@ def _shipment_id(subject: Subject, reference: str) -> uuid.UUID:
         raise ShipmentNotFound(reference)
     identifier: uuid.UUID = row
     return identifier
+
+
+def _summary(shipment_json: bytes) -> dict[str, Any]:
+    """Return what observations can change of a shipment, out of its JSON."""
+    shipment = orjson.loads(shipment_json)
+    return {field: shipment[field] for field in _SUMMARY_FIELDS}

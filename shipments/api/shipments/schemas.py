@@ -132,6 +132,23 @@ class EventLog(ResponseSchema):
     events = Event(many=True)
 
 
+class ShipmentSummary(ResponseSchema):
+    """What observations can change of a shipment."""
+
+    reference = serializers.CharField()
+    status = serializers.ChoiceField(lifecycle.STATES)
+    seq = serializers.IntegerField(help_text="Number of the newest event.")
+    eta = serializers.DateTimeField(allow_null=True)
+    deliveredAt = serializers.DateTimeField(allow_null=True)
+    flags = Flag(many=True)
+
+
+class StoredCheckpoint(Checkpoint):
+    """An observation as it was stored, and the shipment as it is now."""
+
+    shipment = ShipmentSummary()
+
+
 class ProofPicture(ResponseSchema):
     """A picture as it was stored, encoded anew; `sha256` is the digest of the upload."""
 

@@ -4,9 +4,10 @@ See `shipments.domain.status_fold` for the rules of the fold.
 """
 
 import uuid
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
+
+from django.db.models import Q
 
 from shipments import representation
 from shipments.auth.subjects import Subject
@@ -14,8 +15,9 @@ from shipments.domain import lifecycle, status_codes, status_fold
 from shipments.domain.versions import Version
 from shipments.models import Checkpoint, EventType, Location, Shipment, ShipmentEvent
 from shipments.services import write
-from shipments.services.shipments import flags
-from shipments.services.shipments.places import Place, resolve_place
+from shipments.services.shipments import observed_effects, source_events
+from shipments.services.shipments.places import resolve_place
+from shipments.services.shipments.source_events import Observation
 from shipments.services.validation import InvalidArgument, refuse_future
 
 _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
@@ -23,24 +25,6 @@ _ACTUAL: Final = Checkpoint.Classifier.ACTUAL
 
 class CheckpointNotFound(Exception):
     """The shipment has no such checkpoint."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """A reported observation: a `state`, a `code` of a `code_system`, or neither (an estimate of delivery).
-
-    Where both are given the state counts, and the code is stored beside it.
-    """
-
-    classifier: str
-    occurred_at: datetime
-    source: str
-    source_event_id: str | None = None
-    state: str = ""
-    code: str = ""
-    code_system: str = ""
-    location: str | Place | Location | None = None
-    note: str = ""
 
 
 def observe(
@@ -54,29 +38,36 @@ def observe(
 ) -> tuple[Checkpoint, bool]:
     """Store an observation as a checkpoint and evaluate it; return the checkpoint and whether it is new.
 
-    The same `(source, source_event_id)` returns the stored checkpoint and writes nothing, whatever
-    `expected_version` says. `supersedes` voids that checkpoint first, in the same transaction. Every stored
-    observation writes exactly one event.
-    Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, InvalidArgument.
+    The same again (see `source_events`) returns the stored checkpoint and writes nothing, whatever
+    `expected_version` says. The same `(source, source_event_id)` with other content corrects the checkpoint that is
+    stored: it is voided first, in the same transaction, as is the one that `supersedes` names. Every stored
+    observation writes exactly one event, and so does every voiding.
+    Raises ShipmentNotFound, StaleWrite, CheckpointNotFound, UnknownPlace, InvalidArgument; SourceEventConflict and
+    Forbidden where the subject may not correct.
     """
+    if supersedes is not None:
+        by.require("shipments:write")
     meaning = _translate(observation, now)
     with write.locked_shipment(reference, by=by, with_related=True) as shipment:
-        stored = _find_stored(shipment, observation)
-        if stored is not None:
-            return stored, False
-        write.check_version(shipment, expected_version)
-        if supersedes is not None:
-            void_on(shipment, supersedes, by=by, now=now, reason=f"superseded by {observation.source}")
         place = (
             resolve_place(observation.location, organization_id=by.organization_id)
             if observation.location
             else None
         )
+        earlier = source_events.find_earlier(shipment, observation, place, supersedes=supersedes)
+        if earlier.repeated is not None:
+            return earlier.repeated, False
+        if earlier.corrected is not None:
+            source_events.check_may_correct(by, observation, earlier.corrected)
+        write.check_version(shipment, expected_version)
+        corrected = {earlier.corrected.pk} if earlier.corrected else set()
+        for wrong in corrected | ({supersedes} if supersedes else set()):
+            void_on(shipment, wrong, by=by, now=now, reason=f"superseded by {observation.source}")
         checkpoint = Checkpoint(
             shipment=shipment,
             seq=shipment.seq + 1,
             classifier=observation.classifier,
-            state=(meaning.state or "") if meaning else "",
+            state=_state_of(meaning, shipment, place, observation, now),
             code=observation.code,
             code_system=observation.code_system,
             occurred_at=observation.occurred_at,
@@ -103,37 +94,51 @@ def void_on(shipment: Shipment, checkpoint_id: uuid.UUID, *, by: Subject, now: d
     checkpoint.voided_at, checkpoint.void_reason = now, reason
     checkpoint.save(update_fields=["voided_at", "void_reason"])
     before = write.snapshot(shipment)
-    if checkpoint.classifier == _ACTUAL:
+    if not observed_effects.is_estimate(checkpoint):
         refold(shipment)
+        observed_effects.refold_flags(shipment, observed_effects.meaning_of(checkpoint), extra=None)
     elif shipment.eta == checkpoint.occurred_at:
-        shipment.eta = _current_estimate(shipment)
+        shipment.eta = observed_effects.current_estimate(shipment)
     _commit_checkpoint(shipment, EventType.VOIDED, before, by=by, now=now, checkpoint=checkpoint, reason=reason)
 
 
 def _translate(observation: Observation, now: datetime) -> status_codes.Meaning | None:
     """Return what the observation means, None for a code that is in no table. Raises InvalidArgument."""
-    actual = observation.classifier == _ACTUAL
-    if actual:
+    meaning = _meaning_of(observation)
+    if observation.classifier == _ACTUAL and not (meaning and meaning.may_lie_ahead):
         refuse_future(
             "occurredAt", observation.occurred_at, now=now, reason="What lies in the future cannot have happened"
         )
+    return meaning
+
+
+def _meaning_of(observation: Observation) -> status_codes.Meaning | None:
     if observation.state:
         if observation.state not in lifecycle.STATES:
             raise InvalidArgument("status", f"{observation.state!r} is not a state.", code="unknown_state")
-        return status_codes.Meaning(state=observation.state)
+        return status_codes.meaning_of_state(observation.state)
     if observation.code:
         return status_codes.translate(observation.code_system, observation.code)
-    if actual:
+    if observation.classifier == _ACTUAL:
         raise InvalidArgument("status", "An actual checkpoint names a status or a code.", code="required")
     return status_codes.Meaning(state="delivered", is_estimate=True)
 
 
-def _find_stored(shipment: Shipment, observation: Observation) -> Checkpoint | None:
-    if observation.source_event_id is None:
-        return None
-    return Checkpoint.objects.filter(
-        shipment=shipment, source=observation.source, source_event_id=observation.source_event_id
-    ).first()
+def _state_of(
+    meaning: status_codes.Meaning | None,
+    shipment: Shipment,
+    place: Location | None,
+    observation: Observation,
+    now: datetime,
+) -> str:
+    """Return the state that is stored for a meaning: empty for none, and for an appointment that lies ahead."""
+    if meaning is None:
+        return ""
+    if meaning.is_appointment and observation.occurred_at > now:
+        return ""
+    if meaning.state_elsewhere and observed_effects.is_at_destination(shipment, place) is False:
+        return meaning.state_elsewhere
+    return meaning.state or ""
 
 
 def _apply(
@@ -142,43 +147,21 @@ def _apply(
     """Apply the observation to the locked, unsaved shipment, and return the checkpoint's outcome."""
     if meaning is None:
         return Checkpoint.Outcome.ANOMALOUS  # an unknown code: stored and shown, never guessed
+    if status_fold.is_before_any_booking(checkpoint.occurred_at, shipment.created_at):
+        return Checkpoint.Outcome.ANOMALOUS
     if checkpoint.classifier != _ACTUAL or meaning.is_estimate:
-        return _apply_estimate(shipment, checkpoint, meaning)
-    if meaning.opens_flag:
-        flags.add_flag(shipment, meaning.opens_flag, reason=f"{checkpoint.source} {checkpoint.code}", now=now)
-    if meaning.clears_flag:
-        flags.remove_flag(shipment, meaning.clears_flag)
-    if meaning.state is None:
-        return Checkpoint.Outcome.APPLIED
-    newest = shipment.effective_at
+        return observed_effects.apply_estimate(shipment, checkpoint, meaning)
+    observed_effects.refold_flags(shipment, meaning, extra=checkpoint)
+    if not checkpoint.state and not meaning.delivered_after:
+        return Checkpoint.Outcome.APPLIED if meaning.opens_flag or meaning.clears_flag else Checkpoint.Outcome.LATE
+    before = (shipment.status, shipment.delivered_at)
     folded = refold(shipment, extra=checkpoint)
     if checkpoint.pk not in folded.applied:
-        return Checkpoint.Outcome.ANOMALOUS
-    if checkpoint.occurred_at < newest or shipment.status != meaning.state:
-        return Checkpoint.Outcome.LATE
-    return Checkpoint.Outcome.APPLIED
-
-
-def _apply_estimate(shipment: Shipment, checkpoint: Checkpoint, meaning: status_codes.Meaning) -> str:
-    """Move the ETA where the estimate is one of delivery; an estimate wins over a plan."""
-    of_delivery = meaning.is_estimate or meaning.state == "delivered"
-    planned = checkpoint.classifier == Checkpoint.Classifier.PLANNED
-    if not of_delivery or (planned and _estimates(shipment).exclude(classifier="PLN").exists()):
-        return Checkpoint.Outcome.LATE
-    shipment.eta = checkpoint.occurred_at
-    return Checkpoint.Outcome.APPLIED
-
-
-def _estimates(shipment: Shipment) -> Any:
-    return Checkpoint.objects.filter(shipment=shipment, voided_at=None, outcome="applied").exclude(
-        classifier=_ACTUAL, state__gt=""
-    )
-
-
-def _current_estimate(shipment: Shipment) -> datetime | None:
-    """Return the ETA that the remaining estimates give, else the plan."""
-    newest = _estimates(shipment).filter(state__in=["", "delivered"]).order_by("-seq").first()
-    return newest.occurred_at if newest else shipment.planned_delivery_at
+        return Checkpoint.Outcome.LATE if meaning.delivered_after else Checkpoint.Outcome.ANOMALOUS
+    is_newest = folded.newest == (checkpoint.occurred_at, status_fold.RANK[checkpoint.state or "delivered"])
+    if is_newest or (shipment.status, shipment.delivered_at) != before:
+        return Checkpoint.Outcome.APPLIED
+    return Checkpoint.Outcome.LATE
 
 
 def refold(
@@ -189,16 +172,18 @@ def refold(
     `extra` is a checkpoint that is not stored yet; `without_seq` the `seq` of a command that is being voided.
     """
     created = ShipmentEvent.objects.only("status", "recorded_at").get(shipment=shipment, seq=1)
-    checkpoints = list(
-        Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None).exclude(state="")
-    )
+    checkpoints = _counting(shipment)
     if extra is not None:
         checkpoints.append(extra)
     folded = status_fold.fold(
         created.status,
         created.recorded_at,
         [
-            *(status_fold.FoldEntry(c.pk, c.state, c.occurred_at, is_command=False) for c in checkpoints),
+            *(
+                status_fold.FoldEntry(each.pk, state, each.occurred_at, is_command=False)
+                for each in checkpoints
+                if (state := each.state or _delivered_by(each, checkpoints, shipment))
+            ),
             *_commands(shipment, without_seq),
         ],
     )
@@ -221,6 +206,28 @@ def _commands(shipment: Shipment, without_seq: int | None) -> list[status_fold.F
         for kind, pk, seq, status, effective_at, _ in rows
         if kind == EventType.TRANSITIONED and seq not in voided
     ]
+
+
+def _counting(shipment: Shipment) -> list[Checkpoint]:
+    """Return the stored observations that count for the status."""
+    actual = Checkpoint.objects.filter(shipment=shipment, classifier=_ACTUAL, voided_at=None)
+    return [
+        checkpoint
+        for checkpoint in actual.filter(~Q(state="") | Q(code__in=status_codes.CODES_AFTER_DELIVERY))
+        if not status_fold.is_before_any_booking(checkpoint.occurred_at, shipment.created_at)
+    ]
+
+
+def _delivered_by(checkpoint: Checkpoint, all_of_it: list[Checkpoint], shipment: Shipment) -> str:
+    """Return `delivered` for a code that says so after another one, observed at the destination before."""
+    meaning = status_codes.translate(checkpoint.code_system, checkpoint.code)
+    is_delivery = meaning is not None and any(
+        (each.code_system, each.code) == (checkpoint.code_system, meaning.delivered_after)
+        and each.occurred_at <= checkpoint.occurred_at
+        and observed_effects.is_at_destination(shipment, each.location)
+        for each in all_of_it
+    )
+    return "delivered" if is_delivery else ""
 
 
 def _commit_checkpoint(

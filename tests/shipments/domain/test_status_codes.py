@@ -18,6 +18,7 @@ AT7 = {
     "AW": "available_for_pickup", "AV": "available_for_pickup",
     "D2": "partially_delivered", "PA": "partially_delivered",
     "D1": "delivered", "CD": "delivered", "CB": "delivered",
+    "AB": "delivery appointment", "A7": "+refused",
     "A7/BS": "returning", "A7/BT": "returning", "A3": "returned", "CA": "cancelled",
     "SD": "+delayed", "A9": "+damaged", "K1": "+customs_hold", "PR": "+customs_hold",
     "K2": "-customs_hold", "RH": "-customs_hold", "AI": "reconsigned", "PU": "pickup failed", "SN": "pickup failed",
@@ -68,9 +69,27 @@ def test_the_other_states_are_known() -> None:
     }
 
 
-UNKNOWN = [("edi214", "ZZ"), ("edi214", "x3"), ("edi214", "A7"), ("dcsa", "GTOT"), ("aftership", "Exception")]
+UNKNOWN = [
+    ("edi214", "ZZ"), ("edi214", "x3"), ("dcsa", "GTOT"), ("dcsa", "GTIN"), ("dcsa", "GTIN/FULL"),
+    ("morse", "X3"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("system", "code"), UNKNOWN)
 def test_an_unknown_code_is_not_guessed(system: str, code: str) -> None:
     assert translate(system, code) is None
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "same_as"),
+    [
+        ("edi214", "D1/NS", "D1"),
+        ("edi214", "A7/A2", "A7"),
+        ("edi214", "A7", "A7"),
+        ("easypost", "failure/new", "failure"),
+    ],
+)
+def test_a_qualifier_that_is_not_in_the_table_leaves_the_meaning_of_the_code(
+    system: str, code: str, same_as: str
+) -> None:
+    assert translate(system, code) == CODE_SYSTEMS[system][same_as]

@@ -5,11 +5,19 @@ import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shipments.domain.lifecycle import IN_CUSTODY, STATES, TRANSITIONS
-from shipments.domain.status_fold import OBSERVATION_EDGES, REACHABLE, FoldEntry, fold, next_status
+from shipments.domain.status_fold import (
+    OBSERVATION_EDGES,
+    REACHABLE,
+    FoldEntry,
+    fold,
+    is_before_any_booking,
+    next_status,
+)
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 OBSERVED = st.lists(st.tuples(st.sampled_from(STATES), st.integers(0, 12)), max_size=12)
@@ -53,12 +61,25 @@ def test_no_observation_leads_to_lost() -> None:
     assert all("lost" not in REACHABLE[state] for state in STATES)
 
 
+# The way back to the sender: whatever a carrier scans there is the return, and the delivery ends it.
+ON_THE_WAY_BACK = {
+    ("returning", "in_transit"): "returning",
+    ("returning", "at_facility"): "returning",
+    ("returning", "out_for_delivery"): "returning",
+    ("returning", "at_delivery"): "returning",
+    ("returning", "delivery_attempted"): "returning",
+    ("returning", "available_for_pickup"): "returning",
+    ("returning", "delivered"): "returned",
+    ("returned", "delivered"): "returned",
+}
+
+
 def test_every_pair_of_states_has_an_outcome() -> None:
     for status, observed in itertools.product(STATES, repeat=2):
         after = next_status(status, observed, is_command=False)
 
-        if observed == status or (status == "returning" and observed in {"in_transit", "at_facility"}):
-            assert after == status
+        if observed == status or (status, observed) in ON_THE_WAY_BACK:
+            assert after == ON_THE_WAY_BACK.get((status, observed), status)
         else:
             assert after == (observed if observed in REACHABLE[status] else None)
 
@@ -103,3 +124,25 @@ def test_a_scan_after_delivery_is_out_of_order() -> None:
 
     assert folded.status == "delivered"
     assert folded.applied == {0}
+
+
+def test_a_delivery_on_the_way_back_is_the_return() -> None:
+    way_back = [("in_transit", 1), ("returning", 2), ("at_facility", 3), ("out_for_delivery", 4), ("delivered", 5)]
+
+    folded = fold("booked", START, entries(way_back))
+
+    assert (folded.status, folded.delivered_at) == ("returned", None)
+    assert folded.applied == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(
+    ("at", "is_none"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), True),
+        (START - timedelta(days=180, seconds=1), True),
+        (START - timedelta(days=180), False),
+        (START + timedelta(days=400), False),
+    ],
+)
+def test_a_time_long_before_the_booking_is_no_time(at: datetime, is_none: bool) -> None:
+    assert is_before_any_booking(at, START) is is_none

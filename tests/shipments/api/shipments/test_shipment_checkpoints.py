@@ -29,6 +29,10 @@ def report(**fields: Any) -> dict[str, Any]:
     return {"classifier": "ACT", "occurredAt": PAST, "source": "carrier", "status": "in_transit"} | fields
 
 
+def _coded(code: str) -> dict[str, Any]:
+    return {"classifier": "ACT", "occurredAt": PAST, "source": "carrier", "code": code, "codeSystem": "edi214"}
+
+
 def test_an_observation_is_stored_applied_and_returned(api: Api, path: str) -> None:
     answer = api.post(f"{path}/checkpoints", report(location="NLRTM", sourceEventId="7", note="gate out"))
 
@@ -51,14 +55,58 @@ def test_a_repeated_source_event_is_200_with_the_same_body(api: Api, path: str) 
     assert api.get(path).json()["seq"] == 2
 
 
+def test_the_answer_says_what_the_shipment_is_now(api: Api, path: str) -> None:
+    answer = api.post(f"{path}/checkpoints", _coded("K1"))
+
+    shown = api.get(path)
+    assert answer.json()["shipment"] == {
+        name: shown.json()[name] for name in ("reference", "status", "seq", "eta", "deliveredAt", "flags")
+    }
+    assert answer.json()["shipment"]["seq"] == answer.json()["seq"] == 2
+    assert answer.headers["ETag"] == shown.headers["ETag"]
+    assert api.patch(path, {"notes": "read"}, if_match=answer.headers["ETag"]).status_code == 200
+
+
+def test_a_duplicate_without_an_id_is_200_and_says_so(api: Api, path: str) -> None:
+    first = api.post(f"{path}/checkpoints", report(location="NLRTM"))
+
+    again = api.post(f"{path}/checkpoints", report(location="NLRTM"))
+
+    assert (again.status_code, again.json()) == (200, first.json() | {"outcome": "duplicate"})
+    assert again.json()["shipment"]["seq"] == 2
+
+
+def test_other_content_under_the_same_id_is_a_correction(api: Api, path: str) -> None:
+    first = api.post(f"{path}/checkpoints", report(sourceEventId="7", status="delivered")).json()
+
+    answer = api.post(f"{path}/checkpoints", report(sourceEventId="7"))
+
+    assert (answer.status_code, answer.json()["outcome"]) == (201, "applied")
+    assert {name: answer.json()["shipment"][name] for name in ("status", "seq", "deliveredAt")} == {
+        "status": "in_transit", "seq": 4, "deliveredAt": None,
+    }  # fmt: skip
+    assert answer.json()["id"] != first["id"]
+
+
+def test_a_driver_may_not_correct_what_is_stored(
+    organization: Organization, shipment: Shipment, api: Api, path: str
+) -> None:
+    stored = api.post(f"{path}/checkpoints", report(sourceEventId="7")).json()
+    driver = Api(factories.member(organization, "driver", driver=shipment.driver))
+
+    conflict = driver.post(f"{path}/checkpoints", report(sourceEventId="7", status="delivered"))
+    forbidden = driver.post(f"{path}/checkpoints", report(status="delivered", supersedes=stored["id"]))
+
+    assert (conflict.status_code, conflict.json()["code"]) == (409, "source_event_conflict")
+    assert forbidden.status_code == 403
+    assert api.get(path).json()["seq"] == 2
+
+
 @pytest.mark.parametrize(("code", "status", "outcome"), [("X3", "at_pickup", "applied"), ("Q9", None, "anomalous")])
 def test_a_carriers_code_is_stored_verbatim(
     api: Api, path: str, code: str, status: str | None, outcome: str
 ) -> None:
-    coded = report(code=code, codeSystem="edi214")
-    del coded["status"]
-
-    stored = api.post(f"{path}/checkpoints", coded).json()
+    stored = api.post(f"{path}/checkpoints", _coded(code)).json()
 
     assert (stored["code"], stored["status"], stored["outcome"]) == (code, status, outcome)
 

@@ -1,5 +1,8 @@
 """Every URL of the product, and its error handlers."""
 
+import re
+from typing import Final
+
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template import loader
@@ -10,6 +13,9 @@ from freight import placeholders
 from freight.pages import account, board, exports, imports, navigation
 from monitoring.health import outages
 from shipments.api.http import errors
+
+# Also with slashes too many: such a client is a program, and no page helps it.
+_API: Final = re.compile("/+api(/|$)")
 
 urlpatterns = [
     path("", board.board, name="board"),
@@ -57,4 +63,4 @@ def handler500(request: HttpRequest) -> HttpResponse:
 
 
 def _is_api(request: HttpRequest) -> bool:
-    return request.path_info.startswith("/api/")
+    return _API.match(request.path_info) is not None

@@ -8,6 +8,7 @@ from typing import Final
 from django.db import connection
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.http import parse_etags
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import status
@@ -75,10 +76,17 @@ class ExportFileView(APIView):
                 OpenApiParameter.HEADER,
                 description="The ETag of the file of which the caller has the first part.",
             ),
+            OpenApiParameter(
+                "If-None-Match",
+                str,
+                OpenApiParameter.HEADER,
+                description="The ETag of a file that the caller has; 304 where it is this one.",
+            ),
         ],
         responses={
             (200, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="The file."),
             (206, "application/octet-stream"): OpenApiResponse(OpenApiTypes.BINARY, description="A part of it."),
+            304: OpenApiResponse(description="The caller has this file."),
             416: OpenApiResponse(description="The range begins after the end of the file."),
             **problem_responses(401, 403, 404, 409, 410, 429, 503, descriptions={503: _UNAVAILABLE}),
         },
@@ -88,6 +96,8 @@ class ExportFileView(APIView):
         subject = require_exporter(request)
         export = get_export_or_404(request, export_id)
         path = _file_path(export)
+        if _client_has(request, export):
+            return HttpResponse(status=304, headers=_cache_headers(export))
         send_whole = _if_range_mismatch(request, export)
         try:
             byte_range = (
@@ -116,9 +126,8 @@ def _file_response(export: Export, path: Path, start: int, end: int, *, partial:
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Length": str(end - start),
         "Accept-Ranges": "bytes",
-        "ETag": f'"{export.sha256}"',
         "X-Freight-Rows": str(export.total),
-        "Cache-Control": "private, no-cache",
+        **_cache_headers(export),
         "X-Accel-Buffering": "no",
     }
     if partial:
@@ -139,6 +148,16 @@ def _file_path(export: Export) -> Path:
         return path
     export.refresh_from_db(fields=["state"])
     raise FileExpired if export.state == Export.State.EXPIRED else FileMissing
+
+
+def _client_has(request: Request, export: Export) -> bool:
+    """Return whether `If-None-Match` names this file; it counts before `Range` (RFC 9110, 13.2.2)."""
+    tags = [tag.removeprefix("W/") for tag in parse_etags(request.headers.get("If-None-Match", ""))]
+    return "*" in tags or _cache_headers(export)["ETag"] in tags
+
+
+def _cache_headers(export: Export) -> dict[str, str]:
+    return {"ETag": f'"{export.sha256}"', "Cache-Control": "private, no-cache"}
 
 
 def _if_range_mismatch(request: Request, export: Export) -> bool:

@@ -18,6 +18,7 @@ MIDDLEWARE: Final = (
     "django.contrib.auth.middleware.AuthenticationMiddleware",  # only bearer tokens
     "django.contrib.messages.middleware.MessageMiddleware",  # no messages without a session
     "django.middleware.clickjacking.XFrameOptionsMiddleware",  # SecurityHeaders
+    "shipments.api.http.idempotency.RefuseIdempotencyKeyMiddleware",  # only GET
     "ratelimits.middleware.RateLimitHeadersMiddleware",  # async_limiter, limiter.headers
 )
 

@@ -1,7 +1,6 @@
 """The routes below `/api/`."""
 
-from django.urls import include, path, register_converter
-from django.urls.converters import StringConverter
+from django.urls import include, path
 
 from shipments.api.accounts import customer_views, user_views
 from shipments.api.feed import audit_views, feed_views, stream_views
@@ -18,16 +17,7 @@ from shipments.api.shipments import (
     tracking_link_views,
     void_views,
 )
-from shipments.domain.identifiers import REFERENCE_PATTERN
-
-
-class ReferenceConverter(StringConverter):
-    """A shipment's reference."""
-
-    regex = REFERENCE_PATTERN.pattern
-
-
-register_converter(ReferenceConverter, "reference")
+from shipments.parsing import path_converters as path_converters  # registers them
 
 urlpatterns = [
     path("auth/", include("shipments.api.accounts.urls")),
@@ -56,12 +46,12 @@ urlpatterns = [
         name="shipment-checkpoints",
     ),
     path(
-        "shipments/<reference:reference>/checkpoints/<uuid:checkpoint_id>",
+        "shipments/<reference:reference>/checkpoints/<id:checkpoint_id>",
         checkpoint_views.CheckpointView.as_view(),
         name="shipment-checkpoint",
     ),
     path(
-        "shipments/<reference:reference>/checkpoints/<uuid:checkpoint_id>/void",
+        "shipments/<reference:reference>/checkpoints/<id:checkpoint_id>/void",
         checkpoint_views.VoidView.as_view(),
         name="checkpoint-void",
     ),
@@ -78,7 +68,7 @@ urlpatterns = [
         name="shipment-tracking-links",
     ),
     path(
-        "shipments/<reference:reference>/tracking-links/<uuid:link_id>",
+        "shipments/<reference:reference>/tracking-links/<id:link_id>",
         tracking_link_views.LinkView.as_view(),
         name="shipment-tracking-link",
     ),
@@ -86,21 +76,21 @@ urlpatterns = [
     path("events/stream", stream_views.FeedStreamView.as_view(), name="feed-stream"),
     path("audit-log", audit_views.AuditLogView.as_view(), name="audit-log"),
     path("drivers", driver_views.DriversView.as_view(), name="drivers"),
-    path("drivers/<uuid:driver_id>", driver_views.DriverView.as_view(), name="driver"),
-    path("drivers/<uuid:driver_id>/location", position_views.LocationView.as_view(), name="driver-location"),
+    path("drivers/<id:driver_id>", driver_views.DriverView.as_view(), name="driver"),
+    path("drivers/<id:driver_id>/location", position_views.LocationView.as_view(), name="driver-location"),
     path(
-        "drivers/<uuid:driver_id>/device-keys",
+        "drivers/<id:driver_id>/device-keys",
         device_key_views.DeviceKeysView.as_view(),
         name="driver-device-keys",
     ),
     path(
-        "drivers/<uuid:driver_id>/device-keys/<uuid:device_key_id>",
+        "drivers/<id:driver_id>/device-keys/<id:device_key_id>",
         device_key_views.DeviceKeyView.as_view(),
         name="driver-device-key",
     ),
     path("osmand", osmand_views.OsmandView.as_view(), name="osmand"),
     path("customers", customer_views.CustomersView.as_view(), name="customers"),
-    path("customers/<uuid:customer_id>", customer_views.CustomerView.as_view(), name="customer"),
+    path("customers/<id:customer_id>", customer_views.CustomerView.as_view(), name="customer"),
     path("users/search", user_views.UserSearchView.as_view(), name="user-search"),
     path("problems", problem_views.ProblemTypesView.as_view(), name="problems"),
     path("problems/<str:code>", problem_views.ProblemTypeView.as_view(), name="problem"),

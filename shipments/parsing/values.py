@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_SPACE_OF_OFFSET: Final = re.compile(r" (?=\d\d:\d\d$)", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _WHOLE_NUMBER: Final = re.compile(r"\d{1,19}", re.ASCII)
 _DECIMAL: Final = re.compile(r"(?=\.?\d)0*(\d{0,12})(?:\.(\d{0,40}))?", re.ASCII)
@@ -39,6 +40,11 @@ def instant(text: str) -> datetime:
     if not EARLIEST <= at < LATEST:
         raise InvalidValue("Give a time between the years 1970 and 2200.")
     return at
+
+
+def query_instant(text: str) -> datetime:
+    """Return the time of a query parameter: in a URL an unescaped `+` of the offset arrives as a space."""
+    return instant(_SPACE_OF_OFFSET.sub("+", text))
 
 
 def identifier(text: str) -> uuid.UUID:
@@ -107,6 +113,17 @@ def text_between(min_length: int, max_length: int) -> Callable[[str], str]:
         if not min_length <= len(stripped) <= max_length:
             raise InvalidValue(f"Give {min_length} to {max_length} characters.")
         return stripped
+
+    return read
+
+
+def name_or_identifier(length: int) -> Callable[[str], str]:
+    """Return the parser of a text of at most `length` characters; a UUID comes out as Freight writes it."""
+    read_text = text_up_to(length)
+
+    def read(text: str) -> str:
+        stripped = read_text(text)
+        return stripped.lower() if _UUID.fullmatch(stripped) else stripped
 
     return read
 

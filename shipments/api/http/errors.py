@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): the only place that maps exceptions to responses."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
@@ -9,6 +10,7 @@ import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.urls import is_valid_path
 from django.utils.encoding import iri_to_uri
 from rest_framework.exceptions import APIException, Throttled, ValidationError
 from rest_framework.request import Request
@@ -239,7 +241,10 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Return 404 for a path that no route matches."""
+    """Return 404 for a path that no route matches; the detail names the right path where a slash is too many."""
+    path = re.sub("/{2,}", "/", request.path_info).rstrip("/")
+    if path != request.path_info and is_valid_path(path):
+        return problem_response(request, "unknown_path", f"The path has a slash too many; ask {path} instead.")
     return problem_response(request, "unknown_path", _NOT_FOUND_DETAIL)
 
 

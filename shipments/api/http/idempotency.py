@@ -8,15 +8,16 @@ import hashlib
 import re
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from django.http import HttpResponse, RawPostDataException
+from django.http import HttpRequest, HttpResponse, RawPostDataException
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from monitoring import clock
 from shipments.api.authentication import subject_of
+from shipments.api.http.errors import problem_response
 from shipments.api.http.renderers import encode
 from shipments.auth.subjects import Subject
 from shipments.parsing.query_parameters import InvalidFields, field_error
@@ -28,8 +29,11 @@ REPLAYED_HEADER: Final = "Idempotency-Replayed"
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _STORED_HEADERS: Final = ("Cache-Control", "ETag", "Location")
 
+_TAKES_KEY: Final = "takes_idempotency_key"
+
 Arguments = ParamSpec("Arguments")
 View = TypeVar("View")
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def idempotent_write(
@@ -53,7 +57,35 @@ def idempotent_write(
 
         return transactions.run_in_transaction(once)
 
-    return write
+    return takes_key(write)
+
+
+def takes_key(method: Method) -> Method:
+    """Mark a view's method as one that remembers Idempotency-Keys, by an `idempotent_write` inside it."""
+    setattr(method, _TAKES_KEY, True)
+    return method
+
+
+class RefuseIdempotencyKeyMiddleware:
+    """Refuses a write with an Idempotency-Key at an operation that would not remember it: 400.
+
+    Silence would have the client believe that it may repeat the request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        """Return the refusal, None for every other request; a method that the view lacks is a 405, later."""
+        if HEADER not in request.headers or request.method not in {"POST", "PATCH", "PUT"}:
+            return None
+        method = getattr(getattr(view, "view_class", None), request.method.lower(), None)
+        if method is None or hasattr(method, _TAKES_KEY):
+            return None
+        return problem_response(request, "idempotency_unsupported", "")
 
 
 def _run_once_per_key(

@@ -23,7 +23,7 @@ from monitoring import clock
 from shipments import services
 from shipments.api.authentication import subject_of
 from shipments.api.http.fields import Instant, StrictSerializer, Text
-from shipments.api.http.idempotency import idempotent_write
+from shipments.api.http.idempotency import idempotent_write, takes_key
 from shipments.api.http.parsers import StrictJSONParser
 from shipments.api.http.requests import not_found_unless_visible, shipment_command
 from shipments.api.openapi.documentation import IDEMPOTENCY_PARAMETERS, REFERENCE, if_match, problem_responses
@@ -131,6 +131,7 @@ class ProofView(APIView):
         parameters=[REFERENCE, if_match(required=False), *IDEMPOTENCY_PARAMETERS],
         responses={201: schemas.Proof, **problem_responses(404, 412, body=True, keyed=True)},
     )
+    @takes_key
     def post(self, request: Request, reference: str) -> HttpResponse:
         """Store who received the shipment, with signature or photo; a later proof replaces an earlier one."""
         subject = subject_of(request)

@@ -43,7 +43,7 @@ from shipments.selectors.positions import fetch_positions
 
 _SHIPMENT_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "asOf": Parameter(
-        values.instant,
+        values.query_instant,
         "Show the shipment as the service showed it at this time.",
         {"type": "string", "format": "date-time"},
     ),

@@ -40,19 +40,19 @@ SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
         apply_filter=lambda rows, text: rows,  # bound to a viewer by `shipment_filters`
     ),
     "createdAfter": Parameter(
-        values.instant,
+        values.query_instant,
         "Created at this time or later.",
         DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(created_at__gte=at),
     ),
     "createdBefore": Parameter(
-        values.instant,
+        values.query_instant,
         "Created before this time.",
         DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(created_at__lt=at),
     ),
     "updatedSince": Parameter(
-        values.instant,
+        values.query_instant,
         "Changed at this time or later.",
         DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(updated_at__gte=at),
@@ -101,13 +101,13 @@ EVENT_FILTERS: Final[Mapping[str, Parameter]] = {
         lambda rows, word: rows.filter(type=word),
     ),
     "from": Parameter(
-        values.instant,
+        values.query_instant,
         "Recorded at this time or later.",
         DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(recorded_at__gte=at),
     ),
     "to": Parameter(
-        values.instant,
+        values.query_instant,
         "Recorded before this time.",
         DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(recorded_at__lt=at),
@@ -117,13 +117,13 @@ DELIVERY_FILTERS: Final[Mapping[str, Parameter]] = {
     "driverId": SHIPMENT_FILTERS["driverId"],
     "customerId": SHIPMENT_FILTERS["customerId"],
     "from": Parameter(
-        values.instant,
+        values.query_instant,
         "Delivered at this time or later.",
         DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(delivered_at__gte=at),
     ),
     "to": Parameter(
-        values.instant,
+        values.query_instant,
         "Delivered before this time.",
         DATE_TIME_SCHEMA,
         lambda rows, at: rows.filter(delivered_at__lt=at),
@@ -144,12 +144,16 @@ AUDIT_FILTERS: Final[Mapping[str, Parameter]] = {
         apply_filter=lambda rows, text: rows.filter(entity=text),
     ),
     "entityId": Parameter(
-        values.text_up_to(64), "Done to this thing.", apply_filter=lambda rows, text: rows.filter(entity_id=text)
+        values.name_or_identifier(64),
+        "Done to this thing.",
+        apply_filter=lambda rows, text: rows.filter(entity_id=text),
     ),
     "from": Parameter(
-        values.instant, "At this time or later.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__gte=at)
+        values.query_instant, "At this time or later.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__gte=at)
     ),
-    "to": Parameter(values.instant, "Before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__lt=at)),
+    "to": Parameter(
+        values.query_instant, "Before this time.", DATE_TIME_SCHEMA, lambda rows, at: rows.filter(at__lt=at)
+    ),
 }
 INSTALLATION_SCOPE: Final = "installation"
 # Whose entries the API lists: the view chooses the list, so nothing is left to filter.

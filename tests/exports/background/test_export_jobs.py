@@ -97,6 +97,22 @@ def test_if_range_of_another_file_gets_the_whole_file(api: Api, dispatcher: Subj
     assert (response.status_code, again.status_code, rest) == (200, 206, whole[5:])
 
 
+@pytest.mark.parametrize("wording", ["{tag}", "W/{tag}", '"x", {tag}', "*"])
+def test_a_client_that_has_the_file_does_not_get_it_again(api: Api, dispatcher: Subject, wording: str) -> None:
+    export = create_export(api)
+    export_worker.work_batch()
+    first, _ = download(dispatcher, export)
+
+    response, body = download(
+        dispatcher, export, Range="bytes=0-9", If_None_Match=wording.format(tag=first["ETag"])
+    )
+    other, whole = download(dispatcher, export, If_None_Match='"another"')
+
+    assert (response.status_code, body, response["ETag"]) == (304, b"", first["ETag"])
+    assert (other.status_code, len(whole)) == (200, int(first["Content-Length"]))
+    assert AuditEntry.objects.filter(action="download", entity_id=export["id"]).count() == 2  # not of the 304
+
+
 def test_a_third_open_export_is_refused(api: Api, dispatcher: Subject) -> None:
     first, _ = create_export(api), create_export(api)
 

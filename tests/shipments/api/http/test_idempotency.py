@@ -1,14 +1,18 @@
 """Idempotency-Key: a repeated request has its effect once."""
 
+import re
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from drf_spectacular.generators import SchemaGenerator
 
 from shipments.models import IdempotencyKey, Organization, Shipment, ShipmentEvent
 from shipments.services import idempotency
 from tests import factories
 from tests.shipments.api.client import Api, field_errors
+from tests.shipments.api.routes import api_routes, filled
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/shipments"
@@ -168,3 +172,37 @@ def test_writes_of_drivers_and_customers_take_a_key(api: Api, path: str) -> None
     assert added[0].content == added[1].content
     assert changed[1]["Idempotency-Replayed"] == "true"
     assert api.get(path).json()["results"] == []
+
+
+def writing_methods() -> list[tuple[str, str, bool]]:
+    """Return route and method of every write of the API, and whether it remembers keys."""
+    return [
+        (route, method, hasattr(getattr(view.callback.view_class, method), "takes_idempotency_key"))
+        for route, view in api_routes().items()
+        for method in ("post", "patch", "put")
+        if hasattr(getattr(view.callback, "view_class", None), method)
+    ]
+
+
+@pytest.mark.parametrize(("route", "method", "remembers"), writing_methods())
+def test_every_write_remembers_the_key_or_refuses_it(api: Api, route: str, method: str, remembers: bool) -> None:
+    response = getattr(api, method)(filled(route, uuid.uuid4()), {}, Idempotency_Key="k")
+
+    is_refused = response.status_code == 400 and response.json().get("code") == "idempotency_unsupported"
+    assert is_refused is not remembers
+
+
+def test_the_schema_tells_which_writes_remember_keys() -> None:
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    described = {
+        (path, method)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method != "delete" and any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ()))
+    }
+
+    assert described == {
+        ("/" + re.sub("<(?:[a-z]+:)?([a-z_]+)>", r"{\1}", route), method)
+        for route, method, remembers in writing_methods()
+        if remembers
+    }

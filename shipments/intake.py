@@ -53,7 +53,7 @@ def record_position(
     WGS 84 degrees, metres, metres a second. Raises Forbidden, DriverNotFound (missing, or not the caller's own),
     InvalidArgument; its subclass Implausible for a jump that no vehicle makes.
     """
-    by.require("positions:write")
+    services.require_reporter(by)
     driver_id = driver_id or by.driver_id
     if driver_id is None:
         raise Forbidden("Only drivers have a position.")

@@ -4,7 +4,7 @@ from django.urls import include, path
 
 from shipments.api.accounts import customer_views, user_views
 from shipments.api.feed import audit_views, feed_views, stream_views
-from shipments.api.fleet import device_key_views, driver_views, osmand_views, position_views
+from shipments.api.fleet import device_key_views, driver_views, osmand_views, position_batch_views, position_views
 from shipments.api.openapi import problem_views
 from shipments.api.openapi.views import DocsView, SchemaView
 from shipments.api.shipments import (
@@ -76,6 +76,7 @@ urlpatterns = [
     path("events/stream", stream_views.FeedStreamView.as_view(), name="feed-stream"),
     path("audit-log", audit_views.AuditLogView.as_view(), name="audit-log"),
     path("drivers", driver_views.DriversView.as_view(), name="drivers"),
+    path("drivers/positions", position_batch_views.PositionsView.as_view(), name="driver-positions"),
     path("drivers/<id:driver_id>", driver_views.DriverView.as_view(), name="driver"),
     path("drivers/<id:driver_id>/location", position_views.LocationView.as_view(), name="driver-location"),
     path(

@@ -11,16 +11,19 @@ from ratelimits import limiter
 from shipments.models import Membership, Role, User
 from shipments.querysets import VisibilityScope as VisibilityScope  # for upper apps, too
 
-SCOPES: Final = (
-    "shipments:read",
-    "shipments:write",
-    "exports:read",
-    "billing:read",
-    "billing:write",
-    "ai:use",
-    "audit:read",
-    "metrics:read",
-)
+# What each scope of an API key allows, within the role of its owner.
+SCOPE_MEANINGS: Final[Mapping[str, str]] = {
+    "shipments:read": "read shipments, drivers and customers, their events and documents, and follow them live",
+    "shipments:write": "book, change and advance shipments, report checkpoints, manage drivers and customers",
+    "positions:write": "report the positions of drivers, and make and revoke the device keys of their phones",
+    "exports:read": "make and download exports",
+    "billing:read": "read quotes and invoices",
+    "billing:write": "make quotes and invoices",
+    "ai:use": "use the assistant",
+    "audit:read": "read the audit log",
+    "metrics:read": "read the metrics of the installation; only for keys of its staff",
+}
+SCOPES: Final = tuple(SCOPE_MEANINGS)
 # Of the whole installation and not of one organisation: only keys of its staff (`User.is_staff`) have them.
 STAFF_SCOPES: Final = frozenset({"metrics:read"})
 STAFF_ROLES: Final = frozenset({Role.ADMIN.value, Role.DISPATCHER.value})
@@ -35,8 +38,13 @@ SUPERUSER_ROLE: Final = "superuser"
 # `shipments:read` covers all that is visible; `shipment:follow` one shipment, which is all a tracking link has.
 _READ_PERMISSIONS: Final = frozenset({"shipments:read", "shipment:follow"})
 _STAFF_PERMISSIONS: Final = frozenset(
-    {"shipments:write", "checkpoints:write", "exports:read", "links:read", "links:write", "devices:write"}
-)
+    {
+        "shipments:write", "checkpoints:write", "exports:read", "links:read", "links:write", "devices:write",
+        "fleet_positions:write",
+    }
+)  # fmt: skip
+# Only API keys have these: a telematics system reports the positions of all drivers, a person of none.
+_KEY_PERMISSIONS: Final = frozenset({"fleet_positions:write"})
 # The permissions of each role; the scopes of an API key restrict them further.
 PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
     "system": frozenset({"shipments:write", "checkpoints:write", "positions:write"}),
@@ -53,11 +61,13 @@ PERMISSIONS: Final[Mapping[str, frozenset[str]]] = {
 _SCOPE_BY_PERMISSION: Final[Mapping[str, str]] = {
     "shipment:follow": "shipments:read",
     "checkpoints:write": "shipments:write",
-    "positions:write": "shipments:write",
+    "fleet_positions:write": "positions:write",
     "links:read": "shipments:read",
     "links:write": "shipments:write",
-    "devices:write": "shipments:write",
+    "devices:write": "positions:write",
 }
+# A wider scope that serves, too: keys of drivers from before there was `positions:write`.
+_WIDER_SCOPES: Final[Mapping[str, str]] = {"positions:write": "shipments:write"}
 
 
 class Forbidden(Exception):
@@ -143,6 +153,11 @@ class Subject:
         return self.role in {"system", SUPERUSER_ROLE}
 
     @property
+    def reports_all_drivers(self) -> bool:
+        """Whether it reports the positions of every driver of its organisation: the system, or an API key."""
+        return self.role == "system" or self.has_permission("fleet_positions:write")
+
+    @property
     def level(self) -> AccountLevel:
         """The highest level of the accounts on which it may act: outside of the admin a superuser's is STAFF."""
         if self.runs_installation:
@@ -156,19 +171,25 @@ class Subject:
 
     def has_permission(self, permission: str) -> bool:
         """Tell whether the role, or being staff, and the scopes of an API key include the permission."""
-        if permission in STAFF_SCOPES:
-            return self.is_staff and (self.scopes is None or permission in self.scopes)
-        if permission not in PERMISSIONS.get(self.role, frozenset()):
+        if not self._role_includes(permission):
             return False
-        return self.scopes is None or _SCOPE_BY_PERMISSION.get(permission, permission) in self.scopes
+        if self.scopes is None:
+            return permission not in _KEY_PERMISSIONS
+        scope = _SCOPE_BY_PERMISSION.get(permission, permission)
+        return scope in self.scopes or _WIDER_SCOPES.get(permission) in self.scopes
 
     def require(self, permission: str) -> None:
         """Raise Forbidden unless the subject has the permission; InsufficientScope where a key lacks its scope."""
         if self.has_permission(permission):
             return
-        if replace(self, scopes=None).has_permission(permission):
+        if self.scopes is not None and self._role_includes(permission):
             raise InsufficientScope(_SCOPE_BY_PERMISSION.get(permission, permission))
         raise Forbidden(f"The role {self.role} may not do this (needs {permission}).")
+
+    def _role_includes(self, permission: str) -> bool:
+        return (
+            self.is_staff if permission in STAFF_SCOPES else permission in PERMISSIONS.get(self.role, frozenset())
+        )
 
     def require_person(self) -> uuid.UUID:
         """Return the user's id; raise PersonRequired for a key or link: a stolen one must not make others."""
@@ -179,7 +200,10 @@ class Subject:
     @property
     def grantable_scopes(self) -> frozenset[str]:
         """The scopes that it may give to a key: an administrator all, others their role's; staff those of staff."""
-        scopes = frozenset(SCOPES) if self.role == Role.ADMIN else PERMISSIONS.get(self.role, frozenset())
+        permissions = PERMISSIONS.get(self.role, frozenset())
+        scopes = frozenset(SCOPES) if self.role == Role.ADMIN else permissions
+        if not permissions.isdisjoint(_KEY_PERMISSIONS):
+            scopes |= {_SCOPE_BY_PERMISSION[each] for each in permissions & _KEY_PERMISSIONS}
         return (scopes & frozenset(SCOPES) - STAFF_SCOPES) | (STAFF_SCOPES if self.is_staff else frozenset())
 
     def with_request_origin(self, *, address: str | None, request_id: str) -> Self:

@@ -10,7 +10,7 @@ from shipments.services.fleet.device_keys import DeviceKeyNotFound
 from shipments.services.fleet.drivers import DriverNotFound
 from shipments.services.fleet.plausibility import Fix, Implausible
 from shipments.services.fleet.position_batches import BatchResult, record_positions
-from shipments.services.fleet.positions import PositionResult, record_position
+from shipments.services.fleet.positions import PositionResult, record_position, require_reporter
 from shipments.services.shipments.bookings import DuplicateReference, book, book_all
 from shipments.services.shipments.commands import NotADraft, advance, amend, discard
 from shipments.services.shipments.flags import clear_flag, open_flag
@@ -57,6 +57,7 @@ __all__ = [
     "record_position",
     "record_positions",
     "record_proof_of_delivery",
+    "require_reporter",
     "resolve_place",
     "void_checkpoint",
     "void_event",

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from shipments import representation
 from shipments.api.http.fields import Email, StrictSerializer, Text
 from shipments.auth import tokens
-from shipments.auth.subjects import SCOPES, Subject
+from shipments.auth.subjects import SCOPE_MEANINGS, SCOPES, Subject
 from shipments.models import ApiKey, User
 from shipments.services.accounts.logins import TokenPair
 
@@ -31,7 +31,12 @@ class NewApiKeySerializer(serializers.Serializer[Any]):
     """A new API key."""
 
     name = serializers.CharField(max_length=80)
-    scopes = serializers.ListField(child=serializers.ChoiceField(choices=SCOPES), min_length=1, max_length=16)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=SCOPES),
+        min_length=1,
+        max_length=16,
+        help_text="; ".join(f"`{scope}`: {meaning}" for scope, meaning in SCOPE_MEANINGS.items()) + ".",
+    )
     expiresAt = serializers.DateTimeField(required=False, allow_null=True, source="expires_at")
 
 

@@ -9,7 +9,7 @@ from shipments.auth.subjects import Subject
 from shipments.services import InvalidArgument
 
 _log = structlog.get_logger("shipments.api")
-IGNORED: Final = "ignored"
+ACCEPTED, IGNORED, REFUSED = "accepted", "ignored", "refused"
 # What only the server can know: a client that checks its values by the schema cannot avoid it.
 IGNORED_CODES: Final = ("too_old", "future", "null_island", "impossible_jump")
 

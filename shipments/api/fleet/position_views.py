@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from monitoring import clock
-from shipments import intake, representation
+from shipments import intake, representation, services
 from shipments.api.fleet import ignored_positions
 from shipments.api.fleet.permissions import require_visible_driver
 from shipments.api.fleet.schemas import RecordedPosition
@@ -32,14 +32,15 @@ class LocationView(APIView):
         responses={200: RecordedPosition, 201: RecordedPosition, **problem_responses(404, body=True)},
     )
     def post(self, request: Request, driver_id: uuid.UUID) -> Response:
-        """Report the caller's own position; a second report for the same time gets 200 and changes nothing.
+        """Report the caller's own position, with an API key (`positions:write`) that of any driver.
 
-        What no later attempt can mend is acknowledged with 200, outcome `ignored` and the reason: a time in the
-        future or more than seven days ago, 0° 0°, a jump that no vehicle can make (three such reports in a row that
-        agree are accepted). A body that is refused with 400 will always be: drop it.
+        A second report for the same time gets 200 and changes nothing. What no later attempt can mend gets 200,
+        too, with the outcome `ignored` and the reason: a time in the future or more than seven days ago, 0° 0°, a
+        jump that no vehicle can make (three such reports in a row that agree are accepted). A body that is refused
+        with 400 will always be: drop it.
         """
         subject = require_visible_driver(request, driver_id)
-        subject.require("positions:write")
+        services.require_reporter(subject)
         report = validated_body(LocationReport, request)
         now = clock.now()
         fix = Fix(driver_id, **report | {"recorded_at": report.get("recorded_at") or now})

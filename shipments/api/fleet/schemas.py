@@ -4,8 +4,9 @@
 
 from rest_framework import serializers
 
-from shipments.api.fleet.ignored_positions import IGNORED, IGNORED_CODES
+from shipments.api.fleet.ignored_positions import ACCEPTED, IGNORED, IGNORED_CODES, REFUSED
 from shipments.api.openapi.schemas import PageSchema, Party, Position, ResponseSchema
+from shipments.api.shipments.schemas import ItemProblem
 from shipments.models import Driver
 from shipments.services.fleet import positions
 
@@ -39,6 +40,30 @@ class RecordedPosition(Position):
     reason = serializers.CharField(
         allow_null=True, help_text=f"Why it is ignored: {', '.join(f'`{code}`' for code in IGNORED_CODES)}."
     )
+
+
+class PositionItemResult(ResponseSchema):
+    """What became of one position of a batch."""
+
+    index = serializers.IntegerField()
+    outcome = serializers.ChoiceField(
+        (ACCEPTED, IGNORED, REFUSED),
+        help_text=(
+            "`accepted` is stored, now or before; `ignored` is never shown, for the `reason` given; `refused`"
+            " cannot be used, as `problem` says. None of them is worth another attempt."
+        ),
+    )
+    reason = serializers.CharField(required=False, help_text="As in the answer to a single position.")
+    problem = ItemProblem(required=False)
+
+
+class PositionBatchResult(ResponseSchema):
+    """What became of the positions of a batch, in its order."""
+
+    accepted = serializers.IntegerField()
+    ignored = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    results = PositionItemResult(many=True)
 
 
 class DeviceKeyShape(ResponseSchema):

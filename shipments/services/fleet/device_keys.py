@@ -23,9 +23,10 @@ class DeviceKeyNotFound(Exception):
 def create(*, by: Subject, now: datetime, driver_id: uuid.UUID, name: str) -> tuple[DeviceKey, str]:
     """Store a key that reports this driver's position and nothing else, and return it with its secret.
 
-    A key cannot create keys. Raises Forbidden, DriverNotFound, InvalidArgument.
+    An API key with the scope `positions:write` makes one, too: it can report these positions itself. Raises
+    Forbidden, DriverNotFound, InvalidArgument.
     """
-    _require_device_admin(by)
+    by.require("devices:write")
     secret = tokens.new_device_key()
     with transaction.atomic():
         driver = locked_driver(driver_id, by=by)
@@ -53,7 +54,7 @@ def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUI
 
     Raises Forbidden, DriverNotFound, DeviceKeyNotFound.
     """
-    _require_device_admin(by)
+    by.require("devices:write")
     with transaction.atomic():
         driver = locked_driver(driver_id, by=by)
         key = DeviceKey.objects.filter(driver=driver, pk=key_id).first()
@@ -67,8 +68,3 @@ def revoke(*, by: Subject, now: datetime, driver_id: uuid.UUID, key_id: uuid.UUI
             by=by, now=now, action="permission", entity="device_key", entity_id=key.pk,
             before={"name": key.name, "driver": str(driver_id)}, after={"revoked": True},
         )  # fmt: skip
-
-
-def _require_device_admin(by: Subject) -> None:
-    by.require("devices:write")
-    by.require_person()

@@ -21,6 +21,7 @@ from shipments.services.fleet.positions import (
     lock_drivers,
     notify_position_recorded,
     refusal_of,
+    require_reporter,
 )
 from shipments.services.transactions import run_in_transaction
 from shipments.services.validation import CLOCK_SKEW, InvalidArgument
@@ -98,7 +99,7 @@ def record_positions(*, by: Subject, now: datetime, batch: Sequence[Fix]) -> Bat
     Refused ones are left out and named in the result; all others are stored. Fastest where each driver's fixes
     are in the order of their times. Raises Forbidden.
     """
-    by.require("positions:write")
+    require_reporter(by)
     return run_in_transaction(lambda: _record(by, now, batch))
 
 

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from shipments import representation, signals
-from shipments.auth.subjects import Forbidden, Subject
+from shipments.auth.subjects import STAFF_ROLES, Forbidden, Subject
 from shipments.models import Driver, DriverPosition
 from shipments.services.fleet import plausibility
 from shipments.services.fleet.drivers import DriverNotFound
@@ -71,11 +71,11 @@ class PositionResult:
 def record_position(*, by: Subject, now: datetime, fix: Fix) -> PositionResult:
     """Store a position, and show it unless a newer one is known; a duplicate has no effect.
 
-    A driver reports its own position only, and its fixes must be plausible; the system (simulator, imports)
-    reports any driver's and is trusted. One transaction, retried after a deadlock. Raises Forbidden,
+    A driver reports its own position only, and its fixes must be plausible; the system (simulator, imports) and API
+    keys of staff report any driver's and are trusted. One transaction, retried after a deadlock. Raises Forbidden,
     DriverNotFound, InvalidArgument; Implausible for a position that is stored and not shown.
     """
-    by.require("positions:write")
+    require_reporter(by)
     _require_own_driver(by, fix.driver_id)
     plausibility.check_values(fix, now=now)
     is_new, is_latest, plausible = run_in_transaction(lambda: _insert_position(by, now, fix))
@@ -86,7 +86,14 @@ def record_position(*, by: Subject, now: datetime, fix: Fix) -> PositionResult:
 
 def is_own(by: Subject) -> bool:
     """Tell whether the subject reports its own position, unlike a system, which reports many drivers'."""
-    return not by.runs_installation
+    return not by.reports_all_drivers
+
+
+def require_reporter(by: Subject) -> None:
+    """Raise Forbidden unless the subject reports positions: its own, or those of all drivers."""
+    if is_own(by):
+        is_key_of_staff = by.scopes is not None and by.role in STAFF_ROLES
+        by.require("fleet_positions:write" if is_key_of_staff else "positions:write")
 
 
 def _require_own_driver(by: Subject, driver_id: uuid.UUID) -> None:

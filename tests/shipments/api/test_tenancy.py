@@ -280,7 +280,7 @@ def test_a_device_key_can_only_report_its_drivers_position(organization: Organiz
     subject = device_key_subject(organization)
     names = OneOfEverything(organization).names | {"driver_id": subject.driver_id}
 
-    assert allowed(Api(subject), names) == {("driver-location", "post")} | HARMLESS
+    assert allowed(Api(subject), names) == {("driver-location", "post"), ("driver-positions", "post")} | HARMLESS
 
 
 def test_a_link_reads_no_other_shipment(organization: Organization) -> None:

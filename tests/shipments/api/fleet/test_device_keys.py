@@ -63,15 +63,26 @@ def test_a_secret_is_shown_once(api: Api, path: str) -> None:
     assert secret not in str(list(AuditEntry.objects.filter(entity="device_key").values()))
 
 
-def test_an_api_key_neither_lists_nor_makes_device_keys(organization: Organization, path: str) -> None:
+def test_an_api_key_needs_the_scope_of_positions_to_make_device_keys(organization: Organization, path: str) -> None:
     person = factories.member(organization, "admin")
-    api_key = Api(replace(person, scopes=frozenset({"shipments:read", "shipments:write"}), key_id=person.user_id))
+    other = Api(replace(person, scopes=frozenset({"shipments:read", "shipments:write"}), key_id=person.user_id))
+    telematics = Api(replace(person, scopes=frozenset({"positions:write"}), key_id=person.user_id))
 
-    answers = [api_key.get(path), api_key.post(path, {"name": "Phone"})]
+    refused = [other.get(path), other.post(path, {"name": "Phone"})]
+    made = telematics.post(path, {"name": "Phone"})
 
-    assert [each.status_code for each in answers] == [403, 403]
-    assert "managed by people" in answers[0].json()["detail"]
-    assert Api(person).get(path).json()["results"] == []
+    assert [each.status_code for each in refused] == [403, 403]
+    assert made.status_code == 201
+    assert bearers.authenticate_device(made.json()["secret"], now=NOW) is not None
+    assert telematics.delete(f"{path}/{made.json()['id']}").status_code == 204
+    assert bearers.authenticate_device(made.json()["secret"], now=NOW) is None
+
+
+def test_an_api_key_makes_no_device_key_of_a_rivals_driver(path: str) -> None:
+    rival = factories.member(factories.organization("Rival"), "admin")
+    telematics = Api(replace(rival, scopes=frozenset({"positions:write"}), key_id=rival.user_id))
+
+    assert telematics.post(path, {"name": "Phone"}).status_code == 404
 
 
 def test_a_device_key_is_no_bearer_token(api: Api, path: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol, Self
 
 from django.db import models
-from django.db.models.functions import Upper
+from django.db.models.functions import Cast, Upper
 
 
 class _RawLookup(models.Lookup):
@@ -115,6 +115,17 @@ class ShipmentQuerySet(OrganizationQuerySet):
         """Keep the shipments with these references, in any case."""
         keys = [reference.upper() for reference in references]
         return self.filter(EqualsAny(Upper("reference"), models.Value(keys)))
+
+    def with_other_reference(self, name: str, text: Any) -> Self:
+        """Keep the shipments that have this text, exactly, as `references` of this name or among several."""
+        key, single = (Cast(models.Value(each), models.TextField()) for each in (name, text))
+        several = models.Func(single, function="jsonb_build_array")
+        objects = (
+            models.Func(key, value, function="jsonb_build_object", output_field=models.JSONField())
+            for value in (single, several)
+        )
+        alone, among_several = (models.Q(references__contains=each) for each in objects)
+        return self.filter(alone | among_several)
 
 
 class EventQuerySet(models.QuerySet[Any]):

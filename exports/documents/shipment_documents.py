@@ -15,6 +15,7 @@ from exports.models import LogisticUnit
 from exports.pdf import barcodes, cache, chart, rendering, report_layout
 from shipments.auth.subjects import Subject
 from shipments.caching.service import STAMP_BYTES
+from shipments.domain import other_references
 from shipments.selectors import documents
 from shipments.selectors.documents import DocumentShipment
 
@@ -112,9 +113,12 @@ def _label_context(source: DocumentShipment, code: str) -> Context:
 def _bill_of_lading_context(source: DocumentShipment) -> Context:
     shipment = source.shipment
     bars = barcodes.code_128(shipment["reference"])
-    references = [(name.upper(), value) for name, value in sorted(shipment["references"].items())]
+    references = [
+        (name.upper(), ", ".join(other_references.texts_of(value)))
+        for name, value in sorted(shipment["references"].items())
+    ]
     return {
-        "number": shipment["references"].get("bol", shipment["reference"]),
+        "number": other_references.texts_of(shipment["references"].get("bol", shipment["reference"]))[0],
         "date": _date(shipment["plannedPickupAt"] or shipment["createdAt"]),
         "pickup": _instant(shipment["plannedPickupAt"]),
         "delivery": _instant(shipment["plannedDeliveryAt"]),

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from exports.reports.definitions import SHIPMENTS
+from shipments.domain import other_references
 from shipments.intake import ImportRow, Place
 from shipments.parsing import values as texts
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
@@ -148,7 +149,7 @@ def _status(text: str) -> str:
 
 _COUNT: Final = texts.whole_number(0, texts.MAX_PIECES)
 _NAME: Final = texts.text_up_to(120)
-_OTHER: Final = texts.text_up_to(texts.MAX_OTHER_REFERENCE)
+_OTHER: Final = texts.lines_up_to(other_references.MAX_LENGTH, other_references.MAX_VALUES)
 # None: a read-only field. Its column is accepted and ignored, so that an export can be imported again.
 _CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "id": None,

@@ -28,7 +28,7 @@ _PURPOSES: Final = {
 }
 _LABELS: Final = {
     "q": "Search", "driverId": "Driver ID", "customerId": "Customer ID", "entityId": "Entity ID", "from": "From",
-    "to": "Before", "shipment": "Shipment", "actor": "User ID",
+    "to": "Before", "shipment": "Shipment", "actor": "User ID", "reference.po": "PO",
 }  # fmt: skip
 _HINTS: Final = {"origin": "NLRTM", "destination": "DEHAM", "q": "reference, customer or place"}
 

@@ -15,7 +15,7 @@ from shipments import services
 from shipments.admin import driver_assignment, shipment_search
 from shipments.admin.service_admin import MAX_CHOSEN, ServiceAdmin, acting_subject, is_superuser, organization_id_of
 from shipments.admin.tracking import OF_SHIPMENT
-from shipments.domain import lifecycle
+from shipments.domain import lifecycle, other_references
 from shipments.domain.versions import Version
 from shipments.models import Organization, Shipment
 
@@ -39,6 +39,13 @@ class _ShipmentForm(Form):
     class Meta:
         model = Shipment
         fields = ("customer", "driver", *_PLAIN_COLUMNS)
+
+    def clean_references(self) -> dict[str, Any]:
+        """Return the references in the form in which they are stored."""
+        try:
+            return other_references.parse(self.cleaned_data["references"] or {})
+        except other_references.InvalidReferences as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 class NewShipmentForm(_ShipmentForm):
@@ -104,6 +111,8 @@ class ShipmentForm(_ShipmentForm):
         """The columns that the operator has changed, as `services.amend` takes them."""
         cleaned = {name: self.cleaned_data[name] for name in self.changed_data}
         changes = {name: cleaned[name] for name in _PLAIN_COLUMNS if name in cleaned}
+        if "references" in changes:
+            changes["references"] = dict.fromkeys(self.initial["references"]) | changes["references"]
         for party in ("customer", "driver"):
             if party in cleaned:
                 changes[f"{party}_id"] = cleaned[party].pk if cleaned[party] else None

@@ -105,6 +105,8 @@ class Shipment(models.Model):
                 "organization", OpClass(Upper("reference"), name="text_pattern_ops"), name="shipment_begins"
             ),
             GinIndex(OpClass(Upper(SearchText()), name="gin_trgm_ops"), name="shipment_searched"),
+            # The look-up of one of `references` by its name and exact value.
+            GinIndex(fields=["references"], opclasses=["jsonb_path_ops"], name="shipment_references"),
         ]
 
     def __str__(self) -> str:

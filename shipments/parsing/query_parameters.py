@@ -36,6 +36,8 @@ class Parameter:
     schema: Mapping[str, Any] = field(default_factory=lambda: STRING_SCHEMA)
     apply_filter: Callable[[Any, Any], Any] | None = None
     runs_queries: bool = False
+    # Of a parameter that stands for many, as `reference.po` does: return that with another word behind the dot.
+    sibling: Callable[[str], "Parameter | None"] | None = None
 
 
 def field_error(field: str, code: str, message: str) -> FieldError:
@@ -48,12 +50,23 @@ def enum_schema(choices: tuple[str, ...]) -> dict[str, Any]:
     return {"type": "string", "enum": list(choices)}
 
 
+def find_parameter(declared: Mapping[str, Parameter], name: str) -> Parameter | None:
+    """Return the parameter of this name, None where there is none. A declared one may stand for many."""
+    if name in declared:
+        return declared[name]
+    head, _, word = name.partition(".")
+    for other, parameter in declared.items():
+        if word and parameter.sibling is not None and other.partition(".")[0] == head:
+            return parameter.sibling(word)
+    return None
+
+
 def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dict[str, Any]:
     """Return the values by name; raises InvalidFields with every parameter that is unknown, repeated or invalid."""
     values: dict[str, Any] = {}
     errors: list[FieldError] = []
     for name, texts in query.lists():
-        parameter = declared.get(name)
+        parameter = find_parameter(declared, name)
         if parameter is None:
             errors.append(field_error(name[:64], "unknown_parameter", "There is no such parameter."))
         elif len(texts) > 1:
@@ -73,7 +86,7 @@ def parse_parameters(query: QueryDict, declared: Mapping[str, Parameter]) -> dic
 def apply_filters(rows: Any, values: Mapping[str, Any], declared: Mapping[str, Parameter]) -> Any:
     """Return the rows filtered by the values."""
     for name, value in values.items():
-        apply_filter = declared[name].apply_filter
-        if apply_filter is not None:
-            rows = apply_filter(rows, value)
+        parameter = find_parameter(declared, name)
+        if parameter is not None and parameter.apply_filter is not None:
+            rows = parameter.apply_filter(rows, value)
     return rows

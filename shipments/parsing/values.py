@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
+from shipments.domain import names
+
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _SPACE_OF_OFFSET: Final = re.compile(r" (?=\d\d:\d\d$)", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -19,7 +21,6 @@ LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 # Limits of a shipment's fields, in requests and in imported files.
 MAX_NOTES: Final = 4000
 MAX_PIECES: Final = 1_000_000
-MAX_OTHER_REFERENCE: Final = 64
 # Digits of a stored measure, three of them after the point.
 WEIGHT_DIGITS: Final = 12
 VOLUME_DIGITS: Final = 10
@@ -124,6 +125,24 @@ def name_or_identifier(length: int) -> Callable[[str], str]:
     def read(text: str) -> str:
         stripped = read_text(text)
         return stripped.lower() if _UUID.fullmatch(stripped) else stripped
+
+    return read
+
+
+def normalized_text(length: int) -> Callable[[str], str]:
+    """Return the parser of a text of 1 to `length` characters, in the form in which names are stored."""
+    read = text_up_to(length)
+    return lambda text: read(names.normalize(text))
+
+
+def lines_up_to(length: int, lines: int) -> Callable[[str], str]:
+    """Return the parser of 1 to `lines` texts in a line each, normalized and of 1 to `length` characters."""
+
+    def read(text: str) -> str:
+        texts = [normalized for line in text.splitlines() if (normalized := names.normalize(line))]
+        if not 1 <= len(texts) <= lines or max(map(len, texts)) > length:
+            raise InvalidValue(f"Give 1 to {length} characters, or several texts in a line each.")
+        return "\n".join(texts)
 
     return read
 

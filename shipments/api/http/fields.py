@@ -7,12 +7,11 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from shipments.domain import locodes
+from shipments.domain import locodes, other_references
 from shipments.parsing import values
 from shipments.parsing.values import InvalidValue
 from shipments.services.shipments.places import Place
 
-_REFERENCE_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
 _PLACE_SCHEMA: Final[dict[str, Any]] = {
     "oneOf": [
         {"type": "string", "pattern": "^[A-Za-z]{2}[A-Za-z0-9]{3}$", "examples": ["NLRTM"]},
@@ -137,37 +136,44 @@ class Identifier(serializers.Field[Any, Any, Any, Any]):
         return _parse(self, values.identifier, data)
 
 
+_REFERENCE_TEXT: Final[dict[str, Any]] = {
+    "type": "string", "minLength": 1, "maxLength": other_references.MAX_LENGTH,
+}  # fmt: skip
+
+
 @extend_schema_field(
     {
         "type": "object",
-        "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 64},
-        "maxProperties": 20,
-        "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_]{0,31}$"},
-        "examples": [{"po": "4500012345", "bol": "MAEU123456789"}],
+        "additionalProperties": {
+            "oneOf": [
+                _REFERENCE_TEXT,
+                {
+                    "type": "array",
+                    "items": _REFERENCE_TEXT,
+                    "minItems": 1,
+                    "maxItems": other_references.MAX_VALUES,
+                },
+                {"type": "null"},
+            ]
+        },
+        "maxProperties": other_references.MAX_NAMES,
+        "propertyNames": {"pattern": f"^{other_references.NAME_PATTERN}$"},
+        "description": "Merged into those that the shipment has (RFC 7396): a name that is left out stays, null"
+        " removes one. A name may have several values.",
+        "examples": [{"po": ["4500012345", "4500012346"], "bol": "MAEU123456789"}],
     }
 )
 class References(serializers.Field[Any, Any, Any, Any]):
     """References of other parties to the shipment by name: purchase order, bill of lading and the like."""
 
-    default_error_messages = {
-        "invalid": "Give an object of short values.",
-        "too_many": "Give at most 20 references.",
-        "name": "{name} is no name: 1–32 letters, digits and underscores, a letter first.",
-        "value": "{name} must be a text of 1 to 64 characters.",
-    }
+    default_error_messages = dict.fromkeys(("invalid", "too_many", "name", "value"), "{message}")
 
-    def to_internal_value(self, data: Any) -> dict[str, str]:
-        """Return the references by name, stripped of white space."""
-        if not isinstance(data, dict):
-            self.fail("invalid")
-        if len(data) > 20:
-            self.fail("too_many")
-        for name, value in data.items():
-            if not _REFERENCE_NAME.fullmatch(name):
-                self.fail("name", name=ascii(name[:40]))
-            if not isinstance(value, str) or not 1 <= len(value.strip()) <= 64:
-                self.fail("value", name=name)
-        return {name: value.strip() for name, value in data.items()}
+    def to_internal_value(self, data: Any) -> dict[str, other_references.Value | None]:
+        """Return the change by name, its texts in their stored form."""
+        try:
+            return other_references.parse(data)
+        except other_references.InvalidReferences as error:
+            self.fail(error.code, message=str(error))
 
 
 @extend_schema_field(_PLACE_SCHEMA)

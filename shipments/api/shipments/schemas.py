@@ -2,6 +2,7 @@
 
 # ruff: noqa: N815  the names are those on the wire
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from shipments.api.openapi.schemas import Actor, FieldProblem, PageSchema, Party, Place, Position, ResponseSchema
@@ -20,6 +21,18 @@ class Flag(ResponseSchema):
     openedAt = serializers.DateTimeField()
 
 
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {
+            "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
+        },
+    }
+)
+class ReferenceValues(serializers.DictField):
+    """References by name; a name may have several values."""
+
+
 class Shipment(ResponseSchema):
     id = serializers.UUIDField()
     reference = serializers.CharField()
@@ -29,7 +42,7 @@ class Shipment(ResponseSchema):
     destination = Place()
     customer = Party(allow_null=True)
     driver = AssignedDriver(allow_null=True)
-    references = serializers.DictField(child=serializers.CharField())
+    references = ReferenceValues()
     pieces = serializers.IntegerField(allow_null=True)
     weightKg = serializers.FloatField(allow_null=True)
     volumeM3 = serializers.FloatField(allow_null=True)

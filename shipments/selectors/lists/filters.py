@@ -2,17 +2,36 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from django.db.models.functions import Upper
 
-from shipments.domain import lifecycle
+from shipments.domain import lifecycle, other_references
 from shipments.models import Driver, EventType
 from shipments.parsing import query_parameters, values
 from shipments.parsing.query_parameters import DATE_TIME_SCHEMA, UUID_SCHEMA, Parameter
 from shipments.querysets import Viewer
-from shipments.selectors.lists import search
+from shipments.selectors.lists import reference_lookup, search
 
+
+def _reference_parameter(viewer: Viewer, name: str) -> Parameter | None:
+    """Return the filter by the reference of this name, None where none can be called so."""
+    return _reference_filter(viewer, name) if other_references.is_valid_name(name) else None
+
+
+def _reference_filter(viewer: Viewer, name: str) -> Parameter:
+    return Parameter(
+        values.normalized_text(other_references.MAX_LENGTH),
+        "The shipment's reference `po` is this text, exactly, or has it among its several values. Every name of a"
+        " reference can stand behind the dot: `reference.bol`, `reference.container` …",
+        apply_filter=lambda rows, text: reference_lookup.filter_by_reference(rows, viewer, name, text),
+        runs_queries=True,
+        sibling=partial(_reference_parameter, viewer),
+    )
+
+
+_NO_VIEWER: Any = None
 SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
     "status": Parameter(
         values.choice_list(lifecycle.STATES),
@@ -39,6 +58,7 @@ SHIPMENT_FILTERS: Final[Mapping[str, Parameter]] = {
         " name of an end of the way, or its UN/LOCODE. Where nothing holds it: what is most like it.",
         apply_filter=lambda rows, text: rows,  # bound to a viewer by `shipment_filters`
     ),
+    "reference.po": _reference_filter(_NO_VIEWER, "po"),  # as "q"
     "createdAfter": Parameter(
         values.query_instant,
         "Created at this time or later.",
@@ -73,7 +93,7 @@ def shipment_filters(viewer: Viewer) -> Mapping[str, Parameter]:
         apply_filter=lambda rows, text: search.search_shipments(rows, viewer, text),
         runs_queries=True,
     )
-    return {**SHIPMENT_FILTERS, "q": search_parameter}
+    return {**SHIPMENT_FILTERS, "q": search_parameter, "reference.po": _reference_filter(viewer, "po")}
 
 
 NAME_FILTER: Final = Parameter(

@@ -23,7 +23,7 @@ from typing import Final
 from django.http import QueryDict
 
 from shipments.auth.subjects import Subject
-from shipments.parsing.query_parameters import parse_parameters
+from shipments.parsing.query_parameters import find_parameter, parse_parameters
 from shipments.querysets import VisibilityScope
 from shipments.selectors.lists.paging import DEFAULT_LIMIT
 from shipments.selectors.lists.query import ListDefinition, ListQuery
@@ -44,7 +44,11 @@ def _parse(
     query_dict = QueryDict(query_string)
     parameters = definition.parameters_of(scope)
     values = parse_parameters(query_dict, parameters)
-    filters = {name: parameters[name] for name in values if parameters[name].apply_filter is not None}
+    filters = {
+        name: parameter
+        for name in values
+        if (parameter := find_parameter(parameters, name)) is not None and parameter.apply_filter is not None
+    }
     query = ListQuery(
         definition=definition,
         scope=scope,

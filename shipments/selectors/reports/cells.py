@@ -12,6 +12,10 @@ _PUBLIC_FLAGS: Final = (
     "(SELECT coalesce(jsonb_agg(flag || jsonb_build_object('reason', '') ORDER BY place), '[]')"
     " FROM jsonb_array_elements(FLAGS) WITH ORDINALITY AS open(flag, place))"
 )
+_TEXTS: Final = (
+    "(CASE jsonb_typeof({0} -> KEY) WHEN 'array' THEN (SELECT string_agg(item, chr(10) ORDER BY place)"
+    " FROM jsonb_array_elements_text({0} -> KEY) WITH ORDINALITY AS each(item, place)) ELSE {0} ->> KEY END)"
+)
 _PUBLIC_NOTES: Final = ", ".join(f"'{kind}'" for kind in sorted(visibility.PUBLIC_NOTES))
 
 
@@ -54,8 +58,8 @@ def text(column: str, expression: str = "{0}") -> Cell:
 
 
 def json_member(column: str, key: str) -> Cell:
-    """Return a cell for the text under a key of a JSON object; the key must be a constant."""
-    return text(column, f"({{0}} ->> '{key}')")
+    """Return a cell for the text under a constant key of a JSON object, or its several texts in a line each."""
+    return text(column, _TEXTS.replace("KEY", f"'{key}'"))
 
 
 def json_document(column: str) -> Cell:

@@ -15,7 +15,7 @@ from shipments.domain import lifecycle
 from shipments.domain.identifiers import is_valid_reference, new_id
 from shipments.models import AuditEntry, Customer, Driver, EventType, Location, Shipment, ShipmentEvent
 from shipments.services import write
-from shipments.services.shipments.commands import check_planned_times, customer_of, driver_of
+from shipments.services.shipments.commands import check_planned_times, customer_of, driver_of, merged_references
 from shipments.services.shipments.places import Place, UnknownPlace, resolve_place
 from shipments.services.validation import InvalidArgument
 
@@ -121,6 +121,7 @@ def _build_shipment(booking: Mapping[str, Any], parties: _PartyCache, now: datet
     if status not in lifecycle.INITIAL_STATES:
         raise InvalidArgument("status", "A shipment starts as draft or booked.")
     check_planned_times(details.get("planned_pickup_at"), details.get("planned_delivery_at"))
+    details["references"] = merged_references({}, details.get("references", {}))
     return Shipment(
         organization_id=parties.by.organization_id,
         reference=reference,

@@ -7,7 +7,7 @@ from typing import Any
 
 from shipments import representation
 from shipments.auth.subjects import Subject
-from shipments.domain import lifecycle
+from shipments.domain import lifecycle, other_references
 from shipments.domain.versions import Version
 from shipments.models import Customer, Driver, EventType, Location, Shipment
 from shipments.services import write
@@ -91,9 +91,10 @@ def amend(
 ) -> Shipment:
     """Change the details of a shipment: plans, measures, parties, places, notes.
 
-    `changes` by column: references, pieces, weight_kg, volume_m3, planned_pickup_at, planned_delivery_at, eta,
-    customer_id, driver_id, origin, destination, notes. Without a difference from the stored values nothing is
-    written. Raises ShipmentNotFound, StaleWrite, UnknownPlace, InvalidArgument.
+    `changes` by column: references (merged into the stored ones: None removes a name), pieces, weight_kg,
+    volume_m3, planned_pickup_at, planned_delivery_at, eta, customer_id, driver_id, origin, destination, notes.
+    Without a difference from the stored values nothing is written.
+    Raises ShipmentNotFound, StaleWrite, UnknownPlace, InvalidArgument.
     """
     # A savepoint is needed: a place may be stored before a later value is refused.
     with write.locked_shipment(reference, by=by, expected_version=expected_version, with_related=True) as shipment:
@@ -153,6 +154,8 @@ def _apply_changes(shipment: Shipment, changes: Mapping[str, Any], *, by: Subjec
             shipment.customer = customer_of(value, by)
         elif column in {"origin", "destination"}:
             setattr(shipment, column, _resolved_end(shipment, column, value, by))
+        elif column == "references":
+            shipment.references = merged_references(shipment.references, value)
         elif column in _PLAIN_COLUMNS or column == "notes":
             setattr(shipment, column, value)
         else:
@@ -192,6 +195,16 @@ def driver_of(driver_id: uuid.UUID | None, by: Subject) -> Driver | None:
     if driver is None:
         raise InvalidArgument("driverId", "There is no such driver.", code="unknown_driver")
     return driver
+
+
+def merged_references(
+    stored: Mapping[str, other_references.Value], change: Mapping[str, other_references.Value | None]
+) -> dict[str, other_references.Value]:
+    """Return the references of a shipment after a change. Raises InvalidArgument where they are too many."""
+    try:
+        return other_references.merge(stored, change)
+    except other_references.InvalidReferences as error:
+        raise InvalidArgument("references", str(error), code=error.code) from error
 
 
 def check_planned_times(pickup: datetime | None, delivery: datetime | None) -> None:

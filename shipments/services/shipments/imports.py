@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from shipments.auth.subjects import Subject
-from shipments.domain import lifecycle
+from shipments.domain import lifecycle, other_references
 from shipments.domain.identifiers import is_valid_reference
 from shipments.models import Customer, Driver, Location, Shipment
 from shipments.services import write
@@ -40,7 +40,8 @@ class ImportRow:
     """One row: the values of the shipment with this reference, by the API's names, and what could not be parsed.
 
     `values`: origin, destination (UN/LOCODE or Place), status, customerId or customer (a name), driverId or
-    driverName, references, pieces, weightKg, volumeM3, plannedPickupAt, plannedDeliveryAt, eta, notes.
+    driverName, references (by name, several in a line each), pieces, weightKg, volumeM3, plannedPickupAt,
+    plannedDeliveryAt, eta, notes.
     """
 
     row: int
@@ -182,7 +183,11 @@ def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowR
     booking["customer_id"] = _collect(result, lambda: resolver.customer(values))
     booking["driver_id"] = _collect(result, lambda: resolver.driver(values))
     booking |= {column: values[name] for name, column in _COLUMNS.items() if name in values}
-    booking |= {name: values[name] for name in ("status", "references") if name in values}
+    if "status" in values:
+        booking["status"] = values["status"]
+    booking["references"] = {
+        name: other_references.from_lines(cell) for name, cell in values.get("references", {}).items()
+    }
     return booking
 
 
@@ -196,8 +201,8 @@ def _amendment(
         for name, column in _COLUMNS.items()
         if name in values and not _is_same_value(getattr(shipment, column), values[name])
     }
-    if (merged := shipment.references | values.get("references", {})) != shipment.references:
-        changes["references"] = merged
+    if references := _changed_references(shipment, values.get("references", {})):
+        changes["references"] = references
     _move_ends(shipment, values, resolver, result, changes)
     _collect(result, lambda: _change_parties(shipment, values, resolver, changes))
     _collect(
@@ -214,6 +219,15 @@ def _amendment(
     if "eta" in values and "planned_delivery_at" in changes:
         changes.setdefault("eta", shipment.eta)  # given in the file: it does not follow the plan
     return changes
+
+
+def _changed_references(shipment: Shipment, cells: Mapping[str, str]) -> dict[str, Any]:
+    """Return the references of a row that differ from those of the shipment; the others are merged."""
+    return {
+        name: other_references.from_lines(cell)
+        for name, cell in cells.items()
+        if not _is_same_value(other_references.to_lines(shipment.references.get(name, [])), cell)
+    }
 
 
 def _move_ends(

@@ -96,7 +96,7 @@ def test_an_exported_file_imports_as_unchanged(
     ):
         factories.booked_shipment(
             dispatcher, reference=reference, notes=notes, pieces=3,
-            weight_kg=Decimal("12.345"), references={"po": "-1", "bol": "'+2", "pro": "1;-2"},
+            weight_kg=Decimal("12.345"), references={"po": "-1", "bol": ["'+2", "=3", "4"], "pro": "1;-2"},
             planned_pickup_at=datetime(2026, 3, 3, 4, 5, 6, 789123, UTC), **names,
             origin=Place("=Depot", "NL", 52.1, 4.3),
         )  # fmt: skip
@@ -114,6 +114,25 @@ def test_an_exported_file_imports_as_unchanged(
         {**entry, "outcome": "unchanged", "changed": [], "errors": [], "warnings": []} for entry in done["rows"]
     ])  # fmt: skip
     assert {name: each.seq for name, each in shipments_by_reference(organization).items()} == before
+
+
+def test_several_references_stand_in_a_line_each_and_others_are_merged(
+    api: Api, organization: Organization, dispatcher: Subject
+) -> None:
+    factories.booked_shipment(dispatcher, reference="A-1", references={"po": ["1", "2"], "sku": "7"})
+
+    done = run_import(
+        api,
+        csv_of([
+            {"Reference": "A-1", "PO": "2\n\n 3 ", "BOL": "MAEU\u00a01"},
+            {"Reference": "A-2", **ROUTE, "PO": "4711\n4712", "PRO": "9"},
+        ]),
+    )  # fmt: skip
+
+    assert (done["counts"]["created"], done["counts"]["updated"]) == (1, 1)
+    stored = shipments_by_reference(organization)
+    assert stored["A-1"].references == {"po": ["2", "3"], "bol": "MAEU 1", "sku": "7"}
+    assert stored["A-2"].references == {"po": ["4711", "4712"], "pro": "9"}
 
 
 def test_given_values_are_amended_and_others_stay(

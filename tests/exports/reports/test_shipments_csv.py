@@ -211,3 +211,12 @@ def test_start_and_end_are_audited(organization: Organization, dispatcher: Subje
     assert (done.outcome, done.after) == ("done", details | {"bytes": len(file.body)})
     assert {entry.actor_id for entry in (started, done)} == {dispatcher.user_id}
     assert started.entity_id == done.entity_id
+
+
+def test_a_reference_filters_and_its_several_values_stand_in_a_line_each(dispatcher: Subject) -> None:
+    factories.booked_shipment(dispatcher, reference="A-1", references={"po": ["=1", "4711"]})
+    factories.booked_shipment(dispatcher, reference="A-2", references={"po": "4712"})
+
+    file = fetch_file(dispatcher, {"fields": "reference,po", "reference.po": "4711"})
+
+    assert file.rows == [["Reference", "PO"], ["A-1", "'=1\n4711"]]

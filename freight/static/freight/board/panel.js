@@ -2,7 +2,9 @@
 
 import { absolute, element, eventWords, icon, paintFlags, paintPill, placeWords, relative } from "../format.js";
 
-const referenceWords = ([name, value]) => (String(value).toUpperCase().startsWith(name.toUpperCase()) ? String(value) : `${name.toUpperCase()} ${value}`);
+const referenceWords = ([name, values]) => [values].flat().map(
+  (value) => (String(value).toUpperCase().startsWith(name.toUpperCase()) ? String(value) : `${name.toUpperCase()} ${value}`),
+);
 
 export class Panel {
   #box; #onClose; #reference = null; #events = new Map();
@@ -47,7 +49,7 @@ export class Panel {
       ["ETA", when(shipment.eta)], ["Delivered", when(shipment.deliveredAt)],
       ["Customer", shipment.customer?.name], ["Driver", [shipment.driver?.name, shipment.driver?.phone].filter(Boolean).join("\n")],
       ["Load", [shipment.pieces && `${shipment.pieces} pieces`, shipment.weightKg && `${shipment.weightKg} kg`].filter(Boolean).join(", ")],
-      ["References", Object.entries(shipment.references ?? {}).map(referenceWords).join("\n")],
+      ["References", Object.entries(shipment.references ?? {}).flatMap(referenceWords).join("\n")],
       ["Notes", shipment.notes],
     ].filter(([, text]) => text);
     this.#box.querySelector(".facts").replaceChildren(

@@ -1,0 +1,14 @@
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("shipments", "0020_corrected_source_events")]
+    operations = [
+        AddIndexConcurrently(
+            model_name="shipment",
+            index=GinIndex(fields=["references"], name="shipment_references", opclasses=["jsonb_path_ops"]),
+        ),
+    ]

@@ -128,7 +128,10 @@ class Import(Job):
     # Of the uploaded bytes.
     sha256 = models.CharField(max_length=64)
     header = models.JSONField()
-    decimal_comma = models.BooleanField()
+    # "." or ",", or both where the file does not tell which of them begins the decimals.
+    decimal_marks = models.CharField(max_length=2, db_default=".,")
+    # Rows with warnings, whatever their outcome.
+    warned = models.PositiveIntegerField(default=0, db_default=0)
     created = models.PositiveIntegerField(default=0)
     updated = models.PositiveIntegerField(default=0)
     unchanged = models.PositiveIntegerField(default=0)

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from exports.reports.definitions import SHIPMENTS
 from shipments.domain import other_references
-from shipments.intake import ImportRow, Place
+from shipments.intake import Place
+from shipments.parsing import invisible_characters
 from shipments.parsing import values as texts
 from shipments.parsing.query_parameters import FieldError, InvalidFields, field_error
 from shipments.parsing.values import InvalidValue
-from shipments.selectors.reports import formulas
 
 _PLACE: Final = re.compile(r"(?P<name>.{1,120}?)\s*\((?P<code>[A-Za-z]{2}|[A-Za-z]{2}[A-Za-z0-9]{3})\)", re.DOTALL)
 _WHOLE: Final = re.compile(r"(\d{1,19})(?:\.0{1,10})?", re.ASCII)
@@ -20,7 +20,7 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _WITHOUT_ZONE: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?", re.ASCII)
 _SEPARATORS: Final = re.compile(r"[\s_\-]+")
 _MAX_ERRORS: Final = 50
-_OTHER_REFERENCES: Final = ("po", "bol", "pro")
+OTHER_REFERENCES: Final = ("po", "bol", "pro")
 CellParser = Callable[[str], Any]
 
 
@@ -72,50 +72,6 @@ def match_header(header: Sequence[str]) -> ColumnMap:
     return ColumnMap(tuple(fields), header_by_field)
 
 
-def parse_row(number: int, cells: Sequence[str | None], column_map: ColumnMap, *, decimal_comma: bool) -> ImportRow:
-    """Parse one row. An empty cell is no value: the field stays as it is."""
-    values: dict[str, Any] = {}
-    errors: list[FieldError] = []
-    reference = ""
-    for position, cell in enumerate(cells):
-        name = column_map.fields[position] if position < len(column_map.fields) else None
-        if cell is None:
-            continue
-        if name is None:
-            errors.append(field_error("", "outside", f"A cell is outside the columns: {cell[:40]!r}."))
-        elif name == "reference":
-            reference = formulas.unescape(cell)[:200]
-        elif parser := _CELL_PARSERS[name]:
-            _parse_cell(
-                values,
-                errors,
-                name,
-                parser,
-                _normalize_decimal(name, formulas.unescape(cell), decimal_comma=decimal_comma),
-            )
-    if not reference:
-        errors.append(field_error("reference", "required", "Every row needs a reference."))
-    return ImportRow(number, reference, values, errors)
-
-
-def _parse_cell(values: dict[str, Any], errors: list[FieldError], name: str, parser: CellParser, text: str) -> None:
-    try:
-        value = parser(text)
-    except InvalidValue as error:
-        errors.append(field_error(name, "invalid", str(error)))
-        return
-    if name in _OTHER_REFERENCES:
-        values.setdefault("references", {})[name] = value
-    else:
-        values[name] = value
-
-
-def _normalize_decimal(name: str, text: str, *, decimal_comma: bool) -> str:
-    if decimal_comma and name in {"weightKg", "volumeM3"} and "." not in text:
-        return text.replace(",", ".", 1)
-    return text
-
-
 def _place(text: str) -> str | Place:
     """Parse `NLRTM`, `Rotterdam (NLRTM)` or `Depot 7 (NL)`; raises InvalidValue."""
     match = _PLACE.fullmatch(text)
@@ -150,8 +106,12 @@ def _status(text: str) -> str:
 _COUNT: Final = texts.whole_number(0, texts.MAX_PIECES)
 _NAME: Final = texts.text_up_to(120)
 _OTHER: Final = texts.lines_up_to(other_references.MAX_LENGTH, other_references.MAX_VALUES)
+# Numbers, of which a text may have two readings; and texts, in which a number may have lost digits.
+AMOUNTS: Final = frozenset({"pieces", "weightKg", "volumeM3"})
+IDENTIFIERS: Final = frozenset({"reference", *OTHER_REFERENCES})
+TEXTS: Final = IDENTIFIERS | {"origin", "destination", "status", "driverName", "customer", "notes"}
 # None: a read-only field. Its column is accepted and ignored, so that an export can be imported again.
-_CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
+CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "id": None,
     "reference": str,
     "origin": _place,
@@ -179,11 +139,11 @@ _CELL_PARSERS: Final[Mapping[str, CellParser | None]] = {
     "notes": texts.text_up_to(texts.MAX_NOTES),
 }
 # The columns of the template file: those that are not ignored, in the order of an export.
-TEMPLATE_FIELDS: Final = tuple(name for name in SHIPMENTS.columns if _CELL_PARSERS[name])
+TEMPLATE_FIELDS: Final = tuple(name for name in SHIPMENTS.columns if CELL_PARSERS[name])
 
 
 def _normalize_label(text: str) -> str:
-    return _SEPARATORS.sub("", text).casefold()
+    return _SEPARATORS.sub("", invisible_characters.remove(text)).casefold()
 
 
 _FIELD_BY_LABEL: Final[Mapping[str, str]] = {

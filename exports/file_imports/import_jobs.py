@@ -35,7 +35,7 @@ def create(*, by: Subject, now: datetime, table: ImportTable, filename: str, siz
         import_job = Import.objects.create(
             organization_id=by.organization_id, owner_id=owner, key_id=by.key_id, address=by.address,
             request_id=by.request_id, filename=filename[:120], kind=table.kind, size=size, sha256=table.sha256,
-            header=table.header, decimal_comma=table.decimal_comma, total=table.count, created_at=now,
+            header=table.header, decimal_marks=table.decimal_marks, total=table.count, created_at=now,
         )  # fmt: skip
         ImportedFile.objects.create(import_id=import_job.pk, packed=table.packed)
     return import_job
@@ -101,11 +101,18 @@ def record_audit(
     )  # fmt: skip
 
 
-def list_rows(import_job: Import, *, after: int, limit: int, outcome: str | None) -> list[dict[str, Any]]:
-    """Return up to `limit` entries of the report after a row number, in the file's order."""
+def list_rows(
+    import_job: Import, *, after: int, limit: int, outcome: str | None, warned: bool | None
+) -> list[dict[str, Any]]:
+    """Return up to `limit` entries of the report after a row number, in the file's order.
+
+    With an outcome only those with it; with `warned` only those with warnings, or only those without.
+    """
     entries = ImportedRow.objects.filter(import_id=import_job.pk, row__gt=after).order_by("row")
     if outcome:
         entries = entries.filter(outcome=outcome)
+    if warned is not None:
+        entries = entries.exclude(warnings=[]) if warned else entries.filter(warnings=[])
     return [dict(each) for each in entries.values(*_ROW_FIELDS)[:limit]]
 
 
@@ -127,6 +134,7 @@ def serialize(import_job: Import) -> dict[str, Any]:
         "state": import_job.state,
         "progress": {"done": import_job.done, "total": import_job.total},
         "counts": counts(import_job),
+        "warned": import_job.warned,
         "filename": import_job.filename,
         "format": import_job.kind,
         "size": import_job.size,

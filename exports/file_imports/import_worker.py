@@ -84,13 +84,13 @@ def _apply_chunks(import_job: Import) -> None:
             jobs.current_attempt(import_jobs.JOB_TYPE, import_job).update(start_audited=True)
     import_jobs.publish_progress(import_job)
     column_map = columns.match_header(import_job.header)
-    row_reader = ChunkReader(column_map, decimal_comma=import_job.decimal_comma)
+    row_reader = ChunkReader(column_map, decimal_marks=import_job.decimal_marks)
     rows = table.iter_packed_rows(bytes(ImportedFile.objects.get(pk=import_job.pk).packed))
     for chunk in row_reader.chunks(rows, CHUNK_ROWS, skip=import_job.done):
         if job_queue.is_shutting_down():
             raise ShuttingDown
         _apply_chunk(import_job, chunk, column_map)
-        import_job.refresh_from_db(fields=["done", *row_processing.OUTCOMES])
+        import_job.refresh_from_db(fields=["done", *row_processing.COUNTERS])
         import_jobs.publish_progress(import_job)
     with transaction.atomic():
         finished = jobs.current_attempt(import_jobs.JOB_TYPE, import_job).select_for_update().first()

@@ -46,8 +46,8 @@ _ROW: Final = object_schema(
         "reference": TEXT,
         "outcome": {"type": "string", "enum": list(OUTCOMES)},
         "changed": {**array_schema(TEXT), "description": "The columns whose values change."},
-        "errors": array_schema(_PROBLEM),
-        "warnings": array_schema(_PROBLEM),
+        "errors": {**array_schema(_PROBLEM), "description": "Why the row is not applied."},
+        "warnings": {**array_schema(_PROBLEM), "description": "What is applied and should be looked at."},
     }
 )
 _ROWS: Final = {
@@ -56,6 +56,7 @@ _ROWS: Final = {
 }
 _FILE: Final = {
     "counts": object_schema(dict.fromkeys(OUTCOMES, COUNT)),
+    "warned": {**COUNT, "description": "The number of rows with warnings, whatever their outcome."},
     "filename": TEXT,
     "format": {"type": "string", "enum": ["csv", "xlsx"]},
     "size": COUNT,

@@ -6,7 +6,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
-from exports.file_imports import columns
+from exports.file_imports import row_parsing
+from exports.file_imports.cells import PackedCells
 from exports.file_imports.columns import ColumnMap
 from shipments import intake
 from shipments.auth.subjects import Subject
@@ -18,7 +19,9 @@ CHUNK_ROWS: Final = 100
 # A dry run holds no locks.
 DRY_RUN_CHUNK_ROWS: Final = 500
 OUTCOMES: Final = ("created", "updated", "unchanged", "failed")
-Rows = Iterable[tuple[int, list[str | None]]]
+# Of an import; a row with warnings has an outcome, too.
+COUNTERS: Final = (*OUTCOMES, "warned")
+Rows = Iterable[tuple[int, PackedCells]]
 
 
 @dataclass(slots=True)
@@ -26,7 +29,7 @@ class ChunkReader:
     """Parses the rows of one file in chunks. Of rows with the same reference all but the first get an error."""
 
     column_map: ColumnMap
-    decimal_comma: bool
+    decimal_marks: str
     _first_row_by_reference: dict[str, int] = field(default_factory=dict)
 
     def chunks(self, rows: Rows, size: int, *, skip: int = 0) -> Iterator[list[ImportRow]]:
@@ -37,8 +40,8 @@ class ChunkReader:
         while chunk := list(islice(import_rows, size)):
             yield chunk
 
-    def _parse_row(self, number: int, cells: Sequence[str | None]) -> ImportRow:
-        row = columns.parse_row(number, cells, self.column_map, decimal_comma=self.decimal_comma)
+    def _parse_row(self, number: int, cells: PackedCells) -> ImportRow:
+        row = row_parsing.parse_row(number, cells, self.column_map, decimal_marks=self.decimal_marks)
         if not row.reference:
             return row
         first_number = self._first_row_by_reference.setdefault(row.reference.upper(), number)
@@ -71,8 +74,9 @@ def serialize_result(result: RowResult, column_map: ColumnMap) -> dict[str, Any]
 
 
 def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
-    """Return the number of results by outcome."""
-    counts = dict.fromkeys(OUTCOMES, 0)
+    """Return the number of results by outcome, and of those with warnings as `warned`."""
+    counts = dict.fromkeys(COUNTERS, 0)
     for each in results:
         counts[each.outcome] += 1
+        counts["warned"] += bool(each.warnings)
     return counts

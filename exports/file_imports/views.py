@@ -17,16 +17,23 @@ from exports import concurrency_limit
 from exports.file_imports import columns, import_jobs, openapi, row_processing, table
 from exports.file_imports.openapi import problem_responses
 from exports.file_imports.parsers import CSVParser, MultipartFileParser, Upload, XLSXParser, upload_from_form
-from exports.file_imports.row_processing import DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
+from exports.file_imports.row_processing import COUNTERS, DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
 from exports.file_imports.table import ImportTable
 from exports.models import Import
 from monitoring import clock
 from shipments.auth.subjects import Subject
+from shipments.intake import RowResult
 from shipments.parsing import query_parameters
 from shipments.parsing import values as texts
 from shipments.parsing.query_parameters import InvalidFields, Parameter, field_error
 
 _DEFAULT_PAGE_SIZE: Final = 200
+
+
+def _parse_boolean(text: str) -> bool:
+    return texts.choice(("true", "false", "1", "0"))(text) in {"true", "1"}
+
+
 _PAGE_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "after": Parameter(
         texts.whole_number(0, 10**9), "Entries of rows after this one.", {"type": "integer", "minimum": 0}
@@ -39,9 +46,12 @@ _PAGE_PARAMETERS: Final[Mapping[str, Parameter]] = {
     "outcome": Parameter(
         texts.choice(OUTCOMES), "Only entries with this outcome.", query_parameters.enum_schema(OUTCOMES)
     ),
+    "warned": Parameter(
+        _parse_boolean, "`true`: only entries with warnings; `false`: only those without.", {"type": "boolean"}
+    ),
 }
 _DRY_RUN_PARAMETER: Final = Parameter(
-    lambda text: texts.choice(("true", "false", "1", "0"))(text) in {"true", "1"},
+    _parse_boolean,
     "`true`: report what would happen to each row and change nothing.",
     {"type": "boolean"},
 )
@@ -81,7 +91,8 @@ class ShipmentImportView(APIView):
         """Book and amend shipments from a CSV or XLSX, idempotent by reference; at most two imports at a time.
 
         The columns are those of the export, by label or field name in any case; an empty cell changes nothing.
-        Each row is validated by itself. `after`, `limit` and `outcome` choose the entries of a dry run.
+        Each row is validated by itself. `after`, `limit`, `outcome` and `warned` choose the
+        entries of a dry run.
         """
         subject = _require_importer(request)
         values = query_parameters.parse_parameters(request.GET, _IMPORT_PARAMETERS)
@@ -134,8 +145,9 @@ class ImportDetailView(APIView):
             raise Http404
         limit = values.get("limit", _DEFAULT_PAGE_SIZE)
         rows = import_jobs.list_rows(
-            import_job, after=values.get("after", 0), limit=limit, outcome=values.get("outcome")
-        )
+            import_job, after=values.get("after", 0), limit=limit, outcome=values.get("outcome"),
+            warned=values.get("warned"),
+        )  # fmt: skip
         return Response(_serialize(import_job, rows, full=len(rows) == limit))
 
     @extend_schema(
@@ -179,22 +191,26 @@ def _serialize(import_job: Import, rows: list[dict[str, Any]], *, full: bool = F
 def _dry_run(import_table: ImportTable, subject: Subject, values: Mapping[str, Any]) -> dict[str, Any]:
     """Validate every row and return the counts and a page of results; raises InvalidFields, ServerBusy."""
     column_map = columns.match_header(import_table.header)
-    row_reader = ChunkReader(column_map, decimal_comma=import_table.decimal_comma)
-    counts = dict.fromkeys(OUTCOMES, 0)
+    row_reader = ChunkReader(column_map, decimal_marks=import_table.decimal_marks)
+    counts = dict.fromkeys(COUNTERS, 0)
     rows: list[dict[str, Any]] = []
-    after, limit, outcome = values.get("after", 0), values.get("limit", _DEFAULT_PAGE_SIZE), values.get("outcome")
+    limit = values.get("limit", _DEFAULT_PAGE_SIZE)
     release = _dry_run_limit.acquire(subject.organization_id)
     try:
         for chunk in row_reader.chunks(import_table.rows(), DRY_RUN_CHUNK_ROWS):
-            for each in row_processing.dry_run_chunk(by=subject, now=clock.now(), chunk=chunk):
-                counts[each.outcome] += 1
-                if each.row > after and len(rows) < limit and outcome in {None, each.outcome}:
-                    rows.append(row_processing.serialize_result(each, column_map))
+            results = row_processing.dry_run_chunk(by=subject, now=clock.now(), chunk=chunk)
+            for name, count in row_processing.count_outcomes(results).items():
+                counts[name] += count
+            rows += [
+                row_processing.serialize_result(each, column_map) for each in results if _is_on_page(each, values)
+            ][: limit - len(rows)]
     finally:
         release()
+    warned = counts.pop("warned")
     return {
         "dryRun": True,
         "counts": counts,
+        "warned": warned,
         "total": import_table.count,
         "format": import_table.kind,
         "sha256": import_table.sha256,
@@ -202,3 +218,12 @@ def _dry_run(import_table: ImportTable, subject: Subject, values: Mapping[str, A
         "rows": rows,
         "next": rows[-1]["row"] if rows and len(rows) == limit else None,
     }
+
+
+def _is_on_page(result: RowResult, values: Mapping[str, Any]) -> bool:
+    """Tell whether the query of a dry run names this row; `limit` is not looked at."""
+    return (
+        result.row > values.get("after", 0)
+        and values.get("outcome") in {None, result.outcome}
+        and values.get("warned") in {None, bool(result.warnings)}
+    )

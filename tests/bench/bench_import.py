@@ -57,7 +57,7 @@ def measure(rows: int, single: int, rounds: int) -> dict[str, Any]:
 
     def run_import(raw: bytes, work: Callable[..., Any], size: int, outcome: str) -> None:
         parsed = table.read(raw)
-        reader = row_processing.ChunkReader(columns.match_header(parsed.header), decimal_comma=False)
+        reader = row_processing.ChunkReader(columns.match_header(parsed.header), decimal_marks=".")
         for chunk in reader.chunks(parsed.rows(), size):
             assert {each.outcome for each in work(by=by, now=now, chunk=chunk)} == {outcome}
 

@@ -129,7 +129,7 @@ def _check(order: Import, evidence: Evidence) -> None:
 
 def _import_now(by: Subject, raw: bytes) -> None:
     parsed = table.read(raw)
-    for chunk in ChunkReader(columns.match_header(parsed.header), decimal_comma=False).chunks(
+    for chunk in ChunkReader(columns.match_header(parsed.header), decimal_marks=".").chunks(
         parsed.rows(), CHUNK_ROWS
     ):
         row_processing.apply_chunk(by=by, now=_now(), chunk=chunk)

@@ -3,6 +3,7 @@
 import time
 import uuid
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from exports.file_imports import columns, row_processing, table
-from exports.file_imports.row_processing import CHUNK_ROWS, DRY_RUN_CHUNK_ROWS, OUTCOMES, ChunkReader
+from exports.file_imports.row_processing import CHUNK_ROWS, COUNTERS, DRY_RUN_CHUNK_ROWS, ChunkReader
 from exports.file_imports.table import ImportTable
 from monitoring import clock
 from shipments import intake
@@ -23,7 +24,7 @@ from shipments.intake import RowResult
 from shipments.parsing.query_parameters import InvalidFields
 from shipments.selectors import accounts
 
-_MAX_PRINTED_ERRORS: Final = 20
+_MAX_PRINTED_ROWS: Final = 20
 
 
 class Command(BaseCommand):
@@ -40,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="report what would happen and change nothing")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Print one JSON line of counts to stdout, and the errors of the first 20 failed rows to stderr."""
+        """Print one JSON line of counts to stdout; errors and warnings of the first 20 rows each to stderr."""
         started = time.monotonic()
         by = _subject(options["organization"], options["email"])
         import_table = _read_file(options["file"])
@@ -61,13 +62,13 @@ class Command(BaseCommand):
         self, import_table: ImportTable, by: Subject, filename: str, *, dry_run: bool
     ) -> dict[str, int]:
         column_map = columns.match_header(import_table.header)
-        row_reader = ChunkReader(column_map, decimal_comma=import_table.decimal_comma)
+        row_reader = ChunkReader(column_map, decimal_marks=import_table.decimal_marks)
         process_chunk, size = (
             (row_processing.dry_run_chunk, DRY_RUN_CHUNK_ROWS)
             if dry_run
             else (row_processing.apply_chunk, CHUNK_ROWS)
         )
-        counts = dict.fromkeys(OUTCOMES, 0)
+        counts = dict.fromkeys(COUNTERS, 0)
         audit_trail = None if dry_run else _AuditTrail(by, import_table, filename)
         console = Console(stderr=True)
         bar_columns = (TextColumn("Import shipments"), BarColumn(), MofNCompleteColumn())
@@ -77,8 +78,10 @@ class Command(BaseCommand):
                 for chunk in row_reader.chunks(import_table.rows(), size):
                     for result in process_chunk(by=by, now=clock.compared_now(), chunk=chunk):
                         counts[result.outcome] += 1
-                        if result.outcome == "failed" and counts["failed"] <= _MAX_PRINTED_ERRORS:
-                            bar.console.print(_format_errors(result, column_map), markup=False, highlight=False)
+                        counts["warned"] += bool(result.warnings)
+                        if _is_printed(result, counts):
+                            line = _format_problems(result, column_map)
+                            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
                     bar.advance(task, len(chunk))
             except BaseException:
                 if audit_trail:
@@ -113,9 +116,17 @@ class _AuditTrail:
         )  # fmt: skip
 
 
-def _format_errors(result: RowResult, column_map: columns.ColumnMap) -> str:
-    messages = "; ".join(f"{each['column']}: {each['message']}" for each in column_map.errors(result.errors))
-    return f"row {result.row} ({result.reference or 'no reference'}): {messages}"
+def _is_printed(result: RowResult, counts: Mapping[str, int]) -> bool:
+    """Tell whether a row is among the first that failed, or the first with warnings."""
+    return (result.outcome == "failed" and counts["failed"] <= _MAX_PRINTED_ROWS) or (
+        bool(result.warnings) and counts["warned"] <= _MAX_PRINTED_ROWS
+    )
+
+
+def _format_problems(result: RowResult, column_map: columns.ColumnMap) -> str:
+    messages = [f"{each['column']}: {each['message']}" for each in column_map.errors(result.errors)]
+    messages += [f"{each['column']}: warning: {each['message']}" for each in column_map.errors(result.warnings)]
+    return f"row {result.row} ({result.reference or 'no reference'}): {'; '.join(messages)}"
 
 
 def _subject(slug: str | None, email: str | None) -> Subject:

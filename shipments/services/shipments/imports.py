@@ -6,38 +6,28 @@ row leaves out stay as they are.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 from shipments.auth.subjects import Subject
 from shipments.domain import lifecycle, other_references
 from shipments.domain.identifiers import is_valid_reference
-from shipments.models import Customer, Driver, Location, Shipment
+from shipments.models import Shipment
 from shipments.services import write
-from shipments.services.shipments import commands
+from shipments.services.shipments import commands, stored_values
 from shipments.services.shipments.bookings import DuplicateReference, book_all
-from shipments.services.shipments.places import Place
 from shipments.services.shipments.reference_resolver import ReferenceResolver
 from shipments.services.validation import InvalidArgument
 
-# Fields as the API names them, and the columns that they change.
-_COLUMNS: Final[Mapping[str, str]] = {
-    "pieces": "pieces",
-    "weightKg": "weight_kg",
-    "volumeM3": "volume_m3",
-    "plannedPickupAt": "planned_pickup_at",
-    "plannedDeliveryAt": "planned_delivery_at",
-    "eta": "eta",
-    "notes": "notes",
-}
-# Files hold times to the millisecond: a smaller difference is none.
-_SAME_INSTANT: Final = timedelta(milliseconds=1)
 Problem = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
     """One row: the values of the shipment with this reference, by the API's names, and what could not be parsed.
+
+    `suspicions` are the reasons why a text is hardly what its author meant. They are errors unless the shipment has
+    that text already: files are often exports.
 
     `values`: origin, destination (UN/LOCODE or Place), status, customerId or customer (a name), driverId or
     driverName, references (by name, several in a line each), pieces, weightKg, volumeM3, plannedPickupAt,
@@ -48,6 +38,8 @@ class ImportRow:
     reference: str
     values: Mapping[str, Any]
     errors: Sequence[Problem] = ()
+    warnings: Sequence[Problem] = ()
+    suspicions: Sequence[Problem] = ()
 
 
 @dataclass(slots=True)
@@ -114,7 +106,10 @@ def _process_row(
     now: datetime,
 ) -> RowResult:
     """Check a row, amend the shipment that it differs from, or append it to `new_bookings`."""
-    result = RowResult(row.row, row.reference, errors=list(row.errors))
+    result = RowResult(row.row, row.reference, errors=list(row.errors), warnings=list(row.warnings))
+    result.errors += [
+        each for each in row.suspicions if not stored_values.is_stored(each["field"], row.values, shipment)
+    ]
     if result.errors:
         result.outcome = "failed"
         return result
@@ -182,7 +177,7 @@ def _booking_arguments(row: ImportRow, resolver: ReferenceResolver, result: RowR
             booking[end] = _collect(result, lambda end=end: resolver.place(end, values[end]))
     booking["customer_id"] = _collect(result, lambda: resolver.customer(values))
     booking["driver_id"] = _collect(result, lambda: resolver.driver(values))
-    booking |= {column: values[name] for name, column in _COLUMNS.items() if name in values}
+    booking |= {column: values[name] for name, column in stored_values.COLUMNS.items() if name in values}
     if "status" in values:
         booking["status"] = values["status"]
     booking["references"] = {
@@ -198,10 +193,10 @@ def _amendment(
     values = row.values
     changes = {
         column: values[name]
-        for name, column in _COLUMNS.items()
-        if name in values and not _is_same_value(getattr(shipment, column), values[name])
+        for name, column in stored_values.COLUMNS.items()
+        if name in values and not stored_values.is_same_value(getattr(shipment, column), values[name])
     }
-    if references := _changed_references(shipment, values.get("references", {})):
+    if references := stored_values.changed_references(shipment, values.get("references", {})):
         changes["references"] = references
     _move_ends(shipment, values, resolver, result, changes)
     _collect(result, lambda: _change_parties(shipment, values, resolver, changes))
@@ -215,19 +210,10 @@ def _amendment(
     if "status" in values and values["status"] != shipment.status:
         result.warnings.append(_status_ignored(shipment))
     if changes and not result.errors:
-        result.outcome, result.changed = "updated", sorted(map(_api_name, changes))
+        result.outcome, result.changed = "updated", sorted(map(stored_values.api_name, changes))
     if "eta" in values and "planned_delivery_at" in changes:
         changes.setdefault("eta", shipment.eta)  # given in the file: it does not follow the plan
     return changes
-
-
-def _changed_references(shipment: Shipment, cells: Mapping[str, str]) -> dict[str, Any]:
-    """Return the references of a row that differ from those of the shipment; the others are merged."""
-    return {
-        name: other_references.from_lines(cell)
-        for name, cell in cells.items()
-        if not _is_same_value(other_references.to_lines(shipment.references.get(name, [])), cell)
-    }
 
 
 def _move_ends(
@@ -238,7 +224,7 @@ def _move_ends(
     changes: dict[str, Any],
 ) -> None:
     for end in ("origin", "destination"):
-        if end not in values or _is_place(getattr(shipment, end), values[end]):
+        if end not in values or stored_values.is_place(getattr(shipment, end), values[end]):
             continue
         place = _collect(result, lambda end=end: resolver.place(end, values[end]))
         if place is not None:
@@ -250,12 +236,12 @@ def _change_parties(
     shipment: Shipment, values: Mapping[str, Any], resolver: ReferenceResolver, changes: dict[str, Any]
 ) -> None:
     by_id = "customerId" in values
-    if by_id or not _is_named(shipment.customer, values.get("customer")):
+    if by_id or not stored_values.is_named(shipment.customer, values.get("customer")):
         customer_id = resolver.customer(values)
         if customer_id not in {None, shipment.customer_id}:
             changes["customer_id"] = customer_id
     by_id = "driverId" in values
-    if by_id or not _is_named(shipment.driver, values.get("driverName")):
+    if by_id or not stored_values.is_named(shipment.driver, values.get("driverName")):
         driver_id = resolver.driver(values)
         if driver_id not in {None, shipment.driver_id}:
             changes["driver_id"] = driver_id
@@ -285,30 +271,3 @@ def _check_start(status: str | None) -> None:
 def _status_ignored(shipment: Shipment) -> Problem:
     message = f"The shipment is {shipment.status} and stays so: a file does not move it."
     return {"field": "status", "code": "ignored", "message": message}
-
-
-def _is_same_value(current: Any, given: Any) -> bool:
-    if isinstance(current, datetime) and isinstance(given, datetime):
-        return abs(current - given) < _SAME_INSTANT
-    if isinstance(current, str) and isinstance(given, str):
-        return current.replace("\r\n", "\n").strip() == given.replace("\r\n", "\n")
-    return current is given or bool(current == given)
-
-
-def _is_place(current: Location, given: str | Place) -> bool:
-    """Tell whether a place is the one that a file names: files hold no coordinates."""
-    if isinstance(given, str):
-        return current.locode == given
-    return current.locode is None and (current.name.strip(), current.country) == (given.name, given.country)
-
-
-def _is_named(party: Customer | Driver | None, name: str | None) -> bool:
-    """Tell whether a party is the one that a file names, or the file names none."""
-    return name is None or (party is not None and party.name.strip().casefold() == name.casefold())
-
-
-def _api_name(column: str) -> str:
-    names = {other: name for name, other in _COLUMNS.items()} | {
-        "customer_id": "customerId", "driver_id": "driverId",
-    }  # fmt: skip
-    return names.get(column, column)

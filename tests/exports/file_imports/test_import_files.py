@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from exports.file_imports import table
+from exports.file_imports.cells import PackedCells
 from exports.sandbox import pool
-from exports.sandbox.tasks import spreadsheets
+from exports.sandbox.tasks import spreadsheets, unreadable
 from shipments.auth.subjects import Subject
 from shipments.parsing.query_parameters import InvalidFields
 from tests.exports.import_client import csv_of, dry_run_report, send, xlsx_of
@@ -19,7 +20,7 @@ from tests.shipments.api.client import Api, field_errors
 SHEET = "xl/worksheets/sheet1.xml"
 
 
-def rows(raw: bytes) -> list[tuple[int, list[str | None]]]:
+def rows(raw: bytes) -> list[tuple[int, PackedCells]]:
     """Parse a file as a renderer does, with a limit of 1,000 rows."""
     content, metadata = spreadsheets.read_table({"mostRows": 1000}, [raw])
     unpacked = list(table.iter_packed_rows(content))
@@ -91,10 +92,10 @@ REFUSED_AT_ONCE: dict[str, tuple[bytes, str]] = {
     "LZMA": (compressed_with(zipfile.ZIP_LZMA), "broken"),
 }
 CODES = {
-    "empty": spreadsheets.Empty,
-    "not_text": spreadsheets.NotText,
-    "too_much": spreadsheets.TooMuch,
-    "broken": spreadsheets.Broken,
+    "empty": unreadable.Empty,
+    "not_text": unreadable.NotText,
+    "too_much": unreadable.TooMuch,
+    "broken": unreadable.Broken,
 }
 REFUSED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "empty"),
@@ -123,7 +124,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 def test_an_unreadable_file_is_refused_with_the_reason(name: str) -> None:
     raw, code = REFUSED[name]
 
-    with pytest.raises(spreadsheets.Unreadable) as refused:
+    with pytest.raises(unreadable.Unreadable) as refused:
         rows(raw)
 
     assert type(refused.value) is CODES[code], refused.value.reason
@@ -135,7 +136,7 @@ def test_a_file_that_would_take_long_is_refused_at_once(name: str) -> None:
     raw, code = REFUSED_AT_ONCE[name]
     began = time.process_time()
 
-    with pytest.raises(spreadsheets.Unreadable) as refused:
+    with pytest.raises(unreadable.Unreadable) as refused:
         rows(raw)
 
     assert time.process_time() - began < 1.0

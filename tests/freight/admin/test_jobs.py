@@ -21,9 +21,7 @@ def _jobs(organization: Organization) -> dict[str, uuid.UUID]:
     job = {"organization_id": organization.pk, "owner_id": owner, "created_at": NOW}
     return {
         "export": Export.objects.create(**job, report="shipments", format="csv").pk,
-        "import": Import.objects.create(
-            **job, filename="a.csv", kind="csv", size=1, sha256="0" * 64, header=[], decimal_comma=False
-        ).pk,
+        "import": Import.objects.create(**job, filename="a.csv", kind="csv", size=1, sha256="0" * 64, header=[]).pk,
         "run": Run.objects.create(
             organization_id=organization.pk, report="bol", format="pdf", started_at=NOW, seen_at=NOW
         ).pk,

@@ -32,7 +32,7 @@ class Checkpoint(models.Model):
     seq = models.PositiveBigIntegerField()
     classifier = models.CharField(max_length=3, choices=Classifier)
     state = models.CharField(max_length=20, blank=True, help_text="Empty where it names no state of ours.")
-    code = models.CharField(max_length=32, blank=True, help_text="The carrier's code, verbatim.")
+    code = models.CharField(max_length=64, blank=True, help_text="The carrier's code, verbatim.")
     code_system = models.CharField(max_length=32, blank=True)
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()

@@ -102,7 +102,7 @@ class CheckpointReport(StrictSerializer):
     status = Choice(source="state", choices=lifecycle.STATES, required=False)
     code = Text(
         required=False,
-        max_length=32,
+        max_length=64,
         help_text="The carrier's code, stored verbatim; a status beside it decides.",
     )
     codeSystem = CodeSystem(source="code_system", required=False)

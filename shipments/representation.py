@@ -151,9 +151,17 @@ def shipment(row: Row, variant: str) -> Json:
     body["position"] = shipment_position(row, variant)
     if variant == "staff":
         body["notes"] = row["notes"]
+        body["allowedTransitions"] = allowed_transitions(row)
         if body["driver"]:
             body["driver"]["phone"] = row["driver__phone"]
     return body
+
+
+def allowed_transitions(row: Row) -> list[str]:
+    """Return the states to which a command may move a shipment now: like its position no part of the snapshot."""
+    on_hold = lifecycle.has_flag(row["flags"], "on_hold")
+    assigned = row["driver_id"] is not None
+    return list(lifecycle.allowed_transitions(row["status"], assigned=assigned, on_hold=on_hold))
 
 
 def snapshot_in(snapshot_json: Json, variant: str) -> Json:

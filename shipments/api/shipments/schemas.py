@@ -57,6 +57,12 @@ class Shipment(ResponseSchema):
         " way, and none from before.",
     )
     notes = serializers.CharField(required=False, help_text="Internal; left out for customers.")
+    allowedTransitions = serializers.ListField(
+        child=serializers.ChoiceField(lifecycle.STATES),
+        required=False,
+        help_text="The states to which a command may move it now: a driver is assigned where one is needed, no hold"
+        " is open. Left out for customers, and not part of snapshots and events.",
+    )
     createdAt = serializers.DateTimeField()
     updatedAt = serializers.DateTimeField()
 

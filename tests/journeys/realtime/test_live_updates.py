@@ -108,6 +108,7 @@ async def test_the_snapshot_and_its_events_agree_with_rest(product: ProductStage
     assert shown | {"driver": {k: v for k, v in shown["driver"].items() if k != "phone"}} == snapshot | {
         "notes": "",
         "position": None,
+        "allowedTransitions": ["returning"],
     }
     assert log["events"][1:] == [frame["event"] for frame in socket.frames if frame["type"] == "shipment:update"]
     assert (log["seq"], log["epoch"]) == (4, update["epoch"])

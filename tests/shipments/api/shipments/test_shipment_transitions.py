@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from shipments.auth.subjects import Subject
+from shipments.domain.lifecycle import STATES
 from shipments.models import AuditEntry, Organization, ShipmentEvent
 from tests import factories
 from tests.narrowing import present
@@ -92,3 +93,63 @@ def test_customers_and_auditors_cannot_advance(organization: Organization, dispa
     response = Api(member).post(f"/api/shipments/{shipment.reference}/transitions", {"to": "dispatched"})
 
     assert response.status_code == 403
+
+
+# -- allowedTransitions -------------------------------------------------------------------------------------------
+
+
+def allowed_in(shown: Any) -> list[str]:
+    body = shown.json()
+    (row,) = body["results"] if "results" in body else [body]
+    return sorted(row["allowedTransitions"])
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_shipment_names_the_states_that_a_command_may_request(
+    api: Api, organization: Organization, dispatcher: Subject, *, listed: bool
+) -> None:
+    reference = factories.booked_shipment(dispatcher).reference
+    path = f"/api/shipments/{reference}"
+    shown = "/api/shipments" if listed else path
+    seen = [allowed_in(api.get(shown))]
+
+    api.post(f"{path}/transitions", {"to": "dispatched"})
+    seen.append(allowed_in(api.get(shown)))
+    api.patch(path, {"driverId": str(factories.driver(organization).pk)}, If_Match="*")
+    seen.append(allowed_in(api.get(shown)))
+    api.post(f"{path}/flags", {"flag": "on_hold"})
+    seen.append(allowed_in(api.get(shown)))
+    api.post(f"{path}/transitions", {"to": "cancelled"})
+    seen.append(allowed_in(api.get(shown)))
+
+    assert seen == [
+        ["cancelled", "dispatched", "draft"],
+        ["at_pickup", "booked", "cancelled"],
+        ["at_pickup", "booked", "cancelled", "in_transit"],
+        ["at_pickup", "booked", "cancelled"],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("to", STATES)
+def test_what_is_named_is_what_is_accepted(api: Api, dispatcher: Subject, to: str) -> None:
+    shipment = factories.booked_shipment(dispatcher)
+    path = f"/api/shipments/{shipment.reference}"
+    named = api.get(path).json()["allowedTransitions"]
+
+    status = api.post(f"{path}/transitions", {"to": to}).status_code
+
+    assert (status == 200) == (to in {*named, "booked"})
+
+
+def test_who_may_not_command_is_named_no_states(organization: Organization, dispatcher: Subject) -> None:
+    member = factories.member(organization, "customer")
+    shipment = factories.booked_shipment(dispatcher, customer_id=member.customer_id)
+    path = f"/api/shipments/{shipment.reference}"
+
+    assert "allowedTransitions" not in Api(member).get(path).json()
+    assert "allowedTransitions" not in Api(member).get("/api/shipments").json()["results"][0]
+    assert (
+        "allowedTransitions"
+        not in Api(factories.tracking_link_subject(dispatcher, shipment.reference)).get(path).json()
+    )
